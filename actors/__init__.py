@@ -1,0 +1,1 @@
+"""What lives: trio tasks with mailboxes under supervisors. Storage is reached through engine.ports."""

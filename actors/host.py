@@ -1,0 +1,85 @@
+"""The runtime: uvloop's asyncio loop as the host, trio as its guest, in one thread.
+
+`run` is the only way the engine's processes start. SIGTERM and SIGINT set an event that the trio side
+sees as "drain and stop"; a second one of either cancels it at once. `loop.run_until_complete` is used and
+not `asyncio.Runner`, whose own Ctrl-C handling would end the process without trio's `finally` blocks.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import outcome
+import trio
+import uvloop
+
+T = TypeVar("T")
+
+
+class Stop:
+    """Asked from outside to stop: `await wait()`, or look at `is_set()`."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._scope: trio.CancelScope | None = None
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def ask(self) -> None:
+        """First call: drain. Second call: cancel whatever still drains."""
+        if self._event.is_set() and self._scope is not None:
+            self._scope.cancel()
+        self._event.set()
+
+    def bind(self, scope: trio.CancelScope) -> None:
+        self._scope = scope
+
+
+def run(main: Callable[[Stop], Awaitable[T]]) -> T:
+    """Run `main(stop)` in trio on a new uvloop, and return its value or raise its error."""
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(_host(loop, main))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def _host(loop: asyncio.AbstractEventLoop, main: Callable[[Stop], Awaitable[T]]) -> T:
+    finished: asyncio.Future[outcome.Outcome[T]] = loop.create_future()
+
+    async def guest() -> T:
+        stop = Stop()
+        token = trio.lowlevel.current_trio_token()
+
+        def on_signal() -> None:
+            try:
+                token.run_sync_soon(stop.ask)
+            except trio.RunFinishedError:
+                pass
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        try:
+            with trio.CancelScope() as scope:
+                stop.bind(scope)
+                return await main(stop)
+            raise KeyboardInterrupt
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    trio.lowlevel.start_guest_run(
+        guest,
+        run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+        run_sync_soon_not_threadsafe=loop.call_soon,
+        done_callback=finished.set_result,
+        host_uses_signal_set_wakeup_fd=True,
+        restrict_keyboard_interrupt_to_checkpoints=True,
+    )
+    return (await finished).unwrap()

@@ -1,0 +1,1 @@
+"""What is said: every door to the outside: the visitors' listener and the console."""

@@ -1,0 +1,1 @@
+"""What is decided: pure rules. No socket, file, clock or event loop; time and randomness come in."""

@@ -1,0 +1,55 @@
+"""Errors that people are meant to read.
+
+Each carries one line that says what is wrong and, where it helps, what to do. The command line prints
+that line and exits 2; the console answers problem details. Anything else that escapes is a bug.
+"""
+
+from typing import NamedTuple
+
+
+class FieldError(NamedTuple):
+    """One bad field of a request: `field` as a dotted path, `reason` a sentence without full stop."""
+
+    field: str
+    reason: str
+
+
+class WaypostError(Exception):
+    """The base: `str(error)` is one line for a person."""
+
+
+class SettingsError(WaypostError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class InvalidError(WaypostError):
+    """Input breaks rules. Every bad field is named at once. Retrying the same input will not help."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.reason}" for error in errors))
+        self.errors = errors
+
+
+class NotFoundError(WaypostError):
+    """The thing does not exist, or is not the caller's to see: the two are told apart nowhere."""
+
+
+class ConflictError(WaypostError):
+    """A unique name is taken. `field` names it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class LostUpdateError(WaypostError):
+    """The object changed since the version that the caller has read. Read again, then retry."""
+
+
+class UnavailableError(WaypostError):
+    """A server that is needed does not answer in time. Retrying later helps."""
+
+
+class StaleLeaseError(WaypostError):
+    """Somebody else owns the stream by now, or has moved its watermark: start again from the lease."""

@@ -1,0 +1,75 @@
+"""A link: a slug of a profile that leads to a target."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from engine import name, target
+from engine.errors import FieldError
+
+STATUSES: Final = (301, 302, 307, 308)
+MAX_TITLE_CHARS: Final = 200
+
+
+class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants a link to be; `checked` judges and normalises it."""
+
+    slug: str
+    target: str
+    title: str = ""
+    status: int = 302
+    kind: str = "url"
+    passthrough: bool = False
+    short: bool | None = None
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored link. `short` says whether it also owns `/{slug}` on the default domain."""
+
+    id: int
+    profile_id: int
+    slug: str
+    target: str
+    title: str
+    status: int
+    kind: str
+    passthrough: bool
+    short: bool
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def checked(
+    draft: LinkDraft, *, private_hosts: bool = True
+) -> tuple[LinkDraft | None, list[FieldError]]:
+    """The draft normalised (slug as its key, target as the browser reads it), or every error at once."""
+    errors = name.slug_errors(draft.slug) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
+    if draft.status not in STATUSES:
+        errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
+    normalised = draft.target
+    if draft.kind not in target.KINDS:
+        errors.append(FieldError("kind", f"must be one of {', '.join(target.KINDS)}"))
+    else:
+        try:
+            normalised = target.check(
+                draft.target,
+                draft.kind,  # type: ignore[arg-type]  # judged against KINDS above
+                private_hosts=private_hosts,
+            )
+        except target.TargetError as error:
+            errors.append(FieldError("target", str(error)))
+    if errors:
+        return None, errors
+    return msgspec.structs.replace(draft, slug=name.key(draft.slug), target=normalised), []
+
+
+def text_errors(text: str, field: str, max_chars: int) -> list[FieldError]:
+    """What is wrong with a line of free text: too long, or control characters in it."""
+    errors = []
+    if len(text) > max_chars:
+        errors.append(FieldError(field, f"must have at most {max_chars} characters"))
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text):
+        errors.append(FieldError(field, "must not contain control characters"))
+    return errors

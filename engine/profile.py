@@ -1,0 +1,87 @@
+"""A profile: a handle, a title and its links; and the snapshot of it that an edge answers from."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from engine import name
+from engine.errors import FieldError
+from engine.link import text_errors
+
+MAX_TITLE_CHARS: Final = 120
+
+
+class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants a profile to be."""
+
+    handle: str
+    title: str = ""
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored profile. `version` grows by one with every change of it or of any of its links."""
+
+    id: int
+    tenant_id: int
+    handle: str
+    title: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def checked(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
+    """The draft with its handle in lower case, or every error at once."""
+    errors = name.handle_errors(draft.handle) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
+    if errors:
+        return None, errors
+    return ProfileDraft(handle=draft.handle.lower(), title=draft.title), []
+
+
+class EdgeLink(msgspec.Struct, frozen=True, gc=False):
+    """What an edge needs of one link."""
+
+    id: int
+    slug: str
+    target: str
+    status: int
+    passthrough: bool
+    short: bool
+
+
+class PageLink(msgspec.Struct, frozen=True, gc=False):
+    """What the rendered page needs of one link, in the page's order."""
+
+    slug: str
+    title: str
+    target: str
+    kind: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One profile as of `version`, read in one database snapshot.
+
+    `complete` says that `links` holds every link of the profile; otherwise the profile is larger than
+    an edge holds whole and `links` has only those that were asked for. With `since` set, it is a
+    difference: `links` changed and `removed` (ids) went away after that version.
+    """
+
+    tenant_id: int
+    profile_id: int
+    handle: str
+    title: str
+    version: int
+    complete: bool
+    links: tuple[EdgeLink, ...]
+    page: tuple[PageLink, ...]
+    since: int | None = None
+    removed: tuple[int, ...] = ()
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """News that a profile has reached `version`; `deleted` that it is gone."""
+
+    profile_id: int
+    version: int
+    deleted: bool = False

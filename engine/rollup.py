@@ -1,0 +1,70 @@
+"""Rollups: counts per profile, link and 15-minute bucket.
+
+Every time zone in use is offset from UTC by a multiple of 15 minutes, so any zone's day, a DST day
+too, is an exact sum of buckets.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, get_args
+
+import msgspec
+
+from engine.click import COUNTED, Click, Kind
+
+BUCKET_US: Final = 15 * 60 * 1_000_000
+Interval = Literal["15m", "hour", "day", "week", "month"]
+INTERVALS: Final[tuple[str, ...]] = get_args(Interval)
+
+
+class RollupKey(NamedTuple):
+    """The conflict key, in the order that upserts are sorted by, so that no two can deadlock."""
+
+    tenant_id: int
+    profile_id: int
+    link_id: int
+    bucket_us: int
+
+
+class Counts(NamedTuple):
+    clicks: int
+    views: int
+
+
+def fold(clicks: Iterable[Click]) -> list[tuple[RollupKey, Counts]]:
+    """Sums of the clicks per key, sorted by key. Verdicts that are not counted add nothing."""
+    sums: dict[tuple[int, int, int, int], list[int]] = {}
+    for kind, verdict, at_us, tenant_id, profile_id, link_id, *_ in clicks:
+        if verdict not in COUNTED:
+            continue
+        key = (tenant_id, profile_id, link_id, at_us - at_us % BUCKET_US)
+        entry = sums.get(key)
+        if entry is None:
+            entry = sums[key] = [0, 0]
+        entry[kind != Kind.CLICK] += 1
+    return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
+
+
+class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one profile in [start, end), both aware, grouped by `interval` in zone `tz`."""
+
+    start: datetime
+    end: datetime
+    interval: Interval
+    tz: str
+    link_id: int | None = None
+
+
+class StatsRow(msgspec.Struct, frozen=True):
+    """`time` is the start of the interval, aware, in the asked zone."""
+
+    time: datetime
+    clicks: int
+    views: int
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that have counts, oldest first. `as_of`: when the last fold was committed, if ever."""
+
+    rows: tuple[StatsRow, ...]
+    as_of: datetime | None

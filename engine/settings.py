@@ -1,0 +1,200 @@
+"""Settings: documented defaults, then the environment, validated once, then frozen.
+
+Each row of SETTINGS is one environment variable; `waypost --help` prints the same table.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from engine.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one process. Units come last in the names."""
+
+    database_url: str = ""
+    redis_url: str = ""
+    visitors_host: str = "127.0.0.1"
+    visitors_port: int = 8080
+    console_host: str = "127.0.0.1"
+    console_port: int = 8081
+    visitors_url: str = ""
+    console_url: str = ""
+    trusted_hops: int = 0
+    private_targets: bool = True
+    max_connections: int = 10_000
+    head_timeout_ms: int = 10_000
+    idle_timeout_ms: int = 65_000
+    max_resident_links: int = 1_000_000
+    max_unknown_paths: int = 100_000
+    poll_interval_ms: int = 400
+    journal_sync_ms: int = 100
+    journal_segment_bytes: int = 64 * 1024 * 1024
+    journal_max_bytes: int = 8 * 1024 * 1024 * 1024
+    ship_window_bytes: int = 64 * 1024 * 1024
+    ship_linger_ms: int = 50
+    lease_ttl_ms: int = 10_000
+    drain_timeout_ms: int = 20_000
+    partitions_ahead_days: int = 14
+    database_pool: int = 8
+    redis_pool: int = 16
+    query_timeout_ms: int = 10_000
+    max_body_bytes: int = 1024 * 1024
+    log_format: str = "text"
+
+
+class Row(NamedTuple):
+    """How one variable is read: its field, its parser with bounds, and a line for --help."""
+
+    variable: str
+    field: str
+    parse: Callable[[str], Any]
+    help: str
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return value
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be one of 1, 0, true, false, yes, no, on, off")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            scheme = urlsplit(text).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in schemes:
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return text
+
+    return parse
+
+
+def _text(text: str) -> str:
+    if not text or any(ord(c) < 0x21 for c in text):
+        raise ValueError("must not be empty or have blanks")
+    return text
+
+
+_MS: Final = _whole(10, 86_400_000)
+_PORT: Final = _whole(0, 65_535)
+_GIB: Final = 1024**3
+
+SETTINGS: Final = (
+    Row("DATABASE_URL", "database_url", _url("postgresql", "postgres"),
+        "Postgres 15 or later; unset: an embedded one in the data folder"),
+    Row("REDIS_URL", "redis_url", _url("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"),
+        "Redis 7.0 or later, or Valkey; unset: an embedded Valkey"),
+    Row("WAYPOST_VISITORS_HOST", "visitors_host", _text, "address that visitors are served on"),
+    Row("WAYPOST_VISITORS_PORT", "visitors_port", _PORT, "port that visitors are served on; 0: any free one"),
+    Row("WAYPOST_CONSOLE_HOST", "console_host", _text, "address of the console (API, metrics)"),
+    Row("WAYPOST_CONSOLE_PORT", "console_port", _PORT, "port of the console; 0: any free one"),
+    Row("WAYPOST_VISITORS_URL", "visitors_url", _url("http", "https"),
+        "what links start with, where it is not http://host:port"),
+    Row("WAYPOST_CONSOLE_URL", "console_url", _url("http", "https"),
+        "how people reach the console, where it is not http://host:port"),
+    Row("WAYPOST_TRUSTED_HOPS", "trusted_hops", _whole(0, 16),
+        "proxies in front: the client is the N-th address from the right of X-Forwarded-For; 0: the peer"),
+    Row("WAYPOST_PRIVATE_TARGETS", "private_targets", _switch,
+        "whether links may lead to hosts that are not on the public internet"),
+    Row("WAYPOST_MAX_CONNECTIONS", "max_connections", _whole(1, 1_000_000),
+        "visitors' connections per edge; one more is answered 503"),
+    Row("WAYPOST_HEAD_TIMEOUT_MS", "head_timeout_ms", _MS, "time to send a whole request head"),
+    Row("WAYPOST_IDLE_TIMEOUT_MS", "idle_timeout_ms", _MS, "time that a connection may be idle"),
+    Row("WAYPOST_MAX_RESIDENT_LINKS", "max_resident_links", _whole(1_000, 100_000_000),
+        "links that an edge keeps in memory; beyond it, profiles unvisited for longest passivate"),
+    Row("WAYPOST_MAX_UNKNOWN_PATHS", "max_unknown_paths", _whole(100, 100_000_000),
+        "unknown paths that an edge remembers as such"),
+    Row("WAYPOST_POLL_INTERVAL_MS", "poll_interval_ms", _whole(50, 60_000),
+        "how often an edge asks Postgres for changes that no announcement brought"),
+    Row("WAYPOST_JOURNAL_SYNC_MS", "journal_sync_ms", _whole(1, 60_000),
+        "longest time between a click's answer and its fdatasync: what a power loss can cost"),
+    Row("WAYPOST_JOURNAL_SEGMENT_BYTES", "journal_segment_bytes", _whole(2 * 1024 * 1024, _GIB),
+        "size of a journal segment file"),
+    Row("WAYPOST_JOURNAL_MAX_BYTES", "journal_max_bytes", _whole(4 * 1024 * 1024, 1024 * _GIB),
+        "disk that one edge's journal may take; beyond it clicks are answered, counted and not recorded"),
+    Row("WAYPOST_SHIP_WINDOW_BYTES", "ship_window_bytes", _whole(1024 * 1024, _GIB),
+        "bytes of one journal that may be in Redis and not yet in Postgres"),
+    Row("WAYPOST_SHIP_LINGER_MS", "ship_linger_ms", _whole(1, 10_000),
+        "how long clicks may wait to be shipped together"),
+    Row("WAYPOST_LEASE_TTL_MS", "lease_ttl_ms", _whole(500, 600_000),
+        "how long an aggregator owns a stream without renewing"),
+    Row("WAYPOST_DRAIN_TIMEOUT_MS", "drain_timeout_ms", _MS, "longest time that a stop waits for work in flight"),
+    Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),
+        "days for which partitions of clicks are made ahead"),
+    Row("WAYPOST_DATABASE_POOL", "database_pool", _whole(1, 1_000), "Postgres connections per process"),
+    Row("WAYPOST_REDIS_POOL", "redis_pool", _whole(2, 1_000), "Redis connections per process"),
+    Row("WAYPOST_QUERY_TIMEOUT_MS", "query_timeout_ms", _MS, "longest time for one database statement"),
+    Row("WAYPOST_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, _GIB), "largest request body of the console"),
+    Row("WAYPOST_LOG_FORMAT", "log_format", _one_of("text", "json"), "lines of a log: text or json"),
+)  # fmt: skip
+
+
+def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
+    """Defaults, then `environment`, then `overrides` that are not None (from the command line).
+
+    Raises SettingsError naming the first variable that is wrong, or an unknown `WAYPOST_` one: a
+    misspelt setting that is silently ignored is the worst kind.
+    """
+    values: dict[str, Any] = {}
+    for row in SETTINGS:
+        text = environment.get(row.variable, "")
+        if text:
+            try:
+                values[row.field] = row.parse(text)
+            except ValueError as error:
+                raise SettingsError(f"{row.variable} {error} (it is {text[:100]!r})") from None
+    known = {row.variable for row in SETTINGS}
+    for variable in sorted(environment):
+        if variable.startswith("WAYPOST_") and variable not in known | _OTHERS:
+            raise SettingsError(f"{variable} is not a setting of Waypost; see waypost --help")
+    values.update({field: value for field, value in overrides.items() if value is not None})
+    return _consistent(Settings(**values))
+
+
+# Read elsewhere: by the tests, and between a parent process and its children.
+_OTHERS: Final = frozenset({"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL"})
+
+
+def _consistent(settings: Settings) -> Settings:
+    if bool(settings.database_url) != bool(settings.redis_url):
+        missing = "REDIS_URL" if settings.database_url else "DATABASE_URL"
+        raise SettingsError(f"{missing} is missing: give both servers, or neither for embedded ones")
+    if settings.journal_max_bytes < 2 * settings.journal_segment_bytes:
+        raise SettingsError(
+            "WAYPOST_JOURNAL_MAX_BYTES must be at least twice WAYPOST_JOURNAL_SEGMENT_BYTES"
+        )
+    return settings
+
+
+def defaults() -> dict[str, Any]:
+    """Each field's default, for --help and the docs."""
+    return {field.name: field.default for field in fields(Settings)}

@@ -1,0 +1,1 @@
+"""What is kept: everything with a disk or a wire behind it, and the one bridge to asyncio drivers."""
