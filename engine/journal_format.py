@@ -38,8 +38,8 @@ _FRAME: Final = Struct("<IIBBHQ")
 _FRAME_BODY: Final = Struct("<BBHQ")
 _FRAME_START: Final = Struct("<II")
 FRAME_BYTES: Final = _FRAME.size
-MAX_FRAME_BYTES: Final = 1 << 20
-MAX_FRAME_CLICKS: Final = 4096
+MAX_FRAME_CLICKS: Final = 256
+MAX_FRAME_BYTES: Final = 256 * 1024
 
 _RECORD: Final = Struct("<HBBqqqqBBB")
 RECORD_BYTES: Final = _RECORD.size

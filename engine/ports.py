@@ -183,14 +183,11 @@ class ClickLedger(Protocol):
         StaleLeaseError when the position or the token is no longer this one's.
         """
 
+    async def retire(self, journal_id: UUID) -> None:
+        """Forget a journal that is wholly committed and deleted. Its id never comes again."""
+
     async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
         """Keep a batch that cannot be folded, whole, and move on past it, under the same guard."""
-
-
-class StreamPosition(NamedTuple):
-    first: int
-    last: int
-    payload: bytes
 
 
 class ClickStream(Protocol):

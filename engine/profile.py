@@ -10,6 +10,8 @@ from engine.errors import FieldError
 from engine.link import text_errors
 
 MAX_TITLE_CHARS: Final = 120
+MAX_WHOLE_LINKS: Final = 1_000  # a profile of more is never held whole by an edge
+MAX_PAGE_LINKS: Final = 200
 
 
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `complete` says that `links` holds every link of the profile; otherwise the profile is larger than
     an edge holds whole and `links` has only those that were asked for. With `since` set, it is a
-    difference: `links` changed and `removed` (ids) went away after that version.
+    difference: `links` changed and `removed` (ids) went away after that version, and `complete` says
+    that a complete snapshot stays complete with it.
     """
 
     tenant_id: int

@@ -1,0 +1,171 @@
+"""The aggregator: Redis streams → Postgres, each click once.
+
+It leases journals and folds each from its watermark on: the position lives next to the counts, and moves in
+the same transaction. Whoever commits must still hold the lease's token and the very position it read, so two
+aggregators can work on one stream by mistake and only one of them gets its commit.
+
+A gap in a stream is waited out: the shipper finds it and ships again. A batch that cannot be folded is set
+aside whole with its reason, and the stream goes on.
+"""
+
+import logging
+from typing import Any, Final
+from uuid import UUID
+
+import trio
+
+from engine.batch import Batch
+from engine.errors import StaleLeaseError, UnavailableError, WaypostError
+from engine.journal_format import FormatError
+from engine.ports import ClickLedger, ClickStream, Position
+from engine.retry import backoff_s
+
+logger = logging.getLogger("waypost.aggregator")
+
+MAX_BATCHES: Final = 32
+MAX_STREAMS: Final = 8
+READ_WAIT_MS: Final = 500
+GAP_WAIT_S: Final = 0.1
+MAX_TRIES: Final = 3
+
+
+class Aggregator:
+    def __init__(
+        self, owner: str, stream: ClickStream, ledger: ClickLedger, *, lease_ttl_s: float
+    ) -> None:
+        self.owner = owner
+        self._stream = stream
+        self._ledger = ledger
+        self._lease_ttl_s = lease_ttl_s
+        self._positions: dict[UUID, Position] = {}
+        self._folding: dict[UUID, trio.CancelScope] = {}
+        self.folded = 0
+        self.commits = 0
+        self.gaps = 0
+        self.stale = 0
+        self.set_aside = 0
+        self.last_error = ""
+
+    async def run(self) -> None:
+        """Lease, and fold what is leased, until cancelled; then give the leases back."""
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await self._lease(nursery)
+                    await trio.sleep(min(1.0, self._lease_ttl_s / 4))
+        finally:
+            with trio.move_on_after(2, shield=True):
+                try:
+                    await self._ledger.release(self.owner)
+                except WaypostError:
+                    pass  # they expire
+
+    async def _lease(self, nursery: trio.Nursery) -> None:
+        try:
+            positions = await self._ledger.lease(self.owner, MAX_STREAMS, self._lease_ttl_s)
+        except UnavailableError as error:
+            self.last_error = str(error)
+            return
+        leased = {position.journal_id: position for position in positions}
+        for journal_id, scope in list(self._folding.items()):
+            if journal_id not in leased:
+                scope.cancel()
+        for journal_id, position in leased.items():
+            if journal_id not in self._folding:
+                scope = trio.CancelScope()
+                self._folding[journal_id] = scope
+                nursery.start_soon(self._fold, position, scope, name=f"fold-{journal_id.hex[:8]}")
+
+    async def _fold(self, position: Position, scope: trio.CancelScope) -> None:
+        failures = 0
+        try:
+            with scope:
+                while True:
+                    try:
+                        position = await self._fold_once(position)
+                        failures = 0
+                    except UnavailableError as error:
+                        failures += 1
+                        self.last_error = str(error)
+                        await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
+        except StaleLeaseError as error:
+            # Somebody else owns the stream; the next lease tells who goes on.
+            self.stale += 1
+            self.last_error = str(error)
+        finally:
+            del self._folding[position.journal_id]
+
+    async def _fold_once(self, position: Position) -> Position:
+        batches = await self._stream.read(
+            position.journal_id, position.sequence, MAX_BATCHES, READ_WAIT_MS
+        )
+        ready = in_sequence(batches, position.sequence)
+        if not ready:
+            if batches:
+                self.gaps += 1
+                await trio.sleep(GAP_WAIT_S)
+            return position
+        try:
+            after = await self._commit(position, ready)
+        except (UnavailableError, StaleLeaseError):
+            raise
+        except Exception as error:
+            after = await self._one_by_one(position, ready, error)
+        return after
+
+    async def _commit(self, position: Position, batches: list[Batch]) -> Position:
+        after = await self._ledger.commit(position, batches)
+        self.folded += after.sequence - position.sequence
+        self.commits += 1
+        return after
+
+    async def _one_by_one(
+        self, position: Position, batches: list[Batch], error: Exception
+    ) -> Position:
+        """One of them cannot be folded: find out which, keep it aside, and go on."""
+        logger.warning("a fold failed and is tried batch by batch: %s", error)
+        for batch in batches:
+            for attempt in range(1, MAX_TRIES + 1):
+                try:
+                    position = await self._commit(position, [batch])
+                    break
+                except (UnavailableError, StaleLeaseError):
+                    raise
+                except Exception as refused:
+                    if attempt < MAX_TRIES and not isinstance(refused, FormatError):
+                        await trio.sleep(backoff_s(attempt, first_s=0.1, limit_s=1.0))
+                        continue
+                    reason = f"{type(refused).__name__}: {refused}"[:1000]
+                    position = await self._ledger.set_aside(position, batch, reason)
+                    self.set_aside += 1
+                    logger.error(
+                        "batch %d-%d of journal %s was set aside: %s",
+                        batch.first, batch.last, position.journal_id.hex, reason,
+                        extra={"event": "batch_set_aside", "journal": position.journal_id.hex},
+                    )  # fmt: skip
+                    break
+        return position
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "streams": len(self._folding),
+            "folded": self.folded,
+            "commits": self.commits,
+            "gaps": self.gaps,
+            "stale": self.stale,
+            "set_aside": self.set_aside,
+            "last_error": self.last_error,
+        }
+
+
+def in_sequence(batches: list[Batch], sequence: int) -> list[Batch]:
+    """The batches that continue `sequence` without a gap; those at or below it are left out."""
+    ready: list[Batch] = []
+    for batch in batches:
+        if batch.last <= sequence:
+            continue
+        if batch.first > sequence + 1:
+            break
+        ready.append(batch)
+        sequence = batch.last
+    return ready

@@ -1,0 +1,167 @@
+"""The shipper: one journal → its Redis stream, whole frames a batch, in order, none left out.
+
+It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that Postgres has not
+committed; the journal is the buffer for the rest. The watermark in Postgres is the truth: what is at or
+below it is deleted here and trimmed there; what Redis lost above it is shipped again.
+
+How a loss is found: `add` appends only behind the very entry that was shipped last, so a stream that was
+emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the
+stream's front is looked at. Either way the stream is reset and shipped again from the watermark. A batch that
+was shipped twice is skipped where it is committed, so doing this once too often costs only time.
+"""
+
+import logging
+from collections import deque
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import trio
+
+from engine.batch import Batch
+from engine.errors import UnavailableError
+from engine.ports import ClickLedger, ClickStream
+from engine.retry import backoff_s
+
+logger = logging.getLogger("waypost.shipper")
+
+BATCH_BYTES: Final = 256 * 1024
+WATERMARK_INTERVAL_S: Final = 0.1
+STALL_S: Final = 2.0
+
+
+class Source(Protocol):
+    """A journal as its shipper reads it: the living one, or an orphan's recovery."""
+
+    id: UUID
+
+    def read(self, after: int, max_bytes: int) -> Batch | None: ...
+
+
+class Shipper:
+    """Ships one source. `appended` is the highest sequence known to be in it."""
+
+    def __init__(
+        self,
+        source: Source,
+        stream: ClickStream,
+        ledger: ClickLedger,
+        *,
+        window_bytes: int,
+    ) -> None:
+        self.source = source
+        self.shipped = 0
+        self.committed = 0
+        self.resets = 0
+        self.batches = 0
+        self.registered = False
+        self.last_error = ""
+        self._stream = stream
+        self._ledger = ledger
+        self._window_bytes = window_bytes
+        self._previous = 0
+        self._in_flight: deque[tuple[int, int]] = deque()
+        self._in_flight_bytes = 0
+        self._moved_at = 0.0
+        self._failures = 0
+
+    async def start(self) -> None:
+        """Find out where to go on: the watermark, and what the stream still has behind it."""
+        while True:
+            try:
+                self.committed = await self._ledger.register(self.source.id)
+                await self._stream.reset(self.source.id)
+                break
+            except UnavailableError as error:
+                await self._wait_out(error)
+        self.shipped = self.committed
+        self._previous = 0
+        self._moved_at = trio.current_time()
+        self._failures = 0
+        self.registered = True
+
+    async def ship_ready(self) -> bool:
+        """Ship what can be read and fits the window. Whether anything was shipped."""
+        shipped = False
+        while self._in_flight_bytes < self._window_bytes:
+            batch = self.source.read(self.shipped, BATCH_BYTES)
+            if batch is None:
+                break
+            try:
+                if not await self._add(batch):
+                    await self._start_over("the stream has other entries than were shipped")
+                    continue
+            except UnavailableError as error:
+                await self._wait_out(error)
+                continue
+            self._failures = 0
+            shipped = True
+        return shipped
+
+    async def _add(self, batch: Batch) -> bool:
+        added = await self._stream.add(self.source.id, self._previous, batch)
+        if not added and await self._stream.last(self.source.id) != batch.last:
+            return False
+        # Not added, yet there as the last entry: an earlier try arrived and its answer did not.
+        if not self._in_flight:
+            self._moved_at = trio.current_time()
+        self.shipped = self._previous = batch.last
+        self._in_flight.append((batch.last, len(batch.payload)))
+        self._in_flight_bytes += len(batch.payload)
+        self.batches += 1
+        return True
+
+    async def _start_over(self, reason: str) -> None:
+        self.resets += 1
+        logger.warning(
+            "journal %s is shipped again from %d: %s", self.source.id.hex, self.committed, reason,
+            extra={"event": "stream_reset", "journal": self.source.id.hex},
+        )  # fmt: skip
+        self.committed = max(self.committed, await self._ledger.watermark(self.source.id))
+        await self._stream.reset(self.source.id)
+        self.shipped = self.committed
+        self._previous = 0
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._moved_at = trio.current_time()
+
+    async def follow_watermark(self) -> bool:
+        """Ask Postgres once how far it is. Whether the watermark moved."""
+        if self.shipped <= self.committed:
+            return False
+        try:
+            watermark = await self._ledger.watermark(self.source.id)
+            if watermark > self.committed:
+                self._moved_at = trio.current_time()
+                self.committed = watermark
+                while self._in_flight and self._in_flight[0][0] <= watermark:
+                    self._in_flight_bytes -= self._in_flight.popleft()[1]
+                await self._stream.trim(self.source.id, watermark)
+                return True
+            if trio.current_time() >= self._moved_at + STALL_S:
+                await self._look_for_loss()
+        except UnavailableError as error:
+            self.last_error = str(error)
+        return False
+
+    async def _look_for_loss(self) -> None:
+        self._moved_at = trio.current_time()
+        front = await self._stream.read(self.source.id, self.committed, 1, 0)
+        last = await self._stream.last(self.source.id)
+        if not front or front[0].first > self.committed + 1 or last != self.shipped:
+            await self._start_over("the stream lost entries that are not committed")
+
+    async def _wait_out(self, error: UnavailableError) -> None:
+        self._failures += 1
+        self.last_error = str(error)
+        await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "journal": self.source.id.hex,
+            "shipped": self.shipped,
+            "committed": self.committed,
+            "in_flight_bytes": self._in_flight_bytes,
+            "batches": self.batches,
+            "resets": self.resets,
+            "last_error": self.last_error,
+        }

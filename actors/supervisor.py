@@ -1,0 +1,130 @@
+"""Supervisors, as in Erlang's OTP: children that crash are restarted, until that does not help.
+
+One for one: a child that ends with an error is restarted after a backoff, the others go on. More than
+`intensity` crashes within `period_s` mean that restarting does not help: the supervisor gives up and raises
+Escalated, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
+starts it anew. Children start in order and are stopped in reverse, each before the one it relies on.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import trio
+
+from engine.errors import WaypostError
+from engine.retry import backoff_s
+
+logger = logging.getLogger("waypost.supervisor")
+
+
+class Escalated(WaypostError):
+    """A child crashed more often than its supervisor puts up with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """What to run. `start` runs for ever, or returns when its work is done for good."""
+
+    name: str
+    start: Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class ChildState:
+    """What `statistics` tells of one child."""
+
+    name: str
+    running: bool = False
+    restarts: int = 0
+    last_error: str = ""
+    started_at: float = 0.0
+    crashes: deque[float] = field(default_factory=deque)
+
+
+class Supervisor:
+    def __init__(
+        self,
+        name: str,
+        children: list[Child],
+        *,
+        intensity: int = 10,
+        period_s: float = 60.0,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        self.name = name
+        self.children = {child.name: ChildState(child.name) for child in children}
+        self._specs = children
+        self._intensity = intensity
+        self._period_s = period_s
+        self._jitter = jitter
+
+    async def run(self) -> None:
+        """Start the children in order and keep them; when cancelled, stop them in reverse order."""
+        started: list[tuple[trio.CancelScope, trio.Event]] = []
+        async with trio.open_nursery() as nursery:
+            try:
+                for child in self._specs:
+                    scope, stopped = trio.CancelScope(shield=True), trio.Event()
+                    started.append((scope, stopped))
+                    nursery.start_soon(self._run_child, child, scope, stopped, name=child.name)
+                await trio.sleep_forever()
+            finally:
+                # Children are shielded from the nursery's own cancellation: it knows no order.
+                with trio.CancelScope(shield=True):
+                    for scope, stopped in reversed(started):
+                        scope.cancel()
+                        await stopped.wait()
+
+    async def _run_child(
+        self, child: Child, scope: trio.CancelScope, stopped: trio.Event
+    ) -> None:
+        try:
+            with scope:
+                await self._keep(child)
+        finally:
+            stopped.set()
+
+    async def _keep(self, child: Child) -> None:
+        state = self.children[child.name]
+        while True:
+            state.running, state.started_at = True, trio.current_time()
+            try:
+                await child.start()
+                return
+            except Exception as error:
+                state.last_error = f"{type(error).__name__}: {error}"[:500]
+                logger.exception(
+                    "%s/%s crashed", self.name, child.name,
+                    extra={"event": "actor_crashed", "actor": child.name},
+                )  # fmt: skip
+            finally:
+                state.running = False
+            await self._after_crash(state)
+
+    async def _after_crash(self, state: ChildState) -> None:
+        now = trio.current_time()
+        crashes = state.crashes
+        crashes.append(now)
+        while crashes and crashes[0] <= now - self._period_s:
+            crashes.popleft()
+        if len(crashes) > self._intensity:
+            raise Escalated(
+                f"{self.name}/{state.name} crashed {len(crashes)} times in "
+                f"{self._period_s:g} s, last: {state.last_error}"
+            )
+        state.restarts += 1
+        await trio.sleep(backoff_s(len(crashes), first_s=0.05, limit_s=5.0) * self._jitter())
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            state.name: {
+                "running": state.running,
+                "restarts": state.restarts,
+                "last_error": state.last_error,
+            }
+            for state in self.children.values()
+        }
+

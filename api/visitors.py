@@ -1,0 +1,456 @@
+"""The visitors' door: an epoll set of our own, nested in the host loop as one reader.
+
+When the set's descriptor turns readable, up to BATCH ready sockets are taken, each is read once, every
+request is judged and answered into a list without an await, all their clicks go to the journal in one
+write, and only then are the answers sent. Measured against an asyncio Protocol a connection, this batching
+is the largest single gain: one wake-up, one journal write and one look at the clock serve the whole batch.
+
+Guarantees:
+
+- No answer to a counted request leaves before its click is in the journal, or counted as unrecorded.
+- Requests of one connection are answered in their order, also when one waits for a cold profile.
+- Bounded: connections (503 beyond), head bytes and time, idle time, requests that wait in one connection
+  (it is not read meanwhile), bytes that a slow reader leaves unsent (its connection is closed).
+
+A connection is closed at once when it breaks the rules. Nothing here trusts what it reads.
+"""
+
+import contextlib
+import errno
+import logging
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from actors.profile import Route
+from actors.registry import Found, Registry
+from api.answers import REFUSALS, StatusLines, without_body
+from api.head import HeadReader, Refusal, Request
+from engine.name import path_key
+
+logger = logging.getLogger("waypost.visitors")
+
+BATCH: Final = 64
+READ_BYTES: Final = 16 * 1024
+MAX_QUEUED_REQUESTS: Final = 128
+MAX_UNSENT_BYTES: Final = 256 * 1024
+MAX_DISCARDED_BYTES: Final = 1024 * 1024
+WAIT_LIMIT_S: Final = 5.0
+LINGER_S: Final = 2.0
+_IN: Final = select.EPOLLIN | select.EPOLLRDHUP
+_GONE: Final = select.EPOLLHUP | select.EPOLLERR
+_MINIMAL_503: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+class Recorder(Protocol):
+    """Where clicks go; the journal."""
+
+    def append(self, records: list[bytes]) -> bool: ...
+
+
+class Limits(Protocol):
+    max_connections: int
+    head_timeout_ms: int
+    idle_timeout_ms: int
+
+
+class Connection:
+    """One visitor's connection."""
+
+    __slots__ = (
+        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "queue", "reader", "registered",
+        "sock", "unsent", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.reader = HeadReader()
+        self.deadline = deadline
+        self.queue: deque[Request | Refusal] = deque()
+        self.unsent = b""
+        self.waiting: Request | None = None
+        self.closing = False  # the answer in hand is the last one
+        self.ended = False  # the visitor will send nothing more
+        self.linger = False  # unread bytes may be on their way
+        self.discard = 0  # bytes still taken, and dropped, after the last answer
+        self.registered = False
+        self.mask = _IN
+
+
+class Visitors:
+    """The door. `descriptor` and `on_ready` go to the host loop's `add_reader`; `sweep` is called each second."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        registry: Registry,
+        recorder: Recorder,
+        limits: Limits,
+        *,
+        clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._listener = listener
+        self._registry = registry
+        self._recorder = recorder
+        self._limits = limits
+        self._clock_us = clock_us
+        self._monotonic = monotonic
+        self._idle_s = limits.idle_timeout_ms / 1000
+        self._head_s = limits.head_timeout_ms / 1000
+        self._lines = StatusLines()
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._records: list[bytes] = []
+        self._answers: list[tuple[Connection, bytes]] = []
+        self._draining = False
+        self._accept_again_at = 0.0
+        self.redirects = 0
+        self.views = 0
+        self.answers_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
+        self.accepted = 0
+        self.refused = 0
+        self.timed_out = 0
+        self.errors = 0
+        listener.setblocking(False)
+        with contextlib.suppress(OSError):
+            # Inherited by every accepted socket.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+
+    @property
+    def descriptor(self) -> int:
+        return self._epoll.fileno()
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    # ---- one wake-up ----------------------------------------------------------------------------
+
+    def on_ready(self) -> None:
+        """Serve what is ready now, a batch at the most; the host calls again while more is."""
+        try:
+            events = self._epoll.poll(0, BATCH)
+        except InterruptedError:
+            return
+        self._begin()
+        listener = self._listener.fileno()
+        for fd, mask in events:
+            if fd == listener:
+                self._accept()
+                continue
+            connection = self._connections.get(fd)
+            if connection is not None:
+                self._serve(connection, mask)
+        self._finish()
+
+    def _serve(self, connection: Connection, mask: int) -> None:
+        try:
+            if mask & select.EPOLLOUT:
+                self._send_rest(connection)
+            if mask & _GONE:
+                self._close(connection)
+            elif mask & _IN and connection.mask & _IN:
+                self._read(connection)
+        except Exception:
+            # A mistake of ours with one visitor must not cost the others of the batch their answers.
+            self.errors += 1
+            logger.exception("a visitor's connection failed", extra={"event": "visitor_error"})
+            self._close(connection)
+
+    def _begin(self) -> None:
+        self._now_us = self._clock_us()
+        self._now = self._monotonic()
+        self._lines.at(self._now_us)
+
+    def _finish(self) -> None:
+        """Record, then send: the order that exactness stands on."""
+        if self._records:
+            self._recorder.append(self._records)
+            self._records = []
+        if self._answers:
+            answers, self._answers = self._answers, []
+            for connection, answer in answers:
+                self._send(connection, answer)
+
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                sock, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    # No descriptors: waiting connections stay in the kernel's queue for a second.
+                    self._epoll.modify(self._listener.fileno(), 0)
+                    self._accept_again_at = self._now + 1.0
+                    self.refused += 1
+                    return
+                continue
+            self.accepted += 1
+            if len(self._connections) >= self._limits.max_connections:
+                self.refused += 1
+                self.answers_by_status[503] += 1
+                with contextlib.suppress(OSError):
+                    sock.send(_MINIMAL_503, socket.MSG_DONTWAIT)
+                sock.close()
+                continue
+            connection = Connection(sock, self._now + self._head_s)
+            self._connections[connection.fd] = connection
+            # Its request is often there already; then a short connection needs no place in the set.
+            self._read(connection)
+            if not connection.registered and connection.fd >= 0 and not connection.closing:
+                connection.registered = True
+                self._epoll.register(connection.fd, connection.mask)
+
+    def _read(self, connection: Connection) -> None:
+        try:
+            data = connection.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close(connection)
+            return
+        if not data:
+            self._end_of_input(connection)
+            return
+        if connection.discard:
+            connection.discard -= len(data)
+            if connection.discard <= 0:
+                self._close(connection)
+            return
+        fresh = not connection.reader.unfinished
+        found = connection.reader.feed(data)
+        if connection.reader.unfinished:
+            # The limit is for the whole head, however slowly its bytes drip.
+            if fresh or found:
+                connection.deadline = self._now + self._head_s
+        else:
+            connection.deadline = self._now + self._idle_s
+        if connection.waiting is None and len(found) == 1:
+            self._answer(connection, found[0])
+        elif found:
+            connection.queue.extend(found)
+            self._answer_queue(connection)
+
+    def _end_of_input(self, connection: Connection) -> None:
+        connection.ended = True
+        if connection.waiting is None and not connection.unsent:
+            # What was answered in this batch is sent before the close.
+            self._finish()
+        if connection.fd >= 0 and connection.waiting is None and not connection.unsent:
+            self._close(connection)
+        else:
+            self._watch(connection, connection.mask & ~_IN)
+
+    # ---- answering ------------------------------------------------------------------------------
+
+    def _answer_queue(self, connection: Connection) -> None:
+        queue = connection.queue
+        while queue and connection.waiting is None and not connection.closing:
+            self._answer(connection, queue.popleft())
+        full = len(queue) >= MAX_QUEUED_REQUESTS
+        if full or connection.ended or connection.closing:
+            self._watch(connection, connection.mask & ~_IN)
+        else:
+            self._watch(connection, connection.mask | _IN)
+
+    def _answer(self, connection: Connection, request: Request | Refusal) -> None:
+        if isinstance(request, Refusal):
+            self._refuse(connection, request.status, request.head_only, close=True)
+            return
+        route = self._registry.paths.get(request.path)
+        if route is None:
+            self._answer_cold(connection, request)
+        else:
+            self._answer_route(connection, request, route)
+
+    def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
+        tail, record = route.actor.visit(
+            route, request.query, request.user_agent, request.referrer, request.language,
+            request.head_only, self._now_us,
+        )  # fmt: skip
+        self._records.append(record)
+        if route.status == 200:
+            self.views += 1
+        else:
+            self.redirects += 1
+        if request.keep_alive and not self._draining:
+            answer = self._lines.keep[route.status] + tail
+        else:
+            answer = self._lines.close[route.status] + tail
+            connection.closing = True
+        if request.head_only and route.status == 200:
+            answer = without_body(answer)
+        self._answers.append((connection, answer))
+
+    def _answer_cold(self, connection: Connection, request: Request) -> None:
+        path = path_key(request.path)
+        if path is None:
+            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
+            return
+        route = self._registry.paths.get(path)
+        if route is not None:
+            self._answer_route(connection, request, route)
+        elif self._registry.is_unknown(path):
+            self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
+        elif self._registry.wait(path, connection):
+            connection.waiting = request
+            connection.deadline = self._now + WAIT_LIMIT_S
+        else:
+            self._refuse(connection, 503, request.head_only, close=not request.keep_alive)
+
+    def deliver(self, found: list[Found], available: bool) -> None:
+        """The registry's finder hands back connections that waited, each with its route or None."""
+        self._begin()
+        for waiters, route in found:
+            for connection in waiters:
+                request = connection.waiting
+                if request is None or connection.fd < 0:
+                    continue
+                connection.waiting = None
+                connection.deadline = self._now + self._idle_s
+                if route is not None:
+                    self._answer_route(connection, request, route)
+                else:
+                    status = 404 if available else 503
+                    self._refuse(connection, status, request.head_only, close=not request.keep_alive)
+                self._answer_queue(connection)
+        self._finish()
+
+    def _refuse(self, connection: Connection, status: int, head_only: bool, *, close: bool) -> None:
+        self.answers_by_status[status] += 1
+        close = close or self._draining
+        answer = (self._lines.close if close else self._lines.keep)[status] + REFUSALS[status]
+        if close:
+            connection.closing = connection.linger = True
+            connection.queue.clear()
+        self._answers.append((connection, without_body(answer) if head_only else answer))
+
+    # ---- sending and closing --------------------------------------------------------------------
+
+    def _send(self, connection: Connection, answer: bytes) -> None:
+        if connection.fd < 0:
+            return
+        if connection.unsent:
+            connection.unsent += answer
+            if len(connection.unsent) > MAX_UNSENT_BYTES:
+                self._close(connection)
+            return
+        try:
+            sent = connection.sock.send(answer, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close(connection)
+            return
+        if sent < len(answer):
+            connection.unsent = answer[sent:]
+            self._watch(connection, select.EPOLLOUT)
+        else:
+            self._after_answer(connection)
+
+    def _send_rest(self, connection: Connection) -> None:
+        try:
+            sent = connection.sock.send(connection.unsent, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close(connection)
+            return
+        connection.unsent = connection.unsent[sent:]
+        if not connection.unsent:
+            self._after_answer(connection)
+            if connection.fd >= 0 and not connection.discard:
+                self._watch(connection, _IN)
+                self._answer_queue(connection)
+
+    def _after_answer(self, connection: Connection) -> None:
+        if connection.closing:
+            if connection.linger and not connection.ended:
+                self._linger(connection)
+            else:
+                self._close(connection)
+        elif connection.ended and connection.waiting is None and not connection.queue:
+            self._close(connection)
+
+    def _linger(self, connection: Connection) -> None:
+        """Take and drop what is still on its way, for a while: closing with bytes unread would send a
+        reset, which can destroy the last answer before it was read (RFC 9112 9.6)."""
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(connection)
+            return
+        connection.discard = MAX_DISCARDED_BYTES
+        connection.deadline = self._now + LINGER_S
+        connection.linger = False
+        self._watch(connection, _IN)
+        if not connection.registered:
+            connection.registered = True
+            self._epoll.register(connection.fd, connection.mask)
+
+    def _watch(self, connection: Connection, mask: int) -> None:
+        if connection.fd < 0 or mask == connection.mask:
+            return
+        connection.mask = mask
+        if connection.registered:
+            self._epoll.modify(connection.fd, mask)
+        elif mask:
+            connection.registered = True
+            self._epoll.register(connection.fd, mask)
+
+    def _close(self, connection: Connection) -> None:
+        if connection.fd < 0:
+            return
+        del self._connections[connection.fd]
+        connection.fd = -1
+        connection.queue.clear()
+        connection.sock.close()  # leaves the epoll set with its last descriptor
+
+    # ---- time -----------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Close what is past its deadline; begin accepting again after descriptors ran out."""
+        self._begin()
+        if self._accept_again_at and self._now >= self._accept_again_at and not self._draining:
+            self._accept_again_at = 0.0
+            self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
+        for connection in list(self._connections.values()):
+            if connection.deadline > self._now:
+                continue
+            self.timed_out += not connection.discard
+            if connection.waiting is not None:
+                head_only, connection.waiting = connection.waiting.head_only, None
+                self._refuse(connection, 503, head_only, close=True)
+            elif connection.reader.unfinished and not connection.unsent and not connection.discard:
+                self._refuse(connection, 408, False, close=True)
+            else:
+                self._close(connection)
+        self._finish()
+
+    def drain(self) -> None:
+        """Stop accepting; answer what has arrived, then close: each connection with its next answer."""
+        self._draining = True
+        self._epoll.unregister(self._listener.fileno())
+        self.on_ready()
+        for connection in list(self._connections.values()):
+            idle = connection.waiting is None and not connection.unsent and not connection.queue
+            if idle and not connection.reader.unfinished:
+                self._begin()
+                self._read(connection)
+                self._finish()
+                if connection.fd >= 0 and connection.waiting is None and not connection.unsent:
+                    self._close(connection)
+
+    def close(self) -> None:
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._epoll.close()

@@ -1,0 +1,56 @@
+"""Where the intervals of a time zone's clock and calendar start."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from engine.errors import FieldError, InvalidError
+from engine.rollup import Interval
+
+_QUARTER = timedelta(minutes=15)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Raises InvalidError for a name that is not an IANA time zone's."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InvalidError([FieldError("tz", "is not a time zone's name, like Europe/Rome")]) from None
+
+
+def start(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+    """The start of the interval that `moment` (aware) is in, aware, in the zone."""
+    local = moment.astimezone(tz)
+    if interval == "15m":
+        utc = moment.astimezone(UTC)
+        return utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0).astimezone(tz)
+    if interval == "hour":
+        hour = local.replace(minute=0, second=0, microsecond=0)
+        return hour_start((hour - hour.utcoffset()).replace(tzinfo=UTC), tz)  # type: ignore[operator]
+    return midnight(_first_day(local.replace(tzinfo=None), interval), tz)
+
+
+def _first_day(wall: datetime, interval: Interval) -> datetime:
+    day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+    if interval == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if interval == "month" else day
+
+
+def midnight(wall: datetime, tz: ZoneInfo) -> datetime:
+    """The first moment of a day: of a midnight that comes twice the first, of one that is skipped the next."""
+    return wall.replace(tzinfo=tz, fold=0).astimezone(UTC).astimezone(tz)
+
+
+def hour_start(moment: datetime, tz: ZoneInfo) -> datetime:
+    """The first moment of an hour of the zone's clock that would have started at `moment`.
+
+    The two differ where clocks change within an hour, as Lord Howe's do by 30 minutes: the part behind
+    the change is an hour of its own and starts with the change.
+    """
+    local = moment.astimezone(tz)
+    while local.minute:
+        moment += _QUARTER
+        if moment.astimezone(tz).utcoffset() != local.utcoffset():
+            return moment.astimezone(tz)
+        local = moment.astimezone(tz)
+    return local

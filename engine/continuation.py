@@ -1,0 +1,28 @@
+"""Which batches continue a position: what is behind it is skipped, what overlaps is sliced, a gap is refused."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from engine.batch import Batch
+
+
+class Slice(NamedTuple):
+    """The clicks of `batch` above sequence `after`; there is at least one."""
+
+    batch: Batch
+    after: int
+
+
+def continuing(position: int, batches: Iterable[Batch]) -> list[Slice]:
+    """The news in `batches`, in their order, for somebody who has all clicks up to `position`.
+
+    Raises ValueError when a click would be left out: a position that moved over it would lose it.
+    """
+    news = []
+    for batch in batches:
+        if batch.first > position + 1:
+            raise ValueError(f"clicks {position + 1} to {batch.first - 1} are missing")
+        if batch.last > position:
+            news.append(Slice(batch, position))
+            position = batch.last
+    return news

@@ -1,0 +1,59 @@
+"""What a process says of itself in figures: samples, and what each name means.
+
+A name that ends in `_total` is a counter, any other is a gauge. The same name and labels from
+several processes are summed before they are shown, so a gauge here must be one that may be added
+up.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+
+class Sample(NamedTuple):
+    """One figure. `labels` are pairs in the order in which they are written."""
+
+    name: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class ProcessStatistics(NamedTuple):
+    """All figures of one process of the engine."""
+
+    role: str
+    pid: int
+    samples: tuple[Sample, ...]
+
+
+METRICS: Final[Mapping[str, str]] = {
+    "waypost_process_info": "1 for each process of the engine, with its role and process id",
+    "waypost_redirects_total": "Visitors' requests answered with a redirect",
+    "waypost_pages_total": "Profile pages answered",
+    "waypost_unknown_paths_total": "Visitors' requests for what does not exist",
+    "waypost_connections": "Visitors' connections open now",
+    "waypost_clicks_unrecorded_total": "Clicks answered but not recorded, by reason",
+    "waypost_journal_pending_clicks": "Clicks in journals that Postgres has not committed yet",
+    "waypost_journal_bytes": "Disk that the journals take",
+    "waypost_resident_profiles": "Profiles that edges hold in memory",
+    "waypost_resident_links": "Links that edges hold in memory",
+    "waypost_announcements_lost_total": "Changes that were not announced and left to polling",
+    "waypost_restarts_total": "Restarts of supervised tasks after a crash",
+    "waypost_console_requests_total": "Requests of the console answered, by class of status",
+    "waypost_console_connections": "Connections of the console open now",
+    "waypost_console_connections_refused_total": "Connections of the console refused at the limit",
+    "waypost_console_crashes_total": "Connections of the console that ended by an unexpected error",
+}
+
+
+def summed(processes: Iterable[ProcessStatistics]) -> list[Sample]:
+    """One sample for each name and labels, sorted by name; `waypost_process_info` one per
+    process."""
+    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for process in processes:
+        info = Sample(
+            "waypost_process_info", 1, (("role", process.role), ("pid", str(process.pid)))
+        )
+        sums[(info.name, info.labels)] = 1
+        for name, value, labels in process.samples:
+            sums[(name, labels)] = sums.get((name, labels), 0) + value
+    return [Sample(name, value, labels) for (name, labels), value in sorted(sums.items())]
