@@ -49,6 +49,8 @@ class LivingShipper:
         linger_s: float,
     ) -> None:
         self._journal = journal
+        self._stream = stream
+        self._ledger = ledger
         self._linger_s = linger_s
         self.shipper = Shipper(journal, stream, ledger, window_bytes=window_bytes)
 
@@ -72,6 +74,10 @@ class LivingShipper:
             await trio.sleep(WATERMARK_INTERVAL_S)
             if await self.shipper.follow_watermark():
                 self._journal.forget(self.shipper.committed)
+
+    async def retire(self) -> None:
+        """Leave no trace of a journal that is wholly committed."""
+        await _retire(self._journal, self._stream, self._ledger)
 
     async def drain(self) -> None:
         """Ship what is synced. The caller bounds the time."""
@@ -103,30 +109,43 @@ class Orphans:
         self.finished = 0
         self.dropped_clicks = 0
         self.dropped_bytes = 0
-        self.scanned = False
+        self.unreadable = 0
+        self._waiting: list[Orphan] = []
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             while True:
-                for orphan in self._find():
-                    self.adopted += 1
-                    nursery.start_soon(self._ship, orphan)
-                self.scanned = True
+                self._scan()
+                while self._waiting:
+                    nursery.start_soon(self._ship, self._waiting.pop())
                 await trio.sleep(ORPHAN_INTERVAL_S)
 
+    def _scan(self) -> None:
+        for orphan in self._find():
+            self.adopted += 1
+            self._waiting.append(orphan)
+            self._shippers[orphan.id.hex] = Shipper(
+                orphan, self._stream, self._ledger, window_bytes=self._window_bytes
+            )
+
     async def _ship(self, orphan: Orphan) -> None:
-        shipper = Shipper(orphan, self._stream, self._ledger, window_bytes=self._window_bytes)
-        self._shippers[orphan.id.hex] = shipper
-        removed = False
+        shipper = self._shippers[orphan.id.hex]
         try:
             async with self._limit:
-                await shipper.start()
-                while await self._step(shipper):
-                    pass
-                await self._retire(orphan)
-                removed = True
-        finally:
-            orphan.close(remove=removed)
+                if orphan.read(0, 1) is not None:
+                    await shipper.start()
+                    while await self._step(shipper):
+                        pass
+                await self._finish(orphan)
+        except OSError as error:
+            # Left to the next start of this edge: trying again at once would read the same bad disk.
+            self.unreadable += 1
+            logger.error(
+                "journal %s cannot be read: %s", orphan.id.hex, error,
+                extra={"event": "journal_unreadable", "journal": orphan.id.hex},
+            )  # fmt: skip
+        else:
+            orphan.close(remove=True)
             del self._shippers[orphan.id.hex]
 
     async def _step(self, shipper: Shipper) -> bool:
@@ -139,7 +158,7 @@ class Orphans:
             return True
         return shipper.source.read(shipper.committed, 1) is not None
 
-    async def _retire(self, orphan: Orphan) -> None:
+    async def _finish(self, orphan: Orphan) -> None:
         self.dropped_clicks += orphan.dropped_clicks
         self.dropped_bytes += orphan.dropped_bytes
         if orphan.dropped_clicks or orphan.dropped_bytes:
@@ -148,18 +167,13 @@ class Orphans:
                 orphan.id.hex, orphan.dropped_clicks, orphan.dropped_bytes,
                 extra={"event": "journal_damaged", "journal": orphan.id.hex},
             )  # fmt: skip
-        try:
-            await self._stream.reset(orphan.id)
-            await self._ledger.retire(orphan.id)
-        except UnavailableError as error:
-            # Only tidiness: an empty stream and a finished row stay behind.
-            logger.warning("journal %s left traces: %s", orphan.id.hex, error)
+        await _retire(orphan, self._stream, self._ledger)
         self.finished += 1
 
-    @property
-    def pending(self) -> int:
-        """Journals of dead edges that are not wholly committed, as far as known."""
-        return len(self._shippers)
+    def pending_clicks(self) -> int:
+        """At least one for each dead edge's journal that is not wholly committed, found just now too."""
+        self._scan()
+        return sum(max(1, s.shipped - s.committed) for s in self._shippers.values())
 
     def statistics(self) -> dict[str, Any]:
         return {
@@ -167,5 +181,15 @@ class Orphans:
             "finished": self.finished,
             "dropped_clicks": self.dropped_clicks,
             "dropped_bytes": self.dropped_bytes,
+            "unreadable": self.unreadable,
             "shippers": [shipper.statistics() for shipper in self._shippers.values()],
         }
+
+
+async def _retire(journal: Source, stream: ClickStream, ledger: ClickLedger) -> None:
+    try:
+        await stream.reset(journal.id)
+        await ledger.retire(journal.id)
+    except UnavailableError as error:
+        # Only tidiness: an empty stream and a finished row stay behind.
+        logger.warning("journal %s left traces: %s", journal.id.hex, error)

@@ -4,6 +4,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from engine.target import is_location_safe
+
 _COMMON: Final = b"X-Content-Type-Options: nosniff\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n"
 _PAGES: Final = {
     400: ("Bad request", "Your browser sent something that is not a valid request."),
@@ -57,6 +59,24 @@ def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\
         + b"\r\n",
         body,
     )
+
+
+def redirect_tail(status: int, location: bytes) -> bytes:
+    """A redirect behind its status line and date. `location` must be what a header may carry.
+
+    301 and 308 are cached by browsers for ever unless told otherwise; 90 seconds spare repeat visits
+    and still let an edited link take effect. Raises ValueError for a location with control bytes or
+    blanks, which were refused when the link was stored: nothing written by hand gets out either.
+    """
+    if not is_location_safe(location):
+        raise ValueError("a location must be printable ASCII without blanks")
+    cache = b"private, max-age=90" if status in (301, 308) else b"private, no-store"
+    return tail(b"Location: " + location + b"\r\nCache-Control: " + cache + b"\r\n", b"")
+
+
+def profile_page_tail(page: tuple[str, str]) -> bytes:
+    """A profile's page; (title, body) as HTML."""
+    return page_tail(html(*page))
 
 
 def _refusal(status: int) -> bytes:

@@ -54,9 +54,14 @@ class Recorder(Protocol):
 
 
 class Limits(Protocol):
-    max_connections: int
-    head_timeout_ms: int
-    idle_timeout_ms: int
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def head_timeout_ms(self) -> int: ...
+
+    @property
+    def idle_timeout_ms(self) -> int: ...
 
 
 class Connection:

@@ -48,9 +48,10 @@ def hour_start(moment: datetime, tz: ZoneInfo) -> datetime:
     the change is an hour of its own and starts with the change.
     """
     local = moment.astimezone(tz)
-    while local.minute:
-        moment += _QUARTER
-        if moment.astimezone(tz).utcoffset() != local.utcoffset():
-            return moment.astimezone(tz)
-        local = moment.astimezone(tz)
+    for quarters in range(5):
+        later = (moment + quarters * _QUARTER).astimezone(tz)
+        if later.minute == 0:
+            break
+        if later.utcoffset() != local.utcoffset():
+            return later
     return local

@@ -3,8 +3,8 @@
 `journal_format.clicks` and `rollup.fold` say the same in plain words and are the reference; a property
 test holds the two together. This one exists because it runs for every click of every edge.
 
-What makes it fast (about 1 µs a click, where making a `Click` and folding it takes 3):
-- nothing is unpacked that is only copied. A record's ids and its verdict are the key of a table that
+What makes it fast (2.2 µs a click, rows included; the reference takes 3 and has no rows yet):
+- a record's ids and its verdict are the key of a table that
   holds the row's first columns, encoded, and the count, so a row and its sum cost one look-up;
 - each of a record's texts is the key of a table that holds it encoded as a column, so most texts are
   decoded, checked and hashed once in a process' life and not once a click;
@@ -144,7 +144,7 @@ class Folding:
         payload = batch.payload
         parts: list[bytes] = []
         try:
-            for frame in _frames(batch):
+            for frame in checked_frames(batch):
                 if frame.last > after:
                     self._take(payload, frame, max(0, after + 1 - frame.first), parts)
         except struct.error:
@@ -205,8 +205,9 @@ class Folding:
         return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
 
 
-def _frames(batch: Batch) -> Iterator[Frame]:
-    """The batch's frames, every one checked, and that they are what the batch says they are."""
+def checked_frames(batch: Batch) -> Iterator[Frame]:
+    """The batch's frames. Raises FormatError at one that is not valid, and when they are not together
+    exactly the clicks that the batch says: the watermark moves by what it says."""
     start, expected = 0, batch.first
     while start < len(batch.payload):
         frame = frame_at(batch.payload, start, expected)

@@ -181,7 +181,9 @@ def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 # Read elsewhere: by the tests, and between a parent process and its children.
-_OTHERS: Final = frozenset({"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL"})
+_OTHERS: Final = frozenset(
+    {"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL", "WAYPOST_PROCESS"}
+)
 
 
 def _consistent(settings: Settings) -> Settings:

@@ -9,6 +9,7 @@ committed yet, then deletes the folder. What cannot be read is counted, never gu
   starts with the gap's first sequence, so that the watermark can move across it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -41,8 +42,15 @@ def _journal_id(path: Path) -> UUID | None:
 class Recovery:
     """One orphan. `adopt` it, then `read` until None, `close(remove=True)` once committed."""
 
-    def __init__(self, folder: Path, files: Files | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        files: Files | None = None,
+        released: Callable[[str], object] = lambda name: None,
+    ) -> None:
+        """`released` is told the folder's name when the orphan is closed."""
         self.folder = folder
+        self._released = released
         self.id = UUID(hex=folder.name)
         self.dropped_clicks = 0
         self.dropped_bytes = 0
@@ -163,3 +171,4 @@ class Recovery:
         if remove:
             remove_folder(self.folder)
         self._lock.release()
+        self._released(self.folder.name)

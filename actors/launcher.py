@@ -1,0 +1,131 @@
+"""The launcher: the engine's processes as children of one parent, restarted when they die.
+
+Children are started from the main thread, never from a worker thread: they end with the thread that started
+them (PR_SET_PDEATHSIG), so that a kill -9 of the parent leaves no orphan process behind.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from engine.errors import WaypostError
+from engine.retry import backoff_s
+
+logger = logging.getLogger("waypost.launcher")
+
+STABLE_S: Final = 20.0
+MAX_FAST_CRASHES: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """How to start one child. `pass_fds` stay open in it under the same numbers."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: dict[str, str]
+    pass_fds: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Process:
+    command: Command
+    popen: "subprocess.Popen[bytes] | None" = None
+    restarts: int = 0
+    stopping: bool = False
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid if self.popen is not None else 0
+
+
+class Launcher:
+    """Keeps the children running. `give_up` is told once when restarting one does not help."""
+
+    def __init__(self, commands: list[Command], give_up: Callable[[WaypostError], None]) -> None:
+        self.processes = [Process(command) for command in commands]
+        self._give_up = give_up
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for process in self.processes:
+                nursery.start_soon(self._keep, process, name=process.command.name)
+
+    async def _keep(self, process: Process) -> None:
+        crashes = 0
+        try:
+            while True:
+                started = trio.current_time()
+                code = await self._run_once(process)
+                if process.stopping:
+                    return
+                process.restarts += 1
+                crashes = 1 if trio.current_time() - started > STABLE_S else crashes + 1
+                logger.error(
+                    "%s ended with %s and is started again", process.command.name, _ending(code),
+                    extra={"event": "process_restarted", "process": process.command.name},
+                )  # fmt: skip
+                if crashes > MAX_FAST_CRASHES:
+                    self._give_up(
+                        WaypostError(
+                            f"{process.command.name} crashed {crashes} times in a row, "
+                            f"last with {_ending(code)}; the log above says why"
+                        )
+                    )
+                    return
+                await trio.sleep(0 if crashes == 1 else backoff_s(crashes, first_s=0.05, limit_s=3))
+        finally:
+            process.ended.set()
+
+    async def _run_once(self, process: Process) -> int:
+        command = process.command
+        process.popen = popen = subprocess.Popen(  # noqa: ASYNC220  # see above: the main thread
+            command.arguments,
+            env=command.environment,
+            pass_fds=command.pass_fds,
+            stdin=subprocess.DEVNULL,
+            # Not Ctrl-C's: the parent drains them in order.
+            start_new_session=True,
+        )
+        pidfd = os.pidfd_open(popen.pid)
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+            return popen.wait()
+        finally:
+            os.close(pidfd)
+            if popen.returncode is None:
+                popen.kill()
+                popen.wait()
+            process.popen = None
+
+    async def stop(self, prefix: str, limit_s: float) -> None:
+        """Ask the children whose names start with `prefix` to drain; by force when they take too long."""
+        chosen = [p for p in self.processes if p.command.name.startswith(prefix)]
+        for process in chosen:
+            process.stopping = True
+            self._signal(process, signal.SIGTERM)
+        with trio.move_on_after(limit_s):
+            for process in chosen:
+                await process.ended.wait()
+        for process in chosen:
+            if not process.ended.is_set():
+                logger.error(
+                    "%s did not stop within %g s and is killed", process.command.name, limit_s,
+                    extra={"event": "process_killed", "process": process.command.name},
+                )  # fmt: skip
+                self._signal(process, signal.SIGKILL)
+
+    def _signal(self, process: Process, number: int) -> None:
+        if process.popen is not None and process.popen.returncode is None:
+            process.popen.send_signal(number)
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,27 @@
+"""Upkeep: small periodic chores that need no queue."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from engine.errors import UnavailableError
+
+logger = logging.getLogger("waypost.upkeep")
+
+PARTITION_INTERVAL_S: Final = 3600.0
+_RETRY_S: Final = 2.0
+
+
+async def keep_partitions(ensure: Callable[[int], Awaitable[int]], days_ahead: int) -> None:
+    """Have partitions made ahead, every hour; a click of a day without one is kept all the same."""
+    while True:
+        try:
+            made = await ensure(days_ahead)
+        except UnavailableError:
+            await trio.sleep(_RETRY_S)
+            continue
+        if made:
+            logger.info("%d partitions made", made, extra={"event": "partitions_made"})
+        await trio.sleep(PARTITION_INTERVAL_S)

@@ -1,0 +1,172 @@
+"""The command line: `waypost` and `python -m engine`."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine import logs, settings
+from engine.errors import WaypostError
+from engine.settings import SETTINGS, Settings, defaults
+
+DATA = click.option(
+    "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
+    show_default=True, metavar="DIR", help="data folder: journals and, if embedded, the servers",
+)  # fmt: skip
+
+
+def settings_help() -> str:
+    """The table of settings for --help; `\\b` keeps click from filling its lines."""
+    known = defaults()
+    lines = ["\b", "Settings, from the environment:"]
+    for row in SETTINGS:
+        default = known[row.field]
+        shown = {True: "1", False: "0"}.get(default, default) if default != "" else ""
+        lines.append(f"  {row.variable}{f' [{shown}]' if shown != '' else ''}")
+        lines.append(f"      {row.help}")
+    return "\n".join(lines)
+
+
+@click.group(epilog=settings_help(), context_settings={"max_content_width": 100})
+@click.version_option(package_name="waypost")
+def cli() -> None:
+    """Waypost: an actor-based redirect and click analytics engine."""
+
+
+def serving(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `up` and `serve` share."""
+    for option in reversed(
+        (
+            DATA,
+            click.option("--visitors-port", type=click.IntRange(0, 65535), help="0: any free port"),
+            click.option("--console-port", type=click.IntRange(0, 65535), help="0: any free port"),
+            click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True,
+                         help="processes that share the visitors' port"),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command()
+@serving
+@click.option("--demo", is_flag=True, help="add one filled profile, `demo`")
+def up(
+    folder: Path, visitors_port: int | None, console_port: int | None, edges: int, demo: bool
+) -> None:
+    """Run everything on this machine; embedded Postgres and Valkey unless both URLs are set."""
+    from engine.roles.up import ROLES
+
+    run_roles(
+        read(visitors_port=visitors_port, console_port=console_port), folder, ROLES, edges, demo
+    )
+
+
+@cli.command()
+@serving
+@click.option("--roles", default="edge,api,workers", show_default=True, metavar="LIST",
+              help="what this machine runs, separated by commas")  # fmt: skip
+def serve(
+    folder: Path, visitors_port: int | None, console_port: int | None, edges: int, roles: str
+) -> None:
+    """Run some roles against real servers (DATABASE_URL, REDIS_URL)."""
+    from engine.roles.up import ROLES
+
+    chosen = tuple(dict.fromkeys(role.strip() for role in roles.split(",")))
+    for role in chosen:
+        if role not in ROLES:
+            raise WaypostError(f"--roles: '{role}' is none of {', '.join(ROLES)}")
+    found = read(visitors_port=visitors_port, console_port=console_port)
+    require_servers(found, "serve")
+    run_roles(found, folder, chosen, edges, False)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the schema of DATABASE_URL up to date."""
+    from actors import host
+    from storage.migrations import migrate as apply
+
+    found = read()
+    require_servers(found, "migrate")
+    applied = host.run(lambda stop: apply(found.database_url))
+    for name in applied:
+        click.echo(f"applied {name}")
+    click.echo("the schema is up to date")
+
+
+@cli.command(hidden=True)
+def process() -> None:
+    """One process of the engine; started by `up` and `serve`, not by people."""
+    from engine.roles.console import console
+    from engine.roles.edge import edge
+    from engine.roles.process import main as run_process
+    from engine.roles.workers import workers
+
+    sys.exit(run_process({"edge": edge, "api": console, "workers": workers}))
+
+
+def read(**overrides: Any) -> Settings:
+    """Settings from the environment, with what the command line says above them."""
+    return settings.read(os.environ, **overrides)
+
+
+def require_servers(found: Settings, command: str) -> None:
+    if not found.database_url:
+        raise WaypostError(f"waypost {command} needs DATABASE_URL and REDIS_URL")
+
+
+def run_roles(
+    found: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: bool
+) -> None:
+    from actors import host
+    from engine.roles.up import Up
+
+    logs.configure(found.log_format, "launcher")
+    with Up(found, folder, roles, edges, demo) as everything:
+        host.run(everything.run)
+
+
+def main() -> None:
+    """One line and exit code 2 for what a person can mend; a traceback is a bug of ours."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except WaypostError as error:
+        fail(str(error))
+    except BaseExceptionGroup as group:
+        known = first_known(group)
+        if known is None:
+            raise
+        fail(str(known))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def first_known(group: BaseExceptionGroup[BaseException]) -> WaypostError | None:
+    """The WaypostError in a group that has nothing else in it."""
+    found: list[WaypostError] = []
+    for error in group.exceptions:
+        inner = first_known(error) if isinstance(error, BaseExceptionGroup) else error
+        if not isinstance(inner, WaypostError):
+            return None
+        found.append(inner)
+    return found[0]
+
+
+def fail(line: str) -> None:
+    text = " ".join(line.split())
+    sys.stderr.write(f"waypost: {text}\n")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The console: the API and what watches the engine, in a process of its own."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+
+from actors.host import Stop
+from actors.supervisor import Child
+from api.console import ConsolePorts, create_app
+from api.guard import Counters
+from api.serve import limits_of, serve_console
+from engine.errors import UnavailableError
+from engine.health import Component, Health
+from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
+from engine.settings import Settings
+from engine.statistics import ProcessStatistics, Sample
+from storage import status
+from storage.announcer import RedisAnnouncer
+from storage.keys import Keys
+from storage.postgres import Database
+from storage.profiles import Profiles
+from storage.redis_client import RedisServer
+from storage.stats import PostgresStatsReader
+
+ASK_LIMIT_S = 1.5
+
+
+async def console(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+    database = await Database.open(
+        settings.database_url,
+        role="waypost_app",
+        size=settings.database_pool,
+        query_timeout_ms=settings.query_timeout_ms,
+    )
+    redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
+    announcer, counters = RedisAnnouncer(redis), Counters()
+
+    async def health() -> Health:
+        found = await status.ask(assignment.run_folder)
+        components = [component for one in found for component in one.components]
+        known = {one.name for one in found}
+        missing = [
+            Component(name, False, "does not answer")
+            for name in assignment.processes
+            if name not in known
+        ]
+        servers = [
+            await _answers("postgres", database.ping),
+            await _answers("redis", redis.ping),
+        ]
+        return Health((*servers, *components, *missing))
+
+    async def statistics() -> list[ProcessStatistics]:
+        return [one.statistics for one in await status.ask(assignment.run_folder)]
+
+    app = create_app(
+        ConsolePorts(
+            profiles=Profiles(database),
+            stats=PostgresStatsReader(database),
+            keys=Keys(database),
+            announcer=announcer,
+            settings=settings,
+            health=health,
+            statistics=statistics,
+        ),
+        counters,
+    )
+
+    def components() -> list[Component]:
+        return [Component(assignment.name, tree.children["door"].running)]
+
+    def samples() -> list[Sample]:
+        return [
+            *counters.samples(),
+            Sample("waypost_announcements_lost_total", announcer.statistics()["failed"]),
+            restarts_of(tree),
+        ]
+
+    tree = supervisor(
+        "console",
+        [
+            status_child(assignment, components, samples),
+            Child(
+                name="door",
+                start=partial(
+                    serve_console, app, assignment.sockets, stop, counters, limits_of(settings)
+                ),
+            ),
+        ],
+    )
+
+    async def drain() -> None:
+        with trio.move_on_after(settings.drain_timeout_ms / 1000):
+            while tree.children["door"].running:
+                await trio.sleep(0.02)
+
+    try:
+        await until_stopped(tree, stop, drain)
+    finally:
+        with trio.CancelScope(shield=True):
+            await redis.close()
+            await database.close()
+
+
+async def _answers(name: str, ping: Callable[[], Awaitable[None]]) -> Component:
+    try:
+        with trio.fail_after(ASK_LIMIT_S):
+            await ping()
+    except UnavailableError as error:
+        return Component(name, False, str(error))
+    except trio.TooSlowError:
+        return Component(name, False, f"does not answer within {ASK_LIMIT_S:g} s")
+    return Component(name, True)

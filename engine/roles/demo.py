@@ -1,0 +1,49 @@
+"""The demo: one filled profile to look at."""
+
+from pathlib import Path
+from typing import Final
+
+from engine.errors import ConflictError
+from engine.link import LinkDraft
+from engine.profile import ProfileDraft
+from engine.roles.process import notice
+from engine.settings import Settings
+from storage.keys import first_tenant
+from storage.postgres import Database
+from storage.profiles import Profiles
+
+HANDLE: Final = "demo"
+PROFILE: Final = ProfileDraft(handle=HANDLE, title="Ada's Garden")
+LINKS: Final = (
+    LinkDraft(slug="spring", target="https://example.com/spring-collection", title="Spring collection"),
+    LinkDraft(slug="shop", target="https://example.com/shop", title="The shop", passthrough=True),
+    LinkDraft(slug="video", target="https://example.org/watch?v=garden", title="Garden tour, the video"),
+    LinkDraft(slug="newsletter", target="https://example.net/newsletter", title="Newsletter", status=301),
+    LinkDraft(slug="write", target="mailto:ada@example.com", title="Write to me", kind="mailto"),
+)  # fmt: skip
+
+
+async def ensure(database: Database) -> None:
+    """Make the demo profile unless its handle is taken already."""
+    tenant_id = await first_tenant(database)
+    if tenant_id is None:
+        return
+    store = Profiles(database)
+    try:
+        profile = await store.create_profile(tenant_id, PROFILE)
+    except ConflictError:
+        return
+    for link in LINKS:
+        await store.create_link(tenant_id, profile.id, link)
+    notice(f"demo profile made with {len(LINKS)} links")
+
+
+def hints(settings: Settings, credentials: Path) -> list[str]:
+    """Where to look, and what to try."""
+    visitors, console = settings.visitors_url, settings.console_url
+    key = f"$(python3 -c \"import json;print(json.load(open('{credentials}'))['api_key'])\")"
+    return [
+        f"look at   {visitors}/@{HANDLE}",
+        f"try       curl -i {visitors}/{HANDLE}/{LINKS[0].slug}",
+        f'and then  curl -H "Authorization: Bearer {key}" {console}/v1/profiles',
+    ]

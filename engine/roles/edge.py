@@ -1,0 +1,232 @@
+"""The edge: visitors' door, profile actors, journal and shipper, in one process."""
+
+import asyncio
+import logging
+import socket
+from functools import partial
+
+import trio
+
+from actors.changes import Poller, follow_announcements
+from actors.host import Stop
+from actors.journals import LivingShipper, Orphan, Orphans
+from actors.registry import Registry
+from actors.supervisor import Child
+from api import answers
+from api.visitors import Visitors
+from engine.health import Component
+from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
+from engine.settings import Settings
+from engine.statistics import Sample
+from storage.announcer import RedisAnnouncer
+from storage.click_stream import RedisClickStream
+from storage.journal import Journal
+from storage.ledger import PostgresClickLedger
+from storage.postgres import Database
+from storage.recovery import Recovery, orphans
+from storage.redis_client import RedisServer
+from storage.snapshots import Snapshots
+
+logger = logging.getLogger("waypost.edge")
+
+RUNNERS = 4
+MAX_ADOPTED = 32
+COMMIT_WAIT_S = 5.0
+
+
+class Edge:
+    def __init__(
+        self, assignment: Assignment, settings: Settings, database: Database, redis: RedisServer
+    ) -> None:
+        self.assignment = assignment
+        self.settings = settings
+        self._announcer = RedisAnnouncer(redis)
+        stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
+        self._folder = assignment.folder / "journals"
+        self._adopted: dict[str, Recovery] = {}
+        self.journal = Journal(
+            self._folder,
+            segment_bytes=settings.journal_segment_bytes,
+            max_bytes=settings.journal_max_bytes - self._orphaned_bytes(),
+            sync_ms=settings.journal_sync_ms,
+        )
+        self.journal.open()
+        self._source = Snapshots(database)
+        self.registry = Registry(
+            self._source,
+            redirect_tail=answers.redirect_tail,
+            page_tail=answers.profile_page_tail,
+            max_links=settings.max_resident_links,
+            max_unknown=settings.max_unknown_paths,
+        )
+        self.poller = Poller(self._source, settings.poll_interval_ms / 1000)
+        self.shipper = LivingShipper(
+            self.journal,
+            stream,
+            ledger,
+            window_bytes=settings.ship_window_bytes,
+            linger_s=settings.ship_linger_ms / 1000,
+        )
+        self.orphans = Orphans(
+            self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes
+        )
+        self.door = Visitors(
+            socket.socket(fileno=assignment.sockets[0]), self.registry, self.journal, settings
+        )
+        self.tree = supervisor("edge", self._children())
+
+    def _children(self) -> list[Child]:
+        registry = self.registry
+        return [
+            Child(name="journal", start=self.journal.run),
+            Child(name="shipper", start=self.shipper.run),
+            Child(name="orphans", start=self.orphans.run),
+            Child(name="poller", start=partial(self.poller.run, registry.changed)),
+            Child(
+                name="announcements",
+                start=partial(follow_announcements, self._announcer, registry.changed),
+            ),
+            *(Child(name=f"profiles-{i}", start=registry.runners.run) for i in range(RUNNERS)),
+            Child(name="finder", start=partial(registry.find, self.door.deliver)),
+            Child(name="passivation", start=registry.sweep),
+            Child(name="door", start=self._open_door),
+            status_child(self.assignment, self.components, self.samples),
+        ]
+
+    async def _open_door(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.door.descriptor, self.door.on_ready)
+        try:
+            while True:
+                await trio.sleep(1)
+                self.door.sweep()
+        finally:
+            loop.remove_reader(self.door.descriptor)
+
+    def _orphaned_bytes(self) -> int:
+        return sum(
+            file.stat().st_size
+            for folder in orphans(self._folder)
+            for file in folder.glob("*.segment")
+        ) // max(1, sum(name.startswith("edge") for name in self.assignment.processes))
+
+    def _adopt(self) -> list[Orphan]:
+        """Take the journals of this folder that nobody holds any more."""
+        taken: list[Orphan] = []
+        for folder in orphans(self._folder):
+            if len(self._adopted) >= MAX_ADOPTED:
+                break
+            if folder == self.journal.folder or folder.name in self._adopted:
+                continue
+            recovery = Recovery(folder, released=lambda name: self._adopted.pop(name, None))
+            try:
+                if recovery.adopt():
+                    self._adopted[folder.name] = recovery
+                    taken.append(recovery)
+            except OSError as error:
+                logger.error("journal %s cannot be taken over: %s", folder.name, error)
+        return taken
+
+    # ---- what it says of itself ---------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Clicks recorded on this machine and not known to be committed; an orphan counts at least one."""
+        return self.shipper.pending + self.orphans.pending_clicks()
+
+    def components(self) -> list[Component]:
+        name = self.assignment.name
+        journal = self.journal.failed
+        errors = [self.poller.last_error] if self.poller.last_error else []
+        return [
+            Component(name, self.tree.children["door"].running, ""),
+            Component(
+                f"{name}/journal",
+                journal is None,
+                f"clicks are not recorded: {journal}" if journal else "",
+            ),
+            Component(f"{name}/postgres", not errors, "; ".join(errors)),
+        ]
+
+    def samples(self) -> list[Sample]:
+        door, journal, registry = self.door, self.journal, self.registry.statistics()
+        orphaned = self.orphans.statistics()
+        refusals = [
+            Sample("waypost_refusals_total", count, (("status", str(status)),))
+            for status, count in door.answers_by_status.items()
+        ]
+        unrecorded = [
+            Sample("waypost_clicks_unrecorded_total", count, (("reason", reason),))
+            for reason, count in (journal.unrecorded or {"disk": 0}).items()
+        ]
+        return [
+            Sample("waypost_redirects_total", door.redirects),
+            Sample("waypost_pages_total", door.views),
+            *refusals,
+            Sample("waypost_connections", door.connections),
+            Sample("waypost_connections_accepted_total", door.accepted),
+            Sample("waypost_connections_refused_total", door.refused),
+            Sample("waypost_connections_timed_out_total", door.timed_out),
+            Sample("waypost_door_errors_total", door.errors),
+            Sample("waypost_journal_pending_clicks", self.pending),
+            Sample("waypost_journal_appended_total", journal.appended),
+            Sample("waypost_journal_bytes", journal.bytes_on_disk),
+            Sample("waypost_journal_sync_failures_total", journal.sync_failures),
+            Sample("waypost_journal_dropped_clicks_total", orphaned["dropped_clicks"]),
+            Sample("waypost_journal_dropped_bytes_total", orphaned["dropped_bytes"]),
+            Sample("waypost_journals_adopted_total", orphaned["adopted"]),
+            Sample("waypost_stream_resets_total", self.shipper.shipper.resets),
+            *unrecorded,
+            Sample("waypost_resident_profiles", registry["profiles"]),
+            Sample("waypost_resident_links", registry["links"]),
+            Sample("waypost_unknown_paths", registry["unknown_paths"]),
+            Sample("waypost_path_queries_total", registry["queries"]),
+            Sample("waypost_path_lookups_total", registry["lookups"]),
+            Sample("waypost_path_lookups_refused_total", registry["refused"]),
+            Sample("waypost_profiles_loaded_total", registry["loaded"]),
+            Sample("waypost_profiles_refreshed_total", registry["refreshed"]),
+            Sample("waypost_profiles_passivated_total", registry["passivated"]),
+            restarts_of(self.tree),
+        ]
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Stop accepting, answer what is in flight, sync, ship, and wait a while for the commit."""
+        self.door.drain()
+        with trio.move_on_after(self.settings.drain_timeout_ms / 1000):
+            while self.door.connections:
+                await trio.sleep(0.05)
+                self.door.sweep()
+        with trio.move_on_after(self.settings.drain_timeout_ms / 1000):
+            await self.journal.sync()
+            await self.shipper.drain()
+            with trio.move_on_after(COMMIT_WAIT_S):
+                while self.shipper.pending:
+                    await trio.sleep(0.02)
+
+    async def finish(self) -> None:
+        """Once everything has stopped."""
+        self.door.close()
+        committed = self.shipper.pending == 0
+        if committed:
+            await self.shipper.retire()
+        self.journal.close(remove=committed)
+
+
+async def edge(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+    database = await Database.open(
+        settings.database_url,
+        role="waypost_edge",
+        size=settings.database_pool,
+        query_timeout_ms=settings.query_timeout_ms,
+    )
+    redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
+    try:
+        process = Edge(assignment, settings, database, redis)
+        await until_stopped(process.tree, stop, process.drain)
+        await process.finish()
+    finally:
+        with trio.CancelScope(shield=True):
+            await redis.close()
+            await database.close()

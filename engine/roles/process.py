@@ -1,0 +1,143 @@
+"""One process of the engine: how it is told what to be, and what is the same for every role."""
+
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from actors import host
+from actors.host import Stop
+from actors.supervisor import Child, Supervisor
+from engine import logs
+from engine.errors import WaypostError
+from engine.health import Component
+from engine.settings import Settings
+from engine.statistics import ProcessStatistics, Sample
+from storage.embedded.folder import layout
+from storage.embedded.launcher import die_with_parent
+from storage.status import Status, serve_status
+
+VARIABLE: Final = "WAYPOST_PROCESS"
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent tells its child, in the environment (a URL may hold a password, so no argument)."""
+
+    role: str
+    index: int
+    data: str
+    parent: int
+    settings: dict[str, str | int | bool]
+    sockets: tuple[int, ...] = ()
+    processes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.index}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.data)
+
+    @property
+    def run_folder(self) -> Path:
+        return layout(self.folder).run
+
+
+def environment(assignment: Assignment) -> dict[str, str]:
+    """The child's environment: the parent's, less what the assignment replaces."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
+    }
+    return kept | {VARIABLE: msgspec.json.encode(assignment).decode()}
+
+
+def settings_for_child(settings: Settings) -> dict[str, str | int | bool]:
+    return asdict(settings)
+
+
+Role = Callable[[Assignment, Settings, Stop], Awaitable[None]]
+
+
+def main(roles: dict[str, Role]) -> int:
+    """Run the assignment in the environment; the exit code."""
+    assignment = msgspec.json.decode(os.environ.pop(VARIABLE), type=Assignment)
+    die_with_parent(assignment.parent, signal.SIGKILL)
+    settings = Settings(**assignment.settings)  # type: ignore[arg-type]  # the parent's own, checked
+    logs.configure(settings.log_format, assignment.name)
+
+    async def run(stop: Stop) -> None:
+        await roles[assignment.role](assignment, settings, stop)
+
+    code = 0
+    try:
+        host.run(run)
+    except* WaypostError as errors:
+        for error in _leaves(errors):
+            logging.getLogger("waypost").critical("%s", error, extra={"event": "gave_up"})
+        code = 1
+    except* KeyboardInterrupt:
+        code = 1
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+def supervisor(name: str, children: list[Child]) -> Supervisor:
+    return Supervisor(name, children, jitter=lambda: random.uniform(0.75, 1.25))  # noqa: S311
+
+
+def status_child(
+    assignment: Assignment,
+    components: Callable[[], list[Component]],
+    samples: Callable[[], list[Sample]],
+) -> Child:
+    """The child that answers who asks for this process' status."""
+
+    def status() -> Status:
+        return Status(
+            assignment.name,
+            tuple(components()),
+            ProcessStatistics(assignment.role, os.getpid(), tuple(samples())),
+        )
+
+    async def serve() -> None:
+        await serve_status(assignment.run_folder, assignment.name, status)
+
+    return Child(name="status", start=serve)
+
+
+def restarts_of(tree: Supervisor) -> Sample:
+    return Sample(
+        "waypost_restarts_total", sum(state.restarts for state in tree.children.values())
+    )
+
+
+async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:
+    """Run the tree until `stop` is asked for, then drain, then stop the tree in reverse order."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await stop.wait()
+        await drain()
+        nursery.cancel_scope.cancel()
+
+
+def notice(text: str) -> None:
+    """A line for the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

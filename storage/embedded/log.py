@@ -1,0 +1,50 @@
+"""A server's log: its standard output and error, in a file that can't grow without bound."""
+
+import os
+import shutil
+from pathlib import Path
+
+MAX_BYTES = 8 * 1024 * 1024
+_TAIL_BYTES = 4096
+
+
+class ServerLog:
+    """One file, and the one before it with `.1` at its end. The server appends, we bound."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._start = 0
+
+    def open(self) -> int:
+        """A descriptor to append to, for a server about to start. The caller closes it."""
+        self.bound()
+        descriptor = os.open(
+            self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        self._start = os.fstat(descriptor).st_size
+        return descriptor
+
+    def bound(self) -> None:
+        """Over `MAX_BYTES`, move what is written to the file before. Lines written in between are
+        lost: the server keeps its descriptor, so the file can only be copied and cut."""
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
+                os.truncate(self.path, 0)
+                self._start = 0
+        except OSError:
+            # A full disk must not end a run over its log; the next call tries again.
+            pass
+
+    def last_words(self) -> str:
+        """The last lines since `open`, as one; the fatal one and what follows, if there is one."""
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(self._start, size - _TAIL_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        fatal = [i for i, line in enumerate(lines) if "FATAL" in line or "PANIC" in line]
+        return " | ".join(lines[fatal[-1] :][:3] if fatal else lines[-2:])

