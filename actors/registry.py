@@ -13,6 +13,7 @@ routes are dropped and the next visitor loads it again.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 import trio
@@ -88,7 +89,7 @@ class Registry:
             while not self._waiting:
                 self._news = trio.Event()
                 await self._news.wait()
-            paths = [path for path, _ in zip(self._waiting, range(MAX_PATHS_A_QUERY), strict=False)]
+            paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
             epoch = self._epoch
             self._counts["queries"] += 1
             self._counts["lookups"] += len(paths)

@@ -98,6 +98,23 @@ def migrate() -> None:
     click.echo("the schema is up to date")
 
 
+@cli.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@DATA
+def import_(file: Path, folder: Path) -> None:
+    """Import links: CSV (handle,slug,target,title) or JSON lines; bad rows go to FILE.rejects.csv."""
+    from actors import host
+    from engine.roles.imports import Importer
+
+    found = read()
+    logs.configure(found.log_format, "import")
+    with Importer(found, folder, file) as importer:
+        tally = host.run(importer.run)
+    click.echo(tally.line())
+    if tally.rejected:
+        click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
+
+
 @cli.command(hidden=True)
 def process() -> None:
     """One process of the engine; started by `up` and `serve`, not by people."""

@@ -14,7 +14,7 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise InvalidError([FieldError("tz", "is not a time zone's name, like Europe/Rome")]) from None
+        raise InvalidError([FieldError("tz", "is not a zone's name, as Europe/Rome is")]) from None
 
 
 def start(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
@@ -24,8 +24,8 @@ def start(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
         utc = moment.astimezone(UTC)
         return utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0).astimezone(tz)
     if interval == "hour":
-        hour = local.replace(minute=0, second=0, microsecond=0)
-        return hour_start((hour - hour.utcoffset()).replace(tzinfo=UTC), tz)  # type: ignore[operator]
+        gone = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        return hour_start(moment.astimezone(UTC) - gone, tz)
     return midnight(_first_day(local.replace(tzinfo=None), interval), tz)
 
 
@@ -37,16 +37,17 @@ def _first_day(wall: datetime, interval: Interval) -> datetime:
 
 
 def midnight(wall: datetime, tz: ZoneInfo) -> datetime:
-    """The first moment of a day: of a midnight that comes twice the first, of one that is skipped the next."""
+    """When a day begins: at its first midnight if it has two, behind the gap if it has none."""
     return wall.replace(tzinfo=tz, fold=0).astimezone(UTC).astimezone(tz)
 
 
 def hour_start(moment: datetime, tz: ZoneInfo) -> datetime:
     """The first moment of an hour of the zone's clock that would have started at `moment`.
 
-    The two differ where clocks change within an hour, as Lord Howe's do by 30 minutes: the part behind
-    the change is an hour of its own and starts with the change.
+    The two differ where clocks change within an hour, as Lord Howe's do by 30 minutes: the part
+    behind the change is an hour of its own and starts with the change.
     """
+    moment = moment.astimezone(UTC)
     local = moment.astimezone(tz)
     for quarters in range(5):
         later = (moment + quarters * _QUARTER).astimezone(tz)

@@ -1,4 +1,4 @@
-"""Which batches continue a position: what is behind it is skipped, what overlaps is sliced, a gap is refused."""
+"""What continues a position: batches behind it are skipped, overlaps sliced, gaps refused."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

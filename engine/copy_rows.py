@@ -1,18 +1,19 @@
-"""Clicks as Postgres takes them fastest: a journal's bytes to binary COPY rows and sums, in one pass.
+"""Clicks as Postgres takes them fastest: a journal's bytes to binary COPY rows and sums, in one
+pass.
 
-`journal_format.clicks` and `rollup.fold` say the same in plain words and are the reference; a property
-test holds the two together. This one exists because it runs for every click of every edge.
+`journal_format.clicks` and `rollup.fold` say the same in plain words and are the reference; a
+property test holds the two together. This one exists because it runs for every click of every edge.
 
 What makes it fast (2.2 µs a click, rows included; the reference takes 3 and has no rows yet):
 - a record's ids and its verdict are the key of a table that
   holds the row's first columns, encoded, and the count, so a row and its sum cost one look-up;
-- each of a record's texts is the key of a table that holds it encoded as a column, so most texts are
-  decoded, checked and hashed once in a process' life and not once a click;
+- each of a record's texts is the key of a table that holds it encoded as a column, so most texts
+  are decoded, checked and hashed once in a process' life and not once a click;
 - clicks of one 15-minute bucket come in a row, so the bucket is looked up only when it changes.
 
-Rows go into Postgres' text columns, so bytes that are not UTF-8 are replaced and NUL is left out, and
-a time that no calendar has becomes the nearest one: a click with a strange clock or text is kept, it
-never holds up the batch it came in.
+Rows go into Postgres' text columns, so bytes that are not UTF-8 are replaced and NUL is left out,
+and a time that no calendar has becomes the nearest one: a click with a strange clock or text is
+kept, it never holds up the batch it came in.
 """
 
 import struct
@@ -78,10 +79,11 @@ def clamped(at_us: int) -> int:
 
 
 class Texts:
-    """Tables of encoded texts, kept from batch to batch and bounded, and the user agents still to store.
+    """Tables of encoded texts, kept from batch to batch and bounded, and the user agents still to
+    store.
 
-    A user agent stays in `unstored` until `stored` is told that the transaction which wrote it has been
-    committed; a transaction that failed thus leaves nothing behind.
+    A user agent stays in `unstored` until `stored` is told that the transaction which wrote it has
+    been committed; a transaction that failed thus leaves nothing behind.
     """
 
     def __init__(self) -> None:
@@ -206,8 +208,8 @@ class Folding:
 
 
 def checked_frames(batch: Batch) -> Iterator[Frame]:
-    """The batch's frames. Raises FormatError at one that is not valid, and when they are not together
-    exactly the clicks that the batch says: the watermark moves by what it says."""
+    """The batch's frames. Raises FormatError at one that is not valid, and when they are not
+    together exactly the clicks that the batch says: the watermark moves by what it says."""
     start, expected = 0, batch.first
     while start < len(batch.payload):
         frame = frame_at(batch.payload, start, expected)

@@ -1,5 +1,6 @@
 """A link: a slug of a profile that leads to a target."""
 
+import re
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +11,8 @@ from engine.errors import FieldError
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
+# Lone surrogates too: no encoding can carry them.
+_CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
 class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +73,6 @@ def text_errors(text: str, field: str, max_chars: int) -> list[FieldError]:
     errors = []
     if len(text) > max_chars:
         errors.append(FieldError(field, f"must have at most {max_chars} characters"))
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text):
+    if _CONTROL.search(text):
         errors.append(FieldError(field, "must not contain control characters"))
     return errors

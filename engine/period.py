@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from engine import calendar
 from engine.rollup import Interval
 
 QUARTER: Final = timedelta(minutes=15)
@@ -45,7 +46,10 @@ def zone_names() -> frozenset[str]:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone of this name. Raises ValueError."""
+    """The IANA zone of this name. Raises ValueError.
+
+    `ZoneInfo` alone would take `localtime`, the server's own, for one too.
+    """
     if name not in zone_names():
         raise ValueError("is not a time zone of the IANA database, such as Europe/Rome")
     return ZoneInfo(name)
@@ -89,43 +93,26 @@ def ceil_quarter(instant: datetime) -> datetime:
     return floor_quarter(instant + QUARTER - timedelta(microseconds=1))
 
 
-def floor(instant: datetime, interval: Interval, tz: tzinfo) -> datetime:
-    """The start, in UTC, of the interval of zone `tz` that `instant` is in. Weeks start on
-    Monday."""
-    if interval == "15m":
-        return floor_quarter(instant)
-    local = instant.astimezone(tz)
-    if interval == "hour":
-        return instant - timedelta(
-            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-        )
-    return _midnight(_first_day(local.date(), interval), tz)
+def floor(instant: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+    """The start, in UTC, of the interval of zone `tz` that `instant` is in."""
+    return calendar.start(instant, interval, tz).astimezone(UTC)
 
 
-def end(instant: datetime, interval: Interval, tz: tzinfo) -> datetime:
+def end(instant: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
     """The end, in UTC, of the interval that `instant` is in."""
-    start = floor(instant, interval, tz)
+    start = calendar.start(instant, interval, tz)
     if interval == "15m":
-        return start + QUARTER
+        return start.astimezone(UTC) + QUARTER
     if interval == "hour":
-        return start + timedelta(hours=1)
+        return start.astimezone(UTC) + timedelta(hours=1)
+    # A wall time of the next interval, far from any midnight.
     beyond = {"day": 1, "week": 7, "month": 31}[interval]
-    first = start.astimezone(tz).date() + timedelta(days=beyond)
-    return _midnight(_first_day(first, interval), tz)
-
-
-def _first_day(day: date, interval: Interval) -> date:
-    if interval == "week":
-        return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if interval == "month" else day
-
-
-def _midnight(day: date, tz: tzinfo) -> datetime:
-    return datetime.combine(day, time(), tz).astimezone(UTC)
+    next_noon = datetime.combine(start.date() + timedelta(days=beyond), time(12), tz)
+    return floor(next_noon, interval, tz)
 
 
 def period(
-    start: datetime | None, stop: datetime | None, interval: Interval, tz: tzinfo, now: datetime
+    start: datetime | None, stop: datetime | None, interval: Interval, tz: ZoneInfo, now: datetime
 ) -> tuple[datetime, datetime]:
     """The half-open period [start, stop) in whole quarters, in UTC.
 

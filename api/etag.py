@@ -1,0 +1,83 @@
+"""Entity tags: an object's version, in quotes. `If-None-Match` saves a read, `If-Match` guards a
+write.
+
+A write without `If-Match` that collides with another is read and merged again, `ATTEMPTS` times:
+the caller named fields, not a whole object. With `If-Match`, a collision is the caller's to see.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeVar
+
+from quart import Response, request
+
+from api.bodies import answer, empty
+from engine.errors import LostUpdateError, UnavailableError
+
+ATTEMPTS: Final = 8
+_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
+
+
+class Versioned(Protocol):
+    @property
+    def version(self) -> int: ...
+
+
+Stored = TypeVar("Stored", bound=Versioned)
+Result = TypeVar("Result")
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def read_answer(value: Any, version: int) -> Response:
+    """The object, or 304 when the caller has this version."""
+    headers = {"ETag": etag(version)}
+    header = request.headers.get("If-None-Match")
+    if header is not None and _matches(header, version, weak=True):
+        return empty(304, headers)
+    return answer(value, headers=headers)
+
+
+async def guarded_write(
+    read: Callable[[], Awaitable[Stored]],
+    write: Callable[[Stored, int], Awaitable[Result]],
+) -> Result:
+    """Read, see that `If-Match` holds, then `write(stored, if_version)`.
+
+    Raises LostUpdateError when it does not hold, and UnavailableError when others keep winning.
+    """
+    header = request.headers.get("If-Match")
+    for _ in range(ATTEMPTS):
+        stored = await read()
+        if header is not None and not _matches(header, stored.version, weak=False):
+            raise LostUpdateError(f"the version is {stored.version} by now; read again, then retry")
+        try:
+            return await write(stored, stored.version)
+        except LostUpdateError:
+            if header is not None and header.strip() != "*":
+                raise
+    raise UnavailableError("too many changes of this object at once; retry")
+
+
+async def guarded_delete(
+    read: Callable[[], Awaitable[Stored]], delete: Callable[[int | None], Awaitable[Result]]
+) -> Result:
+    """As `guarded_write`; without `If-Match` there is nothing to merge, so nothing is read."""
+    if "If-Match" not in request.headers:
+        return await delete(None)
+
+    async def write(_: Stored, if_version: int) -> Result:
+        return await delete(if_version)
+
+    return await guarded_write(read, write)
+
+
+def _matches(header: str, version: int, *, weak: bool) -> bool:
+    """Whether a list of tags has this version. What is malformed matches nothing."""
+    if header.strip() == "*":
+        return True
+    return any(
+        (weak or not is_weak) and tag == str(version) for is_weak, tag in _TAG.findall(header)
+    )

@@ -1,0 +1,151 @@
+"""The guard around the console's ASGI app. What it promises for every HTTP request:
+
+- `send` runs to its end although the request's tasks are cancelled meanwhile. Hypercorn tells the
+  app `http.disconnect` from within the last `send`; Quart-Trio then cancels the request's nursery
+  and with it that very `send`, before the connection is closed or recycled. So `send` is shielded,
+  and bounded: a client that does not read holds it for `SEND_LIMIT_S` at most;
+- every answer carries a request id and the headers that keep browsers from guessing and framing;
+- an error that no handler turned into an answer becomes a problem, not a broken connection;
+- WebSockets are refused.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+import trio
+from werkzeug.exceptions import HTTPException
+
+from api import problems
+from engine.statistics import Sample
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+ASGIApp = Callable[..., Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SEND_LIMIT_S: Final = 15.0
+
+# Sent unless a handler set its own: a page may need another policy.
+SAFE_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def safe_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
+    """`headers`, completed by the ones that every answer has."""
+    result = list(headers)
+    present = {name.lower() for name, _ in result}
+    result += [(name, value) for name, value in SAFE_HEADERS if name not in present]
+    result.append((b"x-request-id", request_id.encode("ascii")))
+    return result
+
+
+class Counters:
+    """What the console's door counts, shared by the guard and the connections."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = {}
+        self.connections = 0
+        self.refused = 0
+        self.crashes = 0
+
+    def answered(self, status: int) -> None:
+        family = f"{status // 100}xx"
+        self.requests[family] = self.requests.get(family, 0) + 1
+
+    def samples(self) -> list[Sample]:
+        return [
+            Sample("waypost_console_connections", self.connections),
+            Sample("waypost_console_connections_refused_total", self.refused),
+            Sample("waypost_console_crashes_total", self.crashes),
+            *(
+                Sample("waypost_console_requests_total", count, (("status", family),))
+                for family, count in sorted(self.requests.items())
+            ),
+        ]
+
+
+class Guard:
+    """Wraps `app`; itself an ASGI app."""
+
+    def __init__(self, app: ASGIApp, counters: Counters) -> None:
+        self._app = app
+        self._counters = counters
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        request_id = scope[problems.REQUEST_ID] = new_request_id()
+        answer = _Answer(send, request_id, self._counters)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            if answer.started:
+                raise  # half an answer can't be taken back: Hypercorn logs it and closes
+            await _answer_problem(answer, error, request_id)
+
+
+class _Answer:
+    """One request's `send`."""
+
+    def __init__(self, send: Send, request_id: str, counters: Counters) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._counters = counters
+        self._abandoned = False
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self._counters.answered(message["status"])
+            message = dict(message)
+            message["headers"] = safe_headers(message.get("headers", []), self._request_id)
+        if self._abandoned:
+            return
+        with trio.move_on_after(SEND_LIMIT_S, shield=False) as scope:
+            await self._send(message)
+        self._abandoned = scope.cancelled_caught
+
+
+async def _answer_problem(answer: _Answer, error: Exception, request_id: str) -> None:
+    """Answer what was raised outside of Quart's own error handling, such as a bad Host header."""
+    http = _http_error(error)
+    if http is not None and http.code is not None and http.code < 500:
+        body = problems.document(http.code, http.description or "the request is malformed")
+        status = http.code
+    else:
+        problems.log_bug(error, request_id)
+        body = problems.document(500, "an unexpected error; the log has it", (), request_id)
+        status = 500
+    headers = [
+        (b"content-type", problems.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await answer.send({"type": "http.response.start", "status": status, "headers": headers})
+    await answer.send({"type": "http.response.body", "body": body})
+
+
+def _http_error(error: BaseException) -> HTTPException | None:
+    if isinstance(error, HTTPException):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            if (found := _http_error(inner)) is not None:
+                return found
+    return None

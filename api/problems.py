@@ -1,0 +1,124 @@
+"""Problems: every error of the console as RFC 9457 problem details, `application/problem+json`.
+
+`type` is a stable name to program against, `detail` one line for a person. `errors` is there when
+fields are to blame and names every one of them. Whatever goes wrong inside answers 500 with the
+request's id, and its traceback goes to the log only.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from quart import Quart, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from engine.errors import (
+    ConflictError,
+    FieldError,
+    InvalidError,
+    LostUpdateError,
+    NotFoundError,
+    UnavailableError,
+    WaypostError,
+)
+
+CONTENT_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 1
+REQUEST_ID: Final = "waypost.request_id"  # the key of the request's id in its ASGI scope
+MAX_ERRORS: Final = 50
+
+logger = logging.getLogger("waypost.api")
+
+# Statuses that need no more than a word of ours; anything else keeps the framework's description.
+_DETAILS: Final[Mapping[int, str]] = {
+    404: "there is nothing at this path",
+    405: "this path does not take that method",
+    408: "the request did not arrive in time",
+    413: "the request body is too large",
+}
+
+
+def document(
+    status: int,
+    detail: str,
+    errors: Iterable[FieldError] = (),
+    request_id: str = "",
+) -> bytes:
+    """The JSON of one problem."""
+    phrase = HTTPStatus(status).phrase
+    problem: dict[str, Any] = {
+        "type": f"urn:waypost:problem:{phrase.lower().replace(' ', '-')}",
+        "title": phrase,
+        "status": status,
+        "detail": detail,
+    }
+    fields = [{"field": error.field, "reason": error.reason} for error in errors]
+    if fields:
+        problem["errors"] = fields[:MAX_ERRORS]
+    if request_id:
+        problem["request_id"] = request_id
+    return msgspec.json.encode(problem)
+
+
+def response(
+    status: int,
+    detail: str,
+    errors: Iterable[FieldError] = (),
+    headers: dict[str, str] | None = None,
+    request_id: str = "",
+) -> Response:
+    body = document(status, detail, errors, request_id)
+    return Response(body, status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def register(app: Quart) -> None:
+    """Make `app` answer problems for our own errors, for the framework's and for bugs."""
+    app.register_error_handler(WaypostError, of_ours)
+    app.register_error_handler(HTTPException, of_framework)
+    app.register_error_handler(Exception, of_bug)
+
+
+async def of_ours(error: Exception) -> Response:
+    match error:
+        case InvalidError():
+            return response(422, str(error)[:1000], error.errors)
+        case ConflictError():
+            return response(409, str(error), [FieldError(error.field, error.reason)])
+        case NotFoundError():
+            return response(404, str(error))
+        case LostUpdateError():
+            return response(412, str(error))
+        case UnavailableError():
+            return response(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+    return await of_bug(error)
+
+
+async def of_framework(error: Exception) -> Response:
+    """An HTTPException, raised by Quart, Werkzeug or a handler of ours."""
+    assert isinstance(error, HTTPException)
+    status = error.code or 500
+    if status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED:
+        return await of_bug(error)
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response(status, _DETAILS.get(status) or error.description or "", headers=headers)
+
+
+async def of_bug(error: Exception) -> Response:
+    request_id = str(request.scope.get(REQUEST_ID, ""))
+    log_bug(error, request_id)
+    return response(500, "an unexpected error; the log has it", request_id=request_id)
+
+
+def log_bug(error: BaseException, request_id: str) -> None:
+    logger.error(
+        "request %s failed unexpectedly",
+        request_id,
+        exc_info=error,
+        extra={"event": "console_error", "request_id": request_id},
+    )

@@ -1,0 +1,190 @@
+"""The click ledger: raw rows, rollups and each journal's watermark, in one Postgres transaction.
+
+Guarantees:
+- A click is counted exactly once. The first statement of a commit moves the watermark by
+  compare-and-set on (position, token); it locks the journal's row, so of two commits from one
+  position one waits, finds the row changed, and is refused. All counts are in the same transaction.
+  The lease only keeps aggregators from working for nothing: exactness does not rest on it, nor on
+  any clock.
+- A commit that fails leaves nothing, neither in Postgres nor in the tables of texts kept here.
+  After an UnavailableError it may have happened or not: ask `lease` for the position again and go
+  on from it.
+- Two aggregators cannot deadlock: user agents and rollups are written in the order of their keys.
+- Only the database's clock decides about leases. A commit renews its lease too, so `lease` never
+  has to wait for a commit under way.
+
+The row's encoding is engine/copy_rows.py. It runs in trio, one batch at a time with a checkpoint in
+between, so the loop is blocked for about 2.5 µs a click of the largest batch (10 ms for 4,000
+clicks).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+import trio
+
+from engine.batch import Batch
+from engine.continuation import continuing
+from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Folding, Texts
+from engine.errors import StaleLeaseError, UnavailableError
+from engine.ports import Position
+from engine.rollup import Counts, RollupKey
+from storage import sql
+from storage.postgres import Connection, Database
+
+_SQL: Final = sql.load("ledger")
+
+
+T = TypeVar("T")
+
+
+class PostgresClickLedger:
+    """`ClickLedger` on Postgres. An edge's role may `register` and read `watermark`; the rest is
+    the aggregator's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._texts = Texts()
+        self._commits = 0
+        self._clicks = 0
+        self._stale = 0
+
+    def statistics(self) -> dict[str, int]:
+        """Transactions and clicks committed, and commits refused, since the start."""
+        return {"commits": self._commits, "clicks": self._clicks, "stale": self._stale}
+
+    async def register(self, journal_id: UUID) -> int:
+        async def work(connection: Connection) -> int:
+            await connection.execute(_SQL["register_journal"], journal_id)
+            return int(await connection.fetchval(_SQL["watermark"], journal_id))
+
+        return await self._database.run(work)
+
+    async def watermark(self, journal_id: UUID) -> int:
+        async def work(connection: Connection) -> int:
+            return await connection.fetchval(_SQL["watermark"], journal_id) or 0
+
+        return await self._database.run(work)
+
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
+        async def work(connection: Connection) -> list[Position]:
+            held = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
+            if len(held) < limit:
+                held += await connection.fetch(_SQL["take_leases"], owner, limit - len(held), ttl_s)
+            return [Position(*row) for row in held]
+
+        return await self._database.run(work)
+
+    async def release(self, owner: str) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["release_leases"], owner)
+
+        await self._database.run(work)
+
+    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+        """As the port says. Also raises ValueError for a gap, and FormatError for a damaged batch.
+
+        Nothing is committed then. To find a damaged batch, commit one at a time and set that one
+        aside.
+        """
+        news = continuing(position.sequence, batches)
+        if not news:
+            return position
+        folding = Folding(position.journal_id, self._texts)
+        for batch, after in news:
+            folding.add(batch, after)
+            await trio.lowlevel.checkpoint()
+        reached = position._replace(sequence=news[-1].batch.last)
+        sums = folding.sums()
+
+        async def work(connection: Connection) -> list[int]:
+            await _move(connection, position, reached)
+            await _copy(connection, folding.rows)
+            agents = await self._store_agents(connection)
+            await _add_up(connection, sums)
+            return agents
+
+        self._texts.stored(await self._guarded(work))
+        self._commits += 1
+        self._clicks += folding.clicks
+        return reached
+
+    async def retire(self, journal_id: UUID) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["retire"], journal_id)
+
+        await self._database.run(work)
+
+    async def purge_retired(self) -> None:
+        """Delete the rows of journals that were retired more than a day ago."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["purge_retired"])
+
+        await self._database.run(work)
+
+    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
+        """As the port says. Raises ValueError when the batch does not continue the position."""
+        if not continuing(position.sequence, [batch]):
+            return position
+        reached = position._replace(sequence=batch.last)
+
+        async def work(connection: Connection) -> None:
+            await _move(connection, position, reached)
+            await connection.execute(_SQL["set_aside"], position.journal_id, *batch, reason)
+
+        await self._guarded(work)
+        return reached
+
+    async def _guarded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            return await self._database.run(work)
+        except StaleLeaseError:
+            self._stale += 1
+            raise
+        except asyncpg.CheckViolationError as error:
+            # A day's partition was attached between the routing of a row to the default partition
+            # and its insert. The next try is routed right.
+            raise UnavailableError(f"clicks were being repartitioned: {error}") from error
+
+    async def _store_agents(self, connection: Connection) -> list[int]:
+        agents = sorted(self._texts.unstored.items())
+        if agents:
+            ids, texts = zip(*agents, strict=True)
+            await connection.execute(_SQL["store_user_agents"], ids, texts)
+            return list(ids)
+        return []
+
+
+async def _move(connection: Connection, position: Position, reached: Position) -> None:
+    journal_id, sequence, token = position
+    moved = await connection.fetchval(
+        _SQL["move_watermark"], journal_id, sequence, token, reached.sequence
+    )
+    if moved is None:
+        raise StaleLeaseError(
+            f"journal {journal_id} is not at click {sequence} under token {token}"
+        )
+
+
+async def _copy(connection: Connection, rows: list[bytes]) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield COPY_HEADER
+        for chunk in rows:
+            yield chunk
+        yield COPY_TRAILER
+
+    await connection.copy_to_table("clicks", source=chunks(), columns=COLUMNS, format="binary")
+
+
+async def _add_up(connection: Connection, sums: list[tuple[RollupKey, Counts]]) -> None:
+    if sums:
+        keys, counts = zip(*sums, strict=True)
+        tenants, profiles, links, buckets = zip(*keys, strict=True)
+        seconds = [bucket_us // 1_000_000 for bucket_us in buckets]
+        clicks, views = zip(*counts, strict=True)
+        await connection.execute(
+            _SQL["add_to_rollups"], tenants, profiles, links, seconds, clicks, views
+        )

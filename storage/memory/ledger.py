@@ -1,0 +1,147 @@
+"""The in-memory twin of storage/ledger.py: the same guarantees, in plain words.
+
+A transaction is a stretch without a checkpoint; there is one before it and one after, where the
+real one waits: a task that is cancelled at the second has committed and does not know, as happens
+to the real one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import trio
+
+from engine.batch import Batch
+from engine.click import Click
+from engine.continuation import continuing
+from engine.copy_rows import checked_frames, clamped
+from engine.errors import StaleLeaseError
+from engine.journal_format import clicks
+from engine.ports import Position
+from engine.rollup import RollupKey, fold
+
+
+@dataclass
+class Journal:
+    """A row of `journal_watermark`. `lease_expires` is in seconds of the clock."""
+
+    sequence: int = 0
+    token: int = 0
+    owner: str | None = None
+    expires: float = 0.0
+    ttl_s: float = 0.0
+    retired: bool = False
+
+    def renew(self, now: float, ttl_s: float) -> None:
+        self.ttl_s = ttl_s
+        self.expires = now + ttl_s
+
+
+@dataclass
+class MemoryCounts:
+    """The tables. Several ledgers (aggregators, edges) and readers may share them."""
+
+    journals: dict[UUID, Journal] = field(default_factory=dict)
+    clicks: list[tuple[UUID, Click]] = field(default_factory=list)
+    rollups: dict[RollupKey, tuple[int, int]] = field(default_factory=dict)
+    set_aside: list[tuple[UUID, Batch, str]] = field(default_factory=list)
+    committed_at: datetime | None = None
+
+    def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
+        self.clicks += ((journal_id, click) for click in news)
+        for key, (clicked, viewed) in fold(news):
+            before = self.rollups.get(key, (0, 0))
+            self.rollups[key] = (before[0] + clicked, before[1] + viewed)
+
+
+class MemoryClickLedger:
+    """`ClickLedger` in memory. `now` is a clock in Unix seconds, one for all ledgers of `counts`."""
+
+    def __init__(self, counts: MemoryCounts, now: Callable[[], float]) -> None:
+        self._counts = counts
+        self._now = now
+
+    async def register(self, journal_id: UUID) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._counts.journals.setdefault(journal_id, Journal()).sequence
+
+    async def watermark(self, journal_id: UUID) -> int:
+        await trio.lowlevel.checkpoint()
+        journal = self._counts.journals.get(journal_id)
+        return journal.sequence if journal else 0
+
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        journals = sorted(self._counts.journals.items())
+        held = [(key, journal) for key, journal in journals if journal.owner == owner][:limit]
+        free = [
+            (key, journal)
+            for key, journal in journals
+            if journal.owner is None or (journal.owner != owner and journal.expires <= now)
+        ]
+        free.sort(key=lambda item: item[1].expires)
+        for key, journal in free[: limit - len(held)]:
+            journal.owner = owner
+            journal.token += 1
+            held.append((key, journal))
+        for _, journal in held:
+            journal.renew(now, ttl_s)
+        positions = [Position(key, journal.sequence, journal.token) for key, journal in held]
+        await trio.lowlevel.checkpoint()
+        return positions
+
+    async def release(self, owner: str) -> None:
+        await trio.lowlevel.checkpoint()
+        for journal in self._counts.journals.values():
+            if journal.owner == owner:
+                journal.owner = None
+                journal.expires = 0.0
+
+    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+        """As the port says, and ValueError for a gap, FormatError for a damaged batch."""
+        news = continuing(position.sequence, batches)
+        if not news:
+            return position
+        taken: list[Click] = []
+        for batch, after in news:
+            for _ in checked_frames(batch):
+                pass
+            taken += (
+                click._replace(at_us=clamped(click.at_us)) for click in clicks(batch.payload, after)
+            )
+            await trio.lowlevel.checkpoint()
+        reached = position._replace(sequence=news[-1].batch.last)
+        self._move(position, reached)
+        self._counts.add(position.journal_id, taken)
+        await trio.lowlevel.checkpoint()
+        return reached
+
+    async def retire(self, journal_id: UUID) -> None:
+        await trio.lowlevel.checkpoint()
+        if (journal := self._counts.journals.get(journal_id)) is not None:
+            journal.retired = True
+
+    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
+        if not continuing(position.sequence, [batch]):
+            return position
+        await trio.lowlevel.checkpoint()
+        reached = position._replace(sequence=batch.last)
+        self._move(position, reached)
+        self._counts.set_aside.append((position.journal_id, batch, reason))
+        await trio.lowlevel.checkpoint()
+        return reached
+
+    def _move(self, position: Position, reached: Position) -> None:
+        journal_id, sequence, token = position
+        journal = self._counts.journals.get(journal_id)
+        if journal is None or (journal.sequence, journal.token) != (sequence, token):
+            raise StaleLeaseError(
+                f"journal {journal_id} is not at click {sequence} under token {token}"
+            )
+        now = self._now()
+        journal.sequence = reached.sequence
+        if journal.owner is not None:
+            journal.renew(now, journal.ttl_s)
+        self._counts.committed_at = datetime.fromtimestamp(now, UTC)

@@ -1,0 +1,385 @@
+"""Profiles and links in memory: the twin of storage.profiles, storage.bulk and storage.snapshots.
+
+One object holds the state of all tenants. A method changes it without a checkpoint in between,
+which makes each one a transaction.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import trio
+
+from engine.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.link import Link, LinkDraft
+from engine.ports import ImportResult, ImportRow, Page
+from engine.profile import (
+    MAX_HISTORY,
+    MAX_PAGE_LINKS,
+    MAX_WHOLE_LINKS,
+    Change,
+    EdgeLink,
+    PageLink,
+    Profile,
+    ProfileDraft,
+    Snapshot,
+)
+from storage import paths
+
+_EPOCH_2026_MS = 1_767_225_600_000
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _Held:
+    """A profile and its links by slug; revisions of links, and of those removed, by link id."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.links: dict[str, Link] = {}
+        self.revisions: dict[int, int] = {}
+        self.removed: dict[int, int] = {}
+
+
+class MemoryProfiles:
+    """ProfileStore, BulkStore and SnapshotSource without a server."""
+
+    def __init__(self, now: Callable[[], datetime] = _now) -> None:
+        self._now = now
+        self._profiles: dict[int, _Held] = {}
+        self._where: dict[int, tuple[_Held, str]] = {}  # link id → its profile, its slug
+        self._handles: dict[str, int] = {}
+        self._shorts: dict[str, int] = {}
+        self._news: dict[int, tuple[int, Change]] = {}
+        self._moves = itertools.count(1)
+        self._moved = 0
+        self._sequence = itertools.count(1)
+
+    # Profiles
+
+    async def create_profile(self, tenant_id: int, draft: ProfileDraft) -> Profile:
+        await trio.lowlevel.checkpoint()
+        return self._create(tenant_id, draft).profile
+
+    async def profile(self, tenant_id: int, profile_id: int) -> Profile:
+        await trio.lowlevel.checkpoint()
+        return self._held(tenant_id, profile_id).profile
+
+    async def list_profiles(self, tenant_id: int, after: int, limit: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        mine = (h.profile for h in self._profiles.values() if h.profile.tenant_id == tenant_id)
+        return _page(mine, after, limit)
+
+    async def update_profile(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        draft: ProfileDraft,
+        if_version: int | None = None,
+    ) -> Profile:
+        await trio.lowlevel.checkpoint()
+        held = self._held(tenant_id, profile_id)
+        _check_version(held.profile, if_version)
+        if (draft.handle, draft.title) == (held.profile.handle, held.profile.title):
+            return held.profile
+        if draft.handle != held.profile.handle:
+            if draft.handle in self._handles:
+                raise ConflictError("handle", "is taken")
+            del self._handles[held.profile.handle]
+            self._handles[draft.handle] = profile_id
+        self._bump(held)
+        held.profile = msgspec.structs.replace(held.profile, handle=draft.handle, title=draft.title)
+        return held.profile
+
+    async def delete_profile(
+        self, tenant_id: int, profile_id: int, if_version: int | None = None
+    ) -> Profile:
+        await trio.lowlevel.checkpoint()
+        held = self._held(tenant_id, profile_id)
+        _check_version(held.profile, if_version)
+        self._bump(held, deleted=True)
+        for link in held.links.values():
+            self._release(link)
+            del self._where[link.id]
+        del self._handles[held.profile.handle]
+        del self._profiles[profile_id]
+        return held.profile
+
+    # Links
+
+    async def create_link(
+        self, tenant_id: int, profile_id: int, draft: LinkDraft
+    ) -> tuple[Link, Change]:
+        await trio.lowlevel.checkpoint()
+        held = self._held(tenant_id, profile_id)
+        if draft.slug in held.links:
+            raise ConflictError("slug", "is taken in this profile")
+        if draft.short and draft.slug in self._shorts:
+            raise ConflictError("short", "is taken on the default domain")
+        change = self._bump(held)
+        return self._add(held, draft), change
+
+    async def link(self, tenant_id: int, link_id: int) -> Link:
+        await trio.lowlevel.checkpoint()
+        return self._held_link(tenant_id, link_id)[1]
+
+    async def list_links(self, tenant_id: int, profile_id: int, after: int, limit: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        return _page(self._held(tenant_id, profile_id).links.values(), after, limit)
+
+    async def update_link(
+        self,
+        tenant_id: int,
+        link_id: int,
+        draft: LinkDraft,
+        if_version: int | None = None,
+    ) -> tuple[Link, Change]:
+        await trio.lowlevel.checkpoint()
+        held, link = self._held_link(tenant_id, link_id)
+        _check_version(link, if_version)
+        owner = self._shorts.get(draft.slug)
+        wanted = link.short if draft.short is None else draft.short
+        if draft.slug != link.slug and draft.slug in held.links:
+            raise ConflictError("slug", "is taken in this profile")
+        if draft.short and owner not in (None, link_id):
+            raise ConflictError("short", "is taken on the default domain")
+        changed = msgspec.structs.replace(
+            link,
+            slug=draft.slug,
+            target=draft.target,
+            title=draft.title,
+            status=draft.status,
+            kind=draft.kind,
+            passthrough=draft.passthrough,
+            short=wanted and owner in (None, link_id),
+        )
+        if changed == link:
+            return link, Change(held.profile.id, held.profile.version)
+        change = self._bump(held)
+        return self._replace(held, link, changed), change
+
+    async def delete_link(
+        self, tenant_id: int, link_id: int, if_version: int | None = None
+    ) -> Change:
+        await trio.lowlevel.checkpoint()
+        held, link = self._held_link(tenant_id, link_id)
+        _check_version(link, if_version)
+        change = self._bump(held)
+        self._release(link)
+        del held.links[link.slug], held.revisions[link_id], self._where[link_id]
+        held.removed[link_id] = change.version
+        return change
+
+    # Imports
+
+    async def import_rows(self, tenant_id: int, rows: Sequence[ImportRow]) -> ImportResult:
+        await trio.lowlevel.checkpoint()
+        last = {(row.handle, row.slug): row for row in rows}
+        created = updated = 0
+        rejected: list[tuple[int, str]] = []
+        changes: dict[int, Change] = {}
+        for row in rows:
+            owner = self._handles.get(row.handle)
+            if owner is not None and self._profiles[owner].profile.tenant_id != tenant_id:
+                rejected.append((row.line, f"handle: {row.handle!r} is taken"))
+            elif last[row.handle, row.slug] is row:
+                held = self._profiles[owner] if owner else self._create_empty(tenant_id, row.handle)
+                link = held.links.get(row.slug)
+                if link is None:
+                    created += 1
+                elif _imported(link, row) != link:
+                    updated += 1
+                else:
+                    continue
+                if held.profile.id not in changes:
+                    changes[held.profile.id] = self._bump(held)
+                if link is None:
+                    self._add(held, LinkDraft(slug=row.slug, target=row.target, title=row.title))
+                else:
+                    self._replace(held, link, _imported(link, row))
+        unchanged = len(rows) - created - updated - len(rejected)
+        return ImportResult(created, updated, unchanged, rejected, list(changes.values()))
+
+    # What edges read
+
+    async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
+        await trio.lowlevel.checkpoint()
+        answers = [self._resolve(path) for path in paths]
+        asked: dict[int, list[Link]] = {}
+        for held, link in filter(None, answers):
+            asked.setdefault(held.profile.id, []).extend([link] if link else [])
+        snapshots = {
+            profile_id: self._snapshot(self._profiles[profile_id], links)
+            for profile_id, links in asked.items()
+        }
+        return [snapshots[answer[0].profile.id] if answer else None for answer in answers]
+
+    async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
+        await trio.lowlevel.checkpoint()
+        held = self._profiles.get(profile_id)
+        if held is None:
+            return None
+        changed = [link for link in held.links.values() if held.revisions[link.id] > since]
+        removed = sorted(link for link, version in held.removed.items() if version > since)
+        too_far = not 0 <= held.profile.version - since <= MAX_HISTORY
+        if too_far or len(changed) + len(removed) > limit:
+            return _snapshot(held, False, ())
+        complete = len(held.links) <= MAX_WHOLE_LINKS
+        return msgspec.structs.replace(
+            _snapshot(held, complete, changed), since=since, removed=tuple(removed)
+        )
+
+    async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
+        await trio.lowlevel.checkpoint()
+        if cursor is None:
+            return [], str(self._moved)
+        news = [change for move, change in self._news.values() if move > int(cursor)]
+        return (news if len(news) <= 10_000 else None), str(self._moved)
+
+    # The state
+
+    def _held(self, tenant_id: int, profile_id: int) -> _Held:
+        held = self._profiles.get(profile_id)
+        if held is None or held.profile.tenant_id != tenant_id:
+            raise NotFoundError("there is no such profile")
+        return held
+
+    def _held_link(self, tenant_id: int, link_id: int) -> tuple[_Held, Link]:
+        held, slug = self._where.get(link_id, (None, ""))
+        if held is None or held.profile.tenant_id != tenant_id:
+            raise NotFoundError("there is no such link")
+        return held, held.links[slug]
+
+    def _new_id(self) -> int:
+        return (int(time.time() * 1000) - _EPOCH_2026_MS << 20) | next(self._sequence)
+
+    def _create(self, tenant_id: int, draft: ProfileDraft) -> _Held:
+        if draft.handle in self._handles:
+            raise ConflictError("handle", "is taken")
+        held = self._create_empty(tenant_id, draft.handle)
+        held.profile = msgspec.structs.replace(held.profile, title=draft.title)
+        self._bump(held)
+        return held
+
+    def _create_empty(self, tenant_id: int, handle: str) -> _Held:
+        """A profile of version 0, to be bumped before anybody sees it."""
+        now, profile_id = self._now(), self._new_id()
+        profile = Profile(
+            id=profile_id,
+            tenant_id=tenant_id,
+            handle=handle,
+            title="",
+            version=0,
+            created_at=now,
+            updated_at=now,
+        )
+        held = self._profiles[profile_id] = _Held(profile)
+        self._handles[handle] = profile_id
+        return held
+
+    def _bump(self, held: _Held, *, deleted: bool = False) -> Change:
+        version = held.profile.version + 1
+        held.profile = msgspec.structs.replace(
+            held.profile, version=version, updated_at=self._now()
+        )
+        change = Change(held.profile.id, version, deleted)
+        self._moved = next(self._moves)
+        self._news[change.profile_id] = (self._moved, change)
+        return change
+
+    def _add(self, held: _Held, draft: LinkDraft) -> Link:
+        now = self._now()
+        link = Link(
+            id=self._new_id(),
+            profile_id=held.profile.id,
+            slug=draft.slug,
+            target=draft.target,
+            title=draft.title,
+            status=draft.status,
+            kind=draft.kind,
+            passthrough=draft.passthrough,
+            short=draft.short is not False and draft.slug not in self._shorts,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        if link.short:
+            self._shorts[link.slug] = link.id
+        held.links[link.slug] = link
+        held.revisions[link.id] = held.profile.version
+        self._where[link.id] = held, link.slug
+        return link
+
+    def _replace(self, held: _Held, old: Link, changed: Link) -> Link:
+        self._release(old)
+        if changed.short:
+            self._shorts[changed.slug] = changed.id
+        link = msgspec.structs.replace(changed, version=old.version + 1, updated_at=self._now())
+        if link.slug != old.slug:
+            del held.links[old.slug]
+        held.links[link.slug] = link
+        held.revisions[link.id] = held.profile.version
+        self._where[link.id] = held, link.slug
+        return link
+
+    def _release(self, link: Link) -> None:
+        if link.short:
+            del self._shorts[link.slug]
+
+    def _resolve(self, path: bytes) -> tuple[_Held, Link | None] | None:
+        asked = paths.parse(path)
+        held: _Held | None
+        if asked.handle is None:
+            held, _ = self._where.get(self._shorts.get(asked.slug or "", 0), (None, ""))
+        else:
+            held = self._profiles.get(self._handles.get(asked.handle, 0))
+        if held is None:
+            return None
+        if asked.slug is None:
+            return held, None
+        link = held.links.get(asked.slug)
+        return (held, link) if link else None
+
+    def _snapshot(self, held: _Held, asked: Sequence[Link]) -> Snapshot:
+        if len(held.links) <= MAX_WHOLE_LINKS:
+            return _snapshot(held, True, held.links.values())
+        return _snapshot(held, False, {link.id: link for link in asked}.values())
+
+
+def _snapshot(held: _Held, complete: bool, links: Iterable[Link]) -> Snapshot:
+    edge_links = [
+        EdgeLink(link.id, link.slug, link.target, link.status, link.passthrough, link.short)
+        for link in sorted(links, key=lambda link: link.id)
+    ]
+    ordered = sorted(held.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]
+    return Snapshot(
+        tenant_id=held.profile.tenant_id,
+        profile_id=held.profile.id,
+        handle=held.profile.handle,
+        title=held.profile.title,
+        version=held.profile.version,
+        complete=complete,
+        links=tuple(edge_links),
+        page=tuple(PageLink(link.slug, link.title, link.target, link.kind) for link in ordered),
+    )
+
+
+def _imported(link: Link, row: ImportRow) -> Link:
+    """The link as the row wants it. A row without a title keeps the link's."""
+    return msgspec.structs.replace(
+        link, target=row.target, title=row.title or link.title, kind="url"
+    )
+
+
+def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> Page:
+    found = sorted((item for item in items if item.id > after), key=lambda item: item.id)
+    return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+
+def _check_version(item: Profile | Link, if_version: int | None) -> None:
+    if if_version is not None and item.version != if_version:
+        raise LostUpdateError(f"it has version {item.version}, not {if_version}")

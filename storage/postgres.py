@@ -1,0 +1,202 @@
+"""Postgres: the one place that knows the pool, the roles, the time limits and what errors mean.
+
+Guarantees of `Database.run`, which is the only way to Postgres at run time:
+- one crossing, one connection, one transaction: all of `work` is committed, or nothing is;
+- the tenant holds for that transaction only, and never leaks to the next user of the connection;
+- every wait is bounded. The server ends a statement after `query_timeout_ms`; if not even that news
+  arrives (a dead network), the client drops the connection `GRACE_S` later without a farewell;
+- a deadlock or serialisation failure is tried again with jitter, so `work` may run more than once
+  and must not touch anything but its connection;
+- when Postgres is away, calls raise UnavailableError, at once or after `CONNECT_S`; nothing has to
+  be reopened when it comes back. When a connection is lost during COMMIT the outcome is unknown:
+  callers whose work is not idempotent must look before they repeat it.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import asyncpg
+
+from engine.errors import UnavailableError
+from storage.bridge import in_asyncio
+
+T = TypeVar("T")
+Role = Literal["waypost_app", "waypost_edge", "waypost_aggregator"]
+# What `work` gets: a pooled connection is a proxy with the same methods.
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+
+CONNECT_S: Final = 3.0
+GRACE_S: Final = 2.0
+MAX_ATTEMPTS: Final = 5
+_SET_TENANT: Final = "SELECT set_config('waypost.tenant', $1, true)"
+
+_RETRIED: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,
+)
+# Reasons outside the statement itself, which a later try may not meet: the network, a server that
+# starts, stops or fails over, a time limit, no room.
+_UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    *_RETRIED,
+)
+
+
+class Database:
+    """A pool of connections that act as one role. Opened on the trio side, connects when needed."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", query_timeout_ms: int) -> None:
+        self._pool = pool
+        self._wait_s = query_timeout_ms / 1000
+
+    @classmethod
+    async def open(cls, url: str, *, role: Role, size: int, query_timeout_ms: int) -> "Database":
+        """A pool of at most `size` connections. Does not need the server to be up."""
+
+        async def create() -> "asyncpg.Pool[asyncpg.Record]":
+            pool = asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=size,
+                timeout=CONNECT_S,
+                command_timeout=query_timeout_ms / 1000 + GRACE_S,
+                reset=_leave_as_is,
+                server_settings=session_settings(query_timeout_ms) | {"role": role},
+            )
+            return await pool
+
+        return cls(await in_asyncio(create), query_timeout_ms)
+
+    async def close(self) -> None:
+        """Close every connection; those still in use after `GRACE_S` are dropped."""
+
+        async def close() -> None:
+            try:
+                async with asyncio.timeout(GRACE_S):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+
+        await in_asyncio(close)
+
+    async def ping(self) -> None:
+        """Raises UnavailableError when Postgres does not answer."""
+
+        async def work(connection: Connection) -> None:
+            await connection.fetchval("SELECT 1")
+
+        await self.run(work, read_only=True)
+
+    def statistics(self) -> dict[str, int]:
+        """Connections open, and those of them that are idle."""
+        return {"connections": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+
+    async def run(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        tenant_id: int | None = None,
+        read_only: bool = False,
+    ) -> T:
+        """Run `work(connection)` on the host loop in one transaction, and return its value.
+
+        With `tenant_id`, row-level security shows and takes that tenant's rows only. With
+        `read_only`, all statements see one and the same snapshot of the database. Raises
+        UnavailableError as described above; every other error, unique violations among them, is the
+        caller's.
+        """
+        return await in_asyncio(self._run, work, tenant_id, read_only)
+
+    async def _run(
+        self, work: Callable[[Connection], Awaitable[T]], tenant_id: int | None, read_only: bool
+    ) -> T:
+        attempt = 1
+        while True:
+            try:
+                async with self._pool.acquire(timeout=self._wait_s) as connection:
+                    return await _transaction(connection, work, tenant_id, read_only)
+            except _RETRIED as error:
+                if attempt == MAX_ATTEMPTS:
+                    raise _unavailable(error) from error
+            except Exception as error:
+                if _is_unavailable(error):
+                    raise _unavailable(error) from error
+                raise
+            await asyncio.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)  # noqa: S311
+            attempt += 1
+
+
+async def _transaction(
+    connection: Connection,
+    work: Callable[[Connection], Awaitable[T]],
+    tenant_id: int | None,
+    read_only: bool,
+) -> T:
+    transaction = connection.transaction(
+        isolation="repeatable_read" if read_only else "read_committed", readonly=read_only
+    )
+    try:
+        await transaction.start()
+        if tenant_id is not None:
+            await connection.fetchval(_SET_TENANT, str(tenant_id))
+        result = await work(connection)
+    except TimeoutError:
+        # The server would have ended the statement before: it is out of reach, so is a rollback.
+        connection.terminate()
+        raise
+    except BaseException:
+        if connection.is_in_transaction() and not connection.is_closed():
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+    return result
+
+
+def session_settings(query_timeout_ms: int) -> dict[str, str]:
+    """What every session of ours starts with; as startup parameters they survive RESET ALL."""
+    return {
+        "application_name": "waypost",
+        "search_path": "waypost",
+        "timezone": "UTC",
+        "jit": "off",
+        "random_page_cost": "1.1",
+        "statement_timeout": str(query_timeout_ms),
+        "lock_timeout": str(query_timeout_ms),
+        "idle_in_transaction_session_timeout": str(2 * query_timeout_ms + 10_000),
+    }
+
+
+async def _leave_as_is(_: Any) -> None:
+    """All that `run` sets is local to its transaction, so a round trip for RESET ALL is saved."""
+
+
+def _is_unavailable(error: Exception) -> bool:
+    if isinstance(error, _UNAVAILABLE):
+        return True
+    if isinstance(error, asyncpg.InvalidParameterValueError):
+        return 'role "waypost_' in str(error)
+    # A connection or pool that closed under us. Wrong use of the driver raises the same class, but
+    # with messages that do not speak of closing.
+    return type(error) is asyncpg.InterfaceError and "clos" in str(error)
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    if isinstance(error, asyncpg.InvalidParameterValueError | asyncpg.InvalidCatalogNameError):
+        return UnavailableError(f"Postgres is not set up ({error}); run waypost migrate")
+    reason = str(error) or type(error).__name__
+    return UnavailableError(f"Postgres does not answer: {reason}")

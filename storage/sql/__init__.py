@@ -1,0 +1,25 @@
+"""Named queries: SQL lives in the .sql files beside this one, one file a port.
+
+A query starts with `-- name: its_name`, the next comment line says its purpose, and it runs to the
+next name or the end of the file. Values are only ever parameters ($1, $2, …).
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Final
+
+_NAME: Final = re.compile(r"^-- name: *(\w+)\n", re.MULTILINE)
+
+
+def load(file: str) -> Mapping[str, str]:
+    """The queries of `file`.sql by name. Raises ValueError for a file with a name twice or none."""
+    text = (resources.files(__name__) / f"{file}.sql").read_text("utf-8")
+    _, *parts = _NAME.split(text)
+    names, bodies = parts[::2], parts[1::2]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"{file}.sql has no names, or one twice: {names}")
+    return MappingProxyType(
+        {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
+    )

@@ -1,0 +1,134 @@
+-- Profiles and links, as the console changes them: run as waypost_app with the tenant set.
+--
+-- A change of a profile or of its links first bumps the profile (the row lock lets such changes take
+-- turns), then writes its own rows with the new version as their revision.
+
+-- name: create_profile
+-- A profile of version 1, and the news of it.
+WITH created AS (
+    INSERT INTO profiles (tenant_id, handle, title) VALUES ($1, $2, $3) RETURNING *
+), announced AS (
+    INSERT INTO profile_changes (profile_id, tenant_id, version)
+    SELECT id, tenant_id, version FROM created
+)
+SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM created;
+
+-- name: profile
+-- One profile.
+SELECT id, tenant_id, handle, title, version, created_at, updated_at
+FROM profiles WHERE tenant_id = $1 AND id = $2;
+
+-- name: lock_profile
+-- One profile, held against changes until the transaction ends.
+SELECT id, tenant_id, handle, title, version, created_at, updated_at
+FROM profiles WHERE tenant_id = $1 AND id = $2
+FOR NO KEY UPDATE;
+
+-- name: list_profiles
+-- A tenant's profiles in the order of their ids.
+SELECT id, tenant_id, handle, title, version, created_at, updated_at
+FROM profiles WHERE tenant_id = $1 AND id > $2
+ORDER BY id LIMIT $3;
+
+-- name: update_profile
+-- Other words for a profile that is locked, as its next version, and the news of it.
+WITH bumped AS (
+    UPDATE profiles SET handle = $3, title = $4, version = version + 1, updated_at = now()
+    WHERE tenant_id = $1 AND id = $2
+    RETURNING *
+), announced AS (
+    UPDATE profile_changes AS c SET version = b.version, xid = DEFAULT
+    FROM bumped AS b WHERE c.profile_id = b.id
+)
+SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM bumped;
+
+-- name: bump_profile
+-- The next version of a profile, and the news of it: first statement of every change of its links.
+WITH bumped AS (
+    UPDATE profiles SET version = version + 1, updated_at = now()
+    WHERE tenant_id = $1 AND id = $2
+    RETURNING id, version
+), announced AS (
+    UPDATE profile_changes AS c SET version = b.version, xid = DEFAULT
+    FROM bumped AS b WHERE c.profile_id = b.id
+)
+SELECT version FROM bumped;
+
+-- name: delete_profile
+-- Delete a profile that is locked, its links with it, and leave the news of it.
+WITH deleted AS (
+    DELETE FROM profiles WHERE tenant_id = $1 AND id = $2 RETURNING *
+), announced AS (
+    UPDATE profile_changes AS c SET version = d.version + 1, deleted = true, xid = DEFAULT
+    FROM deleted AS d WHERE c.profile_id = d.id
+)
+SELECT id, tenant_id, handle, title, version + 1 AS version, created_at, now() AS updated_at
+FROM deleted;
+
+-- name: create_link
+-- A link of a profile that has just been bumped to version $3.
+INSERT INTO links
+    (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+RETURNING id, created_at, updated_at;
+
+-- name: link
+-- One link.
+SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
+    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at
+FROM links AS l LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
+WHERE l.tenant_id = $1 AND l.id = $2;
+
+-- name: list_links
+-- A profile's links in the order of their ids.
+SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
+    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at
+FROM links AS l LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
+WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id > $3
+ORDER BY l.id LIMIT $4;
+
+-- name: read_in_index_order
+-- For the rest of the transaction, follow an index where one has the order that is asked for. Without
+-- statistics, or for a profile far larger than most, the planner would read it whole and sort.
+SET LOCAL enable_sort = off;
+
+-- name: lock_profile_of_link
+-- Id and version of a link's profile, held against changes until the transaction ends.
+SELECT id, version FROM profiles
+WHERE tenant_id = $1 AND id = (SELECT profile_id FROM links WHERE tenant_id = $1 AND id = $2)
+FOR NO KEY UPDATE;
+
+-- name: update_link
+-- Other words for a link, as its next version, of a profile that has just been bumped to version $3.
+UPDATE links SET slug = $4, target = $5, title = $6, status = $7, kind = $8, passthrough = $9,
+    version = version + 1, revision = $3, updated_at = now()
+WHERE tenant_id = $1 AND id = $2
+RETURNING version, updated_at;
+
+-- name: delete_link
+-- Delete a link of a profile that has just been bumped to version $3, and leave a tombstone.
+WITH deleted AS (
+    DELETE FROM links WHERE tenant_id = $1 AND id = $2 RETURNING *
+)
+INSERT INTO removed_links (tenant_id, profile_id, revision, link_id)
+SELECT tenant_id, profile_id, $3, id FROM deleted;
+
+-- name: forget_removed
+-- Drop the tombstones of a profile up to revision $3, which no difference goes back to.
+DELETE FROM removed_links WHERE tenant_id = $1 AND profile_id = $2 AND revision <= $3;
+
+-- name: claim_short
+-- Claim a slug on the default domain; a violation of short_slugs_pkey when it is taken.
+INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id) VALUES ($4, $1, $2, $3);
+
+-- name: claim_free_short
+-- Claim a slug on the default domain when it is free.
+INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id) VALUES ($4, $1, $2, $3)
+ON CONFLICT (slug) DO NOTHING
+RETURNING slug;
+
+-- name: release_short
+-- Give back what a link owns on the default domain.
+DELETE FROM short_slugs WHERE tenant_id = $1 AND link_id = $2;

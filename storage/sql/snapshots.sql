@@ -1,0 +1,95 @@
+-- What edges read of every tenant: run as waypost_edge, each group in one read-only snapshot.
+
+-- name: resolve
+-- The profile, and the link if one is asked for, behind: short slugs ($1 numbers, $2), pages
+-- ($3 numbers, $4 handles) and profiles' own links ($5 numbers, $6 handles, $7 slugs).
+SELECT n, tenant_id, profile_id, link_id
+FROM unnest($1::int[], $2::text[]) AS asked (n, slug) JOIN short_slugs USING (slug)
+UNION ALL
+SELECT n, tenant_id, id, NULL
+FROM unnest($3::int[], $4::text[]) AS asked (n, handle) JOIN profiles USING (handle)
+UNION ALL
+SELECT n, p.tenant_id, p.id, l.id
+FROM unnest($5::int[], $6::text[], $7::text[]) AS asked (n, handle, slug)
+JOIN profiles AS p ON p.handle = asked.handle
+JOIN links AS l ON (l.profile_id, l.slug) = (p.id, asked.slug);
+
+-- name: profiles
+-- Profiles by tenant ($1) and id ($2), and whether each has at most $3 links.
+SELECT p.tenant_id, p.id, p.handle, p.title, p.version, NOT EXISTS (
+    SELECT FROM links AS l WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) OFFSET $3
+) AS whole
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
+JOIN profiles AS p USING (tenant_id, id);
+
+-- name: all_links
+-- Every link of the profiles given by tenant ($1) and id ($2), in any order.
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+    s.link_id IS NOT NULL AS short, l.title, l.kind, l.position
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
+JOIN links AS l USING (tenant_id, profile_id)
+LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id);
+
+-- name: some_links
+-- Links by tenant ($1) and id ($2), in any order.
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+    s.link_id IS NOT NULL AS short
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
+JOIN links AS l USING (tenant_id, id)
+LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id);
+
+-- name: read_in_index_order
+-- For the rest of the transaction, follow an index where one has the order that is asked for. Without
+-- statistics, or for a profile far larger than most, the planner would read it whole and sort.
+SET LOCAL enable_sort = off;
+
+-- name: pages
+-- The first $3 links in the page's order, themselves in any, of each profile by tenant ($1) and id ($2).
+SELECT l.profile_id, l.slug, l.title, l.target, l.kind, l.position, l.id
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM links AS l
+    WHERE (l.tenant_id, l.profile_id) = (asked.tenant_id, asked.profile_id)
+    ORDER BY l.position, l.id LIMIT $3
+) AS l;
+
+-- name: tenant
+-- Whose profile this is, when it exists.
+SELECT tenant_id FROM profile_changes WHERE profile_id = $1 AND NOT deleted;
+
+-- name: changed_links
+-- At most $4 of the profile's links that changed after version $3.
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+    s.link_id IS NOT NULL AS short
+FROM links AS l LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
+WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.revision > $3
+ORDER BY l.revision LIMIT $4;
+
+-- name: removed_links
+-- At most $4 ids of links that the profile lost after version $3.
+SELECT link_id FROM removed_links
+WHERE tenant_id = $1 AND profile_id = $2 AND revision > $3
+ORDER BY revision, link_id LIMIT $4;
+
+-- name: now
+-- This transaction's snapshot, as the cursor: the next changes are those that it does not see. A
+-- standby does not list the running ones, so there everything from xmin on counts as not seen.
+SELECT CASE
+    WHEN pg_is_in_recovery()
+    THEN format('%1$s:%1$s:', pg_snapshot_xmin(pg_current_snapshot()))
+    ELSE pg_current_snapshot()::text
+END;
+
+-- name: is_behind
+-- Whether this server is behind the snapshot $1: it was restored from a backup since.
+SELECT pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmin($1::text::pg_snapshot);
+
+-- name: changes
+-- At most $2 changes that the snapshot $1 does not see and this one does.
+SELECT profile_id, version, deleted FROM profile_changes
+WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+LIMIT $2;

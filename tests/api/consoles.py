@@ -1,0 +1,171 @@
+"""A console over in-memory twins, and how tests call it."""
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import orjson
+import trio
+
+from actors.host import Stop
+from api.connection import Limits
+from api.console import ConsolePorts, create_app
+from api.guard import ASGIApp, Counters
+from api.problems import CONTENT_TYPE
+from api.serve import serve_console
+from engine.health import Component, Health
+from engine.profile import Change
+from engine.rollup import Stats, StatsQuery
+from engine.settings import Settings
+from engine.statistics import ProcessStatistics, Sample
+from storage.memory.keys import MemoryKeys
+from storage.memory.profiles import MemoryProfiles
+
+NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
+READY = Health((Component("postgres", True),))
+VISITORS = "https://go.example"
+
+
+class KeptAnnouncer:
+    """Keeps what is announced; `stuck` makes each announcement last for ever."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.stuck = False
+
+    async def announce(self, changes: Sequence[Change]) -> None:
+        if self.stuck:
+            await trio.sleep_forever()
+        self.changes += changes
+
+    def listen(self) -> Any:
+        raise NotImplementedError
+
+
+class GivenStats:
+    """Answers `stats` and keeps the query."""
+
+    def __init__(self) -> None:
+        self.answer = Stats(rows=(), as_of=None)
+        self.query: StatsQuery | None = None
+
+    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
+        self.query = query
+        return self.answer
+
+
+class CountedKeys(MemoryKeys):
+    asked = 0
+
+    async def authenticate(self, key: str) -> Any:
+        self.asked += 1
+        return await super().authenticate(key)
+
+
+@dataclass
+class Console:
+    """`call` speaks to the app as the tenant of key `one` unless told otherwise."""
+
+    profiles: Any = field(default_factory=MemoryProfiles)
+    stats: GivenStats = field(default_factory=GivenStats)
+    keys: CountedKeys = field(default_factory=CountedKeys)
+    announcer: KeptAnnouncer = field(default_factory=KeptAnnouncer)
+    settings: Settings = field(default_factory=lambda: Settings(visitors_url=VISITORS + "/"))
+    counters: Counters = field(default_factory=Counters)
+    healthy: Health = READY
+    samples: tuple[Sample, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.keys.add("one", 1)
+        self.keys.add("two", 2)
+        self.app = create_app(self.ports(), self.counters)
+
+    def ports(self) -> ConsolePorts:
+        return ConsolePorts(
+            profiles=self.profiles, stats=self.stats, keys=self.keys, announcer=self.announcer,
+            settings=self.settings, health=self.health, statistics=self.statistics,
+            now=lambda: NOW,
+        )  # fmt: skip
+
+    async def health(self) -> Health:
+        return self.healthy
+
+    async def statistics(self) -> list[ProcessStatistics]:
+        return [
+            ProcessStatistics("edge", 11, self.samples),
+            ProcessStatistics("edge", 12, self.samples),
+            ProcessStatistics("api", 10, tuple(self.counters.samples())),
+        ]
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str = "one", **headers: str
+    ) -> "Answered":
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key:
+            sent.setdefault("Authorization", f"Bearer {key}")
+        data = None
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            data = body if isinstance(body, bytes) else orjson.dumps(body)
+        response = await self.app.test_client().open(path, method=method, headers=sent, data=data)
+        return Answered(response.status_code, response.headers, await response.get_data())
+
+    async def profile(self, handle: str = "anna") -> dict[str, Any]:
+        made: dict[str, Any] = (await self.call("POST", "/v1/profiles", {"handle": handle})).json
+        return made
+
+    async def link(self, profile_id: str, slug: str = "spring", **more: Any) -> dict[str, Any]:
+        body = {"slug": slug, "target": "https://example.com/", **more}
+        answered = await self.call("POST", f"/v1/profiles/{profile_id}/links", body)
+        assert answered.status == 201, answered.body
+        made: dict[str, Any] = answered.json
+        return made
+
+
+@dataclass
+class Answered:
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def problem(self, status: int) -> dict[str, str]:
+        """See that this is a whole problem of `status`; its bad fields and their reasons."""
+        assert self.status == status, self.body
+        assert self.headers["Content-Type"] == CONTENT_TYPE
+        document = self.json
+        assert document["status"] == status
+        assert document["title"]
+        assert document["detail"]
+        assert document["type"].startswith("urn:waypost:problem:")
+        return {error["field"]: error["reason"] for error in document.get("errors", [])}
+
+
+@asynccontextmanager
+async def served(
+    app: ASGIApp, counters: Counters, limits: Limits | None = None
+) -> AsyncIterator[tuple[int, Stop]]:
+    """`app` on a free port of the loopback: the port, and what stops it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        port = listener.getsockname()[1]
+        nursery.start_soon(serve_console, app, [listener.detach()], stop, counters, limits)
+        yield port, stop
+        stop.ask()
+
+
+async def exchange(port: int, data: bytes, limit_s: float = 5) -> bytes:
+    """Send `data`, and read until the server closes."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(data)
+        with trio.fail_after(limit_s):
+            return b"".join([chunk async for chunk in stream])

@@ -1,0 +1,97 @@
+"""`GET /v1/profiles/{id}/stats`: what is asked of the reader and how it is answered."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from engine.rollup import Stats, StatsRow
+from tests.api.consoles import Console
+
+ROME = ZoneInfo("Europe/Rome")
+
+
+async def path_of(console: Console) -> str:
+    return f"/v1/profiles/{(await console.profile())['id']}/stats"
+
+
+async def test_defaults() -> None:
+    console = Console()
+    answered = await console.call("GET", await path_of(console))
+    assert answered.json == {
+        "from": "2026-02-14T00:00:00Z",
+        "to": "2026-03-16T00:00:00Z",
+        "tz": "UTC",
+        "interval": "day",
+        "as_of": None,
+        "totals": {"clicks": 0, "views": 0},
+        "rows": [],
+    }
+
+
+async def test_rows_carry_the_offset_of_the_zone_and_totals_are_their_sums() -> None:
+    console = Console()
+    console.stats.answer = Stats(
+        rows=(
+            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1),
+            StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0),
+        ),
+        as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
+    )
+    query = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert answered.json == {
+        "from": "2026-03-28T00:00:00+01:00",
+        "to": "2026-03-31T00:00:00+02:00",
+        "tz": "Europe/Rome",
+        "interval": "day",
+        "as_of": "2026-03-15T10:06:59Z",
+        "totals": {"clicks": 7, "views": 1},
+        "rows": [
+            {"time": "2026-03-28T00:00:00+01:00", "clicks": 3, "views": 1},
+            {"time": "2026-03-30T00:00:00+02:00", "clicks": 4, "views": 0},
+        ],
+    }
+    asked = console.stats.query
+    assert asked is not None
+    assert (asked.tz, asked.interval, asked.link_id) == ("Europe/Rome", "day", 77)
+    assert (asked.start, asked.end) == (
+        datetime(2026, 3, 27, 23, tzinfo=UTC),
+        datetime(2026, 3, 30, 22, tzinfo=UTC),
+    )
+
+
+async def test_the_answer_states_the_period_really_used() -> None:
+    console = Console()
+    query = "from=2026-03-01T10:07:00Z&to=2026-03-01T10:31:00Z&interval=15m"
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert (answered.json["from"], answered.json["to"]) == (
+        "2026-03-01T10:00:00Z",
+        "2026-03-01T10:45:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("tz=Mars/Olympus", {"tz"}), ("tz=", {"tz"}), ("interval=year", {"interval"}),
+        ("from=x", {"from"}), ("to=x", {"to"}), ("from=x&to=y&tz=z", {"from", "to", "tz"}),
+        ("link=0", {"link"}), ("link=x", {"link"}), ("group=country", {"group"}),
+        ("from=2026-03-02&to=2026-03-02", {"from"}), ("from=2026-03-02&to=2026-03-01", {"from"}),
+        ("from=2027-01-01", {"from"}), ("tz=UTC&tz=UTC", {"tz"}), ("%00=%ff", {"\ufffd"}),
+        ("from=2026-01-01&to=2026-03-01&interval=15m", {"interval"}),
+        ("from=2024-01-01&to=2026-03-01&interval=hour", {"interval"}),
+        ("from=2000-01-01&to=2026-03-01&interval=day", {"interval"}),
+    ],
+)  # fmt: skip
+async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
+    console = Console()
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert answered.problem(422).keys() == fields
+
+
+async def test_an_unknown_profile_has_no_stats() -> None:
+    console = Console()
+    path = await path_of(console)
+    (await console.call("GET", "/v1/profiles/7/stats")).problem(404)
+    (await console.call("GET", path, key="two")).problem(404)

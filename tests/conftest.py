@@ -1,0 +1,127 @@
+"""Real servers for every test that asks for `database_url` or `redis_url`.
+
+They are those of WAYPOST_TEST_DATABASE_URL and WAYPOST_TEST_REDIS_URL, else embedded ones that end
+with the session. The database's user must be allowed to create databases and roles. Each test gets
+a database of its own, cloned from one that is migrated once a session, and a Redis that is empty:
+an outside one must be for tests only, as it is flushed.
+"""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import redis
+
+from storage.bridge import in_asyncio
+from storage.embedded import EmbeddedServers
+from storage.migrations import migrate
+from tests.hosted import hosted_run
+
+T = TypeVar("T")
+
+
+class Servers(NamedTuple):
+    """Where to find both."""
+
+    database_url: str
+    redis_url: str
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    outside = Servers(
+        os.environ.get("WAYPOST_TEST_DATABASE_URL", ""),
+        os.environ.get("WAYPOST_TEST_REDIS_URL", ""),
+    )
+    if all(outside):
+        yield outside
+        return
+    # Not pytest's own folder: its path would be too long for a unix socket.
+    folder = Path(tempfile.mkdtemp(prefix="waypost-"))
+    try:
+        with EmbeddedServers(folder, durable=False) as embedded:
+            yield Servers(
+                outside.database_url or embedded.database_url,
+                outside.redis_url or embedded.redis_url,
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> Iterator[str]:
+    """The name of a migrated database that nobody connects to."""
+    name = f"waypost_test_{secrets.token_hex(6)}"
+    execute(servers.database_url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+    try:
+        hosted_run(partial(migrate, with_database(servers.database_url, name)))
+        yield name
+    finally:
+        execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database_url(servers: Servers, template: str) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    name = f"{template}_{secrets.token_hex(4)}"
+    execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield with_database(servers.database_url, name)
+    finally:
+        execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def bare_database_url(servers: Servers) -> Iterator[str]:
+    """A database that has never been migrated."""
+    name = f"waypost_test_bare_{secrets.token_hex(6)}"
+    execute(servers.database_url, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
+    try:
+        yield with_database(servers.database_url, name)
+    finally:
+        execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> Iterator[str]:
+    """An empty Redis; parallel workers of one session use one numbered database each."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + 1
+    joint = "&" if urlsplit(servers.redis_url).query else "?"
+    url = f"{servers.redis_url}{joint}db={number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def on_connection(
+    url: str, work: Callable[["asyncpg.Connection[asyncpg.Record]"], Awaitable[T]]
+) -> T:
+    """Run `work` on a connection as the login user, outside of any test's loop."""
+
+    async def connected() -> T:
+        connection = await asyncpg.connect(url)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return hosted_run(partial(in_asyncio, connected))
+
+
+def execute(url: str, statement: str) -> None:
+    """Run one statement as the login user."""
+    on_connection(url, lambda connection: connection.execute(statement))

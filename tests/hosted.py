@@ -1,0 +1,45 @@
+"""Tests that cross to asyncio: trio as the guest of a uvloop host, as in production.
+
+    pytestmark = pytest.mark.trio(run=hosted_run)
+
+An autojump clock does not mix with bridged calls: trio sees nothing to do while the host works, and
+jumps. Hypothesis tests call `hosted_run` themselves, as pytest-trio gives those `trio.run`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import outcome
+import trio
+import uvloop
+
+T = TypeVar("T")
+
+
+def hosted_run(
+    fn: Callable[[], Awaitable[T]],
+    clock: trio.abc.Clock | None = None,
+    instruments: Sequence[trio.abc.Instrument] = (),
+) -> T:
+    """Run `fn()` in trio on a new uvloop; its value or error, as `trio.run` would give it."""
+    loop = uvloop.new_event_loop()
+
+    async def host() -> T:
+        finished: asyncio.Future[outcome.Outcome[T]] = loop.create_future()
+        trio.lowlevel.start_guest_run(
+            fn,
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            run_sync_soon_not_threadsafe=loop.call_soon,
+            done_callback=finished.set_result,
+            host_uses_signal_set_wakeup_fd=True,
+            clock=clock,
+            instruments=instruments,
+        )
+        return (await finished).unwrap()
+
+    try:
+        return loop.run_until_complete(host())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
