@@ -70,7 +70,7 @@ class Launcher:
                 crashes = 1 if trio.current_time() - started > STABLE_S else crashes + 1
                 logger.error(
                     "%s ended with %s and is started again", process.command.name, _ending(code),
-                    extra={"event": "process_restarted", "process": process.command.name},
+                    extra={"event": "process_restarted", "child": process.command.name},
                 )  # fmt: skip
                 if crashes > MAX_FAST_CRASHES:
                     self._give_up(
@@ -86,7 +86,7 @@ class Launcher:
 
     async def _run_once(self, process: Process) -> int:
         command = process.command
-        process.popen = popen = subprocess.Popen(  # noqa: ASYNC220  # see above: the main thread
+        process.popen = popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the main thread; our own command
             command.arguments,
             env=command.environment,
             pass_fds=command.pass_fds,
@@ -118,7 +118,7 @@ class Launcher:
             if not process.ended.is_set():
                 logger.error(
                     "%s did not stop within %g s and is killed", process.command.name, limit_s,
-                    extra={"event": "process_killed", "process": process.command.name},
+                    extra={"event": "process_killed", "child": process.command.name},
                 )  # fmt: skip
                 self._signal(process, signal.SIGKILL)
 

@@ -73,7 +73,7 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
             view_func=route.handler,
             methods=[route.method],
         )
-    app.asgi_app = Guard(app.asgi_app, counters)  # type: ignore[method-assign, arg-type, assignment]
+    app.asgi_app = Guard(app.asgi_app, counters)  # type: ignore[method-assign, assignment]
     return app
 
 

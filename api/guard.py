@@ -118,7 +118,7 @@ class _Answer:
             message["headers"] = safe_headers(message.get("headers", []), self._request_id)
         if self._abandoned:
             return
-        with trio.move_on_after(SEND_LIMIT_S, shield=False) as scope:
+        with trio.move_on_after(SEND_LIMIT_S, shield=True) as scope:
             await self._send(message)
         self._abandoned = scope.cancelled_caught
 

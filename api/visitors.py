@@ -89,7 +89,7 @@ class Connection:
 
 
 class Visitors:
-    """The door. `descriptor` and `on_ready` go to the host loop's `add_reader`; `sweep` is called each second."""
+    """The door. `descriptor` and `on_ready` go to the host loop's `add_reader`; `sweep` runs each second."""
 
     def __init__(
         self,

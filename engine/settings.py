@@ -147,7 +147,8 @@ SETTINGS: Final = (
         "how long clicks may wait to be shipped together"),
     Row("WAYPOST_LEASE_TTL_MS", "lease_ttl_ms", _whole(500, 600_000),
         "how long an aggregator owns a stream without renewing"),
-    Row("WAYPOST_DRAIN_TIMEOUT_MS", "drain_timeout_ms", _MS, "longest time that a stop waits for work in flight"),
+    Row("WAYPOST_DRAIN_TIMEOUT_MS", "drain_timeout_ms", _MS,
+        "longest time that a stop waits for work in flight"),
     Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),
         "days for which partitions of clicks are made ahead"),
     Row("WAYPOST_DATABASE_POOL", "database_pool", _whole(1, 1_000), "Postgres connections per process"),
@@ -188,8 +189,12 @@ _OTHERS: Final = frozenset(
 
 def _consistent(settings: Settings) -> Settings:
     if bool(settings.database_url) != bool(settings.redis_url):
-        missing = "REDIS_URL" if settings.database_url else "DATABASE_URL"
-        raise SettingsError(f"{missing} is missing: give both servers, or neither for embedded ones")
+        given, missing = "DATABASE_URL", "REDIS_URL"
+        if not settings.database_url:
+            given, missing = missing, given
+        raise SettingsError(
+            f"{given} is given, {missing} is missing: set both, or neither for embedded servers"
+        )
     if settings.journal_max_bytes < 2 * settings.journal_segment_bytes:
         raise SettingsError(
             "WAYPOST_JOURNAL_MAX_BYTES must be at least twice WAYPOST_JOURNAL_SEGMENT_BYTES"

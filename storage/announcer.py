@@ -7,6 +7,7 @@ It is the fast way, and allowed to lose some: a message sent while a listener is
 gone, and a listener that does not keep up loses the oldest. Whoever listens also polls Postgres.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -95,8 +96,8 @@ class RedisAnnouncer:
             except UnavailableError:
                 self._counts["disconnected"] += 1
             finally:
-                with trio.CancelScope(shield=True):
-                    await self._server.ask(pubsub.aclose)  # type: ignore[attr-defined]
+                with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
+                    await self._server.ask(pubsub.aclose)
             if not started:
                 started = True
                 task_status.started()

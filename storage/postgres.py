@@ -15,6 +15,7 @@ Guarantees of `Database.run`, which is the only way to Postgres at run time:
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
@@ -160,7 +161,8 @@ async def _transaction(
         connection.terminate()
         raise
     except BaseException:
-        if connection.is_in_transaction() and not connection.is_closed():
+        # With the connection the transaction is lost too, and what said so is the error that counts.
+        with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
             await transaction.rollback()
         raise
     await transaction.commit()
@@ -191,8 +193,10 @@ def _is_unavailable(error: Exception) -> bool:
     if isinstance(error, asyncpg.InvalidParameterValueError):
         return 'role "waypost_' in str(error)
     # A connection or pool that closed under us. Wrong use of the driver raises the same class, but
-    # with messages that do not speak of closing.
-    return type(error) is asyncpg.InterfaceError and "clos" in str(error)
+    # its messages do not speak of that.
+    return type(error) is asyncpg.InterfaceError and any(
+        word in str(error) for word in ("closed", "closing", "released back to the pool")
+    )
 
 
 def _unavailable(error: Exception) -> UnavailableError:

@@ -49,6 +49,8 @@ _UNAVAILABLE: Final = (
     exceptions.TryAgainError,
     exceptions.ClusterError,
     exceptions.ClusterDownError,
+    # An operator takes rights away and gives them back; that must not end a process.
+    exceptions.NoPermissionError,
     exceptions.RedisClusterException,
 )
 # The states of a server, or of the one behind a script, that a later try may not meet.
@@ -119,9 +121,9 @@ def is_unavailable(error: Exception) -> bool:
 async def run_script(client: Client, script: "Script", key: str, *args: str | bytes | int) -> Any:
     """Run a script on its one key, sending its text only to a server that does not have it."""
     try:
-        return await client.evalsha(script.sha1, 1, key, *args)  # type: ignore[misc]
+        return await client.evalsha(script.sha1, 1, key, *args)
     except exceptions.NoScriptError:
-        return await client.eval(script.text, 1, key, *args)  # type: ignore[misc]
+        return await client.eval(script.text, 1, key, *args)
 
 
 class Script:

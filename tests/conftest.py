@@ -28,6 +28,16 @@ from tests.hosted import hosted_run
 T = TypeVar("T")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a module's `trio(run=…)` stand: trio_mode gives each test a nearer mark with trio.run."""
+    for item in items:
+        for mark in item.iter_markers("trio"):
+            if mark.kwargs.get("run") is hosted_run:
+                item.add_marker(pytest.mark.trio(run=hosted_run), append=False)
+                break
+
+
 class Servers(NamedTuple):
     """Where to find both."""
 

@@ -92,7 +92,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
 
     async def drain() -> None:
         with trio.move_on_after(settings.drain_timeout_ms / 1000):
-            while tree.children["door"].running:
+            while tree.children["door"].running:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
 
     try:

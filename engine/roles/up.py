@@ -165,7 +165,7 @@ class Up:
         wanted = {process.command.name for process in launcher.processes}
         run_folder = layout(self.folder).run
         with trio.move_on_after(READY_LIMIT_S) as limit:
-            while not wanted <= await self._ready(run_folder):
+            while not wanted <= await self._ready(run_folder):  # noqa: ASYNC110  # other processes
                 await trio.sleep(0.02)
         if limit.cancelled_caught:
             self._failure = WaypostError(

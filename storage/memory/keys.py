@@ -23,4 +23,4 @@ class MemoryKeys:
 
     async def authenticate(self, key: str) -> ApiKey | None:
         await trio.lowlevel.checkpoint()
-        return self._keys.get(hashlib.sha256(key.encode()).digest())
+        return self._keys.get(hashlib.sha256(key.encode(errors="replace")).digest())

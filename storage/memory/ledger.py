@@ -56,7 +56,7 @@ class MemoryCounts:
 
 
 class MemoryClickLedger:
-    """`ClickLedger` in memory. `now` is a clock in Unix seconds, one for all ledgers of `counts`."""
+    """`ClickLedger` in memory. `now` is a clock in Unix seconds, one for all users of `counts`."""
 
     def __init__(self, counts: MemoryCounts, now: Callable[[], float]) -> None:
         self._counts = counts
@@ -74,7 +74,9 @@ class MemoryClickLedger:
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        journals = sorted(self._counts.journals.items())
+        journals = sorted(
+            (key, journal) for key, journal in self._counts.journals.items() if not journal.retired
+        )
         held = [(key, journal) for key, journal in journals if journal.owner == owner][:limit]
         free = [
             (key, journal)

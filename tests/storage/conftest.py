@@ -1,20 +1,104 @@
-"""`pytestmark = pytest.mark.trio(run=…)` of a module holds for its async tests, and only those.
+"""The stores that one contract suite runs against: the in-memory twins and Postgres."""
 
-Trio mode marks each of those itself, which would go before the module's mark.
-"""
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import NamedTuple
 
-import inspect
-
+import asyncpg
 import pytest
 
+from engine.ports import BulkStore, KeyStore, ProfileStore, SnapshotSource
+from storage.bridge import in_asyncio
+from storage.bulk import Bulk
+from storage.keys import Keys, ensure_owner
+from storage.memory.keys import MemoryKeys
+from storage.memory.profiles import MemoryProfiles
+from storage.postgres import Database, Role
+from storage.profiles import Profiles
+from storage.snapshots import Snapshots
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    modules = {item.getparent(pytest.Module): list[pytest.Mark]() for item in items}
-    for module, marks in modules.items():
-        if module is not None:
-            marks += (mark for mark in module.own_markers if mark.name == "trio")
-            module.own_markers[:] = [mark for mark in module.own_markers if mark.name != "trio"]
-    for item in items:
-        if inspect.iscoroutinefunction(getattr(item, "obj", None)):
-            item.own_markers[:0] = modules[item.getparent(pytest.Module)]
+OpenDatabase = Callable[..., Awaitable[Database]]
+
+
+class Stores(NamedTuple):
+    """All ports over one state, two tenants, and the API key of the first."""
+
+    profiles: ProfileStore
+    bulk: BulkStore
+    snapshots: SnapshotSource
+    keys: KeyStore
+    tenant: int
+    other: int
+    api_key: str
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest) -> str:
+    """The database's URL, or nothing for the twins."""
+    return request.getfixturevalue("database_url") if request.param == "postgres" else ""
+
+
+@pytest.fixture
+async def stores(place: str) -> AsyncIterator[Stores]:
+    if not place:
+        memory, keys = MemoryProfiles(), MemoryKeys()
+        keys.add("wp_mine", 1)
+        yield Stores(memory, memory, memory, keys, 1, 2, "wp_mine")
+        return
+    async with opened(place) as open_database:
+        app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
+        owner = await ensure_owner(app, "owner@example.com")
+        assert owner is not None
+        yield Stores(
+            Profiles(app),
+            Bulk(app),
+            Snapshots(edge),
+            Keys(app),
+            owner.tenant_id,
+            await second_tenant(place),
+            owner.api_key,
+        )
+
+
+@pytest.fixture
+async def open_database(database_url: str) -> AsyncIterator[OpenDatabase]:
+    """Databases of this test, by role, that are closed after it."""
+    async with opened(database_url) as open_role:
+        yield open_role
+
+
+class opened:
+    """Opens databases at a URL, and closes them all at the end."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> OpenDatabase:
+        async def open_role(
+            role: Role, size: int = 4, query_timeout_ms: int = 10_000, url: str = self._url
+        ) -> Database:
+            database = await Database.open(
+                url, role=role, size=size, query_timeout_ms=query_timeout_ms
+            )
+            self._stack.push_async_callback(database.close)
+            return database
+
+        return open_role
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+async def second_tenant(url: str) -> int:
+    async def create() -> int:
+        connection = await asyncpg.connect(url)
+        try:
+            tenant_id: int = await connection.fetchval(
+                "INSERT INTO waypost.tenants (name) VALUES ('other') RETURNING id"
+            )
+            return tenant_id
+        finally:
+            await connection.close()
+
+    return await in_asyncio(create)

@@ -112,5 +112,5 @@ async def test_without_a_server_nothing_raises() -> None:
     await server.close()
 
 
-def test_a_message_says_what_was_announced() -> None:
+async def test_a_message_says_what_was_announced() -> None:
     assert decode(encode(CHANGES)) == CHANGES

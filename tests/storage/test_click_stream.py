@@ -206,5 +206,5 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
     await server.close()
 
 
-def test_all_keys_of_a_journal_are_in_one_slot() -> None:
+async def test_all_keys_of_a_journal_are_in_one_slot() -> None:
     assert stream_key(UUID(int=1)) == "waypost:{00000000000000000000000000000001}:clicks"

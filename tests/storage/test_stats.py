@@ -27,14 +27,15 @@ from tests.hosted import hosted_run
 from tests.storage.intervals import CHANGES, QUARTER, first_moment, label
 from tests.storage.shipped import batch, click
 
-pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
+pytestmark = pytest.mark.slow
+hosted = pytest.mark.trio(run=hosted_run)
 
 
 class Bench(NamedTuple):
     ledger: ClickLedger
     reader: StatsReader
 
-    async def count(self, clicks: list[Click]) -> None:
+    async def fold(self, clicks: list[Click]) -> None:
         await self.ledger.register(uuid4())
         (position,) = await self.ledger.lease(str(uuid4()), 1, 60)
         await self.ledger.commit(position, [batch(1, clicks)])
@@ -73,12 +74,13 @@ def around(change: datetime, tz: str, interval: Interval, **fields: Any) -> Stat
     return StatsQuery(start=change - day, end=change + day, interval=interval, tz=tz, **fields)
 
 
+@hosted
 @pytest.mark.parametrize(("tz", "change"), CHANGES)
 async def test_a_click_in_every_quarter_around_a_change(
     bench: Bench, tz: str, change: datetime
 ) -> None:
     quarters = [change - timedelta(hours=36) + n * QUARTER for n in range(4 * 72)]
-    await bench.count([at(quarter + timedelta(minutes=7)) for quarter in quarters])
+    await bench.fold([at(quarter + timedelta(minutes=7)) for quarter in quarters])
     zone = ZoneInfo(tz)
     for interval in get_args(Interval):
         stats = await bench.reader.stats(1, 2, around(change, tz, interval))
@@ -96,7 +98,7 @@ async def totals_match(
 ) -> None:
     """Count clicks for a tenant that has none, and compare each interval's totals with them."""
     async with opened(url) as bench:
-        await bench.count([click._replace(tenant_id=tenant_id) for click in clicks])
+        await bench.fold([click._replace(tenant_id=tenant_id) for click in clicks])
         for interval, link_id in product(get_args(Interval), (None, 1)):
             asked = structs.replace(query, interval=interval, link_id=link_id)
             rows = (await bench.reader.stats(tenant_id, 2, asked)).rows
@@ -144,19 +146,22 @@ def test_totals_are_those_of_the_clicks(url: str | None) -> None:
     check()
 
 
+@hosted
 async def test_before_the_first_fold_there_is_nothing(bench: Bench) -> None:
     stats = await bench.reader.stats(1, 2, around(CHANGES[0][1], "UTC", "day"))
     assert stats.rows == ()
     assert stats.as_of is None
 
 
+@hosted
 async def test_other_tenants_profiles_are_empty(bench: Bench) -> None:
     change = CHANGES[0][1]
-    await bench.count([at(change)])
+    await bench.fold([at(change)])
     assert (await bench.reader.stats(1, 2, around(change, "UTC", "day"))).rows
     assert (await bench.reader.stats(2, 2, around(change, "UTC", "day"))).rows == ()
 
 
+@hosted
 @pytest.mark.parametrize("tz", ["Mars/Olympus", "", "../etc/passwd", "Europe", "UTC'"])
 async def test_an_unknown_zone_is_named(bench: Bench, tz: str) -> None:
     with pytest.raises(InvalidError, match="tz"):
