@@ -1,4 +1,4 @@
-"""A small HTTP client: one connection, kept; blocking, as a benchmark's own calls are."""
+"""A small HTTP client for GET: one connection, kept; blocking, as a benchmark's own calls are."""
 
 import http.client
 import json
@@ -29,53 +29,40 @@ class Client:
 
     def get(self, path: str) -> Any:
         """The JSON answer."""
-        return json.loads(self._asked("GET", path, None))
-
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The JSON answer."""
-        return json.loads(self._asked("POST", path, json.dumps(body)))
+        return json.loads(self._text(path))
 
     def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         """`/metrics`: by name, the labels and value of each sample."""
         found: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
-        for family in text_string_to_metric_families(self._asked("GET", "/metrics", None)):
+        for family in text_string_to_metric_families(self._text("/metrics")):
             for sample in family.samples:
                 found[sample.name].append((sample.labels, sample.value))
         return dict(found)
 
     def location(self, path: str, user_agent: str) -> tuple[int, str]:
-        """Status and Location of a visitor's GET."""
-        response, _ = self._answer("GET", path, None, {"User-Agent": user_agent})
+        """Status and Location of a visitor's request."""
+        response, _ = self._answer(path, {"User-Agent": user_agent})
         return response.status, response.headers.get("Location", "")
 
-    def _asked(self, method: str, path: str, body: str | None) -> str:
-        headers = dict(self._headers)
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        response, data = self._answer(method, path, body, headers)
-        if response.status >= 300:
-            raise BenchError(f"{method} {path} was answered {response.status}: {data[:300]!r}")
+    def _text(self, path: str) -> str:
+        response, data = self._answer(path, self._headers)
+        if response.status != 200:
+            raise BenchError(f"{self.url}{path} was answered {response.status}: {data[:300]!r}")
         return data.decode()
 
-    def _answer(
-        self, method: str, path: str, body: str | None, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
+    def _answer(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
         try:
             try:
-                return self._once(method, path, body, headers)
-            except (ConnectionError, http.client.RemoteDisconnected):
-                # Closed while idle; a GET may be asked again, a POST must not.
+                return self._once(path, headers)
+            except ConnectionError:
+                # Closed while idle: once more, on a new connection.
                 self._connection.close()
-                if method != "GET":
-                    raise
-                return self._once(method, path, body, headers)
+                return self._once(path, headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise BenchError(f"{method} {self.url}{path} was not answered: {error!r}") from None
+            raise BenchError(f"{self.url}{path} was not answered: {error!r}") from None
 
-    def _once(
-        self, method: str, path: str, body: str | None, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        self._connection.request(method, path, body, headers)
+    def _once(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+        self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
         return response, response.read()

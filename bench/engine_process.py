@@ -102,8 +102,7 @@ class EngineProcess:
     # ---- links ----------------------------------------------------------------------------------
 
     def fill(self, links: Sequence[Link]) -> None:
-        """Make the links and their profiles: by `waypost import` where there is one, else one by
-        one over the API."""
+        """Make the links and their profiles with `waypost import`. Raises BenchError."""
         file = self.folder / "links.csv"
         file.write_text(written(links))
         done = subprocess.run(
@@ -113,19 +112,8 @@ class EngineProcess:
             text=True,
             process_group=0,
         )
-        if done.returncode == 0:
-            return
-        if "No such command" not in done.stderr:
+        if done.returncode != 0:
             raise BenchError(f"waypost import failed: {done.stderr.strip()[-300:]}")
-        self._fill_one_by_one(links)
-
-    def _fill_one_by_one(self, links: Sequence[Link]) -> None:
-        ids: dict[str, str] = {}
-        for handle, slug, target, title in links:
-            if handle not in ids:
-                ids[handle] = self.console.post("/v1/profiles", {"handle": handle})["id"]
-            body = {"slug": slug, "target": target, "title": title}
-            self.console.post(f"/v1/profiles/{ids[handle]}/links", body)
 
     def profile_ids(self) -> list[str]:
         found: list[str] = []

@@ -50,6 +50,7 @@ from rich.table import Table
 from bench import browsers, links, peers, wrk
 from bench.client import Client
 from bench.engine_process import EngineProcess
+from bench.exactness import Check, counted
 from bench.links import Link
 from bench.machine import machine
 from bench.peers import Nginx
@@ -94,48 +95,6 @@ class Run(NamedTuple):
     @property
     def busy(self) -> float:
         return self.cpu_s / self.figures.seconds
-
-
-class Counts(NamedTuple):
-    """What the engine says of itself, when all is committed."""
-
-    redirects: int
-    clicks: int
-    unrecorded: int
-    edges: tuple[int, ...]
-
-
-class Check(NamedTuple):
-    """One run of ours, counted three ways."""
-
-    completed: int
-    before: Counts
-    after: Counts
-    errors: dict[str, int]
-    connections: int
-    seconds_to_commit: float
-
-    @property
-    def answered(self) -> int:
-        return self.after.redirects - self.before.redirects
-
-    @property
-    def recorded(self) -> int:
-        return self.after.clicks - self.before.clicks
-
-    def failures(self) -> list[str]:
-        found = []
-        if self.errors:
-            found.append(f"requests failed: {self.errors}")
-        if self.recorded != self.answered:
-            found.append(f"{self.answered} redirects but {self.recorded} clicks")
-        if not 0 <= self.answered - self.completed <= self.connections:
-            found.append(f"{self.answered} redirects for {self.completed} that wrk completed")
-        if self.after.unrecorded != self.before.unrecorded:
-            found.append(f"{self.after.unrecorded - self.before.unrecorded} clicks unrecorded")
-        if self.after.edges != self.before.edges:
-            found.append("the edge was restarted")
-        return found
 
 
 class Redirects:
@@ -194,13 +153,13 @@ class Redirects:
 
     def _run_engine(self, heads: Path, seconds: int) -> Run:
         self.engine.wait_committed()
-        before = self._counts()
+        before = counted(self.engine, self.profile_ids)
         run = self._run(self.engine.visitors_url, self.edge, heads, seconds)
         waited_s = self.engine.wait_committed()
         check = Check(
             completed=run.figures.requests,
             before=before,
-            after=self._counts(),
+            after=counted(self.engine, self.profile_ids),
             errors=run.figures.errors,
             connections=self.plan.connections,
             seconds_to_commit=waited_s,
@@ -228,15 +187,6 @@ class Redirects:
             cores={self.placement.client},
         )
         return Run(figures, cpu_s(pid) - before_s)
-
-    def _counts(self) -> Counts:
-        metrics = self.engine.metrics()
-        return Counts(
-            redirects=int(metrics["waypost_redirects_total"]),
-            clicks=self.engine.clicks(self.profile_ids),
-            unrecorded=int(metrics["waypost_clicks_unrecorded_total"]),
-            edges=tuple(self.engine.pids("edge")),
-        )
 
     def _spot_check(self, url: str) -> None:
         self._check_answers(url, self.links[:: max(1, len(self.links) // SPOT_CHECKS)])

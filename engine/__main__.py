@@ -115,6 +115,17 @@ def import_(file: Path, folder: Path) -> None:
         click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
 
 
+@cli.command()
+@DATA
+def doctor(folder: Path) -> None:
+    """Look at everything that has to be right; exit code 1 when something is to be mended."""
+    from actors import host
+    from engine.roles.doctor import examine, show
+
+    found = read()
+    sys.exit(show(host.run(lambda stop: examine(found, folder, stop))))
+
+
 @cli.command(hidden=True)
 def process() -> None:
     """One process of the engine; started by `up` and `serve`, not by people."""

@@ -71,7 +71,11 @@ class ProfileStore(Protocol):
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
-    ) -> tuple[Link, Change]: ...
+    ) -> tuple[Link, Change]:
+        """Raises as `create_link` does. What changes nothing is returned as it is, with no new version.
+
+        `draft.short` None keeps what the link has; with a new slug, it claims that one when it is free.
+        """
 
     async def delete_link(
         self, tenant_id: int, link_id: int, if_version: int | None = None
@@ -79,7 +83,7 @@ class ProfileStore(Protocol):
 
 
 class ImportRow(NamedTuple):
-    """A checked row of an import file; `line` is where it stood."""
+    """A checked row of an import file; `line` is where it stood. An empty title keeps a link's own."""
 
     line: int
     handle: str
@@ -100,7 +104,10 @@ class ImportResult(NamedTuple):
 
 class BulkStore(Protocol):
     async def import_rows(self, tenant_id: int, rows: Sequence[ImportRow]) -> ImportResult:
-        """One transaction for up to 5,000 rows. Idempotent: the same rows again change nothing."""
+        """One transaction for up to 5,000 rows. Idempotent: the same rows again change nothing.
+
+        Of rows with the same handle and slug the last wins, and the others count as unchanged.
+        """
 
 
 class SnapshotSource(Protocol):

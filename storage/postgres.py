@@ -6,7 +6,7 @@ Guarantees of `Database.run`, which is the only way to Postgres at run time:
 - every wait is bounded. The server ends a statement after `query_timeout_ms`; if not even that news
   arrives (a dead network), the client drops the connection `GRACE_S` later without a farewell;
 - a deadlock or serialisation failure is tried again with jitter, so `work` may run more than once
-  and must not touch anything but its connection;
+  and must not touch anything but its connection; a connection that died idle is replaced;
 - when Postgres is away, calls raise UnavailableError, at once or after `CONNECT_S`; nothing has to
   be reopened when it comes back. When a connection is lost during COMMIT the outcome is unknown:
   callers whose work is not idempotent must look before they repeat it.
@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
 from engine.errors import UnavailableError
 from storage.bridge import in_asyncio
@@ -35,7 +36,13 @@ GRACE_S: Final = 2.0
 MAX_ATTEMPTS: Final = 5
 _SET_TENANT: Final = "SELECT set_config('waypost.tenant', $1, true)"
 
+
+class _StaleConnectionError(Exception):
+    """A pooled connection was dead before the transaction began: nothing has been done on it."""
+
+
 _RETRIED: Final = (
+    _StaleConnectionError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
@@ -151,8 +158,8 @@ async def _transaction(
     transaction = connection.transaction(
         isolation="repeatable_read" if read_only else "read_committed", readonly=read_only
     )
+    await _start(connection, transaction)
     try:
-        await transaction.start()
         if tenant_id is not None:
             await connection.fetchval(_SET_TENANT, str(tenant_id))
         result = await work(connection)
@@ -167,6 +174,18 @@ async def _transaction(
         raise
     await transaction.commit()
     return result
+
+
+async def _start(connection: Connection, transaction: Transaction) -> None:
+    """Begin. The first to hear that the server has dropped an idle connection."""
+    try:
+        await transaction.start()
+    except BaseException as error:
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
+        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            raise _StaleConnectionError from error
+        raise
 
 
 def session_settings(query_timeout_ms: int) -> dict[str, str]:
@@ -192,14 +211,17 @@ def _is_unavailable(error: Exception) -> bool:
         return True
     if isinstance(error, asyncpg.InvalidParameterValueError):
         return 'role "waypost_' in str(error)
-    # A connection or pool that closed under us. Wrong use of the driver raises the same class, but
-    # its messages do not speak of that.
-    return type(error) is asyncpg.InterfaceError and any(
-        word in str(error) for word in ("closed", "closing", "released back to the pool")
+    # A connection or pool that closed under us, or is about to. Wrong use of the driver raises the
+    # same classes, but its messages do not speak of that.
+    return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) and any(
+        words in str(error)
+        for words in ("closed", "closing", "released back to the pool", "cannot switch to state")
     )
 
 
 def _unavailable(error: Exception) -> UnavailableError:
+    if isinstance(error, _StaleConnectionError):
+        return UnavailableError(f"Postgres does not answer: {error.__cause__}")
     if isinstance(error, asyncpg.InvalidParameterValueError | asyncpg.InvalidCatalogNameError):
         return UnavailableError(f"Postgres is not set up ({error}); run waypost migrate")
     reason = str(error) or type(error).__name__

@@ -64,12 +64,30 @@ async def migrate(url: str, files: Sequence[Migration] | None = None) -> list[st
     return await in_asyncio(_migrate, url, migrations() if files is None else files)
 
 
-async def _migrate(url: str, files: Sequence[Migration]) -> list[str]:
+async def pending(url: str) -> list[str]:
+    """The names of the files that `migrate` would apply. Raises as it does."""
+
+    async def ask() -> list[str]:
+        connection = await _connect(url)
+        try:
+            await _check_server(connection)
+            return [file.name for file in _pending(migrations(), await _applied(connection))]
+        finally:
+            await connection.close(timeout=_CONNECT_S)
+
+    return await in_asyncio(ask)
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     settings = {"application_name": "waypost migrate", "search_path": "waypost", "timezone": "UTC"}
     try:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_S, server_settings=settings)
+        return await asyncpg.connect(url, timeout=_CONNECT_S, server_settings=settings)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise UnavailableError(f"Postgres does not answer: {error}") from error
+
+
+async def _migrate(url: str, files: Sequence[Migration]) -> list[str]:
+    connection = await _connect(url)
     try:
         await _check_server(connection)
         await connection.execute(f"SET lock_timeout = {_LOCK_WAIT_MS}")

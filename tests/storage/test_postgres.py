@@ -1,6 +1,9 @@
 """The pool: transactions, tenants, time limits, and a server that goes away."""
 
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -9,6 +12,8 @@ import trio
 
 from engine.errors import UnavailableError
 from storage.bridge import in_asyncio
+from storage.embedded import EmbeddedServers
+from storage.migrations import migrate
 from storage.postgres import Connection
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase
@@ -189,6 +194,24 @@ async def test_a_connection_lost_at_work_is_unavailable(
         await started.wait()
         await as_superuser(database_url, TERMINATE_OTHERS)
     assert await app.run(value("SELECT 1")) == 1
+
+
+async def test_a_server_that_comes_back_is_used_again(open_database: OpenDatabase) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="waypost-"))
+    try:
+        with EmbeddedServers(folder, durable=False) as servers:
+            await migrate(servers.database_url)
+            app = await open_database("waypost_app", url=servers.database_url)
+            assert await app.run(value("SELECT 1")) == 1
+            servers.stop()
+            for _ in range(3):
+                with trio.fail_after(2), pytest.raises(UnavailableError):
+                    await app.run(value("SELECT 1"))
+            servers.start()
+            assert await app.run(value("SELECT 1")) == 1
+            await app.close()
+    finally:
+        shutil.rmtree(folder)
 
 
 async def test_a_server_that_is_away_is_unavailable_at_once(open_database: OpenDatabase) -> None:

@@ -28,8 +28,8 @@ from tests.storage.conftest import Stores
 pytestmark = pytest.mark.trio(run=hosted_run)
 
 
-def draft(slug: str, **fields: object) -> LinkDraft:
-    return LinkDraft(slug=slug, target=f"https://example.com/{len(slug)}", **fields)
+def draft(slug: str, status: int = 302) -> LinkDraft:
+    return LinkDraft(slug=slug, target=f"https://example.com/{len(slug)}", status=status)
 
 
 async def profile_with(stores: Stores, handle: str, slugs: Iterable[str]) -> Profile:

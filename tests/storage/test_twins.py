@@ -96,7 +96,8 @@ async def test_differences_lead_to_what_is_found_in_postgres(
 @pytest.mark.slow
 def test_the_twins_answer_the_same(database_url: str, seed: int) -> None:
     async def play(profiles: ProfileStore, source: SnapshotSource, tenant: int) -> list[object]:
-        dice, seen = random.Random(seed), []
+        dice = random.Random(seed)
+        seen: list[object] = []
         profile = await profiles.create_profile(tenant, ProfileDraft(handle=f"p{seed}"))
         for _ in range(25):
             await change_something(profiles, tenant, profile.id, dice)

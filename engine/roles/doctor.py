@@ -1,0 +1,134 @@
+"""`waypost doctor`: looks at everything that has to be right, and says what is not."""
+
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+import trio
+
+from actors.host import Stop
+from engine.errors import WaypostError
+from engine.settings import Settings
+from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.inspection import migrations_pending, redis_settings, server_version
+from storage.recovery import orphans
+
+State = Literal["ok", "warn", "fail"]
+MIN_FREE_BYTES: Final = 2 * 1024**3
+LIMIT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do if it is not right."""
+
+    state: State
+    what: str
+    text: str
+
+
+class Doctor:
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.findings: list[Finding] = []
+
+    def add(self, state: State, what: str, text: str) -> None:
+        self.findings.append(Finding(state, what, text))
+
+    def look_at_folder(self) -> bool:
+        """Whether servers can be expected to answer: given ones, or those of a running `up`."""
+        if not self.folder.is_dir():
+            self.add("warn", "folder", f"{self.folder} is not there yet; `waypost up` makes it")
+        elif not os.access(self.folder, os.W_OK):
+            self.add("fail", "folder", f"{self.folder} cannot be written by this user")
+        else:
+            self._look_at_disk()
+        if self.settings.database_url:
+            self.add("ok", "servers", "DATABASE_URL and REDIS_URL are set")
+            return True
+        if not self.folder.is_dir():
+            return False
+        try:
+            lock_folder(self.folder).close()
+        except FolderInUse as error:
+            servers = EmbeddedServers(self.folder)
+            self.settings = replace(
+                self.settings, database_url=servers.database_url, redis_url=servers.redis_url
+            )
+            self.add("ok", "servers", f"embedded; {error}")
+            return True
+        except WaypostError as error:
+            self.add("fail", "folder", str(error))
+            return False
+        self.add("ok", "servers", "embedded, and not running now: start `waypost up` to look at them")
+        return False
+
+    def _look_at_disk(self) -> None:
+        free = shutil.disk_usage(self.folder).free
+        self.add(
+            "ok" if free >= MIN_FREE_BYTES else "warn",
+            "disk",
+            f"{free / 1024**3:.1f} GiB free where {self.folder} is",
+        )
+        journals = orphans(self.folder / "journals")
+        size = sum(f.stat().st_size for j in journals for f in j.glob("*.segment"))
+        self.add("ok", "journals", f"{len(journals)} with {size / 1024**2:.0f} MiB of segments")
+
+    async def look_at_servers(self) -> None:
+        await self._try("postgres", self._look_at_postgres)
+        await self._try("redis", self._look_at_redis)
+
+    async def _try(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with trio.fail_after(LIMIT_S):
+                await look()
+        except WaypostError as error:
+            self.add("fail", what, str(error))
+        except trio.TooSlowError:
+            self.add("fail", what, f"does not answer within {LIMIT_S:g} s")
+
+    async def _look_at_postgres(self) -> None:
+        version = await server_version(self.settings.database_url)
+        supported = version >= 150_000
+        self.add("ok" if supported else "fail", "postgres", f"version {version // 10_000}")
+        if not supported:
+            return
+        pending = await migrations_pending(self.settings.database_url)
+        if pending:
+            self.add("fail", "schema", f"{', '.join(pending)} not applied: run `waypost migrate`")
+        else:
+            self.add("ok", "schema", "up to date")
+
+    async def _look_at_redis(self) -> None:
+        found = await redis_settings(self.settings.redis_url)
+        self.add("ok", "redis", f"{found.server} {found.version}")
+        if found.maxmemory_policy not in ("", "noeviction"):
+            self.add(
+                "warn",
+                "redis",
+                f"maxmemory-policy is {found.maxmemory_policy}: evicted clicks are shipped again, "
+                "which costs time; set it to noeviction",
+            )
+
+
+async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:
+    """All findings, in the order in which things are needed."""
+    del stop
+    doctor = Doctor(settings, folder)
+    if doctor.look_at_folder():
+        await doctor.look_at_servers()
+    return doctor.findings
+
+
+def show(findings: list[Finding]) -> int:
+    """Print the findings; the exit code: 1 when something has to be mended."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    for finding in findings:
+        mark = click.style(f"{finding.state:<5}", fg=colours[finding.state])
+        click.echo(f"{mark} {finding.what:<9} {finding.text}")
+    return 1 if any(finding.state == "fail" for finding in findings) else 0
