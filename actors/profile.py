@@ -49,7 +49,7 @@ class ProfileActor:
     """One profile. `routes` by link id; the page's route is made when first asked for."""
 
     __slots__ = (
-        "_page_links", "_registry", "complete", "handle", "mailbox", "page", "page_paths", "profile_id",
+        "_page_links", "_registry", "handle", "mailbox", "page", "page_paths", "profile_id",
         "routes", "tenant_id", "title", "version", "visited", "wanted",
     )  # fmt: skip
 
@@ -67,7 +67,6 @@ class ProfileActor:
         self.handle = snapshot.handle
         self.title = snapshot.title
         self.version = snapshot.version
-        self.complete = snapshot.complete
         self._page_links = snapshot.page
         self.page: bytes | None = None
         self.page_paths = (name.encode_path("@" + snapshot.handle),)
@@ -137,9 +136,7 @@ class ProfileActor:
         else:
             touched = (*snapshot.removed, *(link.id for link in snapshot.links))
             gone.extend(route for i in touched if (route := self.routes.pop(i, None)) is not None)
-        complete = snapshot.complete and not (renamed and snapshot.since is not None)
         self._describe(snapshot)
-        self.complete = complete
         self.wanted = max(self.wanted, snapshot.version)
         return gone, self.add(snapshot.links)
 

@@ -25,6 +25,18 @@ _ABSOLUTE: Final = re.compile(rb"https?://[^/?#@\s]+", re.IGNORECASE)
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]+")
 
 
+# Host values seen and found well-formed, blanks around them included: a few names, so a small set.
+_good_hosts: set[bytes] = set()
+_MAX_GOOD_HOSTS: Final = 256
+
+
+def _is_good_host(value: bytes) -> bool:
+    good = _HOST.fullmatch(value.strip(b" \t")) is not None
+    if good and len(_good_hosts) < _MAX_GOOD_HOSTS:
+        _good_hosts.add(value)
+    return good
+
+
 class Request(msgspec.Struct, gc=False):
     """One request to answer. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds."""
 
@@ -45,15 +57,18 @@ class Refusal(msgspec.Struct, gc=False, frozen=True):
 
 
 class _Completion:
-    """What llhttp calls on the plain way: it only tells that the message ended with its head."""
+    """What llhttp calls on the plain way: it only tells that one message, and no more, ended here."""
 
-    __slots__ = ("messages",)
+    __slots__ = ("begun", "ended")
 
     def __init__(self) -> None:
-        self.messages = 0
+        self.begun = self.ended = 0
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
 
     def on_message_complete(self) -> None:
-        self.messages += 1
+        self.ended += 1
 
 
 class HeadReader:
@@ -83,40 +98,38 @@ class HeadReader:
         return self._careful(self._rest + data)
 
     def _plain(self, data: bytes) -> Request | None:
-        size = len(data)
         end = data.find(b" ", 4)
-        if (
-            size > MAX_HEAD_BYTES
-            or data[end : end + 11] != b" HTTP/1.1\r\n"
-            or data.find(b"\r\n\r\n") != size - 4
-        ):
+        if len(data) > MAX_HEAD_BYTES or data[end : end + 11] != b" HTTP/1.1\r\n":
             return None
         low = data.lower()
-        host = low.find(b"\r\nhost:")
-        if host < 0 or low.find(b"\r\nhost:", host + 7) >= 0 or data.find(b"#", 4, end) >= 0:
+        at = low.find(b"\r\nhost:")
+        if at < 0 or low.find(b"\r\nhost:", at + 7) >= 0:
             return None
-        if _HOST.fullmatch(data[host + 7 : data.find(b"\r", host + 7)].strip(b" \t")) is None:
+        host = data[at + 7 : data.find(b"\r", at + 7)]
+        if host not in _good_hosts and not _is_good_host(host):
             return None
         completion = self._completion
-        completion.messages = 0
+        completion.begun = completion.ended = 0
         parser = self._parser
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._parser = httptools.HttpRequestParser(completion)
             return None
-        if completion.messages != 1:
+        if completion.begun != 1 or completion.ended != 1:
             self._parser = httptools.HttpRequestParser(completion)
             return None
-        at = low.find(b"\r\nuser-agent:")
+        at = low.rfind(b"\r\nuser-agent:")
         agent = data[at + 13 : data.find(b"\r", at + 13)].strip(b" \t")[:255] if at > 0 else b""
-        at = low.find(b"\r\nreferer:")
+        at = low.rfind(b"\r\nreferer:")
         referrer = data[at + 10 : data.find(b"\r", at + 10)].strip(b" \t")[:255] if at > 0 else b""
-        at = low.find(b"\r\naccept-language:")
+        at = low.rfind(b"\r\naccept-language:")
         language = data[at + 18 : data.find(b"\r", at + 18)].strip(b" \t")[:63] if at > 0 else b""
         path = data[4:end]
-        mark = path.find(b"?")
         query = b""
+        if b"#" in path:
+            return None
+        mark = path.find(b"?")
         if mark >= 0:
             path, query = path[:mark], path[mark + 1 :]
         return Request(path, query, agent, referrer, language, False, parser.should_keep_alive())
@@ -205,7 +218,7 @@ def judge(head: bytes) -> Request | Refusal:
     if target is None:
         return Refusal(400, head_only)
     path, _, query = target.partition(b"?")
-    fields = dict(reversed(events.headers))
+    fields = dict(events.headers)
     return Request(
         path,
         query,

@@ -10,7 +10,7 @@ from engine.errors import FieldError
 from engine.link import text_errors
 
 MAX_TITLE_CHARS: Final = 120
-MAX_WHOLE_LINKS: Final = 1_000  # a profile of more is never held whole by an edge
+MAX_WHOLE_LINKS: Final = 200  # a profile of more is never held whole by an edge
 MAX_PAGE_LINKS: Final = 200
 MAX_HISTORY: Final = 10_000  # versions that a difference may go back
 

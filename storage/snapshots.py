@@ -29,7 +29,7 @@ from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("snapshots")
 MAX_CHANGES: Final = 10_000
-_ROWS_PER_TURN: Final = 2_000
+_ROWS_PER_TURN: Final = 2_000  # then the loop, which visitors share, may turn to others
 
 
 class _Found(NamedTuple):
@@ -130,18 +130,23 @@ async def _load(connection: Connection, found: Sequence[_Found]) -> dict[int, Sn
         }
         links |= await _by_profile(connection, SQL["some_links"], sorted(asked))
         pages |= await _pages(connection, large)
-    return {
-        row["id"]: _snapshot(
-            row, links.get(row["id"], ()), pages.get(row["id"], ()), complete=row["whole"]
-        )
-        for row in rows
-    }
+    snapshots = {}
+    built = 0
+    for row in rows:
+        mine = links.get(row["id"], [])
+        page = pages.get(row["id"], ())
+        snapshots[row["id"]] = _snapshot(row, mine, page, complete=row["whole"])
+        built += len(mine)
+        if built > _ROWS_PER_TURN:
+            built = 0
+            await asyncio.sleep(0)
+    return snapshots
 
 
 async def _by_profile(
     connection: Connection, query: str, keys: Sequence[tuple[object, ...]], *args: object
 ) -> dict[int, list[asyncpg.Record]]:
-    """Links by the id of their profile. Gives way to visitors, who share this loop, in between."""
+    """Links by the id of their profile."""
     profiles: dict[int, list[asyncpg.Record]] = {}
     if keys:
         records = await connection.fetch(query, *_columns(keys), *args)

@@ -15,10 +15,10 @@ SELECT id, tenant_id, version FROM created;
 
 -- name: lock_profiles
 -- The tenant's profiles of these handles, held against changes, in an order that all imports share.
-SELECT id, handle, version FROM profiles
-WHERE tenant_id = $1 AND handle = ANY ($2::text[])
-ORDER BY handle
-FOR NO KEY UPDATE;
+SELECT p.id, p.handle, p.version FROM unnest($2::text[]) AS asked (handle)
+JOIN profiles AS p ON p.handle = asked.handle AND p.tenant_id = $1
+ORDER BY p.handle
+FOR NO KEY UPDATE OF p;
 
 -- name: write_links
 -- Create or update links of locked profiles ($2 ids, $3 their next versions, $4 slugs, $5 targets,
