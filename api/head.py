@@ -5,8 +5,8 @@ request that has, or might have, a body is refused and its connection closed; wh
 never read as a request.
 
 Two ways lead to a `Request`. The plain way is for what browsers send: one whole `GET /… HTTP/1.1` head in
-one read. llhttp judges it without header callbacks (1.7 µs) and the three texts we record are found in a
-lower-cased copy (2 µs; one regular expression over all names took 5). Everything else (HEAD, pipelined,
+one read. llhttp judges it without header callbacks (1.4 µs) and one regular expression finds the four fields
+we need (2 µs; a longer list of names takes 5, and searching a lower-cased copy for each name 3). Everything else (HEAD, pipelined,
 cut in pieces, HTTP/1.0, anything odd) takes the careful way with all of llhttp's callbacks. A head means the
 same on both ways: a test feeds every input whole, cut anywhere and a byte at a time.
 """
@@ -19,6 +19,9 @@ import msgspec
 
 MAX_HEAD_BYTES: Final = 8192
 
+_FIELDS: Final = re.compile(
+    rb"(?i)\r\n(user-agent|referer|accept-language|host):[ \t]*([^\r]*)"
+).findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#@\s]+", re.IGNORECASE)
@@ -91,22 +94,35 @@ class HeadReader:
         return bool(self._rest)
 
     def feed(self, data: bytes) -> list[Request | Refusal]:
-        if not self._rest and data.endswith(b"\r\n\r\n") and data.startswith(b"GET /"):
-            request = self._plain(data)
-            if request is not None:
-                return [request]
-        return self._careful(self._rest + data)
+        """The plain way if that will do, else the careful one."""
+        request = self.plain(data)
+        return self.careful(data) if request is None else [request]
 
-    def _plain(self, data: bytes) -> Request | None:
+    def plain(self, data: bytes) -> Request | None:
+        """The request, if `data` is exactly one plain head; None: feed the same bytes to `careful`."""
         end = data.find(b" ", 4)
-        if len(data) > MAX_HEAD_BYTES or data[end : end + 11] != b" HTTP/1.1\r\n":
+        if (
+            data[end : end + 11] != b" HTTP/1.1\r\n"
+            or data[:5] != b"GET /"
+            or data[-4:] != b"\r\n\r\n"
+            or len(data) > MAX_HEAD_BYTES
+            or self._rest
+        ):
             return None
-        low = data.lower()
-        at = low.find(b"\r\nhost:")
-        if at < 0 or low.find(b"\r\nhost:", at + 7) >= 0:
-            return None
-        host = data[at + 7 : data.find(b"\r", at + 7)]
-        if host not in _good_hosts and not _is_good_host(host):
+        host = agent = referrer = language = b""
+        hosts = 0
+        for name, value in _FIELDS(data):
+            length = len(name)  # tells the four names apart, however they are spelt
+            if length == 10:
+                agent = value
+            elif length == 4:
+                host = value
+                hosts += 1
+            elif length == 7:
+                referrer = value
+            else:
+                language = value
+        if hosts != 1 or (host not in _good_hosts and not _is_good_host(host)):
             return None
         completion = self._completion
         completion.begun = completion.ended = 0
@@ -119,12 +135,6 @@ class HeadReader:
         if completion.begun != 1 or completion.ended != 1:
             self._parser = httptools.HttpRequestParser(completion)
             return None
-        at = low.rfind(b"\r\nuser-agent:")
-        agent = data[at + 13 : data.find(b"\r", at + 13)].strip(b" \t")[:255] if at > 0 else b""
-        at = low.rfind(b"\r\nreferer:")
-        referrer = data[at + 10 : data.find(b"\r", at + 10)].strip(b" \t")[:255] if at > 0 else b""
-        at = low.rfind(b"\r\naccept-language:")
-        language = data[at + 18 : data.find(b"\r", at + 18)].strip(b" \t")[:63] if at > 0 else b""
         path = data[4:end]
         query = b""
         if b"#" in path:
@@ -132,9 +142,19 @@ class HeadReader:
         mark = path.find(b"?")
         if mark >= 0:
             path, query = path[:mark], path[mark + 1 :]
-        return Request(path, query, agent, referrer, language, False, parser.should_keep_alive())
+        return Request(
+            path,
+            query,
+            agent.rstrip(b" \t")[:255],
+            referrer.rstrip(b" \t")[:255],
+            language.rstrip(b" \t")[:63],
+            False,
+            parser.should_keep_alive(),
+        )
 
-    def _careful(self, data: bytes) -> list[Request | Refusal]:
+    def careful(self, data: bytes) -> list[Request | Refusal]:
+        """Whatever came whole with `data`, in order."""
+        data = self._rest + data
         found: list[Request | Refusal] = []
         while True:
             # RFC 9112 2.2: empty lines before a request line are to be ignored.

@@ -5,8 +5,11 @@ import os
 import signal
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from storage.embedded.launcher import die_with_parent
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -100,7 +103,8 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
 class Child:
     """A process in the background; what it writes goes to the file `log`.
 
-    It has a process group of its own: Ctrl-C reaches us alone, and we end it in order.
+    It has a process group of its own: Ctrl-C reaches us alone, and we end it in order. When we are
+    killed, the kernel ends it with SIGTERM.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 process_group=0,
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
             )
 
     @property
