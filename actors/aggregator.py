@@ -5,7 +5,10 @@ the same transaction. Whoever commits must still hold the lease's token and the 
 aggregators can work on one stream by mistake and only one of them gets its commit.
 
 A gap in a stream is waited out: the shipper finds it and ships again. A batch that cannot be folded is set
-aside whole with its reason, and the stream goes on.
+aside whole with its reason, and the stream goes on. No stream's trouble stops another one.
+
+Each round takes a few streams more than are held, as long as there are free ones: several aggregators share
+them, and however many there are, none is left to nobody.
 """
 
 import logging
@@ -23,7 +26,8 @@ from engine.retry import backoff_s
 logger = logging.getLogger("waypost.aggregator")
 
 MAX_BATCHES: Final = 32
-MAX_STREAMS: Final = 8
+MAX_STREAMS: Final = 512
+STREAMS_A_ROUND: Final = 8
 READ_WAIT_MS: Final = 500
 GAP_WAIT_S: Final = 0.1
 MAX_TRIES: Final = 3
@@ -39,6 +43,7 @@ class Aggregator:
         self._lease_ttl_s = lease_ttl_s
         self._positions: dict[UUID, Position] = {}
         self._folding: dict[UUID, trio.CancelScope] = {}
+        self._held = 0
         self.folded = 0
         self.commits = 0
         self.gaps = 0
@@ -61,11 +66,13 @@ class Aggregator:
                     pass  # they expire
 
     async def _lease(self, nursery: trio.Nursery) -> None:
+        limit = min(MAX_STREAMS, self._held + STREAMS_A_ROUND)
         try:
-            positions = await self._ledger.lease(self.owner, MAX_STREAMS, self._lease_ttl_s)
+            positions = await self._ledger.lease(self.owner, limit, self._lease_ttl_s)
         except UnavailableError as error:
             self.last_error = str(error)
             return
+        self._held = len(positions)
         leased = {position.journal_id: position for position in positions}
         for journal_id, scope in list(self._folding.items()):
             if journal_id not in leased:
@@ -84,9 +91,11 @@ class Aggregator:
                     try:
                         position = await self._fold_once(position)
                         failures = 0
-                    except UnavailableError as error:
+                    except StaleLeaseError:
+                        raise
+                    except Exception as error:
                         failures += 1
-                        self.last_error = str(error)
+                        self._report(position, error)
                         await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
         except StaleLeaseError as error:
             # Somebody else owns the stream; the next lease tells who goes on.
@@ -94,6 +103,14 @@ class Aggregator:
             self.last_error = str(error)
         finally:
             del self._folding[position.journal_id]
+
+    def _report(self, position: Position, error: Exception) -> None:
+        self.last_error = str(error)
+        if not isinstance(error, UnavailableError):
+            logger.error(
+                "journal %s cannot be folded: %r", position.journal_id.hex, error,
+                extra={"event": "fold_failed", "journal": position.journal_id.hex},
+            )  # fmt: skip
 
     async def _fold_once(self, position: Position) -> Position:
         batches = await self._stream.read(

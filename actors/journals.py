@@ -13,6 +13,8 @@ from engine.ports import ClickLedger, ClickStream
 logger = logging.getLogger("waypost.journals")
 
 ORPHAN_INTERVAL_S: Final = 2.0
+READ_RETRY_S: Final = 1.0
+RETIRE_RETRY_S: Final = 1.0
 MAX_ORPHANS_AT_ONCE: Final = 4
 
 
@@ -26,12 +28,21 @@ class LivingJournal(Source, Protocol):
 
     def forget(self, committed: int) -> None: ...
 
+    def discard(self) -> None: ...
+
 
 class Orphan(Source, Protocol):
     """A dead edge's journal that this process has adopted."""
 
-    dropped_clicks: int
-    dropped_bytes: int
+    @property
+    def dropped_clicks(self) -> int: ...
+
+    @property
+    def dropped_bytes(self) -> int: ...
+
+    def holds_clicks(self) -> bool: ...
+
+    def discard(self) -> None: ...
 
     def close(self, *, remove: bool) -> None: ...
 
@@ -65,9 +76,22 @@ class LivingShipper:
             nursery.start_soon(self._follow)
             while True:
                 await self._journal.wait_synced(self.shipper.shipped)
-                if not await self.shipper.ship_ready():
-                    await trio.sleep(WATERMARK_INTERVAL_S)  # the window is full
+                try:
+                    if not await self.shipper.ship_ready():
+                        await trio.sleep(WATERMARK_INTERVAL_S)  # the window is full
+                except OSError as error:
+                    # No crash: enough of those would end this process, and visitors need no reads.
+                    self._report(error)
+                    await trio.sleep(READ_RETRY_S)
                 await trio.sleep(self._linger_s)
+
+    def _report(self, error: OSError) -> None:
+        if self.shipper.last_error != str(error):
+            self.shipper.last_error = str(error)
+            logger.error(
+                "journal %s cannot be read: %s", self._journal.id.hex, error,
+                extra={"event": "journal_unreadable", "journal": self._journal.id.hex},
+            )  # fmt: skip
 
     async def _follow(self) -> None:
         while True:
@@ -75,9 +99,14 @@ class LivingShipper:
             if await self.shipper.follow_watermark():
                 self._journal.forget(self.shipper.committed)
 
-    async def retire(self) -> None:
-        """Leave no trace of a journal that is wholly committed."""
-        await _retire(self._journal, self._stream, self._ledger)
+    async def retire(self) -> bool:
+        """Leave no trace of a journal that is wholly committed. False: its folder must stay."""
+        try:
+            self._journal.discard()
+        except OSError as error:
+            self._report(error)
+            return False
+        return await _retire(self._journal, self._stream, self._ledger)
 
     async def drain(self) -> None:
         """Ship what is synced. The caller bounds the time."""
@@ -110,9 +139,12 @@ class Orphans:
         self.dropped_clicks = 0
         self.dropped_bytes = 0
         self.unreadable = 0
+        self._orphans: list[Orphan] = []
         self._waiting: list[Orphan] = []
 
     async def run(self) -> None:
+        # After a crash: those that were under way are still this process' to ship.
+        self._waiting = list(self._orphans)
         async with trio.open_nursery() as nursery:
             while True:
                 self._scan()
@@ -123,6 +155,7 @@ class Orphans:
     def _scan(self) -> None:
         for orphan in self._find():
             self.adopted += 1
+            self._orphans.append(orphan)
             self._waiting.append(orphan)
             self._shippers[orphan.id.hex] = Shipper(
                 orphan, self._stream, self._ledger, window_bytes=self._window_bytes
@@ -132,7 +165,7 @@ class Orphans:
         shipper = self._shippers[orphan.id.hex]
         try:
             async with self._limit:
-                if orphan.read(0, 1) is not None:
+                if orphan.holds_clicks():
                     await shipper.start()
                     while await self._step(shipper):
                         pass
@@ -144,9 +177,6 @@ class Orphans:
                 "journal %s cannot be read: %s", orphan.id.hex, error,
                 extra={"event": "journal_unreadable", "journal": orphan.id.hex},
             )  # fmt: skip
-        else:
-            orphan.close(remove=True)
-            del self._shippers[orphan.id.hex]
 
     async def _step(self, shipper: Shipper) -> bool:
         """Whether there is more to do."""
@@ -167,7 +197,16 @@ class Orphans:
                 orphan.id.hex, orphan.dropped_clicks, orphan.dropped_bytes,
                 extra={"event": "journal_damaged", "journal": orphan.id.hex},
             )  # fmt: skip
-        await _retire(orphan, self._stream, self._ledger)
+        # In this order: clicks that are on the disk must have their watermark, and a row that is not
+        # retired has its folder. Whoever adopts an empty folder has nothing else to do than this.
+        orphan.discard()
+        while True:
+            if await _retire(orphan, self._stream, self._ledger):
+                break
+            await trio.sleep(RETIRE_RETRY_S)
+        orphan.close(remove=True)
+        self._orphans.remove(orphan)
+        del self._shippers[orphan.id.hex]
         self.finished += 1
 
     def pending_clicks(self) -> int:
@@ -186,10 +225,12 @@ class Orphans:
         }
 
 
-async def _retire(journal: Source, stream: ClickStream, ledger: ClickLedger) -> None:
+async def _retire(journal: Source, stream: ClickStream, ledger: ClickLedger) -> bool:
     try:
         await stream.reset(journal.id)
         await ledger.retire(journal.id)
     except UnavailableError as error:
-        # Only tidiness: an empty stream and a finished row stay behind.
-        logger.warning("journal %s left traces: %s", journal.id.hex, error)
+        # Its row would be leased for ever, and its entries kept: somebody has to come back for them.
+        logger.warning("journal %s is not retired yet: %s", journal.id.hex, error)
+        return False
+    return True

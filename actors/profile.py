@@ -104,9 +104,7 @@ class ProfileActor:
 
     def _page_tail(self, route: Route) -> bytes:
         if self.page is None:
-            self.page = self._registry.page_tail(
-                render(self.handle, self.title, self._page_links)
-            )
+            self.page = self._registry.page_tail(render(self.handle, self.title, self._page_links))
         return self.page
 
     # ---- letters --------------------------------------------------------------------------------

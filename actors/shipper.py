@@ -8,6 +8,9 @@ How a loss is found: `add` appends only behind the very entry that was shipped l
 emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the
 stream's front is looked at. Either way the stream is reset and shipped again from the watermark. A batch that
 was shipped twice is skipped where it is committed, so doing this once too often costs only time.
+
+A batch whose `add` got no answer is kept and offered again: the stream knows it if it has it, and a source
+whose front is far behind is not searched once more for each try while Redis is away.
 """
 
 import logging
@@ -59,10 +62,13 @@ class Shipper:
         self._ledger = ledger
         self._window_bytes = window_bytes
         self._previous = 0
+        self._read: tuple[int, Batch] | None = None
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
         self._moved_at = 0.0
         self._failures = 0
+        # Of two that change the stream at once, each would overwrite what the other knows of it.
+        self._one_writer = trio.Lock()
 
     async def start(self) -> None:
         """Find out where to go on: the watermark, and what the stream still has behind it."""
@@ -73,41 +79,62 @@ class Shipper:
                 break
             except UnavailableError as error:
                 await self._wait_out(error)
-        self.shipped = self.committed
-        self._previous = 0
-        self._moved_at = trio.current_time()
+        self._begin_at_watermark()
         self._failures = 0
         self.registered = True
+
+    def _begin_at_watermark(self) -> None:
+        self.shipped = self.committed
+        self._previous = 0
+        self._in_flight.clear()
+        self._in_flight_bytes = 0
+        self._moved_at = trio.current_time()
 
     async def ship_ready(self) -> bool:
         """Ship what can be read and fits the window. Whether anything was shipped."""
         shipped = False
-        while self._in_flight_bytes < self._window_bytes:
-            batch = self.source.read(self.shipped, BATCH_BYTES)
-            if batch is None:
-                break
+        while True:
             try:
-                if not await self._add(batch):
-                    await self._start_over("the stream has other entries than were shipped")
-                    continue
+                async with self._one_writer:
+                    if not await self._ship_next():
+                        return shipped
             except UnavailableError as error:
                 await self._wait_out(error)
                 continue
             self._failures = 0
             shipped = True
-        return shipped
+
+    async def _ship_next(self) -> bool:
+        """False: nothing can be read, or the window is full."""
+        if self._in_flight_bytes >= self._window_bytes:
+            return False
+        batch = self._next_batch()
+        if batch is None:
+            return False
+        if not await self._add(batch):
+            await self._start_over("the stream has other entries than were shipped")
+        return True
+
+    def _next_batch(self) -> Batch | None:
+        if self._read is None or self._read[0] != self.shipped:
+            batch = self.source.read(self.shipped, BATCH_BYTES)
+            if batch is None:
+                return None
+            self._read = self.shipped, batch
+        return self._read[1]
 
     async def _add(self, batch: Batch) -> bool:
-        added = await self._stream.add(self.source.id, self._previous, batch)
-        if not added and await self._stream.last(self.source.id) != batch.last:
+        if not await self._stream.add(self.source.id, self._previous, batch):
             return False
-        # Not added, yet there as the last entry: an earlier try arrived and its answer did not.
         if not self._in_flight:
             self._moved_at = trio.current_time()
-        self.shipped = self._previous = batch.last
-        self._in_flight.append((batch.last, len(batch.payload)))
-        self._in_flight_bytes += len(batch.payload)
+        self._previous = batch.last
         self.batches += 1
+        # The watermark may have passed it while it was on its way.
+        self.shipped = max(batch.last, self.committed)
+        if batch.last > self.committed:
+            self._in_flight.append((batch.last, len(batch.payload)))
+            self._in_flight_bytes += len(batch.payload)
         return True
 
     async def _start_over(self, reason: str) -> None:
@@ -118,37 +145,43 @@ class Shipper:
         )  # fmt: skip
         self.committed = max(self.committed, await self._ledger.watermark(self.source.id))
         await self._stream.reset(self.source.id)
-        self.shipped = self.committed
-        self._previous = 0
-        self._in_flight.clear()
-        self._in_flight_bytes = 0
-        self._moved_at = trio.current_time()
+        self._begin_at_watermark()
 
     async def follow_watermark(self) -> bool:
         """Ask Postgres once how far it is. Whether the watermark moved."""
-        if self.shipped <= self.committed:
+        if self.shipped <= self.committed and not self._in_flight:
             return False
         try:
             watermark = await self._ledger.watermark(self.source.id)
-            if watermark > self.committed:
-                self._moved_at = trio.current_time()
-                self.committed = watermark
-                while self._in_flight and self._in_flight[0][0] <= watermark:
-                    self._in_flight_bytes -= self._in_flight.popleft()[1]
-                await self._stream.trim(self.source.id, watermark)
-                return True
-            if trio.current_time() >= self._moved_at + STALL_S:
-                await self._look_for_loss()
+            if watermark <= self.committed:
+                if trio.current_time() >= self._moved_at + STALL_S:
+                    await self._look_for_loss()
+                return False
         except UnavailableError as error:
             self.last_error = str(error)
-        return False
+            return False
+        self._pass(watermark)
+        try:
+            await self._stream.trim(self.source.id, watermark)
+        except UnavailableError as error:
+            self.last_error = str(error)  # the next trim takes these entries too
+        return True
+
+    def _pass(self, watermark: int) -> None:
+        self._moved_at = trio.current_time()
+        self.committed = watermark
+        # Beyond what was shipped when an aggregator had read the stream before it was reset.
+        self.shipped = max(self.shipped, watermark)
+        while self._in_flight and self._in_flight[0][0] <= watermark:
+            self._in_flight_bytes -= self._in_flight.popleft()[1]
 
     async def _look_for_loss(self) -> None:
-        self._moved_at = trio.current_time()
-        front = await self._stream.read(self.source.id, self.committed, 1, 0)
-        last = await self._stream.last(self.source.id)
-        if not front or front[0].first > self.committed + 1 or last != self.shipped:
-            await self._start_over("the stream lost entries that are not committed")
+        async with self._one_writer:
+            self._moved_at = trio.current_time()
+            front = await self._stream.read(self.source.id, self.committed, 1, 0)
+            last = await self._stream.last(self.source.id)
+            if not front or front[0].first > self.committed + 1 or last != self._previous:
+                await self._start_over("the stream lost entries that are not committed")
 
     async def _wait_out(self, error: UnavailableError) -> None:
         self._failures += 1

@@ -68,8 +68,13 @@ class Supervisor:
             try:
                 for child in self._specs:
                     scope, stopped = trio.CancelScope(shield=True), trio.Event()
+                    begun = trio.Event()
                     started.append((scope, stopped))
-                    nursery.start_soon(self._run_child, child, scope, stopped, name=child.name)
+                    nursery.start_soon(
+                        self._run_child, child, scope, begun, stopped, name=child.name
+                    )
+                    # Tasks that are started together run in any order.
+                    await begun.wait()
                 await trio.sleep_forever()
             finally:
                 # Children are shielded from the nursery's own cancellation: it knows no order.
@@ -79,8 +84,9 @@ class Supervisor:
                         await stopped.wait()
 
     async def _run_child(
-        self, child: Child, scope: trio.CancelScope, stopped: trio.Event
+        self, child: Child, scope: trio.CancelScope, begun: trio.Event, stopped: trio.Event
     ) -> None:
+        begun.set()
         try:
             with scope:
                 await self._keep(child)
@@ -127,4 +133,3 @@ class Supervisor:
             }
             for state in self.children.values()
         }
-

@@ -6,7 +6,9 @@ from typing import Final
 
 from engine.target import is_location_safe
 
-_COMMON: Final = b"X-Content-Type-Options: nosniff\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n"
+_COMMON: Final = (
+    b"X-Content-Type-Options: nosniff\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n"
+)
 _PAGES: Final = {
     400: ("Bad request", "Your browser sent something that is not a valid request."),
     404: ("Not found", "There is no link here. Check the address, or ask whoever gave it to you."),
@@ -15,7 +17,10 @@ _PAGES: Final = {
     413: ("Content too large", "Requests to a link must not have a body."),
     414: ("Address too long", "This address is longer than any link can be."),
     431: ("Request header fields too large", "The request's header is larger than 8 KiB."),
-    503: ("Try again shortly", "The server is busy. Your link is safe: please try again in a moment."),
+    503: (
+        "Try again shortly",
+        "The server is busy. Your link is safe: please try again in a moment.",
+    ),
     505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
 }
 _STATUSES: Final = (200, 301, 302, 307, 308, *_PAGES)

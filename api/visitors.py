@@ -45,7 +45,8 @@ _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 # As an int: an IntFlag costs half a microsecond a call. Python ignores SIGPIPE, so no MSG_NOSIGNAL.
 _DONTWAIT: Final = int(socket.MSG_DONTWAIT)
 _MINIMAL_503: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+    b"Retry-After: 1\r\nContent-Length: 0\r\n\r\n"
 )
 
 
@@ -247,9 +248,7 @@ class Visitors:
         else:
             self._read_carefully(connection, data, request)
 
-    def _read_carefully(
-        self, connection: Connection, data: bytes, request: Request | None
-    ) -> None:
+    def _read_carefully(self, connection: Connection, data: bytes, request: Request | None) -> None:
         """What is not one plain request of a connection that has nothing else to do."""
         if connection.discard:
             connection.discard -= len(data)
@@ -349,7 +348,9 @@ class Visitors:
                     self._answer_route(connection, request, route)
                 else:
                     status = 404 if available else 503
-                    self._refuse(connection, status, request.head_only, close=not request.keep_alive)
+                    self._refuse(
+                        connection, status, request.head_only, close=not request.keep_alive
+                    )
                 self._answer_queue(connection)
         self._finish()
 

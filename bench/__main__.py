@@ -28,6 +28,7 @@ BENCHMARKS = (
     Benchmark(
         "redirects", "bench.redirects", "redirects a second and CPU per redirect, beside nginx"
     ),
+    Benchmark("chaos", "bench.chaos", "exactly once, while anything is killed at any moment"),
 )
 
 

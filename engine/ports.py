@@ -61,9 +61,7 @@ class ProfileStore(Protocol):
 
     async def link(self, tenant_id: int, link_id: int) -> Link: ...
 
-    async def list_links(
-        self, tenant_id: int, profile_id: int, after: int, limit: int
-    ) -> Page: ...
+    async def list_links(self, tenant_id: int, profile_id: int, after: int, limit: int) -> Page: ...
 
     async def update_link(
         self,

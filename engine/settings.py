@@ -92,7 +92,9 @@ def _url(*schemes: str) -> Callable[[str], str]:
         except ValueError:
             scheme = ""
         if scheme not in schemes:
-            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+            raise ValueError(
+                f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
+            )
         return text
 
     return parse

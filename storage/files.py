@@ -28,6 +28,9 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None: ...
 
+    def rename(self, path: Path, to: Path) -> None:
+        """In one step, in the place of what `to` was before."""
+
 
 class DiskFiles:
     """The real ones."""
@@ -69,6 +72,9 @@ class DiskFiles:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def rename(self, path: Path, to: Path) -> None:
+        path.replace(to)
 
 
 class FileLock:

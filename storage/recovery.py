@@ -4,11 +4,16 @@ A journal whose writer is gone is never written again. Whoever takes its lock sh
 committed yet, then deletes the folder. What cannot be read is counted, never guessed:
 
 - a torn tail is dropped: it had not been synced, or the disk lost it;
-- a damaged frame in the middle is stepped over when the frame behind it is intact, else reading goes on with
-  the next segment. The clicks between are lost and counted in `dropped_clicks`; the batch behind such a gap
-  starts with the gap's first sequence, so that the watermark can move across it.
+- damage in the middle is stepped over: reading goes on with the next intact frame, else with the next segment.
+  The clicks between are lost and counted in `dropped_clicks`. Such a gap is a batch of its own, without a
+  payload: the ledger sets it aside, which moves the watermark across it and leaves a trace of what was lost.
+
+The search for the next intact frame cannot be led astray by what visitors send: no header of theirs may hold
+the control characters that mark a frame, and no frame is taken whose sequence says that more clicks are lost
+than the bytes between could have held.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,11 +21,20 @@ from uuid import UUID
 
 from engine import journal_format
 from engine.batch import Batch
-from engine.journal_format import FRAME_BYTES, HEADER_BYTES, MAX_FRAME_BYTES, FormatError, Frame
+from engine.journal_format import (
+    CLICKS,
+    CLICKS_VERSION,
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    RECORD_BYTES,
+    FormatError,
+    Frame,
+)
 from storage.files import DiskFiles, FileLock, Files
-from storage.journal import LOCK_NAME, SUFFIX, remove_folder
+from storage.journal import LOCK_NAME, SUFFIX, discard, remove_folder
 
-_MAX_GAP_CLICKS: Final = 1 << 40
+_MARK: Final = bytes((CLICKS, CLICKS_VERSION))
+_MARK_AT: Final = 8
 
 
 def orphans(folder: Path) -> list[Path]:
@@ -52,8 +66,6 @@ class Recovery:
         self.folder = folder
         self._released = released
         self.id = UUID(hex=folder.name)
-        self.dropped_clicks = 0
-        self.dropped_bytes = 0
         self._files = files or DiskFiles()
         self._lock = FileLock(folder / LOCK_NAME)
         self._paths: list[tuple[int, Path]] = []
@@ -61,6 +73,9 @@ class Recovery:
         self._fd = -1
         self._offset = HEADER_BYTES
         self._next = 1
+        # By the place where each begins, so that what is read twice is counted once.
+        self._lost_clicks: dict[int, int] = {}
+        self._lost_bytes: dict[tuple[int, int], int] = {}
 
     def adopt(self) -> bool:
         """Take the journal; False when its writer, or another reader, holds it. May raise OSError."""
@@ -69,7 +84,26 @@ class Recovery:
         self._paths = sorted(
             (int(path.stem), path) for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit()
         )
-        self._rewind()
+        self._go_to(0)
+        return True
+
+    @property
+    def dropped_clicks(self) -> int:
+        return sum(self._lost_clicks.values())
+
+    @property
+    def dropped_bytes(self) -> int:
+        return sum(self._lost_bytes.values())
+
+    def holds_clicks(self) -> bool:
+        """Whether there is any click in it, committed or not. May raise OSError."""
+        if self.read(0, 1) is None:
+            return False
+        # That was not the reading: where it starts is not known before the watermark is.
+        self._go_to(0)
+        self._next = 1
+        self._lost_clicks.clear()
+        self._lost_bytes.clear()
         return True
 
     @property
@@ -78,25 +112,34 @@ class Recovery:
 
     def read(self, after: int, max_bytes: int) -> Batch | None:
         """The next clicks behind `after`; None when there are no more. May raise OSError."""
-        if after + 1 < self._next:
-            self._rewind()
-        size = max(max_bytes, MAX_FRAME_BYTES)
+        self._seek(after)
         while self._index < len(self._paths):
-            limit = self._limit()
-            if self._fd < 0:
-                self._fd = self._files.open(self._paths[self._index][1])
-            data = self._files.read(self._fd, size, self._offset)
-            batch = self._take(data, after, limit)
+            first, path = self._paths[self._index]
+            if self._next < first:
+                batch = self._gap(first, after)
+            else:
+                if self._fd < 0:
+                    self._fd = self._files.open(path)
+                batch = self._take(after, max(max_bytes, MAX_FRAME_BYTES))
             if batch is not None:
                 return batch
         return None
 
-    def _take(self, data: bytes, after: int, limit: int | None) -> Batch | None:
-        """The valid frames at the front of `data`; moves on when there are none."""
+    def _seek(self, after: int) -> None:
+        """Go to the segment of the first click behind `after`, unless that is still ahead in this one."""
+        firsts = [first for first, _ in self._paths]
+        index = max(0, bisect_right(firsts, after + 1) - 1)
+        if after + 1 < self._next or index > self._index:
+            self._go_to(index)
+            self._next = min(firsts[index], after + 1)
+
+    def _take(self, after: int, size: int) -> Batch | None:
+        """The valid frames at this place; moves on when there are none."""
+        data = self._files.read(self._fd, size, self._offset)
+        limit = self._limit()
         start = end = 0
         first: int | None = None
-        expected = self._next
-        for frame in journal_format.frames(data, 0, expected):
+        for frame in journal_format.frames(data, 0, self._next):
             if limit is not None and frame.first >= limit:
                 break
             if frame.last > after and first is None:
@@ -107,68 +150,86 @@ class Recovery:
         if first is not None:
             return Batch(first, self._next - 1, data[start:end])
         if end == 0:
-            return self._step_over(data, after, limit)
+            return self._step_over(after, limit)
         return None
 
-    def _step_over(self, data: bytes, after: int, limit: int | None) -> Batch | None:
-        """Nothing valid here: the frame behind a damaged one if that is intact, else the next segment."""
-        behind = self._frame_behind(data)
-        if behind is not None and (limit is None or behind.first < limit):
-            expected = max(self._next, after + 1)
-            self.dropped_clicks += behind.first - self._next
-            self.dropped_bytes += behind.start
-            self._offset += behind.end
-            self._next = behind.last + 1
-            return Batch(expected, behind.last, data[behind.start : behind.end])
-        self.dropped_bytes += len(data.rstrip(b"\0"))
-        self._files.close(self._fd)
-        self._fd = -1
-        self._index += 1
-        self._offset = HEADER_BYTES
-        if self._index < len(self._paths):
-            return self._cross_gap(after)
-        return None
-
-    def _cross_gap(self, after: int) -> Batch | None:
-        """Go on with the next segment; if it starts later than expected, what lies between is lost."""
-        first = self._paths[self._index][0]
-        gap = first - self._next
-        if not 0 < gap < _MAX_GAP_CLICKS:
+    def _step_over(self, after: int, limit: int | None) -> Batch | None:
+        """Nothing valid here: go to the next intact frame, else to the next segment."""
+        if limit is not None and self._next >= limit:
+            # What stands here is in the next segment, or was not recorded.
+            self._go_to(self._index + 1)
             return None
-        expected = max(self._next, after + 1)
-        self.dropped_clicks += gap
-        self._next = first
-        # An empty payload moves the watermark across the gap.
-        return Batch(expected, first - 1, b"") if first - 1 > after else None
-
-    def _frame_behind(self, data: bytes) -> Frame | None:
-        length = int.from_bytes(data[:4], "little")
-        if not FRAME_BYTES <= length <= MAX_FRAME_BYTES or length >= len(data):
+        found, damaged = self._search(limit)
+        if damaged:
+            self._lost_bytes[self._index, self._offset] = damaged
+        if found is None:
+            self._go_to(self._index + 1)
             return None
+        self._offset += damaged
+        return self._gap(found.first, after)
+
+    def _search(self, limit: int | None) -> tuple[Frame | None, int]:
+        """The next intact frame of this segment, and how many damaged bytes stand before it."""
+        skipped = damaged = 0
+        while data := self._files.read(self._fd, 2 * MAX_FRAME_BYTES, self._offset + skipped):
+            used = len(data.rstrip(b"\0"))
+            if not used:
+                break
+            at = data.find(_MARK, _MARK_AT) - _MARK_AT
+            while 0 <= at < MAX_FRAME_BYTES:
+                frame = self._intact(data, at, skipped, limit)
+                if frame is not None:
+                    return frame, skipped + at
+                at = data.find(_MARK, at + _MARK_AT + 1) - _MARK_AT
+            damaged = skipped + used
+            skipped += MAX_FRAME_BYTES
+        return None, damaged
+
+    def _intact(self, data: bytes, at: int, skipped: int, limit: int | None) -> Frame | None:
         try:
-            frame = journal_format.frame_at(data, length)
+            frame = journal_format.frame_at(data, at)
         except FormatError:
             return None
-        return frame if frame.first > self._next else None
+        gap = frame.first - self._next
+        if (
+            gap < 0
+            or gap * RECORD_BYTES > skipped + at
+            or (limit is not None and frame.first >= limit)
+        ):
+            return None
+        return frame
+
+    def _gap(self, first: int, after: int) -> Batch | None:
+        """Go on with click `first`; those before it are lost."""
+        begin = max(self._next, after + 1)
+        self._next = first
+        if begin >= first:
+            return None
+        self._lost_clicks[begin] = first - begin
+        return Batch(begin, first - 1, b"")
 
     def _limit(self) -> int | None:
         if self._index + 1 < len(self._paths):
             return self._paths[self._index + 1][0]
         return None
 
-    def _rewind(self) -> None:
+    def _go_to(self, index: int) -> None:
+        """To the front of a segment. `_next` stays: a gap before it is for `read` to find."""
         if self._fd >= 0:
             self._files.close(self._fd)
-        self._fd, self._index, self._offset = -1, 0, HEADER_BYTES
-        self._next = self._paths[0][0] if self._paths else 1
-        self.dropped_clicks = self.dropped_bytes = 0
+        self._fd, self._index, self._offset = -1, index, HEADER_BYTES
+
+    def discard(self) -> None:
+        """Delete all it holds: only once that is committed."""
+        self._go_to(len(self._paths))
+        discard(self.folder, self._files)
 
     def close(self, *, remove: bool) -> None:
         """Let go; `remove` deletes the folder: only once all of it is committed."""
-        if self._fd >= 0:
-            self._files.close(self._fd)
-            self._fd = -1
-        if remove:
-            remove_folder(self.folder)
-        self._lock.release()
+        self._go_to(len(self._paths))
+        try:
+            if remove:
+                remove_folder(self.folder, self._files)
+        finally:
+            self._lock.release()
         self._released(self.folder.name)

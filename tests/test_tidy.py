@@ -81,7 +81,9 @@ def test_no_file_is_dead() -> None:
     dead = {
         module
         for module in known - entries
-        if "." in module and module not in used and not any(u.startswith(f"{module}.") for u in used)
+        if "." in module
+        and module not in used
+        and not any(u.startswith(f"{module}.") for u in used)
     }
     dead -= {module for module in dead if module.startswith("bench.")}  # found by its own table
     assert not dead, f"nobody imports {sorted(dead)}"

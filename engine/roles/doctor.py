@@ -65,7 +65,9 @@ class Doctor:
         except WaypostError as error:
             self.add("fail", "folder", str(error))
             return False
-        self.add("ok", "servers", "embedded, and not running now: start `waypost up` to look at them")
+        self.add(
+            "ok", "servers", "embedded, and not running now: start `waypost up` to look at them"
+        )
         return False
 
     def _look_at_disk(self) -> None:

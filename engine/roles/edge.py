@@ -67,9 +67,7 @@ class Edge:
             window_bytes=settings.ship_window_bytes,
             linger_s=settings.ship_linger_ms / 1000,
         )
-        self.orphans = Orphans(
-            self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes
-        )
+        self.orphans = Orphans(self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes)
         self.door = Visitors(
             socket.socket(fileno=assignment.sockets[0]), self.registry, self.journal, settings
         )
@@ -208,10 +206,8 @@ class Edge:
     async def finish(self) -> None:
         """Once everything has stopped."""
         self.door.close()
-        committed = self.shipper.pending == 0
-        if committed:
-            await self.shipper.retire()
-        self.journal.close(remove=committed)
+        finished = self.shipper.pending == 0 and await self.shipper.retire()
+        self.journal.close(remove=finished)
 
 
 async def edge(assignment: Assignment, settings: Settings, stop: Stop) -> None:

@@ -123,9 +123,7 @@ def status_child(
 
 
 def restarts_of(tree: Supervisor) -> Sample:
-    return Sample(
-        "waypost_restarts_total", sum(state.restarts for state in tree.children.values())
-    )
+    return Sample("waypost_restarts_total", sum(state.restarts for state in tree.children.values()))
 
 
 async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:

@@ -40,9 +40,7 @@ def listen(host: str, port: int, count: int, what: str) -> list[socket.socket]:
     except OSError as error:
         for one in sockets:
             one.close()
-        raise WaypostError(
-            f"cannot listen on {host}:{port} ({what}): {_reason(error)}"
-        ) from None
+        raise WaypostError(f"cannot listen on {host}:{port} ({what}): {_reason(error)}") from None
     return sockets
 
 

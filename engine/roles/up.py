@@ -70,9 +70,7 @@ class Up:
                 settings.visitors_host, settings.visitors_port, self.edges, "visitors' port"
             )
         if "api" in self.roles:
-            self.console = listen(
-                settings.console_host, settings.console_port, 1, "console's port"
-            )
+            self.console = listen(settings.console_host, settings.console_port, 1, "console's port")
         for listener in (*self.visitors, *self.console):
             self._stack.enter_context(listener)
         fallback = f"http://{settings.visitors_host}:{settings.visitors_port}"
