@@ -6,10 +6,9 @@ never read as a request.
 
 Two ways lead to a `Request`. The plain way is for what browsers send: one whole `GET /… HTTP/1.1` head in
 one read. llhttp judges it without header callbacks (1.4 µs) and one regular expression finds the four fields
-we need (2 µs; a longer list of names takes 5, and searching a lower-cased copy for each name 3). Everything else
-(HEAD, pipelined,
-cut in pieces, HTTP/1.0, anything odd) takes the careful way with all of llhttp's callbacks. A head means the
-same on both ways: a test feeds every input whole, cut anywhere and a byte at a time.
+we need (2 µs; a longer list of names takes 5, and searching a lower-cased copy for each name 3). All else
+(HEAD, pipelined, cut in pieces, HTTP/1.0, anything odd) takes the careful way with all of llhttp's callbacks.
+A head means the same on both ways: a test feeds every input whole, cut anywhere and a byte at a time.
 """
 
 import re
