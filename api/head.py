@@ -176,7 +176,9 @@ class HeadReader:
             data = data[end + 4 :]
         if len(data) > MAX_HEAD_BYTES:
             found.append(Refusal(_too_large(data)))
-        elif data and (_METHOD.match(data) is None or b"\n\n" in data or b"\n\r\n" in data):
+        elif data not in (b"", b"\r") and (
+            _METHOD.match(data) is None or b"\n\n" in data or b"\n\r\n" in data
+        ):
             # Not HTTP, or line ends that no head can finish with: no point in waiting for more.
             found.append(Refusal(400))
         else:
