@@ -4,8 +4,8 @@ It leases journals and folds each from its watermark on: the position lives next
 the same transaction. Whoever commits must still hold the lease's token and the very position it read, so two
 aggregators can work on one stream by mistake and only one of them gets its commit.
 
-A gap in a stream is waited out: the shipper finds it and ships again. A batch that cannot be folded is set
-aside whole with its reason, and the stream goes on. No stream's trouble stops another one.
+A gap in a stream, if it is one, is waited out: the shipper finds it and ships again. A batch that cannot be
+folded is set aside whole with its reason, and the stream goes on. No stream's trouble stops another one.
 
 Each round takes a few streams more than are held, as long as there are free ones: several aggregators share
 them, and however many there are, none is left to nobody.
@@ -121,6 +121,7 @@ class Aggregator:
             if batches:
                 self.gaps += 1
                 await trio.sleep(GAP_WAIT_S)
+                return await self._looked_up(position)
             return position
         try:
             after = await self._commit(position, ready)
@@ -129,6 +130,12 @@ class Aggregator:
         except Exception as error:
             after = await self._one_by_one(position, ready, error)
         return after
+
+    async def _looked_up(self, position: Position) -> Position:
+        """A commit whose answer was lost may have happened, and what it took been trimmed since: then the
+        gap is only here."""
+        sequence = await self._ledger.watermark(position.journal_id)
+        return position._replace(sequence=max(sequence, position.sequence))
 
     async def _commit(self, position: Position, batches: list[Batch]) -> Position:
         after = await self._ledger.commit(position, batches)

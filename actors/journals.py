@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from actors.shipper import WATERMARK_INTERVAL_S, Shipper, Source
+from actors.shipper import STALL_S, WATERMARK_INTERVAL_S, Shipper, Source
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream
 
@@ -15,6 +15,7 @@ logger = logging.getLogger("waypost.journals")
 ORPHAN_INTERVAL_S: Final = 2.0
 READ_RETRY_S: Final = 1.0
 RETIRE_RETRY_S: Final = 1.0
+UNREADABLE_RETRY_S: Final = 30.0
 MAX_ORPHANS_AT_ONCE: Final = 4
 
 
@@ -75,7 +76,9 @@ class LivingShipper:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             while True:
-                await self._journal.wait_synced(self.shipper.shipped)
+                # Not for ever: a fresh start may take `shipped` back while no visitor comes.
+                with trio.move_on_after(STALL_S):
+                    await self._journal.wait_synced(self.shipper.shipped)
                 try:
                     if not await self.shipper.ship_ready():
                         await trio.sleep(WATERMARK_INTERVAL_S)  # the window is full
@@ -111,7 +114,8 @@ class LivingShipper:
     async def drain(self) -> None:
         """Ship what is synced. The caller bounds the time."""
         while self.shipper.shipped < self._journal.synced:
-            if not await self.shipper.ship_ready():
+            # What is shipped before the start is done, the start throws away.
+            if not self.shipper.registered or not await self.shipper.ship_ready():
                 await trio.sleep(WATERMARK_INTERVAL_S)
                 await self.shipper.follow_watermark()
 
@@ -162,21 +166,26 @@ class Orphans:
             )
 
     async def _ship(self, orphan: Orphan) -> None:
-        shipper = self._shippers[orphan.id.hex]
-        try:
-            async with self._limit:
-                if orphan.holds_clicks():
-                    await shipper.start()
-                    while await self._step(shipper):
-                        pass
-                await self._finish(orphan)
-        except OSError as error:
-            # Left to the next start of this edge: trying again at once would read the same bad disk.
-            self.unreadable += 1
-            logger.error(
-                "journal %s cannot be read: %s", orphan.id.hex, error,
-                extra={"event": "journal_unreadable", "journal": orphan.id.hex},
-            )  # fmt: skip
+        while True:
+            try:
+                async with self._limit:
+                    await self._ship_whole(orphan, self._shippers[orphan.id.hex])
+                return
+            except OSError as error:
+                self.unreadable += 1
+                logger.error(
+                    "journal %s cannot be read: %s", orphan.id.hex, error,
+                    extra={"event": "journal_unreadable", "journal": orphan.id.hex},
+                )  # fmt: skip
+            # Not at once, and without keeping the others waiting: the disk may be bad for good.
+            await trio.sleep(UNREADABLE_RETRY_S)
+
+    async def _ship_whole(self, orphan: Orphan, shipper: Shipper) -> None:
+        if orphan.holds_clicks():
+            await shipper.start()
+            while await self._step(shipper):
+                pass
+        await self._finish(orphan)
 
     async def _step(self, shipper: Shipper) -> bool:
         """Whether there is more to do."""
@@ -189,14 +198,6 @@ class Orphans:
         return shipper.source.read(shipper.committed, 1) is not None
 
     async def _finish(self, orphan: Orphan) -> None:
-        self.dropped_clicks += orphan.dropped_clicks
-        self.dropped_bytes += orphan.dropped_bytes
-        if orphan.dropped_clicks or orphan.dropped_bytes:
-            logger.error(
-                "journal %s had damage: %d clicks and %d bytes could not be read",
-                orphan.id.hex, orphan.dropped_clicks, orphan.dropped_bytes,
-                extra={"event": "journal_damaged", "journal": orphan.id.hex},
-            )  # fmt: skip
         # In this order: clicks that are on the disk must have their watermark, and a row that is not
         # retired has its folder. Whoever adopts an empty folder has nothing else to do than this.
         orphan.discard()
@@ -208,6 +209,14 @@ class Orphans:
         self._orphans.remove(orphan)
         del self._shippers[orphan.id.hex]
         self.finished += 1
+        self.dropped_clicks += orphan.dropped_clicks
+        self.dropped_bytes += orphan.dropped_bytes
+        if orphan.dropped_clicks or orphan.dropped_bytes:
+            logger.error(
+                "journal %s had damage: %d clicks and %d bytes could not be read",
+                orphan.id.hex, orphan.dropped_clicks, orphan.dropped_bytes,
+                extra={"event": "journal_damaged", "journal": orphan.id.hex},
+            )  # fmt: skip
 
     def pending_clicks(self) -> int:
         """At least one for each dead edge's journal that is not wholly committed, found just now too."""

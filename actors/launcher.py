@@ -21,6 +21,7 @@ logger = logging.getLogger("waypost.launcher")
 
 STABLE_S: Final = 20.0
 MAX_FAST_CRASHES: Final = 12
+BRIEF_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,10 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid if self.popen is not None else 0
 
+    def wanted(self) -> bool:
+        """Not yet asked to stop; that may come while it waits to be started again."""
+        return not self.stopping
+
 
 class Launcher:
     """Keeps the children running. `give_up` is told once when restarting one does not help."""
@@ -61,17 +66,25 @@ class Launcher:
     async def _keep(self, process: Process) -> None:
         crashes = 0
         try:
-            while True:
+            while process.wanted():
                 started = trio.current_time()
                 code = await self._run_once(process)
                 if process.stopping:
                     return
                 process.restarts += 1
-                crashes = 1 if trio.current_time() - started > STABLE_S else crashes + 1
+                lived_s = trio.current_time() - started
+                killed = code == -signal.SIGKILL
+                if not killed:
+                    crashes = 1 if lived_s > STABLE_S else crashes + 1
                 logger.error(
                     "%s ended with %s and is started again", process.command.name, _ending(code),
                     extra={"event": "process_restarted", "child": process.command.name},
                 )  # fmt: skip
+                if killed:
+                    # From outside: somebody's kill -9, or a kernel short of memory. However often it
+                    # comes, it does not say that starting again is of no use.
+                    await trio.sleep(0 if lived_s > BRIEF_S else BRIEF_S)
+                    continue
                 if crashes > MAX_FAST_CRASHES:
                     self._give_up(
                         WaypostError(

@@ -143,7 +143,9 @@ class Shipper:
             "journal %s is shipped again from %d: %s", self.source.id.hex, self.committed, reason,
             extra={"event": "stream_reset", "journal": self.source.id.hex},
         )  # fmt: skip
-        self.committed = max(self.committed, await self._ledger.watermark(self.source.id))
+        watermark = await self._ledger.watermark(self.source.id)
+        # Whoever follows it may know a later one by now, and have had the segments below it deleted.
+        self.committed = max(self.committed, watermark)
         await self._stream.reset(self.source.id)
         self._begin_at_watermark()
 

@@ -29,6 +29,8 @@ BENCHMARKS = (
         "redirects", "bench.redirects", "redirects a second and CPU per redirect, beside nginx"
     ),
     Benchmark("chaos", "bench.chaos", "exactly once, while anything is killed at any moment"),
+    Benchmark("pipeline", "bench.pipeline", "clicks a second from socket to committed rollups"),
+    Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
 )
 
 

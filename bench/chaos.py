@@ -20,7 +20,7 @@ are small, so that they are deleted all the time.
 | `phantoms` | raw clicks that no request explains, or of another link than it asked for |
 | `rollup_mismatches` | links and profiles whose rollups, or totals in the API, are not the count of their raw clicks |
 | `clicks_unrecorded`, `set_aside` | what the engine itself says it could not record, or fold |
-| `stale_leases` | commits refused because the lease had gone to somebody else, of processes alive at the end |
+| `stale_leases` | commits refused because the lease had gone to somebody else, as far as the process lived to tell |
 | `gave_up` | how often `waypost up` ended by itself and had to be started again |
 | `drain_s` | from the end of the load until all was committed |
 | `seconds` | of load |
@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     edges: int
     sabotage: str = ""
     kinds: tuple[str, ...] = ()
+    between_s: tuple[float, float] = BETWEEN_S
 
 
 class Reporter:
@@ -117,6 +118,7 @@ class Chaos:
         self._dice = dice
         self.injector = Injector(engine, dice)
         self.seconds = 0.0
+        self._stale: dict[int, int] = {}
 
     def run(self) -> dict[str, Any]:
         self.engine.fill(self.links)
@@ -142,15 +144,17 @@ class Chaos:
             load.stop()
         self.seconds = time.monotonic() - started
         settled = self.engine.settle()
+        self._stale |= self.engine.stale_leases()
         return self._result(audit(self.engine, self.links, load.account), settled)
 
     def _break(self, load: Load, reporter: Reporter) -> None:
         for kind in self.kinds:
-            until = time.monotonic() + self._dice.uniform(*BETWEEN_S)
+            until = time.monotonic() + self._dice.uniform(*self.plan.between_s)
             while time.monotonic() < until:
                 self.injector.resume()
                 self.engine.watch()
                 time.sleep(TICK_S)
+            self._stale |= self.engine.stale_leases()
             fault = self.injector.inject(kind)
             reporter.line(str(fault) if fault else f"            {kind} found nobody to hit")
             reporter.at(len(self.injector.faults), load.account.answered)
@@ -165,12 +169,15 @@ class Chaos:
             **found._asdict(),
             "faults": dict(sorted(Counter(fault.kind for fault in faults).items())),
             "gave_up": self.engine.gave_up,
-            "stale_leases": int(metrics.get("waypost_stale_leases_total", 0)),
+            "stale_leases": sum(self._stale.values()),
             "clicks_unrecorded": int(metrics.get("waypost_clicks_unrecorded_total", 0)),
             "drain_s": round(settled.seconds, 2),
             "seconds": round(self.seconds, 1),
-            "plan": {key: value for key, value in self.plan._asdict().items() if key != "kinds"},
+            "plan": self._plan(),
         }
+
+    def _plan(self) -> dict[str, Any]:
+        return {key: getattr(self.plan, key) for key in ("rate", "links", "edges", "sabotage")}
 
 
 def _warm_up(load: Load) -> None:

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import trio
+
 from bench.client import Client
 from bench.engine_process import STOP_LIMIT_S, EngineProcess, _environment
 from bench.errors import BenchError
 from bench.processes import Child, descendants
+from storage import status
 from storage.embedded import EmbeddedServers
 from storage.embedded.folder import layout
 from storage.embedded.process import residents
@@ -130,6 +133,16 @@ class CrashableEngine(EngineProcess):
     def valkey(self) -> list[int]:
         return residents(self.layout.valkey, "valkey-server")
 
+    def stale_leases(self) -> dict[int, int]:
+        """By process of workers, those of the spare ones too: commits refused to it."""
+        found = {}
+        for folder in (self.layout.run, layout(self.folder / "spare").run):
+            for one in trio.run(status.ask, folder):
+                for sample in one.statistics.samples:
+                    if sample.name == "waypost_stale_leases_total":
+                        found[one.statistics.pid] = int(sample.value)
+        return found
+
     # ---- crashing -------------------------------------------------------------------------------
 
     def crash(self) -> None:
@@ -147,6 +160,11 @@ class CrashableEngine(EngineProcess):
             if time.monotonic() > until:
                 raise BenchError("processes of the engine outlived their parent")
             time.sleep(0.01)
+
+    def stop(self) -> None:
+        """As SIGTERM ends it: drained. Raises BenchError when it takes too long."""
+        if self._child is not None and not self._child.stop(STOP_LIMIT_S):
+            raise BenchError(f"the engine did not stop within {STOP_LIMIT_S:g} s")
 
     def start_again(self) -> None:
         """Start on the same folder and ports. Raises BenchError when it is not ready in time."""

@@ -28,7 +28,7 @@ from storage import ledger
 from storage.ledger import PostgresClickLedger
 
 # Between the two transactions, so that a kill falls into it now and then.
-GAP_S: Final = 0.02
+GAP_S: Final = 0.2
 
 
 def _two_transactions(*, counts_first: bool) -> None:

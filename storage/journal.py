@@ -109,6 +109,7 @@ class Journal:
             # It has its name only now that it is locked: nobody can take it for a dead writer's.
             new.rename(self.folder)
             self._begin_segment(1)
+            self._names_synced = True
             for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
                 self._files.sync_folder(folder)
         except OSError as error:
@@ -160,12 +161,15 @@ class Journal:
         segment = self._segments[-1]
         if self._unsynced_bytes > _MAX_UNSYNCED_BYTES:
             raise _Refused("behind")
-        # A segment always takes one append: two segments must not begin with the same sequence.
-        if segment.end + size <= self._segment_bytes or segment.end == HEADER_BYTES:
+        if segment.end + size <= self._segment_bytes or self._takes(segment, size):
             return segment
         if len(self._segments) >= self._max_segments:
             raise _Refused("limit")
         return self._begin_segment(self.appended + 1)
+
+    def _takes(self, segment: Segment, size: int) -> bool:
+        """Any segment takes one append, however large: no two may begin with the same sequence."""
+        return segment.end + size <= self._segment_bytes or segment.end == HEADER_BYTES
 
     def _begin_segment(self, first: int) -> Segment:
         self._stray = self._path(first)
@@ -208,9 +212,12 @@ class Journal:
         self._dirty.set()
 
     def _void(self, size: int) -> None:
-        """Blot out what a failed write may have left: it is counted as not recorded, and stays that."""
+        """Blot out what a failed write may have left: it is counted as not recorded, and stays that.
+
+        If this fails too, a process that ends before recording resumes may leave it to be found.
+        """
         segment = self._segments[-1]
-        if segment.end + size <= self._segment_bytes:
+        if self._takes(segment, size):
             with contextlib.suppress(OSError):
                 self._files.write(segment.fd, bytes(size), segment.end)
 
@@ -283,7 +290,8 @@ class Journal:
             self._dirty.set()
             return False
         target, groups = self.appended, len(self._unsynced)
-        if self.synced >= target:
+        # A new segment's name is what ends the one before it, whatever a failed write has left there.
+        if self.synced >= target and self._names_synced:
             return True
         fds = [segment.fd for segment in self._segments if segment.last > self.synced]
         names, self._names_synced = not self._names_synced, True
@@ -389,6 +397,8 @@ def discard(folder: Path, files: Files) -> None:
 
 def remove_folder(folder: Path, files: Files) -> None:
     """Delete a journal that is wholly committed; the lock file goes last."""
+    if not folder.is_dir():
+        return
     discard(folder, files)
     (folder / LOCK_NAME).unlink(missing_ok=True)
     folder.rmdir()

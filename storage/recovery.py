@@ -81,11 +81,15 @@ class Recovery:
         """Take the journal; False when its writer, or another reader, holds it. May raise OSError."""
         if not self.folder.is_dir() or not self._lock.acquire():
             return False
+        self._list()
+        return True
+
+    def _list(self) -> None:
         self._paths = sorted(
             (int(path.stem), path) for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdigit()
         )
         self._go_to(0)
-        return True
+        self._next = 1
 
     @property
     def dropped_clicks(self) -> int:
@@ -100,8 +104,7 @@ class Recovery:
         if self.read(0, 1) is None:
             return False
         # That was not the reading: where it starts is not known before the watermark is.
-        self._go_to(0)
-        self._next = 1
+        self._list()
         self._lost_clicks.clear()
         self._lost_bytes.clear()
         return True
@@ -222,14 +225,18 @@ class Recovery:
     def discard(self) -> None:
         """Delete all it holds: only once that is committed."""
         self._go_to(len(self._paths))
-        discard(self.folder, self._files)
+        try:
+            discard(self.folder, self._files)
+        finally:
+            self._list()
 
     def close(self, *, remove: bool) -> None:
-        """Let go; `remove` deletes the folder: only once all of it is committed."""
+        """Let go; `remove` deletes the folder: only once all of it is committed.
+
+        May raise OSError, and holds it still then.
+        """
         self._go_to(len(self._paths))
-        try:
-            if remove:
-                remove_folder(self.folder, self._files)
-        finally:
-            self._lock.release()
+        if remove:
+            remove_folder(self.folder, self._files)
+        self._lock.release()
         self._released(self.folder.name)

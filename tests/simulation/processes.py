@@ -1,0 +1,235 @@
+"""The processes of the simulation: edges and aggregators, made of the real parts."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from actors.aggregator import Aggregator
+from actors.journals import LivingShipper, Orphan, Orphans
+from actors.supervisor import Child, Supervisor
+from engine.errors import WaypostError
+from engine.journal_format import encode_record
+from storage.journal import Journal
+from storage.memory.click_stream import MemoryClickStream
+from storage.recovery import Recovery, orphans
+from tests.simulation.faults import (
+    FaultyClickLedger,
+    FaultyClickStream,
+    Network,
+    Process,
+)
+from tests.storage.faulty_files import FaultyFiles
+from tests.storage.shipped import NOW_US, click
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SEGMENT_BYTES = 8 * 1024
+MAX_SEGMENTS = 12
+WINDOW_BYTES = 6 * 1024
+LEASE_TTL_S = 3.0
+LINKS = 5
+
+
+class ProcessFiles:
+    """The machine's disk as one process uses it: a dead one changes nothing any more."""
+
+    def __init__(self, disk: FaultyFiles) -> None:
+        self.dead = False
+        self._disk = disk
+        self._open: set[int] = set()
+
+    def create(self, path: Path, size: int) -> int:
+        self._check()
+        fd = self._disk.create(path, size)
+        self._open.add(fd)
+        return fd
+
+    def open(self, path: Path) -> int:
+        self._check()
+        fd = self._disk.open(path)
+        self._open.add(fd)
+        return fd
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        self._check()
+        self._disk.write(fd, data, offset)
+
+    def read(self, fd: int, size: int, offset: int) -> bytes:
+        self._check()
+        return self._disk.read(fd, size, offset)
+
+    def sync(self, fd: int) -> None:
+        self._check()
+        self._disk.sync(fd)
+
+    def sync_folder(self, path: Path) -> None:
+        self._check()
+        self._disk.sync_folder(path)
+
+    def close(self, fd: int) -> None:
+        self._check()
+        self._open.discard(fd)
+        self._disk.close(fd)
+
+    def remove(self, path: Path) -> None:
+        self._check()
+        self._disk.remove(path)
+
+    def rename(self, path: Path, to: Path) -> None:
+        self._check()
+        self._disk.rename(path, to)
+
+    def _check(self) -> None:
+        if self.dead:
+            raise OSError("this process is dead")
+
+    def let_go(self) -> None:
+        for fd in self._open:
+            self._disk.close(fd)
+        self._open.clear()
+
+
+class Edge:
+    """An edge: journal, shipper and orphans under a supervisor, and visitors who come at random."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.process = world.process()
+        self.files = ProcessFiles(world.disk)
+        self.journal = Journal(
+            world.folder,
+            segment_bytes=SEGMENT_BYTES,
+            max_bytes=SEGMENT_BYTES * MAX_SEGMENTS,
+            sync_ms=100,
+            files=self.files,
+            clock=trio.current_time,
+            wall_us=lambda: 0,
+        )
+        network = Network(self.process, world.redis), Network(self.process, world.postgres)
+        stream = FaultyClickStream(MemoryClickStream(world.streams), network[0])
+        ledger = FaultyClickLedger(world.ledger, network[1])
+        self.living: LivingShipper = world.build.living(
+            self.journal, stream, ledger, window_bytes=WINDOW_BYTES, linger_s=0.05
+        )
+        self.orphans = Orphans(self._adopt, stream, ledger, window_bytes=WINDOW_BYTES)
+        self.ended = trio.Event()
+        self.visited = True
+        self._scope = trio.CancelScope()
+        self._adopted: dict[str, Recovery] = {}
+
+    @property
+    def pending(self) -> int:
+        return self.living.pending + self.orphans.pending_clicks()
+
+    async def run(self) -> None:
+        """Until it is killed, stopped, or gives up."""
+        try:
+            with self._scope:
+                self.journal.open()
+                self.world.begun(self)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._tree().run)
+                    nursery.start_soon(self._visitors)
+        except* WaypostError:
+            self._die()  # the disk refuses, or restarts do not help
+        finally:
+            self.ended.set()
+            self.files.let_go()
+            for recovery in self._adopted.values():
+                recovery._lock.release()
+            self.journal._lock.release()
+
+    def _tree(self) -> Supervisor:
+        return Supervisor(
+            "edge",
+            [
+                Child(name="journal", start=self.journal.run),
+                Child(name="shipper", start=self.living.run),
+                Child(name="orphans", start=self.orphans.run),
+            ],
+        )
+
+    async def _visitors(self) -> None:
+        random, next_link = self.world.random, self.world.serials
+        while self.visited:
+            await trio.sleep(random.expovariate(5))
+            count = random.choice([1, 1, 1, 2, 5, 30])
+            clicks = [
+                click(link_id=n % LINKS + 1, at_us=NOW_US + n, user_agent=b"x" * random.choice([0, 80]))
+                for n in (next(next_link) for _ in range(count))
+            ]  # fmt: skip
+            if not self.visited or self.process.dead:
+                return
+            taken = self.journal.append([encode_record(one) for one in clicks])
+            self.world.offered(self, clicks, taken)
+
+    def _adopt(self) -> list[Orphan]:
+        taken: list[Orphan] = []
+        for folder in orphans(self.world.folder):
+            if folder == self.journal.folder or folder.name in self._adopted:
+                continue
+            recovery = Recovery(
+                folder, self.files, released=lambda name: self._adopted.pop(name, None)
+            )
+            with suppress(OSError):
+                if recovery.adopt():
+                    self._adopted[folder.name] = recovery
+                    taken.append(recovery)
+        return taken
+
+    def _die(self) -> None:
+        if not self.process.dead:
+            self.process.dead = self.files.dead = True
+            self.world.ended(self)
+
+    async def kill(self) -> None:
+        self._die()
+        self._scope.cancel()
+        await self.ended.wait()
+
+    async def stop(self) -> None:
+        """Drain as the role does, and leave nothing behind if all is committed."""
+        self.visited = False
+        with trio.move_on_after(3):
+            await self.journal.sync()
+            await self.living.drain()
+            while self.living.pending:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.02)
+        if self.process.dead:
+            return
+        # The tree stops, the process still lives.
+        finished = self.living.pending == 0 and await self.living.retire()
+        if self.process.dead:
+            return
+        with suppress(OSError):
+            self.journal.close(remove=finished)
+        await self.kill()
+
+
+class Worker:
+    """An aggregator, restarted as its supervisor would."""
+
+    def __init__(self, world: "World", owner: str) -> None:
+        self.process: Process = world.process()
+        stream = FaultyClickStream(
+            MemoryClickStream(world.streams), Network(self.process, world.redis)
+        )
+        ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
+        self.aggregator = Aggregator(owner, stream, ledger, lease_ttl_s=LEASE_TTL_S)
+        self.ended = trio.Event()
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        with self._scope:
+            tree = Supervisor("workers", [Child(name="aggregator", start=self.aggregator.run)])
+            await tree.run()
+        self.ended.set()
+
+    async def kill(self) -> None:
+        self.process.dead = True
+        self.process.go_on()
+        self._scope.cancel()
+        await self.ended.wait()

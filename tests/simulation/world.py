@@ -1,0 +1,342 @@
+"""One machine with edges, two aggregators, Redis and Postgres, and a seed that decides what befalls them.
+
+Time is virtual, tasks are scheduled by the seed, and the parts between the twins are the real ones. Faults
+come for a while; then they stop, and all that was recorded must be counted within a bounded time.
+
+The verdict, for every journal that ever was:
+- no click is counted that was not recorded, and none twice;
+- every recorded click is counted, but for those that were not synced when the power went;
+- what was counted as unrecorded is not counted. Only a disk that fails twice in a row and then loses its
+  process, or its power, may leave such a click to be found.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+from unittest.mock import patch
+from uuid import UUID
+
+import trio
+from trio.testing import MockClock
+
+from actors.journals import LivingShipper
+from engine.click import Click
+from engine.ports import ClickLedger
+from storage.memory.click_stream import MemoryStreams
+from storage.memory.ledger import MemoryClickLedger, MemoryCounts
+from storage.recovery import orphans
+from tests.simulation.faults import Process, Server
+from tests.simulation.processes import Edge, Worker
+from tests.storage.faulty_files import Fault, FaultyFiles
+
+EDGES = 2
+WORKERS = 2
+CHAOS_S = 15.0
+DRAIN_S = 180.0
+
+
+class Failure(AssertionError):
+    """The verdict on a run that broke a promise."""
+
+
+class Build(NamedTuple):
+    """The parts that a broken build replaces."""
+
+    living: Callable[..., LivingShipper] = LivingShipper
+    ledger: Callable[[MemoryCounts, Callable[[], float]], ClickLedger] = MemoryClickLedger
+    disk: Callable[..., FaultyFiles] = FaultyFiles
+
+
+@dataclass
+class Account:
+    """What a journal has promised: the first `kept` of `recorded`, and never one of `refused`."""
+
+    recorded: list[Click] = field(default_factory=list)
+    refused: list[Click] = field(default_factory=list)
+    kept: int | None = None
+    synced: int = 0
+    ended_in_doubt: bool = False
+
+
+class World:
+    def __init__(self, seed: int, folder: Path, build: Build) -> None:
+        self.random = Random(seed)
+        self.folder = folder / "journals"
+        self.build = build
+        self.disk = build.disk(self._disk_fault, Random(seed))
+        self.disk_rate = 0.0
+        self.calm = False
+        self.redis = Server()
+        self.postgres = Server()
+        self.streams = MemoryStreams()
+        self.counts = MemoryCounts()
+        self.ledger = build.ledger(self.counts, trio.current_time)
+        self.serials: Iterator[int] = count(1)
+        self.accounts: dict[UUID, Account] = {}
+        self.events: Counter[str] = Counter()
+        self.drained_s = 0.0
+        self.power = trio.Event()
+        self.power.set()
+        self._names = count(1)
+        self._edges: list[Edge] = []
+        self._workers: list[Worker] = []
+        self._snapshot: dict[UUID, list[Any]] = {}
+        self._fault_rate = self.random.choice([0.0, 0.02, 0.1])
+        self._delay_s = self.random.choice([0.001, 0.02, 0.2])
+
+    def process(self) -> Process:
+        return Process(self.random, 0.0 if self.calm else self._fault_rate, self._delay_s)
+
+    def _disk_fault(self, operation: str, number: int) -> Fault | None:
+        if self.calm or self.random.random() >= self.disk_rate:
+            return None
+        return Fault(self.random.choice([5, 28]), self.random.choice(["before", "short", "after"]))
+
+    # ---- what edges report -----------------------------------------------------------------------
+
+    def begun(self, edge: Edge) -> None:
+        self.accounts[edge.journal.id] = Account()
+
+    def offered(self, edge: Edge, clicks: list[Click], taken: bool) -> None:
+        account = self.accounts[edge.journal.id]
+        (account.recorded if taken else account.refused).extend(clicks)
+        journal = edge.journal
+        if journal.appended != len(account.recorded):
+            raise Failure("appended is not what was recorded")
+        if sum(journal.unrecorded.values()) != len(account.refused):
+            raise Failure("unrecorded is not what was refused")
+
+    def ended(self, edge: Edge) -> None:
+        account = self.accounts.get(edge.journal.id)
+        if account is not None:
+            account.kept, account.synced = edge.journal.appended, edge.journal.synced
+            account.ended_in_doubt = edge.journal._in_doubt or not edge.journal._names_synced
+
+    # ---- the life of the world -------------------------------------------------------------------
+
+    async def live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(EDGES):
+                await self._new_edge(nursery)
+            for _ in range(WORKERS):
+                self._new_worker(nursery)
+            with trio.move_on_after(CHAOS_S):
+                await self._chaos(nursery)
+            await self._calm_down(nursery)
+            nursery.cancel_scope.cancel()
+
+    async def _new_edge(self, nursery: trio.Nursery) -> None:
+        edge = Edge(self)
+        self._edges.append(edge)
+        nursery.start_soon(self._keep, nursery, edge)
+
+    async def _keep(self, nursery: trio.Nursery, edge: Edge) -> None:
+        """The parent of an edge: when it ends, the next one starts."""
+        await edge.run()
+        self._edges.remove(edge)
+        await trio.sleep(0.3)
+        await self.power.wait()
+        await self._new_edge(nursery)
+
+    def _new_worker(self, nursery: trio.Nursery) -> None:
+        worker = Worker(self, f"worker-{next(self._names)}")
+        self._workers.append(worker)
+        nursery.start_soon(worker.run)
+
+    async def _chaos(self, nursery: trio.Nursery) -> None:
+        befall: list[tuple[int, Callable[[trio.Nursery], Awaitable[None]]]] = [
+            (4, self._kill_edge),
+            (2, self._stop_edge),
+            (1, self._power_loss),
+            (4, self._kill_worker),
+            (4, self._pause_worker),
+            (3, self._redis_away),
+            (3, self._postgres_away),
+            (3, self._flush),
+            (3, self._lose_last),
+            (3, self._rollback),
+            (2, self._purge),
+            (3, self._bad_disk),
+        ]
+        weights, events = zip(*befall, strict=True)
+        interval = self.random.choice([0.2, 0.7, 2.0])
+        while True:
+            await trio.sleep(self.random.expovariate(1 / interval))
+            (event,) = self.random.choices(events, weights)
+            self.events[event.__name__] += 1
+            with trio.CancelScope(shield=True):
+                await event(nursery)
+
+    async def _kill_edge(self, nursery: trio.Nursery) -> None:
+        if self._edges:
+            await self.random.choice(self._edges).kill()
+
+    async def _stop_edge(self, nursery: trio.Nursery) -> None:
+        living = [edge for edge in self._edges if edge.journal.id in self.accounts]
+        if living:
+            edge = self.random.choice(living)
+            if self.random.random() < 0.5:
+                nursery.start_soon(edge.stop)
+            else:
+                await edge.stop()
+
+    async def _power_loss(self, nursery: trio.Nursery) -> None:
+        self.power = trio.Event()
+        for edge in list(self._edges):
+            account = self.accounts.get(edge.journal.id)
+            row = self.counts.journals.get(edge.journal.id)
+            if account and row and row.sequence > edge.journal.synced:
+                raise Failure("Postgres has counted what was not synced")
+            await edge.kill()
+        for folder in orphans(self.folder):
+            self.disk.lose_power(folder)
+        for account in self.accounts.values():
+            if account.kept is not None and account.kept > account.synced:
+                account.kept, account.ended_in_doubt = account.synced, True
+        self.power.set()
+
+    async def _kill_worker(self, nursery: trio.Nursery) -> None:
+        worker = self.random.choice(self._workers)
+        self._workers.remove(worker)
+        await worker.kill()
+        self._new_worker(nursery)
+
+    async def _pause_worker(self, nursery: trio.Nursery) -> None:
+        process = self.random.choice(self._workers).process
+        process.stop()
+        nursery.start_soon(self._go_on_later, process)
+
+    async def _go_on_later(self, process: Process) -> None:
+        await trio.sleep(self.random.choice([0.5, 4.0, 8.0]))
+        process.go_on()
+
+    async def _redis_away(self, nursery: trio.Nursery) -> None:
+        self.redis.away_until = trio.current_time() + self.random.choice([0.3, 2.0, 10.0])
+
+    async def _postgres_away(self, nursery: trio.Nursery) -> None:
+        self.postgres.away_until = trio.current_time() + self.random.choice([0.3, 2.0, 10.0])
+
+    async def _flush(self, nursery: trio.Nursery) -> None:
+        self.streams.flush()
+
+    async def _lose_last(self, nursery: trio.Nursery) -> None:
+        for journal_id in list(self.streams.entries):
+            self.streams.lose_last(journal_id, self.random.randrange(1, 4))
+
+    async def _rollback(self, nursery: trio.Nursery) -> None:
+        """Redis restarts with what it had when this was called the last time."""
+        if self._snapshot and self.random.random() < 0.7:
+            self.streams.entries = {key: list(kept) for key, kept in self._snapshot.items()}
+        self._snapshot = {key: list(kept) for key, kept in self.streams.entries.items()}
+
+    async def _purge(self, nursery: trio.Nursery) -> None:
+        """Rows of retired journals are deleted; in truth a day later."""
+        for journal_id, row in list(self.counts.journals.items()):
+            if row.retired:
+                del self.counts.journals[journal_id]
+
+    async def _bad_disk(self, nursery: trio.Nursery) -> None:
+        self.disk_rate = self.random.choice([0.05, 0.3, 1.0])
+        nursery.start_soon(self._good_disk)
+
+    async def _good_disk(self) -> None:
+        await trio.sleep(self.random.choice([0.2, 1.0, 5.0]))
+        self.disk_rate = 0.0
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    async def _calm_down(self, nursery: trio.Nursery) -> None:
+        self.calm = True
+        self.redis.away_until = self.postgres.away_until = 0.0
+        for process in [member.process for member in (*self._edges, *self._workers)]:
+            process.fault_rate = 0.0
+            process.go_on()
+        await trio.sleep(1)
+        for edge in self._edges:
+            edge.visited = False
+        begun = trio.current_time()
+        with trio.move_on_after(DRAIN_S) as limit:
+            while any(edge.pending for edge in self._edges) or len(self._edges) < EDGES:
+                await trio.sleep(0.5)
+                for edge in self._edges:
+                    edge.visited = False
+        self.drained_s = trio.current_time() - begun
+        if limit.cancelled_caught:
+            raise Failure(f"not drained {DRAIN_S:g} s after the last fault")
+        for edge in self._edges:
+            self.ended(edge)
+
+    def judge(self) -> None:
+        """Raises Failure unless the ledger holds what was promised, and nothing else."""
+        counted: dict[UUID, Counter[Click]] = {}
+        for journal_id, one in self.counts.clicks:
+            counted.setdefault(journal_id, Counter())[one] += 1
+        if unknown := set(counted) - set(self.accounts):
+            raise Failure(f"journals {unknown} were never there")
+        for journal_id, account in self.accounts.items():
+            self._judge(account, counted.get(journal_id, Counter()))
+        links = Counter(one.link_id for _, one in self.counts.clicks)
+        rollups: Counter[int] = Counter()
+        for key, (clicked, _) in self.counts.rollups.items():
+            rollups[key.link_id] += clicked
+        if rollups != links:
+            raise Failure(f"rollups are {rollups}, rows {links}")
+        if [one for _, one, _ in self.counts.set_aside if one.payload]:
+            raise Failure("an intact batch was set aside")
+
+    def _judge(self, account: Account, counted: Counter[Click]) -> None:
+        kept = len(account.recorded) if account.kept is None else account.kept
+        twice = [one for one, times in counted.items() if times > 1]
+        lost = [one for one in account.recorded[:kept] if one not in counted]
+        allowed = set(account.recorded)
+        if account.ended_in_doubt:
+            allowed.update(account.refused)
+        invented = [one for one in counted if one not in allowed]
+        if twice or lost or invented:
+            raise Failure(f"{len(lost)} lost, {len(twice)} twice, {len(invented)} invented")
+
+
+def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa: B008
+    """Live through one seed, judge it, and return the world for its statistics."""
+    random = Random(seed)
+    worlds: list[World] = []
+
+    async def run() -> None:
+        worlds.append(World(seed, folder, build))
+        await worlds[0].live()
+
+    async def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:
+        await trio.sleep(random.choice([0.0, 0.001, 0.03, 0.3]))
+        result = function(*args)
+        await trio.lowlevel.checkpoint()
+        return result
+
+    # Threads, ids and the order of tasks are the only things that no seed would decide.
+    with (
+        patch("trio.to_thread.run_sync", in_a_thread),
+        patch("storage.journal.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)),
+        patch("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True),
+    ):
+        trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
+        try:
+            trio.run(run, clock=MockClock(autojump_threshold=0))
+        except BaseExceptionGroup as group:
+            failures, others = group.split(Failure)
+            if failures is None or others is not None:
+                raise
+            raise first_of(failures) from group
+        finally:
+            for world in worlds:
+                world.disk.let_go()
+    worlds[0].judge()
+    return worlds[0]
+
+
+def first_of(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
