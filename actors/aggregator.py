@@ -25,7 +25,9 @@ from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.aggregator")
 
-MAX_BATCHES: Final = 32
+# With batches of a backlog, 2 MB: a transaction of some ten thousand clicks. Four times as much folds no
+# faster, and costs four times the memory.
+MAX_BATCHES: Final = 8
 MAX_STREAMS: Final = 512
 STREAMS_A_ROUND: Final = 8
 READ_WAIT_MS: Final = 500

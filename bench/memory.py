@@ -15,7 +15,8 @@ def resident_mb(engine: CrashableEngine) -> dict[str, float]:
     for role in ("edge", "api", "workers"):
         found[role] = sum(map(_status_mb, engine.living(role)))
     found["valkey"] = sum(map(_shared_mb, engine.valkey()))
-    found["postgres"] = sum(map(_shared_mb, engine.postgres_processes()))
+    found["postgres_buffers"] = sum(map(_buffers_mb, engine.postgres_processes()))
+    found["postgres"] = sum(map(_shared_mb, engine.postgres_processes())) - found["postgres_buffers"]
     return {name: round(mb, 1) for name, mb in found.items()}
 
 
@@ -34,6 +35,10 @@ def _status_mb(pid: int) -> float:
 def _shared_mb(pid: int) -> float:
     """Each page divided by the number of processes that share it; plain RSS where that is not told."""
     return _field_mb(Path(f"/proc/{pid}/smaps_rollup"), "Pss") or _status_mb(pid)
+
+
+def _buffers_mb(pid: int) -> float:
+    return _field_mb(Path(f"/proc/{pid}/smaps_rollup"), "Pss_Shmem")
 
 
 def _field_mb(path: Path, name: str) -> float:

@@ -34,7 +34,7 @@ class Settings:
     journal_sync_ms: int = 100
     journal_segment_bytes: int = 64 * 1024 * 1024
     journal_max_bytes: int = 8 * 1024 * 1024 * 1024
-    ship_window_bytes: int = 64 * 1024 * 1024
+    ship_window_bytes: int = 16 * 1024 * 1024
     ship_linger_ms: int = 50
     lease_ttl_ms: int = 10_000
     drain_timeout_ms: int = 20_000
