@@ -1,4 +1,4 @@
-"""Who asks: `Authorization: Bearer KEY` names a tenant.
+"""Who asks: `Authorization: Bearer KEY` names a user, their tenant and the key's scopes.
 
 A key that was good is taken as good for `CACHE_S` more, without asking the store: so long does a
 revoked key live on. Only SHA-256 sums of keys are held. What is no good is asked for each time.
@@ -13,17 +13,20 @@ import trio
 from quart import g, request
 from werkzeug.exceptions import Unauthorized
 
-from engine.ports import ApiKey, KeyStore
+from api.problems import REQUEST_ID
+from engine.access import Caller
+from engine.errors import ExpiredError
+from engine.ports import KeyStore
 
 CACHE_S: Final = 5.0
 CACHE_KEYS: Final = 1024
 _BEARER: Final = re.compile(r"bearer +([!-~]{1,256})", re.IGNORECASE | re.ASCII)
 
 
-def tenant() -> int:
-    """The tenant of the request being handled."""
-    tenant_id: int = g.tenant_id
-    return tenant_id
+def caller() -> Caller:
+    """Who sent the request being handled."""
+    found: Caller = g.caller
+    return found
 
 
 class Keys:
@@ -31,22 +34,25 @@ class Keys:
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
-        self._good: OrderedDict[bytes, tuple[ApiKey, float]] = OrderedDict()
+        self._good: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
     async def check(self) -> None:
-        """Before a request under `/v1`: find its tenant, or raise Unauthorized."""
+        """Before a request under `/v1`: find its caller, or raise Unauthorized."""
         if not (request.path == "/v1" or request.path.startswith("/v1/")):
             return
         headers = request.headers.getlist("Authorization")
         match = _BEARER.fullmatch(headers[0].strip()) if len(headers) == 1 else None
         if match is None:
             raise Unauthorized("send the header `Authorization: Bearer KEY`")
-        key = await self._find(match[1])
-        if key is None:
+        try:
+            found = await self._find(match[1])
+        except ExpiredError as error:
+            raise Unauthorized(str(error)) from None
+        if found is None:
             raise Unauthorized("this key is unknown")
-        g.tenant_id = key.tenant_id
+        g.caller = found._replace(request_id=str(request.scope.get(REQUEST_ID, "")))
 
-    async def _find(self, text: str) -> ApiKey | None:
+    async def _find(self, text: str) -> Caller | None:
         digest = hashlib.sha256(text.encode("ascii")).digest()
         cached = self._good.get(digest)
         if cached is not None and trio.current_time() < cached[1]:

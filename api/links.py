@@ -6,7 +6,7 @@ import msgspec
 from quart import Response
 
 from api.announce import announce
-from api.auth import tenant
+from api.auth import caller
 from api.bodies import LinkAnswer, answer, draft_of, empty, json_object, utc
 from api.etag import etag, guarded_delete, guarded_write, read_answer
 from api.query import nothing_else, page_answer, page_asked, path_id
@@ -42,22 +42,22 @@ class LinkRoutes:
         nothing_else()
         id_ = path_id(profile_id)
         body = await json_object()
-        profile = await self._store.profile(tenant(), id_)
+        profile = await self._store.profile(caller(), id_)
         draft = draft_of(LinkDraft, body, self._checked, {})
-        link, change = await self._store.create_link(tenant(), id_, draft)
+        link, change = await self._store.create_link(caller(), id_, draft)
         await announce(self._announcer, [change])
         headers = {"Location": f"/v1/links/{link.id}", "ETag": etag(link.version)}
         return answer(self._shown(profile.handle, link), 201, headers)
 
     async def page(self, profile_id: str) -> Response:
         after, limit = page_asked()
-        profile = await self._store.profile(tenant(), path_id(profile_id))
-        items = await self._store.list_links(tenant(), profile.id, after, limit)
+        profile = await self._store.profile(caller(), path_id(profile_id))
+        items = await self._store.list_links(caller(), profile.id, after, limit)
         return answer(page_answer(items, partial(self._shown, profile.handle)))
 
     async def read(self, link_id: str) -> Response:
         nothing_else()
-        link = await self._store.link(tenant(), path_id(link_id))
+        link = await self._store.link(caller(), path_id(link_id))
         return read_answer(await self._shown_alone(link), link.version)
 
     async def update(self, link_id: str) -> Response:
@@ -67,12 +67,12 @@ class LinkRoutes:
         body = await json_object()
 
         async def read() -> Link:
-            return await self._store.link(tenant(), id_)
+            return await self._store.link(caller(), id_)
 
         async def write(stored: Link, if_version: int) -> tuple[Link, Change]:
             base = {field: getattr(stored, field) for field in _FIELDS}
             draft = draft_of(LinkDraft, body, self._checked, base)
-            return await self._store.update_link(tenant(), id_, draft, if_version)
+            return await self._store.update_link(caller(), id_, draft, if_version)
 
         link, change = await guarded_write(read, write)
         await announce(self._announcer, [change])
@@ -83,17 +83,17 @@ class LinkRoutes:
         id_ = path_id(link_id)
 
         async def read() -> Link:
-            return await self._store.link(tenant(), id_)
+            return await self._store.link(caller(), id_)
 
         async def delete(if_version: int | None) -> Change:
-            return await self._store.delete_link(tenant(), id_, if_version)
+            return await self._store.delete_link(caller(), id_, if_version)
 
         change = await guarded_delete(read, delete)
         await announce(self._announcer, [change])
         return empty(204)
 
     async def _shown_alone(self, link: Link) -> LinkAnswer:
-        profile = await self._store.profile(tenant(), link.profile_id)
+        profile = await self._store.profile(caller(), link.profile_id)
         return self._shown(profile.handle, link)
 
     def _shown(self, handle: str, link: Link) -> LinkAnswer:

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from engine.errors import (
     ConflictError,
     FieldError,
+    ForbiddenError,
     InvalidError,
     LostUpdateError,
     NotFoundError,
@@ -88,6 +89,8 @@ async def of_ours(error: Exception) -> Response:
             return response(409, str(error), [FieldError(error.field, error.reason)])
         case NotFoundError():
             return response(404, str(error))
+        case ForbiddenError():
+            return response(403, str(error))
         case LostUpdateError():
             return response(412, str(error))
         case UnavailableError():

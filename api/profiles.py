@@ -1,9 +1,9 @@
-"""`/v1/profiles`: a tenant's profiles."""
+"""`/v1/profiles`: the profiles that the caller is a member of."""
 
 from quart import Response
 
 from api.announce import announce
-from api.auth import tenant
+from api.auth import caller
 from api.bodies import ProfileAnswer, answer, draft_of, empty, json_object, utc
 from api.etag import etag, guarded_delete, guarded_write, read_answer
 from api.query import nothing_else, page_answer, page_asked, path_id
@@ -31,19 +31,19 @@ class ProfileRoutes:
     async def create(self) -> Response:
         nothing_else()
         draft = draft_of(ProfileDraft, await json_object(), checked, {})
-        profile = await self._store.create_profile(tenant(), draft)
+        profile = await self._store.create_profile(caller(), draft)
         await announce(self._announcer, [Change(profile.id, profile.version)])
         headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
         return answer(self._shown(profile), 201, headers)
 
     async def page(self) -> Response:
         after, limit = page_asked()
-        items = await self._store.list_profiles(tenant(), after, limit)
+        items = await self._store.list_profiles(caller(), after, limit)
         return answer(page_answer(items, self._shown))
 
     async def read(self, profile_id: str) -> Response:
         nothing_else()
-        profile = await self._store.profile(tenant(), path_id(profile_id))
+        profile = await self._store.profile(caller(), path_id(profile_id))
         return read_answer(self._shown(profile), profile.version)
 
     async def update(self, profile_id: str) -> Response:
@@ -53,12 +53,12 @@ class ProfileRoutes:
         body = await json_object()
 
         async def read() -> Profile:
-            return await self._store.profile(tenant(), id_)
+            return await self._store.profile(caller(), id_)
 
         async def write(stored: Profile, if_version: int) -> Profile:
             base = {"handle": stored.handle, "title": stored.title}
             draft = draft_of(ProfileDraft, body, checked, base)
-            return await self._store.update_profile(tenant(), id_, draft, if_version)
+            return await self._store.update_profile(caller(), id_, draft, if_version)
 
         profile = await guarded_write(read, write)
         await announce(self._announcer, [Change(profile.id, profile.version)])
@@ -69,10 +69,10 @@ class ProfileRoutes:
         id_ = path_id(profile_id)
 
         async def read() -> Profile:
-            return await self._store.profile(tenant(), id_)
+            return await self._store.profile(caller(), id_)
 
         async def delete(if_version: int | None) -> Profile:
-            return await self._store.delete_profile(tenant(), id_, if_version)
+            return await self._store.delete_profile(caller(), id_, if_version)
 
         profile = await guarded_delete(read, delete)
         await announce(self._announcer, [Change(profile.id, profile.version, deleted=True)])

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from quart import Response
 
-from api.auth import tenant
+from api.auth import caller
 from api.bodies import answer, utc
 from api.query import parameters, parsed_id, path_id
 from api.routes import Route
@@ -45,8 +45,8 @@ class StatsRoutes:
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
         query = _query(utc(self._now()))
-        await self._store.profile(tenant(), id_)
-        stats = await self._reader.stats(tenant(), id_, query)
+        profile = await self._store.profile(caller(), id_)
+        stats = await self._reader.stats(profile.tenant_id, id_, query)
         return answer(_shown(query, stats))
 
 

@@ -34,6 +34,14 @@ class NotFoundError(WaypostError):
     """The thing does not exist, or is not the caller's to see: the two are told apart nowhere."""
 
 
+class ExpiredError(WaypostError):
+    """The key was good once, and is not any more."""
+
+
+class ForbiddenError(WaypostError):
+    """The caller sees the thing, but their role or key does not suffice for this."""
+
+
 class ConflictError(WaypostError):
     """A unique name is taken. `field` names it."""
 

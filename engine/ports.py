@@ -9,9 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from engine.access import Caller
 from engine.batch import Batch
 from engine.link import Link, LinkDraft
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
+from engine.rate import Decision, Quota
 from engine.rollup import Stats, StatsQuery
 
 
@@ -23,35 +25,36 @@ class Page(NamedTuple):
 
 
 class ProfileStore(Protocol):
-    """Profiles and links of one tenant, as the console changes them.
+    """Profiles and links as the console changes them, each for its members.
 
     Every change bumps the profile's version in the same transaction and returns what was stored.
-    Ids of other tenants raise NotFoundError, the same as ids that do not exist. Drafts have been
-    checked by the caller. `if_version` raises LostUpdateError when the object has another version.
+    Ids of what the caller is no member of raise NotFoundError, the same as ids that do not exist; a
+    role or key that does not suffice raises ForbiddenError (engine/access.py has the table). Drafts have
+    been checked already. `if_version` raises LostUpdateError when the object has another version.
     """
 
-    async def create_profile(self, tenant_id: int, draft: ProfileDraft) -> Profile:
+    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
         """Raises ConflictError("handle", …)."""
 
-    async def profile(self, tenant_id: int, profile_id: int) -> Profile: ...
+    async def profile(self, caller: Caller, profile_id: int) -> Profile: ...
 
-    async def list_profiles(self, tenant_id: int, after: int, limit: int) -> Page: ...
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page: ...
 
     async def update_profile(
         self,
-        tenant_id: int,
+        caller: Caller,
         profile_id: int,
         draft: ProfileDraft,
         if_version: int | None = None,
     ) -> Profile: ...
 
     async def delete_profile(
-        self, tenant_id: int, profile_id: int, if_version: int | None = None
+        self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         """Deletes its links too. Counts stay."""
 
     async def create_link(
-        self, tenant_id: int, profile_id: int, draft: LinkDraft
+        self, caller: Caller, profile_id: int, draft: LinkDraft
     ) -> tuple[Link, Change]:
         """Raises ConflictError("slug", …).
 
@@ -59,13 +62,13 @@ class ProfileStore(Protocol):
         is free; False does not.
         """
 
-    async def link(self, tenant_id: int, link_id: int) -> Link: ...
+    async def link(self, caller: Caller, link_id: int) -> Link: ...
 
-    async def list_links(self, tenant_id: int, profile_id: int, after: int, limit: int) -> Page: ...
+    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page: ...
 
     async def update_link(
         self,
-        tenant_id: int,
+        caller: Caller,
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
@@ -76,7 +79,7 @@ class ProfileStore(Protocol):
         """
 
     async def delete_link(
-        self, tenant_id: int, link_id: int, if_version: int | None = None
+        self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> Change: ...
 
 
@@ -101,7 +104,7 @@ class ImportResult(NamedTuple):
 
 
 class BulkStore(Protocol):
-    async def import_rows(self, tenant_id: int, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
         """One transaction for up to 5,000 rows. Idempotent: the same rows again change nothing.
 
         Of rows with the same handle and slug the last wins, and the others count as unchanged.
@@ -143,17 +146,13 @@ class Announcer(Protocol):
 
 
 class StatsReader(Protocol):
-    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats: ...
-
-
-class ApiKey(NamedTuple):
-    key_id: int
-    tenant_id: int
+    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
+        """Of a profile of that tenant's; that the caller may see it is found out before."""
 
 
 class KeyStore(Protocol):
-    async def authenticate(self, key: str) -> ApiKey | None:
-        """Whose key this is. Only its SHA-256 is stored and compared."""
+    async def authenticate(self, key: str) -> Caller | None:
+        """Whose key this is. Only its SHA-256 is stored and compared. Raises ExpiredError."""
 
 
 class Position(NamedTuple):
@@ -217,3 +216,22 @@ class ClickStream(Protocol):
         self, journal_id: UUID, after: int, max_batches: int, wait_ms: int
     ) -> list[Batch]:
         """Entries after a sequence, oldest first; waits up to `wait_ms` for the first."""
+
+
+class Charge(NamedTuple):
+    """`cost` units of `quota` for `subject`: a key's id, an address, an account."""
+
+    quota: Quota
+    subject: str
+    cost: int = 1
+
+
+class RateLimiter(Protocol):
+    """Rate limits that all processes share."""
+
+    async def decide(self, charges: Sequence[Charge]) -> list[Decision]:
+        """A decision for each charge, in the order asked; by one clock, which is not the caller's.
+
+        Each is decided and used up on its own, whatever becomes of the others: a request passes when
+        all allow it. Raises ValueError for more than 16 charges, or a negative cost.
+        """

@@ -7,6 +7,7 @@ than deadlock; what deadlocks all the same is tried again.
 from collections.abc import Sequence
 from typing import Final
 
+from engine.access import Action, Caller, demand_scope
 from engine.ports import ImportResult, ImportRow
 from engine.profile import Change
 from storage import sql
@@ -22,15 +23,19 @@ class Bulk:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def import_rows(self, tenant_id: int, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
         if len(rows) > MAX_ROWS:
             raise ValueError(f"at most {MAX_ROWS} rows at once, not {len(rows)}")
         handles = sorted({row.handle for row in rows})
         last = {(row.handle, row.slug): row for row in rows}
 
+        tenant_id = caller.tenant_id
+
         async def work(connection: Connection) -> ImportResult:
             await connection.execute(SQL["create_profiles"], tenant_id, handles)
-            locked = await connection.fetch(SQL["lock_profiles"], tenant_id, handles)
+            locked = await connection.fetch(
+                SQL["lock_profiles"], tenant_id, handles, caller.user_id, Action.EDIT.value.roles
+            )
             profiles = {row["handle"]: (row["id"], row["version"] + 1) for row in locked}
             created, updated, changes = await _write(
                 connection, tenant_id, profiles, [r for r in last.values() if r.handle in profiles]
@@ -43,7 +48,8 @@ class Bulk:
             unchanged = len(rows) - len(rejected) - created - updated
             return ImportResult(created, updated, unchanged, rejected, changes)
 
-        return await self._database.run(work, tenant_id=tenant_id)
+        demand_scope(caller, "write")
+        return await self._database.run(work, caller=caller)
 
 
 async def _write(

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import asyncpg
 from asyncpg.transaction import Transaction
 
+from engine.access import Caller
 from engine.errors import UnavailableError
 from storage.bridge import in_asyncio
 
@@ -34,7 +35,9 @@ Connection: TypeAlias = (
 CONNECT_S: Final = 3.0
 GRACE_S: Final = 2.0
 MAX_ATTEMPTS: Final = 5
-_SET_TENANT: Final = "SELECT set_config('waypost.tenant', $1, true)"
+# Local to the transaction. The tenant is the caller's own; storage/access.py moves on to another's.
+_SET_CALLER: Final = """SELECT set_config('waypost.tenant', $1, true), set_config('waypost.user', $2, true),
+    set_config('waypost.key', $3, true), set_config('waypost.request', $4, true)"""
 
 
 class _StaleConnectionError(Exception):
@@ -118,26 +121,26 @@ class Database:
         self,
         work: Callable[[Connection], Awaitable[T]],
         *,
-        tenant_id: int | None = None,
+        caller: Caller | None = None,
         read_only: bool = False,
     ) -> T:
         """Run `work(connection)` on the host loop in one transaction, and return its value.
 
-        With `tenant_id`, row-level security shows and takes that tenant's rows only. With
-        `read_only`, all statements see one and the same snapshot of the database. Raises
-        UnavailableError as described above; every other error, unique violations among them, is the
-        caller's.
+        With `caller`, row-level security shows and takes their tenant's rows only, and what changes
+        is logged as theirs. With `read_only`, all statements see one and the same snapshot of the
+        database. Raises UnavailableError as described above; every other error, unique violations
+        among them, is for whoever called.
         """
-        return await in_asyncio(self._run, work, tenant_id, read_only)
+        return await in_asyncio(self._run, work, caller, read_only)
 
     async def _run(
-        self, work: Callable[[Connection], Awaitable[T]], tenant_id: int | None, read_only: bool
+        self, work: Callable[[Connection], Awaitable[T]], caller: Caller | None, read_only: bool
     ) -> T:
         attempt = 1
         while True:
             try:
                 async with self._pool.acquire(timeout=self._wait_s) as connection:
-                    return await _transaction(connection, work, tenant_id, read_only)
+                    return await _transaction(connection, work, caller, read_only)
             except _RETRIED as error:
                 if attempt == MAX_ATTEMPTS:
                     raise _unavailable(error) from error
@@ -152,7 +155,7 @@ class Database:
 async def _transaction(
     connection: Connection,
     work: Callable[[Connection], Awaitable[T]],
-    tenant_id: int | None,
+    caller: Caller | None,
     read_only: bool,
 ) -> T:
     transaction = connection.transaction(
@@ -160,8 +163,8 @@ async def _transaction(
     )
     await _start(connection, transaction)
     try:
-        if tenant_id is not None:
-            await connection.fetchval(_SET_TENANT, str(tenant_id))
+        if caller is not None:
+            await connection.fetchval(_SET_CALLER, *_settings_of(caller))
         result = await work(connection)
     except TimeoutError:
         # The server would have ended the statement before: it is out of reach, so is a rollback.
@@ -174,6 +177,11 @@ async def _transaction(
         raise
     await transaction.commit()
     return result
+
+
+def _settings_of(caller: Caller) -> tuple[str, str, str, str]:
+    key = "" if caller.key_id is None else str(caller.key_id)
+    return str(caller.tenant_id), str(caller.user_id), key, caller.request_id
 
 
 async def _start(connection: Connection, transaction: Transaction) -> None:

@@ -15,16 +15,17 @@ from typing import Final, TypeVar
 import asyncpg
 import msgspec
 
+from engine.access import Action, Caller, demand_scope
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.link import Link, LinkDraft
 from engine.ports import Page
 from engine.profile import MAX_HISTORY, Change, Profile, ProfileDraft
 from storage import sql
+from storage.access import MAX_ID, Place, enter_link, enter_profile
 from storage.postgres import Connection, Database
 
 T = TypeVar("T")
 SQL: Final = sql.load("profiles")
-_MAX_ID: Final = 2**63 - 1
 _TAKEN: Final = {
     "profiles_handle": ("handle", "is taken"),
     "links_slug": ("slug", "is taken in this profile"),
@@ -38,139 +39,149 @@ class Profiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create_profile(self, tenant_id: int, draft: ProfileDraft) -> Profile:
+    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
         async def work(connection: Connection) -> Profile:
             row = await connection.fetchrow(
-                SQL["create_profile"], tenant_id, draft.handle, draft.title
+                SQL["create_profile"], caller.tenant_id, draft.handle, draft.title
             )
             return _profile(row)
 
-        return await self._change(tenant_id, work)
+        demand_scope(caller, "write")
 
-    async def profile(self, tenant_id: int, profile_id: int) -> Profile:
+        return await self._change(caller, work)
+
+    async def profile(self, caller: Caller, profile_id: int) -> Profile:
         async def work(connection: Connection) -> Profile:
-            return _profile(
-                await connection.fetchrow(SQL["profile"], tenant_id, _id(profile_id, "profile"))
-            )
+            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            return _profile(await connection.fetchrow(SQL["profile"], place.tenant_id, profile_id))
 
-        return await self._read(tenant_id, work)
+        return await self._read(caller, work)
 
-    async def list_profiles(self, tenant_id: int, after: int, limit: int) -> Page:
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page:
         async def work(connection: Connection) -> Page:
-            rows = await connection.fetch(
-                SQL["list_profiles"], tenant_id, min(after, _MAX_ID), limit + 1
-            )
+            rows = await connection.fetch(SQL["list_profiles"], min(after, MAX_ID), limit + 1)
             return _page([_profile(row) for row in rows], limit)
 
-        return await self._read(tenant_id, work)
+        demand_scope(caller, "read")
+
+        return await self._read(caller, work)
 
     async def update_profile(
         self,
-        tenant_id: int,
+        caller: Caller,
         profile_id: int,
         draft: ProfileDraft,
         if_version: int | None = None,
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
-            stored = await _lock(connection, tenant_id, profile_id, if_version)
+            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            stored = await _lock(connection, place, if_version)
             if (draft.handle, draft.title) == (stored.handle, stored.title):
                 return stored
             row = await connection.fetchrow(
-                SQL["update_profile"], tenant_id, profile_id, draft.handle, draft.title
+                SQL["update_profile"], place.tenant_id, profile_id, draft.handle, draft.title
             )
             return _profile(row)
 
-        return await self._change(tenant_id, work)
+        return await self._change(caller, work)
 
     async def delete_profile(
-        self, tenant_id: int, profile_id: int, if_version: int | None = None
+        self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
-            await _lock(connection, tenant_id, profile_id, if_version)
-            return _profile(await connection.fetchrow(SQL["delete_profile"], tenant_id, profile_id))
+            place = await enter_profile(connection, caller, profile_id, Action.DELETE)
+            await _lock(connection, place, if_version)
+            return _profile(
+                await connection.fetchrow(SQL["delete_profile"], place.tenant_id, profile_id)
+            )
 
-        return await self._change(tenant_id, work)
+        return await self._change(caller, work)
 
     async def create_link(
-        self, tenant_id: int, profile_id: int, draft: LinkDraft
+        self, caller: Caller, profile_id: int, draft: LinkDraft
     ) -> tuple[Link, Change]:
         async def work(connection: Connection) -> tuple[Link, Change]:
-            change = await _bump(connection, tenant_id, _id(profile_id, "profile"))
+            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            change = await _bump(connection, place)
             row = await connection.fetchrow(
-                SQL["create_link"], tenant_id, profile_id, change.version, *_columns(draft)
+                SQL["create_link"], place.tenant_id, profile_id, change.version, *_columns(draft)
             )
             assert row is not None
             short = draft.short is not False and await _claim(
-                connection, (tenant_id, profile_id, row["id"]), draft.slug, must=bool(draft.short)
+                connection,
+                (place.tenant_id, profile_id, row["id"]),
+                draft.slug,
+                must=bool(draft.short),
             )
             fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
             return Link(profile_id=profile_id, version=1, **fields), change
 
-        return await self._change(tenant_id, work)
+        return await self._change(caller, work)
 
-    async def link(self, tenant_id: int, link_id: int) -> Link:
+    async def link(self, caller: Caller, link_id: int) -> Link:
         async def work(connection: Connection) -> Link:
-            return await _fetch_link(connection, tenant_id, _id(link_id, "link"))
+            place = await enter_link(connection, caller, link_id, Action.READ)
+            return await _fetch_link(connection, place, link_id)
 
-        return await self._read(tenant_id, work)
+        return await self._read(caller, work)
 
-    async def list_links(self, tenant_id: int, profile_id: int, after: int, limit: int) -> Page:
+    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
         async def work(connection: Connection) -> Page:
-            _profile(
-                await connection.fetchrow(SQL["profile"], tenant_id, _id(profile_id, "profile"))
-            )
+            place = await enter_profile(connection, caller, profile_id, Action.READ)
             await connection.execute(SQL["read_in_index_order"])
             rows = await connection.fetch(
-                SQL["list_links"], tenant_id, profile_id, min(after, _MAX_ID), limit + 1
+                SQL["list_links"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             return _page([Link(**dict(row)) for row in rows], limit)
 
-        return await self._read(tenant_id, work)
+        return await self._read(caller, work)
 
     async def update_link(
         self,
-        tenant_id: int,
+        caller: Caller,
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
     ) -> tuple[Link, Change]:
         async def work(connection: Connection) -> tuple[Link, Change]:
-            stored, unchanged = await _lock_link(connection, tenant_id, link_id, if_version)
+            place = await enter_link(connection, caller, link_id, Action.EDIT)
+            stored, unchanged = await _lock_link(connection, place, link_id, if_version)
             short = stored.short if draft.short is None else draft.short
             wanted = msgspec.structs.replace(
                 stored, **msgspec.structs.asdict(draft) | {"short": short}
             )
             if wanted == stored:
                 return stored, unchanged
-            change = await _bump(connection, tenant_id, stored.profile_id)
+            change = await _bump(connection, place)
             row = await connection.fetchrow(
-                SQL["update_link"], tenant_id, link_id, change.version, *_columns(draft)
+                SQL["update_link"], place.tenant_id, link_id, change.version, *_columns(draft)
             )
             assert row is not None
-            short = await _move_short(connection, tenant_id, stored, wanted, bool(draft.short))
+            short = await _move_short(connection, place, stored, wanted, bool(draft.short))
             return msgspec.structs.replace(wanted, **dict(row) | {"short": short}), change
 
-        return await self._change(tenant_id, work)
+        return await self._change(caller, work)
 
     async def delete_link(
-        self, tenant_id: int, link_id: int, if_version: int | None = None
+        self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> Change:
         async def work(connection: Connection) -> Change:
-            stored, _ = await _lock_link(connection, tenant_id, link_id, if_version)
-            change = await _bump(connection, tenant_id, stored.profile_id)
-            profile_id, oldest = stored.profile_id, change.version - MAX_HISTORY
+            place = await enter_link(connection, caller, link_id, Action.EDIT)
+            await _lock_link(connection, place, link_id, if_version)
+            change = await _bump(connection, place)
+            tenant_id, oldest = place.tenant_id, change.version - MAX_HISTORY
             await connection.execute(SQL["delete_link"], tenant_id, link_id, change.version)
-            await connection.execute(SQL["forget_removed"], tenant_id, profile_id, oldest)
+            await connection.execute(SQL["forget_removed"], tenant_id, place.profile_id, oldest)
             return change
 
-        return await self._change(tenant_id, work)
+        return await self._change(caller, work)
 
-    async def _read(self, tenant_id: int, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._database.run(work, tenant_id=tenant_id, read_only=True)
+    async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._database.run(work, caller=caller, read_only=True)
 
-    async def _change(self, tenant_id: int, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         with _conflicts():
-            return await self._database.run(work, tenant_id=tenant_id)
+            return await self._database.run(work, caller=caller)
 
 
 @contextmanager
@@ -185,51 +196,60 @@ def _conflicts() -> Iterator[None]:
         raise ConflictError(*taken) from None
 
 
-async def _lock(
-    connection: Connection, tenant_id: int, profile_id: int, if_version: int | None
-) -> Profile:
-    row = await connection.fetchrow(SQL["lock_profile"], tenant_id, _id(profile_id, "profile"))
+async def _lock(connection: Connection, place: Place, if_version: int | None) -> Profile:
+    row = await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
     stored = _profile(row)
     _check_version(stored, if_version)
     return stored
 
 
 async def _lock_link(
-    connection: Connection, tenant_id: int, link_id: int, if_version: int | None
+    connection: Connection, place: Place, link_id: int, if_version: int | None
 ) -> tuple[Link, Change]:
     """The link, and its profile's version, which cannot move until the transaction ends."""
-    row = await connection.fetchrow(SQL["lock_profile_of_link"], tenant_id, _id(link_id, "link"))
+    row = await connection.fetchrow(SQL["lock_profile_of_link"], place.tenant_id, link_id)
     if row is None:
         raise NotFoundError("there is no such link")
     # A statement of its own: it sees what was committed while this one waited for the lock.
-    stored = await _fetch_link(connection, tenant_id, link_id)
+    stored = await _fetch_link(connection, place, link_id)
     _check_version(stored, if_version)
     return stored, Change(row["id"], row["version"])
 
 
-async def _bump(connection: Connection, tenant_id: int, profile_id: int) -> Change:
-    version = await connection.fetchval(SQL["bump_profile"], tenant_id, profile_id)
+async def _bump(connection: Connection, place: Place) -> Change:
+    version = await connection.fetchval(SQL["bump_profile"], place.tenant_id, place.profile_id)
     if version is None:
         raise NotFoundError("there is no such profile")
-    return Change(profile_id, version)
+    return Change(place.profile_id, version)
 
 
-async def _fetch_link(connection: Connection, tenant_id: int, link_id: int) -> Link:
-    row = await connection.fetchrow(SQL["link"], tenant_id, link_id)
+async def _fetch_link(connection: Connection, place: Place, link_id: int) -> Link:
+    row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
     if row is None:
         raise NotFoundError("there is no such link")
     return Link(**dict(row))
 
 
 async def _move_short(
-    connection: Connection, tenant_id: int, stored: Link, wanted: Link, must: bool
+    connection: Connection, place: Place, stored: Link, wanted: Link, must: bool
 ) -> bool:
-    """Let the link own `/{slug}` as wanted; whether it does."""
-    key = (tenant_id, stored.profile_id, stored.id)
+    """Let the link own `/{slug}` as wanted; whether it does. A new slug is one statement, so that the
+    log has it as part of the link's change."""
     if (wanted.short, wanted.slug) == (stored.short, stored.slug):
         return stored.short
+    if stored.short and wanted.short:
+        renamed = await connection.fetchval(
+            SQL["rename_short" if must else "rename_free_short"],
+            place.tenant_id,
+            stored.id,
+            wanted.slug,
+        )
+        if renamed is not None:
+            return True
     if stored.short:
-        await connection.execute(SQL["release_short"], tenant_id, stored.id)
+        await connection.execute(SQL["release_short"], place.tenant_id, stored.id)
+        return False
+    key = (place.tenant_id, stored.profile_id, stored.id)
     return wanted.short and await _claim(connection, key, wanted.slug, must=must)
 
 
@@ -260,10 +280,3 @@ def _page(items: list[Profile] | list[Link], limit: int) -> Page:
 def _check_version(stored: Profile | Link, if_version: int | None) -> None:
     if if_version is not None and stored.version != if_version:
         raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
-
-
-def _id(number: int, kind: str) -> int:
-    """An id that a bigint can hold; no other one exists."""
-    if not 0 < number <= _MAX_ID:
-        raise NotFoundError(f"there is no such {kind}")
-    return number

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from engine import calendar
+from engine.access import Caller
 from engine.errors import FieldError, InvalidError
 from engine.rollup import Stats, StatsQuery, StatsRow
 from storage import sql
@@ -41,7 +42,7 @@ class PostgresStatsReader:
             )
 
         try:
-            return await self._database.run(work, tenant_id=tenant_id, read_only=True)
+            return await self._database.run(work, caller=Caller(tenant_id, 0), read_only=True)
         except asyncpg.InvalidParameterValueError:
             raise InvalidError([FieldError("tz", "is not known to the database")]) from None
 

@@ -8,7 +8,7 @@ from engine.link import LinkDraft
 from engine.profile import ProfileDraft
 from engine.roles.process import notice
 from engine.settings import Settings
-from storage.keys import first_tenant
+from storage.keys import first_owner
 from storage.postgres import Database
 from storage.profiles import Profiles
 
@@ -25,16 +25,16 @@ LINKS: Final = (
 
 async def ensure(database: Database) -> None:
     """Make the demo profile unless its handle is taken already."""
-    tenant_id = await first_tenant(database)
-    if tenant_id is None:
+    caller = await first_owner(database)
+    if caller is None:
         return
     store = Profiles(database)
     try:
-        profile = await store.create_profile(tenant_id, PROFILE)
+        profile = await store.create_profile(caller, PROFILE)
     except ConflictError:
         return
     for link in LINKS:
-        await store.create_link(tenant_id, profile.id, link)
+        await store.create_link(caller, profile.id, link)
     notice(f"demo profile made with {len(LINKS)} links")
 
 

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from actors.host import Stop
+from engine.access import Caller
 from engine.errors import WaypostError
 from engine.import_rows import MAX_LINE_BYTES, RowError, check, parser_for
 from engine.ports import ImportRow
@@ -31,7 +32,7 @@ from engine.settings import Settings
 from storage.announcer import RedisAnnouncer
 from storage.bulk import Bulk
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
-from storage.keys import first_tenant
+from storage.keys import first_owner
 from storage.migrations import migrate
 from storage.postgres import Database
 from storage.redis_client import RedisServer
@@ -178,17 +179,17 @@ class Importer:
         redis = await RedisServer.open(settings.redis_url, size=2)
         try:
             await owner.ensure(database, settings, self.folder)
-            tenant_id = await first_tenant(database)
-            if tenant_id is None:
+            caller = await first_owner(database)
+            if caller is None:
                 raise WaypostError("there is no account to import into")
-            return await self._import(tenant_id, Bulk(database), RedisAnnouncer(redis), stop)
+            return await self._import(caller, Bulk(database), RedisAnnouncer(redis), stop)
         finally:
             with trio.CancelScope(shield=True):
                 await redis.close()
                 await database.close()
 
     async def _import(
-        self, tenant_id: int, bulk: Bulk, announcer: RedisAnnouncer, stop: Stop
+        self, caller: Caller, bulk: Bulk, announcer: RedisAnnouncer, stop: Stop
     ) -> Tally:
         tally = Tally()
         good = rows(self.file, tally, self.rejects, private_hosts=self.settings.private_targets)
@@ -197,7 +198,7 @@ class Importer:
                 batch = list(islice(good, BATCH_ROWS))
                 if not batch:
                     break
-                result = await bulk.import_rows(tenant_id, batch)
+                result = await bulk.import_rows(caller, batch)
                 tally.created += result.created
                 tally.updated += result.updated
                 tally.unchanged += result.unchanged

@@ -5,22 +5,22 @@ import itertools
 
 import trio
 
-from engine.ports import ApiKey
+from engine.access import Caller
 
 
 class MemoryKeys:
     """KeyStore without a server."""
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, ApiKey] = {}
+        self._keys: dict[bytes, Caller] = {}
         self._ids = itertools.count(1)
 
-    def add(self, key: str, tenant_id: int) -> ApiKey:
-        """Let `key` act for the tenant."""
-        api_key = ApiKey(next(self._ids), tenant_id)
+    def add(self, key: str, caller: Caller) -> Caller:
+        """Let `key` act for the user, within the caller's scopes."""
+        api_key = caller._replace(key_id=next(self._ids))
         self._keys[hashlib.sha256(key.encode()).digest()] = api_key
         return api_key
 
-    async def authenticate(self, key: str) -> ApiKey | None:
+    async def authenticate(self, key: str) -> Caller | None:
         await trio.lowlevel.checkpoint()
         return self._keys.get(hashlib.sha256(key.encode(errors="replace")).digest())

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 import trio
 
+from engine.access import Action, Caller, Role, demand, demand_scope
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.link import Link, LinkDraft
 from engine.ports import ImportResult, ImportRow, Page
@@ -40,6 +41,7 @@ class _Held:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        self.members: dict[int, Role] = {}
         self.links: dict[str, Link] = {}
         self.revisions: dict[int, int] = {}
         self.removed: dict[int, int] = {}
@@ -61,28 +63,30 @@ class MemoryProfiles:
 
     # Profiles
 
-    async def create_profile(self, tenant_id: int, draft: ProfileDraft) -> Profile:
+    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
         await trio.lowlevel.checkpoint()
-        return self._create(tenant_id, draft).profile
+        demand_scope(caller, "write")
+        return self._create(caller, draft).profile
 
-    async def profile(self, tenant_id: int, profile_id: int) -> Profile:
+    async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
-        return self._held(tenant_id, profile_id).profile
+        return self._held(caller, profile_id, Action.READ).profile
 
-    async def list_profiles(self, tenant_id: int, after: int, limit: int) -> Page:
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page:
         await trio.lowlevel.checkpoint()
-        mine = (h.profile for h in self._profiles.values() if h.profile.tenant_id == tenant_id)
+        demand_scope(caller, "read")
+        mine = (h.profile for h in self._profiles.values() if caller.user_id in h.members)
         return _page(mine, after, limit)
 
     async def update_profile(
         self,
-        tenant_id: int,
+        caller: Caller,
         profile_id: int,
         draft: ProfileDraft,
         if_version: int | None = None,
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self._held(tenant_id, profile_id)
+        held = self._held(caller, profile_id, Action.EDIT)
         _check_version(held.profile, if_version)
         if (draft.handle, draft.title) == (held.profile.handle, held.profile.title):
             return held.profile
@@ -96,10 +100,10 @@ class MemoryProfiles:
         return held.profile
 
     async def delete_profile(
-        self, tenant_id: int, profile_id: int, if_version: int | None = None
+        self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self._held(tenant_id, profile_id)
+        held = self._held(caller, profile_id, Action.DELETE)
         _check_version(held.profile, if_version)
         self._bump(held, deleted=True)
         for link in held.links.values():
@@ -112,10 +116,10 @@ class MemoryProfiles:
     # Links
 
     async def create_link(
-        self, tenant_id: int, profile_id: int, draft: LinkDraft
+        self, caller: Caller, profile_id: int, draft: LinkDraft
     ) -> tuple[Link, Change]:
         await trio.lowlevel.checkpoint()
-        held = self._held(tenant_id, profile_id)
+        held = self._held(caller, profile_id, Action.EDIT)
         if draft.slug in held.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and draft.slug in self._shorts:
@@ -123,23 +127,23 @@ class MemoryProfiles:
         change = self._bump(held)
         return self._add(held, draft), change
 
-    async def link(self, tenant_id: int, link_id: int) -> Link:
+    async def link(self, caller: Caller, link_id: int) -> Link:
         await trio.lowlevel.checkpoint()
-        return self._held_link(tenant_id, link_id)[1]
+        return self._held_link(caller, link_id, Action.READ)[1]
 
-    async def list_links(self, tenant_id: int, profile_id: int, after: int, limit: int) -> Page:
+    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
         await trio.lowlevel.checkpoint()
-        return _page(self._held(tenant_id, profile_id).links.values(), after, limit)
+        return _page(self._held(caller, profile_id, Action.READ).links.values(), after, limit)
 
     async def update_link(
         self,
-        tenant_id: int,
+        caller: Caller,
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
     ) -> tuple[Link, Change]:
         await trio.lowlevel.checkpoint()
-        held, link = self._held_link(tenant_id, link_id)
+        held, link = self._held_link(caller, link_id, Action.EDIT)
         _check_version(link, if_version)
         owner = self._shorts.get(draft.slug)
         wanted = link.short if draft.short is None else draft.short
@@ -163,10 +167,10 @@ class MemoryProfiles:
         return self._replace(held, link, changed), change
 
     async def delete_link(
-        self, tenant_id: int, link_id: int, if_version: int | None = None
+        self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> Change:
         await trio.lowlevel.checkpoint()
-        held, link = self._held_link(tenant_id, link_id)
+        held, link = self._held_link(caller, link_id, Action.EDIT)
         _check_version(link, if_version)
         change = self._bump(held)
         self._release(link)
@@ -176,18 +180,19 @@ class MemoryProfiles:
 
     # Imports
 
-    async def import_rows(self, tenant_id: int, rows: Sequence[ImportRow]) -> ImportResult:
+    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
         await trio.lowlevel.checkpoint()
+        demand_scope(caller, "write")
         last = {(row.handle, row.slug): row for row in rows}
         created = updated = 0
         rejected: list[tuple[int, str]] = []
         changes: dict[int, Change] = {}
         for row in rows:
             owner = self._handles.get(row.handle)
-            if owner is not None and self._profiles[owner].profile.tenant_id != tenant_id:
+            if owner is not None and not self._may_import(caller, self._profiles[owner]):
                 rejected.append((row.line, f"handle: {row.handle!r} is taken"))
             elif last[row.handle, row.slug] is row:
-                held = self._profiles[owner] if owner else self._create_empty(tenant_id, row.handle)
+                held = self._profiles[owner] if owner else self._create_empty(caller, row.handle)
                 link = held.links.get(row.slug)
                 if link is None:
                     created += 1
@@ -242,35 +247,41 @@ class MemoryProfiles:
 
     # The state
 
-    def _held(self, tenant_id: int, profile_id: int) -> _Held:
+    def _held(self, caller: Caller, profile_id: int, action: Action) -> _Held:
         held = self._profiles.get(profile_id)
-        if held is None or held.profile.tenant_id != tenant_id:
+        if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such profile")
+        demand(caller, held.members[caller.user_id], action)
         return held
 
-    def _held_link(self, tenant_id: int, link_id: int) -> tuple[_Held, Link]:
+    def _held_link(self, caller: Caller, link_id: int, action: Action) -> tuple[_Held, Link]:
         held, slug = self._where.get(link_id, (None, ""))
-        if held is None or held.profile.tenant_id != tenant_id:
+        if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such link")
+        demand(caller, held.members[caller.user_id], action)
         return held, held.links[slug]
+
+    def _may_import(self, caller: Caller, held: _Held) -> bool:
+        mine = held.profile.tenant_id == caller.tenant_id
+        return mine and held.members.get(caller.user_id) in Action.EDIT.value.roles
 
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - _EPOCH_2026_MS << 20) | next(self._sequence)
 
-    def _create(self, tenant_id: int, draft: ProfileDraft) -> _Held:
+    def _create(self, caller: Caller, draft: ProfileDraft) -> _Held:
         if draft.handle in self._handles:
             raise ConflictError("handle", "is taken")
-        held = self._create_empty(tenant_id, draft.handle)
+        held = self._create_empty(caller, draft.handle)
         held.profile = msgspec.structs.replace(held.profile, title=draft.title)
         self._bump(held)
         return held
 
-    def _create_empty(self, tenant_id: int, handle: str) -> _Held:
+    def _create_empty(self, caller: Caller, handle: str) -> _Held:
         """A profile of version 0, to be bumped before anybody sees it."""
         now, profile_id = self._now(), self._new_id()
         profile = Profile(
             id=profile_id,
-            tenant_id=tenant_id,
+            tenant_id=caller.tenant_id,
             handle=handle,
             title="",
             version=0,
@@ -278,6 +289,7 @@ class MemoryProfiles:
             updated_at=now,
         )
         held = self._profiles[profile_id] = _Held(profile)
+        held.members[caller.user_id] = "owner"
         self._handles[handle] = profile_id
         return held
 

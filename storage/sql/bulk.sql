@@ -14,9 +14,14 @@ INSERT INTO profile_changes (profile_id, tenant_id, version)
 SELECT id, tenant_id, version FROM created;
 
 -- name: lock_profiles
--- The tenant's profiles of these handles, held against changes, in an order that all imports share.
+-- The tenant's profiles of these handles where the user ($3) has one of the roles ($4), held against changes,
+-- in an order that all imports share.
 SELECT p.id, p.handle, p.version FROM unnest($2::text[]) AS asked (handle)
 JOIN profiles AS p ON p.handle = asked.handle AND p.tenant_id = $1
+WHERE EXISTS (
+    SELECT FROM members AS m
+    WHERE m.tenant_id = $1 AND m.profile_id = p.id AND m.user_id = $3 AND m.role = ANY ($4::text[])
+)
 ORDER BY p.handle
 FOR NO KEY UPDATE OF p;
 

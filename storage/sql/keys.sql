@@ -2,11 +2,11 @@
 
 -- name: authenticate
 -- Whose key has this SHA-256.
-SELECT key_id, tenant_id FROM authenticate($1);
+SELECT tenant_id, user_id, key_id, scopes, expired FROM authenticate($1);
 
--- name: first_tenant
--- The oldest tenant.
-SELECT first_tenant();
+-- name: first_owner
+-- The oldest tenant's first user.
+SELECT tenant_id, user_id FROM first_owner();
 
 -- name: lock_owner
 -- Let first starts of several processes take turns.
@@ -22,8 +22,8 @@ INSERT INTO tenants (id, name) VALUES ($1, $2);
 
 -- name: create_user
 -- A user who may log in.
-INSERT INTO users (tenant_id, email, password_hash) VALUES ($1, $2, $3);
+INSERT INTO users (tenant_id, email, password_hash) VALUES ($1, $2, $3) RETURNING id;
 
 -- name: create_key
--- An API key, of which only the SHA-256 is known.
-INSERT INTO api_keys (tenant_id, key_sha256, label) VALUES ($1, $2, $3);
+-- An API key, of which only the SHA-256 and the first characters are known.
+INSERT INTO api_keys (tenant_id, user_id, key_sha256, label, prefix) VALUES ($1, $2, $3, $4, $5);

@@ -25,10 +25,8 @@ FROM profiles WHERE tenant_id = $1 AND id = $2
 FOR NO KEY UPDATE;
 
 -- name: list_profiles
--- A tenant's profiles in the order of their ids.
-SELECT id, tenant_id, handle, title, version, created_at, updated_at
-FROM profiles WHERE tenant_id = $1 AND id > $2
-ORDER BY id LIMIT $3;
+-- The profiles that the caller is a member of, in the order of their ids.
+SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM my_profiles($1, $2);
 
 -- name: update_profile
 -- Other words for a profile that is locked, as its next version, and the news of it.
@@ -127,6 +125,16 @@ INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id) VALUES ($4, $1, $
 -- Claim a slug on the default domain when it is free.
 INSERT INTO short_slugs (slug, tenant_id, profile_id, link_id) VALUES ($4, $1, $2, $3)
 ON CONFLICT (slug) DO NOTHING
+RETURNING slug;
+
+-- name: rename_short
+-- What a link owns on the default domain follows its slug; a violation of short_slugs_pkey when it is taken.
+UPDATE short_slugs SET slug = $3 WHERE tenant_id = $1 AND link_id = $2 RETURNING slug;
+
+-- name: rename_free_short
+-- The same when the new slug is free.
+UPDATE short_slugs SET slug = $3 WHERE tenant_id = $1 AND link_id = $2
+    AND NOT EXISTS (SELECT FROM short_slugs AS taken WHERE taken.slug = $3)
 RETURNING slug;
 
 -- name: release_short

@@ -17,6 +17,7 @@ from api.console import ConsolePorts, create_app
 from api.guard import ASGIApp, Counters
 from api.problems import CONTENT_TYPE
 from api.serve import serve_console
+from engine.access import Caller
 from engine.health import Component, Health
 from engine.profile import Change
 from engine.rollup import Stats, StatsQuery
@@ -80,8 +81,8 @@ class Console:
     samples: tuple[Sample, ...] = ()
 
     def __post_init__(self) -> None:
-        self.keys.add("one", 1)
-        self.keys.add("two", 2)
+        self.keys.add("one", Caller(1, 1))
+        self.keys.add("two", Caller(2, 2))
         self.app = create_app(self.ports(), self.counters)
 
     def ports(self) -> ConsolePorts:

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from engine.access import Caller
 from engine.ports import BulkStore, KeyStore, ProfileStore, SnapshotSource
 from storage.bridge import in_asyncio
 from storage.bulk import Bulk
@@ -21,14 +23,14 @@ OpenDatabase = Callable[..., Awaitable[Database]]
 
 
 class Stores(NamedTuple):
-    """All ports over one state, two tenants, and the API key of the first."""
+    """All ports over one state, the first users of two tenants, and the API key of one."""
 
     profiles: ProfileStore
     bulk: BulkStore
     snapshots: SnapshotSource
     keys: KeyStore
-    tenant: int
-    other: int
+    caller: Caller
+    other: Caller
     api_key: str
 
 
@@ -42,8 +44,9 @@ def place(request: pytest.FixtureRequest) -> str:
 async def stores(place: str) -> AsyncIterator[Stores]:
     if not place:
         memory, keys = MemoryProfiles(), MemoryKeys()
-        keys.add("wp_mine", 1)
-        yield Stores(memory, memory, memory, keys, 1, 2, "wp_mine")
+        one, two = Caller(1, 1), Caller(2, 2)
+        keys.add("wp_mine", one)
+        yield Stores(memory, memory, memory, keys, one, two, "wp_mine")
         return
     async with opened(place) as open_database:
         app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
@@ -54,8 +57,8 @@ async def stores(place: str) -> AsyncIterator[Stores]:
             Bulk(app),
             Snapshots(edge),
             Keys(app),
-            owner.tenant_id,
-            await second_tenant(place),
+            owner.caller,
+            await second_owner(place),
             owner.api_key,
         )
 
@@ -90,14 +93,20 @@ class opened:
         await self._stack.aclose()
 
 
-async def second_tenant(url: str) -> int:
-    async def create() -> int:
+async def second_owner(url: str) -> Caller:
+    """The first user of one more tenant."""
+
+    async def create() -> Caller:
         connection = await asyncpg.connect(url)
         try:
-            tenant_id: int = await connection.fetchval(
-                "INSERT INTO waypost.tenants (name) VALUES ('other') RETURNING id"
+            row = await connection.fetchrow(
+                "WITH t AS (INSERT INTO waypost.tenants (name) VALUES ('other') RETURNING id) "
+                "INSERT INTO waypost.users (tenant_id, email, password_hash) "
+                "SELECT id, $1, '' FROM t RETURNING tenant_id, id",
+                f"{uuid4().hex}@example.com",
             )
-            return tenant_id
+            assert row is not None
+            return Caller(*row)
         finally:
             await connection.close()
 

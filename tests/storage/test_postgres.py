@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import trio
 
+from engine.access import Caller
 from engine.errors import UnavailableError
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
@@ -60,7 +61,7 @@ async def test_a_session_is_as_its_role_needs_it(open_database: OpenDatabase) ->
 async def test_the_tenant_does_not_outlive_its_transaction(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1)
     tenant = value("SELECT current_setting('waypost.tenant', true)")
-    assert await app.run(tenant, tenant_id=7) == "7"
+    assert await app.run(tenant, caller=Caller(7, 1)) == "7"
     assert await app.run(tenant) in (None, "")
     assert await app.run(value("SELECT current_tenant()")) is None
 

@@ -34,11 +34,11 @@ def draft(slug: str, status: int = 302) -> LinkDraft:
 
 async def profile_with(stores: Stores, handle: str, slugs: Iterable[str]) -> Profile:
     profile = await stores.profiles.create_profile(
-        stores.tenant, ProfileDraft(handle=handle, title=handle.title())
+        stores.caller, ProfileDraft(handle=handle, title=handle.title())
     )
     for slug in slugs:
-        await stores.profiles.create_link(stores.tenant, profile.id, draft(slug))
-    return await stores.profiles.profile(stores.tenant, profile.id)
+        await stores.profiles.create_link(stores.caller, profile.id, draft(slug))
+    return await stores.profiles.profile(stores.caller, profile.id)
 
 
 async def import_links(stores: Stores, handle: str, count: int) -> None:
@@ -47,7 +47,7 @@ async def import_links(stores: Stores, handle: str, count: int) -> None:
         for n in range(count)
     ]
     for start in range(0, count, 5_000):
-        await stores.bulk.import_rows(stores.tenant, rows[start : start + 5_000])
+        await stores.bulk.import_rows(stores.caller, rows[start : start + 5_000])
 
 
 def by_profile(changes: list[Change] | None) -> list[Change]:
@@ -67,7 +67,7 @@ async def test_each_kind_of_path_finds_its_profile(stores: Stores) -> None:
     found = await stores.snapshots.find(paths)
     (snapshot,) = {id(each): each for each in found}.values()
     assert isinstance(snapshot, Snapshot)
-    assert (snapshot.tenant_id, snapshot.profile_id) == (stores.tenant, demo.id)
+    assert (snapshot.tenant_id, snapshot.profile_id) == (stores.caller.tenant_id, demo.id)
     assert (snapshot.handle, snapshot.title, snapshot.version) == ("demo", "Demo", 3)
     assert (snapshot.complete, snapshot.since, snapshot.removed) == (True, None, ())
     assert [link.slug for link in snapshot.links] == ["spring", "t\u0117l"]
@@ -120,9 +120,9 @@ async def test_a_large_profile_comes_with_what_was_asked(stores: Stores) -> None
 
 async def test_a_difference_has_what_changed_and_what_went_away(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a", "b", "c"])
-    links = (await stores.profiles.list_links(stores.tenant, profile.id, 0, 9)).items
-    await stores.profiles.delete_link(stores.tenant, links[0].id)
-    await stores.profiles.update_link(stores.tenant, links[2].id, draft("cc", status=301))
+    links = (await stores.profiles.list_links(stores.caller, profile.id, 0, 9)).items
+    await stores.profiles.delete_link(stores.caller, links[0].id)
+    await stores.profiles.update_link(stores.caller, links[2].id, draft("cc", status=301))
     news = await stores.snapshots.refresh(profile.id, profile.version, 100)
     assert news is not None
     assert (news.version, news.since, news.complete) == (6, 4, True)
@@ -148,7 +148,7 @@ async def test_a_difference_that_is_too_large_says_start_again(stores: Stores) -
 
 async def test_a_deleted_profile_has_no_difference(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a"])
-    await stores.profiles.delete_profile(stores.tenant, profile.id)
+    await stores.profiles.delete_profile(stores.caller, profile.id)
     assert await stores.snapshots.refresh(profile.id, 1, 100) is None
     assert await stores.snapshots.refresh(12345, 1, 100) is None
     assert await stores.snapshots.find([b"/a", b"/@demo"]) == [None, None]
@@ -159,13 +159,13 @@ async def test_news_is_of_every_kind_of_change(stores: Stores) -> None:
     none, cursor = await stores.snapshots.changes(None)
     assert none == []
     profile = await profile_with(stores, "demo", ["a", "b"])
-    await stores.profiles.update_profile(stores.tenant, old.id, ProfileDraft(handle="older"))
+    await stores.profiles.update_profile(stores.caller, old.id, ProfileDraft(handle="older"))
     changes, cursor = await stores.snapshots.changes(cursor)
     assert by_profile(changes) == [Change(old.id, 2), Change(profile.id, 3)]
-    await stores.profiles.delete_profile(stores.tenant, profile.id)
+    await stores.profiles.delete_profile(stores.caller, profile.id)
     assert (await stores.snapshots.changes(cursor))[0] == [Change(profile.id, 4, True)]
     row = ImportRow(1, "older", "x", "https://example.com/", "")
-    await stores.bulk.import_rows(stores.tenant, [row])
+    await stores.bulk.import_rows(stores.caller, [row])
     changes, cursor = await stores.snapshots.changes(cursor)
     assert by_profile(changes) == [Change(old.id, 3), Change(profile.id, 4, True)]
     assert (await stores.snapshots.changes(cursor))[0] == []
@@ -197,7 +197,7 @@ async def test_a_transaction_that_commits_late_is_not_missed(stores: Stores, pla
     for version in (2, 3):
         # Later to start, earlier to commit; and what is known is not told again meanwhile.
         await stores.profiles.update_profile(
-            stores.tenant, fast.id, ProfileDraft(handle="fast", title=str(version))
+            stores.caller, fast.id, ProfileDraft(handle="fast", title=str(version))
         )
         changes, cursor = await stores.snapshots.changes(cursor)
         assert changes == [Change(fast.id, version)]
@@ -244,7 +244,7 @@ async def test_no_change_is_missed_among_many_writers(stores: Stores, place: str
         done.set()
     for profile_id in ids:
         versions = [version for changed, version in seen if changed == profile_id]
-        current = (await stores.profiles.profile(stores.tenant, profile_id)).version
+        current = (await stores.profiles.profile(stores.caller, profile_id)).version
         assert versions == sorted(set(versions)), "told twice, or out of order"
         assert versions[-1] == current, "missed"
 

@@ -9,11 +9,11 @@ import trio
 from engine.link import LinkDraft
 from engine.profile import ProfileDraft
 from storage.bridge import in_asyncio
-from storage.keys import Keys, OwnerCredentials, ensure_owner, first_tenant
+from storage.keys import Keys, OwnerCredentials, ensure_owner, first_owner
 from storage.postgres import Connection, Database
 from storage.profiles import Profiles
 from tests.hosted import hosted_run
-from tests.storage.conftest import OpenDatabase, second_tenant
+from tests.storage.conftest import OpenDatabase, second_owner
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -34,11 +34,11 @@ async def filled(app: Database) -> OwnerCredentials:
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
     profiles = Profiles(app)
-    profile = await profiles.create_profile(owner.tenant_id, ProfileDraft(handle="demo"))
+    profile = await profiles.create_profile(owner.caller, ProfileDraft(handle="demo"))
     for slug in ("a", "b"):
         draft = LinkDraft(slug=slug, target="https://example.com/")
-        link, _ = await profiles.create_link(owner.tenant_id, profile.id, draft)
-    await profiles.delete_link(owner.tenant_id, link.id)
+        link, _ = await profiles.create_link(owner.caller, profile.id, draft)
+    await profiles.delete_link(owner.caller, link.id)
     return owner
 
 
@@ -64,16 +64,19 @@ async def test_a_tenant_sees_its_own_rows_only(
 ) -> None:
     app = await open_database("waypost_app")
     owner = await filled(app)
-    other = await second_tenant(database_url)
+    other = await second_owner(database_url)
     for table in TENANT_TABLES:
         query = f"SELECT * FROM {table}"
-        assert await app.run(sql(query), tenant_id=owner.tenant_id), table
-        assert not await app.run(sql(query), tenant_id=other), table
+        assert await app.run(sql(query), caller=owner.caller), table
+        foreign = await app.run(sql(query), caller=other)
+        assert {row["tenant_id"] for row in foreign} <= {other.tenant_id}, table
         assert not await app.run(sql(query)), table
         change = f"UPDATE {table} SET tenant_id = tenant_id RETURNING tenant_id"
-        assert not await app.run(sql(change), tenant_id=other), table
-        assert not await app.run(sql(f"DELETE FROM {table} RETURNING 1"), tenant_id=other), table
-    assert len(await app.run(sql("SELECT * FROM tenants"), tenant_id=other)) == 1
+        changed = await app.run(sql(change), caller=other)
+        assert {row["tenant_id"] for row in changed} <= {other.tenant_id}, table
+        gone = await app.run(sql(f"DELETE FROM {table} RETURNING tenant_id"), caller=other)
+        assert {row["tenant_id"] for row in gone} <= {other.tenant_id}, table
+    assert len(await app.run(sql("SELECT * FROM tenants"), caller=other)) == 1
     assert await app.run(sql("SELECT * FROM tenants")) == []
 
 
@@ -82,23 +85,25 @@ async def test_nobody_writes_into_another_tenant(
 ) -> None:
     app = await open_database("waypost_app")
     owner = await filled(app)
-    other = await second_tenant(database_url)
+    other = await second_owner(database_url)
     insert = "INSERT INTO profiles (tenant_id, handle) VALUES ($1, 'x')"
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await app.run(sql(insert, owner.tenant_id), tenant_id=other)
+        await app.run(sql(insert, owner.caller.tenant_id), caller=other)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await app.run(sql("UPDATE profiles SET tenant_id = $1", other), tenant_id=owner.tenant_id)
+        await app.run(
+            sql("UPDATE profiles SET tenant_id = $1", other.tenant_id), caller=owner.caller
+        )
     # Not even a link of one's own under somebody's profile: keys carry the tenant.
-    (profile,) = await app.run(sql("SELECT id FROM profiles"), tenant_id=owner.tenant_id)
+    (profile,) = await app.run(sql("SELECT id FROM profiles"), caller=owner.caller)
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await app.run(
             sql(
                 "INSERT INTO links (tenant_id, profile_id, revision, slug, target) "
                 "VALUES ($1, $2, 1, 'x', 'https://example.com/')",
-                other,
+                other.tenant_id,
                 profile["id"],
             ),
-            tenant_id=other,
+            caller=other,
         )
 
 
@@ -131,12 +136,12 @@ async def test_no_target_can_break_a_header(open_database: OpenDatabase, target:
     app = await open_database("waypost_app")
     owner = await filled(app)
     with pytest.raises(asyncpg.CheckViolationError):
-        await app.run(sql("UPDATE links SET target = $1", target), tenant_id=owner.tenant_id)
+        await app.run(sql("UPDATE links SET target = $1", target), caller=owner.caller)
 
 
 async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
-    assert await first_tenant(app) is None
+    assert await first_owner(app) is None
     made: list[OwnerCredentials | None] = []
 
     async def make() -> None:
@@ -146,18 +151,18 @@ async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None
         for _ in range(3):
             nursery.start_soon(make)
     (owner,) = filter(None, made)
-    assert await first_tenant(app) == owner.tenant_id
+    assert await first_owner(app) == owner.caller
     assert await ensure_owner(app, "other@example.com") is None
     key = await Keys(app).authenticate(owner.api_key)
     assert key is not None
-    assert key.tenant_id == owner.tenant_id
+    assert key == owner.caller._replace(key_id=key.key_id)
 
 
 async def test_nothing_that_opens_doors_is_stored(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     owner = await filled(app)
-    users = await app.run(sql("SELECT * FROM users"), tenant_id=owner.tenant_id)
-    keys = await app.run(sql("SELECT * FROM api_keys"), tenant_id=owner.tenant_id)
+    users = await app.run(sql("SELECT * FROM users"), caller=owner.caller)
+    keys = await app.run(sql("SELECT * FROM api_keys"), caller=owner.caller)
     stored = repr([*users, *keys])
     assert owner.password not in stored
     assert owner.api_key not in stored

@@ -9,6 +9,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.access import Caller
 from engine.errors import ConflictError
 from engine.link import LinkDraft
 from engine.ports import ProfileStore, SnapshotSource
@@ -18,7 +19,7 @@ from storage.memory.profiles import MemoryProfiles
 from storage.profiles import Profiles
 from storage.snapshots import Snapshots
 from tests.hosted import hosted_run
-from tests.storage.conftest import OpenDatabase, opened, second_tenant
+from tests.storage.conftest import OpenDatabase, opened, second_owner
 
 
 def applied(held: Snapshot, news: Snapshot) -> Snapshot:
@@ -29,9 +30,9 @@ def applied(held: Snapshot, news: Snapshot) -> Snapshot:
 
 
 async def change_something(
-    profiles: ProfileStore, tenant: int, profile_id: int, dice: random.Random
+    profiles: ProfileStore, caller: Caller, profile_id: int, dice: random.Random
 ) -> None:
-    links = (await profiles.list_links(tenant, profile_id, 0, 100)).items
+    links = (await profiles.list_links(caller, profile_id, 0, 100)).items
     slug = dice.choice("abcdef")
     short = dice.choice([None, True, False])
     status = dice.choice([301, 302])
@@ -41,27 +42,27 @@ async def change_something(
             dice.choice(["create", "create", "update", "delete", "profile"]) if links else "create"
         ):
             case "create":
-                await profiles.create_link(tenant, profile_id, wanted)
+                await profiles.create_link(caller, profile_id, wanted)
             case "update":
-                await profiles.update_link(tenant, dice.choice(links).id, wanted)
+                await profiles.update_link(caller, dice.choice(links).id, wanted)
             case "delete":
-                await profiles.delete_link(tenant, dice.choice(links).id)
+                await profiles.delete_link(caller, dice.choice(links).id)
             case _:
                 handle = dice.choice(["demo", "demo2"])
-                await profiles.update_profile(tenant, profile_id, ProfileDraft(handle=handle))
+                await profiles.update_profile(caller, profile_id, ProfileDraft(handle=handle))
     except ConflictError:
         pass
 
 
 async def follow(
-    profiles: ProfileStore, source: SnapshotSource, tenant: int, dice: random.Random, steps: int
+    profiles: ProfileStore, source: SnapshotSource, caller: Caller, dice: random.Random, steps: int
 ) -> None:
-    profile = await profiles.create_profile(tenant, ProfileDraft(handle="demo"))
+    profile = await profiles.create_profile(caller, ProfileDraft(handle="demo"))
     (held,) = await source.find([b"/@demo"])
     assert held is not None
     for _ in range(steps):
         for _ in range(dice.randrange(3)):
-            await change_something(profiles, tenant, profile.id, dice)
+            await change_something(profiles, caller, profile.id, dice)
         news = await source.refresh(profile.id, held.version, 100)
         assert news is not None
         held = applied(held, news)
@@ -72,7 +73,7 @@ async def follow(
 @settings(max_examples=50)
 def test_differences_lead_to_what_is_found_in_memory(dice: random.Random) -> None:
     memory = MemoryProfiles()
-    trio.run(partial(follow, memory, memory, 1, dice, 20))
+    trio.run(partial(follow, memory, memory, Caller(1, 1), dice, 20))
 
 
 @pytest.mark.slow
@@ -84,7 +85,7 @@ async def test_differences_lead_to_what_is_found_in_postgres(
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    await follow(Profiles(app), Snapshots(edge), owner.tenant_id, random.Random(seed), 30)
+    await follow(Profiles(app), Snapshots(edge), owner.caller, random.Random(seed), 30)
 
 
 @given(st.integers(0, 2**32))
@@ -95,24 +96,24 @@ async def test_differences_lead_to_what_is_found_in_postgres(
 )
 @pytest.mark.slow
 def test_the_twins_answer_the_same(database_url: str, seed: int) -> None:
-    async def play(profiles: ProfileStore, source: SnapshotSource, tenant: int) -> list[object]:
+    async def play(profiles: ProfileStore, source: SnapshotSource, caller: Caller) -> list[object]:
         dice = random.Random(seed)
         seen: list[object] = []
-        profile = await profiles.create_profile(tenant, ProfileDraft(handle=f"p{seed}"))
+        profile = await profiles.create_profile(caller, ProfileDraft(handle=f"p{seed}"))
         for _ in range(25):
-            await change_something(profiles, tenant, profile.id, dice)
+            await change_something(profiles, caller, profile.id, dice)
             news = await source.refresh(profile.id, 1, 100)
             assert news is not None
             fields = [(link.slug, link.status, link.short) for link in news.links]
             seen.append((news.version, news.handle, fields, len(news.removed), news.page))
-        await profiles.delete_profile(tenant, profile.id)
+        await profiles.delete_profile(caller, profile.id)
         return seen
 
     async def compare() -> None:
         memory = MemoryProfiles()
         async with opened(database_url) as open_role:
             app, edge = await open_role("waypost_app"), await open_role("waypost_edge")
-            stored = await play(Profiles(app), Snapshots(edge), await second_tenant(database_url))
-        assert stored == await play(memory, memory, 1)
+            stored = await play(Profiles(app), Snapshots(edge), await second_owner(database_url))
+        assert stored == await play(memory, memory, Caller(1, 1))
 
     hosted_run(compare)

@@ -1,0 +1,82 @@
+"""Who acts, and what they may do: roles of a profile's members, scopes of keys, one table of both.
+
+A member's role says what they may do with a profile. A key does what its user may, and no more than its
+scopes allow. Whoever is not a member is told that there is no such profile; a member whose role or key
+does not suffice is told so.
+"""
+
+from enum import Enum
+from typing import Final, Literal, NamedTuple, get_args
+
+from engine.errors import FieldError, ForbiddenError
+
+MAX_MEMBERS: Final = 10
+
+Role = Literal["owner", "admin", "editor", "viewer"]
+Scope = Literal["read", "write", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+
+class Caller(NamedTuple):
+    """Who asks: a user, at home in a tenant, by a key or a session (then `key_id` is None).
+
+    A session has every scope.
+    """
+
+    tenant_id: int
+    user_id: int
+    key_id: int | None = None
+    scopes: tuple[Scope, ...] = SCOPES
+    request_id: str = ""
+
+
+class Need(NamedTuple):
+    """What an action takes: one of these roles, and a key of this scope. `words` name it."""
+
+    words: str
+    roles: tuple[Role, ...]
+    scope: Scope
+
+
+_ALL: Final = ROLES
+_EDITORS: Final[tuple[Role, ...]] = ("owner", "admin", "editor")
+_ADMINS: Final[tuple[Role, ...]] = ("owner", "admin")
+_OWNER: Final[tuple[Role, ...]] = ("owner",)
+
+
+class Action(Enum):
+    """What can be done with a profile. docs/api.md shows this table to users."""
+
+    READ = Need("read a profile, its links, statistics and members", _ALL, "read")
+    EDIT = Need("change a profile or its links", _EDITORS, "write")
+    READ_ACTIVITY = Need("read the log of changes", _EDITORS, "read")
+    MANAGE_MEMBERS = Need("invite, change or remove members", _ADMINS, "admin")
+    DELETE = Need("delete a profile", _OWNER, "admin")
+    TRANSFER = Need("hand over a profile", _OWNER, "admin")
+
+
+def demand_scope(caller: Caller, scope: Scope) -> None:
+    """Raises ForbiddenError unless the caller's key may act in this scope."""
+    if scope not in caller.scopes:
+        raise ForbiddenError(f"this key does not have the scope {scope!r}")
+
+
+def demand(caller: Caller, role: str, action: Action) -> None:
+    """Raises ForbiddenError unless a member of this role, by this key, may do this."""
+    words, roles, scope = action.value
+    if role not in roles:
+        raise ForbiddenError(f"to {words} takes the role {' or '.join(roles)}, not {role}")
+    demand_scope(caller, scope)
+
+
+def scope_errors(scopes: list[str], field: str = "scopes") -> list[FieldError]:
+    """What is wrong with a new key's scopes."""
+    known = ", ".join(SCOPES)
+    if not scopes:
+        return [FieldError(field, f"must name at least one of {known}")]
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        return [FieldError(field, f"{unknown[0][:32]!r} is not one of {known}")]
+    if len(set(scopes)) < len(scopes):
+        return [FieldError(field, "names a scope twice")]
+    return []

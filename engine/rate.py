@@ -1,0 +1,143 @@
+"""Rate limits: the generic cell rate algorithm (GCRA), and what HTTP says of a decision.
+
+Source: ITU-T I.371 annex A, "virtual scheduling". One number is kept for each subject, its
+theoretical arrival time (TAT): when the quota will be whole again. With emission interval
+T = period / limit, tolerance D = burst * T, cost c and time t:
+
+    before = min(max(TAT, t), t + D)          never behind t, and never further ahead than D
+    after  = before + c * T
+    allowed    after - t <= D; then TAT := after, else TAT := before
+    reset after TAT - t;  remaining floor((D - reset after) / T);  retry after: after - D - t
+
+The upper bound of `before` is not in the source. No honest TAT lies beyond t + D: one that does was
+stored before the clock went back or the quota was made smaller, and would lock its subject out. So
+a denial stores too, if the TAT was beyond the bound; any other denial leaves it as it was.
+
+All times are whole microseconds of the caller's clock. T is rounded up, so a limit is never
+exceeded in the long run, and missed by 1 % at the most.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+_NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
+_SECOND_US: Final = 1_000_000
+_MIN_INTERVAL_US: Final = 100
+_MAX_PERIOD_S: Final = 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """`limit` units per `period_s` seconds, of which `burst` may be used at once (0: all of them).
+
+    In any one period up to `limit + burst` units pass: a burst that was saved up, and the refill.
+    `name` is 1-40 of a-z, 0-9 and `-`, and stands for one quota only. Raises ValueError.
+    """
+
+    name: str
+    limit: int
+    period_s: int
+    burst: int = 0
+    interval_us: int = field(init=False, repr=False)
+    tolerance_us: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"a quota's name must be 1-40 of a-z, 0-9 and -, not {self.name!r}")
+        if not 1 <= self.period_s <= _MAX_PERIOD_S:
+            raise ValueError(f"{self.name}: period_s must be between 1 and {_MAX_PERIOD_S}")
+        if not 1 <= self.limit <= self.period_s * _SECOND_US // _MIN_INTERVAL_US:
+            raise ValueError(f"{self.name}: limit must be between 1 and 10,000 a second")
+        if not 0 <= self.burst <= self.limit:
+            raise ValueError(f"{self.name}: burst must be between 1 and limit, or 0 for limit")
+        interval_us = -(-self.period_s * _SECOND_US // self.limit)
+        burst = self.burst or self.limit
+        object.__setattr__(self, "burst", burst)
+        object.__setattr__(self, "interval_us", interval_us)
+        object.__setattr__(self, "tolerance_us", burst * interval_us)
+
+
+class Decision(NamedTuple):
+    """`limit` is the largest value of `remaining`: the quota's burst.
+
+    `retry_after_us` is 0 when allowed, and None when the cost is above the burst: such a request is
+    never allowed, however long one waits. `reset_after_us` is the time until the quota is whole; the
+    TAT to store, allowed or not, is the time of the decision plus that.
+    """
+
+    allowed: bool
+    limit: int
+    remaining: int
+    retry_after_us: int | None
+    reset_after_us: int
+
+
+def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> Decision:
+    """Whether `cost` units may be used now. `tat_us`: what was stored, any time in the past if nothing.
+
+    Cost 0 asks without using. Raises ValueError when the cost is negative.
+    """
+    interval_us, tolerance_us = quota.interval_us, quota.tolerance_us
+    ahead_us = tat_us - now_us
+    if ahead_us < 0:
+        ahead_us = 0
+    elif ahead_us > tolerance_us:
+        ahead_us = tolerance_us
+    if cost < 0:
+        raise ValueError("the cost must not be negative")
+    after_us = ahead_us + cost * interval_us
+    if after_us <= tolerance_us:
+        remaining = (tolerance_us - after_us) // interval_us
+        return Decision(True, quota.burst, remaining, 0, after_us)
+    remaining = (tolerance_us - ahead_us) // interval_us
+    retry_us = after_us - tolerance_us if cost <= quota.burst else None
+    return Decision(False, quota.burst, remaining, retry_us, ahead_us)
+
+
+def header_fields(decided: Sequence[tuple[Quota, Decision]]) -> list[tuple[str, str]]:
+    """The fields of an answer: `RateLimit-Policy`, `RateLimit`, and `Retry-After` when denied.
+
+    Form: draft-ietf-httpapi-ratelimit-headers-11, lists of structured fields (RFC 9651), whole
+    seconds rounded up. `t` is a time in which no more than `r` units can be used, so:
+    - it is the time in which `r` units are earned, or with none left the time until there is one. A
+      client that spreads `r` over `t` then runs at the policy's own rate, never faster;
+    - it is no longer than `Retry-After`, as the draft wants that one not to come earlier.
+
+    `Retry-After` is the longest wait of those that denied; absent when no wait would help.
+    """
+    if not decided:
+        return []
+    retry_s = retry_after_s([decision for _, decision in decided])
+    policies, limits = [], []
+    for quota, decision in decided:
+        window_s = _seconds(_window_us(quota, decision))
+        if retry_s is not None:
+            window_s = min(window_s, retry_s)
+        policies.append(f'"{quota.name}";q={quota.limit};w={quota.period_s}')
+        limits.append(f'"{quota.name}";r={decision.remaining};t={window_s}')
+    fields = [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(limits))]
+    if retry_s is not None:
+        fields.append(("Retry-After", str(retry_s)))
+    return fields
+
+
+def retry_after_s(decisions: Sequence[Decision]) -> int | None:
+    """The longest wait of those that denied, in whole seconds rounded up.
+
+    None when all allowed, and when one of them will never allow it.
+    """
+    waits = [decision.retry_after_us for decision in decisions if not decision.allowed]
+    known = [wait for wait in waits if wait is not None]
+    return _seconds(max(known)) if known and len(known) == len(waits) else None
+
+
+def _window_us(quota: Quota, decision: Decision) -> int:
+    if decision.remaining:
+        return decision.remaining * quota.interval_us
+    return decision.reset_after_us - (quota.burst - 1) * quota.interval_us
+
+
+def _seconds(time_us: int) -> int:
+    return -(-time_us // _SECOND_US)

@@ -1,0 +1,54 @@
+"""Into the tenant where a profile lives, if who acts is one of its members.
+
+Everything that concerns one profile starts here: in the transaction of what it does, so that a member who
+is removed at the same time either still was one, or no longer can.
+"""
+
+from typing import Final, NamedTuple
+
+from engine.access import Action, Caller, demand
+from engine.errors import NotFoundError
+from storage import sql
+from storage.postgres import Connection
+
+_SQL: Final = sql.load("access")
+MAX_ID: Final = 2**63 - 1
+
+
+class Place(NamedTuple):
+    """Where a profile lives, and what the caller is in it."""
+
+    tenant_id: int
+    profile_id: int
+    role: str
+
+
+async def enter_profile(
+    connection: Connection, caller: Caller, profile_id: int, action: Action
+) -> Place:
+    """Act in the profile's tenant for the rest of the transaction.
+
+    Raises NotFoundError unless the caller is a member, ForbiddenError when their role or key does not
+    suffice.
+    """
+    row = await connection.fetchrow(_SQL["enter_profile"], existing_id(profile_id, "profile"))
+    if row is None:
+        raise NotFoundError("there is no such profile")
+    demand(caller, row["role"], action)
+    return Place(row["tenant_id"], profile_id, row["role"])
+
+
+async def enter_link(connection: Connection, caller: Caller, link_id: int, action: Action) -> Place:
+    """The same by one of the profile's links."""
+    row = await connection.fetchrow(_SQL["enter_link"], existing_id(link_id, "link"))
+    if row is None:
+        raise NotFoundError("there is no such link")
+    demand(caller, row["role"], action)
+    return Place(row["tenant_id"], row["profile_id"], row["role"])
+
+
+def existing_id(number: int, kind: str) -> int:
+    """An id that a bigint can hold; no other one exists."""
+    if not 0 < number <= MAX_ID:
+        raise NotFoundError(f"there is no such {kind}")
+    return number
