@@ -374,7 +374,8 @@ async def test_the_app_sees_its_own_tenant_only(database_url: str, database: Dat
         for table in ("clicks", "rollups"):
             query = f"SELECT array_agg(tenant_id) FROM {table}"
             work = methodcaller("fetchval", query)
-            found = await app.run(work, tenant_id=tenant_id) or []
+            caller = None if tenant_id is None else Caller(tenant_id, 1)
+            found = await app.run(work, caller=caller) or []
             assert found == [tenant_id] * (seen if table == "clicks" else min(seen, 1))
     await app.close()
 
