@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 import trio
 
+from engine.access import Caller
 from engine.click import Kind, Verdict
 from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
