@@ -5,6 +5,7 @@ by letter (see `actors.mailbox`). A new version replaces the routes in one synch
 ever sees half of a change.
 """
 
+import logging
 import re
 from html import escape
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ from engine.profile import EdgeLink, PageLink, Snapshot
 
 if TYPE_CHECKING:
     from actors.registry import Registry
+
+logger = logging.getLogger("waypost.profile")
 
 _RETRY_S: Final = 0.2
 _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
@@ -50,7 +53,7 @@ class ProfileActor:
 
     __slots__ = (
         "_page_links", "_registry", "handle", "mailbox", "page", "page_paths", "profile_id",
-        "routes", "tenant_id", "title", "version", "visited", "wanted",
+        "routes", "tenant_id", "title", "version", "visited", "wanted", "weight",
     )  # fmt: skip
 
     def __init__(self, registry: "Registry", snapshot: Snapshot) -> None:
@@ -60,6 +63,7 @@ class ProfileActor:
         self.routes: dict[int, Route] = {}
         self.visited = True
         self.wanted = snapshot.version
+        self.weight = 0  # what the registry has counted of it
         self._registry = registry
         self._describe(snapshot)
 
@@ -139,15 +143,24 @@ class ProfileActor:
         return gone, self.add(snapshot.links)
 
     def add(self, links: tuple[EdgeLink, ...]) -> list[Route]:
-        """Routes for links that it has none for yet."""
-        return [self._route(link) for link in links if link.id not in self.routes]
+        """Routes for links that it has none for yet. One with a target unfit for a header gets none."""
+        routes = (self._route(link) for link in links if link.id not in self.routes)
+        return [route for route in routes if route is not None]
 
-    def _route(self, link: EdgeLink) -> Route:
+    def weigh(self) -> int:
+        """How many links it holds in memory, as routes or for its page; at least one."""
+        return max(1, len(self.routes), len(self._page_links))
+
+    def _route(self, link: EdgeLink) -> Route | None:
         location = link.target.encode("ascii", "replace")
-        route = Route(self, link.id, Kind.CLICK, link.status, b"")
+        try:
+            tail = self._registry.redirect_tail(link.status, location)
+        except ValueError as error:
+            logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
+            return None
+        route = Route(self, link.id, Kind.CLICK, link.status, tail)
         route.target = location
         route.passthrough = link.passthrough
-        route.tail = self._registry.redirect_tail(link.status, location)
         own = name.encode_path(self.handle, link.slug)
         route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)
         self.routes[link.id] = route

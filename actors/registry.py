@@ -6,10 +6,12 @@ more often than every FIND_INTERVAL_S. So a profile is loaded once however many 
 paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered, bounded.
 
 Freshness: an announcement, or else the poll of versions, posts the new version to the actor. News of a
-profile that is not resident makes all remembered unknown paths doubtful, in one step (an epoch).
+profile that is not resident makes all remembered unknown paths doubtful, in one step (an epoch). News that
+comes while a query runs may be newer than what the query read: such a profile is looked up again.
 
-Memory: resident links are bounded. A profile not visited since the sweep last passed is passivated: its
-routes are dropped and the next visitor loads it again.
+Memory: resident links are bounded, those that a page shows included; a profile without any counts as one.
+A profile not visited since the sweep last passed is passivated: its routes are dropped and the next visitor
+loads it again.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,6 +30,7 @@ MAX_PATHS_A_QUERY: Final = 500
 MAX_WAITING: Final = 8192
 FIND_INTERVAL_S: Final = 0.005
 REFRESH_LIMIT: Final = 1000
+MAX_MISSED: Final = 10_000
 _SWEEP_S: Final = 1.0
 _SWEEP_PROFILES: Final = 20_000
 
@@ -57,6 +60,9 @@ class Registry:
         self._unknown: dict[bytes, int] = {}
         self._max_unknown = max_unknown
         self._epoch = 0
+        self._weight = 0
+        # Versions told since the finder's query began; None: so many that all it finds is doubtful.
+        self._missed: dict[int, int] | None = {}
         self._waiting: dict[bytes, list[Waiter]] = {}
         self._waiters = 0
         self._news = trio.Event()
@@ -91,6 +97,7 @@ class Registry:
                 await self._news.wait()
             paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
             epoch = self._epoch
+            self._missed = {}
             self._counts["queries"] += 1
             self._counts["lookups"] += len(paths)
             try:
@@ -112,7 +119,8 @@ class Registry:
         self, paths: list[bytes], snapshots: list[Snapshot | None], epoch: int
     ) -> list[Found]:
         for distinct in {id(s): s for s in snapshots if s is not None}.values():
-            self._admit(distinct)
+            if not self._outdated(distinct):
+                self._admit(distinct)
         found: list[Found] = []
         for path, snapshot in zip(paths, snapshots, strict=True):
             route = self.paths.get(path)
@@ -126,6 +134,8 @@ class Registry:
         return found
 
     def _outdated(self, snapshot: Snapshot) -> bool:
+        if self._missed is None or self._missed.get(snapshot.profile_id, 0) > snapshot.version:
+            return True
         actor = self.profiles.get(snapshot.profile_id)
         return actor is not None and actor.version > snapshot.version
 
@@ -147,6 +157,7 @@ class Registry:
             # Newer than what the actor has of its other links: they catch up by letter.
             self._swap([], actor.add(snapshot.links))
             self._post(actor, snapshot.version)
+        self._weigh(actor)
 
     # ---- changes ------------------------------------------------------------------------------
 
@@ -154,9 +165,11 @@ class Registry:
         """News from an announcement or a poll; None: so many that everything must be doubted."""
         if changes is None:
             self._epoch += 1
+            self._missed = None
             self._drop(list(self.profiles.values()))
             return
         for change in changes:
+            self._miss(change)
             actor = self.profiles.get(change.profile_id)
             if actor is None:
                 self._epoch += 1
@@ -166,6 +179,13 @@ class Registry:
             else:
                 self._post(actor, change.version)
             self._counts["changes"] += 1
+
+    def _miss(self, change: Change) -> None:
+        if self._missed is not None:
+            known = self._missed.get(change.profile_id, 0)
+            self._missed[change.profile_id] = max(change.version, known)
+            if len(self._missed) > MAX_MISSED:
+                self._missed = None
 
     def _post(self, actor: ProfileActor, version: int) -> None:
         if version > actor.wanted or (version > actor.version and not actor.mailbox.waiting):
@@ -183,12 +203,14 @@ class Registry:
             return
         if snapshot.version < actor.version:
             return
-        old_page = actor.page_paths
+        partial = snapshot.since is None and not snapshot.complete
+        if partial or snapshot.handle != actor.handle:
+            self._epoch += 1  # links that it does not name have new paths
+        self._forget_page(actor)
         gone, new = actor.replace(snapshot)
-        for path in old_page:
-            self.paths.pop(path, None)
         self._counts["refreshed"] += 1
         self._swap(gone, [*new, actor.page_route()])
+        self._weigh(actor)
 
     def _swap(self, gone: list[Route], new: list[Route]) -> None:
         for route in gone:
@@ -208,20 +230,34 @@ class Registry:
         for actor in actors:
             del self.profiles[actor.profile_id]
             self._swap(list(actor.routes.values()), [])
-            for path in actor.page_paths:
-                self.paths.pop(path, None)
+            self._forget_page(actor)
+            self._weight -= actor.weight
+            if actor.wanted > actor.version:
+                self._epoch += 1  # nobody will ask any more which links are new
+
+    def _forget_page(self, actor: ProfileActor) -> None:
+        """Its handle may be another profile's by now: leave what is not its own."""
+        for path in actor.page_paths:
+            route = self.paths.get(path)
+            if route is not None and route.actor is actor:
+                del self.paths[path]
+
+    def _weigh(self, actor: ProfileActor) -> None:
+        weight = actor.weigh()
+        self._weight += weight - actor.weight
+        actor.weight = weight
 
     async def sweep(self) -> None:
         """Keep resident links under their bound, for ever: second chance for what was visited."""
         while True:
             await trio.sleep(_SWEEP_S)
-            while self.links > self._max_links:
+            while self._weight > self._max_links:
                 self._drop(self._idle())
                 await trio.lowlevel.checkpoint()
 
     def _idle(self) -> list[ProfileActor]:
         chosen: list[ProfileActor] = []
-        excess = self.links - self._max_links * 9 // 10
+        excess = self._weight - self._max_links * 9 // 10
         for _ in range(min(_SWEEP_PROFILES, len(self.profiles))):
             profile_id = next(iter(self.profiles))
             actor = self.profiles.pop(profile_id)
@@ -230,7 +266,7 @@ class Registry:
                 actor.visited = False
                 continue
             chosen.append(actor)
-            excess -= len(actor.routes)
+            excess -= actor.weight
             if excess <= 0:
                 break
         self._counts["passivated"] += len(chosen)

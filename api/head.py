@@ -60,18 +60,28 @@ class Refusal(msgspec.Struct, gc=False, frozen=True):
 
 
 class _Completion:
-    """What llhttp calls on the plain way: it only tells that one message, and no more, ended here."""
+    """What llhttp calls on the plain way: it only tells that one message, and no more, ended here.
 
-    __slots__ = ("begun", "ended")
+    Whether the connection may be kept is to be asked then: afterwards llhttp has forgotten.
+    """
+
+    __slots__ = ("begun", "ended", "keep_alive", "parser")
 
     def __init__(self) -> None:
         self.begun = self.ended = 0
+        self.keep_alive = False
+        self.parser: httptools.HttpRequestParser | None = None
 
     def on_message_begin(self) -> None:
         self.begun += 1
 
     def on_message_complete(self) -> None:
         self.ended += 1
+        self.keep_alive = self.parser.should_keep_alive()  # type: ignore[union-attr]
+
+
+# One for all readers: parsing never waits, and a parser with one of its own would be a cycle.
+_completion: Final = _Completion()
 
 
 class HeadReader:
@@ -81,11 +91,10 @@ class HeadReader:
     unfinished head.
     """
 
-    __slots__ = ("_completion", "_parser", "_rest")
+    __slots__ = ("_parser", "_rest")
 
     def __init__(self) -> None:
-        self._completion = _Completion()
-        self._parser = httptools.HttpRequestParser(self._completion)
+        self._parser = httptools.HttpRequestParser(_completion)
         self._rest = b""
 
     @property
@@ -124,9 +133,9 @@ class HeadReader:
                 language = value
         if hosts != 1 or (host not in _good_hosts and not _is_good_host(host)):
             return None
-        completion = self._completion
+        completion = _completion
         completion.begun = completion.ended = 0
-        parser = self._parser
+        completion.parser = parser = self._parser
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -149,7 +158,7 @@ class HeadReader:
             referrer.rstrip(b" \t")[:255],
             language.rstrip(b" \t")[:63],
             False,
-            parser.should_keep_alive(),
+            completion.keep_alive,
         )
 
     def careful(self, data: bytes) -> list[Request | Refusal]:
@@ -198,6 +207,8 @@ class _Events:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.complete = False
+        self.keep_alive = False
+        self.parser: httptools.HttpRequestParser | None = None
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -207,12 +218,13 @@ class _Events:
 
     def on_message_complete(self) -> None:
         self.complete = True
+        self.keep_alive = self.parser.should_keep_alive()  # type: ignore[union-attr]
 
 
 def judge(head: bytes) -> Request | Refusal:
     """One whole head, blank line included."""
     events = _Events()
-    parser = httptools.HttpRequestParser(events)
+    parser = events.parser = httptools.HttpRequestParser(events)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
@@ -220,6 +232,8 @@ def judge(head: bytes) -> Request | Refusal:
         events.complete = True
     except httptools.HttpParserError:
         return Refusal(400)
+    finally:
+        events.parser = None  # or the two would be a cycle
     method = parser.get_method()
     head_only = method == b"HEAD"
     version = parser.get_http_version()
@@ -248,7 +262,7 @@ def judge(head: bytes) -> Request | Refusal:
         fields.get(b"referer", b"")[:255],
         fields.get(b"accept-language", b"")[:63],
         head_only,
-        version == "1.1" and parser.should_keep_alive(),
+        version == "1.1" and events.keep_alive,
     )
 
 

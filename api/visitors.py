@@ -10,7 +10,7 @@ Guarantees:
 - No answer to a counted request leaves before its click is in the journal, or counted as unrecorded.
 - Requests of one connection are answered in their order, also when one waits for a cold profile.
 - Bounded: connections (503 beyond), head bytes and time, idle time, requests that wait in one connection
-  (it is not read meanwhile), bytes that a slow reader leaves unsent (its connection is closed).
+  and answers that its visitor does not take (it is not read meanwhile, and closed when its time is over).
 
 A connection is closed at once when it breaks the rules. Nothing here trusts what it reads.
 """
@@ -36,7 +36,7 @@ logger = logging.getLogger("waypost.visitors")
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
 MAX_QUEUED_REQUESTS: Final = 128
-MAX_UNSENT_BYTES: Final = 256 * 1024
+MAX_UNSENT_BYTES: Final = 64 * 1024  # and one answer more
 MAX_DISCARDED_BYTES: Final = 1024 * 1024
 WAIT_LIMIT_S: Final = 5.0
 LINGER_S: Final = 2.0
@@ -144,10 +144,7 @@ class Visitors:
 
     def on_ready(self) -> None:
         """Serve what is ready now, a batch at the most; the host calls again while more is."""
-        try:
-            events = self._epoll.poll(0, BATCH)
-        except InterruptedError:
-            return
+        events = self._epoll.poll(0, BATCH)
         self._begin()
         connections, read = self._connections, self._read
         for fd, mask in events:
@@ -216,6 +213,7 @@ class Visitors:
                 self.answers_by_status[503] += 1
                 with contextlib.suppress(OSError):
                     sock.send(_MINIMAL_503, _DONTWAIT)
+                    sock.recv(READ_BYTES, _DONTWAIT)  # left unread, it makes the close a reset
                 sock.close()
                 continue
             connection = Connection(sock, self._now + self._head_s)
@@ -257,37 +255,52 @@ class Visitors:
             return
         fresh = not connection.reader.unfinished
         found = [request] if request is not None else connection.reader.careful(data)
-        if connection.reader.unfinished:
-            # The limit is for the whole head, however slowly its bytes drip.
-            if fresh or found:
-                connection.deadline = self._now + self._head_s
-        else:
-            connection.deadline = self._idle_deadline
+        # A head's limit is for the whole of it, however slowly it drips; a cold answer's is its own.
+        if connection.waiting is None and (fresh or found or not connection.reader.unfinished):
+            self._allow_time(connection)
         if found:
             connection.queue.extend(found)
             self._answer_queue(connection)
+
+    def _allow_time(self, connection: Connection) -> None:
+        limit_s = self._head_s if connection.reader.unfinished else self._idle_s
+        connection.deadline = self._now + limit_s
 
     def _end_of_input(self, connection: Connection) -> None:
         connection.ended = True
         if connection.waiting is None and not connection.unsent:
             # What was answered in this batch is sent before the close.
             self._finish()
-        if connection.fd >= 0 and connection.waiting is None and not connection.unsent:
+        if connection.waiting is None and not connection.unsent and not connection.queue:
             self._close(connection)
         else:
-            self._watch(connection, connection.mask & ~_IN)
+            self._watch(connection, self._interest(connection))
 
     # ---- answering ------------------------------------------------------------------------------
 
     def _answer_queue(self, connection: Connection) -> None:
-        queue = connection.queue
-        while queue and connection.waiting is None and not connection.closing:
+        """Answer what is queued, as far as the bound on unsent bytes lets us, in one piece."""
+        queue, answers = connection.queue, self._answers
+        first = len(answers)
+        if first and answers[-1][0] is connection:
+            first -= 1  # to the request that waited
+        room = MAX_UNSENT_BYTES - len(connection.unsent)
+        while queue and connection.waiting is None and not connection.closing and room > 0:
             self._answer(connection, queue.popleft())
-        full = len(queue) >= MAX_QUEUED_REQUESTS
-        if full or connection.ended or connection.closing:
-            self._watch(connection, connection.mask & ~_IN)
-        else:
-            self._watch(connection, connection.mask | _IN)
+            if connection.waiting is None:
+                room -= len(answers[-1][1])
+        if len(answers) - first > 1:
+            answers[first:] = [(connection, b"".join([answer for _, answer in answers[first:]]))]
+        self._watch(connection, self._interest(connection))
+
+    def _interest(self, connection: Connection) -> int:
+        """What to wait for: room for answers, or requests, or nothing but the finder."""
+        queue = connection.queue
+        if connection.unsent or (queue and connection.waiting is None and not connection.closing):
+            return select.EPOLLOUT
+        if connection.ended or connection.closing or len(queue) >= MAX_QUEUED_REQUESTS:
+            return 0
+        return _IN
 
     def _answer(self, connection: Connection, request: Request | Refusal) -> None:
         if isinstance(request, Refusal):
@@ -309,7 +322,7 @@ class Visitors:
             self.views += 1
         else:
             self.redirects += 1
-        if request.keep_alive and not self._draining:
+        if request.keep_alive and (connection.queue or not self._draining):
             answer = self._lines.keep[route.status] + tail
         else:
             answer = self._lines.close[route.status] + tail
@@ -339,24 +352,28 @@ class Visitors:
         self._begin()
         for waiters, route in found:
             for connection in waiters:
-                request = connection.waiting
+                request, connection.waiting = connection.waiting, None
                 if request is None or connection.fd < 0:
                     continue
-                connection.waiting = None
-                connection.deadline = self._idle_deadline
-                if route is not None:
-                    self._answer_route(connection, request, route)
-                else:
-                    status = 404 if available else 503
-                    self._refuse(
-                        connection, status, request.head_only, close=not request.keep_alive
-                    )
-                self._answer_queue(connection)
+                try:
+                    self._allow_time(connection)
+                    self._answer_found(connection, request, route, 404 if available else 503)
+                    self._answer_queue(connection)
+                except Exception:
+                    self._blunder(connection)
         self._finish()
+
+    def _answer_found(
+        self, connection: Connection, request: Request, route: Route | None, otherwise: int
+    ) -> None:
+        if route is not None:
+            self._answer_route(connection, request, route)
+        else:
+            self._refuse(connection, otherwise, request.head_only, close=not request.keep_alive)
 
     def _refuse(self, connection: Connection, status: int, head_only: bool, *, close: bool) -> None:
         self.answers_by_status[status] += 1
-        close = close or self._draining
+        close = close or (self._draining and not connection.queue)
         answer = (self._lines.close if close else self._lines.keep)[status] + REFUSALS[status]
         if close:
             connection.closing = connection.linger = True
@@ -367,7 +384,7 @@ class Visitors:
 
     def _send(self, connection: Connection, answer: bytes) -> None:
         if connection.unsent or connection.fd < 0:
-            self._send_later(connection, answer)
+            connection.unsent += answer
             return
         try:
             sent = connection.sock.send(answer, _DONTWAIT)
@@ -382,26 +399,21 @@ class Visitors:
         elif connection.closing or connection.ended:
             self._after_answer(connection)
 
-    def _send_later(self, connection: Connection, answer: bytes) -> None:
-        if connection.fd >= 0:
-            connection.unsent += answer
-            if len(connection.unsent) > MAX_UNSENT_BYTES:
-                self._close(connection)
-
     def _send_rest(self, connection: Connection) -> None:
-        try:
-            sent = connection.sock.send(connection.unsent, _DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._close(connection)
-            return
-        connection.unsent = connection.unsent[sent:]
-        if not connection.unsent:
-            self._after_answer(connection)
-            if connection.fd >= 0 and not connection.discard:
-                self._watch(connection, _IN)
-                self._answer_queue(connection)
+        if connection.unsent:
+            try:
+                sent = connection.sock.send(connection.unsent, _DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._close(connection)
+                return
+            connection.unsent = connection.unsent[sent:]
+            if connection.unsent:
+                return
+        self._after_answer(connection)
+        if connection.fd >= 0 and not connection.discard:
+            self._answer_queue(connection)
 
     def _after_answer(self, connection: Connection) -> None:
         if connection.closing:
@@ -478,7 +490,8 @@ class Visitors:
                 self._begin()
                 self._read(connection)
                 self._finish()
-                if connection.fd >= 0 and connection.waiting is None and not connection.unsent:
+                busy = connection.waiting or connection.unsent or connection.queue
+                if not busy and not connection.discard:
                     self._close(connection)
 
     def close(self) -> None:

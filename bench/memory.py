@@ -16,7 +16,9 @@ def resident_mb(engine: CrashableEngine) -> dict[str, float]:
         found[role] = sum(map(_status_mb, engine.living(role)))
     found["valkey"] = sum(map(_shared_mb, engine.valkey()))
     found["postgres_buffers"] = sum(map(_buffers_mb, engine.postgres_processes()))
-    found["postgres"] = sum(map(_shared_mb, engine.postgres_processes())) - found["postgres_buffers"]
+    found["postgres"] = (
+        sum(map(_shared_mb, engine.postgres_processes())) - found["postgres_buffers"]
+    )
     return {name: round(mb, 1) for name, mb in found.items()}
 
 

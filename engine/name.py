@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote_to_bytes
 from engine.errors import FieldError
 
 MAX_NAME_CHARS: Final = 64
+MAX_HANDLE_CHARS: Final = 32
+# A visitor may spell a name decomposed and percent-encoded: several characters of 12 bytes for each of its own.
+MAX_PATH_BYTES: Final = 4096
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
 # Paths that the door answers itself, or may one day; none can be a slug of the default domain or a handle.
@@ -63,14 +66,17 @@ def path_key(path: bytes) -> bytes | None:
 
     None when the path cannot name anything: bad UTF-8, control characters, too long, too many parts.
     """
-    if len(path) > 12 * MAX_NAME_CHARS + 16:
+    if len(path) > MAX_PATH_BYTES:
         return None
     try:
         text = unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         return None
     parts = key(text).strip("/").split("/")
-    if not 1 <= len(parts) <= 2 or not all(0 < len(part) <= 2 * MAX_NAME_CHARS for part in parts):
+    handle = parts[0] if len(parts) == 2 else parts[0][1:] if parts[0].startswith("@") else ""
+    if len(parts) > 2 or len(handle) > MAX_HANDLE_CHARS or not handle.isascii():
+        return None
+    if not all(0 < len(part) <= MAX_NAME_CHARS for part in parts):
         return None
     if any(ord(c) < 0x21 or ord(c) == 0x7F for part in parts for c in part):
         return None

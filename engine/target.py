@@ -19,6 +19,7 @@ _MAILTO: Final = re.compile(r"mailto:[^\s@<>\"?]+@[^\s@<>\"?]+(?:\?[^\s<>\"]*)?"
 _TEL: Final = re.compile(r"tel:\+?[0-9().\-*#]{2,32}(?:;[a-z0-9=.+\-]+)*", re.IGNORECASE)
 _LOCATION_SAFE: Final = re.compile(rb"[\x21-\x7e]+")
 _PRIVATE_SUFFIXES: Final = ("localhost", ".localhost", ".local", ".internal", ".home.arpa")
+_LAST_32_BITS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 
 
 class TargetError(ValueError):
@@ -60,7 +61,7 @@ def with_query(target: bytes, query: bytes) -> bytes:
     place in front, so a visitor cannot shadow one where the first occurrence wins.
     """
     base, hash_mark, fragment = target.partition(b"#")
-    joint = b"" if base.endswith((b"?", b"&")) else b"&" if b"?" in base else b"?"
+    joint = b"?" if b"?" not in base else b"" if base.endswith((b"?", b"&")) else b"&"
     return base + joint + query + hash_mark + fragment
 
 
@@ -91,9 +92,17 @@ def is_private_host(host: str) -> bool:
         address = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return "." not in name or name.endswith(_PRIVATE_SUFFIXES)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _embedded(address) or address
     return not address.is_global or address.is_multicast
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one leads to: mapped, 6to4, NAT64 (RFC 6052) or compatible."""
+    found = address.ipv4_mapped or address.sixtofour
+    if found is None and any(address in network for network in _LAST_32_BITS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return found
 
 
 def _check_contact(text: str, kind: Kind) -> str:
@@ -102,4 +111,7 @@ def _check_contact(text: str, kind: Kind) -> str:
         example = "mailto:name@example.com" if kind == "mailto" else "tel:+390123456"
         raise TargetError(f"is not a {kind} address, such as {example}")
     scheme, _, rest = text.partition(":")
-    return f"{scheme.lower()}:{ada_url.URL('x:' + rest).href[2:]}"
+    try:
+        return f"{scheme.lower()}:{ada_url.URL('x:' + rest).href[2:]}"
+    except ValueError:  # lone surrogates, which no encoding can carry
+        raise TargetError("contains characters that cannot stand in a URL") from None

@@ -89,6 +89,7 @@ class Journal:
         self._unsynced: list[bytes] = []
         self._unsynced_bytes = 0
         self._in_doubt = False
+        self._lacking = False
         self._stray: Path | None = None
         self._retry_at = 0.0
         self._syncing = False
@@ -172,8 +173,15 @@ class Journal:
         return segment.end + size <= self._segment_bytes or segment.end == HEADER_BYTES
 
     def _begin_segment(self, first: int) -> Segment:
-        self._stray = self._path(first)
-        segment = self._make_segment(first, [])
+        try:
+            segment = self._write_segment(first, [])
+        except OSError as error:
+            # What the other segments hold is as good as it was: it is synced and shipped meanwhile.
+            self._lacking = True
+            raise _NotBegun(error.errno, error.strerror) from error
+        self._lacking = False
+        self._stray = segment.path
+        self._name_segment(segment)
         self._stray = None
         self._segments.append(segment)
         return segment
@@ -183,6 +191,11 @@ class Journal:
 
     def _make_segment(self, first: int, frames: list[bytes]) -> Segment:
         """A file with these frames in it, in the place of what had its name before."""
+        segment = self._write_segment(first, frames)
+        self._name_segment(segment)
+        return segment
+
+    def _write_segment(self, first: int, frames: list[bytes]) -> Segment:
         path = self._path(first)
         new = path.with_suffix(NEW_SUFFIX)
         self._files.remove(new)
@@ -194,19 +207,25 @@ class Journal:
                 self._files.write(segment.fd, data, segment.end)
                 segment.end += len(data)
                 segment.last = _last(data)
-            self._names_synced = False
-            self._files.rename(new, path)
         except OSError:
             self._files.close(segment.fd)
             raise
         return segment
+
+    def _name_segment(self, segment: Segment) -> None:
+        self._names_synced = False
+        try:
+            self._files.rename(segment.path.with_suffix(NEW_SUFFIX), segment.path)
+        except OSError:
+            self._files.close(segment.fd)
+            raise
 
     def _fail(self, error: OSError) -> None:
         if isinstance(error, _Refused):
             self.failed = error.reason
         else:
             self.failed = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
-            self._in_doubt = True
+            self._in_doubt = self._in_doubt or not isinstance(error, _NotBegun)
         self._retry_at = self._clock() + _RETRY_S
         # The task tries again even if no visitor comes, as it may be for this failure that none do.
         self._dirty.set()
@@ -227,7 +246,18 @@ class Journal:
             return False
         if self._in_doubt and not self._rewrite_unsynced():
             return False
+        if self._lacking and not self._begin_lacking():
+            return False
         self.failed = None
+        return True
+
+    def _begin_lacking(self) -> bool:
+        """Have the segment ready that could not be begun, before any visitor needs it."""
+        try:
+            self._begin_segment(self.appended + 1)
+        except OSError as error:
+            self._fail(error)
+            return False
         return True
 
     def _rewrite_unsynced(self) -> bool:
@@ -259,7 +289,7 @@ class Journal:
         if kept:
             kept[-1].last = self.synced
         self._segments = kept + made
-        self._in_doubt = False
+        self._in_doubt = self._lacking = False
         self._dirty.set()
         return True
 
@@ -286,9 +316,10 @@ class Journal:
     async def _sync(self) -> bool:
         # After a failed fdatasync the kernel may drop the pages and report success the next time:
         # what is in doubt is written again elsewhere, never merely synced again.
-        if self._in_doubt and not self._resume():
+        if (self._in_doubt or self._lacking) and not self._resume():
             self._dirty.set()
-            return False
+            if self._in_doubt:
+                return False
         target, groups = self.appended, len(self._unsynced)
         # A new segment's name is what ends the one before it, whatever a failed write has left there.
         if self.synced >= target and self._names_synced:
@@ -371,6 +402,10 @@ class Journal:
             self._lock.release()
 
 
+class _NotBegun(OSError):
+    """A new segment could not be written; nothing that is recorded is in doubt."""
+
+
 class _Refused(OSError):
     """We refuse ourselves; nothing on the disk is in doubt."""
 
@@ -390,7 +425,7 @@ def discard(folder: Path, files: Files) -> None:
     The folder stays, until the journal's row is retired: whoever finds it empty does that.
     """
     for suffix in (SUFFIX, NEW_SUFFIX):
-        for path in folder.glob(f"*{suffix}"):
+        for path in sorted(folder.glob(f"*{suffix}")):
             files.remove(path)
     files.sync_folder(folder)
 

@@ -89,3 +89,24 @@ def test_what_is_refused(head: bytes, status: int) -> None:
     found = fed(head + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [len(head)])
     assert [answer.status for answer in found if isinstance(answer, Refusal)] == [status]
     assert not any(isinstance(answer, Request) for answer in found)
+
+
+@pytest.mark.parametrize(
+    ("field", "keep_alive"),
+    [
+        (b"Connection: close", False),
+        (b"connection:\t Close ", False),
+        (b"Connection: keep-alive, close", False),
+        (b"Connection: x\r\nConnection: close", False),
+        (b"Connection: Upgrade, close\r\nUpgrade: h2c", False),
+        (b"Connection: Upgrade\r\nUpgrade: h2c", True),
+        (b"Connection: keep-alive", True),
+        (b"X: close", True),
+    ],
+)
+def test_both_ways_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
+    head = b"GET /x HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
+    (careful,) = HeadReader().careful(head)
+    assert isinstance(careful, Request)
+    assert careful.keep_alive is keep_alive
+    assert HeadReader().plain(head) in (careful, None)

@@ -16,6 +16,7 @@ import trio
 from engine.batch import Batch
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream, Position
+from storage.memory.ledger import MemoryCounts
 
 T = TypeVar("T")
 
@@ -40,7 +41,11 @@ class Server:
 class Process:
     """One client process: it lives, is stopped for a while, or is dead."""
 
-    def __init__(self, random: Random, fault_rate: float, delay_s: float) -> None:
+    def __init__(
+        self, random: Random, fault_rate: float, delay_s: float, note: Callable[[str], object]
+    ) -> None:
+        """`note` is told what happens to it."""
+        self.note = note
         self.random = random
         self.fault_rate = fault_rate
         self.delay_s = delay_s
@@ -77,12 +82,17 @@ class Network:
     async def meet(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         await self._process.pause()
         if self._process.dead or self._server.away or self._process.fails():
-            raise UnavailableError(f"{name} did not arrive")
+            raise self._unavailable(f"{name} did not arrive")
+        self._process.note(name)
         result = await call()
         await self._process.pause()
         if self._process.dead or self._process.fails():
-            raise UnavailableError(f"{name} got no answer")
+            raise self._unavailable(f"{name} got no answer")
         return result
+
+    def _unavailable(self, message: str) -> UnavailableError:
+        self._process.note(message)
+        return UnavailableError(message)
 
 
 class FaultyClickStream:
@@ -147,4 +157,33 @@ class FaultyClickLedger:
 
     async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
         reached: Position = await self._call("set_aside", position, batch, reason)
+        return reached
+
+
+class WatchedLedger:
+    """A `ClickLedger` under guard: whoever moves a watermark without its lease is written down in `broken`."""
+
+    def __init__(self, ledger: ClickLedger, counts: MemoryCounts, broken: list[str]) -> None:
+        self._ledger = ledger
+        self._counts = counts
+        self._broken = broken
+        self.register = ledger.register
+        self.watermark = ledger.watermark
+        self.lease = ledger.lease
+        self.release = ledger.release
+        self.retire = ledger.retire
+
+    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+        return await self._guarded(position, self._ledger.commit(position, batches))
+
+    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
+        return await self._guarded(position, self._ledger.set_aside(position, batch, reason))
+
+    async def _guarded(self, position: Position, call: Awaitable[Position]) -> Position:
+        row = self._counts.journals.get(position.journal_id)
+        # Tokens only grow: one that is old before the call cannot be right inside of it.
+        stale = row is None or row.token != position.token
+        reached = await call
+        if stale and reached != position:
+            self._broken.append("a watermark was moved under a lease that was lost")
         return reached

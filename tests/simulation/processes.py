@@ -1,6 +1,7 @@
 """The processes of the simulation: edges and aggregators, made of the real parts."""
 
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from actors.supervisor import Child, Supervisor
 from engine.errors import WaypostError
 from engine.journal_format import encode_record
 from storage.journal import Journal
-from storage.memory.click_stream import MemoryClickStream
 from storage.recovery import Recovery, orphans
 from tests.simulation.faults import (
     FaultyClickLedger,
@@ -21,7 +21,7 @@ from tests.simulation.faults import (
     Process,
 )
 from tests.storage.faulty_files import FaultyFiles
-from tests.storage.shipped import NOW_US, click
+from tests.storage.shipped import click
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -33,11 +33,19 @@ LEASE_TTL_S = 3.0
 LINKS = 5
 
 
+def orphans_in_order(folder: Path) -> list[Path]:
+    """By name: the times of files are those of the real clock, and no seed decides them."""
+    return sorted(orphans(folder))
+
+
 class ProcessFiles:
     """The machine's disk as one process uses it: a dead one changes nothing any more."""
 
     def __init__(self, disk: FaultyFiles) -> None:
         self.dead = False
+        # A write failed, and so did the one that should have blotted out what it had left.
+        self.left_over = False
+        self._failed: tuple[int, int] | None = None
         self._disk = disk
         self._open: set[int] = set()
 
@@ -55,7 +63,13 @@ class ProcessFiles:
 
     def write(self, fd: int, data: bytes, offset: int) -> None:
         self._check()
-        self._disk.write(fd, data, offset)
+        try:
+            self._disk.write(fd, data, offset)
+        except OSError:
+            self.left_over = self.left_over or self._failed == (fd, offset)
+            self._failed = fd, offset
+            raise
+        self._failed = None
 
     def read(self, fd: int, size: int, offset: int) -> bytes:
         self._check()
@@ -97,24 +111,26 @@ class Edge:
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self.process = world.process()
+        self.process = world.process("edge")
         self.files = ProcessFiles(world.disk)
-        self.journal = Journal(
+        self.journal: Journal = world.build.journal(
             world.folder,
             segment_bytes=SEGMENT_BYTES,
             max_bytes=SEGMENT_BYTES * MAX_SEGMENTS,
             sync_ms=100,
             files=self.files,
             clock=trio.current_time,
-            wall_us=lambda: 0,
+            wall_us=world.wall_us,
         )
         network = Network(self.process, world.redis), Network(self.process, world.postgres)
-        stream = FaultyClickStream(MemoryClickStream(world.streams), network[0])
+        stream = FaultyClickStream(world.build.stream(world.streams), network[0])
         ledger = FaultyClickLedger(world.ledger, network[1])
         self.living: LivingShipper = world.build.living(
             self.journal, stream, ledger, window_bytes=WINDOW_BYTES, linger_s=0.05
         )
-        self.orphans = Orphans(self._adopt, stream, ledger, window_bytes=WINDOW_BYTES)
+        self.orphans: Orphans = world.build.orphans(
+            self._adopt, stream, ledger, window_bytes=WINDOW_BYTES
+        )
         self.ended = trio.Event()
         self.visited = True
         self._scope = trio.CancelScope()
@@ -153,14 +169,19 @@ class Edge:
         )
 
     async def _visitors(self) -> None:
-        random, next_link = self.world.random, self.world.serials
+        random = self.world.random
         while self.visited:
             await trio.sleep(random.expovariate(5))
             count = random.choice([1, 1, 1, 2, 5, 30])
             clicks = [
-                click(link_id=n % LINKS + 1, at_us=NOW_US + n, user_agent=b"x" * random.choice([0, 80]))
-                for n in (next(next_link) for _ in range(count))
-            ]  # fmt: skip
+                click(
+                    link_id=serial % LINKS + 1,
+                    at_us=self.world.wall_us(),
+                    user_agent=b"x" * random.choice([0, 80]),
+                    referrer=b"%d" % serial,
+                )
+                for serial in islice(self.world.serials, count)
+            ]
             if not self.visited or self.process.dead:
                 return
             taken = self.journal.append([encode_record(one) for one in clicks])
@@ -168,7 +189,7 @@ class Edge:
 
     def _adopt(self) -> list[Orphan]:
         taken: list[Orphan] = []
-        for folder in orphans(self.world.folder):
+        for folder in orphans_in_order(self.world.folder):
             if folder == self.journal.folder or folder.name in self._adopted:
                 continue
             recovery = Recovery(
@@ -183,6 +204,7 @@ class Edge:
     def _die(self) -> None:
         if not self.process.dead:
             self.process.dead = self.files.dead = True
+            self.process.note("dies")
             self.world.ended(self)
 
     async def kill(self) -> None:
@@ -193,7 +215,8 @@ class Edge:
     async def stop(self) -> None:
         """Drain as the role does, and leave nothing behind if all is committed."""
         self.visited = False
-        with trio.move_on_after(3):
+        # A process that is killed meanwhile finds that its files are gone.
+        with trio.move_on_after(3), suppress(OSError):
             await self.journal.sync()
             await self.living.drain()
             while self.living.pending:  # noqa: ASYNC110  # virtual time
@@ -212,13 +235,16 @@ class Edge:
 class Worker:
     """An aggregator, restarted as its supervisor would."""
 
-    def __init__(self, world: "World", owner: str) -> None:
-        self.process: Process = world.process()
+    def __init__(self, world: "World") -> None:
+        self.process: Process = world.process("worker")
         stream = FaultyClickStream(
-            MemoryClickStream(world.streams), Network(self.process, world.redis)
+            world.build.stream(world.streams), Network(self.process, world.redis)
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
-        self.aggregator = Aggregator(owner, stream, ledger, lease_ttl_s=LEASE_TTL_S)
+        owner = f"worker-{next(world.serials)}"
+        self.aggregator: Aggregator = world.build.aggregator(
+            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S
+        )
         self.ended = trio.Event()
         self._scope = trio.CancelScope()
 

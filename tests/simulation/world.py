@@ -7,12 +7,16 @@ The verdict, for every journal that ever was:
 - no click is counted that was not recorded, and none twice;
 - every recorded click is counted, but for those that were not synced when the power went;
 - what was counted as unrecorded is not counted. Only a disk that fails twice in a row and then loses its
-  process, or its power, may leave such a click to be found.
+  process, or its power, may leave such a click to be found;
+- each is counted in the quarter of an hour that the wall clock showed, however it jumped;
+- nobody commits, or sets aside, under a lease that somebody else has taken over;
+- Postgres never has what the disk may still forget.
 """
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -23,20 +27,25 @@ from uuid import UUID
 import trio
 from trio.testing import MockClock
 
-from actors.journals import LivingShipper
+from actors.aggregator import Aggregator
+from actors.journals import LivingShipper, Orphans
 from engine.click import Click
-from engine.ports import ClickLedger
-from storage.memory.click_stream import MemoryStreams
+from engine.ports import ClickLedger, ClickStream
+from engine.rollup import BUCKET_US
+from storage.journal import Journal
+from storage.memory.click_stream import MemoryClickStream, MemoryStreams
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
-from storage.recovery import orphans
-from tests.simulation.faults import Process, Server
-from tests.simulation.processes import Edge, Worker
+from tests.simulation.faults import Process, Server, WatchedLedger
+from tests.simulation.processes import Edge, Worker, orphans_in_order
 from tests.storage.faulty_files import Fault, FaultyFiles
+from tests.storage.shipped import NOW_US
 
 EDGES = 2
 WORKERS = 2
 CHAOS_S = 15.0
 DRAIN_S = 180.0
+HOUR_US = 3_600_000_000
+TOLD_EVENTS = 40
 
 
 class Failure(AssertionError):
@@ -46,19 +55,28 @@ class Failure(AssertionError):
 class Build(NamedTuple):
     """The parts that a broken build replaces."""
 
+    journal: Callable[..., Journal] = Journal
     living: Callable[..., LivingShipper] = LivingShipper
+    orphans: Callable[..., Orphans] = Orphans
+    aggregator: Callable[..., Aggregator] = Aggregator
+    stream: Callable[[MemoryStreams], ClickStream] = MemoryClickStream
     ledger: Callable[[MemoryCounts, Callable[[], float]], ClickLedger] = MemoryClickLedger
     disk: Callable[..., FaultyFiles] = FaultyFiles
 
 
 @dataclass
 class Account:
-    """What a journal has promised: the first `kept` of `recorded`, and never one of `refused`."""
+    """What a journal has promised: the first `kept` of `recorded`, and never one of `refused`.
+
+    When it `ended_in_doubt`, some of `refused` may be found: a failed write left them, and blotting them
+    out failed too. If the power goes when it was `doubtful`, the disk may have seen only the first of the two.
+    """
 
     recorded: list[Click] = field(default_factory=list)
     refused: list[Click] = field(default_factory=list)
     kept: int | None = None
     synced: int = 0
+    doubtful: bool = False
     ended_in_doubt: bool = False
 
 
@@ -74,27 +92,41 @@ class World:
         self.postgres = Server()
         self.streams = MemoryStreams()
         self.counts = MemoryCounts()
-        self.ledger = build.ledger(self.counts, trio.current_time)
+        self.broken: list[str] = []
+        self.ledger: ClickLedger = WatchedLedger(
+            build.ledger(self.counts, trio.current_time), self.counts, self.broken
+        )
         self.serials: Iterator[int] = count(1)
         self.accounts: dict[UUID, Account] = {}
-        self.events: Counter[str] = Counter()
+        self.trace: list[str] = []
+        self.wall_offset_us = 0
         self.drained_s = 0.0
         self.power = trio.Event()
         self.power.set()
         self._names = count(1)
         self._edges: list[Edge] = []
-        self._workers: list[Worker] = []
+        self.workers: list[Worker] = []
         self._snapshot: dict[UUID, list[Any]] = {}
         self._fault_rate = self.random.choice([0.0, 0.02, 0.1])
         self._delay_s = self.random.choice([0.001, 0.02, 0.2])
 
-    def process(self) -> Process:
-        return Process(self.random, 0.0 if self.calm else self._fault_rate, self._delay_s)
+    def process(self, name: str) -> Process:
+        note = partial(self.note, f"{name}-{next(self._names)}")
+        return Process(self.random, 0.0 if self.calm else self._fault_rate, self._delay_s, note)
+
+    def note(self, who: str, what: str) -> None:
+        """Add to the trace, which is the same for each run of a seed."""
+        self.trace.append(f"{trio.current_time():10.4f} {who}: {what}")
+
+    def wall_us(self) -> int:
+        return NOW_US + int(trio.current_time() * 1_000_000) + self.wall_offset_us
 
     def _disk_fault(self, operation: str, number: int) -> Fault | None:
         if self.calm or self.random.random() >= self.disk_rate:
             return None
-        return Fault(self.random.choice([5, 28]), self.random.choice(["before", "short", "after"]))
+        fault = Fault(self.random.choice([5, 28]), self.random.choice(["before", "short", "after"]))
+        self.note("disk", f"{operation} {number} fails {fault.when}")
+        return fault
 
     # ---- what edges report -----------------------------------------------------------------------
 
@@ -103,6 +135,7 @@ class World:
 
     def offered(self, edge: Edge, clicks: list[Click], taken: bool) -> None:
         account = self.accounts[edge.journal.id]
+        edge.process.note(f"{len(clicks)} clicks {'recorded' if taken else 'refused'}")
         (account.recorded if taken else account.refused).extend(clicks)
         journal = edge.journal
         if journal.appended != len(account.recorded):
@@ -113,8 +146,12 @@ class World:
     def ended(self, edge: Edge) -> None:
         account = self.accounts.get(edge.journal.id)
         if account is not None:
-            account.kept, account.synced = edge.journal.appended, edge.journal.synced
-            account.ended_in_doubt = edge.journal._in_doubt or not edge.journal._names_synced
+            journal = edge.journal
+            account.kept, account.synced = journal.appended, journal.synced
+            # Names are on the disk only when the sync that brings them there has ended.
+            names = journal._names_synced and not journal._syncing
+            account.doubtful = journal._in_doubt or not names
+            account.ended_in_doubt = journal._in_doubt and edge.files.left_over
 
     # ---- the life of the world -------------------------------------------------------------------
 
@@ -143,8 +180,8 @@ class World:
         await self._new_edge(nursery)
 
     def _new_worker(self, nursery: trio.Nursery) -> None:
-        worker = Worker(self, f"worker-{next(self._names)}")
-        self._workers.append(worker)
+        worker = Worker(self)
+        self.workers.append(worker)
         nursery.start_soon(worker.run)
 
     async def _chaos(self, nursery: trio.Nursery) -> None:
@@ -161,13 +198,14 @@ class World:
             (3, self._rollback),
             (2, self._purge),
             (3, self._bad_disk),
+            (2, self._clock_jump),
         ]
         weights, events = zip(*befall, strict=True)
         interval = self.random.choice([0.2, 0.7, 2.0])
         while True:
             await trio.sleep(self.random.expovariate(1 / interval))
             (event,) = self.random.choices(events, weights)
-            self.events[event.__name__] += 1
+            self.note("chaos", event.__name__)
             with trio.CancelScope(shield=True):
                 await event(nursery)
 
@@ -192,21 +230,22 @@ class World:
             if account and row and row.sequence > edge.journal.synced:
                 raise Failure("Postgres has counted what was not synced")
             await edge.kill()
-        for folder in orphans(self.folder):
+        for folder in orphans_in_order(self.folder):
             self.disk.lose_power(folder)
         for account in self.accounts.values():
-            if account.kept is not None and account.kept > account.synced:
-                account.kept, account.ended_in_doubt = account.synced, True
+            if account.kept is not None:
+                account.ended_in_doubt |= account.doubtful or account.kept > account.synced
+                account.kept = min(account.kept, account.synced)
         self.power.set()
 
     async def _kill_worker(self, nursery: trio.Nursery) -> None:
-        worker = self.random.choice(self._workers)
-        self._workers.remove(worker)
+        worker = self.random.choice(self.workers)
+        self.workers.remove(worker)
         await worker.kill()
         self._new_worker(nursery)
 
     async def _pause_worker(self, nursery: trio.Nursery) -> None:
-        process = self.random.choice(self._workers).process
+        process = self.random.choice(self.workers).process
         process.stop()
         nursery.start_soon(self._go_on_later, process)
 
@@ -247,12 +286,15 @@ class World:
         await trio.sleep(self.random.choice([0.2, 1.0, 5.0]))
         self.disk_rate = 0.0
 
+    async def _clock_jump(self, nursery: trio.Nursery) -> None:
+        self.wall_offset_us = self.random.choice([-HOUR_US, 0, HOUR_US])
+
     # ---- the end ---------------------------------------------------------------------------------
 
     async def _calm_down(self, nursery: trio.Nursery) -> None:
         self.calm = True
         self.redis.away_until = self.postgres.away_until = 0.0
-        for process in [member.process for member in (*self._edges, *self._workers)]:
+        for process in [member.process for member in (*self._edges, *self.workers)]:
             process.fault_rate = 0.0
             process.go_on()
         await trio.sleep(1)
@@ -279,12 +321,14 @@ class World:
             raise Failure(f"journals {unknown} were never there")
         for journal_id, account in self.accounts.items():
             self._judge(account, counted.get(journal_id, Counter()))
-        links = Counter(one.link_id for _, one in self.counts.clicks)
-        rollups: Counter[int] = Counter()
+        buckets = Counter((one.link_id, one.at_us // BUCKET_US) for _, one in self.counts.clicks)
+        rollups: Counter[tuple[int, int]] = Counter()
         for key, (clicked, _) in self.counts.rollups.items():
-            rollups[key.link_id] += clicked
-        if rollups != links:
-            raise Failure(f"rollups are {rollups}, rows {links}")
+            rollups[key.link_id, key.bucket_us // BUCKET_US] += clicked
+        if rollups != buckets:
+            raise Failure(f"rollups are {rollups}, rows {buckets}")
+        if self.broken:
+            raise Failure(self.broken[0])
         if [one for _, one, _ in self.counts.set_aside if one.payload]:
             raise Failure("an intact batch was set aside")
 
@@ -301,7 +345,7 @@ class World:
 
 
 def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa: B008
-    """Live through one seed, judge it, and return the world for its statistics."""
+    """Live through one seed, judge it, and return the world. Errors carry the end of the trace."""
     random = Random(seed)
     worlds: list[World] = []
 
@@ -324,16 +368,24 @@ def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa:
         trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
         try:
             trio.run(run, clock=MockClock(autojump_threshold=0))
-        except BaseExceptionGroup as group:
-            failures, others = group.split(Failure)
-            if failures is None or others is not None:
-                raise
-            raise first_of(failures) from group
+            worlds[0].judge()
+        except BaseException as error:
+            raise told(error, worlds) from error.__cause__
         finally:
             for world in worlds:
                 world.disk.let_go()
-    worlds[0].judge()
     return worlds[0]
+
+
+def told(error: BaseException, worlds: list[World]) -> BaseException:
+    """The verdict, if there is one in a group of errors, with what happened last."""
+    if isinstance(error, BaseExceptionGroup):
+        failures, others = error.split(Failure)
+        if failures is not None and others is None:
+            error = first_of(failures)
+    for world in worlds:
+        error.add_note("\n".join(["the last events:", *world.trace[-TOLD_EVENTS:]]))
+    return error
 
 
 def first_of(group: BaseException) -> BaseException:

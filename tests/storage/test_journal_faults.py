@@ -192,6 +192,30 @@ async def test_a_full_disk_is_called_full_and_recording_resumes_after_a_while(
     journal.close(remove=True)
 
 
+async def test_without_space_for_a_segment_what_is_recorded_goes_its_way(tmp_path: Path) -> None:
+    """A segment that cannot be begun puts nothing in doubt; it is begun without visitors, too."""
+    files = FaultyFiles()
+    recorder = Recorder(tmp_path, files)
+    journal = recorder.journal
+    journal.open()
+    files.decide = lambda operation, number: Fault(errno.ENOSPC) if operation == "create" else None
+    while recorder.append(20):
+        pass
+    assert journal.failed == "full"
+    assert await journal.sync()
+    assert recorder.read_all() == recorder.recorded
+    recorder.clock.now += 2
+    assert await journal.sync()
+    assert journal.failed == "full"
+    assert journal._dirty.is_set()
+    files.decide = lambda operation, number: None
+    recorder.clock.now += 2
+    assert await journal.sync()
+    assert journal.failed is None
+    assert recorder.append(20)
+    check_found(recorder_killed(recorder), at_least=len(recorder.recorded))
+
+
 async def test_a_failed_write_is_repaired_without_visitors(tmp_path: Path) -> None:
     """Nothing is unsynced, and a load balancer that asks for health sends nobody any more."""
     files = FaultyFiles()
