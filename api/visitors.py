@@ -18,17 +18,19 @@ A connection is closed at once when it breaks the rules. Nothing here trusts wha
 import contextlib
 import errno
 import logging
+import os
 import select
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
+from os import read, set_blocking, write  # looked up once: these run for every request
 from typing import Final, Protocol
 
 from actors.profile import Route
 from actors.registry import Found, Registry
 from api.answers import REFUSALS, StatusLines, without_body
-from api.head import HeadReader, Refusal, Request
+from api.head import Refusal, Request
+from api.visitor import IN, Connection
 from engine.name import path_key
 
 logger = logging.getLogger("waypost.visitors")
@@ -40,10 +42,7 @@ MAX_UNSENT_BYTES: Final = 64 * 1024  # and one answer more
 MAX_DISCARDED_BYTES: Final = 1024 * 1024
 WAIT_LIMIT_S: Final = 5.0
 LINGER_S: Final = 2.0
-_IN: Final = select.EPOLLIN | select.EPOLLRDHUP
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
-# As an int: an IntFlag costs half a microsecond a call. Python ignores SIGPIPE, so no MSG_NOSIGNAL.
-_DONTWAIT: Final = int(socket.MSG_DONTWAIT)
 _MINIMAL_503: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
     b"Retry-After: 1\r\nContent-Length: 0\r\n\r\n"
@@ -67,30 +66,6 @@ class Limits(Protocol):
     def idle_timeout_ms(self) -> int: ...
 
 
-class Connection:
-    """One visitor's connection."""
-
-    __slots__ = (
-        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "queue", "reader", "registered",
-        "sock", "unsent", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.reader = HeadReader()
-        self.deadline = deadline
-        self.queue: deque[Request | Refusal] = deque()
-        self.unsent = b""
-        self.waiting: Request | None = None
-        self.closing = False  # the answer in hand is the last one
-        self.ended = False  # the visitor will send nothing more
-        self.linger = False  # unread bytes may be on their way
-        self.discard = 0  # bytes still taken, and dropped, after the last answer
-        self.registered = False
-        self.mask = _IN
-
-
 class Visitors:
     """The door. `descriptor` and `on_ready` go to the host loop's `add_reader`; `sweep` runs each second."""
 
@@ -105,6 +80,9 @@ class Visitors:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listener = listener
+        # `accept` makes a socket object of it, which costs as much as all else that we do for a short
+        # connection: a look at the socket's name and 3 µs of Python. A descriptor is all that is needed.
+        self._accept_fd: Callable[[], tuple[int, object]] = listener._accept  # type: ignore[attr-defined]
         self._registry = registry
         self._recorder = recorder
         self._limits = limits
@@ -146,7 +124,7 @@ class Visitors:
         """Serve what is ready now, a batch at the most; the host calls again while more is."""
         events = self._epoll.poll(0, BATCH)
         self._begin()
-        connections, read = self._connections, self._read
+        connections, serve = self._connections, self._read
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
@@ -155,7 +133,7 @@ class Visitors:
                 continue
             try:
                 if mask == select.EPOLLIN:
-                    read(connection)
+                    serve(connection)
                 else:
                     self._serve(connection, mask)
             except Exception:
@@ -167,7 +145,7 @@ class Visitors:
             self._send_rest(connection)
         if mask & _GONE:
             self._close(connection)
-        elif mask & _IN and connection.mask & _IN:
+        elif mask & IN and connection.mask & IN:
             self._read(connection)
 
     def _blunder(self, connection: Connection) -> None:
@@ -196,7 +174,7 @@ class Visitors:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                sock, _address = self._listener.accept()
+                fd, _address = self._accept_fd()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -207,17 +185,18 @@ class Visitors:
                     self.refused += 1
                     return
                 continue
+            set_blocking(fd, False)
             self.accepted += 1
             if len(self._connections) >= self._limits.max_connections:
                 self.refused += 1
                 self.answers_by_status[503] += 1
                 with contextlib.suppress(OSError):
-                    sock.send(_MINIMAL_503, _DONTWAIT)
-                    sock.recv(READ_BYTES, _DONTWAIT)  # left unread, it makes the close a reset
-                sock.close()
+                    write(fd, _MINIMAL_503)
+                    read(fd, READ_BYTES)  # left unread, it makes the close a reset
+                os.close(fd)
                 continue
-            connection = Connection(sock, self._now + self._head_s)
-            self._connections[connection.fd] = connection
+            connection = Connection(fd, self._now + self._head_s)
+            self._connections[fd] = connection
             # Its request is often there already; then a short connection needs no place in the set.
             self._read(connection)
             if not connection.registered and connection.fd >= 0 and not connection.closing:
@@ -226,7 +205,7 @@ class Visitors:
 
     def _read(self, connection: Connection) -> None:
         try:
-            data = connection.sock.recv(READ_BYTES, _DONTWAIT)
+            data = read(connection.fd, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -300,7 +279,7 @@ class Visitors:
             return select.EPOLLOUT
         if connection.ended or connection.closing or len(queue) >= MAX_QUEUED_REQUESTS:
             return 0
-        return _IN
+        return IN
 
     def _answer(self, connection: Connection, request: Request | Refusal) -> None:
         if isinstance(request, Refusal):
@@ -387,7 +366,7 @@ class Visitors:
             connection.unsent += answer
             return
         try:
-            sent = connection.sock.send(answer, _DONTWAIT)
+            sent = write(connection.fd, answer)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -402,7 +381,7 @@ class Visitors:
     def _send_rest(self, connection: Connection) -> None:
         if connection.unsent:
             try:
-                sent = connection.sock.send(connection.unsent, _DONTWAIT)
+                sent = write(connection.fd, connection.unsent)
             except BlockingIOError:
                 return
             except OSError:
@@ -428,14 +407,14 @@ class Visitors:
         """Take and drop what is still on its way, for a while: closing with bytes unread would send a
         reset, which can destroy the last answer before it was read (RFC 9112 9.6)."""
         try:
-            connection.sock.shutdown(socket.SHUT_WR)
+            connection.end_output()
         except OSError:
             self._close(connection)
             return
         connection.discard = MAX_DISCARDED_BYTES
         connection.deadline = self._now + LINGER_S
         connection.linger = False
-        self._watch(connection, _IN)
+        self._watch(connection, IN)
         if not connection.registered:
             connection.registered = True
             self._epoll.register(connection.fd, connection.mask)
@@ -454,9 +433,9 @@ class Visitors:
         if connection.fd < 0:
             return
         del self._connections[connection.fd]
+        os.close(connection.fd)  # leaves the epoll set with its last descriptor
         connection.fd = -1
         connection.queue.clear()
-        connection.sock.close()  # leaves the epoll set with its last descriptor
 
     # ---- time -----------------------------------------------------------------------------------
 

@@ -10,10 +10,17 @@ from typing import Final
 from engine.errors import WaypostError
 
 BACKLOG: Final = 4096
+DEFER_S: Final = 1
 
 
-def listen(host: str, port: int, count: int, what: str) -> list[socket.socket]:
-    """`count` sockets on the same address; port 0 takes any free one. Raises WaypostError."""
+def listen(
+    host: str, port: int, count: int, what: str, *, deferred: bool = False
+) -> list[socket.socket]:
+    """`count` sockets on the same address; port 0 takes any free one. Raises WaypostError.
+
+    `deferred` has the kernel hand over a connection with its first bytes, or after a second without:
+    accepted before them, it would cost a read in vain, a place in an epoll set and a wake-up more.
+    """
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -35,6 +42,8 @@ def listen(host: str, port: int, count: int, what: str) -> list[socket.socket]:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if count > 1:
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if deferred:
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_S)
             one.bind(address)
             one.listen(BACKLOG)
     except OSError as error:

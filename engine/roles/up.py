@@ -67,7 +67,11 @@ class Up:
         settings = self.settings
         if "edge" in self.roles:
             self.visitors = listen(
-                settings.visitors_host, settings.visitors_port, self.edges, "visitors' port"
+                settings.visitors_host,
+                settings.visitors_port,
+                self.edges,
+                "visitors' port",
+                deferred=True,
             )
         if "api" in self.roles:
             self.console = listen(settings.console_host, settings.console_port, 1, "console's port")

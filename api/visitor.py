@@ -1,0 +1,41 @@
+"""One visitor's connection, as the door keeps it."""
+
+import select
+import socket
+from collections import deque
+from typing import Final
+
+from api.head import HeadReader, Refusal, Request
+
+IN: Final = select.EPOLLIN | select.EPOLLRDHUP
+
+
+class Connection:
+    """A descriptor, not blocking, and what is known of who is at its other end."""
+
+    __slots__ = (
+        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "queue", "reader", "registered",
+        "unsent", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, fd: int, deadline: float) -> None:
+        self.fd = fd  # -1 once closed
+        self.reader = HeadReader()
+        self.deadline = deadline
+        self.queue: deque[Request | Refusal] = deque()
+        self.unsent = b""
+        self.waiting: Request | None = None
+        self.closing = False  # the answer in hand is the last one
+        self.ended = False  # the visitor will send nothing more
+        self.linger = False  # unread bytes may be on their way
+        self.discard = 0  # bytes still taken, and dropped, after the last answer
+        self.registered = False
+        self.mask = IN
+
+    def end_output(self) -> None:
+        """Tell the visitor that nothing more comes. Raises OSError when they are gone."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.fd)
+        try:
+            sock.shutdown(socket.SHUT_WR)
+        finally:
+            sock.detach()
