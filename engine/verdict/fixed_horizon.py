@@ -1,0 +1,91 @@
+"""Tests for one look at a size that was planned: more powerful than a sequence, and wrong when watched.
+
+So they are locked until every arm has its planned visitors. Whoever asks keeps the first verdict: each
+further look at a growing count is another chance of a false alarm.
+"""
+
+import math
+from statistics import NormalDist
+from typing import Literal, NamedTuple
+
+from engine.verdict import lift
+from engine.verdict.arm import Arm, check, check_probability
+from engine.verdict.wilson import Interval, interval
+
+Test = Literal["z", "fisher"]
+
+
+class Locked(NamedTuple):
+    """Nothing to see yet: the smaller arm has `visitors` of the `planned`."""
+
+    visitors: int
+    planned: int
+
+
+class FixedVerdict(NamedTuple):
+    """The difference of the rates, its interval with confidence 1 - alpha, and the two-sided p-value."""
+
+    lift: float
+    low: float
+    high: float
+    p_value: float
+
+
+def judge(
+    control: Arm, treatment: Arm, planned_visitors: int, test: Test = "z", alpha: float = 0.05
+) -> Locked | FixedVerdict:
+    """The verdict once each arm has `planned_visitors`, Locked before. Raises ValueError."""
+    check(control, treatment)
+    if planned_visitors < 1:
+        raise ValueError("planned_visitors must be 1 or more")
+    visitors = min(control.visitors, treatment.visitors)
+    if visitors < planned_visitors:
+        return Locked(visitors, planned_visitors)
+    p_value = z_test(control, treatment) if test == "z" else fisher_exact(control, treatment)
+    low, high = newcombe(control, treatment, alpha)
+    return FixedVerdict(treatment.rate - control.rate, low, high, p_value)
+
+
+def z_test(control: Arm, treatment: Arm) -> float:
+    """The two-sided p-value of the z test of two proportions, pooled; 1 where there is no variance.
+
+    Source: J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd edition,
+    section 3.3, without correction for continuity. Raises ValueError.
+    """
+    variance = lift.pooled_variance(control, treatment)
+    if not variance:
+        return 1.0
+    return math.erfc(abs(treatment.rate - control.rate) / math.sqrt(2 * variance))
+
+
+def fisher_exact(control: Arm, treatment: Arm) -> float:
+    """The two-sided p-value of Fisher's exact test: for counts too small for z.
+
+    Source: `scipy.stats.fisher_exact`. Raises ValueError.
+    """
+    check(control, treatment)
+    from scipy.stats import fisher_exact as exact
+
+    table = [[arm.conversions, arm.visitors - arm.conversions] for arm in (control, treatment)]
+    return float(exact(table).pvalue)
+
+
+def newcombe(control: Arm, treatment: Arm, alpha: float = 0.05) -> Interval:
+    """The interval of the difference of two rates out of their Wilson intervals.
+
+    Source: R. G. Newcombe, Stat. Med. 17 (1998) 873, method 10. Raises ValueError.
+    """
+    first, second = interval(treatment, alpha), interval(control, alpha)
+    p, q = treatment.rate, control.rate
+    if not control.visitors or not treatment.visitors:
+        return Interval(-1.0, 1.0)
+    return Interval(
+        p - q - math.hypot(p - first.low, second.high - q),
+        p - q + math.hypot(first.high - p, q - second.low),
+    )
+
+
+def z_quantile(probability: float) -> float:
+    """The standard normal's quantile. Raises ValueError."""
+    check_probability(probability, "probability")
+    return NormalDist().inv_cdf(probability)

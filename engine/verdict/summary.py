@@ -1,0 +1,94 @@
+"""Everything that one look at an experiment says."""
+
+from collections.abc import Sequence as SequenceOf
+from typing import NamedTuple
+
+from engine.verdict import allocation, bayes, decision, multiple, sequence, wilson
+from engine.verdict.allocation import Allocation
+from engine.verdict.arm import Arm, check
+from engine.verdict.bayes import Belief
+from engine.verdict.decision import Decision, Rule
+from engine.verdict.sequence import Sequence
+from engine.verdict.wilson import Interval
+
+
+class Standing(NamedTuple):
+    """One arm. `interval` is Wilson's, for this look alone; `watched` holds at all looks at once. What
+    compares it with the control is None for the control itself; `p_value` is Holm's over the arms."""
+
+    arm: Arm
+    interval: Interval
+    watched: Interval
+    absolute: Sequence | None
+    relative: Sequence | None
+    p_value: float | None
+    belief: Belief
+    decision: Decision | None
+
+
+class Summary(NamedTuple):
+    """`warnings` are sentences without full stop about what makes the figures doubtful."""
+
+    standings: list[Standing]
+    allocation: Allocation
+    warnings: list[str]
+
+
+def summarise(
+    arms: SequenceOf[Arm],
+    shares: SequenceOf[float],
+    rule: Rule = Rule(),  # noqa: B008  # a constant
+    tuning_visitors: float = sequence.DEFAULT_TUNING_VISITORS,
+) -> Summary:
+    """One look at 2 to 10 arms, the control first, with the shares of visitors that they were to get.
+
+    With several treatments each is compared at alpha over their number (Bonferroni), so that all
+    intervals and decisions hold together. Raises ValueError.
+    """
+    check(*arms)
+    if len(arms) < 2:
+        raise ValueError("there must be a control and a treatment")
+    allocated = allocation.check([arm.visitors for arm in arms], shares)
+    beliefs = bayes.beliefs(arms)
+    control, treatments = arms[0], arms[1:]
+    alpha = rule.alpha / len(treatments)
+    absolutes = [sequence.absolute(control, arm, alpha, tuning_visitors) for arm in treatments]
+    p_values = multiple.holm([found.p_value for found in absolutes])
+    standings = [_standing(control, rule.alpha, beliefs[0])]
+    for arm, absolute, p_value, belief in zip(
+        treatments, absolutes, p_values, beliefs[1:], strict=True
+    ):
+        visitors = control.visitors + arm.visitors
+        decided = decision.decide(rule, absolute, visitors, allocated.mismatch)
+        standings.append(
+            _standing(arm, rule.alpha, belief)._replace(
+                absolute=absolute,
+                relative=sequence.relative(control, arm, alpha, tuning_visitors),
+                p_value=p_value,
+                decision=decided,
+            )
+        )
+    return Summary(standings, allocated, _warnings(arms, allocated))
+
+
+def _standing(arm: Arm, alpha: float, belief: Belief) -> Standing:
+    watched = sequence.rate(arm, alpha)
+    return Standing(
+        arm, wilson.interval(arm, alpha), watched, None, None, None, belief, decision=None
+    )
+
+
+def _warnings(arms: SequenceOf[Arm], allocated: Allocation) -> list[str]:
+    found = []
+    if allocated.mismatch:
+        found.append(
+            "the variants have not got their shares of visitors"
+            f" (p = {allocated.p_value:.1g}): find out what drops visitors before comparing them"
+        )
+    if allocated.stray:
+        found.append(f"{allocated.stray} visitors are in variants of weight 0")
+    if min(arm.conversions for arm in arms) < sequence.FLOOR_CONVERSIONS:
+        found.append(
+            f"relative lifts are told from {sequence.FLOOR_CONVERSIONS} conversions in each variant on"
+        )
+    return found

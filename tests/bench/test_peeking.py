@@ -1,0 +1,50 @@
+"""The benchmark of watched experiments: what it simulates, and that it can fail."""
+
+import numpy as np
+import pytest
+
+from bench import looks, peeking, visits
+from bench.errors import BenchError
+
+
+def test_visitors_come_1_to_20_times_and_convert_once() -> None:
+    seen = visits.returning(np.random.default_rng(1), 3, 4000, 50, 0.3)
+    visitors, conversions = seen.visitors[:, :, -1], seen.conversions[:, :, -1]
+    assert (visitors.sum(axis=1) == 4000).all()
+    assert np.allclose(conversions / visitors, 0.27, atol=0.04)  # some would convert after the end
+    assert (seen.conversions <= seen.visitors).all()
+    assert (seen.clicks <= seen.visits).all()
+    assert (np.diff(seen.conversions, axis=2) >= 0).all()
+    assert 7 < seen.visits[:, :, -1].sum() / 12_000 < 10.5
+
+
+def test_the_second_arm_gets_its_share() -> None:
+    seen = visits.returning(np.random.default_rng(1), 1, 10_000, 10, 0.1, share=0.1)
+    assert seen.visitors[0, 1, -1] == pytest.approx(1000, abs=120)
+
+
+def test_the_arrays_say_what_the_engine_says() -> None:
+    rng = np.random.default_rng(2)
+    seen = visits.returning(rng, 20, 2000, 40, 0.05, share=0.1)
+    log_e = looks.sequence_log_e(seen.visitors, seen.conversions, 0.05, 5000)
+    looks.agree(seen.visitors, seen.conversions, log_e, 0.05, 5000)
+    with pytest.raises(BenchError, match="the engine says"):
+        looks.agree(seen.visitors, seen.conversions, log_e + 1, 0.05, 5000)
+    counts = visits.allocations(rng, 20, 20, 40, [0.2, 0.8])
+    found = looks.allocation_log_e(counts, [0.2, 0.8])
+    looks.agree_on_allocation(counts, found, [0.2, 0.8])
+    with pytest.raises(BenchError, match="the engine says"):
+        looks.agree_on_allocation(counts, found + 1, [0.2, 0.8])
+
+
+@pytest.mark.slow
+def test_a_small_run_measures_everything_and_finds_no_failure() -> None:
+    result = peeking.run(peeking.Plan(tests=20, allocations=40, visitors=2000, looks=100, seed=1))
+    assert len(result["verdicts"]) == 8
+    assert all(row["naive_clicks"] > 0.5 for row in result["verdicts"] if row["rate"] > 0.01)
+    assert all(row["power_at_end"] >= 0.75 for row in result["power"])
+    assert not peeking.failures(result)
+    assert len(peeking.tables(result)) == 3
+    result["verdicts"][0]["false_alarms"] = 0.06
+    result["srm"][0]["false_alarms"] = 0.1
+    assert len(peeking.failures(result)) == 2

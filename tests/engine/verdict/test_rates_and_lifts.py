@@ -1,0 +1,69 @@
+"""Arms, Wilson's interval and lifts."""
+
+import math
+from statistics import NormalDist
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.verdict import lift
+from engine.verdict.arm import Arm, check
+from engine.verdict.wilson import Interval, interval
+
+Z = NormalDist().inv_cdf(0.975)
+arms = st.integers(1, 10**6).flatmap(
+    lambda n: st.integers(0, n).map(lambda c: Arm(visitors=n, conversions=c))
+)
+
+
+@pytest.mark.parametrize("bad", [Arm(5, 6), Arm(5, -1), Arm(-1, -1)])
+def test_counts_that_cannot_be_are_refused(bad: Arm) -> None:
+    with pytest.raises(ValueError, match="conversions of"):
+        check(bad)
+    with pytest.raises(ValueError, match="conversions of"):
+        interval(bad)
+
+
+def test_wilson_has_its_closed_forms() -> None:
+    assert interval(Arm(0, 0)) == Interval(0, 1)
+    assert interval(Arm(10, 0)) == pytest.approx((0, Z**2 / (10 + Z**2)), abs=1e-15)
+    assert interval(Arm(10, 10)) == pytest.approx((10 / (10 + Z**2), 1), abs=1e-15)
+    half = Z / (2 * math.sqrt(10 + Z**2))
+    assert interval(Arm(10, 5)) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-15)
+
+
+@given(arms, st.sampled_from([0.001, 0.05, 0.3]))
+def test_wilson_ends_where_the_score_test_begins_to_reject(arm: Arm, alpha: float) -> None:
+    z = NormalDist().inv_cdf(1 - alpha / 2)
+    found = interval(arm, alpha)
+    assert 0 <= found.low <= arm.rate <= found.high <= 1
+    for end in found:
+        if 0 < end < 1:
+            score = (arm.rate - end) ** 2 * arm.visitors / (end * (1 - end))
+            assert score == pytest.approx(z * z, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0, 1, math.nan])
+def test_alpha_is_a_probability(alpha: float) -> None:
+    with pytest.raises(ValueError, match="alpha"):
+        interval(Arm(10, 5), alpha)
+
+
+def test_lifts_by_hand() -> None:
+    control, treatment = Arm(100, 20), Arm(400, 100)
+    absolute = lift.absolute(control, treatment)
+    assert absolute == pytest.approx((0.05, 0.2 * 0.8 / 100 + 0.25 * 0.75 / 400))
+    relative = lift.relative(control, treatment)
+    variance = 0.25 * 0.75 / 400 / 0.2**2 + 0.2 * 0.8 / 100 * 0.25**2 / 0.2**4
+    assert relative == pytest.approx((0.25, variance))
+    pooled = 120 / 500
+    assert lift.pooled_variance(control, treatment) == pytest.approx(
+        pooled * (1 - pooled) * (1 / 100 + 1 / 400)
+    )
+
+
+def test_there_is_no_relative_lift_over_nothing() -> None:
+    assert lift.relative(Arm(10, 0), Arm(10, 3)) is None
+    assert lift.relative(Arm(0, 0), Arm(10, 3)) is None
+    assert lift.pooled_variance(Arm(0, 0), Arm(10, 3)) == 0
