@@ -12,6 +12,7 @@ them, and however many there are, none is left to nobody.
 """
 
 import logging
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,6 +34,7 @@ STREAMS_A_ROUND: Final = 8
 READ_WAIT_MS: Final = 500
 GAP_WAIT_S: Final = 0.1
 MAX_TRIES: Final = 3
+RELEASE_LIMIT_S: Final = 2.0
 
 
 class Aggregator:
@@ -54,18 +56,24 @@ class Aggregator:
         self.last_error = ""
 
     async def run(self) -> None:
-        """Lease, and fold what is leased, until cancelled; then give the leases back."""
+        """Lease, and fold what is leased, until cancelled; then give the leases back.
+
+        What an earlier life of this owner still holds is given back first, so that it is taken under a
+        new token and whoever had the old one commits nothing more.
+        """
+        await self._release()
         try:
             async with trio.open_nursery() as nursery:
                 while True:
                     await self._lease(nursery)
                     await trio.sleep(min(1.0, self._lease_ttl_s / 4))
         finally:
-            with trio.move_on_after(2, shield=True):
-                try:
-                    await self._ledger.release(self.owner)
-                except WaypostError:
-                    pass  # they expire
+            with trio.CancelScope(shield=True):
+                await self._release()
+
+    async def _release(self) -> None:
+        with trio.move_on_after(RELEASE_LIMIT_S), suppress(WaypostError):  # else they expire
+            await self._ledger.release(self.owner)
 
     async def _lease(self, nursery: trio.Nursery) -> None:
         limit = min(MAX_STREAMS, self._held + STREAMS_A_ROUND)

@@ -215,7 +215,7 @@ class SyncedAgain(Journal):
 BUILDS = {
     "watermark before the transaction": (5, Build(ledger=WatermarkFirst)),
     "watermark after the transaction": (5, Build(ledger=CountsFirst)),
-    "lease token not checked": (18, Build(ledger=TokenIgnored)),
+    "lease token not checked": (17, Build(ledger=TokenIgnored)),
     "neither lease nor position checked": (6, Build(ledger=NothingFenced)),
     "gap not awaited": (
         3,

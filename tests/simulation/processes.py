@@ -233,15 +233,14 @@ class Edge:
 
 
 class Worker:
-    """An aggregator, restarted as its supervisor would."""
+    """An aggregator, restarted as its supervisor would; a successor has the same name."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", owner: str) -> None:
         self.process: Process = world.process("worker")
         stream = FaultyClickStream(
             world.build.stream(world.streams), Network(self.process, world.redis)
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
-        owner = f"worker-{next(world.serials)}"
         self.aggregator: Aggregator = world.build.aggregator(
             owner, stream, ledger, lease_ttl_s=LEASE_TTL_S
         )

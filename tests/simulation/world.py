@@ -160,7 +160,7 @@ class World:
             for _ in range(EDGES):
                 await self._new_edge(nursery)
             for _ in range(WORKERS):
-                self._new_worker(nursery)
+                self._new_worker(nursery, f"worker-{next(self.serials)}")
             with trio.move_on_after(CHAOS_S):
                 await self._chaos(nursery)
             await self._calm_down(nursery)
@@ -179,8 +179,8 @@ class World:
         await self.power.wait()
         await self._new_edge(nursery)
 
-    def _new_worker(self, nursery: trio.Nursery) -> None:
-        worker = Worker(self)
+    def _new_worker(self, nursery: trio.Nursery, owner: str) -> None:
+        worker = Worker(self, owner)
         self.workers.append(worker)
         nursery.start_soon(worker.run)
 
@@ -242,7 +242,7 @@ class World:
         worker = self.random.choice(self.workers)
         self.workers.remove(worker)
         await worker.kill()
-        self._new_worker(nursery)
+        self._new_worker(nursery, worker.aggregator.owner)
 
     async def _pause_worker(self, nursery: trio.Nursery) -> None:
         process = self.random.choice(self.workers).process
