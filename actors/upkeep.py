@@ -25,3 +25,14 @@ async def keep_partitions(ensure: Callable[[int], Awaitable[int]], days_ahead: i
         if made:
             logger.info("%d partitions made", made, extra={"event": "partitions_made"})
         await trio.sleep(PARTITION_INTERVAL_S)
+
+
+async def every(interval_s: float, chore: Callable[[], Awaitable[None]]) -> None:
+    """Do a chore now and each `interval_s` from then on; soon again when its server is away."""
+    while True:
+        try:
+            await chore()
+        except UnavailableError:
+            await trio.sleep(_RETRY_S)
+        else:
+            await trio.sleep(interval_s)

@@ -16,6 +16,7 @@ _PAGES: Final = {
     408: ("Request timeout", "The request took too long to arrive."),
     413: ("Content too large", "Requests to a link must not have a body."),
     414: ("Address too long", "This address is longer than any link can be."),
+    429: ("Too many requests", "So many requests came from your network that this one must wait."),
     431: ("Request header fields too large", "The request's header is larger than 8 KiB."),
     503: (
         "Try again shortly",
@@ -86,7 +87,11 @@ def profile_page_tail(page: tuple[str, str]) -> bytes:
 
 def _refusal(status: int) -> bytes:
     title, sentence = _PAGES[status]
-    extra = {405: b"Allow: GET, HEAD\r\n", 503: b"Retry-After: 1\r\n"}.get(status, b"")
+    extra = {
+        405: b"Allow: GET, HEAD\r\n",
+        429: b"Retry-After: 1\r\n",
+        503: b"Retry-After: 1\r\n",
+    }.get(status, b"")
     return page_tail(
         html(f"{status} {title}", f"<h1>{title}</h1>\n<p>{sentence}</p>"),
         b"Cache-Control: no-store\r\n" + extra,

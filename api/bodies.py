@@ -7,7 +7,7 @@ strings in JSON, since JavaScript's numbers cannot hold them; times are RFC 3339
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 import orjson
@@ -15,7 +15,9 @@ from quart import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from engine.errors import FieldError, InvalidError
+from engine.idempotency import StoredResponse
 
+Item = TypeVar("Item")
 Draft = TypeVar("Draft", bound=msgspec.Struct)
 Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
 
@@ -27,26 +29,41 @@ _JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+jso
 _STAND_INS: Final[Mapping[str, Any]] = {
     "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
     "status": 302, "kind": "", "passthrough": False, "short": None,
+    "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
+    "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
 }  # fmt: skip
+
+
+Id = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$", description="an id")]
+Version = Annotated[int, msgspec.Meta(ge=1, description="grows by one with each change")]
+Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """What is to be said of one field."""
+
+    field: str
+    reason: str
 
 
 class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A profile as the API shows it; `url` is its page."""
 
-    id: str
+    id: Id
     handle: str
     title: str
-    url: str
-    version: int
+    url: Url
+    version: Version
     created_at: datetime
     updated_at: datetime
 
 
 class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too."""
+    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too. `warnings` are in the
+    answers to changes: what is allowed, but may not be meant."""
 
-    id: str
-    profile_id: str
+    id: Id
+    profile_id: Id
     slug: str
     target: str
     title: str
@@ -54,17 +71,18 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     passthrough: bool
     short: bool
-    url: str
-    short_url: str | None
-    version: int
+    url: Url
+    short_url: Url | None
+    version: Version
     created_at: datetime
     updated_at: datetime
+    warnings: list[Reason] | msgspec.UnsetType = msgspec.UNSET
 
 
-class ListAnswer(msgspec.Struct, frozen=True):
+class ListAnswer(msgspec.Struct, Generic[Item], frozen=True):
     """One page of a list; `next_cursor` is null on the last."""
 
-    items: list[Any]
+    items: list[Item]
     next_cursor: str | None
 
 
@@ -75,6 +93,13 @@ def utc(time: datetime) -> datetime:
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(
         msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def stored_answer(value: Any, status: int, headers: dict[str, str]) -> StoredResponse:
+    """The same, for what may have to be sent again."""
+    return StoredResponse(
+        status, headers | {"Content-Type": "application/json"}, msgspec.json.encode(value)
     )
 
 

@@ -9,16 +9,40 @@ from typing import Final
 from quart import Response
 from quart_trio import QuartTrio
 
-from api import problems
-from api.auth import Keys
+from api import idempotency, problems
+from api.activity import ActivityRoutes
+from api.auth import Auth
+from api.bulk import BulkRoutes
 from api.guard import Counters, Guard
 from api.health import HealthRoutes
+from api.invitations import InvitationRoutes
+from api.keys import KeyRoutes
 from api.links import LinkRoutes
+from api.members import MemberRoutes
 from api.profiles import ProfileRoutes
+from api.rate_limits import ApiLimits
+from api.reference import ReferenceRoutes
 from api.routes import Route
+from api.security_events import SecurityRoutes, noting
+from api.sessions import Door, SessionRoutes
 from api.stats import StatsRoutes
+from engine.access import Caller
 from engine.health import Health
-from engine.ports import Announcer, KeyStore, ProfileStore, StatsReader
+from engine.ports import (
+    AccountStore,
+    ActivityReader,
+    Announcer,
+    InvitationStore,
+    KeyStore,
+    LoginThrottle,
+    MemberStore,
+    ProfileStore,
+    RateLimiter,
+    SecurityLog,
+    SecurityStore,
+    SessionStore,
+    StatsReader,
+)
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics
 
@@ -32,6 +56,7 @@ _HOME: Final = """<!doctype html>
 <p>This port answers the API under <code>/v1</code>, with <code>Authorization: Bearer KEY</code>.
 See README.md and ARCHITECTURE.md, which come with Waypost.</p>
 <ul>
+<li><a href="/docs">/docs</a>: every call of the API, with examples</li>
 <li><a href="/healthz">/healthz</a>: whether this process is alive</li>
 <li><a href="/readyz">/readyz</a>: whether every component is ready</li>
 <li><a href="/metrics">/metrics</a>: figures for Prometheus</li>
@@ -51,6 +76,16 @@ class ConsolePorts:
     profiles: ProfileStore
     stats: StatsReader
     keys: KeyStore
+    accounts: AccountStore
+    sessions: SessionStore
+    members: MemberStore
+    invitations: InvitationStore
+    throttle: LoginThrottle
+    limiter: RateLimiter
+    note_use: Callable[[Caller, int], None]
+    activity: ActivityReader
+    security_log: SecurityLog
+    security_events: SecurityStore
     announcer: Announcer
     settings: Settings
     health: Callable[[], Awaitable[Health]]
@@ -65,19 +100,26 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.url_map.merge_slashes = False  # `//v1` is another path, and no redirect to this one
     problems.register(app)
-    app.before_request(Keys(ports.keys).check)
-    for route in _routes(ports):
+    idempotency.register(app)
+    auth = Auth(ports.keys, ports.sessions, ports.note_use)
+    ApiLimits(ports.limiter, ports.settings, counters).register(app, auth.check)
+    app.after_request(noting(ports.security_log))
+    routes = _routes(ports, auth)
+    routes += ReferenceRoutes(routes, ports.settings.console_url).routes()
+    for route in routes:
         app.add_url_rule(
             route.rule,
             endpoint=f"{route.method} {route.rule}",
             view_func=route.handler,
             methods=[route.method],
         )
-    app.asgi_app = Guard(app.asgi_app, counters)  # type: ignore[method-assign, assignment]
+    https = ports.settings.console_url.startswith("https://")
+    app.asgi_app = Guard(app.asgi_app, counters, https=https)  # type: ignore[method-assign, assignment]
     return app
 
 
-def _routes(ports: ConsolePorts) -> list[Route]:
+def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
+    door = Door(ports.throttle, ports.settings)
     visitors_url = ports.settings.visitors_url.rstrip("/")
     return [
         Route("GET", "/", home),
@@ -85,7 +127,16 @@ def _routes(ports: ConsolePorts) -> list[Route]:
         *LinkRoutes(
             ports.profiles, ports.announcer, visitors_url, ports.settings.private_targets
         ).routes(),
+        *BulkRoutes(
+            ports.profiles, ports.announcer, visitors_url, ports.settings.private_targets
+        ).routes(),
+        *ActivityRoutes(ports.activity).routes(),
+        *SecurityRoutes(ports.security_events).routes(),
         *StatsRoutes(ports.profiles, ports.stats, ports.now).routes(),
+        *SessionRoutes(ports.accounts, ports.sessions, door).routes(),
+        *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
+        *MemberRoutes(ports.members).routes(),
+        *InvitationRoutes(ports.invitations, door, ports.settings.console_url).routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]
 

@@ -4,11 +4,13 @@
   app `http.disconnect` from within the last `send`; Quart-Trio then cancels the request's nursery
   and with it that very `send`, before the connection is closed or recycled. So `send` is shielded,
   and bounded: a client that does not read holds it for `SEND_LIMIT_S` at most;
-- every answer carries a request id and the headers that keep browsers from guessing and framing;
+- every answer carries a request id, the caller's own if there is one, and the headers that keep
+  browsers from guessing, framing and running what is not ours;
 - an error that no handler turned into an answer becomes a problem, not a broken connection;
 - WebSockets are refused.
 """
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
@@ -32,19 +34,44 @@ SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
+        b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+    (
+        b"permissions-policy",
+        b"accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
+        b"magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
+    ),
 )
+# Where people reach the console by https: a year of nothing else, for this host alone.
+TRANSPORT_HEADER: Final = (b"strict-transport-security", b"max-age=31536000")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
-def safe_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> Headers:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id that the caller gave the request, when it is one that fits into a line of a log, else a
+    new one."""
+    given = [value for name, value in headers if name.lower() == b"x-request-id"]
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0].decode("ascii")
+    return new_request_id()
+
+
+def safe_headers(
+    headers: Iterable[tuple[bytes, bytes]], request_id: str, *, https: bool = False
+) -> Headers:
     """`headers`, completed by the ones that every answer has."""
     result = list(headers)
     present = {name.lower() for name, _ in result}
     result += [(name, value) for name, value in SAFE_HEADERS if name not in present]
+    if https:
+        result.append(TRANSPORT_HEADER)
     result.append((b"x-request-id", request_id.encode("ascii")))
     return result
 
@@ -57,6 +84,8 @@ class Counters:
         self.connections = 0
         self.refused = 0
         self.crashes = 0
+        self.limited = 0
+        self.limited_alone = 0
 
     def answered(self, status: int) -> None:
         family = f"{status // 100}xx"
@@ -67,6 +96,8 @@ class Counters:
             Sample("waypost_console_connections", self.connections),
             Sample("waypost_console_connections_refused_total", self.refused),
             Sample("waypost_console_crashes_total", self.crashes),
+            Sample("waypost_console_limited_total", self.limited),
+            Sample("waypost_console_limited_alone_total", self.limited_alone),
             *(
                 Sample("waypost_console_requests_total", count, (("status", family),))
                 for family, count in sorted(self.requests.items())
@@ -75,11 +106,12 @@ class Counters:
 
 
 class Guard:
-    """Wraps `app`; itself an ASGI app."""
+    """Wraps `app`; itself an ASGI app. `https` says that people reach it by that."""
 
-    def __init__(self, app: ASGIApp, counters: Counters) -> None:
+    def __init__(self, app: ASGIApp, counters: Counters, *, https: bool = False) -> None:
         self._app = app
         self._counters = counters
+        self._https = https
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -90,8 +122,8 @@ class Guard:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        request_id = scope[problems.REQUEST_ID] = new_request_id()
-        answer = _Answer(send, request_id, self._counters)
+        request_id = scope[problems.REQUEST_ID] = request_id_of(scope.get("headers", ()))
+        answer = _Answer(send, request_id, self._counters, self._https)
         try:
             await self._app(scope, receive, answer.send)
         except Exception as error:
@@ -103,8 +135,9 @@ class Guard:
 class _Answer:
     """One request's `send`."""
 
-    def __init__(self, send: Send, request_id: str, counters: Counters) -> None:
+    def __init__(self, send: Send, request_id: str, counters: Counters, https: bool) -> None:
         self._send = send
+        self._https = https
         self._request_id = request_id
         self._counters = counters
         self._abandoned = False
@@ -115,7 +148,9 @@ class _Answer:
             self.started = True
             self._counters.answered(message["status"])
             message = dict(message)
-            message["headers"] = safe_headers(message.get("headers", []), self._request_id)
+            message["headers"] = safe_headers(
+                message.get("headers", []), self._request_id, https=self._https
+            )
         if self._abandoned:
             return
         with trio.move_on_after(SEND_LIMIT_S, shield=True) as scope:

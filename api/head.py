@@ -22,6 +22,9 @@ MAX_HEAD_BYTES: Final = 8192
 _FIELDS: Final = re.compile(
     rb"(?i)\r\n(user-agent|referer|accept-language|host):[ \t]*([^\r]*)"
 ).findall
+_FIELDS_BEHIND_PROXIES: Final = re.compile(
+    rb"(?i)\r\n(user-agent|referer|accept-language|host|x-forwarded-for):[ \t]*([^\r]*)"
+).findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#@\s]+", re.IGNORECASE)
@@ -50,6 +53,7 @@ class Request(msgspec.Struct, gc=False):
     language: bytes
     head_only: bool
     keep_alive: bool
+    forwarded_for: bytes = b""  # only looked for behind trusted proxies
 
 
 class Refusal(msgspec.Struct, gc=False, frozen=True):
@@ -91,9 +95,10 @@ class HeadReader:
     unfinished head.
     """
 
-    __slots__ = ("_parser", "_rest")
+    __slots__ = ("_fields", "_parser", "_rest")
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind_proxies: bool = False) -> None:
+        self._fields = _FIELDS_BEHIND_PROXIES if behind_proxies else _FIELDS
         self._parser = httptools.HttpRequestParser(_completion)
         self._rest = b""
 
@@ -118,10 +123,10 @@ class HeadReader:
             or self._rest
         ):
             return None
-        host = agent = referrer = language = b""
+        host = agent = referrer = language = forwarded = b""
         hosts = 0
-        for name, value in _FIELDS(data):
-            length = len(name)  # tells the four names apart, however they are spelt
+        for name, value in self._fields(data):
+            length = len(name)  # tells all names but two apart, however they are spelt
             if length == 10:
                 agent = value
             elif length == 4:
@@ -129,8 +134,10 @@ class HeadReader:
                 hosts += 1
             elif length == 7:
                 referrer = value
-            else:
+            elif name[0] in b"aA":
                 language = value
+            else:
+                forwarded = b"%b, %b" % (forwarded, value) if forwarded else value
         if hosts != 1 or (host not in _good_hosts and not _is_good_host(host)):
             return None
         completion = _completion
@@ -159,6 +166,7 @@ class HeadReader:
             language.rstrip(b" \t")[:63],
             False,
             completion.keep_alive,
+            forwarded,
         )
 
     def careful(self, data: bytes) -> list[Request | Refusal]:
@@ -263,6 +271,7 @@ def judge(head: bytes) -> Request | Refusal:
         fields.get(b"accept-language", b"")[:63],
         head_only,
         version == "1.1" and events.keep_alive,
+        b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
     )
 
 

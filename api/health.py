@@ -4,12 +4,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 import trio
 from quart import Response
 
 from api.bodies import answer
 from api.exposition import CONTENT_TYPE, written
-from api.routes import Route
+from api.routes import Answer, Doc, Route
 from engine.errors import UnavailableError
 from engine.health import Component, Health
 from engine.statistics import ProcessStatistics, summed
@@ -17,6 +18,18 @@ from engine.statistics import ProcessStatistics, summed
 LIMIT_S: Final = 3.0
 
 logger = logging.getLogger("waypost.api")
+
+
+class ComponentAnswer(msgspec.Struct, frozen=True):
+    ready: bool
+    reason: str
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """Whether all components are ready, and why one is not."""
+
+    ready: bool
+    components: dict[str, ComponentAnswer]
 
 
 class HealthRoutes:
@@ -30,9 +43,9 @@ class HealthRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/healthz", self.alive),
-            Route("GET", "/readyz", self.ready),
-            Route("GET", "/metrics", self.metrics),
+            Route("GET", "/healthz", self.alive, _ALIVE),
+            Route("GET", "/readyz", self.ready, _READY),
+            Route("GET", "/metrics", self.metrics, _METRICS),
         ]
 
     async def alive(self) -> Response:
@@ -43,9 +56,9 @@ class HealthRoutes:
         """200 when every component is ready, else 503; both name each component and its reason."""
         health = await self._asked()
         components = {
-            name: {"ready": ready, "reason": reason} for name, ready, reason in health.components
+            name: ComponentAnswer(ready, reason) for name, ready, reason in health.components
         }
-        body = {"ready": health.ready, "components": components}
+        body = HealthAnswer(health.ready, components)
         return answer(body, 200 if health.ready else 503)
 
     async def _asked(self) -> Health:
@@ -68,3 +81,43 @@ class HealthRoutes:
         except trio.TooSlowError:
             raise UnavailableError("the processes did not tell their figures in time") from None
         return Response(written(summed(processes)), content_type=CONTENT_TYPE)
+
+
+_ALIVE: Final = Doc(
+    id="readHealth",
+    summary="Whether this process is alive",
+    tag="Service",
+    answers={200: Answer("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
+    access="everybody",
+)
+_READY: Final = Doc(
+    id="readReadiness",
+    summary="Whether every component is ready",
+    tag="Service",
+    answers={
+        200: Answer(
+            "All are ready.",
+            HealthAnswer,
+            {"ready": True, "components": {"postgres": {"ready": True, "reason": ""}}},
+        ),
+        503: Answer(
+            "Some are not.",
+            HealthAnswer,
+            {
+                "ready": False,
+                "components": {"postgres": {"ready": False, "reason": "does not answer"}},
+            },
+        ),
+    },
+    access="everybody",
+)
+_METRICS: Final = Doc(
+    id="readMetrics",
+    summary="Figures for Prometheus",
+    tag="Service",
+    answers={
+        200: Answer("The figures.", str, "waypost_redirects_total 42\n", content_type=CONTENT_TYPE)
+    },
+    errors=(503,),
+    access="everybody",
+)

@@ -8,7 +8,7 @@ request's id, and its traceback goes to the log only.
 import logging
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from quart import Quart, Response, request
@@ -41,6 +41,39 @@ _DETAILS: Final[Mapping[int, str]] = {
 }
 
 
+class BadField(msgspec.Struct, frozen=True):
+    """One bad field of a request: a body's by its path, a parameter or header by its name."""
+
+    field: str
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Problem details (RFC 9457). `type` is a stable name to program against, `detail` one line for a
+    person; `errors` names every bad field, `request_id` what to ask the operator about."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[BadField] = []
+    request_id: str = ""
+
+
+def problem(
+    status: int, detail: str, errors: Iterable[FieldError] = (), request_id: str = ""
+) -> Problem:
+    phrase = HTTPStatus(status).phrase
+    return Problem(
+        type=f"urn:waypost:problem:{phrase.lower().replace(' ', '-')}",
+        title=phrase,
+        status=status,
+        detail=detail,
+        errors=[BadField(error.field, error.reason) for error in errors][:MAX_ERRORS],
+        request_id=request_id,
+    )
+
+
 def document(
     status: int,
     detail: str,
@@ -48,19 +81,7 @@ def document(
     request_id: str = "",
 ) -> bytes:
     """The JSON of one problem."""
-    phrase = HTTPStatus(status).phrase
-    problem: dict[str, Any] = {
-        "type": f"urn:waypost:problem:{phrase.lower().replace(' ', '-')}",
-        "title": phrase,
-        "status": status,
-        "detail": detail,
-    }
-    fields = [{"field": error.field, "reason": error.reason} for error in errors]
-    if fields:
-        problem["errors"] = fields[:MAX_ERRORS]
-    if request_id:
-        problem["request_id"] = request_id
-    return msgspec.json.encode(problem)
+    return msgspec.json.encode(problem(status, detail, errors, request_id))
 
 
 def response(
@@ -82,20 +103,31 @@ def register(app: Quart) -> None:
 
 
 async def of_ours(error: Exception) -> Response:
+    found = problem_of(error)
+    if found is None:
+        return await of_bug(error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else None
+    return Response(
+        msgspec.json.encode(found), status=found.status, headers=headers, content_type=CONTENT_TYPE
+    )
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What the API says of an error of ours; None for one that is not the caller's to know."""
     match error:
         case InvalidError():
-            return response(422, str(error)[:1000], error.errors)
+            return problem(422, str(error)[:1000], error.errors)
         case ConflictError():
-            return response(409, str(error), [FieldError(error.field, error.reason)])
+            return problem(409, str(error), [FieldError(error.field, error.reason)])
         case NotFoundError():
-            return response(404, str(error))
+            return problem(404, str(error))
         case ForbiddenError():
-            return response(403, str(error))
+            return problem(403, str(error))
         case LostUpdateError():
-            return response(412, str(error))
+            return problem(412, str(error))
         case UnavailableError():
-            return response(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
-    return await of_bug(error)
+            return problem(503, str(error))
+    return None
 
 
 async def of_framework(error: Exception) -> Response:

@@ -1,14 +1,27 @@
 """`/v1/profiles`: the profiles that the caller is a member of."""
 
+from typing import Final
+
 from quart import Response
 
 from api.announce import announce
 from api.auth import caller
-from api.bodies import ProfileAnswer, answer, draft_of, empty, json_object, utc
+from api.bodies import (
+    ListAnswer,
+    ProfileAnswer,
+    answer,
+    draft_of,
+    empty,
+    json_object,
+    stored_answer,
+    utc,
+)
 from api.etag import etag, guarded_delete, guarded_write, read_answer
-from api.query import nothing_else, page_answer, page_asked, path_id
-from api.routes import Route
+from api.idempotency import answered, once_asked
+from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
+from api.routes import Answer, Doc, Route, changes_of
 from engine import name
+from engine.idempotency import StoredResponse
 from engine.ports import Announcer, ProfileStore
 from engine.profile import Change, Profile, ProfileDraft, checked
 
@@ -21,20 +34,20 @@ class ProfileRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/v1/profiles", self.create),
-            Route("GET", "/v1/profiles", self.page),
-            Route("GET", "/v1/profiles/<profile_id>", self.read),
-            Route("PATCH", "/v1/profiles/<profile_id>", self.update),
-            Route("DELETE", "/v1/profiles/<profile_id>", self.delete),
+            Route("POST", "/v1/profiles", self.create, _CREATE),
+            Route("GET", "/v1/profiles", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>", self.read, _READ),
+            Route("PATCH", "/v1/profiles/<profile_id>", self.update, _UPDATE),
+            Route("DELETE", "/v1/profiles/<profile_id>", self.delete, _DELETE),
         ]
 
     async def create(self) -> Response:
         nothing_else()
         draft = draft_of(ProfileDraft, await json_object(), checked, {})
-        profile = await self._store.create_profile(caller(), draft)
+        once = await once_asked(self._created)
+        profile = await self._store.create_profile(caller(), draft, once)
         await announce(self._announcer, [Change(profile.id, profile.version)])
-        headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
-        return answer(self._shown(profile), 201, headers)
+        return answered(self._created(profile))
 
     async def page(self) -> Response:
         after, limit = page_asked()
@@ -78,6 +91,10 @@ class ProfileRoutes:
         await announce(self._announcer, [Change(profile.id, profile.version, deleted=True)])
         return empty(204)
 
+    def _created(self, profile: Profile) -> StoredResponse:
+        headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
+        return stored_answer(self._shown(profile), 201, headers)
+
     def _shown(self, profile: Profile) -> ProfileAnswer:
         return ProfileAnswer(
             id=str(profile.id),
@@ -88,3 +105,67 @@ class ProfileRoutes:
             created_at=utc(profile.created_at),
             updated_at=utc(profile.updated_at),
         )
+
+
+_EXAMPLE: Final = {
+    "id": "365072220160000001",
+    "handle": "ada",
+    "title": "Ada Lovelace",
+    "url": "https://go.example/@ada",
+    "version": 1,
+    "created_at": "2026-05-01T09:30:00Z",
+    "updated_at": "2026-05-01T09:30:00Z",
+}
+_RENAMED: Final = _EXAMPLE | {"title": "Ada", "version": 2, "updated_at": "2026-05-02T10:00:00Z"}
+
+_CREATE: Final = Doc(
+    id="createProfile",
+    summary="Create a profile",
+    tag="Profiles",
+    description="The caller becomes its owner. Its page is at `/@handle` on the visitors' address.",
+    body=ProfileDraft,
+    body_example={"handle": "ada", "title": "Ada Lovelace"},
+    answers={201: Answer("The profile.", ProfileAnswer, _EXAMPLE, ("Location", "ETag"))},
+    errors=(409,),
+    once=True,
+)
+_LIST: Final = Doc(
+    id="listProfiles",
+    summary="List profiles",
+    tag="Profiles",
+    description="Those that the caller is a member of, oldest first.",
+    query=PAGE,
+    answers={
+        200: Answer(
+            "A page of profiles.",
+            ListAnswer[ProfileAnswer],
+            {"items": [_EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readProfile",
+    summary="Read a profile",
+    tag="Profiles",
+    answers={200: Answer("The profile.", ProfileAnswer, _EXAMPLE)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateProfile",
+    summary="Change a profile",
+    tag="Profiles",
+    description="Fields that are left out stay as they are. Takes the role editor.",
+    body=changes_of(ProfileDraft),
+    body_example={"title": "Ada"},
+    answers={200: Answer("The profile as it is now.", ProfileAnswer, _RENAMED, ("ETag",))},
+    errors=(409,),
+    guarded=True,
+)
+_DELETE: Final = Doc(
+    id="deleteProfile",
+    summary="Delete a profile",
+    tag="Profiles",
+    description="With all its links; counts stay. Takes the role owner.",
+    answers={204: Answer("It is gone.")},
+    guarded=True,
+)

@@ -8,19 +8,36 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
+import msgspec
 from quart import request
 
 from api.bodies import ListAnswer, shown_name
+from api.routes import Parameter
 from engine.errors import FieldError, InvalidError, NotFoundError
 from engine.ports import Page
 
 T = TypeVar("T")
+Shown = TypeVar("Shown")
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
 MAX_ID: Final = 2**63 - 1
+# How the reference shows the parameters of a list.
+PAGE: Final = (
+    Parameter(
+        "cursor",
+        "Where to go on: the `next_cursor` of the page before.",
+        Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,40}$")],
+    ),
+    Parameter(
+        "limit",
+        f"How many items at most; {DEFAULT_LIMIT} if left out.",
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)],
+        20,
+    ),
+)
 _ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _LIMIT: Final = re.compile(r"[0-9]{1,6}")
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -63,6 +80,14 @@ def nothing_else() -> None:
 def page_asked() -> tuple[int, int]:
     """`after` and `limit` of a list's request."""
     given, errors = parameters("cursor", "limit")
+    after, limit = page_of(given, errors)
+    if errors:
+        raise InvalidError(errors)
+    return after, limit
+
+
+def page_of(given: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
+    """The same for a list that takes other parameters too; what is wrong is added to `errors`."""
     after, limit = 0, DEFAULT_LIMIT
     if "cursor" in given:
         decoded = _decoded(given["cursor"])
@@ -75,12 +100,10 @@ def page_asked() -> tuple[int, int]:
         limit = int(text) if _LIMIT.fullmatch(text) else 0
         if not 1 <= limit <= MAX_LIMIT:
             errors.append(FieldError("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
-    if errors:
-        raise InvalidError(errors)
     return after, limit
 
 
-def page_answer(page: Page, shown: Callable[[T], object]) -> ListAnswer:
+def page_answer(page: Page, shown: Callable[[T], Shown]) -> ListAnswer[Shown]:
     items: Iterable[T] = page.items
     cursor = None if page.next_after is None else _encoded(page.next_after)
     return ListAnswer([shown(item) for item in items], cursor)

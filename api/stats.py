@@ -14,19 +14,47 @@ were last committed. Times other than `as_of`, which is in UTC, carry the offset
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 from quart import Response
 
 from api.auth import caller
-from api.bodies import answer, utc
+from api.bodies import Id, answer, utc
 from api.query import parameters, parsed_id, path_id
-from api.routes import Route
+from api.routes import Answer, Doc, Parameter, Route
 from engine import period
 from engine.errors import FieldError, InvalidError
 from engine.ports import ProfileStore, StatsReader
 from engine.rollup import INTERVALS, Interval, Stats, StatsQuery
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CountsAnswer(msgspec.Struct, frozen=True):
+    clicks: Count
+    views: Count
+
+
+class RowAnswer(msgspec.Struct, frozen=True):
+    """One interval that has counts, by its beginning."""
+
+    time: datetime
+    clicks: Count
+    views: Count
+
+
+class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
+    """`from` and `to` are the period really used; `as_of` is when counts were last committed."""
+
+    start: datetime
+    end: datetime
+    tz: str
+    interval: Interval
+    as_of: datetime | None
+    totals: CountsAnswer
+    rows: list[RowAnswer]
 
 
 class StatsRoutes:
@@ -40,7 +68,7 @@ class StatsRoutes:
         self._now = now
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/profiles/<profile_id>/stats", self.read)]
+        return [Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ)]
 
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
@@ -50,23 +78,19 @@ class StatsRoutes:
         return answer(_shown(query, stats))
 
 
-def _shown(query: StatsQuery, stats: Stats) -> dict[str, Any]:
+def _shown(query: StatsQuery, stats: Stats) -> StatsAnswer:
     tz = period.zone(query.tz)
-    return {
-        "from": query.start.astimezone(tz),
-        "to": query.end.astimezone(tz),
-        "tz": query.tz,
-        "interval": query.interval,
-        "as_of": None if stats.as_of is None else utc(stats.as_of),
-        "totals": {
-            "clicks": sum(row.clicks for row in stats.rows),
-            "views": sum(row.views for row in stats.rows),
-        },
-        "rows": [
-            {"time": row.time.astimezone(tz), "clicks": row.clicks, "views": row.views}
-            for row in stats.rows
-        ],
-    }
+    return StatsAnswer(
+        start=query.start.astimezone(tz),
+        end=query.end.astimezone(tz),
+        tz=query.tz,
+        interval=query.interval,
+        as_of=None if stats.as_of is None else utc(stats.as_of),
+        totals=CountsAnswer(
+            clicks=sum(row.clicks for row in stats.rows), views=sum(row.views for row in stats.rows)
+        ),
+        rows=[RowAnswer(row.time.astimezone(tz), row.clicks, row.views) for row in stats.rows],
+    )
 
 
 def _query(now: datetime) -> StatsQuery:
@@ -117,3 +141,37 @@ def _moment(
     except ValueError as error:
         errors.append(FieldError(name, str(error)))
         return None
+
+
+_READ: Final = Doc(
+    id="readStats",
+    summary="Read what has been counted",
+    tag="Statistics",
+    description="Clicks and views by interval. Intervals without counts have no row.",
+    query=(
+        Parameter(
+            "from",
+            "The begin: an instant, or a local date or time in `tz`; 30 days ago if left out.",
+            example="2026-05-01",
+        ),
+        Parameter("to", "The end, which is not part of it; now if left out.", example="2026-06-01"),
+        Parameter("interval", "How rows are cut, by the clocks of `tz`.", Interval, "day"),
+        Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
+        Parameter("link", "The id of one link; all links if left out.", Id),
+    ),
+    answers={
+        200: Answer(
+            "The counts.",
+            StatsAnswer,
+            {
+                "from": "2026-05-01T00:00:00+02:00",
+                "to": "2026-06-01T00:00:00+02:00",
+                "tz": "Europe/Rome",
+                "interval": "day",
+                "as_of": "2026-05-31T10:00:00Z",
+                "totals": {"clicks": 42, "views": 7},
+                "rows": [{"time": "2026-05-03T00:00:00+02:00", "clicks": 42, "views": 7}],
+            },
+        )
+    },
+)

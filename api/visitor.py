@@ -1,26 +1,52 @@
-"""One visitor's connection, as the door keeps it."""
+"""One visitor's connection, as the door keeps it, and what the door is given."""
 
 import select
 import socket
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from api.head import HeadReader, Refusal, Request
 
 IN: Final = select.EPOLLIN | select.EPOLLRDHUP
 
 
+class Recorder(Protocol):
+    """Where clicks go; the journal."""
+
+    def append(self, records: list[bytes]) -> bool: ...
+
+
+class Limits(Protocol):
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def head_timeout_ms(self) -> int: ...
+
+    @property
+    def idle_timeout_ms(self) -> int: ...
+
+    @property
+    def visits_per_second(self) -> int: ...
+
+    @property
+    def trusted_hops(self) -> int: ...
+
+
 class Connection:
     """A descriptor, not blocking, and what is known of who is at its other end."""
 
     __slots__ = (
-        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "queue", "reader", "registered",
-        "unsent", "waiting",
+        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "peer", "queue", "reader",
+        "registered", "unsent", "waiting",
     )  # fmt: skip
 
-    def __init__(self, fd: int, deadline: float) -> None:
+    def __init__(
+        self, fd: int, deadline: float, peer: str | None = None, *, behind_proxies: bool = False
+    ) -> None:
         self.fd = fd  # -1 once closed
-        self.reader = HeadReader()
+        self.peer = peer  # the address whose requests are limited
+        self.reader = HeadReader(behind_proxies=behind_proxies)
         self.deadline = deadline
         self.queue: deque[Request | Refusal] = deque()
         self.unsent = b""

@@ -24,13 +24,14 @@ import socket
 import time
 from collections.abc import Callable
 from os import read, set_blocking, write  # looked up once: these run for every request
-from typing import Final, Protocol
+from typing import Final
 
 from actors.profile import Route
 from actors.registry import Found, Registry
 from api.answers import REFUSALS, StatusLines, without_body
 from api.head import Refusal, Request
-from api.visitor import IN, Connection
+from api.visit_limits import VisitLimits
+from api.visitor import IN, Connection, Limits, Recorder
 from engine.name import path_key
 
 logger = logging.getLogger("waypost.visitors")
@@ -47,23 +48,6 @@ _MINIMAL_503: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
     b"Retry-After: 1\r\nContent-Length: 0\r\n\r\n"
 )
-
-
-class Recorder(Protocol):
-    """Where clicks go; the journal."""
-
-    def append(self, records: list[bytes]) -> bool: ...
-
-
-class Limits(Protocol):
-    @property
-    def max_connections(self) -> int: ...
-
-    @property
-    def head_timeout_ms(self) -> int: ...
-
-    @property
-    def idle_timeout_ms(self) -> int: ...
 
 
 class Visitors:
@@ -88,6 +72,8 @@ class Visitors:
         self._limits = limits
         self._clock_us = clock_us
         self._monotonic = monotonic
+        self.visits = VisitLimits(limits.visits_per_second, limits.trusted_hops)
+        self._proxied = limits.trusted_hops > 0
         self._idle_s = limits.idle_timeout_ms / 1000
         self._head_s = limits.head_timeout_ms / 1000
         self._lines = StatusLines()
@@ -174,7 +160,7 @@ class Visitors:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                fd, _address = self._accept_fd()
+                fd, address = self._accept_fd()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -195,7 +181,12 @@ class Visitors:
                     read(fd, READ_BYTES)  # left unread, it makes the close a reset
                 os.close(fd)
                 continue
-            connection = Connection(fd, self._now + self._head_s)
+            connection = Connection(
+                fd,
+                self._now + self._head_s,
+                self.visits.peer(address),
+                behind_proxies=self._proxied,
+            )
             self._connections[fd] = connection
             # Its request is often there already; then a short connection needs no place in the set.
             self._read(connection)
@@ -217,6 +208,9 @@ class Visitors:
         request = connection.reader.plain(data)
         if request is not None and connection.waiting is None and not connection.discard:
             connection.deadline = self._idle_deadline
+            if connection.peer is not None and not self._admits(connection.peer, request):
+                self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
+                return
             route = self._registry.paths.get(request.path)
             if route is None:
                 self._answer_cold(connection, request)
@@ -285,11 +279,17 @@ class Visitors:
         if isinstance(request, Refusal):
             self._refuse(connection, request.status, request.head_only, close=True)
             return
+        if connection.peer is not None and not self._admits(connection.peer, request):
+            self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
+            return
         route = self._registry.paths.get(request.path)
         if route is None:
             self._answer_cold(connection, request)
         else:
             self._answer_route(connection, request, route)
+
+    def _admits(self, peer: str, request: Request) -> bool:
+        return self.visits.admits(peer, request.forwarded_for, int(self._now * 1e6))
 
     def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
         tail, record = route.actor.visit(

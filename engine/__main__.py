@@ -117,12 +117,15 @@ def import_(file: Path, folder: Path) -> None:
 
 @cli.command()
 @DATA
-def doctor(folder: Path) -> None:
+@click.option("--audit", is_flag=True, help="verify the log of changes instead, entry by entry")
+def doctor(folder: Path, audit: bool) -> None:
     """Look at everything that has to be right; exit code 1 when something is to be mended."""
     from actors import host
-    from engine.roles.doctor import examine, show
+    from engine.roles.doctor import examine, show, show_audit, verify_log
 
     found = read()
+    if audit:
+        sys.exit(show_audit(host.run(lambda stop: verify_log(found, folder, stop))))
     sys.exit(show(host.run(lambda stop: examine(found, folder, stop))))
 
 

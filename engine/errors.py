@@ -43,7 +43,7 @@ class ForbiddenError(WaypostError):
 
 
 class ConflictError(WaypostError):
-    """A unique name is taken. `field` names it."""
+    """A unique name is taken, a limit reached, or something used up. `field` names it."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")

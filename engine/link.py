@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -15,16 +15,69 @@ MAX_TITLE_CHARS: Final = 200
 _CONTROL: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
+def text_schema(max_chars: int) -> dict[str, Any]:
+    """What `text_errors` lets pass, as JSON Schema."""
+    return {"maxLength": max_chars, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$"}
+
+
+Slug = Annotated[
+    str,
+    msgspec.Meta(
+        description="1-64 letters of any script, digits, `-`, `_`; case is ignored",
+        extra_json_schema={"pattern": name.SLUG_PATTERN, "examples": ["spring"]},
+    ),
+]
+Target = Annotated[
+    str,
+    msgspec.Meta(
+        description="an http or https URL; with kind mailto or tel an address of that kind",
+        extra_json_schema={
+            "minLength": 1,
+            "maxLength": target.MAX_TARGET_CHARS,
+            "pattern": "^ *([Hh][Tt][Tt][Pp][Ss]?|[Mm][Aa][Ii][Ll][Tt][Oo]|[Tt][Ee][Ll]):",
+            "examples": ["https://example.com/spring", "mailto:ada@example.com"],
+        },
+    ),
+]
+Title = Annotated[
+    str,
+    msgspec.Meta(
+        description="shown on the profile's page", extra_json_schema=text_schema(MAX_TITLE_CHARS)
+    ),
+]
+Status = Annotated[
+    int,
+    msgspec.Meta(
+        description="browsers keep 301 and 308 for 90 seconds",
+        extra_json_schema={"enum": list(STATUSES)},
+    ),
+]
+Kind = Annotated[
+    str,
+    msgspec.Meta(description="what the target is", extra_json_schema={"enum": list(target.KINDS)}),
+]
+Passthrough = Annotated[
+    bool, msgspec.Meta(description="add a visitor's query string to the target's")
+]
+Short = Annotated[
+    bool | None,
+    msgspec.Meta(
+        description="true: also claim `/{slug}` of the default domain, or fail; false: do not; "
+        "null: claim it when it is free"
+    ),
+]
+
+
 class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a link to be; `checked` judges and normalises it."""
 
-    slug: str
-    target: str
-    title: str = ""
-    status: int = 302
-    kind: str = "url"
-    passthrough: bool = False
-    short: bool | None = None
+    slug: Slug
+    target: Target
+    title: Title = ""
+    status: Status = 302
+    kind: Kind = "url"
+    passthrough: Passthrough = False
+    short: Short = None
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,9 @@ MAX_NAME_CHARS: Final = 64
 MAX_HANDLE_CHARS: Final = 32
 # A visitor may spell a name decomposed and percent-encoded: several characters of 12 bytes for each of its own.
 MAX_PATH_BYTES: Final = 4096
+# The same rules as JSON Schema has them, for the API's reference; what is judged by is below.
+HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
+SLUG_PATTERN: Final = r"^[\p{L}\p{M}\p{N}_-]{1,64}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
 # Paths that the door answers itself, or may one day; none can be a slug of the default domain or a handle.

@@ -4,17 +4,25 @@ All methods are trio-async and cancellable, and raise `UnavailableError` when th
 does not answer within its time limit. One contract suite (tests/storage/) runs against both.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from engine.access import Caller
+from engine.access import Caller, Role
+from engine.account import LoggedIn, User, UserDraft
+from engine.activity import ActivityFilter
 from engine.batch import Batch
+from engine.errors import WaypostError
+from engine.idempotency import Once
+from engine.key import KeyDraft, NewKey
 from engine.link import Link, LinkDraft
+from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
 from engine.rollup import Stats, StatsQuery
+from engine.security import Event, Kind
 
 
 class Page(NamedTuple):
@@ -24,16 +32,37 @@ class Page(NamedTuple):
     next_after: int | None
 
 
+class LinkOperation(NamedTuple):
+    """One of many changes of a profile's links. `draft` makes what is wanted of what is stored (None for a
+    create), and raises InvalidError; `link_id` and `if_version` are for updates and deletes."""
+
+    op: Literal["create", "update", "delete"]
+    draft: Callable[[Link | None], LinkDraft]
+    link_id: int = 0
+    if_version: int | None = None
+
+
+class LinkOutcome(NamedTuple):
+    """What became of one: the link as it is now (None when it was deleted), or why nothing was done."""
+
+    link: Link | None = None
+    error: WaypostError | None = None
+
+
 class ProfileStore(Protocol):
     """Profiles and links as the console changes them, each for its members.
 
     Every change bumps the profile's version in the same transaction and returns what was stored.
     Ids of what the caller is no member of raise NotFoundError, the same as ids that do not exist; a
     role or key that does not suffice raises ForbiddenError (engine/access.py has the table). Drafts have
-    been checked already. `if_version` raises LostUpdateError when the object has another version.
+    been checked already. `if_version` raises LostUpdateError when the object has another version. With
+    `once`, a create raises ReplayedError when the same request has been answered before, and
+    InvalidError when another one has used its key.
     """
 
-    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
+    async def create_profile(
+        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+    ) -> Profile:
         """Raises ConflictError("handle", …)."""
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile: ...
@@ -54,7 +83,11 @@ class ProfileStore(Protocol):
         """Deletes its links too. Counts stay."""
 
     async def create_link(
-        self, caller: Caller, profile_id: int, draft: LinkDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: LinkDraft,
+        once: Once[tuple[Link, Change]] | None = None,
     ) -> tuple[Link, Change]:
         """Raises ConflictError("slug", …).
 
@@ -81,6 +114,19 @@ class ProfileStore(Protocol):
     async def delete_link(
         self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> Change: ...
+
+    async def change_links(
+        self,
+        caller: Caller,
+        profile_id: int,
+        operations: Sequence[LinkOperation],
+        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
+    ) -> tuple[list[LinkOutcome], Change]:
+        """Many changes of one profile's links in one transaction: what became of each, in their order.
+
+        One that fails changes nothing and stops no other. Together they are one version of the profile,
+        or none if nothing changed.
+        """
 
 
 class ImportRow(NamedTuple):
@@ -150,9 +196,163 @@ class StatsReader(Protocol):
         """Of a profile of that tenant's; that the caller may see it is found out before."""
 
 
+class ActivityReader(Protocol):
+    """The log of changes: newest first, at most `limit` entries before seq `before` (0: from the newest).
+
+    A profile's log is for its members, as Action.READ_ACTIVITY says.
+    """
+
+    async def of_profile(
+        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+    ) -> Page: ...
+
+    async def of_tenant(
+        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+    ) -> Page:
+        """Of the caller's own tenant: with profile 0 its users and keys; else of a profile that lived
+        there, which any of its users may read once the profile is deleted."""
+
+
+class SecurityLog(Protocol):
+    """Where doors say what concerns safety. Synchronous, never raises, never waits."""
+
+    def note(
+        self, kind: Kind, caller: Caller | None, request_id: str, **detail: str | int
+    ) -> None:
+        """`caller` None: nobody was recognised. `detail`: a few short facts, never an address, an e-mail
+        or a secret. The same again within a second is counted, not repeated."""
+
+
+class SecurityStore(Protocol):
+    async def write(self, events: Sequence[Event]) -> None:
+        """All of them, or nothing. A connection lost at the end may leave them written all the same."""
+
+    async def events(self, caller: Caller, before: int, limit: int) -> Page:
+        """StoredEvents of the caller's tenant, newest first, of ids below `before` (0: from the newest).
+        Takes the scope admin."""
+
+
 class KeyStore(Protocol):
+    """API keys. A caller sees and ends their own; a key's id that is not theirs raises NotFoundError."""
+
     async def authenticate(self, key: str) -> Caller | None:
         """Whose key this is. Only its SHA-256 is stored and compared. Raises ExpiredError."""
+
+    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+        """Raises ForbiddenError for scopes that the caller lacks, ConflictError("keys", …) when they have
+        MAX_KEYS that work."""
+
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
+        """Those that are not revoked; expired ones too."""
+
+    async def revoke_key(self, caller: Caller, key_id: int) -> None: ...
+
+    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+        """Keys and sessions of whatever tenants were used. Each is noted once a minute at most."""
+
+
+class AccountStore(Protocol):
+    """Users. Wherever a password is asked for, UnavailableError also says that too many are checked at
+    once."""
+
+    async def login(self, email: str, password: str, user_agent: str) -> LoggedIn | None:
+        """A new session, or None: that there is no such user takes as long as a wrong password."""
+
+    async def user(self, caller: Caller) -> User:
+        """The caller's own account."""
+
+    async def update_user(
+        self, caller: Caller, draft: UserDraft, if_version: int | None = None
+    ) -> User: ...
+
+    async def change_password(
+        self, caller: Caller, current: str, new: str, session_id: int
+    ) -> bool:
+        """False when `current` is wrong. Ends the caller's sessions but this one."""
+
+
+class SessionStore(Protocol):
+    """Sessions of the dashboard. A caller sees and ends their own; others raise NotFoundError."""
+
+    async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
+        """Whose session this is, its id and its end. Only the token's SHA-256 is stored."""
+
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> Page: ...
+
+    async def end_session(self, caller: Caller, session_id: int) -> None: ...
+
+
+class LoginThrottle(Protocol):
+    """Keeps passwords from being guessed."""
+
+    async def admit(self, email: str, address: str) -> float:
+        """Seconds to wait before another try for this account from this address; 0 when admitted.
+
+        Without `email`, the address alone is judged. Raises UnavailableError when nobody can say:
+        then nobody logs in.
+        """
+
+
+class MemberStore(Protocol):
+    """Teams of profiles; errors as in ProfileStore.
+
+    ConflictError("role", …) when the change would leave a profile without owner; ForbiddenError when
+    somebody who is no owner makes or unmakes one.
+    """
+
+    async def list_members(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> Page: ...
+
+    async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member: ...
+
+    async def change_role(
+        self,
+        caller: Caller,
+        profile_id: int,
+        user_id: int,
+        role: Role,
+        if_version: int | None = None,
+    ) -> Member: ...
+
+    async def remove_member(
+        self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None
+    ) -> None:
+        """Everybody may leave; to remove another takes the right to manage members."""
+
+    async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        """The other member becomes owner, the caller admin, at once. The new owner."""
+
+
+class InvitationStore(Protocol):
+    """Invitations to a profile; of the errors, those of a token are of `engine.member.refused`."""
+
+    async def invite(
+        self, caller: Caller, profile_id: int, draft: InvitationDraft
+    ) -> tuple[Invitation, str]:
+        """The invitation and its token. Raises ConflictError for a member's address, and when
+        MAX_INVITATIONS are open."""
+
+    async def list_invitations(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> Page:
+        """The open ones."""
+
+    async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None: ...
+
+    async def preview(self, token: str) -> Invited:
+        """What the invitation is to, while it can be accepted."""
+
+    async def accept(self, caller: Caller, token: str) -> Joined:
+        """Let the caller join, whatever address was invited: who has the token is meant."""
+
+    async def accept_as_new(
+        self, token: str, password: str, name: str, user_agent: str, request_id: str
+    ) -> Joined:
+        """Make an account of the address invited, let it join and log it in; all or nothing.
+
+        Raises ConflictError("email", …) when the address has an account.
+        """
 
 
 class Position(NamedTuple):

@@ -1,13 +1,13 @@
 """A profile: a handle, a title and its links; and the snapshot of it that an edge answers from."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from engine import name
 from engine.errors import FieldError
-from engine.link import text_errors
+from engine.link import text_errors, text_schema
 
 MAX_TITLE_CHARS: Final = 120
 MAX_WHOLE_LINKS: Final = 200  # a profile of more is never held whole by an edge
@@ -15,11 +15,26 @@ MAX_PAGE_LINKS: Final = 200
 MAX_HISTORY: Final = 10_000  # versions that a difference may go back
 
 
+Handle = Annotated[
+    str,
+    msgspec.Meta(
+        description="1-32 of a-z, 0-9, `_`, `.`, `-`; case is ignored",
+        extra_json_schema={"pattern": name.HANDLE_PATTERN, "examples": ["ada"]},
+    ),
+]
+Title = Annotated[
+    str,
+    msgspec.Meta(
+        description="shown on the profile's page", extra_json_schema=text_schema(MAX_TITLE_CHARS)
+    ),
+]
+
+
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a profile to be."""
 
-    handle: str
-    title: str = ""
+    handle: Handle
+    title: Title = ""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

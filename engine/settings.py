@@ -24,6 +24,9 @@ class Settings:
     visitors_url: str = ""
     console_url: str = ""
     trusted_hops: int = 0
+    visits_per_second: int = 200
+    api_reads_per_minute: int = 6_000
+    api_writes_per_minute: int = 3_000
     private_targets: bool = True
     max_connections: int = 10_000
     head_timeout_ms: int = 10_000
@@ -43,6 +46,7 @@ class Settings:
     redis_pool: int = 16
     query_timeout_ms: int = 10_000
     max_body_bytes: int = 1024 * 1024
+    session_hours: int = 168
     log_format: str = "text"
 
 
@@ -125,6 +129,12 @@ SETTINGS: Final = (
         "how people reach the console, where it is not http://host:port"),
     Row("WAYPOST_TRUSTED_HOPS", "trusted_hops", _whole(0, 16),
         "proxies in front: the client is the N-th address from the right of X-Forwarded-For; 0: the peer"),
+    Row("WAYPOST_VISITS_PER_SECOND", "visits_per_second", _whole(0, 10_000),
+        "requests that one address may send an edge; 0: any number, as for this machine's own"),
+    Row("WAYPOST_API_READS_PER_MINUTE", "api_reads_per_minute", _whole(0, 100_000),
+        "reads by one key, or one user's sessions; 0: any number"),
+    Row("WAYPOST_API_WRITES_PER_MINUTE", "api_writes_per_minute", _whole(0, 100_000),
+        "changes by one key, or one user's sessions; 0: any number"),
     Row("WAYPOST_PRIVATE_TARGETS", "private_targets", _switch,
         "whether links may lead to hosts that are not on the public internet"),
     Row("WAYPOST_MAX_CONNECTIONS", "max_connections", _whole(1, 1_000_000),
@@ -157,6 +167,8 @@ SETTINGS: Final = (
     Row("WAYPOST_REDIS_POOL", "redis_pool", _whole(2, 1_000), "Redis connections per process"),
     Row("WAYPOST_QUERY_TIMEOUT_MS", "query_timeout_ms", _MS, "longest time for one database statement"),
     Row("WAYPOST_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, _GIB), "largest request body of the console"),
+    Row("WAYPOST_SESSION_HOURS", "session_hours", _whole(1, 8_784),
+        "how long a login of the console lasts"),
     Row("WAYPOST_LOG_FORMAT", "log_format", _one_of("text", "json"), "lines of a log: text or json"),
 )  # fmt: skip
 

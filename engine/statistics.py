@@ -37,10 +37,14 @@ METRICS: Final[Mapping[str, str]] = {
     "waypost_resident_profiles": "Profiles that edges hold in memory",
     "waypost_resident_links": "Links that edges hold in memory",
     "waypost_announcements_lost_total": "Changes that were not announced and left to polling",
+    "waypost_security_events_dropped_total": "Security events that were dropped as too many waited",
     "waypost_restarts_total": "Restarts of supervised tasks after a crash",
     "waypost_console_requests_total": "Requests of the console answered, by class of status",
     "waypost_console_connections": "Connections of the console open now",
     "waypost_console_connections_refused_total": "Connections of the console refused at the limit",
+    "waypost_console_limited_total": "Requests of the console that a rate limit denied",
+    "waypost_console_limited_alone_total": "Rate limits decided by one console alone, as Redis did not answer",
+    "waypost_visits_untracked_total": "Visits of more addresses than a limit keeps, which all passed",
     "waypost_console_crashes_total": "Connections of the console that ended by an unexpected error",
 }
 

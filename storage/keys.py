@@ -4,21 +4,23 @@ A key is `wp_` and 256 random bits, so a plain SHA-256 of it is safe to store an
 password, which people choose or may reuse, is kept as argon2id. Neither can be read back.
 """
 
-import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import argon2
+import asyncpg
 import trio
 
-from engine.access import Caller
-from engine.errors import ExpiredError
-from storage import sql
+from engine.access import Caller, demand_scope
+from engine.errors import ConflictError, ExpiredError, NotFoundError
+from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, demand_scopes
+from engine.ports import Page
+from storage import sql, tokens
+from storage.access import MAX_ID, existing_id
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("keys")
-_MAX_KEY_CHARS: Final = 200
-_PREFIX_CHARS: Final = 8  # `wp_` and 30 of 256 bits
 
 
 class OwnerCredentials(NamedTuple):
@@ -37,9 +39,7 @@ class Keys:
         self._database = database
 
     async def authenticate(self, key: str) -> Caller | None:
-        if len(key) > _MAX_KEY_CHARS or not key.isascii():
-            return None
-        digest = _digest(key)
+        digest = tokens.digest(key)
 
         async def work(connection: Connection) -> Caller | None:
             row = await connection.fetchrow(SQL["authenticate"], digest)
@@ -49,7 +49,55 @@ class Keys:
                 raise ExpiredError("this key has expired")
             return Caller(row["tenant_id"], row["user_id"], row["key_id"], tuple(row["scopes"]))
 
-        return await self._database.run(work, read_only=True)
+        return None if digest is None else await self._database.run(work, read_only=True)
+
+    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+        text = tokens.new("wp_")
+
+        async def work(connection: Connection) -> ApiKey:
+            whose = caller.tenant_id, caller.user_id
+            await connection.execute(SQL["lock_keys_of"], *whose)
+            if await connection.fetchval(SQL["count_keys"], *whose) >= MAX_KEYS:
+                raise too_many()
+            row = await connection.fetchrow(
+                SQL["create_scoped_key"],
+                *whose,
+                tokens.stored(text),
+                draft.label,
+                tokens.shown(text),
+                draft.scopes,
+                draft.expires_at,
+            )
+            return _key(row)
+
+        demand_scopes(caller, draft.scopes)
+        return NewKey(await self._database.run(work, caller=caller), text)
+
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
+        async def work(connection: Connection) -> Page:
+            rows = await connection.fetch(
+                SQL["list_keys"], caller.tenant_id, caller.user_id, min(after, MAX_ID), limit + 1
+            )
+            found = [_key(row) for row in rows]
+            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        demand_scope(caller, "read")
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def revoke_key(self, caller: Caller, key_id: int) -> None:
+        async def work(connection: Connection) -> None:
+            which = caller.tenant_id, caller.user_id, existing_id(key_id, "key")
+            if await connection.fetchval(SQL["revoke_key"], *which) is None:
+                raise NotFoundError("there is no such key")
+
+        demand_scope(caller, "admin")
+        await self._database.run(work, caller=caller)
+
+    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(SQL["note_uses"], sorted(keys), sorted(sessions))
+
+        await self._database.run(work)
 
 
 async def first_owner(database: Database) -> Caller | None:
@@ -71,7 +119,7 @@ async def ensure_owner(database: Database, email: str) -> OwnerCredentials | Non
     if await first_owner(database) is not None:
         return None
     password = secrets.token_urlsafe(18)
-    api_key = f"wp_{secrets.token_urlsafe(32)}"
+    api_key = tokens.new("wp_")
     password_hash = await trio.to_thread.run_sync(argon2.PasswordHasher().hash, password)
 
     async def work(connection: Connection) -> OwnerCredentials | None:
@@ -82,17 +130,22 @@ async def ensure_owner(database: Database, email: str) -> OwnerCredentials | Non
         await connection.execute(SQL["create_tenant"], tenant_id, email)
         user_id = await connection.fetchval(SQL["create_user"], tenant_id, email, password_hash)
         await connection.execute(
-            SQL["create_key"], tenant_id, user_id, _digest(api_key), "first owner", prefix(api_key)
+            SQL["create_key"],
+            tenant_id,
+            user_id,
+            tokens.stored(api_key),
+            "first owner",
+            tokens.shown(api_key),
         )
         return OwnerCredentials(Caller(tenant_id, user_id), email, password, api_key)
 
     return await database.run(work)
 
 
-def prefix(key: str) -> str:
-    """What may be shown of a key, to tell it from others."""
-    return key[:_PREFIX_CHARS]
+def too_many() -> ConflictError:
+    return ConflictError("keys", f"there are {MAX_KEYS} that work; revoke one first")
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def _key(row: asyncpg.Record | None) -> ApiKey:
+    assert row is not None
+    return ApiKey(**dict(row) | {"scopes": tuple(row["scopes"])})

@@ -8,29 +8,33 @@ Guarantees, on top of those of `engine.ports.ProfileStore`:
 - a link that owns `/{slug}` owns it under the slug it has now, never under an earlier one.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import asyncpg
-import msgspec
 
 from engine.access import Action, Caller, demand_scope
-from engine.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.errors import NotFoundError, WaypostError
+from engine.idempotency import Once
 from engine.link import Link, LinkDraft
-from engine.ports import Page
+from engine.ports import LinkOperation, LinkOutcome, Page
 from engine.profile import MAX_HISTORY, Change, Profile, ProfileDraft
 from storage import sql
-from storage.access import MAX_ID, Place, enter_link, enter_profile
+from storage.access import MAX_ID, Place, enter_link, enter_profile, existing_id
+from storage.idempotency import only_once
+from storage.link_rows import (
+    check_version,
+    conflicts,
+    fetch_link,
+    insert_link,
+    remove_link,
+    rewrite_link,
+    wanted_link,
+)
 from storage.postgres import Connection, Database
 
 T = TypeVar("T")
 SQL: Final = sql.load("profiles")
-_TAKEN: Final = {
-    "profiles_handle": ("handle", "is taken"),
-    "links_slug": ("slug", "is taken in this profile"),
-    "short_slugs_pkey": ("short", "is taken on the default domain"),
-}
 
 
 class Profiles:
@@ -39,7 +43,9 @@ class Profiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
+    async def create_profile(
+        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+    ) -> Profile:
         async def work(connection: Connection) -> Profile:
             row = await connection.fetchrow(
                 SQL["create_profile"], caller.tenant_id, draft.handle, draft.title
@@ -48,7 +54,7 @@ class Profiles:
 
         demand_scope(caller, "write")
 
-        return await self._change(caller, work)
+        return await self._change(caller, only_once(caller, once, work))
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         async def work(connection: Connection) -> Profile:
@@ -98,30 +104,23 @@ class Profiles:
         return await self._change(caller, work)
 
     async def create_link(
-        self, caller: Caller, profile_id: int, draft: LinkDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: LinkDraft,
+        once: Once[tuple[Link, Change]] | None = None,
     ) -> tuple[Link, Change]:
         async def work(connection: Connection) -> tuple[Link, Change]:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
             change = await _bump(connection, place)
-            row = await connection.fetchrow(
-                SQL["create_link"], place.tenant_id, profile_id, change.version, *_columns(draft)
-            )
-            assert row is not None
-            short = draft.short is not False and await _claim(
-                connection,
-                (place.tenant_id, profile_id, row["id"]),
-                draft.slug,
-                must=bool(draft.short),
-            )
-            fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
-            return Link(profile_id=profile_id, version=1, **fields), change
+            return await insert_link(connection, place, draft, change.version), change
 
-        return await self._change(caller, work)
+        return await self._change(caller, only_once(caller, once, work))
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         async def work(connection: Connection) -> Link:
             place = await enter_link(connection, caller, link_id, Action.READ)
-            return await _fetch_link(connection, place, link_id)
+            return await fetch_link(connection, place, link_id)
 
         return await self._read(caller, work)
 
@@ -146,19 +145,10 @@ class Profiles:
         async def work(connection: Connection) -> tuple[Link, Change]:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             stored, unchanged = await _lock_link(connection, place, link_id, if_version)
-            short = stored.short if draft.short is None else draft.short
-            wanted = msgspec.structs.replace(
-                stored, **msgspec.structs.asdict(draft) | {"short": short}
-            )
-            if wanted == stored:
+            if wanted_link(stored, draft) == stored:
                 return stored, unchanged
             change = await _bump(connection, place)
-            row = await connection.fetchrow(
-                SQL["update_link"], place.tenant_id, link_id, change.version, *_columns(draft)
-            )
-            assert row is not None
-            short = await _move_short(connection, place, stored, wanted, bool(draft.short))
-            return msgspec.structs.replace(wanted, **dict(row) | {"short": short}), change
+            return await rewrite_link(connection, place, stored, draft, change.version), change
 
         return await self._change(caller, work)
 
@@ -169,37 +159,52 @@ class Profiles:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             await _lock_link(connection, place, link_id, if_version)
             change = await _bump(connection, place)
-            tenant_id, oldest = place.tenant_id, change.version - MAX_HISTORY
-            await connection.execute(SQL["delete_link"], tenant_id, link_id, change.version)
-            await connection.execute(SQL["forget_removed"], tenant_id, place.profile_id, oldest)
+            await remove_link(connection, place, link_id, change.version)
+            await _forget_removed(connection, place, change.version)
             return change
 
         return await self._change(caller, work)
+
+    async def change_links(
+        self,
+        caller: Caller,
+        profile_id: int,
+        operations: Sequence[LinkOperation],
+        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
+    ) -> tuple[list[LinkOutcome], Change]:
+        async def work(connection: Connection) -> tuple[list[LinkOutcome], Change]:
+            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            version = (await _lock(connection, place, None)).version
+            outcomes, changed = [], False
+            for operation in operations:
+                try:
+                    async with connection.transaction():
+                        with conflicts():
+                            link, wrote = await _operate(connection, place, operation, version + 1)
+                    outcomes.append(LinkOutcome(link=link))
+                    changed = changed or wrote
+                except WaypostError as error:
+                    outcomes.append(LinkOutcome(error=error))
+            if not changed:
+                return outcomes, Change(profile_id, version)
+            change = await _bump(connection, place)
+            await _forget_removed(connection, place, change.version)
+            return outcomes, change
+
+        return await self._change(caller, only_once(caller, once, work))
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._database.run(work, caller=caller, read_only=True)
 
     async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        with _conflicts():
+        with conflicts():
             return await self._database.run(work, caller=caller)
-
-
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    """Unique violations of names that people choose become ConflictErrors."""
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
-        taken = _TAKEN.get(error.constraint_name or "")
-        if taken is None:
-            raise
-        raise ConflictError(*taken) from None
 
 
 async def _lock(connection: Connection, place: Place, if_version: int | None) -> Profile:
     row = await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
     stored = _profile(row)
-    _check_version(stored, if_version)
+    check_version(stored, if_version)
     return stored
 
 
@@ -211,9 +216,33 @@ async def _lock_link(
     if row is None:
         raise NotFoundError("there is no such link")
     # A statement of its own: it sees what was committed while this one waited for the lock.
-    stored = await _fetch_link(connection, place, link_id)
-    _check_version(stored, if_version)
+    stored = await fetch_link(connection, place, link_id)
+    check_version(stored, if_version)
     return stored, Change(row["id"], row["version"])
+
+
+async def _operate(
+    connection: Connection, place: Place, operation: LinkOperation, revision: int
+) -> tuple[Link | None, bool]:
+    """One operation of many: the link as it is then, and whether anything was written."""
+    if operation.op == "create":
+        return await insert_link(connection, place, operation.draft(None), revision), True
+    stored = await fetch_link(connection, place, existing_id(operation.link_id, "link"))
+    if stored.profile_id != place.profile_id:
+        raise NotFoundError("there is no such link")
+    check_version(stored, operation.if_version)
+    if operation.op == "delete":
+        await remove_link(connection, place, stored.id, revision)
+        return None, True
+    draft = operation.draft(stored)
+    if wanted_link(stored, draft) == stored:
+        return stored, False
+    return await rewrite_link(connection, place, stored, draft, revision), True
+
+
+async def _forget_removed(connection: Connection, place: Place, version: int) -> None:
+    oldest = version - MAX_HISTORY
+    await connection.execute(SQL["forget_removed"], place.tenant_id, place.profile_id, oldest)
 
 
 async def _bump(connection: Connection, place: Place) -> Change:
@@ -221,49 +250,6 @@ async def _bump(connection: Connection, place: Place) -> Change:
     if version is None:
         raise NotFoundError("there is no such profile")
     return Change(place.profile_id, version)
-
-
-async def _fetch_link(connection: Connection, place: Place, link_id: int) -> Link:
-    row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
-    if row is None:
-        raise NotFoundError("there is no such link")
-    return Link(**dict(row))
-
-
-async def _move_short(
-    connection: Connection, place: Place, stored: Link, wanted: Link, must: bool
-) -> bool:
-    """Let the link own `/{slug}` as wanted; whether it does. A new slug is one statement, so that the
-    log has it as part of the link's change."""
-    if (wanted.short, wanted.slug) == (stored.short, stored.slug):
-        return stored.short
-    if stored.short and wanted.short:
-        renamed = await connection.fetchval(
-            SQL["rename_short" if must else "rename_free_short"],
-            place.tenant_id,
-            stored.id,
-            wanted.slug,
-        )
-        if renamed is not None:
-            return True
-    if stored.short:
-        await connection.execute(SQL["release_short"], place.tenant_id, stored.id)
-        return False
-    key = (place.tenant_id, stored.profile_id, stored.id)
-    return wanted.short and await _claim(connection, key, wanted.slug, must=must)
-
-
-async def _claim(
-    connection: Connection, key: tuple[int, int, int], slug: str, *, must: bool
-) -> bool:
-    if must:
-        await connection.execute(SQL["claim_short"], *key, slug)
-        return True
-    return await connection.fetchval(SQL["claim_free_short"], *key, slug) is not None
-
-
-def _columns(draft: LinkDraft) -> tuple[object, ...]:
-    return draft.slug, draft.target, draft.title, draft.status, draft.kind, draft.passthrough
 
 
 def _profile(row: asyncpg.Record | None) -> Profile:
@@ -275,8 +261,3 @@ def _profile(row: asyncpg.Record | None) -> Profile:
 def _page(items: list[Profile] | list[Link], limit: int) -> Page:
     """Rows were asked for one more than the limit, to know whether there are more."""
     return Page(items[:limit], items[limit - 1].id if len(items) > limit else None)
-
-
-def _check_version(stored: Profile | Link, if_version: int | None) -> None:
-    if if_version is not None and stored.version != if_version:
-        raise LostUpdateError(f"it has version {stored.version}, not {if_version}")

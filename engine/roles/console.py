@@ -6,21 +6,32 @@ from functools import partial
 import trio
 
 from actors.host import Stop
+from actors.security_log import BufferedSecurityLog
 from actors.supervisor import Child
+from actors.uses import Uses
 from api.console import ConsolePorts, create_app
 from api.guard import Counters
 from api.serve import limits_of, serve_console
+from api.throttle import Throttle
 from engine.errors import UnavailableError
 from engine.health import Component, Health
 from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
 from storage import status
+from storage.accounts import Accounts
+from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
+from storage.invitations import Invitations
 from storage.keys import Keys
+from storage.members import Members
+from storage.passwords import Passwords
 from storage.postgres import Database
 from storage.profiles import Profiles
 from storage.redis_client import RedisServer
+from storage.security_log import SecurityEvents
+from storage.sessions import Sessions
+from storage.shared_limits import SharedRateLimiter
 from storage.stats import PostgresStatsReader
 
 ASK_LIMIT_S = 1.5
@@ -35,6 +46,10 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     announcer, counters = RedisAnnouncer(redis), Counters()
+    keys, passwords = Keys(database), Passwords()
+    uses, session_s = Uses(keys), settings.session_hours * 3600
+    security_events = SecurityEvents(database)
+    security_log = BufferedSecurityLog(security_events)
 
     async def health() -> Health:
         found = await status.ask(assignment.run_folder)
@@ -54,11 +69,22 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     async def statistics() -> list[ProcessStatistics]:
         return [one.statistics for one in await status.ask(assignment.run_folder)]
 
+    limiter = SharedRateLimiter(database, redis)
     app = create_app(
         ConsolePorts(
             profiles=Profiles(database),
             stats=PostgresStatsReader(database),
-            keys=Keys(database),
+            keys=keys,
+            accounts=Accounts(database, passwords, session_s),
+            sessions=Sessions(database),
+            members=Members(database),
+            invitations=Invitations(database, passwords, session_s),
+            throttle=Throttle(limiter),
+            limiter=limiter,
+            note_use=uses.note,
+            activity=Activity(database),
+            security_log=security_log,
+            security_events=security_events,
             announcer=announcer,
             settings=settings,
             health=health,
@@ -74,6 +100,9 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         return [
             *counters.samples(),
             Sample("waypost_announcements_lost_total", announcer.statistics()["failed"]),
+            Sample("waypost_password_hashes_waiting", passwords.statistics()["waiting"]),
+            Sample("waypost_key_uses_unnoted_total", uses.statistics()["unnoted"]),
+            Sample("waypost_security_events_dropped_total", security_log.statistics()["dropped"]),
             restarts_of(tree),
         ]
 
@@ -81,6 +110,8 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         "console",
         [
             status_child(assignment, components, samples),
+            Child(name="uses", start=uses.run),
+            Child(name="security_log", start=security_log.run),
             Child(
                 name="door",
                 start=partial(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Final, Literal
 
 import click
 import trio
+from rich.console import Console
+from rich.progress import Progress
 
 from actors.host import Stop
-from engine.errors import WaypostError
+from engine.errors import UnavailableError, WaypostError
 from engine.settings import Settings
+from storage.audit import Audit, verify
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
 from storage.inspection import migrations_pending, redis_settings, server_version
 from storage.recovery import orphans
@@ -134,3 +138,46 @@ def show(findings: list[Finding]) -> int:
         mark = click.style(f"{finding.state:<5}", fg=colours[finding.state])
         click.echo(f"{mark} {finding.what:<9} {finding.text}")
     return 1 if any(finding.state == "fail" for finding in findings) else 0
+
+
+async def verify_log(settings: Settings, folder: Path, stop: Stop) -> Audit:
+    """Verify the log of changes; on a terminal, with its progress.
+
+    Raises UnavailableError when there is no server to ask.
+    """
+    doctor = Doctor(settings, folder)
+    if not doctor.look_at_folder():
+        raise UnavailableError(doctor.findings[-1].text)
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("verifying", total=None)
+        found: Audit | None = None
+
+        async def walk() -> None:
+            nonlocal found
+            found = await verify(
+                doctor.settings.database_url,
+                lambda done, of: bar.update(task, completed=done, total=max(of, done)),
+            )
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(walk)
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+    if found is None:
+        raise UnavailableError("stopped before the end of the log")
+    return found
+
+
+def show_audit(audit: Audit) -> int:
+    """Print the one line; the exit code: 1 when the log is not as it was written."""
+    counts = f"{audit.entries:,} entries in {audit.chains:,} chains"
+    if audit.broken:
+        click.echo(
+            f"{click.style('fail ', fg='red')} audit     {audit.broken} ({counts} before it)"
+        )
+        return 1
+    click.echo(f"{click.style('ok   ', fg='green')} audit     {counts}, each as it was written")
+    return 0

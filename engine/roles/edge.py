@@ -166,6 +166,7 @@ class Edge:
             Sample("waypost_connections_refused_total", door.refused),
             Sample("waypost_connections_timed_out_total", door.timed_out),
             Sample("waypost_door_errors_total", door.errors),
+            Sample("waypost_visits_untracked_total", door.visits.statistics().get("full", 0)),
             Sample("waypost_journal_pending_clicks", self.pending),
             Sample("waypost_journal_appended_total", journal.appended),
             Sample("waypost_journal_bytes", journal.bytes_on_disk),

@@ -1,24 +1,27 @@
-"""The workers: the aggregator and the upkeep of partitions, under one supervisor."""
+"""The workers: the aggregator and the upkeep of what is kept, under one supervisor."""
 
-import os
 import socket
 from functools import partial
+from typing import Final
 
 import trio
 
 from actors.aggregator import Aggregator
 from actors.host import Stop
 from actors.supervisor import Child
-from actors.upkeep import keep_partitions
+from actors.upkeep import every, keep_partitions
 from engine.health import Component
 from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
 from storage.click_stream import RedisClickStream
+from storage.idempotency import IdempotencyKeys
 from storage.ledger import PostgresClickLedger
 from storage.partitions import Partitions
 from storage.postgres import Database
 from storage.redis_client import RedisServer
+
+PURGE_INTERVAL_S: Final = 3600.0
 
 
 async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> None:
@@ -29,10 +32,12 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         query_timeout_ms=settings.query_timeout_ms,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
+    ledger = PostgresClickLedger(database)
     aggregator = Aggregator(
-        f"{socket.gethostname()}-{os.getpid()}",
+        # Of this place, not of this process: what a killed one held, its successor need not wait for.
+        f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}",
         RedisClickStream(redis),
-        PostgresClickLedger(database),
+        ledger,
         lease_ttl_s=settings.lease_ttl_ms / 1000,
     )
 
@@ -57,6 +62,14 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                 start=partial(
                     keep_partitions, Partitions(database).ensure, settings.partitions_ahead_days
                 ),
+            ),
+            Child(
+                name="retired-journals",
+                start=partial(every, PURGE_INTERVAL_S, ledger.purge_retired),
+            ),
+            Child(
+                name="idempotency-keys",
+                start=partial(every, PURGE_INTERVAL_S, IdempotencyKeys(database).purge_expired),
             ),
             Child(name="aggregator", start=aggregator.run),
             status_child(assignment, components, samples),

@@ -1,26 +1,99 @@
 """API keys in memory: the twin of storage.keys."""
 
-import hashlib
 import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import trio
 
-from engine.access import Caller
+from engine.access import Caller, demand_scope
+from engine.errors import ExpiredError, NotFoundError
+from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, demand_scopes
+from engine.ports import Page
+from storage import tokens
+from storage.keys import too_many
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class MemoryKeys:
-    """KeyStore without a server."""
+    """KeyStore without a server. A key that is not in `_keys` is revoked."""
 
-    def __init__(self) -> None:
-        self._keys: dict[bytes, Caller] = {}
+    def __init__(self, now: Callable[[], datetime] = _now) -> None:
+        self._now = now
+        self._callers: dict[bytes, Caller] = {}
+        self._keys: dict[int, ApiKey] = {}
         self._ids = itertools.count(1)
 
-    def add(self, key: str, caller: Caller) -> Caller:
+    def add(self, key: str, caller: Caller, expires_at: datetime | None = None) -> Caller:
         """Let `key` act for the user, within the caller's scopes."""
         api_key = caller._replace(key_id=next(self._ids))
-        self._keys[hashlib.sha256(key.encode()).digest()] = api_key
+        assert api_key.key_id is not None
+        self._callers[tokens.stored(key)] = api_key
+        self._keys[api_key.key_id] = ApiKey(
+            id=api_key.key_id,
+            prefix=tokens.shown(key),
+            label="",
+            scopes=caller.scopes,
+            created_at=self._now(),
+            last_used_at=None,
+            expires_at=expires_at,
+        )
         return api_key
 
     async def authenticate(self, key: str) -> Caller | None:
         await trio.lowlevel.checkpoint()
-        return self._keys.get(hashlib.sha256(key.encode(errors="replace")).digest())
+        digest = tokens.digest(key)
+        caller = None if digest is None else self._callers.get(digest)
+        if caller is None or caller.key_id not in self._keys:
+            return None
+        if not self._works(self._keys[caller.key_id]):
+            raise ExpiredError("this key has expired")
+        return caller
+
+    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+        await trio.lowlevel.checkpoint()
+        demand_scopes(caller, draft.scopes)
+        if sum(self._works(key) for key in self._of(caller)) >= MAX_KEYS:
+            raise too_many()
+        text = tokens.new("wp_")
+        scopes = msgspec.convert(draft.scopes, tuple)
+        made = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
+        assert made.key_id is not None
+        key = msgspec.structs.replace(
+            self._keys[made.key_id], label=draft.label, expires_at=draft.expires_at
+        )
+        self._keys[key.id] = key
+        return NewKey(key, text)
+
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        demand_scope(caller, "read")
+        found = [key for key in self._of(caller) if key.id > after]
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def revoke_key(self, caller: Caller, key_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        demand_scope(caller, "admin")
+        if key_id not in [key.id for key in self._of(caller)]:
+            raise NotFoundError("there is no such key")
+        del self._keys[key_id]
+
+    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+        """Sessions of the other twin are not known here."""
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        for key in [self._keys[key_id] for key_id in keys if key_id in self._keys]:
+            if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
+                self._keys[key.id] = msgspec.structs.replace(key, last_used_at=now)
+
+    def _of(self, caller: Caller) -> list[ApiKey]:
+        """The caller's keys that are not revoked, in the order of their ids."""
+        mine = {c.key_id for c in self._callers.values() if c.user_id == caller.user_id}
+        return [key for key_id, key in self._keys.items() if key_id in mine]
+
+    def _works(self, key: ApiKey) -> bool:
+        return key.expires_at is None or key.expires_at > self._now()

@@ -13,9 +13,10 @@ import msgspec
 import trio
 
 from engine.access import Action, Caller, Role, demand, demand_scope
-from engine.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.errors import ConflictError, LostUpdateError, NotFoundError, WaypostError
+from engine.idempotency import Once
 from engine.link import Link, LinkDraft
-from engine.ports import ImportResult, ImportRow, Page
+from engine.ports import ImportResult, ImportRow, LinkOperation, LinkOutcome, Page
 from engine.profile import (
     MAX_HISTORY,
     MAX_PAGE_LINKS,
@@ -28,6 +29,7 @@ from engine.profile import (
     Snapshot,
 )
 from storage import paths
+from storage.memory.idempotency import MemoryAnswers
 
 _EPOCH_2026_MS = 1_767_225_600_000
 
@@ -60,13 +62,16 @@ class MemoryProfiles:
         self._moves = itertools.count(1)
         self._moved = 0
         self._sequence = itertools.count(1)
+        self._answers = MemoryAnswers(now)
 
     # Profiles
 
-    async def create_profile(self, caller: Caller, draft: ProfileDraft) -> Profile:
+    async def create_profile(
+        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+    ) -> Profile:
         await trio.lowlevel.checkpoint()
         demand_scope(caller, "write")
-        return self._create(caller, draft).profile
+        return self._answers.only_once(caller, once, lambda: self._create(caller, draft).profile)
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
@@ -116,16 +121,21 @@ class MemoryProfiles:
     # Links
 
     async def create_link(
-        self, caller: Caller, profile_id: int, draft: LinkDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: LinkDraft,
+        once: Once[tuple[Link, Change]] | None = None,
     ) -> tuple[Link, Change]:
         await trio.lowlevel.checkpoint()
-        held = self._held(caller, profile_id, Action.EDIT)
-        if draft.slug in held.links:
-            raise ConflictError("slug", "is taken in this profile")
-        if draft.short and draft.slug in self._shorts:
-            raise ConflictError("short", "is taken on the default domain")
-        change = self._bump(held)
-        return self._add(held, draft), change
+
+        def work() -> tuple[Link, Change]:
+            held = self._held(caller, profile_id, Action.EDIT)
+            self._check_free(held, draft)
+            change = self._bump(held)
+            return self._add(held, draft), change
+
+        return self._answers.only_once(caller, once, work)
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         await trio.lowlevel.checkpoint()
@@ -145,22 +155,7 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
         _check_version(link, if_version)
-        owner = self._shorts.get(draft.slug)
-        wanted = link.short if draft.short is None else draft.short
-        if draft.slug != link.slug and draft.slug in held.links:
-            raise ConflictError("slug", "is taken in this profile")
-        if draft.short and owner not in (None, link_id):
-            raise ConflictError("short", "is taken on the default domain")
-        changed = msgspec.structs.replace(
-            link,
-            slug=draft.slug,
-            target=draft.target,
-            title=draft.title,
-            status=draft.status,
-            kind=draft.kind,
-            passthrough=draft.passthrough,
-            short=wanted and owner in (None, link_id),
-        )
+        changed = self._changed(held, link, draft)
         if changed == link:
             return link, Change(held.profile.id, held.profile.version)
         change = self._bump(held)
@@ -173,10 +168,57 @@ class MemoryProfiles:
         held, link = self._held_link(caller, link_id, Action.EDIT)
         _check_version(link, if_version)
         change = self._bump(held)
-        self._release(link)
-        del held.links[link.slug], held.revisions[link_id], self._where[link_id]
-        held.removed[link_id] = change.version
+        self._remove(held, link)
         return change
+
+    async def change_links(
+        self,
+        caller: Caller,
+        profile_id: int,
+        operations: Sequence[LinkOperation],
+        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
+    ) -> tuple[list[LinkOutcome], Change]:
+        await trio.lowlevel.checkpoint()
+
+        def work() -> tuple[list[LinkOutcome], Change]:
+            held = self._held(caller, profile_id, Action.EDIT)
+            version = held.profile.version
+            outcomes = []
+            for operation in operations:
+                try:
+                    outcomes.append(LinkOutcome(self._operate(held, operation, version)))
+                except WaypostError as error:
+                    outcomes.append(LinkOutcome(error=error))
+            return outcomes, Change(profile_id, held.profile.version)
+
+        return self._answers.only_once(caller, once, work)
+
+    def _operate(self, held: _Held, operation: LinkOperation, version: int) -> Link | None:
+        """One of many; the first that writes takes the profile beyond `version`."""
+
+        def bump() -> None:
+            if held.profile.version == version:
+                self._bump(held)
+
+        if operation.op == "create":
+            draft = operation.draft(None)
+            self._check_free(held, draft)
+            bump()
+            return self._add(held, draft)
+        found, slug = self._where.get(operation.link_id, (None, ""))
+        if found is not held:
+            raise NotFoundError("there is no such link")
+        link = held.links[slug]
+        _check_version(link, operation.if_version)
+        if operation.op == "delete":
+            bump()
+            self._remove(held, link)
+            return None
+        changed = self._changed(held, link, operation.draft(link))
+        if changed == link:
+            return link
+        bump()
+        return self._replace(held, link, changed)
 
     # Imports
 
@@ -244,6 +286,20 @@ class MemoryProfiles:
             return [], str(self._moved)
         news = [change for move, change in self._news.values() if move > int(cursor)]
         return (news if len(news) <= 10_000 else None), str(self._moved)
+
+    # Teams: what the twin of members changes is the very dict that is judged by here
+
+    def team(
+        self, caller: Caller, profile_id: int, action: Action
+    ) -> tuple[Profile, dict[int, Role]]:
+        """A profile and its members' roles, for a caller who may do this."""
+        held = self._held(caller, profile_id, action)
+        return held.profile, held.members
+
+    def team_of(self, profile_id: int) -> tuple[Profile, dict[int, Role]] | None:
+        """The same for whoever has an invitation; None when the profile is gone."""
+        held = self._profiles.get(profile_id)
+        return None if held is None else (held.profile, held.members)
 
     # The state
 
@@ -325,6 +381,36 @@ class MemoryProfiles:
         held.revisions[link.id] = held.profile.version
         self._where[link.id] = held, link.slug
         return link
+
+    def _check_free(self, held: _Held, draft: LinkDraft) -> None:
+        if draft.slug in held.links:
+            raise ConflictError("slug", "is taken in this profile")
+        if draft.short and draft.slug in self._shorts:
+            raise ConflictError("short", "is taken on the default domain")
+
+    def _changed(self, held: _Held, link: Link, draft: LinkDraft) -> Link:
+        """What the draft makes of a link, but for its version and time."""
+        owner = self._shorts.get(draft.slug)
+        wanted = link.short if draft.short is None else draft.short
+        if draft.slug != link.slug and draft.slug in held.links:
+            raise ConflictError("slug", "is taken in this profile")
+        if draft.short and owner not in (None, link.id):
+            raise ConflictError("short", "is taken on the default domain")
+        return msgspec.structs.replace(
+            link,
+            slug=draft.slug,
+            target=draft.target,
+            title=draft.title,
+            status=draft.status,
+            kind=draft.kind,
+            passthrough=draft.passthrough,
+            short=wanted and owner in (None, link.id),
+        )
+
+    def _remove(self, held: _Held, link: Link) -> None:
+        self._release(link)
+        del held.links[link.slug], held.revisions[link.id], self._where[link.id]
+        held.removed[link.id] = held.profile.version
 
     def _replace(self, held: _Held, old: Link, changed: Link) -> Link:
         self._release(old)

@@ -171,6 +171,23 @@ GRANT SELECT, DELETE, UPDATE (role, version, updated_at) ON members TO waypost_a
 GRANT SELECT ON activity TO waypost_app;
 GRANT SELECT, INSERT ON security_events TO waypost_app;
 
+-- The key of profile_changes is the profile's id alone, which would tell whether another tenant has it:
+-- the policy refuses ids that are not one's own before the key is looked at. Volatile, to see a profile
+-- that the same statement has made.
+CREATE FUNCTION owns_profile(of_tenant bigint, of_profile bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM waypost.profiles WHERE tenant_id = of_tenant AND id = of_profile);
+END
+$$;
+CREATE POLICY own_profiles ON profile_changes AS RESTRICTIVE FOR INSERT TO waypost_app
+    WITH CHECK (owns_profile(tenant_id, profile_id));
+REVOKE INSERT, UPDATE, DELETE ON profile_changes FROM waypost_app;
+GRANT INSERT (profile_id, tenant_id, version), UPDATE (version, deleted, xid)
+    ON profile_changes TO waypost_app;
+
 -- Functions and triggers of the owner's, below, do what the app may not.
 CREATE POLICY definer ON sessions TO waypost_owner USING (true) WITH CHECK (true);
 CREATE POLICY definer ON profiles FOR SELECT TO waypost_owner USING (true);
@@ -295,6 +312,7 @@ AS $$
 $$;
 
 -- ---- who asks ------------------------------------------------------------------------------------------
+-- These are asked before a tenant is known. Where one is set, they answer for that one alone.
 
 DROP FUNCTION authenticate(bytea);
 -- Whose key this is, unless it is revoked or has expired; `expired` tells the two from an unknown one.
@@ -305,6 +323,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT k.tenant_id, k.user_id, k.id, k.scopes, coalesce(k.expires_at <= clock_timestamp(), false)
     FROM waypost.api_keys AS k WHERE k.key_sha256 = sha256 AND k.revoked_at IS NULL
+        AND k.tenant_id = coalesce(waypost.current_tenant(), k.tenant_id)
 $$;
 
 DROP FUNCTION first_tenant();
@@ -313,7 +332,9 @@ CREATE FUNCTION first_owner() RETURNS TABLE (tenant_id bigint, user_id bigint)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT u.tenant_id, u.id FROM waypost.users AS u ORDER BY u.tenant_id, u.id LIMIT 1
+    SELECT u.tenant_id, u.id FROM waypost.users AS u
+    WHERE u.tenant_id = coalesce(waypost.current_tenant(), u.tenant_id)
+    ORDER BY u.tenant_id, u.id LIMIT 1
 $$;
 
 -- Whose session this is, while it lasts.
@@ -324,6 +345,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT s.tenant_id, s.user_id, s.id, s.expires_at
     FROM waypost.sessions AS s WHERE s.token_sha256 = sha256 AND s.expires_at > clock_timestamp()
+        AND s.tenant_id = coalesce(waypost.current_tenant(), s.tenant_id)
 $$;
 
 -- What a login is checked against.
@@ -334,6 +356,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT u.tenant_id, u.id, u.password_hash
     FROM waypost.users AS u WHERE lower(u.email) = lower(asked_email)
+        AND u.tenant_id = coalesce(waypost.current_tenant(), u.tenant_id)
 $$;
 
 -- An invitation by its token: for whom, to what. No row when there is none.
@@ -476,7 +499,9 @@ RETURN entry - '{tenant_id,profile_id,version,revision,created_at,updated_at,las
 
 -- One trigger a table and event, once a statement. Its arguments: the word for the object, the column
 -- that has its id, and the column that has its profile's ('' for the tenant itself).
--- What a deletion of something greater takes with it is not told apart: that deletion is the change.
+-- What a deletion of something greater takes with it is not told apart: that deletion is the change. By then
+-- the greater thing is gone (a cascade's triggers fire at the same depth as others, so that tells nothing).
+-- A member whose user is deleted leaves a profile that stays, maybe another tenant's: it is told there.
 CREATE FUNCTION log_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
@@ -485,7 +510,13 @@ DECLARE
     one record;
     pairs text := CASE TG_OP
         WHEN 'INSERT' THEN 'SELECT NULL::jsonb AS old, to_jsonb(n) AS new FROM new_rows AS n'
-        WHEN 'DELETE' THEN 'SELECT to_jsonb(o) AS old, NULL::jsonb AS new FROM old_rows AS o'
+        WHEN 'DELETE' THEN 'SELECT to_jsonb(o) AS old, NULL::jsonb AS new FROM old_rows AS o' ||
+            CASE
+                WHEN TG_ARGV[0] = 'key' THEN ' WHERE EXISTS (SELECT FROM users AS u '
+                    'WHERE u.tenant_id = o.tenant_id AND u.id = o.user_id)'
+                WHEN TG_ARGV[2] NOT IN ('', TG_ARGV[1]) THEN format(' WHERE EXISTS (SELECT FROM profiles '
+                    'AS p WHERE p.tenant_id = o.tenant_id AND p.id = o.%I)', TG_ARGV[2])
+                ELSE '' END
         ELSE format('SELECT to_jsonb(o) AS old, to_jsonb(n) AS new FROM old_rows AS o '
             'JOIN new_rows AS n ON n.tenant_id = o.tenant_id AND n.%1$I = o.%1$I%2$s', TG_ARGV[1],
             CASE WHEN TG_ARGV[0] = 'member' THEN ' AND n.profile_id = o.profile_id' ELSE '' END) END;
@@ -579,13 +610,13 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON security_event
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 REVOKE ALL ON FUNCTION
-    add_first_owners(), keep_an_owner(), profile_access(bigint), link_access(bigint),
+    owns_profile(bigint, bigint), add_first_owners(), keep_an_owner(), profile_access(bigint), link_access(bigint),
     my_profiles(bigint, integer), profile_members(bigint), authenticate(bytea), first_owner(),
     session_user_of(bytea), login_of(text), invitation_of(bytea), accept_invitation(bytea), activity_hash(bytea, activity),
     log_activity(bigint, bigint, text, text, bigint, jsonb, jsonb),
     log_activities(bigint, bigint, text, jsonb[]), activity_row(jsonb), log_changes(), log_shorts(),
     keep_activity_of(regclass, text, text, text), refuse_change() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), profile_members(bigint),
+    owns_profile(bigint, bigint), profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), profile_members(bigint),
     authenticate(bytea), first_owner(), session_user_of(bytea), login_of(text), invitation_of(bytea),
     accept_invitation(bytea) TO waypost_app;

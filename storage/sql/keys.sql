@@ -27,3 +27,34 @@ INSERT INTO users (tenant_id, email, password_hash) VALUES ($1, $2, $3) RETURNIN
 -- name: create_key
 -- An API key, of which only the SHA-256 and the first characters are known.
 INSERT INTO api_keys (tenant_id, user_id, key_sha256, label, prefix) VALUES ($1, $2, $3, $4, $5);
+
+-- name: lock_keys_of
+-- Let a user's new keys take turns.
+SELECT id FROM users WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
+
+-- name: count_keys
+-- How many keys of a user work.
+SELECT count(*) FROM api_keys WHERE tenant_id = $1 AND user_id = $2 AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > clock_timestamp());
+
+-- name: create_scoped_key
+-- A key of some scopes that may expire.
+INSERT INTO api_keys (tenant_id, user_id, key_sha256, label, prefix, scopes, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+RETURNING id, prefix, label, scopes, created_at, last_used_at, expires_at;
+
+-- name: list_keys
+-- A user's keys that are not revoked, in the order of their ids.
+SELECT id, prefix, label, scopes, created_at, last_used_at, expires_at
+FROM api_keys WHERE tenant_id = $1 AND user_id = $2 AND id > $3 AND revoked_at IS NULL
+ORDER BY id LIMIT $4;
+
+-- name: revoke_key
+-- End a key for ever.
+UPDATE api_keys SET revoked_at = clock_timestamp()
+WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL
+RETURNING id;
+
+-- name: note_uses
+-- Say that keys and sessions were used.
+SELECT note_uses($1, $2);

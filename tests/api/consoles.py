@@ -12,23 +12,32 @@ import orjson
 import trio
 
 from actors.host import Stop
+from actors.security_log import BufferedSecurityLog
 from api.connection import Limits
 from api.console import ConsolePorts, create_app
 from api.guard import ASGIApp, Counters
 from api.problems import CONTENT_TYPE
 from api.serve import serve_console
+from api.throttle import Throttle
 from engine.access import Caller
 from engine.health import Component, Health
+from engine.ports import RateLimiter
 from engine.profile import Change
 from engine.rollup import Stats, StatsQuery
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
+from storage.memory.accounts import MemoryAccounts
+from storage.memory.activity import MemoryActivity
 from storage.memory.keys import MemoryKeys
+from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
+from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
+from storage.memory.security_log import MemorySecurityEvents
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 READY = Health((Component("postgres", True),))
 VISITORS = "https://go.example"
+PASSWORD = "correct horse"
 
 
 class KeptAnnouncer:
@@ -75,6 +84,12 @@ class Console:
     stats: GivenStats = field(default_factory=GivenStats)
     keys: CountedKeys = field(default_factory=CountedKeys)
     announcer: KeptAnnouncer = field(default_factory=KeptAnnouncer)
+    accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
+    clock_us: int = 0
+    used: list[tuple[Caller, int]] = field(default_factory=list)
+    activity: Any = None
+    security_events: Any = field(default_factory=MemorySecurityEvents)
     settings: Settings = field(default_factory=lambda: Settings(visitors_url=VISITORS + "/"))
     counters: Counters = field(default_factory=Counters)
     healthy: Health = READY
@@ -83,11 +98,22 @@ class Console:
     def __post_init__(self) -> None:
         self.keys.add("one", Caller(1, 1))
         self.keys.add("two", Caller(2, 2))
+        self.accounts.add(Caller(1, 1), "one@example.com", PASSWORD)
+        self.accounts.add(Caller(2, 2), "two@example.com", PASSWORD)
+        self.activity = self.activity or MemoryActivity(self.profiles)
+        self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
+        self.members = MemoryMembers(self.profiles, self.accounts)
+        self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.app = create_app(self.ports(), self.counters)
 
     def ports(self) -> ConsolePorts:
         return ConsolePorts(
             profiles=self.profiles, stats=self.stats, keys=self.keys, announcer=self.announcer,
+            accounts=self.accounts, sessions=self.accounts, members=self.members,
+            invitations=self.members, note_use=lambda *use: self.used.append(use),
+            activity=self.activity, security_log=self.security_log,
+            security_events=self.security_events,
+            throttle=Throttle(self.limiter), limiter=self.limiter,
             settings=self.settings, health=self.health, statistics=self.statistics,
             now=lambda: NOW,
         )  # fmt: skip

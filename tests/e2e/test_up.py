@@ -116,6 +116,37 @@ def test_owner_file_is_for_its_user_only(engine: Engine, folder: Path) -> None:
     assert engine.owner["password"]
 
 
+def test_the_owner_logs_in_by_cookie(engine: Engine) -> None:
+    login = {"email": engine.owner["email"], "password": engine.owner["password"]}
+    with httpx.Client(base_url=engine.console, timeout=10) as browser:
+        assert browser.post("/v1/session", json=login | {"password": "no"}).status_code == 401
+        answer = browser.post("/v1/session", json=login)
+        assert answer.status_code == 201, answer.text
+        assert "HttpOnly" in answer.headers["Set-Cookie"]
+        csrf = {"X-CSRF-Token": answer.json()["csrf_token"]}
+        assert browser.get("/v1/session").json()["user"]["email"] == login["email"]
+        assert demo_id(browser)
+        assert browser.post("/v1/profiles", json={"handle": "ada"}).status_code == 403
+        assert browser.post("/v1/profiles", json={"handle": "ada"}, headers=csrf).status_code == 201
+
+        key = browser.post("/v1/keys", json={"label": "k", "scopes": ["read"]}, headers=csrf).json()
+        bearer = {"Authorization": f"Bearer {key['key']}"}
+        with httpx.Client(base_url=engine.console, headers=bearer, timeout=10) as script:
+            assert script.get("/v1/profiles").status_code == 200
+            assert script.post("/v1/profiles", json={"handle": "eve"}).status_code == 403
+
+            def used() -> bool:
+                found = browser.get("/v1/keys").json()["items"]
+                return any(k["id"] == key["id"] and k["last_used_at"] for k in found)
+
+            eventually(used)
+            assert browser.delete(f"/v1/keys/{key['id']}", headers=csrf).status_code == 204
+            assert script.get("/v1/profiles").status_code == 401
+
+        assert browser.delete("/v1/session", headers=csrf).status_code == 204
+        assert browser.get("/v1/session").status_code == 401
+
+
 def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "links.csv"
     good = [f"shop{i % 7},item-{i},https://example.com/{i},Item {i}\n" for i in range(12_001)]

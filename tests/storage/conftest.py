@@ -1,25 +1,47 @@
 """The stores that one contract suite runs against: the in-memory twins and Postgres."""
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 from uuid import uuid4
 
+import argon2
 import asyncpg
 import pytest
 
 from engine.access import Caller
-from engine.ports import BulkStore, KeyStore, ProfileStore, SnapshotSource
+from engine.member import InvitationDraft
+from engine.ports import (
+    AccountStore,
+    BulkStore,
+    InvitationStore,
+    KeyStore,
+    MemberStore,
+    ProfileStore,
+    SessionStore,
+    SnapshotSource,
+)
+from engine.profile import Profile
+from storage.accounts import Accounts
 from storage.bridge import in_asyncio
 from storage.bulk import Bulk
+from storage.invitations import Invitations
 from storage.keys import Keys, ensure_owner
+from storage.members import Members
+from storage.memory.accounts import MemoryAccounts
 from storage.memory.keys import MemoryKeys
+from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
+from storage.passwords import Passwords
 from storage.postgres import Database, Role
 from storage.profiles import Profiles
+from storage.sessions import Sessions
 from storage.snapshots import Snapshots
 
 OpenDatabase = Callable[..., Awaitable[Database]]
+PASSWORD = "correct horse"
+FAST = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Stores(NamedTuple):
@@ -70,6 +92,56 @@ async def open_database(database_url: str) -> AsyncIterator[OpenDatabase]:
         yield open_role
 
 
+class Teams(NamedTuple):
+    """The ports of people and teams over one state; `person` makes an account with PASSWORD."""
+
+    accounts: AccountStore
+    sessions: SessionStore
+    keys: KeyStore
+    members: MemberStore
+    invitations: InvitationStore
+    profiles: ProfileStore
+    person: Callable[[str], Awaitable[Caller]]
+
+    async def joined(self, inviter: Caller, profile: Profile, email: str, role: str) -> Caller:
+        """Somebody new in the profile's team."""
+        caller = await self.person(email)
+        draft = InvitationDraft(email=email, role=role)
+        _, token = await self.invitations.invite(inviter, profile.id, draft)
+        await self.invitations.accept(caller, token)
+        return caller
+
+
+@pytest.fixture
+async def teams(place: str) -> AsyncIterator[Teams]:
+    if not place:
+        profiles, accounts, ids = MemoryProfiles(), MemoryAccounts(), itertools.count(1)
+        members = MemoryMembers(profiles, accounts)
+
+        async def person(email: str) -> Caller:
+            caller = Caller(next(ids), next(ids))
+            accounts.add(caller, email, PASSWORD)
+            return caller
+
+        yield Teams(accounts, accounts, MemoryKeys(), members, members, profiles, person)
+        return
+    async with opened(place) as open_database:
+        app, passwords = await open_database("waypost_app", 12), Passwords(FAST)
+
+        async def stored_person(email: str) -> Caller:
+            return await second_owner(place, email, FAST.hash(PASSWORD))
+
+        yield Teams(
+            Accounts(app, passwords, 3600),
+            Sessions(app),
+            Keys(app),
+            Members(app),
+            Invitations(app, passwords, 3600),
+            Profiles(app),
+            stored_person,
+        )
+
+
 class opened:
     """Opens databases at a URL, and closes them all at the end."""
 
@@ -93,7 +165,7 @@ class opened:
         await self._stack.aclose()
 
 
-async def second_owner(url: str) -> Caller:
+async def second_owner(url: str, email: str = "", password_hash: str = "") -> Caller:
     """The first user of one more tenant."""
 
     async def create() -> Caller:
@@ -102,8 +174,9 @@ async def second_owner(url: str) -> Caller:
             row = await connection.fetchrow(
                 "WITH t AS (INSERT INTO waypost.tenants (name) VALUES ('other') RETURNING id) "
                 "INSERT INTO waypost.users (tenant_id, email, password_hash) "
-                "SELECT id, $1, '' FROM t RETURNING tenant_id, id",
-                f"{uuid4().hex}@example.com",
+                "SELECT id, $1, $2 FROM t RETURNING tenant_id, id",
+                email or f"{uuid4().hex}@example.com",
+                password_hash,
             )
             assert row is not None
             return Caller(*row)

@@ -34,7 +34,23 @@ def test_every_query_is_used() -> None:
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-@pytest.mark.parametrize("file", ["profiles", "bulk", "snapshots", "keys"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "profiles",
+        "bulk",
+        "snapshots",
+        "keys",
+        "idempotency",
+        "accounts",
+        "sessions",
+        "members",
+        "invitations",
+        "shared_secrets",
+        "activity",
+        "security_log",
+    ],
+)
 async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> None:
     async def work(connection: Connection) -> None:
         for query in sql.load(file).values():

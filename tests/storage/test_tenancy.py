@@ -1,4 +1,4 @@
-"""Who sees what: row-level security of every table, whatever SQL a role runs."""
+"""The first owner, and what may be stored. Who sees what is in test_isolation.py."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,18 +8,13 @@ import trio
 
 from engine.link import LinkDraft
 from engine.profile import ProfileDraft
-from storage.bridge import in_asyncio
 from storage.keys import Keys, OwnerCredentials, ensure_owner, first_owner
 from storage.postgres import Connection, Database
 from storage.profiles import Profiles
 from tests.hosted import hosted_run
-from tests.storage.conftest import OpenDatabase, second_owner
+from tests.storage.conftest import OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
-
-TENANT_TABLES = (
-    "users", "api_keys", "profiles", "links", "short_slugs", "removed_links", "profile_changes",
-)  # fmt: skip
 
 
 def sql(query: str, *args: object) -> Callable[[Connection], Awaitable[list[asyncpg.Record]]]:
@@ -40,85 +35,6 @@ async def filled(app: Database) -> OwnerCredentials:
         link, _ = await profiles.create_link(owner.caller, profile.id, draft)
     await profiles.delete_link(owner.caller, link.id)
     return owner
-
-
-async def test_row_level_security_is_forced_on_every_table(database_url: str) -> None:
-    async def work() -> list[str]:
-        connection = await asyncpg.connect(database_url)
-        try:
-            rows = await connection.fetch(
-                "SELECT relname FROM pg_class WHERE relnamespace = 'waypost'::regnamespace "
-                "AND relkind IN ('r', 'p', 'v', 'm') "
-                "AND NOT (relrowsecurity AND relforcerowsecurity "
-                "AND relowner = 'waypost_owner'::regrole)"
-            )
-            return [row["relname"] for row in rows]
-        finally:
-            await connection.close()
-
-    assert await in_asyncio(work) == []
-
-
-async def test_a_tenant_sees_its_own_rows_only(
-    open_database: OpenDatabase, database_url: str
-) -> None:
-    app = await open_database("waypost_app")
-    owner = await filled(app)
-    other = await second_owner(database_url)
-    for table in TENANT_TABLES:
-        query = f"SELECT * FROM {table}"
-        assert await app.run(sql(query), caller=owner.caller), table
-        foreign = await app.run(sql(query), caller=other)
-        assert {row["tenant_id"] for row in foreign} <= {other.tenant_id}, table
-        assert not await app.run(sql(query)), table
-        change = f"UPDATE {table} SET tenant_id = tenant_id RETURNING tenant_id"
-        changed = await app.run(sql(change), caller=other)
-        assert {row["tenant_id"] for row in changed} <= {other.tenant_id}, table
-        gone = await app.run(sql(f"DELETE FROM {table} RETURNING tenant_id"), caller=other)
-        assert {row["tenant_id"] for row in gone} <= {other.tenant_id}, table
-    assert len(await app.run(sql("SELECT * FROM tenants"), caller=other)) == 1
-    assert await app.run(sql("SELECT * FROM tenants")) == []
-
-
-async def test_nobody_writes_into_another_tenant(
-    open_database: OpenDatabase, database_url: str
-) -> None:
-    app = await open_database("waypost_app")
-    owner = await filled(app)
-    other = await second_owner(database_url)
-    insert = "INSERT INTO profiles (tenant_id, handle) VALUES ($1, 'x')"
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await app.run(sql(insert, owner.caller.tenant_id), caller=other)
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await app.run(
-            sql("UPDATE profiles SET tenant_id = $1", other.tenant_id), caller=owner.caller
-        )
-    # Not even a link of one's own under somebody's profile: keys carry the tenant.
-    (profile,) = await app.run(sql("SELECT id FROM profiles"), caller=owner.caller)
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await app.run(
-            sql(
-                "INSERT INTO links (tenant_id, profile_id, revision, slug, target) "
-                "VALUES ($1, $2, 1, 'x', 'https://example.com/')",
-                other.tenant_id,
-                profile["id"],
-            ),
-            caller=other,
-        )
-
-
-async def test_edges_read_what_visitors_may_know(open_database: OpenDatabase) -> None:
-    await filled(await open_database("waypost_app"))
-    edge = await open_database("waypost_edge")
-    for table in ("profiles", "links", "short_slugs", "removed_links", "profile_changes"):
-        assert await edge.run(sql(f"SELECT * FROM {table}")), table
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await edge.run(sql(f"DELETE FROM {table}"))
-    for table in ("tenants", "users", "api_keys"):
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await edge.run(sql(f"SELECT * FROM {table}"))
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await edge.run(sql("SELECT authenticate('\\x00')"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""`Idempotency-Key` on creates: the request sent again gets the answer of the first one."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from quart import Quart, Response, request
+
+from api.auth import caller
+from engine.errors import FieldError, InvalidError
+from engine.idempotency import (
+    HEADER,
+    Once,
+    ReplayedError,
+    StoredResponse,
+    checked_key,
+    request_sha256,
+)
+
+REPLAYED: Final = "Idempotency-Replayed"
+T = TypeVar("T")
+
+
+async def once_asked(respond: Callable[[T], StoredResponse]) -> Once[T] | None:
+    """What the request's `Idempotency-Key` asks for; None without one. Raises InvalidError for a bad one.
+
+    The answer is made by `respond` in the transaction of the create, so it is what is sent again.
+    """
+    given = request.headers.getlist(HEADER)
+    if not given:
+        return None
+    if len(given) > 1:
+        raise InvalidError([FieldError(HEADER, "is given more than once")])
+    key = checked_key(given[0])
+    body: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
+    path = request.full_path if request.query_string else request.path
+    digest = request_sha256(request.method, path, body, caller().user_id)
+    return Once(key, digest, respond)
+
+
+def answered(stored: StoredResponse) -> Response:
+    return Response(stored.body, status=stored.status, headers=dict(stored.headers))
+
+
+def register(app: Quart) -> None:
+    """Let `app` answer what has been answered before."""
+    app.register_error_handler(ReplayedError, _again)
+
+
+async def _again(error: Exception) -> Response:
+    assert isinstance(error, ReplayedError)
+    response = answered(error.response)
+    response.headers[REPLAYED] = "true"
+    return response

@@ -1,0 +1,61 @@
+"""Links as the API shows them, and what it says of names that may be taken for others."""
+
+from typing import Final
+
+import msgspec
+
+from api.bodies import LinkAnswer, Reason, utc
+from engine import name
+from engine.link import Link
+from engine.script import confusable
+
+
+class LinkAnswers:
+    def __init__(self, visitors_url: str) -> None:
+        self._visitors_url = visitors_url
+
+    def shown(self, handle: str, link: Link) -> LinkAnswer:
+        """A link of the profile that has this handle."""
+        return LinkAnswer(
+            id=str(link.id),
+            profile_id=str(link.profile_id),
+            slug=link.slug,
+            target=link.target,
+            title=link.title,
+            status=link.status,
+            kind=link.kind,
+            passthrough=link.passthrough,
+            short=link.short,
+            url=self._url(handle, link.slug),
+            short_url=self._url(link.slug) if link.short else None,
+            version=link.version,
+            created_at=utc(link.created_at),
+            updated_at=utc(link.updated_at),
+        )
+
+    def changed(self, handle: str, link: Link) -> LinkAnswer:
+        """The same with warnings, if there are any."""
+        reason = confusable(link.slug)
+        warnings = msgspec.UNSET if reason is None else [Reason("slug", reason)]
+        return msgspec.structs.replace(self.shown(handle, link), warnings=warnings)
+
+    def _url(self, *keys: str) -> str:
+        return self._visitors_url + name.encode_path(*keys).decode("ascii")
+
+
+EXAMPLE: Final = {
+    "id": "365072220160000002",
+    "profile_id": "365072220160000001",
+    "slug": "spring",
+    "target": "https://example.com/spring",
+    "title": "Spring collection",
+    "status": 302,
+    "kind": "url",
+    "passthrough": False,
+    "short": True,
+    "url": "https://go.example/ada/spring",
+    "short_url": "https://go.example/spring",
+    "version": 1,
+    "created_at": "2026-05-01T09:31:00Z",
+    "updated_at": "2026-05-01T09:31:00Z",
+}

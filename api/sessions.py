@@ -1,0 +1,340 @@
+"""`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and one's own account."""
+
+import math
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response, g, request
+from werkzeug.exceptions import Unauthorized
+
+from api import problems
+from api.auth import (
+    CurrentSession,
+    caller,
+    csrf_token,
+    session,
+    session_or_none,
+    set_cookie,
+)
+from api.bodies import Id, ListAnswer, Version, answer, draft_of, empty, json_object, utc
+from api.etag import etag, guarded_write, read_answer
+from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
+from api.routes import Answer, Doc, Route, changes_of
+from engine.access import Caller, Scope, demand_scope
+from engine.account import (
+    LoggedIn,
+    LoginDraft,
+    PasswordDraft,
+    Session,
+    User,
+    UserDraft,
+    checked_login,
+    checked_password,
+    checked_user,
+    shown_user_agent,
+)
+from engine.client_address import client_address
+from engine.errors import NotFoundError
+from engine.ports import AccountStore, LoginThrottle, SessionStore
+from engine.settings import Settings
+
+
+class UserAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's own account."""
+
+    id: Id
+    email: str
+    name: str
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+
+
+class LoginAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that has begun; its token is in the cookie. `csrf_token` goes with every change."""
+
+    user: UserAnswer
+    csrf_token: str
+    expires_at: datetime
+
+
+class WhoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and what they may. The last three are null for a key."""
+
+    user: UserAnswer
+    scopes: tuple[Scope, ...]
+    session_id: Id | None
+    csrf_token: str | None
+    expires_at: datetime | None
+
+
+class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One login of one's own; `current` is the one that asks."""
+
+    id: Id
+    user_agent: str
+    current: bool
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+class Door:
+    """What routes that take a password have in common: who may try, and what a session is given."""
+
+    def __init__(self, throttle: LoginThrottle, settings: Settings) -> None:
+        self._throttle = throttle
+        self._trusted_hops = settings.trusted_hops
+        self._secure = settings.console_url.lower().startswith("https://")
+
+    async def wait(self, email: str) -> Response | None:
+        """Nothing, or what to answer who has tried too often. Without `email`, by address alone."""
+        forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
+        address = client_address(request.remote_addr or "", forwarded, self._trusted_hops)
+        wait_s = await self._throttle.admit(email, address)
+        if not wait_s:
+            return None
+        headers = {"Retry-After": str(math.ceil(wait_s))}
+        return problems.response(429, "too many tries; wait a little", headers=headers)
+
+    def give_cookie(self, response: Response, login: LoggedIn) -> Response:
+        lasts = login.session.expires_at - login.session.created_at
+        set_cookie(response, login.token, int(lasts.total_seconds()), secure=self._secure)
+        return response
+
+    def take_cookie(self, response: Response) -> Response:
+        set_cookie(response, "", 0, secure=self._secure)
+        return response
+
+
+class SessionRoutes:
+    def __init__(self, accounts: AccountStore, sessions: SessionStore, door: Door) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._door = door
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/session", self.login, _LOGIN),
+            Route("GET", "/v1/session", self.who, _WHO),
+            Route("DELETE", "/v1/session", self.logout, _LOGOUT),
+            Route("GET", "/v1/sessions", self.page, _LIST),
+            Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END),
+            Route("GET", "/v1/user", self.read, _READ),
+            Route("PATCH", "/v1/user", self.update, _UPDATE),
+            Route("POST", "/v1/user/password", self.change_password, _PASSWORD),
+        ]
+
+    async def login(self) -> Response:
+        nothing_else()
+        draft = draft_of(LoginDraft, await json_object(), checked_login, {})
+        if (refusal := await self._door.wait(draft.email)) is not None:
+            return refusal
+        user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
+        login = await self._accounts.login(draft.email, draft.password, user_agent)
+        if login is None:
+            raise Unauthorized("the email or the password is wrong")
+        g.caller = Caller(login.user.tenant_id, login.user.id)  # for the security log
+        return self._door.give_cookie(answer(shown_login(login), 201), login)
+
+    async def who(self) -> Response:
+        nothing_else()
+        now = session_or_none()
+        return answer(
+            WhoAnswer(
+                user=shown_user(await self._accounts.user(caller())),
+                scopes=caller().scopes,
+                session_id=None if now is None else str(now.id),
+                csrf_token=None if now is None else now.csrf_token,
+                expires_at=None if now is None else utc(now.expires_at),
+            )
+        )
+
+    async def logout(self) -> Response:
+        nothing_else()
+        now = session()
+        with suppress(NotFoundError):  # ended meanwhile, by another one of theirs
+            await self._sessions.end_session(caller(), now.id)
+        return self._door.take_cookie(empty(204))
+
+    async def page(self) -> Response:
+        after, limit = page_asked()
+        now = session()
+        items = await self._sessions.list_sessions(caller(), after, limit)
+
+        def shown(item: Session) -> SessionAnswer:
+            return _shown_session(item, now)
+
+        return answer(page_answer(items, shown))
+
+    async def revoke(self, session_id: str) -> Response:
+        nothing_else()
+        session()
+        await self._sessions.end_session(caller(), path_id(session_id))
+        return empty(204)
+
+    async def read(self) -> Response:
+        nothing_else()
+        demand_scope(caller(), "read")
+        user = await self._accounts.user(caller())
+        return read_answer(shown_user(user), user.version)
+
+    async def update(self) -> Response:
+        """Change the fields given, keep the others."""
+        nothing_else()
+        demand_scope(caller(), "admin")
+        body = await json_object()
+
+        async def read() -> User:
+            return await self._accounts.user(caller())
+
+        async def write(stored: User, if_version: int) -> User:
+            draft = draft_of(UserDraft, body, checked_user, {"name": stored.name})
+            return await self._accounts.update_user(caller(), draft, if_version)
+
+        user = await guarded_write(read, write)
+        return answer(shown_user(user), headers={"ETag": etag(user.version)})
+
+    async def change_password(self) -> Response:
+        """Ends every session but this one. Keys go on to work."""
+        nothing_else()
+        now = session()
+        draft = draft_of(PasswordDraft, await json_object(), checked_password, {})
+        user = await self._accounts.user(caller())
+        if (refusal := await self._door.wait(user.email)) is not None:
+            return refusal
+        if not await self._accounts.change_password(caller(), draft.current, draft.new, now.id):
+            raise Unauthorized("the current password is wrong")
+        return empty(204)
+
+
+def shown_user(user: User) -> UserAnswer:
+    return UserAnswer(
+        id=str(user.id),
+        email=user.email,
+        name=user.name,
+        version=user.version,
+        created_at=utc(user.created_at),
+        updated_at=utc(user.updated_at),
+    )
+
+
+def shown_login(login: LoggedIn) -> LoginAnswer:
+    return LoginAnswer(
+        user=shown_user(login.user),
+        csrf_token=csrf_token(login.token),
+        expires_at=utc(login.session.expires_at),
+    )
+
+
+def _shown_session(item: Session, now: CurrentSession) -> SessionAnswer:
+    return SessionAnswer(
+        id=str(item.id),
+        user_agent=item.user_agent,
+        current=item.id == now.id,
+        created_at=utc(item.created_at),
+        last_used_at=utc(item.last_used_at),
+        expires_at=utc(item.expires_at),
+    )
+
+
+_USER: Final = {
+    "id": "365072220160000020",
+    "email": "ada@example.com",
+    "name": "Ada Lovelace",
+    "version": 1,
+    "created_at": "2026-05-01T09:30:00Z",
+    "updated_at": "2026-05-01T09:30:00Z",
+}
+_LOGGED_IN: Final = {
+    "user": _USER,
+    "csrf_token": "q2mJ…",
+    "expires_at": "2026-05-15T09:30:00Z",
+}
+_SESSION: Final = {
+    "id": "365072220160000041",
+    "user_agent": "Firefox on Linux",
+    "current": True,
+    "created_at": "2026-05-01T09:30:00Z",
+    "last_used_at": "2026-05-01T10:00:00Z",
+    "expires_at": "2026-05-15T09:30:00Z",
+}
+_LOGIN: Final = Doc(
+    id="logIn",
+    summary="Log in",
+    tag="Sessions",
+    description="The session is in a cookie. Changes by it name `csrf_token` in a header.",
+    body=LoginDraft,
+    body_example={"email": "ada@example.com", "password": "…"},
+    answers={201: Answer("The session.", LoginAnswer, _LOGGED_IN, ("Set-Cookie",))},
+    errors=(401,),
+    access="everybody",
+)
+_WHO: Final = Doc(
+    id="readSession",
+    summary="Who asks, and what they may",
+    tag="Sessions",
+    answers={
+        200: Answer(
+            "The caller.",
+            WhoAnswer,
+            _LOGGED_IN | {"scopes": ["read", "write", "admin"], "session_id": "365072220160000041"},
+        )
+    },
+)
+_LOGOUT: Final = Doc(
+    id="logOut",
+    summary="Log out",
+    tag="Sessions",
+    answers={204: Answer("The session has ended.", headers=("Set-Cookie",))},
+    access="session",
+)
+_LIST: Final = Doc(
+    id="listSessions",
+    summary="List one's own sessions",
+    tag="Sessions",
+    query=PAGE,
+    answers={
+        200: Answer(
+            "A page of sessions.",
+            ListAnswer[SessionAnswer],
+            {"items": [_SESSION], "next_cursor": None},
+        )
+    },
+    access="session",
+)
+_END: Final = Doc(
+    id="endSession",
+    summary="End a session",
+    tag="Sessions",
+    answers={204: Answer("It has ended.")},
+    access="session",
+)
+_READ: Final = Doc(
+    id="readUser",
+    summary="Read one's own account",
+    tag="Sessions",
+    answers={200: Answer("The account.", UserAnswer, _USER)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateUser",
+    summary="Change one's own account",
+    tag="Sessions",
+    body=changes_of(UserDraft),
+    body_example={"name": "Ada"},
+    answers={200: Answer("The account.", UserAnswer, _USER | {"name": "Ada"}, ("ETag",))},
+    guarded=True,
+)
+_PASSWORD: Final = Doc(
+    id="changePassword",
+    summary="Change one's password",
+    tag="Sessions",
+    description="Ends every other session. Keys go on to work.",
+    body=PasswordDraft,
+    body_example={"current": "…", "new": "a long sentence is best"},
+    answers={204: Answer("It is changed.")},
+    access="session",
+)

@@ -1,0 +1,88 @@
+"""The log of changes in Postgres, as its readers see it. Triggers write it (migration 0003)."""
+
+from typing import Any, Final
+
+import orjson
+
+from engine.access import Action, Caller, demand_scope
+from engine.activity import ActivityFilter, Entry
+from engine.errors import NotFoundError
+from engine.ports import Page
+from storage import sql
+from storage.access import MAX_ID, enter_profile, existing_id
+from storage.postgres import Connection, Database
+
+_SQL: Final = sql.load("activity")
+
+
+class Activity:
+    """ActivityReader over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_profile(
+        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+    ) -> Page:
+        async def work(connection: Connection) -> Page:
+            place = await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
+            rows = await _entries(connection, place.tenant_id, profile_id, asked, before, limit)
+            return await _page(connection, rows, limit, "members_emails", profile_id)
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def of_tenant(
+        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+    ) -> Page:
+        tenant_id = caller.tenant_id
+
+        async def work(connection: Connection) -> Page:
+            if profile_id:
+                chain = tenant_id, existing_id(profile_id, "profile")
+                if await connection.fetchval(_SQL["is_there"], *chain):
+                    await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
+                elif not await connection.fetchval(_SQL["has_chain"], *chain):
+                    raise NotFoundError("there is no log of such a profile")
+            rows = await _entries(connection, tenant_id, profile_id, asked, before, limit)
+            return await _page(connection, rows, limit, "users_emails", tenant_id)
+
+        demand_scope(caller, "read")
+        return await self._database.run(work, caller=caller, read_only=True)
+
+
+async def _entries(
+    connection: Connection,
+    tenant_id: int,
+    profile_id: int,
+    asked: ActivityFilter,
+    before: int,
+    limit: int,
+) -> list[Any]:
+    """One more than the limit, to know whether there are more."""
+    return await connection.fetch(
+        _SQL["entries"], tenant_id, profile_id, min(before or MAX_ID, MAX_ID), limit + 1, *asked
+    )
+
+
+async def _page(
+    connection: Connection, rows: list[Any], limit: int, emails: str, whose: int
+) -> Page:
+    users = {row["user_id"] for row in rows if row["user_id"] is not None}
+    known: dict[int, str] = {}
+    if users:
+        for user_id, email in await connection.fetch(_SQL[emails], whose, sorted(users)):
+            known[user_id] = email
+    entries = [
+        Entry(
+            email=known.get(row["user_id"]),
+            before=_object(row["before"]),
+            after=_object(row["after"]),
+            **{k: v for k, v in row.items() if k not in ("before", "after")},
+        )
+        for row in rows[:limit]
+    ]
+    return Page(entries, entries[-1].seq if len(rows) > limit else None)
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else orjson.loads(text)

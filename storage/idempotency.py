@@ -1,0 +1,72 @@
+"""Idempotency keys in Postgres: the answer to a create, in the transaction of that create.
+
+Guarantees:
+- of equal requests with one key, at once or one after the other, one creates; the others get its answer;
+- a create that fails or is lost in a crash leaves no key behind;
+- a key belongs to its user, and is free again 24 hours after it was used.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from engine.access import Caller
+from engine.errors import UnavailableError
+from engine.idempotency import KEPT, Once, StoredResponse, replayed
+from storage import sql
+from storage.postgres import Connection, Database
+
+_SQL: Final = sql.load("idempotency")
+PURGED_AT_ONCE: Final = 10_000
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+
+
+def only_once(caller: Caller, once: Once[T] | None, work: Work[T]) -> Work[T]:
+    """`work`, done once under the key and answered by `once.respond` from then on.
+
+    What is returned runs in a transaction that has just begun, with the caller's tenant set. It raises
+    ReplayedError with the answer kept, or InvalidError when the key was used for another request.
+    """
+    if once is None:
+        return work
+    owner = caller.tenant_id, caller.user_id, once.key
+
+    async def guarded(connection: Connection) -> T:
+        if not await connection.fetchval(_SQL["claim_key"], *owner, once.request_sha256, KEPT):
+            row = await connection.fetchrow(_SQL["kept_answer"], *owner)
+            if row is None:  # purged in between
+                raise UnavailableError("the idempotency key expired just now; send it again")
+            headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+            kept = StoredResponse(row["status"], headers, row["body"])
+            raise replayed(kept, row["request_sha256"], once.request_sha256)
+        result = await work(connection)
+        response = once.respond(result)
+        await connection.execute(_SQL["return_home"], str(caller.tenant_id))
+        await connection.execute(
+            _SQL["keep_answer"],
+            *owner,
+            response.status,
+            msgspec.json.encode(response.headers).decode(),
+            response.body,
+        )
+        return result
+
+    return guarded
+
+
+class IdempotencyKeys:
+    """Their upkeep, over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def purge_expired(self) -> None:
+        """Delete the answers that are no longer promised."""
+
+        async def work(connection: Connection) -> str:
+            return await connection.execute(_SQL["purge_expired"], KEPT, PURGED_AT_ONCE)
+
+        while await self._database.run(work) == f"DELETE {PURGED_AT_ONCE}":
+            pass

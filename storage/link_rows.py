@@ -1,0 +1,125 @@
+"""Links in Postgres, row by row: what every change of a link comes down to.
+
+The caller holds the lock of the links' profile, and has entered the tenant where it lives. `revision` is
+the version that the profile has, or will have, with the change.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from engine.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.link import Link, LinkDraft
+from engine.profile import Profile
+from storage import sql
+from storage.access import Place
+from storage.postgres import Connection
+
+SQL: Final = sql.load("profiles")
+_TAKEN: Final = {
+    "profiles_handle": ("handle", "is taken"),
+    "links_slug": ("slug", "is taken in this profile"),
+    "short_slugs_pkey": ("short", "is taken on the default domain"),
+}
+
+
+async def insert_link(
+    connection: Connection, place: Place, draft: LinkDraft, revision: int
+) -> Link:
+    row = await connection.fetchrow(
+        SQL["create_link"], place.tenant_id, place.profile_id, revision, *_columns(draft)
+    )
+    assert row is not None
+    short = draft.short is not False and await _claim(
+        connection,
+        (place.tenant_id, place.profile_id, row["id"]),
+        draft.slug,
+        must=bool(draft.short),
+    )
+    fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
+    return Link(profile_id=place.profile_id, version=1, **fields)
+
+
+def wanted_link(stored: Link, draft: LinkDraft) -> Link:
+    """What the draft makes of a stored link; equal to it when it changes nothing."""
+    short = stored.short if draft.short is None else draft.short
+    return msgspec.structs.replace(stored, **msgspec.structs.asdict(draft) | {"short": short})
+
+
+async def rewrite_link(
+    connection: Connection, place: Place, stored: Link, draft: LinkDraft, revision: int
+) -> Link:
+    wanted = wanted_link(stored, draft)
+    row = await connection.fetchrow(
+        SQL["update_link"], place.tenant_id, stored.id, revision, *_columns(draft)
+    )
+    assert row is not None
+    short = await _move_short(connection, place, stored, wanted, bool(draft.short))
+    return msgspec.structs.replace(wanted, **dict(row) | {"short": short})
+
+
+async def remove_link(connection: Connection, place: Place, link_id: int, revision: int) -> None:
+    await connection.execute(SQL["delete_link"], place.tenant_id, link_id, revision)
+
+
+async def fetch_link(connection: Connection, place: Place, link_id: int) -> Link:
+    row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
+    if row is None:
+        raise NotFoundError("there is no such link")
+    return Link(**dict(row))
+
+
+@contextmanager
+def conflicts() -> Iterator[None]:
+    """Unique violations of names that people choose become ConflictErrors."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        taken = _TAKEN.get(error.constraint_name or "")
+        if taken is None:
+            raise
+        raise ConflictError(*taken) from None
+
+
+def check_version(stored: Profile | Link, if_version: int | None) -> None:
+    if if_version is not None and stored.version != if_version:
+        raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+
+
+async def _move_short(
+    connection: Connection, place: Place, stored: Link, wanted: Link, must: bool
+) -> bool:
+    """Let the link own `/{slug}` as wanted; whether it does. A new slug is one statement, so that the
+    log has it as part of the link's change."""
+    if (wanted.short, wanted.slug) == (stored.short, stored.slug):
+        return stored.short
+    if stored.short and wanted.short:
+        renamed = await connection.fetchval(
+            SQL["rename_short" if must else "rename_free_short"],
+            place.tenant_id,
+            stored.id,
+            wanted.slug,
+        )
+        if renamed is not None:
+            return True
+    if stored.short:
+        await connection.execute(SQL["release_short"], place.tenant_id, stored.id)
+        return False
+    key = (place.tenant_id, stored.profile_id, stored.id)
+    return wanted.short and await _claim(connection, key, wanted.slug, must=must)
+
+
+async def _claim(
+    connection: Connection, key: tuple[int, int, int], slug: str, *, must: bool
+) -> bool:
+    if must:
+        await connection.execute(SQL["claim_short"], *key, slug)
+        return True
+    return await connection.fetchval(SQL["claim_free_short"], *key, slug) is not None
+
+
+def _columns(draft: LinkDraft) -> tuple[object, ...]:
+    return draft.slug, draft.target, draft.title, draft.status, draft.kind, draft.passthrough

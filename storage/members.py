@@ -1,0 +1,134 @@
+"""Teams of profiles, in Postgres.
+
+Changes of one team take turns by the lock of the profile's row, and what the caller may do is judged
+once more behind it: an admin who has just been demoted changes nothing any more. That a profile keeps
+an owner is checked by the database when the transaction commits.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import asyncpg
+
+from engine.access import Action, Caller, Role, demand_scope
+from engine.errors import LostUpdateError, NotFoundError
+from engine.member import Member, demand_other, demand_owner, last_owner
+from engine.ports import Page
+from storage import sql
+from storage.access import MAX_ID, Place, enter_profile, existing_id
+from storage.postgres import Connection, Database
+
+T = TypeVar("T")
+SQL: Final = sql.load("members")
+
+
+class Members:
+    """MemberStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_members(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+        async def work(connection: Connection) -> Page:
+            await enter_profile(connection, caller, profile_id, Action.READ)
+            rows = await connection.fetch(
+                SQL["list_members"], profile_id, min(after, MAX_ID), limit + 1
+            )
+            found = [Member(**dict(row)) for row in rows]
+            return Page(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        async def work(connection: Connection) -> Member:
+            await enter_profile(connection, caller, profile_id, Action.READ)
+            return await _member(connection, profile_id, user_id)
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def change_role(
+        self,
+        caller: Caller,
+        profile_id: int,
+        user_id: int,
+        role: Role,
+        if_version: int | None = None,
+    ) -> Member:
+        async def work(connection: Connection) -> Member:
+            place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            stored = await _member(connection, profile_id, user_id, if_version)
+            demand_owner(place.role, stored.role, role)
+            if stored.role == role:
+                return stored
+            await _set_role(connection, place, user_id, role)
+            return await _member(connection, profile_id, user_id)
+
+        return await self._change(caller, work)
+
+    async def remove_member(
+        self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None
+    ) -> None:
+        leaves = caller.user_id == user_id
+        action = Action.READ if leaves else Action.MANAGE_MEMBERS
+
+        async def work(connection: Connection) -> None:
+            place = await lock_team(connection, caller, profile_id, action)
+            demand_scope(caller, "admin")
+            stored = await _member(connection, profile_id, user_id, if_version)
+            demand_owner(place.role, stored.role)
+            await connection.execute(SQL["remove_member"], place.tenant_id, profile_id, user_id)
+
+        await self._change(caller, work)
+
+    async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        async def work(connection: Connection) -> Member:
+            place = await lock_team(connection, caller, profile_id, Action.TRANSFER)
+            stored = await _member(connection, profile_id, user_id)
+            demand_other(caller, user_id)
+            if stored.role != "owner":
+                await _set_role(connection, place, user_id, "owner")
+            await _set_role(connection, place, caller.user_id, "admin")
+            return await _member(connection, profile_id, user_id)
+
+        return await self._change(caller, work)
+
+    async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+        with _owner_kept():
+            return await self._database.run(work, caller=caller)
+
+
+async def lock_team(
+    connection: Connection, caller: Caller, profile_id: int, action: Action
+) -> Place:
+    """Act in the profile's tenant, as `enter_profile`, while nobody else changes its team."""
+    place = await enter_profile(connection, caller, profile_id, action)
+    await connection.execute(SQL["lock_team"], place.tenant_id, profile_id)
+    # A statement of its own: it sees what was committed while this one waited for the lock.
+    return await enter_profile(connection, caller, profile_id, action)
+
+
+@contextmanager
+def _owner_kept() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != "members_owner":
+            raise
+        raise last_owner() from None
+
+
+async def _member(
+    connection: Connection, profile_id: int, user_id: int, if_version: int | None = None
+) -> Member:
+    row = await connection.fetchrow(SQL["member"], profile_id, existing_id(user_id, "member"))
+    if row is None:
+        raise NotFoundError("there is no such member")
+    found = Member(**dict(row))
+    if if_version is not None and found.version != if_version:
+        raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+    return found
+
+
+async def _set_role(connection: Connection, place: Place, user_id: int, role: Role) -> None:
+    await connection.execute(SQL["set_role"], place.tenant_id, place.profile_id, user_id, role)

@@ -1,0 +1,74 @@
+"""Sessions of the dashboard, in Postgres."""
+
+from datetime import datetime
+from typing import Final
+
+from engine.access import Caller
+from engine.account import MAX_SESSIONS, LoggedIn, Session, User
+from engine.errors import NotFoundError
+from engine.ports import Page
+from storage import sql, tokens
+from storage.access import MAX_ID, existing_id
+from storage.postgres import Connection, Database
+
+SQL: Final = sql.load("sessions")
+
+
+class Sessions:
+    """SessionStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
+        digest = tokens.digest(token)
+
+        async def work(connection: Connection) -> tuple[Caller, int, datetime] | None:
+            row = await connection.fetchrow(SQL["session_user_of"], digest)
+            if row is None:
+                return None
+            caller = Caller(row["tenant_id"], row["user_id"])
+            return caller, row["session_id"], row["expires_at"]
+
+        return None if digest is None else await self._database.run(work, read_only=True)
+
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> Page:
+        async def work(connection: Connection) -> Page:
+            rows = await connection.fetch(
+                SQL["list_sessions"],
+                caller.tenant_id,
+                caller.user_id,
+                min(after, MAX_ID),
+                limit + 1,
+            )
+            found = [Session(**dict(row)) for row in rows]
+            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def end_session(self, caller: Caller, session_id: int) -> None:
+        async def work(connection: Connection) -> None:
+            whose = caller.tenant_id, caller.user_id
+            if await connection.fetchval(SQL["end_session"], *whose, session_id) is None:
+                raise NotFoundError("there is no such session")
+
+        existing_id(session_id, "session")
+        await self._database.run(work, caller=caller)
+
+
+async def begin(connection: Connection, user: User, lifetime_s: int, user_agent: str) -> LoggedIn:
+    """A new session, in the transaction that found its user good. One too many ends the oldest."""
+    token = tokens.new("wps_")
+    whose = user.tenant_id, user.id
+    await connection.execute(SQL["forget_old"], *whose, MAX_SESSIONS - 1)
+    row = await connection.fetchrow(
+        SQL["begin_session"], *whose, tokens.stored(token), lifetime_s, user_agent
+    )
+    assert row is not None
+    return LoggedIn(user, Session(**dict(row)), token)
+
+
+async def end_others(connection: Connection, caller: Caller, session_id: int) -> None:
+    """End all of the caller's sessions but one (0: all)."""
+    whose = caller.tenant_id, caller.user_id
+    await connection.execute(SQL["end_other_sessions"], *whose, session_id)

@@ -1,0 +1,63 @@
+"""schemathesis over `/openapi.json` of a real engine, all checks on: no 5xx, nothing undocumented."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.engines import Engine, environment
+
+pytest.importorskip("schemathesis")
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+# It must not revoke the key that it asks with.
+SPARED = "revokeKey"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    running = Engine(tmp_path / "data", "--demo")
+    yield running
+    running.kill()
+
+
+def run(engine: Engine, folder: Path, *arguments: str, limit_s: float) -> int:
+    """Run it; how many requests it made. Its seed is in the output of a failure."""
+    # One worker: Python 3.11's parser, which schemathesis uses, errs in threads now and then.
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION),
+        "run", f"{engine.console}/openapi.json", "--checks", "all",
+        "-H", f"Authorization: Bearer {engine.owner['api_key']}",
+        "--exclude-operation-id", SPARED, "--warnings", "off", *arguments,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=limit_s,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-8000:]}{done.stderr[-2000:]}{engine.output()}"
+    selected = re.search(r"Selected: (\d+)/(\d+)", done.stdout)
+    generated = re.search(r"(\d+) generated", done.stdout)
+    assert selected is not None, done.stdout
+    assert generated is not None, done.stdout
+    assert int(selected[1]) == int(selected[2]) - 1
+    return int(generated[1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_few_requests_of_every_kind(engine: Engine, tmp_path: Path) -> None:
+    requests = run(
+        engine, tmp_path, "--phases", "examples,coverage",
+        "--seed", "1", "--no-shrink", limit_s=150,
+    )  # fmt: skip
+    assert requests > 500
+
+
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+def test_many_requests_and_sequences_of_them(engine: Engine, tmp_path: Path) -> None:
+    requests = run(engine, tmp_path, "--max-examples", "100", limit_s=3500)
+    assert requests > 10_000

@@ -1,0 +1,212 @@
+"""What each table, partition and function of the schema is allowed to, one literal entry each.
+
+An object without an entry fails tests/storage/test_isolation.py. For a table: SQL that makes a row of a
+tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a function: who may execute
+it, what it reveals by design, and calls by one tenant with another's ids that must answer as given.
+
+In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
+invitation: the caller's own, or the other tenant's in the calls of functions.
+"""
+
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """`row` is empty where triggers or the migrations make the rows."""
+
+    row: str
+    app: str = ""
+    edge: str = ""
+    aggregator: str = ""
+
+    def grants(self) -> dict[str, str]:
+        return {
+            "waypost_app": self.app,
+            "waypost_edge": self.edge,
+            "waypost_aggregator": self.aggregator,
+        }
+
+
+class Function(NamedTuple):
+    executes: str  # PUBLIC, a role, or nobody
+    reveals: str
+    calls: tuple[tuple[str, list[tuple[object, ...]]], ...] = ()
+
+
+# In the order in which rows can be made.
+TABLES = {
+    "waypost_migrations": Table("", app="S", edge="S", aggregator="S"),
+    "tenants": Table("INSERT INTO tenants (id, name) VALUES ({t}, 'T{t}')", app="SIUD"),
+    "users": Table(
+        "INSERT INTO users (tenant_id, id, email, password_hash) "
+        "VALUES ({t}, {u}, 'u{t}@example.com', 'hash')",
+        app="SIUD",
+    ),
+    "api_keys": Table(
+        "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256) "
+        "VALUES ({t}, {k}, {u}, sha256('key{t}'))",
+        app="SIUD",
+    ),
+    "sessions": Table(
+        "INSERT INTO sessions (tenant_id, id, user_id, token_sha256, expires_at) "
+        "VALUES ({t}, {s}, {u}, sha256('session{t}'), now() + interval '1 day')",
+        app="SIUD",
+    ),
+    "profiles": Table(
+        "INSERT INTO profiles (tenant_id, id, handle) VALUES ({t}, {p}, 'h{t}')",
+        app="SIUD",
+        edge="S",
+    ),
+    "members": Table("", app="SUD"),
+    "links": Table(
+        "INSERT INTO links (tenant_id, profile_id, id, revision, slug, target) "
+        "VALUES ({t}, {p}, {l}, 1, 's{t}', 'https://example.com/')",
+        app="SIUD",
+        edge="S",
+    ),
+    "short_slugs": Table(
+        "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
+    ),
+    "removed_links": Table(
+        "INSERT INTO removed_links VALUES ({t}, {p}, 2, {l})", app="SIUD", edge="S"
+    ),
+    "profile_changes": Table(
+        "INSERT INTO profile_changes (profile_id, tenant_id, version) VALUES ({p}, {t}, 1)",
+        app="SIU",
+        edge="S",
+    ),
+    "invitations": Table(
+        "INSERT INTO invitations (tenant_id, profile_id, id, email, role, token_sha256, invited_by, "
+        "expires_at) VALUES ({t}, {p}, {i}, 'i{t}@example.com', 'editor', sha256('invitation{t}'), "
+        "{u}, now() + interval '1 day')",
+        app="SIUD",
+    ),
+    "idempotency_keys": Table(
+        "INSERT INTO idempotency_keys (tenant_id, user_id, key, request_sha256) "
+        "VALUES ({t}, {u}, 'key', sha256('x'))",
+        app="SIUD",
+        # Deletes what is older than anybody is promised; of the answers themselves it reads none.
+        aggregator="SUD",
+    ),
+    "activity": Table("", app="S"),
+    "activity_heads": Table(""),
+    "security_events": Table(
+        "INSERT INTO security_events (tenant_id, kind) VALUES ({t}, 'login.failed')", app="SI"
+    ),
+    "clicks": Table(
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
+        "FROM generate_series(-1, 2) AS d",
+        app="S",
+        aggregator="SI",
+    ),
+    "clicks_default": Table(
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "VALUES ({t}, {p}, {l}, '2001-01-01', 1, gen_random_uuid(), 0, 0)",
+    ),
+    "clicks_*": Table("", app="S", aggregator="SI"),
+    "rollups": Table(
+        "INSERT INTO rollups VALUES ({t}, {p}, {l}, '2026-01-01', 1, 0)",
+        app="S",
+        aggregator="SIU",
+    ),
+    "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SI"),
+    # An edge registers and retires journals; of it, the app reads when counts were committed.
+    "journal_watermark": Table(
+        "INSERT INTO journal_watermark (journal_id) VALUES (gen_random_uuid())",
+        app="S",
+        edge="SIU",
+        aggregator="SIUD",
+    ),
+    "shared_secrets": Table(""),
+    "set_aside_batches": Table(
+        "INSERT INTO set_aside_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
+        aggregator="SID",
+    ),
+}
+
+_TRIGGER = Function("", "runs as a trigger only")
+_OWNERS = Function("", "the owner's own, called by its triggers and migrations")
+
+FUNCTIONS = {
+    "current_tenant()": Function("PUBLIC", "what the caller has set"),
+    "current_user_id()": Function("PUBLIC", "what the caller has set"),
+    "new_id()": Function("waypost_app", "the time, and 20 bits of a sequence that all tenants share"),
+    "owns_profile(bigint,bigint)": Function(
+        "waypost_app",
+        "whether a profile is the tenant's own, under its row-level security",
+        (("SELECT owns_profile({t}, {p})", [(False,)]),),
+    ),
+    "profile_access(bigint)": Function(
+        "waypost_app",
+        "tenant and role, to members",
+        (("SELECT * FROM profile_access({p})", []),),
+    ),
+    "link_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM link_access({l})", []),),
+    ),
+    "my_profiles(bigint,integer)": Function(
+        "waypost_app",
+        "profiles, to their members",
+        (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
+    ),
+    "profile_members(bigint)": Function(
+        "waypost_app",
+        "names and addresses of a profile's members, to each other",
+        (("SELECT * FROM profile_members({p})", []),),
+    ),
+    "authenticate(bytea)": Function(
+        "waypost_app",
+        "whose key it is, to who has it and has set no other tenant",
+        (("SELECT * FROM authenticate(sha256('key{t}'))", []),),
+    ),
+    "first_owner()": Function(
+        "waypost_app",
+        "the first user's ids, to who has set no other tenant",
+        (("SELECT * FROM first_owner() WHERE tenant_id = {t}", []),),
+    ),
+    "session_user_of(bytea)": Function(
+        "waypost_app",
+        "whose session it is, to who has its token and has set no other tenant",
+        (("SELECT * FROM session_user_of(sha256('session{t}'))", []),),
+    ),
+    "login_of(text)": Function(
+        "waypost_app",
+        "the password's hash of an address, to who has set no other tenant",
+        (("SELECT * FROM login_of('u{t}@example.com')", []),),
+    ),
+    "invitation_of(bytea)": Function(
+        "waypost_app",
+        "a profile's handle and title, to who has the token of an invitation to it",
+        (("SELECT * FROM invitation_of(sha256('guessed'))", []),),
+    ),
+    "accept_invitation(bytea)": Function(
+        "waypost_app",
+        "joins the profile that its token is for",
+        (
+            ("SELECT outcome, tenant_id FROM accept_invitation(sha256('guessed'))", [("unknown", 0)]),
+            ("SELECT outcome FROM accept_invitation(sha256('session{t}'))", [("unknown",)]),
+        ),
+    ),
+    "note_uses(bigint[],bigint[])": Function(
+        "waypost_app",
+        "nothing; says that keys and sessions were used now",
+        (("SELECT note_uses(ARRAY[{k}], ARRAY[{s}])", [(None,)]),),
+    ),
+    "shared_secret(text)": Function("waypost_app", "keys that all processes hash with, of no tenant"),
+    "ensure_click_partitions(integer)": Function("waypost_aggregator", "how many partitions it made"),
+    "click_partition(date)": _OWNERS,
+    "make_click_partition(date)": _OWNERS,
+    "activity_hash(bytea,activity)": _OWNERS,
+    "activity_row(jsonb)": _OWNERS,
+    "log_activity(bigint,bigint,text,text,bigint,jsonb,jsonb)": _OWNERS,
+    "log_activities(bigint,bigint,text,jsonb[])": _OWNERS,
+    "keep_activity_of(regclass,text,text,text)": _OWNERS,
+    "add_first_owners()": _TRIGGER,
+    "keep_an_owner()": _TRIGGER,
+    "log_changes()": _TRIGGER,
+    "log_shorts()": _TRIGGER,
+    "refuse_change()": _TRIGGER,
+}  # fmt: skip
