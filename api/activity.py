@@ -160,10 +160,22 @@ def _shown(entry: Entry) -> EntryAnswer:
         action=entry.action,
         object_type=entry.object_type,
         object_id=str(entry.object_id),
-        before=entry.before,
-        after=entry.after,
+        before=_readable(entry.before),
+        after=_readable(entry.after),
         hash=entry.hash.hex(),
     )
+
+
+def _readable(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Ids as strings, as everywhere in the API: numbers in JSON cannot hold them."""
+    if row is None:
+        return None
+    return {
+        name: str(value)
+        if isinstance(value, int) and (name == "id" or name.endswith("_id"))
+        else value
+        for name, value in row.items()
+    }
 
 
 _EXAMPLE: Final = {

@@ -216,9 +216,7 @@ class ActivityReader(Protocol):
 class SecurityLog(Protocol):
     """Where doors say what concerns safety. Synchronous, never raises, never waits."""
 
-    def note(
-        self, kind: Kind, caller: Caller | None, request_id: str, **detail: str | int
-    ) -> None:
+    def note(self, kind: Kind, caller: Caller | None, request_id: str, **detail: str | int) -> None:
         """`caller` None: nobody was recognised. `detail`: a few short facts, never an address, an e-mail
         or a secret. The same again within a second is counted, not repeated."""
 

@@ -68,10 +68,8 @@ async def _page(
     connection: Connection, rows: list[Any], limit: int, emails: str, whose: int
 ) -> Page:
     users = {row["user_id"] for row in rows if row["user_id"] is not None}
-    known: dict[int, str] = {}
-    if users:
-        for user_id, email in await connection.fetch(_SQL[emails], whose, sorted(users)):
-            known[user_id] = email
+    found = await connection.fetch(_SQL[emails], whose, sorted(users)) if users else []
+    known: dict[int, str] = dict(found)
     entries = [
         Entry(
             email=known.get(row["user_id"]),

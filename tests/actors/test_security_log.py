@@ -90,6 +90,7 @@ async def test_storage_that_is_away_costs_nothing_up_to_the_bound(
     store.away = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.run)
+        await trio.sleep(FLUSH_S / 2)  # between two writes
         for tenant in range(1, 6):
             for _ in range(2):
                 log.note("rate.limited", Caller(tenant, 1), "r")
