@@ -14,7 +14,7 @@ import trio
 
 from actors.mailbox import Mailbox
 from engine import journal_format, name, target
-from engine.click import Kind, Verdict
+from engine.click import Kind
 from engine.errors import UnavailableError
 from engine.profile import EdgeLink, PageLink, Snapshot
 
@@ -79,9 +79,10 @@ class ProfileActor:
 
     def visit(
         self, route: Route, query: bytes, agent: bytes, referrer: bytes, language: bytes,
-        head_only: bool, at_us: int,
+        verdict: int, at_us: int,
     ) -> tuple[bytes, bytes]:  # fmt: skip
-        """(the answer behind its status line and date, the record to journal)."""
+        """(the answer behind its status line and date, the record to journal). `verdict`: the record's
+        byte, as of engine/visitor.py."""
         self.visited = True
         if route.kind == Kind.VIEW:
             tail = self._page_tail(route)
@@ -95,7 +96,7 @@ class ProfileActor:
             _pack_start(
                 _RECORD_BYTES + la + lr + ll,
                 route.kind,
-                Verdict.HEAD if head_only else Verdict.UNJUDGED,
+                verdict,
                 at_us,
             )
             + route.ids

@@ -53,6 +53,7 @@ class Request(msgspec.Struct, gc=False):
     language: bytes
     head_only: bool
     keep_alive: bool
+    prefetch: bool = False
     forwarded_for: bytes = b""  # only looked for behind trusted proxies
 
 
@@ -121,6 +122,7 @@ class HeadReader:
             or data[-4:] != b"\r\n\r\n"
             or len(data) > MAX_HEAD_BYTES
             or self._rest
+            or b"urpose:" in data  # a prefetch, perhaps
         ):
             return None
         host = agent = referrer = language = forwarded = b""
@@ -166,6 +168,7 @@ class HeadReader:
             language.rstrip(b" \t")[:63],
             False,
             completion.keep_alive,
+            False,
             forwarded,
         )
 
@@ -271,6 +274,7 @@ def judge(head: bytes) -> Request | Refusal:
         fields.get(b"accept-language", b"")[:63],
         head_only,
         version == "1.1" and events.keep_alive,
+        _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
     )
 
@@ -278,6 +282,15 @@ def judge(head: bytes) -> Request | Refusal:
 def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+        for name, value in headers
+    )
+
+
+def _is_prefetch(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the browser says that nobody has asked for it yet."""
+    return any(
+        name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+        and any(word in value.lower() for word in (b"prefetch", b"prerender", b"preview"))
         for name, value in headers
     )
 

@@ -33,8 +33,11 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CountsAnswer(msgspec.Struct, frozen=True):
+    """`bots` are clicks and views by machines, which are in neither of the others."""
+
     clicks: Count
     views: Count
+    bots: Count
 
 
 class RowAnswer(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ class RowAnswer(msgspec.Struct, frozen=True):
     time: datetime
     clicks: Count
     views: Count
+    bots: Count
 
 
 class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
@@ -87,9 +91,14 @@ def _shown(query: StatsQuery, stats: Stats) -> StatsAnswer:
         interval=query.interval,
         as_of=None if stats.as_of is None else utc(stats.as_of),
         totals=CountsAnswer(
-            clicks=sum(row.clicks for row in stats.rows), views=sum(row.views for row in stats.rows)
+            clicks=sum(row.clicks for row in stats.rows),
+            views=sum(row.views for row in stats.rows),
+            bots=sum(row.bots for row in stats.rows),
         ),
-        rows=[RowAnswer(row.time.astimezone(tz), row.clicks, row.views) for row in stats.rows],
+        rows=[
+            RowAnswer(row.time.astimezone(tz), row.clicks, row.views, row.bots)
+            for row in stats.rows
+        ],
     )
 
 
@@ -147,7 +156,8 @@ _READ: Final = Doc(
     id="readStats",
     summary="Read what has been counted",
     tag="Statistics",
-    description="Clicks and views by interval. Intervals without counts have no row.",
+    description="Clicks and views by interval, and those that machines made apart, as `bots`. "
+    "Intervals without counts have no row.",
     query=(
         Parameter(
             "from",
@@ -169,8 +179,10 @@ _READ: Final = Doc(
                 "tz": "Europe/Rome",
                 "interval": "day",
                 "as_of": "2026-05-31T10:00:00Z",
-                "totals": {"clicks": 42, "views": 7},
-                "rows": [{"time": "2026-05-03T00:00:00+02:00", "clicks": 42, "views": 7}],
+                "totals": {"clicks": 42, "views": 7, "bots": 5},
+                "rows": [
+                    {"time": "2026-05-03T00:00:00+02:00", "clicks": 42, "views": 7, "bots": 5}
+                ],
             },
         )
     },

@@ -33,6 +33,7 @@ from api.head import Refusal, Request
 from api.visit_limits import VisitLimits
 from api.visitor import IN, Connection, Limits, Recorder
 from engine.name import path_key
+from engine.visitor import HEAD_RECORDED, PREFETCH_RECORDED, KnownAgents
 
 logger = logging.getLogger("waypost.visitors")
 
@@ -77,6 +78,7 @@ class Visitors:
         self._idle_s = limits.idle_timeout_ms / 1000
         self._head_s = limits.head_timeout_ms / 1000
         self._lines = StatusLines()
+        self._agents = KnownAgents()
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}
         self._records: list[bytes] = []
@@ -292,9 +294,14 @@ class Visitors:
         return self.visits.admits(peer, request.forwarded_for, int(self._now * 1e6))
 
     def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
+        verdict = self._agents[request.user_agent]
+        if request.head_only:
+            verdict = HEAD_RECORDED
+        elif request.prefetch:
+            verdict = PREFETCH_RECORDED
         tail, record = route.actor.visit(
             route, request.query, request.user_agent, request.referrer, request.language,
-            request.head_only, self._now_us,
+            verdict, self._now_us,
         )  # fmt: skip
         self._records.append(record)
         if route.status == 200:

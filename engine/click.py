@@ -16,7 +16,10 @@ class Kind(IntEnum):
 
 
 class Verdict(IntEnum):
-    """Who asked. Only UNJUDGED and HUMAN are counted; the rest is kept apart, not thrown away."""
+    """Who asked, as engine/visitor.py judges. Some are counted; the rest is kept apart, not thrown away.
+
+    A record's byte has the verdict in its three low bits and the rule's version above them.
+    """
 
     UNJUDGED = 0
     HUMAN = 1
@@ -24,13 +27,19 @@ class Verdict(IntEnum):
     PREVIEW = 3
     PREFETCH = 4
     HEAD = 5
+    TOOL = 6
 
 
-COUNTED: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))
+COUNTED: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN, Verdict.TOOL))
+# Kept as a sum of its own; a HEAD is in none.
+BOTS: Final = frozenset((Verdict.BOT, Verdict.PREVIEW, Verdict.PREFETCH))
+VERDICT_MASK: Final = 7
+RULE_SHIFT: Final = 3
 
 
 class Click(NamedTuple):
-    """One record. `at_us` is Unix time in microseconds; `link_id` is 0 for a view of the page."""
+    """One record. `verdict` is the record's byte, rule included; `at_us` Unix time in microseconds; `link_id`
+    is 0 for a view of the page."""
 
     kind: int
     verdict: int

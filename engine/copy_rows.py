@@ -23,7 +23,7 @@ from typing import Final
 from uuid import UUID
 
 from engine.batch import Batch
-from engine.click import COUNTED, Kind
+from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, Kind
 from engine.journal_format import (
     CLICKS,
     CLICKS_VERSION,
@@ -36,7 +36,7 @@ from engine.journal_format import (
 from engine.rollup import BUCKET_US, Counts, RollupKey
 
 COLUMNS: Final = (
-    "tenant_id", "profile_id", "link_id", "kind", "verdict", "journal_id",
+    "tenant_id", "profile_id", "link_id", "kind", "verdict", "rule", "journal_id",
     "at", "sequence",
     "user_agent_id", "referrer", "language",
 )  # fmt: skip
@@ -51,7 +51,7 @@ _PARTS: Final = 5
 
 _RECORD: Final = Struct("<H2sq24sBBB")
 _IDS: Final = Struct("<qqq")
-_FIRST_COLUMNS: Final = Struct(">hiqiqiqihihi16s")
+_FIRST_COLUMNS: Final = Struct(">hiqiqiqihihihi16s")
 _MIDDLE_COLUMNS: Final = Struct(">iqiq")
 _NUMBER: Final = Struct(">iq")
 _LENGTH: Final = Struct(">i")
@@ -198,7 +198,7 @@ class Folding:
         tenant_id, profile_id, link_id = _IDS.unpack_from(key, 2)
         return _FIRST_COLUMNS.pack(
             len(COLUMNS), 8, tenant_id, 8, profile_id, 8, link_id,
-            2, key[0], 2, key[1], 16, self._journal,
+            2, key[0], 2, key[1] & VERDICT_MASK, 2, key[1] >> RULE_SHIFT, 16, self._journal,
         )  # fmt: skip
 
     def sums(self) -> list[tuple[RollupKey, Counts]]:
@@ -206,9 +206,10 @@ class Folding:
         sums: dict[tuple[int, int, int, int], list[int]] = {}
         for bucket_us, groups in self._buckets.items():
             for key, group in groups.items():
-                if key[1] in COUNTED:
-                    entry = sums.setdefault((*_IDS.unpack_from(key, 2), bucket_us), [0, 0])
-                    entry[key[0] != Kind.CLICK] += group.clicks
+                judged = key[1] & VERDICT_MASK
+                if judged in COUNTED or judged in BOTS:
+                    entry = sums.setdefault((*_IDS.unpack_from(key, 2), bucket_us), [0, 0, 0])
+                    entry[2 if judged in BOTS else key[0] != Kind.CLICK] += group.clicks
         return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
 
 

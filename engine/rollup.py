@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
-from engine.click import COUNTED, Click, Kind
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
 
 BUCKET_US: Final = 15 * 60 * 1_000_000
 Interval = Literal["15m", "hour", "day", "week", "month"]
@@ -27,21 +27,25 @@ class RollupKey(NamedTuple):
 
 
 class Counts(NamedTuple):
+    """`bots`: clicks and views that machines made, which are in neither of the others."""
+
     clicks: int
     views: int
+    bots: int = 0
 
 
 def fold(clicks: Iterable[Click]) -> list[tuple[RollupKey, Counts]]:
-    """Sums of the clicks per key, sorted by key. Verdicts that are not counted add nothing."""
+    """Sums of the clicks per key, sorted by key. HEADs add nothing."""
     sums: dict[tuple[int, int, int, int], list[int]] = {}
     for kind, verdict, at_us, tenant_id, profile_id, link_id, *_ in clicks:
-        if verdict not in COUNTED:
+        judged = verdict & VERDICT_MASK
+        if judged not in COUNTED and judged not in BOTS:
             continue
         key = (tenant_id, profile_id, link_id, at_us - at_us % BUCKET_US)
         entry = sums.get(key)
         if entry is None:
-            entry = sums[key] = [0, 0]
-        entry[kind != Kind.CLICK] += 1
+            entry = sums[key] = [0, 0, 0]
+        entry[2 if judged in BOTS else kind != Kind.CLICK] += 1
     return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
 
 
@@ -61,6 +65,7 @@ class StatsRow(msgspec.Struct, frozen=True):
     time: datetime
     clicks: int
     views: int
+    bots: int = 0
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,7 +69,7 @@ async def _page(
 ) -> Page:
     users = {row["user_id"] for row in rows if row["user_id"] is not None}
     found = await connection.fetch(_SQL[emails], whose, sorted(users)) if users else []
-    known: dict[int, str] = dict(found)
+    known: dict[int, str] = {row[0]: row[1] for row in found}
     entries = [
         Entry(
             email=known.get(row["user_id"]),

@@ -184,7 +184,7 @@ async def _add_up(connection: Connection, sums: list[tuple[RollupKey, Counts]]) 
         keys, counts = zip(*sums, strict=True)
         tenants, profiles, links, buckets = zip(*keys, strict=True)
         seconds = [bucket_us // 1_000_000 for bucket_us in buckets]
-        clicks, views = zip(*counts, strict=True)
+        clicks, views, bots = zip(*counts, strict=True)
         await connection.execute(
-            _SQL["add_to_rollups"], tenants, profiles, links, seconds, clicks, views
+            _SQL["add_to_rollups"], tenants, profiles, links, seconds, clicks, views, bots
         )

@@ -37,7 +37,7 @@ class PostgresStatsReader:
             rows = await connection.fetch(_SQL[name], *values)
             as_of = await connection.fetchval(_SQL["as_of"])
             return Stats(
-                rows=tuple(StatsRow(_start(name, row[0], tz), row[1], row[2]) for row in rows),
+                rows=tuple(StatsRow(_start(name, row[0], tz), *row[1:]) for row in rows),
                 as_of=as_of,
             )
 

@@ -19,7 +19,7 @@ from engine.copy_rows import checked_frames, clamped
 from engine.errors import StaleLeaseError
 from engine.journal_format import clicks
 from engine.ports import Position
-from engine.rollup import RollupKey, fold
+from engine.rollup import Counts, RollupKey, fold
 
 
 @dataclass
@@ -44,15 +44,15 @@ class MemoryCounts:
 
     journals: dict[UUID, Journal] = field(default_factory=dict)
     clicks: list[tuple[UUID, Click]] = field(default_factory=list)
-    rollups: dict[RollupKey, tuple[int, int]] = field(default_factory=dict)
+    rollups: dict[RollupKey, Counts] = field(default_factory=dict)
     set_aside: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
 
     def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
         self.clicks += ((journal_id, click) for click in news)
-        for key, (clicked, viewed) in fold(news):
-            before = self.rollups.get(key, (0, 0))
-            self.rollups[key] = (before[0] + clicked, before[1] + viewed)
+        for key, counts in fold(news):
+            before = self.rollups.get(key, Counts(0, 0))
+            self.rollups[key] = Counts(*map(sum, zip(before, counts, strict=True)))
 
 
 class MemoryClickLedger:

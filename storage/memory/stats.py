@@ -21,8 +21,8 @@ class MemoryStatsReader:
         """Raises InvalidError for an unknown time zone."""
         tz = calendar.zone(query.tz)
         await trio.lowlevel.checkpoint()
-        sums: dict[datetime, tuple[int, int]] = {}
-        for key, (clicks, views) in self._counts.rollups.items():
+        sums: dict[datetime, tuple[int, int, int]] = {}
+        for key, (clicks, views, bots) in self._counts.rollups.items():
             bucket = _EPOCH + timedelta(microseconds=key.bucket_us)
             if (
                 (key.tenant_id, key.profile_id) == (tenant_id, profile_id)
@@ -32,7 +32,7 @@ class MemoryStatsReader:
                 # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour
                 # apart.
                 start = calendar.start(bucket, query.interval, tz).astimezone(UTC)
-                before = sums.get(start, (0, 0))
-                sums[start] = (before[0] + clicks, before[1] + views)
+                before = sums.get(start, (0, 0, 0))
+                sums[start] = (before[0] + clicks, before[1] + views, before[2] + bots)
         rows = tuple(StatsRow(start.astimezone(tz), *sums[start]) for start in sorted(sums))
         return Stats(rows=rows, as_of=self._counts.committed_at)

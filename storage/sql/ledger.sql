@@ -76,14 +76,15 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: add_to_rollups
 -- In the order of the conflict key, or two folds could deadlock.
-INSERT INTO rollups AS r (tenant_id, profile_id, link_id, bucket, clicks, views)
+INSERT INTO rollups AS r (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
 SELECT tenant_id, profile_id, link_id,
-    timestamptz 'epoch' + bucket_s * interval '1 second', clicks, views
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-    AS u (tenant_id, profile_id, link_id, bucket_s, clicks, views)
+    timestamptz 'epoch' + bucket_s * interval '1 second', clicks, views, bots
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[]) AS u (tenant_id, profile_id, link_id, bucket_s, clicks, views, bots)
 ORDER BY 1, 2, 3, 4
 ON CONFLICT (tenant_id, profile_id, link_id, bucket)
-DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views;
+DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
+    bots = r.bots + excluded.bots;
 
 -- name: set_aside
 -- A batch that cannot be folded, whole.

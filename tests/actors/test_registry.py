@@ -71,7 +71,7 @@ class Edge:
                 raise UnavailableError("away")
         if route is None:
             return None
-        tail, _ = route.actor.visit(route, b"", b"", b"", b"", False, 1)
+        tail, _ = route.actor.visit(route, b"", b"", b"", b"", 0, 1)
         return route.target.decode() if route.status != 200 else tail.decode()
 
     async def announce(self, *changes: Change) -> None:

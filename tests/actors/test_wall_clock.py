@@ -64,8 +64,8 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
     assert pipeline.counted(journal.id) == EXPECTED
     buckets = Counter(one.at_us - one.at_us % BUCKET_US for one in EXPECTED)
     counted: Counter[int] = Counter()
-    for key, (clicked, _) in pipeline.counts.rollups.items():
-        counted[key.bucket_us] += clicked
+    for key, counts in pipeline.counts.rollups.items():
+        counted[key.bucket_us] += counts.clicks
     assert counted == buckets
     assert max(buckets.values()) == 45  # one hour was there three times
     journal.close(remove=True)

@@ -24,7 +24,7 @@ async def test_defaults() -> None:
         "tz": "UTC",
         "interval": "day",
         "as_of": None,
-        "totals": {"clicks": 0, "views": 0},
+        "totals": {"clicks": 0, "views": 0, "bots": 0},
         "rows": [],
     }
 
@@ -33,7 +33,7 @@ async def test_rows_carry_the_offset_of_the_zone_and_totals_are_their_sums() -> 
     console = Console()
     console.stats.answer = Stats(
         rows=(
-            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1),
+            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1, 2),
             StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0),
         ),
         as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
@@ -46,10 +46,10 @@ async def test_rows_carry_the_offset_of_the_zone_and_totals_are_their_sums() -> 
         "tz": "Europe/Rome",
         "interval": "day",
         "as_of": "2026-03-15T10:06:59Z",
-        "totals": {"clicks": 7, "views": 1},
+        "totals": {"clicks": 7, "views": 1, "bots": 2},
         "rows": [
-            {"time": "2026-03-28T00:00:00+01:00", "clicks": 3, "views": 1},
-            {"time": "2026-03-30T00:00:00+02:00", "clicks": 4, "views": 0},
+            {"time": "2026-03-28T00:00:00+01:00", "clicks": 3, "views": 1, "bots": 2},
+            {"time": "2026-03-30T00:00:00+02:00", "clicks": 4, "views": 0, "bots": 0},
         ],
     }
     asked = console.stats.query

@@ -8,10 +8,13 @@ import trio
 
 from api import visitors
 from api.head import MAX_HEAD_BYTES
-from engine.click import Kind, Verdict
+from engine.click import RULE_SHIFT, Kind, Verdict
 from engine.settings import Settings
+from engine.visitor import HEAD_RECORDED, RULE
 from tests.api.doors import HEAD_S, IDLE_S, OpenDoor, Visitor, get, opened
 from tests.hosted import hosted_run
+
+UNKNOWN = Verdict.TOOL | RULE << RULE_SHIFT
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -52,11 +55,30 @@ async def test_head_answers_the_same_without_a_body_and_is_kept_apart() -> None:
             headed = await visitor.asks(get(path, method=b"HEAD"))
             assert (headed.status, headed.headers, headed.body) == (got.status, got.headers, b"")
         assert [(click.kind, click.verdict) for click in door.journal.clicks[1:]] == [
-            (Kind.CLICK, Verdict.UNJUDGED),
-            (Kind.CLICK, Verdict.HEAD),
-            (Kind.VIEW, Verdict.UNJUDGED),
-            (Kind.VIEW, Verdict.HEAD),
+            (Kind.CLICK, UNKNOWN),
+            (Kind.CLICK, HEAD_RECORDED),
+            (Kind.VIEW, UNKNOWN),
+            (Kind.VIEW, HEAD_RECORDED),
         ]
+
+
+async def test_each_record_says_what_asked() -> None:
+    async with opened() as door:
+        await shop(door)
+        visitor = await door.visitor()
+        asked = [
+            (Verdict.HUMAN, b"User-Agent: Mozilla/5.0 (Windows NT 10.0) Firefox/128.0"),
+            (Verdict.BOT, b"User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1)"),
+            (Verdict.PREVIEW, b"User-Agent: WhatsApp/2.23.20.0 A"),
+            (Verdict.TOOL, b"User-Agent: curl/8.5.0"),
+            (Verdict.PREFETCH, b"Sec-Purpose: prefetch;prerender"),
+            (Verdict.PREFETCH, b"purpose: prefetch"),
+            (Verdict.TOOL, b"X-Purposely: prefetch"),
+        ]
+        for _, field in asked:
+            assert (await visitor.asks(get(b"/shop/a", field))).status == 302
+        recorded = [click.verdict for click in door.journal.clicks[-len(asked) :]]
+        assert recorded == [verdict | RULE << RULE_SHIFT for verdict, _ in asked]
 
 
 async def test_the_page_shows_title_and_links_and_nothing_of_them_as_markup() -> None:

@@ -19,7 +19,7 @@ I64 = st.integers(-(2**63), 2**63 - 1)
 CLICKS = st.builds(
     Click,
     kind=st.integers(0, 3),
-    verdict=st.integers(0, 6),
+    verdict=st.integers(0, 7) | st.integers(0, 255),
     at_us=st.integers(NOW_US, NOW_US + 3_600_000_000) | I64,
     tenant_id=st.integers(1, 2) | I64,
     profile_id=st.integers(1, 2) | I64,
@@ -57,7 +57,8 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
         number(one.profile_id),
         number(one.link_id),
         number(one.kind, 2),
-        number(one.verdict, 2),
+        number(one.verdict & 7, 2),
+        number(one.verdict >> 3, 2),
         JOURNAL.bytes,
         number(clamped(one.at_us) - 946_684_800_000_000),
         number(sequence),

@@ -323,8 +323,8 @@ class World:
             self._judge(account, counted.get(journal_id, Counter()))
         buckets = Counter((one.link_id, one.at_us // BUCKET_US) for _, one in self.counts.clicks)
         rollups: Counter[tuple[int, int]] = Counter()
-        for key, (clicked, _) in self.counts.rollups.items():
-            rollups[key.link_id, key.bucket_us // BUCKET_US] += clicked
+        for key, counts in self.counts.rollups.items():
+            rollups[key.link_id, key.bucket_us // BUCKET_US] += counts.clicks
         if rollups != buckets:
             raise Failure(f"rollups are {rollups}, rows {buckets}")
         if self.broken:

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from engine.access import Caller
-from engine.click import Kind, Verdict
+from engine.click import RULE_SHIFT, Kind, Verdict
 from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import FormatError
@@ -44,16 +44,17 @@ class Bench(NamedTuple):
             return len(self.counts.clicks)
         return int(await fetchval(self.database, "SELECT count(*) FROM clicks"))
 
-    async def rollups(self) -> dict[tuple[int, ...], tuple[int, int]]:
+    async def rollups(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         if self.database is None:
             return {tuple(key): counts for key, counts in self.counts.rollups.items()}
         rows = await self.database.run(
             lambda connection: connection.fetch(
                 "SELECT tenant_id, profile_id, link_id, "
-                "(extract(epoch FROM bucket) * 1000000)::bigint, clicks, views FROM rollups"
+                "(extract(epoch FROM bucket) * 1000000)::bigint, clicks, views, bots "
+                "FROM rollups"
             )
         )
-        return {tuple(row[:4]): (row[4], row[5]) for row in rows}
+        return {tuple(row[:4]): tuple(row[4:]) for row in rows}
 
     async def leased(self, owner: str = "one", ttl_s: float = 60) -> Position:
         """A new journal, leased."""
@@ -111,14 +112,17 @@ async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
     mixed = [
         *TEN,
         click(link_id=0, kind=Kind.VIEW),
-        click(verdict=Verdict.BOT),
+        click(verdict=Verdict.BOT | 1 << RULE_SHIFT),
+        click(link_id=0, kind=Kind.VIEW, verdict=Verdict.PREVIEW),
+        click(verdict=Verdict.HEAD),
+        click(verdict=Verdict.TOOL | 1 << RULE_SHIFT),
         click(at_us=NOW_US + 900_000_000),
     ]
     position = await bench.leased()
     reached = await bench.ledger.commit(position, [batch(1, mixed[:4]), batch(5, mixed[4:])])
-    assert reached == position._replace(sequence=13)
-    assert await bench.ledger.watermark(position.journal_id) == 13
-    assert await bench.raw() == 13
+    assert reached == position._replace(sequence=16)
+    assert await bench.ledger.watermark(position.journal_id) == 16
+    assert await bench.raw() == 16
     assert await bench.rollups() == sums(mixed)
 
 
@@ -212,7 +216,7 @@ async def test_a_strange_clock_or_text_holds_nothing_up(bench: Bench, at_us: int
     strange = click(at_us=at_us, user_agent=b"\0\xff", referrer=b"\xc3", language=b"\0")
     await bench.ledger.commit(position, [batch(1, [strange, click()])])
     assert await bench.raw() == 2
-    assert sum(clicks for clicks, _ in (await bench.rollups()).values()) == 2
+    assert sum(counts[0] for counts in (await bench.rollups()).values()) == 2
 
 
 async def test_leases_are_renewed_taken_when_free_and_bounded(bench: Bench) -> None:
@@ -340,7 +344,7 @@ async def test_two_ledgers_that_count_the_same_links_do_not_deadlock(database: D
             nursery.start_soon(fold_all, ledger, position, order)
     bench = Bench(ledgers[0], MemoryCounts(), database)
     assert await bench.raw() == 4000
-    assert sum(clicks for clicks, _ in (await bench.rollups()).values()) == 4000
+    assert sum(counts[0] for counts in (await bench.rollups()).values()) == 4000
 
 
 async def test_an_edge_may_register_and_look_and_no_more(
