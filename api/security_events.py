@@ -27,7 +27,7 @@ _MORE: Final[dict[tuple[str, str], dict[int, Kind]]] = {
     ("POST", "/v1/invitations/accept"): _LOGIN,
     ("DELETE", "/v1/session"): {204: "session.revoked"},
     ("DELETE", "/v1/sessions/<session_id>"): {204: "session.revoked"},
-    ("POST", "/v1/user/password"): {204: "session.revoked", **_LOGIN},
+    ("POST", "/v1/user/password"): {204: "password.changed", **_LOGIN},
     ("DELETE", "/v1/keys/<key_id>"): {204: "key.revoked"},
 }
 

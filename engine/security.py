@@ -17,6 +17,7 @@ Kind = Literal[
     "rate.limited",
     "key.used",
     "session.revoked",
+    "password.changed",
     "key.revoked",
 ]
 WITHHELD: Final = "(withheld)"

@@ -13,6 +13,7 @@ from engine.access import Caller
 from engine.activity import Entry
 from engine.errors import UnavailableError
 from tests.api.consoles import NOW, PASSWORD, Console
+from tests.api.people import logged_in
 
 LINK = {"id": 9, "slug": "s", "target": "https://example.com/"}
 
@@ -161,6 +162,16 @@ async def test_what_concerns_safety_is_noted() -> None:
     for _ in range(10):
         await console.call("POST", "/v1/session", body, key="")
     assert {kind for kind, _, _ in await noted(console)} == {"login.failed", "login.throttled"}
+
+
+async def test_a_changed_password_is_noted() -> None:
+    console = Console()
+    browser = await logged_in(console)
+    await noted(console)
+    body = {"current": PASSWORD, "new": "another battery"}
+    assert (await browser.call("POST", "/v1/user/password", body)).status == 204
+    ((kind, whose, _),) = await noted(console)
+    assert (kind, whose) == ("password.changed", 1)
 
 
 async def test_security_events_are_the_tenants_admins() -> None:
