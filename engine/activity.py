@@ -54,10 +54,23 @@ class ActivityFilter(NamedTuple):
         )
 
 
+# How columns that hold ids are called: id, user_id, invited_by.
+_IDS: Final = ("id", "_by")
+
 COLUMNS: Final = (
     "id", "at", "user_id", "user_email", "key_id", "request_id", "action", "object_type", "object_id",
     "before", "after", "hash",
 )  # fmt: skip
+
+
+def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The row with its ids as decimal strings: JavaScript's numbers cannot hold them."""
+    if row is None:
+        return None
+    return {
+        name: str(value) if type(value) is int and name.endswith(_IDS) else value
+        for name, value in row.items()
+    }
 
 
 def csv_text(rows: list[Entry]) -> str:
@@ -104,4 +117,4 @@ def _shown(number: int | None) -> str:
 
 
 def _json(value: dict[str, Any] | None) -> str:
-    return "" if value is None else msgspec.json.encode(value).decode()
+    return "" if value is None else msgspec.json.encode(with_ids(value)).decode()
