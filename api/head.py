@@ -274,7 +274,7 @@ def judge(head: bytes) -> Request | Refusal:
         fields.get(b"accept-language", b"")[:63],
         head_only,
         version == "1.1" and events.keep_alive,
-        _is_prefetch(events.headers),
+        b"urpose:" in head and _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
     )
 
@@ -287,9 +287,10 @@ def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _is_prefetch(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the browser says that nobody has asked for it yet."""
+    """Whether the browser says that nobody has asked for it yet. Looked for where the names are spelt as
+    browsers do, on both ways: to find every spelling would cost each plain request more."""
     return any(
-        name in (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+        name in (b"sec-purpose", b"purpose", b"x-purpose")
         and any(word in value.lower() for word in (b"prefetch", b"prerender", b"preview"))
         for name, value in headers
     )

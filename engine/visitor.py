@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, NamedTuple
 from engine.click import RULE_SHIFT, Verdict
 
 RULE: Final = 1  # grows with every change of what is judged how
-MAX_KNOWN: Final = 65_536
+MAX_KNOWN: Final = 8_192
 
 VisitorKind = Literal["human", "bot", "preview", "prefetch", "head"]
 
@@ -45,9 +45,12 @@ _HEAD: Final = Judgement("head", False, "HEAD")
 # Browsers inside apps, and what a pattern would take for a bot by its name.
 _APPS: Final = re.compile(
     r"FBAN|FBAV|FB_IAB|MetaIAB|Instagram [0-9]|musical_ly|BytedanceWebview|trill_[0-9]|Snapchat/|"
-    r"\[Pinterest/|LinkedInApp|Twitter for |\bGSA/|\bLine/[0-9]|CUBOT|Cubot"
+    r"\[Pinterest/|SogouMobileBrowser|SogouSearch|LinkedInApp|Twitter for |\bGSA/|\bLine/[0-9]|CUBOT|Cubot"
 )
 _CALLS_ITSELF: Final = re.compile(r"(?i)bot\b|bots\b|crawl|spider|slurp|headless|\+https?://")
+# Too loose for us as they are: a browser may have these words, too. And what the list lacks.
+_CLOSER: Final = {"WhatsApp": "^WhatsApp"}
+_MORE: Final = {"Cardyb": "preview"}
 _BROWSERS: Final = ("Mozilla/", "Opera/")
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
@@ -100,14 +103,19 @@ class _Patterns:
         self._words: Any = ahocorasick.Automaton()
         self._others: list[tuple[re.Pattern[str], str]] = []
         for entry in CRAWLER_USER_AGENTS_DATA:
-            pattern, tag = entry["pattern"], _tag(entry.get("tags", ()))
-            word = _plain(pattern)
-            if word is None:
-                self._others.append((re.compile(pattern), tag))
-            else:
-                self._words.add_word(word, (tag, word))
+            pattern = entry["pattern"]
+            self._add(_CLOSER.get(pattern, pattern), _tag(entry.get("tags", ())))
+        for word, tag in _MORE.items():
+            self._add(word, tag)
         self._words.make_automaton()
         self._any_other = re.compile("|".join(f"(?:{one.pattern})" for one, _ in self._others))
+
+    def _add(self, pattern: str, tag: str) -> None:
+        word = _plain(pattern)
+        if word is None:
+            self._others.append((re.compile(pattern), tag))
+        else:
+            self._words.add_word(word, (tag, word))
 
     def found(self, agent: str) -> dict[str, str]:
         """The first pattern of each tag."""

@@ -31,9 +31,29 @@ def test_a_plain_request_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b"Sec-Purpose: prefetch;prerender", True),
+        (b"purpose: Prefetch", True),
+        (b"X-Purpose: preview", True),
+        (b"Purpose: navigate", False),
+        (b"Repurpose: prefetch", False),
+        (b"X-Moz: prefetch", False),
+    ],
+)
+def test_a_prefetch_is_told(field: bytes, expected: bool) -> None:
+    (request,) = fed(PLAIN[:-2] + field + b"\r\n\r\n", [])
+    assert isinstance(request, Request)
+    assert request.prefetch == expected
+
+
 HEADS = st.lists(
     st.sampled_from(
         [
+            b"GET /x HTTP/1.1\r\nHost: a\r\nSec-Purpose: prefetch\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nPURPOSE: prefetch\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nX-Moz: prefetch\r\n\r\n",
             PLAIN,
             b"GET / HTTP/1.1\r\nhOsT: a\r\nACCEPT-language:  de \t\r\n\r\n",
             b"HEAD /x HTTP/1.1\r\nHost: a\r\nuser-agent: one\r\nUser-Agent: two\r\n\r\n",

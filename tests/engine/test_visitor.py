@@ -18,6 +18,8 @@ HUMAN = [
     "Safari/537.36 Edg/124.0.0.0",
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0) like Gecko",
+    f"{ANDROID} Chrome/124.0.0.0 Mobile Safari/537.36 WhatsApp/2.24",
+    f"{ANDROID} Version/4.0 Chrome/98.0 Mobile Safari/537.36 SogouSearch Android1.0 SogouMobileBrowser/6.0",
     "Opera/9.80 (Android; Opera Mini/36.2) Presto/2.12.423 Version/12.16",
     f"{IPHONE} Mobile/21E236 Instagram 327.1.0.24.90 (iPhone15,2; iOS 17_4; de_DE; scale=3.00)",
     f"{IPHONE} Mobile/15E148 [FBAN/FBIOS;FBAV/451.0.0.40.106;FBDV/iPhone14,5]",
@@ -48,6 +50,7 @@ PREVIEW = [
     "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
     "facebookexternalhit/1.1 Facebot Twitterbot/1.0",  # iMessage
     "WhatsApp/2.23.20.0 A",
+    "Mozilla/5.0 (compatible; Bluesky Cardyb/1.1; +mailto:support@bsky.app)",
     "Twitterbot/1.0",
     "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
     "TelegramBot (like TwitterBot)",
