@@ -16,15 +16,12 @@ _RETRY_S: Final = 2.0
 
 async def keep_partitions(ensure: Callable[[int], Awaitable[int]], days_ahead: int) -> None:
     """Have partitions made ahead, every hour; a click of a day without one is kept all the same."""
-    while True:
-        try:
-            made = await ensure(days_ahead)
-        except UnavailableError:
-            await trio.sleep(_RETRY_S)
-            continue
-        if made:
+
+    async def chore() -> None:
+        if made := await ensure(days_ahead):
             logger.info("%d partitions made", made, extra={"event": "partitions_made"})
-        await trio.sleep(PARTITION_INTERVAL_S)
+
+    await every(PARTITION_INTERVAL_S, chore)
 
 
 async def every(interval_s: float, chore: Callable[[], Awaitable[None]]) -> None:

@@ -17,6 +17,8 @@ from typing import Final
 import httptools
 import msgspec
 
+from engine.visitor import is_prefetch
+
 MAX_HEAD_BYTES: Final = 8192
 
 _FIELDS: Final = re.compile(
@@ -274,6 +276,7 @@ def judge(head: bytes) -> Request | Refusal:
         fields.get(b"accept-language", b"")[:63],
         head_only,
         version == "1.1" and events.keep_alive,
+        # As the plain way looks for it: every spelling of every name would cost each request more.
         b"urpose:" in head and _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
     )
@@ -287,11 +290,8 @@ def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _is_prefetch(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether the browser says that nobody has asked for it yet. Looked for where the names are spelt as
-    browsers do, on both ways: to find every spelling would cost each plain request more."""
     return any(
-        name in (b"sec-purpose", b"purpose", b"x-purpose")
-        and any(word in value.lower() for word in (b"prefetch", b"prerender", b"preview"))
+        b"purpose" in name and is_prefetch(name.decode("latin-1"), value.decode("latin-1"))
         for name, value in headers
     )
 

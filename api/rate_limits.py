@@ -11,11 +11,10 @@ from typing import Final
 import trio
 from quart import Quart, Response, g, request
 
-from api import problems
+from api import client, problems
 from api.auth import caller_or_none
 from api.guard import Counters
-from api.visit_limits import network
-from engine.client_address import client_address
+from engine.client_address import network
 from engine.errors import UnavailableError
 from engine.local_rate import LocalRate
 from engine.ports import Charge, RateLimiter
@@ -120,8 +119,7 @@ class ApiLimits:
         return found
 
     def _subject(self) -> str:
-        forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
-        return network(client_address(request.remote_addr or "", forwarded, self._hops))
+        return network(client.address(self._hops))
 
 
 def _quota(name: str, per_minute: int) -> Quota | None:

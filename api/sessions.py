@@ -9,7 +9,7 @@ import msgspec
 from quart import Response, g, request
 from werkzeug.exceptions import Unauthorized
 
-from api import problems
+from api import client, problems
 from api.auth import (
     CurrentSession,
     caller,
@@ -35,7 +35,6 @@ from engine.account import (
     checked_user,
     shown_user_agent,
 )
-from engine.client_address import client_address
 from engine.errors import NotFoundError
 from engine.ports import AccountStore, LoginThrottle, SessionStore
 from engine.settings import Settings
@@ -91,9 +90,7 @@ class Door:
 
     async def wait(self, email: str) -> Response | None:
         """Nothing, or what to answer who has tried too often. Without `email`, by address alone."""
-        forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
-        address = client_address(request.remote_addr or "", forwarded, self._trusted_hops)
-        wait_s = await self._throttle.admit(email, address)
+        wait_s = await self._throttle.admit(email, client.address(self._trusted_hops))
         if not wait_s:
             return None
         headers = {"Retry-After": str(math.ceil(wait_s))}

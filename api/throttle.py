@@ -6,7 +6,7 @@ keeping ten thousand addresses from trying one account; sessions and keys go on 
 
 from typing import Final
 
-from api.visit_limits import network
+from engine.client_address import network
 from engine.ports import Charge, RateLimiter
 from engine.rate import Quota, retry_after_s
 

@@ -9,11 +9,12 @@ import ipaddress
 from functools import lru_cache
 from typing import Final
 
-from engine.client_address import client_address
+from engine.client_address import client_address, network
 from engine.local_rate import LocalRate
 from engine.rate import Quota
 
 MAX_ADDRESSES: Final = 100_000
+MAX_FORWARDED_BYTES: Final = 1024  # more than the addresses of all hops that can be trusted
 
 
 class VisitLimits:
@@ -34,7 +35,9 @@ class VisitLimits:
     def admits(self, peer: str, forwarded_for: bytes, now_us: int) -> bool:
         """Count one request. `now_us`: a monotonic clock's."""
         assert self._rate is not None
-        subject = _subject(peer, forwarded_for, self._hops)
+        # Without trusted proxies the header is anybody's, and no key for a cache.
+        forwarded = forwarded_for[-MAX_FORWARDED_BYTES:] if self._hops else b""
+        subject = _subject(peer, forwarded, self._hops)
         return subject is None or self._rate.decide(subject, now_us).allowed
 
     def statistics(self) -> dict[str, int]:
@@ -53,14 +56,3 @@ def _is_own(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return True
-
-
-def network(address: str) -> str:
-    """The address, of an IPv6 one the /64: so many belong to one line."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

@@ -210,8 +210,7 @@ class Visitors:
         request = connection.reader.plain(data)
         if request is not None and connection.waiting is None and not connection.discard:
             connection.deadline = self._idle_deadline
-            if connection.peer is not None and not self._admits(connection.peer, request):
-                self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
+            if connection.peer is not None and self._limit(connection, request):
                 return
             route = self._registry.paths.get(request.path)
             if route is None:
@@ -281,8 +280,7 @@ class Visitors:
         if isinstance(request, Refusal):
             self._refuse(connection, request.status, request.head_only, close=True)
             return
-        if connection.peer is not None and not self._admits(connection.peer, request):
-            self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
+        if connection.peer is not None and self._limit(connection, request):
             return
         route = self._registry.paths.get(request.path)
         if route is None:
@@ -290,8 +288,13 @@ class Visitors:
         else:
             self._answer_route(connection, request, route)
 
-    def _admits(self, peer: str, request: Request) -> bool:
-        return self.visits.admits(peer, request.forwarded_for, int(self._now * 1e6))
+    def _limit(self, connection: Connection, request: Request) -> bool:
+        """Refuse what is more than its sender may ask; whether it was."""
+        peer = connection.peer
+        if peer is None or self.visits.admits(peer, request.forwarded_for, int(self._now * 1e6)):
+            return False
+        self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
+        return True
 
     def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
         verdict = self._agents[request.user_agent]

@@ -46,3 +46,14 @@ def parsed(text: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(address)
+
+
+def network(address: str) -> str:
+    """The address, of an IPv6 one the /64: so many belong to one line."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

@@ -64,15 +64,18 @@ def judge(
     if method.upper() == "HEAD":
         return _HEAD
     for name, value in (headers or {}).items():
-        if name.lower() in _PREFETCH_HEADERS and _is_prefetch(str(value)):
+        if is_prefetch(name, value):
             return Judgement("prefetch", False, name.lower())
     if isinstance(user_agent, bytes):
         user_agent = user_agent.decode("utf-8", "replace")
     return _by_agent((user_agent or "").strip()[:512])
 
 
-def _is_prefetch(value: str) -> bool:
-    return any(word in value.lower() for word in ("prefetch", "prerender", "preview"))
+def is_prefetch(name: str, value: str) -> bool:
+    """Whether this header says that nobody has asked for it yet."""
+    return name.lower() in _PREFETCH_HEADERS and any(
+        word in value.lower() for word in ("prefetch", "prerender", "preview")
+    )
 
 
 @lru_cache(maxsize=8192)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.visit_limits import VisitLimits, network
+from api.visit_limits import VisitLimits
+from engine.client_address import network
 from engine.settings import Settings
 from tests.api.doors import get, opened
 from tests.hosted import hosted_run
