@@ -426,34 +426,10 @@ RETURN sha256(previous || convert_to(jsonb_build_array(
     entry.user_id, entry.key_id, entry.request_id, entry.action, entry.object_type, entry.object_id,
     entry.before, entry.after)::text, 'UTF8'));
 
--- Append one entry to a chain. The head's row is locked until the transaction ends.
-CREATE FUNCTION log_activity(
-    of_tenant bigint, of_profile bigint, action text, object_type text, object_id bigint,
-    before jsonb, after jsonb
-) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, waypost, pg_temp
-AS $$
-DECLARE
-    head activity_heads;
-    entry activity;
-BEGIN
-    INSERT INTO activity_heads AS h (tenant_id, profile_id, seq) VALUES (of_tenant, of_profile, 1)
-    ON CONFLICT (tenant_id, profile_id) DO UPDATE SET seq = h.seq + 1
-    RETURNING * INTO head;
-    entry := ROW(of_tenant, of_profile, head.seq, clock_timestamp(), current_user_id(),
-        nullif(current_setting('waypost.key', true), '')::bigint,
-        nullif(current_setting('waypost.request', true), ''),
-        action, object_type, object_id, before, after, NULL);
-    entry.hash := activity_hash(head.hash, entry);
-    INSERT INTO activity VALUES (entry.*);
-    UPDATE activity_heads SET hash = entry.hash WHERE tenant_id = of_tenant AND profile_id = of_profile;
-END
-$$;
-
--- Append many entries of one profile with one write of its head: an import changes thousands of links in a
--- transaction, and each write of a row walks past all its earlier versions of the same transaction.
--- `changes` is an array of [object_id, before, after].
+-- Append entries to the chain of one profile, with one write of its head: an import changes thousands of
+-- links in a transaction, and each write of a row walks past all its earlier versions of the same
+-- transaction. The head's row is locked until the transaction ends. `changes` is an array of [object_id,
+-- before, after] or [object_id, before, after, action].
 CREATE FUNCTION log_activities(
     of_tenant bigint, of_profile bigint, object_type text, changes jsonb[]
 ) RETURNS void
@@ -475,10 +451,10 @@ BEGIN
         entry := ROW(of_tenant, of_profile, head.seq, clock_timestamp(), current_user_id(),
             nullif(current_setting('waypost.key', true), '')::bigint,
             nullif(current_setting('waypost.request', true), ''),
-            object_type || CASE
+            coalesce(change ->> 3, object_type || CASE
                 WHEN change -> 1 = 'null' THEN '.created'
                 WHEN change -> 2 = 'null' THEN '.deleted'
-                ELSE '.updated' END,
+                ELSE '.updated' END),
             object_type, (change ->> 0)::bigint,
             nullif(change -> 1, 'null'), nullif(change -> 2, 'null'), NULL);
         entry.hash := activity_hash(head.hash, entry);
@@ -581,11 +557,11 @@ BEGIN
         'ON l.tenant_id = s.tenant_id AND l.id = s.link_id AND l.created_at < now()',
         CASE TG_OP WHEN 'INSERT' THEN 'new_rows' ELSE 'old_rows' END)
     LOOP
-        PERFORM log_activity(one.tenant_id, one.profile_id,
-            CASE TG_OP WHEN 'INSERT' THEN 'link.short_claimed' ELSE 'link.short_released' END,
-            'link', one.link_id,
+        PERFORM log_activities(one.tenant_id, one.profile_id, 'link', ARRAY[jsonb_build_array(
+            one.link_id,
             CASE TG_OP WHEN 'DELETE' THEN jsonb_build_object('short', one.slug) END,
-            CASE TG_OP WHEN 'INSERT' THEN jsonb_build_object('short', one.slug) END);
+            CASE TG_OP WHEN 'INSERT' THEN jsonb_build_object('short', one.slug) END,
+            CASE TG_OP WHEN 'INSERT' THEN 'link.short_claimed' ELSE 'link.short_released' END)]);
     END LOOP;
     RETURN NULL;
 END
@@ -613,7 +589,6 @@ REVOKE ALL ON FUNCTION
     owns_profile(bigint, bigint), add_first_owners(), keep_an_owner(), profile_access(bigint), link_access(bigint),
     my_profiles(bigint, integer), profile_members(bigint), authenticate(bytea), first_owner(),
     session_user_of(bytea), login_of(text), invitation_of(bytea), accept_invitation(bytea), activity_hash(bytea, activity),
-    log_activity(bigint, bigint, text, text, bigint, jsonb, jsonb),
     log_activities(bigint, bigint, text, jsonb[]), activity_row(jsonb), log_changes(), log_shorts(),
     keep_activity_of(regclass, text, text, text), refuse_change() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION

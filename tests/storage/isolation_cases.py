@@ -201,7 +201,6 @@ FUNCTIONS = {
     "make_click_partition(date)": _OWNERS,
     "activity_hash(bytea,activity)": _OWNERS,
     "activity_row(jsonb)": _OWNERS,
-    "log_activity(bigint,bigint,text,text,bigint,jsonb,jsonb)": _OWNERS,
     "log_activities(bigint,bigint,text,jsonb[])": _OWNERS,
     "keep_activity_of(regclass,text,text,text)": _OWNERS,
     "add_first_owners()": _TRIGGER,
