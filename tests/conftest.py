@@ -4,6 +4,9 @@ They are those of WAYPOST_TEST_DATABASE_URL and WAYPOST_TEST_REDIS_URL, else emb
 with the session. The database's user must be allowed to create databases and roles. Each test gets
 a database of its own, cloned from one that is migrated once a session, and a Redis that is empty:
 an outside one must be for tests only, as it is flushed.
+
+A run of everything has two workers of pytest-xdist, each a session with servers of its own. Tests that
+put the machine under load are one group (`xdist_group("load")`), so that no two of them meet.
 """
 
 import os
@@ -19,6 +22,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import redis
+from hypothesis import settings
 
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
@@ -26,6 +30,28 @@ from storage.migrations import migrate
 from tests.hosted import hosted_run
 
 T = TypeVar("T")
+# Of a run of everything; more would not help, as many tests keep two processes busy.
+WORKERS = 2
+
+# How long an example takes says nothing while other tests run beside it.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """A run of everything is spread over workers; a path, `-m`, `--pdb` or `-n 0` keep one process.
+
+    Not in `addopts`, where it would start workers for a single file too, and end `-p no:xdist`.
+    """
+    option = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
+        return
+    whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == "not large"
+    if option.numprocesses is None and whole and not option.usepdb:
+        option.numprocesses = WORKERS
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadgroup"
 
 
 @pytest.hookimpl(trylast=True)
@@ -82,7 +108,7 @@ def template(servers: Servers) -> Iterator[str]:
 def database_url(servers: Servers, template: str) -> Iterator[str]:
     """A migrated, empty database of this test's own."""
     name = f"{template}_{secrets.token_hex(4)}"
-    execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    execute(servers.database_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield with_database(servers.database_url, name)
     finally:
