@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 MAX_USER_AGENT_BYTES: Final = 255
 MAX_REFERRER_BYTES: Final = 255
 MAX_LANGUAGE_BYTES: Final = 63
+VISITOR_BYTES: Final = 8
+MAX_EXTRA_BYTES: Final = 392  # so that the largest frame stays within its bound
 
 
 class Kind(IntEnum):
@@ -39,7 +41,8 @@ RULE_SHIFT: Final = 3
 
 class Click(NamedTuple):
     """One record. `verdict` is the record's byte, rule included; `at_us` Unix time in microseconds; `link_id`
-    is 0 for a view of the page."""
+    is 0 for a view of the page. `visitor` is a pseudonym of VISITOR_BYTES, or empty when nobody can tell;
+    `extra` what engine/extra.py encodes."""
 
     kind: int
     verdict: int
@@ -50,3 +53,5 @@ class Click(NamedTuple):
     user_agent: bytes
     referrer: bytes
     language: bytes
+    visitor: bytes = b""
+    extra: bytes = b""

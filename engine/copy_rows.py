@@ -23,7 +23,7 @@ from typing import Final
 from uuid import UUID
 
 from engine.batch import Batch
-from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, Kind
+from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, VISITOR_BYTES, Kind
 from engine.journal_format import (
     CLICKS,
     CLICKS_VERSION,
@@ -169,11 +169,12 @@ class Folding:
             size, what, at, ids, la, lr, ll = unpack(payload, position)
             start = position + RECORD_BYTES
             position += size
-            if size != RECORD_BYTES + la + lr + ll or position > frame.end:
+            tail = start + la + lr + ll
+            if not (position == tail or position >= tail + VISITOR_BYTES) or position > frame.end:
                 raise FormatError("record size is wrong")
             agent = payload[start : start + la]
-            referrer = payload[start + la : position - ll]
-            language = payload[position - ll : position]
+            referrer = payload[start + la : tail - ll]
+            language = payload[tail - ll : tail]
             if not low <= at < high:
                 at = clamped(at)
                 low = at - at % BUCKET_US

@@ -14,7 +14,10 @@ never acknowledged as synced, or is not a journal.
 A record is one click:
 
     u16 size | u8 kind | u8 verdict | i64 at_us | i64 tenant | i64 profile | i64 link
-    | u8 len user agent | u8 len referrer | u8 len language | the three texts
+    | u8 len user agent | u8 len referrer | u8 len language | the three texts | 8 B visitor | extra
+
+What stands behind the texts is either nothing or a visitor's pseudonym (zeros: not known) and, to the end of
+the record, what else is known of the click (engine/extra.py).
 """
 
 from collections.abc import Iterator
@@ -24,7 +27,7 @@ from uuid import UUID
 
 import google_crc32c
 
-from engine.click import Click
+from engine.click import VISITOR_BYTES, Click
 
 FORMAT: Final = 1
 MAGIC: Final = b"WPJRNL"
@@ -46,6 +49,8 @@ RECORD_BYTES: Final = _RECORD.size
 _RECORD_START: Final = Struct("<HBBq")
 _RECORD_IDS: Final = Struct("<qqq")
 _RECORD_TEXTS: Final = Struct("<BBB")
+
+NO_VISITOR: Final = bytes(VISITOR_BYTES)
 
 pack_start = _RECORD_START.pack
 pack_texts = _RECORD_TEXTS.pack
@@ -100,9 +105,10 @@ def decode_header(data: bytes) -> SegmentHeader:
 
 
 def encode_record(click: Click) -> bytes:
-    """One click as a record. Texts must be within their bounds (255, 255 and 63 bytes)."""
-    kind, verdict, at_us, tenant, profile, link, agent, referrer, language = click
-    size = RECORD_BYTES + len(agent) + len(referrer) + len(language)
+    """One click as a record. Texts and extra must be within their bounds (engine/click.py)."""
+    kind, verdict, at_us, tenant, profile, link, agent, referrer, language, visitor, extra = click
+    tail = (visitor or NO_VISITOR) + extra if visitor or extra else b""
+    size = RECORD_BYTES + len(agent) + len(referrer) + len(language) + len(tail)
     return (
         _RECORD.pack(
             size, kind, verdict, at_us, tenant, profile, link,
@@ -111,6 +117,7 @@ def encode_record(click: Click) -> bytes:
         + agent
         + referrer
         + language
+        + tail
     )  # fmt: skip
 
 
@@ -174,16 +181,19 @@ def _records(payload: bytes, frame: Frame, skip: int) -> Iterator[Click]:
             raise FormatError("record is cut off")
         size, kind, verdict, at, tenant, profile, link, la, lr, ll = unpack(payload, position)
         text = position + RECORD_BYTES
-        if size != RECORD_BYTES + la + lr + ll or position + size > frame.end:
-            raise FormatError("record size is wrong")
+        tail = text + la + lr + ll
         position += size
+        if not (position == tail or position >= tail + VISITOR_BYTES) or position > frame.end:
+            raise FormatError("record size is wrong")
         if index >= skip:
             yield make(
                 (
                     kind, verdict, at, tenant, profile, link,
                     payload[text : text + la],
                     payload[text + la : text + la + lr],
-                    payload[text + la + lr : position],
+                    payload[text + la + lr : tail],
+                    payload[tail : min(tail + VISITOR_BYTES, position)].replace(NO_VISITOR, b""),
+                    payload[tail + VISITOR_BYTES : position],
                 )
             )  # fmt: skip
     if position != frame.end:

@@ -27,6 +27,8 @@ CLICKS = st.builds(
     user_agent=st.sampled_from([b"", b"curl", b"\0", b"\xff"]) | st.binary(max_size=255),
     referrer=st.binary(max_size=40),
     language=st.binary(max_size=5),
+    visitor=st.just(b"") | st.binary(min_size=8, max_size=8),
+    extra=st.binary(max_size=20),
 )
 BATCHES = st.builds(batch, st.integers(1, 2**62), st.lists(CLICKS, min_size=1, max_size=12))
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import journal_format
-from engine.click import Click
+from engine.click import MAX_EXTRA_BYTES, VISITOR_BYTES, Click
 from engine.journal_format import (
     FRAME_BYTES,
     HEADER_BYTES,
@@ -35,6 +35,7 @@ BYTE = st.integers(0, 255)
 CLICKS = st.builds(
     Click, BYTE, BYTE, LONG, LONG, LONG, LONG,
     st.binary(max_size=255), st.binary(max_size=255), st.binary(max_size=63),
+    st.binary(min_size=8, max_size=8).filter(any) | st.just(b""), st.binary(max_size=MAX_EXTRA_BYTES),
 )  # fmt: skip
 HEADERS = st.builds(SegmentHeader, st.uuids(), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 FEW = st.lists(CLICKS, min_size=1, max_size=4)
@@ -93,9 +94,11 @@ def test_clicks_come_back(first: int, groups: list[list[Click]], skip: int) -> N
 
 
 def test_the_largest_frame_is_within_its_bound() -> None:
-    largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63)
+    extra = b"e" * MAX_EXTRA_BYTES
+    largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", extra)
     data = encode_frame(1, [encode_record(largest)] * MAX_FRAME_CLICKS)
-    assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * (RECORD_BYTES + 255 + 255 + 63)
+    record_bytes = RECORD_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_EXTRA_BYTES
+    assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * record_bytes
     assert len(data) <= MAX_FRAME_BYTES
     assert frame_at(data, 0).clicks == MAX_FRAME_CLICKS
 

@@ -98,7 +98,7 @@ TABLES = {
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
         "FROM generate_series(-1, 2) AS d",
         app="S",
-        aggregator="SI",
+        aggregator="SIUD",
     ),
     "clicks_default": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
@@ -108,7 +108,28 @@ TABLES = {
     "rollups": Table(
         "INSERT INTO rollups VALUES ({t}, {p}, {l}, '2026-01-01', 1, 0)",
         app="S",
-        aggregator="SIU",
+        aggregator="SIUD",
+    ),
+    "dimension_rollups": Table(
+        "INSERT INTO dimension_rollups VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_days": Table(
+        "INSERT INTO dimension_days VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_months": Table(
+        "INSERT INTO dimension_months VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_quarters": Table(
+        "INSERT INTO dimension_quarters VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', "
+        "'{{0}}', '{{1}}', '{{0}}', '{{0}}', '{{1}}', '{{1}}', '{{1}}', '{{NULL}}')",
+        app="S",
+        aggregator="SIUD",
     ),
     "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SI"),
     # An edge registers and retires journals; of it, the app reads when counts were committed.

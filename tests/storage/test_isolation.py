@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
@@ -390,6 +390,7 @@ async def fresh(connection: Connection, table: str, names: set[str]) -> dict[str
         "text": "ghost@example.com" if table == "users" else "ghost",
         "bytea": b"g" * 32,
         "timestamp with time zone": datetime(2026, 6, 1, tzinfo=UTC),
+        "date": date(2026, 6, 1),
     }
     made = {row["attname"]: values.get(row["type"]) for row in types}
     assert None not in made.values(), (table, made)

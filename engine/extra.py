@@ -1,0 +1,76 @@
+"""What else is known of a click: the end of a journal's record, as tagged items.
+
+    u8 tag | u8 length | data
+
+Absent items cost nothing, and a tag that a reader does not know is passed over. None of it holds a control
+character that a visitor chose: the door takes hosts and queries of printable bytes only, and what looks like
+the mark of a frame would slow the search behind damage (storage/recovery.py).
+
+| tag | data |
+|---|---|
+| place | continent, country, region, city, joined by 0x1F: `EU`, `DE`, `BY`, `Munich` |
+| host | the name that was asked for, lower case, no port |
+| utm | the query's `utm_…` parameters as they came, joined by `&` |
+| trigger | one byte of Trigger; absent: the link itself |
+| exposures | what was shown: 11 bytes each, of Arm |
+| outcomes | what this click decides for: the same |
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from struct import Struct
+from typing import Final, NamedTuple
+
+PLACE: Final = 1
+HOST: Final = 2
+UTM: Final = 3
+TRIGGER: Final = 4
+EXPOSURES: Final = 5
+OUTCOMES: Final = 6
+
+_ARM: Final = Struct(">qHB")
+MAX_ARMS: Final = 8  # of one record
+
+
+class Trigger(IntEnum):
+    """What led to the click."""
+
+    LINK = 0
+    PAGE = 1
+    QR = 2
+
+
+class Arm(NamedTuple):
+    """An experiment's arm: `phase` grows with each change of its weights."""
+
+    experiment_id: int
+    phase: int
+    arm: int
+
+
+def item(tag: int, data: bytes) -> bytes:
+    """One item; empty data is no item. Raises ValueError beyond 255 bytes."""
+    return bytes((tag, len(data))) + data if data else b""
+
+
+def items(extra: bytes) -> dict[int, bytes]:
+    """Data by tag; of a tag that comes twice the last, and what is cut off is left out."""
+    found: dict[int, bytes] = {}
+    position = 0
+    while position + 2 <= len(extra):
+        end = position + 2 + extra[position + 1]
+        if end > len(extra):
+            break
+        found[extra[position]] = extra[position + 2 : end]
+        position = end
+    return found
+
+
+def pack_arms(arms: Iterable[Arm]) -> bytes:
+    return b"".join(_ARM.pack(*arm) for arm in arms)
+
+
+def arms(data: bytes) -> Iterator[Arm]:
+    """Whole ones only."""
+    for start in range(0, len(data) - _ARM.size + 1, _ARM.size):
+        yield Arm(*_ARM.unpack_from(data, start))
