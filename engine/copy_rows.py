@@ -1,13 +1,14 @@
 """Clicks as Postgres takes them fastest: from a journal's bytes to COPY rows and sums in one pass.
 
-`journal_format.clicks` and `rollup.fold` say the same in plain words and are the reference; a
+`journal_format.clicks`, `rollup.fold` and `traits` say the same in plain words and are the reference; a
 property test holds the two together. This one exists because it runs for every click of every edge.
 
 What makes it fast (2 to 3 µs a click where the reference, with rows by asyncpg, takes 9 to 12):
 - a record's ids and its verdict are the key of a table that holds the row's first columns, encoded,
   and the count, so a row and its sum cost one look-up;
-- each of a record's texts is the key of a table that holds it encoded as a column, so most texts
-  are decoded, checked and hashed once in a process' life and not once a click;
+- each of a record's texts is the key of a table that holds all the columns that are told by it, encoded
+  (a user agent's browser, system and device; what the door found out beside the texts), so most texts
+  are decoded, parsed and hashed once in a process' life and not once a click;
 - clicks of one 15-minute bucket come in a row, so the bucket is looked up only when it changes.
 
 Rows go into Postgres' text columns, so bytes that are not UTF-8 are replaced and NUL is left out,
@@ -19,15 +20,19 @@ import struct
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
+from engine import agent as agents
+from engine import referrer as referrers
+from engine import traits
 from engine.batch import Batch
 from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, VISITOR_BYTES, Kind
 from engine.journal_format import (
     CLICKS,
     CLICKS_VERSION,
     FRAME_BYTES,
+    NO_VISITOR,
     RECORD_BYTES,
     FormatError,
     Frame,
@@ -35,10 +40,18 @@ from engine.journal_format import (
 )
 from engine.rollup import BUCKET_US, Counts, RollupKey
 
+T = TypeVar("T")
+
 COLUMNS: Final = (
     "tenant_id", "profile_id", "link_id", "kind", "verdict", "rule", "journal_id",
-    "at", "sequence",
-    "user_agent_id", "referrer", "language",
+    "at", "sequence", "visitor",
+    "user_agent_id", "browser", "os", "device",
+    "referrer", "referrer_host",
+    "language", "locale",
+    "trigger", "continent", "country", "region", "city",
+    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "domain",
+    "exposures", "outcomes",
+    "source",
 )  # fmt: skip
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_TRAILER: Final = b"\xff\xff"
@@ -47,13 +60,15 @@ COPY_TRAILER: Final = b"\xff\xff"
 _EPOCH_US: Final = 946_684_800_000_000
 _LAST_US: Final = 253_402_300_799_999_999
 _MAX_TEXTS: Final = 65_536
-_PARTS: Final = 5
+_PARTS: Final = 7
 
 _RECORD: Final = Struct("<H2sq24sBBB")
 _IDS: Final = Struct("<qqq")
 _FIRST_COLUMNS: Final = Struct(">hiqiqiqihihihi16s")
-_MIDDLE_COLUMNS: Final = Struct(">iqiq")
+_MIDDLE_COLUMNS: Final = Struct(">iqiqi8s")
+_NO_VISITOR_COLUMNS: Final = Struct(">iqiqi")
 _NUMBER: Final = Struct(">iq")
+_SMALL_NUMBER: Final = Struct(">ih")
 _LENGTH: Final = Struct(">i")
 _NULL: Final = _LENGTH.pack(-1)
 
@@ -68,11 +83,6 @@ class _Group:
         self.clicks = 0
 
 
-def clean(text: bytes) -> str:
-    """What Postgres can hold of a visitor's bytes."""
-    return text.decode("utf-8", "replace").replace("\0", "")
-
-
 def user_agent_id(text: str) -> int:
     """The id of a user agent is a hash of it, so storing clicks never has to ask for ids first."""
     digest = blake2b(text.encode(), digest_size=8).digest()
@@ -84,8 +94,25 @@ def clamped(at_us: int) -> int:
     return min(max(at_us, 0), _LAST_US)
 
 
+def column(text: str) -> bytes:
+    """A text as a column; '' is NULL."""
+    return _bytes_column(text.encode())
+
+
+def _bytes_column(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data if data else _NULL
+
+
+class Columns(NamedTuple):
+    """The columns that a text of a record fills, and the column `source` if it is the text that tells it."""
+
+    encoded: bytes
+    source: bytes
+
+
 class Texts:
-    """Encoded texts, kept from batch to batch and bounded, and the user agents still to store.
+    """Encoded columns by the texts that fill them, kept from batch to batch and bounded, and the user
+    agents still to store.
 
     A user agent stays in `unstored` until `stored` is told that the transaction which wrote it has
     been committed; a transaction that failed thus leaves nothing behind.
@@ -93,9 +120,12 @@ class Texts:
 
     def __init__(self) -> None:
         self.unstored: dict[int, str] = {}
-        self.agents: dict[bytes, bytes] = {}
-        self.others: dict[bytes, bytes] = {}
+        self.agents: dict[bytes, Columns] = {}
+        self.referrers: dict[bytes, Columns] = {}
+        self.languages: dict[bytes, bytes] = {}
+        self.extras: dict[bytes, Columns] = {}
         self._known: set[int] = set()
+        agents.load()  # not when the first click waits
 
     def stored(self, ids: Iterable[int]) -> None:
         """The transaction that wrote these user agents has been committed."""
@@ -105,28 +135,55 @@ class Texts:
             self._known.add(agent_id)
             self.unstored.pop(agent_id, None)
 
-    def agent(self, data: bytes) -> bytes:
-        """The column `user_agent_id` for a user agent's bytes, and a place for it in the table."""
-        text = clean(data)
-        column = _NULL
+    def agent(self, data: bytes) -> Columns:
+        """`user_agent_id`, `browser`, `os`, `device`."""
+        text = traits.text(data)
+        number = _NULL
         if text:
             agent_id = user_agent_id(text)
             if agent_id not in self._known:
                 self.unstored[agent_id] = text
-            column = _NUMBER.pack(8, agent_id)
-        if len(self.agents) > _MAX_TEXTS:
-            self.agents.clear()
-        self.agents[data] = column
-        return column
+            number = _NUMBER.pack(8, agent_id)
+        found = agents.parse(text)
+        encoded = b"".join((number, *map(column, (found.browser, found.os, found.device))))
+        return _kept(self.agents, data, Columns(encoded, _source(found.app)))
 
-    def other(self, data: bytes) -> bytes:
-        """The column `referrer` or `language` for its bytes, and a place for it in the table."""
-        text = clean(data).encode()
-        column = _LENGTH.pack(len(text)) + text if text else _NULL
-        if len(self.others) > _MAX_TEXTS:
-            self.others.clear()
-        self.others[data] = column
-        return column
+    def referrer(self, data: bytes) -> Columns:
+        """`referrer`, `referrer_host`."""
+        text = traits.text(data)
+        host = referrers.host(text)
+        columns = Columns(column(text) + column(host), _source(referrers.source(host)))
+        return _kept(self.referrers, data, columns)
+
+    def language(self, data: bytes) -> bytes:
+        """`language`, `locale`."""
+        text = traits.text(data)
+        return _kept(self.languages, data, column(text) + column(traits.language(text)))
+
+    def facts(self, data: bytes) -> Columns:
+        """`trigger` and all that stands behind it in COLUMNS, but for `source`."""
+        extra = traits.of_extra(data)
+        encoded = b"".join(
+            (
+                _SMALL_NUMBER.pack(2, extra.trigger),
+                *map(column, (*extra.place, *extra.utm, extra.domain)),
+                _bytes_column(extra.exposures),
+                _bytes_column(extra.outcomes),
+            )
+        )
+        source = _source(referrers.source_of_utm(extra.utm.source))
+        return _kept(self.extras, data, Columns(encoded, source))
+
+
+def _source(name: str) -> bytes:
+    return column(name) if name else b""
+
+
+def _kept(table: dict[bytes, T], data: bytes, columns: T) -> T:
+    if len(table) > _MAX_TEXTS:
+        table.clear()
+    table[data] = columns
+    return columns
 
 
 class Folding:
@@ -161,20 +218,34 @@ class Folding:
 
     def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
         position = _behind(payload, frame, skip)
-        unpack, pack = _RECORD.unpack_from, _MIDDLE_COLUMNS.pack
-        agents, others = self._texts.agents, self._texts.others
+        unpack, pack, pack_none = (
+            _RECORD.unpack_from,
+            _MIDDLE_COLUMNS.pack,
+            _NO_VISITOR_COLUMNS.pack,
+        )
+        texts = self._texts
+        agents, referrers, languages = texts.agents.get, texts.referrers.get, texts.languages.get
+        extras = texts.extras.get
         low = high = 0
         groups: dict[bytes, _Group] = {}
         for sequence in range(frame.first + skip, frame.last + 1):
             size, what, at, ids, la, lr, ll = unpack(payload, position)
-            start = position + RECORD_BYTES
+            agent_at = position + RECORD_BYTES
+            referrer_at = agent_at + la
+            language_at = referrer_at + lr
+            tail = language_at + ll
             position += size
-            tail = start + la + lr + ll
-            if not (position == tail or position >= tail + VISITOR_BYTES) or position > frame.end:
+            if position == tail:
+                visitor, extra = NO_VISITOR, b""
+            elif position >= tail + VISITOR_BYTES:
+                visitor, extra = payload[tail : tail + 8], payload[tail + 8 : position]
+            else:
                 raise FormatError("record size is wrong")
-            agent = payload[start : start + la]
-            referrer = payload[start + la : tail - ll]
-            language = payload[tail - ll : tail]
+            if position > frame.end:
+                raise FormatError("record size is wrong")
+            agent = payload[agent_at:referrer_at]
+            referrer = payload[referrer_at:language_at]
+            language = payload[language_at:tail]
             if not low <= at < high:
                 at = clamped(at)
                 low = at - at % BUCKET_US
@@ -185,12 +256,19 @@ class Folding:
             if group is None:
                 group = groups[key] = _Group(self._first_columns(key))
             group.clicks += 1
+            of_agent, app = agents(agent) or texts.agent(agent)
+            of_referrer, source = referrers(referrer) or texts.referrer(referrer)
+            of_extra, tagged = extras(extra) or texts.facts(extra)
             parts += (
                 group.first_columns,
-                pack(8, at - _EPOCH_US, 8, sequence),
-                agents.get(agent) or self._texts.agent(agent),
-                others.get(referrer) or self._texts.other(referrer),
-                others.get(language) or self._texts.other(language),
+                pack_none(8, at - _EPOCH_US, 8, sequence, -1)
+                if visitor == NO_VISITOR
+                else pack(8, at - _EPOCH_US, 8, sequence, 8, visitor),
+                of_agent,
+                of_referrer,
+                languages(language) or texts.language(language),
+                of_extra,
+                source or app or tagged or _NULL,
             )
         if position != frame.end:
             raise FormatError("frame has bytes behind its last record")

@@ -7,15 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine import agent as agents
+from engine import referrer as referrers
+from engine import traits
 from engine.batch import Batch
 from engine.click import Click
-from engine.copy_rows import Folding, Texts, checked_frames, clamped, clean, user_agent_id
+from engine.copy_rows import Folding, Texts, checked_frames, clamped, user_agent_id
+from engine.extra import PLACE, item
 from engine.journal_format import FormatError, clicks
 from engine.rollup import fold
 from tests.storage.shipped import NOW_US, batch, click
 
+agents.load()  # else the first example takes longer than an example may
 JOURNAL = UUID(int=7)
+FIREFOX = b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0 Instagram"
 I64 = st.integers(-(2**63), 2**63 - 1)
+EXTRAS = st.builds(
+    lambda *data: b"".join(item(tag, one) for tag, one in enumerate(data, PLACE)),
+    st.sampled_from([b"", b"EU\x1fDE\x1fBY\x1fMunich", b"\x1fFR", b"EU\x1f\0\x1f\xff"])
+    | st.binary(max_size=20),
+    st.sampled_from([b"", b"go.example.com", b"\xff\0"]),
+    st.sampled_from([b"", b"utm_source=ig&UTM_MEDIUM=a%00b&utm_source=x", b"utm_term=%ff+1", b"&=&"]),
+    st.sampled_from([b"", b"\1", b"\2", b"\7"]),
+    st.binary(max_size=22),
+    st.binary(max_size=22),
+)  # fmt: skip
 CLICKS = st.builds(
     Click,
     kind=st.integers(0, 3),
@@ -24,11 +40,11 @@ CLICKS = st.builds(
     tenant_id=st.integers(1, 2) | I64,
     profile_id=st.integers(1, 2) | I64,
     link_id=st.integers(0, 2) | I64,
-    user_agent=st.sampled_from([b"", b"curl", b"\0", b"\xff"]) | st.binary(max_size=255),
-    referrer=st.binary(max_size=40),
-    language=st.binary(max_size=5),
+    user_agent=st.sampled_from([b"", b"curl", b"\0", b"\xff", FIREFOX]) | st.binary(max_size=255),
+    referrer=st.sampled_from([b"https://www.google.de/", b"HTTP://x\0y/"]) | st.binary(max_size=40),
+    language=st.sampled_from([b"de-AT,en;q=0.5", b"*"]) | st.binary(max_size=5),
     visitor=st.just(b"") | st.binary(min_size=8, max_size=8),
-    extra=st.binary(max_size=20),
+    extra=st.binary(max_size=20) | EXTRAS,
 )
 BATCHES = st.builds(batch, st.integers(1, 2**62), st.lists(CLICKS, min_size=1, max_size=12))
 
@@ -53,7 +69,11 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
     def number(value: int, size: int = 8) -> bytes:
         return value.to_bytes(size, "big", signed=True)
 
-    agent = clean(one.user_agent)
+    def text(value: str) -> bytes | None:
+        return value.encode() or None
+
+    agent, referrer, header = map(traits.text, (one.user_agent, one.referrer, one.language))
+    browser, host, extra = agents.parse(agent), referrers.host(referrer), traits.of_extra(one.extra)
     return (
         number(one.tenant_id),
         number(one.profile_id),
@@ -64,9 +84,20 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
         JOURNAL.bytes,
         number(clamped(one.at_us) - 946_684_800_000_000),
         number(sequence),
+        one.visitor if any(one.visitor) else None,
         number(user_agent_id(agent)) if agent else None,
-        clean(one.referrer).encode() or None,
-        clean(one.language).encode() or None,
+        text(browser.browser),
+        text(browser.os),
+        text(browser.device),
+        text(referrer),
+        text(host),
+        text(header),
+        text(traits.language(header)),
+        number(extra.trigger, 2),
+        *map(text, (*extra.place, *extra.utm, extra.domain)),
+        extra.exposures or None,
+        extra.outcomes or None,
+        text(traits.source(host, browser, extra.utm.source)),
     )
 
 

@@ -17,6 +17,7 @@ from engine.access import Caller
 from engine.click import RULE_SHIFT, Kind, Verdict
 from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
+from engine.extra import HOST, PLACE, TRIGGER, UTM, item
 from engine.journal_format import FormatError
 from engine.ports import ClickLedger, Position
 from engine.rollup import fold
@@ -423,3 +424,33 @@ async def test_every_table_and_partition_forces_row_level_security(database: Dat
         "AND relkind IN ('r', 'p') AND NOT (relrowsecurity AND relforcerowsecurity)"
     )
     assert await database.run(lambda connection: connection.fetch(query)) == []
+
+
+async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
+    ledger = PostgresClickLedger(database)
+    await ledger.register(uuid4())
+    (position,) = await ledger.lease("one", 1, 60)
+    known = click(
+        user_agent=b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+        referrer=b"https://l.instagram.com/",
+        language=b"de-AT",
+    )._replace(
+        visitor=b"\xff" * 8,
+        extra=item(PLACE, b"EU\x1fDE\x1fBY\x1fMunich")
+        + item(HOST, b"go.example.com")
+        + item(UTM, b"utm_source=ig&utm_content=x%20y")
+        + item(TRIGGER, b"\2"),
+    )
+    await ledger.commit(position, [batch(1, [known, click(user_agent=b"", language=b"")])])
+    rows = await database.run(
+        lambda connection: connection.fetch(
+            "SELECT visitor, browser, os, device, referrer_host, source, locale, trigger, continent, "
+            "country, region, city, domain, utm_source, utm_medium, utm_content, exposures "
+            "FROM clicks ORDER BY sequence"
+        )
+    )
+    assert tuple(rows[0]) == (
+        -1, "Firefox", "Linux", "desktop", "l.instagram.com", "Instagram", "de", 2, "EU",
+        "DE", "DE-BY", "Munich, DE", "go.example.com", "ig", None, "x y", None,
+    )  # fmt: skip
+    assert tuple(rows[1]) == (None, None, None, "other", *[None] * 3, 0, *[None] * 9)

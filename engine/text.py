@@ -1,0 +1,8 @@
+"""What may be kept of a text that a visitor's request had in it."""
+
+
+def printable(text: str) -> str:
+    """Without control characters and others that cannot be shown; white space becomes a blank."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "" for one in text)
