@@ -42,6 +42,7 @@ class Settings:
     lease_ttl_ms: int = 10_000
     drain_timeout_ms: int = 20_000
     partitions_ahead_days: int = 14
+    jobs_kept_days: int = 7
     database_pool: int = 8
     redis_pool: int = 16
     query_timeout_ms: int = 10_000
@@ -163,6 +164,8 @@ SETTINGS: Final = (
         "longest time that a stop waits for work in flight"),
     Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),
         "days for which partitions of clicks are made ahead"),
+    Row("WAYPOST_JOBS_KEPT_DAYS", "jobs_kept_days", _whole(1, 365),
+        "days for which jobs that have ended are kept; dead ones four times as long"),
     Row("WAYPOST_DATABASE_POOL", "database_pool", _whole(1, 1_000), "Postgres connections per process"),
     Row("WAYPOST_REDIS_POOL", "redis_pool", _whole(2, 1_000), "Redis connections per process"),
     Row("WAYPOST_QUERY_TIMEOUT_MS", "query_timeout_ms", _MS, "longest time for one database statement"),

@@ -44,6 +44,9 @@ METRICS: Final[Mapping[str, str]] = {
     "waypost_console_connections_refused_total": "Connections of the console refused at the limit",
     "waypost_console_limited_total": "Requests of the console that a rate limit denied",
     "waypost_console_limited_alone_total": "Rate limits decided by one console alone, as Redis did not answer",
+    "waypost_jobs_running": "Jobs that workers run now",
+    "waypost_jobs_ended_total": "Attempts at jobs that ended, by outcome",
+    "waypost_jobs_stale_total": "Attempts whose end was refused, as the job was another worker's by then",
     "waypost_visits_untracked_total": "Visits of more addresses than a limit keeps, which all passed",
     "waypost_console_crashes_total": "Connections of the console that ended by an unexpected error",
 }

@@ -1,6 +1,7 @@
-"""The workers: the aggregator and the upkeep of what is kept, under one supervisor."""
+"""The workers: the aggregator and whoever does jobs, under one supervisor."""
 
 import socket
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -9,19 +10,50 @@ import trio
 from actors.aggregator import Aggregator
 from actors.host import Stop
 from actors.supervisor import Child
-from actors.upkeep import every, keep_partitions
+from actors.timetable import Scheduler
+from actors.upkeep import every
+from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from engine.health import Component
 from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
 from storage.click_stream import RedisClickStream
 from storage.idempotency import IdempotencyKeys
+from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
 from storage.partitions import Partitions
 from storage.postgres import Database
 from storage.redis_client import RedisServer
+from storage.upkeep import Upkeep
 
-PURGE_INTERVAL_S: Final = 3600.0
+# The queues that are served, and how many jobs of each run at once.
+SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4}
+
+
+def handlers(
+    settings: Settings, database: Database, ledger: PostgresClickLedger, queue: PostgresJobQueue
+) -> dict[str, Handler]:
+    """Who does each kind of job. actors/timetable.py says which are periodic."""
+    upkeep = Upkeep(database)
+    days_ahead = settings.partitions_ahead_days
+    return {
+        "clicks.partitions": chore(partial(Partitions(database).ensure, days_ahead)),
+        "journals.purge": chore(ledger.purge_retired),
+        "idempotency.purge": chore(IdempotencyKeys(database).purge_expired),
+        "sessions.purge": chore(upkeep.purge_sessions),
+        "keys.purge": chore(upkeep.purge_keys),
+        "invitations.purge": chore(upkeep.purge_invitations),
+        "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
+    }
+
+
+def chore(work: Callable[[], Awaitable[object]]) -> Handler:
+    """A job without a payload that may be done any number of times."""
+
+    async def run(_: JobContext) -> None:
+        await work()
+
+    return Handler(run=run, time_limit_s=600)
 
 
 async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> None:
@@ -33,9 +65,13 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     ledger = PostgresClickLedger(database)
+    # Of this place, not of this process: what a killed one held, its successor need not wait for.
+    owner = f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}"
+    queue = PostgresJobQueue(database)
+    worker = Worker(owner, queue, handlers(settings, database, ledger, queue), SLOTS)
+    scheduler = Scheduler(queue, worker.wake)
     aggregator = Aggregator(
-        # Of this place, not of this process: what a killed one held, its successor need not wait for.
-        f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}",
+        owner,
         RedisClickStream(redis),
         ledger,
         lease_ttl_s=settings.lease_ttl_ms / 1000,
@@ -51,32 +87,27 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             Sample("waypost_fold_gaps_total", aggregator.gaps),
             Sample("waypost_stale_leases_total", aggregator.stale),
             Sample("waypost_batches_set_aside_total", aggregator.set_aside),
+            Sample("waypost_jobs_running", len(worker.attempts)),
+            Sample("waypost_jobs_stale_total", worker.stale),
+            *(
+                Sample("waypost_jobs_ended_total", count, (("outcome", outcome),))
+                for outcome, count in worker.outcomes.items()
+            ),
             restarts_of(tree),
         ]
 
     tree = supervisor(
         "workers",
         [
-            Child(
-                name="partitions",
-                start=partial(
-                    keep_partitions, Partitions(database).ensure, settings.partitions_ahead_days
-                ),
-            ),
-            Child(
-                name="retired-journals",
-                start=partial(every, PURGE_INTERVAL_S, ledger.purge_retired),
-            ),
-            Child(
-                name="idempotency-keys",
-                start=partial(every, PURGE_INTERVAL_S, IdempotencyKeys(database).purge_expired),
-            ),
             Child(name="aggregator", start=aggregator.run),
+            Child(name="jobs", start=worker.run),
+            Child(name="rescue", start=partial(every, RESCUE_S, queue.rescue)),
+            Child(name="scheduler", start=scheduler.run),
             status_child(assignment, components, samples),
         ],
     )
     try:
-        await until_stopped(tree, stop, trio.lowlevel.checkpoint)
+        await until_stopped(tree, stop, partial(worker.drain, settings.drain_timeout_ms / 1000))
     finally:
         with trio.CancelScope(shield=True):
             await redis.close()

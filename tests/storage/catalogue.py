@@ -22,6 +22,7 @@ UNIQUE_ACROSS_TENANTS = {
     "user_agents_pkey": "not of tenants, and the aggregator's only",
     "journal_watermark_pkey": "not of tenants",
     "shared_secrets_pkey": "not of tenants, and the owner's only",
+    "timetable_pkey": "not of tenants, and the workers' only",
     "set_aside_batches_pkey": "not of tenants, and the aggregator's only",
 }
 # Policies that do not compare the tenant, of roles that act for one.

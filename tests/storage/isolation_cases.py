@@ -5,7 +5,7 @@ tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a 
 it, what it reveals by design, and calls by one tenant with another's ids that must answer as given.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
-invitation: the caller's own, or the other tenant's in the calls of functions.
+invitation, {j} a job: the caller's own, or the other tenant's in the calls of functions.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
 
 class Function(NamedTuple):
-    executes: str  # PUBLIC, a role, or nobody
+    executes: str  # PUBLIC, roles, or nobody
     reveals: str
     calls: tuple[tuple[str, list[tuple[object, ...]]], ...] = ()
 
@@ -46,11 +46,14 @@ TABLES = {
         "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256) "
         "VALUES ({t}, {k}, {u}, sha256('key{t}'))",
         app="SIUD",
+        # Of keys, sessions and invitations it deletes those that ended, and reads no more than when.
+        aggregator="SD",
     ),
     "sessions": Table(
         "INSERT INTO sessions (tenant_id, id, user_id, token_sha256, expires_at) "
         "VALUES ({t}, {s}, {u}, sha256('session{t}'), now() + interval '1 day')",
         app="SIUD",
+        aggregator="SD",
     ),
     "profiles": Table(
         "INSERT INTO profiles (tenant_id, id, handle) VALUES ({t}, {p}, 'h{t}')",
@@ -80,6 +83,7 @@ TABLES = {
         "expires_at) VALUES ({t}, {p}, {i}, 'i{t}@example.com', 'editor', sha256('invitation{t}'), "
         "{u}, now() + interval '1 day')",
         app="SIUD",
+        aggregator="SD",
     ),
     "idempotency_keys": Table(
         "INSERT INTO idempotency_keys (tenant_id, user_id, key, request_sha256) "
@@ -139,6 +143,14 @@ TABLES = {
         edge="SIU",
         aggregator="SIUD",
     ),
+    "jobs": Table(
+        "INSERT INTO jobs (tenant_id, id, kind, unique_key) VALUES ({t}, {j}, 'test', 'key{t}')",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "timetable": Table(
+        "INSERT INTO timetable VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
+    ),
     "shared_secrets": Table(""),
     "set_aside_batches": Table(
         "INSERT INTO set_aside_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
@@ -152,7 +164,8 @@ _OWNERS = Function("", "the owner's own, called by its triggers and migrations")
 FUNCTIONS = {
     "current_tenant()": Function("PUBLIC", "what the caller has set"),
     "current_user_id()": Function("PUBLIC", "what the caller has set"),
-    "new_id()": Function("waypost_app", "the time, and 20 bits of a sequence that all tenants share"),
+    "new_id()": Function(
+        "waypost_app waypost_aggregator", "the time, and 20 bits of a sequence that all tenants share"),
     "owns_profile(bigint,bigint)": Function(
         "waypost_app",
         "whether a profile is the tenant's own, under its row-level security",

@@ -1,0 +1,80 @@
+"""Everything periodic: one table of what, when and why, and the scheduler that enqueues what is due.
+
+Any number of schedulers may run: storage enqueues each time due once (engine/ports_jobs.py, JobQueue.schedule).
+What became due several times while nothing ran is made up for once. A kind whose job is still queued or
+running is not enqueued again beside it. A new row runs once at its first sight.
+
+Whoever adds a row gives its kind a handler in engine/roles/workers.py, or tests/actors/test_timetable.py
+fails.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import trio
+
+from engine.errors import UnavailableError
+from engine.job import JobDraft
+from engine.ports_jobs import JobQueue
+from engine.schedule import Cron, Every, Schedule
+
+LOOK_S: Final = 5.0
+QUEUE: Final = "chores"
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+
+
+class Row(NamedTuple):
+    kind: str
+    when: Schedule
+    why: str
+    queue: str = QUEUE
+    max_attempts: int = 5
+
+
+TIMETABLE: Final = (
+    Row("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
+    Row("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),
+    Row("idempotency.purge", Every(HOUR), "answers to creates are promised for 24 hours only"),
+    Row("sessions.purge", Every(HOUR, 10 * MINUTE), "sessions that ended open nothing, and say who used what"),
+    Row("keys.purge", Cron("10 3 * * *"), "keys that ended 30 days ago only make lists longer"),
+    Row("invitations.purge", Cron("20 3 * * *"), "invitations that nobody can accept hold addresses of people"),
+    Row("jobs.purge", Cron("40 3 * * *"), "history of jobs is kept for WAYPOST_JOBS_KEPT_DAYS"),
+)  # fmt: skip
+
+
+def plan(now: datetime, table: Sequence[Row] = TIMETABLE) -> list[tuple[datetime, JobDraft]]:
+    """When each row was due last, and its job."""
+    return [
+        (
+            row.when.last_due(now),
+            JobDraft(
+                kind=row.kind,
+                queue=row.queue,
+                unique_key="periodic",
+                max_attempts=row.max_attempts,
+            ),
+        )
+        for row in table
+    ]
+
+
+class Scheduler:
+    """Looks every `LOOK_S` at what is due. `made` is told after each time that something was."""
+
+    def __init__(self, queue: JobQueue, made: Callable[[], None]) -> None:
+        self._queue = queue
+        self._made = made
+        self.enqueued = 0
+        self.last_error = ""
+
+    async def run(self) -> None:
+        while True:
+            try:
+                if made := await self._queue.schedule(plan):
+                    self.enqueued += made
+                    self._made()
+            except UnavailableError as error:
+                self.last_error = str(error)
+            await trio.sleep(LOOK_S)

@@ -1,0 +1,94 @@
+"""Ports of jobs, as in engine/ports.py: what workers and people ask of the place where jobs are kept."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from engine.access import Caller
+from engine.job import Beat, Ending, Enqueued, Job, JobDraft, Lease, State
+from engine.ports import Page
+
+T = TypeVar("T")
+
+
+class QueueFigures(NamedTuple):
+    """One queue: jobs that could run now and wait, all that wait, those that run, and how long the first
+    of those that could run has waited."""
+
+    queue: str
+    ready: int
+    queued: int
+    running: int
+    oldest_s: float
+
+
+class JobQueue(Protocol):
+    """Jobs as workers see them, of all tenants. All times are by the clock of the database.
+
+    Storage enqueues in a caller's own transaction with `storage.jobs.enqueue`; this port has its own.
+    """
+
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[Enqueued]: ...
+
+    async def take(
+        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+    ) -> list[Job]:
+        """Lease jobs of these kinds whose time has come, of each queue `slots` at most."""
+
+    async def heartbeat(self, beats: Sequence[Beat], lease_s: float) -> dict[Lease, bool]:
+        """Those that are still held, now for `lease_s` more, and whether their job shall be cancelled."""
+
+    async def end(self, endings: Sequence[Ending]) -> set[Lease]:
+        """Write down how attempts ended. Those that were still held; of others nothing is written."""
+
+    async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
+        """The job has succeeded, and its effect `work(connection)`, in one transaction.
+
+        Raises StaleLeaseError, with no effect, when the job is not held any more. `work` may run more
+        than once and must touch nothing but its connection. After UnavailableError it may have happened.
+        """
+
+    async def rescue(self) -> int:
+        """Put jobs whose heartbeat has ended back into the queue, as a failure; how many."""
+
+    async def release(self, worker: str, *, died: bool) -> int:
+        """The same at once with all that `worker` holds; no failure unless it died."""
+
+    async def schedule(
+        self, plan: Callable[[datetime], Sequence[tuple[datetime, JobDraft]]]
+    ) -> int:
+        """Enqueue what is due of `plan(now)`, which pairs each periodic job with when it was due last.
+
+        Each time due is enqueued once, whoever else schedules; how many were.
+        """
+
+    async def figures(self) -> tuple[list[QueueFigures], int]:
+        """Of each queue that has jobs, and how many jobs are dead."""
+
+    async def purge(self, days: int) -> None:
+        """Forget jobs that ended so many days ago, dead ones four times as many."""
+
+
+class JobStore(Protocol):
+    """Jobs as people see them: a caller those of their tenant, the operator (None) all.
+
+    An id that is not theirs raises NotFoundError. Reading takes the scope read, changes write.
+    """
+
+    async def list_jobs(
+        self, caller: Caller | None, state: State | None, kind: str | None, before: int, limit: int
+    ) -> Page:
+        """Newest first, of ids below `before` (0: from the newest)."""
+
+    async def job(self, caller: Caller | None, job_id: int) -> Job: ...
+
+    async def cancel(self, caller: Caller | None, job_id: int) -> Job:
+        """Cancelled if it was queued; a running one is asked to stop. Raises ConflictError("state", …)
+        when it has ended."""
+
+    async def retry(self, caller: Caller | None, job_id: int) -> Job:
+        """Let a dead or cancelled job start afresh, or one that waits after a failure run now.
+
+        Raises ConflictError("state", …) for others, and ConflictError("unique_key", …) when another one
+        has taken its place.
+        """

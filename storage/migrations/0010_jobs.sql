@@ -1,0 +1,63 @@
+-- Jobs, and when each periodic one was last due. Goes before the code.
+--
+-- Jobs of tenant 0 are the system's own. The app enqueues and sees its tenant's jobs; workers act as
+-- waypost_aggregator, which row-level security does not bound, and which enqueues for whatever tenant.
+GRANT EXECUTE ON FUNCTION new_id() TO waypost_aggregator;
+GRANT USAGE ON SEQUENCE ids TO waypost_aggregator;
+
+-- `attempt` is the fencing token of a lease; who ends a job sets `finished_at`. What a heartbeat changes is in no index, so that it is done in
+-- place (HOT).
+CREATE TABLE jobs (
+    tenant_id bigint NOT NULL DEFAULT 0,
+    id bigint NOT NULL DEFAULT new_id(),
+    profile_id bigint,
+    queue text COLLATE "C" NOT NULL DEFAULT 'default' CHECK (queue ~ '^[a-z][a-z0-9_.-]*$' AND length(queue) <= 64),
+    kind text COLLATE "C" NOT NULL CHECK (kind ~ '^[a-z][a-z0-9_.-]*$' AND length(kind) <= 64),
+    payload jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(payload) = 'object' AND pg_column_size(payload) <= 65536),
+    priority smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN -2 AND 2),
+    unique_key text COLLATE "C" CHECK (length(unique_key) BETWEEN 1 AND 200),
+    state text COLLATE "C" NOT NULL DEFAULT 'queued'
+        CHECK (state IN ('queued', 'running', 'succeeded', 'dead', 'cancelled')),
+    attempt integer NOT NULL DEFAULT 0,
+    failures smallint NOT NULL DEFAULT 0,
+    max_attempts smallint NOT NULL DEFAULT 10 CHECK (max_attempts BETWEEN 1 AND 100),
+    run_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at timestamptz,
+    finished_at timestamptz,
+    worker text NOT NULL DEFAULT '',
+    lease_until timestamptz,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    progress_done bigint,
+    progress_total bigint,
+    last_error text NOT NULL DEFAULT '' CHECK (length(last_error) <= 1000),
+    PRIMARY KEY (tenant_id, id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX jobs_next ON jobs (queue, priority, run_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_running ON jobs (worker) WHERE state = 'running';
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_dead ON jobs (finished_at) WHERE state = 'dead';
+CREATE UNIQUE INDEX jobs_unique ON jobs (tenant_id, kind, unique_key) WHERE finished_at IS NULL;
+
+-- One row for each periodic kind: the time that its newest job was due. Who moves it on enqueues that job, in
+-- one transaction: so each is enqueued once, however many schedulers there are.
+CREATE TABLE timetable (
+    kind text PRIMARY KEY,
+    due timestamptz NOT NULL
+);
+
+ALTER TABLE jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE timetable ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON jobs TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+GRANT SELECT,
+    INSERT (tenant_id, profile_id, queue, kind, payload, priority, unique_key, run_at, max_attempts),
+    UPDATE (state, failures, run_at, finished_at, cancel_requested, progress_done, progress_total)
+    ON jobs TO waypost_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE ON timetable TO waypost_aggregator;
+
+-- What has ended and is kept no longer (storage/upkeep.py).
+GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
+GRANT SELECT (tenant_id, id, expires_at, revoked_at), DELETE ON api_keys TO waypost_aggregator;
+GRANT SELECT (tenant_id, id, expires_at, accepted_at), DELETE ON invitations TO waypost_aggregator;
