@@ -16,6 +16,7 @@ from api.bulk import BulkRoutes
 from api.guard import Counters, Guard
 from api.health import HealthRoutes
 from api.invitations import InvitationRoutes
+from api.jobs import JobRoutes
 from api.keys import KeyRoutes
 from api.links import LinkRoutes
 from api.members import MemberRoutes
@@ -43,6 +44,7 @@ from engine.ports import (
     SessionStore,
     StatsReader,
 )
+from engine.ports_jobs import JobStore
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics
 
@@ -84,6 +86,7 @@ class ConsolePorts:
     limiter: RateLimiter
     note_use: Callable[[Caller, int], None]
     activity: ActivityReader
+    jobs: JobStore
     security_log: SecurityLog
     security_events: SecurityStore
     announcer: Announcer
@@ -137,6 +140,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
         *MemberRoutes(ports.members).routes(),
         *InvitationRoutes(ports.invitations, door, ports.settings.console_url).routes(),
+        *JobRoutes(ports.jobs).routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]
 

@@ -10,12 +10,14 @@ import click
 
 from engine import logs, settings
 from engine.errors import WaypostError
+from engine.job import STATES, JobFilter, State
 from engine.settings import SETTINGS, Settings, defaults
 
 DATA = click.option(
     "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
     show_default=True, metavar="DIR", help="data folder: journals and, if embedded, the servers",
 )  # fmt: skip
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object a line")
 
 
 def settings_help() -> str:
@@ -127,6 +129,70 @@ def doctor(folder: Path, audit: bool) -> None:
     if audit:
         sys.exit(show_audit(host.run(lambda stop: verify_log(found, folder, stop))))
     sys.exit(show(host.run(lambda stop: examine(found, folder, stop))))
+
+
+@cli.group(invoke_without_command=True)
+@DATA
+@click.pass_context
+def jobs(context: click.Context, folder: Path) -> None:
+    """See and steer jobs, those of all tenants and the engine's own; `list` if nothing else is said."""
+    context.default_map = {name: {"folder": folder} for name in jobs.commands}
+    if context.invoked_subcommand is None:
+        context.invoke(list_, folder=folder)
+
+
+@jobs.command(name="list")
+@DATA
+@click.option("--state", type=click.Choice(STATES), help="only jobs in this state")
+@click.option("--kind", help="only jobs of this kind")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@AS_JSON
+def list_(folder: Path, state: State | None, kind: str | None, limit: int, as_json: bool) -> None:
+    """The newest jobs first."""
+    from actors import host
+    from engine.roles.jobs import listed, show_list, with_jobs
+
+    asked, found = JobFilter(state, kind), read()
+    rows = host.run(lambda stop: with_jobs(found, folder, lambda jobs: listed(jobs, asked, limit)))
+    show_list(rows, as_json=as_json)
+
+
+@jobs.command(name="show")
+@click.argument("job_id", type=click.IntRange(1))
+@DATA
+@AS_JSON
+def show_(job_id: int, folder: Path, as_json: bool) -> None:
+    """All that is known of one job, its payload too."""
+    on_job("job", job_id, folder, as_json)
+
+
+@jobs.command()
+@click.argument("job_id", type=click.IntRange(1))
+@DATA
+@AS_JSON
+def retry(job_id: int, folder: Path, as_json: bool) -> None:
+    """Let a dead or cancelled job start afresh, or one that waits after a failure run now."""
+    on_job("retry", job_id, folder, as_json)
+
+
+@jobs.command()
+@click.argument("job_id", type=click.IntRange(1))
+@DATA
+@AS_JSON
+def cancel(job_id: int, folder: Path, as_json: bool) -> None:
+    """Cancel a queued job at once; stop a running one within seconds."""
+    on_job("cancel", job_id, folder, as_json)
+
+
+def on_job(do: str, job_id: int, folder: Path, as_json: bool) -> None:
+    from actors import host
+    from engine.roles.jobs import show, with_jobs
+
+    found = read()
+    job = host.run(
+        lambda stop: with_jobs(found, folder, lambda jobs: getattr(jobs, do)(None, job_id))
+    )
+    show(job, as_json=as_json)
 
 
 @cli.command(hidden=True)

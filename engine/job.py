@@ -30,7 +30,7 @@ MAX_ATTEMPTS: Final = 10
 MAX_ERROR_CHARS: Final = 1000
 FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 3600.0
-_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+KIND: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class JobDraft:
     profile_id: int | None = None
 
     def __post_init__(self) -> None:
-        if not (_NAME.fullmatch(self.kind) and _NAME.fullmatch(self.queue)):
+        if not (KIND.fullmatch(self.kind) and KIND.fullmatch(self.queue)):
             raise ValueError(f"{self.kind!r} or {self.queue!r} is no name of a kind or queue")
         if self.priority not in PRIORITIES or not 1 <= self.max_attempts <= 100:
             raise ValueError("the priority or the number of attempts is out of bounds")
@@ -105,6 +105,14 @@ class Job:
     @property
     def lease(self) -> Lease:
         return Lease(self.tenant_id, self.id, self.attempt)
+
+
+class JobFilter(NamedTuple):
+    """What to list; None: all."""
+
+    state: State | None = None
+    kind: str | None = None
+    profile_id: int | None = None
 
 
 class Ending(NamedTuple):

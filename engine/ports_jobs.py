@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from engine.access import Caller
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, Lease, State
+from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease
 from engine.ports import Page
 
 T = TypeVar("T")
@@ -70,15 +70,17 @@ class JobQueue(Protocol):
 
 
 class JobStore(Protocol):
-    """Jobs as people see them: a caller those of their tenant, the operator (None) all.
+    """Jobs as people see them: a caller those of their tenant and of profiles that they are a member of,
+    the operator (None) all, the system's too.
 
-    An id that is not theirs raises NotFoundError. Reading takes the scope read, changes write.
+    An id that is not theirs raises NotFoundError. Reading takes the scope read, a change write; where the
+    profile is another tenant's, the role too that reading or changing it takes.
     """
 
     async def list_jobs(
-        self, caller: Caller | None, state: State | None, kind: str | None, before: int, limit: int
+        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
     ) -> Page:
-        """Newest first, of ids below `before` (0: from the newest)."""
+        """Newest first, of ids below `before` (0: from the newest): the tenant's, or a profile's."""
 
     async def job(self, caller: Caller | None, job_id: int) -> Job: ...
 

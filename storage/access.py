@@ -47,6 +47,15 @@ async def enter_link(connection: Connection, caller: Caller, link_id: int, actio
     return Place(row["tenant_id"], row["profile_id"], row["role"])
 
 
+async def enter_job(connection: Connection, caller: Caller, job_id: int, action: Action) -> Place:
+    """The same by a job that belongs to a profile."""
+    row = await connection.fetchrow(_SQL["enter_job"], existing_id(job_id, "job"))
+    if row is None:
+        raise NotFoundError("there is no such job")
+    demand(caller, row["role"], action)
+    return Place(row["tenant_id"], row["profile_id"], row["role"])
+
+
 def existing_id(number: int, kind: str) -> int:
     """An id that a bigint can hold; no other one exists."""
     if not 0 < number <= MAX_ID:

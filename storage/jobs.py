@@ -15,18 +15,19 @@ Outside of `finish_with`, an effect may happen twice: the worker can die between
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import asyncpg
 import orjson
 
-from engine.access import Caller, Scope, demand_scope
+from engine.access import Action, Caller, demand_scope
 from engine.errors import ConflictError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, Lease, State
+from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease
 from engine.ports import Page
 from engine.ports_jobs import QueueFigures
 from storage import sql
-from storage.access import MAX_ID, existing_id
+from storage.access import MAX_ID, enter_job, enter_profile, existing_id
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("jobs")
@@ -34,6 +35,7 @@ RESCUED_AT_ONCE: Final = 1000
 PURGED_AT_ONCE: Final = 5000
 LOST: Final = "its worker died or stood still"
 T = TypeVar("T")
+_OnJob = Callable[[Connection, int | None, int], Awaitable[Job]]
 
 
 async def enqueue(connection: Connection, draft: JobDraft) -> Enqueued:
@@ -172,46 +174,69 @@ class Jobs:
         self._database = database
 
     async def list_jobs(
-        self, caller: Caller | None, state: State | None, kind: str | None, before: int, limit: int
+        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
     ) -> Page:
-        rows = await self._rows(
-            caller, "read", "list", min(before or MAX_ID, MAX_ID), state, kind, limit + 1
-        )
-        found = [job_of(row) for row in rows[:limit]]
-        return Page(found, found[-1].id if len(rows) > limit else None)
-
-    async def job(self, caller: Caller | None, job_id: int) -> Job:
-        rows = await self._rows(caller, "read", "job", existing_id(job_id, "job"))
-        if not rows:
-            raise NotFoundError("there is no such job")
-        return job_of(rows[0])
-
-    async def cancel(self, caller: Caller | None, job_id: int) -> Job:
-        return await self._change(caller, "cancel", job_id, "has ended and cannot be cancelled")
-
-    async def retry(self, caller: Caller | None, job_id: int) -> Job:
-        return await self._change(caller, "retry", job_id, "is not one that can be retried")
-
-    async def _change(self, caller: Caller | None, name: str, job_id: int, refusal: str) -> Job:
-        try:
-            rows = await self._rows(caller, "write", name, existing_id(job_id, "job"))
-        except asyncpg.UniqueViolationError:
-            raise taken() from None
-        if not rows:
-            found = await self.job(caller, job_id)
-            raise ConflictError("state", f"a job that is {found.state} {refusal}")
-        return job_of(rows[0])
-
-    async def _rows(
-        self, caller: Caller | None, scope: Scope, name: str, *arguments: object
-    ) -> list[asyncpg.Record]:
-        async def work(connection: Connection) -> list[asyncpg.Record]:
+        async def work(connection: Connection) -> Page:
             tenant = None if caller is None else caller.tenant_id
-            return await connection.fetch(_SQL[name], tenant, *arguments)
+            if caller is not None and asked.profile_id is not None:
+                place = await enter_profile(connection, caller, asked.profile_id, Action.READ)
+                tenant = place.tenant_id
+            last = min(before or MAX_ID, MAX_ID)
+            rows = await connection.fetch(_SQL["list"], tenant, last, *asked, limit + 1)
+            found = [job_of(row) for row in rows[:limit]]
+            return Page(found, found[-1].id if len(rows) > limit else None)
 
         if caller is not None:
-            demand_scope(caller, scope)
+            demand_scope(caller, "read")
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def job(self, caller: Caller | None, job_id: int) -> Job:
+        return await self._on(caller, job_id, Action.READ, _found)
+
+    async def cancel(self, caller: Caller | None, job_id: int) -> Job:
+        change = partial(_changed, "cancel", "has ended and cannot be cancelled")
+        return await self._on(caller, job_id, Action.EDIT, change)
+
+    async def retry(self, caller: Caller | None, job_id: int) -> Job:
+        change = partial(_changed, "retry", "is not one that can be retried")
+        try:
+            return await self._on(caller, job_id, Action.EDIT, change)
+        except asyncpg.UniqueViolationError:
+            raise taken() from None
+
+    async def _on(self, caller: Caller | None, job_id: int, action: Action, do: _OnJob) -> Job:
+        """Do something to a job where it lives, if the caller may."""
+        existing_id(job_id, "job")
+
+        async def work(connection: Connection) -> Job:
+            if caller is None:
+                return await do(connection, None, job_id)
+            try:
+                return await do(connection, caller.tenant_id, job_id)
+            except NotFoundError:
+                place = await enter_job(connection, caller, job_id, action)
+                return await do(connection, place.tenant_id, job_id)
+
+        if caller is not None:
+            demand_scope(caller, action.value.scope)
         return await self._database.run(work, caller=caller)
+
+
+async def _found(connection: Connection, tenant: int | None, job_id: int) -> Job:
+    row = await connection.fetchrow(_SQL["job"], tenant, job_id)
+    if row is None:
+        raise NotFoundError("there is no such job")
+    return job_of(row)
+
+
+async def _changed(
+    name: str, refusal: str, connection: Connection, tenant: int | None, job_id: int
+) -> Job:
+    row = await connection.fetchrow(_SQL[name], tenant, job_id)
+    if row is None:
+        found = await _found(connection, tenant, job_id)
+        raise ConflictError("state", f"a job that is {found.state} {refusal}")
+    return job_of(row)
 
 
 def taken() -> ConflictError:

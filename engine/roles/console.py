@@ -23,6 +23,7 @@ from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.invitations import Invitations
+from storage.jobs import Jobs
 from storage.keys import Keys
 from storage.members import Members
 from storage.passwords import Passwords
@@ -83,6 +84,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             limiter=limiter,
             note_use=uses.note,
             activity=Activity(database),
+            jobs=Jobs(database),
             security_log=security_log,
             security_events=security_events,
             announcer=announcer,

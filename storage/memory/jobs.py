@@ -11,7 +11,7 @@ import trio
 
 from engine.access import Caller, Scope, demand_scope
 from engine.errors import ConflictError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, Lease, Outcome, State, after
+from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease, Outcome, after
 from engine.ports import Page
 from engine.ports_jobs import QueueFigures
 from storage.jobs import LOST, taken
@@ -26,7 +26,8 @@ def trio_now() -> datetime:
 
 
 class MemoryJobs:
-    """JobQueue and JobStore without a server. `finish_with` gives its work no connection."""
+    """JobQueue and JobStore without a server. `finish_with` gives its work no connection; people see
+    their own tenant's jobs only, as members of profiles are another twin's."""
 
     def __init__(self, now: Callable[[], datetime] = trio_now) -> None:
         self._now = now
@@ -181,15 +182,16 @@ class MemoryJobs:
     # ---- as people see them ---------------------------------------------------------------------
 
     async def list_jobs(
-        self, caller: Caller | None, state: State | None, kind: str | None, before: int, limit: int
+        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
     ) -> Page:
         await trio.lowlevel.checkpoint()
         found = [
             job
             for job in sorted(self._of(caller, "read"), key=lambda j: -j.id)
             if (not before or job.id < before)
-            and (state is None or job.state == state)
-            and (kind is None or job.kind == kind)
+            and asked.state in (None, job.state)
+            and asked.kind in (None, job.kind)
+            and asked.profile_id in (None, job.profile_id)
         ]
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 

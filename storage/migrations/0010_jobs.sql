@@ -57,6 +57,21 @@ GRANT SELECT,
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO waypost_aggregator;
 GRANT SELECT, INSERT, UPDATE ON timetable TO waypost_aggregator;
 
+-- The tenant and profile of a job, and the role there, of the user who acts; no row unless a member.
+CREATE POLICY definer ON jobs FOR SELECT TO waypost_owner USING (true);
+CREATE FUNCTION job_access(asked_job bigint)
+RETURNS TABLE (tenant_id bigint, profile_id bigint, role text)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT j.tenant_id, j.profile_id, m.role
+    FROM waypost.members AS m
+    JOIN waypost.jobs AS j ON j.tenant_id = m.tenant_id AND j.id = asked_job AND j.profile_id = m.profile_id
+    WHERE m.user_id = waypost.current_user_id()
+$$;
+REVOKE ALL ON FUNCTION job_access(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION job_access(bigint) TO waypost_app;
+
 -- What has ended and is kept no longer (storage/upkeep.py).
 GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, expires_at, revoked_at), DELETE ON api_keys TO waypost_aggregator;

@@ -1,4 +1,4 @@
--- Who may act where: run as waypost_app with the caller set. Both move on to the tenant they find.
+-- Who may act where: run as waypost_app with the caller set. All move on to the tenant they find.
 
 -- name: enter_profile
 -- The tenant of a profile and the caller's role in it; no row unless a member.
@@ -8,3 +8,8 @@ SELECT tenant_id, role, set_config('waypost.tenant', tenant_id::text, true) FROM
 -- The same by a link.
 SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
 FROM link_access($1);
+
+-- name: enter_job
+-- The same by a job of a profile.
+SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
+FROM job_access($1);

@@ -168,7 +168,8 @@ DELETE FROM jobs WHERE (tenant_id, id) IN (
 SELECT * FROM jobs
 WHERE ($1::bigint IS NULL OR tenant_id = $1) AND id < $2
     AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR kind = $4)
-ORDER BY id DESC LIMIT $5;
+    AND ($5::bigint IS NULL OR profile_id = $5)
+ORDER BY id DESC LIMIT $6;
 
 -- name: job
 -- One job.

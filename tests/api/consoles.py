@@ -28,6 +28,7 @@ from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
+from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
@@ -89,6 +90,7 @@ class Console:
     clock_us: int = 0
     used: list[tuple[Caller, int]] = field(default_factory=list)
     activity: Any = None
+    jobs: MemoryJobs = field(default_factory=lambda: MemoryJobs(lambda: NOW))
     security_events: Any = field(default_factory=MemorySecurityEvents)
     settings: Settings = field(default_factory=lambda: Settings(visitors_url=VISITORS + "/"))
     counters: Counters = field(default_factory=Counters)
@@ -111,7 +113,7 @@ class Console:
             profiles=self.profiles, stats=self.stats, keys=self.keys, announcer=self.announcer,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
-            activity=self.activity, security_log=self.security_log,
+            activity=self.activity, jobs=self.jobs, security_log=self.security_log,
             security_events=self.security_events,
             throttle=Throttle(self.limiter), limiter=self.limiter,
             settings=self.settings, health=self.health, statistics=self.statistics,

@@ -144,7 +144,8 @@ TABLES = {
         aggregator="SIUD",
     ),
     "jobs": Table(
-        "INSERT INTO jobs (tenant_id, id, kind, unique_key) VALUES ({t}, {j}, 'test', 'key{t}')",
+        "INSERT INTO jobs (tenant_id, profile_id, id, kind, unique_key) "
+        "VALUES ({t}, {p}, {j}, 'test', 'key{t}')",
         app="SIU",
         aggregator="SIUD",
     ),
@@ -180,6 +181,11 @@ FUNCTIONS = {
         "waypost_app",
         "tenant, profile and role, to members",
         (("SELECT * FROM link_access({l})", []),),
+    ),
+    "job_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM job_access({j})", []),),
     ),
     "my_profiles(bigint,integer)": Function(
         "waypost_app",

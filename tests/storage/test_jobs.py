@@ -9,7 +9,7 @@ import pytest
 
 from engine.access import Caller
 from engine.errors import ConflictError, ForbiddenError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Job, JobDraft, Lease
+from engine.job import Beat, Ending, Job, JobDraft, JobFilter, Lease
 from engine.ports_jobs import JobQueue, JobStore
 from storage.jobs import Jobs, PostgresJobQueue
 from storage.memory.jobs import MemoryJobs
@@ -248,13 +248,13 @@ async def test_release_gives_back_what_one_worker_holds(ports: Ports) -> None:
 async def test_people_see_and_change_their_tenants_jobs_only(ports: Ports) -> None:
     job_id = await ports.add()
     await ports.queue.enqueue([JobDraft(kind="system")])
-    assert (await ports.store.list_jobs(OTHER, None, None, 0, 10)).items == []
+    assert (await ports.store.list_jobs(OTHER, JobFilter(), 0, 10)).items == []
     for call in (ports.store.job, ports.store.cancel, ports.store.retry):
         with pytest.raises(NotFoundError):
             await call(OTHER, job_id)
         with pytest.raises(ForbiddenError):
             await call(ME._replace(scopes=()), job_id)
-    assert [job.id for job in (await ports.store.list_jobs(ME, None, None, 0, 10)).items] == [
+    assert [job.id for job in (await ports.store.list_jobs(ME, JobFilter(), 0, 10)).items] == [
         job_id
     ]
     with pytest.raises(ForbiddenError):
@@ -264,11 +264,11 @@ async def test_people_see_and_change_their_tenants_jobs_only(ports: Ports) -> No
 async def test_a_list_has_filters_and_pages(ports: Ports) -> None:
     ids = [await ports.add(kind) for kind in "abab"]
     await ports.store.cancel(ME, ids[0])
-    page = await ports.store.list_jobs(ME, None, None, 0, 3)
+    page = await ports.store.list_jobs(ME, JobFilter(), 0, 3)
     assert [job.id for job in page.items] == [ids[3], ids[2], ids[1]]
-    rest = await ports.store.list_jobs(ME, None, None, page.next_after or 0, 3)
+    rest = await ports.store.list_jobs(ME, JobFilter(), page.next_after or 0, 3)
     assert ([job.id for job in rest.items], rest.next_after) == ([ids[0]], None)
-    filtered = await ports.store.list_jobs(ME, "queued", "a", 0, 3)
+    filtered = await ports.store.list_jobs(ME, JobFilter("queued", "a"), 0, 3)
     assert [job.id for job in filtered.items] == [ids[2]]
 
 
