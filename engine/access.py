@@ -52,6 +52,7 @@ class Action(Enum):
     EDIT = Need("change a profile or its links", _EDITORS, "write")
     READ_ACTIVITY = Need("read the log of changes", _EDITORS, "read")
     MANAGE_MEMBERS = Need("invite, change or remove members", _ADMINS, "admin")
+    MANAGE_WEBHOOKS = Need("see or change webhooks", _ADMINS, "admin")
     DELETE = Need("delete a profile", _OWNER, "admin")
     TRANSFER = Need("hand over a profile", _OWNER, "admin")
 

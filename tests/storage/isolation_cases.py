@@ -5,7 +5,8 @@ tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a 
 it, what it reveals by design, and calls by one tenant with another's ids that must answer as given.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
-invitation, {j} a job: the caller's own, or the other tenant's in the calls of functions.
+invitation, {j} a job, {w} a webhook, {e} an event: the caller's own, or the other tenant's in the calls of
+functions.
 """
 
 from typing import NamedTuple
@@ -97,6 +98,41 @@ TABLES = {
     "security_events": Table(
         "INSERT INTO security_events (tenant_id, kind) VALUES ({t}, 'login.failed')", app="SI"
     ),
+    "webhooks": Table(
+        "INSERT INTO webhooks (tenant_id, profile_id, id, url, event_types, slot) "
+        "VALUES ({t}, {p}, {w}, 'https://example.com/t{t}', '{{*}}', 1)",
+        app="SIUD",
+        # Disables what does not answer, and deletes those of profiles that are gone.
+        aggregator="SUD",
+    ),
+    "webhook_secrets": Table(
+        "INSERT INTO webhook_secrets (tenant_id, webhook_id, secret) "
+        "VALUES ({t}, {w}, 'whsec_AAAA')",
+        app="SIUD",
+        aggregator="SD",
+    ),
+    "webhook_states": Table(
+        "INSERT INTO webhook_states (tenant_id, webhook_id) VALUES ({t}, {w})",
+        app="I",
+        aggregator="SU",
+    ),
+    "events": Table(
+        "INSERT INTO events (tenant_id, profile_id, id, type, once, data) "
+        "VALUES ({t}, {p}, {e}, 'link.created', 'once', '{{}}')",
+        app="SI",
+        aggregator="SIUD",
+    ),
+    "deliveries": Table(
+        "INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ({t}, {w}, {e})",
+        app="SIU",
+        aggregator="SIU",
+    ),
+    "delivery_attempts": Table(
+        "INSERT INTO delivery_attempts (tenant_id, webhook_id, event_id, number, at, duration_ms) "
+        "VALUES ({t}, {w}, {e}, 1, now(), 5)",
+        app="S",
+        aggregator="SI",
+    ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
@@ -187,6 +223,12 @@ FUNCTIONS = {
         "tenant, profile and role, to members",
         (("SELECT * FROM job_access({j})", []),),
     ),
+    "webhook_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM webhook_access({w})", []),),
+    ),
+    "event_names(text)": Function("PUBLIC", "nothing but its argument"),
     "my_profiles(bigint,integer)": Function(
         "waypost_app",
         "profiles, to their members",
@@ -248,4 +290,5 @@ FUNCTIONS = {
     "log_changes()": _TRIGGER,
     "log_shorts()": _TRIGGER,
     "refuse_change()": _TRIGGER,
+    "events_of_activity()": _TRIGGER,
 }  # fmt: skip

@@ -1,0 +1,156 @@
+"""A delivery: one event on its way to one webhook. When it is tried again, and when no more.
+
+The schedule is that of Standard Webhooks' example in its first half and ends after 28 hours; around it:
+- a wait is spread by ±20 %, so that what failed together does not come back together;
+- `Retry-After` lengthens a wait, up to twice;
+- what says that the receiver has too much to do (429, 502, 504, no answer in time) waits a minute at least;
+- 410 says that nobody listens there any more.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal, NamedTuple, get_args
+
+SCHEDULE_S: Final = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+MAX_TRIES: Final = len(SCHEDULE_S)
+JITTER: Final = 0.2
+OVERLOADED: Final = frozenset({429, 502, 504})
+OVERLOADED_S: Final = 60.0
+GONE: Final = 410
+EXCHANGE_S: Final = 15.0
+KEPT_BYTES: Final = 4096
+DISABLED_AFTER_S: Final = 5 * 86_400.0
+KEPT_DAYS: Final = 30
+SHOWN_ATTEMPTS: Final = 20
+REPLAYED_AT_ONCE: Final = 10_000
+
+State = Literal["pending", "delivered", "failed"]
+STATES: Final[tuple[str, ...]] = get_args(State)
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+
+class Due(NamedTuple):
+    """A delivery that is to be attempted, with all that takes. `token` fences whoever holds the webhook;
+    `tries` have been made before, `number` is this attempt's among all."""
+
+    tenant_id: int
+    profile_id: int
+    webhook_id: int
+    event_id: int
+    token: int
+    tries: int
+    number: int
+    url: str
+    ordered: bool
+    secrets: tuple[str, ...]
+    type: str
+    at: datetime
+    data: dict[str, object]
+
+
+class AttemptMade(NamedTuple):
+    """An attempt as it is shown: a status, or why there was none, and the answer's first bytes."""
+
+    number: int
+    at: datetime
+    duration_ms: int
+    status: int | None
+    error: str
+    response: bytes
+
+
+class Delivery(NamedTuple):
+    """A delivery as it is shown; its id is the event's. `made` are its newest attempts, oldest first."""
+
+    event_id: int
+    type: str
+    at: datetime
+    state: State
+    attempts: int
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    data: dict[str, object]
+    made: tuple[AttemptMade, ...]
+
+
+class Replayed(NamedTuple):
+    """How many are sent again; `next_since` is from where to ask again when there are more."""
+
+    replayed: int
+    next_since: datetime | None
+
+
+class Answer(NamedTuple):
+    """What came of an attempt: a status, or None with the reason in `error`."""
+
+    status: int | None
+    error: str = ""
+    response: bytes = b""
+    retry_after: str = ""
+    timed_out: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class Recorded(NamedTuple):
+    """How many attempts were refused as stale, and how many webhooks were disabled."""
+
+    refused: int = 0
+    disabled: int = 0
+
+
+class Attempt(NamedTuple):
+    """One attempt as it is recorded. `delay_s` is until the next one; None: there is none.
+
+    `gone`: the receiver has said that it will never come back."""
+
+    due: Due
+    at: datetime
+    duration_ms: int
+    answer: Answer
+    delay_s: float | None
+
+    @property
+    def state(self) -> State:
+        if self.answer.delivered:
+            return "delivered"
+        return "failed" if self.delay_s is None else "pending"
+
+    @property
+    def gone(self) -> bool:
+        return self.answer.status == GONE
+
+
+def delay_s(tries: int, answer: Answer, now: datetime, jitter: Callable[[], float]) -> float | None:
+    """Seconds until the next attempt after `tries` of them; None when this was the last.
+
+    `jitter()` is uniform in [-1, 1).
+    """
+    if answer.delivered or answer.status == GONE or tries >= MAX_TRIES:
+        return None
+    base = SCHEDULE_S[tries]
+    wait = base * (1 + JITTER * jitter())
+    asked = retry_after_s(answer.retry_after, now)
+    if asked is not None:
+        wait = max(wait, min(asked, 2 * base))
+    if answer.timed_out or answer.status in OVERLOADED:
+        wait = max(wait, OVERLOADED_S)
+    return wait
+
+
+def retry_after_s(header: str, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks for (RFC 9110 10.2.3); None when it says nothing of use."""
+    text = header.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - now).total_seconds())

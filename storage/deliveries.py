@@ -1,0 +1,161 @@
+"""Deliveries in Postgres, as couriers work on them.
+
+Guarantees:
+- an event becomes one delivery a webhook, in one transaction with its mark: never none, never two;
+- a webhook is one courier's at a time. What is reported counts only while the lease's token is the one
+  that was claimed under, so a courier that was stopped and goes on later changes nothing any more;
+- a delivery is pending until an attempt of it is recorded as its last: a crash at any moment leaves it to
+  be claimed again, by a successor of the same name at once, by others when the lease expires;
+- only the database's clock decides what is due and whose a webhook is.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from engine.delivery import DISABLED_AFTER_S, KEPT_DAYS, Attempt, Due, Recorded
+from engine.event import EndpointDisabled, EventDraft
+from engine.ports import InFlight
+from storage import sql
+from storage.events import emit
+from storage.postgres import Connection, Database
+
+_SQL: Final = sql.load("deliveries")
+PURGED_AT_ONCE: Final = 2_000
+
+
+class Deliveries:
+    """DeliveryQueue over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fan_out(self, limit: int) -> int:
+        async def work(connection: Connection) -> int:
+            if not await connection.fetchval(_SQL["take_turns"]):
+                return 0
+            return int(await connection.fetchval(_SQL["fan_out"], limit))
+
+        return await self._database.run(work)
+
+    async def claim(
+        self,
+        owner: str,
+        ttl_s: float,
+        limit: int,
+        each: int,
+        in_flight: Sequence[InFlight],
+        resting: Sequence[tuple[int, int]],
+    ) -> list[Due]:
+        tenants, webhooks, events = _columns(in_flight, 3)
+
+        async def work(connection: Connection) -> list[Due]:
+            if in_flight:
+                await connection.execute(_SQL["renew"], owner, ttl_s, tenants, webhooks)
+            await connection.execute(_SQL["take"], owner, ttl_s, limit)
+            rows = await connection.fetch(
+                _SQL["claim"], owner, limit, each, tenants, webhooks, events, *_columns(resting, 2)
+            )
+            return [
+                Due(**dict(row) | {"secrets": tuple(row["secrets"]), "data": _data(row["data"])})
+                for row in rows
+            ]
+
+        return await self._database.run(work)
+
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
+        if not attempts:
+            return Recorded()
+
+        async def work(connection: Connection) -> Recorded:
+            leases = {(a.due.tenant_id, a.due.webhook_id, a.due.token) for a in attempts}
+            rows = await connection.fetch(_SQL["hold"], owner, *_columns(sorted(leases), 3))
+            held = {tuple(row) for row in rows}
+            good = [a for a in attempts if (a.due.tenant_id, a.due.webhook_id, a.due.token) in held]
+            if good:
+                await connection.execute(_SQL["note_attempts"], *_columns(map(_noted, good), 9))
+                await connection.execute(_SQL["settle"], *_columns(map(_settled, good), 7))
+            return Recorded(len(attempts) - len(good), await _judge(connection, good))
+
+        return await self._database.run(work)
+
+    async def release(self, owner: str) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["release"], owner)
+
+        await self._database.run(work)
+
+    async def purge(self) -> None:
+        async def events(connection: Connection) -> str:
+            return await connection.execute(_SQL["purge_events"], KEPT_DAYS, PURGED_AT_ONCE)
+
+        async def others(connection: Connection) -> None:
+            await connection.execute(_SQL["purge_webhooks"])
+            await connection.execute(_SQL["purge_secrets"])
+
+        while await self._database.run(events) == f"DELETE {PURGED_AT_ONCE}":
+            pass
+        await self._database.run(others)
+
+
+async def _judge(connection: Connection, attempts: Sequence[Attempt]) -> int:
+    """Note what works and what does not, and disable what has not for too long; how many."""
+    health: dict[tuple[int, int], tuple[bool, bool]] = {}
+    for attempt in attempts:
+        key = attempt.due.tenant_id, attempt.due.webhook_id
+        good, gone = health.get(key, (False, False))
+        health[key] = good or attempt.answer.delivered, gone or attempt.gone
+    if not health:
+        return 0
+    webhooks = sorted(health)
+    tenants, ids = _columns(webhooks, 2)
+    await connection.execute(
+        _SQL["note_health"], tenants, ids, [health[webhook][0] for webhook in webhooks]
+    )
+    if all(good and not gone for good, gone in health.values()):
+        return 0
+    disabled = await connection.fetch(
+        _SQL["disable"],
+        tenants,
+        ids,
+        [health[webhook][1] for webhook in webhooks],
+        DISABLED_AFTER_S,
+    )
+    await emit(connection, [_told(*row) for row in disabled])
+    return len(disabled)
+
+
+def _told(tenant_id: int, profile_id: int, webhook_id: int, url: str, reason: str) -> EventDraft:
+    data = EndpointDisabled(
+        profile_id=str(profile_id), webhook_id=str(webhook_id), url=url, reason=reason
+    )
+    return EventDraft(tenant_id, profile_id, "endpoint.disabled", data)
+
+
+def _noted(attempt: Attempt) -> tuple[object, ...]:
+    due, answer = attempt.due, attempt.answer
+    return (
+        due.tenant_id, due.webhook_id, due.event_id, due.number, attempt.at, attempt.duration_ms,
+        answer.status, answer.error[:500] or None, answer.response or None,
+    )  # fmt: skip
+
+
+def _settled(attempt: Attempt) -> tuple[object, ...]:
+    due = attempt.due
+    return (
+        due.tenant_id, due.webhook_id, due.event_id, due.number, attempt.state, due.tries + 1,
+        attempt.delay_s,
+    )  # fmt: skip
+
+
+def _columns(
+    rows: "Sequence[tuple[object, ...]] | map[tuple[object, ...]]", width: int
+) -> list[list[object]]:
+    """Rows as one list for each column."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+
+
+def _data(text: str) -> dict[str, object]:
+    return msgspec.json.decode(text, type=dict[str, object])

@@ -1,0 +1,165 @@
+-- Deliveries as couriers work on them: run as waypost_aggregator.
+
+-- name: take_turns
+-- One fan-out at a time: what a profile's events came in is what its ordered webhooks get them in.
+SELECT pg_try_advisory_xact_lock(hashtext('waypost.fan_out'));
+
+-- name: fan_out
+-- A delivery of each new event for every webhook that wants it; how many events.
+WITH taken AS (
+    SELECT tenant_id, id, profile_id, webhook_id, type FROM events
+    WHERE pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+), made AS (
+    INSERT INTO deliveries (tenant_id, webhook_id, event_id)
+    SELECT t.tenant_id, w.id, t.id FROM taken AS t JOIN webhooks AS w
+        ON w.tenant_id = t.tenant_id AND w.profile_id = t.profile_id AND w.enabled
+        AND CASE WHEN t.webhook_id IS NULL THEN w.event_types && event_names(t.type)
+            ELSE t.webhook_id = w.id END
+    ON CONFLICT (tenant_id, webhook_id, event_id) DO NOTHING
+), done AS (
+    UPDATE events AS e SET pending = false FROM taken AS t
+    WHERE e.tenant_id = t.tenant_id AND e.id = t.id
+)
+SELECT count(*) FROM taken;
+
+-- name: renew
+-- Keep the webhooks that have something in flight.
+UPDATE webhook_states SET lease_until = now() + make_interval(secs => $2)
+WHERE lease_owner = $1 AND lease_until < now() + make_interval(secs => $2) / 2
+    AND (tenant_id, webhook_id) IN (SELECT * FROM unnest($3::bigint[], $4::bigint[]));
+
+-- name: take
+-- Webhooks that have something due and that nobody holds. From one webhook with something pending to the
+-- next by the index, so that it matters how many there are and not how much is pending.
+WITH RECURSIVE waiting AS (
+    (SELECT tenant_id, webhook_id FROM deliveries WHERE state = 'pending'
+    ORDER BY tenant_id, webhook_id LIMIT 1)
+    UNION ALL
+    SELECT n.tenant_id, n.webhook_id FROM waiting AS w CROSS JOIN LATERAL (
+        SELECT d.tenant_id, d.webhook_id FROM deliveries AS d
+        WHERE d.state = 'pending' AND (d.tenant_id, d.webhook_id) > (w.tenant_id, w.webhook_id)
+        ORDER BY d.tenant_id, d.webhook_id LIMIT 1) AS n
+), free AS (
+    SELECT s.tenant_id, s.webhook_id FROM waiting AS w
+    JOIN webhook_states AS s ON s.tenant_id = w.tenant_id AND s.webhook_id = w.webhook_id
+    JOIN webhooks AS h ON h.tenant_id = w.tenant_id AND h.id = w.webhook_id AND h.enabled
+    WHERE (s.lease_owner IS NULL OR s.lease_until <= now()
+            OR s.lease_owner = $1 AND s.lease_until < now() + make_interval(secs => $2) / 2)
+        AND EXISTS (SELECT FROM deliveries AS d WHERE d.tenant_id = w.tenant_id
+            AND d.webhook_id = w.webhook_id AND d.state = 'pending' AND d.next_attempt_at <= now())
+    ORDER BY s.tenant_id, s.webhook_id LIMIT $3 FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE webhook_states AS s
+SET lease_owner = $1, lease_until = now() + make_interval(secs => $2),
+    lease_token = s.lease_token + CASE WHEN s.lease_owner = $1 THEN 0 ELSE 1 END
+FROM free WHERE s.tenant_id = free.tenant_id AND s.webhook_id = free.webhook_id;
+
+-- name: claim
+-- What is due of the webhooks that the owner holds, each webhook's first before any one's second. $2 and $3
+-- are how much at most, in all and of one webhook; $4 to $6 what is in flight, $7 and $8 who rests.
+WITH flying AS (
+    SELECT * FROM unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS f (tenant_id, webhook_id, event_id)
+), busy AS (
+    SELECT tenant_id, webhook_id, count(*) AS count FROM flying GROUP BY 1, 2
+)
+SELECT w.tenant_id, w.profile_id, w.id AS webhook_id, d.event_id, s.lease_token AS token, d.tries,
+    d.attempts + 1 AS number, w.url, w.ordered, ARRAY(SELECT k.secret FROM webhook_secrets AS k
+        WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id
+            AND (k.expires_at IS NULL OR k.expires_at > now())
+        ORDER BY k.created_at DESC) AS secrets,
+    e.type, e.at, e.data
+FROM webhook_states AS s
+JOIN webhooks AS w ON w.tenant_id = s.tenant_id AND w.id = s.webhook_id AND w.enabled
+LEFT JOIN busy AS b ON b.tenant_id = s.tenant_id AND b.webhook_id = s.webhook_id
+CROSS JOIN LATERAL (
+    SELECT p.*, row_number() OVER (ORDER BY p.next_attempt_at, p.event_id) AS place FROM (
+        (SELECT f.* FROM deliveries AS f
+        WHERE NOT w.ordered AND f.tenant_id = s.tenant_id AND f.webhook_id = s.webhook_id
+            AND f.state = 'pending' AND f.next_attempt_at <= now()
+            AND (f.tenant_id, f.webhook_id, f.event_id) NOT IN (SELECT * FROM flying)
+        ORDER BY f.next_attempt_at, f.event_id LIMIT greatest($3 - coalesce(b.count, 0), 0))
+        UNION ALL
+        SELECT o.* FROM (
+            SELECT f.* FROM deliveries AS f
+            WHERE w.ordered AND b.count IS NULL AND f.tenant_id = s.tenant_id
+                AND f.webhook_id = s.webhook_id AND f.state = 'pending'
+            ORDER BY f.event_id LIMIT 1) AS o
+        WHERE o.next_attempt_at <= now()) AS p) AS d
+JOIN events AS e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
+WHERE s.lease_owner = $1 AND s.lease_until > now()
+    AND (s.tenant_id, s.webhook_id) NOT IN (SELECT * FROM unnest($7::bigint[], $8::bigint[]))
+ORDER BY d.place, d.next_attempt_at LIMIT $2;
+
+-- name: hold
+-- Of the webhooks reported on, those whose lease is still the one that was worked under; nobody takes them
+-- until this is committed.
+SELECT s.tenant_id, s.webhook_id, s.lease_token FROM webhook_states AS s
+JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
+    AS u (tenant_id, webhook_id, token)) AS u
+    ON u.tenant_id = s.tenant_id AND u.webhook_id = s.webhook_id AND u.token = s.lease_token
+WHERE s.lease_owner = $1
+ORDER BY 1, 2 FOR UPDATE OF s;
+
+-- name: note_attempts
+-- Every attempt, of deliveries that are still there.
+INSERT INTO delivery_attempts
+    (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
+SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::timestamptz[],
+    $6::integer[], $7::smallint[], $8::text[], $9::bytea[])
+    AS a (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
+JOIN deliveries AS d USING (tenant_id, webhook_id, event_id)
+ON CONFLICT DO NOTHING;
+
+-- name: settle
+-- What became of each delivery, and when the next attempt is due.
+UPDATE deliveries AS d
+SET state = u.state, tries = u.tries, attempts = greatest(d.attempts, u.number),
+    next_attempt_at = now() + make_interval(secs => coalesce(u.delay_s, 0)),
+    finished_at = CASE u.state WHEN 'pending' THEN NULL ELSE now() END
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[],
+    $7::float8[]) AS u (tenant_id, webhook_id, event_id, number, state, tries, delay_s)
+WHERE d.tenant_id = u.tenant_id AND d.webhook_id = u.webhook_id AND d.event_id = u.event_id;
+
+-- name: note_health
+-- Since when nothing has succeeded, by whether something has just now.
+UPDATE webhook_states AS s
+SET failing_since = CASE WHEN u.good THEN NULL ELSE coalesce(s.failing_since, now()) END
+FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS u (tenant_id, webhook_id, good)
+WHERE s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
+    AND (s.failing_since IS NULL) <> u.good;
+
+-- name: disable
+-- Webhooks that are gone, or that nothing has succeeded with for $4 seconds since they were enabled.
+UPDATE webhooks AS w
+SET enabled = false, version = version + 1, updated_at = now(), disabled_reason = CASE
+    WHEN u.gone THEN 'it answered 410 Gone'
+    ELSE format('nothing has succeeded since %s UTC',
+        to_char(greatest(s.failing_since, w.enabled_at), 'YYYY-MM-DD HH24:MI')) END
+FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS u (tenant_id, webhook_id, gone)
+JOIN webhook_states AS s ON s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
+WHERE w.tenant_id = u.tenant_id AND w.id = u.webhook_id AND w.enabled
+    AND (u.gone OR greatest(s.failing_since, w.enabled_at) < now() - make_interval(secs => $4)
+        AND s.failing_since IS NOT NULL)
+RETURNING w.tenant_id, w.profile_id, w.id, w.url, w.disabled_reason;
+
+-- name: release
+-- All that the owner holds is free.
+UPDATE webhook_states SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1;
+
+-- name: purge_events
+-- Events that are older than they are kept, with their deliveries, a bounded number at once.
+DELETE FROM events WHERE (tenant_id, id) IN (
+    SELECT tenant_id, id FROM events WHERE at < now() - make_interval(days => $1)
+    ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED);
+
+-- name: purge_webhooks
+-- Webhooks whose profile is gone, once they have been told of all that happened to it.
+DELETE FROM webhooks AS w WHERE closing
+    AND NOT EXISTS (SELECT FROM events AS e
+        WHERE e.tenant_id = w.tenant_id AND e.profile_id = w.profile_id AND e.pending)
+    AND NOT EXISTS (SELECT FROM deliveries AS d
+        WHERE d.tenant_id = w.tenant_id AND d.webhook_id = w.id AND d.state = 'pending' AND w.enabled);
+
+-- name: purge_secrets
+-- Those that sign no more.
+DELETE FROM webhook_secrets WHERE expires_at < now();

@@ -1,0 +1,131 @@
+-- Webhooks as the console changes them: run as waypost_app, with the tenant of the profile set.
+
+-- name: enter_webhook
+-- The tenant of a webhook, its profile and the caller's role there; moves on to that tenant.
+SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
+FROM webhook_access($1);
+
+-- name: lock_profile
+-- Let new webhooks of a profile take turns.
+SELECT id FROM profiles WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
+
+-- name: create_webhook
+-- In the first free of twenty slots; no row when there is none.
+INSERT INTO webhooks (tenant_id, profile_id, url, description, event_types, ordered, enabled, signature, slot)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, min(n) FROM generate_series(1, 20) AS n
+WHERE n NOT IN (SELECT slot FROM webhooks WHERE tenant_id = $1 AND profile_id = $2)
+HAVING min(n) IS NOT NULL
+RETURNING id;
+
+-- name: create_state
+-- What the worker keeps of it.
+INSERT INTO webhook_states (tenant_id, webhook_id) VALUES ($1, $2);
+
+-- name: add_secret
+-- The key that signs from now on.
+INSERT INTO webhook_secrets (tenant_id, webhook_id, secret, public_key) VALUES ($1, $2, $3, $4);
+
+-- name: webhook
+-- One.
+SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.enabled, w.signature,
+    w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
+        WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
+        ORDER BY k.created_at DESC LIMIT 1) AS public_key,
+    w.secret_changed_at, w.version, w.created_at, w.updated_at
+FROM webhooks AS w WHERE w.tenant_id = $1 AND w.id = $2;
+
+-- name: list_webhooks
+-- A profile's, in the order of their ids.
+SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.enabled, w.signature,
+    w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
+        WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
+        ORDER BY k.created_at DESC LIMIT 1) AS public_key,
+    w.secret_changed_at, w.version, w.created_at, w.updated_at
+FROM webhooks AS w WHERE w.tenant_id = $1 AND w.profile_id = $2 AND w.id > $3 ORDER BY w.id LIMIT $4;
+
+-- name: lock_webhook
+-- Let changes of one webhook take turns.
+SELECT id FROM webhooks WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
+
+-- name: update_webhook
+-- One that is enabled again starts afresh.
+UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
+    enabled_at = CASE WHEN $7 AND NOT enabled THEN clock_timestamp() ELSE enabled_at END,
+    disabled_reason = CASE WHEN $7 THEN NULL ELSE disabled_reason END,
+    enabled = $7, version = version + 1, updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND id = $2;
+
+-- name: delete_webhook
+-- With its deliveries.
+DELETE FROM webhooks WHERE tenant_id = $1 AND id = $2;
+
+-- name: expire_secrets
+-- Those that sign now go on for so many hours; of older ones the end stands.
+UPDATE webhook_secrets SET expires_at = clock_timestamp() + make_interval(hours => $3)
+WHERE tenant_id = $1 AND webhook_id = $2 AND expires_at IS NULL;
+
+-- name: forget_secrets
+-- What signs no more, and the oldest of too many.
+DELETE FROM webhook_secrets WHERE tenant_id = $1 AND webhook_id = $2 AND (
+    expires_at <= clock_timestamp() OR created_at NOT IN (
+        SELECT k.created_at FROM webhook_secrets AS k
+        WHERE k.tenant_id = $1 AND k.webhook_id = $2 ORDER BY k.created_at DESC LIMIT $3));
+
+-- name: note_rotation
+-- The webhook has another secret.
+UPDATE webhooks SET secret_changed_at = clock_timestamp(), version = version + 1,
+    updated_at = clock_timestamp()
+WHERE tenant_id = $1 AND id = $2;
+
+-- name: deliveries
+-- Of one webhook, newest event first, below $3; of one state or type, if asked.
+SELECT d.event_id, e.type, e.at, d.state, d.attempts,
+    CASE d.state WHEN 'pending' THEN d.next_attempt_at END AS next_attempt_at, d.finished_at, e.data
+FROM deliveries AS d JOIN events AS e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
+WHERE d.tenant_id = $1 AND d.webhook_id = $2 AND d.event_id < $3
+    AND ($4::text IS NULL OR d.state = $4) AND ($5::text IS NULL OR e.type = $5)
+ORDER BY d.event_id DESC LIMIT $6;
+
+-- name: attempts
+-- The newest of each of some deliveries.
+SELECT a.event_id, a.number, a.at, a.duration_ms, a.status, coalesce(a.error, '') AS error,
+    coalesce(a.response, '') AS response
+FROM unnest($3::bigint[]) AS d (event_id) CROSS JOIN LATERAL (
+    SELECT * FROM delivery_attempts AS m
+    WHERE m.tenant_id = $1 AND m.webhook_id = $2 AND m.event_id = d.event_id
+    ORDER BY m.number DESC LIMIT $4) AS a
+ORDER BY a.event_id, a.number;
+
+-- name: replay
+-- Send one again, now, as if for the first time.
+UPDATE deliveries SET state = 'pending', tries = 0, next_attempt_at = clock_timestamp(), finished_at = NULL
+WHERE tenant_id = $1 AND webhook_id = $2 AND event_id = $3
+RETURNING event_id;
+
+-- name: replay_since
+-- Send all again that the webhook wanted to hear of since a time, oldest first; also those that happened
+-- while it was disabled. $4: only what was not delivered.
+WITH wanted AS (
+    SELECT e.id, e.at FROM webhooks AS w JOIN events AS e
+        ON e.tenant_id = w.tenant_id AND e.profile_id = w.profile_id
+    LEFT JOIN deliveries AS d ON d.tenant_id = e.tenant_id AND d.webhook_id = w.id AND d.event_id = e.id
+    WHERE w.tenant_id = $1 AND w.id = $2 AND e.at >= $3 AND NOT e.pending
+        AND CASE WHEN e.webhook_id IS NULL THEN w.event_types && event_names(e.type)
+            ELSE e.webhook_id = w.id END
+        AND NOT ($4 AND coalesce(d.state, '') = 'delivered')
+    ORDER BY e.at, e.id LIMIT $5
+), again AS (
+    INSERT INTO deliveries AS d (tenant_id, webhook_id, event_id) SELECT $1, $2, id FROM wanted
+    ON CONFLICT (tenant_id, webhook_id, event_id) DO UPDATE
+    SET state = 'pending', tries = 0, next_attempt_at = clock_timestamp(), finished_at = NULL
+)
+SELECT count(*) AS count, max(at) AS last FROM wanted;
+
+-- name: make_test
+-- An event for this webhook alone, told to nobody else.
+INSERT INTO events (tenant_id, profile_id, webhook_id, pending, type, data)
+VALUES ($1, $2, $3, false, 'endpoint.test', $4::text::jsonb) RETURNING id;
+
+-- name: make_delivery
+-- Its way there.
+INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ($1, $2, $3);
