@@ -40,6 +40,7 @@ TIMETABLE: Final = (
     Row("sessions.purge", Every(HOUR, 10 * MINUTE), "sessions that ended open nothing, and say who used what"),
     Row("keys.purge", Cron("10 3 * * *"), "keys that ended 30 days ago only make lists longer"),
     Row("invitations.purge", Cron("20 3 * * *"), "invitations that nobody can accept hold addresses of people"),
+    Row("webhooks.purge", Every(HOUR, 20 * MINUTE), "events and deliveries are kept for 30 days"),
     Row("jobs.purge", Cron("40 3 * * *"), "history of jobs is kept for WAYPOST_JOBS_KEPT_DAYS"),
 )  # fmt: skip
 

@@ -14,7 +14,6 @@ from engine.access import Caller, Role
 from engine.account import LoggedIn, User, UserDraft
 from engine.activity import ActivityFilter
 from engine.batch import Batch
-from engine.delivery import Attempt, Delivery, Due, Recorded, Replayed
 from engine.errors import WaypostError
 from engine.idempotency import Once
 from engine.key import KeyDraft, NewKey
@@ -24,13 +23,6 @@ from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
 from engine.rollup import Stats, StatsQuery
 from engine.security import Event, Kind
-from engine.webhook import (
-    DeliveryFilter,
-    NewSecret,
-    NewWebhookDraft,
-    Webhook,
-    WebhookDraft,
-)
 
 
 class Page(NamedTuple):
@@ -359,100 +351,6 @@ class InvitationStore(Protocol):
 
         Raises ConflictError("email", …) when the address has an account.
         """
-
-
-class WebhookStore(Protocol):
-    """Webhooks of profiles, for their owners and admins; errors as in ProfileStore.
-
-    A delivery's id is its event's. What is to be sent again or as a test takes a webhook that is
-    enabled, else ConflictError("enabled", …).
-    """
-
-    async def create_webhook(
-        self,
-        caller: Caller,
-        profile_id: int,
-        draft: NewWebhookDraft,
-        once: Once[NewSecret] | None = None,
-    ) -> NewSecret:
-        """Raises ConflictError("webhooks", …) at MAX_WEBHOOKS."""
-
-    async def webhook(self, caller: Caller, webhook_id: int) -> Webhook: ...
-
-    async def list_webhooks(
-        self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page: ...
-
-    async def update_webhook(
-        self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
-    ) -> Webhook: ...
-
-    async def delete_webhook(
-        self, caller: Caller, webhook_id: int, if_version: int | None = None
-    ) -> None:
-        """With its deliveries."""
-
-    async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
-        """A new secret; those before it sign as well for OLD_SECRET_HOURS."""
-
-    async def deliveries(
-        self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
-    ) -> Page:
-        """Deliveries, newest event first, of ids below `before` (0: from the newest)."""
-
-    async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery: ...
-
-    async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery: ...
-
-    async def replay_since(
-        self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
-    ) -> Replayed:
-        """What happened since then and the webhook wants to hear of; REPLAYED_AT_ONCE at most."""
-
-    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery: ...
-
-
-class InFlight(NamedTuple):
-    """A delivery that a courier has at hand."""
-
-    tenant_id: int
-    webhook_id: int
-    event_id: int
-
-
-class DeliveryQueue(Protocol):
-    """Deliveries as a courier sees them. A webhook belongs to one courier at a time, by a lease whose
-    token fences what is reported. Times are the store's own."""
-
-    async def fan_out(self, limit: int) -> int:
-        """Make deliveries of up to `limit` new events, once each, oldest first; how many events."""
-
-    async def claim(
-        self,
-        owner: str,
-        ttl_s: float,
-        limit: int,
-        each: int,
-        in_flight: Sequence[InFlight],
-        resting: Sequence[tuple[int, int]],
-    ) -> list[Due]:
-        """Deliveries that are due, at most `limit`, and of one webhook no more than `each` with those in
-        flight; of one whose order is kept the first alone. None of the webhooks (tenant and id) in
-        `resting`.
-
-        Renews the leases of webhooks that have something in flight, and takes free ones as needed.
-        """
-
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
-        """Write down what came of attempts, and when the next ones are due; what is reported under a
-        lease that was lost is refused. Disables a webhook that answered 410, or that nothing has
-        succeeded with for DISABLED_AFTER_S."""
-
-    async def release(self, owner: str) -> None:
-        """Give back all leases of `owner`, so that nobody has to wait for them to expire."""
-
-    async def purge(self) -> None:
-        """Delete events of more than KEPT_DAYS ago, and what is left of webhooks whose profile is gone."""
 
 
 class Position(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.delivery import DISABLED_AFTER_S, KEPT_DAYS, Attempt, Due, Recorded
 from engine.event import EndpointDisabled, EventDraft
-from engine.ports import InFlight
+from engine.ports_webhooks import InFlight
 from storage import sql
 from storage.events import emit
 from storage.postgres import Connection, Database

@@ -1,6 +1,6 @@
 """Webhooks in Postgres, as the console changes them.
 
-Guarantees, on top of those of `engine.ports.WebhookStore`:
+Guarantees, on top of those of `engine.ports_webhooks.WebhookStore`:
 - a secret is written and never read here: this role is not granted the column;
 - of concurrent creates no more than MAX_WEBHOOKS succeed: each has a numbered slot, which is a key;
 - a replay and a test are deliveries like any other: a worker finds them within its polling interval.

@@ -18,6 +18,7 @@ from engine.roles.process import Assignment, restarts_of, status_child, supervis
 from engine.settings import Settings
 from engine.statistics import Sample
 from storage.click_stream import RedisClickStream
+from storage.deliveries import Deliveries
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
@@ -43,6 +44,7 @@ def handlers(
         "sessions.purge": chore(upkeep.purge_sessions),
         "keys.purge": chore(upkeep.purge_keys),
         "invitations.purge": chore(upkeep.purge_invitations),
+        "webhooks.purge": chore(Deliveries(database).purge),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
     }
 

@@ -28,7 +28,8 @@ from engine.delivery import (
 from engine.errors import LostUpdateError, NotFoundError
 from engine.event import EndpointDisabled, EndpointTest, EventDraft, names_of
 from engine.idempotency import Once
-from engine.ports import InFlight, Page
+from engine.ports import Page
+from engine.ports_webhooks import InFlight
 from engine.webhook import (
     MAX_SECRETS,
     MAX_WEBHOOKS,

@@ -14,7 +14,8 @@ from engine.delivery import Answer, Attempt, Due
 from engine.errors import ConflictError, ForbiddenError, LostUpdateError, NotFoundError
 from engine.event import EventDraft, LinkMilestone
 from engine.idempotency import Once, ReplayedError, StoredResponse
-from engine.ports import DeliveryQueue, InFlight, ProfileStore, WebhookStore
+from engine.ports import ProfileStore
+from engine.ports_webhooks import DeliveryQueue, InFlight, WebhookStore
 from engine.profile import Profile, ProfileDraft
 from engine.signature import SignatureError, sign, verify
 from engine.webhook import DeliveryFilter, NewWebhookDraft, Webhook, WebhookDraft
