@@ -69,7 +69,7 @@ class VisitorKeys:
     def statistics(self) -> dict[str, int]:
         """Keys held, made here, adopted from others, of those conflicts: where the own one was in use; messages
         that were none; times that the shelf could not be used."""
-        return {"held": len(self._held), "shared": self._shelf is not None, **self._counts}
+        return {"held": len(self._held), "shared": int(self._shelf is not None), **self._counts}
 
     async def run(self) -> None:
         greeted_at = -GREET_S

@@ -221,7 +221,11 @@ class Edge:
         channel = self._key_channel.statistics()
         return [
             Sample("waypost_geo_source", 1, (("source", self.places.source),)),
-            Sample("waypost_geo_built_seconds", self.places.built_at),
+            Sample(
+                "waypost_geo_built_seconds",
+                self.places.built_at,
+                (("process", self.assignment.name),),
+            ),
             Sample("waypost_geo_loaded_total", places["loaded"]),
             Sample("waypost_geo_refused_total", places["refused"]),
             Sample("waypost_geo_lookups_total", places["lookups"]),
