@@ -13,6 +13,7 @@ from api import idempotency, problems
 from api.activity import ActivityRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
+from api.erasure import ErasureRoutes
 from api.guard import Counters, Guard
 from api.health import HealthRoutes
 from api.invitations import InvitationRoutes
@@ -33,6 +34,7 @@ from engine.ports import (
     AccountStore,
     ActivityReader,
     Announcer,
+    ErasureStore,
     InvitationStore,
     KeyStore,
     LoginThrottle,
@@ -86,6 +88,7 @@ class ConsolePorts:
     limiter: RateLimiter
     note_use: Callable[[Caller, int], None]
     activity: ActivityReader
+    erasures: ErasureStore
     jobs: JobStore
     security_log: SecurityLog
     security_events: SecurityStore
@@ -140,6 +143,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
         *MemberRoutes(ports.members).routes(),
         *InvitationRoutes(ports.invitations, door, ports.settings.console_url).routes(),
+        *ErasureRoutes(ports.profiles, ports.erasures, ports.announcer).routes(),
         *JobRoutes(ports.jobs).routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]

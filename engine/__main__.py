@@ -118,6 +118,22 @@ def import_(file: Path, folder: Path) -> None:
 
 
 @cli.command()
+@click.argument("handle")
+@DATA
+@click.option("--yes", is_flag=True, help="do not ask")
+def erase(handle: str, folder: Path, yes: bool) -> None:
+    """Erase a profile for good: its links, statistics, log, and all else that is kept of it."""
+    from actors import host
+    from engine.roles.erase import erase as apply
+
+    found = read()
+    if not yes:
+        click.confirm(f"Erase {handle} for good? Nothing brings it back", abort=True)
+    rows = host.run(lambda stop: apply(found, folder, handle, stop))
+    click.echo(f"erased {handle}: {rows:,} rows; what arrives late is erased by the workers")
+
+
+@cli.command()
 @DATA
 @click.option("--audit", is_flag=True, help="verify the log of changes instead, entry by entry")
 def doctor(folder: Path, audit: bool) -> None:

@@ -36,6 +36,7 @@ class Settings:
     poll_interval_ms: int = 400
     journal_sync_ms: int = 100
     journal_segment_bytes: int = 64 * 1024 * 1024
+    journal_seal_ms: int = 600_000
     journal_max_bytes: int = 8 * 1024 * 1024 * 1024
     ship_window_bytes: int = 16 * 1024 * 1024
     ship_linger_ms: int = 50
@@ -48,7 +49,6 @@ class Settings:
     query_timeout_ms: int = 10_000
     max_body_bytes: int = 1024 * 1024
     session_hours: int = 168
-    geo_file: str = ""
     log_format: str = "text"
 
 
@@ -112,12 +112,6 @@ def _text(text: str) -> str:
     return text
 
 
-def _path(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must be a path without control characters")
-    return text
-
-
 _MS: Final = _whole(10, 86_400_000)
 _PORT: Final = _whole(0, 65_535)
 _GIB: Final = 1024**3
@@ -159,6 +153,8 @@ SETTINGS: Final = (
         "longest time between a click's answer and its fdatasync: what a power loss can cost"),
     Row("WAYPOST_JOURNAL_SEGMENT_BYTES", "journal_segment_bytes", _whole(2 * 1024 * 1024, _GIB),
         "size of a journal segment file"),
+    Row("WAYPOST_JOURNAL_SEAL_MS", "journal_seal_ms", _MS,
+        "longest time that committed clicks stay in a journal's file when few visitors come"),
     Row("WAYPOST_JOURNAL_MAX_BYTES", "journal_max_bytes", _whole(4 * 1024 * 1024, 1024 * _GIB),
         "disk that one edge's journal may take; beyond it clicks are answered, counted and not recorded"),
     Row("WAYPOST_SHIP_WINDOW_BYTES", "ship_window_bytes", _whole(1024 * 1024, _GIB),
@@ -179,8 +175,6 @@ SETTINGS: Final = (
     Row("WAYPOST_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, _GIB), "largest request body of the console"),
     Row("WAYPOST_SESSION_HOURS", "session_hours", _whole(1, 8_784),
         "how long a login of the console lasts"),
-    Row("WAYPOST_GEO_FILE", "geo_file", _path,
-        "places by a MaxMind or DB-IP file (.mmdb), read again when it changes; unset: countries only"),
     Row("WAYPOST_LOG_FORMAT", "log_format", _one_of("text", "json"), "lines of a log: text or json"),
 )  # fmt: skip
 

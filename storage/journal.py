@@ -46,14 +46,16 @@ NEW_SUFFIX: Final = ".new"
 
 
 class Segment:
-    """One file. `end` is how far it has been written; `last` the last sequence in it."""
+    """One file. `end` is how far it has been written; `last` the last sequence in it; `begun` when, by
+    the journal's clock."""
 
-    __slots__ = ("end", "fd", "first", "last", "path")
+    __slots__ = ("begun", "end", "fd", "first", "last", "path")
 
-    def __init__(self, path: Path, fd: int, first: int) -> None:
+    def __init__(self, path: Path, fd: int, first: int, begun: float) -> None:
         self.path = path
         self.fd = fd
         self.first = first
+        self.begun = begun
         self.last = first - 1
         self.end = HEADER_BYTES
 
@@ -186,6 +188,27 @@ class Journal:
         self._segments.append(segment)
         return segment
 
+    def seal(self, older_than_s: float) -> None:
+        """Go on in a new segment if the one being written has clicks and is older than this.
+
+        However few visitors come, what is committed then leaves the disk by `forget` within that time.
+        A disk without room for a segment more is no failure: the one being written has some.
+        """
+        segment = self._segments[-1]
+        if (
+            self.failed is not None
+            or segment.end == HEADER_BYTES
+            or len(self._segments) >= self._max_segments
+            or self._clock() - segment.begun <= older_than_s
+        ):
+            return
+        try:
+            self._begin_segment(self.appended + 1)
+        except _NotBegun:
+            self._lacking = False
+        except OSError as error:
+            self._fail(error)
+
     def _path(self, first: int) -> Path:
         return self.folder / f"{first:020d}{SUFFIX}"
 
@@ -199,7 +222,7 @@ class Journal:
         path = self._path(first)
         new = path.with_suffix(NEW_SUFFIX)
         self._files.remove(new)
-        segment = Segment(path, self._files.create(new, self._segment_bytes), first)
+        segment = Segment(path, self._files.create(new, self._segment_bytes), first, self._clock())
         header = SegmentHeader(self.id, first, self._wall_us())
         try:
             self._files.write(segment.fd, journal_format.encode_header(header), 0)

@@ -96,10 +96,7 @@ class Profiles:
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
             place = await enter_profile(connection, caller, profile_id, Action.DELETE)
-            await _lock(connection, place, if_version)
-            return _profile(
-                await connection.fetchrow(SQL["delete_profile"], place.tenant_id, profile_id)
-            )
+            return await delete_entered(connection, place, if_version)
 
         return await self._change(caller, work)
 
@@ -199,6 +196,14 @@ class Profiles:
     async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         with conflicts():
             return await self._database.run(work, caller=caller)
+
+
+async def delete_entered(connection: Connection, place: Place, if_version: int | None) -> Profile:
+    """Delete a profile whose place has been entered. Raises LostUpdateError."""
+    await _lock(connection, place, if_version)
+    return _profile(
+        await connection.fetchrow(SQL["delete_profile"], place.tenant_id, place.profile_id)
+    )
 
 
 async def _lock(connection: Connection, place: Place, if_version: int | None) -> Profile:

@@ -22,6 +22,7 @@ from storage import status
 from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
+from storage.erasure import Erasures
 from storage.invitations import Invitations
 from storage.jobs import Jobs
 from storage.keys import Keys
@@ -84,6 +85,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             limiter=limiter,
             note_use=uses.note,
             activity=Activity(database),
+            erasures=Erasures(database),
             jobs=Jobs(database),
             security_log=security_log,
             security_events=security_events,

@@ -19,6 +19,7 @@ from engine.settings import Settings
 from engine.statistics import Sample
 from storage.click_stream import RedisClickStream
 from storage.deliveries import Deliveries
+from storage.erasure import Eraser
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
@@ -32,7 +33,11 @@ SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4}
 
 
 def handlers(
-    settings: Settings, database: Database, ledger: PostgresClickLedger, queue: PostgresJobQueue
+    settings: Settings,
+    database: Database,
+    redis: RedisServer,
+    ledger: PostgresClickLedger,
+    queue: PostgresJobQueue,
 ) -> dict[str, Handler]:
     """Who does each kind of job. actors/timetable.py says which are periodic."""
     upkeep = Upkeep(database)
@@ -45,6 +50,7 @@ def handlers(
         "keys.purge": chore(upkeep.purge_keys),
         "invitations.purge": chore(upkeep.purge_invitations),
         "webhooks.purge": chore(Deliveries(database).purge),
+        "profiles.erase": chore(Eraser(database, redis).sweep_due),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
     }
 
@@ -70,7 +76,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     # Of this place, not of this process: what a killed one held, its successor need not wait for.
     owner = f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}"
     queue = PostgresJobQueue(database)
-    worker = Worker(owner, queue, handlers(settings, database, ledger, queue), SLOTS)
+    worker = Worker(owner, queue, handlers(settings, database, redis, ledger, queue), SLOTS)
     scheduler = Scheduler(queue, worker.wake)
     aggregator = Aggregator(
         owner,

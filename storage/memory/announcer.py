@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from engine.profile import Change
-from storage.announcer import MAX_WAITING
-from storage.subscription import Waiting
+from storage.announcer import MAX_WAITING, Waiting
 
 
 class MemoryChannel:
@@ -15,7 +14,7 @@ class MemoryChannel:
 
     def __init__(self) -> None:
         self.down = False
-        self.listeners: set[Waiting[Change]] = set()
+        self.listeners: set[Waiting] = set()
 
 
 class MemoryAnnouncer:
@@ -40,7 +39,7 @@ class MemoryAnnouncer:
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
         await trio.lowlevel.checkpoint()
-        waiting: Waiting[Change] = Waiting(MAX_WAITING)
+        waiting = Waiting(MAX_WAITING)
         self._channel.listeners.add(waiting)
         try:
             yield waiting

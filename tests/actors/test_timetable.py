@@ -14,14 +14,16 @@ from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
 from storage.memory.jobs import MemoryJobs
 from storage.postgres import Database
+from storage.redis_client import RedisServer
 
 NOW = datetime(2026, 5, 1, 12, 34, 56, tzinfo=UTC)
 
 
 def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
     database = Database(None, 1000)  # type: ignore[arg-type]  # nobody asks it anything
+    redis = RedisServer(None, None, None)  # type: ignore[arg-type]  # nor it
     known = handlers(
-        Settings(), database, PostgresClickLedger(database), PostgresJobQueue(database)
+        Settings(), database, redis, PostgresClickLedger(database), PostgresJobQueue(database)
     )
     assert len({row.kind for row in TIMETABLE}) == len(TIMETABLE)
     for row in TIMETABLE:

@@ -28,6 +28,7 @@ from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
+from storage.memory.erasure import MemoryErasures
 from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
 from storage.memory.members import MemoryMembers
@@ -113,6 +114,7 @@ class Console:
             profiles=self.profiles, stats=self.stats, keys=self.keys, announcer=self.announcer,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
+            erasures=MemoryErasures(self.profiles, lambda: NOW),
             activity=self.activity, jobs=self.jobs, security_log=self.security_log,
             security_events=self.security_events,
             throttle=Throttle(self.limiter), limiter=self.limiter,

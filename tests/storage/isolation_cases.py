@@ -60,8 +60,9 @@ TABLES = {
         "INSERT INTO profiles (tenant_id, id, handle) VALUES ({t}, {p}, 'h{t}')",
         app="SIUD",
         edge="S",
+        aggregator="S",
     ),
-    "members": Table("", app="SUD"),
+    "members": Table("", app="SUD", aggregator="S"),
     "links": Table(
         "INSERT INTO links (tenant_id, profile_id, id, revision, slug, target) "
         "VALUES ({t}, {p}, {l}, 1, 's{t}', 'https://example.com/')",
@@ -78,6 +79,7 @@ TABLES = {
         "INSERT INTO profile_changes (profile_id, tenant_id, version) VALUES ({p}, {t}, 1)",
         app="SIU",
         edge="S",
+        aggregator="SD",
     ),
     "invitations": Table(
         "INSERT INTO invitations (tenant_id, profile_id, id, email, role, token_sha256, invited_by, "
@@ -93,8 +95,13 @@ TABLES = {
         # Deletes what is older than anybody is promised; of the answers themselves it reads none.
         aggregator="SUD",
     ),
-    "activity": Table("", app="S"),
-    "activity_heads": Table(""),
+    "activity": Table("", app="S", aggregator="SD"),
+    "activity_heads": Table("", aggregator="SD"),
+    "erasures": Table(
+        "INSERT INTO erasures (tenant_id, profile_id) VALUES ({t}, {p})",
+        app="SI",
+        aggregator="SU",
+    ),
     "security_events": Table(
         "INSERT INTO security_events (tenant_id, kind) VALUES ({t}, 'login.failed')", app="SI"
     ),
@@ -285,6 +292,12 @@ FUNCTIONS = {
     "activity_row(jsonb)": _OWNERS,
     "log_activities(bigint,bigint,text,jsonb[])": _OWNERS,
     "keep_activity_of(regclass,text,text,text)": _OWNERS,
+    "tables_of_profiles()": Function("waypost_aggregator", "names of tables"),
+    "forget_answers(bigint)": Function(
+        "waypost_aggregator", "how many kept answers showed a profile, which it deletes"
+    ),
+    "log_erasure()": _TRIGGER,
+    "refuse_unless_erased()": _TRIGGER,
     "add_first_owners()": _TRIGGER,
     "keep_an_owner()": _TRIGGER,
     "log_changes()": _TRIGGER,

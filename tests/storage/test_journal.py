@@ -86,6 +86,31 @@ async def test_at_its_largest_size_it_refuses_and_resumes(tmp_path: Path) -> Non
     journal.close(remove=True)
 
 
+async def test_what_is_committed_leaves_the_disk_though_nobody_comes(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    now = journal._clock()
+    journal._clock = lambda: now
+    assert journal.append([record(1)])
+    journal.seal(60)
+    journal.forget(1)
+    assert len(list(journal.folder.glob("*.segment"))) == 1  # too young
+    now += 61
+    journal.seal(60)
+    assert len(list(journal.folder.glob("*.segment"))) == 2
+    journal.forget(0)  # not committed yet
+    assert len(list(journal.folder.glob("*.segment"))) == 2
+    journal.forget(1)
+    (left,) = journal.folder.glob("*.segment")
+    assert b"ua" not in left.read_bytes()
+    now += 61
+    journal.seal(60)  # nothing in it
+    assert [left] == list(journal.folder.glob("*.segment"))
+    assert journal.append([record(2)])
+    assert await journal.sync()
+    journal.close(remove=False)
+    assert recovered(tmp_path)[0] == [2]
+
+
 class FailingFiles(DiskFiles):
     """Fails every sync, or every write, while told to."""
 

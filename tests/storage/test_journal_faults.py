@@ -38,8 +38,10 @@ async def story(recorder: Recorder, random: Random) -> None:
             recorder.append(random.choice([1, 1, 3, 12, 40]), random.choice([0, 20, 200]))
         elif choice < 0.8:
             await journal.sync()
-        elif choice < 0.9:
+        elif choice < 0.87:
             recorder.clock.now += random.choice([0.3, 1.5])
+        elif choice < 0.9:
+            journal.seal(1.0)
         else:
             recorder.committed = min(journal.synced, recorder.committed + random.randrange(200))
             journal.forget(recorder.committed)

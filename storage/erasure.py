@@ -1,0 +1,156 @@
+"""Erasing a profile for good: what was counted, logged, written and streamed of it.
+
+Guarantees:
+- the profile's deletion and the order to erase it are one transaction;
+- nothing is erased that nobody asked to erase: the database refuses it (migration 0013);
+- a sweep may run any number of times, and may end anywhere: the next one goes on. Each table is a
+  transaction of its own.
+
+A click that was answered just before, or by a machine that is off, arrives later: that is what the sweeps
+after the first are for. `profile_changes` tells edges that the profile is gone, so its row goes with the
+second sweep. Streams are deleted whole: shippers see that, and ship again what is not committed. Edges
+delete what is committed of their journals some minutes later (Journal.seal).
+"""
+
+import contextlib
+from typing import Any, Final, NamedTuple
+
+import trio
+from redis.exceptions import ResponseError
+
+from engine.access import Action, Caller, demand_scope
+from engine.erasure import FIRST_S, PAUSES_S, Erasure
+from engine.errors import UnavailableError, WaypostError
+from engine.ports import Page
+from engine.profile import Change
+from storage import sql
+from storage.access import MAX_ID, enter_profile
+from storage.postgres import Connection, Database
+from storage.profiles import delete_entered
+from storage.redis_client import RedisServer
+
+STREAMS: Final = "waypost:{*}:clicks"
+LONGEST_S: Final = 600.0
+_KEYS_AT_ONCE: Final = 500
+_SQL: Final = sql.load("erasure")
+
+
+class Owner(NamedTuple):
+    """Where a profile lives, and who may erase it."""
+
+    tenant_id: int
+    profile_id: int
+    caller: Caller
+
+
+class Erasures:
+    """`ErasureStore`, over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def erase(self, caller: Caller, profile_id: int, if_version: int | None = None) -> Change:
+        async def work(connection: Connection) -> Change:
+            place = await enter_profile(connection, caller, profile_id, Action.DELETE)
+            gone = await delete_entered(connection, place, if_version)
+            await connection.execute(_SQL["request"], place.tenant_id, profile_id)
+            return Change(gone.id, gone.version, True)
+
+        return await self._database.run(work, caller=caller)
+
+    async def list_erasures(self, caller: Caller, before: int, limit: int) -> Page:
+        demand_scope(caller, "read")
+
+        async def work(connection: Connection) -> Page:
+            rows = await connection.fetch(
+                _SQL["mine"], caller.tenant_id, before or MAX_ID, limit + 1
+            )
+            items = [Erasure(**dict(row)) for row in rows[:limit]]
+            return Page(items, items[-1].profile_id if len(rows) > limit else None)
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+
+class Eraser:
+    """What the workers do, over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database, redis: RedisServer) -> None:
+        self._database = database
+        self._redis = redis
+
+    async def owner_of(self, handle: str) -> Owner | None:
+        """Of the profile with this handle, whatever tenant it is of."""
+
+        async def work(connection: Connection) -> Owner | None:
+            row = await connection.fetchrow(_SQL["owner_of"], handle)
+            if row is None:
+                return None
+            caller = Caller(row["home_tenant_id"], row["user_id"])
+            return Owner(row["tenant_id"], row["profile_id"], caller)
+
+        return await self._database.run(work, read_only=True)
+
+    async def sweep_due(self) -> None:
+        """Erase what there is now of each profile whose sweep's time has come."""
+
+        async def look(connection: Connection) -> list[tuple[int, int, int]]:
+            rows = await connection.fetch(_SQL["due"], list(PAUSES_S), FIRST_S)
+            return [(row["tenant_id"], row["profile_id"], row["sweeps"]) for row in rows]
+
+        for tenant_id, profile_id, sweeps in await self._database.run(look):
+            await self.sweep(tenant_id, profile_id, everything=sweeps > 0)
+
+    async def sweep(self, tenant_id: int, profile_id: int, *, everything: bool) -> int:
+        """Erase what there is of a profile; how many rows. Without `everything`, edges still hear that it
+        is gone. Raises WaypostError while the profile is there."""
+        rows = 0
+        for table in await self._tables(tenant_id, profile_id):
+            if everything or table != "profile_changes":
+                rows += await self._empty(table, tenant_id, profile_id)
+        await self._forget_streams()
+
+        async def note(connection: Connection) -> int:
+            answers: int = await connection.fetchval(_SQL["forget_answers"], profile_id)
+            await connection.execute(_SQL["swept"], tenant_id, profile_id, rows + answers)
+            return rows + answers
+
+        return await self._database.run(note)
+
+    async def _tables(self, tenant_id: int, profile_id: int) -> list[str]:
+        async def work(connection: Connection) -> list[str]:
+            if await connection.fetchval(_SQL["exists"], tenant_id, profile_id):
+                raise WaypostError(f"profile {profile_id} is there and cannot be erased")
+            rows = await connection.fetch(_SQL["tables"])
+            if kept := [row["of_table"] for row in rows if not row["erasable"]]:
+                raise WaypostError(f"nobody may erase from {', '.join(kept)}")
+            return [row["of_table"] for row in rows]
+
+        return await self._database.run(work)
+
+    async def _empty(self, table: str, tenant_id: int, profile_id: int) -> int:
+        async def work(connection: Connection) -> int:
+            # A profile of millions of clicks takes its time; nobody waits for it.
+            await connection.execute(f"SET LOCAL statement_timeout = '{LONGEST_S:g}s'")
+            done = await connection.execute(
+                f"DELETE FROM {table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608  # of the catalogue
+                tenant_id,
+                profile_id,
+                timeout=LONGEST_S,
+            )
+            return int(done.rpartition(" ")[2])
+
+        return await self._database.run(work)
+
+    async def _forget_streams(self) -> None:
+        """Delete all streams of clicks, and have a server that keeps a log of its past write it anew."""
+        client: Any = self._redis.commands
+
+        async def delete() -> None:
+            async for key in client.scan_iter(STREAMS, _KEYS_AT_ONCE):
+                await client.unlink(key)
+
+        await self._redis.ask(delete)
+        await trio.lowlevel.checkpoint()
+        # Not allowed on some servers, or one is under way.
+        with contextlib.suppress(UnavailableError, ResponseError):
+            await self._redis.ask(client.bgrewriteaof)
