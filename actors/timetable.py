@@ -10,6 +10,7 @@ fails.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import trio
@@ -47,36 +48,46 @@ TIMETABLE: Final = (
 
 
 def plan(now: datetime, table: Sequence[Row] = TIMETABLE) -> list[tuple[datetime, JobDraft]]:
-    """When each row was due last, and its job."""
+    """When each row was due last, and its job, whose payload says so too."""
+    dues = [(row, row.when.last_due(now)) for row in table]
     return [
         (
-            row.when.last_due(now),
+            due,
             JobDraft(
                 kind=row.kind,
+                payload={"due": due.isoformat()},
                 queue=row.queue,
                 unique_key="periodic",
                 max_attempts=row.max_attempts,
             ),
         )
-        for row in table
+        for row, due in dues
     ]
 
 
 class Scheduler:
-    """Looks every `LOOK_S` at what is due. `made` is told after each time that something was."""
+    """Looks every `look_s` at what is due. `made` is told after each time that something was."""
 
-    def __init__(self, queue: JobQueue, made: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        made: Callable[[], None],
+        table: Sequence[Row] = TIMETABLE,
+        look_s: float = LOOK_S,
+    ) -> None:
         self._queue = queue
         self._made = made
+        self._plan = partial(plan, table=table)
+        self._look_s = look_s
         self.enqueued = 0
         self.last_error = ""
 
     async def run(self) -> None:
         while True:
             try:
-                if made := await self._queue.schedule(plan):
+                if made := await self._queue.schedule(self._plan):
                     self.enqueued += made
                     self._made()
             except UnavailableError as error:
                 self.last_error = str(error)
-            await trio.sleep(LOOK_S)
+            await trio.sleep(self._look_s)

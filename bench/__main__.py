@@ -31,6 +31,7 @@ BENCHMARKS = (
     Benchmark("chaos", "bench.chaos", "exactly once, while anything is killed at any moment"),
     Benchmark("pipeline", "bench.pipeline", "clicks a second from socket to committed rollups"),
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
+    Benchmark("jobs", "bench.jobs", "jobs a second, and how soon a dead worker's are taken over"),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
 )
 

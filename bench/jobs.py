@@ -1,0 +1,182 @@
+"""Jobs: `python -m bench jobs`. How many one worker process does a second, and how soon a dead worker's job
+is taken over. Real worker processes, a durable Postgres of its own, leases as in production.
+
+| key | definition |
+|---|---|
+| `enqueued_per_s` | jobs written, 1,000 a transaction |
+| `jobs_per_s` | jobs that do nothing, from the first one's start to the last one's end |
+| `effects_per_s` | jobs that commit a row with their end, each in a transaction of its own |
+| `rescued_after_s` | from kill -9 of a worker until another one began its job, by the database's clock |
+| `wrong` | jobs that did not succeed at their first attempt, or whose effect is not there exactly once |
+
+Exit code 1 when something was wrong, or the job was not taken over within 30 s.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import click
+import trio
+from rich.table import Table
+
+from actors import host
+from bench.errors import BenchError
+from bench.report import progress, show, write_json
+from engine.job import JobDraft
+from storage.bridge import in_asyncio
+from storage.embedded import EmbeddedServers
+from storage.jobs import enqueue_many
+from storage.migrations import migrate
+from storage.postgres import Connection, Database
+
+BATCH: Final = 1000
+LIMIT_S: Final = 600.0
+RESCUE_LIMIT_S: Final = 30.0
+_ROOT: Final = Path(__file__).resolve().parents[1]
+_TABLE: Final = """CREATE TABLE public.effects (job_id bigint);
+    GRANT INSERT, SELECT ON public.effects TO waypost_aggregator"""
+_RATE: Final = """SELECT count(*) / extract(epoch FROM max(finished_at) - min(started_at))::float8
+    FROM jobs WHERE kind = $1"""
+_WRONG: Final = """SELECT (SELECT count(*) FROM jobs WHERE state <> 'succeeded' OR attempt <> 1)
+    + (SELECT count(*) FROM (SELECT j.id FROM jobs AS j LEFT JOIN public.effects AS e ON e.job_id = j.id
+        WHERE j.kind = 'effect' GROUP BY j.id HAVING count(e.job_id) <> 1) AS w)"""
+
+
+class Run:
+    """One run over a database of its own."""
+
+    def __init__(self, url: str, jobs: int, effects: int) -> None:
+        self.url = url
+        self.jobs = jobs
+        self.effects = effects
+
+    async def run(self, _: host.Stop) -> dict[str, Any]:
+        await migrate(self.url)
+        await in_asyncio(self._make_table)
+        self.database = await Database.open(
+            self.url, role="waypost_aggregator", size=2, query_timeout_ms=60_000
+        )
+        try:
+            enqueued_per_s = await self._enqueue("plain", self.jobs)
+            await self._enqueue("effect", self.effects)
+            with worker(self.url, "one"):
+                await self._until("SELECT count(*) = 0 FROM jobs WHERE state <> 'succeeded'")
+            rates = [await self._ask(_RATE, kind) for kind in ("plain", "effect")]
+            wrong = await self._ask(_WRONG)
+            rescued_after_s = await self._rescue()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.database.close()
+        return {
+            "benchmark": "jobs",
+            "jobs": self.jobs,
+            "effects": self.effects,
+            "enqueued_per_s": round(enqueued_per_s),
+            "jobs_per_s": round(rates[0]),
+            "effects_per_s": round(rates[1]),
+            "rescued_after_s": round(rescued_after_s, 2),
+            "wrong": wrong,
+        }
+
+    async def _make_table(self) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(_TABLE)
+        finally:
+            await connection.close()
+
+    async def _enqueue(self, kind: str, count: int) -> float:
+        """Jobs a second. Plain ones come first."""
+        started = time.perf_counter()
+        priority = 1 if kind == "plain" else 0
+        for first in range(0, count, BATCH):
+            size = min(BATCH, count - first)
+            drafts = [
+                JobDraft(kind=kind, payload={"n": first + n}, priority=priority)
+                for n in range(size)
+            ]
+
+            async def work(connection: Connection, drafts: list[JobDraft] = drafts) -> None:
+                await enqueue_many(connection, drafts)
+
+            await self.database.run(work)
+        return count / (time.perf_counter() - started)
+
+    async def _rescue(self) -> float:
+        """Kill the worker that has the job while another one waits."""
+        began = "SELECT count(*) > 0 FROM jobs WHERE kind = 'long' AND attempt = "
+        with worker(self.url, "dies") as victim:
+            await self._enqueue("long", 1)
+            await self._until(began + "1")
+            with worker(self.url, "lives"):
+                # Somewhere between two heartbeats, as a death would be.
+                await trio.sleep(7)
+                killed_at = await self._ask("SELECT clock_timestamp()")
+                victim.kill()
+                await self._until(began + "2")
+                taken_at = await self._ask("SELECT started_at FROM jobs WHERE kind = 'long'")
+        return float((taken_at - killed_at).total_seconds())
+
+    async def _until(self, question: str) -> None:
+        deadline = trio.current_time() + LIMIT_S
+        while not await self._ask(question):
+            if trio.current_time() > deadline:
+                raise BenchError(f"not within {LIMIT_S:g} s: {question}")
+            await trio.sleep(0.25)
+
+    async def _ask(self, question: str, *arguments: object) -> Any:
+        async def work(connection: Connection) -> Any:
+            return await connection.fetchval(question, *arguments)
+
+        return await self.database.run(work, read_only=True)
+
+
+@contextmanager
+def worker(url: str, name: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker process that ends with the block."""
+    command = [sys.executable, "-m", "bench.job_worker", url, name]
+    process = subprocess.Popen(command, cwd=_ROOT)  # our own command
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def table(result: dict[str, Any]) -> Table:
+    shown = Table(title=f"{result['jobs']:,} jobs by one worker process", show_header=False)
+    shown.add_column()
+    shown.add_column(justify="right")
+    shown.add_row("enqueued, 1,000 a transaction", f"{result['enqueued_per_s']:,}/s")
+    shown.add_row("done", f"{result['jobs_per_s']:,}/s")
+    shown.add_row("done, each with an effect of its own", f"{result['effects_per_s']:,}/s")
+    shown.add_row("a dead worker's job taken over after", f"{result['rescued_after_s']:.1f} s")
+    return shown
+
+
+@click.command(help="Jobs a second by one worker process, and the rescue of a dead worker's job.")
+@click.option("--jobs", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True)
+@click.option("--effects", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
+def command(jobs: int, effects: int, as_json: bool) -> int:
+    folder = Path(tempfile.mkdtemp(prefix="waypost-jobs-"))
+    try:
+        with EmbeddedServers(folder) as servers:
+            progress(f"{jobs + effects:,} jobs")
+            result = host.run(Run(servers.database_url, jobs, effects).run)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    show(table(result))
+    failed = bool(result["wrong"]) or result["rescued_after_s"] > RESCUE_LIMIT_S
+    print(f"FAILED: {result['wrong']} wrong" if failed else "Each once.")
+    if as_json:
+        write_json(result)
+    return 1 if failed else 0
