@@ -8,15 +8,20 @@ ever sees half of a change.
 import logging
 import re
 from html import escape
+from struct import pack
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from actors.mailbox import Mailbox
 from engine import journal_format, name, target
-from engine.click import Kind
+from engine.click import MAX_EXTRA_BYTES, VISITOR_BYTES, Kind
 from engine.errors import UnavailableError
+from engine.extra import TRIGGER, UTM, Trigger, item
 from engine.profile import EdgeLink, PageLink, Snapshot
+from engine.request import Origin, Request
+from engine.visit_query import PAGE_QUERY, campaign, is_from_page, take_trigger
+from engine.visitor_id import VisitorIds
 
 if TYPE_CHECKING:
     from actors.registry import Registry
@@ -26,8 +31,12 @@ logger = logging.getLogger("waypost.profile")
 _RETRY_S: Final = 0.2
 _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 _RECORD_BYTES: Final = journal_format.RECORD_BYTES
+_FIXED_BYTES: Final = _RECORD_BYTES + VISITOR_BYTES
+_NO_VISITOR: Final = journal_format.NO_VISITOR
 _pack_start = journal_format.pack_start
 _pack_texts = journal_format.pack_texts
+_TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
+MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest; a longer name is not recorded
 
 
 class Route:
@@ -52,7 +61,7 @@ class ProfileActor:
     """One profile. `routes` by link id; the page's route is made when first asked for."""
 
     __slots__ = (
-        "_page_links", "_registry", "handle", "mailbox", "page", "page_paths", "profile_id",
+        "_ids", "_page_links", "_registry", "handle", "mailbox", "page", "page_paths", "profile_id",
         "routes", "tenant_id", "title", "version", "visited", "wanted", "weight",
     )  # fmt: skip
 
@@ -60,6 +69,7 @@ class ProfileActor:
         self.mailbox = Mailbox()
         self.tenant_id = snapshot.tenant_id
         self.profile_id = snapshot.profile_id
+        self._ids = pack("<qq", snapshot.tenant_id, snapshot.profile_id)
         self.routes: dict[int, Route] = {}
         self.visited = True
         self.wanted = snapshot.version
@@ -78,12 +88,27 @@ class ProfileActor:
     # ---- the hot side ---------------------------------------------------------------------------
 
     def visit(
-        self, route: Route, query: bytes, agent: bytes, referrer: bytes, language: bytes,
+        self, route: Route, request: Request, origin: Origin, visitors: VisitorIds | None,
         verdict: int, at_us: int,
     ) -> tuple[bytes, bytes]:  # fmt: skip
         """(the answer behind its status line and date, the record to journal). `verdict`: the record's
-        byte, as of engine/visitor.py."""
+        byte, as of engine/visitor.py; `visitors`: of the day of `at_us`, None when nobody can tell."""
         self.visited = True
+        agent, referrer, language = request.user_agent, request.referrer, request.language
+        host = request.host
+        extra = origin.place
+        if 0 < len(host) <= MAX_HOST_BYTES:
+            extra = b"%b\x02%c%b" % (extra, len(host), host)  # the item HOST
+        query, trigger, utm = request.query, Trigger.LINK, b""
+        if query:
+            trigger, query = take_trigger(query)
+            utm = query if b"utm_" in query else b""
+        if not trigger and b"/@" in referrer and is_from_page(referrer, host, self.page_paths[0]):
+            trigger = Trigger.PAGE
+        if trigger:
+            extra += _TRIGGERS[trigger]
+        if utm:  # the last item, as it is what can be cut
+            extra += item(UTM, campaign(utm, min(255, MAX_EXTRA_BYTES - len(extra) - 2)))
         if route.kind == Kind.VIEW:
             tail = self._page_tail(route)
         elif query and route.passthrough:
@@ -91,19 +116,19 @@ class ProfileActor:
             tail = self._registry.redirect_tail(route.status, location)
         else:
             tail = route.tail
+        visitor = _NO_VISITOR
+        if visitors is not None:
+            visitor = visitors.of(self._ids + origin.network + agent)
         la, lr, ll = len(agent), len(referrer), len(language)
         record = (
-            _pack_start(
-                _RECORD_BYTES + la + lr + ll,
-                route.kind,
-                verdict,
-                at_us,
-            )
+            _pack_start(_FIXED_BYTES + la + lr + ll + len(extra), route.kind, verdict, at_us)
             + route.ids
             + _pack_texts(la, lr, ll)
             + agent
             + referrer
             + language
+            + visitor
+            + extra
         )
         return tail, record
 
@@ -181,7 +206,7 @@ def render(handle: str, title: str, links: tuple[PageLink, ...]) -> tuple[str, s
     """(title, body) of the plain page, as HTML; links go through the door so that they are counted."""
     heading = escape(title or f"@{handle}")
     items = "\n".join(
-        f'<li><a href="{escape(name.encode_path(handle, link.slug).decode())}" rel="nofollow">'
+        f'<li><a href="{escape(name.encode_path(handle, link.slug).decode())}?{PAGE_QUERY}" rel="nofollow">'
         f"{escape(link.title or link.slug)}</a></li>"
         for link in links
     )

@@ -17,6 +17,7 @@ from typing import Final
 import httptools
 import msgspec
 
+from engine.request import Request
 from engine.visitor import is_prefetch
 
 MAX_HEAD_BYTES: Final = 8192
@@ -29,34 +30,27 @@ _FIELDS_BEHIND_PROXIES: Final = re.compile(
 ).findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_ABSOLUTE: Final = re.compile(rb"https?://[^/?#@\s]+", re.IGNORECASE)
+_PORT: Final = re.compile(rb":[0-9]*\Z")
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@\s]+)", re.IGNORECASE)
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]+")
 
 
-# Host values seen and found well-formed, blanks around them included: a few names, so a small set.
-_good_hosts: set[bytes] = set()
-_MAX_GOOD_HOSTS: Final = 256
+# Host values seen and found well-formed, blanks around them included, and the host that each is: a few names,
+# so a small table.
+_hosts: dict[bytes, bytes] = {}
+_MAX_HOSTS: Final = 256
 
 
-def _is_good_host(value: bytes) -> bool:
-    good = _HOST.fullmatch(value.strip(b" \t")) is not None
-    if good and len(_good_hosts) < _MAX_GOOD_HOSTS:
-        _good_hosts.add(value)
-    return good
-
-
-class Request(msgspec.Struct, gc=False):
-    """One request to answer. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds."""
-
-    path: bytes
-    query: bytes
-    user_agent: bytes
-    referrer: bytes
-    language: bytes
-    head_only: bool
-    keep_alive: bool
-    prefetch: bool = False
-    forwarded_for: bytes = b""  # only looked for behind trusted proxies
+def _host(value: bytes) -> bytes | None:
+    """The host that a header's value names, in lower case and without port; None when it is not well-formed."""
+    stripped = value.strip(b" \t")
+    if _HOST.fullmatch(stripped) is None:
+        return None
+    host = _PORT.sub(b"", stripped).lower().rstrip(b".")
+    if len(_hosts) >= _MAX_HOSTS:
+        _hosts.clear()
+    _hosts[value] = host
+    return host
 
 
 class Refusal(msgspec.Struct, gc=False, frozen=True):
@@ -129,8 +123,8 @@ class HeadReader:
             return None
         host = agent = referrer = language = forwarded = b""
         hosts = 0
-        for name, value in self._fields(data):
-            length = len(name)  # tells all names but two apart, however they are spelt
+        for field, value in self._fields(data):
+            length = len(field)  # tells all names but two apart, however they are spelt
             if length == 10:
                 agent = value
             elif length == 4:
@@ -138,12 +132,17 @@ class HeadReader:
                 hosts += 1
             elif length == 7:
                 referrer = value
-            elif name[0] in b"aA":
+            elif field[0] in b"aA":
                 language = value
             else:
                 forwarded = b"%b, %b" % (forwarded, value) if forwarded else value
-        if hosts != 1 or (host not in _good_hosts and not _is_good_host(host)):
+        if hosts != 1:
             return None
+        name = _hosts.get(host)
+        if name is None:
+            name = _host(host)
+            if name is None:
+                return None
         completion = _completion
         completion.begun = completion.ended = 0
         completion.parser = parser = self._parser
@@ -172,6 +171,7 @@ class HeadReader:
             completion.keep_alive,
             False,
             forwarded,
+            name,
         )
 
     def careful(self, data: bytes) -> list[Request | Refusal]:
@@ -263,9 +263,12 @@ def judge(head: bytes) -> Request | Refusal:
         return Refusal(405)
     if not events.complete or _announces_body(events.headers):
         return Refusal(413, head_only)
-    target = _origin_form(events.url)
-    if target is None:
+    form = _origin_form(events.url)
+    if form is None:
         return Refusal(400, head_only)
+    target, authority = form
+    # RFC 9112 3.2.2: of a request in absolute form, the Host field is to be ignored.
+    host = authority or (hosts[0] if hosts else b"")
     path, _, query = target.partition(b"?")
     fields = dict(events.headers)
     return Request(
@@ -279,6 +282,7 @@ def judge(head: bytes) -> Request | Refusal:
         # As the plain way looks for it: every spelling of every name would cost each request more.
         b"urpose:" in head and _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
+        _hosts.get(host) or _host(host) or b"",
     )
 
 
@@ -296,13 +300,14 @@ def _is_prefetch(headers: list[tuple[bytes, bytes]]) -> bool:
     )
 
 
-def _origin_form(url: bytes) -> bytes | None:
+def _origin_form(url: bytes) -> tuple[bytes, bytes] | None:
+    """The path with its query, and the authority that an absolute URL names."""
     if _TARGET.fullmatch(url) is None:
         return None
     if url.startswith(b"/"):
-        return url
+        return url, b""
     absolute = _ABSOLUTE.match(url)
     if absolute is None:
         return None
     rest = url[absolute.end() :]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    return rest if rest.startswith(b"/") else b"/" + rest, absolute[1]

@@ -5,7 +5,9 @@ import socket
 from collections import deque
 from typing import Final, Protocol
 
-from api.head import HeadReader, Refusal, Request
+from api.head import HeadReader, Refusal
+from engine.request import Origin, Request
+from engine.visitor_id import VisitorIds
 
 IN: Final = select.EPOLLIN | select.EPOLLRDHUP
 
@@ -14,6 +16,13 @@ class Recorder(Protocol):
     """Where clicks go; the journal."""
 
     def append(self, records: list[bytes]) -> bool: ...
+
+
+class DayKeys(Protocol):
+    """Where a day's pseudonyms come from."""
+
+    def ids(self, day: int) -> VisitorIds | None:
+        """Of a day since 1970 in UTC; None while no key is known for it."""
 
 
 class Limits(Protocol):
@@ -37,15 +46,24 @@ class Connection:
     """A descriptor, not blocking, and what is known of who is at its other end."""
 
     __slots__ = (
-        "closing", "deadline", "discard", "ended", "fd", "linger", "mask", "peer", "queue", "reader",
-        "registered", "unsent", "waiting",
+        "closing", "deadline", "discard", "ended", "fd", "limited", "linger", "mask", "origin", "peer",
+        "queue", "reader", "registered", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(
-        self, fd: int, deadline: float, peer: str | None = None, *, behind_proxies: bool = False
+        self,
+        fd: int,
+        deadline: float,
+        peer: str,
+        origin: Origin | None,
+        limited: bool,
+        *,
+        behind_proxies: bool,
     ) -> None:
         self.fd = fd  # -1 once closed
-        self.peer = peer  # the address whose requests are limited
+        self.peer = peer  # the address at its other end
+        self.origin = origin  # None: each request has its own, or it is to be looked up again
+        self.limited = limited  # its requests are counted
         self.reader = HeadReader(behind_proxies=behind_proxies)
         self.deadline = deadline
         self.queue: deque[Request | Refusal] = deque()

@@ -15,25 +15,28 @@ Guarantees:
 A connection is closed at once when it breaks the rules. Nothing here trusts what it reads.
 """
 
-import contextlib
-import errno
 import logging
 import os
 import select
 import socket
 import time
 from collections.abc import Callable
-from os import read, set_blocking, write  # looked up once: these run for every request
+from os import read, write  # looked up once: these run for every request
 from typing import Final
 
 from actors.profile import Route
 from actors.registry import Found, Registry
 from api.answers import REFUSALS, StatusLines, without_body
-from api.head import Refusal, Request
+from api.head import Refusal
+from api.listener import Listener, is_exhausted, turn_away
+from api.origins import Origins
 from api.visit_limits import VisitLimits
-from api.visitor import IN, Connection, Limits, Recorder
+from api.visitor import IN, Connection, DayKeys, Limits, Recorder
 from engine.name import path_key
+from engine.request import Origin, Request
 from engine.visitor import HEAD_RECORDED, PREFETCH_RECORDED, KnownAgents
+from engine.visitor_id import VisitorIds
+from engine.visitor_key import DAY_US
 
 logger = logging.getLogger("waypost.visitors")
 
@@ -45,10 +48,6 @@ MAX_DISCARDED_BYTES: Final = 1024 * 1024
 WAIT_LIMIT_S: Final = 5.0
 LINGER_S: Final = 2.0
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
-_MINIMAL_503: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-    b"Retry-After: 1\r\nContent-Length: 0\r\n\r\n"
-)
 
 
 class Visitors:
@@ -60,20 +59,23 @@ class Visitors:
         registry: Registry,
         recorder: Recorder,
         limits: Limits,
+        origins: Origins,
+        keys: DayKeys,
         *,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._listener = listener
-        # `accept` makes a socket object of it, which costs as much as all else that we do for a short
-        # connection: a look at the socket's name and 3 µs of Python. A descriptor is all that is needed.
-        self._accept_fd: Callable[[], tuple[int, object]] = listener._accept  # type: ignore[attr-defined]
+        self._listener = Listener(listener)
         self._registry = registry
         self._recorder = recorder
         self._limits = limits
         self._clock_us = clock_us
         self._monotonic = monotonic
-        self.visits = VisitLimits(limits.visits_per_second, limits.trusted_hops)
+        self._origins = origins
+        self._keys = keys
+        self._visitors: VisitorIds | None = None  # of the day of this wake-up
+        self.visits = VisitLimits(limits.visits_per_second)
+        self._limited = self.visits.enabled
         self._proxied = limits.trusted_hops > 0
         self._idle_s = limits.idle_timeout_ms / 1000
         self._head_s = limits.head_timeout_ms / 1000
@@ -92,11 +94,8 @@ class Visitors:
         self.refused = 0
         self.timed_out = 0
         self.errors = 0
-        listener.setblocking(False)
-        with contextlib.suppress(OSError):
-            # Inherited by every accepted socket.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self.unidentified = 0  # visits recorded without a pseudonym, as no key was known
+        self._epoll.register(self._listener.descriptor, select.EPOLLIN)
 
     @property
     def descriptor(self) -> int:
@@ -116,7 +115,7 @@ class Visitors:
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                if fd == self._listener.fileno():
+                if fd == self._listener.descriptor:
                     self._accept()
                 continue
             try:
@@ -147,6 +146,7 @@ class Visitors:
         self._now = self._monotonic()
         self._idle_deadline = self._now + self._idle_s
         self._lines.at(self._now_us)
+        self._visitors = self._keys.ids(self._now_us // DAY_US)
 
     def _finish(self) -> None:
         """Record, then send: the order that exactness stands on."""
@@ -162,34 +162,28 @@ class Visitors:
     def _accept(self) -> None:
         for _ in range(BATCH):
             try:
-                fd, address = self._accept_fd()
+                fd, peer = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if is_exhausted(error):
                     # No descriptors: waiting connections stay in the kernel's queue for a second.
-                    self._epoll.modify(self._listener.fileno(), 0)
+                    self._epoll.modify(self._listener.descriptor, 0)
                     self._accept_again_at = self._now + 1.0
                     self.refused += 1
                     return
                 continue
-            set_blocking(fd, False)
             self.accepted += 1
             if len(self._connections) >= self._limits.max_connections:
                 self.refused += 1
                 self.answers_by_status[503] += 1
-                with contextlib.suppress(OSError):
-                    write(fd, _MINIMAL_503)
-                    read(fd, READ_BYTES)  # left unread, it makes the close a reset
-                os.close(fd)
+                turn_away(fd)
                 continue
-            connection = Connection(
-                fd,
-                self._now + self._head_s,
-                self.visits.peer(address),
-                behind_proxies=self._proxied,
+            origin = None if self._proxied else self._origins.of_peer(peer)
+            limited = self._limited and (origin is None or origin.subject is not None)
+            connection = self._connections[fd] = Connection(
+                fd, self._now + self._head_s, peer, origin, limited, behind_proxies=self._proxied
             )
-            self._connections[fd] = connection
             # Its request is often there already; then a short connection needs no place in the set.
             self._read(connection)
             if not connection.registered and connection.fd >= 0 and not connection.closing:
@@ -210,7 +204,7 @@ class Visitors:
         request = connection.reader.plain(data)
         if request is not None and connection.waiting is None and not connection.discard:
             connection.deadline = self._idle_deadline
-            if connection.peer is not None and self._limit(connection, request):
+            if connection.limited and self._limit(connection, request):
                 return
             route = self._registry.paths.get(request.path)
             if route is None:
@@ -280,7 +274,7 @@ class Visitors:
         if isinstance(request, Refusal):
             self._refuse(connection, request.status, request.head_only, close=True)
             return
-        if connection.peer is not None and self._limit(connection, request):
+        if connection.limited and self._limit(connection, request):
             return
         route = self._registry.paths.get(request.path)
         if route is None:
@@ -290,11 +284,24 @@ class Visitors:
 
     def _limit(self, connection: Connection, request: Request) -> bool:
         """Refuse what is more than its sender may ask; whether it was."""
-        peer = connection.peer
-        if peer is None or self.visits.admits(peer, request.forwarded_for, int(self._now * 1e6)):
+        origin = connection.origin or self._origin(connection, request)
+        if self.visits.admits(origin, int(self._now * 1e6)):
             return False
         self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
         return True
+
+    def _origin(self, connection: Connection, request: Request) -> Origin:
+        """Where a request comes from whose connection does not tell, or not any more."""
+        if self._proxied:
+            return self._origins.of_forwarded(connection.peer, request.forwarded_for)
+        origin = connection.origin = self._origins.of_peer(connection.peer)
+        return origin
+
+    def places_changed(self) -> None:
+        """Another geo file is in place: what was looked up before is looked up again."""
+        self._origins.forget()
+        for connection in self._connections.values():
+            connection.origin = None
 
     def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
         verdict = self._agents[request.user_agent]
@@ -302,11 +309,13 @@ class Visitors:
             verdict = HEAD_RECORDED
         elif request.prefetch:
             verdict = PREFETCH_RECORDED
+        origin = connection.origin or self._origin(connection, request)
         tail, record = route.actor.visit(
-            route, request.query, request.user_agent, request.referrer, request.language,
-            verdict, self._now_us,
-        )  # fmt: skip
+            route, request, origin, self._visitors, verdict, self._now_us
+        )
         self._records.append(record)
+        if self._visitors is None:
+            self.unidentified += 1
         if route.status == 200:
             self.views += 1
         else:
@@ -454,7 +463,7 @@ class Visitors:
         self._begin()
         if self._accept_again_at and self._now >= self._accept_again_at and not self._draining:
             self._accept_again_at = 0.0
-            self._epoll.modify(self._listener.fileno(), select.EPOLLIN)
+            self._epoll.modify(self._listener.descriptor, select.EPOLLIN)
         for connection in list(self._connections.values()):
             if connection.deadline > self._now:
                 continue
@@ -471,7 +480,7 @@ class Visitors:
     def drain(self) -> None:
         """Stop accepting; answer what has arrived, then close: each connection with its next answer."""
         self._draining = True
-        self._epoll.unregister(self._listener.fileno())
+        self._epoll.unregister(self._listener.descriptor)
         self.on_ready()
         for connection in list(self._connections.values()):
             idle = connection.waiting is None and not connection.unsent and not connection.queue

@@ -73,7 +73,7 @@ class Outage:
                      connections=CONNECTIONS, rate=plan.rate, patient=True),
         )  # fmt: skip
         with load:
-            time.sleep(WARM_UP_S)
+            time.sleep(min(WARM_UP_S, plan.minutes * 60))
             before = resident_mb(engine)
             first = load.account.sent
             with postgres_stopped(engine):

@@ -73,7 +73,7 @@ class Pipeline:
         self.profile_ids = self.engine.profile_ids()
         (self.edge,) = self.engine.living("edge")
         pin(self.edge, {self.placement.server})
-        self._wrk(WARM_UP_S)
+        self._wrk(min(WARM_UP_S, self.plan.seconds))
 
     # ---- at full load ---------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class Pipeline:
         with on_cores({self.placement.client}):
             load = Load(self.engine.folder, plan)
             with load:
-                time.sleep(WARM_UP_S)
+                time.sleep(min(WARM_UP_S, self.plan.seconds))
                 probe = Probe(self.engine, self.probe_profile)
                 probe.run(self.plan.seconds)
                 size = bytes_per_click(self.engine.data / "journals")

@@ -57,3 +57,13 @@ def network(address: str) -> str:
     if parsed.version == 4:
         return address
     return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+
+
+def packed_network(address: str) -> bytes:
+    """`network` as bytes that say their own length; a zero for what is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return b"\0"
+    packed = parsed.packed[:8]
+    return bytes((len(packed),)) + packed

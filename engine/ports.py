@@ -23,6 +23,7 @@ from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
 from engine.rollup import Stats, StatsQuery
 from engine.security import Event, Kind
+from engine.visitor_key import DayKey
 
 
 class Page(NamedTuple):
@@ -197,6 +198,36 @@ class Announcer(Protocol):
         """Never raises: a lost announcement is found by polling, and counted."""
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Change]]: ...
+
+
+class Places(Protocol):
+    """Where addresses are. Looking one up is synchronous, at the visitors' door."""
+
+    def place(self, address: str) -> bytes:
+        """The data of the item PLACE (engine/extra.py); empty when nobody can tell. Never raises."""
+
+    async def refresh(self) -> bool:
+        """Look whether there is something newer; whether places may differ now."""
+
+
+class VisitorKeyShelf(Protocol):
+    """What edges of one machine share without writing it to a disk."""
+
+    def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
+        """Lay these down, drop what is past its time, and take the best of each day.
+
+        Raises UnavailableError while another edge does the same, OSError when there is no room.
+        """
+
+
+class VisitorKeyChannel(Protocol):
+    """What edges of all machines hear, and nobody writes down."""
+
+    async def send(self, message: bytes) -> int | None:
+        """How many listen, the sender among them; None when nobody can tell, 0 when it failed. Never raises."""
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Messages, the own ones too, from when the subscription stands or has failed once."""
 
 
 class StatsReader(Protocol):

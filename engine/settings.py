@@ -49,6 +49,7 @@ class Settings:
     query_timeout_ms: int = 10_000
     max_body_bytes: int = 1024 * 1024
     session_hours: int = 168
+    geo_file: str = ""
     log_format: str = "text"
 
 
@@ -109,6 +110,12 @@ def _url(*schemes: str) -> Callable[[str], str]:
 def _text(text: str) -> str:
     if not text or any(ord(c) < 0x21 for c in text):
         raise ValueError("must not be empty or have blanks")
+    return text
+
+
+def _path(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be a path without control characters")
     return text
 
 
@@ -175,6 +182,8 @@ SETTINGS: Final = (
     Row("WAYPOST_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, _GIB), "largest request body of the console"),
     Row("WAYPOST_SESSION_HOURS", "session_hours", _whole(1, 8_784),
         "how long a login of the console lasts"),
+    Row("WAYPOST_GEO_FILE", "geo_file", _path,
+        "places by a MaxMind or DB-IP file (.mmdb), read again when it changes; unset: countries only"),
     Row("WAYPOST_LOG_FORMAT", "log_format", _one_of("text", "json"), "lines of a log: text or json"),
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ put the machine under load are one group (`xdist_group("load")`), so that no two
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -45,13 +46,25 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Not in `addopts`, where it would start workers for a single file too, and end `-p no:xdist`.
     """
     option = config.option
-    if "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    share_bytecode(config)
+    if not config.pluginmanager.hasplugin("xdist"):
         return
     whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == "not large"
     if option.numprocesses is None and whole and not option.usepdb:
         option.numprocesses = WORKERS
     if option.numprocesses and option.dist == "no":
         option.dist = "loadgroup"
+
+
+def share_bytecode(config: pytest.Config) -> None:
+    """Where Python is told to write no bytecode, the run gets a folder for it, which goes with the run:
+    else each of the hundreds of processes that tests start would compile the engine again."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and not sys.pycache_prefix:
+        folder = tempfile.mkdtemp(prefix="waypost-bytecode-")
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
+        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,37 +2,46 @@
 
 import asyncio
 import logging
+import secrets
 import socket
+import time
 from functools import partial
 
 import trio
 
 from actors.changes import Poller, follow_announcements
+from actors.geo import watch_places
 from actors.host import Stop
 from actors.journals import LivingShipper, Orphan, Orphans
 from actors.registry import Registry
 from actors.supervisor import Child
 from actors.upkeep import every
+from actors.visitor_keys import VisitorKeys
 from api import answers
+from api.origins import Origins
 from api.visitors import Visitors
 from engine.health import Component
 from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
+from engine.visitor_id import KEY_BYTES
 from storage.announcer import RedisAnnouncer
 from storage.click_stream import RedisClickStream
+from storage.geo import GeoPlaces
 from storage.journal import Journal
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Database
 from storage.recovery import Recovery, orphans
 from storage.redis_client import RedisServer
 from storage.snapshots import Snapshots
+from storage.visitor_keys import RedisKeyChannel, shelf_of
 
 logger = logging.getLogger("waypost.edge")
 
 RUNNERS = 4
 MAX_ADOPTED = 32
 COMMIT_WAIT_S = 5.0
+KEY_WAIT_S = 2.0
 SEAL_INTERVAL_S = 5.0
 
 
@@ -70,8 +79,21 @@ class Edge:
             linger_s=settings.ship_linger_ms / 1000,
         )
         self.orphans = Orphans(self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes)
+        self.places = GeoPlaces(settings.geo_file)
+        self._key_channel = RedisKeyChannel(redis)
+        self.visitor_keys = VisitorKeys(
+            shelf_of(assignment.folder),
+            self._key_channel,
+            now_us=lambda: time.time_ns() // 1000,
+            random_key=lambda: secrets.token_bytes(KEY_BYTES),
+        )
         self.door = Visitors(
-            socket.socket(fileno=assignment.sockets[0]), self.registry, self.journal, settings
+            socket.socket(fileno=assignment.sockets[0]),
+            self.registry,
+            self.journal,
+            settings,
+            Origins(self.places.place, settings.trusted_hops),
+            self.visitor_keys,
         )
         self.tree = supervisor("edge", self._children())
 
@@ -90,11 +112,16 @@ class Edge:
             *(Child(name=f"profiles-{i}", start=registry.runners.run) for i in range(RUNNERS)),
             Child(name="finder", start=partial(registry.find, self.door.deliver)),
             Child(name="passivation", start=registry.sweep),
+            Child(name="visitor-keys", start=self.visitor_keys.run),
+            Child(name="geo", start=partial(watch_places, self.places, self.door.places_changed)),
             Child(name="door", start=self._open_door),
             status_child(self.assignment, self.components, self.samples),
         ]
 
     async def _open_door(self) -> None:
+        # A visitor is served without a pseudonym rather than not at all.
+        with trio.move_on_after(KEY_WAIT_S):
+            await self.visitor_keys.ready.wait()
         loop = asyncio.get_running_loop()
         loop.add_reader(self.door.descriptor, self.door.on_ready)
         try:
@@ -192,7 +219,33 @@ class Edge:
             Sample("waypost_profiles_loaded_total", registry["loaded"]),
             Sample("waypost_profiles_refreshed_total", registry["refreshed"]),
             Sample("waypost_profiles_passivated_total", registry["passivated"]),
+            *self._samples_of_visitors(),
             restarts_of(self.tree),
+        ]
+
+    def _samples_of_visitors(self) -> list[Sample]:
+        places, keys = self.places.statistics(), self.visitor_keys.statistics()
+        channel = self._key_channel.statistics()
+        return [
+            Sample("waypost_geo_source", 1, (("source", self.places.source),)),
+            Sample(
+                "waypost_geo_built_seconds",
+                self.places.built_at,
+                (("process", self.assignment.name),),
+            ),
+            Sample("waypost_geo_loaded_total", places["loaded"]),
+            Sample("waypost_geo_refused_total", places["refused"]),
+            Sample("waypost_geo_lookups_total", places["lookups"]),
+            Sample("waypost_geo_unreadable_total", places["unreadable"]),
+            Sample("waypost_visitor_keys", keys["held"]),
+            Sample("waypost_visitor_key_shared", keys["shared"]),
+            Sample("waypost_visitor_key_conflicts_total", keys["conflicts"]),
+            Sample(
+                "waypost_visitor_key_failures_total", keys["shelf_failures"], (("of", "shelf"),)
+            ),
+            Sample("waypost_visitor_key_failures_total", channel["failed"], (("of", "channel"),)),
+            Sample("waypost_visitor_key_malformed_total", keys["malformed"]),
+            Sample("waypost_visitors_unidentified_total", self.door.unidentified),
         ]
 
     # ---- the end ------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import trio
 
 from engine.profile import Change
-from storage.announcer import MAX_WAITING, Waiting
+from storage.announcer import MAX_WAITING
+from storage.subscription import Waiting
 
 
 class MemoryChannel:
@@ -14,7 +15,7 @@ class MemoryChannel:
 
     def __init__(self) -> None:
         self.down = False
-        self.listeners: set[Waiting] = set()
+        self.listeners: set[Waiting[Change]] = set()
 
 
 class MemoryAnnouncer:
@@ -39,7 +40,7 @@ class MemoryAnnouncer:
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
         await trio.lowlevel.checkpoint()
-        waiting = Waiting(MAX_WAITING)
+        waiting: Waiting[Change] = Waiting(MAX_WAITING)
         self._channel.listeners.add(waiting)
         try:
             yield waiting

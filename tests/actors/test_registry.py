@@ -21,10 +21,12 @@ from engine.errors import ConflictError, UnavailableError
 from engine.link import LinkDraft
 from engine.ports import ImportRow
 from engine.profile import MAX_WHOLE_LINKS, Change, ProfileDraft
+from engine.request import NOWHERE, Request
 from storage.memory.announcer import MemoryAnnouncer, MemoryChannel
 from tests.actors.held import TENANT, HeldProfiles
 
 POLL_S = 0.4
+PLAIN = Request(b"/", b"", b"", b"", b"", False, True)
 
 
 class Edge:
@@ -71,7 +73,7 @@ class Edge:
                 raise UnavailableError("away")
         if route is None:
             return None
-        tail, _ = route.actor.visit(route, b"", b"", b"", b"", 0, 1)
+        tail, _ = route.actor.visit(route, PLAIN, NOWHERE, None, 0, 1)
         return route.target.decode() if route.status != 200 else tail.decode()
 
     async def announce(self, *changes: Change) -> None:

@@ -16,10 +16,13 @@ import trio
 
 from actors.registry import Registry
 from api import answers
+from api.origins import Origins
 from api.visitors import Visitors
 from engine import journal_format
 from engine.click import Click
 from engine.settings import Settings
+from engine.visitor_id import VisitorIds
+from storage.memory.geo import MemoryPlaces
 from tests.actors.held import HeldProfiles
 
 FAIL_S = 20
@@ -43,6 +46,16 @@ class Records:
         if not self.records:
             return []
         return list(journal_format.clicks(journal_format.encode_frame(1, self.records)))
+
+
+class Keys:
+    """One key for all days, or none."""
+
+    def __init__(self) -> None:
+        self.visitors: VisitorIds | None = VisitorIds(bytes(range(32)))
+
+    def ids(self, day: int) -> VisitorIds | None:
+        return self.visitors
 
 
 class Answer(NamedTuple):
@@ -125,6 +138,8 @@ class OpenDoor:
         self.listener = listener
         self.profiles = HeldProfiles()
         self.journal = Records()
+        self.places = MemoryPlaces()
+        self.keys = Keys()
         self.seconds = 1000.0
         self.registry = Registry(
             self.profiles,
@@ -135,6 +150,7 @@ class OpenDoor:
         )
         self.visitors = Visitors(
             listener, self.registry, self.journal, limits,
+            Origins(self.places.place, limits.trusted_hops), self.keys,
             clock_us=lambda: 1_767_225_600_000_000, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self._streams: list[trio.SocketStream] = []

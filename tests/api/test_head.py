@@ -27,7 +27,7 @@ def fed(data: bytes, cuts: list[int]) -> list[Request | Refusal]:
 
 def test_a_plain_request_is_read() -> None:
     assert HeadReader().plain(PLAIN) == Request(
-        b"/spring", b"a=b", b"ua", b"https://r.example/", b"", False, True
+        b"/spring", b"a=b", b"ua", b"https://r.example/", b"", False, True, host=b"x"
     )
 
 

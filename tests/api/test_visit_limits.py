@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.origins import Origins
 from api.visit_limits import VisitLimits
 from engine.client_address import network
 from engine.settings import Settings
@@ -9,13 +10,14 @@ from tests.api.doors import get, opened
 from tests.hosted import hosted_run
 
 
-def admitted(limits: VisitLimits, peer: str, forwarded: bytes = b"", now_us: int = 0) -> bool:
-    found = limits.peer((peer, 1234))
-    return found is None or limits.admits(found, forwarded, now_us)
+def admitted(
+    limits: VisitLimits, peer: str, forwarded: bytes = b"", now_us: int = 0, hops: int = 0
+) -> bool:
+    return limits.admits(Origins(lambda _: b"", hops).of_forwarded(peer, forwarded), now_us)
 
 
 def test_an_address_asks_so_often_a_second() -> None:
-    limits = VisitLimits(3, 0)
+    limits = VisitLimits(3)
     assert [admitted(limits, "198.51.100.1") for _ in range(4)] == [True] * 3 + [False]
     assert admitted(limits, "198.51.100.2")
     assert admitted(limits, "198.51.100.1", now_us=333_334)
@@ -23,22 +25,22 @@ def test_an_address_asks_so_often_a_second() -> None:
 
 @pytest.mark.parametrize("own", ["127.0.0.1", "127.9.9.9", "::1"])
 def test_this_machine_is_not_limited(own: str) -> None:
-    limits = VisitLimits(1, 0)
+    limits = VisitLimits(1)
     assert all(admitted(limits, own) for _ in range(5))
 
 
 def test_nobody_is_limited_by_0() -> None:
-    limits = VisitLimits(0, 1)
+    limits = VisitLimits(0)
     assert all(admitted(limits, "198.51.100.1", b"203.0.113.9") for _ in range(5))
     assert limits.statistics() == {}
 
 
 def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
-    limits = VisitLimits(1, 1)
-    assert admitted(limits, "127.0.0.1", b"6.6.6.1, 203.0.113.9")
-    assert not admitted(limits, "127.0.0.1", b"6.6.6.2, 203.0.113.9")
-    assert admitted(limits, "127.0.0.1", b"203.0.113.9, 203.0.113.10")
-    assert all(admitted(limits, "127.0.0.1", b"\xff") for _ in range(3)), "the proxy itself"
+    limits = VisitLimits(1)
+    assert admitted(limits, "127.0.0.1", b"6.6.6.1, 203.0.113.9", hops=1)
+    assert not admitted(limits, "127.0.0.1", b"6.6.6.2, 203.0.113.9", hops=1)
+    assert admitted(limits, "127.0.0.1", b"203.0.113.9, 203.0.113.10", hops=1)
+    assert all(admitted(limits, "127.0.0.1", b"\xff", hops=1) for _ in range(3)), "the proxy itself"
 
 
 def test_of_ipv6_a_line_is_one() -> None:

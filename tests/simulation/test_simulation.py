@@ -1,4 +1,4 @@
-"""Exactly once, by simulation: some hundred seeds each time, thousands by `-m large` or `--seeds N`.
+"""Exactly once, by simulation: some dozen seeds each time, thousands by `-m large` or `--seeds N`.
 
 A seed that fails is told with the command that replays it. Builds that are broken on purpose prove that
 the verdict is worth something: each of them loses, repeats or invents clicks, and each must be caught.
@@ -12,9 +12,9 @@ import pytest
 from tests.simulation.broken import BUILDS, AddedAnyway
 from tests.simulation.world import Build, Failure, simulate
 
-SEEDS = 80
+SEEDS = 50
 MANY_SEEDS = 3000
-CHUNK = 50
+CHUNK = 10
 SEEDS_TO_CATCH = 60
 SEEDS_WITH_GAPS = 12
 

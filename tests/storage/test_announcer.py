@@ -7,9 +7,10 @@ import pytest
 import trio
 
 from engine.profile import Change
-from storage.announcer import CHANNEL, RedisAnnouncer, Waiting, decode, encode
+from storage.announcer import CHANNEL, RedisAnnouncer, decode, encode
 from storage.memory.announcer import MemoryAnnouncer, MemoryChannel
 from storage.redis_client import RedisServer
+from storage.subscription import Waiting
 from tests.hosted import hosted_run
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
@@ -69,7 +70,7 @@ async def test_listening_can_be_cancelled(announcer: Any) -> None:
 
 
 async def test_a_slow_listener_loses_the_oldest() -> None:
-    waiting = Waiting(2)
+    waiting: Waiting[Change] = Waiting(2)
     assert [waiting.put(change) for change in CHANGES[:4]] == [False, False, True, True]
     assert [await anext(waiting), await anext(waiting)] == CHANGES[2:4]
 

@@ -1,0 +1,86 @@
+"""Listening to a Redis channel, for as long as it takes: connections that are lost are made again."""
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+import trio
+from redis.asyncio.client import PubSub
+
+from engine.errors import UnavailableError
+from storage.redis_client import RedisServer
+
+T = TypeVar("T")
+
+_LISTEN_S: Final = 10.0
+_BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+async def follow(
+    server: RedisServer,
+    channel: str,
+    heard: Callable[[bytes], None],
+    lost: Callable[[], None],
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Call `heard` for each message and `lost` for each connection that failed, until cancelled.
+
+    It is started once the subscription stands, or has failed once. What is sent while it does not stand is
+    not heard.
+    """
+    failures = 0
+    started = False
+    while True:
+        pubsub = server.pubsub()
+        try:
+            await server.ask(pubsub.subscribe, channel)
+            if not started:
+                started = True
+                task_status.started()
+            failures = 0
+            await _receive(server, pubsub, heard)
+        except UnavailableError:
+            lost()
+        finally:
+            with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
+                await server.ask(pubsub.aclose)
+        if not started:
+            started = True
+            task_status.started()
+        await trio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
+        failures += 1
+
+
+async def _receive(server: RedisServer, pubsub: PubSub, heard: Callable[[bytes], None]) -> None:
+    while True:
+        message: Any = await server.ask(
+            pubsub.get_message, ignore_subscribe_messages=True, timeout=_LISTEN_S
+        )
+        if message is not None and message["type"] == "message":
+            heard(message["data"])
+
+
+class Waiting(Generic[T]):
+    """A bounded queue that one task empties; when it is full, the oldest makes room."""
+
+    def __init__(self, limit: int) -> None:
+        self._items: deque[T] = deque(maxlen=limit)
+        self._arrived = trio.Event()
+
+    def put(self, one: T) -> bool:
+        """Whether the oldest was dropped for it."""
+        dropped = len(self._items) == self._items.maxlen
+        self._items.append(one)
+        self._arrived.set()
+        return dropped
+
+    def __aiter__(self) -> "Waiting[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return self._items.popleft()

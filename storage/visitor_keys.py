@@ -1,0 +1,182 @@
+"""Keys of visitors' pseudonyms: on no disk, and the same for all edges.
+
+Edges of one machine share a file in memory (tmpfs): it outlives a restart of theirs, not one of the machine.
+
+    /dev/shm/waypost-keys-UID-HASH/        0700, HASH of the data folder's path
+        keys      0600, JSON of engine/visitor_key.py     lock      flock for as long as `keys` is exchanged
+
+Redis keys: none. The channel `waypost:visitor-keys` carries greetings and offers to edges of other machines.
+Messages are in no append-only file and no dump; `SET` would be a key on Redis' disk.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+from redis.asyncio.cluster import RedisCluster
+
+from engine.errors import UnavailableError
+from engine.visitor_key import DayKey, best, pack_keys, unpack_keys
+from storage.embedded.errors import EmbeddedError
+from storage.embedded.folder import make_run_folder
+from storage.files import FileLock
+from storage.redis_client import RedisServer
+from storage.subscription import Waiting, follow
+
+CHANNEL: Final = "waypost:visitor-keys"
+MAX_WAITING: Final = 1_000
+MAX_FILE_BYTES: Final = 4096
+STALE_S: Final = 48 * 3600
+_SEND_S: Final = 1.0
+_IN_MEMORY: Final = ("tmpfs", "ramfs")
+
+
+class TmpfsShelf:
+    """`VisitorKeyShelf` in a folder that is in memory; made by `shelf_of`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "keys"
+
+    def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
+        lock = FileLock(self.folder / "lock")
+        if not lock.acquire():
+            raise UnavailableError("another edge exchanges keys")
+        try:
+            data = self._read()
+            found = best([*(unpack_keys(data) or ()), *keys], now_us)
+            packed = pack_keys(found.values())
+            if packed != data:
+                self._write(packed)
+            return found
+        finally:
+            lock.release()
+
+    def _read(self) -> bytes:
+        try:
+            with self._file.open("rb") as file:
+                return file.read(MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return b""
+
+    def _write(self, packed: bytes) -> None:
+        new = self._file.with_name("keys.new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(packed)
+        new.replace(self._file)
+
+
+def shelf_of(data: Path) -> TmpfsShelf | None:
+    """The shelf of a data folder; None when no file system in memory takes it."""
+    name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
+    prefix = f"waypost-keys-{os.geteuid()}-"
+    for parent in _candidates():
+        if not is_in_memory(parent):
+            continue
+        folder = parent / f"{prefix}{name}"
+        try:
+            make_run_folder(folder)
+        except (EmbeddedError, OSError):
+            continue
+        _remove_stale(parent, prefix, folder)
+        return TmpfsShelf(folder)
+    return None
+
+
+def _candidates() -> list[Path]:
+    shared = "/dev/shm"  # noqa: S108  # folders in it have their owner and mode checked
+    return [Path(path) for path in (shared, os.environ.get("XDG_RUNTIME_DIR", "")) if path]
+
+
+def is_in_memory(folder: Path) -> bool:
+    """Whether the folder's file system is tmpfs or ramfs, by the kernel's own list of mounts."""
+    try:
+        device = folder.stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts:
+        fields, _, rest = line.partition(" - ")
+        if fields.split(" ")[2:3] == [wanted]:
+            return rest.split(" ")[0] in _IN_MEMORY
+    return False
+
+
+def swap_files() -> list[str]:
+    """Where memory may be written to on this machine, but for compressed memory (zram)."""
+    try:
+        lines = Path("/proc/swaps").read_text(errors="replace").splitlines()[1:]
+    except OSError:
+        return []
+    names = [line.split()[0] for line in lines if line.strip()]
+    return [name for name in names if "zram" not in name]
+
+
+def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
+    """Keys that nobody came back for are gone as soon as any engine of this user starts."""
+    with contextlib.suppress(OSError):
+        for folder in parent.glob(f"{prefix}*"):
+            if folder != own and time.time() - folder.stat().st_mtime > STALE_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class RedisKeyChannel:
+    """`VisitorKeyChannel` on Redis."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
+
+    def statistics(self) -> dict[str, int]:
+        """Messages sent, failed, received, dropped as too many waited; connections lost while listening."""
+        return dict(self._counts)
+
+    async def send(self, message: bytes) -> int | None:
+        commands = self._server.commands
+        with trio.move_on_after(_SEND_S):
+            try:
+                heard = await self._server.ask(
+                    commands.execute_command, "PUBLISH", CHANNEL, message
+                )
+            except UnavailableError:
+                pass
+            else:
+                self._counts["sent"] += 1
+                # Of a cluster, a node knows its own listeners only.
+                return None if isinstance(commands, RedisCluster) else int(heard)
+        self._counts["failed"] += 1
+        return 0
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        waiting: Waiting[bytes] = Waiting(MAX_WAITING)
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                follow, self._server, CHANNEL, partial(self._heard, waiting), self._lost
+            )
+            try:
+                yield waiting
+            except Exception as error:
+                # Past the nursery, or it would come out wrapped in a group.
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    def _heard(self, waiting: Waiting[bytes], message: bytes) -> None:
+        self._counts["received"] += 1
+        self._counts["dropped"] += waiting.put(message)
+
+    def _lost(self) -> None:
+        self._counts["disconnected"] += 1
