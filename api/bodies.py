@@ -24,13 +24,14 @@ Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
 MAX_FIELD_CHARS: Final = 64
 _JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
 
-# Stand-ins for bad fields while the engine judges the others. What it says of a stand-in is
-# dropped; an unknown `kind` keeps it from judging the target, whose rules depend on the kind.
+# Stand-ins for bad fields while the engine judges the others (a field without has its default). What it says
+# of a stand-in is dropped; an unknown `kind` keeps it from judging the target, whose rules depend on it.
 _STAND_INS: Final[Mapping[str, Any]] = {
     "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
     "status": 302, "kind": "", "passthrough": False, "short": None,
     "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
     "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
+    "variants": [], "winner": "",
 }  # fmt: skip
 
 
@@ -157,7 +158,9 @@ def draft_of(
         if reason is not None:
             bad.add(name)
             errors.append(FieldError(name, reason))
-            values[name] = _STAND_INS[name]
+            values.pop(name, None)
+            if name in _STAND_INS:
+                values[name] = _STAND_INS[name]
     checked, broken = check(type_(**values))
     errors += [error for error in broken if error.field not in bad]
     if errors or checked is None:

@@ -14,6 +14,7 @@ from api.activity import ActivityRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
 from api.erasure import ErasureRoutes
+from api.experiments import ExperimentRoutes
 from api.guard import Counters, Guard
 from api.health import HealthRoutes
 from api.invitations import InvitationRoutes
@@ -29,6 +30,7 @@ from api.security_events import SecurityRoutes, noting
 from api.sessions import Door, SessionRoutes
 from api.stats import StatsRoutes
 from engine.access import Caller
+from engine.experiment_ports import ExperimentStore
 from engine.health import Health
 from engine.ports import (
     AccountStore,
@@ -78,6 +80,7 @@ class ConsolePorts:
     """Everything that the console asks of others. `settings.visitors_url` must be filled in."""
 
     profiles: ProfileStore
+    experiments: ExperimentStore
     stats: StatsReader
     keys: KeyStore
     accounts: AccountStore
@@ -135,6 +138,9 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         ).routes(),
         *BulkRoutes(
             ports.profiles, ports.announcer, visitors_url, ports.settings.private_targets
+        ).routes(),
+        *ExperimentRoutes(
+            ports.experiments, ports.announcer, ports.settings.private_targets
         ).routes(),
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),

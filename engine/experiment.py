@@ -8,12 +8,15 @@ a seed of its own, everybody is assigned anew, and exposures are counted per pha
 
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
+from engine import analysis as analyses
 from engine import target
+from engine.analysis import Analysis
 from engine.bucket import Ranges, normalised, ranges, seeded
 from engine.bucket import bucket as bucket
 from engine.bucket import choose as choose
@@ -22,7 +25,9 @@ from engine.link import text_errors
 
 Kind = Literal["destination", "page"]
 State = Literal["draft", "running", "paused", "decided", "archived"]
+Goal = Literal["link", "page"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
+GOALS: Final[tuple[str, ...]] = get_args(Goal)
 DEVICES: Final = ("desktop", "phone", "tablet", "tv", "console", "other")
 TRANSITIONS: Final[Mapping[State, tuple[State, ...]]] = {
     "draft": ("running", "archived"),
@@ -38,6 +43,8 @@ MAX_NAME_CHARS: Final = 64
 MAX_THUMBNAIL_CHARS: Final = 2048
 MAX_POSITION: Final = 10_000
 MAX_TARGETED: Final = 300
+ATTRIBUTION_HOURS: Final = range(1, 30 * 24 + 1)
+MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +84,9 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
 class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants an experiment to be; `checked` judges and normalises it.
 
-    `starts_at_ms` and `ends_at_ms` are Unix times in milliseconds, the end excluded.
+    `starts_at_ms` and `ends_at_ms` are Unix times in milliseconds, the end excluded. `goal` says what
+    converts a visitor of the page: a click on the link that is tested (any, where it is a block), or on any.
+    `attribution_hours` is how long after its click a conversion counts for a destination.
     """
 
     name: str
@@ -91,6 +100,9 @@ class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
     targeting: Targeting = Targeting()
     namespace: Namespace | None = None
     cookie: bool = False
+    goal: Goal = "link"
+    attribution_hours: int = 7 * 24
+    analysis: Analysis = Analysis()
 
 
 class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
@@ -125,6 +137,33 @@ class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
         return [variant.weight for variant in self.variants]
 
 
+class StoredExperiment(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment as a profile has it. `mismatch_at` is when its visitors were first found not to be
+    shared out as they were to be."""
+
+    experiment: Experiment
+    profile_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    mismatch_at: datetime | None = None
+
+    @property
+    def id(self) -> int:
+        return self.experiment.id
+
+
+class EdgeExperiment(msgspec.Struct, frozen=True):
+    """What an edge needs of one: with the secrets by which visitors are told apart in it and in its
+    namespace (empty without one)."""
+
+    experiment: Experiment
+    secret: bytes
+    namespace_secret: bytes = b""
+
+
 class Arms(NamedTuple):
     """An experiment made ready for assignment. `namespace` is (hash state, low, high)."""
 
@@ -153,6 +192,7 @@ def checked(
     errors += _targeting_errors(draft.targeting)
     if draft.namespace is not None:
         errors += _namespace_errors(draft.namespace)
+    errors += _goal_errors(draft) + analyses.errors(draft.analysis, len(draft.variants))
     variants, variant_errors = _checked_variants(draft, private_hosts)
     errors += variant_errors
     if errors:
@@ -225,6 +265,16 @@ def _subject_errors(draft: ExperimentDraft) -> list[FieldError]:
     elif (draft.link_id is None) == (draft.block_id is None):
         return [FieldError("link_id", "or block_id must say what is tested, and one of them only")]
     return []
+
+
+def _goal_errors(draft: ExperimentDraft) -> list[FieldError]:
+    errors = []
+    if draft.goal not in GOALS:
+        errors.append(FieldError("goal", f"must be one of {', '.join(GOALS)}"))
+    if draft.attribution_hours not in ATTRIBUTION_HOURS:
+        reason = f"must be from {ATTRIBUTION_HOURS[0]} to {ATTRIBUTION_HOURS[-1]}"
+        errors.append(FieldError("attribution_hours", reason))
+    return errors
 
 
 def _schedule_errors(draft: ExperimentDraft) -> list[FieldError]:
@@ -333,8 +383,8 @@ class Revision(NamedTuple):
 def revised(experiment: Experiment, draft: ExperimentDraft) -> Revision:
     """The experiment as `draft` (which has been `checked`) wants it.
 
-    Raises ConflictError once it is over, or for another kind or subject after the start, and InvalidError for
-    a target taken away while it runs.
+    Raises ConflictError once it is over, or for another kind, subject or analysis after the start, and
+    InvalidError for a target taken away while it runs.
     """
     if experiment.state in ("decided", "archived"):
         raise ConflictError("state", f"is {experiment.state} and cannot be changed")
@@ -342,6 +392,8 @@ def revised(experiment: Experiment, draft: ExperimentDraft) -> Revision:
     subject = (experiment.kind, experiment.link_id, experiment.block_id)
     if begun and subject != (draft.kind, draft.link_id, draft.block_id):
         raise ConflictError("kind", "and what is tested cannot be changed after the start")
+    if begun and draft.analysis != experiment.analysis:
+        raise ConflictError("analysis", "is set before the start and cannot be changed after it")
     if begun and draft.kind == "destination" and not all(v.target for v in draft.variants):
         raise InvalidError([FieldError("variants", "must all have a target after the start")])
     new_phase = begun and draft.variants != experiment.variants

@@ -14,6 +14,8 @@ the mark of a frame would slow the search behind damage (storage/recovery.py).
 | trigger | one byte of Trigger; absent: the link itself |
 | exposures | what was shown: 11 bytes each, of Arm |
 | outcomes | what this click decides for: the same |
+| cookie | of experiments that ask for one: the visitor's pseudonym by it (8 bytes), a byte each of exposures
+and outcomes with a bit for those that are theirs, the lowest for the first |
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,7 @@ UTM: Final = 3
 TRIGGER: Final = 4
 EXPOSURES: Final = 5
 OUTCOMES: Final = 6
+COOKIE: Final = 7
 
 _ARM: Final = Struct(">qHB")
 MAX_ARMS: Final = 8  # of one record

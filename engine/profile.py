@@ -7,6 +7,7 @@ import msgspec
 
 from engine import name
 from engine.errors import FieldError
+from engine.experiment import EdgeExperiment
 from engine.link import text_errors, text_schema
 
 MAX_TITLE_CHARS: Final = 120
@@ -83,7 +84,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `complete` says that `links` holds every link of the profile; otherwise the profile is larger than
     an edge holds whole and `links` has only those that were asked for. With `since` set, it is a
     difference: `links` changed and `removed` (ids) went away after that version, and `complete` says
-    that a complete snapshot stays complete with it.
+    that a complete snapshot stays complete with it. `experiments` are all that are not archived.
     """
 
     tenant_id: int
@@ -96,6 +97,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     page: tuple[PageLink, ...]
     since: int | None = None
     removed: tuple[int, ...] = ()
+    experiments: tuple[EdgeExperiment, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -56,6 +56,18 @@ async def enter_job(connection: Connection, caller: Caller, job_id: int, action:
     return Place(row["tenant_id"], row["profile_id"], row["role"])
 
 
+async def enter_experiment(
+    connection: Connection, caller: Caller, experiment_id: int, action: Action
+) -> Place:
+    """The same by one of the profile's experiments."""
+    id_ = existing_id(experiment_id, "experiment")
+    row = await connection.fetchrow(_SQL["enter_experiment"], id_)
+    if row is None:
+        raise NotFoundError("there is no such experiment")
+    demand(caller, row["role"], action)
+    return Place(row["tenant_id"], row["profile_id"], row["role"])
+
+
 def existing_id(number: int, kind: str) -> int:
     """An id that a bigint can hold; no other one exists."""
     if not 0 < number <= MAX_ID:

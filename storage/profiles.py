@@ -109,7 +109,7 @@ class Profiles:
     ) -> tuple[Link, Change]:
         async def work(connection: Connection) -> tuple[Link, Change]:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            change = await _bump(connection, place)
+            change = await bump(connection, place)
             return await insert_link(connection, place, draft, change.version), change
 
         return await self._change(caller, only_once(caller, once, work))
@@ -144,7 +144,7 @@ class Profiles:
             stored, unchanged = await _lock_link(connection, place, link_id, if_version)
             if wanted_link(stored, draft) == stored:
                 return stored, unchanged
-            change = await _bump(connection, place)
+            change = await bump(connection, place)
             return await rewrite_link(connection, place, stored, draft, change.version), change
 
         return await self._change(caller, work)
@@ -155,7 +155,7 @@ class Profiles:
         async def work(connection: Connection) -> Change:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             await _lock_link(connection, place, link_id, if_version)
-            change = await _bump(connection, place)
+            change = await bump(connection, place)
             await remove_link(connection, place, link_id, change.version)
             await _forget_removed(connection, place, change.version)
             return change
@@ -184,7 +184,7 @@ class Profiles:
                     outcomes.append(LinkOutcome(error=error))
             if not changed:
                 return outcomes, Change(profile_id, version)
-            change = await _bump(connection, place)
+            change = await bump(connection, place)
             await _forget_removed(connection, place, change.version)
             return outcomes, change
 
@@ -206,9 +206,15 @@ async def delete_entered(connection: Connection, place: Place, if_version: int |
     )
 
 
+async def lock_profile(connection: Connection, place: Place) -> Profile:
+    """The profile, held against changes until the transaction ends."""
+    return _profile(
+        await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
+    )
+
+
 async def _lock(connection: Connection, place: Place, if_version: int | None) -> Profile:
-    row = await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
-    stored = _profile(row)
+    stored = await lock_profile(connection, place)
     check_version(stored, if_version)
     return stored
 
@@ -250,7 +256,8 @@ async def _forget_removed(connection: Connection, place: Place, version: int) ->
     await connection.execute(SQL["forget_removed"], place.tenant_id, place.profile_id, oldest)
 
 
-async def _bump(connection: Connection, place: Place) -> Change:
+async def bump(connection: Connection, place: Place) -> Change:
+    """The profile's next version, and the news of it."""
     version = await connection.fetchval(SQL["bump_profile"], place.tenant_id, place.profile_id)
     if version is None:
         raise NotFoundError("there is no such profile")

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from engine.experiment import EdgeExperiment
 from engine.profile import (
     MAX_HISTORY,
     MAX_PAGE_LINKS,
@@ -25,6 +26,7 @@ from engine.profile import (
 )
 from storage import paths as asked_paths
 from storage import sql
+from storage.experiment_rows import experiment
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("snapshots")
@@ -63,15 +65,17 @@ class Snapshots:
             key = (tenant_id, profile_id)
             (row,) = await connection.fetch(SQL["profiles"], *_columns([key]), MAX_WHOLE_LINKS)
             page = (await _pages(connection, [key])).get(profile_id, ())
+            trials = (await _experiments(connection, [key])).get(profile_id, ())
             changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
             removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
             too_far = not 0 <= row["version"] - since <= MAX_HISTORY
             if too_far or len(changed) + len(removed) > limit:
-                return _snapshot(row, (), page, complete=False)
+                return _snapshot(row, (), page, trials, complete=False)
             return _snapshot(
                 row,
                 changed,
                 page,
+                trials,
                 complete=row["whole"],
                 since=since,
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
@@ -130,12 +134,14 @@ async def _load(connection: Connection, found: Sequence[_Found]) -> dict[int, Sn
         }
         links |= await _by_profile(connection, SQL["some_links"], sorted(asked))
         pages |= await _pages(connection, large)
+    trials = await _experiments(connection, keys)
     snapshots = {}
     built = 0
     for row in rows:
         mine = links.get(row["id"], [])
         page = pages.get(row["id"], ())
-        snapshots[row["id"]] = _snapshot(row, mine, page, complete=row["whole"])
+        running = trials.get(row["id"], ())
+        snapshots[row["id"]] = _snapshot(row, mine, page, running, complete=row["whole"])
         built += len(mine)
         if built > _ROWS_PER_TURN:
             built = 0
@@ -165,6 +171,17 @@ async def _pages(
     return {profile_id: _page(links) for profile_id, links in records.items()}
 
 
+async def _experiments(
+    connection: Connection, keys: Sequence[tuple[int, int]]
+) -> dict[int, tuple[EdgeExperiment, ...]]:
+    """Experiments by the id of their profile."""
+    found: dict[int, tuple[EdgeExperiment, ...]] = {}
+    for row in await connection.fetch(SQL["experiments"], *_columns(keys)):
+        made = EdgeExperiment(experiment(row), row["secret"], row["namespace_secret"] or b"")
+        found[row["profile_id"]] = (*found.get(row["profile_id"], ()), made)
+    return found
+
+
 def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
     ordered = sorted(records, key=lambda row: (row["position"], row["id"]))[:MAX_PAGE_LINKS]
     return tuple(PageLink(row["slug"], row["title"], row["target"], row["kind"]) for row in ordered)
@@ -174,6 +191,7 @@ def _snapshot(
     row: asyncpg.Record,
     links: Sequence[asyncpg.Record],
     page: tuple[PageLink, ...],
+    experiments: tuple[EdgeExperiment, ...],
     *,
     complete: bool,
     since: int | None = None,
@@ -200,6 +218,7 @@ def _snapshot(
         page=page,
         since=since,
         removed=removed,
+        experiments=experiments,
     )
 
 

@@ -23,6 +23,7 @@ from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.erasure import Erasures
+from storage.experiments import Experiments
 from storage.invitations import Invitations
 from storage.jobs import Jobs
 from storage.keys import Keys
@@ -75,6 +76,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     app = create_app(
         ConsolePorts(
             profiles=Profiles(database),
+            experiments=Experiments(database),
             stats=PostgresStatsReader(database),
             keys=keys,
             accounts=Accounts(database, passwords, session_s),

@@ -20,6 +20,7 @@ from engine.statistics import Sample
 from storage.click_stream import RedisClickStream
 from storage.deliveries import Deliveries
 from storage.erasure import Eraser
+from storage.experiment_counts import ExperimentUpkeep
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
@@ -51,6 +52,7 @@ def handlers(
         "invitations.purge": chore(upkeep.purge_invitations),
         "webhooks.purge": chore(Deliveries(database).purge),
         "profiles.erase": chore(Eraser(database, redis).sweep_due),
+        "experiments.forget": chore(ExperimentUpkeep(database).forget),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
     }
 

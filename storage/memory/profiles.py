@@ -14,21 +14,20 @@ import trio
 
 from engine.access import Action, Caller, Role, demand, demand_scope
 from engine.errors import ConflictError, LostUpdateError, NotFoundError, WaypostError
+from engine.experiment import EdgeExperiment
 from engine.idempotency import Once
 from engine.link import Link, LinkDraft
 from engine.ports import ImportResult, ImportRow, LinkOperation, LinkOutcome, Page
 from engine.profile import (
     MAX_HISTORY,
-    MAX_PAGE_LINKS,
     MAX_WHOLE_LINKS,
     Change,
-    EdgeLink,
-    PageLink,
     Profile,
     ProfileDraft,
     Snapshot,
 )
 from storage import paths
+from storage.memory.held import Held, snapshot
 from storage.memory.idempotency import MemoryAnswers
 
 _EPOCH_2026_MS = 1_767_225_600_000
@@ -38,24 +37,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class _Held:
-    """A profile and its links by slug; revisions of links, and of those removed, by link id."""
-
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self.members: dict[int, Role] = {}
-        self.links: dict[str, Link] = {}
-        self.revisions: dict[int, int] = {}
-        self.removed: dict[int, int] = {}
-
-
 class MemoryProfiles:
     """ProfileStore, BulkStore and SnapshotSource without a server."""
 
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         self._now = now
-        self._profiles: dict[int, _Held] = {}
-        self._where: dict[int, tuple[_Held, str]] = {}  # link id → its profile, its slug
+        self._profiles: dict[int, Held] = {}
+        self._where: dict[int, tuple[Held, str]] = {}  # link id → its profile, its slug
         self._handles: dict[str, int] = {}
         self._shorts: dict[str, int] = {}
         self._news: dict[int, tuple[int, Change]] = {}
@@ -63,6 +51,8 @@ class MemoryProfiles:
         self._moved = 0
         self._sequence = itertools.count(1)
         self._answers = MemoryAnswers(now)
+        # Of a profile, as edges see them: what the twin of experiments keeps.
+        self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
 
     # Profiles
 
@@ -193,7 +183,7 @@ class MemoryProfiles:
 
         return self._answers.only_once(caller, once, work)
 
-    def _operate(self, held: _Held, operation: LinkOperation, version: int) -> Link | None:
+    def _operate(self, held: Held, operation: LinkOperation, version: int) -> Link | None:
         """One of many; the first that writes takes the profile beyond `version`."""
 
         def bump() -> None:
@@ -274,10 +264,10 @@ class MemoryProfiles:
         removed = sorted(link for link, version in held.removed.items() if version > since)
         too_far = not 0 <= held.profile.version - since <= MAX_HISTORY
         if too_far or len(changed) + len(removed) > limit:
-            return _snapshot(held, False, ())
+            return self._whole(snapshot(held, False, ()))
         complete = len(held.links) <= MAX_WHOLE_LINKS
         return msgspec.structs.replace(
-            _snapshot(held, complete, changed), since=since, removed=tuple(removed)
+            self._whole(snapshot(held, complete, changed)), since=since, removed=tuple(removed)
         )
 
     async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
@@ -301,30 +291,41 @@ class MemoryProfiles:
         held = self._profiles.get(profile_id)
         return None if held is None else (held.profile, held.members)
 
+    # Experiments: their twin changes profiles by these
+
+    def links_of(self, profile_id: int) -> set[int]:
+        """The ids of a profile's links; empty when it is gone."""
+        held = self._profiles.get(profile_id)
+        return set() if held is None else {link.id for link in held.links.values()}
+
+    def bump(self, profile_id: int) -> Change:
+        """The next version of a profile."""
+        return self._bump(self._profiles[profile_id])
+
     # The state
 
-    def _held(self, caller: Caller, profile_id: int, action: Action) -> _Held:
+    def _held(self, caller: Caller, profile_id: int, action: Action) -> Held:
         held = self._profiles.get(profile_id)
         if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such profile")
         demand(caller, held.members[caller.user_id], action)
         return held
 
-    def _held_link(self, caller: Caller, link_id: int, action: Action) -> tuple[_Held, Link]:
+    def _held_link(self, caller: Caller, link_id: int, action: Action) -> tuple[Held, Link]:
         held, slug = self._where.get(link_id, (None, ""))
         if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such link")
         demand(caller, held.members[caller.user_id], action)
         return held, held.links[slug]
 
-    def _may_import(self, caller: Caller, held: _Held) -> bool:
+    def _may_import(self, caller: Caller, held: Held) -> bool:
         mine = held.profile.tenant_id == caller.tenant_id
         return mine and held.members.get(caller.user_id) in Action.EDIT.value.roles
 
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - _EPOCH_2026_MS << 20) | next(self._sequence)
 
-    def _create(self, caller: Caller, draft: ProfileDraft) -> _Held:
+    def _create(self, caller: Caller, draft: ProfileDraft) -> Held:
         if draft.handle in self._handles:
             raise ConflictError("handle", "is taken")
         held = self._create_empty(caller, draft.handle)
@@ -332,7 +333,7 @@ class MemoryProfiles:
         self._bump(held)
         return held
 
-    def _create_empty(self, caller: Caller, handle: str) -> _Held:
+    def _create_empty(self, caller: Caller, handle: str) -> Held:
         """A profile of version 0, to be bumped before anybody sees it."""
         now, profile_id = self._now(), self._new_id()
         profile = Profile(
@@ -344,12 +345,12 @@ class MemoryProfiles:
             created_at=now,
             updated_at=now,
         )
-        held = self._profiles[profile_id] = _Held(profile)
+        held = self._profiles[profile_id] = Held(profile)
         held.members[caller.user_id] = "owner"
         self._handles[handle] = profile_id
         return held
 
-    def _bump(self, held: _Held, *, deleted: bool = False) -> Change:
+    def _bump(self, held: Held, *, deleted: bool = False) -> Change:
         version = held.profile.version + 1
         held.profile = msgspec.structs.replace(
             held.profile, version=version, updated_at=self._now()
@@ -359,7 +360,7 @@ class MemoryProfiles:
         self._news[change.profile_id] = (self._moved, change)
         return change
 
-    def _add(self, held: _Held, draft: LinkDraft) -> Link:
+    def _add(self, held: Held, draft: LinkDraft) -> Link:
         now = self._now()
         link = Link(
             id=self._new_id(),
@@ -382,13 +383,13 @@ class MemoryProfiles:
         self._where[link.id] = held, link.slug
         return link
 
-    def _check_free(self, held: _Held, draft: LinkDraft) -> None:
+    def _check_free(self, held: Held, draft: LinkDraft) -> None:
         if draft.slug in held.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and draft.slug in self._shorts:
             raise ConflictError("short", "is taken on the default domain")
 
-    def _changed(self, held: _Held, link: Link, draft: LinkDraft) -> Link:
+    def _changed(self, held: Held, link: Link, draft: LinkDraft) -> Link:
         """What the draft makes of a link, but for its version and time."""
         owner = self._shorts.get(draft.slug)
         wanted = link.short if draft.short is None else draft.short
@@ -407,12 +408,12 @@ class MemoryProfiles:
             short=wanted and owner in (None, link.id),
         )
 
-    def _remove(self, held: _Held, link: Link) -> None:
+    def _remove(self, held: Held, link: Link) -> None:
         self._release(link)
         del held.links[link.slug], held.revisions[link.id], self._where[link.id]
         held.removed[link.id] = held.profile.version
 
-    def _replace(self, held: _Held, old: Link, changed: Link) -> Link:
+    def _replace(self, held: Held, old: Link, changed: Link) -> Link:
         self._release(old)
         if changed.short:
             self._shorts[changed.slug] = changed.id
@@ -428,9 +429,9 @@ class MemoryProfiles:
         if link.short:
             del self._shorts[link.slug]
 
-    def _resolve(self, path: bytes) -> tuple[_Held, Link | None] | None:
+    def _resolve(self, path: bytes) -> tuple[Held, Link | None] | None:
         asked = paths.parse(path)
-        held: _Held | None
+        held: Held | None
         if asked.handle is None:
             held, _ = self._where.get(self._shorts.get(asked.slug or "", 0), (None, ""))
         else:
@@ -442,28 +443,14 @@ class MemoryProfiles:
         link = held.links.get(asked.slug)
         return (held, link) if link else None
 
-    def _snapshot(self, held: _Held, asked: Sequence[Link]) -> Snapshot:
+    def _snapshot(self, held: Held, asked: Sequence[Link]) -> Snapshot:
         if len(held.links) <= MAX_WHOLE_LINKS:
-            return _snapshot(held, True, held.links.values())
-        return _snapshot(held, False, {link.id: link for link in asked}.values())
+            return self._whole(snapshot(held, True, held.links.values()))
+        return self._whole(snapshot(held, False, {link.id: link for link in asked}.values()))
 
-
-def _snapshot(held: _Held, complete: bool, links: Iterable[Link]) -> Snapshot:
-    edge_links = [
-        EdgeLink(link.id, link.slug, link.target, link.status, link.passthrough, link.short)
-        for link in sorted(links, key=lambda link: link.id)
-    ]
-    ordered = sorted(held.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]
-    return Snapshot(
-        tenant_id=held.profile.tenant_id,
-        profile_id=held.profile.id,
-        handle=held.profile.handle,
-        title=held.profile.title,
-        version=held.profile.version,
-        complete=complete,
-        links=tuple(edge_links),
-        page=tuple(PageLink(link.slug, link.title, link.target, link.kind) for link in ordered),
-    )
+    def _whole(self, snapshot: Snapshot) -> Snapshot:
+        found = self.experiments_of(snapshot.profile_id)
+        return msgspec.structs.replace(snapshot, experiments=found)
 
 
 def _imported(link: Link, row: ImportRow) -> Link:

@@ -13,3 +13,8 @@ FROM link_access($1);
 -- The same by a job of a profile.
 SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
 FROM job_access($1);
+
+-- name: enter_experiment
+-- The same by an experiment.
+SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
+FROM experiment_access($1);

@@ -55,6 +55,16 @@ CROSS JOIN LATERAL (
     ORDER BY l.position, l.id LIMIT $3
 ) AS l;
 
+-- name: experiments
+-- Experiments that are not archived, with their secrets, of profiles by tenant ($1) and id ($2).
+SELECT e.profile_id, e.id, e.state, e.link_id, e.block_id, e.definition, e.phase, e.winner, e.seed, e.secret,
+    n.secret AS namespace_secret
+FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
+JOIN experiments AS e USING (tenant_id, profile_id)
+LEFT JOIN namespaces AS n
+    ON (n.tenant_id, n.profile_id, n.name) = (e.tenant_id, e.profile_id, e.namespace)
+WHERE e.state <> 'archived' ORDER BY e.profile_id, e.id;
+
 -- name: tenant
 -- Whose profile this is, when it exists.
 SELECT tenant_id FROM profile_changes WHERE profile_id = $1 AND NOT deleted;

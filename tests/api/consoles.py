@@ -29,6 +29,8 @@ from engine.statistics import ProcessStatistics, Sample
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
 from storage.memory.erasure import MemoryErasures
+from storage.memory.experiment_counts import MemoryExperimentCounts
+from storage.memory.experiments import MemoryExperiments
 from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
 from storage.memory.members import MemoryMembers
@@ -106,12 +108,15 @@ class Console:
         self.activity = self.activity or MemoryActivity(self.profiles)
         self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
         self.members = MemoryMembers(self.profiles, self.accounts)
+        self.counts = MemoryExperimentCounts()
+        self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.app = create_app(self.ports(), self.counters)
 
     def ports(self) -> ConsolePorts:
         return ConsolePorts(
-            profiles=self.profiles, stats=self.stats, keys=self.keys, announcer=self.announcer,
+            profiles=self.profiles, experiments=self.experiments, stats=self.stats,
+            keys=self.keys, announcer=self.announcer,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
             erasures=MemoryErasures(self.profiles, lambda: NOW),

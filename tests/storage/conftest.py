@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -11,7 +12,9 @@ import asyncpg
 import pytest
 
 from engine.access import Caller
+from engine.experiment_ports import ExperimentStore
 from engine.member import InvitationDraft
+from engine.observation import Observed
 from engine.ports import (
     AccountStore,
     BulkStore,
@@ -26,10 +29,14 @@ from engine.profile import Profile
 from storage.accounts import Accounts
 from storage.bridge import in_asyncio
 from storage.bulk import Bulk
+from storage.experiment_counts import store_observed
+from storage.experiments import Experiments
 from storage.invitations import Invitations
 from storage.keys import Keys, ensure_owner
 from storage.members import Members
 from storage.memory.accounts import MemoryAccounts
+from storage.memory.experiment_counts import MemoryExperimentCounts
+from storage.memory.experiments import MemoryExperiments
 from storage.memory.keys import MemoryKeys
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
@@ -139,6 +146,47 @@ async def teams(place: str) -> AsyncIterator[Teams]:
             Invitations(app, passwords, 3600),
             Profiles(app),
             stored_person,
+        )
+
+
+class Trials(NamedTuple):
+    """The ports of experiments over one state; `observe` counts what a fold would."""
+
+    experiments: ExperimentStore
+    profiles: ProfileStore
+    snapshots: SnapshotSource
+    caller: Caller
+    other: Caller
+    observe: Callable[[Observed], Awaitable[None]]
+
+
+@pytest.fixture
+async def trials(place: str) -> AsyncIterator[Trials]:
+    if not place:
+        profiles, counts = MemoryProfiles(), MemoryExperimentCounts()
+
+        async def count(observed: Observed) -> None:
+            counts.store(observed)
+
+        memory = MemoryExperiments(profiles, counts)
+        yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count)
+        return
+    async with opened(place) as open_database:
+        app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
+        aggregator = await open_database("waypost_aggregator")
+        owner = await ensure_owner(app, "owner@example.com")
+        assert owner is not None
+
+        async def fold(observed: Observed) -> None:
+            await aggregator.run(partial(store_observed, observed=observed))
+
+        yield Trials(
+            Experiments(app),
+            Profiles(app),
+            Snapshots(edge),
+            owner.caller,
+            await second_owner(place),
+            fold,
         )
 
 

@@ -60,7 +60,8 @@ TABLES = {
         "INSERT INTO profiles (tenant_id, id, handle) VALUES ({t}, {p}, 'h{t}')",
         app="SIUD",
         edge="S",
-        aggregator="S",
+        # The version of one whose experiment it changes.
+        aggregator="SU",
     ),
     "members": Table("", app="SUD", aggregator="S"),
     "links": Table(
@@ -79,7 +80,7 @@ TABLES = {
         "INSERT INTO profile_changes (profile_id, tenant_id, version) VALUES ({p}, {t}, 1)",
         app="SIU",
         edge="S",
-        aggregator="SD",
+        aggregator="SUD",
     ),
     "invitations": Table(
         "INSERT INTO invitations (tenant_id, profile_id, id, email, role, token_sha256, invited_by, "
@@ -139,6 +140,43 @@ TABLES = {
         "VALUES ({t}, {w}, {e}, 1, now(), 5)",
         app="S",
         aggregator="SI",
+    ),
+    "namespaces": Table(
+        "INSERT INTO namespaces VALUES ({t}, {p}, 'n', sha256('n{t}'))", app="SI", edge="S"
+    ),
+    "experiments": Table(
+        "INSERT INTO experiments (tenant_id, profile_id, id, link_id, definition) "
+        "VALUES ({t}, {p}, {l}, {l}, '{{}}')",
+        app="SIUD",
+        edge="S",
+        # Decides by a rule, and moves weights.
+        aggregator="SU",
+    ),
+    "experiment_phases": Table(
+        "INSERT INTO experiment_phases VALUES ({t}, {l}, 1, now(), 'start', '[]')",
+        app="SI",
+        aggregator="SI",
+    ),
+    "experiment_visitors": Table(
+        "INSERT INTO experiment_visitors VALUES ({t}, {l}, 1, '2026-01-01', 1, 0)",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "experiment_sums": Table(
+        "INSERT INTO experiment_sums VALUES ({t}, {l}, 1, '2026-01-01', 0, 1)",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "conversions": Table(
+        "INSERT INTO conversions (tenant_id, profile_id, click, name, at, clicked_at, link_id, source, "
+        "attribution) VALUES ({t}, {p}, sha256('c{t}'), 'sale', now(), now(), {l}, 'api', 'attributed')",
+        app="SI",
+        aggregator="SU",
+    ),
+    "conversion_hooks": Table(
+        "INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256) "
+        "VALUES ({t}, {p}, 'shop', 'sale', '{{}}', sha256('hook{t}'))",
+        app="SID",
     ),
     "clicks": Table(
         "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
@@ -236,6 +274,17 @@ FUNCTIONS = {
         (("SELECT * FROM webhook_access({w})", []),),
     ),
     "event_names(text)": Function("PUBLIC", "nothing but its argument"),
+    "experiment_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM experiment_access({l})", []),),
+    ),
+    "conversion_hook_of(bytea)": Function(
+        "waypost_app",
+        "whose hook it is, to who has its token and has set no other tenant",
+        (("SELECT * FROM conversion_hook_of(sha256('hook{t}'))", []),),
+    ),
+    "click_id_secret()": Function("waypost_app waypost_edge", "what click ids are sealed with, of no tenant"),
     "my_profiles(bigint,integer)": Function(
         "waypost_app",
         "profiles, to their members",

@@ -1,0 +1,71 @@
+"""Ports of experiments: what doors and workers ask of storage. As engine/ports.py has it for all else."""
+
+from typing import Protocol
+
+from engine.access import Caller
+from engine.experiment import EdgeExperiment, ExperimentDraft, State, StoredExperiment
+from engine.idempotency import Once
+from engine.ports import Page
+from engine.profile import Change
+from engine.tally import Phase, Point, Tally
+
+
+class ExperimentStore(Protocol):
+    """Experiments of profiles, as members change and read them; errors as in ProfileStore.
+
+    Every change is the next version of the profile, so that edges learn of it. Drafts have been checked; what
+    depends on the profile's other experiments (engine/side_by_side.py) is checked here.
+    """
+
+    async def create_experiment(
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: ExperimentDraft,
+        once: Once[tuple[StoredExperiment, Change]] | None = None,
+    ) -> tuple[StoredExperiment, Change]: ...
+
+    async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment: ...
+
+    async def list_experiments(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> Page: ...
+
+    async def update_experiment(
+        self,
+        caller: Caller,
+        experiment_id: int,
+        draft: ExperimentDraft,
+        if_version: int | None = None,
+    ) -> tuple[StoredExperiment, Change]:
+        """What changes nothing is returned as it is. Other variants or weights after the start begin a
+        phase."""
+
+    async def move_experiment(
+        self,
+        caller: Caller,
+        experiment_id: int,
+        state: State,
+        winner: str | None = None,
+        if_version: int | None = None,
+    ) -> tuple[StoredExperiment, Change]:
+        """Into another state; `winner` names a variant, to decide it. Raises ConflictError("state", …)."""
+
+    async def delete_experiment(
+        self, caller: Caller, experiment_id: int, if_version: int | None = None
+    ) -> Change:
+        """With all that it counted. Raises ConflictError("state", …) while it runs."""
+
+    async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
+        """With its secrets, to explain what visitors get. Takes the right to edit."""
+
+    async def tally(
+        self, caller: Caller, experiment_id: int, phase: int | None = None
+    ) -> tuple[StoredExperiment, Tally]:
+        """Read in one snapshot. `phase` None: the current one; values are of that one."""
+
+    async def series(
+        self, caller: Caller, experiment_id: int, phase: int | None, points: int
+    ) -> tuple[StoredExperiment, Phase, list[Point]]:
+        """Running counts of a phase, oldest first, in at most so many buckets of equal length. Raises
+        NotFoundError for a phase that was not."""

@@ -1,0 +1,59 @@
+"""What experiments count, in Postgres: one row a visitor for as long as they can be told apart, and sums.
+
+Guarantees:
+- a visitor is counted once in a phase, in the arm that they saw first; who was in two is counted in neither,
+  and reported. It does not matter in which order exposures and outcomes come, or in which batches;
+- sums are written in the transaction of the rows that they follow from. Once a row is gone its sums stay.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from engine.observation import Observed
+from storage import sql
+from storage.postgres import Connection, Database
+
+_SQL: Final = sql.load("experiment_counts")
+KEPT_DAYS: Final = 2  # after the day itself: as long as its key may be there
+AT_ONCE: Final = 10_000
+
+
+async def store_observed(connection: Connection, observed: Observed) -> None:
+    """Write what clicks tell, in the caller's transaction."""
+    units = [(*unit.key, *unit[1:]) for unit in observed.units]
+    sums = [(*key, exposures, outcomes) for key, exposures, outcomes in observed.sums]
+    if units or sums:
+        await connection.execute(_SQL["observe"], *_columns(units, 11), *_columns(sums, 7))
+
+
+def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
+    """Rows as parallel arrays for unnest."""
+    return [[row[column] for row in rows] for column in range(width)]
+
+
+class ExperimentUpkeep:
+    """Forgetting, over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def forget(self) -> int:
+        """Delete rows of visitors that nothing tells apart any more, and sums of experiments that are gone;
+        how many."""
+        before = datetime.now(UTC).date() - timedelta(days=KEPT_DAYS)
+        forgotten = await self._repeated("forget_visitors", before, AT_ONCE)
+        forgotten += await self._repeated("forget_sums", AT_ONCE)
+        return forgotten + await self._repeated("forget_converted", AT_ONCE)
+
+    async def _repeated(self, query: str, *values: object) -> int:
+        async def work(connection: Connection) -> int:
+            status = await connection.execute(_SQL[query], *values)
+            return int(status.rpartition(" ")[2])
+
+        total = 0
+        while True:
+            done = await self._database.run(work)
+            total += done
+            if done < AT_ONCE:
+                return total

@@ -1,0 +1,291 @@
+"""Experiments in Postgres, as the console changes and reads them.
+
+Every change locks the profile first and is its next version, as changes of links are: so what depends on the
+profile's other experiments holds when the transaction ends, and edges hear of it in the same way.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, TypeVar
+
+import asyncpg
+
+from engine import side_by_side
+from engine.access import Action, Caller
+from engine.errors import FieldError, InvalidError, LostUpdateError, NotFoundError
+from engine.experiment import (
+    EdgeExperiment,
+    Experiment,
+    ExperimentDraft,
+    State,
+    StoredExperiment,
+)
+from engine.idempotency import Once
+from engine.ports import Page
+from engine.profile import Change
+from engine.tally import Counts, Phase, Point, Tally, Value, by_arm, running, stretch_s
+from storage import sql
+from storage.access import MAX_ID, Place, enter_experiment, enter_profile
+from storage.experiment_rows import definition, experiment, stored, variants_json, variants_of
+from storage.idempotency import only_once
+from storage.postgres import Connection, Database
+from storage.profiles import bump, lock_profile
+
+T = TypeVar("T")
+_SQL: Final = sql.load("experiments")
+
+
+class Experiments:
+    """ExperimentStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_experiment(
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: ExperimentDraft,
+        once: Once[tuple[StoredExperiment, Change]] | None = None,
+    ) -> tuple[StoredExperiment, Change]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            change = await bump(connection, place)
+            side_by_side.check_new(draft, await open_experiments(connection, place))
+            await _refer(connection, place, draft)
+            row = await connection.fetchrow(
+                _SQL["create_experiment"],
+                place.tenant_id,
+                profile_id,
+                draft.link_id,
+                draft.block_id,
+                definition(draft),
+            )
+            return stored(row), change
+
+        return await self._database.run(only_once(caller, once, work), caller=caller)
+
+    async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment:
+        async def work(connection: Connection) -> StoredExperiment:
+            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            return await _fetch(connection, place, experiment_id)
+
+        return await self._read(caller, work)
+
+    async def list_experiments(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> Page:
+        async def work(connection: Connection) -> Page:
+            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            rows = await connection.fetch(
+                _SQL["list_experiments"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
+            )
+            found = [stored(row) for row in rows]
+            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        return await self._read(caller, work)
+
+    async def update_experiment(
+        self,
+        caller: Caller,
+        experiment_id: int,
+        draft: ExperimentDraft,
+        if_version: int | None = None,
+    ) -> tuple[StoredExperiment, Change]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+            place, old = await _lock(connection, caller, experiment_id, if_version)
+            others = await open_experiments(connection, place)
+            wanted, new_phase = side_by_side.updated(old.experiment, draft, others)
+            if wanted == old.experiment:
+                return old, await _as_it_is(connection, place)
+            await _refer(connection, place, draft)
+            change = await bump(connection, place)
+            if new_phase:
+                await begin_phase(connection, place.tenant_id, wanted, "change")
+            return await _write(connection, place, wanted), change
+
+        return await self._database.run(work, caller=caller)
+
+    async def move_experiment(
+        self,
+        caller: Caller,
+        experiment_id: int,
+        state: State,
+        winner: str | None = None,
+        if_version: int | None = None,
+    ) -> tuple[StoredExperiment, Change]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+            place, old = await _lock(connection, caller, experiment_id, if_version)
+            others = await open_experiments(connection, place)
+            wanted = side_by_side.moved_among(old.experiment, state, others, winner)
+            change = await bump(connection, place)
+            if state == "running":
+                await begin_phase(connection, place.tenant_id, wanted, "start")
+            return await _write(connection, place, wanted), change
+
+        return await self._database.run(work, caller=caller)
+
+    async def delete_experiment(
+        self, caller: Caller, experiment_id: int, if_version: int | None = None
+    ) -> Change:
+        async def work(connection: Connection) -> Change:
+            place, old = await _lock(connection, caller, experiment_id, if_version)
+            side_by_side.check_delete(old.experiment)
+            change = await bump(connection, place)
+            await connection.execute(_SQL["delete_experiment"], place.tenant_id, experiment_id)
+            return change
+
+        return await self._database.run(work, caller=caller)
+
+    async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
+        async def work(connection: Connection) -> EdgeExperiment:
+            place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
+            found = await _fetch(connection, place, experiment_id)
+            row = await connection.fetchrow(_SQL["secrets"], place.tenant_id, experiment_id)
+            assert row is not None
+            return EdgeExperiment(found.experiment, row["secret"], row["namespace_secret"] or b"")
+
+        return await self._read(caller, work)
+
+    async def tally(
+        self, caller: Caller, experiment_id: int, phase: int | None = None
+    ) -> tuple[StoredExperiment, Tally]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, Tally]:
+            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            found = await _fetch(connection, place, experiment_id)
+            key = place.tenant_id, experiment_id
+            phases = await phases_of(connection, *key)
+            asked = found.experiment.phase if phase is None else phase
+            values = await connection.fetch(_SQL["values"], *key, asked)
+            return found, Tally(
+                phases,
+                tuple(Value(*row) for row in values),
+                await connection.fetchval(_SQL["unattributed"], *key),
+            )
+
+        return await self._read(caller, work)
+
+    async def series(
+        self, caller: Caller, experiment_id: int, phase: int | None, points: int
+    ) -> tuple[StoredExperiment, Phase, list[Point]]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, Phase, list[Point]]:
+            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            found = await _fetch(connection, place, experiment_id)
+            key = place.tenant_id, experiment_id
+            number = found.experiment.phase if phase is None else phase
+            asked = [p for p in await phases_of(connection, *key) if p.number == number]
+            if not asked:
+                raise NotFoundError("there is no such phase")
+            first, last = await connection.fetchrow(_SQL["extent"], *key, number)  # type: ignore[misc]
+            if first is None:
+                return found, asked[0], []
+            step_s = stretch_s((last - first).total_seconds(), points)
+            rows = await connection.fetch(_SQL["series"], *key, number, first, step_s)
+            return found, asked[0], _points(rows, first, step_s, len(asked[0].variants))
+
+        return await self._read(caller, work)
+
+    async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._database.run(work, caller=caller, read_only=True)
+
+
+async def open_experiments(connection: Connection, place: Place) -> list[Experiment]:
+    """The profile's that are not archived."""
+    rows = await connection.fetch(_SQL["open_experiments"], place.tenant_id, place.profile_id)
+    return [experiment(row) for row in rows]
+
+
+async def begin_phase(
+    connection: Connection, tenant_id: int, wanted: Experiment, reason: str
+) -> None:
+    """Write down what the variants are from now on; nothing for a phase that goes on."""
+    variants = variants_json(wanted.variants)
+    await connection.execute(
+        _SQL["begin_phase"], tenant_id, wanted.id, wanted.phase, reason, variants
+    )
+
+
+async def phases_of(
+    connection: Connection, tenant_id: int, experiment_id: int
+) -> tuple[Phase, ...]:
+    """All phases with what they counted, oldest first."""
+    counted: dict[int, dict[int, Counts]] = {}
+    for number, arm, *counts in await connection.fetch(_SQL["sums"], tenant_id, experiment_id):
+        counted.setdefault(number, {})[arm] = Counts(*counts)
+    phases = []
+    for row in await connection.fetch(_SQL["phases"], tenant_id, experiment_id):
+        variants = variants_of(row["variants"])
+        found = by_arm(counted.get(row["phase"], {}), len(variants))
+        phases.append(Phase(row["phase"], row["started_at"], row["reason"], variants, found))
+    return tuple(phases)
+
+
+def _points(rows: list[asyncpg.Record], first: datetime, step_s: int, arms: int) -> list[Point]:
+    found: dict[int, dict[int, Counts]] = {}
+    for stretch, arm, *counts in rows:
+        found.setdefault(stretch, {})[arm] = Counts(*counts)
+    return running(found, first, step_s, arms)
+
+
+async def _fetch(connection: Connection, place: Place, experiment_id: int) -> StoredExperiment:
+    row = await connection.fetchrow(_SQL["experiment"], place.tenant_id, experiment_id)
+    if row is None:
+        raise NotFoundError("there is no such experiment")
+    return stored(row)
+
+
+async def _lock(
+    connection: Connection, caller: Caller, experiment_id: int, if_version: int | None
+) -> tuple[Place, StoredExperiment]:
+    """The experiment, which cannot change until the transaction ends: its profile is locked."""
+    place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
+    await lock_profile(connection, place)
+    found = await _fetch(connection, place, experiment_id)
+    if if_version is not None and found.version != if_version:
+        raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+    return place, found
+
+
+async def _as_it_is(connection: Connection, place: Place) -> Change:
+    return Change(place.profile_id, (await lock_profile(connection, place)).version)
+
+
+async def _refer(connection: Connection, place: Place, draft: ExperimentDraft) -> None:
+    """See that what the draft refers to is there. Raises InvalidError."""
+    if draft.link_id is not None:
+        key = place.tenant_id, place.profile_id, draft.link_id
+        if not await connection.fetchval(_SQL["has_link"], *key):
+            raise no_such_link()
+    if any(block is not None for block in blocks_of(draft)):
+        raise no_such_block()
+    if draft.namespace is not None:
+        await connection.execute(
+            _SQL["create_namespace"], place.tenant_id, place.profile_id, draft.namespace.id
+        )
+
+
+def blocks_of(draft: ExperimentDraft) -> list[int | None]:
+    return [draft.block_id, *(variant.block_id for variant in draft.variants)]
+
+
+def no_such_link() -> InvalidError:
+    return InvalidError([FieldError("link_id", "is not the id of a link of this profile")])
+
+
+def no_such_block() -> InvalidError:
+    return InvalidError([FieldError("block_id", "is not the id of a block of this profile")])
+
+
+async def _write(connection: Connection, place: Place, wanted: Experiment) -> StoredExperiment:
+    row = await connection.fetchrow(
+        _SQL["update_experiment"],
+        place.tenant_id,
+        wanted.id,
+        wanted.state,
+        wanted.link_id,
+        wanted.block_id,
+        definition(wanted),
+        wanted.phase,
+        wanted.winner,
+    )
+    return stored(row)

@@ -1,0 +1,234 @@
+-- Experiments: what is tested, who was shown what and what came of it, and conversions. Goes before the code.
+--
+-- `definition` is what somebody wants to test, as engine/experiment.py has it; what refers to other rows
+-- stands in columns beside it. `secret` keys the hash of what tells visitors apart: with another one in each
+-- experiment, the keys of one visitor in two experiments cannot be linked. It is in no answer and in no log.
+ALTER TABLE links ADD COLUMN click_id boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN links.click_id IS 'whether targets get a sealed click id, by which conversions are told';
+
+CREATE TABLE namespaces (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    name text COLLATE "C" NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    secret bytea NOT NULL DEFAULT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+        CHECK (length(secret) = 32),
+    PRIMARY KEY (tenant_id, profile_id, name),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+
+CREATE TABLE experiments (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    state text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'running', 'paused', 'decided', 'archived')),
+    link_id bigint,
+    block_id bigint,
+    definition jsonb NOT NULL CHECK (jsonb_typeof(definition) = 'object' AND pg_column_size(definition) <= 65536),
+    namespace text COLLATE "C",
+    phase integer NOT NULL DEFAULT 1 CHECK (phase BETWEEN 1 AND 65535),
+    winner smallint CHECK (winner BETWEEN 0 AND 9),
+    started_at timestamptz,
+    ended_at timestamptz,
+    mismatch_at timestamptz,
+    seed text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
+    secret bytea NOT NULL DEFAULT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+        CHECK (length(secret) = 32),
+    CHECK ((winner IS NOT NULL) = (state = 'decided') OR state = 'archived'),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, profile_id, namespace) REFERENCES namespaces
+);
+COMMENT ON COLUMN experiments.phase IS 'grows with each change of variants or weights: everybody is assigned anew';
+COMMENT ON COLUMN experiments.mismatch_at IS 'when the shares of visitors were first found not to be those wanted';
+CREATE INDEX experiments_profile ON experiments (tenant_id, profile_id, id);
+CREATE INDEX experiments_link ON experiments (tenant_id, link_id);
+CREATE INDEX experiments_running ON experiments (id) WHERE state = 'running';
+
+-- What the variants were from a moment on: counts are kept by phase.
+CREATE TABLE experiment_phases (
+    tenant_id bigint NOT NULL,
+    experiment_id bigint NOT NULL,
+    phase integer NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    reason text NOT NULL CHECK (reason IN ('start', 'change', 'bandit')),
+    variants jsonb NOT NULL,
+    PRIMARY KEY (tenant_id, experiment_id, phase),
+    FOREIGN KEY (tenant_id, experiment_id) REFERENCES experiments ON DELETE CASCADE
+);
+
+-- Who was shown what. They serve to count each visitor once, and go when the key of their day is gone: sums
+-- are kept beside them, in the transactions that write them. `day` is the UTC day of the pseudonym; 1970-01-01
+-- where a cookie tells the visitor, whose row lives as long as the experiment. A visitor who was in two arms
+-- is `crossed` and counted in neither. A row without exposure is an outcome that came first; it waits.
+-- The columns `was_…` say how the last write found the row: what it changed follows from both.
+-- No foreign key: what is folded may be of an experiment that was deleted meanwhile.
+CREATE TABLE experiment_visitors (
+    tenant_id bigint NOT NULL,
+    experiment_id bigint NOT NULL,
+    phase integer NOT NULL,
+    day date NOT NULL,
+    visitor bigint NOT NULL,
+    arm smallint NOT NULL,
+    crossed boolean NOT NULL DEFAULT false,
+    exposures integer NOT NULL DEFAULT 0,
+    outcomes integer NOT NULL DEFAULT 0,
+    exposed_at timestamptz,
+    converted_at timestamptz,
+    was_counted boolean NOT NULL DEFAULT false,
+    was_converted boolean NOT NULL DEFAULT false,
+    was_crossed boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (tenant_id, experiment_id, phase, day, visitor)
+) WITH (fillfactor = 80);
+CREATE INDEX experiment_visitors_day ON experiment_visitors (day);
+
+-- By quarter of an hour: every exposure and outcome; and visitors by their first exposure, those of them
+-- who converted by their first outcome. `crossed` counts visitors by the arm that they were in first.
+CREATE TABLE experiment_sums (
+    tenant_id bigint NOT NULL,
+    experiment_id bigint NOT NULL,
+    phase integer NOT NULL,
+    bucket timestamptz NOT NULL,
+    arm smallint NOT NULL,
+    exposures bigint NOT NULL DEFAULT 0,
+    outcomes bigint NOT NULL DEFAULT 0,
+    visitors bigint NOT NULL DEFAULT 0,
+    converted bigint NOT NULL DEFAULT 0,
+    crossed bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, experiment_id, phase, bucket, arm)
+) WITH (fillfactor = 70);
+
+-- What visitors did after a click, as its target's owner tells us. The key makes each count once: `click` is
+-- the SHA-256 of the click id. `visitor` is there while the attribution window is open, so that somebody who
+-- converts twice counts once.
+CREATE TABLE conversions (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    click bytea NOT NULL CHECK (length(click) = 32),
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    order_id text NOT NULL DEFAULT '' CHECK (length(order_id) <= 128),
+    at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    clicked_at timestamptz NOT NULL,
+    link_id bigint NOT NULL,
+    value numeric(18, 4),
+    currency text CHECK (currency ~ '^[A-Z]{3}$'),
+    source text NOT NULL CHECK (source IN ('api', 'script', 'hook')),
+    attribution text NOT NULL CHECK (attribution IN ('attributed', 'unexposed', 'expired', 'deleted')),
+    experiment_id bigint,
+    phase integer,
+    arm smallint,
+    day date,
+    visitor bigint,
+    PRIMARY KEY (tenant_id, click, name, order_id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE INDEX conversions_profile ON conversions (tenant_id, profile_id, id);
+CREATE INDEX conversions_visitor ON conversions (tenant_id, experiment_id, phase, day, visitor)
+    WHERE visitor IS NOT NULL;
+CREATE INDEX conversions_experiment ON conversions (tenant_id, experiment_id) WHERE experiment_id IS NOT NULL;
+
+-- A URL that a shop posts its own JSON to; `fields` says where in it the click id and the value stand.
+CREATE TABLE conversion_hooks (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    label text NOT NULL CHECK (length(label) <= 200),
+    name text NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
+    fields jsonb NOT NULL,
+    token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX conversion_hooks_token ON conversion_hooks (token_sha256);
+CREATE INDEX conversion_hooks_profile ON conversion_hooks (tenant_id, profile_id, id);
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['namespaces', 'experiments', 'experiment_phases', 'experiment_visitors',
+        'experiment_sums', 'conversions', 'conversion_hooks'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY tenant ON %I TO waypost_app '
+            'USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant())', name);
+    END LOOP;
+END
+$$;
+
+GRANT SELECT, INSERT (tenant_id, profile_id, name) ON namespaces TO waypost_app;
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, profile_id, link_id, block_id, namespace, definition),
+    UPDATE (version, updated_at, state, link_id, block_id, namespace, definition, phase, winner, started_at, ended_at)
+    ON experiments TO waypost_app;
+GRANT SELECT, INSERT ON experiment_phases TO waypost_app;
+GRANT SELECT, INSERT, UPDATE ON experiment_visitors, experiment_sums TO waypost_app;
+GRANT SELECT, INSERT ON conversions TO waypost_app;
+GRANT SELECT, DELETE, INSERT (tenant_id, profile_id, label, name, fields, token_sha256)
+    ON conversion_hooks TO waypost_app;
+
+CREATE POLICY visitors ON experiments FOR SELECT TO waypost_edge USING (true);
+CREATE POLICY visitors ON namespaces FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT (tenant_id, profile_id, id, state, link_id, block_id, definition, namespace, phase, winner, seed,
+    secret) ON experiments TO waypost_edge;
+GRANT SELECT ON namespaces TO waypost_edge;
+
+-- The fold counts; decisions that a rule makes, and the weights of a bandit, are written by workers, which
+-- thereby change a profile.
+GRANT SELECT (tenant_id, profile_id, id, version, state, link_id, block_id, definition, phase, winner, started_at,
+        ended_at, mismatch_at, seed, created_at, updated_at),
+    UPDATE (version, updated_at, state, definition, phase, winner, ended_at, mismatch_at)
+    ON experiments TO waypost_aggregator;
+GRANT SELECT, INSERT ON experiment_phases TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON experiment_visitors, experiment_sums TO waypost_aggregator;
+GRANT SELECT, UPDATE (visitor) ON conversions TO waypost_aggregator;
+GRANT SELECT (tenant_id, id, version, updated_at), UPDATE (version, updated_at) ON profiles TO waypost_aggregator;
+GRANT SELECT (profile_id, tenant_id, version, xid), UPDATE (version, xid) ON profile_changes TO waypost_aggregator;
+
+SELECT keep_activity_of('experiments', 'experiment', 'id', 'profile_id');
+SELECT keep_activity_of('conversion_hooks', 'conversion_hook', 'id', 'profile_id');
+
+-- The tenant, profile and role by an experiment; as link_access.
+CREATE POLICY definer ON experiments FOR SELECT TO waypost_owner USING (true);
+CREATE FUNCTION experiment_access(asked bigint)
+RETURNS TABLE (tenant_id bigint, profile_id bigint, role text)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.tenant_id, e.profile_id, m.role
+    FROM (
+        SELECT n.tenant_id, n.home_tenant_id FROM waypost.members AS n
+        WHERE n.user_id = waypost.current_user_id() GROUP BY 1, 2
+    ) AS t
+    JOIN waypost.experiments AS e ON e.tenant_id = t.tenant_id AND e.id = asked
+    JOIN waypost.members AS m ON m.tenant_id = e.tenant_id AND m.profile_id = e.profile_id
+        AND m.user_id = waypost.current_user_id()
+    ORDER BY t.tenant_id <> t.home_tenant_id LIMIT 1
+$$;
+
+-- Whose hook has a token, to who has it.
+CREATE POLICY definer ON conversion_hooks FOR SELECT TO waypost_owner USING (true);
+CREATE FUNCTION conversion_hook_of(sha256 bytea)
+RETURNS TABLE (tenant_id bigint, profile_id bigint, name text, fields jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.tenant_id, h.profile_id, h.name, h.fields
+    FROM waypost.conversion_hooks AS h WHERE h.token_sha256 = sha256
+        AND h.tenant_id = coalesce(waypost.current_tenant(), h.tenant_id)
+$$;
+
+-- What click ids are sealed with: edges seal, the console opens.
+CREATE FUNCTION click_id_secret() RETURNS bytea
+LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT waypost.shared_secret('click-ids') $$;
+
+REVOKE ALL ON FUNCTION experiment_access(bigint), conversion_hook_of(bytea), click_id_secret() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION experiment_access(bigint), conversion_hook_of(bytea) TO waypost_app;
+GRANT EXECUTE ON FUNCTION click_id_secret() TO waypost_app, waypost_edge;

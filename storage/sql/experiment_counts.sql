@@ -1,0 +1,82 @@
+-- What experiments count: written by the fold (waypost_aggregator) in its transaction, and by conversions
+-- (waypost_app, with the tenant set).
+
+-- name: observe
+-- Visitors by key, their arm and what was seen of each ($1 to $11); and every exposure and outcome, whoever's,
+-- by arm and time ($12 to $18). First rows, then sums, each in the order of their keys, or two folds could
+-- deadlock. What is of an experiment that is gone is left out. A row keeps how the write before left it, so that
+-- this one knows what it changes.
+WITH seen AS (
+    SELECT s.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::date[], $5::bigint[], $6::smallint[],
+        $7::boolean[], $8::int[], $9::int[], $10::timestamptz[], $11::timestamptz[])
+        AS s (tenant_id, experiment_id, phase, day, visitor, arm, crossed, exposures, outcomes, exposed_at,
+            converted_at)
+    JOIN experiments AS e ON e.tenant_id = s.tenant_id AND e.id = s.experiment_id
+    ORDER BY 1, 2, 3, 4, 5
+), written AS (
+    INSERT INTO experiment_visitors AS v (tenant_id, experiment_id, phase, day, visitor, arm, crossed, exposures,
+        outcomes, exposed_at, converted_at)
+    SELECT * FROM seen
+    ON CONFLICT (tenant_id, experiment_id, phase, day, visitor) DO UPDATE SET
+        was_counted = v.exposed_at IS NOT NULL AND NOT v.crossed,
+        was_converted = v.exposed_at IS NOT NULL AND v.converted_at IS NOT NULL AND NOT v.crossed,
+        was_crossed = v.crossed,
+        crossed = v.crossed OR excluded.crossed OR v.arm <> excluded.arm,
+        exposures = v.exposures + excluded.exposures,
+        outcomes = v.outcomes + excluded.outcomes,
+        exposed_at = coalesce(v.exposed_at, excluded.exposed_at),
+        converted_at = coalesce(v.converted_at, excluded.converted_at)
+    RETURNING v.*
+), changed AS (
+    SELECT tenant_id, experiment_id, phase, arm, date_bin('15 minutes', exposed_at, 'epoch') AS bucket,
+        0::bigint AS exposures, 0::bigint AS outcomes,
+        (NOT crossed)::int - was_counted::int AS visitors, 0 AS converted, 0 AS crossed
+    FROM written WHERE exposed_at IS NOT NULL
+    UNION ALL
+    SELECT tenant_id, experiment_id, phase, arm, date_bin('15 minutes', converted_at, 'epoch'),
+        0, 0, 0, (NOT crossed)::int - was_converted::int, 0
+    FROM written WHERE exposed_at IS NOT NULL AND converted_at IS NOT NULL
+    UNION ALL
+    SELECT tenant_id, experiment_id, phase, arm,
+        date_bin('15 minutes', coalesce(exposed_at, converted_at), 'epoch'), 0, 0, 0, 0, 1
+    FROM written WHERE crossed AND NOT was_crossed
+    UNION ALL
+    SELECT a.tenant_id, a.experiment_id, a.phase, a.arm, a.bucket, a.exposures, a.outcomes, 0, 0, 0
+    FROM unnest($12::bigint[], $13::bigint[], $14::int[], $15::timestamptz[], $16::smallint[], $17::bigint[],
+        $18::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, arm, exposures, outcomes)
+    JOIN experiments AS e ON e.tenant_id = a.tenant_id AND e.id = a.experiment_id
+)
+INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, arm, exposures, outcomes, visitors,
+    converted, crossed)
+SELECT tenant_id, experiment_id, phase, bucket, arm, sum(exposures), sum(outcomes), sum(visitors), sum(converted),
+    sum(crossed)
+FROM changed GROUP BY 1, 2, 3, 4, 5
+HAVING sum(exposures) <> 0 OR sum(outcomes) <> 0 OR sum(visitors) <> 0 OR sum(converted) <> 0 OR sum(crossed) <> 0
+ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (tenant_id, experiment_id, phase, bucket, arm) DO UPDATE SET
+    exposures = s.exposures + excluded.exposures, outcomes = s.outcomes + excluded.outcomes,
+    visitors = s.visitors + excluded.visitors, converted = s.converted + excluded.converted,
+    crossed = s.crossed + excluded.crossed;
+
+-- name: forget_visitors
+-- At most $2 visitors of days before $1: nothing tells any more who they were. Those of a cookie stay as long as
+-- their experiment is not over.
+DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
+    SELECT v.ctid FROM experiment_visitors AS v
+    WHERE v.day < $1 AND (v.day <> '1970-01-01' OR NOT EXISTS (
+        SELECT FROM experiments AS e WHERE e.tenant_id = v.tenant_id AND e.id = v.experiment_id
+            AND (e.ended_at IS NULL OR e.ended_at > now() - interval '31 days')))
+    LIMIT $2));
+
+-- name: forget_sums
+-- At most $1 sums of experiments that are gone.
+DELETE FROM experiment_sums WHERE ctid = ANY (ARRAY(
+    SELECT s.ctid FROM experiment_sums AS s WHERE NOT EXISTS (
+        SELECT FROM experiments AS e WHERE e.tenant_id = s.tenant_id AND e.id = s.experiment_id)
+    LIMIT $1));
+
+-- name: forget_converted
+-- At most $1 visitors of conversions whose attribution window has been over for a day, whatever it is.
+UPDATE conversions SET visitor = NULL WHERE ctid = ANY (ARRAY(
+    SELECT c.ctid FROM conversions AS c
+    WHERE c.visitor IS NOT NULL AND c.clicked_at < now() - interval '31 days' LIMIT $1));

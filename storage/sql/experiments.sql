@@ -1,0 +1,97 @@
+-- Experiments, as the console changes and reads them: run as waypost_app with the tenant set, the profile
+-- locked before every change.
+
+-- name: create_namespace
+-- A group of experiments that exclude each other; its secret is drawn when it is first named.
+INSERT INTO namespaces (tenant_id, profile_id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: create_experiment
+-- A draft.
+INSERT INTO experiments (tenant_id, profile_id, link_id, block_id, namespace, definition)
+VALUES ($1, $2, $3, $4, $5::jsonb -> 'namespace' ->> 'id', $5::jsonb)
+RETURNING id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
+    seed, started_at, ended_at, mismatch_at;
+
+-- name: experiment
+-- One experiment.
+SELECT id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
+    seed, started_at, ended_at, mismatch_at
+FROM experiments WHERE tenant_id = $1 AND id = $2;
+
+-- name: list_experiments
+-- A profile's in the order of their ids.
+SELECT id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
+    seed, started_at, ended_at, mismatch_at
+FROM experiments WHERE tenant_id = $1 AND profile_id = $2 AND id > $3 ORDER BY id LIMIT $4;
+
+-- name: open_experiments
+-- A profile's that are not archived.
+SELECT id, state, link_id, block_id, definition, phase, winner, seed
+FROM experiments WHERE tenant_id = $1 AND profile_id = $2 AND state <> 'archived' ORDER BY id;
+
+-- name: update_experiment
+-- Its next version.
+UPDATE experiments SET version = version + 1, updated_at = now(), state = $3, link_id = $4, block_id = $5,
+    definition = $6::jsonb,
+    namespace = $6::jsonb -> 'namespace' ->> 'id', phase = $7, winner = $8,
+    started_at = CASE WHEN $3 = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
+    ended_at = CASE WHEN $3 IN ('decided', 'archived') THEN coalesce(ended_at, now()) END
+WHERE tenant_id = $1 AND id = $2
+RETURNING id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
+    seed, started_at, ended_at, mismatch_at;
+
+-- name: begin_phase
+-- What the variants are from now on.
+INSERT INTO experiment_phases (tenant_id, experiment_id, phase, reason, variants)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
+
+-- name: delete_experiment
+-- What it counted is deleted by upkeep (experiment_counts.sql): that may be millions of rows.
+DELETE FROM experiments WHERE tenant_id = $1 AND id = $2;
+
+-- name: has_link
+-- Whether a link is the profile's.
+SELECT EXISTS (SELECT FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id = $3);
+
+-- name: secrets
+-- An experiment's secret, and its namespace's.
+SELECT e.secret, n.secret AS namespace_secret
+FROM experiments AS e LEFT JOIN namespaces AS n
+    ON (n.tenant_id, n.profile_id, n.name) = (e.tenant_id, e.profile_id, e.namespace)
+WHERE e.tenant_id = $1 AND e.id = $2;
+
+-- name: phases
+-- Of an experiment, oldest first.
+SELECT phase, started_at, reason, variants FROM experiment_phases
+WHERE tenant_id = $1 AND experiment_id = $2 ORDER BY phase;
+
+-- name: sums
+-- What was counted by phase and arm.
+SELECT phase, arm, sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
+    sum(crossed)::bigint
+FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 GROUP BY phase, arm;
+
+-- name: values
+-- What conversions of a phase are worth, by arm and currency.
+SELECT arm, currency, count(*), sum(value)::text FROM conversions
+WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3 AND attribution = 'attributed'
+    AND value IS NOT NULL AND currency IS NOT NULL
+GROUP BY arm, currency ORDER BY arm, currency;
+
+-- name: unattributed
+-- Conversions of an experiment's clicks that do not count in it.
+SELECT count(*) FROM conversions
+WHERE tenant_id = $1 AND experiment_id = $2 AND attribution <> 'attributed';
+
+-- name: extent
+-- When a phase counted its first and its last.
+SELECT min(bucket), max(bucket) FROM experiment_sums
+WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3;
+
+-- name: series
+-- What a phase counted in stretches of $5 seconds from $4 on.
+SELECT floor(extract(epoch FROM bucket - $4) / $5)::bigint AS stretch, arm,
+    sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
+    sum(crossed)::bigint
+FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3
+GROUP BY 1, 2 ORDER BY 1, 2;
