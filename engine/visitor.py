@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from engine.click import RULE_SHIFT, Verdict
 
-RULE: Final = 1  # grows with every change of what is judged how
+RULE: Final = 2  # grows with every change of what is judged how
 MAX_KNOWN: Final = 8_192
 
 VisitorKind = Literal["human", "bot", "preview", "prefetch", "head"]
@@ -48,8 +48,13 @@ _APPS: Final = re.compile(
     r"\[Pinterest/|SogouMobileBrowser|SogouSearch|LinkedInApp|Twitter for |\bGSA/|\bLine/[0-9]|CUBOT|Cubot"
 )
 _CALLS_ITSELF: Final = re.compile(r"(?i)bot\b|bots\b|crawl|spider|slurp|headless|\+https?://")
-# Too loose for us as they are: a browser may have these words, too. And what the list lacks.
-_CLOSER: Final = {"WhatsApp": "^WhatsApp"}
+# Too loose for us as they are: browsers inside these apps have their names at the end, previews at the start.
+# A build of Android that phones have. And what the list lacks.
+_CLOSER: Final = {
+    "WhatsApp": "^WhatsApp", "Viber": "^Viber", "Tumblr\\/": "^Tumblr/", "Bluesky\\/": "^Bluesky/",
+    "Notion\\/": "^Notion/", "Hatena": "^Hatena",
+}  # fmt: skip
+_LOOSE: Final = ("AP3A\\.240617\\.008",)
 _MORE: Final = {"Cardyb": "preview"}
 _BROWSERS: Final = ("Mozilla/", "Opera/")
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-purpose", "x-moz")
@@ -107,6 +112,8 @@ class _Patterns:
         self._others: list[tuple[re.Pattern[str], str]] = []
         for entry in CRAWLER_USER_AGENTS_DATA:
             pattern = entry["pattern"]
+            if pattern in _LOOSE:
+                continue
             self._add(_CLOSER.get(pattern, pattern), _tag(entry.get("tags", ())))
         for word, tag in _MORE.items():
             self._add(word, tag)

@@ -1,6 +1,7 @@
 """What sends a request, by what it says of itself."""
 
 import pytest
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,31 @@ HUMAN = [
     f"{IPHONE} Mobile/15E148 [LinkedInApp]/9.29.7447",
     f"{IPHONE} Mobile/15E148 Twitter for iPhone/10.34",
     f"{IPHONE} GSA/310.0.625295312 Mobile/15E148 Safari/604.1",
+    f"{IPHONE} Mobile/21F90 Instagram 336.0.7.33.90 (iPhone14,5; iOS 17_5_1; en_US; scale=3.00; IABMV/1)",
+    f"{ANDROID} Version/4.0 Chrome/124.0.6367.179 Mobile Safari/537.36 trill_2023403060 "
+    "JsSdk/1.0 NetType/WIFI Channel/googleplay AppName/trill app_version/34.3.6 BytedanceWebview/d8a21c6",
+    f"{ANDROID} Version/4.0 Chrome/103.0.5060.71 Mobile Safari/537.36 musical_ly_2022503040 "
+    "JsSdk/1.0 NetType/WIFI Channel/googleplay AppName/musical_ly app_version/25.3.4 ByteLocale/en Region/US",
+    f"{ANDROID} Version/4.0 Chrome/124.0 Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/465.0.0.49.109;]",
+    f"{ANDROID} Version/4.0 Chrome/120.0 Mobile Safari/537.36[FBAN/EMA;FBLC/de_DE;FBAV/390.0.0.9.116;]",
+    f"{ANDROID} Version/4.0 Chrome/116.0 Mobile Safari/537.36 Barcelona 290.0.0.13.76 Android (33/13; 480dpi)",
+    f"{ANDROID} Version/4.0 Chrome/111.0 Mobile Safari/537.36 XWEB/1110005 MMWEBSDK/20230701 MicroMessenger/"
+    "8.0.40.2420(0x28002858) WeChat/arm64 Weixin NetType/WIFI Language/zh_CN ABI/arm64",
+    f"{IPHONE} Mobile/15E148 MicroMessenger/8.0.38(0x18002633) NetType/4G Language/zh_CN",
+    f"{ANDROID} Version/4.0 Chrome/97.0 Mobile Safari/537.36 T7/13.32 SP-engine/2.70.0 "
+    "baiduboxapp/13.32.0.10 (Baidu; P1 10) NABar/1.0",
+    f"{IPHONE} Mobile/15E148 SP-engine/2.30.0 main%2F1.0 baiduboxapp/12.17.0.16 (Baidu; P2 14.6)",
+    f"{ANDROID} Version/4.0 Chrome/118.0 Mobile Safari/537.36 com.linkedin.android/4.1.862",
+    f"{ANDROID} Version/4.0 Chrome/117.0 Mobile Safari/537.36 Viber/20.7",
+    f"{ANDROID} Version/4.0 Chrome/117.0 Mobile Safari/537.36 Telegram-Android/10.0.5 (Google Pixel 6a)",
+    f"{IPHONE} Mobile/15E148 Tumblr/iPhone/32.3/323010/17.4/tumblr",
+    f"{IPHONE} Mobile/15E148 KAKAOTALK 10.2.5",
+    f"{IPHONE} Mobile/15E148 NAVER(inapp; search; 1070; 12.2.0; 13PRO)",
+    f"{ANDROID} Chrome/114.0 Mobile Safari/537.36 EdgA/114.0 BingSapphire/25.7",
+    "Mozilla/5.0 (Linux; Android 15; CPH2557 Build/AP3A.240617.008; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/142.0 Mobile Safari/537.36 [LinkedInApp]/4.1.913",
+    "Mozilla/5.0 (Linux; Android 15; CPH2557 Build/AP3A.240617.008) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0 Mobile Safari/537.36",
     "Mozilla/5.0 (Linux; Android 9; CUBOT_X18_Plus) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/96.0 "
     "Mobile Safari/537.36",
 ]
@@ -50,6 +76,9 @@ PREVIEW = [
     "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
     "facebookexternalhit/1.1 Facebot Twitterbot/1.0",  # iMessage
     "WhatsApp/2.23.20.0 A",
+    "Viber",
+    "Tumblr/14.0.835.186",
+    "Hatena Antenna/0.3",
     "Mozilla/5.0 (compatible; Bluesky Cardyb/1.1; +mailto:support@bsky.app)",
     "Twitterbot/1.0",
     "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
@@ -79,6 +108,14 @@ def test_by_user_agent(agent: str, kind: str, counted: bool) -> None:
     assert (found.kind, found.counted, found.rule) == (kind, counted, RULE)
     assert bool(found.name) == (kind != "human")
     assert judge(agent.encode()) == found
+
+
+def test_of_the_lists_own_crawlers_nearly_none_is_a_person() -> None:
+    """What is left are browsers inside apps, which the list takes for crawlers."""
+    agents = [agent for entry in CRAWLER_USER_AGENTS_DATA for agent in entry.get("instances", ())]
+    people = [agent for agent in agents if judge(agent).kind == "human"]
+    assert len(agents) > 1_000
+    assert len(people) <= len(agents) / 100, people
 
 
 @pytest.mark.parametrize("name", ["Sec-Purpose", "sec-purpose", "Purpose", "X-Purpose", "X-Moz"])

@@ -1,0 +1,182 @@
+"""What edges share without writing it down: a folder in memory, and a channel of Redis."""
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from engine.errors import UnavailableError
+from engine.visitor_key import DAY_US, DayKey
+from storage import visitor_keys
+from storage.files import FileLock
+from storage.memory.visitor_keys import MemoryKeyChannel, MemoryKeyServer, MemoryShelf
+from storage.redis_client import RedisServer
+from storage.visitor_keys import STALE_S, RedisKeyChannel, TmpfsShelf, is_in_memory, shelf_of
+from tests.hosted import hosted_run
+
+DAY = 20_000
+NOON_US = DAY * DAY_US + DAY_US // 2
+ONE = DayKey(DAY, True, 7, b"1" * 32)
+OLDER = DayKey(DAY, False, 5, b"2" * 32)
+TOMORROW = DayKey(DAY + 1, False, 9, b"3" * 32)
+
+
+@pytest.fixture
+def shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where shelves are made, in place of the machine's own memory."""
+    monkeypatch.setattr(visitor_keys, "_candidates", lambda: [tmp_path])
+    monkeypatch.setattr(visitor_keys, "is_in_memory", lambda _: True)
+    return tmp_path
+
+
+@pytest.fixture(params=["memory", "file"])
+def shelf(request: pytest.FixtureRequest, shelves: Path) -> Any:
+    return MemoryShelf() if request.param == "memory" else shelf_of(shelves / "data")
+
+
+def test_the_best_of_each_day_is_what_everybody_gets(shelf: Any) -> None:
+    assert shelf.exchange([], NOON_US) == {}
+    assert shelf.exchange([OLDER], NOON_US) == {DAY: OLDER}
+    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}  # in use goes before older
+    assert shelf.exchange([OLDER], NOON_US) == {DAY: ONE}
+    assert shelf.exchange([TOMORROW], NOON_US) == {DAY: ONE}  # too early
+    evening = NOON_US + DAY_US // 2 - 1_000_000
+    assert shelf.exchange([TOMORROW], evening) == {DAY: ONE, DAY + 1: TOMORROW}
+    assert shelf.exchange([], NOON_US + DAY_US * 3 // 2) == {DAY + 1: TOMORROW}
+    assert shelf.exchange([], NOON_US + DAY_US * 5 // 2) == {}
+
+
+def test_a_folder_is_for_one_user_and_of_one_data_folder(shelves: Path) -> None:
+    one, other = shelf_of(shelves / "one"), shelf_of(shelves / "other")
+    assert one is not None
+    assert other is not None
+    assert one.folder == shelf_of(shelves / "x" / ".." / "one").folder  # type: ignore[union-attr]
+    assert one.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert other.exchange([], NOON_US) == {}
+    assert stat.S_IMODE(one.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((one.folder / "keys").stat().st_mode) == 0o600
+    again = shelf_of(shelves / "one")
+    assert again is not None
+    assert again.exchange([], NOON_US) == {DAY: ONE}
+
+
+def test_who_finds_it_taken_says_so(shelves: Path) -> None:
+    shelf = shelf_of(shelves / "data")
+    assert shelf is not None
+    lock = FileLock(shelf.folder / "lock")
+    assert lock.acquire()
+    with pytest.raises(UnavailableError):
+        shelf.exchange([ONE], NOON_US)
+    lock.release()
+    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b"\xff" * 10_000, b'[[1,true,2,"00"]]'])
+def test_what_was_left_damaged_is_written_anew(data: bytes, shelves: Path) -> None:
+    shelf = shelf_of(shelves / "data")
+    assert shelf is not None
+    (shelf.folder / "keys").write_bytes(data)
+    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert shelf.exchange([], NOON_US) == {DAY: ONE}
+
+
+def test_what_nobody_came_back_for_is_removed(shelves: Path) -> None:
+    left, fresh = shelf_of(shelves / "left"), shelf_of(shelves / "fresh")
+    assert left is not None
+    assert fresh is not None
+    left.exchange([ONE], NOON_US)
+    old = left.folder.stat().st_mtime - STALE_S - 60
+    os.utime(left.folder, (old, old))
+    shelf_of(shelves / "next")
+    assert not left.folder.exists()
+    assert fresh.folder.exists()
+
+
+def test_a_disk_is_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_in_memory(tmp_path / "none")
+    assert not is_in_memory(Path("/proc"))
+    monkeypatch.setattr(visitor_keys, "_candidates", lambda: [Path("/proc"), tmp_path / "none"])
+    assert shelf_of(tmp_path) is None
+
+
+def test_a_foreign_folder_is_not_used(shelves: Path) -> None:
+    made = shelf_of(shelves / "data")
+    assert made is not None
+    made.folder.rmdir()
+    (shelves / "elsewhere").mkdir()
+    made.folder.symlink_to(shelves / "elsewhere")
+    found = shelf_of(shelves / "data")
+    assert found is None or not found.folder.is_symlink()
+    assert list((shelves / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.skipif(not is_in_memory(Path("/dev/shm")), reason="this machine has no /dev/shm")
+def test_on_this_machine_it_is_in_memory(tmp_path: Path) -> None:
+    shelf = shelf_of(tmp_path)
+    assert isinstance(shelf, TmpfsShelf)
+    try:
+        assert is_in_memory(shelf.folder)
+        assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+    finally:
+        for file in shelf.folder.iterdir():
+            file.unlink()
+        shelf.folder.rmdir()
+
+
+# ---- the channel ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("redis_url") if request.param == "redis" else None
+
+
+@pytest.fixture
+async def channels(url: str | None) -> AsyncIterator[list[Any]]:
+    if url is None:
+        memory = MemoryKeyServer()
+        yield [MemoryKeyChannel(memory), MemoryKeyChannel(memory)]
+        return
+    server = await RedisServer.open(url, size=2)
+    yield [RedisKeyChannel(server), RedisKeyChannel(server)]
+    await server.close()
+
+
+@pytest.mark.slow
+@pytest.mark.trio(run=hosted_run)
+async def test_everybody_hears_and_the_sender_knows_how_many(channels: list[Any]) -> None:
+    one, two = channels
+    assert await one.send(b"nobody") == 0
+    async with one.listen() as first:
+        assert await one.send(b"alone") == 1
+        async with two.listen() as second:
+            assert await two.send(b"both") == 2
+            with trio.fail_after(5):
+                assert [await anext(first), await anext(first)] == [b"alone", b"both"]
+                assert await anext(second) == b"both"
+
+
+@pytest.mark.slow
+@pytest.mark.trio(run=hosted_run)
+async def test_an_error_of_the_listener_comes_out_as_it_is(channels: list[Any]) -> None:
+    with pytest.raises(KeyError):
+        async with channels[0].listen():
+            raise KeyError("mine")
+
+
+@pytest.mark.slow
+@pytest.mark.trio(run=hosted_run)
+async def test_without_a_server_it_is_0_and_counted() -> None:
+    server = await RedisServer.open("unix:///nonexistent/socket", size=1)
+    channel = RedisKeyChannel(server)
+    with trio.fail_after(10):
+        assert await channel.send(b"x") == 0
+        async with channel.listen():
+            await trio.sleep(0.05)
+    assert channel.statistics()["failed"] == 1
+    assert channel.statistics()["disconnected"] > 0
+    await server.close()
