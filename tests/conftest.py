@@ -5,8 +5,8 @@ with the session. The database's user must be allowed to create databases and ro
 a database of its own, cloned from one that is migrated once a session, and a Redis that is empty:
 an outside one must be for tests only, as it is flushed.
 
-A run of everything has two workers of pytest-xdist, each a session with servers of its own. Tests that
-put the machine under load are one group (`xdist_group("load")`), so that no two of them meet.
+A run of everything has two workers of pytest-xdist, each a session with servers of its own; which tests
+stay together says workers.py.
 """
 
 import os
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -29,6 +29,7 @@ from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
 from storage.migrations import migrate
 from tests.hosted import hosted_run
+from tests.workers import Scheduling
 
 T = TypeVar("T")
 # Of a run of everything; more would not help, as many tests keep two processes busy.
@@ -54,8 +55,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == "not large"
     if option.numprocesses is None and whole and not option.usepdb:
         option.numprocesses = WORKERS
-    if option.numprocesses and option.dist == "no":
-        option.dist = "loadgroup"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Ours, unless `--dist` asks for another."""
+    return Scheduling(config, log) if config.option.dist == "load" else None
 
 
 def share_bytecode(config: pytest.Config) -> None:

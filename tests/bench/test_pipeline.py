@@ -40,7 +40,6 @@ def test_bytes_per_click_are_those_of_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("load")
 @pytest.mark.skipif(
     not shutil.which("wrk") or not shutil.which("nginx"), reason="wrk or nginx is not installed"
 )
@@ -53,7 +52,6 @@ def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("load")
 def test_a_short_outage_costs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--minutes", "0.05", "--rate", "2000", "--json"]
     result = run_short(outage.command, options, capsys)

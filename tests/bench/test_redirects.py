@@ -91,7 +91,6 @@ def has_nginx() -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("load")
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_a_short_run_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--seconds", "1", "--links", "20", "--rounds", "1", "--connections", "8", "--json"]

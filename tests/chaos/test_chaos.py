@@ -16,7 +16,7 @@ from bench.load import Load
 from bench.load import Plan as LoadPlan
 from bench.sabotage import SABOTAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("load")]
+pytestmark = pytest.mark.slow
 
 KINDS = tuple(WEIGHTS)
 LIMIT_S = 40.0

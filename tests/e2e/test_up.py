@@ -27,6 +27,14 @@ def engine(folder: Path) -> Iterator[Engine]:
     running.kill()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One for the tests that leave it running."""
+    running = Engine(tmp_path_factory.mktemp("shared") / "data", "--demo")
+    yield running
+    running.kill()
+
+
 def visit(client: httpx.Client, path: str, times: int) -> None:
     for _ in range(times):
         answer = client.get(path)
@@ -86,8 +94,8 @@ def test_every_role_comes_back_after_kill_9(engine: Engine) -> None:
         assert httpx.get(f"{engine.console}/readyz").status_code == 200
 
 
-def test_an_edit_is_what_the_next_visitor_gets(engine: Engine) -> None:
-    with engine.api() as client, httpx.Client(base_url=engine.visitors) as visitor:
+def test_an_edit_is_what_the_next_visitor_gets(shared: Engine) -> None:
+    with shared.api() as client, httpx.Client(base_url=shared.visitors) as visitor:
         profile = demo_id(client)
         link = client.get(f"/v1/profiles/{profile}/links").json()["items"][0]
         path = f"/demo/{link['slug']}"
@@ -108,17 +116,17 @@ def test_an_edit_is_what_the_next_visitor_gets(engine: Engine) -> None:
         eventually(lambda: visitor.get("/demo/later").status_code == 404, limit_s=1.0)
 
 
-def test_owner_file_is_for_its_user_only(engine: Engine, folder: Path) -> None:
-    assert stat.S_IMODE((folder / "owner.json").stat().st_mode) == 0o600
-    assert engine.owner["visitors_url"] == engine.visitors
-    assert engine.owner["console_url"] == engine.console
-    assert engine.owner["email"]
-    assert engine.owner["password"]
+def test_owner_file_is_for_its_user_only(shared: Engine) -> None:
+    assert stat.S_IMODE((shared.folder / "owner.json").stat().st_mode) == 0o600
+    assert shared.owner["visitors_url"] == shared.visitors
+    assert shared.owner["console_url"] == shared.console
+    assert shared.owner["email"]
+    assert shared.owner["password"]
 
 
-def test_the_owner_logs_in_by_cookie(engine: Engine) -> None:
-    login = {"email": engine.owner["email"], "password": engine.owner["password"]}
-    with httpx.Client(base_url=engine.console, timeout=10) as browser:
+def test_the_owner_logs_in_by_cookie(shared: Engine) -> None:
+    login = {"email": shared.owner["email"], "password": shared.owner["password"]}
+    with httpx.Client(base_url=shared.console, timeout=10) as browser:
         assert browser.post("/v1/session", json=login | {"password": "no"}).status_code == 401
         answer = browser.post("/v1/session", json=login)
         assert answer.status_code == 201, answer.text
@@ -131,7 +139,7 @@ def test_the_owner_logs_in_by_cookie(engine: Engine) -> None:
 
         key = browser.post("/v1/keys", json={"label": "k", "scopes": ["read"]}, headers=csrf).json()
         bearer = {"Authorization": f"Bearer {key['key']}"}
-        with httpx.Client(base_url=engine.console, headers=bearer, timeout=10) as script:
+        with httpx.Client(base_url=shared.console, headers=bearer, timeout=10) as script:
             assert script.get("/v1/profiles").status_code == 200
             assert script.post("/v1/profiles", json={"handle": "eve"}).status_code == 403
 
@@ -210,8 +218,8 @@ def one_line(*arguments: str, **extra: str) -> str:
     return lines[0]
 
 
-def test_a_second_run_on_the_folder_is_refused(engine: Engine, folder: Path) -> None:
-    assert str(engine.process.pid) in one_line("up", "--data", str(folder))
+def test_a_second_run_on_the_folder_is_refused(shared: Engine) -> None:
+    assert str(shared.process.pid) in one_line("up", "--data", str(shared.folder))
 
 
 def test_a_taken_port_is_refused(folder: Path) -> None:
