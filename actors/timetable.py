@@ -35,6 +35,7 @@ class Row(NamedTuple):
 
 
 TIMETABLE: Final = (
+    Row("github.schedule", Every(MINUTE), "links to repositories are due at moments spread over 6 hours"),
     Row("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
     Row("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),
     Row("idempotency.purge", Every(HOUR), "answers to creates are promised for 24 hours only"),

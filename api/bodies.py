@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from engine.errors import FieldError, InvalidError
 from engine.idempotency import StoredResponse
+from engine.repository import State
 
 Item = TypeVar("Item")
 Draft = TypeVar("Draft", bound=msgspec.Struct)
@@ -59,9 +60,38 @@ class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class ReleaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository's last release."""
+
+    tag: str
+    published_at: datetime | None
+
+
+class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What GitHub says of a link's repository. Its fields are null until it has, and once the repository is
+    gone; `renamed_to` is there when it has another name than the target. `reason` says why it failed or waits,
+    `next_at` when it is tried again."""
+
+    state: State
+    reason: str
+    synced_at: datetime | None
+    next_at: datetime | None
+    stars: int | None = None
+    forks: int | None = None
+    language: str | None = None
+    description: str | None = None
+    topics: tuple[str, ...] | None = None
+    last_release: ReleaseAnswer | None = None
+    licence: str | None = None
+    avatar_url: str | None = None
+    archived: bool | None = None
+    renamed_to: str | None = None
+
+
 class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too. `warnings` are in the
-    answers to changes: what is allowed, but may not be meant."""
+    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, and `github` when it is
+    kept in step with a repository. `warnings` are in the answers to changes: what is allowed, but may not be
+    meant."""
 
     id: Id
     profile_id: Id
@@ -77,6 +107,7 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     created_at: datetime
     updated_at: datetime
+    github: SyncAnswer | msgspec.UnsetType = msgspec.UNSET
     warnings: list[Reason] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -4,7 +4,6 @@ All are one transaction and one version of the profile. An operation that fails,
 stored, changes nothing and stops no other.
 """
 
-from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,7 +11,16 @@ from quart import Response
 
 from api.announce import announce
 from api.auth import caller
-from api.bodies import Id, LinkAnswer, Version, draft_of, json_object, shown_name, stored_answer
+from api.bodies import (
+    Checked,
+    Id,
+    LinkAnswer,
+    Version,
+    draft_of,
+    json_object,
+    shown_name,
+    stored_answer,
+)
 from api.idempotency import answered, once_asked
 from api.link_answers import EXAMPLE, LinkAnswers
 from api.problems import Problem, problem_of
@@ -20,7 +28,7 @@ from api.query import nothing_else, parsed_id, path_id
 from api.routes import Answer, Doc, Route, changes_of
 from engine.errors import FieldError, InvalidError, WaypostError
 from engine.idempotency import StoredResponse
-from engine.link import Link, LinkDraft, checked
+from engine.link import Link, LinkDraft
 from engine.ports import Announcer, LinkOperation, LinkOutcome, ProfileStore
 from engine.profile import Change
 
@@ -48,15 +56,19 @@ class BulkAnswer(msgspec.Struct, frozen=True):
 
 
 class BulkRoutes:
-    """`private_hosts` as for the links' own routes."""
+    """`check` as for the links' own routes."""
 
     def __init__(
-        self, store: ProfileStore, announcer: Announcer, visitors_url: str, private_hosts: bool
+        self,
+        store: ProfileStore,
+        announcer: Announcer,
+        visitors_url: str,
+        check: Checked[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
         self._answers = LinkAnswers(visitors_url)
-        self._checked = partial(checked, private_hosts=private_hosts)
+        self._checked = check
 
     def routes(self) -> list[Route]:
         return [Route("POST", "/v1/profiles/<profile_id>/links/bulk", self.change, _DOC)]

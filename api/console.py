@@ -4,6 +4,7 @@ routes."""
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from quart import Response
@@ -15,6 +16,7 @@ from api.auth import Auth
 from api.bulk import BulkRoutes
 from api.erasure import ErasureRoutes
 from api.experiments import ExperimentRoutes
+from api.github_sync import GithubSyncRoutes
 from api.guard import Counters, Guard
 from api.health import HealthRoutes
 from api.invitations import InvitationRoutes
@@ -32,6 +34,7 @@ from api.stats import StatsRoutes
 from engine.access import Caller
 from engine.experiment_ports import ExperimentStore
 from engine.health import Health
+from engine.link import checked
 from engine.ports import (
     AccountStore,
     ActivityReader,
@@ -48,7 +51,9 @@ from engine.ports import (
     SessionStore,
     StatsReader,
 )
+from engine.ports_github import GithubStore
 from engine.ports_jobs import JobStore
+from engine.repository import web_host
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics
 
@@ -96,6 +101,7 @@ class ConsolePorts:
     security_log: SecurityLog
     security_events: SecurityStore
     announcer: Announcer
+    github: GithubStore
     settings: Settings
     health: Callable[[], Awaitable[Health]]
     statistics: Callable[[], Awaitable[list[ProcessStatistics]]]
@@ -130,18 +136,17 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
 def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
     door = Door(ports.throttle, ports.settings)
     visitors_url = ports.settings.visitors_url.rstrip("/")
+    github_host = web_host(ports.settings.github_url)
+    check = partial(checked, private_hosts=ports.settings.private_targets, github_host=github_host)
     return [
         Route("GET", "/", home),
         *ProfileRoutes(ports.profiles, ports.announcer, visitors_url).routes(),
-        *LinkRoutes(
-            ports.profiles, ports.announcer, visitors_url, ports.settings.private_targets
-        ).routes(),
-        *BulkRoutes(
-            ports.profiles, ports.announcer, visitors_url, ports.settings.private_targets
-        ).routes(),
         *ExperimentRoutes(
             ports.experiments, ports.announcer, ports.settings.private_targets
         ).routes(),
+        *LinkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
+        *BulkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
+        *GithubSyncRoutes(ports.profiles, ports.github, github_host).routes(),
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),
         *StatsRoutes(ports.profiles, ports.stats, ports.now).routes(),

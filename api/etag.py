@@ -1,5 +1,6 @@
 """Entity tags: an object's version, in quotes. `If-None-Match` saves a read, `If-Match` guards a
-write.
+write. Where an answer also shows what changes without the object (what GitHub says of a link), its tag has a
+second part after a point, which guards no write.
 
 A write without `If-Match` that collides with another is read and merged again, `ATTEMPTS` times:
 the caller named fields, not a whole object. With `If-Match`, a collision is the caller's to see.
@@ -27,15 +28,15 @@ Stored = TypeVar("Stored", bound=Versioned)
 Result = TypeVar("Result")
 
 
-def etag(version: int) -> str:
-    return f'"{version}"'
+def etag(version: int, besides: str = "") -> str:
+    return f'"{version}.{besides}"' if besides else f'"{version}"'
 
 
-def read_answer(value: Any, version: int) -> Response:
-    """The object, or 304 when the caller has this version."""
-    headers = {"ETag": etag(version)}
+def read_answer(value: Any, version: int, besides: str = "") -> Response:
+    """The object, or 304 when the caller has this version, and what is besides it."""
+    headers = {"ETag": etag(version, besides)}
     header = request.headers.get("If-None-Match")
-    if header is not None and _matches(header, version, weak=True):
+    if header is not None and _matches(header, headers["ETag"].strip('"')):
         return empty(304, headers)
     return answer(value, headers=headers)
 
@@ -51,7 +52,7 @@ async def guarded_write(
     header = request.headers.get("If-Match")
     for _ in range(ATTEMPTS):
         stored = await read()
-        if header is not None and not _matches(header, stored.version, weak=False):
+        if header is not None and not _guards(header, stored.version):
             raise LostUpdateError(f"the version is {stored.version} by now; read again, then retry")
         try:
             return await write(stored, stored.version)
@@ -74,10 +75,14 @@ async def guarded_delete(
     return await guarded_write(read, write)
 
 
-def _matches(header: str, version: int, *, weak: bool) -> bool:
-    """Whether a list of tags has this version. What is malformed matches nothing."""
-    if header.strip() == "*":
-        return True
-    return any(
-        (weak or not is_weak) and tag == str(version) for is_weak, tag in _TAG.findall(header)
+def _matches(header: str, tag: str) -> bool:
+    """Whether a list of tags has this one, weak or strong. What is malformed matches nothing."""
+    return header.strip() == "*" or any(found == tag for _, found in _TAG.findall(header))
+
+
+def _guards(header: str, version: int) -> bool:
+    """Whether a list has a strong tag of this version."""
+    return header.strip() == "*" or any(
+        not is_weak and tag.partition(".")[0] == str(version)
+        for is_weak, tag in _TAG.findall(header)
     )

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from api import github_sync
 from api.bodies import LinkAnswer, Reason, utc
 from engine import name
 from engine.link import Link
@@ -31,6 +32,7 @@ class LinkAnswers:
             version=link.version,
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
+            github=msgspec.UNSET if link.github is None else github_sync.shown(link.github),
         )
 
     def changed(self, handle: str, link: Link) -> LinkAnswer:
@@ -41,6 +43,11 @@ class LinkAnswers:
 
     def _url(self, *keys: str) -> str:
         return self._visitors_url + name.encode_path(*keys).decode("ascii")
+
+
+def besides(link: Link) -> str:
+    """What the answer shows and the link's version does not count, as part of an entity tag."""
+    return "" if link.github is None else f"g{link.github.version}"
 
 
 EXAMPLE: Final = {

@@ -9,6 +9,7 @@ from quart import Response
 from api.announce import announce
 from api.auth import caller
 from api.bodies import (
+    Checked,
     LinkAnswer,
     ListAnswer,
     answer,
@@ -19,26 +20,29 @@ from api.bodies import (
 )
 from api.etag import etag, guarded_delete, guarded_write, read_answer
 from api.idempotency import answered, once_asked
-from api.link_answers import EXAMPLE, LinkAnswers
+from api.link_answers import EXAMPLE, LinkAnswers, besides
 from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
 from api.routes import Answer, Doc, Route, changes_of
 from engine.idempotency import StoredResponse
-from engine.link import Link, LinkDraft, checked
+from engine.link import Link, LinkDraft
 from engine.ports import Announcer, ProfileStore
 from engine.profile import Change
 
 
 class LinkRoutes:
-    """`private_hosts` says whether a target may lead to a host that is not on the public
-    internet."""
+    """`check` judges what somebody wants a link to be."""
 
     def __init__(
-        self, store: ProfileStore, announcer: Announcer, visitors_url: str, private_hosts: bool
+        self,
+        store: ProfileStore,
+        announcer: Announcer,
+        visitors_url: str,
+        check: Checked[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
         self._answers = LinkAnswers(visitors_url)
-        self._checked = partial(checked, private_hosts=private_hosts)
+        self._checked = check
 
     def routes(self) -> list[Route]:
         return [
@@ -76,7 +80,7 @@ class LinkRoutes:
         nothing_else()
         link = await self._store.link(caller(), path_id(link_id))
         profile = await self._store.profile(caller(), link.profile_id)
-        return read_answer(self._answers.shown(profile.handle, link), link.version)
+        return read_answer(self._answers.shown(profile.handle, link), link.version, besides(link))
 
     async def update(self, link_id: str) -> Response:
         """Change the fields given, keep the others."""

@@ -6,6 +6,7 @@ request's id, and its traceback goes to the log only.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -21,6 +22,7 @@ from engine.errors import (
     InvalidError,
     LostUpdateError,
     NotFoundError,
+    TooSoonError,
     UnavailableError,
     WaypostError,
 )
@@ -106,7 +108,11 @@ async def of_ours(error: Exception) -> Response:
     found = problem_of(error)
     if found is None:
         return await of_bug(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else None
+    headers = None
+    if isinstance(error, UnavailableError):
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+    elif isinstance(error, TooSoonError):
+        headers = {"Retry-After": str(max(1, math.ceil(error.wait_s)))}
     return Response(
         msgspec.json.encode(found), status=found.status, headers=headers, content_type=CONTENT_TYPE
     )
@@ -125,6 +131,8 @@ def problem_of(error: Exception) -> Problem | None:
             return problem(403, str(error))
         case LostUpdateError():
             return problem(412, str(error))
+        case TooSoonError():
+            return problem(429, str(error))
         case UnavailableError():
             return problem(503, str(error))
     return None

@@ -51,6 +51,14 @@ class ConflictError(WaypostError):
         self.reason = reason
 
 
+class TooSoonError(WaypostError):
+    """This was asked for a moment ago. `wait_s` from now it may be again."""
+
+    def __init__(self, reason: str, wait_s: float) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
 class LostUpdateError(WaypostError):
     """The object changed since the version that the caller has read. Read again, then retry."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from engine import name, target
 from engine.errors import FieldError
+from engine.repository import WEB_HOST, LinkSync
 
 STATUSES: Final = (301, 302, 307, 308)
 MAX_TITLE_CHARS: Final = 200
@@ -30,7 +31,8 @@ Slug = Annotated[
 Target = Annotated[
     str,
     msgspec.Meta(
-        description="an http or https URL; with kind mailto or tel an address of that kind",
+        description="an http or https URL; with kind mailto or tel an address of that kind, with github a "
+        "repository's page",
         extra_json_schema={
             "minLength": 1,
             "maxLength": target.MAX_TARGET_CHARS,
@@ -81,7 +83,8 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored link. `short` says whether it also owns `/{slug}` on the default domain."""
+    """A stored link. `short` says whether it also owns `/{slug}` on the default domain; `github` is there
+    when its target is kept in step with GitHub."""
 
     id: int
     profile_id: int
@@ -95,10 +98,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     created_at: datetime
     updated_at: datetime
+    github: LinkSync | None = None
 
 
 def checked(
-    draft: LinkDraft, *, private_hosts: bool = True
+    draft: LinkDraft, *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> tuple[LinkDraft | None, list[FieldError]]:
     """The draft normalised (slug as its key, target as the browser reads it), or every error at once."""
     errors = name.slug_errors(draft.slug) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
@@ -113,6 +117,7 @@ def checked(
                 draft.target,
                 draft.kind,  # type: ignore[arg-type]  # judged against KINDS above
                 private_hosts=private_hosts,
+                github_host=github_host,
             )
         except target.TargetError as error:
             errors.append(FieldError("target", str(error)))

@@ -4,7 +4,7 @@ Each row of SETTINGS is one environment variable; `waypost --help` prints the sa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -50,16 +50,20 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     session_hours: int = 168
     geo_file: str = ""
+    github_url: str = "https://api.github.com"
+    github_token: str = field(default="", repr=False)
     log_format: str = "text"
 
 
 class Row(NamedTuple):
-    """How one variable is read: its field, its parser with bounds, and a line for --help."""
+    """How one variable is read: its field, its parser with bounds, and a line for --help. What a secret
+    one is set to is shown nowhere."""
 
     variable: str
     field: str
     parse: Callable[[str], Any]
     help: str
+    secret: bool = False
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -105,6 +109,22 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _base_url(text: str) -> str:
+    """Without a slash at its end."""
+    checked = _url("http", "https")(text)
+    parts = urlsplit(checked)
+    odd = parts.username or parts.port == 0 or parts.query or parts.fragment
+    if odd or not parts.hostname or len(text) > 200:
+        raise ValueError("must be such as https://api.github.com")
+    return checked.rstrip("/")
+
+
+def _token(text: str) -> str:
+    if len(text) > 255 or not all("!" <= c <= "~" for c in text):
+        raise ValueError("must be 1 to 255 printable ASCII characters without blanks")
+    return text
 
 
 def _text(text: str) -> str:
@@ -184,6 +204,10 @@ SETTINGS: Final = (
         "how long a login of the console lasts"),
     Row("WAYPOST_GEO_FILE", "geo_file", _path,
         "places by a MaxMind or DB-IP file (.mmdb), read again when it changes; unset: countries only"),
+    Row("WAYPOST_GITHUB_URL", "github_url", _base_url,
+        "GitHub's API; of an Enterprise Server https://HOST/api/v3"),
+    Row("WAYPOST_GITHUB_TOKEN", "github_token", _token,
+        "optional; raises GitHub's limit from 60 to 5,000 requests an hour", secret=True),
     Row("WAYPOST_LOG_FORMAT", "log_format", _one_of("text", "json"), "lines of a log: text or json"),
 )  # fmt: skip
 
@@ -201,7 +225,8 @@ def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
             try:
                 values[row.field] = row.parse(text)
             except ValueError as error:
-                raise SettingsError(f"{row.variable} {error} (it is {text[:100]!r})") from None
+                shown = "" if row.secret else f" (it is {text[:100]!r})"
+                raise SettingsError(f"{row.variable} {error}{shown}") from None
     known = {row.variable for row in SETTINGS}
     for variable in sorted(environment):
         if variable.startswith("WAYPOST_") and variable not in known | _OTHERS:

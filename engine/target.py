@@ -10,7 +10,9 @@ from typing import Final, Literal, get_args
 
 import ada_url
 
-Kind = Literal["url", "mailto", "tel"]
+from engine.repository import WEB_HOST, repository_of
+
+Kind = Literal["url", "mailto", "tel", "github"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 MAX_TARGET_CHARS: Final = 2048
@@ -26,10 +28,13 @@ class TargetError(ValueError):
     """The target is refused; `str(error)` is the reason, fit for a person."""
 
 
-def check(url: str, kind: Kind = "url", *, private_hosts: bool = True) -> str:
+def check(
+    url: str, kind: Kind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
+) -> str:
     """Normalise a link's target, or raise `TargetError` with the reason.
 
-    `kind` "url" takes http and https only; "mailto" and "tel" take their own scheme. With
+    `kind` "url" takes http and https only; "mailto" and "tel" take their own scheme; "github" takes a
+    repository's page, or one below it, on `github_host`. With
     `private_hosts=False`, hosts that are not on the public internet (loopback, private and link-local
     addresses, `localhost`, single-label and `.internal` names) are refused. The result is pure
     printable ASCII of at most 2,048 characters, so it can be written into a header as it is.
@@ -41,7 +46,10 @@ def check(url: str, kind: Kind = "url", *, private_hosts: bool = True) -> str:
         raise TargetError("is empty")
     if len(text) > MAX_TARGET_CHARS:
         raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters")
-    target = _check_web(text, private_hosts) if kind == "url" else _check_contact(text, kind)
+    contact = kind in ("mailto", "tel")
+    target = _check_contact(text, kind) if contact else _check_web(text, private_hosts)
+    if kind == "github" and repository_of(target, github_host) is None:
+        raise TargetError(f"is not a repository, such as https://{github_host}/owner/name")
     if len(target) > MAX_TARGET_CHARS:
         raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters once encoded")
     if not is_location_safe(target.encode("utf-8")):

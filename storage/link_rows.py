@@ -14,11 +14,13 @@ import msgspec
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.link import Link, LinkDraft
 from engine.profile import Profile
+from engine.repository import LinkSync
 from storage import sql
 from storage.access import Place
 from storage.postgres import Connection
 
 SQL: Final = sql.load("profiles")
+_GITHUB: Final = sql.load("github")
 _TAKEN: Final = {
     "profiles_handle": ("handle", "is taken"),
     "links_slug": ("slug", "is taken in this profile"),
@@ -40,7 +42,8 @@ async def insert_link(
         must=bool(draft.short),
     )
     fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
-    return Link(profile_id=place.profile_id, version=1, **fields)
+    link = Link(profile_id=place.profile_id, version=1, **fields)
+    return await _keep_in_step(connection, place, link, None)
 
 
 def wanted_link(stored: Link, draft: LinkDraft) -> Link:
@@ -58,7 +61,8 @@ async def rewrite_link(
     )
     assert row is not None
     short = await _move_short(connection, place, stored, wanted, bool(draft.short))
-    return msgspec.structs.replace(wanted, **dict(row) | {"short": short})
+    link = msgspec.structs.replace(wanted, **dict(row) | {"short": short})
+    return await _keep_in_step(connection, place, link, stored)
 
 
 async def remove_link(connection: Connection, place: Place, link_id: int, revision: int) -> None:
@@ -69,7 +73,13 @@ async def fetch_link(connection: Connection, place: Place, link_id: int) -> Link
     row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
     if row is None:
         raise NotFoundError("there is no such link")
-    return Link(**dict(row))
+    return link_of(row)
+
+
+def link_of(row: asyncpg.Record) -> Link:
+    github = row["github"]
+    sync = None if github is None else msgspec.json.decode(github, type=LinkSync)
+    return Link(**dict(row) | {"github": sync})
 
 
 @contextmanager
@@ -87,6 +97,22 @@ def conflicts() -> Iterator[None]:
 def check_version(stored: Profile | Link, if_version: int | None) -> None:
     if if_version is not None and stored.version != if_version:
         raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+
+
+async def _keep_in_step(
+    connection: Connection, place: Place, link: Link, before: Link | None
+) -> Link:
+    """Begin, or stop, to ask GitHub what the link's target is, where that is another now."""
+    if before is not None and (before.kind, before.target) == (link.kind, link.target):
+        return link
+    key = place.tenant_id, link.id
+    if before is not None:
+        await connection.execute(_GITHUB["stop_sync"], *key)
+    if link.kind != "github":
+        return msgspec.structs.replace(link, github=None)
+    due = await connection.fetchval(_GITHUB["start_sync"], *key, link.target)
+    sync = LinkSync(state="queued", reason="", facts=None, synced_at=None, next_at=due, version=1)
+    return msgspec.structs.replace(link, github=sync)
 
 
 async def _move_short(

@@ -27,6 +27,7 @@ from storage.link_rows import (
     conflicts,
     fetch_link,
     insert_link,
+    link_of,
     remove_link,
     rewrite_link,
     wanted_link,
@@ -128,7 +129,7 @@ class Profiles:
             rows = await connection.fetch(
                 SQL["list_links"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
-            return _page([Link(**dict(row)) for row in rows], limit)
+            return _page([link_of(row) for row in rows], limit)
 
         return await self._read(caller, work)
 

@@ -24,6 +24,7 @@ from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.erasure import Erasures
 from storage.experiments import Experiments
+from storage.github_links import GithubLinks
 from storage.invitations import Invitations
 from storage.jobs import Jobs
 from storage.keys import Keys
@@ -92,6 +93,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             security_log=security_log,
             security_events=security_events,
             announcer=announcer,
+            github=GithubLinks(database),
             settings=settings,
             health=health,
             statistics=statistics,

@@ -8,11 +8,13 @@ from typing import Final
 import trio
 
 from actors.aggregator import Aggregator
+from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.supervisor import Child
 from actors.timetable import Scheduler
 from actors.upkeep import every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.health import Component
 from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
 from engine.settings import Settings
@@ -21,6 +23,8 @@ from storage.click_stream import RedisClickStream
 from storage.deliveries import Deliveries
 from storage.erasure import Eraser
 from storage.experiment_counts import ExperimentUpkeep
+from storage.github_api import HttpGithubApi
+from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
@@ -30,7 +34,7 @@ from storage.redis_client import RedisServer
 from storage.upkeep import Upkeep
 
 # The queues that are served, and how many jobs of each run at once.
-SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4}
+SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4, SYNC_QUEUE: 1}
 
 
 def handlers(
@@ -39,6 +43,7 @@ def handlers(
     redis: RedisServer,
     ledger: PostgresClickLedger,
     queue: PostgresJobQueue,
+    github: GithubSync,
 ) -> dict[str, Handler]:
     """Who does each kind of job. actors/timetable.py says which are periodic."""
     upkeep = Upkeep(database)
@@ -53,6 +58,8 @@ def handlers(
         "webhooks.purge": chore(Deliveries(database).purge),
         "profiles.erase": chore(Eraser(database, redis).sweep_due),
         "experiments.forget": chore(ExperimentUpkeep(database).forget),
+        "github.schedule": Handler(run=github.schedule),
+        SYNC_KIND: Handler(run=github.sync, time_limit_s=120),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
     }
 
@@ -78,7 +85,14 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     # Of this place, not of this process: what a killed one held, its successor need not wait for.
     owner = f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}"
     queue = PostgresJobQueue(database)
-    worker = Worker(owner, queue, handlers(settings, database, redis, ledger, queue), SLOTS)
+    github_api = HttpGithubApi(settings.github_url, settings.github_token)
+    github = GithubSync(
+        PostgresGithubSyncs(database),
+        PostgresGithubTurns(database, settings.github_url, settings.github_token),
+        github_api,
+        owner,
+    )
+    worker = Worker(owner, queue, handlers(settings, database, redis, ledger, queue, github), SLOTS)
     scheduler = Scheduler(queue, worker.wake)
     aggregator = Aggregator(
         owner,
@@ -103,6 +117,11 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                 Sample("waypost_jobs_ended_total", count, (("outcome", outcome),))
                 for outcome, count in worker.outcomes.items()
             ),
+            Sample("waypost_github_pauses_total", github.pauses),
+            *(
+                Sample("waypost_github_requests_total", count, (("status", status),))
+                for status, count in github.requests.items()
+            ),
             restarts_of(tree),
         ]
 
@@ -120,5 +139,6 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         await until_stopped(tree, stop, partial(worker.drain, settings.drain_timeout_ms / 1000))
     finally:
         with trio.CancelScope(shield=True):
+            await github_api.close()
             await redis.close()
             await database.close()

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from engine.access import Action, Caller, Role, demand, demand_scope
-from engine.errors import ConflictError, LostUpdateError, NotFoundError, WaypostError
+from engine.errors import ConflictError, NotFoundError, WaypostError
 from engine.experiment import EdgeExperiment
 from engine.idempotency import Once
 from engine.link import Link, LinkDraft
@@ -26,7 +26,9 @@ from engine.profile import (
     ProfileDraft,
     Snapshot,
 )
+from engine.repository import LinkSync
 from storage import paths
+from storage.link_rows import check_version
 from storage.memory.held import Held, snapshot
 from storage.memory.idempotency import MemoryAnswers
 
@@ -53,6 +55,7 @@ class MemoryProfiles:
         self._answers = MemoryAnswers(now)
         # Of a profile, as edges see them: what the twin of experiments keeps.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
+        self.with_github: Callable[[Link], LinkSync | None] = lambda link: None
 
     # Profiles
 
@@ -82,7 +85,7 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         held = self._held(caller, profile_id, Action.EDIT)
-        _check_version(held.profile, if_version)
+        check_version(held.profile, if_version)
         if (draft.handle, draft.title) == (held.profile.handle, held.profile.title):
             return held.profile
         if draft.handle != held.profile.handle:
@@ -99,7 +102,7 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         held = self._held(caller, profile_id, Action.DELETE)
-        _check_version(held.profile, if_version)
+        check_version(held.profile, if_version)
         self._bump(held, deleted=True)
         for link in held.links.values():
             self._release(link)
@@ -129,11 +132,13 @@ class MemoryProfiles:
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         await trio.lowlevel.checkpoint()
-        return self._held_link(caller, link_id, Action.READ)[1]
+        return self._shown(self._held_link(caller, link_id, Action.READ)[1])
 
     async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
         await trio.lowlevel.checkpoint()
-        return _page(self._held(caller, profile_id, Action.READ).links.values(), after, limit)
+        held = self._held(caller, profile_id, Action.READ)
+        page = _page(held.links.values(), after, limit)
+        return page._replace(items=[self._shown(link) for link in page.items])
 
     async def update_link(
         self,
@@ -144,7 +149,7 @@ class MemoryProfiles:
     ) -> tuple[Link, Change]:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
-        _check_version(link, if_version)
+        check_version(link, if_version)
         changed = self._changed(held, link, draft)
         if changed == link:
             return link, Change(held.profile.id, held.profile.version)
@@ -156,7 +161,7 @@ class MemoryProfiles:
     ) -> Change:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
-        _check_version(link, if_version)
+        check_version(link, if_version)
         change = self._bump(held)
         self._remove(held, link)
         return change
@@ -199,7 +204,7 @@ class MemoryProfiles:
         if found is not held:
             raise NotFoundError("there is no such link")
         link = held.links[slug]
-        _check_version(link, operation.if_version)
+        check_version(link, operation.if_version)
         if operation.op == "delete":
             bump()
             self._remove(held, link)
@@ -301,6 +306,19 @@ class MemoryProfiles:
     def bump(self, profile_id: int) -> Change:
         """The next version of a profile."""
         return self._bump(self._profiles[profile_id])
+
+    # What the twins of synchronisation need
+
+    def all_links(self) -> list[tuple[int, Link]]:
+        """Every link with its tenant."""
+        return [
+            (held.profile.tenant_id, link)
+            for held in self._profiles.values()
+            for link in held.links.values()
+        ]
+
+    def _shown(self, link: Link) -> Link:
+        return msgspec.structs.replace(link, github=self.with_github(link))
 
     # The state
 
@@ -463,8 +481,3 @@ def _imported(link: Link, row: ImportRow) -> Link:
 def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> Page:
     found = sorted((item for item in items if item.id > after), key=lambda item: item.id)
     return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
-
-
-def _check_version(item: Profile | Link, if_version: int | None) -> None:
-    if if_version is not None and item.version != if_version:
-        raise LostUpdateError(f"it has version {item.version}, not {if_version}")

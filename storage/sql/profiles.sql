@@ -73,7 +73,9 @@ RETURNING id, created_at, updated_at;
 -- name: link
 -- One link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
-    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at
+    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
+    (SELECT to_jsonb(g)::text FROM github_syncs AS g
+        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
 WHERE l.tenant_id = $1 AND l.id = $2;
@@ -81,7 +83,9 @@ WHERE l.tenant_id = $1 AND l.id = $2;
 -- name: list_links
 -- A profile's links in the order of their ids.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
-    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at
+    s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
+    (SELECT to_jsonb(g)::text FROM github_syncs AS g
+        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
 WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id > $3

@@ -15,6 +15,7 @@ from storage.ledger import PostgresClickLedger
 from storage.memory.jobs import MemoryJobs
 from storage.postgres import Database
 from storage.redis_client import RedisServer
+from tests.actors.github_world import World
 
 NOW = datetime(2026, 5, 1, 12, 34, 56, tzinfo=UTC)
 
@@ -23,7 +24,12 @@ def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
     database = Database(None, 1000)  # type: ignore[arg-type]  # nobody asks it anything
     redis = RedisServer(None, None, None)  # type: ignore[arg-type]  # nor it
     known = handlers(
-        Settings(), database, redis, PostgresClickLedger(database), PostgresJobQueue(database)
+        Settings(),
+        database,
+        redis,
+        PostgresClickLedger(database),
+        PostgresJobQueue(database),
+        World().worker,
     )
     assert len({row.kind for row in TIMETABLE}) == len(TIMETABLE)
     for row in TIMETABLE:

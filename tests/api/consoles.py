@@ -31,6 +31,7 @@ from storage.memory.activity import MemoryActivity
 from storage.memory.erasure import MemoryErasures
 from storage.memory.experiment_counts import MemoryExperimentCounts
 from storage.memory.experiments import MemoryExperiments
+from storage.memory.github_syncs import MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
 from storage.memory.members import MemoryMembers
@@ -111,6 +112,7 @@ class Console:
         self.counts = MemoryExperimentCounts()
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
+        self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.app = create_app(self.ports(), self.counters)
 
     def ports(self) -> ConsolePorts:
@@ -121,7 +123,7 @@ class Console:
             invitations=self.members, note_use=lambda *use: self.used.append(use),
             erasures=MemoryErasures(self.profiles, lambda: NOW),
             activity=self.activity, jobs=self.jobs, security_log=self.security_log,
-            security_events=self.security_events,
+            security_events=self.security_events, github=self.github,
             throttle=Throttle(self.limiter), limiter=self.limiter,
             settings=self.settings, health=self.health, statistics=self.statistics,
             now=lambda: NOW,

@@ -24,6 +24,7 @@ UNIQUE_ACROSS_TENANTS = {
     "journal_watermark_pkey": "not of tenants",
     "shared_secrets_pkey": "not of tenants, and the owner's only",
     "timetable_pkey": "not of tenants, and the workers' only",
+    "github_limits_pkey": "not of tenants, and the aggregator's only",
     "set_aside_batches_pkey": "not of tenants, and the aggregator's only",
 }
 # Policies that do not compare the tenant, of roles that act for one.

@@ -69,7 +69,16 @@ TABLES = {
         "VALUES ({t}, {p}, {l}, 1, 's{t}', 'https://example.com/')",
         app="SIUD",
         edge="S",
+        # Where they lead, for synchronisation with GitHub.
+        aggregator="S",
     ),
+    "github_syncs": Table(
+        "INSERT INTO github_syncs (tenant_id, link_id, target) "
+        "VALUES ({t}, {l}, 'https://github.com/o/n{t}')",
+        app="SIUD",
+        aggregator="SUD",
+    ),
+    "github_limits": Table("", aggregator="SIU"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
     ),

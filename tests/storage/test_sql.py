@@ -16,7 +16,11 @@ FILES = sorted(
     for file in resources.files(sql).iterdir()
     if file.name.endswith(".sql")
 )
-ROLES = {"snapshots": "waypost_edge", "ledger": "waypost_aggregator"}
+ROLES = {
+    "snapshots": "waypost_edge",
+    "ledger": "waypost_aggregator",
+    "github_syncs": "waypost_aggregator",
+}
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -49,6 +53,8 @@ def test_every_query_is_used() -> None:
         "shared_secrets",
         "activity",
         "security_log",
+        "github",
+        "github_syncs",
     ],
 )
 async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> None:

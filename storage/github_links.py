@@ -1,0 +1,69 @@
+"""Links that lead to repositories, as their members see them, in Postgres.
+
+Who asks for a synchronisation enqueues its job in the same transaction, under the link's lock: so of those who
+ask at the same time one succeeds, and the others are told that it is queued.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.access import Action, Caller
+from engine.errors import NotFoundError
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE, may_ask
+from engine.job import JobDraft
+from engine.repository import LinkSync
+from storage import sql
+from storage.access import enter_link
+from storage.jobs import enqueue
+from storage.postgres import Connection, Database
+
+SQL: Final = sql.load("github")
+
+
+class GithubLinks:
+    """GithubStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
+        async def work(connection: Connection) -> LinkSync | None:
+            place = await enter_link(connection, caller, link_id, Action.READ)
+            target = await connection.fetchval(SQL["target"], place.tenant_id, link_id)
+            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
+            return None if row is None else _sync(row["sync"])
+
+        return await self._database.run(work, caller=caller, read_only=True)
+
+    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
+        async def work(connection: Connection) -> tuple[LinkSync, int]:
+            place = await enter_link(connection, caller, link_id, Action.EDIT)
+            target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
+            if target is None:
+                raise NotFoundError("there is no such link")
+            job = await enqueue(connection, sync_job(place.tenant_id, place.profile_id, link_id))
+            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
+            if row is None:  # or one of another target
+                await connection.execute(SQL["stop_sync"], place.tenant_id, link_id)
+            else:
+                may_ask(_sync(row["sync"]).state, row["asked_s"], job.created)
+            text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
+            return _sync(text), job.job_id
+
+        return await self._database.run(work, caller=caller)
+
+
+def sync_job(tenant_id: int, profile_id: int, link_id: int) -> JobDraft:
+    return JobDraft(
+        kind=SYNC_KIND,
+        queue=SYNC_QUEUE,
+        payload={"link_id": str(link_id)},
+        unique_key=str(link_id),
+        tenant_id=tenant_id,
+        profile_id=profile_id,
+    )
+
+
+def _sync(text: str) -> LinkSync:
+    return msgspec.json.decode(text, type=LinkSync)

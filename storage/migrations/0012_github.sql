@@ -1,0 +1,53 @@
+-- What GitHub says of links that lead to repositories. Goes before the code.
+ALTER TABLE links DROP CONSTRAINT links_kind_check,
+    ADD CONSTRAINT links_kind_check CHECK (kind IN ('url', 'mailto', 'tel', 'github'));
+
+-- One row a link that is kept in step. `target` is the link's when it was written: a row of another target
+-- says nothing any more. `next_at` is when it is due, null for never; `repository` is the lower-case
+-- owner/name, by which links of one tenant share an answer.
+CREATE TABLE github_syncs (
+    tenant_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    target text COLLATE "C" NOT NULL CHECK (length(target) <= 2048),
+    repository text COLLATE "C" NOT NULL DEFAULT '' CHECK (length(repository) <= 140),
+    state text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'synced', 'failed')),
+    reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 200),
+    failures smallint NOT NULL DEFAULT 0,
+    facts jsonb CHECK (length(facts::text) <= 16384),
+    etag text NOT NULL DEFAULT '' CHECK (length(etag) <= 200),
+    release_etag text NOT NULL DEFAULT '' CHECK (length(release_etag) <= 200),
+    release_due boolean NOT NULL DEFAULT false,
+    named_at timestamptz,
+    asked_at timestamptz,
+    tried_at timestamptz,
+    synced_at timestamptz,
+    next_at timestamptz,
+    version bigint NOT NULL DEFAULT 1,
+    PRIMARY KEY (tenant_id, link_id),
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE
+) WITH (fillfactor = 80);
+CREATE INDEX github_syncs_due ON github_syncs (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX github_syncs_repository ON github_syncs (tenant_id, repository);
+
+-- One row an API and token, by a hash of both: until when GitHub wants no requests, and whose turn it is to
+-- send them. Of no tenant, and the workers' only.
+CREATE TABLE github_limits (
+    id text PRIMARY KEY CHECK (length(id) = 64),
+    paused_until timestamptz,
+    reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 200),
+    in_a_row smallint NOT NULL DEFAULT 0,
+    holder uuid,
+    held_until timestamptz
+);
+
+ALTER TABLE github_syncs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE github_limits ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON github_syncs TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+
+-- The app begins, hurries and ends synchronisations; what GitHub says, only workers write.
+GRANT SELECT, DELETE, INSERT (tenant_id, link_id, target, asked_at, next_at),
+    UPDATE (state, asked_at, next_at, version) ON github_syncs TO waypost_app;
+GRANT SELECT, UPDATE, DELETE ON github_syncs TO waypost_aggregator;
+GRANT SELECT (tenant_id, id, profile_id, target, kind) ON links TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE ON github_limits TO waypost_aggregator;

@@ -1,0 +1,32 @@
+-- Links that are kept in step with GitHub, as members see and ask for them: run as waypost_app in the
+-- profile's tenant.
+
+-- name: start_sync
+-- Keep a link in step, beginning now.
+INSERT INTO github_syncs (tenant_id, link_id, target, next_at)
+VALUES ($1, $2, $3, clock_timestamp()) RETURNING next_at;
+
+-- name: stop_sync
+-- Forget what GitHub said of a link.
+DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
+
+-- name: target
+-- Where a link leads.
+SELECT target FROM links WHERE tenant_id = $1 AND id = $2;
+
+-- name: lock_target
+-- The same, held against changes until the transaction ends.
+SELECT target FROM links WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
+
+-- name: sync
+-- What is known of a link with this target ($3), and how long ago somebody asked.
+SELECT to_jsonb(g)::text AS sync, extract(epoch FROM clock_timestamp() - asked_at)::float8 AS asked_s
+FROM github_syncs AS g WHERE tenant_id = $1 AND link_id = $2 AND target = $3;
+
+-- name: ask_sync
+-- Note that somebody asked; what was known of another target is gone by then.
+INSERT INTO github_syncs (tenant_id, link_id, target, asked_at, next_at)
+VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + interval '10 minutes')
+ON CONFLICT (tenant_id, link_id) DO UPDATE SET state = 'queued', asked_at = clock_timestamp(),
+    next_at = clock_timestamp() + interval '10 minutes', version = github_syncs.version + 1
+RETURNING to_jsonb(github_syncs)::text;
