@@ -6,7 +6,9 @@ ever sees half of a change.
 """
 
 import logging
+import os
 import re
+from hashlib import blake2b
 from html import escape
 from struct import pack
 from typing import TYPE_CHECKING, Final
@@ -14,12 +16,22 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from actors.mailbox import Mailbox
+from actors.trials import (
+    NO_PAGE_TRIALS,
+    Destination,
+    LinkTrials,
+    PageTrials,
+    decided_for,
+    exposed,
+    trials_of,
+)
 from engine import journal_format, name, target
-from engine.click import MAX_EXTRA_BYTES, VISITOR_BYTES, Kind
+from engine.click import MAX_EXTRA_BYTES, VERDICT_MASK, VISITOR_BYTES, Kind, Verdict
 from engine.errors import UnavailableError
 from engine.extra import TRIGGER, UTM, Trigger, item
 from engine.profile import EdgeLink, PageLink, Snapshot
 from engine.request import Origin, Request
+from engine.trial import FORCED, Trial, new_cookie, take_forced
 from engine.visit_query import PAGE_QUERY, campaign, is_from_page, take_trigger
 from engine.visitor_id import VisitorIds
 
@@ -36,33 +48,40 @@ _NO_VISITOR: Final = journal_format.NO_VISITOR
 _pack_start = journal_format.pack_start
 _pack_texts = journal_format.pack_texts
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
+_NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
+_PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
 MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest; a longer name is not recorded
 
 
 class Route:
     """What one path leads to: everything of an answer and of its record that does not vary by visit."""
 
-    __slots__ = ("actor", "ids", "kind", "passthrough", "paths", "status", "tail", "target")
+    __slots__ = (
+        "actor", "ids", "kind", "link_id", "passthrough", "paths", "status", "tail", "target",
+        "trials",
+    )  # fmt: skip
 
     def __init__(
         self, actor: "ProfileActor", link_id: int, kind: int, status: int, tail: bytes
     ) -> None:
         self.actor = actor
         self.ids = journal_format.pack_ids(actor.tenant_id, actor.profile_id, link_id)
+        self.link_id = link_id
         self.kind = kind
         self.status = status
         self.tail = tail
         self.target: bytes = b""
         self.passthrough = False
         self.paths: tuple[bytes, ...] = ()
+        self.trials: LinkTrials | None = None
 
 
 class ProfileActor:
     """One profile. `routes` by link id; the page's route is made when first asked for."""
 
     __slots__ = (
-        "_ids", "_page_links", "_registry", "handle", "mailbox", "page", "page_paths", "profile_id",
-        "routes", "tenant_id", "title", "version", "visited", "wanted", "weight",
+        "_ids", "_link_trials", "_page_links", "_registry", "_trials", "handle", "mailbox", "page",
+        "page_paths", "profile_id", "routes", "tenant_id", "title", "version", "visited", "wanted", "weight",
     )  # fmt: skip
 
     def __init__(self, registry: "Registry", snapshot: Snapshot) -> None:
@@ -84,6 +103,10 @@ class ProfileActor:
         self._page_links = snapshot.page
         self.page: bytes | None = None
         self.page_paths = (name.encode_path("@" + snapshot.handle),)
+        self._link_trials, self._trials = _NO_LINK_TRIALS, NO_PAGE_TRIALS
+        if snapshot.experiments:
+            self._link_trials, trials = trials_of(snapshot.experiments)
+            self._trials = PageTrials(trials, snapshot.page, self._rendered)
 
     # ---- the hot side ---------------------------------------------------------------------------
 
@@ -99,23 +122,34 @@ class ProfileActor:
         extra = origin.place
         if 0 < len(host) <= MAX_HOST_BYTES:
             extra = b"%b\x02%c%b" % (extra, len(host), host)  # the item HOST
-        query, trigger, utm = request.query, Trigger.LINK, b""
+        query, trigger, utm, forced = request.query, Trigger.LINK, b"", b""
         if query:
             trigger, query = take_trigger(query)
             utm = query if b"utm_" in query else b""
+            if FORCED in query:
+                forced, query = take_forced(query)
         if not trigger and b"/@" in referrer and is_from_page(referrer, host, self.page_paths[0]):
             trigger = Trigger.PAGE
         if trigger:
             extra += _TRIGGERS[trigger]
+        fields = b""
+        if route.kind == Kind.VIEW:
+            tail, arms, fields = self._shown(request, origin, verdict, at_us, forced)
+            extra += arms
+        else:
+            tail, location = route.tail, route.target
+            if route.trials is not None or (trigger is Trigger.PAGE and self._trials.live):
+                led, arms, fields = self._led(
+                    route, request, origin, verdict, at_us, trigger, forced
+                )
+                extra += arms
+                if led is not None:
+                    location, tail = led
+            if query and route.passthrough:
+                location = target.with_query(location, _UNSAFE.sub(_percent, query))
+                tail = self._registry.redirect_tail(route.status, location)
         if utm:  # the last item, as it is what can be cut
             extra += item(UTM, campaign(utm, min(255, MAX_EXTRA_BYTES - len(extra) - 2)))
-        if route.kind == Kind.VIEW:
-            tail = self._page_tail(route)
-        elif query and route.passthrough:
-            location = target.with_query(route.target, _UNSAFE.sub(_percent, query))
-            tail = self._registry.redirect_tail(route.status, location)
-        else:
-            tail = route.tail
         visitor = _NO_VISITOR
         if visitors is not None:
             visitor = visitors.of(self._ids + origin.network + agent)
@@ -130,12 +164,62 @@ class ProfileActor:
             + visitor
             + extra
         )
-        return tail, record
+        return fields + tail, record
 
-    def _page_tail(self, route: Route) -> bytes:
-        if self.page is None:
-            self.page = self._registry.page_tail(render(self.handle, self.title, self._page_links))
-        return self.page
+    def _shown(
+        self, request: Request, origin: Origin, verdict: int, at_us: int, forced: bytes
+    ) -> tuple[bytes, bytes, bytes]:
+        """The page for this visitor, the items of the record that say which one, more header fields."""
+        trials = self._trials
+        if forced and (page := trials.forced(forced, at_us)) is not None:
+            return page, b"", b""
+        if not trials.live:
+            if self.page is None:
+                self.page = self._rendered(self._page_links)
+            return self.page, b"", b""
+        human = verdict & VERDICT_MASK in _PEOPLE
+        cookie, fields = self._cookie(request, trials.cookie and human)
+        choices, packed, by_cookie = trials.choose(request, origin, human, at_us, cookie)
+        items = exposed(packed, self._by_cookie(cookie) if by_cookie else b"", by_cookie)
+        return trials.page(choices), items, fields
+
+    def _led(
+        self, route: Route, request: Request, origin: Origin, verdict: int, at_us: int, trigger: Trigger,
+        forced: bytes,
+    ) -> tuple[Destination | None, bytes, bytes]:  # fmt: skip
+        """Where experiments lead this visitor (None: where the link does), the items of the record that say
+        of which, and what the click decides for on the page that it comes from; more header fields."""
+        trials, led, shown, shown_by_cookie, fields = route.trials, None, b"", 0, b""
+        human = verdict & VERDICT_MASK in _PEOPLE
+        cookie = request.cookie
+        if trials is not None:
+            if forced and (led := trials.forced(forced, at_us)) is not None:
+                return led, b"", b""
+            cookie, fields = self._cookie(request, trials.cookie and human)
+            led, shown, shown_by_cookie = trials.choose(request, origin, human, at_us, cookie)
+            shown_by_cookie = bool(shown) and shown_by_cookie
+        if trigger is not Trigger.PAGE or not human or not self._trials.live:
+            pseudonym = self._by_cookie(cookie) if shown_by_cookie else b""
+            return led, exposed(shown, pseudonym, shown_by_cookie), fields
+        packed, by_cookie = self._trials.outcomes(
+            route.link_id, request, origin, at_us, request.cookie
+        )
+        pseudonym = self._by_cookie(cookie) if shown_by_cookie or by_cookie else b""
+        return led, decided_for(shown, shown_by_cookie, packed, by_cookie, pseudonym), fields
+
+    def _cookie(self, request: Request, asked: bool) -> tuple[bytes, bytes]:
+        """The visitor's cookie, where an experiment asks for one, and the field that sets a new one."""
+        if request.cookie or not asked:
+            return request.cookie, b""
+        cookie = new_cookie(os.urandom(16))
+        return cookie, self._registry.visitor_cookie(cookie)
+
+    def _by_cookie(self, cookie: bytes) -> bytes:
+        """A pseudonym of whoever has this cookie, another one in each profile."""
+        return blake2b(self._ids + cookie, digest_size=VISITOR_BYTES).digest()
+
+    def _rendered(self, links: tuple[PageLink, ...]) -> bytes:
+        return self._registry.page_tail(render(self.handle, self.title, links))
 
     # ---- letters --------------------------------------------------------------------------------
 
@@ -165,6 +249,8 @@ class ProfileActor:
             touched = (*snapshot.removed, *(link.id for link in snapshot.links))
             gone.extend(route for i in touched if (route := self.routes.pop(i, None)) is not None)
         self._describe(snapshot)
+        for route in self.routes.values():
+            self._try(route)
         self.wanted = max(self.wanted, snapshot.version)
         return gone, self.add(snapshot.links)
 
@@ -187,10 +273,18 @@ class ProfileActor:
         route = Route(self, link.id, Kind.CLICK, link.status, tail)
         route.target = location
         route.passthrough = link.passthrough
+        self._try(route)
         own = name.encode_path(self.handle, link.slug)
         route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)
         self.routes[link.id] = route
         return route
+
+    def _try(self, route: Route) -> None:
+        """Give a route the experiments of its link."""
+        trials = self._link_trials.get(route.link_id)
+        route.trials = None
+        if trials:
+            route.trials = LinkTrials(trials, route.status, self._registry.redirect_tail)
 
     def page_route(self) -> Route:
         route = Route(self, 0, Kind.VIEW, 200, b"")
@@ -207,7 +301,11 @@ def render(handle: str, title: str, links: tuple[PageLink, ...]) -> tuple[str, s
     heading = escape(title or f"@{handle}")
     items = "\n".join(
         f'<li><a href="{escape(name.encode_path(handle, link.slug).decode())}?{PAGE_QUERY}" rel="nofollow">'
-        f"{escape(link.title or link.slug)}</a></li>"
+        f"{_thumbnail(link)}{escape(link.title or link.slug)}</a></li>"
         for link in links
     )
     return heading, f"<h1>{heading}</h1>\n<ul>\n{items}\n</ul>" if items else f"<h1>{heading}</h1>"
+
+
+def _thumbnail(link: PageLink) -> str:
+    return f'<img src="{escape(link.thumbnail)}" alt="" height="24"> ' if link.thumbnail else ""

@@ -45,12 +45,14 @@ class Registry:
         *,
         redirect_tail: Callable[[int, bytes], bytes],
         page_tail: Callable[[tuple[str, str]], bytes],
+        visitor_cookie: Callable[[bytes], bytes],
         max_links: int,
         max_unknown: int,
     ) -> None:
         self.source = source
         self.redirect_tail = redirect_tail
         self.page_tail = page_tail
+        self.visitor_cookie = visitor_cookie
         self.refresh_limit = REFRESH_LIMIT
         self.paths: dict[bytes, Route] = {}
         self.profiles: dict[int, ProfileActor] = {}

@@ -84,9 +84,24 @@ def redirect_tail(status: int, location: bytes) -> bytes:
     return tail(b"Location: " + location + b"\r\nCache-Control: " + cache + b"\r\n", b"")
 
 
+COOKIE_AGE_S: Final = 180 * 86_400
+
+
+def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
+    """The field that lets a browser keep the cookie of experiments that ask for one."""
+    return b"Set-Cookie: wp_v=%b; Path=/; Max-Age=%d; SameSite=Lax; HttpOnly%b\r\n" % (
+        value,
+        COOKIE_AGE_S,
+        b"; Secure" if secure else b"",
+    )
+
+
 def profile_page_tail(page: tuple[str, str]) -> bytes:
-    """A profile's page; (title, body) as HTML."""
-    return page_tail(html(*page))
+    """A profile's page; (title, body) as HTML. One with thumbnails may load images from elsewhere."""
+    made = page_tail(html(*page))
+    if "<img " in page[1]:
+        made = made.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
+    return made
 
 
 def _refusal(status: int) -> bytes:

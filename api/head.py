@@ -28,6 +28,8 @@ _FIELDS: Final = re.compile(
 _FIELDS_BEHIND_PROXIES: Final = re.compile(
     rb"(?i)\r\n(user-agent|referer|accept-language|host|x-forwarded-for):[ \t]*([^\r]*)"
 ).findall
+_COOKIES: Final = re.compile(rb"(?i)\r\ncookie:[ \t]*([^\r]*)").findall
+_WP_V: Final = re.compile(rb"(?:\A|[; \t])wp_v=([A-Za-z0-9_-]{22})(?=\Z|[; \t])").findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _PORT: Final = re.compile(rb":[0-9]*\Z")
@@ -172,6 +174,7 @@ class HeadReader:
             False,
             forwarded,
             name,
+            _visitor_cookie(data) if b"wp_v=" in data else b"",
         )
 
     def careful(self, data: bytes) -> list[Request | Refusal]:
@@ -206,6 +209,13 @@ class HeadReader:
         else:
             self._rest = data
         return found
+
+
+def _visitor_cookie(head: bytes) -> bytes:
+    """The value of the cookie `wp_v`, empty when there is none, or several."""
+    fields = _COOKIES(head)
+    found = _WP_V(b"; ".join(fields)) if fields else []
+    return found[0] if len(found) == 1 else b""
 
 
 def _too_large(data: bytes) -> int:
@@ -283,6 +293,7 @@ def judge(head: bytes) -> Request | Refusal:
         b"urpose:" in head and _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
         _hosts.get(host) or _host(host) or b"",
+        _visitor_cookie(head) if b"wp_v=" in head else b"",
     )
 
 

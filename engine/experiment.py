@@ -253,6 +253,9 @@ def _page_errors(variant: Variant, field: str) -> list[FieldError]:
         text = getattr(variant, name)
         if text is not None:
             errors += text_errors(text, f"{field}.{name}", limit)
+    if variant.thumbnail and not variant.thumbnail.startswith(("https://", "/")):
+        reason = "must be an https URL, or a path that begins with /"
+        errors.append(FieldError(f"{field}.thumbnail", reason))
     if variant.position is not None and not 0 <= variant.position <= MAX_POSITION:
         errors.append(FieldError(f"{field}.position", f"must be from 0 to {MAX_POSITION}"))
     return errors

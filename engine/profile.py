@@ -76,6 +76,8 @@ class PageLink(msgspec.Struct, frozen=True, gc=False):
     title: str
     target: str
     kind: str
+    id: int = 0
+    thumbnail: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

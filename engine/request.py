@@ -17,6 +17,7 @@ class Request(msgspec.Struct, gc=False):
     prefetch: bool = False
     forwarded_for: bytes = b""  # only looked for behind trusted proxies
     host: bytes = b""
+    cookie: bytes = b""  # what `wp_v` is, where a visitor has one
 
 
 class Origin(msgspec.Struct, gc=False, frozen=True):

@@ -184,7 +184,10 @@ async def _experiments(
 
 def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
     ordered = sorted(records, key=lambda row: (row["position"], row["id"]))[:MAX_PAGE_LINKS]
-    return tuple(PageLink(row["slug"], row["title"], row["target"], row["kind"]) for row in ordered)
+    return tuple(
+        PageLink(row["slug"], row["title"], row["target"], row["kind"], row["id"])
+        for row in ordered
+    )
 
 
 def _snapshot(

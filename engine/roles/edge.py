@@ -67,6 +67,9 @@ class Edge:
             self._source,
             redirect_tail=answers.redirect_tail,
             page_tail=answers.profile_page_tail,
+            visitor_cookie=partial(
+                answers.visitor_cookie, secure=settings.visitors_url.startswith("https://")
+            ),
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
         )

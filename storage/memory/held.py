@@ -32,5 +32,7 @@ def snapshot(held: Held, complete: bool, links: Iterable[Link]) -> Snapshot:
         version=held.profile.version,
         complete=complete,
         links=tuple(edge_links),
-        page=tuple(PageLink(link.slug, link.title, link.target, link.kind) for link in ordered),
+        page=tuple(
+            PageLink(link.slug, link.title, link.target, link.kind, link.id) for link in ordered
+        ),
     )

@@ -41,6 +41,7 @@ class Edge:
             self.profiles,
             redirect_tail=answers.redirect_tail,
             page_tail=answers.profile_page_tail,
+            visitor_cookie=partial(answers.visitor_cookie, secure=False),
             max_links=max_links,
             max_unknown=max_unknown,
         )

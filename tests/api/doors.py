@@ -145,6 +145,7 @@ class OpenDoor:
             self.profiles,
             redirect_tail=answers.redirect_tail,
             page_tail=answers.profile_page_tail,
+            visitor_cookie=partial(answers.visitor_cookie, secure=False),
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )

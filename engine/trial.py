@@ -1,0 +1,186 @@
+"""An experiment made ready for an edge: which variant a request gets, in some 3 µs.
+
+It decides as `engine.assignment.assign` does, by rules in the same order, over what a door knows of a request.
+What that function answers in words (None: what there is without the experiment), this one answers with
+what goes into the click's record.
+
+**What tells a visitor again** is the network of their address with the user agent, or the cookie where the
+experiment asks for one, hashed under the experiment's secret: the same on every edge and day, and kept nowhere.
+Requests of machines get the control and are never exposed.
+
+**The team's preview.** `wp_variant` is `experiment-variant-expiry-signature`, signed under the experiment's
+secret; whoever has one sees that variant until it expires, and does not count.
+"""
+
+import base64
+import hmac
+import re
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from engine import agent, language
+from engine.assignment import KEY_BYTES
+from engine.bucket import SLOTS, slot
+from engine.experiment import EdgeExperiment, Variant
+from engine.extra import Arm, pack_arms
+from engine.place import parts
+from engine.request import Origin, Request
+
+FORCED: Final = b"wp_variant="
+COOKIE: Final = b"wp_v"
+_TOKEN: Final = re.compile(rb"([0-9]{1,19})-([0-9])-([0-9]{1,12})-([A-Za-z0-9_-]{22})")
+_COOKIE: Final = re.compile(rb"[A-Za-z0-9_-]{22}")
+_SIGNATURE_BYTES: Final = 16
+
+
+class Choice(NamedTuple):
+    """`arm` None: what there is without the experiment. `packed` is the exposure as a record has it
+    (engine/extra.py), empty for who does not count."""
+
+    arm: int | None
+    packed: bytes = b""
+
+
+NOTHING: Final = Choice(None)
+
+
+class Trial:
+    """`choose` is for every request; `live` False: only previews see anything of it."""
+
+    __slots__ = (
+        "_choices", "_control", "_countries", "_devices", "_ends_us", "_fixed", "_group", "_keyed",
+        "_languages", "_ranges", "_scheduled", "_secret", "_seed", "_starts_us", "_targeted",
+        "cookie", "experiment", "id", "live", "running",
+    )  # fmt: skip
+
+    def __init__(self, edge: EdgeExperiment) -> None:
+        experiment = self.experiment = edge.experiment
+        arms = experiment.arms
+        self.id = experiment.id
+        self.cookie = experiment.cookie
+        self.running = experiment.state == "running"
+        self.live = self.running or experiment.state == "decided"
+        self._fixed = None if self.running else Choice(experiment.winner) if self.live else NOTHING
+        self._starts_us = (experiment.starts_at_ms or 0) * 1000
+        self._ends_us = None if experiment.ends_at_ms is None else experiment.ends_at_ms * 1000
+        self._scheduled = bool(self._starts_us) or self._ends_us is not None
+        self._countries, self._devices, self._languages = (
+            arms.countries,
+            arms.devices,
+            arms.languages,
+        )
+        self._targeted = bool(self._countries or self._devices or self._languages)
+        self._secret = edge.secret
+        self._keyed = blake2b(digest_size=KEY_BYTES, key=edge.secret)
+        self._seed, self._ranges = arms.seed_state, arms.ranges
+        self._group = None
+        if arms.namespace is not None:
+            keyed = blake2b(digest_size=KEY_BYTES, key=edge.namespace_secret)
+            self._group = (keyed, *arms.namespace)
+        self._control = Choice(0)
+        self._choices = tuple(
+            Choice(arm, pack_arms([Arm(self.id, experiment.phase, arm)]))
+            for arm in range(len(experiment.variants))
+        )
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return self.experiment.variants
+
+    def choose(
+        self, request: Request, origin: Origin, human: bool, at_us: int, cookie: bytes
+    ) -> Choice:
+        """What this request gets. `cookie` is the visitor's where the experiment asks for one."""
+        if self._fixed is not None:
+            return self._fixed
+        if self._scheduled and not self._on_time(at_us):
+            return NOTHING
+        if not human:
+            return self._control
+        if self._targeted and not self._is_for(request, origin):
+            return NOTHING
+        who = cookie if self.cookie else origin.network + request.user_agent
+        if self._group is not None:
+            keyed, group_seed, low, high = self._group
+            if not low <= slot(group_seed, _key(keyed, who)) / SLOTS < high:
+                return NOTHING
+        keyed = self._keyed.copy()
+        keyed.update(who)
+        arm = self._ranges.find(slot(self._seed, keyed.hexdigest()) / SLOTS)
+        return NOTHING if arm is None else self._choices[arm]
+
+    def _on_time(self, at_us: int) -> bool:
+        return self._starts_us <= at_us and (self._ends_us is None or at_us < self._ends_us)
+
+    def _is_for(self, request: Request, origin: Origin) -> bool:
+        if self._countries and country_of(origin) not in self._countries:
+            return False
+        if self._devices and device_of(request) not in self._devices:
+            return False
+        return not self._languages or language_of(request) in self._languages
+
+    # ---- previews -------------------------------------------------------------------------------
+
+    def forced(self, token: bytes, at_us: int) -> Choice:
+        """What a preview's token asks for; NOTHING when it is not for this experiment, or not good."""
+        found = _TOKEN.fullmatch(token)
+        if found is None or int(found[1]) != self.id:
+            return NOTHING
+        arm, until_s = int(found[2]), int(found[3])
+        if until_s * 1_000_000 <= at_us or arm >= len(self.variants):
+            return NOTHING
+        good = hmac.compare_digest(found[4], _signature(self._secret, self.id, arm, until_s))
+        return Choice(arm) if good else NOTHING
+
+
+def country_of(origin: Origin) -> str:
+    return parts(origin.place[2:])[1]
+
+
+def device_of(request: Request) -> str:
+    return agent.parse(request.user_agent.decode("utf-8", "replace")).device
+
+
+def language_of(request: Request) -> str:
+    return language.primary(request.language.decode("latin-1"))
+
+
+def who_of(origin: Origin, request: Request) -> bytes:
+    """What tells a visitor without a cookie again."""
+    return origin.network + request.user_agent
+
+
+def preview_token(edge: EdgeExperiment, arm: int, until_s: int) -> str:
+    """What shows a variant to whoever has it, until a Unix time."""
+    signed = _signature(edge.secret, edge.experiment.id, arm, until_s)
+    return f"{edge.experiment.id}-{arm}-{until_s}-{signed.decode()}"
+
+
+def take_forced(query: bytes) -> tuple[bytes, bytes]:
+    """The token that a query names (the first, if several), and the query without it."""
+    kept = query.split(b"&")
+    tokens = [part[len(FORCED) :] for part in kept if part.startswith(FORCED)]
+    if not tokens:
+        return b"", query
+    return tokens[0], b"&".join([part for part in kept if not part.startswith(FORCED)])
+
+
+def is_cookie(value: bytes) -> bool:
+    return _COOKIE.fullmatch(value) is not None
+
+
+def new_cookie(random: bytes) -> bytes:
+    """A cookie's value of 16 random bytes."""
+    return base64.urlsafe_b64encode(random).rstrip(b"=")
+
+
+def _key(keyed: "blake2b", who: bytes) -> str:
+    state = keyed.copy()
+    state.update(who)
+    return state.hexdigest()
+
+
+def _signature(secret: bytes, experiment_id: int, arm: int, until_s: int) -> bytes:
+    text = b"wp_variant %d %d %d" % (experiment_id, arm, until_s)
+    digest = blake2b(text, key=secret, digest_size=_SIGNATURE_BYTES).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=")

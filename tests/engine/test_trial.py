@@ -1,0 +1,147 @@
+"""What an edge makes of an experiment is what the rules say, and previews are for who has a token."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.assignment import Context, assign, visitor_key
+from engine.experiment import EdgeExperiment, Experiment, Namespace, Targeting, Variant
+from engine.extra import PLACE, Arm, arms, item
+from engine.place import place
+from engine.request import Origin, Request
+from engine.trial import (
+    Trial,
+    country_of,
+    device_of,
+    is_cookie,
+    language_of,
+    new_cookie,
+    preview_token,
+    take_forced,
+    who_of,
+)
+
+PHONE = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148"
+DESK = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36"
+SECRET, GROUP = bytes(range(32)), bytes(range(32, 64))
+AT_US = 1_780_000_000_000_000
+
+
+def edge(**changes: Any) -> EdgeExperiment:
+    variants = tuple(
+        Variant(name=name, weight=0.25, target=f"https://{name}.example/") for name in "abcd"
+    )
+    fields = {"name": "x", "kind": "destination", "variants": variants, "link_id": 1}
+    made = Experiment(**fields | {"id": 7, "seed": "s", "state": "running"} | changes)
+    return EdgeExperiment(made, SECRET, GROUP)
+
+
+def visit(agent: bytes = DESK, language: bytes = b"de-AT,en", **more: Any) -> Request:
+    return Request(b"/x", b"", agent, b"", language, False, True, **more)
+
+
+def origin(number: int, country: str = "IT") -> Origin:
+    return Origin(b"\x04" + number.to_bytes(4, "big"), item(PLACE, place("", country)))
+
+
+states = st.sampled_from(
+    ["draft", "running", "running", "running", "paused", "decided", "archived"]
+)
+times = st.none() | st.integers(-2, 2).map(lambda hours: AT_US // 1000 + hours * 3_600_000)
+
+
+@given(
+    state=states,
+    coverage=st.sampled_from([0.0, 0.3, 1.0]),
+    group=st.none() | st.sampled_from([Namespace(id="n", low=0, high=0.5)]),
+    countries=st.sampled_from([(), ("IT",), ("FR", "DE")]),
+    devices=st.sampled_from([(), ("phone",), ("desktop", "tablet")]),
+    languages=st.sampled_from([(), ("de",), ("en",)]),
+    starts=times,
+    ends=times,
+    human=st.booleans(),
+    number=st.integers(0, 2**32 - 1),
+    agent=st.sampled_from([PHONE, DESK, b""]),
+    cookie=st.sampled_from([b"", new_cookie(bytes(16)), new_cookie(bytes(range(16)))]),
+)
+@settings(max_examples=400, deadline=None)
+def test_an_edge_does_what_the_rules_say(
+    state: Any, coverage: float, group: Namespace | None, countries: Any, devices: Any,
+    languages: Any, starts: int | None, ends: int | None, human: bool, number: int, agent: bytes,
+    cookie: bytes,
+) -> None:  # fmt: skip
+    targeting = Targeting(countries=countries, devices=devices, languages=languages)
+    made = edge(
+        state=state, coverage=coverage, namespace=group, targeting=targeting, starts_at_ms=starts,
+        ends_at_ms=ends, cookie=bool(cookie), winner=2 if state == "decided" else None, phase=3,
+    )  # fmt: skip
+    request, where = visit(agent), origin(number)
+    found = Trial(made).choose(request, where, human, AT_US, cookie)
+    who = cookie or who_of(where, request)
+    context = Context(
+        key=visitor_key(SECRET, who),
+        at_ms=AT_US // 1000,
+        namespace_key=visitor_key(GROUP, who),
+        country=country_of(where),
+        device=device_of(request),
+        language=language_of(request),
+        bot=not human,
+    )
+    wanted = assign(made.experiment, context)
+    if wanted.reason == "bot":
+        assert found == (0, b"")
+        return
+    assert found.arm == wanted.variant
+    assert list(arms(found.packed)) == ([Arm(7, 3, found.arm or 0)] if wanted.exposed else [])
+
+
+def test_who_it_is_does_not_depend_on_anything_else() -> None:
+    trial = Trial(edge())
+    seen = {
+        trial.choose(visit(language=language, host=host), origin(9, country), True, at_us, b"")
+        for language in (b"", b"de")
+        for host in (b"", b"go.example")
+        for country in ("IT", "FR")
+        for at_us in (AT_US, AT_US + 86_400_000_000 * 40)
+    }
+    assert len(seen) == 1
+    others = {trial.choose(visit(), origin(n), True, AT_US, b"").arm for n in range(40)}
+    assert others == {0, 1, 2, 3}
+    again = Trial(edge())  # of another edge, or after a restart
+    for number in range(50):
+        assert again.choose(visit(), origin(number), True, AT_US, b"") == trial.choose(
+            visit(), origin(number), True, AT_US, b""
+        )
+
+
+def test_a_preview_is_for_one_experiment_variant_and_time() -> None:
+    made = edge(state="draft")
+    trial, until_s = Trial(made), AT_US // 1_000_000 + 60
+    token = preview_token(made, 2, until_s).encode()
+    assert trial.forced(token, AT_US) == (2, b"")
+    assert trial.forced(token, AT_US + 60_000_000).arm is None
+    for wrong in (
+        token[:-1] + (b"A" if token[-1:] != b"A" else b"B"),
+        token.replace(b"-2-", b"-1-", 1),
+        token.replace(str(until_s).encode(), str(until_s + 9).encode()),
+        b"",
+        b"b",
+        token + b"x",
+    ):
+        assert trial.forced(wrong, AT_US).arm is None, wrong
+    other = msgspec.structs.replace(made.experiment, id=8)
+    assert Trial(EdgeExperiment(other, SECRET)).forced(token, AT_US).arm is None
+    assert Trial(EdgeExperiment(made.experiment, GROUP)).forced(token, AT_US).arm is None
+
+
+def test_the_token_is_taken_out_of_the_query() -> None:
+    assert take_forced(b"a=1&wp_variant=x&b=2&wp_variant=y") == (b"x", b"a=1&b=2")
+    assert take_forced(b"a=1") == (b"", b"a=1")
+    assert take_forced(b"xwp_variant=1") == (b"", b"xwp_variant=1")
+
+
+def test_a_cookie_is_22_characters() -> None:
+    assert is_cookie(new_cookie(bytes(16)))
+    assert not is_cookie(b"x")
