@@ -22,6 +22,7 @@ from engine.errors import (
     InvalidError,
     LostUpdateError,
     NotFoundError,
+    SlowQueryError,
     TooSoonError,
     UnavailableError,
     WaypostError,
@@ -109,7 +110,7 @@ async def of_ours(error: Exception) -> Response:
     if found is None:
         return await of_bug(error)
     headers = None
-    if isinstance(error, UnavailableError):
+    if isinstance(error, UnavailableError) and not isinstance(error, SlowQueryError):
         headers = {"Retry-After": str(RETRY_AFTER_S)}
     elif isinstance(error, TooSoonError):
         headers = {"Retry-After": str(max(1, math.ceil(error.wait_s)))}

@@ -1,64 +1,95 @@
 """`GET /v1/profiles/{id}/stats`: what has been counted.
 
-| parameter | meaning | default |
-|---|---|---|
-| `from`, `to` | the half-open period [from, to): instants, or local dates and times read in `tz`; a bare date is its local midnight, so `to=2026-03-02` ends with the 1st | the last 30 days, to the end of the current interval |
-| `interval` | `15m`, `hour`, `day`, `week` (from Monday) or `month`, cut by the clocks of `tz` | `day` |
-| `tz` | an IANA zone | `UTC` |
-| `link` | the id of one link | all, and views of the page |
-
-The answer's `from` and `to` are the period really used, in whole quarters of an hour. Rows are those
-intervals that have counts, oldest first; the first may have begun before `from`. `as_of` is when counts
-were last committed. Times other than `as_of`, which is in UTC, carry the offset of `tz`.
-"""  # noqa: E501  # the table is read as it stands
+engine/stats_query.py has the parameters. The answer's `from` and `to` are the period really used, in whole
+quarters of an hour. Rows by time are those intervals that have counts, oldest first; the first may have begun
+before `from`. `as_of` is when counts were last committed. Times other than `as_of`, which is in UTC, carry the
+offset of `tz`.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from quart import Response
+from quart import Response, request
 
 from api.auth import caller
 from api.bodies import Id, answer, utc
-from api.query import parameters, parsed_id, path_id
+from api.query import path_id
 from api.routes import Answer, Doc, Parameter, Route
-from engine import period
-from engine.errors import FieldError, InvalidError
+from engine import period, stats_query
+from engine.dimension import BY_NAME, CAPS, Dimension
 from engine.ports import ProfileStore, StatsReader
-from engine.rollup import INTERVALS, Interval, Stats, StatsQuery
+from engine.rollup import Counted, Interval, Stats
+from engine.stats_query import MAX_LIMIT, StatsQuery
+from engine.visitor import RULE
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class CountsAnswer(msgspec.Struct, frozen=True):
-    """`bots` are clicks and views by machines, which are in neither of the others."""
+class CountsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Those metrics that were asked for. `bots` are clicks and views by machines, which are in no other one;
+    `click_rate` is clicks for each view, null without views."""
 
-    clicks: Count
-    views: Count
-    bots: Count
-
-
-class RowAnswer(msgspec.Struct, frozen=True):
-    """One interval that has counts, by its beginning."""
-
-    time: datetime
-    clicks: Count
-    views: Count
-    bots: Count
+    clicks: Count | msgspec.UnsetType = msgspec.UNSET
+    visitors: Count | msgspec.UnsetType = msgspec.UNSET
+    views: Count | msgspec.UnsetType = msgspec.UNSET
+    click_rate: float | msgspec.UnsetType | None = msgspec.UNSET
+    bots: Count | msgspec.UnsetType = msgspec.UNSET
 
 
-class StatsAnswer(msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}):
-    """`from` and `to` are the period really used; `as_of` is when counts were last committed."""
+RowAnswer = msgspec.defstruct(
+    "RowAnswer",
+    [
+        ("time", datetime | msgspec.UnsetType, msgspec.UNSET),
+        *((name, str | None | msgspec.UnsetType, msgspec.UNSET) for name in BY_NAME),
+    ],
+    bases=(CountsAnswer,),
+    namespace={
+        "__doc__": "One row: the beginning of its interval where rows are by time, the values of the "
+        "dimensions that rows are grouped by (null: not known), and the metrics asked for."
+    },
+)
+
+
+class CapAnswer(msgspec.Struct, frozen=True):
+    """How many values of a dimension are counted apart in a quarter of an hour, of the whole profile and of
+    one link. The rest is together under `(other)`."""
+
+    profile: Count
+    link: Count
+
+
+class PreviousAnswer(
+    msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}
+):
+    """The same of the period before."""
+
+    start: datetime
+    end: datetime
+    totals: CountsAnswer
+    rows: list[RowAnswer]  # type: ignore[valid-type]  # a struct, made above
+
+
+class StatsAnswer(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
+    rename={"start": "from", "end": "to"},
+):  # fmt: skip
+    """`from` and `to` are the period really used; `as_of` is when counts were last committed, `rule` the
+    version of the rules that judge clicks now, `sampling` what part was counted: all of it. `caps` are there
+    for dimensions that have one."""
 
     start: datetime
     end: datetime
     tz: str
     interval: Interval
     as_of: datetime | None
+    rule: int
+    sampling: Literal["none"]
     totals: CountsAnswer
-    rows: list[RowAnswer]
+    rows: list[RowAnswer]  # type: ignore[valid-type]
+    previous: PreviousAnswer | msgspec.UnsetType = msgspec.UNSET
+    caps: dict[str, CapAnswer] | msgspec.UnsetType = msgspec.UNSET
 
 
 class StatsRoutes:
@@ -76,99 +107,139 @@ class StatsRoutes:
 
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        query = _query(utc(self._now()))
+        query = asked(self._now())
         profile = await self._store.profile(caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
-        return answer(_shown(query, stats))
+        before = None
+        if query.previous:
+            earlier = stats_query.previous(query)
+            before = shown(earlier, await self._reader.stats(profile.tenant_id, id_, earlier))
+        return answer(_whole(query, stats, before))
 
 
-def _shown(query: StatsQuery, stats: Stats) -> StatsAnswer:
-    tz = period.zone(query.tz)
-    return StatsAnswer(
-        start=query.start.astimezone(tz),
-        end=query.end.astimezone(tz),
-        tz=query.tz,
-        interval=query.interval,
-        as_of=None if stats.as_of is None else utc(stats.as_of),
-        totals=CountsAnswer(
-            clicks=sum(row.clicks for row in stats.rows),
-            views=sum(row.views for row in stats.rows),
-            bots=sum(row.bots for row in stats.rows),
-        ),
-        rows=[
-            RowAnswer(row.time.astimezone(tz), row.clicks, row.views, row.bots)
-            for row in stats.rows
-        ],
-    )
-
-
-def _query(now: datetime) -> StatsQuery:
+def asked(now: datetime) -> StatsQuery:
     """The request's query, or InvalidError with every bad parameter."""
-    given, errors = parameters("from", "to", "interval", "tz", "link")
-    interval = _interval(given, errors)
-    tz_name, tz = _zone(given, errors)
-    asked = {name: _moment(given, name, tz, errors) for name in ("from", "to")}
-    link_id = parsed_id(given["link"]) if "link" in given else None
-    if "link" in given and link_id is None:
-        errors.append(FieldError("link", "must be the id of a link"))
-    if errors:
-        raise InvalidError(errors)
-    start, end = period.period(asked["from"], asked["to"], interval, tz, now)
-    if start >= end:
-        raise InvalidError([FieldError("from", "must be before `to`")])
-    if period.too_long(start, end, interval):
-        days = period.LONGEST_DAYS[interval]
-        reason = f"{interval} takes a period of at most {days} days; ask for a longer interval"
-        raise InvalidError([FieldError("interval", reason)])
-    return StatsQuery(start=start, end=end, interval=interval, tz=tz_name, link_id=link_id)
+    return stats_query.read(list(request.args.items(multi=True)), utc(now))
 
 
-def _interval(given: dict[str, str], errors: list[FieldError]) -> Interval:
-    for interval in INTERVALS:
-        if given.get("interval", "day") == interval:
-            return interval  # type: ignore[return-value]  # one of the literals
-    errors.append(FieldError("interval", f"must be one of {', '.join(INTERVALS)}"))
-    return "day"
+def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> dict[str, Any]:
+    """What StatsAnswer describes; of plain dicts, as thousands of rows are made of what was asked for."""
+    whole = shown(query, stats)
+    caps = {
+        one.name.lower(): CAPS[one]._asdict()
+        for one in sorted(query.dimensions)
+        if one in CAPS and (one is not Dimension.LINK or one in query.groups)
+    }
+    return {
+        "from": whole["from"],
+        "to": whole["to"],
+        "tz": query.tz,
+        "interval": query.interval,
+        "as_of": None if stats.as_of is None else utc(stats.as_of),
+        "rule": RULE,
+        "sampling": "none",
+        **({"caps": caps} if caps else {}),
+        "totals": whole["totals"],
+        "rows": whole["rows"],
+        **({} if before is None else {"previous": before}),
+    }
 
 
-def _zone(given: dict[str, str], errors: list[FieldError]) -> tuple[str, ZoneInfo]:
-    name = given.get("tz", "UTC")
-    try:
-        return name, period.zone(name)
-    except ValueError as error:
-        errors.append(FieldError("tz", str(error)))
-        return "UTC", period.zone("UTC")
+def shown(query: StatsQuery, stats: Stats) -> dict[str, Any]:
+    """What PreviousAnswer describes."""
+    tz = period.zone(query.tz)
+    names = [one.name.lower() for one in query.groups]
+    rows = []
+    for row in stats.rows:
+        found: dict[str, Any] = {} if row.time is None else {"time": row.time.astimezone(tz)}
+        for name, value in zip(names, row.values, strict=True):
+            found[name] = value or None
+        rows.append(found | metrics_of(query, row))
+    return {
+        "from": query.start.astimezone(tz),
+        "to": query.end.astimezone(tz),
+        "totals": metrics_of(query, stats.totals),
+        "rows": rows,
+    }
 
 
-def _moment(
-    given: dict[str, str], name: str, tz: ZoneInfo, errors: list[FieldError]
-) -> datetime | None:
-    if name not in given:
-        return None
-    try:
-        return period.moment(given[name], tz)
-    except ValueError as error:
-        errors.append(FieldError(name, str(error)))
-        return None
+def metrics_of(query: StatsQuery, counted: Counted | Any) -> dict[str, Any]:
+    """The metrics that were asked for."""
+    return {metric: _metric(metric, counted) for metric in query.metrics}
 
 
+def _metric(metric: str, counted: Any) -> Any:
+    if metric == "click_rate":
+        return round(counted.clicks / counted.views, 4) if counted.views else None
+    return getattr(counted, metric)
+
+
+_DIMENSIONS: Final = ", ".join(BY_NAME)
+_GROUP: Final = "^(time|[a-z_]+)(,(time|[a-z_]+))?$"
+PERIOD: Final = (
+    Parameter(
+        "from",
+        "The begin: an instant, or a local date or time in `tz`; 30 days ago if left out.",
+        example="2026-05-01",
+    ),
+    Parameter("to", "The end, which is not part of it; now if left out.", example="2026-06-01"),
+    Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
+)
+FILTERS: Final = tuple(
+    Parameter(
+        f"filter[{name}]",
+        f"Only this {name}; empty for those where it is not known. With `!` behind the name "
+        f"(`filter[{name}]!=`), every other one."
+        + (
+            f" With `~` (`filter[{name}]~=`), those that contain it."
+            if dimension in stats_query.SEARCHABLE
+            else ""
+        ),
+    )
+    for name, dimension in BY_NAME.items()
+)
+QUERY: Final = (
+    *PERIOD,
+    Parameter("interval", "How rows are cut, by the clocks of `tz`.", Interval, "day"),
+    Parameter(
+        "group",
+        f"What rows are by: `time`, if left out, or up to two of `time`, {_DIMENSIONS}. Two "
+        "dimensions, other than `link`, are counted from raw clicks, as far as those are kept.",
+        Annotated[str, msgspec.Meta(pattern=_GROUP)],
+        "country",
+    ),
+    Parameter(
+        "metrics",
+        "With commas: `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`. All if "
+        "left out; by hour and less, all but `visitors`.",
+        example="clicks,visitors",
+    ),
+    Parameter("link", "The id of one link; all links if left out.", Id),
+    *FILTERS,
+    Parameter(
+        "compare",
+        "`previous`: also the period of the same length before it.",
+        Literal["previous"],
+    ),
+    Parameter(
+        "order",
+        "Of groups: a metric or `value`, from the highest with `-`; `-clicks` if left out.",
+        example="-clicks",
+    ),
+    Parameter(
+        "limit",
+        "How many groups at most; 100 if left out, 10 by time.",
+        Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)],
+        10,
+    ),
+)
 _READ: Final = Doc(
     id="readStats",
     summary="Read what has been counted",
     tag="Statistics",
-    description="Clicks and views by interval, and those that machines made apart, as `bots`. "
-    "Intervals without counts have no row.",
-    query=(
-        Parameter(
-            "from",
-            "The begin: an instant, or a local date or time in `tz`; 30 days ago if left out.",
-            example="2026-05-01",
-        ),
-        Parameter("to", "The end, which is not part of it; now if left out.", example="2026-06-01"),
-        Parameter("interval", "How rows are cut, by the clocks of `tz`.", Interval, "day"),
-        Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
-        Parameter("link", "The id of one link; all links if left out.", Id),
-    ),
+    description="Clicks, views and visitors by interval or by what is known of them, and what machines did "
+    "apart, as `bots`. Intervals and values without counts have no row.",
+    query=QUERY,
     answers={
         200: Answer(
             "The counts.",
@@ -179,9 +250,19 @@ _READ: Final = Doc(
                 "tz": "Europe/Rome",
                 "interval": "day",
                 "as_of": "2026-05-31T10:00:00Z",
-                "totals": {"clicks": 42, "views": 7, "bots": 5},
+                "rule": 1,
+                "sampling": "none",
+                "caps": {"country": {"profile": 200, "link": 50}},
+                "totals": {"clicks": 42, "visitors": 30, "views": 7, "click_rate": 6.0, "bots": 5},
                 "rows": [
-                    {"time": "2026-05-03T00:00:00+02:00", "clicks": 42, "views": 7, "bots": 5}
+                    {
+                        "country": "DE",
+                        "clicks": 42,
+                        "visitors": 30,
+                        "views": 7,
+                        "click_rate": 6.0,
+                        "bots": 5,
+                    }
                 ],
             },
         )

@@ -67,5 +67,9 @@ class UnavailableError(WaypostError):
     """A server that is needed does not answer in time. Retrying later helps."""
 
 
+class SlowQueryError(UnavailableError):
+    """The question takes longer to answer than any may. Says what to narrow: the same again will not help."""
+
+
 class StaleLeaseError(WaypostError):
     """Somebody else owns the stream by now, or has moved its watermark: start again from the lease."""

@@ -21,8 +21,9 @@ from engine.link import Link, LinkDraft
 from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
-from engine.rollup import Stats, StatsQuery
+from engine.rollup import Stats
 from engine.security import Event, Kind
+from engine.stats_query import StatsQuery
 from engine.visitor_key import DayKey
 
 
@@ -232,7 +233,10 @@ class VisitorKeyChannel(Protocol):
 
 class StatsReader(Protocol):
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
-        """Of a profile of that tenant's; that the caller may see it is found out before."""
+        """Of a profile of that tenant's; that the caller may see it is found out before.
+
+        Raises InvalidError for what would take too long, and says what to narrow.
+        """
 
 
 class ActivityReader(Protocol):

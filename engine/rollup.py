@@ -49,27 +49,32 @@ def fold(clicks: Iterable[Click]) -> list[tuple[RollupKey, Counts]]:
     return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
 
 
-class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one profile in [start, end), both aware, grouped by `interval` in zone `tz`."""
+class Counted(msgspec.Struct, frozen=True):
+    """Sums. `visitors` None: not asked for."""
 
-    start: datetime
-    end: datetime
-    interval: Interval
-    tz: str
-    link_id: int | None = None
+    clicks: int = 0
+    views: int = 0
+    bots: int = 0
+    visitors: int | None = None
 
 
 class StatsRow(msgspec.Struct, frozen=True):
-    """`time` is the start of the interval, aware, in the asked zone."""
+    """`time` is the start of the interval, aware, in the asked zone, or None where rows are not by time;
+    `values` stand in the order of the query's groups, '' for what is not known."""
 
-    time: datetime
+    time: datetime | None
     clicks: int
     views: int
     bots: int = 0
+    visitors: int | None = None
+    values: tuple[str, ...] = ()
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that have counts, oldest first. `as_of`: when the last fold was committed, if ever."""
+    """Rows that have counts: by time oldest first, of groups in the order asked for. `totals` are of all that
+    the query's filters let pass, also of groups beyond its limit. `as_of`: when the last fold was committed,
+    if ever."""
 
     rows: tuple[StatsRow, ...]
     as_of: datetime | None
+    totals: Counted = Counted()

@@ -1,38 +1,181 @@
-"""The in-memory twin of storage/stats.py."""
+"""The in-memory twin of storage/stats.py: each click is looked at anew, and visitors are counted exactly."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import trio
 
-from engine import calendar
-from engine.rollup import Stats, StatsQuery, StatsRow
+from engine import calendar, period, traits
+from engine.agent import parse
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
+from engine.dimension import Dimension
+from engine.extra import arms
+from engine.referrer import host
+from engine.rollup import Counted, Stats, StatsRow
+from engine.stats_query import Filter, StatsQuery
 from storage.memory.ledger import MemoryCounts
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_Group = tuple[datetime | None, tuple[str, ...]]
 
 
 class MemoryStatsReader:
-    """`StatsReader` over the counts of a memory ledger."""
+    """`StatsReader` over the clicks of a memory ledger."""
 
     def __init__(self, counts: MemoryCounts) -> None:
         self._counts = counts
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
-        """Raises InvalidError for an unknown time zone."""
-        tz = calendar.zone(query.tz)
         await trio.lowlevel.checkpoint()
-        sums: dict[datetime, tuple[int, int, int]] = {}
-        for key, (clicks, views, bots) in self._counts.rollups.items():
-            bucket = _EPOCH + timedelta(microseconds=key.bucket_us)
-            if (
-                (key.tenant_id, key.profile_id) == (tenant_id, profile_id)
-                and query.start <= bucket < query.end
-                and query.link_id in (None, key.link_id)
-            ):
-                # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour
-                # apart.
-                start = calendar.start(bucket, query.interval, tz).astimezone(UTC)
-                before = sums.get(start, (0, 0, 0))
-                sums[start] = (before[0] + clicks, before[1] + views, before[2] + bots)
-        rows = tuple(StatsRow(start.astimezone(tz), *sums[start]) for start in sorted(sums))
-        return Stats(rows=rows, as_of=self._counts.committed_at)
+        clicks = [
+            click
+            for _, click in self._counts.clicks
+            if (click.tenant_id, click.profile_id) == (tenant_id, profile_id)
+            and query.start <= moment(click) < query.end
+        ]
+        return counted(clicks, query, self._counts.committed_at)
+
+
+def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
+    """The answer by brute force, from clicks of one profile within the period."""
+    tz = period.zone(query.tz)
+    totals, groups = _Sum(), defaultdict[_Group, _Sum](_Sum)
+    for click in clicks:
+        if not _passes(click, query.filters):
+            continue
+        # Of a value that a filter left over, a click with several has each that passes.
+        totals.add(click)
+        start = None
+        if query.by_time:
+            # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour apart.
+            start = calendar.start(moment(click), query.interval, tz).astimezone(UTC)
+        for values in _combinations(click, query):
+            groups[start, values].add(click)
+    rows = _ordered({key: one for key, one in groups.items() if one.any}, query)
+    return Stats(
+        rows=tuple(
+            StatsRow(
+                None if start is None else start.astimezone(tz),
+                one.clicks, one.views, one.bots, one.visitors(query), values,
+            )
+            for (start, values), one in rows
+        ),
+        totals=Counted(totals.clicks, totals.views, totals.bots, totals.visitors(query)),
+        as_of=as_of,
+    )  # fmt: skip
+
+
+def _ordered(groups: dict[_Group, "_Sum"], query: StatsQuery) -> list[tuple[_Group, "_Sum"]]:
+    if not query.groups:
+        return sorted(groups.items(), key=lambda item: item[0][0] or _EPOCH)
+    sums: dict[tuple[str, ...], _Sum] = defaultdict(_Sum)
+    for (_, values), one in groups.items():
+        sums[values].merge(one)
+
+    def key(values: tuple[str, ...]) -> tuple[bool, float]:
+        one = sums[values]
+        if query.order == "click_rate":
+            rate = one.clicks / one.views if one.views else None
+            return rate is None, (-rate if query.descending else rate) if rate is not None else 0
+        number = float(one.visitors(query) or 0) if query.order == "visitors" else one.number(query)
+        return False, -number if query.descending else number
+
+    ordered = sorted(sums)
+    if query.order == "value":
+        ordered.sort(reverse=query.descending)
+    else:
+        ordered.sort(key=key)
+    rank = {values: place for place, values in enumerate(ordered[: query.limit])}
+    shown = [item for item in groups.items() if item[0][1] in rank]
+    return sorted(shown, key=lambda item: (item[0][0] or _EPOCH, rank[item[0][1]]))
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.clicks = self.views = self.bots = 0
+        self._who: set[tuple[int, bytes]] = set()
+
+    def add(self, click: Click) -> None:
+        judged = click.verdict & VERDICT_MASK
+        if judged in BOTS:
+            self.bots += 1
+        elif judged in COUNTED:
+            if click.kind == Kind.CLICK:
+                self.clicks += 1
+            else:
+                self.views += 1
+            if click.visitor:
+                self._who.add((click.at_us // 86_400_000_000, click.visitor))
+
+    def merge(self, other: "_Sum") -> None:
+        self.clicks += other.clicks
+        self.views += other.views
+        self.bots += other.bots
+        self._who |= other._who
+
+    @property
+    def any(self) -> bool:
+        return self.clicks + self.views + self.bots > 0
+
+    def visitors(self, query: StatsQuery) -> int | None:
+        return len(self._who) if "visitors" in query.metrics else None
+
+    def number(self, query: StatsQuery) -> float:
+        return float({"clicks": self.clicks, "views": self.views}.get(query.order, self.bots))
+
+
+def moment(click: Click) -> datetime:
+    """Of the quarter of an hour that it is in."""
+    bucket_us = click.at_us - click.at_us % 900_000_000
+    return _EPOCH + timedelta(microseconds=bucket_us)
+
+
+def _passes(click: Click, filters: Iterable[Filter]) -> bool:
+    return all(any(passes(one, v) for v in values(click, one.dimension)) for one in filters)
+
+
+def passes(condition: Filter, value: str) -> bool:
+    """Whether a value fulfils it."""
+    if condition.operator == "=":
+        return value == condition.value
+    if condition.operator == "!=":
+        return value != condition.value
+    return _lower(condition.value) in _lower(value)
+
+
+def _lower(text: str) -> str:
+    """A and a are alike, Ä and ä are not."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _combinations(click: Click, query: StatsQuery) -> Iterator[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = [()]
+    for dimension in query.groups:
+        filters = [one for one in query.filters if one.dimension is dimension]
+        wanted = [v for v in values(click, dimension) if all(passes(f, v) for f in filters)]
+        found = [(*before, value) for before in found for value in wanted]
+    yield from found
+
+
+def values(click: Click, dimension: Dimension) -> tuple[str, ...]:
+    """The click's values of a dimension; but for arms of experiments there is one."""
+    extra = traits.of_extra(click.extra)
+    if dimension is Dimension.LINK:
+        return (str(click.link_id),)
+    if dimension is Dimension.LANGUAGE:
+        return (traits.language(traits.text(click.language)),)
+    if dimension is Dimension.KIND:
+        return (Verdict(click.verdict & VERDICT_MASK).name.lower(),)
+    if dimension is Dimension.VARIANT:
+        return tuple(f"{a.experiment_id}.{a.phase}.{a.arm}" for a in arms(extra.exposures)) or ("",)
+    if dimension in traits.OF_EXTRA:
+        return (traits.values_of_extra(extra)[traits.OF_EXTRA.index(dimension)],)
+    agent = parse(traits.text(click.user_agent))
+    referrer = host(traits.text(click.referrer))
+    if dimension is Dimension.REFERRER:
+        return (referrer,)
+    if dimension is Dimension.SOURCE:
+        return (traits.source(referrer, agent, extra.utm.source),)
+    return ((agent.browser, agent.os, agent.device)[traits.OF_AGENT.index(dimension)],)

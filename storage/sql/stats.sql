@@ -1,31 +1,139 @@
--- name: buckets
--- Plain 15-minute buckets.
-SELECT bucket, sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
-    sum(bots)::bigint AS bots
-FROM rollups
-WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3 AND bucket < $4
-    AND ($5::bigint IS NULL OR link_id = $5)
-GROUP BY bucket ORDER BY bucket;
+-- name: limits
+-- For one transaction: its longest statement, and plans made for the values asked with.
+SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
--- name: hours
--- By hour of the zone's clock; an hour that comes twice when clocks go back stays two.
-SELECT date_trunc('hour', bucket, $6) AS start,
-    sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
-    sum(bots)::bigint AS bots
-FROM rollups
-WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3 AND bucket < $4
-    AND ($5::bigint IS NULL OR link_id = $5)
-GROUP BY start ORDER BY start;
+-- name: counts
+-- Sums by row of the answer ($7 has their starts), and by link ($12) and value ($13) if asked, of both sides:
+-- quarters of an hour that are not compacted, and months, days and parts of days that are. With dimension 0,
+-- rollups has the counts that dimension_rollups has not.
+SELECT CASE WHEN $12 THEN link_id END AS link, CASE WHEN $13 THEN value END AS value, row,
+    sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
+    sum(visitors)::bigint AS visitors
+FROM (
+    SELECT link_id, value, width_bucket(bucket, $7::timestamptz[]) AS row,
+        clicks, views, bots, 0::bigint AS visitors
+    FROM dimension_rollups
+    WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
+        AND bucket >= $5 AND bucket < $6 AND $4 <> 0
+    UNION ALL
+    SELECT link_id, '', width_bucket(bucket, $7::timestamptz[]), clicks, views, bots, 0
+    FROM rollups
+    WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
+        AND (-1 = ANY($3) OR link_id = ANY($3))
+    UNION ALL
+    SELECT link_id, value, width_bucket(month::timestamptz, $7::timestamptz[]),
+        clicks, views, bots, visitors
+    FROM unnest($14::date[], $15::date[]) AS whole (first, next) JOIN dimension_months ON
+        tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+        AND month >= first AND month < next
+    UNION ALL
+    SELECT link_id, value, width_bucket(day::timestamptz, $7::timestamptz[]),
+        clicks, views, bots, visitors
+    FROM unnest($16::date[], $17::date[]) AS whole (first, next) JOIN dimension_days ON
+        tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+        AND day >= first AND day < next
+    UNION ALL
+    SELECT link_id, value, part.row,
+        CASE WHEN before < last THEN clicks[last] - coalesce(clicks[before], 0) ELSE 0 END,
+        CASE WHEN before < last THEN views[last] - coalesce(views[before], 0) ELSE 0 END,
+        CASE WHEN before < last THEN bots[last] - coalesce(bots[before], 0) ELSE 0 END,
+        CASE
+            WHEN before >= last THEN 0
+            WHEN part.first = 0 THEN visitors_before[last]
+            WHEN part.next = 96 THEN visitors_after[before + 1]
+            ELSE 0
+        END
+    FROM unnest($18::date[], $19::int[], $20::int[], $21::int[]) AS part (day, first, next, row)
+    JOIN dimension_quarters AS q ON
+        tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+        AND q.day = part.day
+    CROSS JOIN LATERAL (
+        SELECT width_bucket(part.first - 1, q.at) AS before, width_bucket(part.next - 1, q.at) AS last
+        OFFSET 0
+    ) AS place
+) AS found
+WHERE ($8::text IS NULL OR value = $8)
+    AND ($9::text[] IS NULL OR value <> ALL($9))
+    AND ($10::text[] IS NULL OR
+        NOT EXISTS (SELECT FROM unnest($10) AS part WHERE strpos(lower(value), part) = 0))
+    AND ($11::text[] IS NULL OR value = ANY($11))
+GROUP BY 1, 2, 3
+HAVING sum(clicks) + sum(views) + sum(bots) > 0
+ORDER BY
+    CASE $22::text
+        WHEN 'clicks' THEN sum(clicks) WHEN 'views' THEN sum(views) WHEN 'bots' THEN sum(bots)
+        WHEN 'visitors' THEN sum(visitors)
+        WHEN 'click_rate' THEN sum(clicks) / nullif(sum(views), 0)
+    END * CASE WHEN $23 THEN -1 ELSE 1 END NULLS LAST,
+    CASE WHEN $22 = 'value' AND $23 THEN CASE WHEN $13 THEN value END END DESC,
+    2, 1, 3
+LIMIT $24;
 
--- name: dates
--- By the zone's calendar; $7 is day, week (from Monday) or month. A midnight of the wall clock.
-SELECT date_trunc($7, bucket AT TIME ZONE $6) AS start,
-    sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
-    sum(bots)::bigint AS bots
-FROM rollups
-WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3 AND bucket < $4
-    AND ($5::bigint IS NULL OR link_id = $5)
-GROUP BY start ORDER BY start;
+-- name: quarters
+-- The same where rows are shorter than a day: by each quarter of an hour. `visitors` is of that quarter alone.
+SELECT CASE WHEN $12 THEN link_id END AS link, CASE WHEN $13 THEN value END AS value,
+    width_bucket(bucket, $7::timestamptz[]) AS row,
+    sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
+    sum(visitors)::bigint AS visitors
+FROM (
+    SELECT link_id, value, bucket, clicks, views, bots, 0::bigint AS visitors
+    FROM dimension_rollups
+    WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
+        AND bucket >= $5 AND bucket < $6 AND $4 <> 0
+    UNION ALL
+    SELECT link_id, '', bucket, clicks, views, bots, 0
+    FROM rollups
+    WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
+        AND (-1 = ANY($3) OR link_id = ANY($3))
+    UNION ALL
+    SELECT link_id, value, bucket,
+        u.clicks - lag(u.clicks, 1, 0::bigint) OVER same_day,
+        u.views - lag(u.views, 1, 0::bigint) OVER same_day,
+        u.bots - lag(u.bots, 1, 0::bigint) OVER same_day,
+        u.visitors
+    FROM dimension_quarters AS q
+    CROSS JOIN LATERAL unnest(q.at, q.clicks, q.views, q.bots, q.visitors)
+        AS u (at, clicks, views, bots, visitors)
+    CROSS JOIN LATERAL (SELECT q.day::timestamptz + u.at * interval '15 minutes' AS bucket) AS b
+    WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+        AND day >= ($5 AT TIME ZONE 'UTC')::date AND day <= ($6 AT TIME ZONE 'UTC')::date
+    WINDOW same_day AS (PARTITION BY link_id, day, value ORDER BY u.at)
+) AS found
+WHERE bucket >= $5 AND bucket < $6
+    AND ($8::text IS NULL OR value = $8)
+    AND ($9::text[] IS NULL OR value <> ALL($9))
+    AND ($10::text[] IS NULL OR
+        NOT EXISTS (SELECT FROM unnest($10) AS part WHERE strpos(lower(value), part) = 0))
+    AND ($11::text[] IS NULL OR value = ANY($11))
+GROUP BY 1, 2, 3
+HAVING sum(clicks) + sum(views) + sum(bots) > 0
+ORDER BY 3, 2, 1;
+
+-- name: sketches
+-- What visitors must be merged of: quarters that are not compacted, and those of parts in the midst of a day.
+SELECT CASE WHEN $12 THEN link_id END AS link, value, row, day, array_agg(visitors) AS sketches
+FROM (
+    SELECT link_id, value, width_bucket(bucket, $7::timestamptz[]) AS row,
+        (bucket AT TIME ZONE 'UTC')::date AS day, visitors
+    FROM dimension_rollups
+    WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
+        AND bucket >= $5 AND bucket < $6 AND visitors IS NOT NULL
+    UNION ALL
+    SELECT link_id, value,
+        width_bucket(q.day::timestamptz + u.at * interval '15 minutes', $7::timestamptz[]), q.day, u.sketch
+    FROM unnest($13::date[], $14::int[], $15::int[]) AS part (day, first, next)
+    JOIN dimension_quarters AS q ON
+        tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+        AND q.day = part.day
+    CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
+    WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL
+) AS found
+WHERE ($8::text IS NULL OR value = $8)
+    AND ($9::text[] IS NULL OR value <> ALL($9))
+    AND ($10::text[] IS NULL OR
+        NOT EXISTS (SELECT FROM unnest($10) AS part WHERE strpos(lower(value), part) = 0))
+    AND ($11::text[] IS NULL OR value = ANY($11))
+GROUP BY link_id, value, row, day;
 
 -- name: as_of
 -- When the last fold was committed.

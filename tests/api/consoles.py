@@ -23,9 +23,10 @@ from engine.access import Caller
 from engine.health import Component, Health
 from engine.ports import RateLimiter
 from engine.profile import Change
-from engine.rollup import Stats, StatsQuery
+from engine.rollup import Stats
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
+from engine.stats_query import StatsQuery
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
 from storage.memory.erasure import MemoryErasures
@@ -67,9 +68,11 @@ class GivenStats:
     def __init__(self) -> None:
         self.answer = Stats(rows=(), as_of=None)
         self.query: StatsQuery | None = None
+        self.asked = 0
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
         self.query = query
+        self.asked += 1
         return self.answer
 
 

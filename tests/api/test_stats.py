@@ -5,7 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.rollup import Stats, StatsRow
+from engine.dimension import Dimension
+from engine.rollup import Counted, Stats, StatsRow
+from engine.stats_query import Filter
+from engine.visitor import RULE
 from tests.api.consoles import Console
 
 ROME = ZoneInfo("Europe/Rome")
@@ -24,18 +27,21 @@ async def test_defaults() -> None:
         "tz": "UTC",
         "interval": "day",
         "as_of": None,
-        "totals": {"clicks": 0, "views": 0, "bots": 0},
+        "rule": RULE,
+        "sampling": "none",
+        "totals": {"clicks": 0, "visitors": None, "views": 0, "click_rate": None, "bots": 0},
         "rows": [],
     }
 
 
-async def test_rows_carry_the_offset_of_the_zone_and_totals_are_their_sums() -> None:
+async def test_rows_carry_the_offset_of_the_zone() -> None:
     console = Console()
     console.stats.answer = Stats(
         rows=(
-            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1, 2),
-            StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0),
+            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1, 2, 2),
+            StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0, 0, 4),
         ),
+        totals=Counted(7, 1, 2, 6),
         as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
     )
     query = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
@@ -46,15 +52,32 @@ async def test_rows_carry_the_offset_of_the_zone_and_totals_are_their_sums() -> 
         "tz": "Europe/Rome",
         "interval": "day",
         "as_of": "2026-03-15T10:06:59Z",
-        "totals": {"clicks": 7, "views": 1, "bots": 2},
+        "rule": RULE,
+        "sampling": "none",
+        "totals": {"clicks": 7, "visitors": 6, "views": 1, "click_rate": 7.0, "bots": 2},
         "rows": [
-            {"time": "2026-03-28T00:00:00+01:00", "clicks": 3, "views": 1, "bots": 2},
-            {"time": "2026-03-30T00:00:00+02:00", "clicks": 4, "views": 0, "bots": 0},
+            {
+                "time": "2026-03-28T00:00:00+01:00",
+                "clicks": 3,
+                "visitors": 2,
+                "views": 1,
+                "click_rate": 3.0,
+                "bots": 2,
+            },
+            {
+                "time": "2026-03-30T00:00:00+02:00",
+                "clicks": 4,
+                "visitors": 4,
+                "views": 0,
+                "click_rate": None,
+                "bots": 0,
+            },
         ],
     }
     asked = console.stats.query
     assert asked is not None
-    assert (asked.tz, asked.interval, asked.link_id) == ("Europe/Rome", "day", 77)
+    assert (asked.tz, asked.interval) == ("Europe/Rome", "day")
+    assert asked.filters == (Filter(Dimension.LINK, "=", "77"),)
     assert (asked.start, asked.end) == (
         datetime(2026, 3, 27, 23, tzinfo=UTC),
         datetime(2026, 3, 30, 22, tzinfo=UTC),
@@ -76,7 +99,23 @@ async def test_the_answer_states_the_period_really_used() -> None:
     [
         ("tz=Mars/Olympus", {"tz"}), ("tz=", {"tz"}), ("interval=year", {"interval"}),
         ("from=x", {"from"}), ("to=x", {"to"}), ("from=x&to=y&tz=z", {"from", "to", "tz"}),
-        ("link=0", {"link"}), ("link=x", {"link"}), ("group=country", {"group"}),
+        ("link=-1", {"link"}), ("link=x", {"link"}), ("group=planet", {"group"}),
+        ("group=time,country,device", {"group"}), ("group=country,country", {"group"}),
+        ("group=", {"group"}), ("group=TIME", {"group"}), ("metrics=clicks,fame", {"metrics"}),
+        ("metrics=", {"metrics"}), ("order=fame", {"order"}), ("order=--clicks", {"order"}),
+        ("order=visitors&metrics=clicks", {"order"}), ("limit=0", {"limit"}), ("limit=1001", {"limit"}),
+        ("limit=1e2", {"limit"}), ("compare=next", {"compare"}),
+        ("filter[planet]=x", {"filter[planet]"}), ("filter[country]~=D", {"filter[country]~"}),
+        ("filter[city]~=", {"filter[city]~"}), ("filter[link]=abc", {"filter[link]"}),
+        ("filter[city]=" + "x" * 256, {"filter[city]"}), ("filter[city]=a%00b", {"filter[city]"}),
+        ("filter[city]=a%0Ab", {"filter[city]"}), ("filter[city]^=x", {"filter[city]^"}),
+        ("filter[country]=DE&filter[country]=IT", {"filter[country]"}),
+        ("&".join(f"filter[city]!={n}" for n in range(9)), {"filter"}), ("filter=x", {"filter"}),
+        ("tz=x&group=y&metrics=z&limit=a", {"tz", "group", "metrics", "limit"}),
+        ("group=time,city&from=2026-01-01&to=2026-12-31&limit=1000", {"limit"}),
+        ("metrics=visitors&interval=hour&from=2026-01-01&to=2026-03-01", {"metrics"}),
+        ("from=2016-01-01&to=2026-01-01&interval=15m", {"interval"}),
+        ("from='; DROP TABLE clicks--", {"from"}), ("group=time'", {"group"}),
         ("from=2026-03-02&to=2026-03-02", {"from"}), ("from=2026-03-02&to=2026-03-01", {"from"}),
         ("from=2027-01-01", {"from"}), ("tz=UTC&tz=UTC", {"tz"}), ("%00=%ff", {"\ufffd"}),
         ("from=2026-01-01&to=2026-03-01&interval=15m", {"interval"}),

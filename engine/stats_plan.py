@@ -1,0 +1,134 @@
+"""How a period is read from sums of whole UTC months and days, and from quarters of an hour at its edges.
+
+A row of the answer is an interval of a zone's clock, which seldom begins with a UTC day. Whole days inside it
+are read as such, whole months as one; what is left of a day at either end is a part, of which the prefix sums
+of `dimension_quarters` know the counts with two look-ups. A series by local day is made of parts only.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from engine import period
+from engine.rollup import Interval
+
+QUARTERS: Final = 96  # of a UTC day
+_DAY: Final = timedelta(days=1)
+_QUARTER: Final = timedelta(minutes=15)
+
+
+class Days(NamedTuple):
+    """UTC days or months, half-open: [first, end). For months, both are a month's first day."""
+
+    first: date
+    end: date
+
+
+class Part(NamedTuple):
+    """Quarters [first, end) of a UTC day, which belong to row `row` (from 1)."""
+
+    day: date
+    first: int
+    end: int
+    row: int
+
+
+class Plan(NamedTuple):
+    """`starts` are the moments at which rows begin, in UTC, ascending, the first at the period's start.
+
+    Each quarter of the period is in one of the others, exactly once, and no whole day or month has two rows.
+    """
+
+    starts: tuple[datetime, ...]
+    months: tuple[Days, ...]
+    days: tuple[Days, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def inner(self) -> tuple[Part, ...]:
+        """Parts that touch neither end of their day: no prefix knows their visitors."""
+        return tuple(part for part in self.parts if part.first > 0 and part.end < QUARTERS)
+
+
+def boundaries(
+    start: datetime, end: datetime, interval: Interval, tz: ZoneInfo
+) -> tuple[datetime, ...]:
+    """Where the intervals of [start, end) begin, in UTC; the first is cut at `start`."""
+    found = [start]
+    if interval == "15m":
+        found += [start + n * _QUARTER for n in range(1, -((start - end) // _QUARTER))]
+        return tuple(found)
+    while (following := _following(found[-1], interval, tz)) < end:
+        found.append(following)
+    return tuple(found)
+
+
+def _following(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+    """The start of the next interval. Of hours, some are shorter: clocks change by half an hour, too."""
+    if interval == "hour":
+        following = period.floor(moment + timedelta(hours=1), interval, tz)
+    else:
+        following = period.end(moment, interval, tz)
+    return following if following > moment else moment + _QUARTER
+
+
+def plan(end: datetime, starts: Sequence[datetime]) -> Plan:
+    """For rows that begin at `starts` (UTC, whole quarters, ascending) up to `end`."""
+    months: list[Days] = []
+    days: list[Days] = []
+    parts: list[Part] = []
+    for row, (first, last) in enumerate(zip(starts, (*starts[1:], end), strict=True), 1):
+        whole_first, whole_end = _midnight_after(first), _midnight(last)
+        if whole_first > whole_end:
+            parts.append(Part(first.date(), _quarter(first), _quarter(last), row))
+            continue
+        if first < whole_first:
+            parts.append(Part(first.date(), _quarter(first), QUARTERS, row))
+        _split(whole_first.date(), whole_end.date(), months, days)
+        if whole_end < last:
+            parts.append(Part(last.date(), 0, _quarter(last), row))
+    return Plan(tuple(starts), tuple(_joined(months)), tuple(_joined(days)), tuple(parts))
+
+
+def _split(first: date, end: date, months: list[Days], days: list[Days]) -> None:
+    """Whole days of one row: those that make up whole months apart."""
+    month_first = first if first.day == 1 else (first.replace(day=1) + 32 * _DAY).replace(day=1)
+    month_end = end.replace(day=1)
+    if month_first < month_end:
+        months.append(Days(month_first, month_end))
+        days += [Days(first, month_first), Days(month_end, end)]
+    else:
+        days.append(Days(first, end))
+
+
+def _joined(ranges: Iterable[Days]) -> Iterator[Days]:
+    """Ranges that meet as one, empty ones left out."""
+    held: Days | None = None
+    for one in ranges:
+        if one.first == one.end:
+            continue
+        if held is not None and held.end == one.first:
+            held = Days(held.first, one.end)
+            continue
+        if held is not None:
+            yield held
+        held = one
+    if held is not None:
+        yield held
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _midnight_after(moment: datetime) -> datetime:
+    return _midnight(moment + _DAY - timedelta(microseconds=1))
+
+
+def _quarter(moment: datetime) -> int:
+    return (moment - _midnight(moment)) // _QUARTER
+
+
+def utc_midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
