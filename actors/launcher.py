@@ -16,6 +16,7 @@ import trio
 
 from engine.errors import WaypostError
 from engine.retry import backoff_s
+from engine.tree import Node
 
 logger = logging.getLogger("waypost.launcher")
 
@@ -39,6 +40,7 @@ class Process:
     command: Command
     popen: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
+    last_ending: str = ""
     stopping: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -72,6 +74,7 @@ class Launcher:
                 if process.stopping:
                     return
                 process.restarts += 1
+                process.last_ending = _ending(code)
                 lived_s = trio.current_time() - started
                 killed = code == -signal.SIGKILL
                 if not killed:
@@ -117,6 +120,19 @@ class Launcher:
                 popen.kill()
                 popen.wait()
             process.popen = None
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The children, as the launcher knows them."""
+        return tuple(
+            Node(
+                name=process.command.name,
+                kind="process",
+                running=process.popen is not None,
+                restarts=process.restarts,
+                last_error=process.last_ending,
+            )
+            for process in self.processes
+        )
 
     async def stop(self, prefix: str, limit_s: float) -> None:
         """Ask the children whose names start with `prefix` to drain; by force when they take too long."""

@@ -3,21 +3,28 @@
 One for one: a child that ends with an error is restarted after a backoff, the others go on. More than
 `intensity` crashes within `period_s` mean that restarting does not help: the supervisor gives up and raises
 Escalated, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
-starts it anew. Children start in order and are stopped in reverse, each before the one it relies on.
+starts it anew. A supervisor may be a child of another one (`group`): its children are restarted together when
+it gives up, and those of its siblings are left alone for longer. Children start in order and are stopped in
+reverse, each before the one it relies on.
 """
 
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 from engine.errors import WaypostError
 from engine.retry import backoff_s
+from engine.tree import Look, Node
 
 logger = logging.getLogger("waypost.supervisor")
+
+INTENSITY: Final = 10
+GROUP_INTENSITY: Final = 5
+PERIOD_S: Final = 60.0
 
 
 class Escalated(WaypostError):
@@ -26,10 +33,15 @@ class Escalated(WaypostError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """What to run. `start` runs for ever, or returns when its work is done for good."""
+    """What to run. `start` runs for ever, or returns when its work is done for good.
+
+    `look` tells of it while it lives; `group` is the supervisor that `start` runs, if it is one.
+    """
 
     name: str
     start: Callable[[], Awaitable[None]]
+    look: Callable[[], Look] = Look
+    group: "Supervisor | None" = None
 
 
 @dataclass(slots=True)
@@ -50,8 +62,8 @@ class Supervisor:
         name: str,
         children: list[Child],
         *,
-        intensity: int = 10,
-        period_s: float = 60.0,
+        intensity: int = INTENSITY,
+        period_s: float = PERIOD_S,
         jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.name = name
@@ -63,6 +75,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Start the children in order and keep them; when cancelled, stop them in reverse order."""
+        for state in self.children.values():
+            state.crashes.clear()  # those of an earlier life have been answered for
         started: list[tuple[trio.CancelScope, trio.Event]] = []
         async with trio.open_nursery() as nursery:
             try:
@@ -101,7 +115,7 @@ class Supervisor:
                 await child.start()
                 return
             except Exception as error:
-                state.last_error = f"{type(error).__name__}: {error}"[:500]
+                state.last_error = described(error)
                 logger.exception(
                     "%s/%s crashed", self.name, child.name,
                     extra={"event": "actor_crashed", "actor": child.name},
@@ -112,17 +126,40 @@ class Supervisor:
 
     async def _after_crash(self, state: ChildState) -> None:
         now = trio.current_time()
-        crashes = state.crashes
-        crashes.append(now)
-        while crashes and crashes[0] <= now - self._period_s:
-            crashes.popleft()
-        if len(crashes) > self._intensity:
+        state.crashes.append(now)
+        crashes = self._recent(state)
+        if crashes > self._intensity:
             raise Escalated(
-                f"{self.name}/{state.name} crashed {len(crashes)} times in "
+                f"{self.name}/{state.name} crashed {crashes} times in "
                 f"{self._period_s:g} s, last: {state.last_error}"
             )
         state.restarts += 1
-        await trio.sleep(backoff_s(len(crashes), first_s=0.05, limit_s=5.0) * self._jitter())
+        await trio.sleep(backoff_s(crashes, first_s=0.05, limit_s=5.0) * self._jitter())
+
+    def _recent(self, state: ChildState) -> int:
+        """How often it has crashed within the period."""
+        while state.crashes and state.crashes[0] <= trio.current_time() - self._period_s:
+            state.crashes.popleft()
+        return len(state.crashes)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The children and all under them, as they are now."""
+        return tuple(self._node(child, self.children[child.name]) for child in self._specs)
+
+    def _node(self, child: Child, state: ChildState) -> Node:
+        look = child.look()
+        return Node(
+            name=child.name,
+            kind="actor" if child.group is None else "supervisor",
+            running=state.running,
+            for_s=trio.current_time() - state.started_at if state.running else 0.0,
+            restarts=state.restarts,
+            crashes=self._recent(state),
+            mailbox=look.mailbox,
+            lag=dict(look.lag),
+            last_error=look.last_error or state.last_error,
+            children=() if child.group is None else child.group.nodes(),
+        )
 
     def statistics(self) -> dict[str, Any]:
         return {
@@ -133,3 +170,18 @@ class Supervisor:
             }
             for state in self.children.values()
         }
+
+
+def group(name: str, children: list[Child], *, jitter: Callable[[], float] = lambda: 1.0) -> Child:
+    """Children under a supervisor of their own."""
+    inner = Supervisor(name, children, intensity=GROUP_INTENSITY, jitter=jitter)
+    return Child(name=name, start=inner.run, group=inner)
+
+
+def described(error: BaseException) -> str:
+    """An error in a line, out of groups that have no other in them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, Escalated):
+        return str(error)[:500]
+    return " ".join(f"{type(error).__name__}: {error}"[:500].split())

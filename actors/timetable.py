@@ -19,6 +19,7 @@ from engine.errors import UnavailableError
 from engine.job import JobDraft
 from engine.ports_jobs import JobQueue
 from engine.schedule import Cron, Every, Schedule
+from engine.tree import Look
 
 LOOK_S: Final = 5.0
 QUEUE: Final = "chores"
@@ -83,6 +84,9 @@ class Scheduler:
         self._look_s = look_s
         self.enqueued = 0
         self.last_error = ""
+
+    def look(self) -> Look:
+        return Look(last_error=self.last_error)
 
     async def run(self) -> None:
         while True:

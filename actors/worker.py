@@ -30,6 +30,7 @@ from engine.job import (
     told,
 )
 from engine.ports_jobs import JobQueue
+from engine.tree import Look
 
 logger = logging.getLogger("waypost.jobs")
 
@@ -152,6 +153,10 @@ class Worker:
     def wake(self) -> None:
         """Ask for jobs now: somebody has just enqueued one."""
         self._wake.set()
+
+    def look(self) -> Look:
+        """Its mailbox: jobs whose end is not written yet."""
+        return Look(len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error)
 
     def statistics(self) -> dict[str, Any]:
         return {

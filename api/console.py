@@ -31,6 +31,7 @@ from api.routes import Route
 from api.security_events import SecurityRoutes, noting
 from api.sessions import Door, SessionRoutes
 from api.stats import StatsRoutes
+from api.system import SystemRoutes
 from engine.access import Caller
 from engine.experiment_ports import ExperimentStore
 from engine.health import Health
@@ -56,6 +57,7 @@ from engine.ports_jobs import JobStore
 from engine.repository import web_host
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics
+from engine.system import ProcessState
 
 BODY_TIMEOUT_S: Final = 30
 
@@ -105,6 +107,8 @@ class ConsolePorts:
     settings: Settings
     health: Callable[[], Awaitable[Health]]
     statistics: Callable[[], Awaitable[list[ProcessStatistics]]]
+    system: Callable[[], Awaitable[list[ProcessState]]]
+    is_operator: Callable[[Caller], Awaitable[bool]]
     now: Callable[[], datetime] = _now
 
 
@@ -156,6 +160,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *InvitationRoutes(ports.invitations, door, ports.settings.console_url).routes(),
         *ErasureRoutes(ports.profiles, ports.erasures, ports.announcer).routes(),
         *JobRoutes(ports.jobs).routes(),
+        *SystemRoutes(ports.system, ports.is_operator).routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]
 

@@ -211,6 +211,26 @@ def on_job(do: str, job_id: int, folder: Path, as_json: bool) -> None:
     show(job, as_json=as_json)
 
 
+@cli.command()
+@DATA
+@click.option("--once", is_flag=True, help="once instead of again and again")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="time between two looks",
+)
+@AS_JSON
+def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
+    """Watch every process and actor on this machine: restarts, mailboxes, lag, last errors."""
+    from actors import host
+    from engine.roles.top import watch
+
+    host.run(lambda stop: watch(folder, stop, once=once, as_json=as_json, interval_s=interval))
+
+
 @cli.command(hidden=True)
 def process() -> None:
     """One process of the engine; started by `up` and `serve`, not by people."""

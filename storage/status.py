@@ -6,6 +6,7 @@ Redis or Postgres are away.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,20 +14,13 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.health import Component
-from engine.statistics import ProcessStatistics
+from engine.system import Status
 
 SUFFIX: Final = ".status"
+FAILURE: Final = ".failure"
+RECENT_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 LIMIT_S: Final = 1.0
-
-
-class Status(msgspec.Struct, frozen=True):
-    """`name` is the role and its number, such as `edge-0`."""
-
-    name: str
-    components: tuple[Component, ...]
-    statistics: ProcessStatistics
 
 
 async def serve_status(folder: Path, name: str, status: Callable[[], Status]) -> None:
@@ -70,3 +64,25 @@ async def _ask(path: Path, found: list[Status]) -> None:
                     return
         with contextlib.suppress(msgspec.MsgspecError):
             found.append(msgspec.msgpack.decode(bytes(data), type=Status))
+
+
+def note_failure(folder: Path, name: str, reason: str) -> None:
+    """Leave word of why a process has ended: who asks after its end cannot ask it."""
+    with contextlib.suppress(OSError):
+        (folder / f"{name}{FAILURE}").write_text(reason)
+
+
+def recent_failures(folder: Path) -> dict[str, str]:
+    """Why processes have ended within the last minute, by name."""
+    found: dict[str, str] = {}
+    for path in folder.glob(f"*{FAILURE}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < RECENT_S:
+                found[path.name.removesuffix(FAILURE)] = path.read_text()
+    return found
+
+
+def forget_failures(folder: Path) -> None:
+    """Those of an earlier start."""
+    for path in folder.glob(f"*{FAILURE}"):
+        path.unlink(missing_ok=True)

@@ -13,11 +13,14 @@ from api.console import ConsolePorts, create_app
 from api.guard import Counters
 from api.serve import limits_of, serve_console
 from api.throttle import Throttle
+from engine.access import Caller
 from engine.errors import UnavailableError
 from engine.health import Component, Health
-from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
+from engine.roles.process import Assignment, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
+from engine.system import LAUNCHER, ProcessState, assembled, unexpected
+from engine.tree import Look
 from storage import status
 from storage.accounts import Accounts
 from storage.activity import Activity
@@ -27,7 +30,7 @@ from storage.experiments import Experiments
 from storage.github_links import GithubLinks
 from storage.invitations import Invitations
 from storage.jobs import Jobs
-from storage.keys import Keys
+from storage.keys import Keys, first_owner
 from storage.members import Members
 from storage.passwords import Passwords
 from storage.postgres import Database
@@ -56,13 +59,13 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     security_log = BufferedSecurityLog(security_events)
 
     async def health() -> Health:
-        found = await status.ask(assignment.run_folder)
-        components = [component for one in found for component in one.components]
-        known = {one.name for one in found}
+        found = {one.name: one for one in await status.ask(assignment.run_folder)}
+        components = [component for one in found.values() for component in one.components]
+        failures = status.recent_failures(assignment.run_folder)
         missing = [
-            Component(name, False, "does not answer")
+            component
             for name in assignment.processes
-            if name not in known
+            for component in unexpected(name, found.get(name), failures.get(name, ""))
         ]
         servers = [
             await _answers("postgres", database.ping),
@@ -71,7 +74,17 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         return Health((*servers, *components, *missing))
 
     async def statistics() -> list[ProcessStatistics]:
-        return [one.statistics for one in await status.ask(assignment.run_folder)]
+        found = await status.ask(assignment.run_folder)
+        return [one.statistics for one in found if one.name != LAUNCHER]
+
+    async def system() -> list[ProcessState]:
+        found = await status.ask(assignment.run_folder)
+        failures = status.recent_failures(assignment.run_folder)
+        return assembled(found, assignment.processes, failures)
+
+    async def is_operator(caller: Caller) -> bool:
+        owner = await first_owner(database)
+        return owner is not None and owner.tenant_id == caller.tenant_id
 
     limiter = SharedRateLimiter(database, redis)
     app = create_app(
@@ -97,6 +110,8 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             settings=settings,
             health=health,
             statistics=statistics,
+            system=system,
+            is_operator=is_operator,
         ),
         counters,
     )
@@ -111,15 +126,18 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             Sample("waypost_password_hashes_waiting", passwords.statistics()["waiting"]),
             Sample("waypost_key_uses_unnoted_total", uses.statistics()["unnoted"]),
             Sample("waypost_security_events_dropped_total", security_log.statistics()["dropped"]),
-            restarts_of(tree),
         ]
 
     tree = supervisor(
         "console",
         [
-            status_child(assignment, components, samples),
-            Child(name="uses", start=uses.run),
-            Child(name="security_log", start=security_log.run),
+            status_child(assignment, lambda: tree, components, samples),
+            Child(name="uses", start=uses.run, look=lambda: Look(uses.statistics()["noted"])),
+            Child(
+                name="security_log",
+                start=security_log.run,
+                look=lambda: Look(security_log.statistics()["waiting"]),
+            ),
             Child(
                 name="door",
                 start=partial(

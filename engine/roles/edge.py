@@ -21,9 +21,10 @@ from api import answers
 from api.origins import Origins
 from api.visitors import Visitors
 from engine.health import Component
-from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
+from engine.roles.process import Assignment, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
+from engine.tree import Look
 from engine.visitor_id import KEY_BYTES
 from storage.announcer import RedisAnnouncer
 from storage.click_stream import RedisClickStream
@@ -104,21 +105,29 @@ class Edge:
         registry = self.registry
         return [
             Child(name="journal", start=self.journal.run),
-            Child(name="shipper", start=self.shipper.run),
+            Child(name="shipper", start=self.shipper.run, look=self._shipping),
             Child(name="sealing", start=partial(every, SEAL_INTERVAL_S, self._seal)),
-            Child(name="orphans", start=self.orphans.run),
-            Child(name="poller", start=partial(self.poller.run, registry.changed)),
+            Child(name="orphans", start=self.orphans.run, look=self._adopting),
+            Child(
+                name="poller",
+                start=partial(self.poller.run, registry.changed),
+                look=lambda: Look(last_error=self.poller.last_error),
+            ),
             Child(
                 name="announcements",
                 start=partial(follow_announcements, self._announcer, registry.changed),
             ),
-            *(Child(name=f"profiles-{i}", start=registry.runners.run) for i in range(RUNNERS)),
+            # The runners share one queue of actors with mail.
+            *(
+                Child(name=f"profiles-{i}", start=registry.runners.run, look=self._mail)
+                for i in range(RUNNERS)
+            ),
             Child(name="finder", start=partial(registry.find, self.door.deliver)),
             Child(name="passivation", start=registry.sweep),
             Child(name="visitor-keys", start=self.visitor_keys.run),
             Child(name="geo", start=partial(watch_places, self.places, self.door.places_changed)),
             Child(name="door", start=self._open_door),
-            status_child(self.assignment, self.components, self.samples),
+            status_child(self.assignment, lambda: self.tree, self.components, self.samples),
         ]
 
     async def _open_door(self) -> None:
@@ -168,6 +177,16 @@ class Edge:
     def pending(self) -> int:
         """Clicks recorded on this machine and not known to be committed; an orphan counts at least one."""
         return self.shipper.pending + self.orphans.pending_clicks()
+
+    def _shipping(self) -> Look:
+        shipper = self.shipper.shipper
+        return Look(None, {"pending_clicks": self.shipper.pending}, shipper.last_error)
+
+    def _adopting(self) -> Look:
+        return Look(None, {"journals": self.orphans.adopted - self.orphans.finished})
+
+    def _mail(self) -> Look:
+        return Look(self.registry.runners.statistics()["waiting"])
 
     def components(self) -> list[Component]:
         name = self.assignment.name
@@ -223,7 +242,6 @@ class Edge:
             Sample("waypost_profiles_refreshed_total", registry["refreshed"]),
             Sample("waypost_profiles_passivated_total", registry["passivated"]),
             *self._samples_of_visitors(),
-            restarts_of(self.tree),
         ]
 
     def _samples_of_visitors(self) -> list[Sample]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from engine.job import SYSTEM, Job, JobFilter
 from engine.roles.reach import reach
+from engine.roles.top import one_line
 from engine.settings import Settings
 from storage.jobs import Jobs
 from storage.postgres import Database
@@ -67,7 +68,7 @@ def show(job: Job, *, as_json: bool) -> None:
         click.echo(_json(job))
         return
     for name, value in asdict(job).items():
-        click.echo(f"{name:<17}{_one_line(value)}")
+        click.echo(f"{name:<17}{_shown(value)}")
 
 
 _COLUMNS: Final = ("id", "tenant", "kind", "state", "attempt", "failures", "run at", "last error")
@@ -82,18 +83,17 @@ def _cells(job: Job) -> tuple[str, ...]:
         job.kind,
         job.state,
         *numbers,
-        _one_line(job.run_at),
-        _one_line(job.last_error),
+        _shown(job.run_at),
+        _shown(job.last_error),
     )
 
 
-def _one_line(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, dict):
         return orjson.dumps(value).decode()
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else " " for c in text)
+    return one_line("" if value is None else str(value))
 
 
 def _json(job: Job) -> str:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,15 +16,18 @@ import trio
 
 from actors import host
 from actors.host import Stop
-from actors.supervisor import Child, Supervisor
+from actors.supervisor import Child, Supervisor, described
+from actors.supervisor import group as group_of
 from engine import logs
 from engine.errors import WaypostError
 from engine.health import Component
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
+from engine.system import Status
+from engine.tree import Node, crashing, walk
 from storage.embedded.folder import layout
 from storage.embedded.launcher import die_with_parent
-from storage.status import Status, serve_status
+from storage.status import note_failure, serve_status
 
 VARIABLE: Final = "WAYPOST_PROCESS"
 
@@ -85,9 +89,13 @@ def main(roles: dict[str, Role]) -> int:
     except* WaypostError as errors:
         for error in _leaves(errors):
             logging.getLogger("waypost").critical("%s", error, extra={"event": "gave_up"})
+        note_failure(assignment.run_folder, assignment.name, described(_leaves(errors)[0]))
         code = 1
     except* KeyboardInterrupt:
         code = 1
+    except* Exception as errors:
+        note_failure(assignment.run_folder, assignment.name, described(_leaves(errors)[0]))
+        raise
     return code
 
 
@@ -99,21 +107,40 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def supervisor(name: str, children: list[Child]) -> Supervisor:
-    return Supervisor(name, children, jitter=lambda: random.uniform(0.75, 1.25))  # noqa: S311
+    return Supervisor(name, children, jitter=_jitter)
+
+
+def group(name: str, *children: Child) -> Child:
+    """Children under a supervisor of their own, which is a child itself."""
+    return group_of(name, list(children), jitter=_jitter)
+
+
+def _jitter() -> float:
+    return random.uniform(0.75, 1.25)  # noqa: S311
 
 
 def status_child(
     assignment: Assignment,
+    tree: Callable[[], Supervisor],
     components: Callable[[], list[Component]],
     samples: Callable[[], list[Sample]],
 ) -> Child:
-    """The child that answers who asks for this process' status."""
+    """The child that answers who asks for this process' status; `tree` is what it is a child of."""
+    began = time.monotonic()
 
     def status() -> Status:
+        node = Node(
+            name=assignment.name,
+            kind="process",
+            running=True,
+            for_s=time.monotonic() - began,
+            children=tree().nodes(),
+        )
         return Status(
             assignment.name,
-            tuple(components()),
-            ProcessStatistics(assignment.role, os.getpid(), tuple(samples())),
+            (*components(), *crashing(node)),
+            ProcessStatistics(assignment.role, os.getpid(), (*samples(), _restarts_of(node))),
+            node,
         )
 
     async def serve() -> None:
@@ -122,8 +149,8 @@ def status_child(
     return Child(name="status", start=serve)
 
 
-def restarts_of(tree: Supervisor) -> Sample:
-    return Sample("waypost_restarts_total", sum(state.restarts for state in tree.children.values()))
+def _restarts_of(process: Node) -> Sample:
+    return Sample("waypost_restarts_total", sum(node.restarts for _, node in walk(process)))
 
 
 async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:

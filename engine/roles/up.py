@@ -18,6 +18,9 @@ from engine.roles import demo, owner
 from engine.roles.process import Assignment, environment, notice, settings_for_child
 from engine.roles.sockets import listen, url_of
 from engine.settings import Settings
+from engine.statistics import ProcessStatistics
+from engine.system import LAUNCHER, Status
+from engine.tree import Node
 from storage import status
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
@@ -52,6 +55,7 @@ class Up:
         try:
             self._stack.enter_context(lock_folder(self.folder))
             make_run_folder(layout(self.folder).run)
+            status.forget_failures(layout(self.folder).run)
             self._bind()
             if not self.settings.database_url:
                 self._start_servers()
@@ -108,6 +112,7 @@ class Up:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(launcher.run)
             nursery.start_soon(self._announce_ready, launcher, stop)
+            nursery.start_soon(self._serve_status, launcher)
             if self.servers is not None:
                 nursery.start_soon(self._watch_servers, self.servers)
             await stop.wait()
@@ -162,6 +167,18 @@ class Up:
             environment=environment(assignment) | {"PYTHONPATH": str(_ROOT)},
             pass_fds=mine,
         )
+
+    async def _serve_status(self, launcher: Launcher) -> None:
+        began = time.monotonic()
+
+        def current() -> Status:
+            for_s = time.monotonic() - began
+            tree = Node(
+                name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
+            )
+            return Status(LAUNCHER, (), ProcessStatistics(LAUNCHER, os.getpid(), ()), tree)
+
+        await status.serve_status(layout(self.folder).run, LAUNCHER, current)
 
     async def _announce_ready(self, launcher: Launcher, stop: Stop) -> None:
         wanted = {process.command.name for process in launcher.processes}

@@ -10,15 +10,17 @@ import trio
 from actors.aggregator import Aggregator
 from actors.github_sync import GithubSync
 from actors.host import Stop
+from actors.job_figures import JobFigures
 from actors.supervisor import Child
 from actors.timetable import Scheduler
 from actors.upkeep import every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.health import Component
-from engine.roles.process import Assignment, restarts_of, status_child, supervisor, until_stopped
+from engine.roles.process import Assignment, group, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
+from engine.tree import Look
 from storage.click_stream import RedisClickStream
 from storage.deliveries import Deliveries
 from storage.erasure import Eraser
@@ -94,6 +96,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
     worker = Worker(owner, queue, handlers(settings, database, redis, ledger, queue, github), SLOTS)
     scheduler = Scheduler(queue, worker.wake)
+    figures = JobFigures(queue)
     aggregator = Aggregator(
         owner,
         RedisClickStream(redis),
@@ -102,7 +105,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
 
     def components() -> list[Component]:
-        return [Component(assignment.name, tree.children["aggregator"].running)]
+        return [Component(assignment.name, tree.children["aggregation"].running)]
 
     def samples() -> list[Sample]:
         return [
@@ -113,6 +116,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             Sample("waypost_batches_set_aside_total", aggregator.set_aside),
             Sample("waypost_jobs_running", len(worker.attempts)),
             Sample("waypost_jobs_stale_total", worker.stale),
+            *figures.samples(),
             *(
                 Sample("waypost_jobs_ended_total", count, (("outcome", outcome),))
                 for outcome, count in worker.outcomes.items()
@@ -122,17 +126,27 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                 Sample("waypost_github_requests_total", count, (("status", status),))
                 for status, count in github.requests.items()
             ),
-            restarts_of(tree),
         ]
 
     tree = supervisor(
         "workers",
         [
-            Child(name="aggregator", start=aggregator.run),
-            Child(name="jobs", start=worker.run),
-            Child(name="rescue", start=partial(every, RESCUE_S, queue.rescue)),
-            Child(name="scheduler", start=scheduler.run),
-            status_child(assignment, components, samples),
+            group(
+                "aggregation",
+                Child(
+                    name="aggregator",
+                    start=aggregator.run,
+                    look=lambda: Look(last_error=aggregator.last_error),
+                ),
+            ),
+            group(
+                "jobs",
+                Child(name="worker", start=worker.run, look=worker.look),
+                Child(name="rescue", start=partial(every, RESCUE_S, queue.rescue)),
+                Child(name="scheduler", start=scheduler.run, look=scheduler.look),
+                Child(name="figures", start=figures.run, look=figures.look),
+            ),
+            status_child(assignment, lambda: tree, components, samples),
         ],
     )
     try:

@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.supervisor import Child, Escalated, Supervisor
+from actors.supervisor import Child, Escalated, Supervisor, group
+from engine.tree import Look
 
 
 class Actors:
@@ -183,3 +184,56 @@ async def test_a_group_of_errors_is_a_crash_too(autojump_clock: MockClock) -> No
     assert "inside of a nursery" in tree.children["nested"].last_error or "1 sub-exception" in (
         tree.children["nested"].last_error
     )
+
+
+async def test_a_group_gives_up_for_its_own_and_is_restarted_as_a_whole(
+    autojump_clock: MockClock,
+) -> None:
+    actors = Actors()
+    inner = group("inner", [actors.lives("one"), actors.crashes("bad")])
+    tree = Supervisor("tree", [actors.lives("other"), inner])
+    await run_for(12, tree)
+    state = tree.children["inner"]
+    assert state.restarts >= 2
+    assert state.last_error.startswith(
+        "inner/bad crashed 6 times in 60 s, last: ValueError: out of"
+    )
+    # Its siblings inside were restarted with it, those outside never were.
+    assert actors.story.count("one starts") == state.restarts + 1
+    assert actors.story.count("other starts") == 1
+    assert len(actors.starts) > 6 * state.restarts
+
+
+async def test_a_group_that_never_comes_right_ends_its_supervisor(
+    autojump_clock: MockClock,
+) -> None:
+    actors = Actors()
+    tree = Supervisor("tree", [group("inner", [actors.crashes("bad")])])
+    with pytest.raises(ExceptionGroup) as caught:
+        await tree.run()
+    assert str(leaf(caught.value)).startswith(
+        "tree/inner crashed 11 times in 60 s, last: inner/bad"
+    )
+    assert trio.current_time() > 30, "it takes a while: others are left alone meanwhile"
+
+
+async def test_the_tree_shows_what_is_below(autojump_clock: MockClock) -> None:
+    actors = Actors()
+    look = Look(3, {"pending_clicks": 7}, "away")
+    told = Child(name="told", start=trio.sleep_forever, look=lambda: look)
+    tree = Supervisor("tree", [group("inner", [told, actors.crashes("bad", 4)])])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await trio.sleep(10)
+        (inner,) = tree.nodes()
+        nursery.cancel_scope.cancel()
+    first, second = inner.children
+    assert (inner.kind, inner.running, inner.restarts) == ("supervisor", True, 0)
+    assert (first.kind, first.mailbox, first.lag) == ("actor", 3, {"pending_clicks": 7})
+    assert (first.last_error, first.crashes, round(first.for_s)) == ("away", 0, 10)
+    assert (second.restarts, second.crashes, second.last_error) == (
+        2,
+        2,
+        "ValueError: out of order",
+    )
+    assert second.mailbox is None

@@ -27,6 +27,7 @@ from engine.rollup import Stats
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics, Sample
 from engine.stats_query import StatsQuery
+from engine.system import ProcessState
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
 from storage.memory.erasure import MemoryErasures
@@ -103,6 +104,7 @@ class Console:
     counters: Counters = field(default_factory=Counters)
     healthy: Health = READY
     samples: tuple[Sample, ...] = ()
+    processes: list[ProcessState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.keys.add("one", Caller(1, 1))
@@ -129,11 +131,18 @@ class Console:
             security_events=self.security_events, github=self.github,
             throttle=Throttle(self.limiter), limiter=self.limiter,
             settings=self.settings, health=self.health, statistics=self.statistics,
+            system=self.system, is_operator=self.is_operator,
             now=lambda: NOW,
         )  # fmt: skip
 
     async def health(self) -> Health:
         return self.healthy
+
+    async def system(self) -> list[ProcessState]:
+        return self.processes
+
+    async def is_operator(self, caller: Caller) -> bool:
+        return caller.tenant_id == 1
 
     async def statistics(self) -> list[ProcessStatistics]:
         return [
