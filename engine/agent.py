@@ -39,6 +39,14 @@ _DESKTOPS: Final = frozenset(
     }
 )  # fmt: skip
 
+_DESKTOP_WORDS: Final = re.compile(
+    r"Windows(?! Phone| CE|\.)|Win(?:32|64|98|NT)|Macintosh|Mac OS X|Mac_PowerPC|X11|Linux|"
+    r"CrOS|BSD|SunOS|Darwin/"
+)
+_MOBILE_WORDS: Final = re.compile(
+    r"Android|iPhone|iPad|iPod|Windows Phone|Symbian|KAIOS|KaiOS|Tizen|[Ww]eb[O0]S|BlackBerry|BB10|Silk/|Kindle"
+)
+
 # Browsers inside apps. The first that is found names the source of a click without a referrer.
 _APPS: Final = (
     (re.compile(r"Instagram"), "Instagram"),
@@ -99,6 +107,14 @@ def _device(text: str, os: str) -> str:
     if _PHONE.search(text):
         return PHONE
     return DESKTOP if os in _DESKTOPS else OTHER
+
+
+@lru_cache(MAX_KNOWN)
+def device(text: str) -> str:
+    """The class of device alone, without the list: for edges, which would need it for nothing else. In the few
+    cases where a system is not told by its usual words, `parse` knows better."""
+    desktop = _DESKTOP_WORDS.search(text) is not None and _MOBILE_WORDS.search(text) is None
+    return _device(text, "Linux" if desktop else "") if text else OTHER
 
 
 def _app(text: str) -> str:

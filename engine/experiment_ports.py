@@ -4,10 +4,10 @@ from typing import Protocol
 
 from engine.access import Caller
 from engine.experiment import EdgeExperiment, ExperimentDraft, State, StoredExperiment
+from engine.experiment_tally import Phase, Point, Tally
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.profile import Change
-from engine.tally import Phase, Point, Tally
 
 
 class ExperimentStore(Protocol):

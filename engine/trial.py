@@ -138,7 +138,7 @@ def country_of(origin: Origin) -> str:
 
 
 def device_of(request: Request) -> str:
-    return agent.parse(request.user_agent.decode("utf-8", "replace")).device
+    return agent.device(request.user_agent.decode("utf-8", "replace"))
 
 
 def language_of(request: Request) -> str:

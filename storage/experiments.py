@@ -20,10 +20,10 @@ from engine.experiment import (
     State,
     StoredExperiment,
 )
+from engine.experiment_tally import Counts, Phase, Point, Tally, Value, by_arm, running, stretch_s
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.profile import Change
-from engine.tally import Counts, Phase, Point, Tally, Value, by_arm, running, stretch_s
 from storage import sql
 from storage.access import MAX_ID, Place, enter_experiment, enter_profile
 from storage.experiment_rows import definition, experiment, stored, variants_json, variants_of

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from engine.experiment_tally import BUCKET_S, Counts
 from engine.observation import Observed, Unit, UnitKey
-from engine.tally import BUCKET_S, Counts
 
 
 @dataclass

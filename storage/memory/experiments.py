@@ -19,10 +19,10 @@ from engine.experiment import (
     State,
     StoredExperiment,
 )
+from engine.experiment_tally import Counts, Phase, Point, Tally, by_arm, running, stretch_s, summed
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.profile import Change
-from engine.tally import Counts, Phase, Point, Tally, by_arm, running, stretch_s, summed
 from storage.experiments import blocks_of, no_such_block, no_such_link
 from storage.memory.experiment_counts import MemoryExperimentCounts
 from storage.memory.idempotency import MemoryAnswers

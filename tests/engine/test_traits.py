@@ -1,12 +1,13 @@
 """What clicks are counted by, as it is read out of their texts."""
 
 import pytest
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.browsers import BROWSERS
 from engine import language, referrer, traits, utm
-from engine.agent import DEVICES, MAX_NAME, Agent, parse
+from engine.agent import DEVICES, MAX_NAME, Agent, device, parse
 from engine.extra import HOST, PLACE, TRIGGER, UTM, Trigger, item
 from engine.traits import Place
 
@@ -49,7 +50,7 @@ def test_agents(text: str, told: tuple[str, ...]) -> None:
 
 def test_every_common_browser_is_known() -> None:
     for one in BROWSERS:
-        found = parse(one.user_agent.format(v=one.versions[0], v_=one.versions[0]))
+        found = parse(one[0].format(v=one.versions[0], v_=one.versions[0]))
         assert all((found.browser, found.os)), one
         assert found.device in ("desktop", "phone", "tablet"), one
         assert not one.mobile or found.device != "desktop", one
@@ -161,3 +162,12 @@ def test_extra() -> None:
     )
     assert traits.of_extra(b"") == traits.of_extra(b"\x01") == traits.NO_EXTRA
     assert traits.of_extra(item(TRIGGER, b"\x09")).trigger == Trigger.LINK
+
+
+def test_an_edge_tells_devices_as_the_list_does() -> None:
+    machines = {text for entry in CRAWLER_USER_AGENTS_DATA for text in entry["instances"]}
+    texts = {*sorted(machines)[::4], *(one[0] for one in BROWSERS)}
+    assert len(texts) > 500
+    differing = [text for text in texts if device(text) != parse(text).device]
+    assert not {one[0] for one in BROWSERS}.intersection(differing)
+    assert len(differing) < len(texts) / 100

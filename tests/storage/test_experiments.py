@@ -17,11 +17,11 @@ from engine.experiment import (
     Variant,
     checked,
 )
+from engine.experiment_tally import Counts
 from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, pack_arms
 from engine.link import LinkDraft
 from engine.observation import Observed, Observer
 from engine.profile import ProfileDraft
-from engine.tally import Counts
 from tests.hosted import hosted_run
 from tests.storage.conftest import Trials
 
