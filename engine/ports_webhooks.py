@@ -1,11 +1,11 @@
 """Ports of webhooks, as in engine/ports.py: what people and couriers ask of the place where they are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from engine.access import Caller
-from engine.delivery import Attempt, Delivery, Due, Recorded, Replayed
+from engine.delivery import Answer, Attempt, Delivery, Due, Recorded, Replayed
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.webhook import DeliveryFilter, NewSecret, NewWebhookDraft, Webhook, WebhookDraft
@@ -103,3 +103,13 @@ class DeliveryQueue(Protocol):
 
     async def purge(self) -> None:
         """Delete events of more than KEPT_DAYS ago, and what is left of webhooks whose profile is gone."""
+
+
+class Sender(Protocol):
+    """Sends one request to a receiver."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Never raises for what the receiver or the network does: that is an answer without a status.
+
+        Bounded in bytes and not in time: the caller cancels.
+        """

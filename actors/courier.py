@@ -1,0 +1,240 @@
+"""The courier: events → deliveries → attempts at the receivers.
+
+Rounds follow each other: what has ended is recorded, new events become deliveries, and what is due is
+claimed as far as there is room. Attempts run beside the rounds, each in a task of its own; a lane per
+webhook (engine/lane.py) says how many of them at once, so that a receiver that hangs holds up its own
+deliveries and nobody else's.
+
+A delivery is at hand from its claim until what came of it is recorded. A courier that dies between the two
+leaves it pending: it is attempted again, with the same `webhook-id`. So each is delivered at least once.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import trio
+
+from engine import signature
+from engine.delivery import EXCHANGE_S, Answer, Attempt, Due, delay_s
+from engine.errors import UnavailableError, WaypostError
+from engine.event import body_of, event_id
+from engine.lane import Lane
+from engine.ports_webhooks import DeliveryQueue, InFlight, Sender
+from engine.retry import backoff_s
+
+logger = logging.getLogger("waypost.courier")
+
+FAN_OUT: Final = 500
+GATHER_S: Final = 0.01
+LAST_S: Final = 3.0
+MAX_LANES: Final = 10_000
+USER_AGENT: Final = "Waypost-Webhooks/1"
+
+
+class Limits(NamedTuple):
+    """How much a courier takes on. `each` and `rate_per_s` are of one webhook. `pace` is how much faster
+    than real time waits pass: 1, unless a benchmark lets an hour go by in a minute."""
+
+    in_flight: int = 256
+    each: int = 8
+    rate_per_s: float = 50.0
+    exchange_s: float = EXCHANGE_S
+    lease_ttl_s: float = 30.0
+    poll_s: float = 0.2
+    pace: float = 1.0
+
+
+USUAL: Final = Limits()
+
+
+class Courier:
+    """`now` is the clock: aware. `jitter()` is uniform in [-1, 1)."""
+
+    def __init__(
+        self,
+        owner: str,
+        queue: DeliveryQueue,
+        sender: Sender,
+        *,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+        limits: Limits = USUAL,
+    ) -> None:
+        self._owner = owner
+        self._queue = queue
+        self._sender = sender
+        self._now = now
+        self._jitter = jitter
+        self._limits = limits
+        self._at_hand: dict[InFlight, Due] = {}
+        self._ended: list[Attempt] = []
+        self._lanes: dict[tuple[int, int], Lane] = {}
+        self._wake = trio.Event()
+        self._draining = False
+        self._failures = 0
+        self.events = 0
+        self.attempts = {"delivered": 0, "pending": 0, "failed": 0}
+        self.stale = 0
+        self.disabled = 0
+        self.last_error = ""
+
+    async def run(self) -> None:
+        """Until cancelled; then give back what is held.
+
+        What an earlier life of this owner still holds is given back first, so that it is claimed under a
+        new token and whatever that life still reports is refused.
+        """
+        self._at_hand.clear()
+        self._ended.clear()
+        self._lanes.clear()
+        await self._release()
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    again = await self._round(nursery)
+                    await self._pause(again)
+        finally:
+            with trio.move_on_after(LAST_S, shield=True), suppress(WaypostError):
+                await self._record()
+                await self._release()
+
+    async def drain(self, limit_s: float) -> None:
+        """Claim no more, and wait until what is at hand has ended and is recorded; `limit_s` at most."""
+        self._draining = True
+        self._wake.set()
+        with trio.move_on_after(limit_s):
+            while self._at_hand:  # noqa: ASYNC110  # bounded, at the end only
+                await trio.sleep(0.02)
+
+    def statistics(self) -> dict[str, Any]:
+        return {
+            "at_hand": len(self._at_hand),
+            "resting": sum(lane.is_open for lane in self._lanes.values()),
+            "events": self.events,
+            **self.attempts,
+            "stale": self.stale,
+            "disabled": self.disabled,
+            "last_error": self.last_error,
+        }
+
+    # ---- rounds ---------------------------------------------------------------------------------
+
+    async def _round(self, nursery: trio.Nursery) -> bool:
+        """Whether there is more to do at once."""
+        try:
+            await self._record()
+            if self._draining:
+                return False
+            made = await self._queue.fan_out(FAN_OUT)
+            self.events += made
+            started = await self._start_due(nursery)
+        except UnavailableError as error:
+            self._failures += 1
+            self.last_error = str(error)
+            await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
+            return False
+        self._failures = 0
+        return made == FAN_OUT or started
+
+    async def _pause(self, again: bool) -> None:
+        """Until something ends, or the next look; at least as long as gathers what ends together."""
+        if not again:
+            with trio.move_on_after(self._limits.poll_s):
+                await self._wake.wait()
+        self._wake = trio.Event()
+        await trio.sleep(GATHER_S)
+
+    async def _record(self) -> None:
+        if not self._ended:
+            return
+        ended, self._ended = self._ended, []
+        try:
+            refused, disabled = await self._queue.record(self._owner, ended)
+        except BaseException:
+            # Nobody knows whether it was written; what is recorded twice is the same.
+            self._ended = ended + self._ended
+            raise
+        self.stale += refused
+        self.disabled += disabled
+        for attempt in ended:
+            del self._at_hand[_key(attempt.due)]
+
+    async def _start_due(self, nursery: trio.Nursery) -> bool:
+        room = self._limits.in_flight - len(self._at_hand)
+        if room <= 0:
+            return False
+        now_s = trio.current_time()
+        resting = [key for key, lane in self._lanes.items() if not lane.room(now_s)]
+        claimed = await self._queue.claim(
+            self._owner,
+            self._limits.lease_ttl_s,
+            room,
+            self._limits.each,
+            list(self._at_hand),
+            resting,
+        )
+        started = False
+        for due in claimed:
+            lane = self._lane(due)
+            # One that has failed gets less than it was claimed for: it is claimed again.
+            if lane.room(now_s):
+                lane.begin(now_s)
+                self._at_hand[_key(due)] = due
+                nursery.start_soon(self._attempt, due, lane, name=f"deliver-{due.event_id}")
+                started = True
+        return started and len(claimed) == room
+
+    def _lane(self, due: Due) -> Lane:
+        key = (due.tenant_id, due.webhook_id)
+        lane = self._lanes.get(key)
+        if lane is None:
+            if len(self._lanes) >= MAX_LANES:
+                self._lanes = {k: v for k, v in self._lanes.items() if not v.is_idle}
+            lane = self._lanes[key] = Lane(self._limits.each, self._limits.rate_per_s)
+        return lane
+
+    async def _release(self) -> None:
+        with trio.move_on_after(LAST_S), suppress(WaypostError):  # else they expire
+            await self._queue.release(self._owner)
+
+    # ---- one attempt ----------------------------------------------------------------------------
+
+    async def _attempt(self, due: Due, lane: Lane) -> None:
+        at, started = self._now(), trio.current_time()
+        answer = await self._exchange(due, at)
+        ended = trio.current_time()
+        wait = delay_s(due.tries + 1, answer, self._now(), self._jitter)
+        attempt = Attempt(
+            due,
+            at,
+            round((ended - started) * 1000),
+            answer,
+            None if wait is None else wait / self._limits.pace,
+        )
+        lane.end(ended, good=answer.delivered, scale=1 / self._limits.pace)
+        self.attempts[attempt.state] += 1
+        self._ended.append(attempt)
+        self._wake.set()
+
+    async def _exchange(self, due: Due, at: datetime) -> Answer:
+        """Whatever goes wrong is an answer: nothing of one delivery may end the courier."""
+        try:
+            body = body_of(due.type, at=due.at, data=due.data)
+            headers = signature.headers(due.secrets, event_id(due.event_id), at, body)
+            headers |= {"content-type": "application/json", "user-agent": USER_AGENT}
+            with trio.move_on_after(self._limits.exchange_s):
+                return await self._sender.post(due.url, headers, body)
+        except Exception as error:
+            logger.exception(
+                "event %d could not be sent to webhook %d", due.event_id, due.webhook_id,
+                extra={"event": "delivery_crashed", "webhook": due.webhook_id},
+            )  # fmt: skip
+            return Answer(None, f"could not be sent: {type(error).__name__}")
+        return Answer(None, f"no answer within {self._limits.exchange_s:g} s", timed_out=True)
+
+
+def _key(due: Due) -> InFlight:
+    return InFlight(due.tenant_id, due.webhook_id, due.event_id)

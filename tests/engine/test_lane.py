@@ -1,0 +1,77 @@
+"""Lanes: how fast a webhook is called, by how it has answered."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.lane import MAX_REST_S, TRIP, Lane
+
+
+def failed(lane: Lane, times: int, now_s: float = 0.0) -> None:
+    for _ in range(times):
+        lane.begin(now_s)
+        lane.end(now_s, good=False)
+
+
+def test_a_receiver_that_works_gets_so_many_at_once() -> None:
+    lane = Lane(4, 100)
+    for left in (4, 3, 2, 1):
+        assert lane.room(0) == left
+        lane.begin(0)
+    assert lane.room(0) == 0
+    lane.end(0, good=True)
+    assert lane.room(0) == 1
+
+
+def test_one_that_fails_gets_fewer_and_then_rests() -> None:
+    lane = Lane(8, 1000)
+    rooms = []
+    for _ in range(TRIP):
+        rooms.append(lane.room(0))
+        failed(lane, 1)
+    assert rooms == [8, 4, 2, 2, 1]
+    assert lane.is_open
+    assert lane.room(4.9) == 0
+    # Then one at a time shows whether it is back.
+    assert lane.room(5.1) == 1
+    lane.begin(5.1)
+    assert lane.room(5.1) == 0
+    lane.end(5.1, good=True)
+    assert lane.room(5.1) == 8
+    assert lane.is_idle
+
+
+@pytest.mark.parametrize(
+    ("failures", "rest_s"), [(5, 5), (6, 10), (7, 20), (8, 40), (9, 60), (99, 60)]
+)
+def test_rests_grow_to_a_minute(failures: int, rest_s: float) -> None:
+    lane = Lane(8, 1000)
+    failed(lane, failures)
+    assert lane.room(rest_s - 0.01) == 0
+    assert lane.room(rest_s) == 1
+
+
+@given(st.floats(0.5, 500), st.lists(st.floats(0, 2), max_size=60))
+def test_no_more_than_the_rate_and_a_seconds_burst(rate: float, pauses: list[float]) -> None:
+    lane, now, begun = Lane(1_000, rate), 1000.0, []
+    for pause in pauses:
+        now += pause
+        while lane.room(now):
+            lane.begin(now)
+            begun.append(now)
+            lane.end(now, good=True)
+    for first in range(len(begun)):
+        for last in range(first, min(len(begun), first + 50)):
+            assert last - first <= rate * (begun[last] - begun[first] + 1) + 1
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_it_always_comes_to_a_next_attempt(answers: list[bool]) -> None:
+    lane, now = Lane(8, 100), 0.0
+    for good in answers:
+        if not lane.room(now):
+            now += MAX_REST_S
+        assert lane.room(now) >= 1
+        lane.begin(now)
+        lane.end(now, good=good)
+    assert lane.in_flight == 0
