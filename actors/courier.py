@@ -24,6 +24,7 @@ from engine.event import body_of, event_id
 from engine.lane import Lane
 from engine.ports_webhooks import DeliveryQueue, InFlight, Sender
 from engine.retry import backoff_s
+from engine.tree import Look
 
 logger = logging.getLogger("waypost.courier")
 
@@ -108,6 +109,11 @@ class Courier:
         with trio.move_on_after(limit_s):
             while self._at_hand:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
+
+    def look(self) -> Look:
+        """Its mailbox: attempts that have ended and are not recorded yet."""
+        lag = {"in_flight_deliveries": len(self._at_hand)}
+        return Look(len(self._ended), lag, self.last_error)
 
     def statistics(self) -> dict[str, Any]:
         return {

@@ -31,6 +31,8 @@ _STAND_INS: Final[Mapping[str, Any]] = {
     "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
     "status": 302, "kind": "", "passthrough": False, "short": None,
     "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
+    "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
+    "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC), "failed_only": True,
     "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
     "variants": [], "winner": "",
 }  # fmt: skip

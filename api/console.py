@@ -14,7 +14,9 @@ from api import idempotency, problems
 from api.activity import ActivityRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
+from api.deliveries import DeliveryRoutes
 from api.erasure import ErasureRoutes
+from api.event_types import EventTypeRoutes
 from api.experiments import ExperimentRoutes
 from api.github_sync import GithubSyncRoutes
 from api.guard import Counters, Guard
@@ -32,6 +34,7 @@ from api.security_events import SecurityRoutes, noting
 from api.sessions import Door, SessionRoutes
 from api.stats import StatsRoutes
 from api.system import SystemRoutes
+from api.webhooks import WebhookRoutes
 from engine.access import Caller
 from engine.experiment_ports import ExperimentStore
 from engine.health import Health
@@ -54,6 +57,7 @@ from engine.ports import (
 )
 from engine.ports_github import GithubStore
 from engine.ports_jobs import JobStore
+from engine.ports_webhooks import WebhookStore
 from engine.repository import web_host
 from engine.settings import Settings
 from engine.statistics import ProcessStatistics
@@ -102,6 +106,7 @@ class ConsolePorts:
     jobs: JobStore
     security_log: SecurityLog
     security_events: SecurityStore
+    webhooks: WebhookStore
     announcer: Announcer
     github: GithubStore
     settings: Settings
@@ -161,6 +166,9 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *ErasureRoutes(ports.profiles, ports.erasures, ports.announcer).routes(),
         *JobRoutes(ports.jobs).routes(),
         *SystemRoutes(ports.system, ports.is_operator).routes(),
+        *WebhookRoutes(ports.webhooks, ports.settings.webhook_loopback).routes(),
+        *DeliveryRoutes(ports.webhooks).routes(),
+        *EventTypeRoutes().routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]
 

@@ -44,6 +44,9 @@ class Settings:
     drain_timeout_ms: int = 20_000
     partitions_ahead_days: int = 14
     jobs_kept_days: int = 7
+    webhook_concurrency: int = 8
+    webhook_rate: int = 50
+    webhook_loopback: bool = False
     database_pool: int = 8
     redis_pool: int = 16
     query_timeout_ms: int = 10_000
@@ -194,6 +197,11 @@ SETTINGS: Final = (
         "longest time that a stop waits for work in flight"),
     Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),
         "days for which partitions of clicks are made ahead"),
+    Row("WAYPOST_WEBHOOK_CONCURRENCY", "webhook_concurrency", _whole(1, 100),
+        "requests to one webhook at once"),
+    Row("WAYPOST_WEBHOOK_RATE", "webhook_rate", _whole(1, 10_000), "requests to one webhook a second"),
+    Row("WAYPOST_WEBHOOK_LOOPBACK", "webhook_loopback", _switch,
+        "whether webhooks may go to this machine's own addresses, by http too; for development"),
     Row("WAYPOST_JOBS_KEPT_DAYS", "jobs_kept_days", _whole(1, 365),
         "days for which jobs that have ended are kept; dead ones four times as long"),
     Row("WAYPOST_DATABASE_POOL", "database_pool", _whole(1, 1_000), "Postgres connections per process"),

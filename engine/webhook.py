@@ -1,7 +1,7 @@
 """A webhook: where a profile's events are sent, signed. `sign` and `allowed_address` stand here for others."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import ada_url
 import msgspec
@@ -79,6 +79,9 @@ class NewWebhookDraft(WebhookDraft, frozen=True, kw_only=True):
     signature: Signature = "v1"
 
 
+Draft = TypeVar("Draft", bound=WebhookDraft)
+
+
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A stored webhook. `public_key` is there for v1a."""
 
@@ -112,9 +115,7 @@ class NewSecret(NamedTuple):
     secret: str | None
 
 
-def checked(
-    draft: WebhookDraft, *, loopback: bool = False
-) -> tuple[WebhookDraft | None, list[FieldError]]:
+def checked(draft: Draft, *, loopback: bool = False) -> tuple[Draft | None, list[FieldError]]:
     """The draft normalised, or every error at once. `loopback`: this machine's own addresses are allowed,
     and plain http to them."""
     errors = text_errors(draft.description, "description", MAX_DESCRIPTION_CHARS)

@@ -40,6 +40,7 @@ from storage.security_log import SecurityEvents
 from storage.sessions import Sessions
 from storage.shared_limits import SharedRateLimiter
 from storage.stats import PostgresStatsReader
+from storage.webhooks import Webhooks
 
 ASK_LIMIT_S = 1.5
 
@@ -105,6 +106,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             jobs=Jobs(database),
             security_log=security_log,
             security_events=security_events,
+            webhooks=Webhooks(database),
             announcer=announcer,
             github=GithubLinks(database),
             settings=settings,

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from actors.aggregator import Aggregator
+from actors.courier import Limits
 from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.job_figures import JobFigures
@@ -17,6 +18,7 @@ from actors.upkeep import every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.health import Component
+from engine.roles.courier import courier_limits, courier_samples, make_courier
 from engine.roles.process import Assignment, group, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
@@ -27,6 +29,7 @@ from storage.erasure import Eraser
 from storage.experiment_counts import ExperimentUpkeep
 from storage.github_api import HttpGithubApi
 from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
+from storage.http_sender import HttpSender
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
@@ -75,7 +78,13 @@ def chore(work: Callable[[], Awaitable[object]]) -> Handler:
     return Handler(run=run, time_limit_s=600)
 
 
-async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+async def workers(
+    assignment: Assignment,
+    settings: Settings,
+    stop: Stop,
+    limits: Callable[[Settings], Limits] = courier_limits,
+) -> None:
+    """`limits` is for the benchmark, which lets the courier's hours pass in minutes."""
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",
@@ -104,6 +113,9 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         lease_ttl_s=settings.lease_ttl_ms / 1000,
     )
 
+    sender = HttpSender(loopback=settings.webhook_loopback)
+    courier = make_courier(owner, database, sender, limits(settings))
+
     def components() -> list[Component]:
         return [Component(assignment.name, tree.children["aggregation"].running)]
 
@@ -126,6 +138,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                 Sample("waypost_github_requests_total", count, (("status", status),))
                 for status, count in github.requests.items()
             ),
+            *courier_samples(courier),
         ]
 
     tree = supervisor(
@@ -139,6 +152,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                     look=lambda: Look(last_error=aggregator.last_error),
                 ),
             ),
+            group("webhooks", Child(name="courier", start=courier.run, look=courier.look)),
             group(
                 "jobs",
                 Child(name="worker", start=worker.run, look=worker.look),
@@ -149,10 +163,17 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             status_child(assignment, lambda: tree, components, samples),
         ],
     )
+
+    async def drain() -> None:
+        async with trio.open_nursery() as nursery:
+            for each in (worker.drain, courier.drain):
+                nursery.start_soon(each, settings.drain_timeout_ms / 1000)
+
     try:
-        await until_stopped(tree, stop, partial(worker.drain, settings.drain_timeout_ms / 1000))
+        await until_stopped(tree, stop, drain)
     finally:
         with trio.CancelScope(shield=True):
             await github_api.close()
+            await sender.close()
             await redis.close()
             await database.close()

@@ -40,6 +40,7 @@ from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
 from storage.memory.security_log import MemorySecurityEvents
+from storage.memory.webhooks import MemoryWebhooks
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 READY = Health((Component("postgres", True),))
@@ -118,12 +119,14 @@ class Console:
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
+        self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.app = create_app(self.ports(), self.counters)
 
     def ports(self) -> ConsolePorts:
         return ConsolePorts(
             profiles=self.profiles, experiments=self.experiments, stats=self.stats,
             keys=self.keys, announcer=self.announcer,
+            webhooks=self.webhooks,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
             erasures=MemoryErasures(self.profiles, lambda: NOW),

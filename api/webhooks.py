@@ -1,0 +1,257 @@
+"""`/v1/profiles/{id}/webhooks` and `/v1/webhooks/{id}`: where a profile's events are sent."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response
+
+from api.auth import caller
+from api.bodies import (
+    Id,
+    ListAnswer,
+    Version,
+    answer,
+    draft_of,
+    empty,
+    json_object,
+    stored_answer,
+    utc,
+)
+from api.etag import etag, guarded_delete, guarded_write, read_answer
+from api.idempotency import answered, once_asked
+from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
+from api.routes import Answer, Doc, Route, changes_of
+from engine.errors import FieldError
+from engine.idempotency import StoredResponse
+from engine.ports_webhooks import WebhookStore
+from engine.webhook import Draft, NewSecret, NewWebhookDraft, Webhook, WebhookDraft, checked
+
+
+class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook as the API shows it. `secret` is in the answers that make it and never again; with v1a
+    there is `public_key` instead, always."""
+
+    id: Id
+    profile_id: Id
+    url: str
+    description: str
+    event_types: tuple[str, ...]
+    ordered: bool
+    enabled: bool
+    disabled_reason: str | None
+    signature: str
+    public_key: str | None
+    secret_changed_at: datetime
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class WebhookRoutes:
+    """`loopback` says whether a webhook may go to this machine's own addresses."""
+
+    def __init__(self, store: WebhookStore, loopback: bool) -> None:
+        self._store = store
+        self._loopback = loopback
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/profiles/<profile_id>/webhooks", self.create, _CREATE),
+            Route("GET", "/v1/profiles/<profile_id>/webhooks", self.page, _LIST),
+            Route("GET", "/v1/webhooks/<webhook_id>", self.read, _READ),
+            Route("PATCH", "/v1/webhooks/<webhook_id>", self.update, _UPDATE),
+            Route("DELETE", "/v1/webhooks/<webhook_id>", self.delete, _DELETE),
+            Route("POST", "/v1/webhooks/<webhook_id>/rotate-secret", self.rotate, _ROTATE),
+        ]
+
+    def _checked(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
+        return checked(draft, loopback=self._loopback)
+
+    async def create(self, profile_id: str) -> Response:
+        nothing_else()
+        id_ = path_id(profile_id)
+        draft = draft_of(NewWebhookDraft, await json_object(), self._checked, {})
+
+        def created(made: NewSecret, *, secret: bool = False) -> StoredResponse:
+            """What is kept to be sent again has no secret in it."""
+            webhook = made.webhook
+            headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
+            return stored_answer(_with_secret(made) if secret else shown(webhook), 201, headers)
+
+        once = await once_asked(created)
+        made = await self._store.create_webhook(caller(), id_, draft, once)
+        return answered(created(made, secret=True))
+
+    async def page(self, profile_id: str) -> Response:
+        after, limit = page_asked()
+        found = await self._store.list_webhooks(caller(), path_id(profile_id), after, limit)
+        return answer(page_answer(found, shown))
+
+    async def read(self, webhook_id: str) -> Response:
+        nothing_else()
+        webhook = await self._store.webhook(caller(), path_id(webhook_id))
+        return read_answer(shown(webhook), webhook.version)
+
+    async def update(self, webhook_id: str) -> Response:
+        """Change the fields given, keep the others."""
+        nothing_else()
+        id_ = path_id(webhook_id)
+        body = await json_object()
+
+        async def read() -> Webhook:
+            return await self._store.webhook(caller(), id_)
+
+        async def write(stored: Webhook, if_version: int) -> Webhook:
+            base = {field: getattr(stored, field) for field in _FIELDS}
+            base["event_types"] = list(stored.event_types)
+            draft = draft_of(WebhookDraft, body, self._checked, base)
+            return await self._store.update_webhook(caller(), id_, draft, if_version)
+
+        webhook = await guarded_write(read, write)
+        return answer(shown(webhook), headers={"ETag": etag(webhook.version)})
+
+    async def delete(self, webhook_id: str) -> Response:
+        nothing_else()
+        id_ = path_id(webhook_id)
+
+        async def read() -> Webhook:
+            return await self._store.webhook(caller(), id_)
+
+        async def delete(if_version: int | None) -> None:
+            await self._store.delete_webhook(caller(), id_, if_version)
+
+        await guarded_delete(read, delete)
+        return empty(204)
+
+    async def rotate(self, webhook_id: str) -> Response:
+        nothing_else()
+        made = await self._store.rotate_secret(caller(), path_id(webhook_id))
+        return answer(_with_secret(made), headers={"ETag": etag(made.webhook.version)})
+
+
+_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(WebhookDraft))
+
+
+def shown(webhook: Webhook) -> WebhookAnswer:
+    return WebhookAnswer(
+        id=str(webhook.id),
+        profile_id=str(webhook.profile_id),
+        url=webhook.url,
+        description=webhook.description,
+        event_types=webhook.event_types,
+        ordered=webhook.ordered,
+        enabled=webhook.enabled,
+        disabled_reason=webhook.disabled_reason,
+        signature=webhook.signature,
+        public_key=webhook.public_key,
+        secret_changed_at=utc(webhook.secret_changed_at),
+        version=webhook.version,
+        created_at=utc(webhook.created_at),
+        updated_at=utc(webhook.updated_at),
+    )
+
+
+def _with_secret(made: NewSecret) -> WebhookAnswer:
+    secret = msgspec.UNSET if made.secret is None else made.secret
+    return msgspec.structs.replace(shown(made.webhook), secret=secret)
+
+
+EXAMPLE: Final = {
+    "id": "365072220160000007",
+    "profile_id": "365072220160000001",
+    "url": "https://example.com/hooks",
+    "description": "our shop",
+    "event_types": ["link.*", "member.created"],
+    "ordered": False,
+    "enabled": True,
+    "disabled_reason": None,
+    "signature": "v1",
+    "public_key": None,
+    "secret_changed_at": "2026-05-01T09:31:00Z",
+    "version": 1,
+    "created_at": "2026-05-01T09:31:00Z",
+    "updated_at": "2026-05-01T09:31:00Z",
+}
+_CREATE: Final = Doc(
+    id="createWebhook",
+    summary="Create a webhook",
+    tag="Webhooks",
+    description="Its secret is in this answer and never again: not even in that to the same request sent "
+    "again. Takes the role admin.",
+    body=NewWebhookDraft,
+    body_example={
+        "url": "https://example.com/hooks",
+        "event_types": ["link.*", "member.created"],
+        "description": "our shop",
+    },
+    answers={
+        201: Answer(
+            "The webhook.",
+            WebhookAnswer,
+            EXAMPLE | {"secret": "whsec_MfKQ9r…"},
+            ("Location", "ETag"),
+        )
+    },
+    errors=(409,),
+    once=True,
+)
+_LIST: Final = Doc(
+    id="listWebhooks",
+    summary="List a profile's webhooks",
+    tag="Webhooks",
+    description="Oldest first. Takes the role admin.",
+    query=PAGE,
+    answers={
+        200: Answer(
+            "A page of webhooks.",
+            ListAnswer[WebhookAnswer],
+            {"items": [EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readWebhook",
+    summary="Read a webhook",
+    tag="Webhooks",
+    description="Takes the role admin.",
+    answers={200: Answer("The webhook.", WebhookAnswer, EXAMPLE)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateWebhook",
+    summary="Change a webhook",
+    tag="Webhooks",
+    description="Fields that are left out stay as they are. One that was disabled is called again once "
+    "`enabled` is true, beginning with what was pending. Takes the role admin.",
+    body=changes_of(WebhookDraft),
+    body_example={"enabled": True},
+    answers={
+        200: Answer("The webhook as it is now.", WebhookAnswer, EXAMPLE | {"version": 2}, ("ETag",))
+    },
+    guarded=True,
+)
+_DELETE: Final = Doc(
+    id="deleteWebhook",
+    summary="Delete a webhook",
+    tag="Webhooks",
+    description="With its deliveries. Takes the role admin.",
+    answers={204: Answer("It is gone.")},
+    guarded=True,
+)
+_ROTATE: Final = Doc(
+    id="rotateWebhookSecret",
+    summary="Replace a webhook's secret",
+    tag="Webhooks",
+    description="The new one is in this answer and never again. For 24 hours what is sent is signed with "
+    "both. Takes the role admin.",
+    answers={
+        200: Answer(
+            "The webhook.",
+            WebhookAnswer,
+            EXAMPLE | {"secret": "whsec_6Xb0dC…", "version": 2},
+            ("ETag",),
+        )
+    },
+)

@@ -1,0 +1,45 @@
+"""The courier of the workers: how it is made, and what it says of itself."""
+
+import random
+from datetime import UTC, datetime
+from typing import Final
+
+from actors.courier import Courier, Limits
+from engine.ports_webhooks import Sender
+from engine.settings import Settings
+from engine.statistics import Sample
+from storage.deliveries import Deliveries
+from storage.postgres import Database
+
+_OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "given_up"}
+
+
+def courier_limits(settings: Settings) -> Limits:
+    return Limits(each=settings.webhook_concurrency, rate_per_s=settings.webhook_rate)
+
+
+def make_courier(owner: str, database: Database, sender: Sender, limits: Limits) -> Courier:
+    """`database` was opened as waypost_aggregator."""
+    return Courier(
+        owner,
+        Deliveries(database),
+        sender,
+        now=lambda: datetime.now(UTC),
+        jitter=lambda: random.uniform(-1, 1),  # noqa: S311
+        limits=limits,
+    )
+
+
+def courier_samples(courier: Courier) -> list[Sample]:
+    figures = courier.statistics()
+    return [
+        Sample("waypost_webhooks_in_flight", figures["at_hand"]),
+        Sample("waypost_webhooks_resting", figures["resting"]),
+        Sample("waypost_webhooks_events_total", figures["events"]),
+        Sample("waypost_webhooks_stale_total", figures["stale"]),
+        Sample("waypost_webhooks_disabled_total", figures["disabled"]),
+        *(
+            Sample("waypost_webhooks_attempts_total", figures[state], (("outcome", outcome),))
+            for state, outcome in _OUTCOMES.items()
+        ),
+    ]
