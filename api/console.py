@@ -12,6 +12,7 @@ from quart_trio import QuartTrio
 
 from api import idempotency, problems
 from api.activity import ActivityRoutes
+from api.archive import ArchiveRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
 from api.deliveries import DeliveryRoutes
@@ -43,6 +44,7 @@ from engine.ports import (
     AccountStore,
     ActivityReader,
     Announcer,
+    ArchiveSource,
     ErasureStore,
     InvitationStore,
     KeyStore,
@@ -102,6 +104,7 @@ class ConsolePorts:
     limiter: RateLimiter
     note_use: Callable[[Caller, int], None]
     activity: ActivityReader
+    archives: ArchiveSource
     erasures: ErasureStore
     jobs: JobStore
     security_log: SecurityLog
@@ -163,6 +166,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
         *MemberRoutes(ports.members).routes(),
         *InvitationRoutes(ports.invitations, door, ports.settings.console_url).routes(),
+        *ArchiveRoutes(ports.archives).routes(),
         *ErasureRoutes(ports.profiles, ports.erasures, ports.announcer).routes(),
         *JobRoutes(ports.jobs).routes(),
         *SystemRoutes(ports.system, ports.is_operator).routes(),

@@ -119,6 +119,20 @@ def import_(file: Path, folder: Path) -> None:
 
 @cli.command()
 @click.argument("handle")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@DATA
+def archive(handle: str, file: Path, folder: Path) -> None:
+    """Export all that is kept of a profile, as lines of JSON, to take along."""
+    from actors import host
+    from engine.roles.archive import archive as write
+
+    found = read()
+    size = host.run(lambda stop: write(found, folder, handle, file, stop))
+    click.echo(f"wrote {file}: {size:,} bytes")
+
+
+@cli.command()
+@click.argument("handle")
 @DATA
 @click.option("--yes", is_flag=True, help="do not ask")
 def erase(handle: str, folder: Path, yes: bool) -> None:

@@ -53,6 +53,7 @@ class Action(Enum):
     READ_ACTIVITY = Need("read the log of changes", _EDITORS, "read")
     MANAGE_MEMBERS = Need("invite, change or remove members", _ADMINS, "admin")
     MANAGE_WEBHOOKS = Need("see or change webhooks", _ADMINS, "admin")
+    ARCHIVE = Need("export all that is kept of a profile", _OWNER, "admin")
     DELETE = Need("delete a profile", _OWNER, "admin")
     TRANSFER = Need("hand over a profile", _OWNER, "admin")
 

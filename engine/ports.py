@@ -4,7 +4,7 @@ All methods are trio-async and cancellable, and raise `UnavailableError` when th
 does not answer within its time limit. One contract suite (tests/storage/) runs against both.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -137,6 +137,16 @@ class ErasureStore(Protocol):
 
     async def list_erasures(self, caller: Caller, before: int, limit: int) -> Page:
         """Erasures of the caller's tenant, by falling id of the profile, of ids below `before` (0: all)."""
+
+
+class ArchiveSource(Protocol):
+    """All that is kept of a profile, as lines of JSON: the first says what it is, the last that it is whole."""
+
+    async def check(self, caller: Caller, profile_id: int) -> None:
+        """Raises as `archive` would: it takes Action.ARCHIVE."""
+
+    def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
+        """Some lines at once, out of one snapshot. Raises UnavailableError when too many ask at once."""
 
 
 class ImportRow(NamedTuple):

@@ -43,6 +43,20 @@ class Owner(NamedTuple):
     caller: Caller
 
 
+async def owner_of(database: Database, handle: str) -> Owner | None:
+    """Of the profile with this handle, whatever tenant it is of: for the operator's commands, over a
+    database that was opened as waypost_aggregator."""
+
+    async def work(connection: Connection) -> Owner | None:
+        row = await connection.fetchrow(_SQL["owner_of"], handle)
+        if row is None:
+            return None
+        caller = Caller(row["home_tenant_id"], row["user_id"])
+        return Owner(row["tenant_id"], row["profile_id"], caller)
+
+    return await database.run(work, read_only=True)
+
+
 class Erasures:
     """`ErasureStore`, over a database that was opened as waypost_app."""
 
@@ -77,18 +91,6 @@ class Eraser:
     def __init__(self, database: Database, redis: RedisServer) -> None:
         self._database = database
         self._redis = redis
-
-    async def owner_of(self, handle: str) -> Owner | None:
-        """Of the profile with this handle, whatever tenant it is of."""
-
-        async def work(connection: Connection) -> Owner | None:
-            row = await connection.fetchrow(_SQL["owner_of"], handle)
-            if row is None:
-                return None
-            caller = Caller(row["home_tenant_id"], row["user_id"])
-            return Owner(row["tenant_id"], row["profile_id"], caller)
-
-        return await self._database.run(work, read_only=True)
 
     async def sweep_due(self) -> None:
         """Erase what there is now of each profile whose sweep's time has come."""

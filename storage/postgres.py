@@ -14,20 +14,24 @@ Guarantees of `Database.run`, which is the only way to Postgres at run time:
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 import asyncpg
+import trio
+from asyncpg.cursor import Cursor
 from asyncpg.transaction import Transaction
 
 from engine.access import Caller
 from engine.errors import UnavailableError
 from storage.bridge import in_asyncio
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Role = Literal["waypost_app", "waypost_edge", "waypost_aggregator"]
 # What `work` gets: a pooled connection is a proxy with the same methods.
+Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
@@ -133,6 +137,45 @@ class Database:
         """
         return await in_asyncio(self._run, work, caller, read_only)
 
+    @asynccontextmanager
+    async def reading(self, caller: Caller) -> AsyncIterator["Reading"]:
+        """A snapshot of the database to read more from than fits in memory, as `caller`.
+
+        It holds a connection of the pool until the context ends, so callers bound how many there are. Whoever
+        takes nothing for `idle_in_transaction_session_timeout` loses it. Raises as `run` does.
+        """
+        connection, transaction = await in_asyncio(_answered, self._begin, caller)
+        try:
+            yield Reading(connection)
+        finally:
+            with trio.CancelScope(shield=True):
+                await in_asyncio(self._end, connection, transaction)
+
+    async def _begin(self, caller: Caller) -> tuple[Pooled, Transaction]:
+        for _ in range(MAX_ATTEMPTS):
+            connection = await self._pool.acquire(timeout=self._wait_s)
+            try:
+                transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+                await _start(connection, transaction)
+                await connection.fetchval(_SET_CALLER, *_settings_of(caller))
+                return connection, transaction
+            except _StaleConnectionError as error:
+                stale = error
+                await self._pool.release(connection)
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+        raise stale
+
+    async def _end(self, connection: Pooled, transaction: Transaction) -> None:
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await transaction.rollback()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection.terminate()
+        finally:
+            await self._pool.release(connection)
+
     async def _run(
         self, work: Callable[[Connection], Awaitable[T]], caller: Caller | None, read_only: bool
     ) -> T:
@@ -150,6 +193,57 @@ class Database:
                 raise
             await asyncio.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)  # noqa: S311
             attempt += 1
+
+
+class Reading:
+    """One snapshot. Statements come one after the other, not at the same time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work(connection)` finds out."""
+        return await in_asyncio(_answered, work, self._connection)
+
+    def rows(self, statement: str, *values: Any, at_once: int = 1_000) -> "Rows":
+        """The rows of a long one, so many at once."""
+        return Rows(self._connection, statement, values, at_once)
+
+
+class Rows:
+    """An iterator over lists of rows; no generator, as nothing is to be closed when it is left early."""
+
+    def __init__(
+        self, connection: Connection, statement: str, values: tuple[Any, ...], at_once: int
+    ) -> None:
+        self._connection = connection
+        self._asked = (statement, *values)
+        self._at_once = at_once
+        self._cursor: Cursor[asyncpg.Record] | None = None
+
+    def __aiter__(self) -> "Rows":
+        return self
+
+    async def __anext__(self) -> "list[asyncpg.Record]":
+        rows = await in_asyncio(_answered, self._fetch)
+        if not rows:
+            raise StopAsyncIteration
+        return rows
+
+    async def _fetch(self) -> "list[asyncpg.Record]":
+        if self._cursor is None:
+            self._cursor = await self._connection.cursor(*self._asked)
+        return await self._cursor.fetch(self._at_once)
+
+
+async def _answered(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What it returns; raises UnavailableError in place of errors that mean it."""
+    try:
+        return await function(*args, **kwargs)
+    except Exception as error:
+        if _is_unavailable(error):
+            raise _unavailable(error) from error
+        raise
 
 
 async def _transaction(

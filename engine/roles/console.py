@@ -25,6 +25,7 @@ from storage import status
 from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
+from storage.archive import Archives
 from storage.erasure import Erasures
 from storage.experiments import Experiments
 from storage.github_links import GithubLinks
@@ -102,6 +103,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             limiter=limiter,
             note_use=uses.note,
             activity=Activity(database),
+            archives=Archives(database),
             erasures=Erasures(database),
             jobs=Jobs(database),
             security_log=security_log,

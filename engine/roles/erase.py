@@ -10,7 +10,7 @@ from engine.errors import NotFoundError
 from engine.roles.reach import reach
 from engine.settings import Settings
 from storage.announcer import RedisAnnouncer
-from storage.erasure import Eraser, Erasures
+from storage.erasure import Eraser, Erasures, owner_of
 from storage.postgres import Database
 from storage.redis_client import RedisServer
 
@@ -28,7 +28,7 @@ async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> in
     redis = await RedisServer.open(found.redis_url, size=2)
     try:
         eraser = Eraser(worker, redis)
-        owner = await eraser.owner_of(handle)
+        owner = await owner_of(worker, handle)
         if owner is None:
             raise NotFoundError(f"there is no profile with the handle {handle!r}")
         change = await Erasures(app).erase(owner.caller, owner.profile_id)

@@ -68,7 +68,7 @@ class MemoryProfiles:
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
-        return self._held(caller, profile_id, Action.READ).profile
+        return self.held(caller, profile_id, Action.READ).profile
 
     async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page:
         await trio.lowlevel.checkpoint()
@@ -84,7 +84,7 @@ class MemoryProfiles:
         if_version: int | None = None,
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self._held(caller, profile_id, Action.EDIT)
+        held = self.held(caller, profile_id, Action.EDIT)
         check_version(held.profile, if_version)
         if (draft.handle, draft.title) == (held.profile.handle, held.profile.title):
             return held.profile
@@ -101,7 +101,7 @@ class MemoryProfiles:
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self._held(caller, profile_id, Action.DELETE)
+        held = self.held(caller, profile_id, Action.DELETE)
         check_version(held.profile, if_version)
         self._bump(held, deleted=True)
         for link in held.links.values():
@@ -123,7 +123,7 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
 
         def work() -> tuple[Link, Change]:
-            held = self._held(caller, profile_id, Action.EDIT)
+            held = self.held(caller, profile_id, Action.EDIT)
             self._check_free(held, draft)
             change = self._bump(held)
             return self._add(held, draft), change
@@ -136,7 +136,7 @@ class MemoryProfiles:
 
     async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
         await trio.lowlevel.checkpoint()
-        held = self._held(caller, profile_id, Action.READ)
+        held = self.held(caller, profile_id, Action.READ)
         page = _page(held.links.values(), after, limit)
         return page._replace(items=[self._shown(link) for link in page.items])
 
@@ -176,7 +176,7 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
 
         def work() -> tuple[list[LinkOutcome], Change]:
-            held = self._held(caller, profile_id, Action.EDIT)
+            held = self.held(caller, profile_id, Action.EDIT)
             version = held.profile.version
             outcomes = []
             for operation in operations:
@@ -288,7 +288,7 @@ class MemoryProfiles:
         self, caller: Caller, profile_id: int, action: Action
     ) -> tuple[Profile, dict[int, Role]]:
         """A profile and its members' roles, for a caller who may do this."""
-        held = self._held(caller, profile_id, action)
+        held = self.held(caller, profile_id, action)
         return held.profile, held.members
 
     def team_of(self, profile_id: int) -> tuple[Profile, dict[int, Role]] | None:
@@ -322,7 +322,7 @@ class MemoryProfiles:
 
     # The state
 
-    def _held(self, caller: Caller, profile_id: int, action: Action) -> Held:
+    def held(self, caller: Caller, profile_id: int, action: Action) -> Held:
         held = self._profiles.get(profile_id)
         if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such profile")

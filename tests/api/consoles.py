@@ -30,6 +30,7 @@ from engine.stats_query import StatsQuery
 from engine.system import ProcessState
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
+from storage.memory.archive import MemoryArchives
 from storage.memory.erasure import MemoryErasures
 from storage.memory.experiment_counts import MemoryExperimentCounts
 from storage.memory.experiments import MemoryExperiments
@@ -129,6 +130,7 @@ class Console:
             webhooks=self.webhooks,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
+            archives=MemoryArchives(self.profiles),
             erasures=MemoryErasures(self.profiles, lambda: NOW),
             activity=self.activity, jobs=self.jobs, security_log=self.security_log,
             security_events=self.security_events, github=self.github,

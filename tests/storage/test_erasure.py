@@ -13,7 +13,7 @@ from engine.ports import ErasureStore, ProfileStore
 from engine.profile import Profile, ProfileDraft
 from storage.bridge import in_asyncio
 from storage.click_stream import RedisClickStream, stream_key
-from storage.erasure import Eraser, Erasures
+from storage.erasure import Eraser, Erasures, owner_of
 from storage.keys import ensure_owner
 from storage.ledger import PostgresClickLedger
 from storage.memory.erasure import MemoryErasures
@@ -90,11 +90,15 @@ async def found(connection: "asyncpg.Connection[asyncpg.Record]", words: list[st
 async def counted(database: Database, profile: Profile) -> None:
     """Two clicks of it, and whatever else the workers write."""
     ledger = PostgresClickLedger(database)
-    await ledger.register(uuid4())
-    (position,) = await ledger.lease("one", 1, 60)
+    journal = uuid4()
+    await ledger.register(journal)
+    (position,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
     clicks = [
         click(
-            7, tenant_id=profile.tenant_id, profile_id=profile.id, referrer=b"http://gone.example/"
+            7,
+            tenant_id=profile.tenant_id,
+            profile_id=profile.id,
+            referrer=f"http://{profile.handle}.example/".encode(),
         )
         for _ in range(2)
     ]
@@ -128,8 +132,8 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     for profile in (gone, kept):
         await counted(worker, profile)
     eraser = Eraser(worker, redis)
-    assert await eraser.owner_of("nobody") is None
-    whose = await eraser.owner_of("gone")
+    assert await owner_of(worker, "nobody") is None
+    whose = await owner_of(worker, "gone")
     assert whose is not None
     assert (whose.tenant_id, whose.profile_id) == (gone.tenant_id, gone.id)
     with pytest.raises(WaypostError, match="cannot be erased"):

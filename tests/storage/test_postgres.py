@@ -101,6 +101,30 @@ async def test_a_reader_sees_one_snapshot_and_writes_nothing(open_database: Open
         await aggregator.run(value("INSERT INTO user_agents VALUES (2, 'y')"), read_only=True)
 
 
+async def test_more_than_fits_in_memory_is_read_from_one_snapshot(
+    open_database: OpenDatabase,
+) -> None:
+    app = await open_database("waypost_app", size=1)
+    series = "SELECT n FROM generate_series(1, $1) AS n"
+    async with app.reading(Caller(7, 1)) as reading:
+        assert await reading.run(value("SELECT current_setting('waypost.tenant')")) == "7"
+        sizes = [len(rows) async for rows in reading.rows(series, 2_500)]
+    assert sizes == [1_000, 1_000, 500]
+    # Left in the middle, cancelled, or failed: the one connection is free again.
+    async with app.reading(Caller(7, 1)) as reading:
+        async for rows in reading.rows(series, 10**6):
+            assert rows[-1][0] == 1_000
+            break
+    with trio.move_on_after(0.05):
+        async with app.reading(Caller(7, 1)) as reading:
+            await reading.run(value("SELECT pg_sleep(5)"))
+    with pytest.raises(UnavailableError, match="read-only"):
+        async with app.reading(Caller(7, 1)) as reading:
+            await reading.run(value("DELETE FROM links"))
+    assert await app.run(value("SELECT 1")) == 1
+    assert app.statistics()["connections"] == 1
+
+
 async def test_a_statement_that_takes_too_long_is_unavailable(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1, query_timeout_ms=50)
     with pytest.raises(UnavailableError, match="timeout"):
