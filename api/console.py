@@ -18,6 +18,9 @@ from api.bulk import BulkRoutes
 from api.deliveries import DeliveryRoutes
 from api.erasure import ErasureRoutes
 from api.event_types import EventTypeRoutes
+from api.experiment_explain import ExplainRoutes
+from api.experiment_plan import PlanRoutes
+from api.experiment_results import ResultRoutes
 from api.experiments import ExperimentRoutes
 from api.github_sync import GithubSyncRoutes
 from api.guard import Counters, Guard
@@ -159,6 +162,9 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *LinkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *BulkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *GithubSyncRoutes(ports.profiles, ports.github, github_host).routes(),
+        *PlanRoutes().routes(),
+        *ResultRoutes(ports.experiments).routes(),
+        *ExplainRoutes(ports.experiments, ports.profiles, visitors_url, ports.now).routes(),
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),
         *StatsRoutes(ports.profiles, ports.stats, ports.now).routes(),

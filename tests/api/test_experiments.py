@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.consoles import Answered, Console
+from engine.access import Caller
+from engine.click import Click
+from engine.extra import EXPOSURES, OUTCOMES, Arm, pack_arms
+from engine.observation import Observer
+from engine.trial import Trial
+from tests.api.consoles import NOW, Answered, Console
 
 A = {"name": "a", "weight": 1, "target": "https://a.example"}
 B = {"name": "b", "weight": 1, "target": "https://b.example"}
@@ -173,3 +178,175 @@ async def test_a_create_sent_again_creates_once() -> None:
     assert first.body == again.body
     listed = await lab.console.call("GET", path)
     assert len(listed.json["items"]) == 1
+
+
+# ---- what was found ---------------------------------------------------------------------------------
+
+
+async def counted(lab: Lab, id_: str, *arms: tuple[int, int], per: int = 1) -> None:
+    """So many visitors and, of them, converted ones in each arm, at NOW."""
+    observer = Observer()
+    at_us = round(NOW.timestamp() * 1e6)
+    for arm, (visitors, converted) in enumerate(arms):
+        data = pack_arms([Arm(int(id_), 1, arm)])
+        for number in range(visitors):
+            name = (arm * 1_000_000 + number + 1).to_bytes(8, "big")
+            click = Click(1, 0, at_us, 1, 1, 1, b"", b"", b"", name)
+            found = {EXPOSURES: data} | ({OUTCOMES: data} if number < converted else {})
+            for _ in range(per):
+                observer.add(click, found)
+    lab.console.counts.store(observer.observed())
+
+
+async def started(lab: Lab, **changes: Any) -> str:
+    id_ = await lab.made(**changes)
+    assert (await lab.step(id_, "start")).status == 200
+    return id_
+
+
+async def results(lab: Lab, id_: str, query: str = "") -> dict[str, Any]:
+    answered = await lab.console.call("GET", f"/v1/experiments/{id_}/results{query}")
+    assert answered.status == 200, answered.body
+    found: dict[str, Any] = answered.json
+    return found
+
+
+async def test_results_count_people_and_compare_with_the_control() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"margin": 0.001})
+    await counted(lab, id_, (4000, 120), (4000, 240), per=3)
+    found = await results(lab, id_)
+    control, treatment = found["variants"]
+    assert (control["exposures"], control["visitors"], control["converted"]) == (12_000, 4000, 120)
+    assert (control["absolute"], control["decision"]) == (None, None)
+    assert treatment["rate"] == 0.06
+    assert treatment["absolute"]["lift"] == pytest.approx(0.03)
+    assert treatment["absolute"]["low"] > 0
+    assert treatment["decision"] == "superior"
+    assert treatment["chance_best"] > 0.999
+    assert found["allocation"]["mismatch"] is False
+    assert found["warnings"] == []
+    assert "every look" in found["inference"]
+    (phase,) = found["phases"]
+    assert [v["converted"] for v in phase["variants"]] == [120, 240]
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body.decode()
+    head, first, second, end = text.split("\r\n")
+    assert (head.split(",")[:3], end) == (["phase", "variant", "weight"], "")
+    assert first.startswith("1,a,0.5,12000,4000,0,360,120,0.03,")
+    assert second.endswith(",superior")
+
+
+async def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, variants=[{**A, "name": "=1+1"}, B])
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body
+    assert b"1,'=1+1,0.5" in text
+
+
+async def test_what_makes_results_doubtful_is_said() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    assert "Nobody has been exposed yet." in (await results(lab, id_))["warnings"]
+    await counted(lab, id_, (3000, 0), (2000, 0))
+    found = await results(lab, id_)
+    assert found["allocation"]["mismatch"] is True
+    assert "have not got their shares" in found["warnings"][0]
+    assert any("No conversion" in text for text in found["warnings"])
+    patch = {"variants": [{**A, "weight": 0.9}, {**B, "weight": 0.1}]}
+    await lab.console.call("PATCH", f"/v1/experiments/{id_}", patch)
+    found = await results(lab, id_)
+    assert (found["phase"], found["variants"][0]["visitors"]) == (2, 0)
+    assert any("assigned anew" in text for text in found["warnings"])
+    assert (await results(lab, id_, "?phase=1"))["variants"][0]["visitors"] == 3000
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=7")).problem(404)
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=x")).problem(422)
+
+
+async def test_a_fixed_horizon_is_locked_until_its_size() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"horizon": {"visitors": 500}})
+    await counted(lab, id_, (499, 20), (600, 60))
+    found = await results(lab, id_)
+    assert found["horizon"] == {"visitors": 499, "planned": 500, "locked": True}
+    for variant in found["variants"]:
+        assert {variant[name] for name in ("rate", "converted", "outcomes", "chance_best")} == {
+            None
+        }
+    assert found["phases"][0]["variants"][1]["converted"] is None
+    series = await lab.console.call("GET", f"/v1/experiments/{id_}/series")
+    assert series.json["points"] == []
+    await counted(lab, id_, (500, 20), (600, 60))
+    found = await results(lab, id_)
+    assert found["horizon"]["locked"] is False
+    assert found["variants"][1]["absolute"]["p_value"] < 0.05
+    assert "one look" in found["inference"]
+
+
+async def test_a_bandit_tells_no_p_value_and_says_why() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"bandit": {"floor": 0.1}})
+    await counted(lab, id_, (500, 20), (500, 60))
+    found = await results(lab, id_)
+    assert found["variants"][1]["absolute"] is None
+    assert found["variants"][1]["chance_best"] > 0.99
+    assert "follow the counts" in found["inference"]
+
+
+async def test_the_series_ends_where_the_results_are() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    await counted(lab, id_, (400, 40), (400, 80))
+    series = (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=50")).json
+    found = await results(lab, id_)
+    assert series["variants"] == ["a", "b"]
+    last = series["points"][-1]["variants"][1]
+    assert (last["low"], last["high"]) == (
+        found["variants"][1]["absolute"]["low"],
+        found["variants"][1]["absolute"]["high"],
+    )
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=1")).problem(422)
+
+
+async def test_why_a_visitor_gets_what_they_get() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, targeting={"countries": ["IT"]})
+    path = f"/v1/experiments/{id_}/explain?address=203.0.113.7&user_agent=Firefox"
+    told = (await lab.console.call("GET", path + "&country=IT")).json
+    assert (told["reason"], told["exposed"]) == ("assigned", True)
+    assert told["variant"] == ("a" if told["bucket"] < 0.5 else "b")
+    assert told["sentence"].startswith(f"The visitor is in variant {told['variant']} by position")
+    again = await lab.console.call(
+        "GET", f"/v1/experiments/{id_}/explain?key={told['key']}&country=IT"
+    )
+    assert again.json == told
+    assert "not one of IT" in (await lab.console.call("GET", path)).json["sentence"]
+    forced = (await lab.console.call("GET", path + "&variant=b")).json
+    assert (forced["variant"], forced["reason"], forced["exposed"]) == ("b", "forced", False)
+    for wrong in ("", "?address=here", "?key=a&address=::1", "?key=" + "x" * 600):
+        (await lab.console.call("GET", f"/v1/experiments/{id_}/explain{wrong}")).problem(422)
+
+
+async def test_a_preview_is_a_url_with_a_token() -> None:
+    lab = await Lab.open()
+    id_ = await lab.made()
+    told = (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=b")).json
+    start = f"https://go.example/anna/spring?wp_variant={id_}-1-"
+    assert told["url"].startswith(start)
+    assert told["expires_at"] == "2026-03-16T10:07:00Z"
+    edge = await lab.console.experiments.edge_experiment(Caller(1, 1), int(id_))
+    token = told["url"].partition("wp_variant=")[2].encode()
+    assert Trial(edge).forced(token, round(NOW.timestamp() * 1e6)).arm == 1
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=z")).problem(422)
+
+
+async def test_a_plan_says_how_many_and_how_long() -> None:
+    console = Console()
+    path = "/v1/experiments/plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
+    told = (await console.call("GET", path)).json
+    assert told["watched"]["visitors"] > told["fixed"]["visitors"] > 40_000
+    assert told["fixed"]["days"] == told["fixed"]["visitors"] / 500
+    path = f"/v1/experiments/plan?rate=0.02&visitors={told['fixed']['visitors']}"
+    assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)
+    for wrong in ("rate=0.02", "rate=2&lift=0.1", "rate=x&lift=0.1", "rate=0.02&lift=0",
+                  "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan"):  # fmt: skip
+        (await console.call("GET", f"/v1/experiments/plan?{wrong}")).problem(422)
