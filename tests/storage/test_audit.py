@@ -1,5 +1,7 @@
 """The log's chains: whatever is done to them behind the triggers' back is found, and named."""
 
+from contextlib import suppress
+
 import asyncpg
 import pytest
 
@@ -109,6 +111,9 @@ async def test_the_log_is_for_appending_only(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     await logged(open_database)
+    by_row = {
+        (role, "DELETE", "activity") for role in ("waypost_aggregator", "waypost_owner", "NONE")
+    }
 
     async def work() -> None:
         connection = await asyncpg.connect(database_url)
@@ -129,8 +134,15 @@ async def test_the_log_is_for_appending_only(
                         f"DELETE FROM {table} WHERE false",
                     ):
                         await connection.execute(f"SET ROLE {role}")
-                        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                            await connection.execute(statement)
+                        # Of a profile that is erased, the workers may delete the chain: row by row it is
+                        # looked at whether it is. What they get away with must be nothing (see the end).
+                        told = (role, statement.split()[0], table)
+                        if told in by_row:
+                            with suppress(asyncpg.ObjectNotInPrerequisiteStateError):
+                                await connection.execute(statement)
+                        else:
+                            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                                await connection.execute(statement)
                         await connection.execute("RESET ROLE")
         finally:
             await connection.close()
