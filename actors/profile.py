@@ -125,10 +125,14 @@ class ProfileActor:
         query, trigger, utm, forced = request.query, Trigger.LINK, b"", b""
         if query:
             trigger, query = take_trigger(query)
-            utm = query if b"utm_" in query else b""
-            if FORCED in query:
+            utm = query if query.find(b"utm_") >= 0 else b""
+            if query.find(FORCED) >= 0:
                 forced, query = take_forced(query)
-        if not trigger and b"/@" in referrer and is_from_page(referrer, host, self.page_paths[0]):
+        if (
+            not trigger
+            and referrer.find(b"/@") >= 0
+            and is_from_page(referrer, host, self.page_paths[0])
+        ):
             trigger = Trigger.PAGE
         if trigger:
             extra += _TRIGGERS[trigger]

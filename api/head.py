@@ -120,7 +120,8 @@ class HeadReader:
             or data[-4:] != b"\r\n\r\n"
             or len(data) > MAX_HEAD_BYTES
             or self._rest
-            or b"urpose:" in data  # a prefetch, perhaps
+            # A prefetch, perhaps. `in` would take 0.5 µs: it tries whether the bytes are a number.
+            or data.find(b"urpose:") >= 0
         ):
             return None
         host = agent = referrer = language = forwarded = b""
@@ -158,7 +159,7 @@ class HeadReader:
             return None
         path = data[4:end]
         query = b""
-        if b"#" in path:
+        if path.find(b"#") >= 0:
             return None
         mark = path.find(b"?")
         if mark >= 0:

@@ -1,5 +1,6 @@
 """What a visitor's query tells: what led here (`wp_t`), and the campaign (`utm_…`)."""
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -7,29 +8,31 @@ from engine.extra import Trigger
 
 PARAMETER: Final = b"wp_t="
 PAGE_QUERY: Final = "wp_t=page"  # of the links on a page
-UTM: Final = (b"utm_source=", b"utm_medium=", b"utm_campaign=", b"utm_term=", b"utm_content=")
-_TRIGGERS: Final = {b"page": Trigger.PAGE, b"qr": Trigger.QR}
+_WHOLE: Final = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
+_UTM: Final = re.compile(rb"(?:^|(?<=&))utm_(?:source|medium|campaign|term|content)=[^&]*").findall
 
 
 def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
     """The trigger that `wp_t` names (the first one, if several do), and the query without it."""
-    if PARAMETER not in query:
+    # For every visit with a query: `find` and a plain loop are several times faster than `in` and a generator.
+    if (whole := _WHOLE.get(query)) is not None:
+        return whole, b""
+    if query.find(PARAMETER) < 0:
         return Trigger.LINK, query
-    parts = query.split(b"&")
-    named = [part[len(PARAMETER) :] for part in parts if part.startswith(PARAMETER)]
-    if not named:
-        return Trigger.LINK, query
-    rest = b"&".join([part for part in parts if not part.startswith(PARAMETER)])
-    return _TRIGGERS.get(named[0], Trigger.LINK), rest
+    trigger, rest = None, []
+    for part in query.split(b"&"):
+        if part[:5] != PARAMETER:
+            rest.append(part)
+        elif trigger is None:
+            trigger = _WHOLE.get(part, Trigger.LINK)
+    return trigger or Trigger.LINK, b"&".join(rest)
 
 
 def campaign(query: bytes, room: int) -> bytes:
     """The `utm_…` parameters as they came, joined by `&`, at most `room` bytes; never half an escape."""
-    if b"utm_" not in query or room <= 0:
-        return b""
-    found = b"&".join([part for part in query.split(b"&") if part.startswith(UTM)])
+    found = b"&".join(_UTM(query))
     if len(found) > room:
-        found = found[:room]
+        found = found[: max(0, room)]
         escape = found.rfind(b"%", -2)
         if escape >= 0:
             found = found[:escape]

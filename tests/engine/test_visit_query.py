@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.extra import Trigger
-from engine.visit_query import UTM, campaign, is_from_page, take_trigger
+from engine.visit_query import campaign, is_from_page, take_trigger
 
 PART = st.sampled_from(
     [b"a=b", b"", b"wp_t=page", b"wp_t=qr", b"wp_t=", b"wp_t", b"xwp_t=qr", b"utm_source=x%20y", b"utm_term=",
      b"utm_id=1", b"UTM_TERM=x", b"utm_source=2", b"%77p_t=qr"]
 )  # fmt: skip
+UTM = (b"utm_source=", b"utm_medium=", b"utm_campaign=", b"utm_term=", b"utm_content=")
 QUERIES = st.lists(PART, max_size=8).map(b"&".join)
 
 
