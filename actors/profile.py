@@ -45,8 +45,9 @@ _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
 _RECORD_BYTES: Final = journal_format.RECORD_BYTES
 _FIXED_BYTES: Final = _RECORD_BYTES + VISITOR_BYTES
 _NO_VISITOR: Final = journal_format.NO_VISITOR
-_pack_start = journal_format.pack_start
-_pack_texts = journal_format.pack_texts
+_pack_fixed = journal_format.pack_fixed
+# Looked up once: each visit asks for them.
+_LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, Kind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
 _PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
@@ -122,7 +123,7 @@ class ProfileActor:
         extra = origin.place
         if 0 < len(host) <= MAX_HOST_BYTES:
             extra = b"%b\x02%c%b" % (extra, len(host), host)  # the item HOST
-        query, trigger, utm, forced = request.query, Trigger.LINK, b"", b""
+        query, trigger, utm, forced = request.query, _LINK, b"", b""
         if query:
             trigger, query = take_trigger(query)
             utm = query if query.find(b"utm_") >= 0 else b""
@@ -133,16 +134,16 @@ class ProfileActor:
             and referrer.find(b"/@") >= 0
             and is_from_page(referrer, host, self.page_paths[0])
         ):
-            trigger = Trigger.PAGE
+            trigger = _PAGE
         if trigger:
             extra += _TRIGGERS[trigger]
         fields = b""
-        if route.kind == Kind.VIEW:
+        if route.kind == _VIEW:
             tail, arms, fields = self._shown(request, origin, verdict, at_us, forced)
             extra += arms
         else:
             tail, location = route.tail, route.target
-            if route.trials is not None or (trigger is Trigger.PAGE and self._trials.live):
+            if route.trials is not None or (trigger is _PAGE and self._trials.live):
                 led, arms, fields = self._led(
                     route, request, origin, verdict, at_us, trigger, forced
                 )
@@ -158,17 +159,9 @@ class ProfileActor:
         if visitors is not None:
             visitor = visitors.of(self._ids + origin.network + agent)
         la, lr, ll = len(agent), len(referrer), len(language)
-        record = (
-            _pack_start(_FIXED_BYTES + la + lr + ll + len(extra), route.kind, verdict, at_us)
-            + route.ids
-            + _pack_texts(la, lr, ll)
-            + agent
-            + referrer
-            + language
-            + visitor
-            + extra
-        )
-        return fields + tail, record
+        size = _FIXED_BYTES + la + lr + ll + len(extra)
+        fixed = _pack_fixed(size, route.kind, verdict, at_us, route.ids, la, lr, ll)
+        return fields + tail, b"".join((fixed, agent, referrer, language, visitor, extra))
 
     def _shown(
         self, request: Request, origin: Origin, verdict: int, at_us: int, forced: bytes

@@ -46,15 +46,14 @@ MAX_FRAME_BYTES: Final = 256 * 1024
 
 _RECORD: Final = Struct("<HBBqqqqBBB")
 RECORD_BYTES: Final = _RECORD.size
-_RECORD_START: Final = Struct("<HBBq")
 _RECORD_IDS: Final = Struct("<qqq")
-_RECORD_TEXTS: Final = Struct("<BBB")
+_RECORD_FIXED: Final = Struct("<HBBq24sBBB")
 
 NO_VISITOR: Final = bytes(VISITOR_BYTES)
 
-pack_start = _RECORD_START.pack
-pack_texts = _RECORD_TEXTS.pack
+# A record in two steps, for whoever packs a route's ids once: what is fixed takes them as they are packed.
 pack_ids = _RECORD_IDS.pack
+pack_fixed = _RECORD_FIXED.pack
 
 
 class FormatError(ValueError):
