@@ -34,6 +34,7 @@ logger = logging.getLogger("waypost.visitor_keys")
 TICK_S: Final = 2.0
 GREET_S: Final = 10.0
 SETTLE_S: Final = 0.15  # twice: for answers to an offer, and to its repetition
+LISTEN_WAIT_S: Final = 1.0  # for a server that does not answer
 QUIET_S: Final = 0.1  # in which what was just said is not said again
 _BUSY_TRIES: Final = 100
 _BUSY_S: Final = 0.01
@@ -57,6 +58,7 @@ class VisitorKeys:
         self._held: dict[int, DayKey] = {}
         self._ids: dict[int, VisitorIds] = {}
         self._said_at: dict[int, float] = {}  # when the key held was last heard on the channel
+        self._failing = False  # the shelf, and that was said
         self.ready = trio.Event()  # today has a key
         self._counts = dict.fromkeys(
             ("made", "adopted", "conflicts", "malformed", "shelf_failures"), 0
@@ -73,8 +75,12 @@ class VisitorKeys:
 
     async def run(self) -> None:
         greeted_at = -GREET_S
-        async with self._channel.listen() as messages, trio.open_nursery() as nursery:
-            nursery.start_soon(self._follow, messages)
+        listening = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, listening)
+            await self._remember()
+            with trio.move_on_after(LISTEN_WAIT_S):
+                await listening.wait()
             while True:
                 await self._ensure()
                 self.ready.set()
@@ -86,7 +92,21 @@ class VisitorKeys:
                         )
                 await trio.sleep(TICK_S)
 
+    async def _listen(self, listening: trio.Event) -> None:
+        async with self._channel.listen() as messages:
+            listening.set()
+            await self._follow(messages)
+
     # ---- having them ------------------------------------------------------------------------------
+
+    async def _remember(self) -> None:
+        """After a restart: what was in use on this machine still is, whoever else can be heard."""
+        await self._share()
+        for day, key in self._held.items():
+            if key.used:
+                self._ids[day] = VisitorIds(key.key)
+        if self._now_us() // DAY_US in self._ids:
+            self.ready.set()
 
     async def _ensure(self) -> None:
         """Have a key for each day that one is wanted for, and none for any other."""
@@ -109,8 +129,9 @@ class VisitorKeys:
             if key is None or key.used:
                 break
             listening = await self._channel.send(pack_keys([key]))
-            if listening is None or listening > 1:
-                await trio.sleep(SETTLE_S)
+            if listening in (0, 1):  # nobody else
+                break
+            await trio.sleep(SETTLE_S)
         if (key := self._held.get(day)) is not None:
             self._ids[day] = VisitorIds(key.key)
 
@@ -153,12 +174,15 @@ class VisitorKeys:
         for _ in range(_BUSY_TRIES):
             try:
                 self._take(self._shelf.exchange(list(self._held.values()), self._now_us()).values())
+                self._failing = False
                 return
             except UnavailableError:
                 await trio.sleep(_BUSY_S)
             except OSError as error:
-                logger.error("keys cannot be shared: %s", error, extra={"event": "shelf_failed"})
+                if not self._failing:
+                    logger.error("keys are not shared: %s", error, extra={"event": "shelf_failed"})
                 break
+        self._failing = True
         self._counts["shelf_failures"] += 1
         self._take(())
 

@@ -119,8 +119,9 @@ def signature(path: Path) -> Signature:
 
 def load(path: Path) -> tuple[GeoFile, Signature]:
     """Copy the file and open it. Blocks as long as reading it takes. Raises GeoError."""
-    descriptor = os.memfd_create("waypost-geo", os.MFD_CLOEXEC)
+    descriptor = -1
     try:
+        descriptor = os.memfd_create("waypost-geo", os.MFD_CLOEXEC)
         before = signature(path)
         if before.size > MAX_FILE_BYTES:
             raise GeoError(f"is larger than {MAX_FILE_BYTES // 1024**3} GiB")
@@ -131,12 +132,12 @@ def load(path: Path) -> tuple[GeoFile, Signature]:
                     view = view[os.write(descriptor, view) :]
         if signature(path) != before:
             raise ChangingError("is being written")
-    except OSError as error:
-        os.close(descriptor)
+    except (OSError, GeoError) as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if isinstance(error, GeoError):
+            raise
         raise GeoError(f"cannot be read: {error.strerror or error}") from None
-    except GeoError:
-        os.close(descriptor)
-        raise
     return GeoFile(descriptor), before
 
 

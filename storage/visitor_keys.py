@@ -97,6 +97,12 @@ def _candidates() -> list[Path]:
     return [Path(path) for path in (shared, os.environ.get("XDG_RUNTIME_DIR", "")) if path]
 
 
+def memory_folder() -> Path | None:
+    """Where shelves are made on this machine; None when there is no such place."""
+    usable = (p for p in _candidates() if is_in_memory(p) and os.access(p, os.W_OK | os.X_OK))
+    return next(usable, None)
+
+
 def is_in_memory(folder: Path) -> bool:
     """Whether the folder's file system is tmpfs or ramfs, by the kernel's own list of mounts."""
     try:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +19,15 @@ from engine.errors import UnavailableError, WaypostError
 from engine.settings import Settings
 from storage.audit import Audit, verify
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.geo import GeoError, load
 from storage.inspection import migrations_pending, redis_settings, server_version
 from storage.recovery import orphans
+from storage.visitor_keys import memory_folder, swap_files
 
 State = Literal["ok", "warn", "fail"]
 MIN_FREE_BYTES: Final = 2 * 1024**3
 LIMIT_S: Final = 5.0
+OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,43 @@ class Doctor:
         size = sum(f.stat().st_size for j in journals for f in j.glob("*.segment"))
         self.add("ok", "journals", f"{len(journals)} with {size / 1024**2:.0f} MiB of segments")
 
+    async def look_at_places(self) -> None:
+        """The geo file: read as a whole, as an edge would."""
+        if not self.settings.geo_file:
+            self.add("ok", "places", "countries only; WAYPOST_GEO_FILE adds regions and cities")
+            return
+        try:
+            file, _ = await trio.to_thread.run_sync(load, Path(self.settings.geo_file))
+            report = await file.check()
+        except GeoError as error:
+            self.add("fail", "places", f"{self.settings.geo_file} {error}")
+            return
+        days = int(time.time() - file.built_at) // 86_400
+        self.add(
+            "ok" if days <= OLD_GEO_DAYS else "warn",
+            "places",
+            f"{file.kind}, {report.networks:,} networks, {days} days old",
+        )
+
+    def look_at_visitor_keys(self) -> None:
+        """Where keys of pseudonyms are kept, and whether that can reach a disk."""
+        memory = memory_folder()
+        if memory is None:
+            self.add(
+                "warn",
+                "keys",
+                "no tmpfs (/dev/shm, XDG_RUNTIME_DIR) takes visitors' keys: edges keep them in their own "
+                "memory, so a restart begins a new one, and edges agree through Redis only",
+            )
+        else:
+            self.add("ok", "keys", f"visitors' keys are in memory, shared in {memory}")
+        if swap := swap_files():
+            self.add(
+                "warn",
+                "swap",
+                f"memory may be written to {', '.join(swap)}, keys with it: encrypt it or turn it off",
+            )
+
     async def look_at_servers(self) -> None:
         await self._try("postgres", self._look_at_postgres)
         await self._try("redis", self._look_at_redis)
@@ -126,7 +167,10 @@ async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]
     """All findings, in the order in which things are needed."""
     del stop
     doctor = Doctor(settings, folder)
-    if doctor.look_at_folder():
+    running = doctor.look_at_folder()
+    await doctor.look_at_places()
+    doctor.look_at_visitor_keys()
+    if running:
         await doctor.look_at_servers()
     return doctor.findings
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import secrets
 import socket
 import time
@@ -292,7 +293,14 @@ class Edge:
         self.journal.close(remove=finished)
 
 
+def keep_memory_off_disk() -> None:
+    """No core dump: it would have addresses and keys in it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 async def edge(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+    keep_memory_off_disk()
     database = await Database.open(
         settings.database_url,
         role="waypost_edge",

@@ -165,12 +165,49 @@ class Broken(MemoryShelf):
         raise OSError(28, "No space left on device")
 
 
-async def test_without_a_shelf_that_works_a_key_is_in_memory(autojump_clock: MockClock) -> None:
+async def test_without_a_shelf_that_works_a_key_is_in_memory(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     edges = Edges()
     async with edges.edge(Broken()) as (keys, _):
         await keys.ready.wait()
         assert pseudonym(keys)
-        assert keys.statistics()["shelf_failures"] > 0
+        await trio.sleep(5 * TICK_S)
+        assert keys.statistics()["shelf_failures"] > 5
+        assert len(caplog.records) == 1
+
+
+class Silent(MemoryKeyChannel):
+    """A server that takes connections and says nothing, for as long as storage waits for it."""
+
+    async def send(self, message: bytes) -> int | None:
+        await trio.sleep(1)
+        return 0
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        await trio.sleep_forever()
+        yield self._server  # type: ignore[misc]
+
+
+async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
+    """Who comes back has its key at once, whoever is new after two seconds at most."""
+    shelf, dice = MemoryShelf(), random.Random(1)
+    for limit_s in (2.0, 0.0):
+        started = trio.current_time()
+        keys = VisitorKeys(
+            shelf,
+            Silent(MemoryKeyServer()),
+            now_us=lambda: DAY * DAY_US + int(trio.current_time() * 1e6),
+            random_key=lambda: dice.randbytes(32),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keys.run)
+            await keys.ready.wait()
+            assert trio.current_time() - started <= limit_s
+            assert pseudonym(keys)
+            await trio.sleep(10)
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(
