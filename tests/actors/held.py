@@ -30,7 +30,7 @@ class HeldProfiles(MemoryProfiles):
             self._let_go = trio.Event()
         self._holding = trio.Event()
 
-    async def held(self) -> None:
+    async def is_holding(self) -> None:
         """Wait until a reader is being held: its answer has been read, and not been handed over."""
         await self._holding.wait()
 

@@ -133,7 +133,7 @@ async def test_a_profile_is_loaded_once_however_many_wait(autojump_clock: MockCl
         async with trio.open_nursery() as nursery:
             for number in range(300):
                 nursery.start_soon(visit, (b"/shop/a", b"/shop/b", b"/a")[number % 3])
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             for _ in range(50):
                 nursery.start_soon(visit, b"/shop/a")  # while the query runs
             await wait_all_tasks_blocked()
@@ -163,7 +163,7 @@ async def test_a_waiter_who_leaves_does_not_end_the_load_of_the_others(
         async with trio.open_nursery() as nursery:
             for scope in scopes:
                 nursery.start_soon(visit, scope)
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             for scope in scopes[:4]:
                 scope.cancel()
             await wait_all_tasks_blocked()
@@ -190,7 +190,7 @@ async def test_a_failure_reaches_all_who_wait_and_the_next_visit_loads(
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(visit)
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             edge.profiles.release()
         assert failed == 10
         assert edge.counts["unavailable"] == 1
@@ -207,7 +207,7 @@ async def test_too_many_who_wait_are_refused(
         async with trio.open_nursery() as nursery:
             for number in range(4):
                 nursery.start_soon(edge.visit, b"/cold-%d" % number)
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             with pytest.raises(UnavailableError):
                 await edge.visit(b"/cold")
             edge.profiles.release()
@@ -355,7 +355,7 @@ async def test_news_during_a_refresh_is_caught_up_with(autojump_clock: MockClock
         await edge.visit(b"/a")
         edge.profiles.hold()
         await edge.announce(await edge.profiles.retargeted(link, "https://two.example/"))
-        await edge.profiles.held()
+        await edge.profiles.is_holding()
         await edge.announce(await edge.profiles.retargeted(link, "https://three.example/"))
         edge.profiles.release()
         await wait_all_tasks_blocked()
@@ -410,7 +410,7 @@ async def test_what_changed_during_its_load_is_not_kept_as_it_was(
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(visit)
-            await edge.profiles.held()  # the old target has been read
+            await edge.profiles.is_holding()  # the old target has been read
             change = await edge.profiles.retargeted(link, "https://two.example/")
             edge.registry.changed([change] if news == "announced" else None)
             edge.profiles.release()
@@ -424,7 +424,7 @@ async def test_what_was_deleted_during_its_load_is_not_kept(autojump_clock: Mock
         edge.profiles.hold()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(edge.visit, b"/a")
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             gone = await edge.profiles.delete_profile(TENANT, profile_id)
             await edge.announce(Change(profile_id, gone.version, True))
             edge.profiles.release()
@@ -439,7 +439,7 @@ async def test_what_came_to_be_during_its_search_is_not_remembered_as_unknown(
         edge.profiles.hold()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(edge.visit, b"/a")
-            await edge.profiles.held()
+            await edge.profiles.is_holding()
             profile_id = await edge.profiles.made("shop", "a")
             await edge.announce(Change(profile_id, 2))
             edge.profiles.release()
@@ -456,7 +456,7 @@ async def test_news_for_one_that_is_passivated_first_makes_unknown_paths_doubtfu
         edge.profiles.hold()
         _, change = await edge.profiles.linked(profile_id, "b")
         await edge.announce(change)
-        await edge.profiles.held()
+        await edge.profiles.is_holding()
         edge.registry._drop(list(edge.registry.profiles.values()))
         edge.profiles.release()
         assert await edge.visit(b"/shop/b") == "https://b.example/"

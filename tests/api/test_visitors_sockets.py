@@ -215,7 +215,7 @@ async def test_pipelined_answers_keep_their_order_across_a_cold_profile() -> Non
         paths = [b"/shop/a", b"/far/x", b"/shop/b", b"/far/y", b"/none", b"/shop/a"]
         await visitor.send(b"".join(get(path) for path in paths))
         assert (await visitor.answer()).location == "https://a.example/"
-        await door.profiles.held()
+        await door.profiles.is_holding()
         assert (await (await door.visitor()).asks(get(b"/shop/a"))).status == 302  # others go on
         await visitor.send(get(b"/shop/b"))  # read while the connection waits
         door.profiles.release()
@@ -256,7 +256,7 @@ async def test_a_visitor_who_only_stops_sending_gets_all_answers() -> None:
             await visitor.send(get(cold_path) + get(b"/shop/b") + get(b"/shop/a"))
             await visitor.stream.send_eof()
             if cold_path == b"/far/x":
-                await door.profiles.held()
+                await door.profiles.is_holding()
             door.profiles.release()
             assert [(await visitor.answer()).status for _ in range(3)] == [302] * 3
             assert await visitor.is_closed()
@@ -344,7 +344,7 @@ async def test_requests_behind_a_cold_one_are_bounded() -> None:
         door.profiles.hold()
         visitor = await door.visitor()
         await visitor.send(get(b"/far/x"))
-        await door.profiles.held()
+        await door.profiles.is_holding()
         # All of it must be taken by the kernel, or by us: nobody reads for now.
         size = 4 * visitors.MAX_QUEUED_REQUESTS
         async with trio.open_nursery() as nursery:
@@ -509,7 +509,7 @@ async def test_a_cold_answer_that_takes_too_long_is_503() -> None:
         door.profiles.hold()
         visitor = await door.visitor()
         await visitor.send(get(b"/far/x"))
-        await door.profiles.held()
+        await door.profiles.is_holding()
         door.later(visitors.WAIT_LIMIT_S - 0.1)
         await visitor.send(get(b"/shop/a"))  # waits behind, and buys the first no time
         (connection,) = door.visitors._connections.values()
@@ -547,7 +547,7 @@ async def test_a_drain_answers_what_is_in_flight_and_takes_nobody_new() -> None:
         await waiting.send(get(b"/far/x") + get(b"/shop/b"))
         await half.send(get(b"/shop/b")[:-1])
         await door.until(lambda: unfinished(door) == 1)
-        await door.profiles.held()
+        await door.profiles.is_holding()
         raw_send(just_sent, get(b"/shop/b"))  # in the kernel, where the door has not seen it
 
         door.visitors.drain()
