@@ -20,6 +20,7 @@ from actors.worker import JobContext
 from engine.errors import UnavailableError
 from engine.github import Conversation, pause_after
 from engine.github_sync import Paused, Settled, SyncWork, Turn, settle
+from engine.job import SnoozeError
 from engine.ports_github import GithubApi, GithubSyncs, GithubTurns
 from engine.repository import Repository, repository_of, web_host
 
@@ -64,7 +65,7 @@ class GithubSync:
     async def sync(self, context: JobContext) -> None:
         tenant_id, link_id = context.job.tenant_id, int(context.job.payload["link_id"])
         async with self._lock:
-            turn = await self._turn()
+            turn = await self._turn(context)
             if isinstance(turn, Paused):
                 await self._syncs.postpone(tenant_id, link_id, turn)
                 return
@@ -74,12 +75,14 @@ class GithubSync:
                 with trio.move_on_after(GIVE_S, shield=True):
                     await self._turns.give(self._holder)
 
-    async def _turn(self) -> Turn | Paused:
-        """Wait for it, at most as long as the job may run."""
+    async def _turn(self, context: JobContext) -> Turn | Paused:
+        """Wait for it, at most as long as the job may run, and not while the worker is to stop."""
         while True:
             turn = await self._turns.take(self._holder, TURN_S) or await self._turns.paused()
             if turn is not None:
                 return turn
+            if context.stopping:
+                raise SnoozeError(LOOK_S)
             await trio.sleep(LOOK_S)
 
     async def _sync(self, context: JobContext, turn: Turn, tenant_id: int, link_id: int) -> None:

@@ -36,6 +36,7 @@ class Row(NamedTuple):
 
 
 TIMETABLE: Final = (
+    Row("links.check", Every(MINUTE), "each link's target is asked once a day whether it is there"),
     Row("github.schedule", Every(MINUTE), "links to repositories are due at moments spread over 6 hours"),
     Row("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
     Row("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),

@@ -16,6 +16,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from engine.errors import FieldError, InvalidError
 from engine.idempotency import StoredResponse
+from engine.link_health import LinkHealth
 from engine.repository import State
 
 Item = TypeVar("Item")
@@ -91,9 +92,9 @@ class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, and `github` when it is
-    kept in step with a repository. `warnings` are in the answers to changes: what is allowed, but may not be
-    meant."""
+    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, `github` when it is kept
+    in step with a repository, `health` when its target has been checked. `warnings` are in the answers to
+    changes: what is allowed, but may not be meant."""
 
     id: Id
     profile_id: Id
@@ -110,6 +111,7 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     github: SyncAnswer | msgspec.UnsetType = msgspec.UNSET
+    health: LinkHealth | msgspec.UnsetType = msgspec.UNSET
     warnings: list[Reason] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -8,6 +8,7 @@ from api import github_sync
 from api.bodies import LinkAnswer, Reason, utc
 from engine import name
 from engine.link import Link
+from engine.link_health import LinkHealth
 from engine.script import confusable
 
 
@@ -33,6 +34,7 @@ class LinkAnswers:
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
             github=msgspec.UNSET if link.github is None else github_sync.shown(link.github),
+            health=msgspec.UNSET if link.health is None else _shown_health(link.health),
         )
 
     def changed(self, handle: str, link: Link) -> LinkAnswer:
@@ -47,7 +49,15 @@ class LinkAnswers:
 
 def besides(link: Link) -> str:
     """What the answer shows and the link's version does not count, as part of an entity tag."""
-    return "" if link.github is None else f"g{link.github.version}"
+    github = "" if link.github is None else f"g{link.github.version}"
+    health = "" if link.health is None else f"h{link.health.checked_at.timestamp():.6f}"
+    return github + health
+
+
+def _shown_health(health: LinkHealth) -> LinkHealth:
+    return msgspec.structs.replace(
+        health, checked_at=utc(health.checked_at), since=utc(health.since)
+    )
 
 
 EXAMPLE: Final = {

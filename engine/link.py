@@ -8,6 +8,7 @@ import msgspec
 
 from engine import name, target
 from engine.errors import FieldError
+from engine.link_health import LinkHealth
 from engine.repository import WEB_HOST, LinkSync
 
 STATUSES: Final = (301, 302, 307, 308)
@@ -84,7 +85,7 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A stored link. `short` says whether it also owns `/{slug}` on the default domain; `github` is there
-    when its target is kept in step with GitHub."""
+    when its target is kept in step with GitHub, `health` when it has been checked."""
 
     id: int
     profile_id: int
@@ -99,6 +100,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     github: LinkSync | None = None
+    health: LinkHealth | None = None
 
 
 def checked(

@@ -53,6 +53,7 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     session_hours: int = 168
     geo_file: str = ""
+    check_links: str = "public"
     github_url: str = "https://api.github.com"
     github_token: str = field(default="", repr=False)
     log_format: str = "text"
@@ -212,6 +213,8 @@ SETTINGS: Final = (
         "how long a login of the console lasts"),
     Row("WAYPOST_GEO_FILE", "geo_file", _path,
         "places by a MaxMind or DB-IP file (.mmdb), read again when it changes; unset: countries only"),
+    Row("WAYPOST_CHECK_LINKS", "check_links", _one_of("public", "everywhere", "off"),
+        "daily request to each link's target: on the public internet, private ones too, or none"),
     Row("WAYPOST_GITHUB_URL", "github_url", _base_url,
         "GitHub's API; of an Enterprise Server https://HOST/api/v3"),
     Row("WAYPOST_GITHUB_TOKEN", "github_token", _token,

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.link import Link, LinkDraft
+from engine.link_health import LinkHealth
 from engine.profile import Profile
 from engine.repository import LinkSync
 from storage import sql
@@ -77,9 +78,12 @@ async def fetch_link(connection: Connection, place: Place, link_id: int) -> Link
 
 
 def link_of(row: asyncpg.Record) -> Link:
-    github = row["github"]
-    sync = None if github is None else msgspec.json.decode(github, type=LinkSync)
-    return Link(**dict(row) | {"github": sync})
+    """A row of the queries `link` and `list_links`."""
+    fields = dict(row)
+    for name, kind in (("github", LinkSync), ("health", LinkHealth)):
+        if fields[name] is not None:
+            fields[name] = msgspec.json.decode(fields[name], type=kind)
+    return Link(**fields)
 
 
 @contextmanager
@@ -105,6 +109,8 @@ async def _keep_in_step(
     """Begin, or stop, to ask GitHub what the link's target is, where that is another now."""
     if before is not None and (before.kind, before.target) == (link.kind, link.target):
         return link
+    if before is not None and before.target != link.target:
+        link = msgspec.structs.replace(link, health=None)
     key = place.tenant_id, link.id
     if before is not None:
         await connection.execute(_GITHUB["stop_sync"], *key)

@@ -12,6 +12,7 @@ from actors.courier import Limits
 from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.job_figures import JobFigures
+from actors.link_checks import LinkChecks
 from actors.supervisor import Child
 from actors.timetable import Scheduler
 from actors.upkeep import every
@@ -33,6 +34,8 @@ from storage.http_sender import HttpSender
 from storage.idempotency import IdempotencyKeys
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
+from storage.link_health import PostgresLinkHealth
+from storage.link_prober import HttpProber
 from storage.partitions import Partitions
 from storage.postgres import Database
 from storage.redis_client import RedisServer
@@ -49,6 +52,7 @@ def handlers(
     ledger: PostgresClickLedger,
     queue: PostgresJobQueue,
     github: GithubSync,
+    checks: LinkChecks,
 ) -> dict[str, Handler]:
     """Who does each kind of job. actors/timetable.py says which are periodic."""
     upkeep = Upkeep(database)
@@ -63,6 +67,7 @@ def handlers(
         "webhooks.purge": chore(Deliveries(database).purge),
         "profiles.erase": chore(Eraser(database, redis).sweep_due),
         "experiments.forget": chore(ExperimentUpkeep(database).forget),
+        "links.check": Handler(run=checks.run, time_limit_s=120),
         "github.schedule": Handler(run=github.schedule),
         SYNC_KIND: Handler(run=github.sync, time_limit_s=120),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
@@ -103,7 +108,10 @@ async def workers(
         github_api,
         owner,
     )
-    worker = Worker(owner, queue, handlers(settings, database, redis, ledger, queue, github), SLOTS)
+    prober = HttpProber(everywhere=settings.check_links == "everywhere")
+    checks = LinkChecks(PostgresLinkHealth(database), prober, enabled=settings.check_links != "off")
+    known = handlers(settings, database, redis, ledger, queue, github, checks)
+    worker = Worker(owner, queue, known, SLOTS)
     scheduler = Scheduler(queue, worker.wake)
     figures = JobFigures(queue)
     aggregator = Aggregator(
@@ -132,6 +140,10 @@ async def workers(
             *(
                 Sample("waypost_jobs_ended_total", count, (("outcome", outcome),))
                 for outcome, count in worker.outcomes.items()
+            ),
+            *(
+                Sample("waypost_link_checks_total", count, (("state", state),))
+                for state, count in checks.verdicts.items()
             ),
             Sample("waypost_github_pauses_total", github.pauses),
             *(
@@ -173,6 +185,7 @@ async def workers(
         await until_stopped(tree, stop, drain)
     finally:
         with trio.CancelScope(shield=True):
+            await prober.close()
             await github_api.close()
             await sender.close()
             await redis.close()

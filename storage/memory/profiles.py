@@ -17,6 +17,7 @@ from engine.errors import ConflictError, NotFoundError, WaypostError
 from engine.experiment import EdgeExperiment
 from engine.idempotency import Once
 from engine.link import Link, LinkDraft
+from engine.link_health import LinkHealth
 from engine.ports import ImportResult, ImportRow, LinkOperation, LinkOutcome, Page
 from engine.profile import (
     MAX_HISTORY,
@@ -55,7 +56,8 @@ class MemoryProfiles:
         self._answers = MemoryAnswers(now)
         # Of a profile, as edges see them: what the twin of experiments keeps.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
-        self.with_github: Callable[[Link], LinkSync | None] = lambda link: None
+        self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
+        self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
 
     # Profiles
 
@@ -318,7 +320,9 @@ class MemoryProfiles:
         ]
 
     def _shown(self, link: Link) -> Link:
-        return msgspec.structs.replace(link, github=self.with_github(link))
+        return msgspec.structs.replace(
+            link, github=self.with_github(link), health=self.with_health(link)
+        )
 
     # The state
 

@@ -75,7 +75,9 @@ RETURNING id, created_at, updated_at;
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
-        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github
+        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
+    (SELECT to_jsonb(h)::text FROM link_health AS h WHERE h.tenant_id = l.tenant_id AND h.link_id = l.id
+        AND h.target = l.target AND h.checked_at IS NOT NULL) AS health
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
 WHERE l.tenant_id = $1 AND l.id = $2;
@@ -85,7 +87,9 @@ WHERE l.tenant_id = $1 AND l.id = $2;
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
-        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github
+        WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
+    (SELECT to_jsonb(h)::text FROM link_health AS h WHERE h.tenant_id = l.tenant_id AND h.link_id = l.id
+        AND h.target = l.target AND h.checked_at IS NOT NULL) AS health
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
 WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id > $3

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import trio
 from trio.testing import MockClock
 
+from actors.link_checks import LinkChecks
 from actors.timetable import LOOK_S, TIMETABLE, Scheduler, plan
 from engine.errors import UnavailableError
 from engine.job import Ending
@@ -12,7 +13,9 @@ from engine.roles.workers import SLOTS, handlers
 from engine.settings import Settings
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
+from storage.link_health import PostgresLinkHealth
 from storage.memory.jobs import MemoryJobs
+from storage.memory.link_health import MemoryProber
 from storage.postgres import Database
 from storage.redis_client import RedisServer
 from tests.actors.github_world import World
@@ -30,6 +33,7 @@ def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
         PostgresClickLedger(database),
         PostgresJobQueue(database),
         World().worker,
+        LinkChecks(PostgresLinkHealth(database), MemoryProber()),
     )
     assert len({row.kind for row in TIMETABLE}) == len(TIMETABLE)
     for row in TIMETABLE:

@@ -37,6 +37,7 @@ from storage.memory.experiments import MemoryExperiments
 from storage.memory.github_syncs import MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
+from storage.memory.link_health import MemoryLinkHealth
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
@@ -120,6 +121,7 @@ class Console:
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
+        self.link_health = MemoryLinkHealth(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.app = create_app(self.ports(), self.counters)
 

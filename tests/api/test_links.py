@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from engine.link_health import Checked
+from engine.ports_health import START
 from engine.settings import Settings
 from tests.api.consoles import VISITORS, Console
 
@@ -137,3 +139,21 @@ async def test_urls_are_encoded_as_browsers_send_them() -> None:
     link = await console.link(profile["id"], "été")
     assert link["slug"] == "été"
     assert link["url"] == f"{VISITORS}/anna/%C3%A9t%C3%A9"
+
+
+async def test_health_is_shown_once_it_is_known() -> None:
+    console = Console()
+    profile = await console.profile()
+    link = await console.link(profile["id"])
+    before = await console.call("GET", f"/v1/links/{link['id']}")
+    assert "health" not in before.json
+    await console.link_health.discover(START, 10)
+    ((check,), now) = await console.link_health.due(10)
+    await console.link_health.write([Checked(check, "broken", 404, "it answers 404", 0, now)])
+    after = await console.call(
+        "GET", f"/v1/links/{link['id']}", If_None_Match=before.headers["ETag"]
+    )
+    assert after.json["health"] == {
+        "state": "broken", "status": 404, "reason": "it answers 404",
+        "checked_at": "2026-03-15T10:07:00Z", "since": "2026-03-15T10:07:00Z",
+    }  # fmt: skip

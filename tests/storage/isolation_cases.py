@@ -78,6 +78,11 @@ TABLES = {
         app="SIUD",
         aggregator="SUD",
     ),
+    "link_health": Table(
+        "INSERT INTO link_health (tenant_id, link_id, target) VALUES ({t}, {l}, 'https://t{t}.example/')",
+        app="S",
+        aggregator="SIU",
+    ),
     "github_limits": Table("", aggregator="SIU"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from engine.delivery import KEPT_BYTES, Answer
-from storage.http_sender import MAX_WIRE_BYTES, HttpSender, look_up
+from storage.http_sender import HttpSender
+from storage.public_network import MAX_WIRE_BYTES, look_up
 
 HEADERS = {"webhook-id": "evt_1", "content-type": "application/json"}
 BODY = b'{"type": "link.created"}'

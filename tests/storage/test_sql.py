@@ -20,6 +20,7 @@ ROLES = {
     "snapshots": "waypost_edge",
     "ledger": "waypost_aggregator",
     "github_syncs": "waypost_aggregator",
+    "link_health": "waypost_aggregator",
 }
 
 
@@ -55,6 +56,7 @@ def test_every_query_is_used() -> None:
         "security_log",
         "github",
         "github_syncs",
+        "link_health",
     ],
 )
 async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> None:
