@@ -217,7 +217,7 @@ class Folding:
         self.clicks += len(parts) // _PARTS
 
     def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
-        position = _behind(payload, frame, skip)
+        position = record_behind(payload, frame, skip)
         unpack, pack, pack_none = (
             _RECORD.unpack_from,
             _MIDDLE_COLUMNS.pack,
@@ -306,7 +306,7 @@ def checked_frames(batch: Batch) -> Iterator[Frame]:
         raise FormatError(f"batch ends at click {expected - 1}, not at {batch.last}")
 
 
-def _behind(payload: bytes, frame: Frame, skip: int) -> int:
+def record_behind(payload: bytes, frame: Frame, skip: int) -> int:
     """Where the record behind the frame's first `skip` stands."""
     position = frame.start + FRAME_BYTES
     for _ in range(skip):

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """How many visitors: sketches of sets, which merge.
 
 HyperLogLog of Apache DataSketches. Small sets are kept as lists of coupons, so a sketch of few is a few bytes.
@@ -18,3 +19,118 @@ def merged(sketches: Iterable[bytes]) -> int:
         union.update(hll_sketch.deserialize(one))
     estimate: float = union.get_estimate()
     return round(estimate)
+=======
+"""Sketches of sets of visitors: how many are different, mergeable, within 2 % of exact.
+
+HyperLogLog (Flajolet and others, 2007) as Apache DataSketches stores it: a few thousand visitors as a list of
+their hashes, four bytes each, which is nearly exact; then 2^15 registers of four bits, 16 kB, with a standard
+error of 0.6 %. Of 24 tries with each, merged from eight, one was 2.1 % off with 2^14 registers, none more than
+1.4 % with 2^15.
+
+Nearly all sketches are of few visitors, so those are written here without the library, for many rows at once:
+a hash ("coupon") is 26 bits of a visitor's MurmurHash3 and the number of leading zeros of the rest.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from datasketches import hll_sketch, hll_union, tgt_hll_type
+
+LG_K: Final = 15
+MAX_BYTES: Final = 1 << (LG_K + 3)  # far more than any sketch takes
+
+_TYPE: Final = tgt_hll_type.HLL_4
+# What stands before the coupons of a compact list (up to 7), or set.
+_LIST: Final = Struct("<BBBBBBBB")
+_SET: Final = Struct("<BBBBBBBBi")
+_MAX_LIST: Final = 7
+_MAX_SET: Final = 3_000  # the library's own has registers from 3,072 on
+_SEED: Final = 9001
+
+
+def sketches(visitors: npt.NDArray[np.int64], sizes: Sequence[int]) -> Iterator[bytes | None]:
+    """Of the first `sizes[0]` visitors, all different, of the next `sizes[1]`, and so on; None where there
+    are none."""
+    coupons = _coupons(visitors).tobytes()
+    start = 0
+    for size in sizes:
+        end = start + 4 * size
+        if not size:
+            yield None
+        elif size <= _MAX_LIST:
+            yield _LIST.pack(2, 1, 7, LG_K, 3, 8, size, 0) + coupons[start:end]
+        elif size <= _MAX_SET:
+            yield _SET.pack(3, 1, 7, LG_K, _lg_slots(size), 8, 0, 1, size) + coupons[start:end]
+        else:
+            yield sketch(visitors[start // 4 : end // 4].tolist())
+        start = end
+
+
+def _lg_slots(size: int) -> int:
+    """Of the hash table that a set of this size is read into: a quarter of it stays free."""
+    return max(5, (size * 4 // 3).bit_length())
+
+
+def _coupons(visitors: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    first, second = _murmur(visitors.astype(np.uint64))
+    # Leading zeros: `float` rounds 2^n - 1 up to 2^n, so only its upper half's are taken from there.
+    zeros = np.where(second >> np.uint64(32), _zeros(second >> np.uint64(32)), 32 + _zeros(second))
+    slot = (first & np.uint64(0x3FFFFFF)).astype(np.uint32)
+    return slot | ((np.minimum(zeros, 62) + 1).astype(np.uint32) << np.uint32(26))
+
+
+def _zeros(half: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Of the lower 32 bits."""
+    _, exponent = np.frexp((half & np.uint64(0xFFFFFFFF)).astype(np.float64))
+    return 32 - exponent.astype(np.int64)
+
+
+def _murmur(key: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """MurmurHash3 x64 128 of each number's eight bytes."""
+    with np.errstate(over="ignore"):
+        key = key * np.uint64(0x87C37B91114253D5)
+        key = _rotated(key, 31) * np.uint64(0x4CF5AD432745937F)
+        first = key ^ np.uint64(_SEED) ^ np.uint64(8)
+        second = np.full_like(key, _SEED ^ 8)
+        first = first + second
+        second = second + first
+        first, second = _mixed(first), _mixed(second)
+        first = first + second
+        return first, second + first
+
+
+def _rotated(number: npt.NDArray[np.uint64], bits: int) -> npt.NDArray[np.uint64]:
+    return (number << np.uint64(bits)) | (number >> np.uint64(64 - bits))
+
+
+def _mixed(number: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    number = (number ^ (number >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    number = (number ^ (number >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return number ^ (number >> np.uint64(33))
+
+
+def sketch(visitors: Iterable[int]) -> bytes:
+    made = hll_sketch(LG_K, _TYPE)
+    for visitor in visitors:
+        made.update(visitor)
+    return bytes(made.serialize_compact())
+
+
+def union(several: Iterable[bytes]) -> bytes:
+    return bytes(_union(several).get_result(_TYPE).serialize_compact())
+
+
+def count(several: Iterable[bytes]) -> int:
+    """How many different visitors there are in all of them together."""
+    return round(float(_union(several).get_estimate()))
+
+
+def _union(several: Iterable[bytes]) -> Any:
+    made = hll_union(LG_K)
+    for one in several:
+        made.update(hll_sketch.deserialize(one))
+    return made
+>>>>>>> 68350e9 (Sum clicks by dimension, with sketches of their visitors)
