@@ -1,4 +1,4 @@
-"""The aggregator: Redis streams → Postgres, each click once.
+"""The aggregator: Redis streams → Postgres, each click once; actors/summariser.py follows it.
 
 It leases journals and folds each from its watermark on: the position lives next to the counts, and moves in
 the same transaction. Whoever commits must still hold the lease's token and the very position it read, so two
@@ -12,16 +12,18 @@ them, and however many there are, none is left to nobody.
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
 import trio
 
+from actors.summariser import Summariser
 from engine.batch import Batch
 from engine.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, ClickStream, Position
+from engine.ports import ClickLedger, ClickStream, Gathered, Position
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.aggregator")
@@ -39,8 +41,15 @@ RELEASE_LIMIT_S: Final = 2.0
 
 class Aggregator:
     def __init__(
-        self, owner: str, stream: ClickStream, ledger: ClickLedger, *, lease_ttl_s: float
+        self,
+        owner: str,
+        stream: ClickStream,
+        ledger: ClickLedger,
+        *,
+        lease_ttl_s: float,
+        gather: Callable[[], Gathered],
     ) -> None:
+        self.summariser = Summariser(ledger, gather)
         self.owner = owner
         self._stream = stream
         self._ledger = ledger
@@ -64,6 +73,7 @@ class Aggregator:
         await self._release()
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.summariser.run)
                 while True:
                     await self._lease(nursery)
                     await trio.sleep(min(1.0, self._lease_ttl_s / 4))
@@ -95,6 +105,7 @@ class Aggregator:
 
     async def _fold(self, position: Position, scope: trio.CancelScope) -> None:
         failures = 0
+        self.summariser.begin(position)
         try:
             with scope:
                 while True:
@@ -112,6 +123,7 @@ class Aggregator:
             self.stale += 1
             self.last_error = str(error)
         finally:
+            self.summariser.end(position.journal_id)
             del self._folding[position.journal_id]
 
     def _report(self, position: Position, error: Exception) -> None:
@@ -123,34 +135,42 @@ class Aggregator:
             )  # fmt: skip
 
     async def _fold_once(self, position: Position) -> Position:
-        batches = await self._stream.read(
-            position.journal_id, position.sequence, MAX_BATCHES, READ_WAIT_MS
-        )
-        ready = in_sequence(batches, position.sequence)
+        journal_id = position.journal_id
+        # The counts by dimension may be further back, after a crash.
+        done = min(position.sequence, self.summariser.taken(journal_id))
+        batches = await self._stream.read(journal_id, done, MAX_BATCHES, READ_WAIT_MS)
+        ready = in_sequence(batches, done)
         if not ready:
             if batches:
                 self.gaps += 1
                 await trio.sleep(GAP_WAIT_S)
-                return await self._looked_up(position)
+                await self._look_up(journal_id, done)
+            return position
+        behind = [batch for batch in ready if batch.last <= position.sequence]
+        await self.summariser.take(journal_id, behind)
+        ahead = ready[len(behind) :]
+        if not ahead:
             return position
         try:
-            after = await self._commit(position, ready)
+            after = await self._commit(position, ahead)
         except (UnavailableError, StaleLeaseError):
             raise
         except Exception as error:
-            after = await self._one_by_one(position, ready, error)
+            after = await self._one_by_one(position, ahead, error)
         return after
 
-    async def _looked_up(self, position: Position) -> Position:
+    async def _look_up(self, journal_id: UUID, done: int) -> None:
         """A commit whose answer was lost may have happened, and what it took been trimmed since: then the
-        gap is only here."""
-        sequence = await self._ledger.watermark(position.journal_id)
-        return position._replace(sequence=max(sequence, position.sequence))
+        gap is only here. Raises StaleLeaseError, as the lease tells where to go on."""
+        committed = await self._ledger.watermark(journal_id)
+        if committed > done:
+            raise StaleLeaseError(f"journal {journal_id} is at click {committed}, not at {done}")
 
     async def _commit(self, position: Position, batches: list[Batch]) -> Position:
         after = await self._ledger.commit(position, batches)
         self.folded += after.sequence - position.sequence
         self.commits += 1
+        await self.summariser.take(position.journal_id, batches)
         return after
 
     async def _one_by_one(
@@ -170,7 +190,10 @@ class Aggregator:
                         await trio.sleep(backoff_s(attempt, first_s=0.1, limit_s=1.0))
                         continue
                     reason = f"{type(refused).__name__}: {refused}"[:1000]
+                    # Both positions move past it, so what is before it comes first.
+                    await self.summariser.settle(position.journal_id)
                     position = await self._ledger.set_aside(position, batch, reason)
+                    self.summariser.pass_over(position.journal_id, position.sequence)
                     self.set_aside += 1
                     logger.error(
                         "batch %d-%d of journal %s was set aside: %s",
@@ -189,6 +212,7 @@ class Aggregator:
             "stale": self.stale,
             "set_aside": self.set_aside,
             "last_error": self.last_error,
+            "summaries": self.summariser.statistics(),
         }
 
 

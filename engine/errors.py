@@ -4,7 +4,9 @@ Each carries one line that says what is wrong and, where it helps, what to do. T
 that line and exits 2; the console answers problem details. Anything else that escapes is a bug.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
+from uuid import UUID
 
 
 class FieldError(NamedTuple):
@@ -73,3 +75,8 @@ class SlowQueryError(UnavailableError):
 
 class StaleLeaseError(WaypostError):
     """Somebody else owns the stream by now, or has moved its watermark: start again from the lease."""
+
+    def __init__(self, reason: str, journals: Collection[UUID] = ()) -> None:
+        """`journals` are those of several that it is about."""
+        super().__init__(reason)
+        self.journals = frozenset(journals)

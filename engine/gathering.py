@@ -7,7 +7,7 @@ when another aggregator takes a journal over, its clicks are dropped here.
 
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Any, Final
 from uuid import UUID
@@ -25,7 +25,7 @@ from engine.extra import Arm, arms
 from engine.journal_format import NO_VISITOR, RECORD_BYTES, FormatError, Frame
 from engine.rollup import BUCKET_US
 from engine.summary import KINDS, ArmVisit, VisitKey, add_visits, variant
-from engine.tally import Numbers, Scope, Tally
+from engine.tally import Block, Numbers, Scope, Tally
 
 MAX_TEXTS: Final = 65_536
 
@@ -134,11 +134,22 @@ class Gathering:
         self._buckets: dict[int, dict[bytes, int]] = {}
         self._groups: list[tuple[int, int, int]] = []
         self._kept: dict[UUID, list[bytes]] = {}
+        self._bytes = 0
 
     @property
     def clicks(self) -> int:
         """How many are kept; of those that are not counted at all, none."""
-        return sum(len(part) for parts in self._kept.values() for part in parts) // _KEPT.size
+        return self._bytes // _KEPT.size
+
+    @property
+    def keys(self) -> int:
+        return len(self.scopes)
+
+    def profiles(self) -> set[tuple[int, int]]:
+        return {(scope.tenant_id, scope.profile_id) for scope in self.scopes}
+
+    def blocks(self) -> Iterator[Block]:
+        return self.tally().blocks()
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
         """Take the batch's clicks whose sequence is above `after`.
@@ -152,10 +163,12 @@ class Gathering:
                     self._take(batch.payload, frame, max(0, after + 1 - frame.first), parts)
         except struct.error:
             raise FormatError("record is cut off") from None
-        self._kept.setdefault(journal_id, []).append(b"".join(parts))
+        kept = b"".join(parts)
+        self._bytes += len(kept)
+        self._kept.setdefault(journal_id, []).append(kept)
 
     def drop(self, journal_id: UUID) -> None:
-        self._kept.pop(journal_id, None)
+        self._bytes -= sum(map(len, self._kept.pop(journal_id, [])))
 
     def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
         position = record_behind(payload, frame, skip)
@@ -269,3 +282,15 @@ class Gathering:
             visitor, at_us = int(data["visitor"][index]), int(data["at"][index])
             add_visits(found, tenant_id, profile_id, visitor, at_us, shown, decided)
         return [found[key] for key in sorted(found)]
+
+
+class Gatherings:
+    """Makes one after the other, with one vocabulary as long as that is of bearable size."""
+
+    def __init__(self) -> None:
+        self._words = Vocabulary()
+
+    def __call__(self) -> Gathering:
+        if self._words.is_full:
+            self._words = Vocabulary()
+        return Gathering(self._words)

@@ -4,7 +4,7 @@ All methods are trio-async and cancellable, and raise `UnavailableError` when th
 does not answer within its time limit. One contract suite (tests/storage/) runs against both.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -25,6 +25,8 @@ from engine.rollup import Stats
 from engine.security import Event, Kind
 from engine.stats_query import StatsQuery
 from engine.visitor_key import DayKey
+from engine.summary import ArmVisit
+from engine.tally import Block
 
 
 class Page(NamedTuple):
@@ -407,21 +409,64 @@ class InvitationStore(Protocol):
 
 
 class Position(NamedTuple):
-    """How far a journal is folded, and under which fencing token its stream is owned."""
+    """How far a journal is folded, and under which fencing token its stream is owned. `summarised` is how
+    far it is in the counts by dimension, at most `sequence`."""
 
     journal_id: UUID
     sequence: int
     token: int
+    summarised: int = 0
+
+
+class Move(NamedTuple):
+    """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
+
+    journal_id: UUID
+    sequence: int
+    reached: int
+    token: int
+
+
+class Gathered(Protocol):
+    """Clicks of several journals that wait to be summed by dimension (engine/gathering.py)."""
+
+    @property
+    def clicks(self) -> int: ...
+
+    @property
+    def keys(self) -> int:
+        """Of about how many links and buckets."""
+
+    def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
+        """Take the batch's clicks above sequence `after`. Raises FormatError, and then takes none."""
+
+    def drop(self, journal_id: UUID) -> None: ...
+
+    def profiles(self) -> set[tuple[int, int]]:
+        """Tenant and profile ids of all clicks."""
+
+    def blocks(self) -> Iterator[Block]: ...
+
+    def visits(self) -> list[ArmVisit]: ...
+
+
+class ArmLedger(Protocol):
+    """Where visitors of experiments' arms are kept."""
+
+    async def record(self, connection: Any, visits: Sequence[ArmVisit]) -> None:
+        """Add to what is kept, inside the transaction that counts these clicks by dimension: on the host
+        loop, over its connection, as waypost_aggregator. It may run more than once; one is committed."""
 
 
 class ClickLedger(Protocol):
-    """The counts, and each journal's watermark next to them in one transaction."""
+    """The counts, and each journal's watermark next to them in one transaction; in another one the counts
+    by dimension and `summarised`, which follows the watermark."""
 
     async def register(self, journal_id: UUID) -> int:
         """Make the journal's row if there is none; its watermark."""
 
     async def watermark(self, journal_id: UUID) -> int:
-        """The sequence of the last click that is committed; 0 before the first."""
+        """The sequence of the last click that is committed in all counts; 0 before the first."""
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         """Renew the leases that `owner` holds and take free or expired ones, `limit` in all.
@@ -442,7 +487,16 @@ class ClickLedger(Protocol):
         """Forget a journal that is wholly committed and deleted. Its id never comes again."""
 
     async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
-        """Keep a batch that cannot be folded, whole, and move on past it, under the same guard."""
+        """Keep a batch that cannot be folded, whole, and move on past it, under the same guard.
+
+        Both the watermark and `summarised` move, so all before it must be summarised."""
+
+    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        """Counts by dimension and the moves of `summarised`, all or nothing.
+
+        `gathered` holds the clicks of the moves. Raises StaleLeaseError, which names the journals whose
+        position or token is no longer this one's; the others can be tried again without them.
+        """
 
 
 class ClickStream(Protocol):

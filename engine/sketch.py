@@ -1,25 +1,3 @@
-<<<<<<< HEAD
-"""How many visitors: sketches of sets, which merge.
-
-HyperLogLog of Apache DataSketches. Small sets are kept as lists of coupons, so a sketch of few is a few bytes.
-"""
-
-from collections.abc import Iterable
-from typing import Final
-
-from datasketches import hll_sketch, hll_union
-
-LG_K: Final = 15
-
-
-def merged(sketches: Iterable[bytes]) -> int:
-    """About how many are in any of them."""
-    union = hll_union(LG_K)
-    for one in sketches:
-        union.update(hll_sketch.deserialize(one))
-    estimate: float = union.get_estimate()
-    return round(estimate)
-=======
 """Sketches of sets of visitors: how many are different, mergeable, within 2 % of exact.
 
 HyperLogLog (Flajolet and others, 2007) as Apache DataSketches stores it: a few thousand visitors as a list of
@@ -123,7 +101,7 @@ def union(several: Iterable[bytes]) -> bytes:
     return bytes(_union(several).get_result(_TYPE).serialize_compact())
 
 
-def count(several: Iterable[bytes]) -> int:
+def merged(several: Iterable[bytes]) -> int:
     """How many different visitors there are in all of them together."""
     return round(float(_union(several).get_estimate()))
 
@@ -133,4 +111,3 @@ def _union(several: Iterable[bytes]) -> Any:
     for one in several:
         made.update(hll_sketch.deserialize(one))
     return made
->>>>>>> 68350e9 (Sum clicks by dimension, with sketches of their visitors)

@@ -1,4 +1,5 @@
-"""The click ledger: raw rows, rollups and each journal's watermark, in one Postgres transaction.
+"""The click ledger: raw rows, rollups and each journal's watermark, in one Postgres transaction; the counts by
+dimension and `summarised` in another one, which follows (storage/summaries.py).
 
 Guarantees:
 - A click is counted exactly once. The first statement of a commit moves the watermark by
@@ -29,9 +30,9 @@ from engine.batch import Batch
 from engine.continuation import continuing
 from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Folding, Texts
 from engine.errors import StaleLeaseError, UnavailableError
-from engine.ports import Position
+from engine.ports import ArmLedger, Gathered, Move, Position
 from engine.rollup import Counts, RollupKey
-from storage import sql
+from storage import sql, summaries
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("ledger")
@@ -44,8 +45,9 @@ class PostgresClickLedger:
     """`ClickLedger` on Postgres. An edge's role may `register` and read `watermark`; the rest is
     the aggregator's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, arms: ArmLedger | None = None) -> None:
         self._database = database
+        self._arms = arms
         self._texts = Texts()
         self._commits = 0
         self._clicks = 0
@@ -129,14 +131,23 @@ class PostgresClickLedger:
         """As the port says. Raises ValueError when the batch does not continue the position."""
         if not continuing(position.sequence, [batch]):
             return position
-        reached = position._replace(sequence=batch.last)
+        reached = position._replace(sequence=batch.last, summarised=batch.last)
 
         async def work(connection: Connection) -> None:
-            await _move(connection, position, reached)
+            await _move(connection, position, reached, "move_both")
             await connection.execute(_SQL["set_aside"], position.journal_id, *batch, reason)
 
         await self._guarded(work)
         return reached
+
+    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        async def work(connection: Connection) -> None:
+            await summaries.add(connection, gathered)
+            if self._arms is not None and (visits := gathered.visits()):
+                await self._arms.record(connection, visits)
+            await summaries.move(connection, moves)
+
+        await self._guarded(work)
 
     async def _guarded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
@@ -158,11 +169,11 @@ class PostgresClickLedger:
         return []
 
 
-async def _move(connection: Connection, position: Position, reached: Position) -> None:
-    journal_id, sequence, token = position
-    moved = await connection.fetchval(
-        _SQL["move_watermark"], journal_id, sequence, token, reached.sequence
-    )
+async def _move(
+    connection: Connection, position: Position, reached: Position, how: str = "move_watermark"
+) -> None:
+    journal_id, sequence, token, _ = position
+    moved = await connection.fetchval(_SQL[how], journal_id, sequence, token, reached.sequence)
     if moved is None:
         raise StaleLeaseError(
             f"journal {journal_id} is not at click {sequence} under token {token}"

@@ -18,6 +18,7 @@ from actors.timetable import Scheduler
 from actors.upkeep import every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE
+from engine.gathering import Gatherings
 from engine.health import Component
 from engine.roles.courier import courier_limits, courier_samples, make_courier
 from engine.roles.process import Assignment, group, status_child, supervisor, until_stopped
@@ -119,7 +120,9 @@ async def workers(
         RedisClickStream(redis),
         ledger,
         lease_ttl_s=settings.lease_ttl_ms / 1000,
+        gather=Gatherings(),
     )
+    summariser = aggregator.summariser
 
     sender = HttpSender(loopback=settings.webhook_loopback)
     courier = make_courier(owner, database, sender, limits(settings))
@@ -134,6 +137,10 @@ async def workers(
             Sample("waypost_fold_gaps_total", aggregator.gaps),
             Sample("waypost_stale_leases_total", aggregator.stale),
             Sample("waypost_batches_set_aside_total", aggregator.set_aside),
+            Sample("waypost_summarised_clicks_total", summariser.summarised),
+            Sample("waypost_summaries_total", summariser.commits),
+            Sample("waypost_summary_lag_clicks", summariser.lag),
+            Sample("waypost_summary_skipped_clicks_total", summariser.skipped),
             Sample("waypost_jobs_running", len(worker.attempts)),
             Sample("waypost_jobs_stale_total", worker.stale),
             *figures.samples(),

@@ -8,6 +8,7 @@ to the real one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 from uuid import UUID
 
 import trio
@@ -16,10 +17,12 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.continuation import continuing
 from engine.copy_rows import checked_frames, clamped
+from engine.dimension import OTHER
 from engine.errors import StaleLeaseError
 from engine.journal_format import clicks
-from engine.ports import Position
+from engine.ports import Gathered, Move, Position
 from engine.rollup import Counts, RollupKey, fold
+from engine.summary import ArmVisit, SummaryKey, Sums, VisitKey, cap
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Journal:
     """A row of `journal_watermark`. `lease_expires` is in seconds of the clock."""
 
     sequence: int = 0
+    summarised: int = 0
     token: int = 0
     owner: str | None = None
     expires: float = 0.0
@@ -45,6 +49,8 @@ class MemoryCounts:
     journals: dict[UUID, Journal] = field(default_factory=dict)
     clicks: list[tuple[UUID, Click]] = field(default_factory=list)
     rollups: dict[RollupKey, Counts] = field(default_factory=dict)
+    sums: dict[SummaryKey, Sums] = field(default_factory=dict)
+    visits: dict[VisitKey, ArmVisit] = field(default_factory=dict)
     set_aside: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
 
@@ -53,6 +59,29 @@ class MemoryCounts:
         for key, counts in fold(news):
             before = self.rollups.get(key, Counts(0, 0))
             self.rollups[key] = Counts(*map(sum, zip(before, counts, strict=True)))
+
+    def summarise(self, gathered: Gathered) -> None:
+        for block in gathered.blocks():
+            ends = list(accumulate(block.sizes, initial=0))
+            for number, key in enumerate(zip(*block[:6], strict=True)):
+                of = set(block.visitors[ends[number] : ends[number + 1]].tolist())
+                sums = Sums(block.clicks[number], block.views[number], block.bots[number], of)
+                self.sums.setdefault(self._own_or_other(SummaryKey(*key)), Sums()).add(sums)
+        for visit in gathered.visits():
+            before = self.visits.get(visit.key, visit._replace(exposures=0, outcomes=0))
+            self.visits[visit.key] = ArmVisit(
+                visit.key,
+                min(before.first_us, visit.first_us),
+                before.exposures + visit.exposures,
+                before.outcomes + visit.outcomes,
+            )
+
+    def _own_or_other(self, key: SummaryKey) -> SummaryKey:
+        most = cap(key.dimension, key.link_id)
+        if most is None or key in self.sums or key.value in ("", OTHER):
+            return key
+        beside = sum(key[:5] == one[:5] and one.value not in ("", OTHER) for one in self.sums)
+        return key if beside < most else key._replace(value=OTHER)
 
 
 class MemoryClickLedger:
@@ -64,12 +93,12 @@ class MemoryClickLedger:
 
     async def register(self, journal_id: UUID) -> int:
         await trio.lowlevel.checkpoint()
-        return self._counts.journals.setdefault(journal_id, Journal()).sequence
+        return _committed(self._counts.journals.setdefault(journal_id, Journal()))
 
     async def watermark(self, journal_id: UUID) -> int:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.get(journal_id)
-        return journal.sequence if journal else 0
+        return _committed(journal) if journal else 0
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         await trio.lowlevel.checkpoint()
@@ -90,7 +119,10 @@ class MemoryClickLedger:
             held.append((key, journal))
         for _, journal in held:
             journal.renew(now, ttl_s)
-        positions = [Position(key, journal.sequence, journal.token) for key, journal in held]
+        positions = [
+            Position(key, journal.sequence, journal.token, journal.summarised)
+            for key, journal in held
+        ]
         await trio.lowlevel.checkpoint()
         return positions
 
@@ -129,14 +161,39 @@ class MemoryClickLedger:
         if not continuing(position.sequence, [batch]):
             return position
         await trio.lowlevel.checkpoint()
-        reached = position._replace(sequence=batch.last)
+        reached = position._replace(sequence=batch.last, summarised=batch.last)
+        journal = self._counts.journals.get(position.journal_id)
+        if journal is not None and journal.summarised != position.sequence:
+            raise StaleLeaseError(f"journal {position.journal_id} is not summarised")
         self._move(position, reached)
+        if journal is not None:
+            journal.summarised = batch.last
         self._counts.set_aside.append((position.journal_id, batch, reason))
         await trio.lowlevel.checkpoint()
         return reached
 
+    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        await trio.lowlevel.checkpoint()
+        self._summarise(moves, gathered)
+        await trio.lowlevel.checkpoint()
+
+    def _summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        stale = {move.journal_id for move in moves if not self._follows(move)}
+        if stale:
+            raise StaleLeaseError(f"journals {stale} are not where they were summarised to", stale)
+        for move in moves:
+            self._counts.journals[move.journal_id].summarised = move.reached
+        self._counts.summarise(gathered)
+
+    def _follows(self, move: Move) -> bool:
+        journal = self._counts.journals.get(move.journal_id)
+        return journal is not None and (
+            (journal.summarised, journal.token) == (move.sequence, move.token)
+            and move.reached <= journal.sequence
+        )
+
     def _move(self, position: Position, reached: Position) -> None:
-        journal_id, sequence, token = position
+        journal_id, sequence, token, _ = position
         journal = self._counts.journals.get(journal_id)
         if journal is None or (journal.sequence, journal.token) != (sequence, token):
             raise StaleLeaseError(
@@ -147,3 +204,7 @@ class MemoryClickLedger:
         if journal.owner is not None:
             journal.renew(now, journal.ttl_s)
         self._counts.committed_at = datetime.fromtimestamp(now, UTC)
+
+
+def _committed(journal: Journal) -> int:
+    return min(journal.sequence, journal.summarised)

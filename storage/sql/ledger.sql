@@ -3,8 +3,8 @@
 INSERT INTO journal_watermark (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHING;
 
 -- name: watermark
--- How far a journal is committed.
-SELECT sequence FROM journal_watermark WHERE journal_id = $1;
+-- How far a journal is committed in all counts.
+SELECT least(sequence, summarised) FROM journal_watermark WHERE journal_id = $1;
 
 -- name: retire
 -- A journal that is wholly committed; nobody leases it any more.
@@ -30,11 +30,11 @@ WITH mine AS (
     SET lease_ttl = make_interval(secs => $3),
         lease_expires = clock_timestamp() + make_interval(secs => $3)
     FROM unlocked WHERE w.journal_id = unlocked.journal_id
-    RETURNING w.journal_id, w.sequence, w.lease_token
+    RETURNING w.journal_id, w.sequence, w.lease_token, w.summarised
 )
-SELECT journal_id, sequence, lease_token FROM renewed
+SELECT journal_id, sequence, lease_token, summarised FROM renewed
 UNION ALL
-SELECT journal_id, sequence, lease_token FROM journal_watermark
+SELECT journal_id, sequence, lease_token, summarised FROM journal_watermark
 WHERE journal_id IN (SELECT journal_id FROM mine)
     AND journal_id NOT IN (SELECT journal_id FROM unlocked)
     AND lease_owner = $1 AND lease_expires > clock_timestamp();
@@ -54,7 +54,7 @@ SET lease_owner = $1,
     lease_ttl = make_interval(secs => $3),
     lease_expires = clock_timestamp() + make_interval(secs => $3)
 FROM free WHERE w.journal_id = free.journal_id
-RETURNING w.journal_id, w.sequence, w.lease_token;
+RETURNING w.journal_id, w.sequence, w.lease_token, w.summarised;
 
 -- name: release_leases
 -- Give back all that the owner holds, so that nobody has to wait for it to expire.
@@ -66,6 +66,14 @@ UPDATE journal_watermark
 SET sequence = $4, committed_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
 WHERE journal_id = $1 AND sequence = $2 AND lease_token = $3
+RETURNING journal_id;
+
+-- name: move_both
+-- The same past a batch that is set aside; all before it must be summarised.
+UPDATE journal_watermark
+SET sequence = $4, summarised = $4, committed_at = clock_timestamp(), summarised_at = clock_timestamp(),
+    lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
+WHERE journal_id = $1 AND sequence = $2 AND summarised = $2 AND lease_token = $3
 RETURNING journal_id;
 
 -- name: store_user_agents

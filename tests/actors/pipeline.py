@@ -11,9 +11,11 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.errors import UnavailableError
 from engine.journal_format import encode_frame, encode_record
+from engine.ports import Move
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
 from tests.simulation.faults import FaultyClickLedger, FaultyClickStream
+from tests.simulation.plain import PlainGathering
 from tests.storage.shipped import click
 
 T = TypeVar("T")
@@ -132,6 +134,9 @@ class Pipeline:
             frame for frame in tape.frames if frame.last > position.sequence and frame.last <= up_to
         ]
         await ledger.commit(position, frames)
+        reached = self.counts.journals[tape.id].sequence
+        move = Move(tape.id, position.summarised, reached, position.token)
+        await ledger.summarise([move], PlainGathering())
 
 
 async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:

@@ -9,9 +9,11 @@ from trio.testing import MockClock
 from actors.aggregator import STREAMS_A_ROUND, Aggregator, in_sequence
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import Position
+from engine.ports import Move, Position
+from storage.memory.ledger import MemoryClickLedger
 from tests.actors.pipeline import MINUTE, Pipeline, Tape, until
 from tests.simulation.faults import FaultyClickLedger
+from tests.simulation.plain import PlainGathering
 
 TTL_S = 10.0
 
@@ -22,7 +24,9 @@ def pipeline() -> Pipeline:
 
 
 def aggregator_of(pipeline: Pipeline, owner: str = "one") -> Aggregator:
-    return Aggregator(owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S)
+    return Aggregator(
+        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, gather=PlainGathering
+    )
 
 
 async def shipped(pipeline: Pipeline, tape: Tape, *batches: Batch) -> None:
@@ -189,6 +193,11 @@ async def test_a_commit_without_an_answer_and_a_trim_behind_it(
     pipeline.postgres.unanswered["commit"] = 1
     nursery.start_soon(aggregator_of(pipeline).run)
     await until(lambda: pipeline.postgres.unanswered["commit"] == 0)
+    row = pipeline.counts.journals[tape.id]
+    gathered = PlainGathering()
+    gathered.add(tape.id, tape.frames[0], 0)
+    twin = MemoryClickLedger(pipeline.counts, trio.current_time)
+    await twin.summarise([Move(tape.id, 0, 2, row.token)], gathered)
     tape.write(2)
     await pipeline.stream.add(tape.id, 2, tape.frames[-1])
     await pipeline.stream.trim(tape.id, 4)
@@ -219,7 +228,9 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     tape.write(2, 2)
     await shipped(pipeline, tape)
     ledger = Stopped(pipeline.ledger, pipeline.postgres)
-    stopped = Aggregator("stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S)
+    stopped = Aggregator(
+        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, gather=PlainGathering
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stopped.run)
         await trio.sleep(1)

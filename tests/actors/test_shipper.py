@@ -10,6 +10,7 @@ from actors.aggregator import Aggregator
 from actors.journals import LivingShipper, Orphan, Orphans
 from actors.shipper import STALL_S, Shipper
 from tests.actors.pipeline import MINUTE, Pipeline, Tape, until
+from tests.simulation.plain import PlainGathering
 
 WINDOW = 1_000
 
@@ -30,7 +31,9 @@ def living_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> LivingShip
 @pytest.fixture
 async def aggregated(pipeline: Pipeline, nursery: trio.Nursery) -> Pipeline:
     """With an aggregator at work."""
-    aggregator = Aggregator("one", pipeline.stream, pipeline.ledger, lease_ttl_s=10)
+    aggregator = Aggregator(
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainGathering
+    )
     nursery.start_soon(aggregator.run)
     return pipeline
 

@@ -15,6 +15,7 @@ from engine.rollup import BUCKET_US
 from storage.journal import Journal
 from storage.recovery import Recovery
 from tests.actors.pipeline import Pipeline, until
+from tests.simulation.plain import PlainGathering
 from tests.storage.recorded import batches
 from tests.storage.shipped import NOW_US, click
 
@@ -55,7 +56,9 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
     living = LivingShipper(
         journal, pipeline.stream, pipeline.ledger, window_bytes=4096, linger_s=0.05
     )
-    aggregator = Aggregator("one", pipeline.stream, pipeline.ledger, lease_ttl_s=10)
+    aggregator = Aggregator(
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainGathering
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(living.run)
         nursery.start_soon(aggregator.run)

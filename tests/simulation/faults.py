@@ -15,7 +15,7 @@ import trio
 
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import ClickLedger, ClickStream, Position
+from engine.ports import ClickLedger, ClickStream, Gathered, Move, Position
 from storage.memory.ledger import MemoryCounts
 
 T = TypeVar("T")
@@ -159,6 +159,9 @@ class FaultyClickLedger:
         reached: Position = await self._call("set_aside", position, batch, reason)
         return reached
 
+    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        await self._call("summarise", moves, gathered)
+
 
 class WatchedLedger:
     """A `ClickLedger` under guard: whoever moves a watermark without its lease is written down in `broken`."""
@@ -178,6 +181,15 @@ class WatchedLedger:
 
     async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
         return await self._guarded(position, self._ledger.set_aside(position, batch, reason))
+
+    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        rows = {move.journal_id: self._counts.journals.get(move.journal_id) for move in moves}
+        stale = any(
+            (row := rows[move.journal_id]) is None or row.token != move.token for move in moves
+        )
+        await self._ledger.summarise(moves, gathered)
+        if stale:
+            self._broken.append("clicks were summarised under a lease that was lost")
 
     async def _guarded(self, position: Position, call: Awaitable[Position]) -> Position:
         row = self._counts.journals.get(position.journal_id)

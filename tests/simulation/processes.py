@@ -20,6 +20,7 @@ from tests.simulation.faults import (
     Network,
     Process,
 )
+from tests.simulation.plain import PlainGathering
 from tests.storage.faulty_files import FaultyFiles
 from tests.storage.shipped import click
 
@@ -178,8 +179,8 @@ class Edge:
                     link_id=serial % LINKS + 1,
                     at_us=self.world.wall_us(),
                     user_agent=b"x" * random.choice([0, 80]),
-                    referrer=b"%d" % serial,
-                )
+                    referrer=b"https://host%d/%d" % (serial % 3, serial),
+                )._replace(visitor=b"visitor%d" % random.randrange(9))
                 for serial in islice(self.world.serials, count)
             ]
             if not self.visited or self.process.dead:
@@ -242,7 +243,7 @@ class Worker:
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
         self.aggregator: Aggregator = world.build.aggregator(
-            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S
+            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, gather=PlainGathering
         )
         self.ended = trio.Event()
         self._scope = trio.CancelScope()

@@ -9,6 +9,7 @@ The verdict, for every journal that ever was:
 - what was counted as unrecorded is not counted. Only a disk that fails twice in a row and then loses its
   process, or its power, may leave such a click to be found;
 - each is counted in the quarter of an hour that the wall clock showed, however it jumped;
+- all of that holds for the counts by dimension too: they are those of the rows, visitors included;
 - nobody commits, or sets aside, under a lease that somebody else has taken over;
 - Postgres never has what the disk may still forget.
 """
@@ -32,6 +33,7 @@ from actors.journals import LivingShipper, Orphans
 from engine.click import Click
 from engine.ports import ClickLedger, ClickStream
 from engine.rollup import BUCKET_US
+from engine.summary import fold
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
@@ -227,7 +229,7 @@ class World:
         for edge in list(self._edges):
             account = self.accounts.get(edge.journal.id)
             row = self.counts.journals.get(edge.journal.id)
-            if account and row and row.sequence > edge.journal.synced:
+            if account and row and max(row.sequence, row.summarised) > edge.journal.synced:
                 raise Failure("Postgres has counted what was not synced")
             await edge.kill()
         for folder in orphans_in_order(self.folder):
@@ -327,6 +329,9 @@ class World:
             rollups[key.link_id, key.bucket_us // BUCKET_US] += counts.clicks
         if rollups != buckets:
             raise Failure(f"rollups are {rollups}, rows {buckets}")
+        sums = fold(one for _, one in self.counts.clicks)
+        if self.counts.sums != sums:
+            raise Failure("the counts by dimension are not those of the rows")
         if self.broken:
             raise Failure(self.broken[0])
         if [one for _, one, _ in self.counts.set_aside if one.payload]:

@@ -1,0 +1,52 @@
+-- name: take_turns
+-- Who writes counts by dimension of the same profiles takes turns: reading a sketch, adding to it and
+-- writing it back would lose what another one adds meanwhile. In the order of the slots.
+SELECT pg_advisory_xact_lock(7501, slot) FROM (SELECT slot FROM unnest($1::int[]) AS u (slot) ORDER BY slot) AS s;
+
+-- name: existing
+-- Which of these rows there are, by number from 1, and their sketches.
+SELECT u.number, r.visitors
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[])
+    WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
+JOIN dimension_rollups AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id
+    AND r.link_id = u.link_id AND r.dimension = u.dimension
+    AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second' AND r.value = u.value;
+
+-- name: values
+-- How many values these buckets of dimensions have, up to $6.
+SELECT (
+    SELECT count(*) FROM (
+        SELECT FROM dimension_rollups AS r
+        WHERE r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id AND r.link_id = u.link_id
+            AND r.dimension = u.dimension AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second'
+            AND r.value NOT IN ('', '(other)')
+        LIMIT $6
+    ) AS few
+)
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[])
+    WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, number)
+ORDER BY u.number;
+
+-- name: add
+-- In the order of the key, which is also how they lie in the index. No sketch: the one there is stays.
+INSERT INTO dimension_rollups AS r
+    (tenant_id, profile_id, link_id, dimension, bucket, value, clicks, views, bots, visitors)
+SELECT tenant_id, profile_id, link_id, dimension,
+    timestamptz 'epoch' + bucket_s * interval '1 second', value, clicks, views, bots, visitors
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[],
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])
+    AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, clicks, views, bots, visitors)
+ORDER BY 1, 2, 3, 4, 5, value COLLATE "C"
+ON CONFLICT (tenant_id, profile_id, link_id, dimension, bucket, value)
+DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
+    bots = r.bots + excluded.bots, visitors = coalesce(excluded.visitors, r.visitors);
+
+-- name: move_summarised
+-- The fence, as of the watermark, which it never overtakes.
+UPDATE journal_watermark AS w
+SET summarised = u.reached, summarised_at = clock_timestamp()
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS u (journal_id, sequence, reached, token)
+WHERE w.journal_id = u.journal_id AND w.summarised = u.sequence AND w.lease_token = u.token
+    AND w.sequence >= u.reached
+RETURNING w.journal_id;
