@@ -23,7 +23,8 @@ from actors.summariser import Summariser
 from engine.batch import Batch
 from engine.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, ClickStream, Gathered, Position
+from engine.ports import ClickLedger, ClickStream, Position
+from engine.ports_summaries import Gathered
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.aggregator")

@@ -26,7 +26,8 @@ import trio
 from engine.batch import Batch
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, Gathered, Move, Position
+from engine.ports import ClickLedger, Position
+from engine.ports_summaries import Gathered, Move
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.summariser")

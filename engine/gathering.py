@@ -18,13 +18,14 @@ from engine import agent as agents
 from engine import referrer as referrers
 from engine import traits
 from engine.batch import Batch
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Kind, Verdict
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
 from engine.copy_rows import checked_frames, clamped, record_behind
 from engine.dimension import Dimension
-from engine.extra import Arm, arms
+from engine.extra import COOKIE, EXPOSURES, OUTCOMES, arms, items
 from engine.journal_format import NO_VISITOR, RECORD_BYTES, FormatError, Frame
+from engine.observation import Observed, Observer
 from engine.rollup import BUCKET_US
-from engine.summary import KINDS, ArmVisit, VisitKey, add_visits, variant
+from engine.summary import KINDS, variant
 from engine.tally import Block, Numbers, Scope, Tally
 
 MAX_TEXTS: Final = 65_536
@@ -36,6 +37,7 @@ _DTYPE: Final = np.dtype(
     [("group", "<i4"), ("agent", "<i4"), ("referrer", "<i4"), ("language", "<i4"), ("extra", "<i4"),
      ("visitor", ">i8"), ("at", "<i8")]
 )  # fmt: skip
+_BOT: Final = 2  # how a group is counted, where it is neither clicks nor views
 _NOWHERE: Final = -1  # the group of clicks that are not counted
 
 
@@ -82,7 +84,8 @@ class _Extras(_Table):
     def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
         extra = traits.of_extra(data)
         told = (*traits.values_of_extra(extra), referrers.source_of_utm(extra.utm.source))
-        return (*map(words.number, told), words.arms_number(extra.exposures, extra.outcomes))
+        found = items(data) if extra.exposures or extra.outcomes else {}
+        return (*map(words.number, told), words.arms_number(found))
 
 
 class Vocabulary:
@@ -97,10 +100,10 @@ class Vocabulary:
         self.referrers = _Referrers(self, 2)
         self.languages = _Languages(self, 1)
         self.extras = _Extras(self, len(traits.OF_EXTRA) + 2)
-        # What a click says of experiments: arms shown, arms decided for, and the values of VARIANT.
-        self.arms: list[tuple[list[Arm], list[Arm], list[int]]] = []
-        self._arms: dict[tuple[bytes, bytes], int] = {}
-        self.arms_number(b"", b"")
+        # What a click says of experiments: items of its extra, and the values of VARIANT.
+        self.arms: list[tuple[dict[int, bytes], list[int]]] = []
+        self._arms: dict[tuple[bytes, ...], int] = {}
+        self.arms_number({})
 
     @property
     def is_full(self) -> bool:
@@ -114,13 +117,15 @@ class Vocabulary:
             self.names.append(value)
         return number
 
-    def arms_number(self, exposures: bytes, outcomes: bytes) -> int:
-        number = self._arms.get((exposures, outcomes))
+    def arms_number(self, found: dict[int, bytes]) -> int:
+        """Of an extra's items; 0 is of none."""
+        key = tuple(found.get(tag, b"") for tag in (EXPOSURES, OUTCOMES, COOKIE))
+        number = self._arms.get(key)
         if number is None:
-            shown, decided = list(arms(exposures)), list(arms(outcomes))
-            values = {variant(arm): None for arm in shown + decided} or {"": None}
-            number = self._arms[exposures, outcomes] = len(self.arms)
-            self.arms.append((shown, decided, [self.number(value) for value in values]))
+            named = [*arms(key[0]), *arms(key[1])]
+            values = {variant(arm): None for arm in named} or {"": None}
+            number = self._arms[key] = len(self.arms)
+            self.arms.append((found, [self.number(value) for value in values]))
         return number
 
 
@@ -228,7 +233,7 @@ class Gathering:
         if number is None:
             number = self._scope_numbers[scope] = len(self.scopes)
             self.scopes.append(scope)
-        counted_as = 2 if judged in BOTS else int(key[0] != Kind.CLICK)
+        counted_as = _BOT if judged in BOTS else int(key[0] != Kind.CLICK)
         self._groups.append((number, counted_as, self.words.number(KINDS[Verdict(judged)])))
         return len(self._groups) - 1
 
@@ -259,7 +264,7 @@ class Gathering:
         )  # fmt: skip
 
     def _variants(self, arms_of: Numbers) -> tuple[Numbers, Numbers]:
-        several = [values for _, _, values in self.words.arms]
+        several = [values for _, values in self.words.arms]
         lengths = np.array([len(values) for values in several], np.int64)
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
         flat = np.array([value for values in several for value in values], np.int64)
@@ -268,20 +273,23 @@ class Gathering:
         nth = np.arange(len(clicks)) - np.repeat(np.cumsum(times) - times, times)
         return clicks, flat[starts[arms_of][clicks] + nth]
 
-    def visits(self) -> list[ArmVisit]:
-        """What counted clicks of known visitors say of experiments, sorted by key."""
-        found: dict[VisitKey, ArmVisit] = {}
+    def observed(self) -> Observed:
+        """What counted clicks say of experiments."""
+        observer = Observer()
         data = self._data()
         arms_of = self.words.extras.columns()[-1][data["extra"]]
-        for index in np.flatnonzero((arms_of != 0) & (data["visitor"] != 0)).tolist():
-            scope, counted_as, _ = self._groups[data["group"][index]]
-            if counted_as == 2:
-                continue
-            shown, decided, _ = self.words.arms[int(arms_of[index])]
-            tenant_id, profile_id, _, _ = self.scopes[scope]
-            visitor, at_us = int(data["visitor"][index]), int(data["at"][index])
-            add_visits(found, tenant_id, profile_id, visitor, at_us, shown, decided)
-        return [found[key] for key in sorted(found)]
+        for index in np.flatnonzero(arms_of).tolist():
+            group, *_, visitor, at_us = data[index].tolist()
+            scope, counted_as, _ = self._groups[group]
+            if counted_as != _BOT:
+                tenant_id, profile_id, link_id, _ = self.scopes[scope]
+                pseudonym = visitor.to_bytes(8, "big", signed=True) if visitor else b""
+                kind = Kind.CLICK if counted_as == 0 else Kind.VIEW
+                click = Click(
+                    kind, 0, at_us, tenant_id, profile_id, link_id, b"", b"", b"", pseudonym
+                )
+                observer.add(click, self.words.arms[int(arms_of[index])][0])
+        return observer.observed()
 
 
 class Gatherings:

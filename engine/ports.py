@@ -4,7 +4,7 @@ All methods are trio-async and cancellable, and raise `UnavailableError` when th
 does not answer within its time limit. One contract suite (tests/storage/) runs against both.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -19,14 +19,13 @@ from engine.idempotency import Once
 from engine.key import KeyDraft, NewKey
 from engine.link import Link, LinkDraft
 from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
+from engine.ports_summaries import Gathered, Move
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
 from engine.rollup import Stats
 from engine.security import Event, Kind
 from engine.stats_query import StatsQuery
 from engine.visitor_key import DayKey
-from engine.summary import ArmVisit
-from engine.tally import Block
 
 
 class Page(NamedTuple):
@@ -418,46 +417,6 @@ class Position(NamedTuple):
     summarised: int = 0
 
 
-class Move(NamedTuple):
-    """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
-
-    journal_id: UUID
-    sequence: int
-    reached: int
-    token: int
-
-
-class Gathered(Protocol):
-    """Clicks of several journals that wait to be summed by dimension (engine/gathering.py)."""
-
-    @property
-    def clicks(self) -> int: ...
-
-    @property
-    def keys(self) -> int:
-        """Of about how many links and buckets."""
-
-    def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
-        """Take the batch's clicks above sequence `after`. Raises FormatError, and then takes none."""
-
-    def drop(self, journal_id: UUID) -> None: ...
-
-    def profiles(self) -> set[tuple[int, int]]:
-        """Tenant and profile ids of all clicks."""
-
-    def blocks(self) -> Iterator[Block]: ...
-
-    def visits(self) -> list[ArmVisit]: ...
-
-
-class ArmLedger(Protocol):
-    """Where visitors of experiments' arms are kept."""
-
-    async def record(self, connection: Any, visits: Sequence[ArmVisit]) -> None:
-        """Add to what is kept, inside the transaction that counts these clicks by dimension: on the host
-        loop, over its connection, as waypost_aggregator. It may run more than once; one is committed."""
-
-
 class ClickLedger(Protocol):
     """The counts, and each journal's watermark next to them in one transaction; in another one the counts
     by dimension and `summarised`, which follows the watermark."""
@@ -487,16 +446,14 @@ class ClickLedger(Protocol):
         """Forget a journal that is wholly committed and deleted. Its id never comes again."""
 
     async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
-        """Keep a batch that cannot be folded, whole, and move on past it, under the same guard.
-
-        Both the watermark and `summarised` move, so all before it must be summarised."""
+        """Keep a batch that cannot be folded, whole, and move both positions past it, under the same guard:
+        all before it must be summarised."""
 
     async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
-        """Counts by dimension and the moves of `summarised`, all or nothing.
+        """Counts by dimension, those of experiments, and the moves of `summarised`, all or nothing.
 
-        `gathered` holds the clicks of the moves. Raises StaleLeaseError, which names the journals whose
-        position or token is no longer this one's; the others can be tried again without them.
-        """
+        `gathered` holds the clicks of the moves. Raises StaleLeaseError that names the journals whose
+        position or token is no longer this one's; the others can be tried without them."""
 
 
 class ClickStream(Protocol):

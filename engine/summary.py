@@ -9,7 +9,7 @@ Rules:
 - A bucket has a bounded number of values of a dimension (`cap`): the first to come have rows of their own, what
   comes later is together under OTHER.
 
-`fold` and `arm_visits` are the plain reference; engine/tally.py is what runs, and a property test holds the
+`fold` and `observed` are the plain reference; engine/tally.py is what runs, and a property test holds the
 two together.
 """
 
@@ -22,10 +22,9 @@ from engine import referrer as referrers
 from engine import traits
 from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
 from engine.dimension import ALL_LINKS, Dimension
-from engine.extra import Arm, arms
+from engine.extra import Arm, arms, items
+from engine.observation import Observed, Observer
 from engine.rollup import BUCKET_US
-
-DAY_US: Final = 24 * 3600 * 1_000_000
 
 KINDS: Final = {
     Verdict.UNJUDGED: "human", Verdict.HUMAN: "human", Verdict.TOOL: "tool", Verdict.BOT: "bot",
@@ -82,28 +81,6 @@ class Sums:
         self.views += other.views
         self.bots += other.bots
         self.visitors |= other.visitors
-
-
-class VisitKey(NamedTuple):
-    """One visitor of an experiment's arm on one UTC day (days since 1970)."""
-
-    tenant_id: int
-    profile_id: int
-    experiment_id: int
-    phase: int
-    arm: int
-    visitor: int
-    day: int
-
-
-class ArmVisit(NamedTuple):
-    """What one visitor of an arm did in a batch: `first_us` when first seen, how often the arm was shown and
-    how often decided for."""
-
-    key: VisitKey
-    first_us: int
-    exposures: int
-    outcomes: int
 
 
 def visitor_number(visitor: bytes) -> int:
@@ -166,33 +143,10 @@ def _one(click: Click) -> Sums | None:
     return Sums(is_click, not is_click, 0, {visitor} if visitor else set())
 
 
-def arm_visits(clicks: Iterable[Click]) -> list[ArmVisit]:
-    """What counted clicks and views of known visitors say of experiments, sorted by key."""
-    found: dict[VisitKey, ArmVisit] = {}
+def observed(clicks: Iterable[Click]) -> Observed:
+    """What counted clicks and views say of experiments."""
+    observer = Observer()
     for click in clicks:
-        one, extra = _one(click), traits.of_extra(click.extra)
-        if one is None or not one.visitors:
-            continue
-        (visitor,) = one.visitors
-        add_visits(
-            found, click.tenant_id, click.profile_id, visitor, click.at_us,
-            arms(extra.exposures), arms(extra.outcomes),
-        )  # fmt: skip
-    return [found[key] for key in sorted(found)]
-
-
-def add_visits(
-    found: dict[VisitKey, ArmVisit], tenant_id: int, profile_id: int, visitor: int, at_us: int,
-    exposures: Iterable[Arm], outcomes: Iterable[Arm],
-) -> None:  # fmt: skip
-    """Add what one click says. An arm that it names twice counts once."""
-    shown, decided = set(exposures), set(outcomes)
-    for arm in shown | decided:
-        key = VisitKey(tenant_id, profile_id, *arm, visitor, at_us // DAY_US)
-        before = found.get(key, ArmVisit(key, at_us, 0, 0))
-        found[key] = ArmVisit(
-            key,
-            min(before.first_us, at_us),
-            before.exposures + (arm in shown),
-            before.outcomes + (arm in decided),
-        )
+        if click.verdict & VERDICT_MASK in COUNTED:
+            observer.add(click, items(click.extra))
+    return observer.observed()

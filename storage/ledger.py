@@ -30,9 +30,11 @@ from engine.batch import Batch
 from engine.continuation import continuing
 from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Folding, Texts
 from engine.errors import StaleLeaseError, UnavailableError
-from engine.ports import ArmLedger, Gathered, Move, Position
+from engine.ports import Position
+from engine.ports_summaries import Gathered, Move
 from engine.rollup import Counts, RollupKey
 from storage import sql, summaries
+from storage.experiment_counts import store_observed
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("ledger")
@@ -45,9 +47,8 @@ class PostgresClickLedger:
     """`ClickLedger` on Postgres. An edge's role may `register` and read `watermark`; the rest is
     the aggregator's."""
 
-    def __init__(self, database: Database, arms: ArmLedger | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._arms = arms
         self._texts = Texts()
         self._commits = 0
         self._clicks = 0
@@ -141,10 +142,11 @@ class PostgresClickLedger:
         return reached
 
     async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+        observed = gathered.observed()
+
         async def work(connection: Connection) -> None:
             await summaries.add(connection, gathered)
-            if self._arms is not None and (visits := gathered.visits()):
-                await self._arms.record(connection, visits)
+            await store_observed(connection, observed)
             await summaries.move(connection, moves)
 
         await self._guarded(work)

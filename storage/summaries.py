@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from engine import sketch
 from engine.dimension import OTHER
 from engine.errors import StaleLeaseError
-from engine.ports import Gathered, Move
+from engine.ports_summaries import Gathered, Move
 from engine.summary import CAP, cap
 from engine.tally import Block
 from storage import sql

@@ -17,8 +17,8 @@ from actors.supervisor import Child
 from actors.timetable import Scheduler
 from actors.upkeep import every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
-from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.gathering import Gatherings
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.health import Component
 from engine.roles.courier import courier_limits, courier_samples, make_courier
 from engine.roles.process import Assignment, group, status_child, supervisor, until_stopped

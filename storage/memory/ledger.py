@@ -20,9 +20,11 @@ from engine.copy_rows import checked_frames, clamped
 from engine.dimension import OTHER
 from engine.errors import StaleLeaseError
 from engine.journal_format import clicks
-from engine.ports import Gathered, Move, Position
+from engine.observation import Observed
+from engine.ports import Position
+from engine.ports_summaries import Gathered, Move
 from engine.rollup import Counts, RollupKey, fold
-from engine.summary import ArmVisit, SummaryKey, Sums, VisitKey, cap
+from engine.summary import SummaryKey, Sums, cap
 
 
 @dataclass
@@ -50,7 +52,7 @@ class MemoryCounts:
     clicks: list[tuple[UUID, Click]] = field(default_factory=list)
     rollups: dict[RollupKey, Counts] = field(default_factory=dict)
     sums: dict[SummaryKey, Sums] = field(default_factory=dict)
-    visits: dict[VisitKey, ArmVisit] = field(default_factory=dict)
+    observed: list[Observed] = field(default_factory=list)
     set_aside: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
 
@@ -67,14 +69,9 @@ class MemoryCounts:
                 of = set(block.visitors[ends[number] : ends[number + 1]].tolist())
                 sums = Sums(block.clicks[number], block.views[number], block.bots[number], of)
                 self.sums.setdefault(self._own_or_other(SummaryKey(*key)), Sums()).add(sums)
-        for visit in gathered.visits():
-            before = self.visits.get(visit.key, visit._replace(exposures=0, outcomes=0))
-            self.visits[visit.key] = ArmVisit(
-                visit.key,
-                min(before.first_us, visit.first_us),
-                before.exposures + visit.exposures,
-                before.outcomes + visit.outcomes,
-            )
+        observed = gathered.observed()
+        if observed.sums:
+            self.observed.append(observed)
 
     def _own_or_other(self, key: SummaryKey) -> SummaryKey:
         most = cap(key.dimension, key.link_id)

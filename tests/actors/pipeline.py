@@ -11,7 +11,7 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.errors import UnavailableError
 from engine.journal_format import encode_frame, encode_record
-from engine.ports import Move
+from engine.ports_summaries import Move
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
 from tests.simulation.faults import FaultyClickLedger, FaultyClickStream

@@ -9,7 +9,8 @@ from trio.testing import MockClock
 from actors.aggregator import STREAMS_A_ROUND, Aggregator, in_sequence
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import Move, Position
+from engine.ports import Position
+from engine.ports_summaries import Move
 from storage.memory.ledger import MemoryClickLedger
 from tests.actors.pipeline import MINUTE, Pipeline, Tape, until
 from tests.simulation.faults import FaultyClickLedger

@@ -12,21 +12,33 @@ from engine.click import Click
 from engine.continuation import continuing
 from engine.copy_rows import clamped
 from engine.dimension import ALL_LINKS, Dimension
-from engine.extra import EXPOSURES, HOST, OUTCOMES, PLACE, TRIGGER, UTM, Arm, item, pack_arms
+from engine.extra import (
+    COOKIE,
+    EXPOSURES,
+    HOST,
+    OUTCOMES,
+    PLACE,
+    TRIGGER,
+    UTM,
+    Arm,
+    item,
+    pack_arms,
+)
 from engine.gathering import Gathering, Vocabulary
 from engine.journal_format import clicks
 from engine.rollup import fold as rollups
-from engine.summary import SummaryKey, Sums, arm_visits, fold
+from engine.summary import SummaryKey, Sums, fold, observed
 from tests.storage.shipped import NOW_US, batch
 
 agents.load()
 JOURNAL = UUID(int=7)
 ARMS = st.lists(st.builds(Arm, st.integers(1, 2), st.integers(0, 1), st.integers(0, 2)), max_size=3)
 EXTRAS = st.builds(
-    lambda place, host, utm, trigger, shown, decided: b"".join(
+    lambda place, host, utm, trigger, shown, decided, cookie: b"".join(
         (
             item(PLACE, place), item(HOST, host), item(UTM, utm), item(TRIGGER, trigger),
             item(EXPOSURES, pack_arms(shown)), item(OUTCOMES, pack_arms(decided)),
+            item(COOKIE, cookie),
         )
     ),
     st.sampled_from([b"", b"EU\x1fDE\x1fBY\x1fMunich", b"EU\x1fFR\x1f\x1fParis"]),
@@ -35,6 +47,7 @@ EXTRAS = st.builds(
     st.sampled_from([b"", b"\1", b"\2"]),
     ARMS,
     ARMS,
+    st.sampled_from([b"", b"cookie 1\3\1"]),
 )  # fmt: skip
 CLICKS = st.builds(
     Click,
@@ -80,7 +93,7 @@ def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> 
     gathering = gathered(batch(1, taken), after)
     plain = [one._replace(at_us=clamped(one.at_us)) for one in taken[after:]]
     assert summed(gathering) == fold(plain)
-    assert gathering.visits() == arm_visits(plain)
+    assert gathering.observed() == observed(plain)
 
 
 @given(st.lists(SEVERAL, min_size=1, max_size=4))

@@ -14,7 +14,8 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import clicks
-from engine.ports import Gathered, Move, Position
+from engine.ports import Position
+from engine.ports_summaries import Gathered, Move
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts

@@ -15,7 +15,8 @@ import trio
 
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import ClickLedger, ClickStream, Gathered, Move, Position
+from engine.ports import ClickLedger, ClickStream, Position
+from engine.ports_summaries import Gathered, Move
 from storage.memory.ledger import MemoryCounts
 
 T = TypeVar("T")

@@ -9,7 +9,8 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.copy_rows import checked_frames, clamped
 from engine.journal_format import clicks
-from engine.summary import ArmVisit, arm_visits, fold
+from engine.observation import Observed
+from engine.summary import fold, observed
 from engine.tally import Block
 
 
@@ -54,5 +55,5 @@ class PlainGathering:
             np.array(visitors, np.int64),
         )
 
-    def visits(self) -> list[ArmVisit]:
-        return arm_visits(self._all())
+    def observed(self) -> Observed:
+        return observed(self._all())

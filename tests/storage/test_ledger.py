@@ -19,7 +19,8 @@ from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.extra import HOST, PLACE, TRIGGER, UTM, item
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, Move, Position
+from engine.ports import ClickLedger, Position
+from engine.ports_summaries import Move
 from engine.rollup import fold
 from storage.ledger import PostgresClickLedger
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts

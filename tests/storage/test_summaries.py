@@ -2,7 +2,6 @@
 sketches, whoever else writes."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,13 +13,16 @@ from engine.dimension import ALL_LINKS, OTHER, Dimension
 from engine.errors import StaleLeaseError
 from engine.extra import EXPOSURES, PLACE, UTM, Arm, item, pack_arms
 from engine.gathering import Gathering, Vocabulary
-from engine.ports import ClickLedger, Move, Position
+from engine.observation import Observed
+from engine.ports import ClickLedger, Position
+from engine.ports_summaries import Gathered, Move
 from engine.sketch import merged
-from engine.summary import CAP_OF_A_LINK, CAP_OF_MANY, ArmVisit, SummaryKey, arm_visits, fold
-from storage import summaries
+from engine.summary import CAP_OF_A_LINK, CAP_OF_MANY, SummaryKey, fold, observed
+from storage import ledger, summaries
+from storage.experiment_counts import store_observed
 from storage.ledger import PostgresClickLedger
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
-from storage.postgres import Database
+from storage.postgres import Connection, Database
 from tests.hosted import hosted_run
 from tests.storage.shipped import NOW_US, batch, click
 
@@ -38,29 +40,14 @@ MIXED = [
 ]  # fmt: skip
 
 
-class Arms:
-    """An ArmLedger that remembers; with `broken` it fails."""
-
-    def __init__(self) -> None:
-        self.visits: list[ArmVisit] = []
-        self.broken = False
-
-    async def record(self, connection: Any, visits: Any) -> None:
-        if self.broken:
-            raise ValueError("no such experiment")
-        assert await connection.fetchval("SELECT current_user") == "waypost_aggregator"
-        self.visits += visits
-
-
 class Bench:
     """A ledger and a look into its tables."""
 
     def __init__(
-        self, ledger: ClickLedger, counts: MemoryCounts, arms: Arms, database: Database | None
+        self, ledger: ClickLedger, counts: MemoryCounts, database: Database | None
     ) -> None:
         self.ledger = ledger
         self.counts = counts
-        self.arms = arms
         self.database = database
 
     async def leased(self) -> Position:
@@ -94,12 +81,12 @@ class Bench:
 
 @pytest.fixture
 async def bench(place: str) -> AsyncIterator[Bench]:
-    counts, arms = MemoryCounts(), Arms()
+    counts = MemoryCounts()
     if not place:
-        yield Bench(MemoryClickLedger(counts, trio.current_time), counts, arms, None)
+        yield Bench(MemoryClickLedger(counts, trio.current_time), counts, None)
         return
     database = await opened(place)
-    yield Bench(PostgresClickLedger(database, arms), counts, arms, database)
+    yield Bench(PostgresClickLedger(database), counts, database)
     await database.close()
 
 
@@ -208,40 +195,48 @@ async def test_values_beyond_the_cap_are_together(bench: Bench) -> None:
         assert sum(row[0] for row in of.values()) == len(clicks) + 30 + (link_id == ALL_LINKS)
 
 
-async def test_experiments_are_recorded_in_the_same_transaction(bench: Bench) -> None:
+async def test_experiments_are_counted_in_the_same_transaction(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[Observed] = bench.counts.observed
+
+    async def store(connection: Connection, observed: Observed) -> None:
+        if not stored:
+            stored.append(observed)
+            raise ValueError("the first time it fails")
+        await store_observed(connection, observed)
+
+    monkeypatch.setattr(ledger, "store_observed", store)
     shown = item(EXPOSURES, pack_arms([Arm(7, 1, 0)]))
     clicks = [one._replace(extra=shown) for one in MIXED]
     position, taken = await bench.committed(await bench.leased(), clicks)
     if bench.database is not None:
-        bench.arms.broken = True
-        with pytest.raises(ValueError, match="no such experiment"):
+        with pytest.raises(ValueError, match="the first time"):
             await bench.ledger.summarise([move(position, 24)], gathered(position, taken))
         assert await bench.found() == {}
-        bench.arms.broken = False
     await bench.ledger.summarise([move(position, 24)], gathered(position, taken))
-    visits = bench.arms.visits or list(bench.counts.visits.values())
-    assert visits == arm_visits(clicks)
-    assert {visit.key.experiment_id for visit in visits} == {7}
+    assert await bench.found() == expected(clicks)
+    assert stored == [observed(clicks)]
 
 
 async def test_who_writes_at_once_loses_no_visitor(database_url: str) -> None:
     """Each reads a sketch, adds to it and writes it back."""
     database = await opened(database_url)
-    ledger = PostgresClickLedger(database)
+    writer = PostgresClickLedger(database)
     positions = []
     for number in range(4):
-        await ledger.register(uuid4())
-        leased = await ledger.lease(f"owner {number}", 1, 60)
+        await writer.register(uuid4())
+        leased = await writer.lease(f"owner {number}", 1, 60)
         clicks = [
             click()._replace(visitor=b"%02d%06d" % (number + 1, n), verdict=Verdict.HUMAN)
             for n in range(50)
         ]
         taken = batch(1, clicks)
-        positions.append((await ledger.commit(leased[0], [taken]), taken))
+        positions.append((await writer.commit(leased[0], [taken]), taken))
     async with trio.open_nursery() as nursery:
         for position, taken in positions:
-            nursery.start_soon(ledger.summarise, [move(position, 50)], gathered(position, taken))
-    found = await Bench(ledger, MemoryCounts(), Arms(), database).found()
+            nursery.start_soon(writer.summarise, [move(position, 50)], gathered(position, taken))
+    found = await Bench(writer, MemoryCounts(), database).found()
     assert {row[3] for row in found.values()} == {200}
     await database.close()
 
@@ -251,30 +246,31 @@ async def test_more_rows_than_one_statement_takes(
 ) -> None:
     monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 7)
     database = await opened(database_url)
-    bench = Bench(PostgresClickLedger(database), MemoryCounts(), Arms(), database)
+    bench = Bench(PostgresClickLedger(database), MemoryCounts(), database)
     position, taken = await bench.committed(await bench.leased(), MIXED)
     await bench.ledger.summarise([move(position, 24)], gathered(position, taken))
     assert await bench.found() == expected(MIXED)
     await database.close()
 
 
-async def test_a_commit_does_not_wait_for_a_summary(database_url: str) -> None:
+async def test_a_commit_does_not_wait_for_a_summary(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until its last statement, a summary holds nothing that a commit needs."""
     database = await opened(database_url)
-    ledger = PostgresClickLedger(database)
-    bench = Bench(ledger, MemoryCounts(), Arms(), database)
-    position, _ = await bench.committed(await bench.leased(), MIXED)
-
-    class Slow(Arms):
-        async def record(self, connection: Any, visits: Any) -> None:
-            await connection.execute("SELECT pg_sleep(0.3)")
-
-    slow = PostgresClickLedger(database, Slow())
-    exposed = [one._replace(extra=item(EXPOSURES, pack_arms([Arm(7, 1, 0)]))) for one in MIXED]
+    bench = Bench(PostgresClickLedger(database), MemoryCounts(), database)
+    position, taken = await bench.committed(await bench.leased(), MIXED)
     done: list[str] = []
+    original = summaries.add
+
+    async def slow(connection: Connection, gathered: Gathered) -> None:
+        await original(connection, gathered)
+        await connection.execute("SELECT pg_sleep(0.3)")
+
+    monkeypatch.setattr(summaries, "add", slow)
 
     async def summarise() -> None:
-        await slow.summarise([move(position, 24)], gathered(position, batch(1, exposed)))
+        await bench.ledger.summarise([move(position, 24)], gathered(position, taken))
         done.append("summary")
 
     async with trio.open_nursery() as nursery:

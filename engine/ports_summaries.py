@@ -1,0 +1,41 @@
+"""What the aggregator hands over to be counted by dimension; see `engine.ports.ClickLedger.summarise`."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from engine.batch import Batch
+from engine.observation import Observed
+from engine.tally import Block
+
+
+class Move(NamedTuple):
+    """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
+
+    journal_id: UUID
+    sequence: int
+    reached: int
+    token: int
+
+
+class Gathered(Protocol):
+    """Clicks of several journals that wait to be summed by dimension (engine/gathering.py)."""
+
+    @property
+    def clicks(self) -> int: ...
+
+    @property
+    def keys(self) -> int:
+        """Of about how many links and buckets."""
+
+    def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
+        """Take the batch's clicks above sequence `after`. Raises FormatError, and then takes none."""
+
+    def drop(self, journal_id: UUID) -> None: ...
+
+    def profiles(self) -> set[tuple[int, int]]:
+        """Tenant and profile ids of all clicks."""
+
+    def blocks(self) -> Iterator[Block]: ...
+
+    def observed(self) -> Observed: ...
