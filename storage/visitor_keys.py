@@ -48,7 +48,7 @@ class TmpfsShelf:
 
     def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
         lock = FileLock(self.folder / "lock")
-        if not lock.acquire():
+        if not self._acquire(lock):
             raise UnavailableError("another edge exchanges keys")
         try:
             data = self._read()
@@ -59,6 +59,17 @@ class TmpfsShelf:
             return found
         finally:
             lock.release()
+
+    def _acquire(self, lock: FileLock) -> bool:
+        try:
+            return lock.acquire()
+        except FileNotFoundError:
+            # What is in memory is anybody's to tidy up; each edge still has its keys.
+            try:
+                make_run_folder(self.folder)
+            except EmbeddedError as error:
+                raise OSError(str(error)) from error
+            return lock.acquire()
 
     def _read(self) -> bytes:
         try:

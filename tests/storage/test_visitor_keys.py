@@ -1,6 +1,7 @@
 """What edges share without writing it down: a folder in memory, and a channel of Redis."""
 
 import os
+import shutil
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,6 +63,19 @@ def test_a_folder_is_for_one_user_and_of_one_data_folder(shelves: Path) -> None:
     again = shelf_of(shelves / "one")
     assert again is not None
     assert again.exchange([], NOON_US) == {DAY: ONE}
+
+
+def test_a_folder_that_was_tidied_up_is_made_again(shelves: Path) -> None:
+    shelf = shelf_of(shelves / "data")
+    assert shelf is not None
+    shelf.exchange([ONE], NOON_US)
+    shutil.rmtree(shelf.folder)
+    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert stat.S_IMODE(shelf.folder.stat().st_mode) == 0o700
+    shutil.rmtree(shelf.folder)
+    shelf.folder.write_text("somebody else's")
+    with pytest.raises(OSError, match="belongs|cannot make|Not a directory"):
+        shelf.exchange([ONE], NOON_US)
 
 
 def test_who_finds_it_taken_says_so(shelves: Path) -> None:
