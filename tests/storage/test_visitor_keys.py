@@ -74,7 +74,7 @@ def test_a_folder_that_was_tidied_up_is_made_again(shelves: Path) -> None:
     assert stat.S_IMODE(shelf.folder.stat().st_mode) == 0o700
     shutil.rmtree(shelf.folder)
     shelf.folder.write_text("somebody else's")
-    with pytest.raises(OSError, match="belongs|cannot make|Not a directory"):
+    with pytest.raises(OSError, match=r"belongs|cannot make|Not a directory"):
         shelf.exchange([ONE], NOON_US)
 
 
