@@ -30,8 +30,16 @@ class Origins:
         return self._known.get((peer, b"")) or self._look(peer, b"")
 
     def of_forwarded(self, peer: str, forwarded_for: bytes) -> Origin:
-        """Of a request by its X-Forwarded-For, joined by commas; of the proxy when that says nothing."""
-        forwarded = forwarded_for[-MAX_FORWARDED_BYTES:]
+        """Of a request by its X-Forwarded-For, joined by commas; of the proxy when that says nothing.
+
+        Only what trusted proxies wrote is looked at and kept: whatever a client claims in front of it costs
+        no look-up and no place in the table.
+        """
+        entries = forwarded_for.rsplit(b",", self._hops)
+        forwarded = (
+            b",".join(entries[-self._hops :]) if len(entries) > self._hops else forwarded_for
+        )
+        forwarded = forwarded[-MAX_FORWARDED_BYTES:]
         return self._known.get((peer, forwarded)) or self._look(peer, forwarded)
 
     def forget(self) -> None:

@@ -49,13 +49,13 @@ class Records:
 
 
 class Keys:
-    """One key for all days, or none."""
+    """A key for each day, or for none."""
 
     def __init__(self) -> None:
-        self.visitors: VisitorIds | None = VisitorIds(bytes(range(32)))
+        self.known = True
 
     def ids(self, day: int) -> VisitorIds | None:
-        return self.visitors
+        return VisitorIds(day.to_bytes(32)) if self.known else None
 
 
 class Answer(NamedTuple):
@@ -141,6 +141,7 @@ class OpenDoor:
         self.places = MemoryPlaces()
         self.keys = Keys()
         self.seconds = 1000.0
+        self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
         self.registry = Registry(
             self.profiles,
             redirect_tail=answers.redirect_tail,
@@ -152,7 +153,7 @@ class OpenDoor:
         self.visitors = Visitors(
             listener, self.registry, self.journal, limits,
             Origins(self.places.place, limits.trusted_hops), self.keys,
-            clock_us=lambda: 1_767_225_600_000_000, monotonic=lambda: self.seconds,
+            clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self._streams: list[trio.SocketStream] = []
 

@@ -115,6 +115,10 @@ async def test_a_pseudonym_is_of_profile_network_and_agent() -> None:
             await seen(b"/shop/a", b"2001:db8:1:3::1"),
         ]
         assert len({one, line, *others}) == 6
-        door.keys.visitors = None
+        door.wall_us -= 1
+        yesterday = await seen(b"/shop/a", b"203.0.113.9")
+        door.wall_us += 1
+        assert yesterday != one == await seen(b"/shop/a", b"203.0.113.9")
+        door.keys.known = False
         assert await seen(b"/shop/a", b"203.0.113.9") == b""
         assert door.visitors.unidentified == 1
