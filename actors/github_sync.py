@@ -56,11 +56,12 @@ class GithubSync:
         self.shared = 0
 
     async def schedule(self, _: JobContext) -> None:
-        """Enqueue what is due, unless GitHub wants no requests now."""
-        if await self._turns.paused() is not None:
-            return
-        while await self._syncs.enqueue_due(DUE_AT_ONCE) == DUE_AT_ONCE:
-            pass
+        """Enqueue what is due, unless GitHub wants no requests now.
+
+        No more than can be asked in a minute, one after the other: the rest waits where it can be sorted.
+        """
+        if await self._turns.paused() is None:
+            await self._syncs.enqueue_due(DUE_AT_ONCE)
 
     async def sync(self, context: JobContext) -> None:
         tenant_id, link_id = context.job.tenant_id, int(context.job.payload["link_id"])

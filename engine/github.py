@@ -15,6 +15,7 @@ A synchronisation is two requests, one for a repository that is gone; a third an
 What an interrupted one has learned is kept, so that the next goes on where it ended.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -39,6 +40,7 @@ MAX_ETAG_CHARS: Final = 200
 MIN_PAUSE: Final = timedelta(seconds=60)
 MAX_PAUSE: Final = timedelta(hours=24)
 NAME_IS_GOOD_FOR: Final = timedelta(days=7)
+_PATH: Final = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 _MARGIN: Final = timedelta(seconds=1)
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _LIMITED: Final = frozenset({403, 429})
@@ -319,16 +321,17 @@ class Conversation:
 
 def path_below(base_url: str, location: str) -> str | None:
     """The path, below the base URL, of an absolute or rooted location; None when it is elsewhere."""
+    if not location.isprintable():  # urlsplit drops line ends
+        return None
     try:
         base, found = urlsplit(base_url), urlsplit(location)
-        same = (found.scheme, found.netloc) in (("", ""), (base.scheme, base.netloc))
     except ValueError:
         return None
+    same = (found.scheme, found.netloc) in (("", ""), (base.scheme, base.netloc))
     path = found.path.removeprefix(base.path)
-    if not same or found.query or found.fragment or len(path) > 200 or not path.isascii():
+    if not same or found.query or found.fragment or not found.path.startswith(base.path + "/"):
         return None
-    inside = found.path.startswith(base.path + "/")
-    return path if inside and path.isprintable() and ".." not in path and "%" not in path else None
+    return path if _PATH.fullmatch(path) and ".." not in path else None
 
 
 def _facts(body: _RepositoryBody, asked: Repository) -> Facts | None:

@@ -15,7 +15,7 @@ PERIOD: Final = timedelta(hours=6)
 GONE_PERIOD: Final = timedelta(hours=24)
 ASK_INTERVAL_S: Final = 60
 
-_OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?")
+_OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,37}[A-Za-z0-9])?")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 # First parts of GitHub's own pages, which are nobody's name.
 _PAGES: Final = frozenset(

@@ -60,6 +60,7 @@ class MemoryGithubSyncs:
         self._now = now
         self._rows: dict[int, _Row] = {}
         self.jobs = jobs
+        self._asking = trio.Lock()
         profiles.with_github = self.shown
 
     def shown(self, link: Link) -> LinkSync | None:
@@ -72,6 +73,10 @@ class MemoryGithubSyncs:
         return self.shown(await self._profiles.link(caller, link_id))
 
     async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
+        async with self._asking:  # enqueuing waits, and nobody may come in between
+            return await self._ask(caller, link_id)
+
+    async def _ask(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
         link = await self._profiles.link(caller, link_id)
         tenant_id = self._profiles.team(caller, link.profile_id, Action.EDIT)[0].tenant_id
         row = self._row(link)

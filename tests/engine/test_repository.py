@@ -57,7 +57,7 @@ def test_a_repositorys_page_and_those_below_it(url: str) -> None:
         "https://github.com/a/.git", "https://github.com/a/..git/x/%2e%2e", "https://github.com/a/...git/c",
         "https://github.com/a%2fb/c", "https://github.com/a/b%00", "https://github.com/a/b%20c",
         "https://github.com/-a/b", "https://github.com/a-/b", "https://github.com/a/ü",
-        "https://github.com/" + "a" * 41 + "/b", "https://github.com/a/" + "b" * 101,
+        "https://github.com/" + "a" * 40 + "/b", "https://github.com/a/" + "b" * 101,
         "https://github.com/orgs/python-trio", "https://github.com/Settings/profile",
         "https://github.com/topics/trio", "https://[::1]/a/b", "\ud800",
     ],

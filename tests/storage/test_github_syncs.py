@@ -4,10 +4,18 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
 import pytest
+import trio
 
 from engine.access import Caller
-from engine.errors import ConflictError, ForbiddenError, NotFoundError, TooSoonError
+from engine.errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    StaleLeaseError,
+    TooSoonError,
+)
 from engine.github import Pause
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE, Paused, Settled
 from engine.job import Ending, Job
@@ -17,6 +25,7 @@ from engine.ports_github import GithubStore, GithubSyncs, GithubTurns
 from engine.ports_jobs import JobQueue
 from engine.profile import ProfileDraft
 from engine.repository import Facts, Known, LinkSync, Release
+from engine.webhook import NewWebhookDraft
 from storage.github_links import GithubLinks
 from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
 from storage.jobs import PostgresJobQueue
@@ -24,7 +33,9 @@ from storage.keys import ensure_owner
 from storage.memory.github_syncs import MemoryGithubSyncs, MemoryGithubTurns
 from storage.memory.jobs import MemoryJobs
 from storage.memory.profiles import MemoryProfiles
+from storage.postgres import Connection
 from storage.profiles import Profiles
+from storage.webhooks import Webhooks
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened, second_owner
 
@@ -215,6 +226,50 @@ async def test_who_asks_for_what_is_queued_anyway_gets_that_job(ports: Ports) ->
     assert [job.id for job in await ports.taken()] == [job_id]
 
 
+async def test_of_many_who_ask_at_once_one_gets_a_job(ports: Ports) -> None:
+    link = await ports.link(kind="url")
+    outcomes: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await ports.store.ask_github_sync(ports.caller, link.id)
+            outcomes.append("202")
+        except ConflictError:
+            outcomes.append("409")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(ask)
+    assert sorted(outcomes) == ["202"] + ["409"] * 5
+    assert len(await ports.taken()) == 1
+
+
+async def test_of_many_who_want_the_turn_one_gets_it(ports: Ports) -> None:
+    got: list[str] = []
+
+    async def take(holder: str) -> None:
+        if await ports.turns.take(holder, 60) is not None:
+            got.append(holder)
+
+    async with trio.open_nursery() as nursery:
+        for n in range(6):
+            nursery.start_soon(take, f"worker {n}")
+    assert len(got) == 1
+
+
+async def test_a_worker_that_lost_its_job_writes_nothing(ports: Ports) -> None:
+    link = await ports.link()
+    await ports.syncs.enqueue_due(10)
+    (job,) = await ports.taken()
+    work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
+    assert work is not None
+    await ports.jobs.release("w", died=True)
+    finish = ports.syncs.finishing(work, "trio/trio", synced())
+    with pytest.raises(StaleLeaseError):
+        await ports.jobs.finish_with(job.lease, finish)
+    assert (await ports.state(link)).state == "running"  # until another has it done
+
+
 async def test_only_members_ask_and_only_who_may_edit(ports: Ports) -> None:
     link = await ports.link()
     reader = ports.caller._replace(scopes=("read",))
@@ -342,3 +397,34 @@ async def test_pauses_in_a_row_are_counted_until_it_is_calm(ports: Ports) -> Non
     turn = await turns.take("one", 60)
     assert turn is not None
     assert turn.in_a_row == 0
+
+
+@pytest.mark.slow
+async def test_webhooks_hear_of_news_and_of_nothing_else(database_url: str) -> None:
+    async with opened(database_url) as open_database:
+        app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
+        owner = await ensure_owner(app, "owner@example.com")
+        assert owner is not None
+        ports = Ports(
+            GithubLinks(app), PostgresGithubSyncs(workers), MemoryGithubTurns(_now),
+            MemoryGithubTurns(_now), PostgresJobQueue(workers), Profiles(app), owner.caller, owner.caller,
+        )  # fmt: skip
+        link = await ports.link()
+        draft = NewWebhookDraft(url="https://example.com/", event_types=["github.*"])
+        await Webhooks(app).create_webhook(owner.caller, link.profile_id, draft)
+        other = msgspec.structs.replace(KNOWN, facts=msgspec.structs.replace(FACTS, stars=1))
+        for known in (KNOWN, KNOWN, other, Known()):
+            await ports.syncs.enqueue_due(10)
+            await ports.finish(link, synced(known, next_at=_now()))
+
+        async def events(connection: Connection) -> list[str]:
+            rows = await connection.fetch("SELECT type, data::text FROM events ORDER BY id")
+            assert {row["type"] for row in rows} == {"github.synced"}
+            return [row["data"] for row in rows]
+
+        first, second = map(msgspec.json.decode, await workers.run(events))
+        assert first == {
+            "profile_id": str(link.profile_id), "link_id": str(link.id), "repository": "trio/trio",
+            "stars": 2**53 - 1, "forks": 0, "language": None, "archived": False,
+        }  # fmt: skip
+        assert second["stars"] == 1
