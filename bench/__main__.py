@@ -32,6 +32,9 @@ BENCHMARKS = (
     Benchmark("pipeline", "bench.pipeline", "clicks a second from socket to committed rollups"),
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
     Benchmark("jobs", "bench.jobs", "jobs a second, and how soon a dead worker's are taken over"),
+    Benchmark(
+        "webhooks", "bench.webhooks", "events at receivers that fail, while anything is killed"
+    ),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
 )
 
