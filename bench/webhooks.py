@@ -306,7 +306,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--events", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 10_000), default=100, show_default=True,
               help="events per second")  # fmt: skip
-@click.option("--pace", type=click.FloatRange(1, 10_000), default=60, show_default=True,
+@click.option("--pace", type=click.FloatRange(1, 10_000), default=120, show_default=True,
               help="how much faster waits pass")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")

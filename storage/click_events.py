@@ -10,7 +10,7 @@ aggregators count as well. A milestone is told once, by its name in the event's 
 
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from engine.event import EventDraft, LinkClicks, LinkMilestone, LinksClicked
@@ -42,6 +42,9 @@ class _Total(NamedTuple):
     clicks: int
 
 
+Totals = dict[LinkKey, _Total]
+
+
 class ClickEvents:
     """`clock` is in seconds and does not jump."""
 
@@ -51,27 +54,26 @@ class ClickEvents:
         self._totals: OrderedDict[LinkKey, _Total] = OrderedDict()
 
     async def tell(
-        self, connection: Connection, sums: Iterable[tuple[RollupKey, Counts]]
-    ) -> dict[LinkKey, _Total]:
+        self, connection: Connection, sums: Sequence[tuple[RollupKey, Counts]]
+    ) -> Totals:
         """Write the events of what has just been added to the rollups. What is returned is for `keep`, once
         the transaction is committed."""
-        by_profile: dict[ProfileKey, list[tuple[RollupKey, int]]] = defaultdict(list)
+        profiles = {(key.tenant_id, key.profile_id) for key, _ in sums}
+        await self._look(connection, profiles)
+        listening = {one for one in profiles if any(self._wanted[one][1:])}
+        if not listening:
+            return {}
+        links_of: dict[ProfileKey, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         for key, counts in sums:
-            if counts.clicks and key.link_id:
-                by_profile[key.tenant_id, key.profile_id].append((key, counts.clicks))
-        await self._look(connection, by_profile.keys())
+            profile = key.tenant_id, key.profile_id
+            if counts.clicks and key.link_id and profile in listening:
+                links_of[profile][key.link_id] += counts.clicks
         drafts: list[EventDraft] = []
         counted: dict[LinkKey, int] = {}
-        for profile, clicks in by_profile.items():
-            wanted = self._wanted[profile]
-            if not (wanted.clicked or wanted.milestone):
-                continue
-            links: dict[int, int] = defaultdict(int)
-            for key, count in clicks:
-                links[key.link_id] += count
-            if wanted.clicked:
+        for profile, links in links_of.items():
+            if self._wanted[profile].clicked:
                 drafts += _clicked(profile, links)
-            if wanted.milestone:
+            if self._wanted[profile].milestone:
                 counted |= {(*profile, link_id): count for link_id, count in links.items()}
         totals = await self._after(connection, counted)
         for link, count in counted.items():
@@ -81,7 +83,7 @@ class ClickEvents:
         await emit(connection, drafts)
         return totals
 
-    def keep(self, totals: dict[LinkKey, _Total]) -> None:
+    def keep(self, totals: Totals) -> None:
         for link, total in totals.items():
             self._totals[link] = total
             self._totals.move_to_end(link)
@@ -108,12 +110,10 @@ class ClickEvents:
             profile = row["tenant_id"], row["profile_id"]
             self._wanted[profile] = _Wanted(now + LOOK_S, row["clicked"], row["milestone"])
 
-    async def _after(
-        self, connection: Connection, counted: dict[LinkKey, int]
-    ) -> dict[LinkKey, _Total]:
+    async def _after(self, connection: Connection, counted: dict[LinkKey, int]) -> Totals:
         """Each link's total with what is counted now."""
         now = self._clock()
-        found: dict[LinkKey, _Total] = {}
+        found: Totals = {}
         unknown: list[LinkKey] = []
         for link, count in counted.items():
             known = self._totals.get(link)

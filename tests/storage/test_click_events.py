@@ -1,11 +1,14 @@
 """Events of clicks are written with their counts, for who wants to hear of them."""
 
 from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import msgspec
 import pytest
 
 from engine.ports import Position
+from storage.bridge import in_asyncio
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Connection, Database
 from tests.hosted import hosted_run
@@ -18,8 +21,9 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 class Place:
     """Two profiles of tenant 1, and a ledger that folds their clicks. Its clock is `now_s`."""
 
-    def __init__(self, workers: Database) -> None:
+    def __init__(self, workers: Database, url: str) -> None:
         self.workers = workers
+        self.url = url
         self.now_s = 0.0
         self.ledger = PostgresClickLedger(workers, clock=lambda: self.now_s)
         self.position: Position | None = None
@@ -28,10 +32,8 @@ class Place:
     async def count(self, *links: tuple[int, int], clicks: int = 1) -> None:
         """Fold clicks of (profile, link), as many of each."""
         if self.position is None:
-            from uuid import uuid4
-
             await self.ledger.register(uuid4())
-            (self.position,) = await self.ledger.lease("one", 1, 60)
+            (self.position,) = await self.ledger.lease(uuid4().hex, 1, 60)
         made = [
             click(profile_id=profile_id, link_id=link_id)
             for profile_id, link_id in links
@@ -39,6 +41,27 @@ class Place:
         ]
         self.position = await self.ledger.commit(self.position, [batch(self.sequence + 1, made)])
         self.sequence += len(made)
+
+    async def listen(self, profile_id: int, *types: str) -> None:
+        """A webhook of the profile that wants these."""
+
+        async def work() -> None:
+            connection = await asyncpg.connect(self.url)
+            try:
+                await connection.execute("SET search_path = waypost")
+                await connection.execute(
+                    "INSERT INTO tenants (id, name) VALUES (1, 'one') ON CONFLICT DO NOTHING"
+                )
+                await connection.execute(
+                    "INSERT INTO webhooks (tenant_id, id, profile_id, url, event_types, slot) "
+                    "VALUES (1, $1, $1, 'https://example.com/', $2, 1)",
+                    profile_id,
+                    types,
+                )
+            finally:
+                await connection.close()
+
+        await in_asyncio(work)
 
     async def events(self) -> list[tuple[str, Any]]:
         async def work(connection: Connection) -> list[Any]:
@@ -50,30 +73,12 @@ class Place:
 
 @pytest.fixture
 async def place(open_database: OpenDatabase, database_url: str) -> Place:
-    return Place(await open_database("waypost_aggregator"))
+    return Place(await open_database("waypost_aggregator"), database_url)
 
 
-@pytest.fixture
-def listen(database_url: str) -> Any:
-    """Makes a webhook of a profile of tenant 1 that wants these types."""
-    from tests.conftest import execute
-
-    execute(database_url, "INSERT INTO waypost.tenants (id, name) VALUES (1, 'one')")
-
-    def make(profile_id: int, *types: str, slot: int = 1) -> None:
-        names = ", ".join(f"'{name}'" for name in types)
-        execute(
-            database_url,
-            "INSERT INTO waypost.webhooks (tenant_id, id, profile_id, url, event_types, slot) VALUES "
-            f"(1, {profile_id}{slot}, {profile_id}, 'https://example.com/', ARRAY[{names}], {slot})",
-        )
-
-    return make
-
-
-async def test_clicks_are_told_together_to_who_asked_for_them(place: Place, listen: Any) -> None:
-    listen(2, "link.clicked")
-    listen(3, "link.created", "*")
+async def test_clicks_are_told_together_to_who_asked_for_them(place: Place) -> None:
+    await place.listen(2, "link.clicked")
+    await place.listen(3, "link.created", "*")
     await place.count((2, 5), (2, 6), (3, 7), (4, 8), clicks=3)
     assert await place.events() == [
         ("link.clicked", {"profile_id": "2", "links": [
@@ -81,8 +86,8 @@ async def test_clicks_are_told_together_to_who_asked_for_them(place: Place, list
     ]  # fmt: skip
 
 
-async def test_a_milestone_is_told_once(place: Place, listen: Any) -> None:
-    listen(2, "link.*")
+async def test_a_milestone_is_told_once(place: Place) -> None:
+    await place.listen(2, "link.*")
     for _ in range(4):
         await place.count((2, 5), clicks=4)
     await place.count((2, 5), (2, 6), clicks=120)
@@ -93,10 +98,10 @@ async def test_a_milestone_is_told_once(place: Place, listen: Any) -> None:
     ]  # fmt: skip
 
 
-async def test_what_others_count_is_found_out(place: Place, listen: Any) -> None:
+async def test_what_others_count_is_found_out(place: Place) -> None:
     """Two aggregators that each have seen less than a milestone pass it together."""
-    listen(2, "link.milestone")
-    other = Place(place.workers)
+    await place.listen(2, "link.milestone")
+    other = Place(place.workers, place.url)
     await place.count((2, 5), clicks=4)
     await other.count((2, 5), clicks=4)
     await place.count((2, 5), clicks=4)
@@ -108,9 +113,9 @@ async def test_what_others_count_is_found_out(place: Place, listen: Any) -> None
     assert [data["clicks"] for _, data in await place.events()] == [10]
 
 
-async def test_a_new_webhook_hears_after_some_seconds(place: Place, listen: Any) -> None:
+async def test_a_new_webhook_hears_after_some_seconds(place: Place) -> None:
     await place.count((2, 5))
-    listen(2, "link.clicked")
+    await place.listen(2, "link.clicked")
     await place.count((2, 5))
     assert await place.events() == []
     place.now_s = 5.1
@@ -119,9 +124,9 @@ async def test_a_new_webhook_hears_after_some_seconds(place: Place, listen: Any)
 
 
 async def test_a_commit_that_fails_tells_nothing(
-    place: Place, listen: Any, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen(2, "link.clicked", "link.milestone")
+    await place.listen(2, "link.clicked", "link.milestone")
     await place.count((2, 5), clicks=8)
     emit = "storage.click_events.emit"
 
