@@ -13,10 +13,12 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from engine.errors import UnavailableError
 from engine.job import SYSTEM, Job, JobFilter
 from engine.roles.reach import reach
 from engine.roles.top import one_line
 from engine.settings import Settings
+from storage.inspection import migrations_pending
 from storage.jobs import Jobs
 from storage.postgres import Database
 
@@ -29,6 +31,8 @@ _COLOURS: Final = {
 async def with_jobs(settings: Settings, folder: Path, work: Callable[[Jobs], Awaitable[T]]) -> T:
     """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server to ask."""
     found = reach(settings, folder)
+    if await migrations_pending(found.database_url):
+        raise UnavailableError("the schema is not up to date: run `waypost migrate`")
     database = await Database.open(
         found.database_url,
         role="waypost_aggregator",

@@ -25,7 +25,8 @@ SELECT id FROM jobs WHERE tenant_id = $1 AND kind = $2 AND unique_key = $3 AND f
 
 -- name: take
 -- Jobs whose time has come, of each queue as many as it has free slots, by priority and then by time. Each
--- priority is a search of its own in the index, which later ones of a higher priority do not slow down.
+-- priority is a search of its own in the index, which later ones of a higher priority do not slow down; only a
+-- time that is the same for the whole statement can bound it.
 WITH chosen AS MATERIALIZED (
     SELECT found.tenant_id, found.id
     FROM unnest($2::text[], $3::integer[]) AS q (queue, free)
@@ -35,7 +36,7 @@ WITH chosen AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT j.tenant_id, j.id FROM jobs AS j
             WHERE j.state = 'queued' AND j.queue = q.queue AND j.priority = p.priority
-                AND j.run_at <= clock_timestamp() AND j.kind = ANY ($4::text[])
+                AND j.run_at <= statement_timestamp() AND j.kind = ANY ($4::text[])
             ORDER BY j.run_at, j.id LIMIT q.free
             FOR UPDATE SKIP LOCKED
         ) AS ready
@@ -159,7 +160,7 @@ SELECT count(*) FROM jobs WHERE state = 'dead';
 -- Forget jobs that ended long ago, a bounded number at once; dead ones are kept four times as long.
 DELETE FROM jobs WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM jobs
-    WHERE finished_at < clock_timestamp() - make_interval(days => $1)
+    WHERE finished_at < statement_timestamp() - make_interval(days => $1)
         AND (state <> 'dead' OR finished_at < clock_timestamp() - make_interval(days => 4 * $1))
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED);
 
