@@ -26,7 +26,8 @@ SELECT 1, 1, sha256(label::bytea), label, now() + expires, now() + revoked FROM 
     ('just revoked', NULL, '-29 days')) AS k (label, expires, revoked);
 INSERT INTO waypost.invitations
     (tenant_id, profile_id, email, role, token_sha256, invited_by, expires_at, accepted_at)
-SELECT 1, 1, email || '@example.com', 'editor', sha256(email::bytea), 1, now() + expires, now() + accepted FROM (VALUES
+SELECT 1, 1, email || '@example.com', 'editor', sha256(email::bytea), 1, now() + expires, now() + accepted
+FROM (VALUES
     ('open', '1 day'::interval, NULL::interval), ('just-ended', '-1 day', NULL), ('old', '-31 days', NULL),
     ('joined', '1 day', '-31 days')) AS i (email, expires, accepted);
 """
