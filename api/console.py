@@ -15,8 +15,6 @@ from api.activity import ActivityRoutes
 from api.archive import ArchiveRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
-from api.conversion_doors import ConversionDoors
-from api.conversions import ConversionRoutes, Teller
 from api.deliveries import DeliveryRoutes
 from api.erasure import ErasureRoutes
 from api.event_types import EventTypeRoutes
@@ -42,7 +40,7 @@ from api.stats import StatsRoutes
 from api.system import SystemRoutes
 from api.webhooks import WebhookRoutes
 from engine.access import Caller
-from engine.experiment_ports import ConversionStore, ExperimentStore
+from engine.experiment_ports import ExperimentStore
 from engine.health import Health
 from engine.link import checked
 from engine.ports import (
@@ -60,10 +58,10 @@ from engine.ports import (
     SecurityLog,
     SecurityStore,
     SessionStore,
-    StatsReader,
 )
 from engine.ports_github import GithubStore
 from engine.ports_jobs import JobStore
+from engine.ports_stats import StatsReader
 from engine.ports_webhooks import WebhookStore
 from engine.repository import web_host
 from engine.settings import Settings
@@ -99,9 +97,8 @@ class ConsolePorts:
 
     profiles: ProfileStore
     experiments: ExperimentStore
-    conversions: ConversionStore
-    click_id_secret: Callable[[], Awaitable[bytes]]
     stats: StatsReader
+    mark: Callable[[], Awaitable[str | None]]
     keys: KeyStore
     accounts: AccountStore
     sessions: SessionStore
@@ -155,7 +152,6 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
 def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
     door = Door(ports.throttle, ports.settings)
     visitors_url = ports.settings.visitors_url.rstrip("/")
-    teller = Teller(ports.click_id_secret, ports.now)
     github_host = web_host(ports.settings.github_url)
     check = partial(checked, private_hosts=ports.settings.private_targets, github_host=github_host)
     return [
@@ -167,16 +163,12 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *LinkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *BulkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *GithubSyncRoutes(ports.profiles, ports.github, github_host).routes(),
-        *ConversionRoutes(ports.conversions, teller).routes(),
-        *ConversionDoors(
-            ports.conversions, teller, ports.settings.console_url, ports.settings.trusted_hops
-        ).routes(),
         *PlanRoutes().routes(),
         *ResultRoutes(ports.experiments).routes(),
         *ExplainRoutes(ports.experiments, ports.profiles, visitors_url, ports.now).routes(),
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),
-        *StatsRoutes(ports.profiles, ports.stats, ports.now).routes(),
+        *StatsRoutes(ports.profiles, ports.stats, ports.mark, ports.now).routes(),
         *SessionRoutes(ports.accounts, ports.sessions, door).routes(),
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
         *MemberRoutes(ports.members).routes(),

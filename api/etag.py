@@ -41,6 +41,12 @@ def read_answer(value: Any, version: int, besides: str = "") -> Response:
     return answer(value, headers=headers)
 
 
+def tag_matches(tag: str) -> bool:
+    """Whether the caller has this answer, of which `tag` is no version but a hash."""
+    header = request.headers.get("If-None-Match")
+    return header is not None and _matches(header, tag)
+
+
 async def guarded_write(
     read: Callable[[], Awaitable[Stored]],
     write: Callable[[Stored, int], Awaitable[Result]],

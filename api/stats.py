@@ -6,24 +6,33 @@ before `from`. `as_of` is when counts were last committed. Times other than `as_
 offset of `tz`.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import trio
 from quart import Response, request
 
 from api.auth import caller
-from api.bodies import Id, answer, utc
+from api.bodies import Id, answer, empty, utc
+from api.etag import tag_matches
 from api.query import path_id
 from api.routes import Answer, Doc, Parameter, Route
 from engine import period, stats_query
-from engine.dimension import BY_NAME, CAPS, Dimension
-from engine.ports import ProfileStore, StatsReader
+from engine.access import Caller
+from engine.dimension import ALL_LINKS, BY_NAME
+from engine.ports import ProfileStore
+from engine.ports_stats import StatsReader
 from engine.rollup import Counted, Interval, Stats
 from engine.stats_query import MAX_LIMIT, StatsQuery
+from engine.summary import cap
 from engine.visitor import RULE
 
+SEEN_S: Final = 5.0
+MAX_SEEN: Final = 4_096
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -93,14 +102,20 @@ class StatsAnswer(
 
 
 class StatsRoutes:
-    """`now` is the clock: aware."""
+    """`now` is the clock: aware. `mark` is how far counting has come, or None."""
 
     def __init__(
-        self, store: ProfileStore, reader: StatsReader, now: Callable[[], datetime]
+        self,
+        store: ProfileStore,
+        reader: StatsReader,
+        mark: Callable[[], Awaitable[str | None]],
+        now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._reader = reader
+        self._mark = mark
         self._now = now
+        self._seen = Seen()
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ)]
@@ -108,13 +123,66 @@ class StatsRoutes:
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
         query = asked(self._now())
+        # Before the counts are read: they may be newer than their tag says, never older.
+        tag = _tag(id_, query, await self._mark())
+        if tag is not None and tag_matches(tag):
+            if not self._seen.lately(caller(), id_):
+                await self._store.profile(caller(), id_)
+                self._seen.note(caller(), id_)
+            return empty(304, _fresh(tag))
         profile = await self._store.profile(caller(), id_)
+        self._seen.note(caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         before = None
         if query.previous:
             earlier = stats_query.previous(query)
             before = shown(earlier, await self._reader.stats(profile.tenant_id, id_, earlier))
-        return answer(_whole(query, stats, before))
+        return answer(_whole(query, stats, before), headers=_fresh(tag))
+
+
+class Seen:
+    """Who was let see which profile within the last seconds.
+
+    It stands in for asking the store where the answer is a 304, and only there: that tells nobody anything
+    but that what they hold, with this very tag, is still so. Counts are never given by it. So somebody who
+    is no member any more hears for SEEN_S at most that nothing is new.
+    """
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[tuple[Any, ...], float] = OrderedDict()
+
+    def note(self, who: Caller, profile_id: int) -> None:
+        key = self._key(who, profile_id)
+        self._until[key] = trio.current_time() + SEEN_S
+        self._until.move_to_end(key)
+        if len(self._until) > MAX_SEEN:
+            self._until.popitem(last=False)
+
+    def lately(self, who: Caller, profile_id: int) -> bool:
+        return trio.current_time() < self._until.get(self._key(who, profile_id), 0.0)
+
+    @staticmethod
+    def _key(who: Caller, profile_id: int) -> tuple[Any, ...]:
+        return (*who._replace(request_id=""), profile_id)
+
+
+def _tag(profile_id: int, query: StatsQuery, mark: str | None) -> str | None:
+    """The same for the same question as long as nothing is counted. Weak: an answer's bytes may differ."""
+    if mark is None:
+        return None
+    text = msgspec.json.encode((profile_id, query, mark, RULE))
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
+
+
+def _fresh(tag: str | None) -> dict[str, str]:
+    """Whoever keeps the answer asks again before using it."""
+    if tag is None:
+        return {}
+    return {
+        "ETag": f'W/"{tag}"',
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie",
+    }
 
 
 def asked(now: datetime) -> StatsQuery:
@@ -126,9 +194,9 @@ def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> di
     """What StatsAnswer describes; of plain dicts, as thousands of rows are made of what was asked for."""
     whole = shown(query, stats)
     caps = {
-        one.name.lower(): CAPS[one]._asdict()
+        one.name.lower(): {"profile": most, "link": cap(one, 0)}
         for one in sorted(query.dimensions)
-        if one in CAPS and (one is not Dimension.LINK or one in query.groups)
+        if (most := cap(one, ALL_LINKS)) is not None
     }
     return {
         "from": whole["from"],
@@ -240,6 +308,7 @@ _READ: Final = Doc(
     description="Clicks, views and visitors by interval or by what is known of them, and what machines did "
     "apart, as `bots`. Intervals and values without counts have no row.",
     query=QUERY,
+    tagged=True,
     answers={
         200: Answer(
             "The counts.",

@@ -33,7 +33,7 @@ BENCHMARKS = (
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
     Benchmark("jobs", "bench.jobs", "jobs a second, and how soon a dead worker's are taken over"),
     Benchmark(
-        "webhooks", "bench.webhooks", "events at receivers that fail, while anything is killed"
+        "stats", "bench.stats", "what a dashboard asks, on a year of a hundred million clicks"
     ),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
 )

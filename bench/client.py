@@ -1,4 +1,4 @@
-"""A small HTTP client: one connection, kept; blocking, as a benchmark's own calls are."""
+"""A small HTTP client for GET: one connection, kept; blocking, as a benchmark's own calls are."""
 
 import http.client
 import json
@@ -31,22 +31,6 @@ class Client:
         """The JSON answer."""
         return json.loads(self._text(path))
 
-    def post(self, path: str, body: Any, idempotency_key: str = "") -> Any:
-        """The JSON answer to a POST, which is sent once."""
-        headers = self._headers | {"Content-Type": "application/json"}
-        if idempotency_key:
-            headers["Idempotency-Key"] = idempotency_key
-        try:
-            self._connection.request("POST", path, json.dumps(body), headers)
-            response = self._connection.getresponse()
-            data = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise BenchError(f"{self.url}{path} was not answered: {error!r}") from None
-        if not 200 <= response.status < 300:
-            raise BenchError(f"{self.url}{path} was answered {response.status}: {data[:300]!r}")
-        return json.loads(data)
-
     def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         """`/metrics`: by name, the labels and value of each sample."""
         found: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
@@ -59,6 +43,12 @@ class Client:
         """Status and Location of a visitor's request."""
         response, _ = self._answer(path, {"User-Agent": user_agent})
         return response.status, response.headers.get("Location", "")
+
+    def tagged(self, path: str, tag: str = "") -> tuple[int, str]:
+        """Status and ETag of a poll for what is newer than `tag`."""
+        headers = self._headers | ({"If-None-Match": tag} if tag else {})
+        response, _ = self._answer(path, headers)
+        return response.status, response.headers.get("ETag", "")
 
     def _text(self, path: str) -> str:
         response, data = self._answer(path, self._headers)

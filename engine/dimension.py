@@ -1,7 +1,7 @@
 """Dimensions: what clicks are counted by. Numbers are stored, names are what the API says."""
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 
 class Dimension(IntEnum):
@@ -33,30 +33,3 @@ class Dimension(IntEnum):
 ALL_LINKS: Final = -1  # the link of rollups that are of the whole profile; 0 is its page
 OTHER: Final = "(other)"  # values beyond the cap of a bucket, together
 BY_NAME: Final = {one.name.lower(): one for one in Dimension if one is not Dimension.TOTAL}
-
-
-class Cap(NamedTuple):
-    """How many values of a quarter of an hour have sums of their own, the first that come: of the whole
-    profile, and of one link."""
-
-    profile: int
-    link: int
-
-
-# Of the dimensions that visitors fill as they like. What is not here has few values.
-CAPS: Final = {
-    **dict.fromkeys(
-        (
-            Dimension.CITY, Dimension.REFERRER, Dimension.UTM_SOURCE, Dimension.UTM_MEDIUM,
-            Dimension.UTM_CAMPAIGN, Dimension.UTM_TERM, Dimension.UTM_CONTENT, Dimension.DOMAIN,
-        ),
-        Cap(100, 50),
-    ),
-    **dict.fromkeys(
-        (
-            Dimension.COUNTRY, Dimension.REGION, Dimension.BROWSER, Dimension.OS, Dimension.SOURCE,
-            Dimension.LANGUAGE, Dimension.VARIANT, Dimension.LINK,
-        ),
-        Cap(200, 50),
-    ),
-}  # fmt: skip

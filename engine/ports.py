@@ -22,9 +22,7 @@ from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
 from engine.ports_summaries import Gathered, Move
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
-from engine.rollup import Stats
 from engine.security import Event, Kind
-from engine.stats_query import StatsQuery
 from engine.visitor_key import DayKey
 
 
@@ -240,14 +238,6 @@ class VisitorKeyChannel(Protocol):
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Messages, the own ones too, from when the subscription stands or has failed once."""
-
-
-class StatsReader(Protocol):
-    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
-        """Of a profile of that tenant's; that the caller may see it is found out before.
-
-        Raises InvalidError for what would take too long, and says what to narrow.
-        """
 
 
 class ActivityReader(Protocol):

@@ -50,6 +50,7 @@ class Settings:
     database_pool: int = 8
     redis_pool: int = 16
     query_timeout_ms: int = 10_000
+    stats_timeout_ms: int = 2_000
     max_body_bytes: int = 1024 * 1024
     session_hours: int = 168
     geo_file: str = ""
@@ -193,7 +194,7 @@ SETTINGS: Final = (
     Row("WAYPOST_SHIP_LINGER_MS", "ship_linger_ms", _whole(1, 10_000),
         "how long clicks may wait to be shipped together"),
     Row("WAYPOST_LEASE_TTL_MS", "lease_ttl_ms", _whole(500, 600_000),
-        "how long workers own a stream or a webhook without renewing"),
+        "how long an aggregator owns a stream without renewing"),
     Row("WAYPOST_DRAIN_TIMEOUT_MS", "drain_timeout_ms", _MS,
         "longest time that a stop waits for work in flight"),
     Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),
@@ -208,6 +209,8 @@ SETTINGS: Final = (
     Row("WAYPOST_DATABASE_POOL", "database_pool", _whole(1, 1_000), "Postgres connections per process"),
     Row("WAYPOST_REDIS_POOL", "redis_pool", _whole(2, 1_000), "Redis connections per process"),
     Row("WAYPOST_QUERY_TIMEOUT_MS", "query_timeout_ms", _MS, "longest time for one database statement"),
+    Row("WAYPOST_STATS_TIMEOUT_MS", "stats_timeout_ms", _MS,
+        "longest time for one statement of a question to the statistics"),
     Row("WAYPOST_MAX_BODY_BYTES", "max_body_bytes", _whole(1024, _GIB), "largest request body of the console"),
     Row("WAYPOST_SESSION_HOURS", "session_hours", _whole(1, 8_784),
         "how long a login of the console lasts"),

@@ -102,8 +102,22 @@ def union(several: Iterable[bytes]) -> bytes:
 
 
 def merged(several: Iterable[bytes]) -> int:
-    """How many different visitors there are in all of them together."""
-    return round(float(_union(several).get_estimate()))
+    """How many different visitors there are in all of them together.
+
+    Where all are lists and sets, different coupons are counted, which is exact but for two visitors of one
+    coupon (26 bits, and a zero more half as often: 3 * 2^26 of equal chance), and ten times as fast as merging.
+    """
+    several = list(several)
+    parts = []
+    for one in several:
+        mode = one[7] & 3
+        if mode > 1:
+            return round(float(_union(several).get_estimate()))
+        parts.append(one[8 : 8 + 4 * one[6]] if mode == 0 else one[_SET.size :])
+    # Sorting is faster than numpy's `unique`, which hashes.
+    coupons = np.sort(np.frombuffer(b"".join(parts), dtype=np.uint32))
+    different = float(np.count_nonzero(coupons[1:] != coupons[:-1]) + min(1, coupons.size))
+    return round(different + different**2 / (6 * 2**26))
 
 
 def _union(several: Iterable[bytes]) -> Any:

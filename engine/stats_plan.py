@@ -6,14 +6,15 @@ of `dimension_quarters` know the counts with two look-ups. A series by local day
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from engine import period
+from engine import calendar, period
 from engine.rollup import Interval
 
 QUARTERS: Final = 96  # of a UTC day
+_MIDNIGHT: Final = time()
 _DAY: Final = timedelta(days=1)
 _QUARTER: Final = timedelta(minutes=15)
 
@@ -59,18 +60,33 @@ def boundaries(
     if interval == "15m":
         found += [start + n * _QUARTER for n in range(1, -((start - end) // _QUARTER))]
         return tuple(found)
-    while (following := _following(found[-1], interval, tz)) < end:
-        found.append(following)
+    if interval == "hour":
+        while (following := _next_hour(found[-1], tz)) < end:
+            found.append(following)
+        return tuple(found)
+    first = calendar.start(start, interval, tz).date()
+    for day in _first_days(first, interval):
+        midnight = calendar.midnight(datetime.combine(day, _MIDNIGHT), tz).astimezone(UTC)
+        if midnight >= end:
+            break
+        # A day that a zone left out begins when the next one does.
+        if midnight > found[-1]:
+            found.append(midnight)
     return tuple(found)
 
 
-def _following(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
-    """The start of the next interval. Of hours, some are shorter: clocks change by half an hour, too."""
-    if interval == "hour":
-        following = period.floor(moment + timedelta(hours=1), interval, tz)
-    else:
-        following = period.end(moment, interval, tz)
+def _next_hour(moment: datetime, tz: ZoneInfo) -> datetime:
+    """Some hours are shorter: clocks change by half an hour, too."""
+    following = period.floor(moment + timedelta(hours=1), "hour", tz)
     return following if following > moment else moment + _QUARTER
+
+
+def _first_days(day: date, interval: Interval) -> Iterator[date]:
+    """The days that intervals begin with, after the one that begins with `day`."""
+    step = 7 * _DAY if interval == "week" else _DAY
+    while True:
+        day = (day + 31 * _DAY).replace(day=1) if interval == "month" else day + step
+        yield day
 
 
 def plan(end: datetime, starts: Sequence[datetime]) -> Plan:
@@ -128,7 +144,3 @@ def _midnight_after(moment: datetime) -> datetime:
 
 def _quarter(moment: datetime) -> int:
     return (moment - _midnight(moment)) // _QUARTER
-
-
-def utc_midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

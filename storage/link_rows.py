@@ -154,5 +154,4 @@ async def _claim(
 
 
 def _columns(draft: LinkDraft) -> tuple[object, ...]:
-    fields = draft.slug, draft.target, draft.title, draft.status, draft.kind
-    return *fields, draft.passthrough, draft.click_id
+    return draft.slug, draft.target, draft.title, draft.status, draft.kind, draft.passthrough

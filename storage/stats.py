@@ -60,6 +60,12 @@ class PostgresStatsReader:
 
         return await self._database.run(work, caller=Caller(tenant_id, 0), read_only=True)
 
+    async def watermark(self) -> str:
+        async def work(connection: Connection) -> str:
+            return str(await connection.fetchval(_SQL["watermark"]))
+
+        return await self._database.run(work, read_only=True)
+
 
 async def _answer(
     connection: Connection, tenant_id: int, profile_id: int, query: StatsQuery

@@ -9,6 +9,7 @@ from actors.host import Stop
 from actors.security_log import BufferedSecurityLog
 from actors.supervisor import Child
 from actors.uses import Uses
+from actors.watermark import Watermark
 from api.console import ConsolePorts, create_app
 from api.guard import Counters
 from api.serve import limits_of, serve_console
@@ -26,7 +27,6 @@ from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.archive import Archives
-from storage.conversions import Conversions, click_id_secret
 from storage.erasure import Erasures
 from storage.experiments import Experiments
 from storage.github_links import GithubLinks
@@ -90,13 +90,14 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         return owner is not None and owner.tenant_id == caller.tenant_id
 
     limiter = SharedRateLimiter(database, redis)
+    stats = PostgresStatsReader(database, settings.stats_timeout_ms)
+    watermark = Watermark(stats.watermark)
     app = create_app(
         ConsolePorts(
             profiles=Profiles(database),
             experiments=Experiments(database),
-            conversions=Conversions(database),
-            click_id_secret=partial(click_id_secret, database),
-            stats=PostgresStatsReader(database),
+            stats=stats,
+            mark=watermark.current,
             keys=keys,
             accounts=Accounts(database, passwords, session_s),
             sessions=Sessions(database),
@@ -140,6 +141,11 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         [
             status_child(assignment, lambda: tree, components, samples),
             Child(name="uses", start=uses.run, look=lambda: Look(uses.statistics()["noted"])),
+            Child(
+                name="watermark",
+                start=watermark.run,
+                look=lambda: Look(watermark.statistics()["reads"]),
+            ),
             Child(
                 name="security_log",
                 start=security_log.run,

@@ -7,14 +7,12 @@ from typing import Final
 
 import trio
 
-from engine import calendar, period, traits
-from engine.agent import parse
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
+from engine import calendar, period
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
 from engine.dimension import Dimension
-from engine.extra import arms
-from engine.referrer import host
 from engine.rollup import Counted, Stats, StatsRow
 from engine.stats_query import Filter, StatsQuery
+from engine.summary import dimensions
 from storage.memory.ledger import MemoryCounts
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +34,10 @@ class MemoryStatsReader:
             and query.start <= moment(click) < query.end
         ]
         return counted(clicks, query, self._counts.committed_at)
+
+    async def watermark(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return " ".join(str(journal.sequence) for journal in self._counts.journals.values())
 
 
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
@@ -161,21 +163,8 @@ def _combinations(click: Click, query: StatsQuery) -> Iterator[tuple[str, ...]]:
 
 def values(click: Click, dimension: Dimension) -> tuple[str, ...]:
     """The click's values of a dimension; but for arms of experiments there is one."""
-    extra = traits.of_extra(click.extra)
     if dimension is Dimension.LINK:
         return (str(click.link_id),)
-    if dimension is Dimension.LANGUAGE:
-        return (traits.language(traits.text(click.language)),)
-    if dimension is Dimension.KIND:
-        return (Verdict(click.verdict & VERDICT_MASK).name.lower(),)
-    if dimension is Dimension.VARIANT:
-        return tuple(f"{a.experiment_id}.{a.phase}.{a.arm}" for a in arms(extra.exposures)) or ("",)
-    if dimension in traits.OF_EXTRA:
-        return (traits.values_of_extra(extra)[traits.OF_EXTRA.index(dimension)],)
-    agent = parse(traits.text(click.user_agent))
-    referrer = host(traits.text(click.referrer))
-    if dimension is Dimension.REFERRER:
-        return (referrer,)
-    if dimension is Dimension.SOURCE:
-        return (traits.source(referrer, agent, extra.utm.source),)
-    return ((agent.browser, agent.os, agent.device)[traits.OF_AGENT.index(dimension)],)
+    if click.verdict & VERDICT_MASK not in COUNTED | BOTS:
+        return ()
+    return tuple(value for one, value in dimensions(click) if one == dimension)

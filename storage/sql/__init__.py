@@ -15,11 +15,15 @@ _NAME: Final = re.compile(r"^-- name: *(\w+)\n", re.MULTILINE)
 
 def load(file: str) -> Mapping[str, str]:
     """The queries of `file`.sql by name. Raises ValueError for a file with a name twice or none."""
-    text = (resources.files(__name__) / f"{file}.sql").read_text("utf-8")
+    return queries((resources.files(__name__) / f"{file}.sql").read_text("utf-8"))
+
+
+def queries(text: str) -> Mapping[str, str]:
+    """The same of a text."""
     _, *parts = _NAME.split(text)
     names, bodies = parts[::2], parts[1::2]
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"{file}.sql has no names, or one twice: {names}")
+        raise ValueError(f"there are no names, or one twice: {names}")
     return MappingProxyType(
         {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
     )

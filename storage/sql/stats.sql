@@ -16,10 +16,14 @@ FROM (
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND $4 <> 0
     UNION ALL
-    SELECT link_id, '', width_bucket(bucket, $7::timestamptz[]), clicks, views, bots, 0
-    FROM rollups
-    WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
-        AND (-1 = ANY($3) OR link_id = ANY($3))
+    SELECT NULL, '', width_bucket(bucket, $7::timestamptz[]), clicks, views, bots, 0
+    FROM (
+        SELECT bucket, sum(clicks) AS clicks, sum(views) AS views, sum(bots) AS bots
+        FROM rollups
+        WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
+            AND (-1 = ANY($3) OR link_id = ANY($3))
+        GROUP BY bucket
+    ) AS plain
     UNION ALL
     SELECT link_id, value, width_bucket(month::timestamptz, $7::timestamptz[]),
         clicks, views, bots, visitors
@@ -81,10 +85,11 @@ FROM (
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND $4 <> 0
     UNION ALL
-    SELECT link_id, '', bucket, clicks, views, bots, 0
+    SELECT NULL, '', bucket, sum(clicks), sum(views), sum(bots), 0
     FROM rollups
     WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
         AND (-1 = ANY($3) OR link_id = ANY($3))
+    GROUP BY bucket
     UNION ALL
     SELECT link_id, value, bucket,
         u.clicks - lag(u.clicks, 1, 0::bigint) OVER same_day,
@@ -138,3 +143,9 @@ GROUP BY link_id, value, row, day;
 -- name: as_of
 -- When the last fold was committed.
 SELECT max(committed_at) FROM journal_watermark;
+
+-- name: watermark
+-- Another text after each commit: the latest alone would not tell of one that began before it and ended after.
+SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
+    sum(extract(epoch FROM summarised_at)))
+FROM journal_watermark;

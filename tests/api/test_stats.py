@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from trio.testing import MockClock
 
+from api.stats import SEEN_S
 from engine.dimension import Dimension
 from engine.rollup import Counted, Stats, StatsRow
 from engine.stats_query import Filter
@@ -134,3 +136,41 @@ async def test_an_unknown_profile_has_no_stats() -> None:
     path = await path_of(console)
     (await console.call("GET", "/v1/profiles/7/stats")).problem(404)
     (await console.call("GET", path, key="two")).problem(404)
+
+
+async def test_a_poll_with_nothing_new_asks_nobody() -> None:
+    console = Console()
+    path = f"{await path_of(console)}?group=country"
+    first = await console.call("GET", path)
+    tag = first.headers["ETag"]
+    assert tag.startswith('W/"')
+    asked, console.profiles.profile = console.stats.asked, None
+    again = await console.call("GET", path, If_None_Match=tag)
+    assert (again.status, again.headers["ETag"]) == (304, tag)
+    assert console.stats.asked == asked
+
+
+async def test_what_is_new_or_another_question_has_another_tag() -> None:
+    console = Console()
+    path = await path_of(console)
+    tag = (await console.call("GET", path)).headers["ETag"]
+    other = await console.call("GET", f"{path}?tz=Europe/Rome", If_None_Match=tag)
+    assert other.status == 200
+    console.stats.watermark = "2"
+    new = await console.call("GET", path, If_None_Match=tag)
+    assert (new.status, new.headers["ETag"] == tag) == (200, False)
+    console.stats.watermark = None
+    unknown = await console.call("GET", path, If_None_Match=tag)
+    assert unknown.status == 200
+    assert "ETag" not in unknown.headers
+
+
+async def test_a_tag_opens_nothing_to_others_nor_after_a_while(autojump_clock: MockClock) -> None:
+    console = Console()
+    path = await path_of(console)
+    tag = (await console.call("GET", path)).headers["ETag"]
+    (await console.call("GET", path, key="two", If_None_Match=tag)).problem(404)
+    await console.call("DELETE", path.removesuffix("/stats"))
+    assert (await console.call("GET", path, If_None_Match=tag)).status == 304
+    autojump_clock.jump(SEEN_S)
+    (await console.call("GET", path, If_None_Match=tag)).problem(404)

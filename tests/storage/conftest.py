@@ -1,10 +1,10 @@
 """The stores that one contract suite runs against: the in-memory twins and Postgres."""
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import argon2
@@ -45,6 +45,8 @@ from storage.postgres import Database, Role
 from storage.profiles import Profiles
 from storage.sessions import Sessions
 from storage.snapshots import Snapshots
+from tests.conftest import Servers, execute, with_database
+from tests.storage.stats_database import FilledDatabase, fill
 
 OpenDatabase = Callable[..., Awaitable[Database]]
 PASSWORD = "correct horse"
@@ -172,23 +174,22 @@ async def trials(place: str) -> AsyncIterator[Trials]:
         yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count)
         return
     async with opened(place) as open_database:
-        trials = await stored_trials(open_database)
-        yield trials._replace(other=await second_owner(place))
+        app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
+        aggregator = await open_database("waypost_aggregator")
+        owner = await ensure_owner(app, "owner@example.com")
+        assert owner is not None
 
+        async def fold(observed: Observed) -> None:
+            await aggregator.run(partial(store_observed, observed=observed))
 
-async def stored_trials(open_database: OpenDatabase) -> Trials:
-    """Over Postgres, of a first owner; there is no other one."""
-    app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
-    aggregator = await open_database("waypost_aggregator")
-    owner = await ensure_owner(app, "owner@example.com")
-    assert owner is not None
-
-    async def fold(observed: Observed) -> None:
-        await aggregator.run(partial(store_observed, observed=observed))
-
-    return Trials(
-        Experiments(app), Profiles(app), Snapshots(edge), owner.caller, Caller(2, 2), fold
-    )
+        yield Trials(
+            Experiments(app),
+            Profiles(app),
+            Snapshots(edge),
+            owner.caller,
+            await second_owner(place),
+            fold,
+        )
 
 
 class opened:
@@ -233,3 +234,21 @@ async def second_owner(url: str, email: str = "", password_hash: str = "") -> Ca
             await connection.close()
 
     return await in_asyncio(create)
+
+
+@pytest.fixture(scope="module")
+def filled_database(servers: Servers, template: str) -> Iterator[FilledDatabase]:
+    """Makes databases of the module's own that are filled with sums of clicks."""
+    made: list[str] = []
+
+    def make(name: str, *what: Any, **more: Any) -> str:
+        database = f"{template}_{name}"
+        execute(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
+        made.append(database)
+        url = with_database(servers.database_url, database)
+        fill(url, *what, **more)
+        return url
+
+    yield make
+    for database in made:
+        execute(servers.database_url, f"DROP DATABASE {database} WITH (FORCE)")

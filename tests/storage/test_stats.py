@@ -16,7 +16,8 @@ from msgspec import structs
 
 from engine.click import Click, Kind
 from engine.dimension import Dimension
-from engine.ports import ClickLedger, StatsReader
+from engine.ports import ClickLedger
+from engine.ports_stats import StatsReader
 from engine.rollup import BUCKET_US, Interval
 from engine.stats_query import Filter, StatsQuery
 from storage.ledger import PostgresClickLedger

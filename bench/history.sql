@@ -1,0 +1,100 @@
+-- name: scratch
+-- What the rest is made of: shares of values, clicks of days, sketches to choose from.
+CREATE TEMPORARY TABLE bench_values (link_id bigint, dimension smallint, value text COLLATE "C", share float8);
+CREATE TEMPORARY TABLE bench_days (day date, clicks float8);
+CREATE TEMPORARY TABLE bench_pool (rank integer, pick integer, sketch bytea);
+
+-- name: quarters_of_a_day
+-- What part of a day's clicks has come by the end of each quarter: few at night, most in the evening.
+CREATE TEMPORARY TABLE bench_quarters AS
+SELECT q, sum(weight) OVER (ORDER BY q) / sum(weight) OVER () AS come
+FROM (SELECT q, 1.05 + sin((q - 36) * pi() / 48) AS weight FROM generate_series(0, 95) AS q) AS w;
+
+-- name: sums
+-- All counts of a day and value: what happened n times.
+CREATE TEMPORARY TABLE bench_sums AS
+SELECT link_id, dimension, day, value, round(clicks * share)::bigint AS n
+FROM bench_values, bench_days WHERE round(clicks * share) > 0;
+
+-- name: shapes
+-- The arrays of a day on which something happened n times. Eight in ten are clicks, one in twenty bots.
+CREATE TEMPORARY TABLE bench_shapes AS
+SELECT n, array_agg(q ORDER BY q) AS at,
+    array_agg(so_far * 16 / 20 ORDER BY q) AS clicks,
+    array_agg(so_far - so_far * 16 / 20 - so_far / 20 ORDER BY q) AS views,
+    array_agg(so_far / 20 ORDER BY q) AS bots,
+    array_agg(greatest(1, news * 17 / 20) ORDER BY q) AS visitors,
+    array_agg(greatest(1, so_far * 14 / 20) ORDER BY q) AS visitors_before,
+    array_agg(greatest(1, (n - so_far + news) * 14 / 20) ORDER BY q) AS visitors_after,
+    array_agg(NULL::bytea) AS nothing
+FROM (
+    SELECT n, q, so_far, so_far - lag(so_far, 1, 0::bigint) OVER (PARTITION BY n ORDER BY q) AS news
+    FROM (
+        SELECT n, q, round(n * come)::bigint AS so_far
+        FROM (SELECT DISTINCT n FROM bench_sums) AS counts, bench_quarters
+    ) AS cumulated
+) AS steps
+WHERE news > 0 GROUP BY n;
+CREATE UNIQUE INDEX ON bench_shapes (n);
+ANALYZE bench_shapes;
+ANALYZE bench_sums;
+
+-- name: quarters
+-- $4: from which day on with sketches.
+INSERT INTO waypost.dimension_quarters
+SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
+    at, clicks, views, bots, visitors, visitors_before, visitors_after,
+    CASE WHEN day < $4::date THEN nothing ELSE (
+        SELECT array_agg(sketch ORDER BY u.at)
+        FROM unnest(s.at, s.visitors) AS u (at, visitors) JOIN bench_pool
+            ON rank = width_bucket(least(u.visitors, 12000) - 1, $5::bigint[]) AND pick = u.at % 8
+    ) END
+FROM bench_sums JOIN bench_shapes AS s USING (n)
+WHERE day < $3::date
+ORDER BY link_id, dimension, day, value;
+
+-- name: days
+-- The same, whole.
+INSERT INTO waypost.dimension_days
+SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
+    clicks[cardinality(at)], views[cardinality(at)], bots[cardinality(at)], visitors_before[cardinality(at)]
+FROM bench_sums JOIN bench_shapes USING (n)
+WHERE day < $3::date
+ORDER BY link_id, dimension, day, value;
+
+-- name: months
+-- Their sums.
+INSERT INTO waypost.dimension_months
+SELECT tenant_id, profile_id, link_id, dimension, date_trunc('month', day)::date, value,
+    sum(clicks), sum(views), sum(bots), sum(visitors)
+FROM waypost.dimension_days WHERE tenant_id = $1 AND profile_id = $2
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;
+
+-- name: live
+-- Today, quarter by quarter. Of everything there are sketches only, as the counts are in rollups.
+INSERT INTO waypost.dimension_rollups
+SELECT $1::bigint, $2::bigint, link_id, dimension, $3::date::timestamptz + u.at * interval '15 minutes', value,
+    CASE WHEN dimension = 0 THEN 0 ELSE u.clicks - lag(u.clicks, 1, 0::bigint) OVER w END,
+    CASE WHEN dimension = 0 THEN 0 ELSE u.views - lag(u.views, 1, 0::bigint) OVER w END,
+    CASE WHEN dimension = 0 THEN 0 ELSE u.bots - lag(u.bots, 1, 0::bigint) OVER w END,
+    (SELECT sketch FROM bench_pool
+     WHERE rank = width_bucket(least(u.visitors, 12000) - 1, $5::bigint[]) AND pick = u.at % 8)
+FROM bench_sums JOIN bench_shapes AS s USING (n)
+CROSS JOIN LATERAL unnest(s.at, s.clicks, s.views, s.bots, s.visitors)
+    AS u (at, clicks, views, bots, visitors)
+WHERE day = $3::date AND $3::date::timestamptz + u.at * interval '15 minutes' <= $4::timestamptz
+WINDOW w AS (PARTITION BY link_id, dimension, value ORDER BY u.at)
+ORDER BY link_id, dimension, u.at, value;
+
+-- name: live_rollups
+-- Today's plain counts, of each link.
+INSERT INTO waypost.rollups
+SELECT $1::bigint, $2::bigint, link_id, $3::date::timestamptz + u.at * interval '15 minutes',
+    u.clicks - lag(u.clicks, 1, 0::bigint) OVER w, u.views - lag(u.views, 1, 0::bigint) OVER w,
+    u.bots - lag(u.bots, 1, 0::bigint) OVER w
+FROM bench_sums JOIN bench_shapes AS s USING (n)
+CROSS JOIN LATERAL unnest(s.at, s.clicks, s.views, s.bots) AS u (at, clicks, views, bots)
+WHERE day = $3::date AND dimension = 0 AND link_id >= 0
+    AND $3::date::timestamptz + u.at * interval '15 minutes' <= $4::timestamptz
+WINDOW w AS (PARTITION BY link_id ORDER BY u.at)
+ORDER BY link_id, u.at;

@@ -1,0 +1,92 @@
+"""Databases filled with sums of clicks, and questions to them."""
+
+import random
+from collections.abc import Callable, Collection
+from datetime import date, datetime, timedelta
+from functools import partial
+
+import asyncpg
+
+from engine.click import Click, Kind, Verdict
+from engine.dimension import Dimension
+from engine.extra import HOST, PLACE, UTM, item
+from engine.rollup import Stats
+from engine.stats_query import StatsQuery
+from storage.bridge import in_asyncio
+from storage.postgres import Database
+from storage.stats import PostgresStatsReader
+from tests.hosted import hosted_run
+from tests.storage import summaries
+from tests.storage.shipped import click
+
+# Name of the database, then as `fill`; its URL.
+FilledDatabase = Callable[..., str]
+
+PLACES = [
+    ("EU", "DE", "BY", "Munich"),
+    ("EU", "IT", "25", "Milan"),
+    ("NA", "US", "", ""),
+    ("", "", "", ""),
+]
+AGENTS = [
+    b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    b"Chrome/137.0.0.0 Safari/537.36",
+    b"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    b"Version/18.5 Mobile/15E148 Safari/604.1",
+]
+REFERRERS = [
+    b"",
+    b"https://www.instagram.com/",
+    b"https://news.example/a",
+    b"https://News.Example.org/b",
+]
+
+
+def random_clicks(dice: random.Random, count: int, first: datetime, days: float) -> list[Click]:
+    made = []
+    for _ in range(count):
+        at = first + timedelta(days=days) * dice.random()
+        view = dice.random() < 0.2
+        place = "\x1f".join(dice.choice(PLACES)).encode()
+        utm = dice.choice([b"", b"utm_source=Spring%20Mail", b"utm_source=x"])
+        extra = item(PLACE, place) + item(HOST, b"go.example") + item(UTM, utm)
+        one = click(
+            0 if view else dice.choice([5, 6, 7]), round(at.timestamp() * 1e6),
+            kind=Kind.VIEW if view else Kind.CLICK,
+            verdict=dice.choices([Verdict.HUMAN, Verdict.BOT, Verdict.TOOL, Verdict.HEAD], [8, 2, 1, 1])[0],
+            user_agent=dice.choice(AGENTS), referrer=dice.choice(REFERRERS),
+        )  # fmt: skip
+        made.append(one._replace(visitor=dice.randrange(1, 60).to_bytes(8, "big"), extra=extra))
+    return made
+
+
+def fill(
+    url: str,
+    clicks: Collection[Click],
+    compacted: Collection[date],
+    dimensions: Collection[Dimension],
+    late: Collection[Click] = (),
+) -> None:
+    """`late` clicks stand in the live tables for days that are compacted, until that is done again."""
+
+    async def write() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await summaries.write(connection, clicks, compacted, dimensions)
+            await summaries.write(connection, late, (), dimensions)
+        finally:
+            await connection.close()
+
+    hosted_run(partial(in_asyncio, write))
+
+
+def ask(url: str, queries: list[StatsQuery]) -> list[Stats]:
+    async def run() -> list[Stats]:
+        app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
+        reader = PostgresStatsReader(app)
+        try:
+            return [await reader.stats(1, 2, query) for query in queries]
+        finally:
+            await app.close()
+
+    return hosted_run(run)
