@@ -7,7 +7,8 @@ import msgspec
 from quart import Response
 
 from api.auth import caller
-from api.bodies import Id, ReleaseAnswer, SyncAnswer, answer, utc
+from api.bodies import ReleaseAnswer, SyncAnswer, answer, utc
+from api.jobs import JOB_EXAMPLE, JobAnswer, job_answer
 from api.query import nothing_else, path_id
 from api.routes import Answer, Doc, Route
 from engine.errors import FieldError, InvalidError, NotFoundError
@@ -16,10 +17,10 @@ from engine.ports_github import GithubStore
 from engine.repository import Facts, LinkSync, repository_of
 
 
-class AskedAnswer(SyncAnswer, frozen=True, kw_only=True):
-    """The same with the job that was enqueued."""
+class AskedAnswer(JobAnswer, frozen=True, kw_only=True):
+    """The job that asks GitHub, and the state of the link's synchronisation."""
 
-    job_id: Id
+    github: SyncAnswer
 
 
 class GithubSyncRoutes:
@@ -49,9 +50,9 @@ class GithubSyncRoutes:
         if repository_of(link.target, self._host) is None:
             reason = f"is not a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
-        sync, job_id = await self._store.ask_github_sync(caller(), link.id)
-        asked = AskedAnswer(job_id=str(job_id), **msgspec.structs.asdict(shown(sync)))
-        return answer(asked, 202, {"Location": f"/v1/jobs/{job_id}"})
+        sync, job = await self._store.ask_github_sync(caller(), link.id)
+        asked = AskedAnswer(github=shown(sync), **msgspec.structs.asdict(job_answer(job)))
+        return answer(asked, 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 def shown(sync: LinkSync) -> SyncAnswer:
@@ -114,7 +115,7 @@ _ASK: Final = Doc(
         202: Answer(
             "A job does it.",
             AskedAnswer,
-            EXAMPLE | {"state": "queued", "job_id": "365072220160000041"},
+            JOB_EXAMPLE | {"github": EXAMPLE | {"state": "queued"}},
             ("Location",),
         )
     },

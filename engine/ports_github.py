@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from engine.access import Caller
 from engine.github import Pause, Request, Response
 from engine.github_sync import Paused, Settled, SyncWork, Turn
+from engine.job import Job
 from engine.repository import LinkSync
 
 
@@ -16,8 +17,8 @@ class GithubStore(Protocol):
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
         """None when it is not kept in step, and nobody has asked."""
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
-        """Have a link synchronised now: its state, and the job's id. For who may change the link.
+    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+        """Have a link synchronised now: its state, and the job. For who may change the link.
 
         A job that is queued because its time had come is the one. Raises ConflictError("github", …) while
         one runs, or waits because somebody asked, and TooSoonError when somebody asked less than

@@ -11,11 +11,11 @@ import msgspec
 from engine.access import Action, Caller
 from engine.errors import NotFoundError
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE, may_ask
-from engine.job import JobDraft
+from engine.job import Job, JobDraft
 from engine.repository import LinkSync
 from storage import sql
 from storage.access import enter_link
-from storage.jobs import enqueue
+from storage.jobs import enqueue, job_of
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("github")
@@ -36,8 +36,8 @@ class GithubLinks:
 
         return await self._database.run(work, caller=caller, read_only=True)
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
-        async def work(connection: Connection) -> tuple[LinkSync, int]:
+    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+        async def work(connection: Connection) -> tuple[LinkSync, Job]:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
             if target is None:
@@ -49,7 +49,9 @@ class GithubLinks:
             else:
                 may_ask(_sync(row["sync"]).state, row["asked_s"], job.created)
             text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
-            return _sync(text), job.job_id
+            row = await connection.fetchrow(SQL["job"], place.tenant_id, job.job_id)
+            assert row is not None
+            return _sync(text), job_of(row)
 
         return await self._database.run(work, caller=caller)
 

@@ -10,7 +10,7 @@ import trio
 from engine.access import Action, Caller
 from engine.github import Pause
 from engine.github_sync import SYNC_KIND, Paused, Settled, SyncWork, Turn, may_ask
-from engine.job import JobDraft
+from engine.job import Job, JobDraft
 from engine.link import Link
 from engine.repository import Facts, Known, LinkSync, State, next_slot
 from storage.github_links import sync_job
@@ -72,11 +72,11 @@ class MemoryGithubSyncs:
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
         return self.shown(await self._profiles.link(caller, link_id))
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
+    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         async with self._asking:  # enqueuing waits, and nobody may come in between
             return await self._ask(caller, link_id)
 
-    async def _ask(self, caller: Caller, link_id: int) -> tuple[LinkSync, int]:
+    async def _ask(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         link = await self._profiles.link(caller, link_id)
         tenant_id = self._profiles.team(caller, link.profile_id, Action.EDIT)[0].tenant_id
         row = self._row(link)
@@ -88,7 +88,7 @@ class MemoryGithubSyncs:
         row.next_at, row.version = now + GUARD, row.version + 1
         self._rows[link_id] = row
         (job,) = await self.jobs.enqueue([sync_job(tenant_id, link.profile_id, link_id)])
-        return row.shown(), job.job_id
+        return row.shown(), self.jobs.jobs[job.job_id]
 
     # ---- as workers see it --------------------------------------------------------------------------
 

@@ -30,3 +30,7 @@ VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + interval '10 minutes'
 ON CONFLICT (tenant_id, link_id) DO UPDATE SET state = 'queued', asked_at = clock_timestamp(),
     next_at = clock_timestamp() + interval '10 minutes', version = github_syncs.version + 1
 RETURNING to_jsonb(github_syncs)::text;
+
+-- name: job
+-- The job that was enqueued.
+SELECT * FROM jobs WHERE tenant_id = $1 AND id = $2;

@@ -391,9 +391,9 @@ async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None
     link = await here.link("trio/trio", kind="url")
     assert await here.syncs.github_sync(here.caller, link.id) is None
     assert await here.run(DAY) == []
-    found, job_id = await here.syncs.ask_github_sync(here.caller, link.id)
+    found, job = await here.syncs.ask_github_sync(here.caller, link.id)
     assert found.state == "queued"
-    assert (await here.jobs.job(here.caller, job_id)).kind == "github.sync"
+    assert (job.kind, job.state) == ("github.sync", "queued")
     with pytest.raises(ConflictError):
         await here.syncs.ask_github_sync(here.caller, link.id)
     assert len(await here.run()) == 2

@@ -43,8 +43,10 @@ async def test_asking_shows_the_job_and_then_what_was_learned() -> None:
 
     asked = await console.call("POST", f"{path}/github-sync")
     assert asked.status == 202, asked.body
-    assert asked.headers["Location"] == f"/v1/jobs/{asked.json['job_id']}"
-    assert asked.json["state"] == "queued"
+    job = await console.call("GET", asked.headers["Location"])
+    assert (job.json["kind"], job.json["state"]) == ("github.sync", "queued")
+    assert asked.json == job.json | {"github": asked.json["github"]}
+    assert asked.json["github"]["state"] == "queued"
     (await console.call("POST", f"{path}/github-sync")).problem(409)
     await sync(console, path)
 

@@ -195,13 +195,14 @@ async def test_links_of_other_kinds_are_not_kept(ports: Ports) -> None:
 
 async def test_who_asks_gets_a_job_once_at_a_time_and_once_a_minute(ports: Ports) -> None:
     link = await ports.link(kind="url")
-    asked, job_id = await ports.store.ask_github_sync(ports.caller, link.id)
+    asked, queued = await ports.store.ask_github_sync(ports.caller, link.id)
     assert asked.state == "queued"
     assert asked.next_at is not None
     with pytest.raises(ConflictError):
         await ports.store.ask_github_sync(ports.caller, link.id)
     (job,) = await ports.taken()
-    assert job.id == job_id
+    assert job.id == queued.id
+    assert (queued.kind, queued.state, queued.profile_id) == (SYNC_KIND, "queued", link.profile_id)
     work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert work is not None
     assert not work.kept
@@ -219,11 +220,11 @@ async def test_who_asks_gets_a_job_once_at_a_time_and_once_a_minute(ports: Ports
 async def test_who_asks_for_what_is_queued_anyway_gets_that_job(ports: Ports) -> None:
     link = await ports.link()
     await ports.syncs.enqueue_due(10)
-    asked, job_id = await ports.store.ask_github_sync(ports.caller, link.id)
+    asked, queued = await ports.store.ask_github_sync(ports.caller, link.id)
     assert asked.state == "queued"
     with pytest.raises(ConflictError):
         await ports.store.ask_github_sync(ports.caller, link.id)
-    assert [job.id for job in await ports.taken()] == [job_id]
+    assert [job.id for job in await ports.taken()] == [queued.id]
 
 
 async def test_of_many_who_ask_at_once_one_gets_a_job(ports: Ports) -> None:
