@@ -28,7 +28,7 @@ from actors.trials import (
 from engine import journal_format, name, target
 from engine.click import MAX_EXTRA_BYTES, VERDICT_MASK, VISITOR_BYTES, Kind, Verdict
 from engine.errors import UnavailableError
-from engine.extra import TRIGGER, UTM, Trigger, item
+from engine.extra import TRIGGER, UTM, HostItems, Trigger, item
 from engine.profile import EdgeLink, PageLink, Snapshot
 from engine.request import Origin, Request
 from engine.trial import FORCED, Trial, new_cookie, take_forced
@@ -51,7 +51,7 @@ _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, Kind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
 _PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
-MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest; a longer name is not recorded
+_host_items: Final = HostItems()
 
 
 class Route:
@@ -120,9 +120,7 @@ class ProfileActor:
         self.visited = True
         agent, referrer, language = request.user_agent, request.referrer, request.language
         host = request.host
-        extra = origin.place
-        if 0 < len(host) <= MAX_HOST_BYTES:
-            extra = b"%b\x02%c%b" % (extra, len(host), host)  # the item HOST
+        extra = origin.place + _host_items[host]
         query, trigger, utm, forced = request.query, _LINK, b"", b""
         if query:
             trigger, query = take_trigger(query)

@@ -152,6 +152,8 @@ class Visitors:
         """Record, then send: the order that exactness stands on."""
         if self._records:
             self._recorder.append(self._records)
+            if self._visitors is None:
+                self.unidentified += len(self._records)
             self._records = []
         if self._answers:
             answers, self._answers = self._answers, []
@@ -314,8 +316,6 @@ class Visitors:
             route, request, origin, self._visitors, verdict, self._now_us
         )
         self._records.append(record)
-        if self._visitors is None:
-            self.unidentified += 1
         if route.status == 200:
             self.views += 1
         else:

@@ -32,6 +32,8 @@ OUTCOMES: Final = 6
 COOKIE: Final = 7
 
 _ARM: Final = Struct(">qHB")
+MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest
+MAX_KNOWN_HOSTS: Final = 256
 MAX_ARMS: Final = 8  # of one record
 
 
@@ -54,6 +56,17 @@ class Arm(NamedTuple):
 def item(tag: int, data: bytes) -> bytes:
     """One item; empty data is no item. Raises ValueError beyond 255 bytes."""
     return bytes((tag, len(data))) + data if data else b""
+
+
+class HostItems(dict[bytes, bytes]):
+    """The item of each host, made when it is first seen; empty for a name that is too long for a record.
+    Bounded, and emptied when full."""
+
+    def __missing__(self, host: bytes) -> bytes:
+        if len(self) >= MAX_KNOWN_HOSTS:
+            self.clear()
+        found = self[host] = item(HOST, host) if len(host) <= MAX_HOST_BYTES else b""
+        return found
 
 
 def items(extra: bytes) -> dict[int, bytes]:

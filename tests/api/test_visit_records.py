@@ -39,6 +39,16 @@ async def test_place_host_and_campaign() -> None:
         assert rich[UTM] == b"utm_source=insta%20gram&utm_term=a+b"
         assert rich[TRIGGER] == bytes((Trigger.QR,))
 
+        visitor = await door.visitor()
+        for host, found in (
+            (b"A.Example.:80", b"a.example"),
+            (b"h" * 96, b"h" * 96),
+            (b"h" * 97, None),
+        ):
+            asked = b"GET /shop/a HTTP/1.1\r\nHost: %b\r\n\r\n" % host
+            assert (await visitor.asks(asked)).status == 302
+            assert items(door.journal.clicks[-1]).get(HOST) == found
+
         long = await recorded(door, b"/shop/a?utm_term=" + b"%41" * 2000)
         assert len(long.extra) <= MAX_EXTRA_BYTES
         assert len(items(long)[UTM]) > 100
