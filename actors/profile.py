@@ -27,8 +27,20 @@ from actors.trials import (
 )
 from engine import journal_format, name, target
 from engine.click import MAX_EXTRA_BYTES, VERDICT_MASK, VISITOR_BYTES, Kind, Verdict
+from engine.click_id import PARAMETER, ClickId
 from engine.errors import UnavailableError
-from engine.extra import TRIGGER, UTM, HostItems, Trigger, item
+from engine.extra import (
+    COOKIE,
+    EXPOSURES,
+    NO_ARM,
+    TRIGGER,
+    UTM,
+    HostItems,
+    Trigger,
+    item,
+    items,
+)
+from engine.extra import arms as arms_of
 from engine.profile import EdgeLink, PageLink, Snapshot
 from engine.request import Origin, Request
 from engine.trial import FORCED, Trial, new_cookie, take_forced
@@ -51,6 +63,8 @@ _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, Kind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
 _PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
+# Who may come to do something at the target: a prefetch may turn into a visit.
+_HANDED_ON: Final = _PEOPLE | {Verdict.TOOL, Verdict.PREFETCH}
 _host_items: Final = HostItems()
 
 
@@ -58,7 +72,7 @@ class Route:
     """What one path leads to: everything of an answer and of its record that does not vary by visit."""
 
     __slots__ = (
-        "actor", "ids", "kind", "link_id", "passthrough", "paths", "status", "tail", "target",
+        "actor", "click_id", "ids", "kind", "link_id", "passthrough", "paths", "status", "tail", "target",
         "trials",
     )  # fmt: skip
 
@@ -73,6 +87,7 @@ class Route:
         self.tail = tail
         self.target: bytes = b""
         self.passthrough = False
+        self.click_id = False
         self.paths: tuple[bytes, ...] = ()
         self.trials: LinkTrials | None = None
 
@@ -135,7 +150,10 @@ class ProfileActor:
             trigger = _PAGE
         if trigger:
             extra += _TRIGGERS[trigger]
-        fields = b""
+        visitor = _NO_VISITOR
+        if visitors is not None:
+            visitor = visitors.of(self._ids + origin.network + agent)
+        fields = arms = b""
         if route.kind == _VIEW:
             tail, arms, fields = self._shown(request, origin, verdict, at_us, forced)
             extra += arms
@@ -151,11 +169,13 @@ class ProfileActor:
             if query and route.passthrough:
                 location = target.with_query(location, _UNSAFE.sub(_percent, query))
                 tail = self._registry.redirect_tail(route.status, location)
+            if route.click_id and verdict & VERDICT_MASK in _HANDED_ON:
+                click = self._click_id(route, arms, visitor, at_us)
+                if click:
+                    location = target.with_query(location, click)
+                    tail = self._registry.redirect_tail(route.status, location)
         if utm:  # the last item, as it is what can be cut
             extra += item(UTM, campaign(utm, min(255, MAX_EXTRA_BYTES - len(extra) - 2)))
-        visitor = _NO_VISITOR
-        if visitors is not None:
-            visitor = visitors.of(self._ids + origin.network + agent)
         la, lr, ll = len(agent), len(referrer), len(language)
         size = _FIXED_BYTES + la + lr + ll + len(extra)
         fixed = _pack_fixed(size, route.kind, verdict, at_us, route.ids, la, lr, ll)
@@ -201,6 +221,22 @@ class ProfileActor:
         )
         pseudonym = self._by_cookie(cookie) if shown_by_cookie or by_cookie else b""
         return led, decided_for(shown, shown_by_cookie, packed, by_cookie, pseudonym), fields
+
+    def _click_id(self, route: Route, arms: bytes, visitor: bytes, at_us: int) -> bytes:
+        """The parameter that lets the target tell what came of this click; empty while nobody can seal."""
+        seal = self._registry.seal
+        if seal is None:
+            self._registry.unsealed += 1
+            return b""
+        found = items(arms)
+        shown = next(iter(arms_of(found.get(EXPOSURES, b""))), NO_ARM)
+        cookie = found.get(COOKIE, b"")
+        by_cookie = bool(cookie) and bool(cookie[VISITOR_BYTES])
+        who = cookie[:VISITOR_BYTES] if by_cookie else visitor
+        click = ClickId(
+            self.tenant_id, self.profile_id, route.link_id, at_us, *shown, by_cookie, who
+        )
+        return PARAMETER + seal.seal(click)
 
     def _cookie(self, request: Request, asked: bool) -> tuple[bytes, bytes]:
         """The visitor's cookie, where an experiment asks for one, and the field that sets a new one."""
@@ -268,6 +304,7 @@ class ProfileActor:
         route = Route(self, link.id, Kind.CLICK, link.status, tail)
         route.target = location
         route.passthrough = link.passthrough
+        route.click_id = link.click_id and location.startswith(b"http")
         self._try(route)
         own = name.encode_path(self.handle, link.slug)
         route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)

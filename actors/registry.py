@@ -22,6 +22,7 @@ import trio
 
 from actors.mailbox import Runners
 from actors.profile import ProfileActor, Route
+from engine.click_id import Seal
 from engine.errors import UnavailableError
 from engine.ports import SnapshotSource
 from engine.profile import Change, Snapshot
@@ -53,6 +54,8 @@ class Registry:
         self.redirect_tail = redirect_tail
         self.page_tail = page_tail
         self.visitor_cookie = visitor_cookie
+        self.seal: Seal | None = None  # for click ids, once its secret is known
+        self.unsealed = 0  # clicks that were to have an id before that
         self.refresh_limit = REFRESH_LIMIT
         self.paths: dict[bytes, Route] = {}
         self.profiles: dict[int, ProfileActor] = {}

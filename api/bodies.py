@@ -30,7 +30,7 @@ _JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+jso
 # of a stand-in is dropped; an unknown `kind` keeps it from judging the target, whose rules depend on it.
 _STAND_INS: Final[Mapping[str, Any]] = {
     "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
-    "status": 302, "kind": "", "passthrough": False, "short": None,
+    "status": 302, "kind": "", "passthrough": False, "click_id": "", "short": None,
     "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
     "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
     "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC), "failed_only": True,
@@ -104,6 +104,7 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     kind: str
     passthrough: bool
+    click_id: bool
     short: bool
     url: Url
     short_url: Url | None

@@ -15,6 +15,8 @@ from api.activity import ActivityRoutes
 from api.archive import ArchiveRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
+from api.conversion_doors import ConversionDoors
+from api.conversions import ConversionRoutes, Teller
 from api.deliveries import DeliveryRoutes
 from api.erasure import ErasureRoutes
 from api.event_types import EventTypeRoutes
@@ -40,7 +42,7 @@ from api.stats import StatsRoutes
 from api.system import SystemRoutes
 from api.webhooks import WebhookRoutes
 from engine.access import Caller
-from engine.experiment_ports import ExperimentStore
+from engine.experiment_ports import ConversionStore, ExperimentStore
 from engine.health import Health
 from engine.link import checked
 from engine.ports import (
@@ -97,6 +99,8 @@ class ConsolePorts:
 
     profiles: ProfileStore
     experiments: ExperimentStore
+    conversions: ConversionStore
+    click_id_secret: Callable[[], Awaitable[bytes]]
     stats: StatsReader
     mark: Callable[[], Awaitable[str | None]]
     keys: KeyStore
@@ -152,6 +156,7 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
 def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
     door = Door(ports.throttle, ports.settings)
     visitors_url = ports.settings.visitors_url.rstrip("/")
+    teller = Teller(ports.click_id_secret, ports.now)
     github_host = web_host(ports.settings.github_url)
     check = partial(checked, private_hosts=ports.settings.private_targets, github_host=github_host)
     return [
@@ -163,6 +168,10 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *LinkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *BulkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *GithubSyncRoutes(ports.profiles, ports.github, github_host).routes(),
+        *ConversionRoutes(ports.conversions, teller).routes(),
+        *ConversionDoors(
+            ports.conversions, teller, ports.settings.console_url, ports.settings.trusted_hops
+        ).routes(),
         *PlanRoutes().routes(),
         *ResultRoutes(ports.experiments).routes(),
         *ExplainRoutes(ports.experiments, ports.profiles, visitors_url, ports.now).routes(),

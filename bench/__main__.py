@@ -35,6 +35,9 @@ BENCHMARKS = (
     Benchmark(
         "stats", "bench.stats", "what a dashboard asks, on a year of a hundred million clicks"
     ),
+    Benchmark(
+        "webhooks", "bench.webhooks", "events at receivers that fail, while anything is killed"
+    ),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
 )
 

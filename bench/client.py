@@ -1,4 +1,4 @@
-"""A small HTTP client for GET: one connection, kept; blocking, as a benchmark's own calls are."""
+"""A small HTTP client: one connection, kept; blocking, as a benchmark's own calls are."""
 
 import http.client
 import json
@@ -30,6 +30,22 @@ class Client:
     def get(self, path: str) -> Any:
         """The JSON answer."""
         return json.loads(self._text(path))
+
+    def post(self, path: str, body: Any, idempotency_key: str = "") -> Any:
+        """The JSON answer to a POST, which is sent once."""
+        headers = self._headers | {"Content-Type": "application/json"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        try:
+            self._connection.request("POST", path, json.dumps(body), headers)
+            response = self._connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise BenchError(f"{self.url}{path} was not answered: {error!r}") from None
+        if not 200 <= response.status < 300:
+            raise BenchError(f"{self.url}{path} was answered {response.status}: {data[:300]!r}")
+        return json.loads(data)
 
     def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         """`/metrics`: by name, the labels and value of each sample."""

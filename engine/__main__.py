@@ -245,6 +245,50 @@ def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
     host.run(lambda stop: watch(folder, stop, once=once, as_json=as_json, interval_s=interval))
 
 
+@cli.group()
+def webhooks() -> None:
+    """For who receives webhooks."""
+
+
+@webhooks.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9000,
+    show_default=True,
+    help="0: any free port",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    envvar="WEBHOOK_SECRET",
+    metavar="SECRET",
+    help="whsec_… or whpk_…, also as WEBHOOK_SECRET; several while one is replaced",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(0),
+    default=0,
+    help="end after so many; exit code 1 if one was wrong",
+)
+@click.option(
+    "--status",
+    type=click.IntRange(200, 599),
+    default=204,
+    show_default=True,
+    help="what to answer when all is well",
+)
+def listen(port: int, host: str, secrets: tuple[str, ...], count: int, status: int) -> None:
+    """Receive webhooks on this machine: verify each, print it, answer it."""
+    from actors import host as loops
+    from engine.roles.listen import listen as receive
+
+    wrong = loops.run(lambda stop: receive(stop, host, port, secrets, count, status))
+    sys.exit(1 if count and wrong else 0)
+
+
 @cli.command(hidden=True)
 def process() -> None:
     """One process of the engine; started by `up` and `serve`, not by people."""

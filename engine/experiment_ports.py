@@ -1,8 +1,10 @@
 """Ports of experiments: what doors and workers ask of storage. As engine/ports.py has it for all else."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from engine.access import Caller
+from engine.conversion import Hook, HookDraft, OpenHook, Recorded, Source, Told
 from engine.experiment import EdgeExperiment, ExperimentDraft, State, StoredExperiment
 from engine.experiment_tally import Phase, Point, Tally
 from engine.idempotency import Once
@@ -69,3 +71,33 @@ class ExperimentStore(Protocol):
     ) -> tuple[StoredExperiment, Phase, list[Point]]:
         """Running counts of a phase, oldest first, in at most so many buckets of equal length. Raises
         NotFoundError for a phase that was not."""
+
+
+class ConversionStore(Protocol):
+    """Conversions, told by whoever owns the targets of clicks.
+
+    `told` are of clicks of this one profile. What becomes of each is answered in their order; of several
+    equal ones the first counts.
+    """
+
+    async def record(
+        self, caller: Caller, profile_id: int, told: Sequence[Told], source: Source
+    ) -> list[Recorded]:
+        """For members who may edit. Raises NotFoundError, ForbiddenError."""
+
+    async def record_told(
+        self, tenant_id: int, profile_id: int, told: Sequence[Told], source: Source
+    ) -> list[Recorded]:
+        """For whoever has a click id or a hook. Raises NotFoundError when the profile is gone."""
+
+    async def create_hook(
+        self, caller: Caller, profile_id: int, draft: HookDraft
+    ) -> tuple[Hook, str]:
+        """A hook and its token, which is never told again. Raises ConflictError("hooks", …)."""
+
+    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page: ...
+
+    async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None: ...
+
+    async def hook_of(self, token: str) -> OpenHook | None:
+        """What a token opens; None for an unknown one."""

@@ -53,6 +53,9 @@ class Arm(NamedTuple):
     arm: int
 
 
+NO_ARM: Final = Arm(0, 0, 0)
+
+
 def item(tag: int, data: bytes) -> bytes:
     """One item; empty data is no item. Raises ValueError beyond 255 bytes."""
     return bytes((tag, len(data))) + data if data else b""

@@ -62,6 +62,12 @@ Kind = Annotated[
 Passthrough = Annotated[
     bool, msgspec.Meta(description="add a visitor's query string to the target's")
 ]
+HasClickId = Annotated[
+    bool,
+    msgspec.Meta(
+        description="call the target with `wp_click=…`, by which conversions are told; of http(s) targets"
+    ),
+]
 Short = Annotated[
     bool | None,
     msgspec.Meta(
@@ -80,6 +86,7 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     status: Status = 302
     kind: Kind = "url"
     passthrough: Passthrough = False
+    click_id: HasClickId = False
     short: Short = None
 
 
@@ -95,6 +102,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     kind: str
     passthrough: bool
+    click_id: bool
     short: bool
     version: int
     created_at: datetime

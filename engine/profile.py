@@ -67,6 +67,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
     status: int
     passthrough: bool
     short: bool
+    click_id: bool = False
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):

@@ -194,7 +194,7 @@ SETTINGS: Final = (
     Row("WAYPOST_SHIP_LINGER_MS", "ship_linger_ms", _whole(1, 10_000),
         "how long clicks may wait to be shipped together"),
     Row("WAYPOST_LEASE_TTL_MS", "lease_ttl_ms", _whole(500, 600_000),
-        "how long an aggregator owns a stream without renewing"),
+        "how long workers own a stream or a webhook without renewing"),
     Row("WAYPOST_DRAIN_TIMEOUT_MS", "drain_timeout_ms", _MS,
         "longest time that a stop waits for work in flight"),
     Row("WAYPOST_PARTITIONS_AHEAD_DAYS", "partitions_ahead_days", _whole(2, 365),

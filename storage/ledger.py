@@ -19,6 +19,7 @@ between, so the loop is blocked for about 2.5 µs a click of the largest batch (
 clicks).
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 from uuid import UUID
@@ -34,6 +35,7 @@ from engine.ports import Position
 from engine.ports_summaries import Gathered, Move
 from engine.rollup import Counts, RollupKey
 from storage import sql, summaries
+from storage.click_events import ClickEvents, Totals
 from storage.experiment_counts import store_observed
 from storage.postgres import Connection, Database
 
@@ -47,9 +49,10 @@ class PostgresClickLedger:
     """`ClickLedger` on Postgres. An edge's role may `register` and read `watermark`; the rest is
     the aggregator's."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._texts = Texts()
+        self._events = ClickEvents(clock)
         self._commits = 0
         self._clicks = 0
         self._stale = 0
@@ -102,14 +105,16 @@ class PostgresClickLedger:
         reached = position._replace(sequence=news[-1].batch.last)
         sums = folding.sums()
 
-        async def work(connection: Connection) -> list[int]:
+        async def work(connection: Connection) -> tuple[list[int], Totals]:
             await _move(connection, position, reached)
             await _copy(connection, folding.rows)
             agents = await self._store_agents(connection)
             await _add_up(connection, sums)
-            return agents
+            return agents, await self._events.tell(connection, sums)
 
-        self._texts.stored(await self._guarded(work))
+        agents, totals = await self._guarded(work)
+        self._texts.stored(agents)
+        self._events.keep(totals)
         self._commits += 1
         self._clicks += folding.clicks
         return reached

@@ -154,4 +154,5 @@ async def _claim(
 
 
 def _columns(draft: LinkDraft) -> tuple[object, ...]:
-    return draft.slug, draft.target, draft.title, draft.status, draft.kind, draft.passthrough
+    fields = draft.slug, draft.target, draft.title, draft.status, draft.kind
+    return *fields, draft.passthrough, draft.click_id

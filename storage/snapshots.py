@@ -215,6 +215,7 @@ def _snapshot(
                 link["status"],
                 link["passthrough"],
                 link["short"],
+                link["click_id"],
             )
             for link in sorted(links, key=lambda link: link["id"])
         ),

@@ -10,7 +10,7 @@ from typing import Final, Literal
 MAX_CHARS: Final = 200
 PREFIX_CHARS: Final = 8  # of `wp_…` 30 of the 256 bits
 
-Prefix = Literal["wp_", "wps_", "wpi_"]  # an API key, a session, an invitation
+Prefix = Literal["wp_", "wps_", "wpi_", "wph_"]  # an API key, a session, an invitation, a hook
 
 
 def new(prefix: Prefix) -> str:

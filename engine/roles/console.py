@@ -27,6 +27,7 @@ from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.archive import Archives
+from storage.conversions import Conversions, click_id_secret
 from storage.erasure import Erasures
 from storage.experiments import Experiments
 from storage.github_links import GithubLinks
@@ -96,6 +97,8 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         ConsolePorts(
             profiles=Profiles(database),
             experiments=Experiments(database),
+            conversions=Conversions(database),
+            click_id_secret=partial(click_id_secret, database),
             stats=stats,
             mark=watermark.current,
             keys=keys,

@@ -15,7 +15,11 @@ _OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "g
 
 
 def courier_limits(settings: Settings) -> Limits:
-    return Limits(each=settings.webhook_concurrency, rate_per_s=settings.webhook_rate)
+    return Limits(
+        each=settings.webhook_concurrency,
+        rate_per_s=settings.webhook_rate,
+        lease_ttl_s=settings.lease_ttl_ms / 1000,
+    )
 
 
 def make_courier(owner: str, database: Database, sender: Sender, limits: Limits) -> Courier:

@@ -21,6 +21,8 @@ from actors.visitor_keys import VisitorKeys
 from api import answers
 from api.origins import Origins
 from api.visitors import Visitors
+from engine.click_id import Seal
+from engine.errors import UnavailableError
 from engine.health import Component
 from engine.roles.process import Assignment, status_child, supervisor, until_stopped
 from engine.settings import Settings
@@ -29,6 +31,7 @@ from engine.tree import Look
 from engine.visitor_id import KEY_BYTES
 from storage.announcer import RedisAnnouncer
 from storage.click_stream import RedisClickStream
+from storage.conversions import click_id_secret
 from storage.geo import GeoPlaces
 from storage.journal import Journal
 from storage.ledger import PostgresClickLedger
@@ -53,6 +56,7 @@ class Edge:
     ) -> None:
         self.assignment = assignment
         self.settings = settings
+        self._database = database
         self._announcer = RedisAnnouncer(redis)
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
         self._folder = assignment.folder / "journals"
@@ -124,12 +128,21 @@ class Edge:
                 for i in range(RUNNERS)
             ),
             Child(name="finder", start=partial(registry.find, self.door.deliver)),
+            Child(name="click-ids", start=self._learn_click_ids),
             Child(name="passivation", start=registry.sweep),
             Child(name="visitor-keys", start=self.visitor_keys.run),
             Child(name="geo", start=partial(watch_places, self.places, self.door.places_changed)),
             Child(name="door", start=self._open_door),
             status_child(self.assignment, lambda: self.tree, self.components, self.samples),
         ]
+
+    async def _learn_click_ids(self) -> None:
+        """Ask for what click ids are sealed with, until it is known."""
+        while self.registry.seal is None:
+            try:
+                self.registry.seal = Seal(await click_id_secret(self._database))
+            except UnavailableError:
+                await trio.sleep(1)
 
     async def _open_door(self) -> None:
         # A visitor is served without a pseudonym rather than not at all.
@@ -238,6 +251,7 @@ class Edge:
             Sample("waypost_unknown_paths", registry["unknown_paths"]),
             Sample("waypost_path_queries_total", registry["queries"]),
             Sample("waypost_path_lookups_total", registry["lookups"]),
+            Sample("waypost_clicks_without_id_total", self.registry.unsealed),
             Sample("waypost_path_lookups_refused_total", registry["refused"]),
             Sample("waypost_profiles_loaded_total", registry["loaded"]),
             Sample("waypost_profiles_refreshed_total", registry["refreshed"]),

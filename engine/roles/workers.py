@@ -8,7 +8,6 @@ from typing import Final
 import trio
 
 from actors.aggregator import Aggregator
-from actors.courier import Limits
 from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.job_figures import JobFigures
@@ -84,13 +83,7 @@ def chore(work: Callable[[], Awaitable[object]]) -> Handler:
     return Handler(run=run, time_limit_s=600)
 
 
-async def workers(
-    assignment: Assignment,
-    settings: Settings,
-    stop: Stop,
-    limits: Callable[[Settings], Limits] = courier_limits,
-) -> None:
-    """`limits` is for the benchmark, which lets the courier's hours pass in minutes."""
+async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> None:
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",
@@ -125,7 +118,7 @@ async def workers(
     summariser = aggregator.summariser
 
     sender = HttpSender(loopback=settings.webhook_loopback)
-    courier = make_courier(owner, database, sender, limits(settings))
+    courier = make_courier(owner, database, sender, courier_limits(settings))
 
     def components() -> list[Component]:
         return [Component(assignment.name, tree.children["aggregation"].running)]

@@ -43,7 +43,7 @@ class MemoryExperiments:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._profiles = profiles
-        self._counts = counts or MemoryExperimentCounts()
+        self.counts = counts or MemoryExperimentCounts()
         self._now = now
         self._answers = MemoryAnswers(now)
         self._ids = itertools.count(1_000_001)
@@ -156,7 +156,7 @@ class MemoryExperiments:
         asked = [p for p in self._phases[found.id] if p.number == number]
         if not asked:
             raise NotFoundError("there is no such phase")
-        counts = self._counts.of(found.id, number)
+        counts = self.counts.of(found.id, number)
         whole = self._counted(asked[0], found.id)
         if not counts:
             return found, whole, []
@@ -168,6 +168,11 @@ class MemoryExperiments:
             stretch = stretches.setdefault(int((bucket - first).total_seconds()) // step_s, {})
             stretch[arm] = summed([stretch.get(arm, Counts()), one])
         return found, whole, running(stretches, first, step_s, len(whole.variants))
+
+    def attribution_hours(self, experiment_id: int) -> int | None:
+        """How long a conversion counts; None when there is no such experiment."""
+        found = self._kept.get(experiment_id)
+        return None if found is None else found.experiment.attribution_hours
 
     # The state
 
@@ -220,7 +225,7 @@ class MemoryExperiments:
 
     def _counted(self, phase: Phase, experiment_id: int) -> Phase:
         found: dict[int, Counts] = {}
-        for (_, arm), one in self._counts.of(experiment_id, phase.number).items():
+        for (_, arm), one in self.counts.of(experiment_id, phase.number).items():
             found[arm] = summed([found.get(arm, Counts()), one])
         return phase._replace(counts=by_arm(found, len(phase.variants)))
 

@@ -20,7 +20,15 @@ class Held:
 
 def snapshot(held: Held, complete: bool, links: Iterable[Link]) -> Snapshot:
     edge_links = [
-        EdgeLink(link.id, link.slug, link.target, link.status, link.passthrough, link.short)
+        EdgeLink(
+            link.id,
+            link.slug,
+            link.target,
+            link.status,
+            link.passthrough,
+            link.short,
+            link.click_id,
+        )
         for link in sorted(links, key=lambda link: link.id)
     ]
     ordered = sorted(held.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]

@@ -393,6 +393,7 @@ class MemoryProfiles:
             status=draft.status,
             kind=draft.kind,
             passthrough=draft.passthrough,
+            click_id=draft.click_id,
             short=draft.short is not False and draft.slug not in self._shorts,
             version=1,
             created_at=now,
@@ -427,6 +428,7 @@ class MemoryProfiles:
             status=draft.status,
             kind=draft.kind,
             passthrough=draft.passthrough,
+            click_id=draft.click_id,
             short=wanted and owner in (None, link.id),
         )
 

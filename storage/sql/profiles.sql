@@ -66,13 +66,13 @@ FROM deleted;
 -- name: create_link
 -- A link of a profile that has just been bumped to version $3.
 INSERT INTO links
-    (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING id, created_at, updated_at;
 
 -- name: link
 -- One link.
-SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
+SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -84,7 +84,7 @@ WHERE l.tenant_id = $1 AND l.id = $2;
 
 -- name: list_links
 -- A profile's links in the order of their ids.
-SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough,
+SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
         WHERE g.tenant_id = l.tenant_id AND g.link_id = l.id AND g.target = l.target) AS github,
@@ -109,7 +109,7 @@ FOR NO KEY UPDATE;
 -- name: update_link
 -- Other words for a link, as its next version, of a profile that has just been bumped to version $3.
 UPDATE links SET slug = $4, target = $5, title = $6, status = $7, kind = $8, passthrough = $9,
-    version = version + 1, revision = $3, updated_at = now()
+    click_id = $10, version = version + 1, revision = $3, updated_at = now()
 WHERE tenant_id = $1 AND id = $2
 RETURNING version, updated_at;
 

@@ -24,7 +24,7 @@ JOIN profiles AS p USING (tenant_id, id);
 
 -- name: all_links
 -- Every link of the profiles given by tenant ($1) and id ($2), in any order.
-SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.title, l.kind, l.position
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
 JOIN links AS l USING (tenant_id, profile_id)
@@ -33,7 +33,7 @@ LEFT JOIN short_slugs AS s
 
 -- name: some_links
 -- Links by tenant ($1) and id ($2), in any order.
-SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
 JOIN links AS l USING (tenant_id, id)
@@ -71,7 +71,7 @@ SELECT tenant_id FROM profile_changes WHERE profile_id = $1 AND NOT deleted;
 
 -- name: changed_links
 -- At most $4 of the profile's links that changed after version $3.
-SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough,
+SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short
 FROM links AS l LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)

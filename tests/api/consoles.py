@@ -31,6 +31,7 @@ from engine.system import ProcessState
 from storage.memory.accounts import MemoryAccounts
 from storage.memory.activity import MemoryActivity
 from storage.memory.archive import MemoryArchives
+from storage.memory.conversions import MemoryConversions
 from storage.memory.erasure import MemoryErasures
 from storage.memory.experiment_counts import MemoryExperimentCounts
 from storage.memory.experiments import MemoryExperiments
@@ -48,6 +49,7 @@ NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 READY = Health((Component("postgres", True),))
 VISITORS = "https://go.example"
 PASSWORD = "correct horse"
+CLICK_IDS = bytes(range(32))
 
 
 class KeptAnnouncer:
@@ -123,6 +125,7 @@ class Console:
         self.members = MemoryMembers(self.profiles, self.accounts)
         self.counts = MemoryExperimentCounts()
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
+        self.conversions = MemoryConversions(self.profiles, self.experiments, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.link_health = MemoryLinkHealth(self.profiles, lambda: NOW)
@@ -131,7 +134,8 @@ class Console:
 
     def ports(self) -> ConsolePorts:
         return ConsolePorts(
-            profiles=self.profiles, experiments=self.experiments, stats=self.stats,
+            profiles=self.profiles, experiments=self.experiments,
+            conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
             mark=self.stats.mark,
             keys=self.keys, announcer=self.announcer,
             webhooks=self.webhooks,
@@ -146,6 +150,9 @@ class Console:
             system=self.system, is_operator=self.is_operator,
             now=lambda: NOW,
         )  # fmt: skip
+
+    async def click_id_secret(self) -> bytes:
+        return CLICK_IDS
 
     async def health(self) -> Health:
         return self.healthy

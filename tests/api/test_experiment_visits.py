@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from engine.click_id import Seal
 from engine.experiment import ExperimentDraft, Namespace, Variant, checked
 from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, arms, items
+from engine.link import LinkDraft
 from engine.observation import Observer
 from engine.profile import Change
 from engine.settings import Settings
@@ -241,3 +243,34 @@ async def test_both_ways_of_reading_find_the_same_cookie(lab: Lab) -> None:
         for purpose in (b"X-Other: 1", b"X-urpose: 1"):  # the second one takes the careful way
             answer = await ask(visitor, b"/shop/spring", 1, CHROME, head, purpose)
             assert ("set-cookie" not in answer.headers) == known, (head, purpose)
+
+
+async def test_a_target_is_handed_an_id_that_tells_of_the_click(lab: Lab) -> None:
+    link = await lab.link("spring")
+    draft = LinkDraft(slug="spring", target="https://spring.example/?a=1#top", click_id=True)
+    _, change = await lab.door.profiles.update_link(TENANT, link, draft)
+    await lab.told(change)
+    (unsealed,) = await lab.visits(1)
+    assert unsealed.location == "https://spring.example/?a=1#top"  # nobody knows the secret yet
+    assert lab.door.registry.unsealed == 1
+    seal = lab.door.registry.seal = Seal(bytes(range(32)))
+    id_ = await lab.run()
+    lab.door.journal.records.clear()
+    answers = await lab.visits(20)
+    for answer, click in zip(answers, lab.door.journal.clicks, strict=True):
+        target, _, text = answer.location.partition("?wp_click=")
+        found = seal.open(text)
+        (shown,) = arms(items(click.extra)[EXPOSURES])
+        assert found == (
+            1, lab.profile_id, link, click.at_us, id_, 1, shown.arm, False, click.visitor
+        )  # fmt: skip
+        assert target == ("https://a.example/", "https://b.example/")[shown.arm]
+    (bot,) = await lab.visits(1, b"/shop/spring", BOT)
+    assert bot.location == A.target
+    await lab.move(id_, "paused")
+    (plain,) = await lab.visits(1)
+    start, _, rest = plain.location.partition("&wp_click=")
+    assert (start, rest[91:]) == ("https://spring.example/?a=1", "#top")
+    opened_ = seal.open(rest[:91])
+    assert opened_ is not None
+    assert (opened_.experiment_id, opened_.visitor) == (0, lab.door.journal.clicks[-1].visitor)

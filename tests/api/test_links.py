@@ -19,7 +19,7 @@ async def test_create_read_list_update_delete() -> None:
     link = made.json
     assert made.headers["Location"] == f"/v1/links/{link['id']}"
     assert link.keys() == {
-        "id", "profile_id", "slug", "target", "title", "status", "kind", "passthrough", "short",
+        "id", "profile_id", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short",
         "url", "short_url", "version", "created_at", "updated_at",
     }  # fmt: skip
     assert (link["slug"], link["target"]) == ("spring", "https://example.com/")

@@ -2,8 +2,11 @@
 
 import base64
 import json
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -146,3 +149,15 @@ def test_the_published_public_key_verifies() -> None:
     for wrong in (SIGNED, SIGNED_BY_KEY[:-6] + "AAAA==", "v1a,AAAA", "v1a,!"):
         with pytest.raises(SignatureError):
             verify(PUBLIC, given_headers(signature=wrong), BODY, AT)
+
+
+def test_the_receiver_in_the_docs_tells_right_from_wrong() -> None:
+    docs = (Path(__file__).resolve().parents[2] / "docs" / "webhooks.md").read_text()
+    (code,) = re.findall(r"```python\n(import base64.*?)```", docs, re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    now = int(time.time())
+    sent = headers(["whsec_b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVz", SECRET], ID, now, BODY)
+    assert found["verify"](SECRET, sent, BODY.encode())
+    assert not found["verify"](SECRET, sent, BODY.encode() + b" ")
+    assert not found["verify"](SECRET, headers([SECRET], ID, now - 301, BODY), BODY.encode())

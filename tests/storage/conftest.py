@@ -174,22 +174,23 @@ async def trials(place: str) -> AsyncIterator[Trials]:
         yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count)
         return
     async with opened(place) as open_database:
-        app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
-        aggregator = await open_database("waypost_aggregator")
-        owner = await ensure_owner(app, "owner@example.com")
-        assert owner is not None
+        trials = await stored_trials(open_database)
+        yield trials._replace(other=await second_owner(place))
 
-        async def fold(observed: Observed) -> None:
-            await aggregator.run(partial(store_observed, observed=observed))
 
-        yield Trials(
-            Experiments(app),
-            Profiles(app),
-            Snapshots(edge),
-            owner.caller,
-            await second_owner(place),
-            fold,
-        )
+async def stored_trials(open_database: OpenDatabase) -> Trials:
+    """Over Postgres, of a first owner; there is no other one."""
+    app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
+    aggregator = await open_database("waypost_aggregator")
+    owner = await ensure_owner(app, "owner@example.com")
+    assert owner is not None
+
+    async def fold(observed: Observed) -> None:
+        await aggregator.run(partial(store_observed, observed=observed))
+
+    return Trials(
+        Experiments(app), Profiles(app), Snapshots(edge), owner.caller, Caller(2, 2), fold
+    )
 
 
 class opened:

@@ -1,0 +1,120 @@
+"""Conversions in memory: the twin of storage.conversions."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import trio
+
+from engine.access import Action, Caller
+from engine.conversion import (
+    Attribution,
+    Hook,
+    HookDraft,
+    OpenHook,
+    Recorded,
+    Source,
+    Told,
+    attributed,
+)
+from engine.errors import ConflictError, NotFoundError
+from engine.ports import Page
+from storage import tokens
+from storage.conversions import MAX_HOOKS, Key, key_of, observed
+from storage.memory.experiments import MemoryExperiments
+from storage.memory.profiles import MemoryProfiles
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryConversions:
+    """ConversionStore without a server, over the profiles and experiments of other twins."""
+
+    def __init__(
+        self,
+        profiles: MemoryProfiles,
+        experiments: MemoryExperiments,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._profiles = profiles
+        self._experiments = experiments
+        self._now = now
+        self._ids = itertools.count(1)
+        self._hooks: dict[bytes, Hook] = {}
+        self.told: dict[Key, tuple[Told, Source, Attribution]] = {}
+
+    async def record(
+        self, caller: Caller, profile_id: int, told: Sequence[Told], source: Source
+    ) -> list[Recorded]:
+        await trio.lowlevel.checkpoint()
+        profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
+        return self._record(profile.tenant_id, told, source)
+
+    async def record_told(
+        self, tenant_id: int, profile_id: int, told: Sequence[Told], source: Source
+    ) -> list[Recorded]:
+        await trio.lowlevel.checkpoint()
+        if self._profiles.team_of(profile_id) is None:
+            raise NotFoundError("there is no such profile")
+        return self._record(tenant_id, told, source)
+
+    def _record(self, tenant_id: int, told: Sequence[Told], source: Source) -> list[Recorded]:
+        found, counted = [], []
+        for one in told:
+            key = key_of(one)
+            if key in self.told:
+                found.append(Recorded(self.told[key][2], True))
+                continue
+            window = self._experiments.attribution_hours(one.click.experiment_id)
+            attribution = attributed(one, window)
+            self.told[key] = one, source, attribution
+            found.append(Recorded(attribution, False))
+            if attribution == "attributed":
+                counted.append(one)
+        known = [one for one in counted if one.click.visitor]
+        self._experiments.counts.store(observed(tenant_id, known, counted))
+        return found
+
+    async def create_hook(
+        self, caller: Caller, profile_id: int, draft: HookDraft
+    ) -> tuple[Hook, str]:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.EDIT)
+        if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
+            raise ConflictError("hooks", f"there are {MAX_HOOKS}; delete one first")
+        token = tokens.new("wph_")
+        hook = Hook(
+            id=next(self._ids),
+            profile_id=profile_id,
+            label=draft.label,
+            name=draft.name,
+            fields=draft.fields,
+            created_at=self._now(),
+        )
+        self._hooks[tokens.stored(token)] = hook
+        return hook, token
+
+    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.READ)
+        found = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.EDIT)
+        for digest, hook in self._hooks.items():
+            if (hook.profile_id, hook.id) == (profile_id, hook_id):
+                del self._hooks[digest]
+                return
+        raise NotFoundError("there is no such hook")
+
+    async def hook_of(self, token: str) -> OpenHook | None:
+        await trio.lowlevel.checkpoint()
+        hook = self._hooks.get(tokens.digest(token) or b"")
+        team = None if hook is None else self._profiles.team_of(hook.profile_id)
+        if hook is None or team is None:
+            return None
+        return OpenHook(team[0].tenant_id, hook.profile_id, hook.name, hook.fields)

@@ -1,0 +1,82 @@
+-- Conversions: run as waypost_app with the tenant set.
+
+-- name: windows
+-- How long after its click a conversion counts, of experiments ($2) of a tenant.
+SELECT id, coalesce((definition ->> 'attribution_hours')::int, 168) FROM experiments
+WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
+
+-- name: insert
+-- In the order of the key, or two could deadlock; what is there already stays as it is.
+INSERT INTO conversions (tenant_id, profile_id, click, name, order_id, at, clicked_at, link_id, value, currency,
+    source, attribution, experiment_id, phase, arm, day, visitor)
+SELECT $1, $2, * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+    $8::bigint[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::int[],
+    $15::smallint[], $16::date[], $17::bigint[])
+ON CONFLICT DO NOTHING
+RETURNING click, name, order_id;
+
+-- name: existing
+-- How conversions were attributed that were there already.
+SELECT c.click, c.name, c.order_id, c.attribution FROM conversions AS c
+JOIN unnest($2::bytea[], $3::text[], $4::text[]) AS k (click, name, order_id)
+    ON (c.click, c.name, c.order_id) = (k.click, k.name, k.order_id)
+WHERE c.tenant_id = $1;
+
+-- name: take_turns
+-- Let conversions of an experiment whose visitors' rows are gone take turns.
+SELECT pg_advisory_xact_lock(hashtextextended('waypost.conversions', id)) FROM unnest($1::bigint[]) AS e (id)
+ORDER BY id;
+
+-- name: converted_before
+-- Visitors, by experiment, phase and day, who had converted before this transaction's conversions ($6 keys).
+SELECT DISTINCT c.experiment_id, c.phase, c.day, c.visitor FROM conversions AS c
+JOIN unnest($2::bigint[], $3::int[], $4::date[], $5::bigint[]) AS v (experiment_id, phase, day, visitor)
+    ON (c.experiment_id, c.phase, c.day, c.visitor) = (v.experiment_id, v.phase, v.day, v.visitor)
+WHERE c.tenant_id = $1 AND c.attribution = 'attributed' AND NOT EXISTS (
+    SELECT FROM unnest($6::bytea[], $7::text[], $8::text[]) AS n (click, name, order_id)
+    WHERE (c.click, c.name, c.order_id) = (n.click, n.name, n.order_id));
+
+-- name: add_late
+-- First conversions of visitors whose rows are gone: only sums tell of them.
+INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, arm, outcomes, converted)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::smallint[], $6::bigint[],
+    $7::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, arm, outcomes, converted)
+ORDER BY 1, 2, 3, 4, 5
+ON CONFLICT (tenant_id, experiment_id, phase, bucket, arm) DO UPDATE SET
+    outcomes = s.outcomes + excluded.outcomes, converted = s.converted + excluded.converted;
+
+-- name: open_days
+-- The first UTC day whose visitors can still be told apart.
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - $1::int;
+
+-- name: list
+-- Of a profile, newest first, of ids below $3 (0: from the newest).
+SELECT id, name, order_id, at, received_at, clicked_at, link_id, value, currency, source, attribution,
+    experiment_id, phase, arm
+FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3 = 0 OR id < $3) ORDER BY id DESC LIMIT $4;
+
+-- name: create_hook
+-- A hook, of whose token only the SHA-256 is known.
+INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256)
+VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, profile_id, label, name, fields, created_at;
+
+-- name: count_hooks
+-- Of a profile.
+SELECT count(*) FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2;
+
+-- name: list_hooks
+-- Of a profile, in the order of their ids.
+SELECT id, profile_id, label, name, fields, created_at FROM conversion_hooks
+WHERE tenant_id = $1 AND profile_id = $2 AND id > $3 ORDER BY id LIMIT $4;
+
+-- name: delete_hook
+-- Its URL is good for nothing from then on.
+DELETE FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2 AND id = $3 RETURNING id;
+
+-- name: hook_of
+-- Whose hook has this token.
+SELECT tenant_id, profile_id, name, fields FROM conversion_hook_of($1);
+
+-- name: click_id_secret
+-- What click ids are sealed with.
+SELECT click_id_secret();
