@@ -50,6 +50,7 @@ class ChildState:
 
     name: str
     running: bool = False
+    done: bool = False
     restarts: int = 0
     last_error: str = ""
     started_at: float = 0.0
@@ -110,9 +111,10 @@ class Supervisor:
     async def _keep(self, child: Child) -> None:
         state = self.children[child.name]
         while True:
-            state.running, state.started_at = True, trio.current_time()
+            state.running, state.done, state.started_at = True, False, trio.current_time()
             try:
                 await child.start()
+                state.done = True
                 return
             except Exception as error:
                 state.last_error = described(error)
@@ -152,6 +154,7 @@ class Supervisor:
             name=child.name,
             kind="actor" if child.group is None else "supervisor",
             running=state.running,
+            done=state.done,
             for_s=trio.current_time() - state.started_at if state.running else 0.0,
             restarts=state.restarts,
             crashes=self._recent(state),

@@ -79,6 +79,7 @@ _READ: Final = Doc(
                                 "name": "aggregation",
                                 "kind": "supervisor",
                                 "running": True,
+                                "done": False,
                                 "for_s": 3600.4,
                                 "restarts": 0,
                                 "crashes": 0,

@@ -23,12 +23,13 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """An actor, a supervisor of some, or a whole process.
 
     `restarts` counts since the process began, `crashes` within the supervisor's last period; `for_s` is how
-    long it has run, 0 when it does not.
+    long it has run, 0 when it does not. `done`: its work is done for good, and it runs no more.
     """
 
     name: str
     kind: Literal["process", "supervisor", "actor"]
     running: bool
+    done: bool = False
     for_s: float = 0.0
     restarts: int = 0
     crashes: int = 0

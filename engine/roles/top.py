@@ -106,7 +106,7 @@ def _below(node: Node, path: str, depth: int) -> Iterator[Line]:
     yield Line(
         depth=depth,
         path=here,
-        state="CRASHING" if looping else "up" if node.running else "DOWN",
+        state="CRASHING" if looping else _state(node),
         for_s=node.for_s,
         restarts=node.restarts,
         mailbox="" if node.mailbox is None else str(node.mailbox),
@@ -115,6 +115,10 @@ def _below(node: Node, path: str, depth: int) -> Iterator[Line]:
     )
     for child in node.children:
         yield from _below(child, here, depth + 1)
+
+
+def _state(node: Node) -> str:
+    return "up" if node.running else "done" if node.done else "DOWN"
 
 
 def one_line(text: str) -> str:

@@ -136,6 +136,8 @@ async def test_a_child_whose_work_is_done_is_not_restarted(
     await run_for(50, tree)
     assert len(runs) == 1
     assert not tree.children["once"].running
+    assert tree.children["once"].done
+    assert not tree.children["other"].done
 
 
 @pytest.mark.parametrize("when", ["starting", "backing off", "at once"])
