@@ -7,6 +7,7 @@ from engine.access import Caller
 from engine.conversion import Hook, HookDraft, OpenHook, Recorded, Source, Told
 from engine.experiment import EdgeExperiment, ExperimentDraft, State, StoredExperiment
 from engine.experiment_tally import Phase, Point, Tally
+from engine.experiment_watch import Step, Watched
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.profile import Change
@@ -101,3 +102,14 @@ class ConversionStore(Protocol):
 
     async def hook_of(self, token: str) -> OpenHook | None:
         """What a token opens; None for an unknown one."""
+
+
+class ExperimentWatch(Protocol):
+    """Experiments of all tenants that run, for whoever watches them."""
+
+    async def running(self, after: int, limit: int) -> list[Watched]:
+        """In the order of their ids, of ids above `after`."""
+
+    async def take(self, watched: Watched, step: Step) -> bool:
+        """Do what the step says, as nobody's change in the log, and tell webhooks of it. False when the
+        experiment has been changed meanwhile: then nothing is done."""

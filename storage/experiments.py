@@ -13,6 +13,7 @@ import asyncpg
 from engine import side_by_side
 from engine.access import Action, Caller
 from engine.errors import FieldError, InvalidError, LostUpdateError, NotFoundError
+from engine.event import EventDraft, ExperimentDecided, ExperimentStarted
 from engine.experiment import (
     EdgeExperiment,
     Experiment,
@@ -26,6 +27,7 @@ from engine.ports import Page
 from engine.profile import Change
 from storage import sql
 from storage.access import MAX_ID, Place, enter_experiment, enter_profile
+from storage.events import emit
 from storage.experiment_rows import definition, experiment, stored, variants_json, variants_of
 from storage.idempotency import only_once
 from storage.postgres import Connection, Database
@@ -121,7 +123,9 @@ class Experiments:
             change = await bump(connection, place)
             if state == "running":
                 await begin_phase(connection, place.tenant_id, wanted, "start")
-            return await _write(connection, place, wanted), change
+            made = await _write(connection, place, wanted)
+            await emit(connection, _told(place, made))
+            return made, change
 
         return await self._database.run(work, caller=caller)
 
@@ -187,6 +191,20 @@ class Experiments:
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._database.run(work, caller=caller, read_only=True)
+
+
+def _told(place: Place, moved: StoredExperiment) -> list[EventDraft]:
+    """What webhooks hear of a state that somebody has chosen."""
+    experiment = moved.experiment
+    names = {"id": str(moved.id), "profile_id": str(moved.profile_id), "name": experiment.name}
+    variants = tuple(variant.name for variant in experiment.variants)
+    if experiment.state == "running":
+        started = ExperimentStarted(**names, variants=variants)
+        return [EventDraft(place.tenant_id, place.profile_id, "experiment.started", started)]
+    if experiment.state == "decided" and experiment.winner is not None:
+        decided = ExperimentDecided(**names, verdict="chosen", winner=variants[experiment.winner])
+        return [EventDraft(place.tenant_id, place.profile_id, "experiment.decided", decided)]
+    return []
 
 
 async def open_experiments(connection: Connection, place: Place) -> list[Experiment]:

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from actors.aggregator import Aggregator
+from actors.experiment_watch import ExperimentWatcher
 from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.job_figures import JobFigures
@@ -28,6 +29,7 @@ from storage.click_stream import RedisClickStream
 from storage.deliveries import Deliveries
 from storage.erasure import Eraser
 from storage.experiment_counts import ExperimentUpkeep
+from storage.experiment_watch import PostgresExperimentWatch
 from storage.github_api import HttpGithubApi
 from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
 from storage.http_sender import HttpSender
@@ -53,6 +55,7 @@ def handlers(
     queue: PostgresJobQueue,
     github: GithubSync,
     checks: LinkChecks,
+    watcher: ExperimentWatcher,
 ) -> dict[str, Handler]:
     """Who does each kind of job. actors/timetable.py says which are periodic."""
     upkeep = Upkeep(database)
@@ -66,6 +69,7 @@ def handlers(
         "invitations.purge": chore(upkeep.purge_invitations),
         "webhooks.purge": chore(Deliveries(database).purge),
         "profiles.erase": chore(Eraser(database, redis).sweep_due),
+        "experiments.watch": Handler(run=watcher.run, time_limit_s=300),
         "experiments.forget": chore(ExperimentUpkeep(database).forget),
         "links.check": Handler(run=checks.run, time_limit_s=120),
         "github.schedule": Handler(run=github.schedule),
@@ -104,7 +108,8 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
     prober = HttpProber(everywhere=settings.check_links == "everywhere")
     checks = LinkChecks(PostgresLinkHealth(database), prober, enabled=settings.check_links != "off")
-    known = handlers(settings, database, redis, ledger, queue, github, checks)
+    watcher = ExperimentWatcher(PostgresExperimentWatch(database))
+    known = handlers(settings, database, redis, ledger, queue, github, checks, watcher)
     worker = Worker(owner, queue, known, SLOTS)
     scheduler = Scheduler(queue, worker.wake)
     figures = JobFigures(queue)
@@ -134,6 +139,11 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             Sample("waypost_summaries_total", summariser.commits),
             Sample("waypost_summary_lag_clicks", summariser.lag),
             Sample("waypost_summary_skipped_clicks_total", summariser.skipped),
+            *(
+                Sample("waypost_experiment_steps_total", count, (("what", what),))
+                for what, count in watcher.steps.items()
+            ),
+            Sample("waypost_experiments_unjudged_total", watcher.failed),
             Sample("waypost_jobs_running", len(worker.attempts)),
             Sample("waypost_jobs_stale_total", worker.stale),
             *figures.samples(),

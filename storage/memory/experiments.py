@@ -20,6 +20,7 @@ from engine.experiment import (
     StoredExperiment,
 )
 from engine.experiment_tally import Counts, Phase, Point, Tally, by_arm, running, stretch_s, summed
+from engine.experiment_watch import Step, Watched
 from engine.idempotency import Once
 from engine.ports import Page
 from engine.profile import Change
@@ -173,6 +174,29 @@ class MemoryExperiments:
         """How long a conversion counts; None when there is no such experiment."""
         found = self._kept.get(experiment_id)
         return None if found is None else found.experiment.attribution_hours
+
+    # What watches them
+
+    async def running(self, after: int, limit: int) -> list[Watched]:
+        await trio.lowlevel.checkpoint()
+        found = [
+            Watched(1, e, tuple(self._counted(p, e.id) for p in self._phases[e.id]))
+            for e in self._kept.values()
+            if e.experiment.state == "running" and e.id > after
+        ]
+        return found[:limit]
+
+    async def take(self, watched: Watched, step: Step) -> bool:
+        await trio.lowlevel.checkpoint()
+        old = self._kept.get(watched.stored.id)
+        if old is None or old.version != watched.stored.version:
+            return False
+        if step.what == "weights":
+            self._begin(step.experiment, "bandit")
+        written, _ = self._write(old, step.experiment)
+        if step.what == "mismatch":
+            self._kept[old.id] = msgspec.structs.replace(written, mismatch_at=self._now())
+        return True
 
     # The state
 

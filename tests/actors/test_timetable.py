@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 import trio
 from trio.testing import MockClock
 
+from actors.experiment_watch import ExperimentWatcher
 from actors.link_checks import LinkChecks
 from actors.timetable import LOOK_S, TIMETABLE, Scheduler, plan
 from engine.errors import UnavailableError
 from engine.job import Ending
 from engine.roles.workers import SLOTS, handlers
 from engine.settings import Settings
+from storage.experiment_watch import PostgresExperimentWatch
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
 from storage.link_health import PostgresLinkHealth
@@ -34,6 +36,7 @@ def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
         PostgresJobQueue(database),
         World().worker,
         LinkChecks(PostgresLinkHealth(database), MemoryProber()),
+        ExperimentWatcher(PostgresExperimentWatch(database)),
     )
     assert len({row.kind for row in TIMETABLE}) == len(TIMETABLE)
     for row in TIMETABLE:

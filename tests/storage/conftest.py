@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from engine.access import Caller
-from engine.experiment_ports import ExperimentStore
+from engine.experiment_ports import ExperimentStore, ExperimentWatch
 from engine.member import InvitationDraft
 from engine.observation import Observed
 from engine.ports import (
@@ -30,6 +30,7 @@ from storage.accounts import Accounts
 from storage.bridge import in_asyncio
 from storage.bulk import Bulk
 from storage.experiment_counts import store_observed
+from storage.experiment_watch import PostgresExperimentWatch
 from storage.experiments import Experiments
 from storage.invitations import Invitations
 from storage.keys import Keys, ensure_owner
@@ -160,6 +161,7 @@ class Trials(NamedTuple):
     caller: Caller
     other: Caller
     observe: Callable[[Observed], Awaitable[None]]
+    watch: ExperimentWatch
 
 
 @pytest.fixture
@@ -171,7 +173,7 @@ async def trials(place: str) -> AsyncIterator[Trials]:
             counts.store(observed)
 
         memory = MemoryExperiments(profiles, counts)
-        yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count)
+        yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count, memory)
         return
     async with opened(place) as open_database:
         trials = await stored_trials(open_database)
@@ -188,9 +190,9 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
     async def fold(observed: Observed) -> None:
         await aggregator.run(partial(store_observed, observed=observed))
 
-    return Trials(
-        Experiments(app), Profiles(app), Snapshots(edge), owner.caller, Caller(2, 2), fold
-    )
+    stores = Experiments(app), Profiles(app), Snapshots(edge)
+    watch = PostgresExperimentWatch(aggregator)
+    return Trials(*stores, owner.caller, Caller(2, 2), fold, watch)
 
 
 class opened:

@@ -102,7 +102,7 @@ async def test_it_may_come_before_its_click_is_folded(shop: Shop) -> None:
 
 async def test_what_does_not_count_is_kept_and_said(shop: Shop) -> None:
     running = await started(shop.trials, attribution_hours=24)
-    at = now() - timedelta(hours=30)
+    at = (now() - timedelta(days=2)).replace(hour=12)
     exposed = click(running, 1, 0, at)
     await count(shop.trials, running, [("show", 1, 0, us(at))])
     late = told(exposed, at + timedelta(hours=24, seconds=1), order_id="late")
@@ -169,7 +169,7 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
         store = Conversions(await open_role("waypost_app"))
         shop = Shop(store, trials)
         running = await started(trials)
-        at = now() - timedelta(days=4)
+        at = (now() - timedelta(days=4)).replace(hour=12)
         seen = [("show", n, n % 2, us(at)) for n in range(1, 9)] + [("show", 99, 0, us(now()))]
         before = await count(trials, running, seen)
         await tell(shop, running, told(click(running, 2, 0, at), at + HOUR))

@@ -1,12 +1,13 @@
 """Experiments and what they count: one contract, in memory and in Postgres."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from engine.analysis import Analysis, Bandit
 from engine.click import Click
 from engine.errors import ConflictError, InvalidError, LostUpdateError, NotFoundError
 from engine.experiment import (
@@ -18,6 +19,7 @@ from engine.experiment import (
     checked,
 )
 from engine.experiment_tally import Counts
+from engine.experiment_watch import Step, Watched, step
 from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, pack_arms
 from engine.link import LinkDraft
 from engine.observation import Observed, Observer
@@ -318,3 +320,62 @@ async def test_what_is_gone_is_not_counted(trials: Trials) -> None:
     # No fold may fail of it.
     await trials.observe(observed(ghost, ("show", 1, 0, NOON), tenant=tenant))
     assert await counts(trials, running) == (Counts(), Counts())
+
+
+# ---- watching ---------------------------------------------------------------------------------------
+
+
+async def looked(trials: Trials) -> list[tuple[Watched, Step | None]]:
+    some = await trials.watch.running(0, 10)
+    return [(one, step(one, datetime.now(UTC))) for one in some]
+
+
+async def test_a_rule_decides_by_itself_and_edges_hear_of_it(trials: Trials) -> None:
+    running = await started(trials, analysis=Analysis(act="promote"))
+    (snapshot,) = await trials.snapshots.find([b"/@demo"])
+    assert snapshot is not None
+    shown = [("show", n, n % 2, NOON) for n in range(1, 4001)]
+    acts = [("act", n, n % 2, NOON) for n in range(1, 4001) if n % 40 < (18 if n % 2 else 4)]
+    await count(trials, running, shown, acts)
+    ((watched, found),) = await looked(trials)
+    assert found is not None
+    assert (watched.stored, found.what, found.experiment.winner) == (running, "end", 1)
+    assert await trials.watch.take(watched, found)
+    assert not await trials.watch.take(watched, found)
+    decided = await trials.experiments.experiment(trials.caller, running.id)
+    assert (decided.experiment.state, decided.experiment.winner) == ("decided", 1)
+    assert decided.ended_at is not None
+    news = await trials.snapshots.refresh(running.profile_id, snapshot.version, 10)
+    assert news is not None
+    assert news.experiments[0].experiment.winner == 1
+    assert await trials.watch.running(0, 10) == []
+
+
+async def test_a_mismatch_is_noted_once(trials: Trials) -> None:
+    running = await started(trials)
+    await count(trials, running, [("show", n, int(n > 1500), NOON) for n in range(1, 2401)])
+    ((watched, found),) = await looked(trials)
+    assert found is not None
+    assert found.what == "mismatch"
+    assert await trials.watch.take(watched, found)
+    ((_, again),) = await looked(trials)
+    assert again is None
+    noted = await trials.experiments.experiment(trials.caller, running.id)
+    assert noted.mismatch_at is not None
+    assert noted.experiment == running.experiment
+
+
+async def test_a_bandit_begins_a_phase(trials: Trials) -> None:
+    running = await started(trials, analysis=Analysis(bandit=Bandit(floor=0.1, every_minutes=5)))
+    shown = [("show", n, n % 2, NOON) for n in range(1, 1001)]
+    await count(trials, running, shown, [("act", n, 1, NOON) for n in range(1, 101, 2)])
+    ((watched, found),) = await looked(trials)
+    assert found is None  # its pace
+    found = step(watched, datetime.now(UTC) + timedelta(minutes=6))
+    assert found is not None
+    assert await trials.watch.take(watched, found)
+    _, tally = await trials.experiments.tally(trials.caller, running.id)
+    assert [(p.number, p.reason) for p in tally.phases] == [(1, "start"), (2, "bandit")]
+    assert [v.weight for v in tally.phases[1].variants] == [0.1, 0.9]
+    moved = await trials.experiments.experiment(trials.caller, running.id)
+    assert (moved.experiment.phase, moved.version) == (2, running.version + 1)
