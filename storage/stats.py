@@ -26,6 +26,7 @@ from engine.stats_plan import Plan
 from engine.stats_query import MAX_ROWS, Filter, Reading, StatsQuery, reading
 from storage import sql
 from storage.postgres import Connection, Database
+from storage.stats_raw import crossed
 
 _SQL: Final = sql.load("stats")
 # Values of one dimension that are sorted by visitors, which takes the sketches of all.
@@ -72,7 +73,7 @@ async def _answer(
 ) -> Stats:
     read = reading(query)
     if read is None:
-        raise InvalidError([FieldError("group", "two dimensions cannot be crossed here")])
+        return await crossed(connection, tenant_id, profile_id, query)
     found = _Sums(connection, tenant_id, profile_id, query, read)
     await found.find_links()
     as_of = await connection.fetchval(_SQL["as_of"])

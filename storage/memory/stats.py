@@ -10,13 +10,13 @@ import trio
 from engine import calendar, period
 from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
 from engine.dimension import Dimension
-from engine.rollup import Counted, Stats, StatsRow
+from engine.rollup import Counted, Stats
 from engine.stats_query import Filter, StatsQuery
+from engine.stats_rows import Group, arranged
 from engine.summary import dimensions
 from storage.memory.ledger import MemoryCounts
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_Group = tuple[datetime | None, tuple[str, ...]]
 
 
 class MemoryStatsReader:
@@ -43,7 +43,7 @@ class MemoryStatsReader:
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
     """The answer by brute force, from clicks of one profile within the period."""
     tz = period.zone(query.tz)
-    totals, groups = _Sum(), defaultdict[_Group, _Sum](_Sum)
+    totals, groups = _Sum(), defaultdict[Group, _Sum](_Sum)
     for click in clicks:
         if not _passes(click, query.filters):
             continue
@@ -54,44 +54,9 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
             # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour apart.
             start = calendar.start(moment(click), query.interval, tz).astimezone(UTC)
         for values in _combinations(click, query):
-            groups[start, values].add(click)
-    rows = _ordered({key: one for key, one in groups.items() if one.any}, query)
-    return Stats(
-        rows=tuple(
-            StatsRow(
-                None if start is None else start.astimezone(tz),
-                one.clicks, one.views, one.bots, one.visitors(query), values,
-            )
-            for (start, values), one in rows
-        ),
-        totals=Counted(totals.clicks, totals.views, totals.bots, totals.visitors(query)),
-        as_of=as_of,
-    )  # fmt: skip
-
-
-def _ordered(groups: dict[_Group, "_Sum"], query: StatsQuery) -> list[tuple[_Group, "_Sum"]]:
-    if not query.groups:
-        return sorted(groups.items(), key=lambda item: item[0][0] or _EPOCH)
-    sums: dict[tuple[str, ...], _Sum] = defaultdict(_Sum)
-    for (_, values), one in groups.items():
-        sums[values].merge(one)
-
-    def key(values: tuple[str, ...]) -> tuple[bool, float]:
-        one = sums[values]
-        if query.order == "click_rate":
-            rate = one.clicks / one.views if one.views else None
-            return rate is None, (-rate if query.descending else rate) if rate is not None else 0
-        number = float(one.visitors(query) or 0) if query.order == "visitors" else one.number(query)
-        return False, -number if query.descending else number
-
-    ordered = sorted(sums)
-    if query.order == "value":
-        ordered.sort(reverse=query.descending)
-    else:
-        ordered.sort(key=key)
-    rank = {values: place for place, values in enumerate(ordered[: query.limit])}
-    shown = [item for item in groups.items() if item[0][1] in rank]
-    return sorted(shown, key=lambda item: (item[0][0] or _EPOCH, rank[item[0][1]]))
+            groups[Group(start, values)].add(click)
+    counts = {key: one.counted(query) for key, one in groups.items() if one.any}
+    return Stats(rows=arranged(counts, query, tz), totals=totals.counted(query), as_of=as_of)
 
 
 class _Sum:
@@ -111,21 +76,13 @@ class _Sum:
             if click.visitor:
                 self._who.add((click.at_us // 86_400_000_000, click.visitor))
 
-    def merge(self, other: "_Sum") -> None:
-        self.clicks += other.clicks
-        self.views += other.views
-        self.bots += other.bots
-        self._who |= other._who
-
     @property
     def any(self) -> bool:
         return self.clicks + self.views + self.bots > 0
 
-    def visitors(self, query: StatsQuery) -> int | None:
-        return len(self._who) if "visitors" in query.metrics else None
-
-    def number(self, query: StatsQuery) -> float:
-        return float({"clicks": self.clicks, "views": self.views}.get(query.order, self.bots))
+    def counted(self, query: StatsQuery) -> Counted:
+        visitors = len(self._who) if "visitors" in query.metrics else None
+        return Counted(self.clicks, self.views, self.bots, visitors)
 
 
 def moment(click: Click) -> datetime:

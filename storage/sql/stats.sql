@@ -149,3 +149,36 @@ SELECT max(committed_at) FROM journal_watermark;
 SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
     sum(extract(epoch FROM summarised_at)))
 FROM journal_watermark;
+
+-- name: crossable
+-- Since when raw clicks are kept, and how many there are in the period, of a link or ($5 NULL) of all.
+SELECT now() - raw_retention_days * interval '1 day' AS since, (
+    SELECT coalesce(sum(clicks + views + bots), 0)::bigint FROM (
+        SELECT clicks, views, bots FROM rollups
+        WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3 AND bucket < $4
+            AND ($5::bigint IS NULL OR link_id = $5)
+        UNION ALL
+        SELECT clicks, views, bots FROM dimension_days
+        WHERE tenant_id = $1 AND profile_id = $2 AND link_id = coalesce($5, -1) AND dimension = 0
+            AND day >= ($3 AT TIME ZONE 'UTC')::date AND day <= ($4 AT TIME ZONE 'UTC')::date
+    ) AS sums
+) AS clicks
+FROM profiles WHERE tenant_id = $1 AND id = $2;
+
+-- name: crossed
+-- From raw clicks, by two values and row. What stands behind the marks is a column's expression, or conditions
+-- on such, of storage/stats_raw.py. A visitor of two days is two.
+SELECT first, second, row, sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
+    sum(bots)::bigint AS bots, count(visitor) FILTER (WHERE clicks + views > 0) AS visitors
+FROM (
+    SELECT /*first*/''::text AS first, /*second*/''::text AS second,
+        width_bucket(at, $5::timestamptz[]) AS row, visitor, (at AT TIME ZONE 'UTC')::date AS day,
+        count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
+        count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 2) AS views,
+        count(*) FILTER (WHERE verdict & 7 IN (2, 3, 4)) AS bots
+    FROM clicks
+    WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4 AND /*filters*/true
+    GROUP BY 1, 2, 3, 4, 5
+) AS visits
+GROUP BY first, second, row
+HAVING sum(clicks) + sum(views) + sum(bots) > 0;

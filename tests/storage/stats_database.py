@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta
 from functools import partial
+from uuid import uuid4
 
 import asyncpg
 
@@ -13,11 +14,12 @@ from engine.extra import HOST, PLACE, UTM, item
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery
 from storage.bridge import in_asyncio
+from storage.ledger import PostgresClickLedger
 from storage.postgres import Database
 from storage.stats import PostgresStatsReader
 from tests.hosted import hosted_run
 from tests.storage import summaries
-from tests.storage.shipped import click
+from tests.storage.shipped import batch, click
 
 # Name of the database, then as `fill`; its URL.
 FilledDatabase = Callable[..., str]
@@ -72,12 +74,31 @@ def fill(
     async def write() -> None:
         connection = await asyncpg.connect(url)
         try:
+            await connection.execute("TRUNCATE waypost.rollups")
+            await connection.execute("SET session_replication_role = replica")
+            await connection.execute(
+                "INSERT INTO waypost.profiles (id, tenant_id, handle, title, raw_retention_days) "
+                "VALUES (2, 1, 'two', '', 3650)"
+            )
             await summaries.write(connection, clicks, compacted, dimensions)
             await summaries.write(connection, late, (), dimensions)
         finally:
             await connection.close()
 
+    hosted_run(partial(raw, url, [*clicks, *late]))
     hosted_run(partial(in_asyncio, write))
+
+
+async def raw(url: str, clicks: Collection[Click]) -> None:
+    """Raw rows, as a fold writes them; with them come rollups."""
+    database = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
+    try:
+        ledger = PostgresClickLedger(database)
+        await ledger.register(uuid4())
+        (position,) = await ledger.lease("test", 1, 60)
+        await ledger.commit(position, [batch(1, list(clicks), 50)])
+    finally:
+        await database.close()
 
 
 def ask(url: str, queries: list[StatsQuery]) -> list[Stats]:
