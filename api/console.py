@@ -39,6 +39,7 @@ from api.routes import Route
 from api.security_events import SecurityRoutes, noting
 from api.sessions import Door, SessionRoutes
 from api.stats import StatsRoutes
+from api.stats_export import StatsExportRoutes
 from api.system import SystemRoutes
 from api.webhooks import WebhookRoutes
 from engine.access import Caller
@@ -63,7 +64,7 @@ from engine.ports import (
 )
 from engine.ports_github import GithubStore
 from engine.ports_jobs import JobStore
-from engine.ports_stats import StatsReader
+from engine.ports_stats import ClickExport, StatsReader
 from engine.ports_webhooks import WebhookStore
 from engine.repository import web_host
 from engine.settings import Settings
@@ -103,6 +104,7 @@ class ConsolePorts:
     click_id_secret: Callable[[], Awaitable[bytes]]
     stats: StatsReader
     mark: Callable[[], Awaitable[str | None]]
+    click_export: ClickExport
     keys: KeyStore
     accounts: AccountStore
     sessions: SessionStore
@@ -178,6 +180,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),
         *StatsRoutes(ports.profiles, ports.stats, ports.mark, ports.now).routes(),
+        *StatsExportRoutes(ports.profiles, ports.stats, ports.click_export, ports.now).routes(),
         *SessionRoutes(ports.accounts, ports.sessions, door).routes(),
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),
         *MemberRoutes(ports.members).routes(),

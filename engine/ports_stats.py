@@ -1,6 +1,8 @@
 """The ports of statistics: what doors ask of the counts, and of clicks as they come."""
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any, Final, Protocol
 
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery
@@ -16,3 +18,20 @@ class StatsReader(Protocol):
     async def watermark(self) -> str:
         """A text that is another one after each commit of counts, of whatever tenant. Who changes counts
         otherwise moves a journal's `summarised_at`."""
+
+
+# Of an exported click. `link` 0 is the page, `kind` click or view, `verdict` as the dimension kind has it,
+# and head; what is not known is None.
+CLICK_COLUMNS: Final = (
+    "time", "link", "kind", "verdict", "continent", "country", "region", "city", "browser", "os", "device",
+    "referrer", "source", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "language",
+    "domain", "trigger",
+)  # fmt: skip
+
+
+class ClickExport(Protocol):
+    def clicks(
+        self, tenant_id: int, profile_id: int, start: datetime, end: datetime
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        """Raw clicks of [start, end), some at once, day by day, as far as they are kept; each beside
+        CLICK_COLUMNS."""

@@ -147,7 +147,7 @@ class _Reader:
             match = _FILTER.fullmatch(name)
             if match is None and name not in _PLAIN:
                 hint = f"there are {', '.join(_PLAIN)}, filter[dimension]"
-                self._bad(_shown(name), f"is not a parameter here; {hint}")
+                self._bad(shown(name), f"is not a parameter here; {hint}")
             elif name in seen and (match is None or not match[2]):
                 self._bad(name, "is given more than once")
             elif match is not None:
@@ -257,7 +257,7 @@ class _Reader:
             self._bad("group", "has one twice")
         elif unknown := [name for name in names if name != TIME and name not in BY_NAME]:
             known = ", ".join((TIME, *BY_NAME))
-            self._bad("group", f"has no {_shown(unknown[0])!r}; there are {known}")
+            self._bad("group", f"has no {shown(unknown[0])!r}; there are {known}")
         else:
             return TIME in names, tuple(BY_NAME[name] for name in names if name != TIME)
         return True, ()
@@ -270,7 +270,7 @@ class _Reader:
         names = [_ALIASES.get(name, name) for name in text.split(",")]
         if unknown := [name for name in names if name not in METRICS]:
             known = ", ".join(METRICS)
-            self._bad("metrics", f"has no {_shown(unknown[0])!r}; there are {known}")
+            self._bad("metrics", f"has no {shown(unknown[0])!r}; there are {known}")
             return ("clicks",)
         return tuple(dict.fromkeys(names))  # type: ignore[arg-type]  # all are literals
 
@@ -334,6 +334,6 @@ def _is_link(text: str) -> bool:
     return _LINK.fullmatch(text) is not None and int(text) <= _MAX_ID
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name that somebody else chose, fit to be repeated in an answer and a log."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:64]

@@ -27,6 +27,7 @@ from storage.accounts import Accounts
 from storage.activity import Activity
 from storage.announcer import RedisAnnouncer
 from storage.archive import Archives
+from storage.click_export import PostgresClickExport
 from storage.conversions import Conversions, click_id_secret
 from storage.erasure import Erasures
 from storage.experiments import Experiments
@@ -101,6 +102,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             click_id_secret=partial(click_id_secret, database),
             stats=stats,
             mark=watermark.current,
+            click_export=PostgresClickExport(database),
             keys=keys,
             accounts=Accounts(database, passwords, session_s),
             sessions=Sessions(database),

@@ -1,15 +1,16 @@
 """The in-memory twin of storage/stats.py: each click is looked at anew, and visitors are counted exactly."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from engine import calendar, period
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
 from engine.dimension import Dimension
+from engine.ports_stats import CLICK_COLUMNS
 from engine.rollup import Counted, Stats
 from engine.stats_query import Filter, StatsQuery
 from engine.stats_rows import Group, arranged
@@ -38,6 +39,38 @@ class MemoryStatsReader:
     async def watermark(self) -> str:
         await trio.lowlevel.checkpoint()
         return " ".join(str(journal.sequence) for journal in self._counts.journals.values())
+
+
+class MemoryClickExport:
+    """`ClickExport` over the same clicks."""
+
+    def __init__(self, counts: MemoryCounts) -> None:
+        self._counts = counts
+
+    async def clicks(
+        self, tenant_id: int, profile_id: int, start: datetime, end: datetime
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        for _, click in self._counts.clicks:
+            at = _EPOCH + timedelta(microseconds=click.at_us)
+            if (click.tenant_id, click.profile_id) == (tenant_id, profile_id) and start <= at < end:
+                await trio.lowlevel.checkpoint()
+                yield [_exported(click, at)]
+
+
+def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
+    judged = Verdict(click.verdict & VERDICT_MASK)
+    click = click._replace(
+        verdict=Verdict.HUMAN
+    )  # a HEAD has no values to be counted by, but is known
+    named: dict[str, Any] = {
+        one.name.lower(): next(iter(values(click, one)), None) for one in Dimension if one
+    }
+    named |= {
+        "time": at,
+        "kind": "click" if click.kind == Kind.CLICK else "view",
+        "verdict": "human" if judged is Verdict.UNJUDGED else judged.name.lower(),
+    }
+    return tuple(named[column] or None for column in CLICK_COLUMNS)
 
 
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:

@@ -182,3 +182,16 @@ FROM (
 ) AS visits
 GROUP BY first, second, row
 HAVING sum(clicks) + sum(views) + sum(bots) > 0;
+
+-- name: export
+-- Raw clicks in the columns of CLICK_COLUMNS (engine/ports_stats.py), day by day; no pseudonym of a visitor.
+SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' ELSE 'view' END,
+    CASE verdict & 7
+        WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' WHEN 5 THEN 'head' WHEN 6 THEN 'tool'
+        ELSE 'human'
+    END,
+    continent, country, region, city, browser, os, device, referrer_host, source, utm_source, utm_medium,
+    utm_campaign, utm_term, utm_content, locale, domain,
+    CASE trigger WHEN 1 THEN 'page' WHEN 2 THEN 'qr' ELSE 'link' END
+FROM clicks
+WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4;

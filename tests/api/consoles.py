@@ -38,11 +38,13 @@ from storage.memory.experiments import MemoryExperiments
 from storage.memory.github_syncs import MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
+from storage.memory.ledger import MemoryCounts
 from storage.memory.link_health import MemoryLinkHealth
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
 from storage.memory.security_log import MemorySecurityEvents
+from storage.memory.stats import MemoryClickExport
 from storage.memory.webhooks import MemoryWebhooks
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
@@ -124,6 +126,7 @@ class Console:
         self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
         self.members = MemoryMembers(self.profiles, self.accounts)
         self.counts = MemoryExperimentCounts()
+        self.click_counts = MemoryCounts()
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.conversions = MemoryConversions(self.profiles, self.experiments, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
@@ -136,7 +139,7 @@ class Console:
         return ConsolePorts(
             profiles=self.profiles, experiments=self.experiments,
             conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
-            mark=self.stats.mark,
+            mark=self.stats.mark, click_export=MemoryClickExport(self.click_counts),
             keys=self.keys, announcer=self.announcer,
             webhooks=self.webhooks,
             accounts=self.accounts, sessions=self.accounts, members=self.members,

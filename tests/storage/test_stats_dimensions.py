@@ -1,18 +1,23 @@
 """Statistics by dimension, from tables of which some days are compacted, against each click looked at."""
 
 import random
+from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from engine.click import Click
 from engine.dimension import Dimension
 from engine.errors import InvalidError, SlowQueryError
+from engine.ports_stats import ClickExport
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery, read, reading
 from storage import stats_raw
-from storage.memory.stats import counted, moment
+from storage.click_export import PostgresClickExport
+from storage.memory.ledger import MemoryCounts
+from storage.memory.stats import MemoryClickExport, counted, moment
 from storage.postgres import Database
 from storage.stats import PostgresStatsReader
 from tests.conftest import execute
@@ -106,10 +111,10 @@ def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InvalidError, match="variant"):
         ask(url, [query(**SPAN, group="variant,country")])
     monkeypatch.setattr(stats_raw, "MAX_CROSSED", 100)
-    with pytest.raises(InvalidError, match="from: .* at most 100 of them"):
+    with pytest.raises(InvalidError, match=r"from: .* at most 100 of them"):
         ask(url, [query(**SPAN, group="city,country")])
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 30")
-    with pytest.raises(InvalidError, match="from: .* kept since"):
+    with pytest.raises(InvalidError, match=r"from: .* kept since"):
         ask(url, [query(**SPAN, group="city,country")])
 
 
@@ -138,9 +143,32 @@ def test_visitors_are_those_of_each_utc_day(url: str) -> None:
         query(**whole, group="browser", order="-visitors"),
     ]  # fmt: skip
     for one, found in zip(asked, ask(url, asked), strict=True):
-        wanted = brute(one, [c for c in CLICKS + LATE])
+        wanted = brute(one, CLICKS + LATE)
         late = len([c for c in LATE if one.start <= moment(c) < one.end])
         assert 0 <= (found.totals.visitors or 0) - (wanted.totals.visitors or 0) <= late
         for row, by_hand in zip(found.rows, wanted.rows, strict=True):
             assert 0 <= (row.visitors or 0) - (by_hand.visitors or 0) <= late
         assert found.totals.visitors
+
+
+def test_raw_clicks_are_exported_as_the_twin_has_them(url: str) -> None:
+    counts = MemoryCounts(clicks=[(uuid4(), one) for one in CLICKS + LATE])
+    first, last = FIRST + timedelta(days=3), FIRST + timedelta(days=60)
+
+    async def exported(source: ClickExport) -> list[Any]:
+        found: list[Any] = []
+        async with aclosing(source.clicks(1, 2, first, last)) as some:
+            async for rows in some:
+                found += rows
+        return sorted(found, key=repr)
+
+    async def run() -> None:
+        app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
+        try:
+            stored = await exported(PostgresClickExport(app))
+        finally:
+            await app.close()
+        assert stored == await exported(MemoryClickExport(counts))
+        assert len(stored) > 100
+
+    hosted_run(run)
