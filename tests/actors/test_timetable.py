@@ -48,7 +48,7 @@ def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
 
 async def test_schedulers_side_by_side_enqueue_each_once(autojump_clock: MockClock) -> None:
     queue, told = MemoryJobs(), []
-    schedulers = [Scheduler(queue, lambda: told.append(1)) for _ in range(3)]
+    schedulers = [Scheduler(queue, lambda: told.append(1), look_s=30) for _ in range(3)]
     async with trio.open_nursery() as nursery:
         for scheduler in schedulers:
             nursery.start_soon(scheduler.run)

