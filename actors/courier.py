@@ -1,18 +1,18 @@
 """The courier: events → deliveries → attempts at the receivers.
 
-Rounds follow each other: what has ended is recorded, new events become deliveries, and what is due is
-claimed as far as there is room. Attempts run beside the rounds, each in a task of its own; a lane per
-webhook (engine/lane.py) says how many of them at once, so that a receiver that hangs holds up its own
-deliveries and nobody else's.
+Three loops run beside each other: new events become deliveries, what is due is claimed as far as there is
+room, and what has ended is recorded. Attempts are tasks of their own; a lane per webhook (engine/lane.py) says
+how many of them at once, so that a receiver that hangs holds up its own deliveries and nobody else's.
 
 A delivery is at hand from its claim until what came of it is recorded. A courier that dies between the two
 leaves it pending: it is attempted again, with the same `webhook-id`. So each is delivered at least once.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -29,6 +29,7 @@ from engine.tree import Look
 logger = logging.getLogger("waypost.courier")
 
 FAN_OUT: Final = 500
+RECORD: Final = 500
 GATHER_S: Final = 0.01
 LAST_S: Final = 3.0
 MAX_LANES: Final = 10_000
@@ -49,6 +50,23 @@ class Limits(NamedTuple):
 
 
 USUAL: Final = Limits()
+
+
+class Bell:
+    """Wakes one loop, now or the next time that it waits."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, limit_s: float) -> None:
+        """Until it rings, `limit_s` at most; and at least as long as gathers what comes together."""
+        with trio.move_on_after(limit_s):
+            await self._event.wait()
+        self._event = trio.Event()
+        await trio.sleep(GATHER_S)
 
 
 class Courier:
@@ -73,9 +91,9 @@ class Courier:
         self._at_hand: dict[InFlight, Due] = {}
         self._ended: list[Attempt] = []
         self._lanes: dict[tuple[int, int], Lane] = {}
-        self._wake = trio.Event()
+        self._due = Bell()
+        self._done = Bell()
         self._draining = False
-        self._failures = 0
         self.events = 0
         self.attempts = {"delivered": 0, "pending": 0, "failed": 0}
         self.stale = 0
@@ -94,18 +112,18 @@ class Courier:
         await self._release()
         try:
             async with trio.open_nursery() as nursery:
-                while True:
-                    again = await self._round(nursery)
-                    await self._pause(again)
+                nursery.start_soon(self._keep, self._fan_out, Bell())
+                nursery.start_soon(self._keep, self._record, self._done)
+                await self._keep(partial(self._start_due, nursery), self._due)
         finally:
             with trio.move_on_after(LAST_S, shield=True), suppress(WaypostError):
-                await self._record()
+                while await self._record():
+                    pass
                 await self._release()
 
     async def drain(self, limit_s: float) -> None:
         """Claim no more, and wait until what is at hand has ended and is recorded; `limit_s` at most."""
         self._draining = True
-        self._wake.set()
         with trio.move_on_after(limit_s):
             while self._at_hand:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
@@ -126,37 +144,36 @@ class Courier:
             "last_error": self.last_error,
         }
 
-    # ---- rounds ---------------------------------------------------------------------------------
+    # ---- loops ----------------------------------------------------------------------------------
 
-    async def _round(self, nursery: trio.Nursery) -> bool:
-        """Whether there is more to do at once."""
-        try:
-            await self._record()
-            if self._draining:
-                return False
-            made = await self._queue.fan_out(FAN_OUT)
-            self.events += made
-            started = await self._start_due(nursery)
-        except UnavailableError as error:
-            self._failures += 1
-            self.last_error = str(error)
-            await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
+    async def _keep(self, step: Callable[[], Awaitable[bool]], bell: Bell) -> None:
+        """Take steps for ever: one after the other while there is more to do, else when the bell rings or
+        it is time to look."""
+        failures = 0
+        while True:
+            try:
+                again = await step()
+                failures = 0
+            except UnavailableError as error:
+                failures += 1
+                self.last_error = str(error)
+                await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
+                continue
+            await bell.wait(0 if again else self._limits.poll_s)
+
+    async def _fan_out(self) -> bool:
+        if self._draining:
             return False
-        self._failures = 0
-        return made == FAN_OUT or started
+        made = await self._queue.fan_out(FAN_OUT)
+        if made:
+            self.events += made
+            self._due.ring()
+        return made == FAN_OUT
 
-    async def _pause(self, again: bool) -> None:
-        """Until something ends, or the next look; at least as long as gathers what ends together."""
-        if not again:
-            with trio.move_on_after(self._limits.poll_s):
-                await self._wake.wait()
-        self._wake = trio.Event()
-        await trio.sleep(GATHER_S)
-
-    async def _record(self) -> None:
+    async def _record(self) -> bool:
         if not self._ended:
-            return
-        ended, self._ended = self._ended, []
+            return False
+        ended, self._ended = self._ended[:RECORD], self._ended[RECORD:]
         try:
             refused, disabled = await self._queue.record(self._owner, ended)
         except BaseException:
@@ -167,10 +184,12 @@ class Courier:
         self.disabled += disabled
         for attempt in ended:
             del self._at_hand[_key(attempt.due)]
+        self._due.ring()
+        return bool(self._ended)
 
     async def _start_due(self, nursery: trio.Nursery) -> bool:
         room = self._limits.in_flight - len(self._at_hand)
-        if room <= 0:
+        if room <= 0 or self._draining:
             return False
         now_s = trio.current_time()
         resting = [key for key, lane in self._lanes.items() if not lane.room(now_s)]
@@ -223,7 +242,7 @@ class Courier:
         lane.end(ended, good=answer.delivered, scale=1 / self._limits.pace)
         self.attempts[attempt.state] += 1
         self._ended.append(attempt)
-        self._wake.set()
+        self._done.ring()
 
     async def _exchange(self, due: Due, at: datetime) -> Answer:
         """Whatever goes wrong is an answer: nothing of one delivery may end the courier."""

@@ -5,16 +5,22 @@ Guarantees, besides those of storage/public_network.py:
 - nothing is decompressed;
 - connections are kept for KEEP_S, shorter than servers do, so that they are not found closed.
 
+A pool looks through all of its connections at each request, so each origin has one of its own, closed when
+it is not used any more.
+
 How long it all may take is up to the caller, who cancels.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Final
 
 import ada_url
 import httpcore
+import trio
 
 from engine.delivery import KEPT_BYTES, Answer
 from engine.public_address import is_loopback
@@ -29,8 +35,7 @@ from storage.public_network import (
     request_url,
 )
 
-MAX_CONNECTIONS: Final = 512
-MAX_KEPT: Final = 128
+MAX_CONNECTIONS: Final = 128  # to one origin
 KEEP_S: Final = 2.0
 MAX_ERROR_CHARS: Final = 200
 
@@ -50,22 +55,17 @@ class HttpSender:
         connect: Connect | None = None,
         tls: SSLContext | None = None,
     ) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_KEPT,
-            keepalive_expiry=KEEP_S,
-            network_backend=PublicNetwork(
-                is_loopback if loopback else nowhere_else, resolver, connect
-            ),
-        )
+        self._tls = tls or httpcore.default_ssl_context()
+        self._network = PublicNetwork(is_loopback if loopback else nowhere_else, resolver, connect)
+        self._pools: OrderedDict[str, _Pool] = OrderedDict()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         parsed = ada_url.URL(url)
         sent = [(b"Host", parsed.host.encode("ascii")), (b"Content-Length", b"%d" % len(body))]
         sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        pool = self._pool(parsed.origin)
         try:
-            async with self._pool.stream(
+            async with pool.connections.stream(
                 b"POST", request_url(parsed), headers=[*sent, (b"Accept-Encoding", b"identity")],
                 content=body,
             ) as response:  # fmt: skip
@@ -80,9 +80,51 @@ class HttpSender:
             return Answer(None, _said("did not answer in HTTP/1.1", error))
         except (httpcore.NetworkError, OSError) as error:
             return Answer(None, _said("the connection was lost", error))
+        finally:
+            pool.users -= 1
+            pool.unused_since_s = trio.current_time()
+            await self._close_unused()
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        while self._pools:
+            await self._pools.popitem()[1].connections.aclose()
+
+    def _pool(self, origin: str) -> "_Pool":
+        """The origin's, in use from here on; those used last stand last."""
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = _Pool(
+                httpcore.AsyncConnectionPool(
+                    ssl_context=self._tls,
+                    max_connections=MAX_CONNECTIONS,
+                    max_keepalive_connections=MAX_CONNECTIONS,
+                    keepalive_expiry=KEEP_S,
+                    network_backend=self._network,
+                )
+            )
+        pool.users += 1
+        self._pools.move_to_end(origin)
+        return pool
+
+    async def _close_unused(self) -> None:
+        """One that is in use stands for those behind it: they are looked at later."""
+        now = trio.current_time()
+        while self._pools:
+            origin, pool = next(iter(self._pools.items()))
+            if pool.users or now < pool.unused_since_s + KEEP_S:
+                return
+            del self._pools[origin]
+            with trio.CancelScope(shield=True):
+                await pool.connections.aclose()
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Connections to one origin, and how many requests are under way there."""
+
+    connections: httpcore.AsyncConnectionPool
+    users: int = 0
+    unused_since_s: float = 0.0
 
 
 async def _read(response: httpcore.Response) -> Answer:

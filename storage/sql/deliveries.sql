@@ -61,34 +61,38 @@ WITH flying AS (
     SELECT * FROM unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS f (tenant_id, webhook_id, event_id)
 ), busy AS (
     SELECT tenant_id, webhook_id, count(*) AS count FROM flying GROUP BY 1, 2
+), chosen AS (
+    SELECT d.tenant_id, d.webhook_id, d.event_id, d.tries, d.attempts, d.next_attempt_at, d.place,
+        s.lease_token, w.profile_id, w.url, w.ordered
+    FROM webhook_states AS s
+    JOIN webhooks AS w ON w.tenant_id = s.tenant_id AND w.id = s.webhook_id AND w.enabled
+    LEFT JOIN busy AS b ON b.tenant_id = s.tenant_id AND b.webhook_id = s.webhook_id
+    CROSS JOIN LATERAL (
+        SELECT p.*, row_number() OVER (ORDER BY p.next_attempt_at, p.event_id) AS place FROM (
+            (SELECT f.* FROM deliveries AS f
+            WHERE NOT w.ordered AND f.tenant_id = s.tenant_id AND f.webhook_id = s.webhook_id
+                AND f.state = 'pending' AND f.next_attempt_at <= now()
+                AND (f.tenant_id, f.webhook_id, f.event_id) NOT IN (SELECT * FROM flying)
+            ORDER BY f.next_attempt_at, f.event_id LIMIT greatest($3 - coalesce(b.count, 0), 0))
+            UNION ALL
+            SELECT o.* FROM (
+                SELECT f.* FROM deliveries AS f
+                WHERE w.ordered AND b.count IS NULL AND f.tenant_id = s.tenant_id
+                    AND f.webhook_id = s.webhook_id AND f.state = 'pending'
+                ORDER BY f.event_id LIMIT 1) AS o
+            WHERE o.next_attempt_at <= now()) AS p) AS d
+    WHERE s.lease_owner = $1 AND s.lease_until > now()
+        AND (s.tenant_id, s.webhook_id) NOT IN (SELECT * FROM unnest($7::bigint[], $8::bigint[]))
+    ORDER BY d.place, d.next_attempt_at LIMIT $2
 )
-SELECT w.tenant_id, w.profile_id, w.id AS webhook_id, d.event_id, s.lease_token AS token, d.tries,
-    d.attempts + 1 AS number, w.url, w.ordered, ARRAY(SELECT k.secret FROM webhook_secrets AS k
-        WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id
+SELECT c.tenant_id, c.profile_id, c.webhook_id, c.event_id, c.lease_token AS token, c.tries,
+    c.attempts + 1 AS number, c.url, c.ordered, ARRAY(SELECT k.secret FROM webhook_secrets AS k
+        WHERE k.tenant_id = c.tenant_id AND k.webhook_id = c.webhook_id
             AND (k.expires_at IS NULL OR k.expires_at > now())
         ORDER BY k.created_at DESC) AS secrets,
     e.type, e.at, e.data
-FROM webhook_states AS s
-JOIN webhooks AS w ON w.tenant_id = s.tenant_id AND w.id = s.webhook_id AND w.enabled
-LEFT JOIN busy AS b ON b.tenant_id = s.tenant_id AND b.webhook_id = s.webhook_id
-CROSS JOIN LATERAL (
-    SELECT p.*, row_number() OVER (ORDER BY p.next_attempt_at, p.event_id) AS place FROM (
-        (SELECT f.* FROM deliveries AS f
-        WHERE NOT w.ordered AND f.tenant_id = s.tenant_id AND f.webhook_id = s.webhook_id
-            AND f.state = 'pending' AND f.next_attempt_at <= now()
-            AND (f.tenant_id, f.webhook_id, f.event_id) NOT IN (SELECT * FROM flying)
-        ORDER BY f.next_attempt_at, f.event_id LIMIT greatest($3 - coalesce(b.count, 0), 0))
-        UNION ALL
-        SELECT o.* FROM (
-            SELECT f.* FROM deliveries AS f
-            WHERE w.ordered AND b.count IS NULL AND f.tenant_id = s.tenant_id
-                AND f.webhook_id = s.webhook_id AND f.state = 'pending'
-            ORDER BY f.event_id LIMIT 1) AS o
-        WHERE o.next_attempt_at <= now()) AS p) AS d
-JOIN events AS e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
-WHERE s.lease_owner = $1 AND s.lease_until > now()
-    AND (s.tenant_id, s.webhook_id) NOT IN (SELECT * FROM unnest($7::bigint[], $8::bigint[]))
-ORDER BY d.place, d.next_attempt_at LIMIT $2;
+FROM chosen AS c JOIN events AS e ON e.tenant_id = c.tenant_id AND e.id = c.event_id
+ORDER BY c.place, c.next_attempt_at;
 
 -- name: hold
 -- Of the webhooks reported on, those whose lease is still the one that was worked under; nobody takes them

@@ -3,7 +3,7 @@
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -426,3 +426,30 @@ async def test_connections_are_bounded_and_found_again() -> None:
                 nursery.start_soon(one)
     assert [answer.status for answer in answers] == [200] * 20
     assert receiver.connections <= 20
+
+
+async def test_connections_that_nobody_uses_are_closed() -> None:
+    hanging = Receiver()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    hanging.serve = silent  # type: ignore[assignment]
+    async with AsyncExitStack() as stack:
+        one, two, _ = [
+            await stack.enter_async_context(running(receiver))
+            for receiver in (Receiver(), Receiver(), hanging)
+        ]
+        async with sending(loopback=True) as sender, trio.open_nursery() as nursery:
+            urls = [f"http://127.0.0.1:{receiver.port}/" for receiver in (one, two, hanging)]
+            for url in urls[:2]:
+                await sender.post(url, HEADERS, BODY)
+            nursery.start_soon(sender.post, urls[2], HEADERS, BODY)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert len(sender._pools) == 3
+            for pool in sender._pools.values():
+                pool.unused_since_s -= 3
+            await sender.post(urls[1], HEADERS, BODY)
+            # The first is gone, the third is in use, and the second was used again.
+            assert [*sender._pools] == [url[:-1] for url in urls[2:0:-1]]
+            nursery.cancel_scope.cancel()
