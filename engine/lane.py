@@ -1,14 +1,16 @@
 """A lane: how fast one webhook may be called, by how it has answered. So that one slow receiver delays nobody.
 
-A receiver that works gets `each` requests at once and `rate_per_s` of them. With each failure in a row it
-gets fewer at once, down to one. After TRIP of them the breaker opens: it rests, longer each time, and then
-one request at a time shows whether it is back. A success gives it everything again.
+A receiver gets FIRST requests at once, one more with each success up to `each`, and half as many after a
+failure; and no more than `rate_per_s` of them. So one that is not known to answer holds up little. After
+TRIP failures in a row the breaker opens: it rests, longer each time, and then one request at a time shows
+whether it is back.
 
 A rest postpones attempts and uses up none. Times are seconds of any clock that does not jump.
 """
 
 from typing import Final
 
+FIRST: Final = 2
 TRIP: Final = 5
 REST_S: Final = 5.0
 MAX_REST_S: Final = 60.0
@@ -18,10 +20,13 @@ BURST_S: Final = 1.0
 class Lane:
     """One webhook's. `in_flight` is how many requests are under way."""
 
-    __slots__ = ("_each", "_interval_s", "_next_s", "_rest_until_s", "failures", "in_flight")
+    __slots__ = (
+        "_each", "_interval_s", "_next_s", "_rest_until_s", "_window", "failures", "in_flight",
+    )  # fmt: skip
 
     def __init__(self, each: int, rate_per_s: float) -> None:
         self._each = each
+        self._window = min(FIRST, each)
         self._interval_s = 1 / rate_per_s
         self._next_s = 0.0
         self._rest_until_s = 0.0
@@ -41,7 +46,7 @@ class Lane:
         """How many requests may begin now."""
         if now_s < self._rest_until_s:
             return 0
-        most = 1 if self.is_open else max(1, self._each // (1 + self.failures))
+        most = 1 if self.is_open else self._window
         paid = int((now_s + BURST_S - self._next_s) / self._interval_s) + 1
         return max(0, min(most - self.in_flight, paid))
 
@@ -54,8 +59,10 @@ class Lane:
         self.in_flight -= 1
         if good:
             self.failures, self._rest_until_s = 0, 0.0
+            self._window = min(self._each, self._window + 1)
             return
         self.failures += 1
+        self._window = max(1, self._window // 2)
         if self.is_open:
             rest_s = min(MAX_REST_S, REST_S * 2.0 ** min(self.failures - TRIP, 10))
             self._rest_until_s = now_s + rest_s * scale

@@ -13,8 +13,19 @@ def failed(lane: Lane, times: int, now_s: float = 0.0) -> None:
         lane.end(now_s, good=False)
 
 
-def test_a_receiver_that_works_gets_so_many_at_once() -> None:
+def succeeded(lane: Lane, times: int, now_s: float = 0.0) -> None:
+    for _ in range(times):
+        lane.begin(now_s)
+        lane.end(now_s, good=True)
+
+
+def test_a_receiver_that_works_gets_more_at_once_up_to_so_many() -> None:
     lane = Lane(4, 100)
+    rooms = []
+    for _ in range(5):
+        rooms.append(lane.room(0))
+        succeeded(lane, 1)
+    assert rooms == [2, 3, 4, 4, 4]
     for left in (4, 3, 2, 1):
         assert lane.room(0) == left
         lane.begin(0)
@@ -25,11 +36,12 @@ def test_a_receiver_that_works_gets_so_many_at_once() -> None:
 
 def test_one_that_fails_gets_fewer_and_then_rests() -> None:
     lane = Lane(8, 1000)
+    succeeded(lane, 6)
     rooms = []
     for _ in range(TRIP):
         rooms.append(lane.room(0))
         failed(lane, 1)
-    assert rooms == [8, 4, 2, 2, 1]
+    assert rooms == [8, 4, 2, 1, 1]
     assert lane.is_open
     assert lane.room(4.9) == 0
     # Then one at a time shows whether it is back.
@@ -37,8 +49,14 @@ def test_one_that_fails_gets_fewer_and_then_rests() -> None:
     lane.begin(5.1)
     assert lane.room(5.1) == 0
     lane.end(5.1, good=True)
-    assert lane.room(5.1) == 8
+    assert lane.room(5.1) == 2
     assert lane.is_idle
+
+
+def test_one_at_once_is_one_at_once() -> None:
+    lane = Lane(1, 1000)
+    succeeded(lane, 3)
+    assert lane.room(0) == 1
 
 
 @pytest.mark.parametrize(
