@@ -38,6 +38,7 @@ class Row(NamedTuple):
 TIMETABLE: Final = (
     Row("links.check", Every(MINUTE), "each link's target is asked once a day whether it is there"),
     Row("github.schedule", Every(MINUTE), "links to repositories are due at moments spread over 6 hours"),
+    Row("analytics.daily", Cron("30 0 * * *"), "days that are over are compacted, and old raw clicks deleted"),
     Row("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
     Row("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),
     Row("idempotency.purge", Every(HOUR), "answers to creates are promised for 24 hours only"),

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,39 @@ def erase(handle: str, folder: Path, yes: bool) -> None:
         click.confirm(f"Erase {handle} for good? Nothing brings it back", abort=True)
     rows = host.run(lambda stop: apply(found, folder, handle, stop))
     click.echo(f"erased {handle}: {rows:,} rows; what arrives late is erased by the workers")
+
+
+@cli.command()
+@click.option("--day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="a UTC day")
+@click.option("--profile", metavar="HANDLE|ID", help="only this one; all without it")
+@DATA
+def rebuild(day: datetime, profile: str | None, folder: Path) -> None:
+    """Count a day anew out of its raw clicks, while folding goes on."""
+    from actors import host
+    from engine.roles import recount
+
+    found = read()
+    done = host.run(lambda stop: recount.rebuild(found, folder, day.date(), profile, stop))
+    click.echo(f"counted {done.clicks:,} clicks of {done.days:,} profiles anew")
+
+
+@cli.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
+              help="the first UTC day; without it, 90 days before --to")  # fmt: skip
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
+              help="the last UTC day, included; today without it")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="also what the present rule has judged")
+@DATA
+def rejudge(first: datetime | None, last: datetime | None, everything: bool, folder: Path) -> None:
+    """Judge raw clicks by the present rule, and count the days anew where that changes something."""
+    from actors import host
+    from engine.roles import recount
+
+    found = read()
+    to = last.date() if last else datetime.now(UTC).date()
+    days = recount.days_between(first.date() if first else to - timedelta(days=90), to)
+    done = host.run(lambda stop: recount.rejudge(found, folder, days, everything, stop))
+    click.echo(f"judged {done.clicks:,} clicks anew, on {done.days:,} days of profiles")
 
 
 @cli.command()

@@ -120,6 +120,18 @@ def merged(several: Iterable[bytes]) -> int:
     return round(different + different**2 / (6 * 2**26))
 
 
+def running(several: Iterable[bytes | None]) -> list[int]:
+    """How many there are in the first, in the first two, and so on."""
+    made, counts = hll_union(LG_K), []
+    count = 0
+    for one in several:
+        if one is not None:
+            made.update(hll_sketch.deserialize(one))
+            count = round(float(made.get_estimate()))
+        counts.append(count)
+    return counts
+
+
 def _union(several: Iterable[bytes]) -> Any:
     made = hll_union(LG_K)
     for one in several:

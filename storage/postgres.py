@@ -127,15 +127,24 @@ class Database:
         *,
         caller: Caller | None = None,
         read_only: bool = False,
+        one_snapshot: bool = False,
     ) -> T:
         """Run `work(connection)` on the host loop in one transaction, and return its value.
 
         With `caller`, row-level security shows and takes their tenant's rows only, and what changes
         is logged as theirs. With `read_only`, all statements see one and the same snapshot of the
-        database. Raises UnavailableError as described above; every other error, unique violations
-        among them, is for whoever called.
+        database; with `one_snapshot`, of one that writes: it is tried again when another one has changed
+        meanwhile what it changes. Raises UnavailableError as described above; every other error, unique
+        violations among them, is for whoever called.
         """
-        return await in_asyncio(self._run, work, caller, read_only)
+        return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
+
+    async def run_beside(
+        self, work: Callable[[Connection], Awaitable[T]], *, one_snapshot: bool = False
+    ) -> T:
+        """The same on one more connection, for who is on the host loop with one already. The pool must have
+        two: who waits for the second one holds the first."""
+        return await self._run(work, None, False, one_snapshot)
 
     @asynccontextmanager
     async def reading(self, caller: Caller) -> AsyncIterator["Reading"]:
@@ -177,13 +186,17 @@ class Database:
             await self._pool.release(connection)
 
     async def _run(
-        self, work: Callable[[Connection], Awaitable[T]], caller: Caller | None, read_only: bool
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        caller: Caller | None,
+        read_only: bool,
+        one_snapshot: bool,
     ) -> T:
         attempt = 1
         while True:
             try:
                 async with self._pool.acquire(timeout=self._wait_s) as connection:
-                    return await _transaction(connection, work, caller, read_only)
+                    return await _transaction(connection, work, caller, read_only, one_snapshot)
             except _RETRIED as error:
                 if attempt == MAX_ATTEMPTS:
                     raise _unavailable(error) from error
@@ -251,9 +264,11 @@ async def _transaction(
     work: Callable[[Connection], Awaitable[T]],
     caller: Caller | None,
     read_only: bool,
+    one_snapshot: bool,
 ) -> T:
     transaction = connection.transaction(
-        isolation="repeatable_read" if read_only else "read_committed", readonly=read_only
+        isolation="repeatable_read" if read_only or one_snapshot else "read_committed",
+        readonly=read_only,
     )
     await _start(connection, transaction)
     try:

@@ -26,6 +26,7 @@ from engine.settings import Settings
 from engine.statistics import Sample
 from engine.tree import Look
 from storage.click_stream import RedisClickStream
+from storage.daily import Daily
 from storage.deliveries import Deliveries
 from storage.erasure import Eraser
 from storage.experiment_counts import ExperimentUpkeep
@@ -46,6 +47,8 @@ from storage.upkeep import Upkeep
 # The queues that are served, and how many jobs of each run at once.
 SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4, SYNC_QUEUE: 1}
 
+DAILY_LIMIT_S: Final = 4 * 3600.0
+
 
 def handlers(
     settings: Settings,
@@ -61,6 +64,9 @@ def handlers(
     upkeep = Upkeep(database)
     days_ahead = settings.partitions_ahead_days
     return {
+        "analytics.daily": Handler(
+            run=partial(aggregate, Daily(database)), time_limit_s=DAILY_LIMIT_S
+        ),
         "clicks.partitions": chore(partial(Partitions(database).ensure, days_ahead)),
         "journals.purge": chore(ledger.purge_retired),
         "idempotency.purge": chore(IdempotencyKeys(database).purge_expired),
@@ -76,6 +82,10 @@ def handlers(
         SYNC_KIND: Handler(run=github.sync, time_limit_s=120),
         "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
     }
+
+
+async def aggregate(daily: Daily, context: JobContext) -> None:
+    await daily.run(context.tell_progress)
 
 
 def chore(work: Callable[[], Awaitable[object]]) -> Handler:

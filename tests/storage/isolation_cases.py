@@ -230,6 +230,10 @@ TABLES = {
         app="S",
         aggregator="SIUD",
     ),
+    "raw_clicks_kept": Table(
+        "INSERT INTO raw_clicks_kept VALUES ({t}, {p}, '2026-01-01')",
+        aggregator="SIUD",
+    ),
     "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SI"),
     # An edge registers and retires journals; of it, the app reads when counts were committed.
     "journal_watermark": Table(
@@ -349,6 +353,9 @@ FUNCTIONS = {
     ),
     "shared_secret(text)": Function("waypost_app", "keys that all processes hash with, of no tenant"),
     "ensure_click_partitions(integer)": Function("waypost_aggregator", "how many partitions it made"),
+    "click_partition_days()": Function("waypost_aggregator", "days that have a partition"),
+    "drop_click_partitions(date)": Function("waypost_aggregator", "how many partitions it dropped"),
+    "index_click_partition()": Function("waypost_aggregator", "the day that it indexed"),
     "click_partition(date)": _OWNERS,
     "make_click_partition(date)": _OWNERS,
     "activity_hash(bytea,activity)": _OWNERS,

@@ -21,6 +21,10 @@ ROLES = {
     "ledger": "waypost_aggregator",
     "github_syncs": "waypost_aggregator",
     "link_health": "waypost_aggregator",
+    "summaries": "waypost_aggregator",
+    "compaction": "waypost_aggregator",
+    "rebuild": "waypost_aggregator",
+    "daily": "waypost_aggregator",
 }
 
 
@@ -57,6 +61,10 @@ def test_every_query_is_used() -> None:
         "github",
         "github_syncs",
         "link_health",
+        "summaries",
+        "compaction",
+        "rebuild",
+        "daily",
     ],
 )
 async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> None:

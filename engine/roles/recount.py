@@ -1,0 +1,126 @@
+"""`waypost rebuild` and `waypost rejudge`: counts made anew out of raw clicks."""
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+import trio
+from rich.console import Console
+from rich.progress import Progress
+
+from actors.host import Stop
+from engine.errors import UnavailableError, WaypostError
+from engine.roles.reach import reach
+from engine.settings import Settings
+from storage.compaction import ProfileDay
+from storage.postgres import Database
+from storage.rebuild import Rebuild
+
+LONGEST_DAYS: Final = 3660
+
+
+class Recounted(NamedTuple):
+    """How many profiles' days were counted anew, out of how many clicks."""
+
+    days: int
+    clicks: int
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Both included. Raises WaypostError."""
+    count = (last - first).days + 1
+    if not 1 <= count <= LONGEST_DAYS:
+        raise WaypostError(
+            f"--from must not be after --to, nor more than {LONGEST_DAYS} days before"
+        )
+    return [first + timedelta(days=n) for n in range(count)]
+
+
+async def rebuild(
+    settings: Settings, folder: Path, day: date, profile: str | None, stop: Stop
+) -> Recounted:
+    """Count a day anew, of all profiles or one. Raises WaypostError."""
+
+    async def work(rebuild: Rebuild, one: ProfileDay) -> int:
+        return await rebuild.rebuild(one)
+
+    return await _recount(settings, folder, [day], profile, work, stop)
+
+
+async def rejudge(
+    settings: Settings, folder: Path, days: list[date], everything: bool, stop: Stop
+) -> Recounted:
+    """Judge raw clicks by the present rule, and count anew the days where that changed something."""
+
+    async def work(rebuild: Rebuild, one: ProfileDay) -> int:
+        return await rebuild.rejudge(one, everything=everything)
+
+    return await _recount(settings, folder, days, None, work, stop)
+
+
+async def _recount(
+    settings: Settings,
+    folder: Path,
+    days: list[date],
+    profile: str | None,
+    work: Callable[[Rebuild, ProfileDay], Awaitable[int]],
+    stop: Stop,
+) -> Recounted:
+    found = reach(settings, folder)
+    database = await Database.open(
+        found.database_url,
+        role="waypost_aggregator",
+        size=3,
+        query_timeout_ms=found.query_timeout_ms,
+    )
+    recounted = Recounted(0, 0)
+    finished = False
+
+    async def walk() -> None:
+        nonlocal recounted, finished
+        counts = Rebuild(database)
+        with _progress() as tell:
+            for number, day in enumerate(days):
+                profiles = await counts.profiles(day, profile)
+                for done, one in enumerate(profiles):
+                    tell(f"{day}", number + done / len(profiles), len(days))
+                    if clicks := await work(counts, one):
+                        recounted = Recounted(recounted.days + 1, recounted.clicks + clicks)
+                tell(f"{day}", number + 1, len(days))
+        finished = True
+        nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(walk)
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+    except* WaypostError as group:
+        raise group.exceptions[0] from None
+    finally:
+        with trio.CancelScope(shield=True):
+            await database.close()
+    if not finished:
+        raise UnavailableError(f"stopped after {recounted.days:,} days; run it again for the rest")
+    return recounted
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float, int], None]]:
+    """A bar on a terminal, else a line each time that a day is done."""
+    if not sys.stderr.isatty():
+        yield (
+            lambda text, done, of: (
+                click.echo(f"{text}: {done:.0f} of {of} days", err=True)
+                if done == int(done)
+                else None
+            )
+        )
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("counting", total=1)
+        yield lambda text, done, of: bar.update(task, description=text, completed=done, total=of)
