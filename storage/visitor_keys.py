@@ -4,6 +4,7 @@ Edges of one machine share a file in memory (tmpfs): it outlives a restart of th
 
     /dev/shm/waypost-keys-UID-HASH/        0700, HASH of the data folder's path
         keys      0600, JSON of engine/visitor_key.py     lock      flock for as long as `keys` is exchanged
+        of        the data folder: once that is gone, all of this goes with the next start of any engine
 
 Redis keys: none. The channel `waypost:visitor-keys` carries greetings and offers to edges of other machines.
 Messages are in no append-only file and no dump; `SET` would be a key on Redis' disk.
@@ -96,6 +97,7 @@ def shelf_of(data: Path) -> TmpfsShelf | None:
         folder = parent / f"{prefix}{name}"
         try:
             make_run_folder(folder)
+            (folder / "of").write_bytes(os.fsencode(data.resolve()))
         except (EmbeddedError, OSError):
             continue
         _remove_stale(parent, prefix, folder)
@@ -141,10 +143,17 @@ def swap_files() -> list[str]:
 
 def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
     """Keys that nobody came back for are gone as soon as any engine of this user starts."""
-    with contextlib.suppress(OSError):
-        for folder in parent.glob(f"{prefix}*"):
-            if folder != own and time.time() - folder.stat().st_mtime > STALE_S:
+    for folder in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - folder.stat().st_mtime > STALE_S
+            if folder != own and (old or _is_orphaned(folder / "of")):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_orphaned(of: Path) -> bool:
+    """Whether the data folder whose path stands there is gone. May raise OSError."""
+    written = of.read_bytes()
+    return bool(written) and not Path(os.fsdecode(written)).exists()
 
 
 class RedisKeyChannel:

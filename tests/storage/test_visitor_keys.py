@@ -98,7 +98,19 @@ def test_what_was_left_damaged_is_written_anew(data: bytes, shelves: Path) -> No
     assert shelf.exchange([], NOON_US) == {DAY: ONE}
 
 
+def test_with_its_data_folder_a_shelf_goes_too(shelves: Path) -> None:
+    (shelves / "here").mkdir()
+    here, gone = shelf_of(shelves / "here"), shelf_of(shelves / "gone")
+    assert here is not None
+    assert gone is not None
+    shelf_of(shelves / "next")
+    assert here.folder.exists()
+    assert not gone.folder.exists()
+
+
 def test_what_nobody_came_back_for_is_removed(shelves: Path) -> None:
+    for name in ("left", "fresh"):
+        (shelves / name).mkdir()
     left, fresh = shelf_of(shelves / "left"), shelf_of(shelves / "fresh")
     assert left is not None
     assert fresh is not None
@@ -120,7 +132,7 @@ def test_a_disk_is_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_foreign_folder_is_not_used(shelves: Path) -> None:
     made = shelf_of(shelves / "data")
     assert made is not None
-    made.folder.rmdir()
+    shutil.rmtree(made.folder)
     (shelves / "elsewhere").mkdir()
     made.folder.symlink_to(shelves / "elsewhere")
     found = shelf_of(shelves / "data")
