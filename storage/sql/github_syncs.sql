@@ -6,7 +6,7 @@
 UPDATE github_syncs AS s SET next_at = clock_timestamp() + interval '10 minutes', state = 'queued',
     version = s.version + 1
 FROM (
-    SELECT tenant_id, link_id FROM github_syncs WHERE next_at <= clock_timestamp()
+    SELECT tenant_id, link_id FROM github_syncs WHERE next_at <= statement_timestamp()
     ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ) AS d JOIN links AS l ON l.tenant_id = d.tenant_id AND l.id = d.link_id
 WHERE s.tenant_id = d.tenant_id AND s.link_id = d.link_id

@@ -30,5 +30,5 @@ WHERE tenant_id = $1 AND user_id = $2 AND key = $3;
 -- Drop answers that are older than anybody is promised, a bounded number at once.
 DELETE FROM idempotency_keys WHERE (tenant_id, user_id, key) IN (
     SELECT tenant_id, user_id, key FROM idempotency_keys
-    WHERE created_at <= clock_timestamp() - $1::interval
+    WHERE created_at <= statement_timestamp() - $1::interval
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED);

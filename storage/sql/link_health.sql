@@ -31,7 +31,7 @@ UPDATE link_health AS h SET next_at = clock_timestamp() + interval '1 hour'
 FROM (
     SELECT d.tenant_id, d.link_id FROM link_health AS d
     JOIN links AS l ON l.tenant_id = d.tenant_id AND l.id = d.link_id AND l.target = d.target
-    WHERE d.next_at <= clock_timestamp()
+    WHERE d.next_at <= statement_timestamp()
     ORDER BY d.next_at LIMIT $1 FOR UPDATE OF d SKIP LOCKED
 ) AS d
 WHERE h.tenant_id = d.tenant_id AND h.link_id = d.link_id
