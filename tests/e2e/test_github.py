@@ -15,7 +15,7 @@ from storage.memory.github_api import MemoryGithub
 from tests.e2e.engines import Engine, eventually
 from tests.github_server import Hang, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large
 TOKEN = "github_pat_secret"
 
 
