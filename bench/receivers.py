@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import trio
 
 from bench.errors import BenchError
+from engine.delivery import EXCHANGE_S, OVERLOADED_S, SCHEDULE_S
 
 START_LIMIT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -36,12 +37,22 @@ class Moods(NamedTuple):
 
 @dataclass
 class Entry:
-    """One event at one receiver: how often it came, which time was the first that was taken, and when."""
+    """One event at one receiver: how often it came, which time was the first that was taken, and when.
+
+    `waits_s` is how long a sender at its usual pace waits after the failures before that: the schedule's
+    waits, and the time limits of exchanges that it lets pass.
+    """
 
     arrivals: int = 0
     taken: int = 0
     taken_at_arrival: int = 0
     latency_s: float = 0.0
+    waits_s: float = 0.0
+
+    def fail(self, *, silent: bool = False) -> None:
+        if not self.taken:
+            wait = SCHEDULE_S[min(self.arrivals, len(SCHEDULE_S) - 1)]
+            self.waits_s += EXCHANGE_S + max(wait, OVERLOADED_S) if silent else wait
 
 
 @dataclass
@@ -92,29 +103,29 @@ class Receiver:
         if request is None:
             return False
         entry = self._note(*request)
-        if self.hanging:
-            return await _silence(stream)
         mood = self._dice.random() - self.moods.broken
-        if mood < 0:
+        if mood < 0 and not self.hanging:
+            entry.fail()
             await stream.send_all(_BROKEN)
             return True
-        if (mood := mood - self.moods.silent) < 0:
+        if (mood := mood - self.moods.silent) < 0 or self.hanging:
+            entry.fail(silent=True)
             return await _silence(stream)
         if mood - self.moods.reset < 0 or self.down:
+            entry.fail()
             return _reset(stream)
-        if entry is not None:
-            self._take(entry, request[1])
+        self._take(entry, request[1])
         await stream.send_all(_OK)
         return True
 
-    def _note(self, headers: dict[str, str], body: bytes) -> Entry | None:
-        """The ledger's entry of what arrived; None for what is not signed as it must be."""
+    def _note(self, headers: dict[str, str], body: bytes) -> Entry:
+        """The ledger's entry of what arrived; of what is not signed as it must be, one that nobody keeps."""
         try:
             event = self.verifier.verify(body, headers)
             slug = event["data"]["after"]["slug"]
         except Exception:
             self.bad += 1
-            return None
+            return Entry(taken=1)
         entry = self.ledger.setdefault(slug, Entry())
         entry.arrivals += 1
         return entry

@@ -83,7 +83,10 @@ def test_receivers_have_their_moods_and_keep_ledgers() -> None:
     entry = good.ledger["a"]
     assert (entry.arrivals, entry.taken, entry.taken_at_arrival) == (2, 2, 1)
     assert (good.ledger["c"].arrivals, good.ledger["c"].taken) == (1, 0)
-    assert [receiver.ledger["a"].taken for receiver in (broken, silent, resets)] == [0, 0, 0]
+    failed = [receiver.ledger["a"] for receiver in (broken, silent, resets)]
+    assert [one.taken for one in failed] == [0, 0, 0]
+    # 5 s after a failure; a minute after 15 s without an answer.
+    assert [one.waits_s for one in failed] == [5, 75, 5]
 
 
 @pytest.mark.slow
