@@ -74,8 +74,10 @@ class Deliveries:
             held = {tuple(row) for row in rows}
             good = [a for a in attempts if (a.due.tenant_id, a.due.webhook_id, a.due.token) in held]
             if good:
-                await connection.execute(_SQL["note_attempts"], *_columns(map(_noted, good), 9))
-                await connection.execute(_SQL["settle"], *_columns(map(_settled, good), 7))
+                rows = await connection.fetch(_SQL["settle"], *_columns(map(_settled, good), 7))
+                there = {tuple(row) for row in rows}
+                noted = [_noted(a) for a in good if _noted(a)[:3] in there]
+                await connection.execute(_SQL["note_attempts"], *_columns(noted, 9))
             return Recorded(len(attempts) - len(good), await _judge(connection, good))
 
         return await self._database.run(work)

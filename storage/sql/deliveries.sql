@@ -9,12 +9,15 @@ SELECT pg_try_advisory_xact_lock(hashtext('waypost.fan_out'));
 WITH taken AS (
     SELECT tenant_id, id, profile_id, webhook_id, type FROM events
     WHERE pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-), made AS (
-    INSERT INTO deliveries (tenant_id, webhook_id, event_id)
-    SELECT t.tenant_id, w.id, t.id FROM taken AS t JOIN webhooks AS w
+), wanted AS (
+    -- Locked, so that none of the webhooks is deleted before its deliveries refer to it.
+    SELECT t.tenant_id, w.id AS webhook_id, t.id AS event_id FROM taken AS t JOIN webhooks AS w
         ON w.tenant_id = t.tenant_id AND w.profile_id = t.profile_id AND w.enabled
         AND CASE WHEN t.webhook_id IS NULL THEN w.event_types && event_names(t.type)
             ELSE t.webhook_id = w.id END
+    FOR KEY SHARE OF w
+), made AS (
+    INSERT INTO deliveries (tenant_id, webhook_id, event_id) SELECT * FROM wanted
     ON CONFLICT (tenant_id, webhook_id, event_id) DO NOTHING
 ), done AS (
     UPDATE events AS e SET pending = false FROM taken AS t
@@ -104,25 +107,25 @@ JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
 WHERE s.lease_owner = $1
 ORDER BY 1, 2 FOR UPDATE OF s;
 
--- name: note_attempts
--- Every attempt, of deliveries that are still there.
-INSERT INTO delivery_attempts
-    (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
-SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::timestamptz[],
-    $6::integer[], $7::smallint[], $8::text[], $9::bytea[])
-    AS a (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
-JOIN deliveries AS d USING (tenant_id, webhook_id, event_id)
-ON CONFLICT DO NOTHING;
-
 -- name: settle
--- What became of each delivery, and when the next attempt is due.
+-- What became of each delivery, and when the next attempt is due; those that are still there.
 UPDATE deliveries AS d
 SET state = u.state, tries = u.tries, attempts = greatest(d.attempts, u.number),
     next_attempt_at = now() + make_interval(secs => coalesce(u.delay_s, 0)),
     finished_at = CASE u.state WHEN 'pending' THEN NULL ELSE now() END
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[],
     $7::float8[]) AS u (tenant_id, webhook_id, event_id, number, state, tries, delay_s)
-WHERE d.tenant_id = u.tenant_id AND d.webhook_id = u.webhook_id AND d.event_id = u.event_id;
+WHERE d.tenant_id = u.tenant_id AND d.webhook_id = u.webhook_id AND d.event_id = u.event_id
+RETURNING d.tenant_id, d.webhook_id, d.event_id;
+
+-- name: note_attempts
+-- Every attempt, of deliveries that this transaction has locked.
+INSERT INTO delivery_attempts
+    (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
+SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::timestamptz[],
+    $6::integer[], $7::smallint[], $8::text[], $9::bytea[])
+    AS a (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
+ON CONFLICT DO NOTHING;
 
 -- name: note_health
 -- Since when nothing has succeeded, by whether something has just now.

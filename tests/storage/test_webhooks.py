@@ -559,6 +559,44 @@ async def test_events_become_one_delivery_each_whoever_makes_them(hooks: Hooks) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
+@pytest.mark.parametrize("what", ["webhooks", "events"])
+async def test_what_is_deleted_at_the_same_time_is_no_error(
+    hooks: Hooks, place: str, what: str
+) -> None:
+    await hooks.create()
+    await hooks.happen()
+    due = await hooks.claim()
+    data = LinkMilestone(profile_id=str(hooks.profile.id), link_id="5", clicks=1)
+    await hooks.emit(
+        [EventDraft(hooks.profile.tenant_id, hooks.profile.id, "link.milestone", data)]
+    )
+    begun, outcomes = trio.Event(), []
+
+    async def delete() -> None:
+        async def slowly(connection: Connection) -> None:
+            await connection.execute(f"DELETE FROM {what}")
+            await connection.execute("SELECT pg_sleep(0.3)")
+
+        async with opened(place) as open_database:
+            workers = await open_database("waypost_aggregator")
+            begun.set()
+            await workers.run(slowly)
+
+    async def work() -> None:
+        outcomes.append(await hooks.queue.fan_out(10))
+        outcomes.append(await hooks.report(due, OK, None))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(delete)
+        await begun.wait()
+        await trio.sleep(0.1)
+        await work()
+    assert outcomes[0] in (0, 1)
+    assert await hooks.claim() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
 async def test_the_console_can_read_no_secret_and_the_log_has_none(
     hooks: Hooks, place: str
 ) -> None:
