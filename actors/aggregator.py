@@ -12,7 +12,7 @@ them, and however many there are, none is left to nobody.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
@@ -49,7 +49,10 @@ class Aggregator:
         *,
         lease_ttl_s: float,
         gather: Callable[[], Gathered],
+        committed: Callable[[int, Sequence[Batch]], None] = lambda *_: None,
     ) -> None:
+        """`committed` is told of each commit: from which position on, and of what. It must not wait."""
+        self._committed = committed
         self.summariser = Summariser(ledger, gather)
         self.owner = owner
         self._stream = stream
@@ -171,6 +174,7 @@ class Aggregator:
         after = await self._ledger.commit(position, batches)
         self.folded += after.sequence - position.sequence
         self.commits += 1
+        self._committed(position.sequence, batches)
         await self.summariser.take(position.journal_id, batches)
         return after
 

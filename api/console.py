@@ -10,6 +10,7 @@ from typing import Final
 from quart import Response
 from quart_trio import QuartTrio
 
+from actors.live_watchers import LiveWatchers
 from api import idempotency, problems
 from api.activity import ActivityRoutes
 from api.archive import ArchiveRoutes
@@ -31,6 +32,7 @@ from api.invitations import InvitationRoutes
 from api.jobs import JobRoutes
 from api.keys import KeyRoutes
 from api.links import LinkRoutes
+from api.live import LiveRoutes
 from api.members import MemberRoutes
 from api.profiles import ProfileRoutes
 from api.rate_limits import ApiLimits
@@ -105,6 +107,7 @@ class ConsolePorts:
     stats: StatsReader
     mark: Callable[[], Awaitable[str | None]]
     click_export: ClickExport
+    watchers: LiveWatchers
     keys: KeyStore
     accounts: AccountStore
     sessions: SessionStore
@@ -180,6 +183,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *ActivityRoutes(ports.activity).routes(),
         *SecurityRoutes(ports.security_events).routes(),
         *StatsRoutes(ports.profiles, ports.stats, ports.mark, ports.now).routes(),
+        *LiveRoutes(ports.profiles, ports.watchers).routes(),
         *StatsExportRoutes(ports.profiles, ports.stats, ports.click_export, ports.now).routes(),
         *SessionRoutes(ports.accounts, ports.sessions, door).routes(),
         *KeyRoutes(ports.keys, auth.forget, ports.now).routes(),

@@ -1,9 +1,11 @@
 """The ports of statistics: what doors ask of the counts, and of clicks as they come."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from engine.live import LiveNews
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery
 
@@ -35,3 +37,22 @@ class ClickExport(Protocol):
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         """Raw clicks of [start, end), some at once, day by day, as far as they are kept; each beside
         CLICK_COLUMNS."""
+
+
+WATCH_S: Final = 15.0  # how long a profile counts as watched after somebody said so
+MAX_WATCHED: Final = 1_000
+
+
+class LiveChannel(Protocol):
+    """News of clicks as they are committed, for profiles that somebody watches. Some may get lost."""
+
+    async def watch(self, profiles: Sequence[int]) -> None:
+        """Somebody watches these, for the next WATCH_S."""
+
+    async def watched(self) -> frozenset[int]:
+        """At most MAX_WATCHED of them."""
+
+    async def publish(self, news: Sequence[LiveNews]) -> None: ...
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveNews]]:
+        """News of all that are watched, for as long as the context is open."""

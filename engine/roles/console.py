@@ -6,6 +6,7 @@ from functools import partial
 import trio
 
 from actors.host import Stop
+from actors.live_watchers import LiveWatchers
 from actors.security_log import BufferedSecurityLog
 from actors.supervisor import Child
 from actors.uses import Uses
@@ -35,6 +36,7 @@ from storage.github_links import GithubLinks
 from storage.invitations import Invitations
 from storage.jobs import Jobs
 from storage.keys import Keys, first_owner
+from storage.live import RedisLiveChannel
 from storage.members import Members
 from storage.passwords import Passwords
 from storage.postgres import Database
@@ -94,6 +96,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     limiter = SharedRateLimiter(database, redis)
     stats = PostgresStatsReader(database, settings.stats_timeout_ms)
     watermark = Watermark(stats.watermark)
+    watchers = LiveWatchers(RedisLiveChannel(redis))
     app = create_app(
         ConsolePorts(
             profiles=Profiles(database),
@@ -103,6 +106,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             stats=stats,
             mark=watermark.current,
             click_export=PostgresClickExport(database),
+            watchers=watchers,
             keys=keys,
             accounts=Accounts(database, passwords, session_s),
             sessions=Sessions(database),
@@ -135,6 +139,9 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     def samples() -> list[Sample]:
         return [
             *counters.samples(),
+            Sample("waypost_live_watchers", watchers.statistics()["watchers"]),
+            Sample("waypost_live_refused_total", watchers.refused),
+            Sample("waypost_live_slow_total", watchers.slow),
             Sample("waypost_announcements_lost_total", announcer.statistics()["failed"]),
             Sample("waypost_password_hashes_waiting", passwords.statistics()["waiting"]),
             Sample("waypost_key_uses_unnoted_total", uses.statistics()["unnoted"]),
@@ -146,6 +153,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         [
             status_child(assignment, lambda: tree, components, samples),
             Child(name="uses", start=uses.run, look=lambda: Look(uses.statistics()["noted"])),
+            Child(name="watchers", start=watchers.run),
             Child(
                 name="watermark",
                 start=watermark.run,
@@ -166,6 +174,7 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     )
 
     async def drain() -> None:
+        watchers.close()
         with trio.move_on_after(settings.drain_timeout_ms / 1000):
             while tree.children["door"].running:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)

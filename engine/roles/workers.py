@@ -13,6 +13,7 @@ from actors.github_sync import GithubSync
 from actors.host import Stop
 from actors.job_figures import JobFigures
 from actors.link_checks import LinkChecks
+from actors.live_feed import LiveFeed
 from actors.supervisor import Child
 from actors.timetable import Scheduler
 from actors.upkeep import every
@@ -39,6 +40,7 @@ from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
 from storage.link_health import PostgresLinkHealth
 from storage.link_prober import HttpProber
+from storage.live import RedisLiveChannel
 from storage.partitions import Partitions
 from storage.postgres import Database
 from storage.redis_client import RedisServer
@@ -123,12 +125,14 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     worker = Worker(owner, queue, known, SLOTS)
     scheduler = Scheduler(queue, worker.wake)
     figures = JobFigures(queue)
+    feed = LiveFeed(RedisLiveChannel(redis))
     aggregator = Aggregator(
         owner,
         RedisClickStream(redis),
         ledger,
         lease_ttl_s=settings.lease_ttl_ms / 1000,
         gather=Gatherings(),
+        committed=feed.committed,
     )
     summariser = aggregator.summariser
 
@@ -154,6 +158,8 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                 for what, count in watcher.steps.items()
             ),
             Sample("waypost_experiments_unjudged_total", watcher.failed),
+            Sample("waypost_live_published_total", feed.published),
+            Sample("waypost_live_dropped_total", feed.dropped),
             Sample("waypost_jobs_running", len(worker.attempts)),
             Sample("waypost_jobs_stale_total", worker.stale),
             *figures.samples(),
@@ -183,6 +189,7 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
                     start=aggregator.run,
                     look=lambda: Look(last_error=aggregator.last_error),
                 ),
+                Child(name="live", start=feed.run),
             ),
             group("webhooks", Child(name="courier", start=courier.run, look=courier.look)),
             group(

@@ -12,6 +12,7 @@ import orjson
 import trio
 
 from actors.host import Stop
+from actors.live_watchers import LiveWatchers
 from actors.security_log import BufferedSecurityLog
 from api.connection import Limits
 from api.console import ConsolePorts, create_app
@@ -40,6 +41,7 @@ from storage.memory.jobs import MemoryJobs
 from storage.memory.keys import MemoryKeys
 from storage.memory.ledger import MemoryCounts
 from storage.memory.link_health import MemoryLinkHealth
+from storage.memory.live import MemoryLiveChannel
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
@@ -127,6 +129,8 @@ class Console:
         self.members = MemoryMembers(self.profiles, self.accounts)
         self.counts = MemoryExperimentCounts()
         self.click_counts = MemoryCounts()
+        self.live = MemoryLiveChannel(trio.current_time)
+        self.watchers = LiveWatchers(self.live)
         self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
         self.conversions = MemoryConversions(self.profiles, self.experiments, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
@@ -140,6 +144,7 @@ class Console:
             profiles=self.profiles, experiments=self.experiments,
             conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
             mark=self.stats.mark, click_export=MemoryClickExport(self.click_counts),
+            watchers=self.watchers,
             keys=self.keys, announcer=self.announcer,
             webhooks=self.webhooks,
             accounts=self.accounts, sessions=self.accounts, members=self.members,

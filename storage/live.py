@@ -1,0 +1,85 @@
+"""Clicks as they come, from workers to consoles, while somebody watches.
+
+Redis keys: `waypost:watched`, a sorted set of profiles by the Unix second until which somebody watches them.
+Consoles add to it, and take out what is over; it expires as a whole soon after the last did so. The channel
+`waypost:live` carries engine/live.py's messages of those profiles. It may lose some: it is to be looked at.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from engine.live import LiveNews, decode, encode
+from engine.ports_stats import MAX_WATCHED, WATCH_S
+from storage.redis_client import RedisServer
+from storage.subscription import Waiting, follow
+
+KEY: Final = "waypost:watched"
+CHANNEL: Final = "waypost:live"
+MAX_WAITING: Final = 1_000
+
+
+class RedisLiveChannel:
+    """`LiveChannel` on Redis. Clocks of machines may differ by some seconds."""
+
+    def __init__(self, server: RedisServer, clock: Callable[[], float] = time.time) -> None:
+        self._server = server
+        self._clock = clock
+        self._counts = dict.fromkeys(("received", "dropped", "malformed", "disconnected"), 0)
+
+    def statistics(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    async def watch(self, profiles: Sequence[int]) -> None:
+        now = self._clock()
+        scores = [part for profile in profiles for part in (now + WATCH_S, profile)]
+        ask, run = self._server.ask, self._server.commands.execute_command
+        await ask(run, "ZREMRANGEBYSCORE", KEY, "-inf", f"({now}")
+        if scores:
+            await ask(run, "ZADD", KEY, *scores)
+            await ask(run, "EXPIRE", KEY, int(4 * WATCH_S))
+
+    async def watched(self) -> frozenset[int]:
+        found = await self._server.ask(
+            self._server.commands.execute_command,
+            "ZRANGEBYSCORE", KEY, self._clock(), "+inf", "LIMIT", 0, MAX_WATCHED,
+        )  # fmt: skip
+        return frozenset(int(one) for one in found)
+
+    async def publish(self, news: Sequence[LiveNews]) -> None:
+        for one in news:
+            await self._server.ask(
+                self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(one)
+            )
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[LiveNews]]:
+        waiting: Waiting[LiveNews] = Waiting(MAX_WAITING)
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                follow, self._server, CHANNEL, partial(self._heard, waiting), self._lost
+            )
+            try:
+                yield waiting
+            except Exception as error:
+                # Past the nursery, or it would come out wrapped in a group.
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    def _heard(self, waiting: Waiting[LiveNews], message: bytes) -> None:
+        news = decode(message)
+        if news is None:
+            self._counts["malformed"] += 1
+            return
+        self._counts["received"] += 1
+        self._counts["dropped"] += waiting.put(news)
+
+    def _lost(self) -> None:
+        self._counts["disconnected"] += 1
