@@ -65,6 +65,7 @@ class LiveRoutes:
         now = trio.current_time()
         until, look, beat = now + MAX_S, now + LOOK_S, now + HEARTBEAT_S
         told: tuple[int, int, int] | None = None
+        tick = now
         yield _RETRY
         while not watcher.ended:
             await watcher.wait(TICK_S)
@@ -76,8 +77,8 @@ class LiveRoutes:
                 watcher.end("time")
             some = b"".join(_event("click", _shown(one)) for one in _taken(watcher))
             minute = self._watchers.minute(watcher.profile_id)
-            if minute != told:
-                told = minute
+            if minute != told and now >= tick:
+                told, tick = minute, now + TICK_S
                 some += _event(
                     "minute", dict(zip(("clicks", "views", "bots"), minute, strict=True))
                 )
