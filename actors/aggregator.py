@@ -166,7 +166,7 @@ class Aggregator:
     async def _look_up(self, journal_id: UUID, done: int) -> None:
         """A commit whose answer was lost may have happened, and what it took been trimmed since: then the
         gap is only here. Raises StaleLeaseError, as the lease tells where to go on."""
-        committed = await self._ledger.watermark(journal_id)
+        committed, _ = await self._ledger.watermark(journal_id)
         if committed > done:
             raise StaleLeaseError(f"journal {journal_id} is at click {committed}, not at {done}")
 

@@ -1,8 +1,9 @@
 """The shipper: one journal → its Redis stream, whole frames a batch, in order, none left out.
 
-It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that Postgres has not
-committed; the journal is the buffer for the rest. The watermark in Postgres is the truth: what is at or
-below it is deleted here and trimmed there; what Redis lost above it is shipped again.
+It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that are not in
+Postgres' plain counts; the journal is the buffer for the rest. The watermark in Postgres is the truth: what is
+at or below it, in the counts by dimension too, is deleted here and trimmed there; what Redis lost above it is
+shipped again. Those counts follow by a bounded number of clicks (actors/summariser.py): so is the stream.
 
 How a loss is found: `add` appends only behind the very entry that was shipped last, so a stream that was
 emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the
@@ -23,6 +24,7 @@ import trio
 from engine.batch import Batch
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream
+from engine.ports_summaries import Watermark
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.shipper")
@@ -54,6 +56,7 @@ class Shipper:
         self.source = source
         self.shipped = 0
         self.committed = 0
+        self.folded = 0
         self.resets = 0
         self.batches = 0
         self.registered = False
@@ -85,6 +88,7 @@ class Shipper:
 
     def _begin_at_watermark(self) -> None:
         self.shipped = self.committed
+        self.folded = max(self.folded, self.committed)
         self._previous = 0
         self._in_flight.clear()
         self._in_flight_bytes = 0
@@ -132,7 +136,7 @@ class Shipper:
         self.batches += 1
         # The watermark may have passed it while it was on its way.
         self.shipped = max(batch.last, self.committed)
-        if batch.last > self.committed:
+        if batch.last > self.folded:
             self._in_flight.append((batch.last, len(batch.payload)))
             self._in_flight_bytes += len(batch.payload)
         return True
@@ -145,7 +149,7 @@ class Shipper:
         )  # fmt: skip
         watermark = await self._ledger.watermark(self.source.id)
         # Whoever follows it may know a later one by now, and have had the segments below it deleted.
-        self.committed = max(self.committed, watermark)
+        self.committed = max(self.committed, watermark.committed)
         await self._stream.reset(self.source.id)
         self._begin_at_watermark()
 
@@ -155,27 +159,32 @@ class Shipper:
             return False
         try:
             watermark = await self._ledger.watermark(self.source.id)
-            if watermark <= self.committed:
-                if trio.current_time() >= self._moved_at + STALL_S:
-                    await self._look_for_loss()
-                return False
+            moved = self._pass(watermark)
+            if not moved and trio.current_time() >= self._moved_at + STALL_S:
+                await self._look_for_loss()
         except UnavailableError as error:
             self.last_error = str(error)
             return False
-        self._pass(watermark)
-        try:
-            await self._stream.trim(self.source.id, watermark)
-        except UnavailableError as error:
-            self.last_error = str(error)  # the next trim takes these entries too
-        return True
+        if moved and watermark.committed == self.committed:
+            try:
+                await self._stream.trim(self.source.id, self.committed)
+            except UnavailableError as error:
+                self.last_error = str(error)  # the next trim takes these entries too
+        return moved
 
-    def _pass(self, watermark: int) -> None:
+    def _pass(self, watermark: Watermark) -> bool:
+        """Whether it moved."""
+        committed, folded = watermark
+        if committed <= self.committed and folded <= self.folded:
+            return False
         self._moved_at = trio.current_time()
-        self.committed = watermark
+        self.committed = max(self.committed, committed)
+        self.folded = max(self.folded, folded)
         # Beyond what was shipped when an aggregator had read the stream before it was reset.
-        self.shipped = max(self.shipped, watermark)
-        while self._in_flight and self._in_flight[0][0] <= watermark:
+        self.shipped = max(self.shipped, self.committed)
+        while self._in_flight and self._in_flight[0][0] <= self.folded:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
+        return True
 
     async def _look_for_loss(self) -> None:
         async with self._one_writer:
@@ -195,6 +204,7 @@ class Shipper:
             "journal": self.source.id.hex,
             "shipped": self.shipped,
             "committed": self.committed,
+            "folded": self.folded,
             "in_flight_bytes": self._in_flight_bytes,
             "batches": self.batches,
             "resets": self.resets,

@@ -19,7 +19,7 @@ from engine.idempotency import Once
 from engine.key import KeyDraft, NewKey
 from engine.link import Link, LinkDraft
 from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
-from engine.ports_summaries import Gathered, Move
+from engine.ports_summaries import Gathered, Move, Watermark
 from engine.profile import Change, Profile, ProfileDraft, Snapshot
 from engine.rate import Decision, Quota
 from engine.security import Event, Kind
@@ -412,10 +412,9 @@ class ClickLedger(Protocol):
     by dimension and `summarised`, which follows the watermark."""
 
     async def register(self, journal_id: UUID) -> int:
-        """Make the journal's row if there is none; its watermark."""
+        """Make the journal's row if there is none; its last click that is in all counts."""
 
-    async def watermark(self, journal_id: UUID) -> int:
-        """The sequence of the last click that is committed in all counts; 0 before the first."""
+    async def watermark(self, journal_id: UUID) -> Watermark: ...
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         """Renew the leases that `owner` holds and take free or expired ones, `limit` in all.

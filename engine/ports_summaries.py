@@ -9,6 +9,14 @@ from engine.observation import Observed
 from engine.tally import Block
 
 
+class Watermark(NamedTuple):
+    """How far a journal is counted: its last click that is in all counts, and that is in the plain ones; 0
+    before the first."""
+
+    committed: int
+    folded: int
+
+
 class Move(NamedTuple):
     """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
 

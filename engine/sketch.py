@@ -9,6 +9,7 @@ Nearly all sketches are of few visitors, so those are written here without the l
 a hash ("coupon") is 26 bits of a visitor's MurmurHash3 and the number of leading zeros of the rest.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final
@@ -26,6 +27,7 @@ _LIST: Final = Struct("<BBBBBBBB")
 _SET: Final = Struct("<BBBBBBBBi")
 _MAX_LIST: Final = 7
 _MAX_SET: Final = 3_000  # the library's own has registers from 3,072 on
+_FEW_BYTES: Final = 1_000  # from here on the library is faster
 _SEED: Final = 9001
 
 
@@ -38,13 +40,18 @@ def sketches(visitors: npt.NDArray[np.int64], sizes: Sequence[int]) -> Iterator[
         end = start + 4 * size
         if not size:
             yield None
-        elif size <= _MAX_LIST:
-            yield _LIST.pack(2, 1, 7, LG_K, 3, 8, size, 0) + coupons[start:end]
         elif size <= _MAX_SET:
-            yield _SET.pack(3, 1, 7, LG_K, _lg_slots(size), 8, 0, 1, size) + coupons[start:end]
+            yield _head(size) + coupons[start:end]
         else:
             yield sketch(visitors[start // 4 : end // 4].tolist())
         start = end
+
+
+def _head(size: int) -> bytes:
+    """What stands before so many coupons."""
+    if size <= _MAX_LIST:
+        return _LIST.pack(2, 1, 7, LG_K, 3, 8, size, 0)
+    return _SET.pack(3, 1, 7, LG_K, _lg_slots(size), 8, 0, 1, size)
 
 
 def _lg_slots(size: int) -> int:
@@ -95,6 +102,26 @@ def sketch(visitors: Iterable[int]) -> bytes:
     for visitor in visitors:
         made.update(visitor)
     return bytes(made.serialize_compact())
+
+
+def grown(stored: bytes, new: bytes) -> bytes | None:
+    """The union of two; None when the first has all of the second, and stays as it is."""
+    old_coupons, new_coupons = _few(stored), _few(new)
+    if old_coupons is None or new_coupons is None:
+        return union((stored, new))
+    if new_coupons <= old_coupons:
+        return None
+    together = old_coupons | new_coupons
+    return _head(len(together)) + array("I", together).tobytes()
+
+
+def _few(data: bytes) -> set[int] | None:
+    """The coupons of a list or small set, as `sketches` and the library write them."""
+    if data[7] & 3 == 0 and data[0] == 2:
+        return set(memoryview(data)[8:].cast("I"))
+    if data[7] & 3 == 1 and data[0] == 3 and len(data) <= _FEW_BYTES:
+        return set(memoryview(data)[12:].cast("I"))
+    return None
 
 
 def union(several: Iterable[bytes]) -> bytes:

@@ -32,7 +32,7 @@ from engine.continuation import continuing
 from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Folding, Texts
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.ports import Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports_summaries import Gathered, Move, Watermark
 from engine.rollup import Counts, RollupKey
 from storage import sql, summaries
 from storage.click_events import ClickEvents, Totals
@@ -68,9 +68,10 @@ class PostgresClickLedger:
 
         return await self._database.run(work)
 
-    async def watermark(self, journal_id: UUID) -> int:
-        async def work(connection: Connection) -> int:
-            return await connection.fetchval(_SQL["watermark"], journal_id) or 0
+    async def watermark(self, journal_id: UUID) -> Watermark:
+        async def work(connection: Connection) -> Watermark:
+            row = await connection.fetchrow(_SQL["watermark"], journal_id)
+            return Watermark(*row) if row else Watermark(0, 0)
 
         return await self._database.run(work)
 

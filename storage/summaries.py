@@ -13,8 +13,7 @@ A transaction writes ROWS_AT_ONCE rows with one statement, and lets the loop go 
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from engine import sketch
 from engine.dimension import OTHER
@@ -31,45 +30,62 @@ SLOTS: Final = 251
 _SECOND_US: Final = 1_000_000
 
 
-class _Prefix(NamedTuple):
-    """A bucket of a dimension."""
-
-    tenant_id: int
-    profile_id: int
-    link_id: int
-    dimension: int
-    bucket_s: int
+# A bucket of a dimension: tenant, profile, link, dimension, second.
+_Prefix = tuple[int, int, int, int, int]
 
 
-@dataclass
 class _Rows:
-    """Rows as the statements take them."""
+    """Rows as columns: five of numbers that are the prefix of a key, values, three of counts, and sketches.
 
-    keys: list[tuple[_Prefix, str]] = field(default_factory=list)
-    counts: list[tuple[int, int, int]] = field(default_factory=list)
-    sketches: list[bytes | None] = field(default_factory=list)
+    Numbers go to Postgres as texts of arrays: the driver takes eight times as long to encode a list.
+    """
+
+    def __init__(self, columns: "list[list[Any]] | None" = None) -> None:
+        self.columns: list[list[Any]] = columns or [[] for _ in range(10)]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def values(self) -> list[str]:
+        return self.columns[5]
+
+    @property
+    def counts(self) -> list[list[int]]:
+        return self.columns[6:9]
+
+    @property
+    def sketches(self) -> list[bytes | None]:
+        return self.columns[9]
+
+    def prefix(self, number: int) -> _Prefix:
+        tenant, profile, link, dimension, second = (column[number] for column in self.columns[:5])
+        return tenant, profile, link, dimension, second
 
     def extend(self, block: Block) -> None:
+        *_, sizes, visitors = block
         seconds = [bucket_us // _SECOND_US for bucket_us in block.buckets_us]
-        prefixes = map(
-            _Prefix, block.tenant_ids, block.profile_ids, block.link_ids, block.dimensions, seconds
-        )
-        self.keys += zip(prefixes, block.values, strict=True)
-        self.counts += zip(block.clicks, block.views, block.bots, strict=True)
-        self.sketches += sketch.sketches(block.visitors, block.sizes)
+        sketches = sketch.sketches(visitors, sizes)
+        news: list[Iterable[Any]] = [*block[:4], seconds, *block[5:9], sketches]
+        for column, more in zip(self.columns, news, strict=True):
+            column.extend(more)
 
     def take(self, count: int) -> "_Rows":
         """The first ones, which are gone from here."""
-        taken = _Rows(self.keys[:count], self.counts[:count], self.sketches[:count])
-        del self.keys[:count], self.counts[:count], self.sketches[:count]
-        return taken
+        taken = [column[:count] for column in self.columns]
+        for column in self.columns:
+            del column[:count]
+        return _Rows(taken)
 
-    def only(self, numbers: Collection[int]) -> "_Rows":
-        return _Rows(
-            [self.keys[n] for n in numbers],
-            [self.counts[n] for n in numbers],
-            [self.sketches[n] for n in numbers],
-        )
+    def only(self, numbers: Sequence[int]) -> "_Rows":
+        return _Rows([[column[n] for n in numbers] for column in self.columns])
+
+    def keys(self) -> list[Any]:
+        return [*map(_numbers, self.columns[:5]), self.values]
+
+
+def _numbers(column: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, column)) + "}"
 
 
 async def take_turns(connection: Connection, profile_ids: Iterable[int]) -> None:
@@ -88,10 +104,10 @@ async def add_blocks(connection: Connection, blocks: Iterable[Block]) -> None:
     waiting = _Rows()
     for block in blocks:
         waiting.extend(block)
-        while len(waiting.keys) >= ROWS_AT_ONCE:
+        while len(waiting) >= ROWS_AT_ONCE:
             await _add(connection, waiting.take(ROWS_AT_ONCE))
         await asyncio.sleep(0)
-    if waiting.keys:
+    if len(waiting):
         await _add(connection, waiting)
 
 
@@ -105,41 +121,38 @@ async def move(connection: Connection, moves: Sequence[Move]) -> None:
 
 
 async def _add(connection: Connection, rows: _Rows) -> None:
-    prefixes, values = zip(*rows.keys, strict=True)
-    columns = list(zip(*prefixes, strict=True))
-    existing = {
-        number - 1: stored
-        for number, stored in await connection.fetch(_SQL["existing"], *columns, values)
-    }
+    keys = rows.keys()
+    found = await connection.fetch(_SQL["existing"], *keys)
+    existing = {number - 1: stored for number, stored in found}
     beyond = await _beyond(connection, rows, existing.keys())
     if beyond:
         await _add(connection, _others(rows, beyond))
-        kept = [n for n in range(len(rows.keys)) if n not in beyond]
+        kept = [number for number in range(len(rows)) if number not in beyond]
         if not kept:
             return
         existing = {new: existing[old] for new, old in enumerate(kept) if old in existing}
         rows = rows.only(kept)
-        prefixes, values = zip(*rows.keys, strict=True)
-        columns = list(zip(*prefixes, strict=True))
+        keys = rows.keys()
+    sketches = rows.sketches
     for number, stored in existing.items():
-        new = rows.sketches[number]
+        new = sketches[number]
         if new is not None and stored is not None:
-            rows.sketches[number] = sketch.union((stored, new))
-    counts = zip(*rows.counts, strict=True)
-    await connection.execute(_SQL["add"], *columns, values, *counts, rows.sketches)
+            sketches[number] = sketch.grown(stored, new)
+    await connection.execute(_SQL["add"], *keys, *map(_numbers, rows.counts), sketches)
 
 
 async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]) -> set[int]:
     """Numbers of the rows that no place is left for."""
     new: dict[_Prefix, list[int]] = {}
-    for number, (prefix, value) in enumerate(rows.keys):
+    for number, value in enumerate(rows.values):
         if number not in existing and value not in ("", OTHER):
-            new.setdefault(prefix, []).append(number)
-    caps = {prefix: cap(prefix.dimension, prefix.link_id) for prefix in new}
+            new.setdefault(rows.prefix(number), []).append(number)
+    caps = {prefix: cap(prefix[3], prefix[2]) for prefix in new}
     asked = [prefix for prefix in new if caps[prefix] is not None]
     if not asked:
         return set()
-    found = await connection.fetch(_SQL["values"], *zip(*asked, strict=True), CAP)
+    columns = map(_numbers, zip(*asked, strict=True))
+    found = await connection.fetch(_SQL["values"], *columns, CAP)
     beyond: set[int] = set()
     for prefix, (count,) in zip(asked, found, strict=True):
         beyond.update(new[prefix][max(0, (caps[prefix] or 0) - count) :])
@@ -150,12 +163,10 @@ def _others(rows: _Rows, beyond: Collection[int]) -> _Rows:
     """Of each bucket and dimension, those rows as one."""
     together: dict[_Prefix, list[int]] = {}
     for number in sorted(beyond):
-        together.setdefault(rows.keys[number][0], []).append(number)
-    others = _Rows()
+        together.setdefault(rows.prefix(number), []).append(number)
+    others: list[tuple[Any, ...]] = []
     for prefix, numbers in together.items():
-        clicks, views, bots = map(sum, zip(*(rows.counts[n] for n in numbers), strict=True))
+        counts = [sum(column[n] for n in numbers) for column in rows.counts]
         sketches = [one for n in numbers if (one := rows.sketches[n]) is not None]
-        others.keys.append((prefix, OTHER))
-        others.counts.append((clicks, views, bots))
-        others.sketches.append(sketch.union(sketches) if sketches else None)
-    return others
+        others.append((*prefix, OTHER, *counts, sketch.union(sketches) if sketches else None))
+    return _Rows([list(column) for column in zip(*others, strict=True)])

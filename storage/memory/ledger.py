@@ -22,7 +22,7 @@ from engine.errors import StaleLeaseError
 from engine.journal_format import clicks
 from engine.observation import Observed
 from engine.ports import Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports_summaries import Gathered, Move, Watermark
 from engine.rollup import Counts, RollupKey, fold
 from engine.summary import SummaryKey, Sums, cap
 
@@ -92,10 +92,10 @@ class MemoryClickLedger:
         await trio.lowlevel.checkpoint()
         return _committed(self._counts.journals.setdefault(journal_id, Journal()))
 
-    async def watermark(self, journal_id: UUID) -> int:
+    async def watermark(self, journal_id: UUID) -> Watermark:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.get(journal_id)
-        return _committed(journal) if journal else 0
+        return Watermark(_committed(journal), journal.sequence) if journal else Watermark(0, 0)
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         await trio.lowlevel.checkpoint()

@@ -3,8 +3,8 @@
 INSERT INTO journal_watermark (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHING;
 
 -- name: watermark
--- How far a journal is committed in all counts.
-SELECT least(sequence, summarised) FROM journal_watermark WHERE journal_id = $1;
+-- How far a journal is committed in all counts, and in the plain ones.
+SELECT least(sequence, summarised) AS committed, sequence AS folded FROM journal_watermark WHERE journal_id = $1;
 
 -- name: retire
 -- A journal that is wholly committed; nobody leases it any more.

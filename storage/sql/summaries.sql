@@ -6,8 +6,8 @@ SELECT pg_advisory_xact_lock(7501, slot) FROM (SELECT slot FROM unnest($1::int[]
 -- name: existing
 -- Which of these rows there are, by number from 1, and their sketches.
 SELECT u.number, r.visitors
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[])
-    WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
+FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::smallint[],
+    $5::text::bigint[], $6::text[]) WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
 JOIN dimension_rollups AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id
     AND r.link_id = u.link_id AND r.dimension = u.dimension
     AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second' AND r.value = u.value;
@@ -23,7 +23,7 @@ SELECT (
         LIMIT $6
     ) AS few
 )
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[])
+FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::smallint[], $5::text::bigint[])
     WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, number)
 ORDER BY u.number;
 
@@ -33,8 +33,8 @@ INSERT INTO dimension_rollups AS r
     (tenant_id, profile_id, link_id, dimension, bucket, value, clicks, views, bots, visitors)
 SELECT tenant_id, profile_id, link_id, dimension,
     timestamptz 'epoch' + bucket_s * interval '1 second', value, clicks, views, bots, visitors
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[])
+FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::smallint[],
+    $5::text::bigint[], $6::text[], $7::text::bigint[], $8::text::bigint[], $9::text::bigint[], $10::bytea[])
     AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, clicks, views, bots, visitors)
 ORDER BY 1, 2, 3, 4, 5, value COLLATE "C"
 ON CONFLICT (tenant_id, profile_id, link_id, dimension, bucket, value)

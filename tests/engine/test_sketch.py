@@ -9,7 +9,7 @@ from datasketches import hll_sketch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sketch import LG_K, merged, sketch, sketches, union
+from engine.sketch import LG_K, grown, merged, sketch, sketches, union
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -40,6 +40,21 @@ def test_written_in_bulk_they_are_what_the_library_writes(several: list[set[int]
         read = hll_sketch.deserialize(made)
         assert read.lg_config_k == LG_K
         assert read.get_estimate() == hll_sketch.deserialize(reference).get_estimate()
+
+
+@given(
+    st.sets(st.integers(1, 40), min_size=1),
+    st.sets(st.integers(1, 40), min_size=1),
+    st.integers(0, 400),
+)
+def test_what_grows_is_the_union(one: set[int], other: set[int], more: int) -> None:
+    one = one | set(range(1000, 1000 + more))
+    stored = of(list(one))
+    for kept in (stored, sketch(one)):
+        found = grown(kept, of(list(other)))
+        assert (found is None) == (other <= one) or more > 200
+        assert merged([found or kept]) == len(one | other)
+        assert len(found or kept) == len(sketch(one | other))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 23, 24, 25, 191, 192, 2999, 3000, 3001, 3072, 9000])

@@ -15,7 +15,7 @@ from engine.click import Click
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import clicks
 from engine.ports import Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports_summaries import Gathered, Move, Watermark
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
@@ -97,10 +97,9 @@ class SummariesNotFenced(MemoryClickLedger):
 class WatermarkOfRows(MemoryClickLedger):
     """What is in the rows may be forgotten, whether it is summarised or not."""
 
-    async def watermark(self, journal_id: UUID) -> int:
-        await trio.lowlevel.checkpoint()
-        row = self._counts.journals.get(journal_id)
-        return row.sequence if row else 0
+    async def watermark(self, journal_id: UUID) -> Watermark:
+        _, folded = await super().watermark(journal_id)
+        return Watermark(folded, folded)
 
 
 class TokenIgnored(MemoryClickLedger):

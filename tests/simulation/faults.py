@@ -16,7 +16,7 @@ import trio
 from engine.batch import Batch
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream, Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports_summaries import Gathered, Move, Watermark
 from storage.memory.ledger import MemoryCounts
 
 T = TypeVar("T")
@@ -139,8 +139,9 @@ class FaultyClickLedger:
     async def register(self, journal_id: UUID) -> int:
         return int(await self._call("register", journal_id))
 
-    async def watermark(self, journal_id: UUID) -> int:
-        return int(await self._call("watermark", journal_id))
+    async def watermark(self, journal_id: UUID) -> Watermark:
+        found: Watermark = await self._call("watermark", journal_id)
+        return found
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
         found: list[Position] = await self._call("lease", owner, limit, ttl_s)

@@ -110,12 +110,12 @@ def sums(clicks: Any) -> dict[tuple[int, ...], tuple[int, int]]:
 
 async def test_registering_makes_the_row_once(bench: Bench) -> None:
     journal_id = uuid4()
-    assert await bench.ledger.watermark(journal_id) == 0
+    assert (await bench.ledger.watermark(journal_id)).committed == 0
     assert await bench.ledger.register(journal_id) == 0
     (position,) = await bench.ledger.lease("one", 9, 60)
     await bench.summarised(await bench.ledger.commit(position, [batch(1, TEN)]))
     assert await bench.ledger.register(journal_id) == 10
-    assert await bench.ledger.watermark(journal_id) == 10
+    assert (await bench.ledger.watermark(journal_id)).committed == 10
 
 
 async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
@@ -132,7 +132,7 @@ async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
     reached = await bench.ledger.commit(position, [batch(1, mixed[:4]), batch(5, mixed[4:])])
     assert reached == position._replace(sequence=16)
     await bench.summarised(reached)
-    assert await bench.ledger.watermark(position.journal_id) == 16
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 16
     assert await bench.raw() == 16
     assert await bench.rollups() == sums(mixed)
 
@@ -164,7 +164,7 @@ async def test_a_gap_is_refused(bench: Bench) -> None:
             await bench.ledger.commit(position, batches)
     with pytest.raises(ValueError, match="missing"):
         await bench.ledger.set_aside(position, batch(2, TEN), "gap")
-    assert await bench.ledger.watermark(position.journal_id) == 0
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 0
     assert await bench.raw() == 0
 
 
@@ -263,7 +263,7 @@ async def test_a_retired_journal_is_leased_no_more(bench: Bench) -> None:
     await bench.ledger.retire(uuid4())
     assert await bench.ledger.lease("one", 9, 60) == []
     assert await bench.ledger.lease("two", 9, 60) == []
-    assert await bench.ledger.watermark(position.journal_id) == 10
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 10
 
 
 class Crashing(Database):
@@ -369,7 +369,7 @@ async def test_an_edge_may_register_and_look_and_no_more(
     ledger = PostgresClickLedger(edge)
     journal_id = uuid4()
     assert await ledger.register(journal_id) == 0
-    assert await ledger.watermark(journal_id) == 0
+    assert (await ledger.watermark(journal_id)).committed == 0
     for statement in (
         "UPDATE journal_watermark SET sequence = 5",
         "INSERT INTO journal_watermark (journal_id, sequence) VALUES (gen_random_uuid(), 5)",

@@ -115,11 +115,11 @@ def move(position: Position, reached: int) -> Move:
 async def test_sums_and_move_are_one(bench: Bench) -> None:
     position = await bench.leased()
     position, first = await bench.committed(position, MIXED[:10])
-    assert await bench.ledger.watermark(position.journal_id) == 0
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 0
     await bench.ledger.summarise([move(position, 10)], gathered(position, first))
-    assert await bench.ledger.watermark(position.journal_id) == 10
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 10
     position, second = await bench.committed(position, MIXED[10:])
-    assert await bench.ledger.watermark(position.journal_id) == 10
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 10
     position = position._replace(summarised=10)
     await bench.ledger.summarise([move(position, 24)], gathered(position, second))
     assert await bench.found() == expected(MIXED)
@@ -166,7 +166,7 @@ async def test_a_batch_is_set_aside_only_where_all_before_it_is_summarised(bench
     await bench.ledger.summarise([move(position, 24)], gathered(position, taken))
     position = await bench.ledger.set_aside(position, poison, "poison")
     assert (position.sequence, position.summarised) == (30, 30)
-    assert await bench.ledger.watermark(position.journal_id) == 30
+    assert (await bench.ledger.watermark(position.journal_id)).committed == 30
 
 
 async def test_values_beyond_the_cap_are_together(bench: Bench) -> None:
