@@ -63,6 +63,7 @@ _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, Kind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
 _NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
 _PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
+_OF_PEOPLE: Final = _PEOPLE | {Verdict.HEAD, Verdict.PREFETCH}  # who may be one of them
 # Who may come to do something at the target: a prefetch may turn into a visit.
 _HANDED_ON: Final = _PEOPLE | {Verdict.TOOL, Verdict.PREFETCH}
 _host_items: Final = HostItems()
@@ -158,8 +159,17 @@ class ProfileActor:
             tail, arms, fields = self._shown(request, origin, verdict, at_us, forced)
             extra += arms
         else:
-            tail, location = route.tail, route.target
-            if route.trials is not None or (trigger is _PAGE and self._trials.live):
+            tail, location, trials = route.tail, route.target, route.trials
+            if trials is not None and trials.only and trigger is not _PAGE and not forced:
+                judged = verdict & VERDICT_MASK
+                arm, _, arms = trials.only.choose(request, origin, judged in _OF_PEOPLE, at_us, b"")
+                if arm is not None:
+                    location, tail = trials.destinations[arm]
+                if judged in _PEOPLE:
+                    extra += arms
+                else:
+                    arms = b""
+            elif trials is not None or (trigger is _PAGE and self._trials.live):
                 led, arms, fields = self._led(
                     route, request, origin, verdict, at_us, trigger, forced
                 )
@@ -192,9 +202,12 @@ class ProfileActor:
             if self.page is None:
                 self.page = self._rendered(self._page_links)
             return self.page, b"", b""
-        human = verdict & VERDICT_MASK in _PEOPLE
-        cookie, fields = self._cookie(request, trials.cookie and human)
+        judged = verdict & VERDICT_MASK
+        counts, human = judged in _PEOPLE, judged in _OF_PEOPLE
+        cookie, fields = self._cookie(request, trials.cookie and counts)
         choices, packed, by_cookie = trials.choose(request, origin, human, at_us, cookie)
+        if not counts:
+            return trials.page(choices), b"", fields
         items = exposed(packed, self._by_cookie(cookie) if by_cookie else b"", by_cookie)
         return trials.page(choices), items, fields
 
@@ -205,15 +218,17 @@ class ProfileActor:
         """Where experiments lead this visitor (None: where the link does), the items of the record that say
         of which, and what the click decides for on the page that it comes from; more header fields."""
         trials, led, shown, shown_by_cookie, fields = route.trials, None, b"", 0, b""
-        human = verdict & VERDICT_MASK in _PEOPLE
+        judged = verdict & VERDICT_MASK
+        counts, human = judged in _PEOPLE, judged in _OF_PEOPLE
         cookie = request.cookie
         if trials is not None:
             if forced and (led := trials.forced(forced, at_us)) is not None:
                 return led, b"", b""
-            cookie, fields = self._cookie(request, trials.cookie and human)
+            cookie, fields = self._cookie(request, trials.cookie and counts)
             led, shown, shown_by_cookie = trials.choose(request, origin, human, at_us, cookie)
+            shown = shown if counts else b""
             shown_by_cookie = bool(shown) and shown_by_cookie
-        if trigger is not Trigger.PAGE or not human or not self._trials.live:
+        if trigger is not Trigger.PAGE or not counts or not self._trials.live:
             pseudonym = self._by_cookie(cookie) if shown_by_cookie else b""
             return led, exposed(shown, pseudonym, shown_by_cookie), fields
         packed, by_cookie = self._trials.outcomes(

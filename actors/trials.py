@@ -32,7 +32,7 @@ class LinkTrials:
     """Experiments on where one link leads: those that run first, then those that are decided, the newest
     first. Whichever has the visitor answers; of those that run that is one at most."""
 
-    __slots__ = ("_all", "_live", "cookie")
+    __slots__ = ("_all", "_live", "cookie", "destinations", "only")
 
     def __init__(
         self, trials: Iterable[Trial], status: int, tail: Callable[[int, bytes], bytes]
@@ -49,6 +49,11 @@ class LinkTrials:
         live.sort(key=lambda pair: (not pair[0].running, -pair[0].id))
         self._live = tuple(live)
         self.cookie = any(trial.cookie and trial.running for trial, _ in live)
+        # By far the most: one, which asks for no cookie. The rest takes a longer way.
+        self.only: Trial | None = None
+        self.destinations: tuple[Destination, ...] = ()
+        if len(live) == 1 and not self.cookie:
+            ((self.only, self.destinations),) = live
 
     def choose(
         self, request: Request, origin: Origin, human: bool, at_us: int, cookie: bytes
@@ -56,7 +61,7 @@ class LinkTrials:
         """Where to lead (None: where the link does), the exposure as packed, and whether the cookie told
         who it was."""
         for trial, destinations in self._live:
-            arm, packed = trial.choose(request, origin, human, at_us, cookie)
+            arm, packed, _ = trial.choose(request, origin, human, at_us, cookie)
             if arm is not None:
                 return destinations[arm], packed, trial.cookie
         return None, b"", False

@@ -38,6 +38,9 @@ BENCHMARKS = (
     Benchmark(
         "webhooks", "bench.webhooks", "events at receivers that fail, while anything is killed"
     ),
+    Benchmark(
+        "experiments", "bench.experiments", "exact and fair in a real run, and what one costs"
+    ),
     Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
 )
 

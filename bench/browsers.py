@@ -82,11 +82,12 @@ def request_heads(
     for i in range(count):
         path = paths[i % len(paths)]
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Connection: {connection}"]
-        lines += _headers(dice)
+        lines += headers(dice)
         yield ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-def _headers(dice: random.Random) -> Iterator[str]:
+def headers(dice: random.Random) -> Iterator[str]:
+    """Header lines of a browser, another one each time."""
     browser = dice.choice(BROWSERS)
     version = dice.choice(browser.versions)
     if browser.brand:

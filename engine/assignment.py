@@ -15,7 +15,9 @@ Reason = Literal[
     "assigned", "forced", "decided", "state", "early", "late", "bot", "country", "device",
     "language", "namespace", "coverage",
 ]  # fmt: skip
-KEY_BYTES: Final = 8
+# Two of many visitors may well have one key: they get the same, and are counted by other means. Hashing goes
+# over its digits one by one, so each byte more costs a tenth of a microsecond a visit.
+KEY_BYTES: Final = 4
 
 
 class Context(NamedTuple):
@@ -57,7 +59,7 @@ _NOBODY: Final = {
 
 
 def visitor_key(secret: bytes, visitor: bytes) -> str:
-    """16 hexadecimal digits for whatever tells a visitor from others. `secret` has 1 to 64 bytes.
+    """8 hexadecimal digits for whatever tells a visitor from others. `secret` has 1 to 64 bytes.
 
     With another secret per experiment, keys of one visitor in two experiments cannot be linked.
     """

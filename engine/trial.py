@@ -1,4 +1,4 @@
-"""An experiment made ready for an edge: which variant a request gets, in some 3 µs.
+"""An experiment made ready for an edge: which variant a request gets, in some 2.5 µs.
 
 It decides as `engine.assignment.assign` does, by rules in the same order, over what a door knows of a request.
 What that function answers in words (None: what there is without the experiment), this one answers with
@@ -6,7 +6,8 @@ what goes into the click's record.
 
 **What tells a visitor again** is the network of their address with the user agent, or the cookie where the
 experiment asks for one, hashed under the experiment's secret: the same on every edge and day, and kept nowhere.
-Requests of machines get the control and are never exposed.
+Requests of machines get the control and are never exposed; a HEAD and a prefetch get what the visitor would,
+and count for nothing.
 
 **The team's preview.** `wp_variant` is `experiment-variant-expiry-signature`, signed under the experiment's
 secret; whoever has one sees that variant until it expires, and does not count.
@@ -20,9 +21,9 @@ from typing import Final, NamedTuple
 
 from engine import agent, language
 from engine.assignment import KEY_BYTES
-from engine.bucket import SLOTS, slot
+from engine.bucket import NO_ARM, SLOTS, arms_by_slot, slot
 from engine.experiment import EdgeExperiment, Variant
-from engine.extra import Arm, pack_arms
+from engine.extra import EXPOSURES, Arm, item, pack_arms
 from engine.place import parts
 from engine.request import Origin, Request
 
@@ -35,10 +36,11 @@ _SIGNATURE_BYTES: Final = 16
 
 class Choice(NamedTuple):
     """`arm` None: what there is without the experiment. `packed` is the exposure as a record has it
-    (engine/extra.py), empty for who does not count."""
+    (engine/extra.py), `item` the whole item of it alone; both empty for who does not count."""
 
     arm: int | None
     packed: bytes = b""
+    item: bytes = b""
 
 
 NOTHING: Final = Choice(None)
@@ -48,9 +50,9 @@ class Trial:
     """`choose` is for every request; `live` False: only previews see anything of it."""
 
     __slots__ = (
-        "_choices", "_control", "_countries", "_devices", "_ends_us", "_fixed", "_group", "_keyed",
-        "_languages", "_ranges", "_scheduled", "_secret", "_seed", "_starts_us", "_targeted",
-        "cookie", "experiment", "id", "live", "running",
+        "_by_slot", "_choices", "_control", "_countries", "_devices", "_ends_us", "_fixed",
+        "_group", "_keyed", "_languages", "_scheduled", "_secret", "_seed", "_simple",
+        "_starts_us", "_targeted", "cookie", "experiment", "id", "live", "running",
     )  # fmt: skip
 
     def __init__(self, edge: EdgeExperiment) -> None:
@@ -72,15 +74,22 @@ class Trial:
         self._targeted = bool(self._countries or self._devices or self._languages)
         self._secret = edge.secret
         self._keyed = blake2b(digest_size=KEY_BYTES, key=edge.secret)
-        self._seed, self._ranges = arms.seed_state, arms.ranges
         self._group = None
         if arms.namespace is not None:
             keyed = blake2b(digest_size=KEY_BYTES, key=edge.namespace_secret)
             self._group = (keyed, *arms.namespace)
         self._control = Choice(0)
-        self._choices = tuple(
-            Choice(arm, pack_arms([Arm(self.id, experiment.phase, arm)]))
+        self._choices = {
+            arm: Choice(arm, packed, item(EXPOSURES, packed))
             for arm in range(len(experiment.variants))
+            for packed in (pack_arms([Arm(self.id, experiment.phase, arm)]),)
+        }
+        self._choices[NO_ARM] = NOTHING
+        self._seed = arms.seed_state
+        self._by_slot = arms_by_slot(arms.ranges)
+        # Nothing but the hash decides about people.
+        self._simple = self.running and not (
+            self._scheduled or self._targeted or self.cookie or self._group
         )
 
     @property
@@ -91,6 +100,10 @@ class Trial:
         self, request: Request, origin: Origin, human: bool, at_us: int, cookie: bytes
     ) -> Choice:
         """What this request gets. `cookie` is the visitor's where the experiment asks for one."""
+        if self._simple and human:
+            keyed = self._keyed.copy()
+            keyed.update(origin.network + request.user_agent)
+            return self._choices[self._by_slot[slot(self._seed, keyed.hexdigest())]]
         if self._fixed is not None:
             return self._fixed
         if self._scheduled and not self._on_time(at_us):
@@ -100,14 +113,15 @@ class Trial:
         if self._targeted and not self._is_for(request, origin):
             return NOTHING
         who = cookie if self.cookie else origin.network + request.user_agent
+        if not who:  # a HEAD, say, which is set no cookie
+            return self._control
         if self._group is not None:
             keyed, group_seed, low, high = self._group
             if not low <= slot(group_seed, _key(keyed, who)) / SLOTS < high:
                 return NOTHING
         keyed = self._keyed.copy()
         keyed.update(who)
-        arm = self._ranges.find(slot(self._seed, keyed.hexdigest()) / SLOTS)
-        return NOTHING if arm is None else self._choices[arm]
+        return self._choices[self._by_slot[slot(self._seed, keyed.hexdigest())]]
 
     def _on_time(self, at_us: int) -> bool:
         return self._starts_us <= at_us and (self._ends_us is None or at_us < self._ends_us)

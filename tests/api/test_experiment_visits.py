@@ -110,11 +110,19 @@ async def test_machines_get_the_control_and_are_not_exposed(lab: Lab) -> None:
     await lab.run()
     for agent in (BOT, b"curl/8.0"):
         assert {a.location for a in await lab.visits(20, b"/shop/spring", agent)} == {A.target}
+    assert lab.recorded(EXPOSURES) == [[]] * 40
+
+
+async def test_a_head_and_a_prefetch_get_the_same_and_do_not_count(lab: Lab) -> None:
+    await lab.run()
+    locations = [answer.location for answer in await lab.visits(30)]
+    lab.door.journal.records.clear()
     visitor = await lab.door.visitor()
-    for number in range(20):
-        request = get(b"/shop/spring", b"User-Agent: " + CHROME, b"Sec-Purpose: prefetch",
-                      b"X-Forwarded-For: 198.51.100.%d" % number)  # fmt: skip
-        assert (await visitor.asks(request)).location == A.target
+    for number, location in enumerate(locations):
+        fields = b"User-Agent: " + CHROME, b"X-Forwarded-For: 198.51.0.%d" % number
+        head = await visitor.asks(get(b"/shop/spring", *fields, method=b"HEAD"))
+        prefetch = await visitor.asks(get(b"/shop/spring", *fields, b"Sec-Purpose: prefetch"))
+        assert head.location == prefetch.location == location
     assert lab.recorded(EXPOSURES) == [[]] * 60
 
 

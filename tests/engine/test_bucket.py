@@ -3,10 +3,21 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.bucket import SLOTS, bucket, choose, fnv1a32, ranges, seeded, shares, slot
+from engine.bucket import (
+    NO_ARM,
+    SLOTS,
+    arms_by_slot,
+    bucket,
+    choose,
+    fnv1a32,
+    ranges,
+    seeded,
+    shares,
+    slot,
+)
 from engine.errors import InvalidError
 
 OFFSET = 0x811C9DC5
@@ -145,3 +156,20 @@ def test_shares_are_the_slots_counted() -> None:
     assert shares([1 / 3] * 3) == [0.3334, 0.3333, 0.3333]
     assert shares([0.5, 0.5], 0) == [0, 0]
     assert shares([0.5, 0, 0.5], 0.1) == [0.5, 0, 0.5]
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=10).filter(any) | st.just([0.5, 0, 0.5]),
+    st.floats(0, 1),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_table_of_slots_says_what_the_search_says(
+    weights: list[float], coverage: float
+) -> None:
+    total = sum(weights)
+    found = ranges([weight / total for weight in weights], coverage)
+    table = arms_by_slot(found)
+    assert len(table) == SLOTS
+    for number in range(SLOTS):
+        arm = found.find(number / SLOTS)
+        assert table[number] == (NO_ARM if arm is None else arm)

@@ -12,6 +12,7 @@ from engine.extra import PLACE, Arm, arms, item
 from engine.place import place
 from engine.request import Origin, Request
 from engine.trial import (
+    Choice,
     Trial,
     country_of,
     device_of,
@@ -91,7 +92,7 @@ def test_an_edge_does_what_the_rules_say(
     )
     wanted = assign(made.experiment, context)
     if wanted.reason == "bot":
-        assert found == (0, b"")
+        assert found == Choice(0)
         return
     assert found.arm == wanted.variant
     assert list(arms(found.packed)) == ([Arm(7, 3, found.arm or 0)] if wanted.exposed else [])
@@ -120,7 +121,7 @@ def test_a_preview_is_for_one_experiment_variant_and_time() -> None:
     made = edge(state="draft")
     trial, until_s = Trial(made), AT_US // 1_000_000 + 60
     token = preview_token(made, 2, until_s).encode()
-    assert trial.forced(token, AT_US) == (2, b"")
+    assert trial.forced(token, AT_US) == Choice(2)
     assert trial.forced(token, AT_US + 60_000_000).arm is None
     for wrong in (
         token[:-1] + (b"A" if token[-1:] != b"A" else b"B"),
