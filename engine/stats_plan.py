@@ -16,6 +16,7 @@ from engine.rollup import Interval
 QUARTERS: Final = 96  # of a UTC day
 _MIDNIGHT: Final = time()
 _DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 _QUARTER: Final = timedelta(minutes=15)
 
 
@@ -61,8 +62,13 @@ def boundaries(
         found += [start + n * _QUARTER for n in range(1, -((start - end) // _QUARTER))]
         return tuple(found)
     if interval == "hour":
-        while (following := _next_hour(found[-1], tz)) < end:
+        following = _next_hour(start, tz)
+        while following < end:
             found.append(following)
+            now, later = following.astimezone(tz), (following + _HOUR).astimezone(tz)
+            # Without a change of clocks in between, an hour takes an hour.
+            plain = now.minute == 0 and now.utcoffset() == later.utcoffset()
+            following = following + _HOUR if plain else _next_hour(following, tz)
         return tuple(found)
     first = calendar.start(start, interval, tz).date()
     for day in _first_days(first, interval):
@@ -77,7 +83,7 @@ def boundaries(
 
 def _next_hour(moment: datetime, tz: ZoneInfo) -> datetime:
     """Some hours are shorter: clocks change by half an hour, too."""
-    following = period.floor(moment + timedelta(hours=1), "hour", tz)
+    following = period.floor(moment + _HOUR, "hour", tz)
     return following if following > moment else moment + _QUARTER
 
 

@@ -155,7 +155,9 @@ class _Sums:
         """Rows by time; with `groups`, of those only, and in their order where times are the same."""
         if groups is not None and not groups:
             return ()
-        plan = stats_plan.plan(self._query.end, starts)
+        plan = Plan(starts, (), (), ())
+        if self._visitors or not self._query.fine:
+            plan = stats_plan.plan(self._query.end, starts)
         found = await self._counted(plan, groups)
         if groups is None:
             rank = {Key(None, None, 0): 0}

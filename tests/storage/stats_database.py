@@ -14,6 +14,7 @@ from engine.extra import HOST, PLACE, UTM, item
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery
 from storage.bridge import in_asyncio
+from storage.compaction import compact
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Database
 from storage.stats import PostgresStatsReader
@@ -68,8 +69,11 @@ def fill(
     compacted: Collection[date],
     dimensions: Collection[Dimension],
     late: Collection[Click] = (),
+    *,
+    before: date | None = None,
 ) -> None:
-    """`late` clicks stand in the live tables for days that are compacted, until that is done again."""
+    """With `before`, days before that one are then compacted by the engine's own aggregation. `late` clicks
+    stand in the live tables for days that are compacted, until that is done again."""
 
     async def write() -> None:
         connection = await asyncpg.connect(url)
@@ -81,12 +85,29 @@ def fill(
                 "VALUES (2, 1, 'two', '', 3650)"
             )
             await summaries.write(connection, clicks, compacted, dimensions)
+        finally:
+            await connection.close()
+
+    async def write_late() -> None:
+        connection = await asyncpg.connect(url)
+        try:
             await summaries.write(connection, late, (), dimensions)
         finally:
             await connection.close()
 
     hosted_run(partial(raw, url, [*clicks, *late]))
     hosted_run(partial(in_asyncio, write))
+    if before is not None:
+        hosted_run(partial(compacted_before, url, before))
+    hosted_run(partial(in_asyncio, write_late))
+
+
+async def compacted_before(url: str, day: date) -> None:
+    database = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
+    try:
+        assert await compact(database, lambda done, of: None, day) > 50
+    finally:
+        await database.close()
 
 
 async def raw(url: str, clicks: Collection[Click]) -> None:

@@ -34,16 +34,18 @@ DIMENSIONS = [
 ]  # fmt: skip
 
 
-CLICKS = random_clicks(random.Random(5), 500, FIRST, 83.4)
+CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
 # Late clicks stand in the live tables for a day that is compacted, until that is done again.
 LATE = random_clicks(random.Random(6), 30, FIRST, 80)
 COMPACTED = {FIRST.date() + timedelta(days=n) for n in range(82)} - {date(2026, 4, 3)}
 
 
-@pytest.fixture(scope="module")
-def url(filled_database: FilledDatabase) -> str:
-    """One filled database for all questions."""
-    return filled_database("dimensions", CLICKS, COMPACTED, DIMENSIONS, LATE)
+@pytest.fixture(scope="module", params=["by hand", "by the aggregation"])
+def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
+    """One filled database for all questions, its compacted days written by hand or by the engine."""
+    if request.param == "by hand":
+        return filled_database("by_hand", CLICKS, COMPACTED, DIMENSIONS, LATE)
+    return filled_database("real", CLICKS, (), DIMENSIONS, LATE, before=max(COMPACTED))
 
 
 def query(**given: str) -> StatsQuery:

@@ -18,7 +18,7 @@ from tests.storage.stats_database import FilledDatabase, ask, random_clicks
 SEED = 20_260
 START = datetime(2025, 12, 30, tzinfo=UTC)
 END = datetime(2027, 1, 3, tzinfo=UTC)
-CLICKS = random_clicks(random.Random(SEED), 600, START, 369)
+CLICKS = random_clicks(random.Random(SEED), 400, START, 369)
 dice = random.Random(SEED + 1)
 COMPACTED = {START.date() + timedelta(days=n) for n in range(369) if dice.random() < 0.8}
 
