@@ -2,7 +2,8 @@
 
 - every answered request stands exactly once among the raw clicks, under the link it was for;
 - every raw click was sent, and was not answered with a refusal;
-- the rollups of each link have as many clicks as there are raw ones, and so have the stats of the API.
+- the rollups of each link have as many clicks as there are raw ones, and so have the stats of the API;
+- so have the counts by dimension: of each link and profile, day and dimension, all values together.
 
 Read from Postgres as its superuser, in a connection of our own: not by the code that is under test.
 """
@@ -22,8 +23,36 @@ from bench.tags import REFUSED, UNANSWERED, UNSENT, Account
 _LINKS = """SELECT l.id, p.id AS profile_id, p.handle, l.slug
 FROM waypost.links l JOIN waypost.profiles p ON p.id = l.profile_id"""
 _CLICKS = "SELECT link_id, referrer FROM waypost.clicks WHERE kind = 1"
-_ROLLUPS = """SELECT link_id, sum(clicks)::bigint AS clicks FROM waypost.rollups
-WHERE link_id <> 0 GROUP BY link_id"""
+_ROLLUPS = """SELECT link_id, sum(clicks)::bigint AS clicks FROM (
+    SELECT link_id, clicks FROM waypost.rollups
+    UNION ALL SELECT link_id, clicks FROM waypost.dimension_days WHERE dimension = 0 AND link_id > 0
+) AS sums WHERE link_id <> 0 GROUP BY link_id"""
+# Dimension 0 has no counts in the live table, 16 has several values a click, 20 is of profiles only.
+_DIMENSIONS = """WITH raw AS (
+    SELECT tenant_id, profile_id, link_id, (at AT TIME ZONE 'UTC')::date AS day,
+        count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind = 1) AS clicks,
+        count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind <> 1) AS views,
+        count(*) FILTER (WHERE verdict IN (2, 3, 4)) AS bots
+    FROM waypost.clicks WHERE verdict NOT IN (5, 7) GROUP BY 1, 2, 3, 4
+), expected AS (
+    SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots
+    FROM raw CROSS JOIN generate_series(1, 19) AS dimension WHERE dimension <> 16
+    UNION ALL
+    SELECT tenant_id, profile_id, -1, dimension, day, sum(clicks), sum(views), sum(bots)
+    FROM raw CROSS JOIN generate_series(1, 20) AS dimension WHERE dimension <> 16 GROUP BY 1, 2, 4, 5
+), found AS (
+    SELECT tenant_id, profile_id, link_id, dimension, day, sum(clicks) AS clicks, sum(views) AS views,
+        sum(bots) AS bots
+    FROM (
+        SELECT tenant_id, profile_id, link_id, dimension, (bucket AT TIME ZONE 'UTC')::date AS day, clicks,
+            views, bots FROM waypost.dimension_rollups
+        UNION ALL
+        SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots FROM waypost.dimension_days
+    ) AS live_and_compacted WHERE dimension NOT IN (0, 16) GROUP BY 1, 2, 3, 4, 5
+)
+SELECT count(*) FROM expected FULL JOIN found USING (tenant_id, profile_id, link_id, dimension, day)
+WHERE (expected.clicks, expected.views, expected.bots)
+    IS DISTINCT FROM (found.clicks, found.views, found.bots)"""
 _SET_ASIDE = "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.set_aside_batches"
 
 
@@ -36,6 +65,7 @@ class Counted(NamedTuple):
     rollups: dict[int, int]
     unknown: int
     set_aside: int
+    dimension_mismatches: int = 0
 
 
 class Findings(NamedTuple):
@@ -52,11 +82,15 @@ class Findings(NamedTuple):
     phantoms: int
     unanswered_counted: int
     rollup_mismatches: int
+    dimension_mismatches: int
     set_aside: int
 
     @property
     def exact(self) -> bool:
-        return not (self.lost or self.duplicated or self.phantoms or self.rollup_mismatches)
+        return not (
+            self.lost or self.duplicated or self.phantoms or self.rollup_mismatches
+            or self.dimension_mismatches
+        )  # fmt: skip
 
 
 def audit(engine: CrashableEngine, links: Sequence[Link], account: Account) -> Findings:
@@ -94,6 +128,7 @@ def compare(entries: Sequence[int], links: Sequence[Link], found: Counted) -> Fi
         phantoms=phantoms,
         unanswered_counted=unanswered_counted,
         rollup_mismatches=0,
+        dimension_mismatches=found.dimension_mismatches,
         set_aside=found.set_aside,
     )
 
@@ -133,6 +168,7 @@ async def _counted(url: str) -> Counted:
             sums: Any = await connection.fetch(_ROLLUPS)
             rollups = {row["link_id"]: row["clicks"] for row in sums if row["clicks"]}
             set_aside = await connection.fetchval(_SET_ASIDE)
-            return Counted(links, by_tag, raw, rollups, unknown, set_aside)
+            wrong = await connection.fetchval(_DIMENSIONS)
+            return Counted(links, by_tag, raw, rollups, unknown, set_aside, wrong)
     finally:
         await connection.close()

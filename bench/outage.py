@@ -43,8 +43,8 @@ WARM_UP_S = 5.0
 SAMPLE_S = 1.0
 LOG_S = 60.0
 DRAIN_LIMIT_S = 1800.0
-WRONG = ("lost", "duplicated", "phantoms", "rollup_mismatches", "clicks_unrecorded", "unanswered",
-         "refused")  # fmt: skip
+WRONG = ("lost", "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches",
+         "clicks_unrecorded", "unanswered", "refused")  # fmt: skip
 
 
 class Plan(NamedTuple):

@@ -7,6 +7,9 @@
     counts      the counts are committed in a transaction of their own, before the watermark: an aggregator
                 that is killed between the two counts a batch twice
 
+    summarised  a journal's position in the counts by dimension is committed before them: an aggregator that
+                is killed between the two leaves clicks out of them
+
 The engine itself has no switch for this. `python -m bench.sabotage NAME up …` runs the engine's command
 line with a part of it replaced, and starts its processes in the same way:
 
@@ -24,7 +27,8 @@ import trio
 from actors import launcher, shipper
 from engine.batch import Batch
 from engine.ports import Position
-from storage import ledger
+from engine.ports_summaries import Gathered, Move
+from storage import ledger, summaries
 from storage.ledger import PostgresClickLedger
 
 # Between the two transactions, so that a kill falls into it now and then.
@@ -68,6 +72,24 @@ def _counts() -> None:
     _two_transactions(counts_first=True)
 
 
+def _summarised() -> None:
+    original = summaries.move
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    async def summarise(
+        self: PostgresClickLedger, moves: Sequence[Move], gathered: Gathered
+    ) -> None:
+        await self._database.run(lambda connection: original(connection, moves))
+        await trio.sleep(GAP_S)
+        await whole(self, moves, gathered)
+
+    whole = PostgresClickLedger.summarise
+    setattr(summaries, "move", nothing)  # noqa: B010
+    setattr(PostgresClickLedger, "summarise", summarise)  # noqa: B010
+
+
 def _forget() -> None:
     original = shipper.Shipper.follow_watermark
 
@@ -84,6 +106,7 @@ SABOTAGES: Final[dict[str, Callable[[], None]]] = {
     "watermark": _watermark,
     "forget": _forget,
     "counts": _counts,
+    "summarised": _summarised,
 }
 
 

@@ -49,6 +49,11 @@ def test_whatever_is_wrong_is_found(
         assert getattr(found, name) == wrong.get(name, 0)
 
 
+def test_counts_by_dimension_that_differ_are_found() -> None:
+    found = Counted(IDS, {(0, 10): 1, (1, 11): 1}, {}, {}, 0, 0, dimension_mismatches=1)
+    assert not compare(ENTRIES, LINKS, found).exact
+
+
 def test_sums_that_differ_from_the_raw_clicks_are_found() -> None:
     found = Counted(IDS, {}, {10: 3, 11: 2}, {10: 3, 11: 2}, 0, 0)
     assert mismatches(found, {1: 5}) == 0

@@ -74,6 +74,7 @@ def test_a_full_journal_counts_what_it_could_not_record() -> None:
     assert found.answered == found.counted + missing
     assert found.lost == missing
     assert found.duplicated == found.phantoms == found.rollup_mismatches == 0
+    assert found.dimension_mismatches == 0
 
 
 def a_load(engine: CrashableEngine, made: list[links.Link], rate: float) -> Load:

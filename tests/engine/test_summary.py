@@ -28,7 +28,8 @@ from engine.gathering import Gathering, Vocabulary
 from engine.journal_format import clicks
 from engine.rollup import fold as rollups
 from engine.summary import SummaryKey, Sums, fold, observed
-from tests.storage.shipped import NOW_US, batch
+from tests.simulation.plain import by_referrer
+from tests.storage.shipped import NOW_US, batch, click
 
 agents.load()
 JOURNAL = UUID(int=7)
@@ -129,6 +130,15 @@ def test_the_values_of_a_dimension_add_up_to_the_rollups(taken: list[Click]) -> 
     for number in range(3):
         whole = sum(one[number] for key, one in sums.items() if key[2] == ALL_LINKS)
         assert whole == sum(one[number] for one in of_links.values())
+
+
+def test_the_simulations_own_sums_are_part_of_them() -> None:
+    taken = [
+        click(n % 2, referrer=b"https://host%d/%d" % (n % 3, n))._replace(visitor=b"visitor%d" % (n % 4))
+        for n in range(20)
+    ]  # fmt: skip
+    small = by_referrer(taken)
+    assert small == {key: sums for key, sums in fold(taken).items() if key.dimension in (0, 8)}
 
 
 def test_damage_leaves_nothing() -> None:

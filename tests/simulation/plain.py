@@ -1,20 +1,25 @@
 """Clicks that wait to be summed, the plain way: the reference of engine/summary.py behind the port."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 import numpy as np
 
+from engine import referrer
 from engine.batch import Batch
 from engine.click import Click
 from engine.copy_rows import checked_frames, clamped
+from engine.dimension import ALL_LINKS, Dimension
 from engine.journal_format import clicks
 from engine.observation import Observed
-from engine.summary import fold, observed
+from engine.rollup import BUCKET_US
+from engine.summary import SummaryKey, Sums, fold, observed, visitor_number
 from engine.tally import Block
 
 
 class PlainGathering:
+    sums = staticmethod(fold)
+
     def __init__(self) -> None:
         self._kept: dict[UUID, list[Click]] = {}
 
@@ -43,7 +48,7 @@ class PlainGathering:
         return {(one.tenant_id, one.profile_id) for one in self._all()}
 
     def blocks(self) -> Iterator[Block]:
-        sums = fold(self._all())
+        sums = self.sums(self._all())
         if not sums:
             return
         columns = [list(column) for column in zip(*sums, strict=True)]
@@ -57,3 +62,25 @@ class PlainGathering:
 
     def observed(self) -> Observed:
         return observed(self._all())
+
+
+def by_referrer(clicks: Iterable[Click]) -> dict[SummaryKey, Sums]:
+    """What `fold` says of referrers and of everything: people's clicks only."""
+    found: dict[SummaryKey, Sums] = {}
+    for click in clicks:
+        bucket_us = click.at_us - click.at_us % BUCKET_US
+        visitors = {visitor_number(click.visitor)}
+        host = referrer.host(click.referrer.decode())
+        for link_id in (click.link_id, ALL_LINKS):
+            place = click.tenant_id, click.profile_id, link_id
+            key = SummaryKey(*place, Dimension.REFERRER, bucket_us, host)
+            found.setdefault(key, Sums()).add(Sums(1, 0, 0, visitors))
+            total = key._replace(dimension=Dimension.TOTAL, value="")
+            found.setdefault(total, Sums()).add(Sums(visitors=visitors))
+    return found
+
+
+class SmallGathering(PlainGathering):
+    """Of two dimensions, as a simulation sums much and often."""
+
+    sums = staticmethod(by_referrer)

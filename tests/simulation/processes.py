@@ -20,7 +20,7 @@ from tests.simulation.faults import (
     Network,
     Process,
 )
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import SmallGathering
 from tests.storage.faulty_files import FaultyFiles
 from tests.storage.shipped import click
 
@@ -243,7 +243,7 @@ class Worker:
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
         self.aggregator: Aggregator = world.build.aggregator(
-            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, gather=PlainGathering
+            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, gather=SmallGathering
         )
         self.ended = trio.Event()
         self._scope = trio.CancelScope()

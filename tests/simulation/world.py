@@ -33,11 +33,11 @@ from actors.journals import LivingShipper, Orphans
 from engine.click import Click
 from engine.ports import ClickLedger, ClickStream
 from engine.rollup import BUCKET_US
-from engine.summary import fold
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
 from tests.simulation.faults import Process, Server, WatchedLedger
+from tests.simulation.plain import by_referrer
 from tests.simulation.processes import Edge, Worker, orphans_in_order
 from tests.storage.faulty_files import Fault, FaultyFiles
 from tests.storage.shipped import NOW_US
@@ -329,7 +329,7 @@ class World:
             rollups[key.link_id, key.bucket_us // BUCKET_US] += counts.clicks
         if rollups != buckets:
             raise Failure(f"rollups are {rollups}, rows {buckets}")
-        sums = fold(one for _, one in self.counts.clicks)
+        sums = by_referrer(one for _, one in self.counts.clicks)
         if self.counts.sums != sums:
             raise Failure("the counts by dimension are not those of the rows")
         if self.broken:
