@@ -134,8 +134,6 @@ class Summariser:
     # ---- committing -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        self._filled = None
-        self._journals.clear()
         while True:
             await self._due()
             began = trio.current_time()

@@ -18,7 +18,7 @@ from engine.roles.reach import reach
 from engine.settings import Settings
 from storage.compaction import ProfileDay
 from storage.postgres import Database
-from storage.rebuild import Rebuild
+from storage.rebuild import Rebuild, RebuildError
 
 LONGEST_DAYS: Final = 3660
 
@@ -57,7 +57,10 @@ async def rejudge(
     """Judge raw clicks by the present rule, and count anew the days where that changed something."""
 
     async def work(rebuild: Rebuild, one: ProfileDay) -> int:
-        return await rebuild.rejudge(one, everything=everything)
+        try:
+            return await rebuild.rejudge(one, everything=everything)
+        except RebuildError:
+            return 0  # its raw clicks are about to go
 
     return await _recount(settings, folder, days, None, work, stop)
 
@@ -78,6 +81,7 @@ async def _recount(
         query_timeout_ms=found.query_timeout_ms,
     )
     recounted = Recounted(0, 0)
+    refused: list[RebuildError] = []
     finished = False
 
     async def walk() -> None:
@@ -88,8 +92,12 @@ async def _recount(
                 profiles = await counts.profiles(day, profile)
                 for done, one in enumerate(profiles):
                     tell(f"{day}", number + done / len(profiles), len(days))
-                    if clicks := await work(counts, one):
-                        recounted = Recounted(recounted.days + 1, recounted.clicks + clicks)
+                    try:
+                        clicks = await work(counts, one)
+                    except RebuildError as error:
+                        refused.append(error)
+                        continue
+                    recounted = Recounted(recounted.days + bool(clicks), recounted.clicks + clicks)
                 tell(f"{day}", number + 1, len(days))
         finished = True
         nursery.cancel_scope.cancel()
@@ -106,6 +114,9 @@ async def _recount(
             await database.close()
     if not finished:
         raise UnavailableError(f"stopped after {recounted.days:,} days; run it again for the rest")
+    if refused:
+        others = f" ({recounted.days:,} others were)" if recounted.days else ""
+        raise RebuildError(f"{refused[0]}{others}")
     return recounted
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import httpx
@@ -104,8 +105,45 @@ def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engi
         sql(engine, "ALTER TABLE waypost.lost RENAME TO timetable")
 
 
+def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) -> None:
+    today = datetime.now(UTC).date()
+    with engine.api() as client:
+        profile = client.post("/v1/profiles", json={"handle": "anew", "title": "Anew"}).json()
+        link = {"slug": "x", "target": "https://example.org/"}
+        assert client.post(f"/v1/profiles/{profile['id']}/links", json=link).status_code == 201
+    for _ in range(3):
+        assert httpx.get(f"{engine.visitors}/anew/x").status_code == 302
+    engine.wait_committed()
+    sql(engine, "UPDATE waypost.rollups SET clicks = clicks + 5")
+    sql(engine, "DELETE FROM waypost.dimension_rollups")
+    (line,) = command(engine, "rebuild", "--day", f"{today}")
+    assert line.startswith("counted ")
+    sql(
+        engine,
+        """DO $$ BEGIN
+            ASSERT (SELECT sum(clicks) FROM waypost.rollups WHERE link_id > 0)
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+            ASSERT (SELECT sum(clicks) FROM waypost.dimension_rollups WHERE link_id > 0 AND dimension = 6)
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+            ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
+        END $$""",
+    )
+    (line,) = command(engine, "rejudge", "--from", f"{today}", "--all")
+    assert line.startswith("judged ")
+    (line,) = command(engine, "rejudge")
+    assert line.startswith("judged 0 clicks")
+    for wrong, said in (
+        (("rebuild", "--day", f"{today}", "--profile", "nobody"), "no profile nobody"),
+        (("rejudge", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
+    ):
+        done = waypost(*wrong, "--data", str(engine.folder))
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].count(said) == 1
+
+
 def test_without_an_engine_there_is_one_line(tmp_path: object) -> None:
-    for arguments in (("top",), ("top", "--once", "--json"), ("jobs",), ("jobs", "show", "1")):
+    for arguments in (("top",), ("top", "--once", "--json"), ("jobs",), ("jobs", "show", "1"),
+                      ("rebuild", "--day", "2026-01-01"), ("rejudge",)):  # fmt: skip
         done = waypost(*arguments, "--data", f"{tmp_path}/none")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1
