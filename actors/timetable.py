@@ -48,7 +48,7 @@ TIMETABLE: Final = (
     Row("webhooks.purge", Every(HOUR, 20 * MINUTE), "events and deliveries are kept for 30 days"),
     Row("profiles.erase", Every(MINUTE), "who asks to be forgotten is, at once and what arrives late, too"),
     Row("experiments.watch", Every(MINUTE), "rules decide, alarms rise and bandits move while nobody looks"),
-    Row("experiments.forget", Every(HOUR, 20 * MINUTE), "nobody is told apart longer than keys last"),
+    Row("experiments.forget", Every(10 * MINUTE), "nobody is told apart longer than keys last"),
     Row("jobs.purge", Cron("40 3 * * *"), "history of jobs is kept for WAYPOST_JOBS_KEPT_DAYS"),
 )  # fmt: skip
 

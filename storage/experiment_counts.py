@@ -17,14 +17,19 @@ from storage.postgres import Connection, Database
 _SQL: Final = sql.load("experiment_counts")
 KEPT_DAYS: Final = 2  # after the day itself: as long as its key may be there
 AT_ONCE: Final = 10_000
+UNITS_AT_ONCE: Final = 5_000
 
 
 async def store_observed(connection: Connection, observed: Observed) -> None:
-    """Write what clicks tell, in the caller's transaction."""
+    """Write what clicks tell, in the caller's transaction; so many visitors with each statement, as that has
+    a time limit."""
     units = [(*unit.key, *unit[1:]) for unit in observed.units]
     sums = [(*key, exposures, outcomes) for key, exposures, outcomes in observed.sums]
-    if units or sums:
-        await connection.execute(_SQL["observe"], *_columns(units, 11), *_columns(sums, 7))
+    while units or sums:
+        some, units = units[:UNITS_AT_ONCE], units[UNITS_AT_ONCE:]
+        told = [] if units else sums
+        await connection.execute(_SQL["observe"], *_columns(some, 11), *_columns(told, 7))
+        sums = sums if units else []
 
 
 def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
@@ -39,12 +44,22 @@ class ExperimentUpkeep:
         self._database = database
 
     async def forget(self) -> int:
-        """Delete rows of visitors that nothing tells apart any more, and sums of experiments that are gone;
-        how many."""
+        """Delete rows of visitors that nothing tells apart any more, and all of experiments that are gone; how
+        many."""
         before = datetime.now(UTC).date() - timedelta(days=KEPT_DAYS)
         forgotten = await self._repeated("forget_visitors", before, AT_ONCE)
-        forgotten += await self._repeated("forget_sums", AT_ONCE)
+        for gone in await self._gone():
+            for query in ("forget_gone_visitors", "forget_gone_sums"):
+                forgotten += await self._repeated(query, *gone, AT_ONCE)
         return forgotten + await self._repeated("forget_converted", AT_ONCE)
+
+    async def _gone(self) -> list[tuple[int, int]]:
+        """Tenant and id of experiments that are gone and have left something."""
+
+        async def work(connection: Connection) -> list[tuple[int, int]]:
+            return [(row[0], row[1]) for row in await connection.fetch(_SQL["gone"])]
+
+        return await self._database.run(work, read_only=True)
 
     async def _repeated(self, query: str, *values: object) -> int:
         async def work(connection: Connection) -> int:

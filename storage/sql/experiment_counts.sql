@@ -68,12 +68,35 @@ DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
             AND (e.ended_at IS NULL OR e.ended_at > now() - interval '31 days')))
     LIMIT $2));
 
--- name: forget_sums
--- At most $1 sums of experiments that are gone.
+-- name: gone
+-- Experiments that are gone and have left rows of visitors or sums. One step of the index for each experiment
+-- that has any, however many rows it has.
+WITH RECURSIVE visited AS (
+    (SELECT tenant_id, experiment_id FROM experiment_visitors ORDER BY 1, 2 LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM visited AS v CROSS JOIN LATERAL (
+        SELECT x.tenant_id, x.experiment_id FROM experiment_visitors AS x
+        WHERE (x.tenant_id, x.experiment_id) > (v.tenant_id, v.experiment_id) ORDER BY 1, 2 LIMIT 1) AS n
+), summed AS (
+    (SELECT tenant_id, experiment_id FROM experiment_sums ORDER BY 1, 2 LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM summed AS s CROSS JOIN LATERAL (
+        SELECT x.tenant_id, x.experiment_id FROM experiment_sums AS x
+        WHERE (x.tenant_id, x.experiment_id) > (s.tenant_id, s.experiment_id) ORDER BY 1, 2 LIMIT 1) AS n
+)
+SELECT tenant_id, experiment_id FROM (SELECT * FROM visited UNION SELECT * FROM summed) AS found
+WHERE NOT EXISTS (
+    SELECT FROM experiments AS e WHERE e.tenant_id = found.tenant_id AND e.id = found.experiment_id);
+
+-- name: forget_gone_visitors
+-- At most $3 visitors of one.
+DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM experiment_visitors WHERE tenant_id = $1 AND experiment_id = $2 LIMIT $3));
+
+-- name: forget_gone_sums
+-- At most $3 sums of one.
 DELETE FROM experiment_sums WHERE ctid = ANY (ARRAY(
-    SELECT s.ctid FROM experiment_sums AS s WHERE NOT EXISTS (
-        SELECT FROM experiments AS e WHERE e.tenant_id = s.tenant_id AND e.id = s.experiment_id)
-    LIMIT $1));
+    SELECT ctid FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 LIMIT $3));
 
 -- name: forget_converted
 -- At most $1 visitors of conversions whose attribution window has been over for a day, whatever it is.

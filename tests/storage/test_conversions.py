@@ -186,8 +186,13 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
         assert await upkeep.forget() == 0
         await trials.experiments.move_experiment(trials.caller, running.id, "paused")
         await trials.experiments.delete_experiment(trials.caller, running.id)
+        assert await _rows(database_url, "experiment_visitors") > 0
+        other = await started(trials)
+        await count(trials, other, [("show", 1, 0, us(now()))])
         assert await upkeep.forget() > 0
-        assert await _rows(database_url, "experiment_sums") == 0
+        assert await counts(trials, other) == (Counts(1, 0, 1), Counts())
+        assert await _rows(database_url, "experiment_visitors") == 1
+        assert await _rows(database_url, "experiment_sums") == 1
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, pack_arms
 from engine.link import LinkDraft
 from engine.observation import Observed, Observer
 from engine.profile import ProfileDraft
+from storage import experiment_counts
 from tests.hosted import hosted_run
 from tests.storage.conftest import Trials
 
@@ -49,6 +50,9 @@ async def a_link(trials: Trials, handle: str = "demo", slug: str = "spring") -> 
     profile = next((p for p in page.items if p.handle == handle), None)
     if profile is None:
         profile = await trials.profiles.create_profile(trials.caller, ProfileDraft(handle=handle))
+    links = (await trials.profiles.list_links(trials.caller, profile.id, 0, 10)).items
+    if same := [link.id for link in links if link.slug == slug]:
+        return profile.id, same[0]
     made = LinkDraft(slug=slug, target="https://example.com/")
     link, _ = await trials.profiles.create_link(trials.caller, profile.id, made)
     return profile.id, link.id
@@ -379,3 +383,14 @@ async def test_a_bandit_begins_a_phase(trials: Trials) -> None:
     assert [v.weight for v in tally.phases[1].variants] == [0.1, 0.9]
     moved = await trials.experiments.experiment(trials.caller, running.id)
     assert (moved.experiment.phase, moved.version) == (2, running.version + 1)
+
+
+async def test_many_visitors_are_written_in_parts(
+    trials: Trials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment_counts, "UNITS_AT_ONCE", 7)
+    running = await started(trials)
+    seen = [("show", n, n % 2, NOON) for n in range(50)] + [("show", 3, 0, NOON)]
+    acts = [("act", n, n % 2, NOON) for n in range(20)]
+    found = await count(trials, running, [*seen, *acts], seen)
+    assert found == (Counts(52, 10, 25, 10, 0), Counts(50, 10, 24, 9, 1))
