@@ -31,6 +31,9 @@ logger = logging.getLogger("waypost.courier")
 FAN_OUT: Final = 500
 RECORD: Final = 500
 GATHER_S: Final = 0.01
+# Where nothing was found so many times, it is looked for less often.
+QUIET: Final = 25
+IDLE_S: Final = 0.5
 LAST_S: Final = 3.0
 MAX_LANES: Final = 10_000
 USER_AGENT: Final = "Waypost-Webhooks/1"
@@ -61,12 +64,15 @@ class Bell:
     def ring(self) -> None:
         self._event.set()
 
-    async def wait(self, limit_s: float) -> None:
-        """Until it rings, `limit_s` at most; and at least as long as gathers what comes together."""
+    async def wait(self, limit_s: float) -> bool:
+        """Until it rings, `limit_s` at most, and at least as long as gathers what comes together; whether
+        it rang."""
         with trio.move_on_after(limit_s):
             await self._event.wait()
+        rang = self._event.is_set()
         self._event = trio.Event()
         await trio.sleep(GATHER_S)
+        return rang
 
 
 class Courier:
@@ -112,7 +118,8 @@ class Courier:
         await self._release()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep, self._fan_out, Bell())
+                new = Bell()
+                nursery.start_soon(self._keep, partial(self._fan_out, new), new)
                 nursery.start_soon(self._keep, self._record, self._done)
                 await self._keep(partial(self._start_due, nursery), self._due)
         finally:
@@ -149,7 +156,7 @@ class Courier:
     async def _keep(self, step: Callable[[], Awaitable[bool]], bell: Bell) -> None:
         """Take steps for ever: one after the other while there is more to do, else when the bell rings or
         it is time to look."""
-        failures = 0
+        failures = quiet = 0
         while True:
             try:
                 again = await step()
@@ -159,15 +166,19 @@ class Courier:
                 self.last_error = str(error)
                 await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
                 continue
-            await bell.wait(0 if again else self._limits.poll_s)
+            quiet = 0 if again else quiet + 1
+            pause_s = self._limits.poll_s if quiet < QUIET else max(IDLE_S, self._limits.poll_s)
+            if await bell.wait(0 if again else pause_s):
+                quiet = 0
 
-    async def _fan_out(self) -> bool:
+    async def _fan_out(self, bell: Bell) -> bool:
         if self._draining:
             return False
         made = await self._queue.fan_out(FAN_OUT)
         if made:
             self.events += made
             self._due.ring()
+            bell.ring()  # where something happened, more does
         return made == FAN_OUT
 
     async def _record(self) -> bool:

@@ -305,7 +305,7 @@ def table(result: dict[str, Any]) -> Table:
 
 @click.command(help="Each event reaches each receiver, whatever fails; exit code 1 if not.")
 @click.option("--events", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True)
-@click.option("--rate", type=click.FloatRange(1, 10_000), default=100, show_default=True,
+@click.option("--rate", type=click.FloatRange(1, 10_000), default=80, show_default=True,
               help="events per second")  # fmt: skip
 @click.option("--pace", type=click.FloatRange(1, 10_000), default=120, show_default=True,
               help="how much faster waits pass")  # fmt: skip
