@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from engine.access import Caller
+from engine.activity import ActivityFilter
 from engine.delivery import Answer, Attempt, Due
 from engine.errors import ConflictError, ForbiddenError, LostUpdateError, NotFoundError
 from engine.event import EventDraft, LinkMilestone
@@ -19,6 +20,7 @@ from engine.ports_webhooks import DeliveryQueue, InFlight, WebhookStore
 from engine.profile import Profile, ProfileDraft
 from engine.signature import SignatureError, sign, verify
 from engine.webhook import DeliveryFilter, NewWebhookDraft, Webhook, WebhookDraft
+from storage.activity import Activity
 from storage.bridge import in_asyncio
 from storage.deliveries import Deliveries
 from storage.events import emit
@@ -593,6 +595,24 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
         await work()
     assert outcomes[0] in (0, 1)
     assert await hooks.claim() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_that_a_webhook_was_disabled_is_in_the_log(hooks: Hooks, place: str) -> None:
+    webhook = await hooks.create()
+    await hooks.happen()
+    await hooks.report(await hooks.claim(), Answer(410), None)
+    async with opened(place) as open_database:
+        log = Activity(await open_database("waypost_app"))
+        page = await log.of_profile(hooks.caller, hooks.profile.id, ActivityFilter(), 0, 1)
+    (entry,) = page.items
+    assert (entry.action, entry.object_id, entry.user_id) == ("webhook.updated", webhook.id, None)
+    assert entry.before["enabled"] is True
+    assert (entry.after["enabled"], entry.after["disabled_reason"]) == (
+        False,
+        "it answered 410 Gone",
+    )
 
 
 @pytest.mark.slow
