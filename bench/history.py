@@ -23,6 +23,7 @@ from storage import sql
 DAYS: Final = 365
 DETAILED_LINKS: Final = 5
 SKETCHED_DAYS: Final = 8
+RAW_DAYS: Final = 88
 _SQL: Final = sql.queries(Path(__file__).with_suffix(".sql").read_text("utf-8"))
 
 # How many values, and what part of the clicks has none.
@@ -96,6 +97,28 @@ async def write(
     )
     for table in ("rollups", "dimension_rollups", *_COMPACTED):
         await connection.execute(f"VACUUM (ANALYZE) waypost.{table}")
+
+
+async def write_raw(
+    connection: "asyncpg.Connection[Any]", profile_id: int, clicks: int, now: datetime, a_day: float
+) -> None:
+    """So many raw clicks, `a_day` each day up to `now`, in partitions that the daily job has indexed."""
+    today = now.astimezone(UTC).date()
+    days = min(RAW_DAYS, math.ceil(clicks / a_day))
+    await connection.execute(
+        "SET ROLE waypost_owner"
+    )  # whose partitions are, or the job cannot index them
+    for back in range(days + 1, 1, -1):
+        day = today - timedelta(days=back)
+        await connection.execute("SELECT waypost.make_click_partition($1)", day)
+    await connection.execute("RESET ROLE")
+    tenant_id = await connection.fetchval(
+        "SELECT tenant_id FROM waypost.profiles WHERE id = $1", profile_id
+    )
+    await connection.execute(_SQL["raw"], tenant_id, profile_id, days, clicks, now)
+    while await connection.fetchval("SELECT waypost.index_click_partition()") is not None:
+        pass
+    await connection.execute("VACUUM (ANALYZE) waypost.clicks")
 
 
 _COMPACTED: Final = ("dimension_days", "dimension_months", "dimension_quarters")

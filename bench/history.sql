@@ -98,3 +98,24 @@ WHERE day = $3::date AND dimension = 0 AND link_id >= 0
     AND $3::date::timestamptz + u.at * interval '15 minutes' <= $4::timestamptz
 WINDOW w AS (PARTITION BY link_id ORDER BY u.at)
 ORDER BY link_id, u.at;
+
+-- name: raw
+-- Raw clicks of the last $3 days, $4 of them, skewed as their sums are; people have come five times each.
+INSERT INTO waypost.clicks (
+    tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict, rule, visitor, browser, os, device,
+    referrer_host, source, locale, continent, country, city, domain, utm_source, utm_campaign)
+SELECT $1::bigint, $2::bigint, links[1 + floor(r1 * r1 * r1 * cardinality(links))::int],
+    $5::timestamptz - r2 * $3::int * interval '1 day', n, '00000000-0000-0000-0000-000000000001',
+    CASE WHEN r4 < 0.8 THEN 1 ELSE 2 END, CASE WHEN r4 > 0.95 THEN 2 ELSE 1 END, 1,
+    floor(r3 * $4 / 5)::bigint + 1,
+    'browser ' || 1 + floor(r3 * r3 * 18), 'os ' || 1 + floor(r3 * r3 * 12), 'device ' || 1 + floor(r3 * 5),
+    CASE WHEN r1 > 0.4 THEN 'referrer ' || 1 + floor(r1 * r1 * 150) END,
+    CASE WHEN r1 > 0.5 THEN 'source ' || 1 + floor(r1 * r1 * 14) END, 'language ' || 1 + floor(r3 * r3 * 30),
+    'continent 1', chr(65 + floor(r3 * r3 * 4)::int) || chr(65 + floor(r3 * r3 * 25)::int),
+    'city ' || 1 + floor(r3 * r3 * 300), 'domain 1',
+    CASE WHEN r4 < 0.3 THEN 'utm_source ' || 1 + floor(r1 * 12) END,
+    CASE WHEN r4 < 0.3 THEN 'utm_campaign ' || 1 + floor(r1 * 40) END
+FROM (
+    SELECT n, random() AS r1, random() AS r2, random() AS r3, random() AS r4
+    FROM generate_series(1, $4::bigint) AS n
+) AS dice, (SELECT array_agg(id ORDER BY id) AS links FROM waypost.links WHERE profile_id = $2) AS l;

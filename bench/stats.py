@@ -10,6 +10,7 @@ A whole `waypost up` with one profile of 200 links, whose history is written str
 | `min_ms` | the fastest: what a machine that does something else besides says least wrongly |
 | `console_cpu_ms`, `postgres_cpu_ms` | CPU time of the console's process, and of Postgres', for one question |
 | `ratio` | the median of the API on all clicks by that on a hundredth |
+| `crossings` | questions that cross two dimensions, counted from raw clicks; no target holds for them |
 | `poll_cpu_ms` | CPU time of the console's process for one poll that is answered 304 |
 
 Exit code 1 if a question's p95 is not below 50 ms, a ratio not below 2, or a poll not below 2 ms; `failures`
@@ -19,6 +20,7 @@ says which.
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -77,11 +79,26 @@ def questions(today: date) -> list[Question]:
     ]  # fmt: skip
 
 
+def crossings(now: datetime, a_day: float, raw: int) -> list[Question]:
+    """Questions that raw clicks answer, in periods that have about so many of them."""
+    found = []
+    for clicks in (10_000, 50_000, 150_000):
+        if clicks < raw:
+            start = now - timedelta(days=clicks / a_day)
+            period = {"from": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "metrics": "clicks,visitors"}
+            crossed = period | {"group": "country,device"}
+            filtered = period | {"group": "browser", "filter[country]": "AA"}
+            found.append(Question(f"countries and devices of {clicks} clicks", crossed))
+            found.append(Question(f"browsers in a country, of {clicks} clicks", filtered))
+    return found
+
+
 class Plan(NamedTuple):
     """`tries` of each question."""
 
     clicks: int
     tries: int
+    raw: int = 0
 
 
 class Asking:
@@ -100,16 +117,17 @@ class Asking:
         self.link_id = listed["items"][0]["id"]
         (self.console,) = engine.living("api")
 
-    def write(self, clicks: int) -> float:
-        """Write the history; the seconds that it took."""
+    def write(self, clicks: int, writer: Callable[..., Any] = history.write) -> float:
+        """Write the history, or raw clicks; the seconds that it took."""
         started = time.monotonic()
 
         async def written() -> None:
             connection = await asyncpg.connect(
-                self.engine.database_url, server_settings={"timezone": "UTC"}
+                self.engine.database_url,
+                server_settings={"timezone": "UTC", "search_path": "waypost"},
             )
             try:
-                await history.write(connection, int(self.profile_id), clicks, datetime.now(UTC))
+                await writer(connection, int(self.profile_id), clicks, datetime.now(UTC))
             finally:
                 await connection.close()
 
@@ -186,7 +204,14 @@ def run(plan: Plan) -> dict[str, Any]:
                 "questions": [asking.ask(question, plan.tries) for question in asked],
                 "poll_cpu_ms": asking.poll(asked[1], 20 * plan.tries),
             }
-    return judged(plan, found)
+        crossed: list[dict[str, Any]] = []
+        if plan.raw:
+            progress(f"writing {plan.raw} raw clicks")
+            a_day = plan.clicks / history.DAYS
+            asking.write(plan.raw, partial(history.write_raw, a_day=a_day))
+            now = datetime.now(UTC)
+            crossed = [asking.ask(one, plan.tries) for one in crossings(now, a_day, plan.raw)]
+    return judged(plan, found) | {"raw_clicks": plan.raw, "crossings": crossed}
 
 
 def judged(plan: Plan, found: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -230,16 +255,23 @@ def table(result: dict[str, Any]) -> Table:
             one["name"], str(one["rows"]), f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}",
             f"{one['ratio']:.2f}", f"{one['console_cpu_ms']:.1f}", f"{one['postgres_cpu_ms']:.1f}",
         )  # fmt: skip
+    for one in result["crossings"]:
+        shown.add_row(
+            one["name"], str(one["rows"]), f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}", "",
+            f"{one['console_cpu_ms']:.1f}", f"{one['postgres_cpu_ms']:.1f}",
+        )  # fmt: skip
     return shown
 
 
 @click.command(help="What a dashboard asks, on a year of history; polls that find nothing new.")
 @click.option("--clicks", type=click.IntRange(10_000, 1_000_000_000), default=100_000_000,
               show_default=True, help="clicks of the year, as sums")  # fmt: skip
+@click.option("--raw", type=click.IntRange(0, 100_000_000), default=10_000_000, show_default=True,
+              help="raw clicks, of which crossings are counted")  # fmt: skip
 @click.option("--tries", type=click.IntRange(2, 10_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
-def command(clicks: int, tries: int, as_json: bool) -> int:
-    result = run(Plan(clicks, tries))
+def command(clicks: int, raw: int, tries: int, as_json: bool) -> int:
+    result = run(Plan(clicks, tries, raw))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")
