@@ -5,6 +5,7 @@ are read as such, whole months as one; what is left of a day at either end is a 
 of `dimension_quarters` know the counts with two look-ups. A series by local day is made of parts only.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
@@ -18,6 +19,8 @@ _MIDNIGHT: Final = time()
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 _QUARTER: Final = timedelta(minutes=15)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY: Final = _EPOCH.toordinal()
 
 
 class Days(NamedTuple):
@@ -100,17 +103,27 @@ def plan(end: datetime, starts: Sequence[datetime]) -> Plan:
     months: list[Days] = []
     days: list[Days] = []
     parts: list[Part] = []
-    for row, (first, last) in enumerate(zip(starts, (*starts[1:], end), strict=True), 1):
-        whole_first, whole_end = _midnight_after(first), _midnight(last)
-        if whole_first > whole_end:
-            parts.append(Part(first.date(), _quarter(first), _quarter(last), row))
+    # In quarters of an hour since 1970: whole numbers are cut ten times as fast as times are.
+    edges = [(moment - _EPOCH) // _QUARTER for moment in (*starts, end)]
+    for row, (first, last) in enumerate(itertools.pairwise(edges), 1):
+        first_day, first_quarter = divmod(first, QUARTERS)
+        last_day, last_quarter = divmod(last, QUARTERS)
+        if first_quarter and first_day == last_day:
+            parts.append(Part(_date(first_day), first_quarter, last_quarter, row))
             continue
-        if first < whole_first:
-            parts.append(Part(first.date(), _quarter(first), QUARTERS, row))
-        _split(whole_first.date(), whole_end.date(), months, days)
-        if whole_end < last:
-            parts.append(Part(last.date(), 0, _quarter(last), row))
+        if first_quarter:
+            parts.append(Part(_date(first_day), first_quarter, QUARTERS, row))
+            first_day += 1
+        if first_day < last_day:
+            _split(_date(first_day), _date(last_day), months, days)
+        if last_quarter:
+            parts.append(Part(_date(last_day), 0, last_quarter, row))
     return Plan(tuple(starts), tuple(_joined(months)), tuple(_joined(days)), tuple(parts))
+
+
+def _date(day: int) -> date:
+    """Of the day that is so many after 1970-01-01."""
+    return date.fromordinal(_EPOCH_DAY + day)
 
 
 def _split(first: date, end: date, months: list[Days], days: list[Days]) -> None:
@@ -138,15 +151,3 @@ def _joined(ranges: Iterable[Days]) -> Iterator[Days]:
         held = one
     if held is not None:
         yield held
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _midnight_after(moment: datetime) -> datetime:
-    return _midnight(moment + _DAY - timedelta(microseconds=1))
-
-
-def _quarter(moment: datetime) -> int:
-    return (moment - _midnight(moment)) // _QUARTER
