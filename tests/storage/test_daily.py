@@ -6,21 +6,23 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 import trio
 
-from engine.click import Click, Kind, Verdict
+from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
 from engine.compaction import Compacted, unpacked
-from engine.dimension import ALL_LINKS
+from engine.dimension import ALL_LINKS, Dimension
 from engine.extra import PLACE, UTM, item
 from engine.gathering import Gathering, Vocabulary
 from engine.ports import Position
 from engine.ports_summaries import Move
 from engine.rollup import BUCKET_US
 from engine.rollup import fold as rollups
-from engine.summary import fold
+from engine.stats_query import StatsQuery
+from engine.summary import dimensions, fold
 from engine.visitor import RULE
 from storage import compaction
 from storage.bridge import in_asyncio
@@ -29,6 +31,7 @@ from storage.daily import Daily
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Connection, Database
 from storage.rebuild import Rebuild, RebuildError
+from storage.stats import PostgresStatsReader
 from tests.hosted import hosted_run
 from tests.storage.shipped import batch
 
@@ -285,6 +288,60 @@ async def test_a_compacted_day_is_what_its_clicks_say(place: Place) -> None:
         assert after == [len(set().union(*of[n:])) for n in range(len(of))]
         checked += sum(map(len, of))
     assert checked > 1000
+
+
+ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Chatham", "Pacific/Kiritimati")
+
+
+async def test_any_zones_days_are_those_of_the_clicks_before_and_after(
+    place: Place, database_url: str
+) -> None:
+    """As the statistics read them: live, while days are compacted, and with clicks that came late."""
+    chance = random.Random(11)
+    app = await Database.open(database_url, role="waypost_app", size=1, query_timeout_ms=10_000)
+    reader = PostgresStatsReader(app)
+
+    async def check() -> None:
+        for tz in ZONES:
+            for dimension in (None, Dimension.OS):
+                await _compare(reader, place.summarised, tz, dimension)
+
+    await place.add(clicks(chance, 150))
+    await check()
+    for one in days_of()[:0:-1]:
+        await compact_day(place.database, one)
+        await check()
+    await place.add(clicks(chance, 60))
+    await check()
+    await compact(place.database, lambda done, of: None)
+    await check()
+    await app.close()
+
+
+async def _compare(
+    reader: PostgresStatsReader, counted: list[Click], tz: str, dimension: Dimension | None
+) -> None:
+    start = datetime.combine(TODAY - timedelta(days=5), datetime.min.time(), UTC)
+    query = StatsQuery(
+        start=start, end=start + timedelta(days=8), interval="day", tz=tz,
+        groups=(dimension,) if dimension else (), metrics=("clicks", "views", "bots", "visitors"),
+    )  # fmt: skip
+    stats = await reader.stats(TENANT, PROFILE, query)
+    found = {
+        (row.time.date() if row.time else None, *row.values): (row.clicks, row.views, row.bots)
+        for row in stats.rows
+        if row.clicks or row.views or row.bots
+    }
+    expected: dict[tuple[Any, ...], list[int]] = {}
+    for one in counted:
+        judged = one.verdict & VERDICT_MASK
+        if judged not in BOTS | COUNTED:
+            continue
+        day = datetime.fromtimestamp(one.at_us / 1e6, ZoneInfo(tz)).date()
+        values = [value for of, value in dimensions(one) if of == dimension]
+        counts = expected.setdefault((day, *values), [0, 0, 0])
+        counts[2 if judged in BOTS else one.kind != Kind.CLICK] += 1
+    assert found == {key: tuple(counts) for key, counts in expected.items()}, (tz, dimension)
 
 
 async def test_a_crash_in_the_midst_changes_nothing(
