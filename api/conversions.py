@@ -10,13 +10,14 @@ import trio
 from quart import Response
 
 from api.auth import caller
-from api.bodies import answer, draft_of, json_object
-from api.query import nothing_else
+from api.bodies import Id, ListAnswer, answer, draft_of, json_object, utc
+from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
 from api.routes import Answer, Doc, Route
 from engine.click_id import ClickId, Seal
 from engine.conversion import (
     MAX_AT_ONCE,
     Attribution,
+    Conversion,
     ConversionDraft,
     Recorded,
     Source,
@@ -49,6 +50,25 @@ class ConversionAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     attribution: Attribution
     duplicate: bool
+
+
+class KeptConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversion as it is kept. `variant` is the number of the experiment's variant, from 0."""
+
+    id: Id
+    name: str
+    order_id: str
+    at: datetime
+    received_at: datetime
+    clicked_at: datetime
+    link_id: Id
+    value: str | None
+    currency: str | None
+    source: Source
+    attribution: Attribution
+    experiment_id: Id | None
+    phase: int | None
+    variant: int | None
 
 
 class ItemError(msgspec.Struct, frozen=True):
@@ -105,7 +125,15 @@ class ConversionRoutes:
         self._teller = teller
 
     def routes(self) -> list[Route]:
-        return [Route("POST", "/v1/conversions", self.create, _CREATE)]
+        return [
+            Route("POST", "/v1/conversions", self.create, _CREATE),
+            Route("GET", "/v1/profiles/<profile_id>/conversions", self.page, _LIST),
+        ]
+
+    async def page(self, profile_id: str) -> Response:
+        before, limit = page_asked()
+        found = await self._store.list_conversions(caller(), path_id(profile_id), before, limit)
+        return answer(page_answer(found, _kept))
 
     async def create(self) -> Response:
         nothing_else()
@@ -167,6 +195,25 @@ class ConversionRoutes:
         return found
 
 
+def _kept(kept: Conversion) -> KeptConversion:
+    return KeptConversion(
+        id=str(kept.id),
+        name=kept.name,
+        order_id=kept.order_id,
+        at=utc(kept.at),
+        received_at=utc(kept.received_at),
+        clicked_at=utc(kept.clicked_at),
+        link_id=str(kept.link_id),
+        value=None if kept.value is None else str(kept.value),
+        currency=kept.currency,
+        source=kept.source,
+        attribution=kept.attribution,
+        experiment_id=None if kept.experiment_id is None else str(kept.experiment_id),
+        phase=kept.phase,
+        variant=kept.arm,
+    )
+
+
 def _shown(recorded: Recorded) -> ConversionAnswer:
     return ConversionAnswer(attribution=recorded.attribution, duplicate=recorded.duplicate)
 
@@ -178,6 +225,40 @@ def _refused(index: int, error: WaypostError) -> ConversionResult:
     return ConversionResult(index=index, status=404, errors=[ItemError("click_id", str(error))])
 
 
+_LIST: Final = Doc(
+    id="listConversions",
+    summary="List a profile's conversions",
+    tag="Conversions",
+    description="Newest first, with those that no experiment counts and why.",
+    query=PAGE,
+    answers={
+        200: Answer(
+            "A page of conversions.",
+            ListAnswer[KeptConversion],
+            {
+                "items": [
+                    {
+                        "id": "365072220160000041",
+                        "name": "sale",
+                        "order_id": "1001",
+                        "at": "2026-05-01T10:12:00Z",
+                        "received_at": "2026-05-01T10:12:01Z",
+                        "clicked_at": "2026-05-01T10:02:11Z",
+                        "link_id": "365072220160000002",
+                        "value": "49.9000",
+                        "currency": "EUR",
+                        "source": "api",
+                        "attribution": "attributed",
+                        "experiment_id": "365072220160000021",
+                        "phase": 1,
+                        "variant": 1,
+                    }
+                ],
+                "next_cursor": None,
+            },
+        )
+    },
+)
 _CREATE: Final = Doc(
     id="createConversions",
     summary="Tell conversions",

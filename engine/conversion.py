@@ -58,6 +58,25 @@ class Recorded(NamedTuple):
     duplicate: bool
 
 
+class Conversion(NamedTuple):
+    """One as it is kept. Of one in no experiment, the last three are None."""
+
+    id: int
+    name: str
+    order_id: str
+    at: datetime
+    received_at: datetime
+    clicked_at: datetime
+    link_id: int
+    value: Decimal | None
+    currency: str | None
+    source: Source
+    attribution: Attribution
+    experiment_id: int | None = None
+    phase: int | None = None
+    arm: int | None = None
+
+
 class Hook(msgspec.Struct, frozen=True, kw_only=True):
     """A URL for a shop's own JSON. `fields` are dotted paths into it: `order.total_price`, `notes.0.value`."""
 

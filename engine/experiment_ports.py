@@ -91,6 +91,11 @@ class ConversionStore(Protocol):
     ) -> list[Recorded]:
         """For whoever has a click id or a hook. Raises NotFoundError when the profile is gone."""
 
+    async def list_conversions(
+        self, caller: Caller, profile_id: int, before: int, limit: int
+    ) -> Page:
+        """Newest first, of ids below `before` (0: from the newest), those that do not count too."""
+
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
     ) -> tuple[Hook, str]:

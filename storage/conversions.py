@@ -18,6 +18,7 @@ from engine.access import Action, Caller
 from engine.click_id import ClickId
 from engine.conversion import (
     Attribution,
+    Conversion,
     Hook,
     HookDraft,
     HookFields,
@@ -66,6 +67,17 @@ class Conversions:
             return await self._database.run(work, caller=Caller(tenant_id, 0))
         except asyncpg.ForeignKeyViolationError:
             raise NotFoundError("there is no such profile") from None
+
+    async def list_conversions(
+        self, caller: Caller, profile_id: int, before: int, limit: int
+    ) -> Page:
+        async def work(connection: Connection) -> Page:
+            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            rows = await connection.fetch(_SQL["list"], *place[:2], min(before, MAX_ID), limit + 1)
+            found = [Conversion(*row) for row in rows]
+            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        return await self._database.run(work, caller=caller, read_only=True)
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft

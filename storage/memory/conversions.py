@@ -9,6 +9,7 @@ import trio
 from engine.access import Action, Caller
 from engine.conversion import (
     Attribution,
+    Conversion,
     Hook,
     HookDraft,
     OpenHook,
@@ -27,6 +28,18 @@ from storage.memory.profiles import MemoryProfiles
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _kept(number: int, told: Told, source: Source, attribution: Attribution) -> Conversion:
+    draft, click = told.draft, told.click
+    clicked_at = datetime.fromtimestamp(click.at_us / 1e6, UTC)
+    shared = draft.value, draft.currency, source, attribution
+    found = Conversion(
+        number, draft.name, draft.order_id, told.at, told.received_at, clicked_at, click.link_id, *shared
+    )  # fmt: skip
+    if not click.experiment_id:
+        return found
+    return found._replace(experiment_id=click.experiment_id, phase=click.phase, arm=click.arm)
 
 
 class MemoryConversions:
@@ -76,6 +89,18 @@ class MemoryConversions:
         known = [one for one in counted if one.click.visitor]
         self._experiments.counts.store(observed(tenant_id, known, counted))
         return found
+
+    async def list_conversions(
+        self, caller: Caller, profile_id: int, before: int, limit: int
+    ) -> Page:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.READ)
+        found = [
+            _kept(number, *kept)
+            for number, kept in enumerate(self.told.values(), 1)
+            if kept[0].click.profile_id == profile_id and (not before or number < before)
+        ][::-1]
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft

@@ -53,7 +53,7 @@ SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - $1::int;
 -- Of a profile, newest first, of ids below $3 (0: from the newest).
 SELECT id, name, order_id, at, received_at, clicked_at, link_id, value, currency, source, attribution,
     experiment_id, phase, arm
-FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3 = 0 OR id < $3) ORDER BY id DESC LIMIT $4;
+FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3::bigint = 0 OR id < $3::bigint) ORDER BY id DESC LIMIT $4;
 
 -- name: create_hook
 -- A hook, of whose token only the SHA-256 is known.

@@ -94,6 +94,23 @@ async def test_late_ones_and_those_of_nobody_are_kept_and_said() -> None:
     assert (await shop.tell(told_late | {"order_id": "2"})).json["attribution"] == "attributed"
 
 
+async def test_what_was_told_is_listed_newest_first() -> None:
+    shop = await Shop.open()
+    for number, of in enumerate((shop.click(), shop.click(experiment_id=0)), 1):
+        body = {"click_id": of, "order_id": str(number), "value": number, "currency": "EUR"}
+        await shop.tell(body)
+    path = f"/v1/profiles/{shop.lab.profile}/conversions"
+    first = (await shop.console.call("GET", path + "?limit=1")).json
+    rest = (await shop.console.call("GET", f"{path}?cursor={first['next_cursor']}")).json
+    (newest,), (oldest,) = first["items"], rest["items"]
+    assert (newest["order_id"], newest["attribution"]) == ("2", "unexposed")
+    assert (newest["experiment_id"], newest["variant"], newest["value"]) == (None, None, "2")
+    assert (oldest["order_id"], oldest["attribution"]) == ("1", "attributed")
+    assert (oldest["experiment_id"], oldest["phase"]) == (shop.experiment, 1)
+    assert rest["next_cursor"] is None
+    (await shop.console.call("GET", path, key="two")).problem(404)
+
+
 async def test_many_at_once_each_for_itself() -> None:
     shop = await Shop.open()
     good = [{"click_id": shop.click(n, n % 2), "name": "sale"} for n in range(1, 400)]

@@ -140,6 +140,27 @@ async def test_others_have_no_such_clicks(shop: Shop) -> None:
     assert found == [("attributed", False)]
 
 
+async def test_what_was_told_is_listed(shop: Shop) -> None:
+    running = await started(shop.trials)
+    me, profile_id, at = shop.trials.caller, running.profile_id, now().replace(microsecond=5)
+    one = told(click(running, 1, 1, at), at, value=Decimal("9.5"), currency="EUR")
+    two = told(click(running, 2, 0, at)._replace(experiment_id=0), at, name="visit", order_id="7")
+    for some in (one, two):
+        await tell(shop, running, some)
+    page = await shop.store.list_conversions(me, profile_id, 0, 1)
+    (newest,), before = page
+    assert newest[1:4] == ("visit", "7", at)
+    assert newest[9:] == ("api", "unexposed", None, None, None)
+    assert before is not None
+    (oldest,), none = await shop.store.list_conversions(me, profile_id, before, 5)
+    assert oldest.value == Decimal("9.5")
+    assert (oldest.clicked_at, oldest.link_id) == (at, one.click.link_id)
+    assert oldest[9:] == ("api", "attributed", running.id, 1, 1)
+    assert none is None
+    with pytest.raises(NotFoundError):
+        await shop.store.list_conversions(shop.trials.other, profile_id, 0, 5)
+
+
 async def test_hooks_are_made_shown_and_ended(shop: Shop) -> None:
     running = await started(shop.trials)
     me, them, profile_id = shop.trials.caller, shop.trials.other, running.profile_id
