@@ -381,8 +381,8 @@ def run(plan: Plan) -> dict[str, Any]:
         exactness = Exactness(Lab(engine), plan)
         found |= exactness.run()
         found["filtered_srm_p_value"] = exactness.filtered()
-    found["added_in_process_us"] = in_process()
     if plan.seconds:
+        found["added_in_process_us"] = in_process()
         wrk.find()
         placement = Placement.here()
         with on_cores(placement.rest), EngineProcess(settings=SETTINGS) as engine:
@@ -412,7 +412,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
 @click.option(
     "--seconds", default=4, show_default=True, type=click.IntRange(0, 600),
-    help="Length of one run of wrk; 0: leave out what it costs over sockets.",
+    help="Length of one run of wrk; 0: leave out what it costs.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
 def command(visits: int, visitors: int, rounds: int, seconds: int, as_json: bool) -> int:

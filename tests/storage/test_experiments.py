@@ -24,9 +24,12 @@ from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, pack_arms
 from engine.link import LinkDraft
 from engine.observation import Observed, Observer
 from engine.profile import ProfileDraft
+from engine.webhook import NewWebhookDraft
 from storage import experiment_counts
+from storage.postgres import Connection
+from storage.webhooks import Webhooks
 from tests.hosted import hosted_run
-from tests.storage.conftest import Trials
+from tests.storage.conftest import Trials, opened, stored_trials
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -394,3 +397,38 @@ async def test_many_visitors_are_written_in_parts(
     acts = [("act", n, n % 2, NOON) for n in range(20)]
     found = await count(trials, running, [*seen, *acts], seen)
     assert found == (Counts(52, 10, 25, 10, 0), Counts(50, 10, 24, 9, 1))
+
+
+@pytest.mark.slow
+async def test_changes_are_logged_without_secrets_and_told_to_webhooks(database_url: str) -> None:
+    async with opened(database_url) as open_role:
+        trials = await stored_trials(open_role)
+        app = await open_role("waypost_app")
+        profile_id, _ = await a_link(trials)
+        hook = NewWebhookDraft(url="https://example.com/", event_types=("experiment.*",))
+        await Webhooks(app).create_webhook(trials.caller, profile_id, hook)
+        running = await started(trials)
+        skewed = [("show", n, int(n > 1500), NOON) for n in range(1, 2401)]
+        await count(trials, running, skewed)
+        ((watched, found),) = await looked(trials)
+        assert found is not None
+        assert await trials.watch.take(watched, found)
+        await trials.experiments.move_experiment(trials.caller, running.id, "decided", "b")
+
+        async def look(connection: Connection) -> tuple[list[Any], list[Any]]:
+            return (
+                await connection.fetch("SELECT type, data ->> 'name' FROM events ORDER BY id"),
+                await connection.fetch(
+                    "SELECT user_id IS NULL, after ->> 'state', after ?| '{secret,visitor}' "
+                    "FROM activity WHERE object_type = 'experiment' ORDER BY seq"
+                ),
+            )
+
+        events, log = await app.run(look, caller=trials.caller)
+    assert [tuple(row) for row in events if row[0].startswith("experiment")] == [
+        ("experiment.started", "Spring"), ("experiment.srm", "Spring"), ("experiment.decided", "Spring"),
+    ]  # fmt: skip
+    assert [tuple(row) for row in log] == [
+        (False, "draft", False), (False, "running", False), (True, "running", False),
+        (False, "decided", False),
+    ]  # fmt: skip
