@@ -548,7 +548,9 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
         for _ in range(40):
             number = dice.randrange(1, 1_000_000)
             caller = Caller(number, number, number, request_id=str(number))
-            with trio.move_on_after(dice.uniform(0, 0.02)) as scope:
+            # Some are given all the time that a loaded machine takes.
+            limit_s = dice.choice((dice.uniform(0, 0.02), 60))
+            with trio.move_on_after(limit_s) as scope:
                 try:
                     await app.run(work, caller=caller)
                     ends["whole"] += 1

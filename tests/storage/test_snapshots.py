@@ -74,7 +74,9 @@ async def test_each_kind_of_path_finds_its_profile(stores: Stores) -> None:
     assert snapshot.links[0] == EdgeLink(
         snapshot.links[0].id, "spring", "https://example.com/6", 302, False, True
     )
-    assert snapshot.page[0] == PageLink("spring", "", "https://example.com/6", "url")
+    first = snapshot.page[0]
+    assert first == PageLink("spring", "", "https://example.com/6", "url", first.id)
+    assert first.id in {link.id for link in snapshot.links}
 
 
 async def test_what_does_not_exist_is_none(stores: Stores) -> None:
