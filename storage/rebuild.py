@@ -133,12 +133,14 @@ async def _rebuild(connection: Connection, one: ProfileDay) -> int:
 async def _judge(connection: Connection, one: ProfileDay, rule: int) -> int:
     texts = await connection.fetch(_SQL["texts"], *one, rule, timeout=LONGEST_S)
     judged = 0
+    await connection.execute(_SQL["join_by_hash"])
     for start in range(0, len(texts), CLICKS_AT_ONCE):
         rows = [_told(*row) for row in texts[start : start + CLICKS_AT_ONCE]]
         status = await connection.execute(
             _SQL["judge"], *one, rule, RULE, *zip(*rows, strict=True), timeout=LONGEST_S
         )
         judged += int(status.rpartition(" ")[2])
+    await connection.execute(_SQL["join_as_usual"])
     return judged
 
 

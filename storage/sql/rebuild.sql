@@ -103,6 +103,14 @@ WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT 
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.rule < $4
     AND (w.journal_id IS NULL OR c.sequence <= w.summarised);
 
+-- name: join_by_hash
+-- There may be no statistics yet of a day's clicks, and each has its texts to be found among thousands.
+SET LOCAL enable_nestloop = off;
+
+-- name: join_as_usual
+-- For what comes then.
+SET LOCAL enable_nestloop = on;
+
 -- name: judge
 -- Those clicks anew, by their texts. What was told by the request itself (a prefetch, a HEAD) stays so.
 UPDATE clicks AS c

@@ -88,7 +88,7 @@ def summed(gathering: Gathering) -> dict[SummaryKey, Sums]:
 
 
 @given(SEVERAL, st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> None:
     after = data.draw(st.integers(0, len(taken)))
     gathering = gathered(batch(1, taken), after)
@@ -98,7 +98,7 @@ def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> 
 
 
 @given(st.lists(SEVERAL, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 def test_a_vocabulary_serves_several_gatherings_and_a_journal_can_be_dropped(
     parts: list[list[Click]],
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_vocabulary_serves_several_gatherings_and_a_journal_can_be_dropped(
 
 
 @given(SEVERAL)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 def test_the_values_of_a_dimension_add_up_to_the_rollups(taken: list[Click]) -> None:
     counts = dict(rollups(taken))
     sums: dict[tuple[int, ...], list[int]] = {}

@@ -226,7 +226,7 @@ def days_of(count: int = 4) -> list[ProfileDay]:
     return [ProfileDay(TENANT, PROFILE, TODAY - timedelta(days=n)) for n in range(count)]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_no_step_changes_a_sum(
     place: Place, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
