@@ -1,4 +1,5 @@
-"""An experiment made ready for an edge: which variant a request gets, in some 2.5 µs.
+"""An experiment made ready for an edge: which variant a request gets, in some 2.5 µs, and less when they
+come back.
 
 It decides as `engine.assignment.assign` does, by rules in the same order, over what a door knows of a request.
 What that function answers in words (None: what there is without the experiment), this one answers with
@@ -16,12 +17,14 @@ secret; whoever has one sees that variant until it expires, and does not count.
 import base64
 import hmac
 import re
+from binascii import hexlify
 from hashlib import blake2b
+from itertools import count
 from typing import Final, NamedTuple
 
 from engine import agent, language
 from engine.assignment import KEY_BYTES
-from engine.bucket import NO_ARM, SLOTS, arms_by_slot, slot
+from engine.bucket import NO_ARM, SLOTS, arms_by_slot, slot, slot_of_digits
 from engine.experiment import EdgeExperiment, Variant
 from engine.extra import EXPOSURES, Arm, item, pack_arms
 from engine.place import parts
@@ -44,6 +47,12 @@ class Choice(NamedTuple):
 
 
 NOTHING: Final = Choice(None)
+# Who came lately, by the number of the trial that they came to: of all trials of this process together, so that
+# it is bounded; emptied when full. Who comes back costs 0.6 µs and not 2.5; to look for a stranger adds 0.3.
+MAX_SEEN: Final = 16_384
+_OWN_BYTES: Final = 8
+_seen: dict[bytes, Choice] = {}
+_numbers: Final = count()
 
 
 class Trial:
@@ -51,7 +60,7 @@ class Trial:
 
     __slots__ = (
         "_by_slot", "_choices", "_control", "_countries", "_devices", "_ends_us", "_fixed",
-        "_group", "_keyed", "_languages", "_scheduled", "_secret", "_seed", "_simple",
+        "_group", "_keyed", "_languages", "_own", "_scheduled", "_secret", "_seed", "_simple",
         "_starts_us", "_targeted", "cookie", "experiment", "id", "live", "running",
     )  # fmt: skip
 
@@ -87,6 +96,7 @@ class Trial:
         self._choices[NO_ARM] = NOTHING
         self._seed = arms.seed_state
         self._by_slot = arms_by_slot(arms.ranges)
+        self._own = next(_numbers).to_bytes(_OWN_BYTES, "big")
         # Nothing but the hash decides about people.
         self._simple = self.running and not (
             self._scheduled or self._targeted or self.cookie or self._group
@@ -101,9 +111,9 @@ class Trial:
     ) -> Choice:
         """What this request gets. `cookie` is the visitor's where the experiment asks for one."""
         if self._simple and human:
-            keyed = self._keyed.copy()
-            keyed.update(origin.network + request.user_agent)
-            return self._choices[self._by_slot[slot(self._seed, keyed.hexdigest())]]
+            who = self._own + origin.network + request.user_agent
+            found = _seen.get(who)
+            return found if found is not None else self._first_seen(who)
         if self._fixed is not None:
             return self._fixed
         if self._scheduled and not self._on_time(at_us):
@@ -122,6 +132,15 @@ class Trial:
         keyed = self._keyed.copy()
         keyed.update(who)
         return self._choices[self._by_slot[slot(self._seed, keyed.hexdigest())]]
+
+    def _first_seen(self, who: bytes) -> Choice:
+        keyed = self._keyed.copy()
+        keyed.update(who[_OWN_BYTES:])
+        slot = slot_of_digits(self._seed, hexlify(keyed.digest()))
+        if len(_seen) >= MAX_SEEN:
+            _seen.clear()
+        found = _seen[who] = self._choices[self._by_slot[slot]]
+        return found
 
     def _on_time(self, at_us: int) -> bool:
         return self._starts_us <= at_us and (self._ends_us is None or at_us < self._ends_us)

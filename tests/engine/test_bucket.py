@@ -17,6 +17,7 @@ from engine.bucket import (
     seeded,
     shares,
     slot,
+    slot_of_digits,
 )
 from engine.errors import InvalidError
 
@@ -156,6 +157,11 @@ def test_shares_are_the_slots_counted() -> None:
     assert shares([1 / 3] * 3) == [0.3334, 0.3333, 0.3333]
     assert shares([0.5, 0.5], 0) == [0, 0]
     assert shares([0.5, 0, 0.5], 0.1) == [0.5, 0, 0.5]
+
+
+@given(st.text("0123456789abcdef", max_size=32), st.text(max_size=8))
+def test_digits_fall_where_their_text_does(digits: str, seed: str) -> None:
+    assert slot_of_digits(seeded(seed), digits.encode()) == slot(seeded(seed), digits)
 
 
 @given(

@@ -3,9 +3,11 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine import trial as trial_module
 from engine.assignment import Context, assign, visitor_key
 from engine.experiment import EdgeExperiment, Experiment, Namespace, Targeting, Variant
 from engine.extra import PLACE, Arm, arms, item
@@ -115,6 +117,20 @@ def test_who_it_is_does_not_depend_on_anything_else() -> None:
         assert again.choose(visit(), origin(number), True, AT_US, b"") == trial.choose(
             visit(), origin(number), True, AT_US, b""
         )
+
+
+def test_who_is_remembered_is_who_was_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial_module, "MAX_SEEN", 10)
+    one, other = Trial(edge()), Trial(edge(seed="t"))
+    fresh = {}
+    for number in range(40):
+        for trial in (one, other):
+            fresh[trial, number] = trial.choose(visit(), origin(number), True, AT_US, b"")
+    for (trial, number), found in fresh.items():
+        assert trial.choose(visit(), origin(number), True, AT_US, b"") == found
+        assert trial.choose(visit(), origin(number), True, AT_US, b"") is found
+        assert len(trial_module._seen) <= 10
+    assert [fresh[one, n].arm for n in range(40)] != [fresh[other, n].arm for n in range(40)]
 
 
 def test_a_preview_is_for_one_experiment_variant_and_time() -> None:
