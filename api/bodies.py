@@ -35,7 +35,7 @@ _STAND_INS: Final[Mapping[str, Any]] = {
     "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
     "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC), "failed_only": True,
     "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
-    "variants": [], "winner": "",
+    "variants": [], "winner": "", "raw_retention_days": 90,
 }  # fmt: skip
 
 
@@ -57,6 +57,7 @@ class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
     handle: str
     title: str
+    raw_retention_days: int
     url: Url
     version: Version
     created_at: datetime

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 from quart import Response
 
 from api.announce import announce
@@ -24,6 +25,7 @@ from engine import name
 from engine.idempotency import StoredResponse
 from engine.ports import Announcer, ProfileStore
 from engine.profile import Change, Profile, ProfileDraft, checked
+from engine.profile import draft_of as as_draft
 
 
 class ProfileRoutes:
@@ -69,7 +71,7 @@ class ProfileRoutes:
             return await self._store.profile(caller(), id_)
 
         async def write(stored: Profile, if_version: int) -> Profile:
-            base = {"handle": stored.handle, "title": stored.title}
+            base = msgspec.structs.asdict(as_draft(stored))
             draft = draft_of(ProfileDraft, body, checked, base)
             return await self._store.update_profile(caller(), id_, draft, if_version)
 
@@ -100,6 +102,7 @@ class ProfileRoutes:
             id=str(profile.id),
             handle=profile.handle,
             title=profile.title,
+            raw_retention_days=profile.raw_retention_days,
             url=self._visitors_url + name.encode_path("@" + profile.handle).decode("ascii"),
             version=profile.version,
             created_at=utc(profile.created_at),
@@ -111,6 +114,7 @@ _EXAMPLE: Final = {
     "id": "365072220160000001",
     "handle": "ada",
     "title": "Ada Lovelace",
+    "raw_retention_days": 90,
     "url": "https://go.example/@ada",
     "version": 1,
     "created_at": "2026-05-01T09:30:00Z",

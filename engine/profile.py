@@ -11,6 +11,8 @@ from engine.experiment import EdgeExperiment
 from engine.link import text_errors, text_schema
 
 MAX_TITLE_CHARS: Final = 120
+RETENTION_DAYS: Final = 90
+MAX_RETENTION_DAYS: Final = 3_650
 MAX_WHOLE_LINKS: Final = 200  # a profile of more is never held whole by an edge
 MAX_PAGE_LINKS: Final = 200
 MAX_HISTORY: Final = 10_000  # versions that a difference may go back
@@ -31,11 +33,22 @@ Title = Annotated[
 ]
 
 
+RetentionDays = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1,
+        le=MAX_RETENTION_DAYS,
+        description="how long raw clicks are kept; what was counted of them stays",
+    ),
+]
+
+
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a profile to be."""
 
     handle: Handle
     title: Title = ""
+    raw_retention_days: RetentionDays = RETENTION_DAYS
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +58,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: int
     handle: str
     title: str
+    raw_retention_days: int = RETENTION_DAYS
     version: int
     created_at: datetime
     updated_at: datetime
@@ -53,9 +67,20 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 def checked(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
     """The draft with its handle in lower case, or every error at once."""
     errors = name.handle_errors(draft.handle) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
+    if not 1 <= draft.raw_retention_days <= MAX_RETENTION_DAYS:
+        errors.append(FieldError("raw_retention_days", f"must be from 1 to {MAX_RETENTION_DAYS}"))
     if errors:
         return None, errors
-    return ProfileDraft(handle=draft.handle.lower(), title=draft.title), []
+    return msgspec.structs.replace(draft, handle=draft.handle.lower()), []
+
+
+def draft_of(profile: Profile) -> ProfileDraft:
+    """What would leave it as it is."""
+    return ProfileDraft(
+        handle=profile.handle,
+        title=profile.title,
+        raw_retention_days=profile.raw_retention_days,
+    )
 
 
 class EdgeLink(msgspec.Struct, frozen=True, gc=False):

@@ -18,7 +18,7 @@ from engine.errors import NotFoundError, WaypostError
 from engine.idempotency import Once
 from engine.link import Link, LinkDraft
 from engine.ports import LinkOperation, LinkOutcome, Page
-from engine.profile import MAX_HISTORY, Change, Profile, ProfileDraft
+from engine.profile import MAX_HISTORY, Change, Profile, ProfileDraft, draft_of
 from storage import sql
 from storage.access import MAX_ID, Place, enter_link, enter_profile, existing_id
 from storage.idempotency import only_once
@@ -49,7 +49,11 @@ class Profiles:
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
             row = await connection.fetchrow(
-                SQL["create_profile"], caller.tenant_id, draft.handle, draft.title
+                SQL["create_profile"],
+                caller.tenant_id,
+                draft.handle,
+                draft.title,
+                draft.raw_retention_days,
             )
             return _profile(row)
 
@@ -83,10 +87,15 @@ class Profiles:
         async def work(connection: Connection) -> Profile:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
             stored = await _lock(connection, place, if_version)
-            if (draft.handle, draft.title) == (stored.handle, stored.title):
+            if draft == draft_of(stored):
                 return stored
             row = await connection.fetchrow(
-                SQL["update_profile"], place.tenant_id, profile_id, draft.handle, draft.title
+                SQL["update_profile"],
+                place.tenant_id,
+                profile_id,
+                draft.handle,
+                draft.title,
+                draft.raw_retention_days,
             )
             return _profile(row)
 

@@ -26,6 +26,7 @@ from engine.profile import (
     Profile,
     ProfileDraft,
     Snapshot,
+    draft_of,
 )
 from engine.repository import LinkSync
 from storage import paths
@@ -88,7 +89,7 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
         held = self.held(caller, profile_id, Action.EDIT)
         check_version(held.profile, if_version)
-        if (draft.handle, draft.title) == (held.profile.handle, held.profile.title):
+        if draft == draft_of(held.profile):
             return held.profile
         if draft.handle != held.profile.handle:
             if draft.handle in self._handles:
@@ -96,7 +97,7 @@ class MemoryProfiles:
             del self._handles[held.profile.handle]
             self._handles[draft.handle] = profile_id
         self._bump(held)
-        held.profile = msgspec.structs.replace(held.profile, handle=draft.handle, title=draft.title)
+        held.profile = msgspec.structs.replace(held.profile, **msgspec.structs.asdict(draft))
         return held.profile
 
     async def delete_profile(
@@ -351,7 +352,7 @@ class MemoryProfiles:
         if draft.handle in self._handles:
             raise ConflictError("handle", "is taken")
         held = self._create_empty(caller, draft.handle)
-        held.profile = msgspec.structs.replace(held.profile, title=draft.title)
+        held.profile = msgspec.structs.replace(held.profile, **msgspec.structs.asdict(draft))
         self._bump(held)
         return held
 

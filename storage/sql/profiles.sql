@@ -6,39 +6,39 @@
 -- name: create_profile
 -- A profile of version 1, and the news of it.
 WITH created AS (
-    INSERT INTO profiles (tenant_id, handle, title) VALUES ($1, $2, $3) RETURNING *
+    INSERT INTO profiles (tenant_id, handle, title, raw_retention_days) VALUES ($1, $2, $3, $4) RETURNING *
 ), announced AS (
     INSERT INTO profile_changes (profile_id, tenant_id, version)
     SELECT id, tenant_id, version FROM created
 )
-SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM created;
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM created;
 
 -- name: profile
 -- One profile.
-SELECT id, tenant_id, handle, title, version, created_at, updated_at
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at
 FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: lock_profile
 -- One profile, held against changes until the transaction ends.
-SELECT id, tenant_id, handle, title, version, created_at, updated_at
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at
 FROM profiles WHERE tenant_id = $1 AND id = $2
 FOR NO KEY UPDATE;
 
 -- name: list_profiles
 -- The profiles that the caller is a member of, in the order of their ids.
-SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM my_profiles($1, $2);
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM my_profiles($1, $2);
 
 -- name: update_profile
 -- Other words for a profile that is locked, as its next version, and the news of it.
 WITH bumped AS (
-    UPDATE profiles SET handle = $3, title = $4, version = version + 1, updated_at = now()
+    UPDATE profiles SET handle = $3, title = $4, raw_retention_days = $5, version = version + 1, updated_at = now()
     WHERE tenant_id = $1 AND id = $2
     RETURNING *
 ), announced AS (
     UPDATE profile_changes AS c SET version = b.version, xid = DEFAULT
     FROM bumped AS b WHERE c.profile_id = b.id
 )
-SELECT id, tenant_id, handle, title, version, created_at, updated_at FROM bumped;
+SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM bumped;
 
 -- name: bump_profile
 -- The next version of a profile, and the news of it: first statement of every change of its links.
@@ -60,7 +60,7 @@ WITH deleted AS (
     UPDATE profile_changes AS c SET version = d.version + 1, deleted = true, xid = DEFAULT
     FROM deleted AS d WHERE c.profile_id = d.id
 )
-SELECT id, tenant_id, handle, title, version + 1 AS version, created_at, now() AS updated_at
+SELECT id, tenant_id, handle, title, raw_retention_days, version + 1 AS version, created_at, now() AS updated_at
 FROM deleted;
 
 -- name: create_link

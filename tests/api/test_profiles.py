@@ -16,7 +16,7 @@ async def test_create_read_list_update_delete() -> None:
     profile = made.json
     assert made.headers["Location"] == f"/v1/profiles/{profile['id']}"
     assert profile.keys() == {
-        "id", "handle", "title", "url", "version", "created_at", "updated_at",
+        "id", "handle", "title", "raw_retention_days", "url", "version", "created_at", "updated_at",
     }  # fmt: skip
     assert profile["handle"] == "anna"
     assert profile["url"] == f"{VISITORS}/@anna"
@@ -29,10 +29,17 @@ async def test_create_read_list_update_delete() -> None:
         "items": [profile],
         "next_cursor": None,
     }
+    assert profile["raw_retention_days"] == 90
+    for days in (0, 3651, "7", 1.5, None):
+        refused = await console.call("PATCH", path, {"raw_retention_days": days})
+        assert refused.status == 422
+        assert [e["field"] for e in refused.json["errors"]] == ["raw_retention_days"]
+    kept = await console.call("PATCH", path, {"raw_retention_days": 7})
+    assert (kept.status, kept.json["raw_retention_days"]) == (200, 7)
     changed = await console.call("PATCH", path, {"title": "B."})
-    assert changed.status == 200
+    assert (changed.status, changed.json["raw_retention_days"]) == (200, 7)
     assert (changed.json["handle"], changed.json["title"]) == ("anna", "B.")
-    assert changed.json["version"] > profile["version"]
+    assert changed.json["version"] > kept.json["version"] > profile["version"]
     assert changed.headers["ETag"] == f'"{changed.json["version"]}"'
 
     gone = await console.call("DELETE", path)
