@@ -12,7 +12,7 @@ shows their key or session again. Of many clicks committed at once, the first 50
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import trio
@@ -32,6 +32,14 @@ HEARTBEAT_S: Final = 15.0
 LOOK_S: Final = 15.0  # how often it is asked whether the caller may still see this
 TICK_S: Final = 1.0
 _RETRY: Final = b"retry: 2000\n\n"
+
+
+class EventAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event: `data` is JSON. The first has `retry` only, in ms."""
+
+    event: Literal["click", "minute", "end"] | msgspec.UnsetType = msgspec.UNSET
+    data: str | msgspec.UnsetType = msgspec.UNSET
+    retry: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class LiveRoutes:
@@ -124,9 +132,11 @@ _READ: Final = Doc(
     answers={
         200: Answer(
             "Events, until it ends.",
-            str,
-            'event: click\ndata: {"time":"2026-05-01T10:00:00Z","link":"365072220160000011","country":"DE"}\n\n'
-            'event: minute\ndata: {"clicks":1,"views":0,"bots":0}\n\n',
+            EventAnswer,
+            {
+                "event": "click",
+                "data": '{"time":"2026-05-01T10:00:00Z","link":"365072220160000011","country":"DE"}',
+            },
             content_type="text/event-stream",
         )
     },

@@ -17,7 +17,7 @@ import trio
 from quart import Response, request
 
 from api.auth import caller
-from api.bodies import Id, answer, empty, utc
+from api.bodies import answer, empty, utc
 from api.etag import tag_matches
 from api.query import path_id
 from api.routes import Answer, Doc, Parameter, Route
@@ -282,7 +282,11 @@ QUERY: Final = (
         "left out; by hour and less, all but `visitors`.",
         example="clicks,visitors",
     ),
-    Parameter("link", "The id of one link; all links if left out.", Id),
+    Parameter(
+        "link",
+        "The id of one link, or `0` for the page; all of them if left out.",
+        Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,18})$")],
+    ),
     *FILTERS,
     Parameter(
         "compare",
