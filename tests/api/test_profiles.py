@@ -48,11 +48,12 @@ async def test_create_read_list_update_delete() -> None:
         (await console.call(method, path, body)).problem(404)
 
     id_ = int(profile["id"])
-    assert console.announcer.changes[:2] == [
+    assert console.announcer.changes[:3] == [
         Change(id_, profile["version"]),
+        Change(id_, kept.json["version"]),
         Change(id_, changed.json["version"]),
     ]
-    assert console.announcer.changes[2].deleted
+    assert console.announcer.changes[3].deleted
 
 
 async def test_every_bad_field_is_named_at_once() -> None:
