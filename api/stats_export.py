@@ -135,7 +135,7 @@ def _file(response: Response, name: str) -> Response:
     return response
 
 
-_FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", Format, "csv")
+_FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
 _STATS: Final = Doc(
     id="exportStats",
     summary="Export an answer of the statistics",
