@@ -10,7 +10,7 @@ say who got what. Any failure of these: exit code 1, and `failures` says it.
 | `visitors_counted` | of both arms: equal to those who came; none crossed |
 | `srm_p_value` | of the sequential test for sample-ratio mismatch: 0.001 or more |
 | `moved` | people whose arm was another one on another connection, edge or visit, or after both edges were killed and restarted: 0 |
-| `filtered_srm_p_value` | of a second experiment of up to 12,000 people, of whom a filter in front of it drops each tenth (of few people each second) whom a HEAD shows that they would get the second arm. Below 0.001 |
+| `filtered_srm_p_value` | of a second experiment of up to 30,000 people, of whom a filter in front of it drops each tenth (of few people each second) whom a HEAD shows that they would get the second arm. Below 0.001 |
 
 The cost of an experiment is measured side by side on one edge, in alternating rounds of wrk with browsers' requests
 that vary, over 64 connections, on a link without and a link with an experiment of the same profile. The workers are
@@ -20,8 +20,9 @@ gets fewer requests at once pays more for each:
 | key | definition |
 |---|---|
 | `plain_cpu_us`, `experiment_cpu_us` | user and system time of the edge per request; median over rounds |
-| `added_cpu_us` | the median of the rounds' differences, microseconds |
-| `added_in_process_us` | the same of the profile actor alone, in this process: `visit` with and without, over 20,000 requests of as many strangers, best of alternating rounds; over sockets there are 10,000 people who come again and again |
+| `added_cpu_us` | the median of the rounds' differences, microseconds; 10,000 people come again and again |
+| `…_strangers` | the same with 40,000 people in turn, so many that an edge remembers none of them |
+| `added_in_process_us` | the same of the profile actor alone, in this process: `visit` with and without, over 20,000 requests of as many strangers, best of alternating rounds |
 | `added_returning_us` | that over 4,000 people who come back |
 """  # noqa: E501  # the table is read as it stands
 
@@ -62,12 +63,13 @@ from storage.memory.profiles import MemoryProfiles
 SEED = 20_260_501
 CONNECTIONS = 32
 PIPELINED = 16
-FILTERED_VISITORS = 12_000
+FILTERED_VISITORS = 30_000
 KILL_WAIT_S = 15.0
 SETTINGS = {"WAYPOST_TRUSTED_HOPS": "1", "WAYPOST_VISITS_PER_SECOND": "0"}
 ARMS = ("https://a.example/", "https://b.example/")
 PROFILE = "lab"
 ROUNDS_IN_PROCESS = 7
+RETURNING, STRANGERS = 10_000, 40_000  # people of one run; edges remember 16,384
 
 
 class Plan(NamedTuple):
@@ -272,11 +274,13 @@ def measured(engine: EngineProcess, plan: Plan, placement: Placement) -> dict[st
     (edge,) = engine.pids("edge")
     pin(edge, {placement.server})
     host = urlsplit(engine.visitors_url).netloc
-    costs: dict[str, list[float]] = {"plain": [], "tried": []}
+    costs: dict[tuple[str, int], list[float]] = {
+        (slug, people): [] for people in (RETURNING, STRANGERS) for slug in ("plain", "tried")
+    }
     with tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder:
-        files = {slug: _heads(Path(folder), slug, host) for slug in costs}
+        files = {key: _heads(Path(folder), *key, host) for key in costs}
         for number in range(plan.rounds + 1):
-            for slug, file in files.items():
+            for key, file in files.items():
                 with stopped(engine.pids("workers")):
                     before_s = cpu_s(edge)
                     figures = wrk.run(
@@ -286,16 +290,18 @@ def measured(engine: EngineProcess, plan: Plan, placement: Placement) -> dict[st
                     cost = (cpu_s(edge) - before_s) * 1e6 / max(1, figures.requests)
                 engine.wait_committed()
                 if number:  # the first round warms up
-                    costs[slug].append(cost)
+                    costs[key].append(cost)
             if number:
-                told = ", ".join(f"{slug} {found[-1]:.1f} µs" for slug, found in costs.items())
+                told = ", ".join(f"{slug} {found[-1]:.1f} µs" for (slug, _), found in costs.items())
                 progress(f"round {number} of {plan.rounds}: {told}")
-    differences = [b - a for a, b in zip(costs["plain"], costs["tried"], strict=True)]
-    return {
-        "plain_cpu_us": round(statistics.median(costs["plain"]), 2),
-        "experiment_cpu_us": round(statistics.median(costs["tried"]), 2),
-        "added_cpu_us": round(statistics.median(differences), 2),
-    }
+    found: dict[str, float] = {}
+    for people, suffix in ((RETURNING, ""), (STRANGERS, "_strangers")):
+        plain, tried = costs["plain", people], costs["tried", people]
+        differences = [b - a for a, b in zip(plain, tried, strict=True)]
+        found[f"plain_cpu_us{suffix}"] = round(statistics.median(plain), 2)
+        found[f"experiment_cpu_us{suffix}"] = round(statistics.median(tried), 2)
+        found[f"added_cpu_us{suffix}"] = round(statistics.median(differences), 2)
+    return found
 
 
 @contextmanager
@@ -309,10 +315,10 @@ def stopped(pids: Sequence[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def _heads(folder: Path, slug: str, host: str) -> Path:
-    people = People(10_000, random.Random(SEED))  # noqa: S311
+def _heads(folder: Path, slug: str, count: int, host: str) -> Path:
+    people = People(count, random.Random(SEED))  # noqa: S311
     requests = [people.request(n, f"/{PROFILE}/{slug}", host) for n in range(people.count)]
-    file = folder / f"{slug}.heads"
+    file = folder / f"{slug}-{count}.heads"
     file.write_bytes(b"".join(requests))
     return file
 
@@ -398,7 +404,7 @@ def table(result: dict[str, Any]) -> Table:
     shown = Table(box=None, show_header=False, title="Experiments")
     names = (
         "visits", "exposures", "clicks", "visitors_counted", "moved", "srm_p_value",
-        "filtered_srm_p_value", "plain_cpu_us", "experiment_cpu_us", "added_cpu_us",
+        "filtered_srm_p_value", "plain_cpu_us", "experiment_cpu_us", "added_cpu_us", "added_cpu_us_strangers",
         "added_in_process_us", "added_returning_us", "visits_per_second",
     )  # fmt: skip
     for name in names:
