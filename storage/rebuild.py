@@ -85,14 +85,22 @@ class Rebuild:
         async def in_turn(connection: Connection) -> int:
             await connection.execute(_SQL["no_idle_limit"])
             await summaries.take_turns(connection, [one.profile_id])
+            counted = await once()
+            if counted is None:
+                counted = await self._database.run_beside(_patient(locked), one_snapshot=True)
+            # Who polls for statistics is told that they are others now.
+            await connection.execute(_SQL["tell_readers"])
+            return counted
+
+        async def once() -> int | None:
             try:
                 return await self._database.run_beside(_patient(work), one_snapshot=True)
             except asyncpg.UniqueViolationError:
-                pass  # a row that came after the snapshot
+                return None  # a row that came after the snapshot
             except UnavailableError as error:
                 if not isinstance(error.__cause__, asyncpg.SerializationError):
                     raise
-            return await self._database.run_beside(_patient(locked), one_snapshot=True)
+                return None
 
         return await self._database.run(in_turn)
 

@@ -3,6 +3,11 @@
 -- nothing that could have changed since.
 LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
 
+-- name: tell_readers
+-- Counts were changed otherwise than by a fold: the watermark of statistics moves.
+UPDATE journal_watermark SET summarised_at = clock_timestamp() WHERE journal_id = (
+    SELECT journal_id FROM journal_watermark ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
+
 -- name: no_time_limit
 -- A day of a large profile takes longer than a question may. A lock still is not waited for that long.
 SET LOCAL statement_timeout = '20min';

@@ -416,11 +416,19 @@ async def test_a_rebuilt_day_mends_what_was_wrong(place: Place) -> None:
         )
     rebuild = Rebuild(place.database)
     assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
+    told = await summarised_at(place)
     for one in days_of():
         await rebuild.rebuild(one)
+    assert await summarised_at(place) > told  # or polls would hear that nothing is new
     await place.check()
     await compact(place.database, lambda done, of: None)
     assert (await place.check()).days == right.days
+
+
+async def summarised_at(place: Place) -> datetime:
+    query = "SELECT max(summarised_at) FROM journal_watermark"
+    found: datetime = await place.database.run(lambda connection: connection.fetchval(query))
+    return found
 
 
 async def test_what_is_judged_anew_is_counted_anew(place: Place) -> None:
