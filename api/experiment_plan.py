@@ -1,4 +1,4 @@
-"""`/v1/experiments/plan`: how many visitors an experiment needs, and how long they take to come."""
+"""`/v1/experiment-plan`: how many visitors an experiment needs, and how long they take to come."""
 
 from functools import partial
 from typing import Final
@@ -32,7 +32,7 @@ class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlanRoutes:
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/experiments/plan", self.plan, _PLAN)]
+        return [Route("GET", "/v1/experiment-plan", self.plan, _PLAN)]
 
     async def plan(self) -> Response:
         given, errors = parameters(*_PLANNED)

@@ -341,12 +341,12 @@ async def test_a_preview_is_a_url_with_a_token() -> None:
 
 async def test_a_plan_says_how_many_and_how_long() -> None:
     console = Console()
-    path = "/v1/experiments/plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
+    path = "/v1/experiment-plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
     told = (await console.call("GET", path)).json
     assert told["watched"]["visitors"] > told["fixed"]["visitors"] > 40_000
     assert told["fixed"]["days"] == told["fixed"]["visitors"] / 500
-    path = f"/v1/experiments/plan?rate=0.02&visitors={told['fixed']['visitors']}"
+    path = f"/v1/experiment-plan?rate=0.02&visitors={told['fixed']['visitors']}"
     assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)
     for wrong in ("rate=0.02", "rate=2&lift=0.1", "rate=x&lift=0.1", "rate=0.02&lift=0",
                   "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan"):  # fmt: skip
-        (await console.call("GET", f"/v1/experiments/plan?{wrong}")).problem(422)
+        (await console.call("GET", f"/v1/experiment-plan?{wrong}")).problem(422)
