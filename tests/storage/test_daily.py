@@ -1,6 +1,7 @@
 """Days that are over: whatever is compacted, counted or judged anew, and whenever, every sum stays right."""
 
 import random
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -224,6 +225,15 @@ async def _profile(url: str) -> None:
 
 def days_of(count: int = 4) -> list[ProfileDay]:
     return [ProfileDay(TENANT, PROFILE, TODAY - timedelta(days=n)) for n in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of everything may go on beyond midnight."""
+    day = datetime.now(UTC).date()
+    midnight = datetime.combine(day, datetime.min.time(), UTC)
+    monkeypatch.setattr(sys.modules[__name__], "TODAY", day)
+    monkeypatch.setattr(sys.modules[__name__], "MIDNIGHT_US", int(midnight.timestamp()) * 1_000_000)
 
 
 @pytest.mark.parametrize("seed", range(3))
