@@ -89,7 +89,7 @@ KNOWN = Known(
     st.sampled_from([Known(), KNOWN, msgspec.structs.replace(KNOWN, release_due=True)]),
     st.integers(0, 9),
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
     responses: list[Response], known: Known, failures: int
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.broken import BUILDS, AddedAnyway
 from tests.simulation.world import Build, Failure, simulate
 
-SEEDS = 50
+SEEDS = 32
 MANY_SEEDS = 3000
 CHUNK = 10
 SEEDS_TO_CATCH = 60
