@@ -207,14 +207,22 @@ def run(plan: Plan) -> dict[str, Any]:
                 "poll_cpu_ms": asking.poll(asked[1], 20 * plan.tries),
             }
         crossed: list[dict[str, Any]] = []
+        refused: list[str] = []
         if plan.raw:
             progress(f"writing {plan.raw} raw clicks")
             a_day = plan.clicks / history.DAYS
             asking.write(plan.raw, partial(history.write_raw, a_day=a_day))
             now = datetime.now(UTC)
             tries = min(plan.tries, CROSSED_TRIES)
-            crossed = [asking.ask(one, tries) for one in crossings(now, a_day, plan.raw)]
-    return judged(plan, found) | {"raw_clicks": plan.raw, "crossings": crossed}
+            for one in crossings(now, a_day, plan.raw):
+                try:
+                    crossed.append(asking.ask(one, tries))
+                except BenchError as error:  # the rest has taken minutes to find out
+                    progress(f"{one.name}: {error}")
+                    refused.append(one.name)
+    result = judged(plan, found)
+    result["failures"] += [f"{name}: was not answered" for name in refused]
+    return result | {"raw_clicks": plan.raw, "crossings": crossed}
 
 
 def judged(plan: Plan, found: dict[int, dict[str, Any]]) -> dict[str, Any]:
