@@ -160,7 +160,22 @@ SELECT now() - raw_retention_days * interval '1 day' AS since, (
         UNION ALL
         SELECT clicks, views, bots FROM dimension_days
         WHERE tenant_id = $1 AND profile_id = $2 AND link_id = coalesce($5, -1) AND dimension = 0
-            AND day >= ($3 AT TIME ZONE 'UTC')::date AND day <= ($4 AT TIME ZONE 'UTC')::date
+            AND day > ($3 AT TIME ZONE 'UTC')::date AND day < ($4 AT TIME ZONE 'UTC')::date
+        UNION ALL
+        SELECT clicks[last] - coalesce(clicks[before], 0), views[last] - coalesce(views[before], 0),
+            bots[last] - coalesce(bots[before], 0)
+        FROM dimension_quarters AS q
+        CROSS JOIN LATERAL (SELECT
+            CASE WHEN $3 > day::timestamptz THEN extract(epoch FROM $3 - day::timestamptz)::int / 900 ELSE 0 END AS first,
+            CASE WHEN $4 < (day + 1)::timestamptz
+                THEN (extract(epoch FROM $4 - day::timestamptz)::int + 899) / 900 ELSE 96 END AS next
+        ) AS part
+        CROSS JOIN LATERAL (
+            SELECT width_bucket(part.first - 1, q.at) AS before, width_bucket(part.next - 1, q.at) AS last
+            OFFSET 0
+        ) AS place
+        WHERE tenant_id = $1 AND profile_id = $2 AND link_id = coalesce($5, -1) AND dimension = 0
+            AND day IN (($3 AT TIME ZONE 'UTC')::date, ($4 AT TIME ZONE 'UTC')::date) AND before < last
     ) AS sums
 ) AS clicks
 FROM profiles WHERE tenant_id = $1 AND id = $2;

@@ -1,6 +1,7 @@
 """Statistics by dimension, from tables of which some days are compacted, against each click looked at."""
 
 import random
+import re
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -107,6 +108,28 @@ def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
             assert found.totals == wanted.totals
         assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
     assert all(found.rows for found in ask(url, QUESTIONS))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-15T03:00:00Z", "2026-03-15T20:15:00Z"),
+        ("2026-03-15T22:45:00Z", "2026-03-16T00:30:00Z"),
+        ("2026-03-14T13:15:00Z", "2026-03-20T06:00:00Z"),
+        ("2026-03-15T00:00:00Z", "2026-03-17T00:00:00Z"),
+    ],
+)
+def test_how_much_would_be_crossed_is_told_exactly(
+    url: str, monkeypatch: pytest.MonkeyPatch, start: str, end: str
+) -> None:
+    asked = query(**{"from": start, "to": end}, group="city,country")
+    there = brute(asked, CLICKS + LATE).totals
+    monkeypatch.setattr(stats_raw, "MAX_CROSSED", -1)
+    with pytest.raises(InvalidError) as refused:
+        ask(url, [asked])
+    told = re.search(r"the period has (\d+)", str(refused.value))
+    assert told is not None
+    assert int(told[1]) == there.clicks + there.views + there.bots
 
 
 def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
