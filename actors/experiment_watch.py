@@ -12,8 +12,8 @@ from typing import Final
 import trio
 
 from actors.worker import JobContext
-from engine.experiment_ports import ExperimentWatch
 from engine.experiment_watch import Watched, step
+from engine.ports_experiments import ExperimentWatch
 
 logger = logging.getLogger("waypost.experiments")
 

@@ -45,7 +45,6 @@ from api.stats_export import StatsExportRoutes
 from api.system import SystemRoutes
 from api.webhooks import WebhookRoutes
 from engine.access import Caller
-from engine.experiment_ports import ConversionStore, ExperimentStore
 from engine.health import Health
 from engine.link import checked
 from engine.ports import (
@@ -64,6 +63,7 @@ from engine.ports import (
     SecurityStore,
     SessionStore,
 )
+from engine.ports_experiments import ConversionStore, ExperimentStore
 from engine.ports_github import GithubStore
 from engine.ports_jobs import JobStore
 from engine.ports_stats import ClickExport, StatsReader

@@ -23,8 +23,8 @@ from api.routes import Answer, Doc, Route
 from engine.client_address import network
 from engine.conversion import Hook, HookDraft, HookFields, hook_checked, picked
 from engine.errors import FieldError, InvalidError, NotFoundError
-from engine.experiment_ports import ConversionStore
 from engine.local_rate import LocalRate
+from engine.ports_experiments import ConversionStore
 from engine.rate import Quota
 
 SCRIPT_BYTES: Final = 1024

@@ -25,7 +25,7 @@ from engine.conversion import (
     errors,
 )
 from engine.errors import FieldError, InvalidError, NotFoundError, WaypostError
-from engine.experiment_ports import ConversionStore
+from engine.ports_experiments import ConversionStore
 
 
 class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ from engine.assignment import Context, Reason, visitor_key
 from engine.client_address import packed_network, parsed
 from engine.errors import FieldError, InvalidError
 from engine.experiment import EdgeExperiment, Experiment
-from engine.experiment_ports import ExperimentStore
 from engine.ports import ProfileStore
+from engine.ports_experiments import ExperimentStore
 from engine.trial import preview_token
 
 MAX_TEXT: Final = 512

@@ -15,8 +15,8 @@ from api.routes import Answer, Doc, Parameter, Route
 from engine.activity import safe_cell
 from engine.errors import FieldError, InvalidError, NotFoundError
 from engine.experiment import StoredExperiment
-from engine.experiment_ports import ExperimentStore
 from engine.experiment_tally import Phase, Tally
+from engine.ports_experiments import ExperimentStore
 from engine.results import (
     Results,
     SeriesPoint,

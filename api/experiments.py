@@ -23,9 +23,9 @@ from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
 from api.routes import Answer, Doc, Route, changes_of
 from engine.errors import FieldError
 from engine.experiment import State, StoredExperiment
-from engine.experiment_ports import ExperimentStore
 from engine.idempotency import StoredResponse
 from engine.ports import Announcer
+from engine.ports_experiments import ExperimentStore
 from engine.profile import Change
 
 

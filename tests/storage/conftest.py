@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 
 from engine.access import Caller
-from engine.experiment_ports import ExperimentStore, ExperimentWatch
 from engine.member import InvitationDraft
 from engine.observation import Observed
 from engine.ports import (
@@ -25,6 +24,7 @@ from engine.ports import (
     SessionStore,
     SnapshotSource,
 )
+from engine.ports_experiments import ExperimentStore, ExperimentWatch
 from engine.profile import Profile
 from storage.accounts import Accounts
 from storage.bridge import in_asyncio

@@ -12,8 +12,8 @@ from engine.click_id import ClickId
 from engine.conversion import ConversionDraft, HookDraft, HookFields, Told
 from engine.errors import NotFoundError
 from engine.experiment import StoredExperiment
-from engine.experiment_ports import ConversionStore
 from engine.experiment_tally import Counts
+from engine.ports_experiments import ConversionStore
 from storage.bridge import in_asyncio
 from storage.conversions import Conversions
 from storage.experiment_counts import ExperimentUpkeep
