@@ -15,6 +15,7 @@ from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+import msgspec
 
 from engine import period, stats_plan
 from engine.access import Caller
@@ -125,6 +126,13 @@ class _Sums:
                 sum(row.views for row in rows),
                 sum(row.bots for row in rows),
             )
+        plain = msgspec.structs.replace(self._query, groups=())
+        read = reading(plain) if self._query.groups and self._visitors else None
+        if read is not None:
+            # Who came by two values of a dimension is one visitor: that is told without the groups.
+            whole = _Sums(self._connection, *self._place, plain, read)
+            await whole.find_links()
+            return await whole.totals(())
         found = await self._counted(self._whole(), None)
         return found.get(Key(None, None, 1), Counted(0, 0, 0, 0 if self._visitors else None))
 

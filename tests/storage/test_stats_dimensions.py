@@ -166,6 +166,9 @@ def test_visitors_are_those_of_each_utc_day(url: str) -> None:
         query(**{"from": "2026-03-15T03:00:00Z", "to": "2026-03-15T20:00:00Z"}, interval="15m",
               metrics="visitors,clicks"),
         query(**whole, group="browser", order="-visitors"),
+        query(**whole, group="link", metrics="clicks,visitors"),
+        query(**whole, group="kind", metrics="clicks,visitors"),
+        query(**whole, group="time,country", metrics="clicks,visitors"),
     ]  # fmt: skip
     for one, found in zip(asked, ask(url, asked), strict=True):
         wanted = brute(one, CLICKS + LATE)
