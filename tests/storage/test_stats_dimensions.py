@@ -36,6 +36,11 @@ DIMENSIONS = [
 
 
 CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
+# The same visitors at the same time, by other links and from elsewhere: in the totals they are there once.
+CLICKS += [
+    one._replace(link_id=other.link_id, extra=other.extra, kind=other.kind, verdict=other.verdict)
+    for one, other in zip(CLICKS[:150], CLICKS[7:157], strict=True)
+]
 # Late clicks stand in the live tables for a day that is compacted, until that is done again.
 LATE = random_clicks(random.Random(6), 30, FIRST, 80)
 COMPACTED = {FIRST.date() + timedelta(days=n) for n in range(82)} - {date(2026, 4, 3)}
