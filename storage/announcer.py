@@ -8,8 +8,7 @@ gone, and a listener that does not keep up loses the oldest. Whoever listens als
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import orjson
@@ -18,7 +17,7 @@ import trio
 from engine.errors import UnavailableError
 from engine.profile import Change
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, follow
+from storage.subscription import Waiting, listening
 
 CHANNEL: Final = "waypost:changes"
 MAX_WAITING: Final = 10_000
@@ -56,27 +55,14 @@ class RedisAnnouncer:
         self._counts["announced"] += told
         self._counts["failed"] += len(changes) - told
 
-    @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
         """Changes, for as long as the context is open.
 
         Entering waits until the subscription stands, or has failed once: from then on it is tried
         again and again, unseen. The iterator never ends by itself.
         """
         waiting: Waiting[Change] = Waiting(MAX_WAITING)
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            await nursery.start(
-                follow, self._server, CHANNEL, partial(self._heard, waiting), self._lost
-            )
-            try:
-                yield waiting
-            except Exception as error:
-                # Past the nursery, or it would come out wrapped in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _lost(self) -> None:
         self._counts["disconnected"] += 1

@@ -7,16 +7,13 @@ Consoles add to it, and take out what is over; it expires as a whole soon after 
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from typing import Final
-
-import trio
 
 from engine.live import LiveNews, decode, encode
 from engine.ports_stats import MAX_WATCHED, WATCH_S
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, follow
+from storage.subscription import Waiting, listening
 
 KEY: Final = "waypost:watched"
 CHANNEL: Final = "waypost:live"
@@ -56,22 +53,9 @@ class RedisLiveChannel:
                 self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(one)
             )
 
-    @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[LiveNews]]:
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveNews]]:
         waiting: Waiting[LiveNews] = Waiting(MAX_WAITING)
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            await nursery.start(
-                follow, self._server, CHANNEL, partial(self._heard, waiting), self._lost
-            )
-            try:
-                yield waiting
-            except Exception as error:
-                # Past the nursery, or it would come out wrapped in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _heard(self, waiting: Waiting[LiveNews], message: bytes) -> None:
         news = decode(message)

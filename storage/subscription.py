@@ -2,7 +2,9 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import trio
@@ -59,6 +61,28 @@ async def _receive(server: RedisServer, pubsub: PubSub, heard: Callable[[bytes],
         )
         if message is not None and message["type"] == "message":
             heard(message["data"])
+
+
+@asynccontextmanager
+async def listening(
+    server: RedisServer,
+    channel: str,
+    waiting: "Waiting[T]",
+    heard: Callable[["Waiting[T]", bytes], None],
+    lost: Callable[[], None],
+) -> AsyncIterator[AsyncIterator[T]]:
+    """`waiting`, which `heard` puts into what messages say, for as long as the context is open."""
+    failure: Exception | None = None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(follow, server, channel, partial(heard, waiting), lost)
+        try:
+            yield waiting
+        except Exception as error:
+            # Past the nursery, or it would come out wrapped in a group.
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 class Waiting(Generic[T]):

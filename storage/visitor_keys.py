@@ -16,8 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import make_run_folder
 from storage.files import FileLock
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, follow
+from storage.subscription import Waiting, listening
 
 CHANNEL: Final = "waypost:visitor-keys"
 MAX_WAITING: Final = 1_000
@@ -183,22 +182,9 @@ class RedisKeyChannel:
         self._counts["failed"] += 1
         return 0
 
-    @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         waiting: Waiting[bytes] = Waiting(MAX_WAITING)
-        failure: Exception | None = None
-        async with trio.open_nursery() as nursery:
-            await nursery.start(
-                follow, self._server, CHANNEL, partial(self._heard, waiting), self._lost
-            )
-            try:
-                yield waiting
-            except Exception as error:
-                # Past the nursery, or it would come out wrapped in a group.
-                failure = error
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _heard(self, waiting: Waiting[bytes], message: bytes) -> None:
         self._counts["received"] += 1
