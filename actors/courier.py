@@ -40,8 +40,9 @@ USER_AGENT: Final = "Waypost-Webhooks/1"
 
 
 class Limits(NamedTuple):
-    """How much a courier takes on. `each` and `rate_per_s` are of one webhook. `pace` is how much faster
-    than real time waits pass: 1, unless a benchmark lets an hour go by in a minute."""
+    """How much a courier takes on. `each` and `rate_per_s` are the most of one webhook, which may ask for
+    less. `pace` is how much faster than real time waits pass: 1, unless a benchmark lets an hour go by in a
+    minute."""
 
     in_flight: int = 256
     each: int = 8
@@ -230,6 +231,10 @@ class Courier:
             if len(self._lanes) >= MAX_LANES:
                 self._lanes = {k: v for k, v in self._lanes.items() if not v.is_idle}
             lane = self._lanes[key] = Lane(self._limits.each, self._limits.rate_per_s)
+        each, rate_per_s = self._limits.each, self._limits.rate_per_s
+        lane.limit(
+            min(each, due.max_concurrency or each), min(rate_per_s, due.max_rate or rate_per_s)
+        )
         return lane
 
     async def _release(self) -> None:

@@ -33,7 +33,8 @@ _STAND_INS: Final[Mapping[str, Any]] = {
     "status": 302, "kind": "", "passthrough": False, "click_id": "", "short": None,
     "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
     "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
-    "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC), "failed_only": True,
+    "max_concurrency": None, "max_rate": None, "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC),
+    "failed_only": True,
     "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
     "variants": [], "winner": "", "raw_retention_days": 90,
 }  # fmt: skip

@@ -38,6 +38,8 @@ class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     event_types: tuple[str, ...]
     ordered: bool
+    max_concurrency: int | None
+    max_rate: int | None
     enabled: bool
     disabled_reason: str | None
     signature: str
@@ -142,6 +144,8 @@ def shown(webhook: Webhook) -> WebhookAnswer:
         description=webhook.description,
         event_types=webhook.event_types,
         ordered=webhook.ordered,
+        max_concurrency=webhook.max_concurrency,
+        max_rate=webhook.max_rate,
         enabled=webhook.enabled,
         disabled_reason=webhook.disabled_reason,
         signature=webhook.signature,
@@ -165,6 +169,8 @@ EXAMPLE: Final = {
     "description": "our shop",
     "event_types": ["link.*", "member.created"],
     "ordered": False,
+    "max_concurrency": None,
+    "max_rate": 20,
     "enabled": True,
     "disabled_reason": None,
     "signature": "v1",

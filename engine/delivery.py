@@ -33,7 +33,8 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 class Due(NamedTuple):
     """A delivery that is to be attempted, with all that takes. `token` fences whoever holds the webhook;
-    `tries` have been made before, `number` is this attempt's among all."""
+    `tries` have been made before, `number` is this attempt's among all; `max_concurrency` and `max_rate` are
+    how many requests at once and a second the webhook takes, None: what is usual."""
 
     tenant_id: int
     profile_id: int
@@ -44,6 +45,8 @@ class Due(NamedTuple):
     number: int
     url: str
     ordered: bool
+    max_concurrency: int | None
+    max_rate: int | None
     secrets: tuple[str, ...]
     type: str
     at: datetime

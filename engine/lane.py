@@ -25,13 +25,18 @@ class Lane:
     )  # fmt: skip
 
     def __init__(self, each: int, rate_per_s: float) -> None:
-        self._each = each
-        self._window = min(FIRST, each)
-        self._interval_s = 1 / rate_per_s
+        self._window = FIRST
+        self.limit(each, rate_per_s)
         self._next_s = 0.0
         self._rest_until_s = 0.0
         self.failures = 0
         self.in_flight = 0
+
+    def limit(self, each: int, rate_per_s: float) -> None:
+        """From now on, so many requests at once and a second."""
+        self._each = each
+        self._window = min(self._window, each)
+        self._interval_s = 1 / rate_per_s
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +52,7 @@ class Lane:
         if now_s < self._rest_until_s:
             return 0
         most = 1 if self.is_open else self._window
-        paid = int((now_s + BURST_S - self._next_s) / self._interval_s) + 1
+        paid = int((now_s + BURST_S - self._next_s) // self._interval_s) + 1
         return max(0, min(most - self.in_flight, paid))
 
     def begin(self, now_s: float) -> None:

@@ -86,9 +86,9 @@ class DeliveryQueue(Protocol):
         in_flight: Sequence[InFlight],
         resting: Sequence[tuple[int, int]],
     ) -> list[Due]:
-        """Deliveries that are due, at most `limit`, and of one webhook no more than `each` with those in
-        flight; of one whose order is kept the first alone. None of the webhooks (tenant and id) in
-        `resting`.
+        """Deliveries that are due, at most `limit`, and of one webhook no more than `each` and its own
+        `max_concurrency` with those in flight; of one whose order is kept the first alone. None of the
+        webhooks (tenant and id) in `resting`.
 
         Renews the leases of webhooks that have something in flight, and takes free ones as needed.
         """

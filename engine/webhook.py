@@ -22,6 +22,8 @@ MAX_EVENT_TYPES: Final = 50
 SIGNATURES: Final = ("v1", "v1a")
 OLD_SECRET_HOURS: Final = 24
 MAX_SECRETS: Final = 10  # that sign at the same time
+MOST_AT_ONCE: Final = 100
+MOST_A_SECOND: Final = 10_000
 
 Url = Annotated[
     str,
@@ -55,6 +57,18 @@ Ordered = Annotated[
         "given up"
     ),
 ]
+Concurrency = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1, le=MOST_AT_ONCE, description="requests at once, if fewer than the server's setting"
+    ),
+]
+Rate = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1, le=MOST_A_SECOND, description="requests a second, if fewer than the server's setting"
+    ),
+]
 Signature = Annotated[
     str,
     msgspec.Meta(
@@ -72,6 +86,8 @@ class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
     event_types: EventTypes
     description: Description = ""
     ordered: Ordered = False
+    max_concurrency: Concurrency | None = None
+    max_rate: Rate | None = None
     enabled: Enabled = True
 
 
@@ -91,6 +107,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     event_types: tuple[str, ...]
     ordered: bool
+    max_concurrency: int | None
+    max_rate: int | None
     enabled: bool
     signature: str
     disabled_reason: str | None
@@ -120,6 +138,8 @@ def checked(draft: Draft, *, loopback: bool = False) -> tuple[Draft | None, list
     and plain http to them."""
     errors = text_errors(draft.description, "description", MAX_DESCRIPTION_CHARS)
     errors += _type_errors(draft.event_types)
+    errors += _limit_errors("max_concurrency", draft.max_concurrency, MOST_AT_ONCE)
+    errors += _limit_errors("max_rate", draft.max_rate, MOST_A_SECOND)
     if isinstance(draft, NewWebhookDraft) and draft.signature not in SIGNATURES:
         errors.append(FieldError("signature", "must be v1 or v1a"))
     url = draft.url
@@ -153,6 +173,12 @@ def checked_url(text: str, *, loopback: bool = False) -> str:
     if not allowed_address(host) if is_address else is_private_host(host):
         raise TargetError("leads to a host that is not on the public internet")
     return url.href
+
+
+def _limit_errors(field: str, limit: int | None, most: int) -> list[FieldError]:
+    if limit is None or 1 <= limit <= most:
+        return []
+    return [FieldError(field, f"must be null or from 1 to {most}")]
 
 
 def _type_errors(types: list[str]) -> list[FieldError]:

@@ -227,6 +227,8 @@ def differs(stored: Webhook, draft: WebhookDraft) -> bool:
         stored.description,
         list(stored.event_types),
         stored.ordered,
+        stored.max_concurrency,
+        stored.max_rate,
         stored.enabled,
     )
 
@@ -306,4 +308,7 @@ def _webhook(row: asyncpg.Record) -> Webhook:
 
 
 def _columns(draft: WebhookDraft) -> tuple[Any, ...]:
-    return draft.url, draft.description, draft.event_types, draft.ordered, draft.enabled
+    return (
+        draft.url, draft.description, draft.event_types, draft.ordered, draft.max_concurrency,
+        draft.max_rate, draft.enabled,
+    )  # fmt: skip

@@ -139,7 +139,8 @@ class MemoryWebhooks:
             webhook = Webhook(
                 id=next(self._ids), profile_id=profile_id, url=draft.url,
                 description=draft.description, event_types=tuple(draft.event_types),
-                ordered=draft.ordered, enabled=draft.enabled, signature=draft.signature,
+                ordered=draft.ordered, max_concurrency=draft.max_concurrency,
+                max_rate=draft.max_rate, enabled=draft.enabled, signature=draft.signature,
                 disabled_reason=None, public_key=public, secret_changed_at=now, version=1,
                 created_at=now, updated_at=now,
             )  # fmt: skip
@@ -173,6 +174,8 @@ class MemoryWebhooks:
             description=draft.description,
             event_types=tuple(draft.event_types),
             ordered=draft.ordered,
+            max_concurrency=draft.max_concurrency,
+            max_rate=draft.max_rate,
             enabled=draft.enabled,
             disabled_reason=None if draft.enabled else held.webhook.disabled_reason,
         )
@@ -289,7 +292,8 @@ class MemoryWebhooks:
             held.token += held.owner != owner
             held.owner, held.until = owner, now + timedelta(seconds=ttl_s)
             busy = sum((f.tenant_id, f.webhook_id) == held.key for f in flying)
-            room = int(not busy) if held.webhook.ordered else max(each - busy, 0)
+            most = min(each, held.webhook.max_concurrency or each)
+            room = int(not busy) if held.webhook.ordered else max(most - busy, 0)
             if held.key in resting:
                 continue
             free = [one for one in due if InFlight(*held.key, one.event.id) not in flying]
@@ -376,11 +380,11 @@ class MemoryWebhooks:
     def _as_due(self, held: _Held, one: _Delivery) -> Due:
         now = self._now()
         secrets = tuple(text for text, end in held.secrets if end is None or end > now)
-        event = one.event
+        event, webhook = one.event, held.webhook
         return Due(
-            held.tenant_id, event.draft.profile_id, held.webhook.id, event.id, held.token, one.tries,
-            one.attempts + 1, held.webhook.url, held.webhook.ordered, secrets, event.draft.type,
-            event.at, msgspec.to_builtins(event.draft.data),
+            held.tenant_id, event.draft.profile_id, webhook.id, event.id, held.token, one.tries,
+            one.attempts + 1, webhook.url, webhook.ordered, webhook.max_concurrency, webhook.max_rate,
+            secrets, event.draft.type, event.at, msgspec.to_builtins(event.draft.data),
         )  # fmt: skip
 
     def _settle(self, held: _Held, attempt: Attempt) -> None:

@@ -66,7 +66,7 @@ WITH flying AS (
     SELECT tenant_id, webhook_id, count(*) AS count FROM flying GROUP BY 1, 2
 ), chosen AS (
     SELECT d.tenant_id, d.webhook_id, d.event_id, d.tries, d.attempts, d.next_attempt_at, d.place,
-        s.lease_token, w.profile_id, w.url, w.ordered
+        s.lease_token, w.profile_id, w.url, w.ordered, w.max_concurrency, w.max_rate
     FROM webhook_states AS s
     JOIN webhooks AS w ON w.tenant_id = s.tenant_id AND w.id = s.webhook_id AND w.enabled
     LEFT JOIN busy AS b ON b.tenant_id = s.tenant_id AND b.webhook_id = s.webhook_id
@@ -76,7 +76,7 @@ WITH flying AS (
             WHERE NOT w.ordered AND f.tenant_id = s.tenant_id AND f.webhook_id = s.webhook_id
                 AND f.state = 'pending' AND f.next_attempt_at <= now()
                 AND (f.tenant_id, f.webhook_id, f.event_id) NOT IN (SELECT * FROM flying)
-            ORDER BY f.next_attempt_at, f.event_id LIMIT greatest($3 - coalesce(b.count, 0), 0))
+            ORDER BY f.next_attempt_at, f.event_id LIMIT greatest(least($3, w.max_concurrency) - coalesce(b.count, 0), 0))
             UNION ALL
             SELECT o.* FROM (
                 SELECT f.* FROM deliveries AS f
@@ -89,7 +89,8 @@ WITH flying AS (
     ORDER BY d.place, d.next_attempt_at LIMIT $2
 )
 SELECT c.tenant_id, c.profile_id, c.webhook_id, c.event_id, c.lease_token AS token, c.tries,
-    c.attempts + 1 AS number, c.url, c.ordered, ARRAY(SELECT k.secret FROM webhook_secrets AS k
+    c.attempts + 1 AS number, c.url, c.ordered, c.max_concurrency, c.max_rate,
+    ARRAY(SELECT k.secret FROM webhook_secrets AS k
         WHERE k.tenant_id = c.tenant_id AND k.webhook_id = c.webhook_id
             AND (k.expires_at IS NULL OR k.expires_at > now())
         ORDER BY k.created_at DESC) AS secrets,

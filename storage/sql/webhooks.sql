@@ -11,8 +11,9 @@ SELECT id FROM profiles WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: create_webhook
 -- In the first free of twenty slots; no row when there is none.
-INSERT INTO webhooks (tenant_id, profile_id, url, description, event_types, ordered, enabled, signature, slot)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, min(n) FROM generate_series(1, 20) AS n
+INSERT INTO webhooks (tenant_id, profile_id, url, description, event_types, ordered, max_concurrency, max_rate,
+    enabled, signature, slot)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, min(n) FROM generate_series(1, 20) AS n
 WHERE n NOT IN (SELECT slot FROM webhooks WHERE tenant_id = $1 AND profile_id = $2)
 HAVING min(n) IS NOT NULL
 RETURNING id;
@@ -27,8 +28,8 @@ INSERT INTO webhook_secrets (tenant_id, webhook_id, secret, public_key) VALUES (
 
 -- name: webhook
 -- One.
-SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.enabled, w.signature,
-    w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
+SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max_concurrency,
+    w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
         ORDER BY k.created_at DESC LIMIT 1) AS public_key,
     w.secret_changed_at, w.version, w.created_at, w.updated_at
@@ -36,8 +37,8 @@ FROM webhooks AS w WHERE w.tenant_id = $1 AND w.id = $2;
 
 -- name: list_webhooks
 -- A profile's, in the order of their ids.
-SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.enabled, w.signature,
-    w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
+SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max_concurrency,
+    w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
         ORDER BY k.created_at DESC LIMIT 1) AS public_key,
     w.secret_changed_at, w.version, w.created_at, w.updated_at
@@ -50,9 +51,10 @@ SELECT id FROM webhooks WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 -- name: update_webhook
 -- One that is enabled again starts afresh.
 UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
-    enabled_at = CASE WHEN $7 AND NOT enabled THEN clock_timestamp() ELSE enabled_at END,
-    disabled_reason = CASE WHEN $7 THEN NULL ELSE disabled_reason END,
-    enabled = $7, version = version + 1, updated_at = clock_timestamp()
+    max_concurrency = $7, max_rate = $8,
+    enabled_at = CASE WHEN $9 AND NOT enabled THEN clock_timestamp() ELSE enabled_at END,
+    disabled_reason = CASE WHEN $9 THEN NULL ELSE disabled_reason END,
+    enabled = $9, version = version + 1, updated_at = clock_timestamp()
 WHERE tenant_id = $1 AND id = $2;
 
 -- name: delete_webhook

@@ -17,7 +17,7 @@ from engine.delivery import MAX_TRIES, Answer, Attempt, Due, Recorded
 from engine.errors import UnavailableError
 from engine.event import EventDraft, LinkMilestone
 from engine.profile import ProfileDraft
-from engine.webhook import DeliveryFilter, NewWebhookDraft, Webhook
+from engine.webhook import DeliveryFilter, NewWebhookDraft, Webhook, WebhookDraft
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.webhooks import MemoryWebhooks
 
@@ -230,6 +230,33 @@ async def test_no_more_at_once_and_a_second_than_is_set(
     times = world.times("shop")
     assert len(times) == 100
     assert 8.5 <= times[-1] - times[0] <= 12
+
+
+async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(each=4, rate_per_s=10.0)
+    await world.start()
+    gentle = await world.webhook("gentle", max_concurrency=1, max_rate=2)
+    await world.webhook("greedy", max_concurrency=100, max_rate=10_000)
+    world.happen(60)
+
+    async def takes_a_while() -> Answer:
+        await trio.sleep(0.2)
+        return OK
+
+    world.behaviour["gentle"] = world.behaviour["greedy"] = takes_a_while
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(for_a_while, world.courier(), 20)
+        await trio.sleep(15)
+        assert (world.most["gentle"], world.most["greedy"]) == (1, 4)
+        assert 30 <= len(world.got["gentle"]) <= 33
+        assert 5 <= world.times("greedy")[-1] <= 8
+        # Lifted, it catches up within seconds.
+        draft = WebhookDraft(url=gentle.url, event_types=["*"])
+        await world.hooks.update_webhook(CALLER, gentle.id, draft)
+    assert len(world.got["gentle"]) == 60
+    assert world.most["gentle"] > 1
 
 
 @pytest.mark.slow

@@ -56,7 +56,11 @@ async def test_create_read_change_and_delete() -> None:
         HOOK["url"], False, 2,
     )  # fmt: skip
     (await console.call("PATCH", path, body | {"enabled": True}, If_Match='"1"')).problem(412)
-    assert (await console.call("DELETE", path, If_Match='"2"')).status == 204
+    limited = await console.call("PATCH", path, {"max_concurrency": 2, "max_rate": 20})
+    assert (limited.json["max_concurrency"], limited.json["max_rate"]) == (2, 20)
+    freed = await console.call("PATCH", path, {"max_rate": None})
+    assert (freed.json["max_concurrency"], freed.json["max_rate"]) == (2, None)
+    assert (await console.call("DELETE", path, If_Match='"4"')).status == 204
     (await console.call("GET", path)).problem(404)
 
 
@@ -105,6 +109,8 @@ async def test_rotation(signature: str) -> None:
         (HOOK | {"event_types": ["link.exploded"]}, {"event_types"}),
         (HOOK | {"description": "\x00" * 300}, {"description"}),
         (HOOK | {"signature": "none"}, {"signature"}),
+        (HOOK | {"max_concurrency": 0, "max_rate": 10_001}, {"max_concurrency", "max_rate"}),
+        (HOOK | {"max_concurrency": 2.5, "max_rate": "9"}, {"max_concurrency", "max_rate"}),
         (HOOK | {"ordered": "yes", "enabled": None, "secret": "mine"}, {"ordered", "enabled", "secret"}),
     ],
 )  # fmt: skip

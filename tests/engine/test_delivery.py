@@ -112,6 +112,8 @@ def test_no_header_breaks_it(header: str) -> None:
      (Answer(410), None, "failed")],
 )  # fmt: skip
 def test_the_state_after_an_attempt(answer: Answer, delay: float | None, state: str) -> None:
-    due = Due(1, 2, 3, 4, 5, 0, 1, "https://example.com/", False, (), "link.created", NOW, {})
+    due = Due(
+        1, 2, 3, 4, 5, 0, 1, "https://example.com/", False, None, None, (), "link.created", NOW, {}
+    )
     attempt = Attempt(due, NOW, 1, answer, delay)
     assert (attempt.state, attempt.gone) == (state, answer.status == 410)

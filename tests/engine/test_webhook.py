@@ -83,6 +83,10 @@ def test_and_nothing_else_with_it(url: str) -> None:
         ({"description": "x" * 201}, "description"),
         ({"description": "a\nb"}, "description"),
         ({"signature": "v2"}, "signature"),
+        ({"max_concurrency": 0}, "max_concurrency"),
+        ({"max_concurrency": 101}, "max_concurrency"),
+        ({"max_rate": -1}, "max_rate"),
+        ({"max_rate": 10_001}, "max_rate"),
     ],
 )
 def test_bad_fields_are_named(fields: dict[str, object], bad: str) -> None:

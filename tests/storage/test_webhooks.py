@@ -341,6 +341,24 @@ async def test_no_webhook_waits_for_what_another_has_due(hooks: Hooks) -> None:
     assert [one.webhook_id for one in due].count(many.id) == 3
 
 
+async def test_one_that_takes_few_at_once_is_claimed_for_few(hooks: Hooks) -> None:
+    few = await hooks.create(max_concurrency=2, max_rate=5)
+    await hooks.create(max_concurrency=50)
+    await hooks.happen(9)
+    due = await hooks.claim(each=4)
+    of_few = [one for one in due if one.webhook_id == few.id]
+    assert (len(of_few), len(due)) == (2, 6)
+    assert {(one.max_concurrency, one.max_rate) for one in of_few} == {(2, 5)}
+    assert await hooks.claim(each=4, flying=due) == []
+    more = await hooks.claim(each=4, flying=[one for one in due if one != of_few[0]])
+    assert [one.event_id for one in more] == [of_few[0].event_id]
+    # One that is changed is claimed for as it says now.
+    draft = WebhookDraft(url=few.url, event_types=["*"], max_rate=7)
+    assert (await hooks.store.update_webhook(hooks.caller, few.id, draft)).max_concurrency is None
+    due = await hooks.claim(each=4)
+    assert [one.max_rate for one in due if one.webhook_id == few.id] == [7] * 4
+
+
 async def test_one_whose_order_is_kept_gets_one_after_the_other(hooks: Hooks) -> None:
     await hooks.create(ordered=True)
     await hooks.happen(3)
