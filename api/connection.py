@@ -11,7 +11,8 @@ Hypercorn 0.18's own trio transport (`TCPServer`) is the base. What is changed, 
 - closing sends FIN, then reads and drops what still comes for up to `linger_s`. Closing at once
   with unread bytes resets the connection, and the client of a refused upload loses the answer;
 - a client that half-closes after its request still gets the answer;
-- the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires.
+- the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires, and
+  starts and cancels a task for each request.
 """
 
 import re
@@ -31,6 +32,7 @@ from hypercorn.utils import parse_socket_addr
 
 from api import problems
 from api.guard import new_request_id, safe_headers
+from api.rest_timer import RestTimer
 
 MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
 
@@ -123,7 +125,7 @@ class Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, LifespanState({}), stream)  # type: ignore[arg-type]
         self._limits = limits
-        self._timer_s = limits.head_s
+        self._timer = RestTimer(context.terminated)
         self._between_requests = False
         self._closing = False
 
@@ -140,10 +142,11 @@ class Connection(TCPServer):
                 self.app, self.config, self.context, group, ConnectionState({}),
                 False, client, server, self.protocol_send,
             )  # fmt: skip
-            await self._restart_timer(self._limits.head_s)
+            self._timer.set(self._limits.head_s)
+            group.spawn(self._timer.run, self._initiate_server_close)
             await self._read_data()
             self._closing = True
-            await self.idle_task.stop()
+            self._timer.close()
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
@@ -152,13 +155,11 @@ class Connection(TCPServer):
             await self._finish()
         elif isinstance(event, Updated) and not event.idle:
             self._between_requests = False
-            await self.idle_task.stop()
+            self._timer.stop()
         elif isinstance(event, Updated) and not self._closing:
             # The next head may have begun already, behind the request that is now answered.
             self._between_requests = not self.protocol.connection.trailing_data[0]
-            await self._restart_timer(
-                self._limits.idle_s if self._between_requests else self._limits.head_s
-            )
+            self._timer.set(self._limits.idle_s if self._between_requests else self._limits.head_s)
 
     async def _write(self, data: bytes) -> None:
         async with self.send_lock:
@@ -175,7 +176,7 @@ class Connection(TCPServer):
         """The last answer is sent: FIN, and from now on `_read_data` drops what it reads."""
         self._closing = True
         self._expire_after(self._limits.linger_s)
-        await self.idle_task.stop()
+        self._timer.close()
         try:
             await self.stream.send_eof()
         except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
@@ -195,22 +196,12 @@ class Connection(TCPServer):
                 continue
             if self._between_requests and data:
                 self._between_requests = False
-                await self._restart_timer(self._limits.head_s)
+                self._timer.set(self._limits.head_s)
             await self.protocol.handle(RawData(bytes(data)))
             if not data:
                 # Half-closed: a request in flight is answered, then closes the connection.
                 self._expire_after(self._limits.answer_s)
                 return
-
-    async def _restart_timer(self, seconds: float) -> None:
-        self._timer_s = seconds
-        await self.idle_task.restart(self._task_group, self._idle_timeout)
-
-    async def _idle_timeout(self) -> None:
-        with trio.move_on_after(self._timer_s):
-            await self.context.terminated.wait()
-        with trio.CancelScope(shield=True):
-            await self._initiate_server_close()
 
     def _expire_after(self, seconds: float) -> None:
         nursery = self._task_group._nursery

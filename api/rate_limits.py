@@ -1,11 +1,13 @@
 """How often the API may be asked: by key or user and class of route, and by address.
 
-Limits are kept in Redis, so that all consoles share them. While it does not answer, each console counts by
+Limits are kept in Redis, so that all consoles share them. Of who has plenty left, one request in ten asks it
+(engine/rate_credit.py). While it does not answer, each console counts by
 itself: the API goes on, at most as many times faster as there are consoles. What an address sends with bad
 credentials is counted by each console alone, before anybody is asked whose they are.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import trio
@@ -19,6 +21,7 @@ from engine.errors import UnavailableError
 from engine.local_rate import LocalRate
 from engine.ports import Charge, RateLimiter
 from engine.rate import Decision, Quota, header_fields
+from engine.rate_credit import RateCredit
 from engine.settings import Settings
 
 PERIOD_S: Final = 60
@@ -43,6 +46,7 @@ class ApiLimits:
         self._address = _quota("address", 0 if unlimited else 2 * both)
         self._failures = LocalRate(FAILURES, MAX_SUBJECTS, "allow")
         self._local: dict[str, LocalRate] = {}
+        self._credit = RateCredit(MAX_SUBJECTS)
         self._rest_until = 0.0
 
     def register(self, app: Quart, check: Callable[[], Awaitable[None]]) -> None:
@@ -103,14 +107,26 @@ class ApiLimits:
         return [Charge(quota, subject) for quota, subject in wanted if quota is not None]
 
     async def _decide(self, charges: list[Charge]) -> list[Decision]:
+        if (known := self._credit.spend(charges, _now_us())) is not None:
+            return known
         if trio.current_time() >= self._rest_until:
             try:
-                return await self._limiter.decide(charges)
+                return await self._ask(charges)
             except UnavailableError:
                 self._rest_until = trio.current_time() + REDIS_REST_S
         self._counters.limited_alone += 1
         now_us = _now_us()
         return [self._locally(one.quota).decide(one.subject, now_us) for one in charges]
+
+    async def _ask(self, charges: list[Charge]) -> list[Decision]:
+        asked = self._credit.charged(charges)
+        try:
+            decisions = await self._limiter.decide(asked)
+        except BaseException:
+            self._credit.give_back(charges, asked)
+            raise
+        self._credit.settle(charges, asked, decisions, _now_us())
+        return decisions
 
     def _locally(self, quota: Quota) -> LocalRate:
         found = self._local.get(quota.name)
@@ -119,7 +135,10 @@ class ApiLimits:
         return found
 
     def _subject(self) -> str:
-        return network(client.address(self._hops))
+        return _network(client.address(self._hops))
+
+
+_network: Final = lru_cache(maxsize=1_024)(network)
 
 
 def _quota(name: str, per_minute: int) -> Quota | None:

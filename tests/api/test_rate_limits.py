@@ -55,6 +55,17 @@ async def test_the_headers_say_what_is_left() -> None:
     assert re.search(r'"reads";r=0;t=20', denied.headers["RateLimit"])
 
 
+async def test_with_plenty_left_one_request_in_ten_asks_redis() -> None:
+    console = limited(api_reads_per_minute=6_000, api_writes_per_minute=3_000)
+    left = []
+    for n in range(20):
+        console.limits.down = n % 10 != 0
+        answered = await console.call("GET", "/v1/profiles")
+        left.append(int(re.findall(r"r=([0-9]+)", answered.headers["RateLimit"])[0]))
+    assert left == list(range(5_999, 5_979, -1))
+    assert not console.counters.limited_alone, "nothing was decided without Redis' word"
+
+
 async def test_what_is_no_call_of_the_api_is_not_limited() -> None:
     console = limited()
     await reads(console, 4)
