@@ -4,9 +4,12 @@ That reads every click of the period, so it is for as many as are counted in wel
 long as raw clicks are kept.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+
+import numpy as np
 
 from engine import period, stats_plan
 from engine.dimension import Dimension
@@ -18,7 +21,7 @@ from storage import sql
 from storage.postgres import Connection
 
 _SQL: Final = sql.load("stats")
-MAX_CROSSED: Final = 200_000
+MAX_CROSSED: Final = 500_000
 _KIND: Final = (
     "CASE verdict & 7 WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' "
     "WHEN 6 THEN 'tool' ELSE 'human' END"
@@ -61,31 +64,34 @@ async def crossed(
     starts: tuple[datetime, ...] = (query.start,)
     if query.by_time:
         starts = stats_plan.boundaries(query.start, query.end, query.interval, tz)
-    text, values = _statement(query, query.groups)
+    text, values = _statement(query)
     rows = await connection.fetch(text, *place, list(starts), *values)
-    visitors = "visitors" in query.metrics
-    groups = {}
-    for first, second, row, clicks, views, bots, people in rows:
-        start = None
-        if query.by_time:
-            start = period.floor(starts[row - 1], query.interval, tz)
-        key = Group(start, (first, second)[: len(query.groups)])
-        groups[key] = Counted(clicks, views, bots, people if visitors else None)
+    sums: defaultdict[Group, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    everybody: defaultdict[datetime, list[bytes]] = defaultdict(list)
+    for first, second, row, day, clicks, views, bots, people in rows:
+        if clicks + views + bots:
+            start = period.floor(starts[row - 1], query.interval, tz) if query.by_time else None
+            key = Group(start, (first, second)[: len(query.groups)])
+            added = (clicks, views, bots, _different(people))
+            sums[key][:] = map(sum, zip(sums[key], added, strict=True))
+            everybody[day].append(people or b"")
+    groups = {key: _counted(added, query) for key, added in sums.items()}
+    whole = [sum(added[n] for added in sums.values()) for n in range(3)]
+    whole.append(sum(_different(b"".join(day)) for day in everybody.values()))
     return Stats(
         rows=arranged(groups, query, tz),
-        totals=await _totals(connection, place, query),
+        totals=_counted(whole, query),
         as_of=await connection.fetchval(_SQL["as_of"]),
     )
 
 
-async def _totals(connection: Connection, place: tuple[Any, ...], query: StatsQuery) -> Counted:
-    text, values = _statement(query, ())
-    rows = await connection.fetch(text, *place, [query.start], *values)
-    visitors = "visitors" in query.metrics
-    if not rows:
-        return Counted(0, 0, 0, 0 if visitors else None)
-    _, _, _, clicks, views, bots, people = rows[0]
-    return Counted(clicks, views, bots, people if visitors else None)
+def _counted(sums: Sequence[int], query: StatsQuery) -> Counted:
+    return Counted(*sums) if "visitors" in query.metrics else Counted(*sums[:3])
+
+
+def _different(people: bytes | None) -> int:
+    """How many visitors of a day they are."""
+    return int(np.unique(np.frombuffer(people or b"", np.int64)).size)
 
 
 async def _check(connection: Connection, place: tuple[Any, ...], query: StatsQuery) -> None:
@@ -116,16 +122,24 @@ async def _check(connection: Connection, place: tuple[Any, ...], query: StatsQue
         )
 
 
-def _statement(query: StatsQuery, groups: Sequence[Dimension]) -> tuple[str, list[str]]:
+def _statement(query: StatsQuery) -> tuple[str, list[str]]:
     """The query with the columns asked for in their places, and the values of its conditions."""
+    marks = ("/*first*/''", "/*second*/''")
+    columns = dict(zip(marks, (_COLUMNS[one] for one in query.groups), strict=False))
+    if query.by_time:
+        columns["/*row*/1"] = "width_bucket(at, $5::timestamptz[])"
+    if "visitors" in query.metrics:
+        # Who came on two days is two visitors.
+        columns["/*visitor*/NULL"] = "visitor"
+        columns["/*day*/NULL"] = "date_bin('1 day', at, 'epoch')"
     text = _SQL["crossed"]
-    for mark, dimension in zip(("/*first*/''", "/*second*/''"), groups, strict=False):
-        text = text.replace(mark, _COLUMNS[dimension])
+    for mark, column in columns.items():
+        text = text.replace(mark, column)
     conditions, values = [], []
     for number, one in enumerate(query.filters, 6):
         conditions.append(_condition(one, number))
         values.append(one.value)
-    return text.replace("/*filters*/true", " AND ".join(conditions) or "true"), values
+    return text.replace("/*filters*/", "".join(f"{one} AND " for one in conditions)), values
 
 
 def _condition(one: Filter, number: int) -> str:

@@ -18,7 +18,8 @@ FROM (
     UNION ALL
     SELECT NULL, '', width_bucket(bucket, $7::timestamptz[]), clicks, views, bots, 0
     FROM (
-        SELECT bucket, sum(clicks) AS clicks, sum(views) AS views, sum(bots) AS bots
+        SELECT bucket, sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
+            sum(bots)::bigint AS bots
         FROM rollups
         WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
             AND (-1 = ANY($3) OR link_id = ANY($3))
@@ -33,9 +34,14 @@ FROM (
     UNION ALL
     SELECT link_id, value, width_bucket(day::timestamptz, $7::timestamptz[]),
         clicks, views, bots, visitors
-    FROM unnest($16::date[], $17::date[]) AS whole (first, next) JOIN dimension_days ON
-        tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
-        AND day >= first AND day < next
+    FROM unnest($16::date[], $17::date[]) AS whole (first, next)
+    CROSS JOIN LATERAL (
+        SELECT * FROM dimension_days
+        WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
+            AND day >= first AND day < next
+        -- Range by range: a join would hold every week's against every day of the year.
+        OFFSET 0
+    ) AS days
     UNION ALL
     SELECT link_id, value, part.row,
         CASE WHEN before < last THEN clicks[last] - coalesce(clicks[before], 0) ELSE 0 END,
@@ -51,6 +57,7 @@ FROM (
     JOIN dimension_quarters AS q ON
         tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
         AND q.day = part.day
+        AND q.day BETWEEN ($5 AT TIME ZONE 'UTC')::date AND ($6 AT TIME ZONE 'UTC')::date
     CROSS JOIN LATERAL (
         SELECT width_bucket(part.first - 1, q.at) AS before, width_bucket(part.next - 1, q.at) AS last
         OFFSET 0
@@ -85,7 +92,7 @@ FROM (
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND $4 <> 0
     UNION ALL
-    SELECT NULL, '', bucket, sum(clicks), sum(views), sum(bots), 0
+    SELECT NULL, '', bucket, sum(clicks)::bigint, sum(views)::bigint, sum(bots)::bigint, 0
     FROM rollups
     WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $5 AND bucket < $6 AND $4 = 0
         AND (-1 = ANY($3) OR link_id = ANY($3))
@@ -130,6 +137,7 @@ FROM (
     JOIN dimension_quarters AS q ON
         tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3) AND dimension = $4
         AND q.day = part.day
+        AND q.day BETWEEN ($5 AT TIME ZONE 'UTC')::date AND ($6 AT TIME ZONE 'UTC')::date
     CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
     WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL
 ) AS found
@@ -181,22 +189,19 @@ SELECT now() - raw_retention_days * interval '1 day' AS since, (
 FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: crossed
--- From raw clicks, by two values and row. What stands behind the marks is a column's expression, or conditions
--- on such, of storage/stats_raw.py. A visitor of two days is two.
-SELECT first, second, row, sum(clicks)::bigint AS clicks, sum(views)::bigint AS views,
-    sum(bots)::bigint AS bots, count(visitor) FILTER (WHERE clicks + views > 0) AS visitors
-FROM (
-    SELECT /*first*/''::text AS first, /*second*/''::text AS second,
-        width_bucket(at, $5::timestamptz[]) AS row, visitor, (at AT TIME ZONE 'UTC')::date AS day,
-        count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
-        count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 2) AS views,
-        count(*) FILTER (WHERE verdict & 7 IN (2, 3, 4)) AS bots
-    FROM clicks
-    WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4 AND /*filters*/true
-    GROUP BY 1, 2, 3, 4, 5
-) AS visits
-GROUP BY first, second, row
-HAVING sum(clicks) + sum(views) + sum(bots) > 0;
+-- From raw clicks, by two values, row and UTC day. What stands behind the marks is a column's expression, or conditions
+-- on such, of storage/stats_raw.py. `people` are the visitors' pseudonyms, 8 bytes each, as often as they came:
+-- to find the different ones takes the caller a tenth of the time.
+SELECT /*first*/''::text AS first, /*second*/''::text AS second, /*row*/1 AS row,
+    /*day*/NULL::timestamptz AS day,
+    count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
+    count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 2) AS views,
+    count(*) FILTER (WHERE verdict & 7 IN (2, 3, 4)) AS bots,
+    string_agg(int8send(/*visitor*/NULL), ''::bytea) FILTER (WHERE verdict & 7 IN (0, 1, 6)) AS people
+FROM clicks
+WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4
+    AND /*filters*/cardinality($5::timestamptz[]) > 0
+GROUP BY first, second, row, day;
 
 -- name: export
 -- Raw clicks in the columns of CLICK_COLUMNS (engine/ports_stats.py), day by day; no pseudonym of a visitor.
