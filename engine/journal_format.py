@@ -47,6 +47,7 @@ MAX_FRAME_BYTES: Final = 256 * 1024
 _RECORD: Final = Struct("<HBBqqqqBBB")
 RECORD_BYTES: Final = _RECORD.size
 _RECORD_IDS: Final = Struct("<qqq")
+_PROFILE: Final = Struct("<qq")
 _RECORD_FIXED: Final = Struct("<HBBq24sBBB")
 
 NO_VISITOR: Final = bytes(VISITOR_BYTES)
@@ -169,6 +170,26 @@ def clicks(payload: bytes, after: int = 0) -> Iterator[Click]:
             raise FormatError(f"frame type {frame.type} version {frame.version} is not known here")
         if frame.last > after:
             yield from _records(payload, frame, max(0, after + 1 - frame.first))
+
+
+def without(payload: bytes, first: int, tenant_id: int, profile_id: int) -> bytes:
+    """A batch's frames without the clicks of a profile, numbered from `first` on; nothing if no others are in
+    it. Of bytes that are not valid nobody can say whose they are: nothing is left of them either."""
+    try:
+        kept = [
+            encode_record(click)
+            for click in clicks(payload)
+            if (click.tenant_id, click.profile_id) != (tenant_id, profile_id)
+        ]
+    except FormatError:
+        return b""
+    frames = range(0, len(kept), MAX_FRAME_CLICKS)
+    return b"".join(encode_frame(first + n, kept[n : n + MAX_FRAME_CLICKS]) for n in frames)
+
+
+def ids_of(tenant_id: int, profile_id: int) -> bytes:
+    """What is in each record of a profile's."""
+    return _PROFILE.pack(tenant_id, profile_id)
 
 
 def _records(payload: bytes, frame: Frame, skip: int) -> Iterator[Click]:

@@ -14,6 +14,7 @@ delete what is committed of their journals some minutes later (Journal.seal).
 
 import contextlib
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import trio
 from redis.exceptions import ResponseError
@@ -21,6 +22,7 @@ from redis.exceptions import ResponseError
 from engine.access import Action, Caller, demand_scope
 from engine.erasure import FIRST_S, PAUSES_S, Erasure
 from engine.errors import UnavailableError, WaypostError
+from engine.journal_format import ids_of, without
 from engine.ports import Page
 from engine.profile import Change
 from storage import sql
@@ -109,6 +111,7 @@ class Eraser:
         for table in await self._tables(tenant_id, profile_id):
             if everything or table != "profile_changes":
                 rows += await self._empty(table, tenant_id, profile_id)
+        rows += await self._clean_set_aside(tenant_id, profile_id)
         await self._forget_streams()
 
         async def note(connection: Connection) -> int:
@@ -142,6 +145,26 @@ class Eraser:
             return int(done.rpartition(" ")[2])
 
         return await self._database.run(work)
+
+    async def _clean_set_aside(self, tenant_id: int, profile_id: int) -> int:
+        """Take its clicks out of batches that could not be folded; how many batches had any."""
+        ids, cleaned = ids_of(tenant_id, profile_id), 0
+        behind = (UUID(int=0), 0)
+
+        async def work(connection: Connection) -> list[tuple[UUID, int]]:
+            rows = await connection.fetch(_SQL["set_aside_of"], ids, *behind)
+            for journal_id, first, last, payload in rows:
+                left = without(payload, first, tenant_id, profile_id)
+                if left:
+                    await connection.execute(_SQL["replace_set_aside"], journal_id, last, left)
+                else:
+                    await connection.execute(_SQL["delete_set_aside"], journal_id, last)
+            return [(row["journal_id"], row["last"]) for row in rows]
+
+        while done := await self._database.run(work):
+            cleaned += len(done)
+            behind = done[-1]
+        return cleaned
 
     async def _forget_streams(self) -> None:
         """Delete all streams of clicks, and have a server that keeps a log of its past write it anew."""

@@ -35,6 +35,20 @@ SELECT of_table, erasable FROM tables_of_profiles();
 -- Answers to creates that show it.
 SELECT forget_answers($1);
 
+-- name: set_aside_of
+-- Batches that could not be folded and have these bytes in them, behind $2 and $3.
+SELECT journal_id, first, last, payload FROM set_aside_batches
+WHERE position($1::bytea IN payload) > 0 AND (journal_id, last) > ($2::uuid, $3::bigint)
+ORDER BY journal_id, last LIMIT 20;
+
+-- name: replace_set_aside
+-- One batch with other bytes.
+UPDATE set_aside_batches SET payload = $3 WHERE journal_id = $1 AND last = $2;
+
+-- name: delete_set_aside
+-- One batch.
+DELETE FROM set_aside_batches WHERE journal_id = $1 AND last = $2;
+
 -- name: swept
 -- One sweep more is done.
 UPDATE erasures SET swept_at = clock_timestamp(), sweeps = sweeps + 1, rows = rows + $3

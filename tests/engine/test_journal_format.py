@@ -93,6 +93,30 @@ def test_clicks_come_back(first: int, groups: list[list[Click]], skip: int) -> N
     assert not found or found[-1].end == len(data)
 
 
+@given(st.lists(st.tuples(CLICKS, st.booleans()), max_size=8), st.integers(1, 2**40))
+def test_a_profiles_clicks_are_taken_out_and_no_others(
+    clicks: list[tuple[Click, bool]], first: int
+) -> None:
+    whose = [click._replace(tenant_id=1, profile_id=2) if its else click for click, its in clicks]
+    payload = written(first, [[click] for click in whose])
+    left = journal_format.without(payload, first, 1, 2)
+    others = [click for click in whose if (click.tenant_id, click.profile_id) != (1, 2)]
+    assert list(journal_format.clicks(left)) == others
+    assert all(journal_format.ids_of(1, 2) in written(1, [[c]]) for c in whose if c not in others)
+    assert journal_format.without(payload[:-1], first, 1, 2) == b""
+
+
+def test_what_is_left_of_many_clicks_is_in_frames_again() -> None:
+    many = [Click(1, 1, n, 1, 2 + n % 2, 1, b"x" * 255, b"", b"") for n in range(2000)]
+    payload = b"".join(
+        encode_frame(n + 1, [encode_record(click) for click in many[n : n + 200]])
+        for n in range(0, 2000, 200)
+    )
+    left = journal_format.without(payload, 1, 1, 2)
+    assert list(journal_format.clicks(left)) == many[1::2]
+    assert [frame.first for frame in frames(left, 0, 1)] == [1, 257, 513, 769]
+
+
 def test_the_largest_frame_is_within_its_bound() -> None:
     extra = b"e" * MAX_EXTRA_BYTES
     largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", extra)

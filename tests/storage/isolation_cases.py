@@ -254,7 +254,7 @@ TABLES = {
     "shared_secrets": Table(""),
     "set_aside_batches": Table(
         "INSERT INTO set_aside_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
-        aggregator="SID",
+        aggregator="SIUD",
     ),
 }
 

@@ -8,6 +8,7 @@ import pytest
 from engine.access import Caller
 from engine.erasure import FIRST_S, PAUSES_S
 from engine.errors import ForbiddenError, LostUpdateError, NotFoundError, WaypostError
+from engine.journal_format import clicks as decoded
 from engine.link import LinkDraft
 from engine.ports import ErasureStore, ProfileStore
 from engine.profile import Profile, ProfileDraft
@@ -117,6 +118,25 @@ async def counted(database: Database, profile: Profile) -> None:
     await database.run(more)
 
 
+async def set_aside(database: Database, gone: Profile, kept: Profile) -> None:
+    """Batches that cannot be folded: one of both, one of the first alone, one that cannot be read."""
+    ledger, journal = PostgresClickLedger(database), uuid4()
+    await ledger.register(journal)
+    (position,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
+    of_gone, of_kept = (
+        click(7, tenant_id=one.tenant_id, profile_id=one.id, referrer=one.handle.encode())
+        for one in (gone, kept)
+    )
+    broken = batch(5, [of_gone])
+    for one in (
+        batch(1, [of_gone, of_kept, of_gone]),
+        batch(4, [of_gone]),
+        broken._replace(payload=broken.payload[:-1]),
+    ):
+        position = await ledger.set_aside(position, one, "poison")
+    await ledger.release("one")
+
+
 @pytest.mark.slow
 async def test_nothing_is_found_of_it_and_all_of_others(
     database_url: str, open_database: OpenDatabase, redis_url: str
@@ -139,6 +159,7 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     with pytest.raises(WaypostError, match="cannot be erased"):
         await eraser.sweep(gone.tenant_id, gone.id, everything=True)
 
+    await set_aside(worker, gone, kept)
     journal = uuid4()
     stream = RedisClickStream(redis)
     assert await stream.add(journal, 0, batch(1, [click(profile_id=gone.id)]))
@@ -177,6 +198,9 @@ async def test_nothing_is_found_of_it_and_all_of_others(
         assert await in_asyncio(found, connection, [str(gone.id)]) == {"activity", "erasures"}
         assert await in_asyncio(found, connection, [str(kept.id), "kept"]) == before
         assert await redis.ask(redis.commands.exists, stream_key(journal)) == 0
+        rows = await in_asyncio(connection.fetch, "SELECT payload FROM waypost.set_aside_batches")
+        ((left,),) = [list(decoded(row["payload"])) for row in rows]
+        assert (left.profile_id, left.referrer) == (kept.id, b"kept")
     finally:
         await in_asyncio(connection.close)
         await redis.close()
