@@ -201,7 +201,9 @@ SELECT /*first*/''::text AS first, /*second*/''::text AS second, /*row*/1 AS row
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4
     AND /*filters*/cardinality($5::timestamptz[]) > 0
-GROUP BY first, second, row, day;
+GROUP BY first, second, row, day
+HAVING count(*) FILTER (WHERE verdict & 7 IN (0, 1, 2, 3, 4, 6)) > 0
+LIMIT /*limit*/$6;
 
 -- name: export
 -- Raw clicks in the columns of CLICK_COLUMNS (engine/ports_stats.py), day by day; no pseudonym of a visitor.

@@ -140,6 +140,10 @@ def test_how_much_would_be_crossed_is_told_exactly(
 def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidError, match="variant"):
         ask(url, [query(**SPAN, group="variant,country")])
+    with monkeypatch.context() as few:
+        few.setattr(stats_raw, "MAX_GROUPS", 3)
+        with pytest.raises(InvalidError, match="group: makes more than 3 groups"):
+            ask(url, [query(**SPAN, group="city,country")])
     monkeypatch.setattr(stats_raw, "MAX_CROSSED", 100)
     with pytest.raises(InvalidError, match=r"from: .* at most 100 of them"):
         ask(url, [query(**SPAN, group="city,country")])
