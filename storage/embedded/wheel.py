@@ -7,6 +7,7 @@ stands in when the first is missing, or of another major version than the cluste
 import importlib.util
 import os
 import platform
+import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +36,18 @@ class PostgresWheel:
         """What the programs need: on musl, ICU reads its data from a file in the wheel."""
         icu = self.programs.parent / "share" / "icu"
         return {"ICU_DATA": str(icu)} if icu.is_dir() else {}
+
+    @property
+    def has_lz4(self) -> bool:
+        """Whether it was built with LZ4."""
+        asked = [self.program("pg_config"), "--configure"]
+        try:
+            told = subprocess.run(  # noqa: S603  # a program of the wheel
+                asked, capture_output=True, timeout=10, check=True, env=self.environment
+            )
+        except (OSError, subprocess.SubprocessError):
+            return False
+        return b"--with-lz4" in told.stdout
 
 
 def postgres_wheel(cluster_major: int | None, cluster: Path) -> PostgresWheel:

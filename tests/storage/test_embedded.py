@@ -365,6 +365,21 @@ def test_second_source_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @slow
+def test_the_log_is_compressed_by_lz4_where_that_was_built_in(tmp_path: Path) -> None:
+    async def method(url: str) -> str:
+        connection = await asyncpg.connect(url)
+        try:
+            return str(await connection.fetchval("SHOW wal_compression"))
+        finally:
+            await connection.close()
+
+    wheel = wheel_module.postgres_wheel(None, tmp_path)
+    with EmbeddedServers(tmp_path / "data", durable=False) as servers:
+        assert asyncio.run(method(servers.database_url)) == ("lz4" if wheel.has_lz4 else "pglz")
+    assert not wheel_module.PostgresWheel(17, tmp_path).has_lz4, "nobody can say"
+
+
+@slow
 def test_folder_without_a_cluster_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "thesis.txt").write_text("mine")
