@@ -52,7 +52,7 @@ ANALYZE bench_shapes;
 ANALYZE bench_sums;
 
 -- name: quarters
--- $4: from which day on with sketches.
+-- $4: from which day on with sketches. Put in order before the arrays are added: those are gigabytes.
 INSERT INTO waypost.dimension_quarters
 SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
     at, clicks, views, bots, visitors, visitors_before, visitors_after,
@@ -61,9 +61,10 @@ SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
         FROM unnest(s.at, s.visitors) AS u (at, visitors) JOIN bench_pool
             ON rank = width_bucket(least(u.visitors, 12000) - 1, $5::bigint[]) AND pick = u.at % 8
     ) END
-FROM bench_sums JOIN bench_shapes AS s USING (n)
-WHERE day < $3::date
-ORDER BY link_id, dimension, day, value;
+FROM (
+    SELECT * FROM bench_sums WHERE day < $3::date ORDER BY link_id, dimension, day, value
+) AS sums
+CROSS JOIN LATERAL (SELECT * FROM bench_shapes WHERE n = sums.n OFFSET 0) AS s;
 
 -- name: days
 -- The same, whole.
