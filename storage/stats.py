@@ -166,7 +166,7 @@ class _Sums:
         plan = Plan(starts, (), (), ())
         if self._visitors or not self._query.fine:
             plan = stats_plan.plan(self._query.end, starts)
-        found = await self._counted(plan, groups)
+        found = await self._counted(plan, groups, fine=self._query.fine)
         if groups is None:
             rank = {Key(None, None, 0): 0}
         else:
@@ -182,13 +182,15 @@ class _Sums:
         ] + [start.astimezone(self._tz) for start in starts[1:]]
         return tuple(self._row(times[row - 1], key, found[key]) for row, _, key in shown)
 
-    async def _counted(self, plan: Plan, groups: list[Key] | None) -> dict[Key, Counted]:
+    async def _counted(
+        self, plan: Plan, groups: list[Key] | None, *, fine: bool = False
+    ) -> dict[Key, Counted]:
+        """With `fine`, by quarters of an hour: the plan may have rows' starts only, if no visitors are asked for."""
         by_value, by_link = (
             self._by_value and groups is not None,
             self._by_link and groups is not None,
         )
         among = None if groups is None else self._among(groups)
-        fine = self._query.fine and len(plan.starts) > 1
         found = await self._counts(
             self._read,
             plan,

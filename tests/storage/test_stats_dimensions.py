@@ -12,8 +12,9 @@ import pytest
 from engine.click import Click
 from engine.dimension import Dimension
 from engine.errors import InvalidError, SlowQueryError
+from engine.period import floor, zone
 from engine.ports_stats import ClickExport
-from engine.rollup import Stats
+from engine.rollup import Interval, Stats
 from engine.stats_query import StatsQuery, read, reading
 from storage import stats_raw
 from storage.click_export import PostgresClickExport
@@ -113,6 +114,29 @@ def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
             assert found.totals == wanted.totals
         assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
     assert all(found.rows for found in ask(url, QUESTIONS))
+
+
+@pytest.mark.parametrize("interval", ["hour", "15m"])
+@pytest.mark.parametrize("metrics", ["clicks,views,bots", "clicks,views,bots,visitors"])
+def test_an_hour_or_a_quarter_of_one_alone_is_counted(
+    url: str, interval: Interval, metrics: str
+) -> None:
+    """Also of days that are compacted."""
+    asked = []
+    for one in CLICKS[:20]:
+        start = floor(moment(one), interval, zone("UTC"))
+        length = timedelta(minutes=60 if interval == "hour" else 15)
+        period = {"from": start.isoformat(), "to": (start + length).isoformat()}
+        asked += [
+            query(**period, interval=interval, metrics=metrics, group=group)
+            for group in ("time", "time,country")
+        ]
+    found = ask(url, asked)
+    for one, answer in zip(asked, found, strict=True):
+        wanted = brute(one, CLICKS + LATE)
+        assert plain(answer) == plain(wanted)
+        assert answer.totals.clicks == wanted.totals.clicks
+    assert sum(answer.totals.clicks for answer in found) > 10
 
 
 @pytest.mark.parametrize(
