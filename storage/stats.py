@@ -10,7 +10,7 @@ Visitors of different UTC days are different, so they add up; within one day the
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +32,8 @@ from storage.stats_raw import crossed
 _SQL: Final = sql.load("stats")
 # Values of one dimension that are sorted by visitors, which takes the sketches of all.
 MAX_SORTED: Final = 5_000
+# Links whose own rows are read, where another dimension is in play.
+MAX_LINKS: Final = 20_000
 
 
 class Key(NamedTuple):
@@ -104,8 +106,14 @@ class _Sums:
         if self._read.each_link:
             every = Reading(Dimension.LINK, self._read.link_filters)
             links = await self._counts(
-                every, self._whole(), by_value=True, limit=MAX_ROWS, order="value"
+                every, self._whole(), by_value=True, limit=MAX_LINKS + 1, order="value"
             )
+            if len(links) > MAX_LINKS:
+                reason = (
+                    f"takes at most {MAX_LINKS} links beside another dimension; ask for one link, "
+                    "or for a shorter period"
+                )
+                raise InvalidError([FieldError("link", reason)])
             self._links = [int(key.value) for key in links if key.value and key.value != OTHER]
 
     async def rows(self) -> tuple[StatsRow, ...]:
@@ -149,7 +157,8 @@ class _Sums:
             reason = f"takes at most {MAX_SORTED} groups by visitors; filter, or order by clicks"
             raise InvalidError([FieldError("order", reason)])
         if self._visitors:
-            await self._add_visitors(found, plan, self._among(list(found)))
+            tops = list(found)
+            await self._add_visitors(found, plan, self._among(tops), links=_links_of(tops))
         if by_visitors:
             ordered = sorted(found.items(), key=lambda item: item[1].visitors or 0)
             if query.descending:
@@ -185,24 +194,26 @@ class _Sums:
     async def _counted(
         self, plan: Plan, groups: list[Key] | None, *, fine: bool = False
     ) -> dict[Key, Counted]:
-        """With `fine`, by quarters of an hour: the plan may have rows' starts only, if no visitors are asked for."""
+        """With `fine`, by quarters of an hour: of the plan, rows' starts are enough without visitors."""
         by_value, by_link = (
             self._by_value and groups is not None,
             self._by_link and groups is not None,
         )
         among = None if groups is None else self._among(groups)
+        links = None if groups is None else _links_of(groups)
         found = await self._counts(
             self._read,
             plan,
             by_value,
             by_link,
             among=among,
+            links=links,
             limit=MAX_ROWS * 10,
             order="",
             fine=fine,
         )
         if self._visitors:
-            await self._add_visitors(found, plan, among, by_value, by_link, fine=fine)
+            await self._add_visitors(found, plan, among, by_value, by_link, links, fine=fine)
         return found
 
     def _whole(self) -> Plan:
@@ -223,9 +234,10 @@ class _Sums:
 
     async def _counts(
         self, read: Reading, plan: Plan, by_value: bool, by_link: bool = False, *,
-        limit: int, order: str, among: list[str] | None = None, fine: bool = False,
+        limit: int, order: str, among: list[str] | None = None, links: list[int] | None = None,
+        fine: bool = False,
     ) -> dict[Key, Counted]:  # fmt: skip
-        values = [*self._common(read, plan, among), by_link, by_value]
+        values = [*self._common(read, plan, among, links), by_link, by_value]
         if fine:
             rows = await self._connection.fetch(_SQL["quarters"], *values)
         else:
@@ -240,8 +252,11 @@ class _Sums:
             rows = await self._connection.fetch(_SQL["counts"], *values)
         return {Key(*row[:3]): Counted(*row[3:7]) for row in rows}
 
-    def _common(self, read: Reading, plan: Plan, among: list[str] | None) -> list[Any]:
-        links = self._links if read is self._read else [ALL_LINKS]
+    def _common(
+        self, read: Reading, plan: Plan, among: list[str] | None, links: list[int] | None
+    ) -> list[Any]:
+        if links is None:
+            links = self._links if read is self._read else [ALL_LINKS]
         return [
             *self._place, links, int(read.dimension), self._query.start, self._query.end,
             list(plan.starts), *_conditions(read.filters), among,
@@ -249,7 +264,8 @@ class _Sums:
 
     async def _add_visitors(
         self, found: dict[Key, Counted], plan: Plan, among: list[str] | None,
-        by_value: bool | None = None, by_link: bool | None = None, *, fine: bool = False,
+        by_value: bool | None = None, by_link: bool | None = None,
+        links: list[int] | None = None, *, fine: bool = False,
     ) -> None:  # fmt: skip
         """Put what must be merged of sketches on top of what is added up already."""
         by_value = self._by_value if by_value is None else by_value
@@ -261,7 +277,7 @@ class _Sums:
             for key, counted in found.items():
                 found[key] = Counted(counted.clicks, counted.views, counted.bots, 0)
         rows = await self._connection.fetch(
-            _SQL["sketches"], *self._common(self._read, plan, among), by_link,
+            _SQL["sketches"], *self._common(self._read, plan, among, links), by_link,
             [day for day, _, _ in parts], [first for _, first, _ in parts], [end for *_, end in parts],
         )  # fmt: skip
         more: defaultdict[Key, int] = defaultdict(int)
@@ -272,6 +288,11 @@ class _Sums:
                 found[key] = Counted(
                     before.clicks, before.views, before.bots, (before.visitors or 0) + visitors
                 )
+
+
+def _links_of(keys: Iterable[Key]) -> list[int] | None:
+    """None where groups are not by link."""
+    return sorted({key.link for key in keys if key.link is not None}) or None
 
 
 def _by_day(plan: Plan) -> list[tuple[date, int, int]]:

@@ -16,7 +16,7 @@ from engine.period import floor, zone
 from engine.ports_stats import ClickExport
 from engine.rollup import Interval, Stats
 from engine.stats_query import StatsQuery, read, reading
-from storage import stats_raw
+from storage import stats, stats_raw
 from storage.click_export import PostgresClickExport
 from storage.memory.ledger import MemoryCounts
 from storage.memory.stats import MemoryClickExport, counted, moment
@@ -98,9 +98,9 @@ QUESTIONS = [
 ]  # fmt: skip
 
 
-def plain(stats: Stats) -> list[Any]:
+def plain(answer: Stats) -> list[Any]:
     """Without visitors, which are estimates, and told apart by UTC days."""
-    return [(row.time, row.values, row.clicks, row.views, row.bots) for row in stats.rows]
+    return [(row.time, row.values, row.clicks, row.views, row.bots) for row in answer.rows]
 
 
 def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
@@ -114,6 +114,33 @@ def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
             assert found.totals == wanted.totals
         assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
     assert all(found.rows for found in ask(url, QUESTIONS))
+
+
+def test_rows_of_a_series_are_those_of_the_links_that_it_shows(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others there are: as many rows as an answer may have are not filled with theirs."""
+    asked = query(**SPAN, group="time,link", limit="1", f_browser="Chrome", interval="week")
+    wanted = brute(asked, CLICKS + LATE)
+    first = min(one.link_id for one in CLICKS)
+    shown = {int(row.values[0]) for row in wanted.rows}
+    assert first not in shown
+    monkeypatch.setattr(stats, "MAX_ROWS", len(wanted.rows) // 10 + 1)
+    (found,) = ask(url, [asked])
+    assert plain(found) == plain(wanted)
+
+
+def test_more_links_than_are_looked_at_are_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of some of them would be taken for those of all."""
+    monkeypatch.setattr(stats, "MAX_LINKS", 2)
+    for asked in (
+        query(**SPAN, group="link,country"),
+        query(**SPAN, **{"filter[link]!": "5"}, f_country="DE"),
+    ):
+        with pytest.raises(InvalidError, match=r"link: takes at most 2 links"):
+            ask(url, [asked])
 
 
 @pytest.mark.parametrize("interval", ["hour", "15m"])
