@@ -135,12 +135,17 @@ class _Sums:
                 sum(row.bots for row in rows),
             )
         plain = msgspec.structs.replace(self._query, groups=())
-        read = reading(plain) if self._query.groups and self._visitors else None
+        several = self._visitors or Dimension.VARIANT in self._query.groups
+        read = reading(plain) if self._query.groups and several else None
         if read is not None:
-            # Who came by two values of a dimension is one visitor: that is told without the groups.
+            # Who came by two values of a dimension is one visitor, and what shows two variants one click or
+            # view: that is told without the groups.
             whole = _Sums(self._connection, *self._place, plain, read)
             await whole.find_links()
-            return await whole.totals(())
+            return await whole._total()
+        return await self._total()
+
+    async def _total(self) -> Counted:
         found = await self._counted(self._whole(), None)
         return found.get(Key(None, None, 1), Counted(0, 0, 0, 0 if self._visitors else None))
 

@@ -12,6 +12,7 @@ import pytest
 from engine.click import Click
 from engine.dimension import Dimension
 from engine.errors import InvalidError, SlowQueryError
+from engine.extra import EXPOSURES, Arm, item, pack_arms
 from engine.period import floor, zone
 from engine.ports_stats import ClickExport
 from engine.rollup import Interval, Stats
@@ -32,7 +33,7 @@ NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 FIRST = datetime(2026, 2, 26, tzinfo=UTC)
 DIMENSIONS = [
     Dimension.TOTAL, Dimension.COUNTRY, Dimension.CITY, Dimension.BROWSER, Dimension.REFERRER,
-    Dimension.SOURCE, Dimension.UTM_SOURCE, Dimension.KIND, Dimension.LINK,
+    Dimension.SOURCE, Dimension.UTM_SOURCE, Dimension.KIND, Dimension.LINK, Dimension.VARIANT,
 ]  # fmt: skip
 
 
@@ -41,6 +42,12 @@ CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
 CLICKS += [
     one._replace(link_id=other.link_id, extra=other.extra, kind=other.kind, verdict=other.verdict)
     for one, other in zip(CLICKS[:150], CLICKS[7:157], strict=True)
+]
+# Some show an arm of one experiment or of two.
+ARMS = [[Arm(9, 1, 0), Arm(8, 2, 1)], [Arm(9, 1, 1)], []]
+CLICKS = [
+    one._replace(extra=one.extra + item(EXPOSURES, pack_arms(ARMS[n % 3])))
+    for n, one in enumerate(CLICKS)
 ]
 # Late clicks stand in the live tables for a day that is compacted, until that is done again.
 LATE = random_clicks(random.Random(6), 30, FIRST, 80)
@@ -83,6 +90,8 @@ QUESTIONS = [
     query(**SPAN, group="link", f_country="", order="views", limit="2"),
     query(**SPAN, group="source", order="-click_rate"),
     query(**SPAN, group="kind", order="-bots"),
+    query(**SPAN, group="variant", metrics="clicks,views,bots"),
+    query(**SPAN, group="variant,link", metrics="clicks,views,bots", f_link="6"),
     query(**{"from": "2026-03-10T07:10:00Z", "to": "2026-05-19T13:05:00Z"}, group="referrer"),
     query(**{"from": "2026-03-10T07:10:00Z", "to": "2026-03-10T13:05:00Z"}, group="city"),
     query(**SPAN, **{"filter[referrer]~": "NEWS"}, group="referrer"),
