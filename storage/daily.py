@@ -2,7 +2,7 @@
 
 Each part may end anywhere and run any number of times. Raw clicks are kept for each profile's
 raw_retention_days; a partition that nobody needs any more is dropped whole. That a profile's raw clicks of a
-day are gone is noted in the transaction that deletes them.
+day are gone, or everybody's, is noted in the transaction that deletes them.
 """
 
 from collections.abc import Callable
@@ -39,6 +39,7 @@ class Daily:
 
         async def drop(connection: Connection) -> int:
             await connection.execute(_SQL["no_time_limit"])
+            await connection.execute(_SQL["all_ended"], all_gone)
             return int(
                 await connection.fetchval(_SQL["drop_partitions"], all_gone, timeout=LONGEST_S)
             )

@@ -30,6 +30,11 @@ WHERE c.tenant_id = u.tenant_id AND c.profile_id = u.profile_id
 -- What has no partition of its own, of days that nobody keeps.
 DELETE FROM clicks WHERE at < $1::date::timestamp AT TIME ZONE 'UTC';
 
+-- name: all_ended
+-- Nobody has raw clicks of days before this one any more, also who keeps them for longer from now on.
+INSERT INTO raw_clicks_kept AS k (tenant_id, profile_id, since) VALUES (0, 0, $1)
+ON CONFLICT (tenant_id, profile_id) DO UPDATE SET since = greatest(k.since, excluded.since);
+
 -- name: drop_partitions
 -- Of days that nobody keeps; how many.
 SELECT drop_click_partitions($1);

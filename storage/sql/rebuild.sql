@@ -17,10 +17,10 @@ SET LOCAL statement_timeout = '20min';
 SET LOCAL idle_in_transaction_session_timeout = '20min';
 
 -- name: kept_since
--- The first UTC day whose raw clicks the profile still has, as far as its retention goes; NULL: no such profile.
-SELECT greatest(k.since, (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int)
-FROM profiles AS p LEFT JOIN raw_clicks_kept AS k ON k.tenant_id = p.tenant_id AND k.profile_id = p.id
-WHERE p.tenant_id = $1 AND p.id = $2;
+-- The first UTC day whose raw clicks the profile still has; NULL: no such profile.
+SELECT greatest((clock_timestamp() AT TIME ZONE 'UTC')::date - raw_retention_days::int,
+    (SELECT max(since) FROM raw_clicks_kept WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))))
+FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: profiles_of
 -- Profiles with raw clicks or counts of a UTC day, if they are there still; all or the one of a handle or number.

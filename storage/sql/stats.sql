@@ -160,7 +160,9 @@ FROM journal_watermark;
 
 -- name: crossable
 -- Since when raw clicks are kept, and how many there are in the period, of a link or ($5 NULL) of all.
-SELECT now() - raw_retention_days * interval '1 day' AS since, (
+SELECT greatest(now() - raw_retention_days * interval '1 day', (
+    SELECT max(since)::timestamptz FROM raw_clicks_kept WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))
+)) AS since, (
     SELECT coalesce(sum(clicks + views + bots), 0)::bigint FROM (
         SELECT clicks, views, bots FROM rollups
         WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3 AND bucket < $4

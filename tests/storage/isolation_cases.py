@@ -232,6 +232,7 @@ TABLES = {
     ),
     "raw_clicks_kept": Table(
         "INSERT INTO raw_clicks_kept VALUES ({t}, {p}, '2026-01-01')",
+        app="S",
         aggregator="SIUD",
     ),
     "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SI"),

@@ -521,6 +521,13 @@ async def test_raw_clicks_go_when_their_time_is_over(place: Place, database_url:
     with pytest.raises(RebuildError, match="kept from"):
         await rebuild.rebuild(days_of()[3])
     await rebuild.rebuild(days_of()[2])
+    # Nobody kept these, which is noted of nobody by name.
+    await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 9")
+    for of in (PROFILE, 3):
+        with pytest.raises(RebuildError, match="kept from"):
+            await rebuild.rebuild(ProfileDay(TENANT, of, TODAY - timedelta(days=6)))
+    await rebuild.rebuild(ProfileDay(TENANT, 3, TODAY - timedelta(days=5)))
+    await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 5")
     assert await Daily(place.database).delete_raw() == 0
     await Daily(place.database).run()
     assert await rows(3) == before(0, 1, 2, 3, 4, 5)
