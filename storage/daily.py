@@ -2,7 +2,8 @@
 
 Each part may end anywhere and run any number of times. Raw clicks are kept for each profile's
 raw_retention_days; a partition that nobody needs any more is dropped whole. That a profile's raw clicks of a
-day are gone, or everybody's, is noted in the transaction that deletes them.
+day are gone, or everybody's, is noted in the transaction that deletes them. Texts of user agents, which stand
+once for all, go when nobody can have a click of theirs any more.
 """
 
 from collections.abc import Callable
@@ -79,3 +80,4 @@ async def _delete(connection: Connection, day: date) -> None:
 async def _delete_old(connection: Connection, all_gone: date) -> None:
     await connection.execute(_SQL["no_time_limit"])
     await connection.execute(_SQL["delete_old"], all_gone, timeout=LONGEST_S)
+    await connection.execute(_SQL["delete_agents"], all_gone, timeout=LONGEST_S)

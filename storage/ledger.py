@@ -40,6 +40,8 @@ from storage.experiment_counts import store_observed
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("ledger")
+# A user agent that is not stored anew for longer than a day may be purged (storage/daily.py).
+TEXTS_S: Final = 12 * 3600.0
 
 
 T = TypeVar("T")
@@ -51,7 +53,9 @@ class PostgresClickLedger:
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
         self._texts = Texts()
+        self._texts_since = clock()
         self._events = ClickEvents(clock)
         self._commits = 0
         self._clicks = 0
@@ -99,7 +103,8 @@ class PostgresClickLedger:
         news = continuing(position.sequence, batches)
         if not news:
             return position
-        folding = Folding(position.journal_id, self._texts)
+        texts = self._known_texts()
+        folding = Folding(position.journal_id, texts)
         for batch, after in news:
             folding.add(batch, after)
             await trio.lowlevel.checkpoint()
@@ -109,12 +114,12 @@ class PostgresClickLedger:
         async def work(connection: Connection) -> tuple[list[int], Totals]:
             await _move(connection, position, reached)
             await _copy(connection, folding.rows)
-            agents = await self._store_agents(connection)
+            agents = await _store_agents(connection, texts)
             await _add_up(connection, sums)
             return agents, await self._events.tell(connection, sums)
 
         agents, totals = await self._guarded(work)
-        self._texts.stored(agents)
+        texts.stored(agents)
         self._events.keep(totals)
         self._commits += 1
         self._clicks += folding.clicks
@@ -168,13 +173,12 @@ class PostgresClickLedger:
             # and its insert. The next try is routed right.
             raise UnavailableError(f"clicks were being repartitioned: {error}") from error
 
-    async def _store_agents(self, connection: Connection) -> list[int]:
-        agents = sorted(self._texts.unstored.items())
-        if agents:
-            ids, texts = zip(*agents, strict=True)
-            await connection.execute(_SQL["store_user_agents"], ids, texts)
-            return list(ids)
-        return []
+    def _known_texts(self) -> Texts:
+        """Others when their time is over; a commit under way goes on with those that it began with."""
+        if self._clock() - self._texts_since > TEXTS_S:
+            self._texts = Texts()
+            self._texts_since = self._clock()
+        return self._texts
 
 
 async def _move(
@@ -186,6 +190,15 @@ async def _move(
         raise StaleLeaseError(
             f"journal {journal_id} is not at click {sequence} under token {token}"
         )
+
+
+async def _store_agents(connection: Connection, texts: Texts) -> list[int]:
+    agents = sorted(texts.unstored.items())
+    if agents:
+        ids, names = zip(*agents, strict=True)
+        await connection.execute(_SQL["store_user_agents"], ids, names)
+        return list(ids)
+    return []
 
 
 async def _copy(connection: Connection, rows: list[bytes]) -> None:

@@ -35,6 +35,11 @@ DELETE FROM clicks WHERE at < $1::date::timestamp AT TIME ZONE 'UTC';
 INSERT INTO raw_clicks_kept AS k (tenant_id, profile_id, since) VALUES (0, 0, $1)
 ON CONFLICT (tenant_id, profile_id) DO UPDATE SET since = greatest(k.since, excluded.since);
 
+-- name: delete_agents
+-- Texts of user agents that were last seen by clicks which nobody keeps, and some time after that day
+-- (storage/ledger.py).
+DELETE FROM user_agents WHERE seen < $1::date - 1;
+
 -- name: drop_partitions
 -- Of days that nobody keeps; how many.
 SELECT drop_click_partitions($1);

@@ -77,10 +77,10 @@ WHERE journal_id = $1 AND sequence = $2 AND summarised = $2 AND lease_token = $3
 RETURNING journal_id;
 
 -- name: store_user_agents
--- In the order of their ids; who has one already keeps it.
-INSERT INTO user_agents (id, text)
+-- In the order of their ids; one that is there is said to be seen.
+INSERT INTO user_agents AS a (id, text)
 SELECT id, text FROM unnest($1::bigint[], $2::text[]) AS u (id, text) ORDER BY id
-ON CONFLICT (id) DO NOTHING;
+ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE a.seen < excluded.seen;
 
 -- name: add_to_rollups
 -- In the order of the conflict key, or two folds could deadlock.

@@ -235,7 +235,7 @@ TABLES = {
         app="S",
         aggregator="SIUD",
     ),
-    "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SI"),
+    "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SIUD"),
     # An edge registers and retires journals; of it, the app reads when counts were committed.
     "journal_watermark": Table(
         "INSERT INTO journal_watermark (journal_id) VALUES (gen_random_uuid())",

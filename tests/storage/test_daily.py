@@ -533,6 +533,25 @@ async def test_raw_clicks_go_when_their_time_is_over(place: Place, database_url:
     assert await rows(3) == before(0, 1, 2, 3, 4, 5)
 
 
+async def test_user_agents_go_with_the_last_clicks_that_have_them(
+    place: Place, database_url: str
+) -> None:
+    """Here nobody keeps clicks for more than two days."""
+    one = clicks(random.Random(1), 1)[0]._replace(at_us=MIDNIGHT_US)
+    await place.commit([one._replace(user_agent=b"agent %d" % n) for n in range(6)])
+    old = """UPDATE waypost.profiles SET raw_retention_days = 2;
+        UPDATE waypost.user_agents SET seen = (now() AT TIME ZONE 'UTC')::date - right(text, 1)::int"""
+    await in_asyncio(_execute, database_url, old)
+
+    async def texts() -> list[str]:
+        query = "SELECT text FROM user_agents ORDER BY text"
+        found = await place.database.run(lambda connection: connection.fetch(query))
+        return [row["text"] for row in found]
+
+    await Daily(place.database).delete_raw()
+    assert await texts() == ["agent 0", "agent 1", "agent 2", "agent 3"]
+
+
 async def test_days_that_are_over_are_indexed(place: Place, database_url: str) -> None:
     await in_asyncio(_execute, database_url, "SELECT waypost.ensure_click_partitions(1)")
     assert await Daily(place.database).index() == 1

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from engine.access import Caller
-from engine.click import RULE_SHIFT, Kind, Verdict
+from engine.click import RULE_SHIFT, Click, Kind, Verdict
 from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.extra import HOST, PLACE, TRIGGER, UTM, item
@@ -22,7 +22,7 @@ from engine.journal_format import FormatError
 from engine.ports import ClickLedger, Position
 from engine.ports_summaries import Move
 from engine.rollup import fold
-from storage.ledger import PostgresClickLedger
+from storage.ledger import TEXTS_S, PostgresClickLedger
 from storage.memory.ledger import MemoryClickLedger, MemoryCounts
 from storage.partitions import Partitions
 from storage.postgres import Connection, Database
@@ -302,6 +302,32 @@ async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> N
     assert {row["id"]: row["text"] for row in stored} == {
         user_agent_id(f"agent {n}"): f"agent {n}" for n in range(3)
     }
+
+
+async def test_a_user_agent_is_said_to_be_seen_each_day(database: Database) -> None:
+    """Or its text would be purged while it is in use."""
+    now = 0.0
+    ledger = PostgresClickLedger(database, clock=lambda: now)
+    bench = Bench(ledger, MemoryCounts(), database)
+    position = await bench.leased()
+
+    async def seen_today(news: list[Click]) -> int:
+        nonlocal position
+        position = await ledger.commit(position, [batch(position.sequence + 1, news)])
+        return int(
+            await fetchval(database, "SELECT count(*) FROM user_agents WHERE seen = current_date")
+        )
+
+    assert await seen_today(TEN) == 3
+    await database.run(
+        lambda connection: connection.execute("UPDATE user_agents SET seen = '2026-01-01'")
+    )
+    assert await seen_today(TEN) == 0
+    now = TEXTS_S + 1
+    assert await seen_today(TEN[:1]) == 1
+    await database.run(lambda connection: connection.execute("DELETE FROM user_agents"))
+    now *= 3
+    assert await seen_today(TEN) == 3
 
 
 async def test_renewing_does_not_wait_for_a_commit_under_way(database: Database) -> None:
