@@ -167,6 +167,8 @@ class _Reader:
         previous = self._compare()
         limit = self._limit(DEFAULT_SERIES if by_time and groups else DEFAULT_LIMIT)
         if "link" in self._given:
+            if any(f.dimension is Dimension.LINK and f.operator == "=" for f in self._filters):
+                self._bad("link", "is given as filter[link], too")
             self._filter("link", "link", "=", self._given["link"])
         if len(self._filters) > MAX_FILTERS:
             self._bad("filter", f"is given more than {MAX_FILTERS} times")

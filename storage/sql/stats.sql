@@ -77,6 +77,7 @@ ORDER BY
         WHEN 'click_rate' THEN sum(clicks) / nullif(sum(views), 0)
     END * CASE WHEN $23 THEN -1 ELSE 1 END NULLS LAST,
     CASE WHEN $22 = 'value' AND $23 THEN CASE WHEN $13 THEN value END END DESC,
+    CASE WHEN $22 = 'value' AND $23 THEN CASE WHEN $12 THEN link_id END END DESC,
     2, 1, 3
 LIMIT $24;
 

@@ -112,6 +112,7 @@ async def test_the_answer_states_the_period_really_used() -> None:
         ("filter[city]=" + "x" * 256, {"filter[city]"}), ("filter[city]=a%00b", {"filter[city]"}),
         ("filter[city]=a%0Ab", {"filter[city]"}), ("filter[city]^=x", {"filter[city]^"}),
         ("filter[country]=DE&filter[country]=IT", {"filter[country]"}),
+        ("link=5&filter[link]=6", {"link"}),
         ("&".join(f"filter[city]!={n}" for n in range(9)), {"filter"}), ("filter=x", {"filter"}),
         ("tz=x&group=y&metrics=z&limit=a", {"tz", "group", "metrics", "limit"}),
         ("group=time,city&from=2026-01-01&to=2026-12-31&limit=1000", {"limit"}),

@@ -88,6 +88,7 @@ QUESTIONS = [
     query(**SPAN, group="link,browser"),
     query(**SPAN, group="browser,link", f_link="6"),
     query(**SPAN, group="link", f_country="", order="views", limit="2"),
+    query(**SPAN, group="link", f_country="DE", order="-value", limit="2"),
     query(**SPAN, group="source", order="-click_rate"),
     query(**SPAN, group="kind", order="-bots"),
     query(**SPAN, group="variant", metrics="clicks,views,bots"),
