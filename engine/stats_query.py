@@ -310,10 +310,12 @@ def previous(query: StatsQuery) -> StatsQuery:
     """The same of the period before, of the same length by the local calendar: a month before a month, as
     many days before days; where either end is no local midnight, as many hours."""
     tz = period.zone(query.tz)
-    start, end = query.start.astimezone(tz), query.end.astimezone(tz)
-    # Clocks of one zone are compared as they show; how long that took is another matter.
-    first, last = start.replace(tzinfo=None), end.replace(tzinfo=None)
-    if first.time() != time() or last.time() != time():
+    # Days begin at one o'clock where clocks change at midnight.
+    first, last = (
+        datetime.combine(one.astimezone(tz).date(), time()) for one in (query.start, query.end)
+    )
+    ends = [calendar.midnight(day, tz).astimezone(UTC) for day in (first, last)]
+    if ends != [query.start, query.end]:
         before = query.start - (query.end - query.start)
     elif first.day == last.day == 1:
         months = (last.year - first.year) * 12 + last.month - first.month
