@@ -14,7 +14,6 @@ Guarantees:
 `iptocc` knows countries only, without any file.
 """
 
-import contextlib
 import logging
 import os
 import sys
@@ -197,20 +196,21 @@ class GeoPlaces:
         self._missing = False
         if found == self._seen:
             return False
-        return await self._exchange(self._path)
+        return await self._exchange(self._path, found)
 
-    async def _exchange(self, path: Path) -> bool:
+    async def _exchange(self, path: Path, found: Signature) -> bool:
         try:
-            file, self._seen = await trio.to_thread.run_sync(load, path)
+            file, found = await trio.to_thread.run_sync(load, path)
             if self._file is not None:
                 await file.check()
         except ChangingError:
             return False
         except GeoError as error:
-            with contextlib.suppress(OSError):
-                self._seen = signature(path)
+            # Not what stands there by now: that may be whole.
+            self._seen = found
             self._refuse(str(error))
             return False
+        self._seen = found
         self._unchecked = self._file is None
         self._use(file)
         return True

@@ -11,7 +11,8 @@ from netaddr import IPSet
 
 from engine.place import parts, place
 from engine.ports import Places
-from storage.geo import GeoPlaces, load
+from storage.geo import GeoFile, GeoPlaces, load
+from storage.geo_check import Report
 from storage.memory.geo import MemoryPlaces
 
 pytestmark = pytest.mark.slow
@@ -129,6 +130,23 @@ async def test_a_broken_file_is_refused_and_the_old_one_stays(
     write(file, NETWORKS)
     assert await places.refresh()
     assert parts(places.place("203.0.113.9"))[3] == "Munich"
+
+
+async def test_a_file_that_comes_while_a_broken_one_is_read_is_not_overlooked(
+    places: GeoPlaces, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = GeoFile.check
+
+    async def check(self: GeoFile) -> Report:
+        write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": "Elsewhere"}}}})
+        return await original(self)
+
+    damage(file, "record")
+    with monkeypatch.context() as patch:
+        patch.setattr(GeoFile, "check", check)
+        assert not await places.refresh()
+    assert await places.refresh()
+    assert parts(places.place("203.0.113.9"))[3] == "Elsewhere"
 
 
 async def test_a_first_file_that_is_broken_is_dropped(file: Path) -> None:
