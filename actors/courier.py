@@ -200,8 +200,10 @@ class Courier:
         return bool(self._ended)
 
     async def _start_due(self, nursery: trio.Nursery) -> bool:
-        room = self._limits.in_flight - len(self._at_hand)
-        if room <= 0 or self._draining:
+        """Without room for more, a claim still renews the leases of what is at hand: an attempt may take
+        longer than a lease lasts."""
+        room = 0 if self._draining else self._limits.in_flight - len(self._at_hand)
+        if not room and not self._at_hand:
             return False
         now_s = trio.current_time()
         resting = [key for key, lane in self._lanes.items() if not lane.room(now_s)]

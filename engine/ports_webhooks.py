@@ -90,7 +90,8 @@ class DeliveryQueue(Protocol):
         `max_concurrency` with those in flight; of one whose order is kept the first alone. None of the
         webhooks (tenant and id) in `resting`.
 
-        Renews the leases of webhooks that have something in flight, and takes free ones as needed.
+        Renews the leases of webhooks that have something in flight, and takes free ones as needed: with
+        a `limit` of 0, none.
         """
 
     async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:

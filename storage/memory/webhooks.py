@@ -289,6 +289,8 @@ class MemoryWebhooks:
                 continue
             if held.owner not in (None, owner) and held.until > now:
                 continue
+            if not limit and held.owner != owner:
+                continue
             held.token += held.owner != owner
             held.owner, held.until = owner, now + timedelta(seconds=ttl_s)
             busy = sum((f.tenant_id, f.webhook_id) == held.key for f in flying)

@@ -373,6 +373,35 @@ async def test_two_couriers_share_webhooks_and_send_each_event_once(
     assert sum(courier.statistics()["delivered"] for courier in couriers) == 60
 
 
+@pytest.mark.parametrize("drains", [False, True])
+async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
+    drains: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Also while it takes no more: because it is full, or because it is to stop."""
+    world = World(in_flight=1, lease_ttl_s=10.0)
+    await world.start()
+    webhook = await world.webhook("shop", ordered=True)
+
+    async def takes_almost_all_its_time() -> Answer:
+        await trio.sleep(14)
+        return OK
+
+    world.behaviour["shop"] = takes_almost_all_its_time
+    world.happen()
+    first, second = world.courier("one"), world.courier("two")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run)
+        await trio.sleep(1)
+        nursery.start_soon(second.run)
+        if drains:
+            await first.drain(20)
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    assert len(world.got["shop"]) == 1
+    assert first.statistics()["stale"] == 0
+    assert await world.states(webhook) == ["delivered"]
+
+
 async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.MockClock) -> None:
     world = World()
     await world.start()

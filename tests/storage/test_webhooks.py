@@ -404,6 +404,19 @@ async def test_a_lease_is_kept_while_something_is_in_flight(hooks: Hooks) -> Non
     assert await hooks.report(due, OK, None, "one") == (0, 0)
 
 
+async def test_without_room_leases_are_kept_and_none_is_taken(hooks: Hooks) -> None:
+    await hooks.create()
+    await hooks.happen()
+    due = await hooks.claim("one")
+    other = await hooks.create()
+    await hooks.happen()
+    for _ in range(3):
+        await hooks.age(timedelta(seconds=TTL_S * 0.7))
+        assert await hooks.claim("one", limit=0, flying=due) == []
+    assert [one.webhook_id for one in await hooks.claim("two")] == [other.id]
+    assert await hooks.report(due, OK, None, "one") == (0, 0)
+
+
 async def test_a_successor_of_the_same_name_need_not_wait(hooks: Hooks) -> None:
     await hooks.create()
     await hooks.happen()
