@@ -398,8 +398,10 @@ class MemoryWebhooks:
             AttemptMade(due.number, attempt.at, attempt.duration_ms, answer.status, answer.error,
                         answer.response)
         )  # fmt: skip
-        one.state, one.tries = attempt.state, due.tries + 1
         one.attempts = max(one.attempts, due.number)
+        if one.tries < due.tries and not answer.delivered:  # replayed meanwhile
+            return
+        one.state, one.tries = attempt.state, due.tries + 1
         one.next_attempt_at = now + timedelta(seconds=attempt.delay_s or 0)
         one.finished_at = None if attempt.state == "pending" else now
 

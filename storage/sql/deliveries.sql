@@ -109,11 +109,16 @@ WHERE s.lease_owner = $1
 ORDER BY 1, 2 FOR UPDATE OF s;
 
 -- name: settle
--- What became of each delivery, and when the next attempt is due; those that are still there.
+-- What became of each delivery, and when the next attempt is due; those that are still there. One that
+-- was replayed meanwhile has fewer tries than the attempt began with: it stays as it is, unless it got there.
 UPDATE deliveries AS d
-SET state = u.state, tries = u.tries, attempts = greatest(d.attempts, u.number),
-    next_attempt_at = now() + make_interval(secs => coalesce(u.delay_s, 0)),
-    finished_at = CASE u.state WHEN 'pending' THEN NULL ELSE now() END
+SET attempts = greatest(d.attempts, u.number),
+    state = CASE WHEN u.state <> 'delivered' AND d.tries < u.tries - 1 THEN d.state ELSE u.state END,
+    tries = CASE WHEN u.state <> 'delivered' AND d.tries < u.tries - 1 THEN d.tries ELSE u.tries END,
+    next_attempt_at = CASE WHEN u.state <> 'delivered' AND d.tries < u.tries - 1 THEN d.next_attempt_at
+        ELSE now() + make_interval(secs => coalesce(u.delay_s, 0)) END,
+    finished_at = CASE WHEN u.state <> 'delivered' AND d.tries < u.tries - 1 THEN d.finished_at
+        WHEN u.state <> 'pending' THEN now() END
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::integer[],
     $7::float8[]) AS u (tenant_id, webhook_id, event_id, number, state, tries, delay_s)
 WHERE d.tenant_id = u.tenant_id AND d.webhook_id = u.webhook_id AND d.event_id = u.event_id

@@ -501,6 +501,25 @@ async def test_replays(hooks: Hooks) -> None:
     assert await hooks.states(webhook) == ["pending"] * 3
 
 
+async def test_a_replay_while_the_last_attempt_is_under_way_is_one(hooks: Hooks) -> None:
+    webhook = await hooks.create()
+    await hooks.happen()
+    await hooks.report(await hooks.claim(), DOWN, 0)
+    (last,) = await hooks.claim()
+    assert last.tries == 1
+    await hooks.store.replay(hooks.caller, webhook.id, last.event_id)
+    await hooks.report([last], DOWN, None)
+    one = await hooks.store.delivery(hooks.caller, webhook.id, last.event_id)
+    assert (one.state, one.attempts, one.finished_at) == ("pending", 2, None)
+    (again,) = await hooks.claim()
+    assert (again.tries, again.number) == (0, 3)
+    await hooks.report([again], DOWN, 0)
+    (last,) = await hooks.claim()
+    await hooks.store.replay(hooks.caller, webhook.id, last.event_id)
+    await hooks.report([last], OK, None)
+    assert await hooks.states(webhook) == ["delivered"]
+
+
 async def test_what_happened_while_it_was_disabled_can_be_had(hooks: Hooks) -> None:
     webhook = await hooks.create()
     off = WebhookDraft(url=webhook.url, event_types=["*"], enabled=False)
