@@ -4,7 +4,9 @@ Guarantees:
 - a host's name is looked up once for a connection, every address that it has must be a public one, and the
   connection is made to one of these very addresses: what the name says a moment later does not matter.
   Host header and TLS go by the name;
-- no more than MAX_WIRE_BYTES are read from the wire after each request, head and all.
+- no more than MAX_WIRE_BYTES are read from the wire after each request, head and all;
+- a look-up that hangs has its thread until the resolver gives up, though nobody waits for it any more. So that
+  others find one, there are as many as a courier has requests in flight, and each network has its own.
 
 How long it all may take is up to the caller, who cancels.
 """
@@ -24,12 +26,11 @@ from engine.public_address import allowed_address
 MAX_TRIED: Final = 4
 CONNECT_S: Final = 4.0  # for an address, when there is another one to try
 MAX_WIRE_BYTES: Final = 32 * 1024
-MAX_LOOKUPS: Final = 32
+MAX_LOOKUPS: Final = 256
 CLOSE_S: Final = 1.0
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 Connect = Callable[[str, int, float | None], Awaitable[httpcore.AsyncNetworkStream]]
-_lookups: trio.CapacityLimiter | None = None
 
 
 class RefusedError(Exception):
@@ -40,17 +41,19 @@ class TooLongError(Exception):
     """The answer has more bytes than are read."""
 
 
-async def look_up(host: str, port: int) -> list[str]:
-    """By the system's resolver, in a thread; at most MAX_LOOKUPS at once, one that hangs included."""
-    global _lookups
-    if _lookups is None:
-        _lookups = trio.CapacityLimiter(MAX_LOOKUPS)
-    found = await trio.to_thread.run_sync(
-        lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
-        abandon_on_cancel=True,
-        limiter=_lookups,
-    )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+def system_resolver(most: int = MAX_LOOKUPS) -> Resolver:
+    """The system's, in threads; at most so many at once, those that hang included."""
+    limiter = trio.CapacityLimiter(most)
+
+    async def look_up(host: str, port: int) -> list[str]:
+        found = await trio.to_thread.run_sync(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
+            abandon_on_cancel=True,
+            limiter=limiter,
+        )
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    return look_up
 
 
 def request_url(url: ada_url.URL) -> httpcore.URL:
@@ -80,7 +83,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         """`also` says which addresses are allowed besides public ones; `resolver` gives the addresses of a
         host, `connect` makes a connection to one."""
         self._also = also
-        self._resolver = resolver or look_up
+        self._resolver = resolver or system_resolver()
         self._connect = connect or httpcore.TrioBackend().connect_tcp
 
     async def connect_tcp(

@@ -1,7 +1,9 @@
 """HTTP to receivers that somebody else has named: hostile names, hostile answers, and good ones."""
 
 import gzip
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +15,12 @@ import trio
 
 from engine.delivery import KEPT_BYTES, Answer
 from storage.http_sender import HttpSender
-from storage.public_network import MAX_WIRE_BYTES, look_up
+from storage.public_network import (
+    MAX_WIRE_BYTES,
+    PublicNetwork,
+    nowhere_else,
+    system_resolver,
+)
 
 HEADERS = {"webhook-id": "evt_1", "content-type": "application/json"}
 BODY = b'{"type": "link.created"}'
@@ -253,8 +260,36 @@ async def test_names_that_nobody_knows() -> None:
 
 
 async def test_the_systems_resolver_gives_plain_addresses() -> None:
+    look_up = system_resolver()
     assert await look_up("127.0.0.1", 80) == ["127.0.0.1"]
     assert await look_up("2130706433", 80) == ["127.0.0.1"]
+
+
+async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while somebody waits for them nor afterwards, as the resolver goes on."""
+    asked, given_up = set[str](), threading.Event()
+
+    def getaddrinfo(host: str, port: int, type: int) -> list[Any]:
+        asked.add(host)
+        if host.startswith("dead"):
+            given_up.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(0, 0, 0, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr("storage.public_network.socket.getaddrinfo", getaddrinfo)
+    checks = PublicNetwork(nowhere_else, system_resolver(4), Connector())
+    webhooks = PublicNetwork(nowhere_else, connect=Connector())
+    try:
+        with trio.move_on_after(0.3):
+            async with trio.open_nursery() as nursery:
+                for n in range(60):
+                    nursery.start_soon(checks.connect_tcp, f"dead{n}.example", 443)
+                    nursery.start_soon(webhooks.connect_tcp, f"dead{n}.test", 443)
+        with trio.fail_after(5), pytest.raises(httpcore.ConnectError, match="refused"):
+            await webhooks.connect_tcp("good.example", 443)
+        assert len(asked) > 40
+    finally:
+        given_up.set()
 
 
 # ---- what receivers answer ------------------------------------------------------------------------
