@@ -145,7 +145,13 @@ class _Capped(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore.AsyncNetworkStream:
-        return _Capped(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            return _Capped(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        except BaseException:
+            # Cancelled in the midst of it, httpcore forgets the connection and leaves it open.
+            with trio.CancelScope(shield=True):
+                await self.aclose()
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

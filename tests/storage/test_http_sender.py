@@ -1,5 +1,6 @@
 """HTTP to receivers that somebody else has named: hostile names, hostile answers, and good ones."""
 
+import gc
 import gzip
 import socket
 import ssl
@@ -420,6 +421,30 @@ async def test_an_endless_head_is_cut_off(head: bytes, part: bytes) -> None:
     answer = await posted_to(stream)
     assert answer.status is None
     assert stream.sent_bytes <= MAX_WIRE_BYTES
+
+
+async def test_who_is_silent_in_the_midst_of_tls_is_left() -> None:
+    """The connection is closed when nobody waits any more, and not when its memory happens to be freed."""
+    left = trio.Event()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        async with stream:
+            while await stream.receive_some():
+                pass
+            left.set()
+
+    receiver = Receiver()
+    receiver.serve = silent  # type: ignore[method-assign, assignment]
+    gc.disable()
+    try:
+        async with running(receiver), sending(loopback=True) as sender:
+            with trio.move_on_after(0.1) as limit:
+                await sender.post(f"https://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+            assert limit.cancelled_caught
+            with trio.fail_after(1):
+                await left.wait()
+    finally:
+        gc.enable()
 
 
 async def test_a_chunk_that_never_ends_its_size_is_cut_off() -> None:
