@@ -208,10 +208,15 @@ def draft_of(
 
 def _converted(value: Any, type_: Any) -> tuple[Any, str | None]:
     try:
-        return msgspec.convert(value, type_), None
+        found = msgspec.convert(value, type_)
+        if isinstance(found, datetime) and found.tzinfo is not None:
+            utc(found)
     except msgspec.ValidationError as error:
         text = str(error)
         return None, text[:1].lower() + text[1:]
+    except OverflowError:
+        return None, "is not within the years 1 to 9999 in UTC"
+    return found, None
 
 
 def shown_name(name: str) -> str:

@@ -191,8 +191,9 @@ async def test_replay_and_test() -> None:
     assert again.json["message_id"] == items[0]["message_id"]
     since = await console.call("POST", f"{path}/replay", {"since": "2026-03-15T10:00:00Z"})
     assert (since.status, since.json) == (202, {"replayed": 2, "next_since": None})
-    naive = await console.call("POST", f"{path}/replay", {"since": "2026-03-15T10:00:00"})
-    assert naive.problem(422).keys() == {"since"}
+    for bad in ("2026-03-15T10:00:00", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"):
+        refused = await console.call("POST", f"{path}/replay", {"since": bad})
+        assert refused.problem(422).keys() == {"since"}
     tested = await console.call("POST", f"{path}/test")
     assert (tested.status, tested.json["type"]) == (202, "endpoint.test")
     await console.call("PATCH", path, {"enabled": False})
