@@ -92,12 +92,16 @@ class Deliveries:
         async def events(connection: Connection) -> str:
             return await connection.execute(_SQL["purge_events"], KEPT_DAYS, PURGED_AT_ONCE)
 
+        async def deliveries(connection: Connection) -> str:
+            return await connection.execute(_SQL["purge_deliveries"], PURGED_AT_ONCE)
+
         async def others(connection: Connection) -> None:
             await connection.execute(_SQL["purge_webhooks"])
             await connection.execute(_SQL["purge_secrets"])
 
-        while await self._database.run(events) == f"DELETE {PURGED_AT_ONCE}":
-            pass
+        for some in (events, deliveries):
+            while await self._database.run(some) == f"DELETE {PURGED_AT_ONCE}":
+                pass
         await self._database.run(others)
 
 

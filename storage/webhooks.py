@@ -3,6 +3,8 @@
 Guarantees, on top of those of `engine.ports_webhooks.WebhookStore`:
 - a secret is written and never read here: this role is not granted the column;
 - of concurrent creates no more than MAX_WEBHOOKS succeed: each has a numbered slot, which is a key;
+- a webhook of a million deliveries can be deleted, and nobody waits for it meanwhile: they go first, some at
+  a time, as fan-outs and reports wait for whoever deletes a webhook;
 - a replay and a test are deliveries like any other: a worker finds them within its polling interval.
 """
 
@@ -44,6 +46,7 @@ from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("webhooks")
 TEST_MESSAGE: Final = "A test, sent on request."
+DELETED_AT_ONCE: Final = 5_000
 T = TypeVar("T")
 
 
@@ -118,11 +121,19 @@ class Webhooks:
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
     ) -> None:
+        async def some(connection: Connection) -> str:
+            place = await _enter(connection, caller, webhook_id)
+            await _lock(connection, place, webhook_id, if_version)
+            which = place.tenant_id, webhook_id
+            return await connection.execute(SQL["delete_deliveries"], *which, DELETED_AT_ONCE)
+
         async def work(connection: Connection) -> None:
             place = await _enter(connection, caller, webhook_id)
             await _lock(connection, place, webhook_id, if_version)
             await connection.execute(SQL["delete_webhook"], place.tenant_id, webhook_id)
 
+        while await self._database.run(some, caller=caller) == f"DELETE {DELETED_AT_ONCE}":
+            pass
         await self._database.run(work, caller=caller)
 
     async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:

@@ -165,6 +165,13 @@ DELETE FROM events WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM events WHERE at < now() - make_interval(days => $1)
     ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED);
 
+-- name: purge_deliveries
+-- Of webhooks whose profile is gone, what was told or will not be; a bounded number at once.
+DELETE FROM deliveries WHERE (tenant_id, webhook_id, event_id) IN (
+    SELECT d.tenant_id, d.webhook_id, d.event_id FROM webhooks AS w
+    JOIN deliveries AS d ON d.tenant_id = w.tenant_id AND d.webhook_id = w.id
+    WHERE w.closing AND (d.state <> 'pending' OR NOT w.enabled) LIMIT $1 FOR UPDATE OF d SKIP LOCKED);
+
 -- name: purge_webhooks
 -- Webhooks whose profile is gone, once they have been told of all that happened to it.
 DELETE FROM webhooks AS w WHERE closing

@@ -57,8 +57,14 @@ UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
     enabled = $9, version = version + 1, updated_at = clock_timestamp()
 WHERE tenant_id = $1 AND id = $2;
 
+-- name: delete_deliveries
+-- Some of one that is to be deleted.
+DELETE FROM deliveries WHERE (tenant_id, webhook_id, event_id) IN (
+    SELECT tenant_id, webhook_id, event_id FROM deliveries
+    WHERE tenant_id = $1 AND webhook_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED);
+
 -- name: delete_webhook
--- With its deliveries.
+-- With the rest of its deliveries.
 DELETE FROM webhooks WHERE tenant_id = $1 AND id = $2;
 
 -- name: expire_secrets

@@ -146,8 +146,8 @@ TABLES = {
     ),
     "deliveries": Table(
         "INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ({t}, {w}, {e})",
-        app="SIU",
-        aggregator="SIU",
+        app="SIUD",
+        aggregator="SIUD",
     ),
     "delivery_attempts": Table(
         "INSERT INTO delivery_attempts (tenant_id, webhook_id, event_id, number, at, duration_ms) "

@@ -589,6 +589,42 @@ async def test_the_end_of_a_profile_is_told_and_then_its_webhooks_go(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
+@pytest.mark.parametrize("with_profile", [False, True])
+async def test_one_with_many_deliveries_is_deleted_and_nobody_waits_for_it(
+    hooks: Hooks, place: str, with_profile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No statement, and so no lock, lasts as long as it takes to delete all of them."""
+    monkeypatch.setattr("storage.webhooks.DELETED_AT_ONCE", 500)
+    monkeypatch.setattr("storage.deliveries.PURGED_AT_ONCE", 500)
+    webhook = await hooks.create()
+    for statement in (
+        "INSERT INTO events (tenant_id, profile_id, pending, type, data) "
+        "SELECT $1, $2, false, 'link.created', '{}' FROM generate_series(1, 50000) "
+        "WHERE $3::bigint > 0",
+        "INSERT INTO deliveries (tenant_id, webhook_id, event_id, state, attempts) "
+        "SELECT $1, $3, id, 'delivered', 1 FROM events WHERE profile_id = $2",
+        "INSERT INTO delivery_attempts (tenant_id, webhook_id, event_id, number, at, duration_ms) "
+        "SELECT $1, $3, id, 1, now(), 5 FROM events WHERE profile_id = $2",
+    ):
+        await as_owner(place, statement, hooks.profile.tenant_id, hooks.profile.id, webhook.id)
+    async with opened(place) as open_database:
+        app = await open_database("waypost_app", query_timeout_ms=150)
+        workers = await open_database("waypost_aggregator", query_timeout_ms=150)
+        if with_profile:
+            await hooks.profiles.delete_profile(hooks.caller, hooks.profile.id)
+            await hooks.queue.fan_out(10)
+            await hooks.report(await hooks.claim(), OK, None)
+            await Deliveries(workers).purge()
+        else:
+            await Webhooks(app).delete_webhook(hooks.caller, webhook.id)
+        for table in ("webhooks", "deliveries", "delivery_attempts"):
+            assert (
+                await workers.run(lambda c, of=table: c.fetchval(f"SELECT count(*) FROM {of}")) == 0
+            )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
 async def test_events_become_one_delivery_each_whoever_makes_them(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(0)
