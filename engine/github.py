@@ -45,6 +45,8 @@ _MARGIN: Final = timedelta(seconds=1)
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _LIMITED: Final = frozenset({403, 429})
 _REFUSALS: Final = _LIMITED | {401}
+# RecursionError is msgspec's for what is nested too deeply.
+_NO_SENSE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Request(NamedTuple):
@@ -251,7 +253,7 @@ class Conversation:
     def _read_repository(self, response: Response) -> None:
         try:
             body = msgspec.json.decode(response.body, type=_RepositoryBody)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _NO_SENSE:
             self.interrupt("retry", "GitHub's answer makes no sense")
             return
         facts = _facts(body, self._repository)
@@ -278,10 +280,10 @@ class Conversation:
         if response.status == 200:
             try:
                 body = msgspec.json.decode(response.body, type=_ReleaseBody)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except _NO_SENSE:
                 pass
             else:
-                published = _aware(body.published_at)
+                published = _in_utc(body.published_at)
                 self._release = Release(tag=_line(body.tag_name), published_at=published)
                 self._release_etag = _etag(response)
         elif response.status != 304:
@@ -380,8 +382,14 @@ def _https(url: str | None) -> str | None:
     return url if all("!" <= c <= "~" and c not in "\"'<>\\" for c in url) else None
 
 
-def _aware(time: datetime | None) -> datetime | None:
-    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+def _in_utc(time: datetime | None) -> datetime | None:
+    """None also for one that no year of UTC has."""
+    if time is None or time.tzinfo is None:
+        return time and time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _etag(response: Response) -> str:

@@ -21,7 +21,7 @@ from engine.github import (
     pause_after,
 )
 from engine.github_sync import RETRIES, settle
-from engine.repository import Facts, Known, Repository
+from engine.repository import Facts, Known, Release, Repository
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 BASE = "https://git.example/api/v3"
@@ -117,6 +117,32 @@ def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
     assert "\\u0000" not in text
     again = msgspec.json.decode(text, type=Facts | None)
     assert again == settled.known.facts
+
+
+REPOSITORY_BODY = b'{"full_name": "trio/trio", "stargazers_count": 5, "forks_count": 1}'
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"more": ' + b"[" * 100_000])
+def test_answers_that_are_nested_without_end_make_no_sense(body: bytes) -> None:
+    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
+    talk.take(Response(200, {}, body))
+    assert talk.result is not None
+    assert (talk.result.ending, talk.result.reason) == ("retry", "GitHub's answer makes no sense")
+    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
+    talk.take(Response(200, {}, REPOSITORY_BODY))
+    talk.take(Response(200, {}, body))
+    assert talk.result is not None
+    assert talk.result.ending == "synced"
+
+
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"])
+def test_a_release_of_a_time_that_no_year_of_utc_has_has_none(date: str) -> None:
+    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
+    talk.take(Response(200, {}, REPOSITORY_BODY))
+    talk.take(Response(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode()))
+    assert talk.result is not None
+    assert talk.result.known.facts is not None
+    assert talk.result.known.facts.last_release == Release(tag="v1", published_at=None)
 
 
 @pytest.mark.parametrize(
