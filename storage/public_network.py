@@ -4,7 +4,7 @@ Guarantees:
 - a host's name is looked up once for a connection, every address that it has must be a public one, and the
   connection is made to one of these very addresses: what the name says a moment later does not matter.
   Host header and TLS go by the name;
-- no more than MAX_WIRE_BYTES are read from the wire after each request, head and all;
+- no more than MAX_WIRE_BYTES are read after each request, head and all, as they come out of TLS;
 - a look-up that hangs has its thread until the resolver gives up, though nobody waits for it any more. So that
   others find one, there are as many as a courier has requests in flight, and each network has its own.
 
