@@ -19,13 +19,21 @@ MIN_BURST: Final = 1_000
 
 
 class _Account:
-    """What is known of one subject: its TAT on this process's clock, and what is not charged yet."""
+    """What is known of one subject: its TAT on this process's clock, what is not charged yet, and what the
+    limiter is being asked for. The last two are AHEAD at most: or while the limiter is away, each question in
+    vain would add to a debt that no quota can pay in the end."""
 
-    __slots__ = ("owed", "tat_us")
+    __slots__ = ("asked", "owed", "tat_us")
 
     def __init__(self) -> None:
         self.tat_us: int | None = None
         self.owed = 0
+        self.asked = 0
+
+    def answered(self, cost: int, *, charged: bool) -> None:
+        """That of what was owed, `cost` has been charged or not."""
+        self.asked = max(0, self.asked - cost)
+        self.owed += 0 if charged else cost
 
 
 class RateCredit:
@@ -41,7 +49,9 @@ class RateCredit:
         found: list[tuple[_Account, Charge, Decision]] = []
         for charge in charges:
             account = self._accounts.get((charge.quota.name, charge.subject))
-            if account is None or account.tat_us is None or account.owed + charge.cost > AHEAD:
+            if account is None or account.tat_us is None:
+                return None
+            if account.owed + account.asked + charge.cost > AHEAD:
                 return None
             decision = decide(charge.quota, account.tat_us, now_us, charge.cost)
             if 2 * decision.remaining < charge.quota.burst:
@@ -59,7 +69,8 @@ class RateCredit:
         for charge in charges:
             account = self._accounts.get((charge.quota.name, charge.subject))
             if account is not None and account.owed:
-                charge, account.owed = charge._replace(cost=charge.cost + account.owed), 0
+                charge = charge._replace(cost=charge.cost + account.owed)
+                account.asked, account.owed = account.asked + account.owed, 0
             asked.append(charge)
         return asked
 
@@ -72,8 +83,7 @@ class RateCredit:
             if charge.quota.burst < MIN_BURST:
                 continue
             account = self._account(charge)
-            if not decision.allowed:
-                account.owed += whole.cost - charge.cost
+            account.answered(whole.cost - charge.cost, charged=decision.allowed)
             unpaid_us = account.owed * charge.quota.interval_us
             account.tat_us = now_us + decision.reset_after_us + unpaid_us
 
@@ -81,7 +91,7 @@ class RateCredit:
         """The limiter was asked in vain."""
         for charge, whole in zip(charges, asked, strict=True):
             if whole.cost != charge.cost:
-                self._account(charge).owed += whole.cost - charge.cost
+                self._account(charge).answered(whole.cost - charge.cost, charged=False)
 
     def _account(self, charge: Charge) -> _Account:
         key = charge.quota.name, charge.subject

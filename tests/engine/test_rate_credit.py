@@ -95,6 +95,19 @@ def test_what_was_asked_for_in_vain_or_refused_is_owed_still() -> None:
     assert world.tats_us["reads", "me"] == world.now_us + (AHEAD + 1) * READS.interval_us
 
 
+def test_a_limiter_that_is_long_away_leaves_a_debt_that_can_be_paid() -> None:
+    world, charges = World(), [Charge(READS, "me")]
+    credit = world.credits[0]
+    world.request(READS)
+    for _ in range(300):
+        asked = credit.charged(charges)
+        while credit.spend(charges, world.now_us):
+            """Others come while the limiter does not answer."""
+        credit.give_back(charges, asked)
+        world.now_us += 1_000_000
+    assert credit.charged(charges)[0].cost <= AHEAD + 1
+
+
 def test_who_was_away_longest_is_forgotten() -> None:
     world = World()
     for n in range(1_000):
