@@ -24,6 +24,7 @@ Draft = TypeVar("Draft", bound=msgspec.Struct)
 Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
 
 MAX_FIELD_CHARS: Final = 64
+MAX_YEAR: Final = 9998
 _JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
 
 # Stand-ins for bad fields while the engine judges the others (a field without has its default). What it says
@@ -209,14 +210,20 @@ def draft_of(
 def _converted(value: Any, type_: Any) -> tuple[Any, str | None]:
     try:
         found = msgspec.convert(value, type_)
-        if isinstance(found, datetime) and found.tzinfo is not None:
-            utc(found)
     except msgspec.ValidationError as error:
         text = str(error)
         return None, text[:1].lower() + text[1:]
-    except OverflowError:
-        return None, "is not within the years 1 to 9999 in UTC"
+    if isinstance(found, datetime) and not _has_utc(found):
+        return None, "is beyond the years that there are in UTC, 1 to 9998"
     return found, None
+
+
+def _has_utc(time: datetime) -> bool:
+    """An offset can move a time out of what datetime holds; rounding can, at the end of the last year."""
+    try:
+        return time.tzinfo is None or time.astimezone(UTC).year <= MAX_YEAR
+    except OverflowError:
+        return False
 
 
 def shown_name(name: str) -> str:

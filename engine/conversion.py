@@ -171,6 +171,8 @@ def hook_checked(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
         path = getattr(draft.fields, field)
         if path is not None and not 0 < len(path) <= MAX_CHARS:
             found.append(FieldError(f"fields.{field}", f"must have 1 to {MAX_CHARS} characters"))
+        elif path is not None:
+            found += text_errors(path, f"fields.{field}", MAX_CHARS)
     return (None, found) if found else (draft, [])
 
 
@@ -181,7 +183,8 @@ def picked(body: Any, path: str | None) -> str | None:
     for step in path.split("."):
         if isinstance(body, dict):
             body = body.get(step)
-        elif isinstance(body, list) and step.isdigit() and int(step) < len(body):
+        # ASCII, as `isdigit` takes `²` for one, too, and `int` does not.
+        elif isinstance(body, list) and step.isascii() and step.isdigit() and int(step) < len(body):
             body = body[int(step)]
         else:
             return None

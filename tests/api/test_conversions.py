@@ -212,5 +212,16 @@ async def test_a_hook_is_judged() -> None:
         ({"label": "x", "name": ""}, {"name"}),
         ({"label": "x", "fields": {"click_id": ""}}, {"fields.click_id"}),
         ({"label": "x", "fields": {"price": "p"}}, {"fields"}),
+        ({"label": "x", "fields": {"value": "a\0b"}}, {"fields.value"}),
     ):
         assert (await console.call("POST", path, body)).problem(422).keys() == fields
+
+
+async def test_where_a_hook_s_fields_stand_may_be_nowhere() -> None:
+    shop = await Shop.open()
+    path = f"/v1/profiles/{shop.lab.profile}/conversion-hooks"
+    for place in ("notes.²", "notes.٣", "notes.99", "notes.-1", "notes..", "notes.0.x.y"):
+        body = {"label": "Shop", "fields": {"click_id": place}}
+        door = "/in/" + (await shop.console.call("POST", path, body)).json["url"].rpartition("/")[2]
+        taken = await shop.console.call("POST", door, {"notes": [1, {"x": None}]}, key="")
+        assert "click_id" in taken.problem(422)

@@ -88,6 +88,8 @@ async def test_an_experiment_is_shown_as_it_was_made() -> None:
         ({"namespace": {"id": "n", "low": 0.5, "high": 0.5}}, {"namespace"}),
         ({"starts_at": "2026-05-01T00:00:00"}, {"starts_at"}),
         ({"ends_at": "9999-12-31T23:59:59-01:00"}, {"ends_at"}),
+        ({"starts_at": "0001-01-01T00:00:00+01:00", "ends_at": "9999-12-31T23:59:59.9999Z"},
+         {"starts_at", "ends_at"}),
         ({"starts_at": "2026-05-01T00:00:00Z", "ends_at": "2026-04-01T00:00:00Z"}, {"ends_at"}),
         ({"targeting": {"countries": ["Italy"]}}, {"targeting.countries"}),
         ({"targeting": {"planets": ["Mars"]}}, {"targeting"}),

@@ -39,6 +39,7 @@ async def test_a_key_is_shown_once_and_works() -> None:
         (KEY | {"expires_at": "2030-01-01T00:00:00"}, {"expires_at"}),
         (KEY | {"expires_at": "soon", "owner": 1}, {"expires_at", "owner"}),
         (KEY | {"expires_at": "9999-12-31T23:59:59-01:00"}, {"expires_at"}),
+        (KEY | {"expires_at": "9999-12-31T23:59:59-23:59"}, {"expires_at"}),
     ],
 )
 async def test_bad_fields_are_named(body: object, fields: set[str]) -> None:
