@@ -49,6 +49,9 @@ class PlanRoutes:
             return answer(await trio.to_thread.run_sync(_plan, numbers))
         except ValueError as error:
             raise InvalidError([FieldError("rate", str(error))]) from None
+        except ArithmeticError:
+            reason = "makes with the others a number that is too large"
+            raise InvalidError([FieldError("rate", reason)]) from None
 
 
 def _plan(numbers: dict[str, float]) -> PlanAnswer:

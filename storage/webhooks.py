@@ -289,7 +289,7 @@ async def _delivery(
 ) -> Delivery:
     known = existing_id(event_id, "delivery")
     rows = await connection.fetch(
-        SQL["deliveries"], place.tenant_id, webhook_id, known + 1, None, None, 1
+        SQL["deliveries"], place.tenant_id, webhook_id, min(known + 1, MAX_ID), None, None, 1
     )
     if not rows or rows[0]["event_id"] != event_id:
         raise unknown_delivery()

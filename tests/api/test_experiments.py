@@ -351,5 +351,7 @@ async def test_a_plan_says_how_many_and_how_long() -> None:
     path = f"/v1/experiment-plan?rate=0.02&visitors={told['fixed']['visitors']}"
     assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)
     for wrong in ("rate=0.02", "rate=2&lift=0.1", "rate=x&lift=0.1", "rate=0.02&lift=0",
-                  "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan"):  # fmt: skip
+                  "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan",
+                  "rate=1e-300&lift=1e-9", "rate=0.02&lift=0.1&visitors_per_day=1&share_of_both=1e-320",
+                  "rate=0.02&lift=0.1&visitors_per_day=1e-300&coverage=1e-300"):  # fmt: skip
         (await console.call("GET", f"/v1/experiment-plan?{wrong}")).problem(422)
