@@ -169,8 +169,10 @@ class Connection(TCPServer):
                     return
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
-        # The reader finds the stream closed, and tells the app.
+        # The reader finds the stream closed, and tells the app; unless it has the next request in hand and
+        # waits for the end of this answer, which may never come.
         await trio.aclose_forcefully(self.stream)
+        self._expire_after(self._limits.linger_s)
 
     async def _finish(self) -> None:
         """The last answer is sent: FIN, and from now on `_read_data` drops what it reads."""

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from quart import Response
+from quart import Response, request
+from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 
 from actors.live_watchers import LiveWatchers
@@ -144,6 +145,7 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
     auth = Auth(ports.keys, ports.sessions, ports.note_use)
     ApiLimits(ports.limiter, ports.settings, counters).register(app, auth.check)
     app.after_request(noting(ports.security_log))
+    app.after_request(_head_only)
     routes = _routes(ports, auth)
     routes += ReferenceRoutes(routes, ports.settings.console_url).routes()
     for route in routes:
@@ -198,6 +200,14 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *EventTypeRoutes().routes(),
         *HealthRoutes(ports.health, ports.statistics).routes(),
     ]
+
+
+async def _head_only(response: Response) -> Response:
+    """A HEAD of what is streamed ends at once: nobody reads it, and until its end nothing else would be
+    answered on that connection, ten minutes for clicks as they come."""
+    if request.method == "HEAD" and isinstance(response.response, IterableBody):
+        response.response = DataBody(b"")
+    return response
 
 
 async def home() -> Response:

@@ -210,6 +210,25 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         await stream.aclose()
 
 
+async def test_a_stream_ends_with_its_client_also_when_that_has_asked_for_more() -> None:
+    console = Console()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await trio.sleep(0.01)
+
+    limits = Limits(linger_s=0.1)
+    async with served(guard.Guard(app, console.counters), console.counters, limits) as (port, stop):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(KEPT + KEPT)
+        await stream.receive_some()
+        await stream.aclose()
+        await until(lambda: console.counters.connections == 0)
+        stop.ask()
+
+
 async def test_stop_closes_idle_connections_and_lets_requests_finish() -> None:
     console = Console()
     begun, finish = trio.Event(), trio.Event()

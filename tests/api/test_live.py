@@ -131,6 +131,16 @@ async def test_who_may_not_see_the_profile_may_not_watch_it() -> None:
     assert (await console.call("GET", f"/v1/profiles/{id_}/live?x=1")).problem(422).keys() == {"x"}
 
 
+async def test_a_head_watches_nothing(autojump_clock: MockClock) -> None:
+    console = Console()
+    id_ = (await console.profile())["id"]
+    with trio.fail_after(live.MAX_S / 2):
+        answered = await console.call("HEAD", f"/v1/profiles/{id_}/live")
+    assert (answered.status, answered.body) == (200, b"")
+    assert answered.headers["Content-Type"] == "text/event-stream"
+    assert console.watchers.statistics()["watchers"] == 0
+
+
 async def test_watchers_are_bounded_and_slow_ones_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_watchers, "MAX_OF_USER", 2)
     monkeypatch.setattr(live_watchers, "MAX_OF_PROFILE", 3)
