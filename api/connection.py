@@ -12,11 +12,12 @@ Hypercorn 0.18's own trio transport (`TCPServer`) is the base. What is changed, 
   with unread bytes resets the connection, and the client of a refused upload loses the answer;
 - a client that half-closes after its request still gets the answer;
 - the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires, and
-  starts and cancels a task for each request.
+  starts and cancels a task for each request;
+- the nursery is entered and left here, and given to Hypercorn's `TaskGroup`: as a context manager that one
+  passes on the cancellation that its nursery has caught, which would end the server with the connection.
 """
 
 import re
-from math import inf
 from typing import Any, Final, NamedTuple
 
 import h11
@@ -136,14 +137,16 @@ class Connection(TCPServer):
             server = parse_socket_addr(socket.family, socket.getsockname())
         except OSError:  # gone before it was looked at
             return
-        async with TaskGroup() as group:
-            self._task_group = group
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            group = TaskGroup()
+            group._nursery = nursery
             self.protocol: Any = HTTP1(
                 self.app, self.config, self.context, group, ConnectionState({}),
                 False, client, server, self.protocol_send,
             )  # fmt: skip
             self._timer.set(self._limits.head_s)
-            group.spawn(self._timer.run, self._initiate_server_close)
+            nursery.start_soon(self._timer.run, self._initiate_server_close)
             await self._read_data()
             self._closing = True
             self._timer.close()
@@ -206,7 +209,5 @@ class Connection(TCPServer):
                 return
 
     def _expire_after(self, seconds: float) -> None:
-        nursery = self._task_group._nursery
-        deadline = trio.current_time() + seconds
-        if nursery is not None and deadline < nursery.cancel_scope.deadline <= inf:
-            nursery.cancel_scope.deadline = deadline
+        scope = self._nursery.cancel_scope
+        scope.deadline = min(scope.deadline, trio.current_time() + seconds)

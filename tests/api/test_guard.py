@@ -184,6 +184,20 @@ async def test_a_half_closed_client_gets_its_answer() -> None:
         await stream.aclose()
 
 
+async def test_a_client_that_holds_on_to_its_closed_connection_is_let_go_alone() -> None:
+    console = Console()
+    limits = Limits(linger_s=0.05, answer_s=0.05)
+    async with served(console.app, console.counters, limits) as (port, _):
+        for request in (ALIVE, b"nonsense\r\n\r\n"):
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            await stream.send_all(request)
+            with trio.fail_after(5):
+                assert b"".join([chunk async for chunk in stream]).startswith(b"HTTP/1.1 ")
+            await until(lambda: console.counters.connections == 0)
+            assert await alive(port)
+            await stream.aclose()
+
+
 async def test_a_refused_upload_gets_its_answer_although_it_is_not_read() -> None:
     console = Console()
     upload = (
