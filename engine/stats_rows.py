@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
+from heapq import nlargest, nsmallest
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -41,12 +42,11 @@ def _first(groups: Mapping[Group, Counted], query: StatsQuery) -> list[tuple[str
     for (_, values), one in groups.items():
         added = (one.clicks, one.views, one.bots, one.visitors or 0)
         sums[values][:] = map(sum, zip(sums[values], added, strict=True))
-    ordered = sorted(sums)
+    limit = query.limit if query.groups else len(sums)
     if query.order == "value":
-        ordered.sort(reverse=query.descending)
-    else:
-        ordered.sort(key=lambda values: _rank(Counted(*sums[values]), query))
-    return ordered[: query.limit] if query.groups else ordered
+        return (nlargest if query.descending else nsmallest)(limit, sums)
+    # A sort of all would keep the interpreter from any other thread for as long as it takes.
+    return nsmallest(limit, sums, key=lambda one: (_rank(Counted(*sums[one]), query), one))
 
 
 def _rank(counted: Counted, query: StatsQuery) -> tuple[bool, float]:

@@ -74,7 +74,7 @@ async def crossed(
         reason = f"makes more than {MAX_GROUPS} groups; filter, or ask for a shorter period"
         raise InvalidError([FieldError("group", reason)])
     as_of = await connection.fetchval(_SQL["as_of"])
-    # Tenths of a second for as many clicks as are allowed, in which others are answered.
+    # That may take tenths of a second, in which others are to be answered.
     return await asyncio.to_thread(_stats, rows, starts, query, as_of)
 
 
@@ -84,11 +84,15 @@ def _stats(
     tz = period.zone(query.tz)
     sums: defaultdict[Group, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     everybody: defaultdict[datetime, list[bytes]] = defaultdict(list)
+    begins: list[datetime | None] = [None]
+    if query.by_time:
+        begins = [period.floor(start, query.interval, tz) for start in starts]
     for first, second, row, day, clicks, views, bots, people in rows:
-        start = period.floor(starts[row - 1], query.interval, tz) if query.by_time else None
-        key = Group(start, (first, second)[: len(query.groups)])
-        added = (clicks, views, bots, _different(people or b""))
-        sums[key][:] = map(sum, zip(sums[key], added, strict=True))
+        added = sums[Group(begins[row - 1], (first, second)[: len(query.groups)])]
+        added[0] += clicks
+        added[1] += views
+        added[2] += bots
+        added[3] += _different(people or b"")
         everybody[day].append(people or b"")
     whole = [sum(added[n] for added in sums.values()) for n in range(3)]
     whole.append(sum(_different(b"".join(day)) for day in everybody.values()))
