@@ -65,7 +65,7 @@ class ResultRoutes:
         writer = csv.writer(target, lineterminator="\r\n")
         writer.writerow(CSV_COLUMNS)
         for variant in found.variants:
-            writer.writerow([safe_cell(cell) for cell in _cells(found.phase, variant)])
+            writer.writerow(_cells(found.phase, variant))
         return Response(target.getvalue(), content_type="text/csv; charset=utf-8")
 
     async def _results(self, experiment_id: str) -> Results:
@@ -104,16 +104,16 @@ def _asked(stored: StoredExperiment, tally: Tally, number: int | None) -> Phase:
     raise NotFoundError("there is no such phase")
 
 
-def _cells(phase: int, found: VariantResult) -> list[str]:
+def _cells(phase: int, found: VariantResult) -> list[Any]:
     interval, lift = found.watched, found.absolute
     values: list[Any] = [
-        phase, found.name, found.weight, found.exposures, found.visitors, found.crossed,
+        phase, safe_cell(found.name), found.weight, found.exposures, found.visitors, found.crossed,
         found.outcomes, found.converted, found.rate, interval and interval.low,
         interval and interval.high, lift and lift.lift, lift and lift.low, lift and lift.high,
         lift and lift.p_value, found.p_value_holm, found.chance_best, found.expected_loss,
         found.decision and found.decision.value,
     ]  # fmt: skip
-    return ["" if value is None else str(value) for value in values]
+    return ["" if value is None else value for value in values]
 
 
 def _phase(given: dict[str, str], errors: list[FieldError]) -> int | None:

@@ -1,5 +1,7 @@
 """`/v1/…/experiments`: what is refused and why, states, and what visitors get of it."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -244,6 +246,15 @@ async def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
     id_ = await started(lab, variants=[{**A, "name": "=1+1"}, B])
     text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body
     assert b"1,'=1+1,0.5" in text
+
+
+async def test_a_spreadsheet_gets_a_fall_as_a_number() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    await counted(lab, id_, (500, 60), (500, 20))
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body.decode()
+    _, treatment = csv.DictReader(io.StringIO(text))
+    assert float(treatment["lift_low"]) < float(treatment["lift"]) == pytest.approx(-0.08)
 
 
 async def test_what_makes_results_doubtful_is_said() -> None:
