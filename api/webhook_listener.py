@@ -127,7 +127,7 @@ def type_of(body: bytes) -> str:
     """The event's type, if it is such a body."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     type_ = found.get("type") if isinstance(found, dict) else None
     return printable(type_) if isinstance(type_, str) else ""

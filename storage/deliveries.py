@@ -107,26 +107,21 @@ class Deliveries:
 
 async def _judge(connection: Connection, attempts: Sequence[Attempt]) -> int:
     """Note what works and what does not, and disable what has not for too long; how many."""
-    health: dict[tuple[int, int], tuple[bool, bool]] = {}
+    health: dict[tuple[int, int], bool] = {}
     for attempt in attempts:
         key = attempt.due.tenant_id, attempt.due.webhook_id
-        good, gone = health.get(key, (False, False))
-        health[key] = good or attempt.answer.delivered, gone or attempt.gone
+        health[key] = health.get(key, False) or attempt.answer.delivered
+    # What is gone is a URL: the webhook may have another one by now.
+    gone = {(a.due.tenant_id, a.due.webhook_id, a.due.url) for a in attempts if a.gone}
     if not health:
         return 0
     webhooks = sorted(health)
-    tenants, ids = _columns(webhooks, 2)
-    await connection.execute(
-        _SQL["note_health"], tenants, ids, [health[webhook][0] for webhook in webhooks]
-    )
-    if all(good and not gone for good, gone in health.values()):
+    which = _columns(webhooks, 2)
+    await connection.execute(_SQL["note_health"], *which, [health[webhook] for webhook in webhooks])
+    if all(health.values()) and not gone:
         return 0
     disabled = await connection.fetch(
-        _SQL["disable"],
-        tenants,
-        ids,
-        [health[webhook][1] for webhook in webhooks],
-        DISABLED_AFTER_S,
+        _SQL["disable"], *which, *_columns(sorted(gone), 3), DISABLED_AFTER_S
     )
     await emit(connection, [_told(*row) for row in disabled])
     return len(disabled)

@@ -83,5 +83,5 @@ def _pretty(body: bytes) -> str:
         return msgspec.json.format(
             msgspec.json.encode(msgspec.json.decode(body)), indent=2
         ).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return repr(body[:1000])

@@ -166,7 +166,7 @@ class MemoryWebhooks:
         held = self._mine(caller, webhook_id, if_version)
         if not differs(held.webhook, draft):
             return held.webhook
-        if draft.enabled and not held.webhook.enabled:
+        if (draft.enabled and not held.webhook.enabled) or draft.url != held.webhook.url:
             held.enabled_at = self._now()
         self._change(
             held,
@@ -414,9 +414,10 @@ class MemoryWebhooks:
         held.failing_since = held.failing_since or now
         since = max(held.failing_since, held.enabled_at)
         failing = now - since > timedelta(seconds=DISABLED_AFTER_S)
-        if not held.webhook.enabled or not (attempt.gone or failing):
+        gone = attempt.gone and attempt.due.url == held.webhook.url
+        if not held.webhook.enabled or not (gone or failing):
             return False
-        reason = "it answered 410 Gone" if attempt.gone else (
+        reason = "it answered 410 Gone" if gone else (
             f"nothing has succeeded since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         )  # fmt: skip
         self._change(held, enabled=False, disabled_reason=reason)

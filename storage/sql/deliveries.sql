@@ -142,17 +142,22 @@ WHERE s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
     AND (s.failing_since IS NULL) <> u.good;
 
 -- name: disable
--- Webhooks that are gone, or that nothing has succeeded with for $4 seconds since they were enabled.
+-- Webhooks whose URL is gone ($3 to $5), or that nothing has succeeded with for $6 seconds since they were
+-- enabled. One that has got another URL meanwhile is not gone.
+WITH gone AS (
+    SELECT * FROM unnest($3::bigint[], $4::bigint[], $5::text[]) AS g (tenant_id, webhook_id, url)
+)
 UPDATE webhooks AS w
 SET enabled = false, version = version + 1, updated_at = now(), disabled_reason = CASE
-    WHEN u.gone THEN 'it answered 410 Gone'
+    WHEN (w.tenant_id, w.id, w.url) IN (SELECT * FROM gone) THEN 'it answered 410 Gone'
     ELSE format('nothing has succeeded since %s UTC',
         to_char(greatest(s.failing_since, w.enabled_at), 'YYYY-MM-DD HH24:MI')) END
-FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS u (tenant_id, webhook_id, gone)
+FROM unnest($1::bigint[], $2::bigint[]) AS u (tenant_id, webhook_id)
 JOIN webhook_states AS s ON s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
 WHERE w.tenant_id = u.tenant_id AND w.id = u.webhook_id AND w.enabled
-    AND (u.gone OR greatest(s.failing_since, w.enabled_at) < now() - make_interval(secs => $4)
-        AND s.failing_since IS NOT NULL)
+    AND ((w.tenant_id, w.id, w.url) IN (SELECT * FROM gone)
+        OR greatest(s.failing_since, w.enabled_at) < now() - make_interval(secs => $6)
+            AND s.failing_since IS NOT NULL)
 RETURNING w.tenant_id, w.profile_id, w.id, w.url, w.disabled_reason;
 
 -- name: release

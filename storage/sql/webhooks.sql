@@ -49,10 +49,10 @@ FROM webhooks AS w WHERE w.tenant_id = $1 AND w.profile_id = $2 AND w.id > $3 OR
 SELECT id FROM webhooks WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: update_webhook
--- One that is enabled again starts afresh.
+-- One that is enabled again, or goes elsewhere, starts afresh.
 UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
     max_concurrency = $7, max_rate = $8,
-    enabled_at = CASE WHEN $9 AND NOT enabled THEN clock_timestamp() ELSE enabled_at END,
+    enabled_at = CASE WHEN $9 AND NOT enabled OR url <> $3 THEN clock_timestamp() ELSE enabled_at END,
     disabled_reason = CASE WHEN $9 THEN NULL ELSE disabled_reason END,
     enabled = $9, version = version + 1, updated_at = clock_timestamp()
 WHERE tenant_id = $1 AND id = $2;

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from api.webhook_listener import MAX_BODY_BYTES, Received, WebhookListener, printable
+from engine.roles.listen import shown
 from engine.signature import headers, new_key_pair, new_secret
 
 SECRET = new_secret(b"s" * 32)
@@ -91,8 +92,9 @@ async def test_without_secrets_nothing_is_verified(
         (request(body=b"x" * (MAX_BODY_BYTES + 1)), b"413"),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", b"401"),
         (request(body=b"\xff\x1b[2J"), b"204"),
+        (request(body=b"[" * 50_000), b"204"),
     ],
-    ids=["nonsense", "no host", "get", "too long", "empty", "no json"],
+    ids=["nonsense", "no host", "get", "too long", "empty", "no json", "no end"],
 )
 async def test_what_else_may_come(
     data: bytes, status: bytes, autojump_clock: trio.testing.MockClock
@@ -101,6 +103,7 @@ async def test_what_else_may_come(
     (line,) = await heard.answered(data)
     assert line.split()[1] == status
     assert all(text.isprintable() for text in heard.received[0][:2])
+    assert shown(heard.received[0], has_secrets=True)
 
 
 async def test_who_says_nothing_is_left(autojump_clock: trio.testing.MockClock) -> None:

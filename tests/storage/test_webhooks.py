@@ -481,6 +481,24 @@ async def test_five_days_of_nothing_but_failures_disable(hooks: Hooks) -> None:
     assert await hooks.report(due[:1], DOWN, LATER_S) == (0, 0)
 
 
+async def test_another_url_starts_afresh(hooks: Hooks) -> None:
+    webhook = await hooks.create()
+    await hooks.happen(4)
+    due = await hooks.claim()
+    assert await hooks.report(due[:1], DOWN, LATER_S) == (0, 0)
+    await hooks.age(timedelta(days=5, hours=1))
+    due = await hooks.claim()
+    draft = WebhookDraft(url="https://example.net/", event_types=["*"])
+    await hooks.store.update_webhook(hooks.caller, webhook.id, draft)
+    # What is still heard of the URL before is no word of this one.
+    assert await hooks.report(due[:1], Answer(410), None) == (0, 0)
+    assert await hooks.report(due[1:2], DOWN, LATER_S) == (0, 0)
+    assert (await hooks.store.webhook(hooks.caller, webhook.id)).enabled
+    (of_new, *_) = await hooks.claim()
+    assert of_new.url == draft.url
+    assert await hooks.report([of_new], Answer(410), None) == (0, 1)
+
+
 async def test_replays(hooks: Hooks) -> None:
     webhook = await hooks.create()
     start = datetime.now(UTC) - timedelta(minutes=1)
