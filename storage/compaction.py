@@ -25,6 +25,7 @@ from storage.summaries import take_turns
 _SQL: Final = sql.load("compaction")
 ROLLUPS_AT_ONCE: Final = 10_000
 ROWS_AT_ONCE: Final = 5_000  # 80 MB, if each has a sketch at its largest
+LONGEST_S: Final = 1200.0  # to find out what there is, which reads all that is live
 
 
 class ProfileDay(NamedTuple):
@@ -51,8 +52,10 @@ async def compact(
     how many are done, of how many."""
 
     async def look(connection: Connection) -> list[ProfileDay]:
+        await connection.execute(_SQL["no_time_limit"])
         end = before or await connection.fetchval(_SQL["today"])
-        return [ProfileDay(*row) for row in await connection.fetch(_SQL["profile_days"], end)]
+        rows = await connection.fetch(_SQL["profile_days"], end, timeout=LONGEST_S)
+        return [ProfileDay(*row) for row in rows]
 
     days = await database.run(look)
     for done, one in enumerate(days):
@@ -90,7 +93,8 @@ async def _take_rollups(connection: Connection, one: ProfileDay) -> int:
 
 async def _groups(connection: Connection, one: ProfileDay) -> list[tuple[list[int], list[int]]]:
     """Links and dimensions side by side, each list of about as many rows as one transaction takes."""
-    rows = [tuple(row) for row in await connection.fetch(_SQL["groups"], *one)]
+    await connection.execute(_SQL["no_time_limit"])
+    rows = [tuple(row) for row in await connection.fetch(_SQL["groups"], *one, timeout=LONGEST_S)]
     return [([row[0] for row in part], [row[1] for row in part]) for part in _parts(rows)]
 
 

@@ -1,3 +1,7 @@
+-- name: no_time_limit
+-- This reads all that is live, and what is not compacted for want of time is more each day.
+SET LOCAL statement_timeout = '20min';
+
 -- name: profile_days
 -- Profiles and UTC days before $1 of which something stands in the live tables, oldest days first.
 SELECT DISTINCT tenant_id, profile_id, (bucket AT TIME ZONE 'UTC')::date AS day FROM rollups

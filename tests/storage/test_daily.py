@@ -382,6 +382,23 @@ async def test_a_crash_in_the_midst_changes_nothing(
     await place.check()
 
 
+async def test_what_is_live_may_be_so_much_that_looking_at_it_takes_long(
+    place: Place, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.add(clicks(random.Random(1), 20))
+    slowly = "WITH slowly AS MATERIALIZED (SELECT pg_sleep(0.7)) SELECT found.* FROM slowly, ({}) AS found"
+    looks = {name: slowly.format(compaction._SQL[name]) for name in ("profile_days", "groups")}
+    monkeypatch.setattr(compaction, "_SQL", {**compaction._SQL, **looks})
+    database = await Database.open(
+        database_url, role="waypost_aggregator", size=1, query_timeout_ms=500
+    )
+    try:
+        assert await compact(database, lambda done, of: None, TODAY - timedelta(days=2)) == 1
+    finally:
+        await database.close()
+    await place.check()
+
+
 async def test_folds_go_on_while_a_day_is_compacted_and_counted_anew(place: Place) -> None:
     """Today, where everything happens at once."""
     chance = random.Random(3)
