@@ -142,10 +142,14 @@ async def _add(connection: Connection, rows: _Rows) -> None:
 
 
 async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]) -> set[int]:
-    """Numbers of the rows that no place is left for."""
+    """Numbers of the rows that no place is left for, with those that are of OTHER already: a visitor may have
+    sent that word, and a bucket's row is written once."""
     new: dict[_Prefix, list[int]] = {}
+    named: dict[_Prefix, int] = {}
     for number, value in enumerate(rows.values):
-        if number not in existing and value not in ("", OTHER):
+        if value == OTHER:
+            named[rows.prefix(number)] = number
+        elif number not in existing and value:
             new.setdefault(rows.prefix(number), []).append(number)
     caps = {prefix: cap(prefix[3], prefix[2]) for prefix in new}
     asked = [prefix for prefix in new if caps[prefix] is not None]
@@ -155,7 +159,10 @@ async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]
     found = await connection.fetch(_SQL["values"], *columns, CAP)
     beyond: set[int] = set()
     for prefix, (count,) in zip(asked, found, strict=True):
-        beyond.update(new[prefix][max(0, (caps[prefix] or 0) - count) :])
+        more = new[prefix][max(0, (caps[prefix] or 0) - count) :]
+        if more and prefix in named:
+            more.append(named[prefix])
+        beyond.update(more)
     return beyond
 
 
