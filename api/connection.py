@@ -49,9 +49,11 @@ _DETAILS: Final = {
 
 
 class Limits(NamedTuple):
-    """What one client may take. `answer_s` bounds a request whose client has half-closed."""
+    """What one client may take. `connections_each` is of one address, an IPv6 /64; `answer_s` bounds a request
+    whose client has half-closed."""
 
     connections: int = 1_000
+    connections_each: int = 250
     head_s: float = 10.0
     idle_s: float = 65.0
     send_s: float = 10.0

@@ -12,6 +12,7 @@
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
@@ -82,6 +83,7 @@ class Counters:
     def __init__(self) -> None:
         self.requests: dict[str, int] = {}
         self.connections = 0
+        self.by_address: Counter[str] = Counter()
         self.refused = 0
         self.crashes = 0
         self.limited = 0

@@ -1,8 +1,9 @@
 """Serving the console on sockets that are bound already, inside a running trio loop.
 
 Guarantees: an error in one connection ends that connection only, and is logged and counted; no more
-than `limits.connections` are served at once, one more is answered 503; when `stop` is asked for, no
-connection is accepted any more, idle ones close, requests in flight get `limits.drain_s` to finish.
+than `limits.connections` are served at once, and fewer of one address, one more is answered 503; when `stop`
+is asked for, no connection is accepted any more, idle ones close, requests in flight get `limits.drain_s`
+to finish.
 """
 
 import logging
@@ -20,6 +21,7 @@ from actors.host import Stop
 from api import problems
 from api.connection import Connection, Limits
 from api.guard import Counters, new_request_id, safe_headers
+from engine.client_address import network
 from engine.settings import Settings
 
 logger = logging.getLogger("waypost.api")
@@ -28,7 +30,10 @@ Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 def limits_of(settings: Settings) -> Limits:
+    whole = Limits().connections
     return Limits(
+        # Behind proxies, all come from them.
+        connections_each=whole if settings.trusted_hops else Limits().connections_each,
         head_s=settings.head_timeout_ms / 1000,
         idle_s=settings.idle_timeout_ms / 1000,
         drain_s=settings.drain_timeout_ms / 1000,
@@ -76,11 +81,14 @@ async def guarded(
     serve: Serve, counters: Counters, limits: Limits, stream: trio.SocketStream
 ) -> None:
     """Serve one connection; nothing but cancellation gets out."""
-    if counters.connections >= limits.connections:
+    address = _address(stream)
+    of_address = counters.by_address[address]
+    if counters.connections >= limits.connections or of_address >= limits.connections_each:
         counters.refused += 1
         await _refuse(stream)
         return
     counters.connections += 1
+    counters.by_address[address] += 1
     try:
         await serve(stream)
     except* Exception as errors:
@@ -92,7 +100,19 @@ async def guarded(
         )
     finally:
         counters.connections -= 1
+        counters.by_address[address] -= 1
+        if not counters.by_address[address]:
+            del counters.by_address[address]
         await trio.aclose_forcefully(stream)
+
+
+def _address(stream: trio.SocketStream) -> str:
+    """Whose connection it is; '' where it is gone already."""
+    try:
+        peer = stream.socket.getpeername()
+    except OSError:
+        return ""
+    return network(str(peer[0])) if isinstance(peer, tuple) else ""
 
 
 async def _refuse(stream: trio.SocketStream) -> None:

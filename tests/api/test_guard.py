@@ -173,6 +173,24 @@ async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None
     assert console.counters.refused == 1
 
 
+async def test_one_address_cannot_take_all_connections() -> None:
+    console = Console()
+    limits = Limits(connections=10, connections_each=2)
+    async with served(console.app, console.counters, limits) as (port, _):
+        held = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
+        for stream in held:
+            await stream.send_all(KEPT)
+            await one_answer(stream)
+        assert (await exchange(port, ALIVE)).startswith(b"HTTP/1.1 503 ")
+        other = await trio.open_tcp_stream("127.0.0.1", port, local_address="127.0.0.2")
+        await other.send_all(KEPT)
+        assert (await one_answer(other)).startswith(b"HTTP/1.1 200 ")
+        for stream in (*held, other):
+            await stream.aclose()
+        await until(lambda: not console.counters.by_address)
+        assert await alive(port)
+
+
 async def test_a_half_closed_client_gets_its_answer() -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
