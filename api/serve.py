@@ -21,7 +21,7 @@ from actors.host import Stop
 from api import problems
 from api.connection import Connection, Limits
 from api.guard import Counters, new_request_id, safe_headers
-from engine.client_address import network
+from engine.client_address import client_address, network
 from engine.settings import Settings
 
 logger = logging.getLogger("waypost.api")
@@ -81,7 +81,7 @@ async def guarded(
     serve: Serve, counters: Counters, limits: Limits, stream: trio.SocketStream
 ) -> None:
     """Serve one connection; nothing but cancellation gets out."""
-    address = _address(stream)
+    address = address_of(stream.socket)
     of_address = counters.by_address[address]
     if counters.connections >= limits.connections or of_address >= limits.connections_each:
         counters.refused += 1
@@ -106,13 +106,13 @@ async def guarded(
         await trio.aclose_forcefully(stream)
 
 
-def _address(stream: trio.SocketStream) -> str:
-    """Whose connection it is; '' where it is gone already."""
+def address_of(connection: trio.socket.SocketType) -> str:
+    """Who is at its other end, as clients are told apart; '' where that is gone already, or has no address."""
     try:
-        peer = stream.socket.getpeername()
+        peer = connection.getpeername()
     except OSError:
         return ""
-    return network(str(peer[0])) if isinstance(peer, tuple) else ""
+    return network(client_address(peer[0], None, 0)) if isinstance(peer, tuple) else ""
 
 
 async def _refuse(stream: trio.SocketStream) -> None:

@@ -191,6 +191,28 @@ async def test_one_address_cannot_take_all_connections() -> None:
         assert await alive(port)
 
 
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        (("127.0.0.1", 5), "127.0.0.1"),
+        (("2001:db8::1", 5, 0, 0), "2001:db8::/64"),
+        (("::ffff:192.0.2.7", 5, 0, 0), "192.0.2.7"),
+        ("", ""),
+        (OSError(), ""),
+    ],
+)
+async def test_connections_are_told_apart_as_clients_are(peer: object, address: str) -> None:
+    """On a socket for both families each IPv4 client is one of its own, too."""
+
+    class Socket:
+        def getpeername(self) -> object:
+            if isinstance(peer, OSError):
+                raise peer
+            return peer
+
+    assert serve.address_of(Socket()) == address  # type: ignore[arg-type]
+
+
 async def test_a_half_closed_client_gets_its_answer() -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
