@@ -19,12 +19,12 @@ from uuid import UUID
 
 import trio
 
-from actors.summariser import Summariser
+from actors.summariser import DimensionCounter
 from engine.batch import Batch
 from engine.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, ClickStream, Position
-from engine.ports_summaries import Gathered
+from engine.ports import ClickLedger, ClickStream, JournalLease
+from engine.ports_summaries import BufferedClicks
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.aggregator")
@@ -48,24 +48,24 @@ class Aggregator:
         ledger: ClickLedger,
         *,
         lease_ttl_s: float,
-        gather: Callable[[], Gathered],
+        gather: Callable[[], BufferedClicks],
         committed: Callable[[int, Sequence[Batch]], None] = lambda *_: None,
     ) -> None:
         """`committed` is told of each commit: from which position on, and of what. It must not wait."""
         self._committed = committed
-        self.summariser = Summariser(ledger, gather)
+        self.summariser = DimensionCounter(ledger, gather)
         self.owner = owner
         self._stream = stream
         self._ledger = ledger
         self._lease_ttl_s = lease_ttl_s
-        self._positions: dict[UUID, Position] = {}
+        self._positions: dict[UUID, JournalLease] = {}
         self._folding: dict[UUID, trio.CancelScope] = {}
         self._held = 0
         self.folded = 0
         self.commits = 0
         self.gaps = 0
         self.stale = 0
-        self.set_aside = 0
+        self.dead_lettered = 0
         self.last_error = ""
 
     async def run(self) -> None:
@@ -107,9 +107,9 @@ class Aggregator:
                 self._folding[journal_id] = scope
                 nursery.start_soon(self._fold, position, scope, name=f"fold-{journal_id.hex[:8]}")
 
-    async def _fold(self, position: Position, scope: trio.CancelScope) -> None:
+    async def _fold(self, position: JournalLease, scope: trio.CancelScope) -> None:
         failures = 0
-        self.summariser.begin(position)
+        self.summariser.journal_leased(position)
         try:
             with scope:
                 while True:
@@ -127,10 +127,10 @@ class Aggregator:
             self.stale += 1
             self.last_error = str(error)
         finally:
-            self.summariser.end(position.journal_id)
+            self.summariser.journal_lost(position.journal_id)
             del self._folding[position.journal_id]
 
-    def _report(self, position: Position, error: Exception) -> None:
+    def _report(self, position: JournalLease, error: Exception) -> None:
         self.last_error = str(error)
         if not isinstance(error, UnavailableError):
             logger.error(
@@ -138,20 +138,20 @@ class Aggregator:
                 extra={"event": "fold_failed", "journal": position.journal_id.hex},
             )  # fmt: skip
 
-    async def _fold_once(self, position: Position) -> Position:
+    async def _fold_once(self, position: JournalLease) -> JournalLease:
         journal_id = position.journal_id
         # The counts by dimension may be further back, after a crash.
-        done = min(position.sequence, self.summariser.taken(journal_id))
+        done = min(position.folded, self.summariser.buffered_until(journal_id))
         batches = await self._stream.read(journal_id, done, MAX_BATCHES, READ_WAIT_MS)
-        ready = in_sequence(batches, done)
+        ready = contiguous_batches(batches, done)
         if not ready:
             if batches:
                 self.gaps += 1
                 await trio.sleep(GAP_WAIT_S)
-                await self._look_up(journal_id, done)
+                await self._verify_lost_commit(journal_id, done)
             return position
-        behind = [batch for batch in ready if batch.last <= position.sequence]
-        await self.summariser.take(journal_id, behind)
+        behind = [batch for batch in ready if batch.last <= position.folded]
+        await self.summariser.buffer(journal_id, behind)
         ahead = ready[len(behind) :]
         if not ahead:
             return position
@@ -160,27 +160,27 @@ class Aggregator:
         except (UnavailableError, StaleLeaseError):
             raise
         except Exception as error:
-            after = await self._one_by_one(position, ahead, error)
+            after = await self._fold_one_by_one(position, ahead, error)
         return after
 
-    async def _look_up(self, journal_id: UUID, done: int) -> None:
+    async def _verify_lost_commit(self, journal_id: UUID, done: int) -> None:
         """A commit whose answer was lost may have happened, and what it took been trimmed since: then the
         gap is only here. Raises StaleLeaseError, as the lease tells where to go on."""
-        committed, _ = await self._ledger.watermark(journal_id)
+        committed, _ = await self._ledger.watermarks(journal_id)
         if committed > done:
             raise StaleLeaseError(f"journal {journal_id} is at click {committed}, not at {done}")
 
-    async def _commit(self, position: Position, batches: list[Batch]) -> Position:
+    async def _commit(self, position: JournalLease, batches: list[Batch]) -> JournalLease:
         after = await self._ledger.commit(position, batches)
-        self.folded += after.sequence - position.sequence
+        self.folded += after.folded - position.folded
         self.commits += 1
-        self._committed(position.sequence, batches)
-        await self.summariser.take(position.journal_id, batches)
+        self._committed(position.folded, batches)
+        await self.summariser.buffer(position.journal_id, batches)
         return after
 
-    async def _one_by_one(
-        self, position: Position, batches: list[Batch], error: Exception
-    ) -> Position:
+    async def _fold_one_by_one(
+        self, position: JournalLease, batches: list[Batch], error: Exception
+    ) -> JournalLease:
         """One of them cannot be folded: find out which, keep it aside, and go on."""
         logger.warning("a fold failed and is tried batch by batch: %s", error)
         for batch in batches:
@@ -196,10 +196,10 @@ class Aggregator:
                         continue
                     reason = f"{type(refused).__name__}: {refused}"[:1000]
                     # Both positions move past it, so what is before it comes first.
-                    await self.summariser.settle(position.journal_id)
-                    position = await self._ledger.set_aside(position, batch, reason)
-                    self.summariser.pass_over(position.journal_id, position.sequence)
-                    self.set_aside += 1
+                    await self.summariser.wait_committed(position.journal_id)
+                    position = await self._ledger.dead_letter(position, batch, reason)
+                    self.summariser.skip_to(position.journal_id, position.folded)
+                    self.dead_lettered += 1
                     logger.error(
                         "batch %d-%d of journal %s was set aside: %s",
                         batch.first, batch.last, position.journal_id.hex, reason,
@@ -208,20 +208,20 @@ class Aggregator:
                     break
         return position
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "streams": len(self._folding),
             "folded": self.folded,
             "commits": self.commits,
             "gaps": self.gaps,
             "stale": self.stale,
-            "set_aside": self.set_aside,
+            "set_aside": self.dead_lettered,
             "last_error": self.last_error,
-            "summaries": self.summariser.statistics(),
+            "summaries": self.summariser.metrics(),
         }
 
 
-def in_sequence(batches: list[Batch], sequence: int) -> list[Batch]:
+def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:
     """The batches that continue `sequence` without a gap; those at or below it are left out."""
     ready: list[Batch] = []
     for batch in batches:

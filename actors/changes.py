@@ -8,7 +8,7 @@ import trio
 
 from engine.errors import UnavailableError
 from engine.ports import Announcer, SnapshotSource
-from engine.profile import Change
+from engine.profile import ProfileChange
 
 logger = logging.getLogger("waypost.changes")
 
@@ -16,7 +16,7 @@ _RETRY_S: Final = 0.5
 
 
 async def follow_announcements(
-    announcer: Announcer, changed: Callable[[Iterable[Change] | None], None]
+    announcer: Announcer, changed: Callable[[Iterable[ProfileChange] | None], None]
 ) -> None:
     """Hand every announcement on, for ever; the announcer reconnects by itself."""
     async with announcer.listen() as changes:
@@ -24,7 +24,7 @@ async def follow_announcements(
             changed([change])
 
 
-class Poller:
+class ChangePoller:
     """Asks for changes by version: what makes "visible within a second" hold without announcements."""
 
     def __init__(self, source: SnapshotSource, interval_s: float) -> None:
@@ -34,7 +34,7 @@ class Poller:
         self.failures = 0
         self.last_error = ""
 
-    async def run(self, changed: Callable[[Iterable[Change] | None], None]) -> None:
+    async def run(self, changed: Callable[[Iterable[ProfileChange] | None], None]) -> None:
         cursor: str | None = None
         while True:
             try:

@@ -18,13 +18,13 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from engine import signature
-from engine.delivery import EXCHANGE_S, Answer, Attempt, Due, delay_s
+from engine.delivery import ATTEMPT_TIMEOUT_S, Attempt, AttemptResult, DueDelivery, delay_s
 from engine.errors import UnavailableError, WaypostError
-from engine.event import body_of, event_id
-from engine.lane import Lane
-from engine.ports_webhooks import DeliveryQueue, InFlight, Sender
+from engine.event import encode_body, event_id
+from engine.lane import CircuitBreaker
+from engine.ports_webhooks import DeliveryQueue, InFlightDelivery, WebhookSender
 from engine.retry import backoff_s
-from engine.tree import Look
+from engine.tree import ActorStatus
 
 logger = logging.getLogger("waypost.courier")
 
@@ -39,30 +39,30 @@ MAX_LANES: Final = 10_000
 USER_AGENT: Final = "Waypost-Webhooks/1"
 
 
-class Limits(NamedTuple):
+class CourierLimits(NamedTuple):
     """How much a courier takes on. `each` and `rate_per_s` are the most of one webhook, which may ask for
     less. `pace` is how much faster than real time waits pass: 1, unless a benchmark lets an hour go by in a
     minute."""
 
     in_flight: int = 256
-    each: int = 8
+    max_concurrency: int = 8
     rate_per_s: float = 50.0
-    exchange_s: float = EXCHANGE_S
+    exchange_s: float = ATTEMPT_TIMEOUT_S
     lease_ttl_s: float = 30.0
     poll_s: float = 0.2
-    pace: float = 1.0
+    time_scale: float = 1.0
 
 
-USUAL: Final = Limits()
+USUAL: Final = CourierLimits()
 
 
-class Bell:
+class Wakeup:
     """Wakes one loop, now or the next time that it waits."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self._event.set()
 
     async def wait(self, limit_s: float) -> bool:
@@ -83,11 +83,11 @@ class Courier:
         self,
         owner: str,
         queue: DeliveryQueue,
-        sender: Sender,
+        sender: WebhookSender,
         *,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
-        limits: Limits = USUAL,
+        limits: CourierLimits = USUAL,
     ) -> None:
         self._owner = owner
         self._queue = queue
@@ -95,11 +95,11 @@ class Courier:
         self._now = now
         self._jitter = jitter
         self._limits = limits
-        self._at_hand: dict[InFlight, Due] = {}
+        self._at_hand: dict[InFlightDelivery, DueDelivery] = {}
         self._ended: list[Attempt] = []
-        self._lanes: dict[tuple[int, int], Lane] = {}
-        self._due = Bell()
-        self._done = Bell()
+        self._lanes: dict[tuple[int, int], CircuitBreaker] = {}
+        self._due = Wakeup()
+        self._done = Wakeup()
         self._draining = False
         self.events = 0
         self.attempts = {"delivered": 0, "pending": 0, "failed": 0}
@@ -119,10 +119,10 @@ class Courier:
         await self._release()
         try:
             async with trio.open_nursery() as nursery:
-                new = Bell()
-                nursery.start_soon(self._keep, partial(self._fan_out, new), new)
-                nursery.start_soon(self._keep, self._record, self._done)
-                await self._keep(partial(self._start_due, nursery), self._due)
+                new = Wakeup()
+                nursery.start_soon(self._run_loop, partial(self._fan_out, new), new)
+                nursery.start_soon(self._run_loop, self._record, self._done)
+                await self._run_loop(partial(self._start_due, nursery), self._due)
         finally:
             with trio.move_on_after(LAST_S, shield=True), suppress(WaypostError):
                 while await self._record():
@@ -136,12 +136,12 @@ class Courier:
             while self._at_hand:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
 
-    def look(self) -> Look:
+    def status(self) -> ActorStatus:
         """Its mailbox: attempts that have ended and are not recorded yet."""
         lag = {"in_flight_deliveries": len(self._at_hand)}
-        return Look(len(self._ended), lag, self.last_error)
+        return ActorStatus(len(self._ended), lag, self.last_error)
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "at_hand": len(self._at_hand),
             "resting": sum(lane.is_open for lane in self._lanes.values()),
@@ -154,7 +154,7 @@ class Courier:
 
     # ---- loops ----------------------------------------------------------------------------------
 
-    async def _keep(self, step: Callable[[], Awaitable[bool]], bell: Bell) -> None:
+    async def _run_loop(self, step: Callable[[], Awaitable[bool]], bell: Wakeup) -> None:
         """Take steps for ever: one after the other while there is more to do, else when the bell rings or
         it is time to look."""
         failures = quiet = 0
@@ -172,14 +172,14 @@ class Courier:
             if await bell.wait(0 if again else pause_s):
                 quiet = 0
 
-    async def _fan_out(self, bell: Bell) -> bool:
+    async def _fan_out(self, bell: Wakeup) -> bool:
         if self._draining:
             return False
         made = await self._queue.fan_out(FAN_OUT)
         if made:
             self.events += made
-            self._due.ring()
-            bell.ring()  # where something happened, more does
+            self._due.notify()
+            bell.notify()  # where something happened, more does
         return made == FAN_OUT
 
     async def _record(self) -> bool:
@@ -196,7 +196,7 @@ class Courier:
         self.disabled += disabled
         for attempt in ended:
             del self._at_hand[_key(attempt.due)]
-        self._due.ring()
+        self._due.notify()
         return bool(self._ended)
 
     async def _start_due(self, nursery: trio.Nursery) -> bool:
@@ -206,35 +206,37 @@ class Courier:
         if not room and not self._at_hand:
             return False
         now_s = trio.current_time()
-        resting = [key for key, lane in self._lanes.items() if not lane.room(now_s)]
+        resting = [key for key, lane in self._lanes.items() if not lane.permits(now_s)]
         claimed = await self._queue.claim(
             self._owner,
             self._limits.lease_ttl_s,
             room,
-            self._limits.each,
+            self._limits.max_concurrency,
             list(self._at_hand),
             resting,
         )
         started = False
         for due in claimed:
-            lane = self._lane(due)
+            lane = self._breaker(due)
             # One that has failed gets less than it was claimed for: it is claimed again.
-            if lane.room(now_s):
+            if lane.permits(now_s):
                 lane.begin(now_s)
                 self._at_hand[_key(due)] = due
                 nursery.start_soon(self._attempt, due, lane, name=f"deliver-{due.event_id}")
                 started = True
         return started and len(claimed) == room
 
-    def _lane(self, due: Due) -> Lane:
+    def _breaker(self, due: DueDelivery) -> CircuitBreaker:
         key = (due.tenant_id, due.webhook_id)
         lane = self._lanes.get(key)
         if lane is None:
             if len(self._lanes) >= MAX_LANES:
                 self._lanes = {k: v for k, v in self._lanes.items() if not v.is_idle}
-            lane = self._lanes[key] = Lane(self._limits.each, self._limits.rate_per_s)
-        each, rate_per_s = self._limits.each, self._limits.rate_per_s
-        lane.limit(
+            lane = self._lanes[key] = CircuitBreaker(
+                self._limits.max_concurrency, self._limits.rate_per_s
+            )
+        each, rate_per_s = self._limits.max_concurrency, self._limits.rate_per_s
+        lane.set_limits(
             min(each, due.max_concurrency or each), min(rate_per_s, due.max_rate or rate_per_s)
         )
         return lane
@@ -245,7 +247,7 @@ class Courier:
 
     # ---- one attempt ----------------------------------------------------------------------------
 
-    async def _attempt(self, due: Due, lane: Lane) -> None:
+    async def _attempt(self, due: DueDelivery, lane: CircuitBreaker) -> None:
         at, started = self._now(), trio.current_time()
         answer = await self._exchange(due, at)
         ended = trio.current_time()
@@ -255,17 +257,17 @@ class Courier:
             at,
             round((ended - started) * 1000),
             answer,
-            None if wait is None else wait / self._limits.pace,
+            None if wait is None else wait / self._limits.time_scale,
         )
-        lane.end(ended, good=answer.delivered, scale=1 / self._limits.pace)
+        lane.end(ended, good=answer.delivered, scale=1 / self._limits.time_scale)
         self.attempts[attempt.state] += 1
         self._ended.append(attempt)
-        self._done.ring()
+        self._done.notify()
 
-    async def _exchange(self, due: Due, at: datetime) -> Answer:
+    async def _exchange(self, due: DueDelivery, at: datetime) -> AttemptResult:
         """Whatever goes wrong is an answer: nothing of one delivery may end the courier."""
         try:
-            body = body_of(due.type, at=due.at, data=due.data)
+            body = encode_body(due.type, at=due.at, data=due.data)
             headers = signature.headers(due.secrets, event_id(due.event_id), at, body)
             headers |= {"content-type": "application/json", "user-agent": USER_AGENT}
             with trio.move_on_after(self._limits.exchange_s):
@@ -275,9 +277,11 @@ class Courier:
                 "event %d could not be sent to webhook %d", due.event_id, due.webhook_id,
                 extra={"event": "delivery_crashed", "webhook": due.webhook_id},
             )  # fmt: skip
-            return Answer(None, f"could not be sent: {type(error).__name__}")
-        return Answer(None, f"no answer within {self._limits.exchange_s:g} s", timed_out=True)
+            return AttemptResult(None, f"could not be sent: {type(error).__name__}")
+        return AttemptResult(
+            None, f"no answer within {self._limits.exchange_s:g} s", timed_out=True
+        )
 
 
-def _key(due: Due) -> InFlight:
-    return InFlight(due.tenant_id, due.webhook_id, due.event_id)
+def _key(due: DueDelivery) -> InFlightDelivery:
+    return InFlightDelivery(due.tenant_id, due.webhook_id, due.event_id)

@@ -1,4 +1,4 @@
-"""Watches experiments that run: the handler of the periodic job `experiments.watch`.
+"""Watches experiments that run: the handler of the periodic job `experiments.automate`.
 
 Each is looked at once a run, in the order of their ids and a few at a time; what one calls for is done before
 the next is looked at. One that cannot be judged is logged, and stops no other.
@@ -12,8 +12,8 @@ from typing import Final
 import trio
 
 from actors.worker import JobContext
-from engine.experiment_watch import Watched, step
-from engine.ports_experiments import ExperimentWatch
+from engine.experiment_watch import RunningExperiment, next_action
+from engine.ports_experiments import RunningExperiments
 
 logger = logging.getLogger("waypost.experiments")
 
@@ -24,10 +24,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class ExperimentWatcher:
+class ExperimentAutomation:
     """`steps` counts what was done, by what."""
 
-    def __init__(self, store: ExperimentWatch, now: Callable[[], datetime] = _now) -> None:
+    def __init__(self, store: RunningExperiments, now: Callable[[], datetime] = _now) -> None:
         self._store = store
         self._now = now
         self.steps = dict.fromkeys(("mismatch", "end", "weights"), 0)
@@ -40,10 +40,10 @@ class ExperimentWatcher:
                 await self._look(watched)
             after = some[-1].stored.id
 
-    async def _look(self, watched: Watched) -> None:
+    async def _look(self, watched: RunningExperiment) -> None:
         try:
             # SciPy's first import takes a second, in which this process has other work.
-            found = await trio.to_thread.run_sync(step, watched, self._now())
+            found = await trio.to_thread.run_sync(next_action, watched, self._now())
         except Exception:
             self.failed += 1
             logger.exception(
@@ -52,10 +52,10 @@ class ExperimentWatcher:
             return
         if found is None:
             return
-        if not await self._store.take(watched, found):
+        if not await self._store.apply(watched, found):
             return  # somebody has changed it: the next run looks again
-        self.steps[found.what] += 1
+        self.steps[found.action] += 1
         logger.info(
-            "experiment %d: %s (%s)", watched.stored.id, found.what, found.verdict,
+            "experiment %d: %s (%s)", watched.stored.id, found.action, found.verdict,
             extra={"event": "experiment_step"},
         )  # fmt: skip

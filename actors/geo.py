@@ -5,12 +5,12 @@ from typing import Final
 
 import trio
 
-from engine.ports import Places
+from engine.ports import PlaceLookup
 
 INTERVAL_S: Final = 2.0
 
 
-async def watch_places(places: Places, changed: Callable[[], None]) -> None:
+async def watch_places(places: PlaceLookup, changed: Callable[[], None]) -> None:
     """Look again and again, and say so when places may differ."""
     while True:
         if await places.refresh():

@@ -19,10 +19,10 @@ import trio
 from actors.worker import JobContext
 from engine.errors import UnavailableError
 from engine.github import Conversation, pause_after
-from engine.github_sync import Paused, Settled, SyncWork, Turn, settle
+from engine.github_sync import DueSync, PauseState, RequestLease, SyncOutcome, outcome_of
 from engine.job import SnoozeError
-from engine.ports_github import GithubApi, GithubSyncs, GithubTurns
-from engine.repository import Repository, repository_of, web_host
+from engine.ports_github import GithubApi, GithubRequestLease, GithubSyncQueue
+from engine.repository import Repository, parse_repository_url, web_host
 
 logger = logging.getLogger("waypost.github")
 
@@ -38,8 +38,8 @@ class GithubSync:
 
     def __init__(
         self,
-        syncs: GithubSyncs,
-        turns: GithubTurns,
+        syncs: GithubSyncQueue,
+        turns: GithubRequestLease,
         api: GithubApi,
         holder: str,
         clock: Callable[[], float] = trio.current_time,
@@ -67,30 +67,32 @@ class GithubSync:
         tenant_id, link_id = context.job.tenant_id, int(context.job.payload["link_id"])
         async with self._lock:
             turn = await self._turn(context)
-            if isinstance(turn, Paused):
+            if isinstance(turn, PauseState):
                 await self._syncs.postpone(tenant_id, link_id, turn)
                 return
             try:
                 await self._sync(context, turn, tenant_id, link_id)
             finally:
                 with trio.move_on_after(GIVE_S, shield=True):
-                    await self._turns.give(self._holder)
+                    await self._turns.release(self._holder)
 
-    async def _turn(self, context: JobContext) -> Turn | Paused:
+    async def _turn(self, context: JobContext) -> RequestLease | PauseState:
         """Wait for it, at most as long as the job may run, and not while the worker is to stop."""
         while True:
-            turn = await self._turns.take(self._holder, TURN_S) or await self._turns.paused()
+            turn = await self._turns.acquire(self._holder, TURN_S) or await self._turns.paused()
             if turn is not None:
                 return turn
             if context.stopping:
                 raise SnoozeError(LOOK_S)
             await trio.sleep(LOOK_S)
 
-    async def _sync(self, context: JobContext, turn: Turn, tenant_id: int, link_id: int) -> None:
+    async def _sync(
+        self, context: JobContext, turn: RequestLease, tenant_id: int, link_id: int
+    ) -> None:
         work = await self._syncs.begin(tenant_id, link_id)
         if work is None:
             return
-        repository = repository_of(work.target, self._host)
+        repository = parse_repository_url(work.target, self._host)
         if repository is None:
             await self._syncs.forget(tenant_id, link_id)
             return
@@ -101,7 +103,9 @@ class GithubSync:
             self.shared += 1
         await context.finish_with(self._syncs.finishing(work, repository.key, settled))
 
-    async def _converse(self, work: SyncWork, repository: Repository, turn: Turn) -> Settled:
+    async def _converse(
+        self, work: DueSync, repository: Repository, turn: RequestLease
+    ) -> SyncOutcome:
         began, in_a_row = self._clock(), turn.in_a_row
 
         def now() -> datetime:
@@ -121,7 +125,7 @@ class GithubSync:
                 pause = pause_after(response, now(), in_a_row)
                 talk.take(response)
                 if pause is not None:
-                    in_a_row += pause.counts
+                    in_a_row += pause.escalates
                     paused = now() + pause.wait
                     await self._turns.pause(pause, in_a_row)
                     self.pauses += 1
@@ -133,11 +137,11 @@ class GithubSync:
                         talk.interrupt("limited", pause.reason)
                 elif in_a_row:
                     in_a_row = 0
-                    await self._turns.calm()
+                    await self._turns.reset_pauses()
         if talk.result is None:
             talk.interrupt("retry", f"GitHub does not answer within {CONVERSATION_S:g} s")
         assert talk.result is not None
-        return settle(talk.result, work.failures, work.tenant_id, repository.key, now(), paused)
+        return outcome_of(talk.result, work.failures, work.tenant_id, repository.key, now(), paused)
 
     def _count(self, status: str) -> None:
         self.requests[status] = self.requests.get(status, 0) + 1

@@ -30,7 +30,7 @@ class Stop:
     async def wait(self) -> None:
         await self._event.wait()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """First call: drain. Second call: cancel whatever still drains."""
         if self._event.is_set() and self._scope is not None:
             self._scope.cancel()
@@ -44,13 +44,15 @@ def run(main: Callable[[Stop], Awaitable[T]]) -> T:
     """Run `main(stop)` in trio on a new uvloop, and return its value or raise its error."""
     loop = uvloop.new_event_loop()
     try:
-        return loop.run_until_complete(_host(loop, main))
+        return loop.run_until_complete(_run_host_loop(loop, main))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
 
-async def _host(loop: asyncio.AbstractEventLoop, main: Callable[[Stop], Awaitable[T]]) -> T:
+async def _run_host_loop(
+    loop: asyncio.AbstractEventLoop, main: Callable[[Stop], Awaitable[T]]
+) -> T:
     finished: asyncio.Future[outcome.Outcome[T]] = loop.create_future()
 
     async def guest() -> T:
@@ -59,7 +61,7 @@ async def _host(loop: asyncio.AbstractEventLoop, main: Callable[[Stop], Awaitabl
 
         def on_signal() -> None:
             try:
-                token.run_sync_soon(stop.ask)
+                token.run_sync_soon(stop.request)
             except trio.RunFinishedError:
                 pass
 

@@ -5,34 +5,34 @@ from typing import Final
 import trio
 
 from engine.errors import UnavailableError
-from engine.ports_jobs import JobQueue, QueueFigures
+from engine.ports_jobs import JobQueue, QueueMetrics
 from engine.statistics import Sample
-from engine.tree import Look
+from engine.tree import ActorStatus
 
 LOOK_S: Final = 5.0
 
 
-class JobFigures:
+class QueueGauges:
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
-        self.queues: list[QueueFigures] = []
+        self.queues: list[QueueMetrics] = []
         self.dead = 0
         self.last_error = ""
 
     async def run(self) -> None:
         while True:
             try:
-                self.queues, self.dead = await self._queue.figures()
+                self.queues, self.dead = await self._queue.queue_metrics()
                 self.last_error = ""
             except UnavailableError as error:
                 self.last_error = str(error)
             await trio.sleep(LOOK_S)
 
-    def look(self) -> Look:
+    def status(self) -> ActorStatus:
         """As the worker's own: what waits for it."""
         lag = {"oldest_s": max((q.oldest_s for q in self.queues), default=0.0)}
         waiting = sum(q.ready for q in self.queues)
-        return Look(waiting, lag | {"dead_jobs": float(self.dead)}, self.last_error)
+        return ActorStatus(waiting, lag | {"dead_jobs": float(self.dead)}, self.last_error)
 
     def samples(self) -> list[Sample]:
         found = [Sample("waypost_jobs_dead", self.dead)]

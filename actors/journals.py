@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from actors.shipper import STALL_S, WATERMARK_INTERVAL_S, Shipper, Source
+from actors.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Shipper
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream
 
@@ -19,7 +19,7 @@ UNREADABLE_RETRY_S: Final = 30.0
 MAX_ORPHANS_AT_ONCE: Final = 4
 
 
-class LivingJournal(Source, Protocol):
+class ActiveJournal(JournalSource, Protocol):
     """The writer's journal, as far as shipping goes."""
 
     appended: int
@@ -32,7 +32,7 @@ class LivingJournal(Source, Protocol):
     def discard(self) -> None: ...
 
 
-class Orphan(Source, Protocol):
+class OrphanedJournal(JournalSource, Protocol):
     """A dead edge's journal that this process has adopted."""
 
     @property
@@ -48,12 +48,12 @@ class Orphan(Source, Protocol):
     def close(self, *, remove: bool) -> None: ...
 
 
-class LivingShipper:
+class ActiveJournalShipper:
     """Ships the journal that the door writes, for ever."""
 
     def __init__(
         self,
-        journal: LivingJournal,
+        journal: ActiveJournal,
         stream: ClickStream,
         ledger: ClickLedger,
         *,
@@ -102,14 +102,14 @@ class LivingShipper:
             if await self.shipper.follow_watermark():
                 self._journal.forget(self.shipper.committed)
 
-    async def retire(self) -> bool:
+    async def delete_journal(self) -> bool:
         """Leave no trace of a journal that is wholly committed. False: its folder must stay."""
         try:
             self._journal.discard()
         except OSError as error:
             self._report(error)
             return False
-        return await _retire(self._journal, self._stream, self._ledger)
+        return await _delete_journal(self._journal, self._stream, self._ledger)
 
     async def drain(self) -> None:
         """Ship what is synced. The caller bounds the time."""
@@ -120,12 +120,12 @@ class LivingShipper:
                 await self.shipper.follow_watermark()
 
 
-class Orphans:
+class OrphanShipper:
     """Adopts the orphans of this machine, ships them until all is committed, and deletes them."""
 
     def __init__(
         self,
-        find: Callable[[], list[Orphan]],
+        find: Callable[[], list[OrphanedJournal]],
         stream: ClickStream,
         ledger: ClickLedger,
         *,
@@ -143,8 +143,8 @@ class Orphans:
         self.dropped_clicks = 0
         self.dropped_bytes = 0
         self.unreadable = 0
-        self._orphans: list[Orphan] = []
-        self._waiting: list[Orphan] = []
+        self._orphans: list[OrphanedJournal] = []
+        self._waiting: list[OrphanedJournal] = []
 
     async def run(self) -> None:
         # After a crash: those that were under way are still this process' to ship.
@@ -165,7 +165,7 @@ class Orphans:
                 orphan, self._stream, self._ledger, window_bytes=self._window_bytes
             )
 
-    async def _ship(self, orphan: Orphan) -> None:
+    async def _ship(self, orphan: OrphanedJournal) -> None:
         while True:
             try:
                 async with self._limit:
@@ -180,7 +180,7 @@ class Orphans:
             # Not at once, and without keeping the others waiting: the disk may be bad for good.
             await trio.sleep(UNREADABLE_RETRY_S)
 
-    async def _ship_whole(self, orphan: Orphan, shipper: Shipper) -> None:
+    async def _ship_whole(self, orphan: OrphanedJournal, shipper: Shipper) -> None:
         if orphan.holds_clicks():
             await shipper.start()
             while await self._step(shipper):
@@ -197,12 +197,12 @@ class Orphans:
             return True
         return shipper.source.read(shipper.committed, 1) is not None
 
-    async def _finish(self, orphan: Orphan) -> None:
+    async def _finish(self, orphan: OrphanedJournal) -> None:
         # In this order: clicks that are on the disk must have their watermark, and a row that is not
         # retired has its folder. Whoever adopts an empty folder has nothing else to do than this.
         orphan.discard()
         while True:
-            if await _retire(orphan, self._stream, self._ledger):
+            if await _delete_journal(orphan, self._stream, self._ledger):
                 break
             await trio.sleep(RETIRE_RETRY_S)
         orphan.close(remove=True)
@@ -223,21 +223,21 @@ class Orphans:
         self._scan()
         return sum(max(1, s.shipped - s.committed) for s in self._shippers.values())
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "adopted": self.adopted,
             "finished": self.finished,
             "dropped_clicks": self.dropped_clicks,
             "dropped_bytes": self.dropped_bytes,
             "unreadable": self.unreadable,
-            "shippers": [shipper.statistics() for shipper in self._shippers.values()],
+            "shippers": [shipper.metrics() for shipper in self._shippers.values()],
         }
 
 
-async def _retire(journal: Source, stream: ClickStream, ledger: ClickLedger) -> bool:
+async def _delete_journal(journal: JournalSource, stream: ClickStream, ledger: ClickLedger) -> bool:
     try:
         await stream.reset(journal.id)
-        await ledger.retire(journal.id)
+        await ledger.delete_journal(journal.id)
     except UnavailableError as error:
         # Its row would be leased for ever, and its entries kept: somebody has to come back for them.
         logger.warning("journal %s is not retired yet: %s", journal.id.hex, error)

@@ -16,7 +16,7 @@ import trio
 
 from engine.errors import WaypostError
 from engine.retry import backoff_s
-from engine.tree import Node
+from engine.tree import ActorNode
 
 logger = logging.getLogger("waypost.launcher")
 
@@ -26,7 +26,7 @@ BRIEF_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class ProcessCommand:
     """How to start one child. `pass_fds` stay open in it under the same numbers."""
 
     name: str
@@ -36,8 +36,8 @@ class Command:
 
 
 @dataclass(slots=True)
-class Process:
-    command: Command
+class ChildProcess:
+    command: ProcessCommand
     popen: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
     last_ending: str = ""
@@ -56,8 +56,10 @@ class Process:
 class Launcher:
     """Keeps the children running. `give_up` is told once when restarting one does not help."""
 
-    def __init__(self, commands: list[Command], give_up: Callable[[WaypostError], None]) -> None:
-        self.processes = [Process(command) for command in commands]
+    def __init__(
+        self, commands: list[ProcessCommand], give_up: Callable[[WaypostError], None]
+    ) -> None:
+        self.processes = [ChildProcess(command) for command in commands]
         self._give_up = give_up
 
     async def run(self) -> None:
@@ -65,7 +67,7 @@ class Launcher:
             for process in self.processes:
                 nursery.start_soon(self._keep, process, name=process.command.name)
 
-    async def _keep(self, process: Process) -> None:
+    async def _keep(self, process: ChildProcess) -> None:
         crashes = 0
         try:
             while process.wanted():
@@ -100,7 +102,7 @@ class Launcher:
         finally:
             process.ended.set()
 
-    async def _run_once(self, process: Process) -> int:
+    async def _run_once(self, process: ChildProcess) -> int:
         command = process.command
         process.popen = popen = subprocess.Popen(  # noqa: ASYNC220, S603  # the main thread; our own command
             command.arguments,
@@ -121,10 +123,10 @@ class Launcher:
                 popen.wait()
             process.popen = None
 
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[ActorNode, ...]:
         """The children, as the launcher knows them."""
         return tuple(
-            Node(
+            ActorNode(
                 name=process.command.name,
                 kind="process",
                 running=process.popen is not None,
@@ -151,7 +153,7 @@ class Launcher:
                 )  # fmt: skip
                 self._signal(process, signal.SIGKILL)
 
-    def _signal(self, process: Process, number: int) -> None:
+    def _signal(self, process: ChildProcess, number: int) -> None:
         if process.popen is not None and process.popen.returncode is None:
             process.popen.send_signal(number)
 

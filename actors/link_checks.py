@@ -14,8 +14,8 @@ import trio
 from ada_url import URL
 
 from actors.worker import JobContext
-from engine.link_health import Check, Checked, Inquiry, Verdict, settle
-from engine.ports_health import START, HealthStore, Place, Prober
+from engine.link_health import CheckOutcome, CheckResult, DueCheck, TargetCheck, outcome_of
+from engine.ports_health import START, LinkCursor, LinkHealthStore, Prober
 
 RUN_S: Final = 50.0
 CHECK_S: Final = 10.0
@@ -31,11 +31,11 @@ DISCOVERIES: Final = 5
 class LinkChecks:
     """With `enabled` False nothing is checked."""
 
-    def __init__(self, store: HealthStore, prober: Prober, *, enabled: bool = True) -> None:
+    def __init__(self, store: LinkHealthStore, prober: Prober, *, enabled: bool = True) -> None:
         self._store = store
         self._prober = prober
         self._enabled = enabled
-        self._place: Place = START
+        self._place: LinkCursor = START
         self.verdicts: dict[str, int] = {}
 
     async def run(self, context: JobContext) -> None:
@@ -49,7 +49,7 @@ class LinkChecks:
                 nursery.cancel_scope.cancel()
 
     async def _work(self) -> None:
-        hosts = Hosts()
+        hosts = HostLimiter()
         while True:
             checks, now = await self._store.due(DUE_AT_ONCE)
             if not checks:
@@ -63,16 +63,16 @@ class LinkChecks:
             if self._place == START:
                 return
 
-    async def _check(self, checks: Sequence[Check], now: datetime, hosts: "Hosts") -> None:
+    async def _check(self, checks: Sequence[DueCheck], now: datetime, hosts: "HostLimiter") -> None:
         """Check all of them; write down those that were, and give back those that there was no time for."""
         began, free = trio.current_time(), trio.CapacityLimiter(CONCURRENCY)
-        done: list[Checked] = []
+        done: list[CheckOutcome] = []
 
-        async def one(check: Check) -> None:
+        async def one(check: DueCheck) -> None:
             verdict = await self._verdict(check.target, hosts, free)
             at = now + timedelta(seconds=trio.current_time() - began)
             self.verdicts[verdict.state] = self.verdicts.get(verdict.state, 0) + 1
-            done.append(settle(check, verdict, at))
+            done.append(outcome_of(check, verdict, at))
 
         try:
             async with trio.open_nursery() as nursery:
@@ -82,7 +82,7 @@ class LinkChecks:
             with trio.move_on_after(WRITE_S, shield=True):
                 await self._write(checks, done)
 
-    async def _write(self, checks: Sequence[Check], done: Sequence[Checked]) -> None:
+    async def _write(self, checks: Sequence[DueCheck], done: Sequence[CheckOutcome]) -> None:
         if done:
             await self._store.write(done)
         was_done = {(one.check.tenant_id, one.check.target) for one in done}
@@ -90,9 +90,11 @@ class LinkChecks:
         if left:
             await self._store.put_back(left)
 
-    async def _verdict(self, target: str, hosts: "Hosts", free: trio.CapacityLimiter) -> Verdict:
+    async def _verdict(
+        self, target: str, hosts: "HostLimiter", free: trio.CapacityLimiter
+    ) -> CheckResult:
         """`CHECK_S` are of the requests alone: waiting for one's turn is nobody's fault."""
-        inquiry, left_s = Inquiry(target), CHECK_S
+        inquiry, left_s = TargetCheck(target), CHECK_S
         while inquiry.probe is not None:
             async with hosts.turn(inquiry.probe.url), free:
                 began = trio.current_time()
@@ -100,7 +102,9 @@ class LinkChecks:
                     inquiry.take(await self._prober.send(inquiry.probe))
                 left_s -= trio.current_time() - began
             if limit.cancelled_caught:
-                return Verdict("broken", None, f"no answer within {CHECK_S:g} s", passing=True)
+                return CheckResult(
+                    "broken", None, f"no answer within {CHECK_S:g} s", transient=True
+                )
         assert inquiry.verdict is not None
         return inquiry.verdict
 
@@ -112,7 +116,7 @@ async def _until_stopping(context: JobContext, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-class Hosts:
+class HostLimiter:
     """Whose turn it is at each host, in one run."""
 
     def __init__(self) -> None:

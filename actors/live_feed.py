@@ -12,10 +12,10 @@ import trio
 
 from engine.batch import Batch
 from engine.click import Click
-from engine.continuation import Slice, continuing
+from engine.continuation import BatchSlice, batches_after
 from engine.errors import UnavailableError
 from engine.journal_format import FormatError, clicks
-from engine.live import LiveNews, news
+from engine.live import LiveUpdate, live_update
 from engine.ports_stats import LiveChannel
 
 POLL_S: Final = 1.0
@@ -26,7 +26,7 @@ class LiveFeed:
     def __init__(self, channel: LiveChannel) -> None:
         self._channel = channel
         self._watched: frozenset[int] = frozenset()
-        self._waiting: deque[Slice] = deque()
+        self._waiting: deque[BatchSlice] = deque()
         self._arrived = trio.Event()
         self.published = 0
         self.dropped = 0
@@ -35,7 +35,7 @@ class LiveFeed:
         """These were committed behind this position of their journal. Never waits, never raises."""
         if not self._watched:
             return
-        for slice_ in continuing(position, batches):
+        for slice_ in batches_after(position, batches):
             if len(self._waiting) >= MAX_WAITING:
                 self.dropped += 1
             else:
@@ -54,12 +54,12 @@ class LiveFeed:
     async def _keep_watched(self) -> None:
         while True:
             try:
-                self._watched = await self._channel.watched()
+                self._watched = await self._channel.subscribed_profiles()
             except UnavailableError:
                 self._watched = frozenset()
             await trio.sleep(POLL_S)
 
-    async def _publish(self, slice_: Slice) -> None:
+    async def _publish(self, slice_: BatchSlice) -> None:
         by_profile: dict[int, list[Click]] = defaultdict(list)
         try:
             for click in clicks(slice_.batch.payload, slice_.after):
@@ -68,9 +68,9 @@ class LiveFeed:
         except FormatError:  # it was committed all the same, by who knows better
             self.dropped += 1
         await trio.lowlevel.checkpoint()
-        found: list[LiveNews] = []
+        found: list[LiveUpdate] = []
         for profile_id, some in by_profile.items():
-            if (one := news(profile_id, some)) is not None:
+            if (one := live_update(profile_id, some)) is not None:
                 found.append(one)
         try:
             await self._channel.publish(found)
@@ -78,7 +78,7 @@ class LiveFeed:
         except UnavailableError:
             self.dropped += len(found)
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "watched": len(self._watched),
             "published": self.published,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import trio
 
 from engine.errors import TooSoonError, UnavailableError
-from engine.live import LiveClick, LiveNews
+from engine.live import LiveClick, LiveUpdate
 from engine.ports_stats import WATCH_S, LiveChannel
 
 MAX_OF_USER: Final = 6
@@ -23,7 +23,7 @@ MINUTE_S: Final = 60
 RETRY_S: Final = 5.0
 
 
-class Watcher:
+class LiveSubscriber:
     """One of them. `clicks` wait until they are taken; `ended` says why no more will come."""
 
     def __init__(self, user_id: int, profile_id: int) -> None:
@@ -54,12 +54,12 @@ class Watcher:
                 await self.arrived.wait()
 
 
-class LiveWatchers:
+class LiveSubscribers:
     """Run it under a supervisor."""
 
     def __init__(self, channel: LiveChannel) -> None:
         self._channel = channel
-        self._watchers: set[Watcher] = set()
+        self._watchers: set[LiveSubscriber] = set()
         self._minutes: dict[int, deque[tuple[float, tuple[int, int, int]]]] = {}
         self._came = trio.Event()
         self._closed = False
@@ -67,10 +67,10 @@ class LiveWatchers:
         self.slow = 0
 
     @contextmanager
-    def watching(self, user_id: int, profile_id: int) -> Iterator[Watcher]:
+    def subscription(self, user_id: int, profile_id: int) -> Iterator[LiveSubscriber]:
         """Raises TooSoonError when the user or the profile has enough, UnavailableError when all have."""
         self.admit(user_id, profile_id)
-        watcher = Watcher(user_id, profile_id)
+        watcher = LiveSubscriber(user_id, profile_id)
         self._watchers.add(watcher)
         self._minutes.setdefault(profile_id, deque())
         self._came.set()
@@ -119,27 +119,27 @@ class LiveWatchers:
                 self._came = trio.Event()
                 await self._came.wait()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear)
-                await self._say_who()
+                nursery.start_soon(self._receive)
+                await self._refresh_subscriptions()
                 nursery.cancel_scope.cancel()
 
-    async def _say_who(self) -> None:
+    async def _refresh_subscriptions(self) -> None:
         while self._watchers:
             self._came = trio.Event()
             try:
-                await self._channel.watch(sorted({one.profile_id for one in self._watchers}))
+                await self._channel.subscribe(sorted({one.profile_id for one in self._watchers}))
             except UnavailableError:
                 await trio.sleep(RETRY_S / 5)
                 continue
             with trio.move_on_after(WATCH_S / 3):
                 await self._came.wait()
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         async with self._channel.listen() as news:
             async for one in news:
-                self._spread(one)
+                self._deliver(one)
 
-    def _spread(self, one: LiveNews) -> None:
+    def _deliver(self, one: LiveUpdate) -> None:
         heard = self._minutes.get(one.profile_id)
         if heard is None:
             return
@@ -150,5 +150,5 @@ class LiveWatchers:
             if watcher.profile_id == one.profile_id and not watcher.ended:
                 self.slow += not watcher.put(one.clicks)
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {"watchers": len(self._watchers), "refused": self.refused, "slow": self.slow}

@@ -16,7 +16,7 @@ MAX_LETTERS: Final = 64
 class Actor(Protocol):
     mailbox: "Mailbox"
 
-    async def receive(self, letter: Any) -> None:
+    async def handle_message(self, letter: Any) -> None:
         """Handle one letter. An error that escapes ends the runner, which its supervisor restarts."""
 
 
@@ -30,7 +30,7 @@ class Mailbox:
         self.waiting = False
 
 
-class Runners:
+class Dispatcher:
     """The run queue. Post from any synchronous code of the trio thread; `run` is one runner."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Runners:
         self.posted = 0
         self.refused = 0
 
-    def post(self, actor: Actor, letter: Any) -> bool:
+    def send(self, actor: Actor, letter: Any) -> bool:
         """Put a letter into the actor's mailbox; False, and counted, when that is full."""
         mailbox = actor.mailbox
         if len(mailbox.letters) >= MAX_LETTERS:
@@ -53,7 +53,7 @@ class Runners:
             self._news.set()
         return True
 
-    async def run(self) -> None:
+    async def run_one(self) -> None:
         """Serve actors with mail until cancelled. Several may run at the same time."""
         while True:
             while not self._queue:
@@ -61,7 +61,7 @@ class Runners:
                 await self._news.wait()
             actor = self._queue.popleft()
             try:
-                await actor.receive(actor.mailbox.letters.popleft())
+                await actor.handle_message(actor.mailbox.letters.popleft())
             finally:
                 if actor.mailbox.letters:
                     self._queue.append(actor)
@@ -69,5 +69,5 @@ class Runners:
                 else:
                     actor.mailbox.waiting = False
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return {"waiting": len(self._queue), "posted": self.posted, "refused": self.refused}

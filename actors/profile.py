@@ -18,21 +18,21 @@ import trio
 from actors.mailbox import Mailbox
 from actors.trials import (
     NO_PAGE_TRIALS,
-    Destination,
-    LinkTrials,
-    PageTrials,
-    decided_for,
-    exposed,
-    trials_of,
+    LinkExperiments,
+    PageExperiments,
+    VariantDestination,
+    experiments_by_subject,
+    exposure_items,
+    outcome_items,
 )
 from engine import journal_format, name, target
-from engine.click import MAX_EXTRA_BYTES, VERDICT_MASK, VISITOR_BYTES, Kind, Verdict
+from engine.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind, VisitorClass
 from engine.click_id import PARAMETER, ClickId
 from engine.errors import UnavailableError
 from engine.extra import (
     COOKIE,
     EXPOSURES,
-    NO_ARM,
+    NO_VARIANT_REF,
     TRIGGER,
     UTM,
     HostItems,
@@ -40,12 +40,12 @@ from engine.extra import (
     item,
     items,
 )
-from engine.extra import arms as arms_of
+from engine.extra import unpack_variant_refs as arms_of
 from engine.profile import EdgeLink, PageLink, Snapshot
-from engine.request import Origin, Request
-from engine.trial import FORCED, Trial, new_cookie, take_forced
+from engine.request import ClientInfo, VisitRequest
+from engine.trial import PREVIEW_PARAMETER, VariantAssigner, new_cookie_value, take_preview_token
 from engine.visit_query import PAGE_QUERY, campaign, is_from_page, take_trigger
-from engine.visitor_id import VisitorIds
+from engine.visitor_id import Pseudonymiser
 
 if TYPE_CHECKING:
     from actors.registry import Registry
@@ -59,17 +59,19 @@ _FIXED_BYTES: Final = _RECORD_BYTES + VISITOR_BYTES
 _NO_VISITOR: Final = journal_format.NO_VISITOR
 _pack_fixed = journal_format.pack_fixed
 # Looked up once: each visit asks for them.
-_LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, Kind.VIEW
+_LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
-_NO_LINK_TRIALS: Final[dict[int, list[Trial]]] = {}  # of all profiles that have none
-_PEOPLE: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN))  # whom experiments are for
-_OF_PEOPLE: Final = _PEOPLE | {Verdict.HEAD, Verdict.PREFETCH}  # who may be one of them
+_NO_LINK_TRIALS: Final[dict[int, list[VariantAssigner]]] = {}  # of all profiles that have none
+_PEOPLE: Final = frozenset(
+    (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN)
+)  # whom experiments are for
+_OF_PEOPLE: Final = _PEOPLE | {VisitorClass.HEAD, VisitorClass.PREFETCH}  # who may be one of them
 # Who may come to do something at the target: a prefetch may turn into a visit.
-_HANDED_ON: Final = _PEOPLE | {Verdict.TOOL, Verdict.PREFETCH}
+_HANDED_ON: Final = _PEOPLE | {VisitorClass.TOOL, VisitorClass.PREFETCH}
 _host_items: Final = HostItems()
 
 
-class Route:
+class VisitRoute:
     """What one path leads to: everything of an answer and of its record that does not vary by visit."""
 
     __slots__ = (
@@ -90,7 +92,7 @@ class Route:
         self.passthrough = False
         self.click_id = False
         self.paths: tuple[bytes, ...] = ()
-        self.trials: LinkTrials | None = None
+        self.trials: LinkExperiments | None = None
 
 
 class ProfileActor:
@@ -106,7 +108,7 @@ class ProfileActor:
         self.tenant_id = snapshot.tenant_id
         self.profile_id = snapshot.profile_id
         self._ids = pack("<qq", snapshot.tenant_id, snapshot.profile_id)
-        self.routes: dict[int, Route] = {}
+        self.routes: dict[int, VisitRoute] = {}
         self.visited = True
         self.wanted = snapshot.version
         self.weight = 0  # what the registry has counted of it
@@ -122,13 +124,13 @@ class ProfileActor:
         self.page_paths = (name.encode_path("@" + snapshot.handle),)
         self._link_trials, self._trials = _NO_LINK_TRIALS, NO_PAGE_TRIALS
         if snapshot.experiments:
-            self._link_trials, trials = trials_of(snapshot.experiments)
-            self._trials = PageTrials(trials, snapshot.page, self._rendered)
+            self._link_trials, trials = experiments_by_subject(snapshot.experiments)
+            self._trials = PageExperiments(trials, snapshot.page, self._rendered)
 
     # ---- the hot side ---------------------------------------------------------------------------
 
     def visit(
-        self, route: Route, request: Request, origin: Origin, visitors: VisitorIds | None,
+        self, route: VisitRoute, request: VisitRequest, origin: ClientInfo, visitors: Pseudonymiser | None,
         verdict: int, at_us: int,
     ) -> tuple[bytes, bytes]:  # fmt: skip
         """(the answer behind its status line and date, the record to journal). `verdict`: the record's
@@ -141,8 +143,8 @@ class ProfileActor:
         if query:
             trigger, query = take_trigger(query)
             utm = query if query.find(b"utm_") >= 0 else b""
-            if query.find(FORCED) >= 0:
-                forced, query = take_forced(query)
+            if query.find(PREVIEW_PARAMETER) >= 0:
+                forced, query = take_preview_token(query)
         if (
             not trigger
             and referrer.find(b"/@") >= 0
@@ -153,16 +155,16 @@ class ProfileActor:
             extra += _TRIGGERS[trigger]
         visitor = _NO_VISITOR
         if visitors is not None:
-            visitor = visitors.of(self._ids + origin.network + agent)
+            visitor = visitors.pseudonym(self._ids + origin.network + agent)
         fields = arms = b""
         if route.kind == _VIEW:
-            tail, arms, fields = self._shown(request, origin, verdict, at_us, forced)
+            tail, arms, fields = self._render_page(request, origin, verdict, at_us, forced)
             extra += arms
         else:
             tail, location, trials = route.tail, route.target, route.trials
             if trials is not None and trials.only and trigger is not _PAGE and not forced:
-                judged = verdict & VERDICT_MASK
-                arm, _, arms = trials.only.choose(request, origin, judged in _OF_PEOPLE, at_us, b"")
+                judged = verdict & CLASS_MASK
+                arm, _, arms = trials.only.assign(request, origin, judged in _OF_PEOPLE, at_us, b"")
                 if arm is not None:
                     location, tail = trials.destinations[arm]
                 if judged in _PEOPLE:
@@ -170,29 +172,29 @@ class ProfileActor:
                 else:
                     arms = b""
             elif trials is not None or (trigger is _PAGE and self._trials.live):
-                led, arms, fields = self._led(
+                led, arms, fields = self._choose_destination(
                     route, request, origin, verdict, at_us, trigger, forced
                 )
                 extra += arms
                 if led is not None:
                     location, tail = led
             if query and route.passthrough:
-                location = target.with_query(location, _UNSAFE.sub(_percent, query))
+                location = target.add_query(location, _UNSAFE.sub(_percent, query))
                 tail = self._registry.redirect_tail(route.status, location)
-            if route.click_id and verdict & VERDICT_MASK in _HANDED_ON:
+            if route.click_id and verdict & CLASS_MASK in _HANDED_ON:
                 click = self._click_id(route, arms, visitor, at_us)
                 if click:
-                    location = target.with_query(location, click)
+                    location = target.add_query(location, click)
                     tail = self._registry.redirect_tail(route.status, location)
         if utm:  # the last item, as it is what can be cut
-            extra += item(UTM, campaign(utm, min(255, MAX_EXTRA_BYTES - len(extra) - 2)))
+            extra += item(UTM, campaign(utm, min(255, MAX_ITEMS_BYTES - len(extra) - 2)))
         la, lr, ll = len(agent), len(referrer), len(language)
         size = _FIXED_BYTES + la + lr + ll + len(extra)
         fixed = _pack_fixed(size, route.kind, verdict, at_us, route.ids, la, lr, ll)
         return fields + tail, b"".join((fixed, agent, referrer, language, visitor, extra))
 
-    def _shown(
-        self, request: Request, origin: Origin, verdict: int, at_us: int, forced: bytes
+    def _render_page(
+        self, request: VisitRequest, origin: ClientInfo, verdict: int, at_us: int, forced: bytes
     ) -> tuple[bytes, bytes, bytes]:
         """The page for this visitor, the items of the record that say which one, more header fields."""
         trials = self._trials
@@ -202,49 +204,49 @@ class ProfileActor:
             if self.page is None:
                 self.page = self._rendered(self._page_links)
             return self.page, b"", b""
-        judged = verdict & VERDICT_MASK
+        judged = verdict & CLASS_MASK
         counts, human = judged in _PEOPLE, judged in _OF_PEOPLE
         cookie, fields = self._cookie(request, trials.cookie and counts)
-        choices, packed, by_cookie = trials.choose(request, origin, human, at_us, cookie)
+        choices, packed, by_cookie = trials.assign(request, origin, human, at_us, cookie)
         if not counts:
             return trials.page(choices), b"", fields
-        items = exposed(packed, self._by_cookie(cookie) if by_cookie else b"", by_cookie)
+        items = exposure_items(packed, self._by_cookie(cookie) if by_cookie else b"", by_cookie)
         return trials.page(choices), items, fields
 
-    def _led(
-        self, route: Route, request: Request, origin: Origin, verdict: int, at_us: int, trigger: Trigger,
+    def _choose_destination(
+        self, route: VisitRoute, request: VisitRequest, origin: ClientInfo, verdict: int, at_us: int, trigger: Trigger,
         forced: bytes,
-    ) -> tuple[Destination | None, bytes, bytes]:  # fmt: skip
+    ) -> tuple[VariantDestination | None, bytes, bytes]:  # fmt: skip
         """Where experiments lead this visitor (None: where the link does), the items of the record that say
         of which, and what the click decides for on the page that it comes from; more header fields."""
         trials, led, shown, shown_by_cookie, fields = route.trials, None, b"", 0, b""
-        judged = verdict & VERDICT_MASK
+        judged = verdict & CLASS_MASK
         counts, human = judged in _PEOPLE, judged in _OF_PEOPLE
         cookie = request.cookie
         if trials is not None:
             if forced and (led := trials.forced(forced, at_us)) is not None:
                 return led, b"", b""
             cookie, fields = self._cookie(request, trials.cookie and counts)
-            led, shown, shown_by_cookie = trials.choose(request, origin, human, at_us, cookie)
+            led, shown, shown_by_cookie = trials.assign(request, origin, human, at_us, cookie)
             shown = shown if counts else b""
             shown_by_cookie = bool(shown) and shown_by_cookie
         if trigger is not Trigger.PAGE or not counts or not self._trials.live:
             pseudonym = self._by_cookie(cookie) if shown_by_cookie else b""
-            return led, exposed(shown, pseudonym, shown_by_cookie), fields
+            return led, exposure_items(shown, pseudonym, shown_by_cookie), fields
         packed, by_cookie = self._trials.outcomes(
             route.link_id, request, origin, at_us, request.cookie
         )
         pseudonym = self._by_cookie(cookie) if shown_by_cookie or by_cookie else b""
-        return led, decided_for(shown, shown_by_cookie, packed, by_cookie, pseudonym), fields
+        return led, outcome_items(shown, shown_by_cookie, packed, by_cookie, pseudonym), fields
 
-    def _click_id(self, route: Route, arms: bytes, visitor: bytes, at_us: int) -> bytes:
+    def _click_id(self, route: VisitRoute, arms: bytes, visitor: bytes, at_us: int) -> bytes:
         """The parameter that lets the target tell what came of this click; empty while nobody can seal."""
         seal = self._registry.seal
         if seal is None:
             self._registry.unsealed += 1
             return b""
         found = items(arms)
-        shown = next(iter(arms_of(found.get(EXPOSURES, b""))), NO_ARM)
+        shown = next(iter(arms_of(found.get(EXPOSURES, b""))), NO_VARIANT_REF)
         cookie = found.get(COOKIE, b"")
         by_cookie = bool(cookie) and bool(cookie[VISITOR_BYTES])
         who = cookie[:VISITOR_BYTES] if by_cookie else visitor
@@ -253,11 +255,11 @@ class ProfileActor:
         )
         return PARAMETER + seal.seal(click)
 
-    def _cookie(self, request: Request, asked: bool) -> tuple[bytes, bytes]:
+    def _cookie(self, request: VisitRequest, asked: bool) -> tuple[bytes, bytes]:
         """The visitor's cookie, where an experiment asks for one, and the field that sets a new one."""
         if request.cookie or not asked:
             return request.cookie, b""
-        cookie = new_cookie(os.urandom(16))
+        cookie = new_cookie_value(os.urandom(16))
         return cookie, self._registry.visitor_cookie(cookie)
 
     def _by_cookie(self, cookie: bytes) -> bytes:
@@ -269,7 +271,7 @@ class ProfileActor:
 
     # ---- letters --------------------------------------------------------------------------------
 
-    async def receive(self, letter: int) -> None:
+    async def handle_message(self, letter: int) -> None:
         """A letter is a version that the profile is said to have reached: catch up with it."""
         if letter <= self.version or self._registry.profiles.get(self.profile_id) is not self:
             return
@@ -280,14 +282,14 @@ class ProfileActor:
         except UnavailableError:
             # Visitors get what is known meanwhile; no poll will say this change again, so we do.
             await trio.sleep(_RETRY_S)
-            self._registry.runners.post(self, letter)
+            self._registry.runners.send(self, letter)
             return
         self._registry.apply(self, snapshot)
 
-    def replace(self, snapshot: Snapshot) -> tuple[list[Route], list[Route]]:
+    def replace(self, snapshot: Snapshot) -> tuple[list[VisitRoute], list[VisitRoute]]:
         """Take over a snapshot or a difference; (routes that are gone, routes that are new)."""
         renamed = snapshot.handle != self.handle
-        gone: list[Route] = []
+        gone: list[VisitRoute] = []
         if snapshot.since is None or renamed:
             gone.extend(self.routes.values())
             self.routes = {}
@@ -296,45 +298,45 @@ class ProfileActor:
             gone.extend(route for i in touched if (route := self.routes.pop(i, None)) is not None)
         self._describe(snapshot)
         for route in self.routes.values():
-            self._try(route)
+            self._attach_experiments(route)
         self.wanted = max(self.wanted, snapshot.version)
         return gone, self.add(snapshot.links)
 
-    def add(self, links: tuple[EdgeLink, ...]) -> list[Route]:
+    def add(self, links: tuple[EdgeLink, ...]) -> list[VisitRoute]:
         """Routes for links that it has none for yet. One with a target unfit for a header gets none."""
         routes = (self._route(link) for link in links if link.id not in self.routes)
         return [route for route in routes if route is not None]
 
-    def weigh(self) -> int:
+    def resident_links(self) -> int:
         """How many links it holds in memory, as routes or for its page; at least one."""
         return max(1, len(self.routes), len(self._page_links))
 
-    def _route(self, link: EdgeLink) -> Route | None:
+    def _route(self, link: EdgeLink) -> VisitRoute | None:
         location = link.target.encode("ascii", "replace")
         try:
             tail = self._registry.redirect_tail(link.status, location)
         except ValueError as error:
             logger.error("link %d: %s", link.id, error, extra={"event": "unsafe_target"})
             return None
-        route = Route(self, link.id, Kind.CLICK, link.status, tail)
+        route = VisitRoute(self, link.id, ClickKind.CLICK, link.status, tail)
         route.target = location
         route.passthrough = link.passthrough
         route.click_id = link.click_id and location.startswith(b"http")
-        self._try(route)
+        self._attach_experiments(route)
         own = name.encode_path(self.handle, link.slug)
         route.paths = (own, name.encode_path(link.slug)) if link.short else (own,)
         self.routes[link.id] = route
         return route
 
-    def _try(self, route: Route) -> None:
+    def _attach_experiments(self, route: VisitRoute) -> None:
         """Give a route the experiments of its link."""
         trials = self._link_trials.get(route.link_id)
         route.trials = None
         if trials:
-            route.trials = LinkTrials(trials, route.status, self._registry.redirect_tail)
+            route.trials = LinkExperiments(trials, route.status, self._registry.redirect_tail)
 
-    def page_route(self) -> Route:
-        route = Route(self, 0, Kind.VIEW, 200, b"")
+    def page_route(self) -> VisitRoute:
+        route = VisitRoute(self, 0, ClickKind.VIEW, 200, b"")
         route.paths = self.page_paths
         return route
 

@@ -20,12 +20,12 @@ from typing import Any, Final
 
 import trio
 
-from actors.mailbox import Runners
-from actors.profile import ProfileActor, Route
-from engine.click_id import Seal
+from actors.mailbox import Dispatcher
+from actors.profile import ProfileActor, VisitRoute
+from engine.click_id import ClickIdCipher
 from engine.errors import UnavailableError
 from engine.ports import SnapshotSource
-from engine.profile import Change, Snapshot
+from engine.profile import ProfileChange, Snapshot
 
 MAX_PATHS_A_QUERY: Final = 500
 MAX_WAITING: Final = 8192
@@ -36,7 +36,7 @@ _SWEEP_S: Final = 1.0
 _SWEEP_PROFILES: Final = 20_000
 
 Waiter = Any
-Found = tuple[list[Waiter], Route | None]
+Found = tuple[list[Waiter], VisitRoute | None]
 
 
 class Registry:
@@ -54,12 +54,12 @@ class Registry:
         self.redirect_tail = redirect_tail
         self.page_tail = page_tail
         self.visitor_cookie = visitor_cookie
-        self.seal: Seal | None = None  # for click ids, once its secret is known
+        self.seal: ClickIdCipher | None = None  # for click ids, once its secret is known
         self.unsealed = 0  # clicks that were to have an id before that
         self.refresh_limit = REFRESH_LIMIT
-        self.paths: dict[bytes, Route] = {}
+        self.paths: dict[bytes, VisitRoute] = {}
         self.profiles: dict[int, ProfileActor] = {}
-        self.runners = Runners()
+        self.runners = Dispatcher()
         self.links = 0
         self._max_links = max_links
         self._unknown: dict[bytes, int] = {}
@@ -162,11 +162,11 @@ class Registry:
             # Newer than what the actor has of its other links: they catch up by letter.
             self._swap([], actor.add(snapshot.links))
             self._post(actor, snapshot.version)
-        self._weigh(actor)
+        self._count_resident(actor)
 
     # ---- changes ------------------------------------------------------------------------------
 
-    def changed(self, changes: Iterable[Change] | None) -> None:
+    def changed(self, changes: Iterable[ProfileChange] | None) -> None:
         """News from an announcement or a poll; None: so many that everything must be doubted."""
         if changes is None:
             self._epoch += 1
@@ -174,7 +174,7 @@ class Registry:
             self._drop(list(self.profiles.values()))
             return
         for change in changes:
-            self._miss(change)
+            self._forget_unknown_paths(change)
             actor = self.profiles.get(change.profile_id)
             if actor is None:
                 self._epoch += 1
@@ -185,7 +185,7 @@ class Registry:
                 self._post(actor, change.version)
             self._counts["changes"] += 1
 
-    def _miss(self, change: Change) -> None:
+    def _forget_unknown_paths(self, change: ProfileChange) -> None:
         if self._missed is not None:
             known = self._missed.get(change.profile_id, 0)
             self._missed[change.profile_id] = max(change.version, known)
@@ -195,7 +195,7 @@ class Registry:
     def _post(self, actor: ProfileActor, version: int) -> None:
         if version > actor.wanted or (version > actor.version and not actor.mailbox.waiting):
             actor.wanted = max(version, actor.wanted)
-            if not self.runners.post(actor, version):
+            if not self.runners.send(actor, version):
                 self._drop([actor])
 
     def apply(self, actor: ProfileActor, snapshot: Snapshot | None) -> None:
@@ -215,9 +215,9 @@ class Registry:
         gone, new = actor.replace(snapshot)
         self._counts["refreshed"] += 1
         self._swap(gone, [*new, actor.page_route()])
-        self._weigh(actor)
+        self._count_resident(actor)
 
-    def _swap(self, gone: list[Route], new: list[Route]) -> None:
+    def _swap(self, gone: list[VisitRoute], new: list[VisitRoute]) -> None:
         for route in gone:
             self.links -= 1
             for path in route.paths:
@@ -247,8 +247,8 @@ class Registry:
             if route is not None and route.actor is actor:
                 del self.paths[path]
 
-    def _weigh(self, actor: ProfileActor) -> None:
-        weight = actor.weigh()
+    def _count_resident(self, actor: ProfileActor) -> None:
+        weight = actor.resident_links()
         self._weight += weight - actor.weight
         actor.weight = weight
 
@@ -277,7 +277,7 @@ class Registry:
         self._counts["passivated"] += len(chosen)
         return chosen
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return {
             "profiles": len(self.profiles),
             "links": self.links,
@@ -285,5 +285,5 @@ class Registry:
             "unknown_paths": len(self._unknown),
             "waiting": self._waiters,
             **self._counts,
-            **{f"mailbox_{key}": value for key, value in self.runners.statistics().items()},
+            **{f"mailbox_{key}": value for key, value in self.runners.metrics().items()},
         }

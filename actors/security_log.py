@@ -15,7 +15,7 @@ import trio
 from engine.access import Caller
 from engine.errors import UnavailableError
 from engine.ports import SecurityStore
-from engine.security import NOBODY, Event, Kind, told
+from engine.security import NO_TENANT, SecurityEvent, SecurityEventKind, redact_detail
 
 FLUSH_S: Final = 1.0
 MAX_EVENTS: Final = 10_000
@@ -37,15 +37,17 @@ class BufferedSecurityLog:
     def __init__(self, store: SecurityStore, now: Callable[[], datetime] = _now) -> None:
         self._store = store
         self._now = now
-        self._waiting: dict[_Key, Event] = {}
+        self._waiting: dict[_Key, SecurityEvent] = {}
         self._used: OrderedDict[int, float] = OrderedDict()
         self._dropped = 0
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return {"waiting": len(self._waiting), "dropped": self._dropped}
 
-    def note(self, kind: Kind, caller: Caller | None, request_id: str, **detail: str | int) -> None:
-        tenant_id, user_id, key_id = NOBODY, None, None
+    def note(
+        self, kind: SecurityEventKind, caller: Caller | None, request_id: str, **detail: str | int
+    ) -> None:
+        tenant_id, user_id, key_id = NO_TENANT, None, None
         if caller is not None:
             tenant_id, user_id, key_id = caller.tenant_id, caller.user_id, caller.key_id
         if kind == "key.used" and not self._is_news(key_id or 0):
@@ -55,7 +57,9 @@ class BufferedSecurityLog:
         if known is not None:
             self._waiting[key] = known._replace(times=known.times + 1)
         elif len(self._waiting) < MAX_EVENTS:
-            self._waiting[key] = Event(*key, request_id, self._now(), 1, told(detail))
+            self._waiting[key] = SecurityEvent(
+                *key, request_id, self._now(), 1, redact_detail(detail)
+            )
         else:
             self._dropped += 1
 
@@ -82,7 +86,7 @@ class BufferedSecurityLog:
                 self._put_back(taken)
                 raise
 
-    def _put_back(self, taken: dict[_Key, Event]) -> None:
+    def _put_back(self, taken: dict[_Key, SecurityEvent]) -> None:
         """What was noted meanwhile adds to the times of the earlier one."""
         newer, self._waiting = self._waiting, taken
         for key, event in newer.items():

@@ -24,7 +24,7 @@ import trio
 from engine.batch import Batch
 from engine.errors import UnavailableError
 from engine.ports import ClickLedger, ClickStream
-from engine.ports_summaries import Watermark
+from engine.ports_summaries import JournalWatermarks
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.shipper")
@@ -34,7 +34,7 @@ WATERMARK_INTERVAL_S: Final = 0.1
 STALL_S: Final = 2.0
 
 
-class Source(Protocol):
+class JournalSource(Protocol):
     """A journal as its shipper reads it: the living one, or an orphan's recovery."""
 
     id: UUID
@@ -47,7 +47,7 @@ class Shipper:
 
     def __init__(
         self,
-        source: Source,
+        source: JournalSource,
         stream: ClickStream,
         ledger: ClickLedger,
         *,
@@ -81,7 +81,7 @@ class Shipper:
                 await self._stream.reset(self.source.id)
                 break
             except UnavailableError as error:
-                await self._wait_out(error)
+                await self._wait_backoff(error)
         self._begin_at_watermark()
         self._failures = 0
         self.registered = True
@@ -103,7 +103,7 @@ class Shipper:
                     if not await self._ship_next():
                         return shipped
             except UnavailableError as error:
-                await self._wait_out(error)
+                await self._wait_backoff(error)
                 continue
             self._failures = 0
             shipped = True
@@ -147,9 +147,9 @@ class Shipper:
             "journal %s is shipped again from %d: %s", self.source.id.hex, self.committed, reason,
             extra={"event": "stream_reset", "journal": self.source.id.hex},
         )  # fmt: skip
-        watermark = await self._ledger.watermark(self.source.id)
+        watermark = await self._ledger.watermarks(self.source.id)
         # Whoever follows it may know a later one by now, and have had the segments below it deleted.
-        self.committed = max(self.committed, watermark.committed)
+        self.committed = max(self.committed, watermark.fully_counted)
         await self._stream.reset(self.source.id)
         self._begin_at_watermark()
 
@@ -158,21 +158,21 @@ class Shipper:
         if self.shipped <= self.committed and not self._in_flight:
             return False
         try:
-            watermark = await self._ledger.watermark(self.source.id)
-            moved = self._pass(watermark)
+            watermark = await self._ledger.watermarks(self.source.id)
+            moved = self._advance(watermark)
             if not moved and trio.current_time() >= self._moved_at + STALL_S:
                 await self._look_for_loss()
         except UnavailableError as error:
             self.last_error = str(error)
             return False
-        if moved and watermark.committed == self.committed:
+        if moved and watermark.fully_counted == self.committed:
             try:
                 await self._stream.trim(self.source.id, self.committed)
             except UnavailableError as error:
                 self.last_error = str(error)  # the next trim takes these entries too
         return moved
 
-    def _pass(self, watermark: Watermark) -> bool:
+    def _advance(self, watermark: JournalWatermarks) -> bool:
         """Whether it moved."""
         committed, folded = watermark
         if committed <= self.committed and folded <= self.folded:
@@ -194,12 +194,12 @@ class Shipper:
             if not front or front[0].first > self.committed + 1 or last != self._previous:
                 await self._start_over("the stream lost entries that are not committed")
 
-    async def _wait_out(self, error: UnavailableError) -> None:
+    async def _wait_backoff(self, error: UnavailableError) -> None:
         self._failures += 1
         self.last_error = str(error)
         await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "journal": self.source.id.hex,
             "shipped": self.shipped,

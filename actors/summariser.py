@@ -26,8 +26,8 @@ import trio
 from engine.batch import Batch
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports import ClickLedger, JournalLease
+from engine.ports_summaries import BufferedClicks, WatermarkAdvance
 from engine.retry import backoff_s
 
 logger = logging.getLogger("waypost.summariser")
@@ -51,12 +51,12 @@ class _Journal:
     taken: int
 
 
-class Summariser:
-    def __init__(self, ledger: ClickLedger, gather: Callable[[], Gathered]) -> None:
+class DimensionCounter:
+    def __init__(self, ledger: ClickLedger, gather: Callable[[], BufferedClicks]) -> None:
         """`gather` makes an empty gathering."""
         self._ledger = ledger
         self._gather = gather
-        self._filled: Gathered | None = None
+        self._filled: BufferedClicks | None = None
         self._journals: dict[UUID, _Journal] = {}
         self._interval_s = SHORTEST_S
         self._flushed_at = -LONGEST_S
@@ -64,21 +64,21 @@ class Summariser:
         self._urgent = False
         self._news = trio.Event()
         self._room = trio.Event()
-        self.summarised = 0
+        self.counted = 0
         self.commits = 0
         self.skipped = 0
         self.last_error = ""
 
     # ---- what the aggregator hands over -----------------------------------------------------------
 
-    def begin(self, position: Position) -> None:
+    def journal_leased(self, position: JournalLease) -> None:
         """A journal that is leased from now on."""
-        self.end(position.journal_id)
-        at = position.summarised
-        journal = _Journal(position.journal_id, position.token, at, at)
+        self.journal_lost(position.journal_id)
+        at = position.dimension_counted
+        journal = _Journal(position.journal_id, position.fencing_token, at, at)
         self._journals[position.journal_id] = journal
 
-    def end(self, journal_id: UUID) -> None:
+    def journal_lost(self, journal_id: UUID) -> None:
         """A journal that is not leased any more: what is gathered of it is somebody else's.
 
         What a commit under way has of it stays there: whether that still counts, its fence decides.
@@ -86,12 +86,12 @@ class Summariser:
         if self._journals.pop(journal_id, None) is not None and self._filled is not None:
             self._filled.drop(journal_id)
 
-    def pass_over(self, journal_id: UUID, sequence: int) -> None:
+    def skip_to(self, journal_id: UUID, sequence: int) -> None:
         """A batch was set aside: the journal, which is settled, is past it in all counts."""
         journal = self._journal(journal_id)
         journal.summarised = journal.taken = sequence
 
-    def taken(self, journal_id: UUID) -> int:
+    def buffered_until(self, journal_id: UUID) -> int:
         """Up to where a journal is summarised or about to be. Raises StaleLeaseError."""
         return self._journal(journal_id).taken
 
@@ -101,7 +101,7 @@ class Summariser:
             raise StaleLeaseError(f"journal {journal_id} was summarised by somebody else")
         return journal
 
-    async def take(self, journal_id: UUID, batches: Sequence[Batch]) -> None:
+    async def buffer(self, journal_id: UUID, batches: Sequence[Batch]) -> None:
         """Clicks that are committed, in sequence; what was taken before is passed over."""
         for batch in batches:
             while self._is_full():
@@ -124,7 +124,7 @@ class Summariser:
         filled = self._filled
         return filled is not None and (filled.clicks >= MAX_CLICKS or filled.keys >= MAX_KEYS)
 
-    async def settle(self, journal_id: UUID) -> None:
+    async def wait_committed(self, journal_id: UUID) -> None:
         """Wait until all that was taken of a journal is committed."""
         while (journal := self._journal(journal_id)).summarised < journal.taken:
             self._urgent = True
@@ -162,15 +162,15 @@ class Summariser:
         self._urgent = False
         sent, self._filled = self._filled, None
         moves = {
-            Move(one.id, one.summarised, one.taken, one.token): one
+            WatermarkAdvance(one.id, one.summarised, one.taken, one.token): one
             for one in self._journals.values()
             if one.taken > one.summarised
         }
-        self._let_go_on()
+        self._resume_folding()
         failures = tries = 0
         while sent is not None and moves:
             try:
-                await self._ledger.summarise(sorted(moves), sent)
+                await self._ledger.commit_dimension_counts(sorted(moves), sent)
                 self._moved(moves)
                 break
             except StaleLeaseError as error:
@@ -178,7 +178,7 @@ class Summariser:
                 for move in [move for move in moves if move.journal_id in error.journals]:
                     sent.drop(move.journal_id)
                     if self._journals.get(move.journal_id) is moves.pop(move):
-                        self.end(move.journal_id)
+                        self.journal_lost(move.journal_id)
             except UnavailableError as error:
                 self.last_error = str(error)
                 failures += 1
@@ -191,15 +191,17 @@ class Summariser:
                 if tries == MAX_TRIES:
                     sent = self._gather()
                     for move in moves:
-                        self._left_out(move.journal_id, move.reached - move.sequence, error)
+                        self._left_out(
+                            move.journal_id, move.to_sequence - move.from_sequence, error
+                        )
                 await trio.sleep(backoff_s(tries, first_s=0.1, limit_s=1.0))
-        self._let_go_on()
+        self._resume_folding()
 
-    def _moved(self, moves: dict[Move, _Journal]) -> None:
+    def _moved(self, moves: dict[WatermarkAdvance, _Journal]) -> None:
         self.commits += 1
         for move, journal in moves.items():
-            self.summarised += move.reached - move.sequence
-            journal.summarised = move.reached
+            self.counted += move.to_sequence - move.from_sequence
+            journal.summarised = move.to_sequence
 
     def _left_out(self, journal_id: UUID, clicks: int, error: Exception) -> None:
         self.skipped += clicks
@@ -209,7 +211,7 @@ class Summariser:
             extra={"event": "summary_skipped", "journal": journal_id.hex},
         )  # fmt: skip
 
-    def _let_go_on(self) -> None:
+    def _resume_folding(self) -> None:
         self._room.set()
         self._room = trio.Event()
 
@@ -218,9 +220,9 @@ class Summariser:
         """Clicks that are gathered and not committed."""
         return sum(one.taken - one.summarised for one in self._journals.values())
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
-            "summarised": self.summarised,
+            "summarised": self.counted,
             "commits": self.commits,
             "lag": self.lag,
             "skipped": self.skipped,

@@ -18,7 +18,7 @@ import trio
 
 from engine.errors import WaypostError
 from engine.retry import backoff_s
-from engine.tree import Look, Node
+from engine.tree import ActorNode, ActorStatus
 
 logger = logging.getLogger("waypost.supervisor")
 
@@ -32,7 +32,7 @@ class Escalated(WaypostError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
+class ChildSpec:
     """What to run. `start` runs for ever, or returns when its work is done for good.
 
     `look` tells of it while it lives; `group` is the supervisor that `start` runs, if it is one.
@@ -40,12 +40,12 @@ class Child:
 
     name: str
     start: Callable[[], Awaitable[None]]
-    look: Callable[[], Look] = Look
+    look: Callable[[], ActorStatus] = ActorStatus
     group: "Supervisor | None" = None
 
 
 @dataclass(slots=True)
-class ChildState:
+class ChildStatus:
     """What `statistics` tells of one child."""
 
     name: str
@@ -61,14 +61,14 @@ class Supervisor:
     def __init__(
         self,
         name: str,
-        children: list[Child],
+        children: list[ChildSpec],
         *,
         intensity: int = INTENSITY,
         period_s: float = PERIOD_S,
         jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.name = name
-        self.children = {child.name: ChildState(child.name) for child in children}
+        self.children = {child.name: ChildStatus(child.name) for child in children}
         self._specs = children
         self._intensity = intensity
         self._period_s = period_s
@@ -99,7 +99,7 @@ class Supervisor:
                         await stopped.wait()
 
     async def _run_child(
-        self, child: Child, scope: trio.CancelScope, begun: trio.Event, stopped: trio.Event
+        self, child: ChildSpec, scope: trio.CancelScope, begun: trio.Event, stopped: trio.Event
     ) -> None:
         begun.set()
         try:
@@ -108,7 +108,7 @@ class Supervisor:
         finally:
             stopped.set()
 
-    async def _keep(self, child: Child) -> None:
+    async def _keep(self, child: ChildSpec) -> None:
         state = self.children[child.name]
         while True:
             state.running, state.done, state.started_at = True, False, trio.current_time()
@@ -117,7 +117,7 @@ class Supervisor:
                 state.done = True
                 return
             except Exception as error:
-                state.last_error = described(error)
+                state.last_error = describe_error(error)
                 logger.exception(
                     "%s/%s crashed", self.name, child.name,
                     extra={"event": "actor_crashed", "actor": child.name},
@@ -126,7 +126,7 @@ class Supervisor:
                 state.running = False
             await self._after_crash(state)
 
-    async def _after_crash(self, state: ChildState) -> None:
+    async def _after_crash(self, state: ChildStatus) -> None:
         now = trio.current_time()
         state.crashes.append(now)
         crashes = self._recent(state)
@@ -138,19 +138,19 @@ class Supervisor:
         state.restarts += 1
         await trio.sleep(backoff_s(crashes, first_s=0.05, limit_s=5.0) * self._jitter())
 
-    def _recent(self, state: ChildState) -> int:
+    def _recent(self, state: ChildStatus) -> int:
         """How often it has crashed within the period."""
         while state.crashes and state.crashes[0] <= trio.current_time() - self._period_s:
             state.crashes.popleft()
         return len(state.crashes)
 
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[ActorNode, ...]:
         """The children and all under them, as they are now."""
         return tuple(self._node(child, self.children[child.name]) for child in self._specs)
 
-    def _node(self, child: Child, state: ChildState) -> Node:
+    def _node(self, child: ChildSpec, state: ChildStatus) -> ActorNode:
         look = child.look()
-        return Node(
+        return ActorNode(
             name=child.name,
             kind="actor" if child.group is None else "supervisor",
             running=state.running,
@@ -164,7 +164,7 @@ class Supervisor:
             children=() if child.group is None else child.group.nodes(),
         )
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             state.name: {
                 "running": state.running,
@@ -175,13 +175,15 @@ class Supervisor:
         }
 
 
-def group(name: str, children: list[Child], *, jitter: Callable[[], float] = lambda: 1.0) -> Child:
+def group(
+    name: str, children: list[ChildSpec], *, jitter: Callable[[], float] = lambda: 1.0
+) -> ChildSpec:
     """Children under a supervisor of their own."""
     inner = Supervisor(name, children, intensity=GROUP_INTENSITY, jitter=jitter)
-    return Child(name=name, start=inner.run, group=inner)
+    return ChildSpec(name=name, start=inner.run, group=inner)
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error in a line, out of groups that have no other in them."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

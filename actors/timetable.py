@@ -19,7 +19,7 @@ from engine.errors import UnavailableError
 from engine.job import JobDraft
 from engine.ports_jobs import JobQueue
 from engine.schedule import Cron, Every, Schedule
-from engine.tree import Look
+from engine.tree import ActorStatus
 
 LOOK_S: Final = 5.0
 QUEUE: Final = "chores"
@@ -27,7 +27,7 @@ MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 
 
-class Row(NamedTuple):
+class PeriodicJob(NamedTuple):
     kind: str
     when: Schedule
     why: str
@@ -36,24 +36,26 @@ class Row(NamedTuple):
 
 
 TIMETABLE: Final = (
-    Row("links.check", Every(MINUTE), "each link's target is asked once a day whether it is there"),
-    Row("github.schedule", Every(MINUTE), "links to repositories are due at moments spread over 6 hours"),
-    Row("analytics.daily", Cron("30 0 * * *"), "days that are over are compacted, and old raw clicks deleted"),
-    Row("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
-    Row("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),
-    Row("idempotency.purge", Every(HOUR), "answers to creates are promised for 24 hours only"),
-    Row("sessions.purge", Every(HOUR, 10 * MINUTE), "sessions that ended open nothing, and say who used what"),
-    Row("keys.purge", Cron("10 3 * * *"), "keys that ended 30 days ago only make lists longer"),
-    Row("invitations.purge", Cron("20 3 * * *"), "invitations that nobody can accept hold addresses of people"),
-    Row("webhooks.purge", Every(HOUR, 20 * MINUTE), "events and deliveries are kept for 30 days"),
-    Row("profiles.erase", Every(MINUTE), "who asks to be forgotten is, at once and what arrives late, too"),
-    Row("experiments.watch", Every(MINUTE), "rules decide, alarms rise and bandits move while nobody looks"),
-    Row("experiments.forget", Every(10 * MINUTE), "nobody is told apart longer than keys last"),
-    Row("jobs.purge", Cron("40 3 * * *"), "history of jobs is kept for WAYPOST_JOBS_KEPT_DAYS"),
+    PeriodicJob("links.check", Every(MINUTE), "each link's target is asked once a day whether it is there"),
+    PeriodicJob("github.schedule", Every(MINUTE), "links to repositories are due at moments spread over 6 hours"),
+    PeriodicJob("analytics.daily", Cron("30 0 * * *"), "days that are over are compacted, and old raw clicks deleted"),
+    PeriodicJob("clicks.partitions", Every(HOUR), "partitions of clicks are there before their day begins"),
+    PeriodicJob("journals.purge", Every(HOUR), "rows of journals that are long gone are of no use"),
+    PeriodicJob("idempotency.purge", Every(HOUR), "answers to creates are promised for 24 hours only"),
+    PeriodicJob("sessions.purge", Every(HOUR, 10 * MINUTE), "sessions that ended open nothing, and say who used what"),
+    PeriodicJob("keys.purge", Cron("10 3 * * *"), "keys that ended 30 days ago only make lists longer"),
+    PeriodicJob("invitations.purge", Cron("20 3 * * *"), "invitations that nobody can accept hold addresses of people"),
+    PeriodicJob("webhooks.purge", Every(HOUR, 20 * MINUTE), "events and deliveries are kept for 30 days"),
+    PeriodicJob("profiles.erase", Every(MINUTE), "who asks to be forgotten is, at once and what arrives late, too"),
+    PeriodicJob("experiments.automate", Every(MINUTE), "rules decide, alarms rise and bandits move while nobody looks"),
+    PeriodicJob("experiments.purge", Every(10 * MINUTE), "nobody is told apart longer than keys last"),
+    PeriodicJob("jobs.purge", Cron("40 3 * * *"), "history of jobs is kept for WAYPOST_JOBS_KEPT_DAYS"),
 )  # fmt: skip
 
 
-def plan(now: datetime, table: Sequence[Row] = TIMETABLE) -> list[tuple[datetime, JobDraft]]:
+def plan(
+    now: datetime, table: Sequence[PeriodicJob] = TIMETABLE
+) -> list[tuple[datetime, JobDraft]]:
     """When each row was due last, and its job, whose payload says so too."""
     dues = [(row, row.when.last_due(now)) for row in table]
     return [
@@ -78,7 +80,7 @@ class Scheduler:
         self,
         queue: JobQueue,
         made: Callable[[], None],
-        table: Sequence[Row] = TIMETABLE,
+        table: Sequence[PeriodicJob] = TIMETABLE,
         look_s: float = LOOK_S,
     ) -> None:
         self._queue = queue
@@ -88,8 +90,8 @@ class Scheduler:
         self.enqueued = 0
         self.last_error = ""
 
-    def look(self) -> Look:
-        return Look(last_error=self.last_error)
+    def status(self) -> ActorStatus:
+        return ActorStatus(last_error=self.last_error)
 
     async def run(self) -> None:
         while True:

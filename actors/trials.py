@@ -13,31 +13,31 @@ import msgspec
 from engine.experiment import EdgeExperiment, Variant
 from engine.extra import COOKIE, EXPOSURES, OUTCOMES, item
 from engine.profile import PageLink
-from engine.request import Origin, Request
-from engine.trial import NOTHING, Choice, Trial
+from engine.request import ClientInfo, VisitRequest
+from engine.trial import UNASSIGNED, AssignedVariant, VariantAssigner
 
 logger = logging.getLogger("waypost.trials")
 
 MAX_PAGES: Final = 64  # variants of one page that are kept rendered
 
 
-class Destination(NamedTuple):
+class VariantDestination(NamedTuple):
     """Where a variant leads, and the answer that says so."""
 
     location: bytes
     tail: bytes
 
 
-class LinkTrials:
+class LinkExperiments:
     """Experiments on where one link leads: those that run first, then those that are decided, the newest
     first. Whichever has the visitor answers; of those that run that is one at most."""
 
     __slots__ = ("_all", "_live", "cookie", "destinations", "only")
 
     def __init__(
-        self, trials: Iterable[Trial], status: int, tail: Callable[[int, bytes], bytes]
+        self, trials: Iterable[VariantAssigner], status: int, tail: Callable[[int, bytes], bytes]
     ) -> None:
-        self._all: list[tuple[Trial, tuple[Destination, ...]]] = []
+        self._all: list[tuple[VariantAssigner, tuple[VariantDestination, ...]]] = []
         for trial in trials:
             try:
                 made = [_destination(variant, status, tail) for variant in trial.variants]
@@ -50,39 +50,39 @@ class LinkTrials:
         self._live = tuple(live)
         self.cookie = any(trial.cookie and trial.running for trial, _ in live)
         # By far the most: one, which asks for no cookie. The rest takes a longer way.
-        self.only: Trial | None = None
-        self.destinations: tuple[Destination, ...] = ()
+        self.only: VariantAssigner | None = None
+        self.destinations: tuple[VariantDestination, ...] = ()
         if len(live) == 1 and not self.cookie:
             ((self.only, self.destinations),) = live
 
-    def choose(
-        self, request: Request, origin: Origin, human: bool, at_us: int, cookie: bytes
-    ) -> tuple[Destination | None, bytes, bool]:
+    def assign(
+        self, request: VisitRequest, origin: ClientInfo, human: bool, at_us: int, cookie: bytes
+    ) -> tuple[VariantDestination | None, bytes, bool]:
         """Where to lead (None: where the link does), the exposure as packed, and whether the cookie told
         who it was."""
         for trial, destinations in self._live:
-            arm, packed, _ = trial.choose(request, origin, human, at_us, cookie)
+            arm, packed, _ = trial.assign(request, origin, human, at_us, cookie)
             if arm is not None:
                 return destinations[arm], packed, trial.cookie
         return None, b"", False
 
-    def forced(self, token: bytes, at_us: int) -> Destination | None:
+    def forced(self, token: bytes, at_us: int) -> VariantDestination | None:
         """Where a preview's token leads."""
         for trial, destinations in self._all:
-            arm = trial.forced(token, at_us).arm
+            arm = trial.assign_preview(token, at_us).variant
             if arm is not None and destinations[arm].location:
                 return destinations[arm]
         return None
 
 
-class PageTrials:
+class PageExperiments:
     """Experiments on what the page shows."""
 
     __slots__ = ("_all", "_links", "_pages", "_render", "cookie", "live")
 
     def __init__(
         self,
-        trials: Iterable[Trial],
+        trials: Iterable[VariantAssigner],
         links: tuple[PageLink, ...],
         render: Callable[[tuple[PageLink, ...]], bytes],
     ) -> None:
@@ -94,21 +94,21 @@ class PageTrials:
         self._render = render
         self._pages: dict[tuple[int | None, ...], bytes] = {}
 
-    def choose(
-        self, request: Request, origin: Origin, human: bool, at_us: int, cookie: bytes
-    ) -> tuple[list[Choice], bytes, int]:
+    def assign(
+        self, request: VisitRequest, origin: ClientInfo, human: bool, at_us: int, cookie: bytes
+    ) -> tuple[list[AssignedVariant], bytes, int]:
         """The choice of each that is live, exposures as packed, and bits for those that the cookie told."""
         choices, packed, by_cookie = [], b"", 0
         for trial in self.live:
-            choice = trial.choose(request, origin, human, at_us, cookie)
+            choice = trial.assign(request, origin, human, at_us, cookie)
             choices.append(choice)
-            if choice.packed:
-                by_cookie |= trial.cookie << len(packed) // len(choice.packed)
-                packed += choice.packed
+            if choice.packed_exposure:
+                by_cookie |= trial.cookie << len(packed) // len(choice.packed_exposure)
+                packed += choice.packed_exposure
         return choices, packed, by_cookie
 
     def outcomes(
-        self, link_id: int, request: Request, origin: Origin, at_us: int, cookie: bytes
+        self, link_id: int, request: VisitRequest, origin: ClientInfo, at_us: int, cookie: bytes
     ) -> tuple[bytes, int]:
         """What a click on a link of the page decides for: arms as packed, and bits as above."""
         packed, by_cookie = b"", 0
@@ -117,15 +117,15 @@ class PageTrials:
             counts = experiment.goal == "page" or experiment.link_id == link_id
             if not (trial.running and counts) or (trial.cookie and not cookie):
                 continue
-            choice = trial.choose(request, origin, True, at_us, cookie)
-            if choice.packed:
-                by_cookie |= trial.cookie << len(packed) // len(choice.packed)
-                packed += choice.packed
+            choice = trial.assign(request, origin, True, at_us, cookie)
+            if choice.packed_exposure:
+                by_cookie |= trial.cookie << len(packed) // len(choice.packed_exposure)
+                packed += choice.packed_exposure
         return packed, by_cookie
 
-    def page(self, choices: Sequence[Choice]) -> bytes:
+    def page(self, choices: Sequence[AssignedVariant]) -> bytes:
         """The page with these choices of those that are live."""
-        key = tuple(choice.arm for choice in choices)
+        key = tuple(choice.variant for choice in choices)
         page = self._pages.get(key)
         if page is None:
             page = self._rendered(zip(self.live, key, strict=True))
@@ -137,23 +137,23 @@ class PageTrials:
     def forced(self, token: bytes, at_us: int) -> bytes | None:
         """The page as a preview's token has it."""
         for trial in self._all:
-            choice = trial.forced(token, at_us)
-            if choice != NOTHING:
-                return self._rendered([(trial, choice.arm)])
+            choice = trial.assign_preview(token, at_us)
+            if choice != UNASSIGNED:
+                return self._rendered([(trial, choice.variant)])
         return None
 
-    def _rendered(self, chosen: Iterable[tuple[Trial, int | None]]) -> bytes:
+    def _rendered(self, chosen: Iterable[tuple[VariantAssigner, int | None]]) -> bytes:
         links = self._links
         for trial, arm in chosen:
             if arm is not None:
-                links = varied(links, trial.experiment.link_id, trial.variants[arm])
+                links = with_variant(links, trial.experiment.link_id, trial.variants[arm])
         return self._render(links)
 
 
-NO_PAGE_TRIALS: Final = PageTrials((), (), lambda _: b"")
+NO_PAGE_TRIALS: Final = PageExperiments((), (), lambda _: b"")
 
 
-def varied(
+def with_variant(
     links: tuple[PageLink, ...], link_id: int | None, variant: Variant
 ) -> tuple[PageLink, ...]:
     """The page's links with one of them as the variant has it; its position counts from 0."""
@@ -172,7 +172,7 @@ def varied(
     return tuple(others)
 
 
-def exposed(packed: bytes, cookie: bytes, by_cookie: int) -> bytes:
+def exposure_items(packed: bytes, cookie: bytes, by_cookie: int) -> bytes:
     """The items of a record that say who was shown what. `cookie`: the visitor's pseudonym by it."""
     if not packed:
         return b""
@@ -180,7 +180,7 @@ def exposed(packed: bytes, cookie: bytes, by_cookie: int) -> bytes:
     return items + item(COOKIE, cookie + bytes((by_cookie, 0))) if by_cookie else items
 
 
-def decided_for(
+def outcome_items(
     shown: bytes, shown_by_cookie: int, packed: bytes, by_cookie: int, cookie: bytes
 ) -> bytes:
     """The same of a click that decides for arms, too."""
@@ -190,12 +190,14 @@ def decided_for(
     return items
 
 
-def trials_of(experiments: Iterable[EdgeExperiment]) -> tuple[dict[int, list[Trial]], list[Trial]]:
+def experiments_by_subject(
+    experiments: Iterable[EdgeExperiment],
+) -> tuple[dict[int, list[VariantAssigner]], list[VariantAssigner]]:
     """Those of links by the link's id, and those of the page."""
-    links: dict[int, list[Trial]] = {}
-    page: list[Trial] = []
+    links: dict[int, list[VariantAssigner]] = {}
+    page: list[VariantAssigner] = []
     for edge in experiments:
-        trial = Trial(edge)
+        trial = VariantAssigner(edge)
         link_id = edge.experiment.link_id
         if edge.experiment.kind == "page":
             page.append(trial)
@@ -204,6 +206,8 @@ def trials_of(experiments: Iterable[EdgeExperiment]) -> tuple[dict[int, list[Tri
     return links, page
 
 
-def _destination(variant: Variant, status: int, tail: Callable[[int, bytes], bytes]) -> Destination:
+def _destination(
+    variant: Variant, status: int, tail: Callable[[int, bytes], bytes]
+) -> VariantDestination:
     location = variant.target.encode("ascii", "replace")
-    return Destination(location, tail(status, location) if location else b"")
+    return VariantDestination(location, tail(status, location) if location else b"")

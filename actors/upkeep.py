@@ -10,7 +10,7 @@ from engine.errors import UnavailableError
 _RETRY_S: Final = 2.0
 
 
-async def every(interval_s: float, chore: Callable[[], Awaitable[object]]) -> None:
+async def run_every(interval_s: float, chore: Callable[[], Awaitable[object]]) -> None:
     """Do a chore now and each `interval_s` from then on; soon again when its server is away."""
     while True:
         try:

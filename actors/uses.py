@@ -10,22 +10,22 @@ import trio
 
 from engine.access import Caller
 from engine.errors import UnavailableError
-from engine.ports import KeyStore
+from engine.ports import ApiKeyStore
 
 EVERY_S: Final = 5.0
 MAX_NOTED: Final = 10_000
 
 
-class Uses:
+class LastUsed:
     """`note` costs a set's insertion; `run` stores, as a child of a supervisor."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: ApiKeyStore) -> None:
         self._store = store
         self._keys: set[int] = set()
         self._sessions: set[int] = set()
         self._unnoted = 0
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return {"noted": len(self._keys) + len(self._sessions), "unnoted": self._unnoted}
 
     def note(self, caller: Caller, session_id: int = 0) -> None:
@@ -50,6 +50,6 @@ class Uses:
         if not keys and not sessions:
             return
         try:
-            await self._store.note_uses(list(keys), list(sessions))
+            await self._store.record_last_used(list(keys), list(sessions))
         except UnavailableError:
             self._unnoted += len(keys) + len(sessions)

@@ -15,12 +15,12 @@ from typing import Final
 import trio
 
 from engine.errors import UnavailableError
-from engine.ports import VisitorKeyChannel, VisitorKeyShelf
-from engine.visitor_id import VisitorIds
+from engine.ports import DailyKeyChannel, LocalKeyStore
+from engine.visitor_id import Pseudonymiser
 from engine.visitor_key import (
     DAY_US,
-    DayKey,
-    Greeting,
+    DailyKey,
+    KeyAnnouncement,
     best,
     fingerprint,
     pack_greeting,
@@ -40,13 +40,13 @@ _BUSY_TRIES: Final = 100
 _BUSY_S: Final = 0.01
 
 
-class VisitorKeys:
+class DailyKeys:
     """`run` is a supervisor's child; `ids` is the door's."""
 
     def __init__(
         self,
-        shelf: VisitorKeyShelf | None,
-        channel: VisitorKeyChannel,
+        shelf: LocalKeyStore | None,
+        channel: DailyKeyChannel,
         *,
         now_us: Callable[[], int],
         random_key: Callable[[], bytes],
@@ -55,8 +55,8 @@ class VisitorKeys:
         self._channel = channel
         self._now_us = now_us
         self._random_key = random_key
-        self._held: dict[int, DayKey] = {}
-        self._ids: dict[int, VisitorIds] = {}
+        self._held: dict[int, DailyKey] = {}
+        self._ids: dict[int, Pseudonymiser] = {}
         self._said_at: dict[int, float] = {}  # when the key held was last heard on the channel
         self._failing = False  # the shelf, and that was said
         self.ready = trio.Event()  # today has a key
@@ -64,11 +64,11 @@ class VisitorKeys:
             ("made", "adopted", "conflicts", "malformed", "shelf_failures"), 0
         )
 
-    def ids(self, day: int) -> VisitorIds | None:
+    def pseudonymiser(self, day: int) -> Pseudonymiser | None:
         """Pseudonyms of that day (since 1970, UTC); None while it has no key."""
         return self._ids.get(day)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Keys held, made here, adopted from others, of those conflicts: where the own one was in use; messages
         that were none; times that the shelf could not be used."""
         return {"held": len(self._held), "shared": int(self._shelf is not None), **self._counts}
@@ -88,7 +88,7 @@ class VisitorKeys:
                     greeted_at = trio.current_time()
                     for key in list(self._held.values()):
                         await self._channel.send(
-                            pack_greeting(Greeting(key.day, fingerprint(key.key)))
+                            pack_greeting(KeyAnnouncement(key.day, fingerprint(key.key)))
                         )
                 await trio.sleep(TICK_S)
 
@@ -104,7 +104,7 @@ class VisitorKeys:
         await self._share()
         for day, key in self._held.items():
             if key.used:
-                self._ids[day] = VisitorIds(key.key)
+                self._ids[day] = Pseudonymiser(key.key)
         if self._now_us() // DAY_US in self._ids:
             self.ready.set()
 
@@ -115,7 +115,7 @@ class VisitorKeys:
         for day in wanted_days(now_us):
             if day not in self._held:
                 self._counts["made"] += 1
-                self._take([DayKey(day, False, now_us, self._random_key())])
+                self._take([DailyKey(day, False, now_us, self._random_key())])
                 await self._share()
             if day not in self._ids:
                 await self._settle(day)
@@ -133,14 +133,14 @@ class VisitorKeys:
                 break
             await trio.sleep(SETTLE_S)
         if (key := self._held.get(day)) is not None:
-            self._ids[day] = VisitorIds(key.key)
+            self._ids[day] = Pseudonymiser(key.key)
 
     def _use(self, day: int) -> None:
         key = self._held.get(day)
         if key is not None and day in self._ids:
             self._held[day] = key._replace(used=True)
 
-    def _take(self, keys: Iterable[DayKey]) -> bool:
+    def _take(self, keys: Iterable[DailyKey]) -> bool:
         """Keep the best for each day; whether a key is another one now."""
         found = best([*self._held.values(), *keys], self._now_us())
         changed = False
@@ -151,7 +151,7 @@ class VisitorKeys:
             changed = True
             self._counts["adopted"] += 1
             if day in self._ids:
-                self._ids[day] = VisitorIds(key.key)
+                self._ids[day] = Pseudonymiser(key.key)
             if held.used:
                 self._counts["conflicts"] += 1
                 logger.warning(
@@ -193,14 +193,14 @@ class VisitorKeys:
             said = unpack(message)
             if said is None:
                 self._counts["malformed"] += 1
-            elif isinstance(said, Greeting):
+            elif isinstance(said, KeyAnnouncement):
                 held = self._held.get(said.day)
                 if held is not None and fingerprint(held.key) != said.fingerprint:
-                    await self._offer(held)
+                    await self._announce_key(held)
             else:
-                await self._hear(said)
+                await self._on_announcement(said)
 
-    async def _hear(self, offered: list[DayKey]) -> None:
+    async def _on_announcement(self, offered: list[DailyKey]) -> None:
         if self._take(offered):
             await self._share()
         for key in offered:
@@ -208,8 +208,8 @@ class VisitorKeys:
             if held is not None and held.key == key.key:
                 self._said_at[key.day] = trio.current_time()
             elif held is not None:
-                await self._offer(held)
+                await self._announce_key(held)
 
-    async def _offer(self, key: DayKey) -> None:
+    async def _announce_key(self, key: DailyKey) -> None:
         if trio.current_time() - self._said_at.get(key.day, -QUIET_S) >= QUIET_S:
             await self._channel.send(pack_keys([key]))

@@ -18,7 +18,7 @@ MAX_AGE_S: Final = 2.0
 WAIT_S: Final = 1.0
 
 
-class Watermark:
+class StatsVersionCache:
     """`read` gives a text that is another one after each commit. Run it under a supervisor."""
 
     def __init__(self, read: Callable[[], Awaitable[str]]) -> None:
@@ -59,5 +59,5 @@ class Watermark:
                 self.failures += 1
             await trio.sleep(POLL_S)
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {"reads": self.reads, "failures": self.failures}

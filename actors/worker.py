@@ -19,18 +19,18 @@ import trio
 
 from engine.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.job import (
-    Beat,
-    Ending,
+    AttemptEnd,
+    AttemptOutcome,
     GiveUpError,
+    Heartbeat,
     Job,
     Lease,
-    Outcome,
     SnoozeError,
     retry_delay_s,
-    told,
+    storable_error,
 )
 from engine.ports_jobs import JobQueue
-from engine.tree import Look
+from engine.tree import ActorStatus
 
 logger = logging.getLogger("waypost.jobs")
 
@@ -56,7 +56,7 @@ class JobContext:
         self.finished = False
         self.stopping = False
 
-    def tell_progress(self, done: int, total: int) -> None:
+    def report_progress(self, done: int, total: int) -> None:
         """Shown to who asks for the job, from the next heartbeat on."""
         self.progress = (done, total)
 
@@ -86,7 +86,7 @@ class _Attempt:
     context: JobContext
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     # What to write down when `scope` was cancelled; None: nothing, as the lease is lost.
-    outcome: Outcome | None = "returned"
+    outcome: AttemptOutcome | None = "returned"
 
 
 class Worker:
@@ -109,7 +109,7 @@ class Worker:
         self._lease_s = lease_s
         self._dice = dice
         self.attempts: dict[Lease, _Attempt] = {}
-        self._endings: list[Ending] = []
+        self._endings: list[AttemptEnd] = []
         self._news = trio.Event()  # an ending to be written
         self._wake = trio.Event()  # a reason to ask for jobs
         self._draining = False
@@ -154,11 +154,13 @@ class Worker:
         """Ask for jobs now: somebody has just enqueued one."""
         self._wake.set()
 
-    def look(self) -> Look:
+    def status(self) -> ActorStatus:
         """Its mailbox: jobs whose end is not written yet."""
-        return Look(len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error)
+        return ActorStatus(
+            len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error
+        )
 
-    def statistics(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "running": len(self.attempts),
             "unwritten": len(self._endings),
@@ -177,7 +179,7 @@ class Worker:
             jobs: list[Job] = []
             if free and not self._draining:
                 try:
-                    jobs = await self._queue.take(
+                    jobs = await self._queue.claim(
                         self.name, free, list(self._handlers), self._lease_s
                     )
                 except UnavailableError as error:
@@ -201,17 +203,17 @@ class Worker:
     # ---- running ----------------------------------------------------------------------------------
 
     async def _run(self, job: Job, attempt: _Attempt) -> None:
-        ending: Ending | None = Ending(job.lease, "succeeded")
+        ending: AttemptEnd | None = AttemptEnd(job.lease, "succeeded")
         limit_s = self._handlers[job.kind].time_limit_s
         try:
             with attempt.scope, trio.move_on_after(limit_s) as limit:
                 await self._handlers[job.kind].run(attempt.context)
             if attempt.scope.cancelled_caught:
-                ending = attempt.outcome and Ending(job.lease, attempt.outcome)
+                ending = attempt.outcome and AttemptEnd(job.lease, attempt.outcome)
             elif limit.cancelled_caught:
                 ending = self._failed(job, TimeoutError(f"took longer than {limit_s:g} s"))
         except Exception as error:
-            ending = self._failed(job, only_one(error))
+            ending = self._failed(job, single_error(error))
         if attempt.context.finished:
             self._count("succeeded")
             ending = None
@@ -221,24 +223,24 @@ class Worker:
             self._endings.append(ending)
             self._news.set()
 
-    def _failed(self, job: Job, error: Exception) -> Ending | None:
-        text = told(str(error) or type(error).__name__)
+    def _failed(self, job: Job, error: Exception) -> AttemptEnd | None:
+        text = storable_error(str(error) or type(error).__name__)
         if isinstance(error, StaleLeaseError):
             self._stale(job.lease, text)
             return None
         if isinstance(error, SnoozeError):
-            return Ending(job.lease, "snoozed", error.delay_s)
+            return AttemptEnd(job.lease, "snoozed", error.delay_s)
         if isinstance(error, GiveUpError):
-            return Ending(job.lease, "dead", 0.0, text)
+            return AttemptEnd(job.lease, "dead", 0.0, text)
         if not isinstance(error, WaypostError | TimeoutError):
-            text = told(f"{type(error).__name__}: {error}")
+            text = storable_error(f"{type(error).__name__}: {error}")
         self.last_error = f"{job.kind}: {text}"
         logger.warning(
             "job %d (%s) failed: %s", job.id, job.kind, text,
             exc_info=None if isinstance(error, WaypostError | TimeoutError) else error,
             extra={"event": "job_failed", "job": job.id, "kind": job.kind},
         )  # fmt: skip
-        return Ending(job.lease, "failed", retry_delay_s(job.failures + 1, self._dice()), text)
+        return AttemptEnd(job.lease, "failed", retry_delay_s(job.failures + 1, self._dice()), text)
 
     def _stale(self, lease: Lease, text: str) -> None:
         self.stale += 1
@@ -289,7 +291,7 @@ class Worker:
             attempts = dict(self.attempts)
             try:
                 held = await self._queue.heartbeat(
-                    [Beat(lease, a.context.progress) for lease, a in attempts.items()],
+                    [Heartbeat(lease, a.context.progress) for lease, a in attempts.items()],
                     self._lease_s,
                 )
             except UnavailableError as error:
@@ -313,7 +315,7 @@ class Worker:
             self.last_error = str(error)  # then their leases end
 
 
-def only_one(error: Exception) -> Exception:
+def single_error(error: Exception) -> Exception:
     """The error itself, also out of nurseries that hold no other."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

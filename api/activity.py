@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, utc
-from api.query import PAGE, page_answer, page_of, parameters, parsed_id, path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, json_response, utc
+from api.query import PAGE, page_of, page_response, parameters, parsed_id, path_id
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine import period
-from engine.activity import ActivityFilter, Entry, csv_heading, csv_text
+from engine.activity import ActivityEntry, ActivityFilter, csv_heading, csv_text
 from engine.errors import FieldError, InvalidError
-from engine.ports import ActivityReader, Page
+from engine.ports import ActivityReader, ListPage
 
 EXPORT_PAGE: Final = 500
 EXPORT_LIMIT_S: Final = 3600
@@ -30,19 +30,19 @@ _FORMATS: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-nd
 _UTC: Final = ZoneInfo("UTC")
 
 
-class ActorAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class ActorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who did it; `email` only where the reader may know it."""
 
     id: Id
     email: str | None = None
 
 
-class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class EntryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One change. `id` counts from 1 in its log; `hash` covers the entry and the hash before it."""
 
     id: Id
     at: datetime
-    user: ActorAnswer | None
+    user: ActorResponse | None
     key_id: Id | None
     request_id: str | None
     action: str
@@ -59,18 +59,18 @@ class ActivityRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v1/profiles/<profile_id>/activity", self.page, _PROFILES),
+            Route("GET", "/v1/profiles/<profile_id>/activity", self.list_page, _PROFILES),
             Route("GET", "/v1/profiles/<profile_id>/activity/export", self.export, _EXPORT),
             Route("GET", "/v1/activity", self.tenants, _TENANTS),
         ]
 
-    async def page(self, profile_id: str) -> Response:
+    async def list_page(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
         given, errors = parameters("cursor", "limit", *_FILTERS)
         before, limit = page_of(given, errors)
         asked = _filter(given, errors)
-        items = await self._reader.of_profile(caller(), id_, asked, before, limit)
-        return answer(page_answer(items, _shown))
+        items = await self._reader.of_profile(current_caller(), id_, asked, before, limit)
+        return json_response(page_response(items, _shown))
 
     async def tenants(self) -> Response:
         """The tenant's own log, or that of one of its profiles."""
@@ -78,18 +78,18 @@ class ActivityRoutes:
         before, limit = page_of(given, errors)
         profile_id = _id(given, "profile", errors) or 0
         asked = _filter(given, errors)
-        items = await self._reader.of_tenant(caller(), profile_id, asked, before, limit)
-        return answer(page_answer(items, _shown))
+        items = await self._reader.of_tenant(current_caller(), profile_id, asked, before, limit)
+        return json_response(page_response(items, _shown))
 
     async def export(self, profile_id: str) -> Response:
-        id_, who = path_id(profile_id), caller()
+        id_, who = path_id(profile_id), current_caller()
         given, errors = parameters("format", *_FILTERS)
         form = given.get("format", "csv")
         if form not in _FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(_FORMATS)}"))
         asked = _filter(given, errors)
 
-        async def read(before: int) -> Page:
+        async def read(before: int) -> ListPage:
             return await self._reader.of_profile(who, id_, asked, before, EXPORT_PAGE)
 
         first = await read(0)  # what is refused is refused with a status of its own
@@ -102,7 +102,7 @@ class ActivityRoutes:
 
 
 async def _pages(
-    page: Page, read: Callable[[int], Awaitable[Page]], form: str
+    page: ListPage, read: Callable[[int], Awaitable[ListPage]], form: str
 ) -> AsyncIterator[bytes]:
     if form == "csv":
         yield csv_heading().encode()
@@ -126,7 +126,7 @@ def _filter(given: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
     for name in ("from", "to"):
         if name in given:
             try:
-                times[name] = period.moment(given[name], _UTC).astimezone(UTC)
+                times[name] = period.parse_moment(given[name], _UTC).astimezone(UTC)
             except ValueError as error:
                 errors.append(FieldError(name, str(error)))
     asked = ActivityFilter(
@@ -150,11 +150,11 @@ def _id(given: dict[str, str], name: str, errors: list[FieldError]) -> int | Non
     return found
 
 
-def _shown(entry: Entry) -> EntryAnswer:
-    return EntryAnswer(
+def _shown(entry: ActivityEntry) -> EntryResponse:
+    return EntryResponse(
         id=str(entry.seq),
         at=utc(entry.at),
-        user=None if entry.user_id is None else ActorAnswer(str(entry.user_id), entry.email),
+        user=None if entry.user_id is None else ActorResponse(str(entry.user_id), entry.email),
         key_id=None if entry.key_id is None else str(entry.key_id),
         request_id=entry.request_id,
         action=entry.action,
@@ -199,9 +199,9 @@ _QUERY: Final = (
     Parameter("from", "The first instant, or UTC date.", example="2026-05-01T00:00:00Z"),
     Parameter("to", "The instant, or UTC date, that it goes up to and does not take."),
 )
-_PAGE: Final = Answer(
+_PAGE: Final = ResponseDoc(
     "A page of changes, newest first.",
-    ListAnswer[EntryAnswer],
+    ListResponse[EntryResponse],
     {"items": [_EXAMPLE], "next_cursor": None},
 )
 _PROFILES: Final = Doc(
@@ -219,7 +219,7 @@ _EXPORT: Final = Doc(
     tag="Activity",
     description="As CSV or as lines of JSON, newest first. Takes the role editor.",
     query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), *_QUERY),
-    answers={200: Answer("The whole log.", str, _CSV, content_type="text/csv")},
+    answers={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
 )
 _TENANTS: Final = Doc(
     id="listOwnActivity",

@@ -6,12 +6,12 @@ from typing import Final
 import trio
 
 from engine.ports import Announcer
-from engine.profile import Change
+from engine.profile import ProfileChange
 
 LIMIT_S: Final = 0.1
 
 
-async def announce(announcer: Announcer, changes: Sequence[Change]) -> None:
+async def announce(announcer: Announcer, changes: Sequence[ProfileChange]) -> None:
     """Takes `LIMIT_S` at most; edges find by polling what was not announced.
 
     Shielded: a client that hangs up right after its change must not keep the news from the edges.

@@ -56,13 +56,13 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 
-def tail(fields: bytes, body: bytes) -> bytes:
+def response_tail(fields: bytes, body: bytes) -> bytes:
     """What follows the status line and date: `fields` (each ended by CRLF), the length, the body."""
     return fields + _COMMON + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\n") -> bytes:
-    return tail(
+    return response_tail(
         fields
         + b"Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: "
         + CONTENT_SECURITY_POLICY
@@ -81,7 +81,7 @@ def redirect_tail(status: int, location: bytes) -> bytes:
     if not is_location_safe(location):
         raise ValueError("a location must be printable ASCII without blanks")
     cache = b"private, max-age=90" if status in (301, 308) else b"private, no-store"
-    return tail(b"Location: " + location + b"\r\nCache-Control: " + cache + b"\r\n", b"")
+    return response_tail(b"Location: " + location + b"\r\nCache-Control: " + cache + b"\r\n", b"")
 
 
 COOKIE_AGE_S: Final = 180 * 86_400

@@ -6,9 +6,9 @@ from typing import Final
 
 from quart import Response
 
-from api.auth import caller
-from api.query import nothing_else, path_id
-from api.routes import Answer, Doc, Route
+from api.auth import current_caller
+from api.query import path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.access import Caller
 from engine.ports import ArchiveSource
 
@@ -23,8 +23,8 @@ class ArchiveRoutes:
         return [Route("GET", "/v1/profiles/<profile_id>/archive", self.read, _READ)]
 
     async def read(self, profile_id: str) -> Response:
-        nothing_else()
-        id_, who = path_id(profile_id), caller()
+        refuse_parameters()
+        id_, who = path_id(profile_id), current_caller()
         await self._source.check(who, id_)  # what is refused is refused with a status of its own
         response = Response(self._lines(who, id_), content_type="application/x-ndjson")
         response.timeout = LIMIT_S
@@ -45,7 +45,7 @@ _READ: Final = Doc(
     "that it is whole (`end`). Raw clicks are in it for as long as they are kept; pseudonyms of visitors and "
     "secrets are not. Takes the role owner.",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "All of it.",
             str,
             '{"waypost":"archive","format":1,"profile_id":"29482304924123136","at":"2026-05-01T10:00:00Z"}\n'

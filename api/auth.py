@@ -24,7 +24,7 @@ from werkzeug.exceptions import Unauthorized
 from api.problems import REQUEST_ID
 from engine.access import Caller
 from engine.errors import ExpiredError, ForbiddenError
-from engine.ports import KeyStore, SessionStore
+from engine.ports import ApiKeyStore, SessionStore
 
 CACHE_S: Final = 5.0
 CACHE_KEYS: Final = 1024
@@ -45,7 +45,7 @@ class CurrentSession(NamedTuple):
     csrf_token: str
 
 
-def caller() -> Caller:
+def current_caller() -> Caller:
     """Who sent the request being handled."""
     found: Caller = g.caller
     return found
@@ -63,7 +63,7 @@ def session_or_none() -> CurrentSession | None:
     return found
 
 
-def session() -> CurrentSession:
+def current_session() -> CurrentSession:
     """Raises ForbiddenError for a request by a key."""
     found = session_or_none()
     if found is None:
@@ -93,7 +93,7 @@ class Auth:
     session's id or 0."""
 
     def __init__(
-        self, keys: KeyStore, sessions: SessionStore, note: Callable[[Caller, int], None]
+        self, keys: ApiKeyStore, sessions: SessionStore, note: Callable[[Caller, int], None]
     ) -> None:
         self._keys = keys
         self._sessions = sessions

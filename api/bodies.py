@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from engine.errors import FieldError, InvalidError
 from engine.idempotency import StoredResponse
 from engine.link_health import LinkHealth
-from engine.repository import State
+from engine.repository import SyncState
 
 Item = TypeVar("Item")
 Draft = TypeVar("Draft", bound=msgspec.Struct)
@@ -46,14 +46,14 @@ Version = Annotated[int, msgspec.Meta(ge=1, description="grows by one with each 
 Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
 
 
-class Reason(msgspec.Struct, frozen=True):
+class FieldReason(msgspec.Struct, frozen=True):
     """What is to be said of one field."""
 
     field: str
     reason: str
 
 
-class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ProfileResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A profile as the API shows it; `url` is its page."""
 
     id: Id
@@ -66,19 +66,19 @@ class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class ReleaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ReleaseResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A repository's last release."""
 
     tag: str
     published_at: datetime | None
 
 
-class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class SyncResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What GitHub says of a link's repository. Its fields are null until it has, and once the repository is
     gone; `renamed_to` is there when it has another name than the target. `reason` says why it failed or waits,
     `next_at` when it is tried again."""
 
-    state: State
+    state: SyncState
     reason: str
     synced_at: datetime | None
     next_at: datetime | None
@@ -87,14 +87,14 @@ class SyncAnswer(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None = None
     description: str | None = None
     topics: tuple[str, ...] | None = None
-    last_release: ReleaseAnswer | None = None
+    last_release: ReleaseResponse | None = None
     licence: str | None = None
     avatar_url: str | None = None
     archived: bool | None = None
     renamed_to: str | None = None
 
 
-class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, `github` when it is kept
     in step with a repository, `health` when its target has been checked. `warnings` are in the answers to
     changes: what is allowed, but may not be meant."""
@@ -114,12 +114,12 @@ class LinkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     created_at: datetime
     updated_at: datetime
-    github: SyncAnswer | msgspec.UnsetType = msgspec.UNSET
+    github: SyncResponse | msgspec.UnsetType = msgspec.UNSET
     health: LinkHealth | msgspec.UnsetType = msgspec.UNSET
-    warnings: list[Reason] | msgspec.UnsetType = msgspec.UNSET
+    warnings: list[FieldReason] | msgspec.UnsetType = msgspec.UNSET
 
 
-class ListAnswer(msgspec.Struct, Generic[Item], frozen=True):
+class ListResponse(msgspec.Struct, Generic[Item], frozen=True):
     """One page of a list; `next_cursor` is null on the last."""
 
     items: list[Item]
@@ -130,20 +130,20 @@ def utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
-def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(
         msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
 
 
-def stored_answer(value: Any, status: int, headers: dict[str, str]) -> StoredResponse:
+def replayable_response(value: Any, status: int, headers: dict[str, str]) -> StoredResponse:
     """The same, for what may have to be sent again."""
     return StoredResponse(
         status, headers | {"Content-Type": "application/json"}, msgspec.json.encode(value)
     )
 
 
-def empty(status: int, headers: dict[str, str] | None = None) -> Response:
+def empty_response(status: int, headers: dict[str, str] | None = None) -> Response:
     """An answer that has no body by its status: 204 or 304."""
     # Without bytes, Quart would iterate over nothing in a thread of asyncio's, which trio has not.
     response = Response(b"", status=status, headers=headers)

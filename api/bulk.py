@@ -10,27 +10,27 @@ import msgspec
 from quart import Response
 
 from api.announce import announce
-from api.auth import caller
+from api.auth import current_caller
 from api.bodies import (
     Checked,
     Id,
-    LinkAnswer,
+    LinkResponse,
     Version,
     draft_of,
     json_object,
+    replayable_response,
     shown_name,
-    stored_answer,
 )
-from api.idempotency import answered, once_asked
-from api.link_answers import EXAMPLE, LinkAnswers
+from api.idempotency import answered, idempotency_of_request
+from api.link_answers import EXAMPLE, LinkResponses
 from api.problems import Problem, problem_of
-from api.query import nothing_else, parsed_id, path_id
-from api.routes import Answer, Doc, Route, changes_of
+from api.query import parsed_id, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
 from engine.errors import FieldError, InvalidError, WaypostError
 from engine.idempotency import StoredResponse
 from engine.link import Link, LinkDraft
-from engine.ports import Announcer, LinkOperation, LinkOutcome, ProfileStore
-from engine.profile import Change
+from engine.ports import Announcer, LinkChange, LinkChangeResult, ProfileStore
+from engine.profile import ProfileChange
 
 MAX_OPERATIONS: Final = 100
 _FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
@@ -44,11 +44,11 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     index: int
     status: int
-    link: LinkAnswer | None = None
+    link: LinkResponse | None = None
     problem: Problem | None = None
 
 
-class BulkAnswer(msgspec.Struct, frozen=True):
+class BulkResponse(msgspec.Struct, frozen=True):
     """One result an operation, in their order; `version` is the profile's."""
 
     results: list[BulkResult]
@@ -67,36 +67,36 @@ class BulkRoutes:
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._answers = LinkAnswers(visitors_url)
+        self._answers = LinkResponses(visitors_url)
         self._checked = check
 
     def routes(self) -> list[Route]:
         return [Route("POST", "/v1/profiles/<profile_id>/links/bulk", self.change, _DOC)]
 
     async def change(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         asked = _operations(await json_object())
-        profile = await self._store.profile(caller(), id_)
+        profile = await self._store.profile(current_caller(), id_)
         judged = [self._judged(one) for one in asked]
-        operations = [one for one in judged if isinstance(one, LinkOperation)]
+        operations = [one for one in judged if isinstance(one, LinkChange)]
 
-        def done(result: tuple[list[LinkOutcome], Change]) -> StoredResponse:
+        def done(result: tuple[list[LinkChangeResult], ProfileChange]) -> StoredResponse:
             outcomes = iter(result[0])
             results = [
                 self._result(index, one.op, profile.handle, next(outcomes))
-                if isinstance(one, LinkOperation)
+                if isinstance(one, LinkChange)
                 else _failed(index, one)
                 for index, one in enumerate(judged)
             ]
-            return stored_answer(BulkAnswer(results, result[1].version), 200, {})
+            return replayable_response(BulkResponse(results, result[1].version), 200, {})
 
-        once = await once_asked(done)
-        outcomes, change = await self._store.change_links(caller(), id_, operations, once)
+        once = await idempotency_of_request(done)
+        outcomes, change = await self._store.change_links(current_caller(), id_, operations, once)
         await announce(self._announcer, [change])
         return answered(done((outcomes, change)))
 
-    def _judged(self, asked: Any) -> LinkOperation | InvalidError:
+    def _judged(self, asked: Any) -> LinkChange | InvalidError:
         """What the store is to do, or what is wrong with the form of it."""
         op = asked.get("op") if isinstance(asked, dict) else None
         if op not in _OPERATIONS:
@@ -118,14 +118,14 @@ class BulkRoutes:
             base = {} if stored is None else {name: getattr(stored, name) for name in _FIELDS}
             return draft_of(LinkDraft, given, self._checked, base)
 
-        return LinkOperation(op, draft, link_id, if_version)
+        return LinkChange(op, draft, link_id, if_version)
 
-    def _result(self, index: int, op: str, handle: str, outcome: LinkOutcome) -> BulkResult:
+    def _result(self, index: int, op: str, handle: str, outcome: LinkChangeResult) -> BulkResult:
         if outcome.error is not None:
             return _failed(index, outcome.error)
         if outcome.link is None:
             return BulkResult(index=index, status=204)
-        link = self._answers.changed(handle, outcome.link)
+        link = self._answers.response_with_warnings(handle, outcome.link)
         return BulkResult(index=index, status=_STATUS[op], link=link)
 
 
@@ -169,18 +169,18 @@ class CreateOperation(
     """Create a link, as `POST /v1/profiles/{id}/links` does."""
 
 
-class Whom(msgspec.Struct, kw_only=True):
+class LinkRef(msgspec.Struct, kw_only=True):
     """A link by its id, and the version that it must have."""
 
     id: Id
     if_version: Version | msgspec.UnsetType = msgspec.UNSET
 
 
-class DeleteOperation(Whom, tag_field="op", tag="delete", forbid_unknown_fields=True):
+class DeleteOperation(LinkRef, tag_field="op", tag="delete", forbid_unknown_fields=True):
     """Delete a link of this profile."""
 
 
-UpdateOperation = changes_of(LinkDraft, "UpdateOperation", base=Whom, tag="update")
+UpdateOperation = changes_of(LinkDraft, "UpdateOperation", base=LinkRef, tag="update")
 _Operation: Any = CreateOperation | UpdateOperation | DeleteOperation
 
 
@@ -209,9 +209,9 @@ _DOC: Final = Doc(
         ]
     },
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A result for each operation, in their order.",
-            BulkAnswer,
+            BulkResponse,
             {
                 "results": [
                     {"index": 0, "status": 201, "link": EXAMPLE},

@@ -33,7 +33,7 @@ from hypercorn.utils import parse_socket_addr
 
 from api import problems
 from api.guard import new_request_id, safe_headers
-from api.rest_timer import RestTimer
+from api.rest_timer import IdleTimer
 
 MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
 
@@ -48,7 +48,7 @@ _DETAILS: Final = {
 }
 
 
-class Limits(NamedTuple):
+class ConsoleLimits(NamedTuple):
     """What one client may take. `connections_each` is of one address, an IPv6 /64; `answer_s` bounds a request
     whose client has half-closed."""
 
@@ -115,7 +115,7 @@ class HTTP1(H11Protocol):
         await self._send_h11_event(h11.EndOfMessage())
 
 
-class Connection(TCPServer):
+class ConsoleConnection(TCPServer):
     """Runs one connection to its end: `await Connection(…).run()`."""
 
     def __init__(
@@ -124,11 +124,11 @@ class Connection(TCPServer):
         config: Config,
         context: WorkerContext,
         stream: trio.SocketStream,
-        limits: Limits,
+        limits: ConsoleLimits,
     ) -> None:
         super().__init__(app, config, context, LifespanState({}), stream)  # type: ignore[arg-type]
         self._limits = limits
-        self._timer = RestTimer(context.terminated)
+        self._timer = IdleTimer(context.terminated)
         self._between_requests = False
         self._closing = False
 

@@ -11,14 +11,14 @@ from quart import Response, request
 from quart.wrappers.response import DataBody, IterableBody
 from quart_trio import QuartTrio
 
-from actors.live_watchers import LiveWatchers
+from actors.live_watchers import LiveSubscribers
 from api import idempotency, problems
 from api.activity import ActivityRoutes
 from api.archive import ArchiveRoutes
 from api.auth import Auth
 from api.bulk import BulkRoutes
-from api.conversion_doors import ConversionDoors
-from api.conversions import ConversionRoutes, Teller
+from api.conversion_doors import ConversionIngest
+from api.conversions import ConversionParser, ConversionRoutes
 from api.deliveries import DeliveryRoutes
 from api.erasure import ErasureRoutes
 from api.event_types import EventTypeRoutes
@@ -27,7 +27,7 @@ from api.experiment_plan import PlanRoutes
 from api.experiment_results import ResultRoutes
 from api.experiments import ExperimentRoutes
 from api.github_sync import GithubSyncRoutes
-from api.guard import Counters, Guard
+from api.guard import ConsoleMetrics, Guard
 from api.health import HealthRoutes
 from api.invitations import InvitationRoutes
 from api.jobs import JobRoutes
@@ -36,26 +36,26 @@ from api.links import LinkRoutes
 from api.live import LiveRoutes
 from api.members import MemberRoutes
 from api.profiles import ProfileRoutes
-from api.rate_limits import ApiLimits
+from api.rate_limits import ApiRateLimiter
 from api.reference import ReferenceRoutes
 from api.routes import Route
-from api.security_events import SecurityRoutes, noting
-from api.sessions import Door, SessionRoutes
+from api.security_events import SecurityRoutes, record_denials
+from api.sessions import LoginFlow, SessionRoutes
 from api.stats import StatsRoutes
 from api.stats_export import StatsExportRoutes
 from api.system import SystemRoutes
 from api.webhooks import WebhookRoutes
 from engine.access import Caller
 from engine.health import Health
-from engine.link import checked
+from engine.link import validate_draft
 from engine.ports import (
     AccountStore,
     ActivityReader,
     Announcer,
+    ApiKeyStore,
     ArchiveSource,
     ErasureStore,
     InvitationStore,
-    KeyStore,
     LoginThrottle,
     MemberStore,
     ProfileStore,
@@ -65,13 +65,13 @@ from engine.ports import (
     SessionStore,
 )
 from engine.ports_experiments import ConversionStore, ExperimentStore
-from engine.ports_github import GithubStore
+from engine.ports_github import LinkSyncStore
 from engine.ports_jobs import JobStore
 from engine.ports_stats import ClickExport, StatsReader
 from engine.ports_webhooks import WebhookStore
 from engine.repository import web_host
 from engine.settings import Settings
-from engine.statistics import ProcessStatistics
+from engine.statistics import ProcessMetrics
 from engine.system import ProcessState
 
 BODY_TIMEOUT_S: Final = 30
@@ -98,7 +98,7 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsolePorts:
+class ConsoleDeps:
     """Everything that the console asks of others. `settings.visitors_url` must be filled in."""
 
     profiles: ProfileStore
@@ -108,8 +108,8 @@ class ConsolePorts:
     stats: StatsReader
     mark: Callable[[], Awaitable[str | None]]
     click_export: ClickExport
-    watchers: LiveWatchers
-    keys: KeyStore
+    watchers: LiveSubscribers
+    keys: ApiKeyStore
     accounts: AccountStore
     sessions: SessionStore
     members: MemberStore
@@ -125,16 +125,16 @@ class ConsolePorts:
     security_events: SecurityStore
     webhooks: WebhookStore
     announcer: Announcer
-    github: GithubStore
+    github: LinkSyncStore
     settings: Settings
     health: Callable[[], Awaitable[Health]]
-    statistics: Callable[[], Awaitable[list[ProcessStatistics]]]
+    statistics: Callable[[], Awaitable[list[ProcessMetrics]]]
     system: Callable[[], Awaitable[list[ProcessState]]]
     is_operator: Callable[[Caller], Awaitable[bool]]
     now: Callable[[], datetime] = _now
 
 
-def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
+def create_app(ports: ConsoleDeps, counters: ConsoleMetrics) -> QuartTrio:
     """The ASGI app, guarded. Each call makes one of its own; it holds no connections or tasks."""
     app = QuartTrio("api.console", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = ports.settings.max_body_bytes
@@ -143,8 +143,8 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
     problems.register(app)
     idempotency.register(app)
     auth = Auth(ports.keys, ports.sessions, ports.note_use)
-    ApiLimits(ports.limiter, ports.settings, counters).register(app, auth.check)
-    app.after_request(noting(ports.security_log))
+    ApiRateLimiter(ports.limiter, ports.settings, counters).register(app, auth.check)
+    app.after_request(record_denials(ports.security_log))
     app.after_request(_head_only)
     routes = _routes(ports, auth)
     routes += ReferenceRoutes(routes, ports.settings.console_url).routes()
@@ -160,12 +160,14 @@ def create_app(ports: ConsolePorts, counters: Counters) -> QuartTrio:
     return app
 
 
-def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
-    door = Door(ports.throttle, ports.settings)
+def _routes(ports: ConsoleDeps, auth: Auth) -> list[Route]:
+    door = LoginFlow(ports.throttle, ports.settings)
     visitors_url = ports.settings.visitors_url.rstrip("/")
-    teller = Teller(ports.click_id_secret, ports.now)
+    teller = ConversionParser(ports.click_id_secret, ports.now)
     github_host = web_host(ports.settings.github_url)
-    check = partial(checked, private_hosts=ports.settings.private_targets, github_host=github_host)
+    check = partial(
+        validate_draft, private_hosts=ports.settings.private_targets, github_host=github_host
+    )
     return [
         Route("GET", "/", home),
         *ProfileRoutes(ports.profiles, ports.announcer, visitors_url).routes(),
@@ -176,7 +178,7 @@ def _routes(ports: ConsolePorts, auth: Auth) -> list[Route]:
         *BulkRoutes(ports.profiles, ports.announcer, visitors_url, check).routes(),
         *GithubSyncRoutes(ports.profiles, ports.github, github_host).routes(),
         *ConversionRoutes(ports.conversions, teller).routes(),
-        *ConversionDoors(
+        *ConversionIngest(
             ports.conversions, teller, ports.settings.console_url, ports.settings.trusted_hops
         ).routes(),
         *PlanRoutes().routes(),

@@ -15,15 +15,30 @@ from quart import Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api import client, problems
-from api.auth import caller
-from api.bodies import Id, ListAnswer, Url, answer, draft_of, empty, json_object, utc
-from api.conversions import ConversionAnswer, Teller
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route
-from engine.client_address import network
-from engine.conversion import Hook, HookDraft, HookFields, hook_checked, picked
+from api.auth import current_caller
+from api.bodies import (
+    Id,
+    ListResponse,
+    Url,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.conversions import ConversionParser, ConversionResponse
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
+from engine.client_address import network_of
+from engine.conversion import (
+    ConversionHook,
+    HookDraft,
+    HookFieldPaths,
+    validate_hook,
+    value_at_path,
+)
 from engine.errors import FieldError, InvalidError, NotFoundError
-from engine.local_rate import LocalRate
+from engine.local_rate import LocalRateLimiter
 from engine.ports_experiments import ConversionStore
 from engine.rate import Quota
 
@@ -36,27 +51,31 @@ HOOK: Final = Quota("hook", limit=6000, period_s=60)
 _KEPT: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 
 
-class HookAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class HookResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A hook. `url` is in the answer that makes it and never again."""
 
     id: Id
     profile_id: Id
     label: str
     name: str
-    fields: HookFields
+    fields: HookFieldPaths
     created_at: datetime
     url: Url | msgspec.UnsetType = msgspec.UNSET
 
 
-class ConversionDoors:
+class ConversionIngest:
     """`url` is where people reach the console, `hops` how many proxies stand in front of it."""
 
-    def __init__(self, store: ConversionStore, teller: Teller, url: str, hops: int) -> None:
+    def __init__(
+        self, store: ConversionStore, teller: ConversionParser, url: str, hops: int
+    ) -> None:
         self._store = store
         self._teller = teller
         self._url = url.rstrip("/")
         self._hops = hops
-        self._rates = {quota: LocalRate(quota, MAX_SUBJECTS, "allow") for quota in (SCRIPT, HOOK)}
+        self._rates = {
+            quota: LocalRateLimiter(quota, MAX_SUBJECTS, "allow") for quota in (SCRIPT, HOOK)
+        }
         self._script = (resources.files(__package__) / "wp.js").read_bytes()
 
     def routes(self) -> list[Route]:
@@ -66,7 +85,7 @@ class ConversionDoors:
             Route("POST", "/collect", self.collect, _COLLECT),
             Route("POST", "/in/<token>", self.take, _TAKE),
             Route("POST", hooks, self.create, _CREATE),
-            Route("GET", hooks, self.page, _LIST),
+            Route("GET", hooks, self.list_hooks, _LIST),
             Route("DELETE", f"{hooks}/<hook_id>", self.delete, _DELETE),
         ]
 
@@ -75,13 +94,13 @@ class ConversionDoors:
 
     async def collect(self) -> Response:
         """What the script sends; the page that it runs on reads no answer."""
-        if refused := self._limited(SCRIPT, network(client.address(self._hops))):
+        if refused := self._limited(SCRIPT, network_of(client.address(self._hops))):
             return refused
-        told = await self._teller.told(await _json())
-        recorded = await self._store.record_told(
+        told = await self._teller.parse(await _json())
+        recorded = await self._store.record_from_ingest(
             told.click.tenant_id, told.click.profile_id, [told], "script"
         )
-        return _allowed(answer(ConversionAnswer(
+        return _allowed(json_response(ConversionResponse(
             attribution=recorded[0].attribution, duplicate=recorded[0].duplicate
         )))  # fmt: skip
 
@@ -94,17 +113,20 @@ class ConversionDoors:
             return refused
         body = await json_object()
         found = {
-            name: picked(body, getattr(hook.fields, name)) for name in HookFields.__struct_fields__
+            name: value_at_path(body, getattr(hook.fields, name))
+            for name in HookFieldPaths.__struct_fields__
         }
         given: dict[str, Any] = {name: text for name, text in found.items() if text is not None}
         if "value" not in given or "currency" not in given:
             given = {k: v for k, v in given.items() if k not in ("value", "currency")}
-        told = await self._teller.told({**given, "name": hook.name})
+        told = await self._teller.parse({**given, "name": hook.name})
         if told.click.profile_id != hook.profile_id:
             raise InvalidError([FieldError("click_id", "is of another profile's click")])
-        (recorded,) = await self._store.record_told(hook.tenant_id, hook.profile_id, [told], "hook")
-        return answer(
-            ConversionAnswer(attribution=recorded.attribution, duplicate=recorded.duplicate),
+        (recorded,) = await self._store.record_from_ingest(
+            hook.tenant_id, hook.profile_id, [told], "hook"
+        )
+        return json_response(
+            ConversionResponse(attribution=recorded.attribution, duplicate=recorded.duplicate),
             200 if recorded.duplicate else 201,
         )
 
@@ -119,22 +141,22 @@ class ConversionDoors:
     # ---- hooks ----------------------------------------------------------------------------------
 
     async def create(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
-        draft = draft_of(HookDraft, await json_object(), hook_checked, {})
-        hook, token = await self._store.create_hook(caller(), id_, draft)
+        draft = draft_of(HookDraft, await json_object(), validate_hook, {})
+        hook, token = await self._store.create_hook(current_caller(), id_, draft)
         url = f"{self._url}/in/{token}"
-        return answer(msgspec.structs.replace(_shown(hook), url=url), 201)
+        return json_response(msgspec.structs.replace(_shown(hook), url=url), 201)
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        found = await self._store.list_hooks(caller(), path_id(profile_id), after, limit)
-        return answer(page_answer(found, _shown))
+    async def list_hooks(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        found = await self._store.list_hooks(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(found, _shown))
 
     async def delete(self, profile_id: str, hook_id: str) -> Response:
-        nothing_else()
-        await self._store.delete_hook(caller(), path_id(profile_id), path_id(hook_id))
-        return empty(204)
+        refuse_parameters()
+        await self._store.delete_hook(current_caller(), path_id(profile_id), path_id(hook_id))
+        return empty_response(204)
 
 
 async def _json() -> dict[str, Any]:
@@ -156,8 +178,8 @@ def _allowed(response: Response) -> Response:
     return response
 
 
-def _shown(hook: Hook) -> HookAnswer:
-    return HookAnswer(
+def _shown(hook: ConversionHook) -> HookResponse:
+    return HookResponse(
         id=str(hook.id),
         profile_id=str(hook.profile_id),
         label=hook.label,
@@ -188,7 +210,7 @@ _SCRIPT: Final = Doc(
     tag=_TAG,
     description="It keeps the click id of the page's address on the target's own site, and tells a conversion "
     "with `waypost(name, {value, currency, order_id})` or by its attribute `data-convert`.",
-    answers={200: Answer("The script.", str, "(function…", content_type="text/javascript")},
+    answers={200: ResponseDoc("The script.", str, "(function…", content_type="text/javascript")},
     access="everybody",
 )
 _COLLECT: Final = Doc(
@@ -197,7 +219,9 @@ _COLLECT: Final = Doc(
     tag=_TAG,
     description="What `/wp.js` sends: a conversion as JSON, of any Content-Type. An address may send "
     f"{SCRIPT.limit} a minute.",
-    answers={200: Answer("It is recorded, or had been told before.", ConversionAnswer, _TOLD)},
+    answers={
+        200: ResponseDoc("It is recorded, or had been told before.", ConversionResponse, _TOLD)
+    },
     errors=(400, 404, 413, 422, 429, 503),
     access="everybody",
 )
@@ -215,8 +239,10 @@ _TAKE: Final = Doc(
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],
     },
     answers={
-        201: Answer("It is recorded.", ConversionAnswer, _TOLD),
-        200: Answer("It had been told before.", ConversionAnswer, _TOLD | {"duplicate": True}),
+        201: ResponseDoc("It is recorded.", ConversionResponse, _TOLD),
+        200: ResponseDoc(
+            "It had been told before.", ConversionResponse, _TOLD | {"duplicate": True}
+        ),
     },
     errors=(404, 422, 429, 503),
     access="everybody",
@@ -230,8 +256,8 @@ _CREATE: Final = Doc(
     body=HookDraft,
     body_example={"label": "The shop", "fields": _EXAMPLE["fields"]},
     answers={
-        201: Answer(
-            "The hook.", HookAnswer, _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"}
+        201: ResponseDoc(
+            "The hook.", HookResponse, _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"}
         )
     },
     errors=(409,),
@@ -242,9 +268,9 @@ _LIST: Final = Doc(
     tag=_TAG,
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of hooks.",
-            ListAnswer[HookAnswer],
+            ListResponse[HookResponse],
             {"items": [_EXAMPLE], "next_cursor": None},
         )
     },
@@ -254,5 +280,5 @@ _DELETE: Final = Doc(
     summary="Delete a hook for conversions",
     tag=_TAG,
     description="Its URL is good for nothing any more. Takes the role editor.",
-    answers={204: Answer("It is gone.")},
+    answers={204: ResponseDoc("It is gone.")},
 )

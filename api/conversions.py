@@ -9,19 +9,19 @@ import msgspec
 import trio
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, draft_of, json_object, utc
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route
-from engine.click_id import ClickId, Seal
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
+from engine.click_id import ClickId, ClickIdCipher
 from engine.conversion import (
     MAX_AT_ONCE,
     Attribution,
     Conversion,
     ConversionDraft,
-    Recorded,
-    Source,
-    Told,
+    ConversionSource,
+    RecordedConversion,
+    VerifiedConversion,
     errors,
 )
 from engine.errors import FieldError, InvalidError, NotFoundError, WaypostError
@@ -43,7 +43,7 @@ class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):
     ) = msgspec.UNSET
 
 
-class ConversionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ConversionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`duplicate`: it had been told before, and nothing was added. Of one that is not `attributed`: the click
     was in no experiment or did not expose anybody (`unexposed`), the window was over (`expired`), or the
     experiment is gone (`deleted`); it is kept all the same."""
@@ -64,7 +64,7 @@ class KeptConversion(msgspec.Struct, frozen=True, kw_only=True):
     link_id: Id
     value: str | None
     currency: str | None
-    source: Source
+    source: ConversionSource
     attribution: Attribution
     experiment_id: Id | None
     phase: int | None
@@ -81,11 +81,11 @@ class ConversionResult(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     status: int
-    conversion: ConversionAnswer | None = None
+    conversion: ConversionResponse | None = None
     errors: list[ItemError] | None = None
 
 
-class ConversionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ConversionsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Of one: its attribution and whether it is a duplicate. Of many: `results`."""
 
     attribution: Attribution | msgspec.UnsetType = msgspec.UNSET
@@ -93,18 +93,18 @@ class ConversionsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     results: list[ConversionResult] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Teller:
+class ConversionParser:
     """Opens click ids and judges what is told of them. The `secret` is asked for when first needed."""
 
     def __init__(self, secret: Callable[[], Awaitable[bytes]], now: Callable[[], datetime]) -> None:
         self._secret = secret
-        self._seal: Seal | None = None
+        self._seal: ClickIdCipher | None = None
         self._now = now
 
-    async def told(self, body: Mapping[str, Any]) -> Told:
+    async def parse(self, body: Mapping[str, Any]) -> VerifiedConversion:
         """Raises InvalidError, and UnavailableError while nobody knows the secret."""
         if self._seal is None:
-            self._seal = Seal(await self._secret())
+            self._seal = ClickIdCipher(await self._secret())
         now, seal = self._now(), self._seal
         opened: list[ClickId | None] = []
 
@@ -116,35 +116,37 @@ class Teller:
         draft = draft_of(ConversionDraft, body, judged, {})
         (click,) = opened
         assert click is not None
-        return Told(draft, click, draft.at or now, now)
+        return VerifiedConversion(draft, click, draft.at or now, now)
 
 
 class ConversionRoutes:
-    def __init__(self, store: ConversionStore, teller: Teller) -> None:
+    def __init__(self, store: ConversionStore, teller: ConversionParser) -> None:
         self._store = store
         self._teller = teller
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/conversions", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/conversions", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/conversions", self.list_page, _LIST),
         ]
 
-    async def page(self, profile_id: str) -> Response:
-        before, limit = page_asked()
-        found = await self._store.list_conversions(caller(), path_id(profile_id), before, limit)
-        return answer(page_answer(found, _kept))
+    async def list_page(self, profile_id: str) -> Response:
+        before, limit = page_of_request()
+        found = await self._store.list_conversions(
+            current_caller(), path_id(profile_id), before, limit
+        )
+        return json_response(page_response(found, _kept))
 
     async def create(self) -> Response:
-        nothing_else()
+        refuse_parameters()
         body = await json_object()
         if "conversions" in body:
             return await self._many(body)
-        told = await self._teller.told(body)
+        told = await self._teller.parse(body)
         (recorded,) = await self._record([told], "api")
         if isinstance(recorded, WaypostError):
             raise recorded
-        return answer(_shown(recorded), 200 if recorded.duplicate else 201)
+        return json_response(_shown(recorded), 200 if recorded.duplicate else 201)
 
     async def _many(self, body: dict[str, Any]) -> Response:
         items = body["conversions"]
@@ -153,7 +155,7 @@ class ConversionRoutes:
             raise InvalidError([FieldError("conversions", reason)])
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_AT_ONCE:
             raise InvalidError([FieldError("conversions", f"must be a list of 1 to {MAX_AT_ONCE}")])
-        good: dict[int, Told] = {}
+        good: dict[int, VerifiedConversion] = {}
         results: dict[int, ConversionResult] = {}
         for index, item in enumerate(items):
             if index % 50 == 49:
@@ -161,7 +163,7 @@ class ConversionRoutes:
             try:
                 if not isinstance(item, dict):
                     raise InvalidError([FieldError("conversions", "must be JSON objects")])
-                good[index] = await self._teller.told(item)
+                good[index] = await self._teller.parse(item)
             except InvalidError as error:
                 results[index] = _refused(index, error)
         recorded = await self._record(list(good.values()), "api")
@@ -176,18 +178,22 @@ class ConversionRoutes:
                 )
             )
         shown = [results[index] for index in range(len(items))]
-        return answer(ConversionsAnswer(results=shown))
+        return json_response(ConversionsResponse(results=shown))
 
-    async def _record(self, told: list[Told], source: Source) -> list[Recorded | WaypostError]:
+    async def _record(
+        self, told: list[VerifiedConversion], source: ConversionSource
+    ) -> list[RecordedConversion | WaypostError]:
         """By profile, each in a transaction of its own; a profile that is not the caller's has no clicks."""
-        found: list[Recorded | WaypostError] = [NotFoundError("there is no such click")] * len(told)
+        found: list[RecordedConversion | WaypostError] = [
+            NotFoundError("there is no such click")
+        ] * len(told)
         by_profile: dict[int, list[int]] = {}
         for index, one in enumerate(told):
             by_profile.setdefault(one.click.profile_id, []).append(index)
         for profile_id, indexes in by_profile.items():
             try:
                 some = [told[index] for index in indexes]
-                recorded = await self._store.record(caller(), profile_id, some, source)
+                recorded = await self._store.record(current_caller(), profile_id, some, source)
             except NotFoundError:
                 continue
             for index, result in zip(indexes, recorded, strict=True):
@@ -214,8 +220,8 @@ def _kept(kept: Conversion) -> KeptConversion:
     )
 
 
-def _shown(recorded: Recorded) -> ConversionAnswer:
-    return ConversionAnswer(attribution=recorded.attribution, duplicate=recorded.duplicate)
+def _shown(recorded: RecordedConversion) -> ConversionResponse:
+    return ConversionResponse(attribution=recorded.attribution, duplicate=recorded.duplicate)
 
 
 def _refused(index: int, error: WaypostError) -> ConversionResult:
@@ -232,9 +238,9 @@ _LIST: Final = Doc(
     description="Newest first, with those that no experiment counts and why.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of conversions.",
-            ListAnswer[KeptConversion],
+            ListResponse[KeptConversion],
             {
                 "items": [
                     {
@@ -275,14 +281,14 @@ _CREATE: Final = Doc(
         "currency": "EUR",
     },
     answers={
-        201: Answer(
+        201: ResponseDoc(
             "It is recorded.",
-            ConversionsAnswer,
+            ConversionsResponse,
             {"attribution": "attributed", "duplicate": False},
         ),
-        200: Answer(
+        200: ResponseDoc(
             "It had been told before; or, of many, what became of each.",
-            ConversionsAnswer,
+            ConversionsResponse,
             {
                 "results": [
                     {

@@ -6,19 +6,25 @@ from typing import Annotated, Any, Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, draft_of, json_object, utc
-from api.query import PAGE, nothing_else, page_answer, page_of, parameters, path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
+from api.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine.activity import with_ids
-from engine.delivery import KEPT_DAYS, REPLAYED_AT_ONCE, STATES, AttemptMade, Delivery
+from engine.delivery import (
+    DELIVERY_STATES,
+    REPLAYED_AT_ONCE,
+    RETENTION_DAYS,
+    Delivery,
+    RecordedAttempt,
+)
 from engine.errors import FieldError, InvalidError
-from engine.event import EVENT_TYPES, body_of, event_id
+from engine.event import EVENT_TYPES, encode_body, event_id
 from engine.ports_webhooks import WebhookStore
 from engine.webhook import DeliveryFilter
 
 
-class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`status` is what was answered; null when nothing was, and then `error` says why. `response` is the
     beginning of the answer's body."""
 
@@ -30,18 +36,18 @@ class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     response: str
 
 
-class DeliveryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`id` is the event's; receivers see it as `message_id`. `attempts` are the newest 20, oldest first."""
 
     id: Id
     message_id: str
     type: str
     occurred_at: datetime
-    state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(STATES)})]
+    state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DELIVERY_STATES)})]
     attempt_count: int
     next_attempt_at: datetime | None
     finished_at: datetime | None
-    attempts: list[AttemptAnswer]
+    attempts: list[AttemptResponse]
     body: dict[str, Any]
 
 
@@ -52,7 +58,7 @@ class ReplayDraft(msgspec.Struct, frozen=True, kw_only=True):
     failed_only: bool = True
 
 
-class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`next_since` is there when more are left: ask again from then on."""
 
     replayed: int
@@ -66,46 +72,57 @@ class DeliveryRoutes:
     def routes(self) -> list[Route]:
         one = "/v1/webhooks/<webhook_id>/deliveries/<delivery_id>"
         return [
-            Route("GET", "/v1/webhooks/<webhook_id>/deliveries", self.page, _LIST),
+            Route("GET", "/v1/webhooks/<webhook_id>/deliveries", self.list_page, _LIST),
             Route("GET", one, self.read, _READ),
             Route("POST", f"{one}/replay", self.replay, _REPLAY),
             Route("POST", "/v1/webhooks/<webhook_id>/replay", self.replay_since, _REPLAY_SINCE),
             Route("POST", "/v1/webhooks/<webhook_id>/test", self.test, _TEST),
         ]
 
-    async def page(self, webhook_id: str) -> Response:
+    async def list_page(self, webhook_id: str) -> Response:
         given, errors = parameters("cursor", "limit", "state", "type")
         before, limit = page_of(given, errors)
-        for name, known in (("state", STATES), ("type", tuple(EVENT_TYPES))):
+        for name, known in (("state", DELIVERY_STATES), ("type", tuple(EVENT_TYPES))):
             if name in given and given[name] not in known:
                 errors.append(FieldError(name, f"must be one of {', '.join(known)}"))
         if errors:
             raise InvalidError(errors)
         asked = DeliveryFilter(given.get("state"), given.get("type"))
-        found = await self._store.deliveries(caller(), path_id(webhook_id), asked, before, limit)
-        return answer(page_answer(found, shown))
+        found = await self._store.deliveries(
+            current_caller(), path_id(webhook_id), asked, before, limit
+        )
+        return json_response(page_response(found, delivery_response))
 
     async def read(self, webhook_id: str, delivery_id: str) -> Response:
-        nothing_else()
-        found = await self._store.delivery(caller(), path_id(webhook_id), path_id(delivery_id))
-        return answer(shown(found))
+        refuse_parameters()
+        found = await self._store.delivery(
+            current_caller(), path_id(webhook_id), path_id(delivery_id)
+        )
+        return json_response(delivery_response(found))
 
     async def replay(self, webhook_id: str, delivery_id: str) -> Response:
-        nothing_else()
-        found = await self._store.replay(caller(), path_id(webhook_id), path_id(delivery_id))
-        return answer(shown(found), 202)
+        refuse_parameters()
+        found = await self._store.replay(
+            current_caller(), path_id(webhook_id), path_id(delivery_id)
+        )
+        return json_response(delivery_response(found), 202)
 
     async def replay_since(self, webhook_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(webhook_id)
         draft = draft_of(ReplayDraft, await json_object(), _checked, {})
-        count, more = await self._store.replay_since(caller(), id_, draft.since, draft.failed_only)
+        count, more = await self._store.replay_since(
+            current_caller(), id_, draft.since, draft.failed_only
+        )
         next_since = None if more is None else utc(more)
-        return answer(ReplayAnswer(replayed=count, next_since=next_since), 202)
+        return json_response(ReplayResponse(replayed=count, next_since=next_since), 202)
 
     async def test(self, webhook_id: str) -> Response:
-        nothing_else()
-        return answer(shown(await self._store.send_test(caller(), path_id(webhook_id))), 202)
+        refuse_parameters()
+        return json_response(
+            delivery_response(await self._store.send_test(current_caller(), path_id(webhook_id))),
+            202,
+        )
 
 
 def _checked(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
@@ -114,8 +131,8 @@ def _checked(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
     return draft, []
 
 
-def shown(delivery: Delivery) -> DeliveryAnswer:
-    return DeliveryAnswer(
+def delivery_response(delivery: Delivery) -> DeliveryResponse:
+    return DeliveryResponse(
         id=str(delivery.event_id),
         message_id=event_id(delivery.event_id),
         type=delivery.type,
@@ -132,14 +149,14 @@ def shown(delivery: Delivery) -> DeliveryAnswer:
 def _body(delivery: Delivery) -> dict[str, Any]:
     """Empty for an event that an earlier version wrote and this one cannot send."""
     try:
-        text = body_of(delivery.type, delivery.at, delivery.data)
+        text = encode_body(delivery.type, delivery.at, delivery.data)
     except (KeyError, msgspec.ValidationError):
         return {}
     return msgspec.json.decode(text, type=dict[str, Any])
 
 
-def _attempt(made: AttemptMade) -> AttemptAnswer:
-    return AttemptAnswer(
+def _attempt(made: RecordedAttempt) -> AttemptResponse:
+    return AttemptResponse(
         number=made.number,
         at=utc(made.at),
         duration_ms=made.duration_ms,
@@ -185,22 +202,22 @@ _LIST: Final = Doc(
     id="listDeliveries",
     summary="List a webhook's deliveries",
     tag="Webhooks",
-    description=f"Newest event first, each with its attempts. They are kept for {KEPT_DAYS} days. Takes the "
+    description=f"Newest event first, each with its attempts. They are kept for {RETENTION_DAYS} days. Takes the "
     "role admin.",
     query=(
         *PAGE,
         Parameter(
             "state",
             "Only those.",
-            Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(STATES)})$")],
+            Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(DELIVERY_STATES)})$")],
             "failed",
         ),
         Parameter("type", "Only events of this type.", str, "link.created"),
     ),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of deliveries.",
-            ListAnswer[DeliveryAnswer],
+            ListResponse[DeliveryResponse],
             {"items": [_EXAMPLE], "next_cursor": None},
         )
     },
@@ -210,14 +227,14 @@ _READ: Final = Doc(
     summary="Read a delivery",
     tag="Webhooks",
     description="With its attempts. Takes the role admin.",
-    answers={200: Answer("The delivery.", DeliveryAnswer, _EXAMPLE)},
+    answers={200: ResponseDoc("The delivery.", DeliveryResponse, _EXAMPLE)},
 )
 _REPLAY: Final = Doc(
     id="replayDelivery",
     summary="Send one delivery again",
     tag="Webhooks",
     description="Whatever became of it, as if for the first time and with the same id. Takes the role admin.",
-    answers={202: Answer("It will be sent.", DeliveryAnswer, _QUEUED)},
+    answers={202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED)},
     errors=(409,),
 )
 _REPLAY_SINCE: Final = Doc(
@@ -228,7 +245,9 @@ _REPLAY_SINCE: Final = Doc(
     f"{REPLAYED_AT_ONCE:,} at most in one call. Takes the role admin.",
     body=ReplayDraft,
     body_example={"since": "2026-05-01T00:00:00Z"},
-    answers={202: Answer("They will be sent.", ReplayAnswer, {"replayed": 17, "next_since": None})},
+    answers={
+        202: ResponseDoc("They will be sent.", ReplayResponse, {"replayed": 17, "next_since": None})
+    },
     errors=(409,),
 )
 _TEST: Final = Doc(
@@ -236,6 +255,8 @@ _TEST: Final = Doc(
     summary="Send a test event",
     tag="Webhooks",
     description="An event `endpoint.test`, to this webhook alone. Takes the role admin.",
-    answers={202: Answer("It will be sent.", DeliveryAnswer, _QUEUED | {"type": "endpoint.test"})},
+    answers={
+        202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED | {"type": "endpoint.test"})
+    },
     errors=(409,),
 )

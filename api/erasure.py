@@ -8,23 +8,23 @@ import msgspec
 from quart import Response
 
 from api.announce import announce
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, utc
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, json_response, utc
 from api.etag import guarded_delete
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.erasure import Erasure
 from engine.ports import Announcer, ErasureStore, ProfileStore
-from engine.profile import Change, Profile
+from engine.profile import Profile, ProfileChange
 
 
-class OrderAnswer(msgspec.Struct, frozen=True):
+class OrderResponse(msgspec.Struct, frozen=True):
     """The profile that is being erased."""
 
     profile_id: Id
 
 
-class ErasureAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`rows` were erased in `sweeps`, the newest at `swept_at`; `finished` says that no other follows."""
 
     profile_id: Id
@@ -44,31 +44,31 @@ class ErasureRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/erasure", self.erase, _ERASE),
-            Route("GET", "/v1/erasures", self.page, _LIST),
+            Route("GET", "/v1/erasures", self.list_page, _LIST),
         ]
 
     async def erase(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
 
         async def read() -> Profile:
-            return await self._profiles.profile(caller(), id_)
+            return await self._profiles.profile(current_caller(), id_)
 
-        async def erase(if_version: int | None) -> Change:
-            return await self._store.erase(caller(), id_, if_version)
+        async def erase(if_version: int | None) -> ProfileChange:
+            return await self._store.erase(current_caller(), id_, if_version)
 
         change = await guarded_delete(read, erase)
         await announce(self._announcer, [change])
-        return answer(OrderAnswer(str(change.profile_id)), 202)
+        return json_response(OrderResponse(str(change.profile_id)), 202)
 
-    async def page(self) -> Response:
-        before, limit = page_asked()
-        items = await self._store.list_erasures(caller(), before, limit)
-        return answer(page_answer(items, _shown))
+    async def list_page(self) -> Response:
+        before, limit = page_of_request()
+        items = await self._store.list_erasures(current_caller(), before, limit)
+        return json_response(page_response(items, _shown))
 
 
-def _shown(erasure: Erasure) -> ErasureAnswer:
-    return ErasureAnswer(
+def _shown(erasure: Erasure) -> ErasureResponse:
+    return ErasureResponse(
         profile_id=str(erasure.profile_id),
         requested_at=utc(erasure.requested_at),
         swept_at=None if erasure.swept_at is None else utc(erasure.swept_at),
@@ -86,8 +86,8 @@ _ERASE: Final = Doc(
     "clicks, statistics, experiments, webhooks and its log of changes. There is no way back; export it "
     "first. Sweeps for what arrives late follow for a week. Takes the role owner.",
     answers={
-        202: Answer(
-            "It is gone, and is being erased.", OrderAnswer, {"profile_id": "29482304924123136"}
+        202: ResponseDoc(
+            "It is gone, and is being erased.", OrderResponse, {"profile_id": "29482304924123136"}
         )
     },
     guarded=True,
@@ -99,9 +99,9 @@ _LIST: Final = Doc(
     description="Of the caller's tenant, newest profiles first.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "One page of them.",
-            ListAnswer[ErasureAnswer],
+            ListResponse[ErasureResponse],
             {
                 "items": [
                     {

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from quart import Response, request
 
-from api.bodies import answer, empty
+from api.bodies import empty_response, json_response
 from engine.errors import LostUpdateError, UnavailableError
 
 ATTEMPTS: Final = 8
@@ -32,13 +32,13 @@ def etag(version: int, besides: str = "") -> str:
     return f'"{version}.{besides}"' if besides else f'"{version}"'
 
 
-def read_answer(value: Any, version: int, besides: str = "") -> Response:
+def read_response(value: Any, version: int, besides: str = "") -> Response:
     """The object, or 304 when the caller has this version, and what is besides it."""
     headers = {"ETag": etag(version, besides)}
     header = request.headers.get("If-None-Match")
     if header is not None and _matches(header, headers["ETag"].strip('"')):
-        return empty(304, headers)
-    return answer(value, headers=headers)
+        return empty_response(304, headers)
+    return json_response(value, headers=headers)
 
 
 def tag_matches(tag: str) -> bool:

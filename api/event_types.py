@@ -5,13 +5,13 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
-from api.bodies import answer
-from api.query import nothing_else
-from api.routes import Answer, Doc, Route
+from api.bodies import json_response
+from api.query import refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.event import EVENT_TYPES, EventType
 
 
-class EventTypeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class EventTypeResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`schema` is of the whole body that is sent. `opt_in`: `*` and `link.*` do not include it."""
 
     name: str
@@ -21,17 +21,17 @@ class EventTypeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Any]
 
 
-class EventTypesAnswer(msgspec.Struct, frozen=True):
-    items: list[EventTypeAnswer]
+class EventTypesResponse(msgspec.Struct, frozen=True):
+    items: list[EventTypeResponse]
 
 
 class EventTypeRoutes:
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/event-types", self.page, _LIST)]
+        return [Route("GET", "/v1/event-types", self.list_page, _LIST)]
 
-    async def page(self) -> Response:
-        nothing_else()
-        return answer(_ALL)
+    async def list_page(self) -> Response:
+        refuse_parameters()
+        return json_response(_ALL)
 
 
 def schema_of(type_: EventType) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def body_example(type_: EventType) -> dict[str, Any]:
     return {"type": type_.name, "timestamp": "2026-05-01T09:31:00Z", "data": dict(type_.example)}
 
 
-def _shown(type_: EventType) -> EventTypeAnswer:
-    return EventTypeAnswer(
+def _shown(type_: EventType) -> EventTypeResponse:
+    return EventTypeResponse(
         name=type_.name,
         description=type_.description,
         opt_in=type_.opt_in,
@@ -71,16 +71,16 @@ def _abridged(type_: EventType) -> dict[str, Any]:
     return short | {"schema": {"type": "object", "required": ["type", "timestamp", "data"]}}
 
 
-_ALL: Final = EventTypesAnswer([_shown(one) for one in EVENT_TYPES.values()])
+_ALL: Final = EventTypesResponse([_shown(one) for one in EVENT_TYPES.values()])
 _LIST: Final = Doc(
     id="listEventTypes",
     summary="List the types of events",
     tag="Webhooks",
     description="All of them, with the JSON Schema of what is sent and an example.",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The types.",
-            EventTypesAnswer,
+            EventTypesResponse,
             {"items": [_abridged(EVENT_TYPES["link.milestone"])]},
         )
     },

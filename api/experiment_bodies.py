@@ -17,14 +17,14 @@ from engine.experiment import (
     MIN_VARIANTS,
     Experiment,
     ExperimentDraft,
+    ExperimentKind,
+    ExperimentState,
     Goal,
-    Kind,
     Namespace,
-    State,
     StoredExperiment,
     Targeting,
     Variant,
-    checked,
+    validate_draft,
 )
 
 Weight = Annotated[
@@ -65,7 +65,7 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to test."""
 
     name: str
-    kind: Annotated[Kind, msgspec.Meta(description="what varies")]
+    kind: Annotated[ExperimentKind, msgspec.Meta(description="what varies")]
     variants: Annotated[
         list[VariantBody], msgspec.Meta(description=f"{MIN_VARIANTS} to {MAX_VARIANTS}")
     ]
@@ -88,14 +88,14 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
     analysis: Analysis = Analysis()
 
 
-class ExperimentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An experiment as the API shows it. `winner` is a variant's name once it is decided."""
 
     id: Id
     profile_id: Id
     name: str
-    kind: Kind
-    state: State
+    kind: ExperimentKind
+    state: ExperimentState
     variants: list[VariantBody]
     link_id: Id | None
     block_id: Id | None
@@ -124,10 +124,10 @@ def draft(
     """What a request's body makes of a stored experiment, or of none. Raises InvalidError."""
     base: Mapping[str, Any] = {}
     if stored is not None:
-        shown = shown_of(stored)
+        shown = experiment_response(stored)
         base = {field: getattr(shown, field) for field in ExperimentBody.__struct_fields__}
     made = draft_of(ExperimentBody, body, partial(_judged, private_hosts=private_hosts), base)
-    found, _ = checked(_draft(made), private_hosts=private_hosts)
+    found, _ = validate_draft(_draft(made), private_hosts=private_hosts)
     assert found is not None  # judged just now
     return found
 
@@ -143,7 +143,7 @@ def _judged(
     ]
     if errors:
         return None, errors
-    found, errors = checked(_draft(body), private_hosts=private_hosts)
+    found, errors = validate_draft(_draft(body), private_hosts=private_hosts)
     renamed = [error._replace(field=_FIELDS.get(error.field, error.field)) for error in errors]
     return (None if found is None else body), renamed
 
@@ -183,16 +183,16 @@ def _draft(body: ExperimentBody) -> ExperimentDraft:
     )
 
 
-def shown_of(stored: StoredExperiment) -> ExperimentAnswer:
+def experiment_response(stored: StoredExperiment) -> ExperimentResponse:
     experiment = stored.experiment
     group = experiment.namespace
-    return ExperimentAnswer(
+    return ExperimentResponse(
         id=str(experiment.id),
         profile_id=str(stored.profile_id),
         name=experiment.name,
         kind=experiment.kind,
         state=experiment.state,
-        variants=[shown_variant(variant) for variant in experiment.variants],
+        variants=[variant_response(variant) for variant in experiment.variants],
         link_id=_text(experiment.link_id),
         block_id=_text(experiment.block_id),
         coverage=experiment.coverage,
@@ -219,7 +219,7 @@ def shown_of(stored: StoredExperiment) -> ExperimentAnswer:
     )
 
 
-def shown_variant(variant: Variant) -> VariantBody:
+def variant_response(variant: Variant) -> VariantBody:
     return VariantBody(**fields_of(variant) | {"block_id": _text(variant.block_id)})
 
 
@@ -274,7 +274,7 @@ EXAMPLE: Final[dict[str, Any]] = {
         "margin": 0.0,
         "min_visitors": 0,
         "tuning_visitors": 5000,
-        "act": "none",
+        "on_decision": "none",
         "horizon": None,
         "bandit": None,
     },

@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Url, answer, utc
+from api.auth import current_caller
+from api.bodies import Url, json_response, utc
 from api.query import parameters, path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine import assignment, name
-from engine.assignment import Context, Reason, visitor_key
-from engine.client_address import packed_network, parsed
+from engine.assignment import AssignmentContext, AssignmentReason, hash_key
+from engine.client_address import packed_network, parse_address
 from engine.errors import FieldError, InvalidError
 from engine.experiment import EdgeExperiment, Experiment
 from engine.ports import ProfileStore
@@ -24,18 +24,18 @@ MAX_TEXT: Final = 512
 PREVIEW: Final = timedelta(days=1)
 
 
-class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ExplainResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`bucket` is the position that was hashed, null where it did not come to that."""
 
     variant: str | None
-    reason: Reason
+    reason: AssignmentReason
     exposed: bool
     bucket: float | None
     key: str
     sentence: str
 
 
-class PreviewAnswer(msgspec.Struct, frozen=True):
+class PreviewResponse(msgspec.Struct, frozen=True):
     """Whoever has the URL sees the variant until it expires, and does not count."""
 
     variant: str
@@ -73,23 +73,23 @@ class ExplainRoutes:
         who = _who(given, errors)
         if errors:
             raise InvalidError(errors)
-        edge = await self._store.edge_experiment(caller(), path_id(experiment_id))
+        edge = await self._store.edge_experiment(current_caller(), path_id(experiment_id))
         context = _context(edge, given, who, round(self._now().timestamp() * 1000))
         found = assignment.assign(edge.experiment, context)
-        return answer(
-            ExplainAnswer(
+        return json_response(
+            ExplainResponse(
                 variant=_name(edge.experiment, found.variant),
                 reason=found.reason,
                 exposed=found.exposed,
                 bucket=found.bucket,
-                key=context.key,
+                key=context.hash_key,
                 sentence=assignment.explain(edge.experiment, context),
             )
         )
 
     async def preview(self, experiment_id: str) -> Response:
         given, errors = parameters("variant")
-        edge = await self._store.edge_experiment(caller(), path_id(experiment_id))
+        edge = await self._store.edge_experiment(current_caller(), path_id(experiment_id))
         experiment = edge.experiment
         names = [variant.name for variant in experiment.variants]
         wanted = given.get("variant", "")
@@ -99,17 +99,17 @@ class ExplainRoutes:
             raise InvalidError(errors)
         expires_at = utc(self._now() + PREVIEW).replace(microsecond=0)
         token = preview_token(edge, names.index(wanted), round(expires_at.timestamp()))
-        stored = await self._store.experiment(caller(), experiment.id)
-        profile = await self._profiles.profile(caller(), stored.profile_id)
+        stored = await self._store.experiment(current_caller(), experiment.id)
+        profile = await self._profiles.profile(current_caller(), stored.profile_id)
         keys = [f"@{profile.handle}"]
         if experiment.kind == "destination" and experiment.link_id is not None:
             keys = [
                 profile.handle,
-                (await self._profiles.link(caller(), experiment.link_id)).slug,
+                (await self._profiles.link(current_caller(), experiment.link_id)).slug,
             ]
         path = name.encode_path(*keys).decode("ascii")
         url = f"{self._visitors_url}{path}?wp_variant={token}"
-        return answer(PreviewAnswer(wanted, url, expires_at))
+        return json_response(PreviewResponse(wanted, url, expires_at))
 
 
 def _who(given: dict[str, str], errors: list[FieldError]) -> bytes | None:
@@ -119,21 +119,23 @@ def _who(given: dict[str, str], errors: list[FieldError]) -> bytes | None:
         return None
     if "key" in given:
         return None
-    if parsed(given["address"]) is None:
+    if parse_address(given["address"]) is None:
         errors.append(FieldError("address", "is not an IP address"))
         return None
     agent = given.get("user_agent", "").encode()[:255]
-    return packed_network(parsed(given["address"]) or "") + agent
+    return packed_network(parse_address(given["address"]) or "") + agent
 
 
-def _context(edge: EdgeExperiment, given: dict[str, str], who: bytes | None, at_ms: int) -> Context:
+def _context(
+    edge: EdgeExperiment, given: dict[str, str], who: bytes | None, at_ms: int
+) -> AssignmentContext:
     if who is None:
         key = group = given["key"]
     else:
-        key = visitor_key(edge.secret, who)
-        group = visitor_key(edge.namespace_secret, who) if edge.namespace_secret else ""
-    return Context(
-        key=key,
+        key = hash_key(edge.secret, who)
+        group = hash_key(edge.namespace_secret, who) if edge.namespace_secret else ""
+    return AssignmentContext(
+        hash_key=key,
         at_ms=at_ms,
         namespace_key=group,
         country=given.get("country", ""),
@@ -167,9 +169,9 @@ _EXPLAIN: Final = Doc(
         Parameter("variant", "A variant that a preview asks for."),
     ),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "What they get, and why.",
-            ExplainAnswer,
+            ExplainResponse,
             {
                 "variant": "video",
                 "reason": "assigned",
@@ -189,9 +191,9 @@ _PREVIEW: Final = Doc(
     "not in the experiment. Takes the role editor.",
     query=(Parameter("variant", "The variant's name.", example="video"),),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "Where to look.",
-            PreviewAnswer,
+            PreviewResponse,
             {
                 "variant": "video",
                 "url": "https://go.example/ada/spring?wp_variant=365072220160000021-1-1777716060-…",

@@ -7,9 +7,9 @@ import msgspec
 import trio
 from quart import Response
 
-from api.bodies import answer
+from api.bodies import json_response
 from api.query import parameters
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine.errors import FieldError, InvalidError
 from engine.verdict import power
 
@@ -21,12 +21,12 @@ class PlanSide(msgspec.Struct, frozen=True):
     days: float | None
 
 
-class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class PlanResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`fixed`: one look at the end. `watched`: an interval that may be looked at all the time, by when it
     has excluded 0; half of such experiments end much sooner. `detectable_lift`: what `visitors` show."""
 
     fixed: PlanSide | None
-    watched: PlanSide | None
+    sequential: PlanSide | None
     detectable_lift: float | None
 
 
@@ -46,7 +46,7 @@ class PlanRoutes:
         if errors:
             raise InvalidError(errors)
         try:
-            return answer(await trio.to_thread.run_sync(_plan, numbers))
+            return json_response(await trio.to_thread.run_sync(_plan, numbers))
         except ValueError as error:
             raise InvalidError([FieldError("rate", str(error))]) from None
         except ArithmeticError:
@@ -54,16 +54,16 @@ class PlanRoutes:
             raise InvalidError([FieldError("rate", reason)]) from None
 
 
-def _plan(numbers: dict[str, float]) -> PlanAnswer:
+def _plan(numbers: dict[str, float]) -> PlanResponse:
     rate, lift = numbers["rate"], numbers["lift"]
     asked = numbers["power"], numbers["alpha"], numbers["share"]
     if numbers["visitors"]:
         found = power.detectable_lift(rate, int(numbers["visitors"]), *asked)
-        return PlanAnswer(fixed=None, watched=None, detectable_lift=found)
+        return PlanResponse(fixed=None, sequential=None, detectable_lift=found)
     days = partial(_side, numbers)
-    return PlanAnswer(
+    return PlanResponse(
         fixed=days(power.fixed_visitors(rate, lift, *asked)),
-        watched=days(
+        sequential=days(
             power.sequential_visitors(
                 rate, lift, *asked, tuning_visitors=numbers["tuning_visitors"]
             )
@@ -123,12 +123,12 @@ _PLAN: Final = Doc(
         )
     ),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The size.",
-            PlanAnswer,
+            PlanResponse,
             {
                 "fixed": {"visitors": 42314, "days": 10.6},
-                "watched": {"visitors": 79320, "days": 19.8},
+                "sequential": {"visitors": 79320, "days": 19.8},
                 "detectable_lift": None,
             },
         )

@@ -8,21 +8,21 @@ import msgspec
 import trio
 from quart import Response
 
-from api.auth import caller
-from api.bodies import answer
+from api.auth import current_caller
+from api.bodies import json_response
 from api.query import parameters, path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine.activity import safe_cell
 from engine.errors import FieldError, InvalidError, NotFoundError
 from engine.experiment import StoredExperiment
-from engine.experiment_tally import Phase, Tally
+from engine.experiment_tally import ExperimentCounts, PhaseCounts
 from engine.ports_experiments import ExperimentStore
 from engine.results import (
     Results,
     SeriesPoint,
     VariantResult,
     empty_phase,
-    is_locked,
+    is_before_horizon,
     results,
     series,
 )
@@ -30,13 +30,13 @@ from engine.results import (
 POINTS: Final = 200
 MAX_POINTS: Final = 500
 CSV_COLUMNS: Final = (
-    "phase", "variant", "weight", "exposures", "visitors", "crossed", "outcomes", "converted", "rate",
+    "phase", "variant", "weight", "exposures", "visitors", "multiple_exposures", "outcomes", "converted", "rate",
     "low", "high", "lift", "lift_low", "lift_high", "p_value", "p_value_holm", "chance_best",
     "expected_loss", "decision",
 )  # fmt: skip
 
 
-class SeriesAnswer(msgspec.Struct, frozen=True):
+class SeriesResponse(msgspec.Struct, frozen=True):
     """Oldest first; `variants` names those of each point in their order."""
 
     phase: int
@@ -57,7 +57,7 @@ class ResultRoutes:
         ]
 
     async def results(self, experiment_id: str) -> Response:
-        return answer(await self._results(experiment_id))
+        return json_response(await self._results(experiment_id))
 
     async def csv(self, experiment_id: str) -> Response:
         found = await self._results(experiment_id)
@@ -73,7 +73,7 @@ class ResultRoutes:
         number = _phase(given, errors)
         if errors:
             raise InvalidError(errors)
-        stored, tally = await self._store.tally(caller(), path_id(experiment_id), number)
+        stored, tally = await self._store.counts(current_caller(), path_id(experiment_id), number)
         phase = _asked(stored, tally, number)
         # SciPy's first import takes a second, in which others are to be answered.
         return await trio.to_thread.run_sync(results, stored, tally, phase)
@@ -85,16 +85,16 @@ class ResultRoutes:
         if errors:
             raise InvalidError(errors)
         stored, phase, found = await self._store.series(
-            caller(), path_id(experiment_id), number, points
+            current_caller(), path_id(experiment_id), number, points
         )
         experiment = stored.experiment
-        hidden = is_locked(experiment, phase) or experiment.analysis.bandit is not None
+        hidden = is_before_horizon(experiment, phase) or experiment.analysis.bandit is not None
         shown = [] if hidden else await trio.to_thread.run_sync(series, experiment, phase, found)
         names = [variant.name for variant in phase.variants]
-        return answer(SeriesAnswer(phase.number, names, shown))
+        return json_response(SeriesResponse(phase.number, names, shown))
 
 
-def _asked(stored: StoredExperiment, tally: Tally, number: int | None) -> Phase:
+def _asked(stored: StoredExperiment, tally: ExperimentCounts, number: int | None) -> PhaseCounts:
     if not tally.phases and number is None:
         return empty_phase(stored)
     wanted = stored.experiment.phase if number is None else number
@@ -105,9 +105,9 @@ def _asked(stored: StoredExperiment, tally: Tally, number: int | None) -> Phase:
 
 
 def _cells(phase: int, found: VariantResult) -> list[Any]:
-    interval, lift = found.watched, found.absolute
+    interval, lift = found.sequential, found.absolute
     values: list[Any] = [
-        phase, safe_cell(found.name), found.weight, found.exposures, found.visitors, found.crossed,
+        phase, safe_cell(found.name), found.weight, found.exposures, found.visitors, found.multiple_exposures,
         found.outcomes, found.converted, found.rate, interval and interval.low,
         interval and interval.high, lift and lift.lift, lift and lift.low, lift and lift.high,
         lift and lift.p_value, found.p_value_holm, found.chance_best, found.expected_loss,
@@ -146,14 +146,14 @@ _RESULT: Final[dict[str, Any]] = {
     "variants": [
         {
             "name": "control", "weight": 0.5, "share": 0.5, "exposures": 6214, "visitors": 5012,
-            "crossed": 0, "outcomes": 171, "converted": 150, "rate": 0.0299,
-            "interval": {"low": 0.0255, "high": 0.035}, "watched": {"low": 0.0229, "high": 0.0385},
+            "multiple_exposures": 0, "outcomes": 171, "converted": 150, "rate": 0.0299,
+            "interval": {"low": 0.0255, "high": 0.035}, "sequential": {"low": 0.0229, "high": 0.0385},
             "chance_best": 0.02, "expected_loss": 0.0069, "values": [], **_NOT_CONTROL,
         },
         {
             "name": "video", "weight": 0.5, "share": 0.5, "exposures": 6190, "visitors": 4989,
-            "crossed": 0, "outcomes": 214, "converted": 184, "rate": 0.0369,
-            "interval": {"low": 0.032, "high": 0.0425}, "watched": {"low": 0.0292, "high": 0.0463},
+            "multiple_exposures": 0, "outcomes": 214, "converted": 184, "rate": 0.0369,
+            "interval": {"low": 0.032, "high": 0.0425}, "sequential": {"low": 0.0292, "high": 0.0463},
             "absolute": {"lift": 0.007, "low": -0.0033, "high": 0.0172, "p_value": 0.31},
             "relative": {"lift": 0.232, "low": -0.142, "high": 0.606, "p_value": 0.39},
             "p_value_holm": 0.31, "p_value_bh": 0.31, "chance_best": 0.98, "expected_loss": 0.0,
@@ -161,7 +161,7 @@ _RESULT: Final[dict[str, Any]] = {
             "values": [{"currency": "EUR", "conversions": 12, "sum": "480.0000"}],
         },
     ],
-    "allocation": {"p_value": 1.0, "mismatch": False, "stray": 0},
+    "allocation": {"p_value": 1.0, "mismatch": False, "unexpected_visitors": 0},
     "horizon": None,
     "phases": [
         {
@@ -184,7 +184,7 @@ _RESULTS: Final = Doc(
     description="Visitors are people of a day (or of a cookie), each counted once. Of a fixed horizon, what "
     "compares variants is null until the planned size.",
     query=(_PHASE,),
-    answers={200: Answer("The results.", Results, _RESULT)},
+    answers={200: ResponseDoc("The results.", Results, _RESULT)},
 )
 _CSV: Final = Doc(
     id="readExperimentResultsCsv",
@@ -193,7 +193,9 @@ _CSV: Final = Doc(
     description="One line for each variant.",
     query=(_PHASE,),
     answers={
-        200: Answer("The results.", str, ",".join(CSV_COLUMNS) + "\r\n", content_type="text/csv")
+        200: ResponseDoc(
+            "The results.", str, ",".join(CSV_COLUMNS) + "\r\n", content_type="text/csv"
+        )
     },
 )
 _SERIES: Final = Doc(
@@ -212,9 +214,9 @@ _SERIES: Final = Doc(
         ),
     ),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The series.",
-            SeriesAnswer,
+            SeriesResponse,
             {
                 "phase": 1,
                 "variants": ["control", "video"],

@@ -8,25 +8,32 @@ from quart import Response
 
 from api import experiment_bodies
 from api.announce import announce
-from api.auth import caller
-from api.bodies import ListAnswer, answer, draft_of, empty, json_object, stored_answer
-from api.etag import etag, guarded_delete, guarded_write, read_answer
+from api.auth import current_caller
+from api.bodies import (
+    ListResponse,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    replayable_response,
+)
+from api.etag import etag, guarded_delete, guarded_write, read_response
 from api.experiment_bodies import (
     EXAMPLE,
     EXAMPLE_VARIANTS,
-    ExperimentAnswer,
     ExperimentBody,
-    shown_of,
+    ExperimentResponse,
+    experiment_response,
 )
-from api.idempotency import answered, once_asked
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route, changes_of
+from api.idempotency import answered, idempotency_of_request
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
 from engine.errors import FieldError
-from engine.experiment import State, StoredExperiment
+from engine.experiment import ExperimentState, StoredExperiment
 from engine.idempotency import StoredResponse
 from engine.ports import Announcer
 from engine.ports_experiments import ExperimentStore
-from engine.profile import Change
+from engine.profile import ProfileChange
 
 
 class DecisionBody(msgspec.Struct, frozen=True):
@@ -47,7 +54,7 @@ class ExperimentRoutes:
         one = "/v1/experiments/<experiment_id>"
         return [
             Route("POST", "/v1/profiles/<profile_id>/experiments", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/experiments", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/experiments", self.list_page, _LIST),
             Route("GET", one, self.read, _READ),
             Route("PATCH", one, self.update, _UPDATE),
             Route("DELETE", one, self.delete, _DELETE),
@@ -58,54 +65,56 @@ class ExperimentRoutes:
         ]
 
     async def create(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         draft = self._draft(await json_object(), None)
 
-        def created(made: tuple[StoredExperiment, Change]) -> StoredResponse:
+        def created(made: tuple[StoredExperiment, ProfileChange]) -> StoredResponse:
             stored, _ = made
             headers = {"Location": f"/v1/experiments/{stored.id}", "ETag": etag(stored.version)}
-            return stored_answer(shown_of(stored), 201, headers)
+            return replayable_response(experiment_response(stored), 201, headers)
 
-        once = await once_asked(created)
-        stored, change = await self._store.create_experiment(caller(), id_, draft, once)
+        once = await idempotency_of_request(created)
+        stored, change = await self._store.create_experiment(current_caller(), id_, draft, once)
         await announce(self._announcer, [change])
         return answered(created((stored, change)))
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        found = await self._store.list_experiments(caller(), path_id(profile_id), after, limit)
-        return answer(page_answer(found, shown_of))
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        found = await self._store.list_experiments(
+            current_caller(), path_id(profile_id), after, limit
+        )
+        return json_response(page_response(found, experiment_response))
 
     async def read(self, experiment_id: str) -> Response:
-        nothing_else()
-        stored = await self._store.experiment(caller(), path_id(experiment_id))
-        return read_answer(shown_of(stored), stored.version)
+        refuse_parameters()
+        stored = await self._store.experiment(current_caller(), path_id(experiment_id))
+        return read_response(experiment_response(stored), stored.version)
 
     async def update(self, experiment_id: str) -> Response:
         """Change the fields given, keep the others."""
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(experiment_id)
         body = await json_object()
 
         async def write(
             stored: StoredExperiment, if_version: int
-        ) -> tuple[StoredExperiment, Change]:
+        ) -> tuple[StoredExperiment, ProfileChange]:
             draft = self._draft(body, stored)
-            return await self._store.update_experiment(caller(), id_, draft, if_version)
+            return await self._store.update_experiment(current_caller(), id_, draft, if_version)
 
         return await self._changed(*await guarded_write(partial(self._read, id_), write))
 
     async def delete(self, experiment_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(experiment_id)
 
-        async def delete(if_version: int | None) -> Change:
-            return await self._store.delete_experiment(caller(), id_, if_version)
+        async def delete(if_version: int | None) -> ProfileChange:
+            return await self._store.delete_experiment(current_caller(), id_, if_version)
 
         change = await guarded_delete(partial(self._read, id_), delete)
         await announce(self._announcer, [change])
-        return empty(204)
+        return empty_response(204)
 
     async def start(self, experiment_id: str) -> Response:
         return await self._move(experiment_id, "running")
@@ -120,23 +129,27 @@ class ExperimentRoutes:
         decision = draft_of(DecisionBody, await json_object(), _any_winner, {})
         return await self._move(experiment_id, "decided", decision.winner)
 
-    async def _move(self, experiment_id: str, state: State, winner: str | None = None) -> Response:
-        nothing_else()
+    async def _move(
+        self, experiment_id: str, state: ExperimentState, winner: str | None = None
+    ) -> Response:
+        refuse_parameters()
         id_ = path_id(experiment_id)
 
         async def write(
             stored: StoredExperiment, if_version: int
-        ) -> tuple[StoredExperiment, Change]:
-            return await self._store.move_experiment(caller(), id_, state, winner, if_version)
+        ) -> tuple[StoredExperiment, ProfileChange]:
+            return await self._store.move_experiment(
+                current_caller(), id_, state, winner, if_version
+            )
 
         return await self._changed(*await guarded_write(partial(self._read, id_), write))
 
     async def _read(self, id_: int) -> StoredExperiment:
-        return await self._store.experiment(caller(), id_)
+        return await self._store.experiment(current_caller(), id_)
 
-    async def _changed(self, stored: StoredExperiment, change: Change) -> Response:
+    async def _changed(self, stored: StoredExperiment, change: ProfileChange) -> Response:
         await announce(self._announcer, [change])
-        return answer(shown_of(stored), headers={"ETag": etag(stored.version)})
+        return json_response(experiment_response(stored), headers={"ETag": etag(stored.version)})
 
 
 def _any_winner(decision: DecisionBody) -> tuple[DecisionBody, list[FieldError]]:
@@ -159,7 +172,9 @@ _CREATE: Final = Doc(
         "link_id": "365072220160000002",
         "variants": EXAMPLE_VARIANTS,
     },
-    answers={201: Answer("The experiment.", ExperimentAnswer, EXAMPLE, ("Location", "ETag"))},
+    answers={
+        201: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE, ("Location", "ETag"))
+    },
     errors=(409,),
     once=True,
 )
@@ -170,9 +185,9 @@ _LIST: Final = Doc(
     description="Oldest first.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of experiments.",
-            ListAnswer[ExperimentAnswer],
+            ListResponse[ExperimentResponse],
             {"items": [EXAMPLE], "next_cursor": None},
         )
     },
@@ -181,7 +196,7 @@ _READ: Final = Doc(
     id="readExperiment",
     summary="Read an experiment",
     tag=_TAG,
-    answers={200: Answer("The experiment.", ExperimentAnswer, EXAMPLE)},
+    answers={200: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -194,9 +209,9 @@ _UPDATE: Final = Doc(
     body=changes_of(ExperimentBody, "ExperimentChanges"),
     body_example={"coverage": 0.5},
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The experiment as it is now.",
-            ExperimentAnswer,
+            ExperimentResponse,
             EXAMPLE | {"coverage": 0.5, "version": 2},
             ("ETag",),
         )
@@ -210,7 +225,7 @@ _DELETE: Final = Doc(
     tag=_TAG,
     description="With what it counted. One that runs is paused or decided first (409). Takes the role "
     "editor.",
-    answers={204: Answer("It is gone.")},
+    answers={204: ResponseDoc("It is gone.")},
     errors=(409,),
     guarded=True,
 )
@@ -223,7 +238,9 @@ def _step(id_: str, summary: str, description: str, **changes: object) -> Doc:
         summary=summary,
         tag=_TAG,
         description=f"{description} Takes the role editor.",
-        answers={200: Answer("The experiment as it is now.", ExperimentAnswer, example, ("ETag",))},
+        answers={
+            200: ResponseDoc("The experiment as it is now.", ExperimentResponse, example, ("ETag",))
+        },
         errors=(409,),
         guarded=True,
     )
@@ -258,9 +275,9 @@ _DECIDE: Final = Doc(
     body=DecisionBody,
     body_example={"winner": "video"},
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The experiment as it is now.",
-            ExperimentAnswer,
+            ExperimentResponse,
             _RUNNING
             | {
                 "state": "decided",

@@ -13,7 +13,7 @@ from engine.statistics import METRICS, Sample
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def written(samples: Iterable[Sample]) -> str:
+def render_exposition(samples: Iterable[Sample]) -> str:
     """The text; samples of one name must stand together."""
     lines: list[str] = []
     previous = ""

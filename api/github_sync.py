@@ -6,27 +6,27 @@ from typing import Any, Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import ReleaseAnswer, SyncAnswer, answer, utc
-from api.jobs import JOB_EXAMPLE, JobAnswer, job_answer
-from api.query import nothing_else, path_id
-from api.routes import Answer, Doc, Route
+from api.auth import current_caller
+from api.bodies import ReleaseResponse, SyncResponse, json_response, utc
+from api.jobs import JOB_EXAMPLE, JobResponse, job_response
+from api.query import path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.errors import FieldError, InvalidError, NotFoundError
 from engine.ports import ProfileStore
-from engine.ports_github import GithubStore
-from engine.repository import Facts, LinkSync, repository_of
+from engine.ports_github import LinkSyncStore
+from engine.repository import LinkSync, RepositoryFacts, parse_repository_url
 
 
-class AskedAnswer(JobAnswer, frozen=True, kw_only=True):
+class AskedResponse(JobResponse, frozen=True, kw_only=True):
     """The job that asks GitHub, and the state of the link's synchronisation."""
 
-    github: SyncAnswer
+    github: SyncResponse
 
 
 class GithubSyncRoutes:
     """`github_host` is where the pages of repositories are."""
 
-    def __init__(self, profiles: ProfileStore, store: GithubStore, github_host: str) -> None:
+    def __init__(self, profiles: ProfileStore, store: LinkSyncStore, github_host: str) -> None:
         self._profiles = profiles
         self._store = store
         self._host = github_host
@@ -38,25 +38,27 @@ class GithubSyncRoutes:
         ]
 
     async def read(self, link_id: str) -> Response:
-        nothing_else()
-        sync = await self._store.github_sync(caller(), path_id(link_id))
+        refuse_parameters()
+        sync = await self._store.github_sync(current_caller(), path_id(link_id))
         if sync is None:
             raise NotFoundError("this link is not kept in step with GitHub")
-        return answer(shown(sync))
+        return json_response(sync_response(sync))
 
     async def ask(self, link_id: str) -> Response:
-        nothing_else()
-        link = await self._profiles.link(caller(), path_id(link_id))
-        if repository_of(link.target, self._host) is None:
+        refuse_parameters()
+        link = await self._profiles.link(current_caller(), path_id(link_id))
+        if parse_repository_url(link.target, self._host) is None:
             reason = f"is not a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
-        sync, job = await self._store.ask_github_sync(caller(), link.id)
-        asked = AskedAnswer(github=shown(sync), **msgspec.structs.asdict(job_answer(job)))
-        return answer(asked, 202, {"Location": f"/v1/jobs/{job.id}"})
+        sync, job = await self._store.ask_github_sync(current_caller(), link.id)
+        asked = AskedResponse(
+            github=sync_response(sync), **msgspec.structs.asdict(job_response(job))
+        )
+        return json_response(asked, 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
-def shown(sync: LinkSync) -> SyncAnswer:
-    return SyncAnswer(
+def sync_response(sync: LinkSync) -> SyncResponse:
+    return SyncResponse(
         state=sync.state,
         reason=sync.reason,
         synced_at=_utc(sync.synced_at),
@@ -65,14 +67,14 @@ def shown(sync: LinkSync) -> SyncAnswer:
     )
 
 
-def _fields(facts: Facts | None) -> dict[str, Any]:
+def _fields(facts: RepositoryFacts | None) -> dict[str, Any]:
     if facts is None:
         return {}
     fields = msgspec.structs.asdict(facts)
     del fields["full_name"]
     if facts.last_release is not None:
         tag, published = facts.last_release.tag, facts.last_release.published_at
-        fields["last_release"] = ReleaseAnswer(tag=tag, published_at=_utc(published))
+        fields["last_release"] = ReleaseResponse(tag=tag, published_at=_utc(published))
     return fields
 
 
@@ -102,7 +104,7 @@ _READ: Final = Doc(
     tag="Links",
     description="404 also for a link that is not kept in step: neither of kind `github`, nor ever asked "
     "for.",
-    answers={200: Answer("The state of its synchronisation.", SyncAnswer, EXAMPLE)},
+    answers={200: ResponseDoc("The state of its synchronisation.", SyncResponse, EXAMPLE)},
 )
 _ASK: Final = Doc(
     id="askGithubSync",
@@ -112,9 +114,9 @@ _ASK: Final = Doc(
     "Once a minute a link (429), and not while it is queued or runs (409). While GitHub's limit is reached, "
     "the job waits for its end.",
     answers={
-        202: Answer(
+        202: ResponseDoc(
             "A job does it.",
-            AskedAnswer,
+            AskedResponse,
             JOB_EXAMPLE | {"github": EXAMPLE | {"state": "queued"}},
             ("Location",),
         )

@@ -77,7 +77,7 @@ def safe_headers(
     return result
 
 
-class Counters:
+class ConsoleMetrics:
     """What the console's door counts, shared by the guard and the connections."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Counters:
         self.limited = 0
         self.limited_alone = 0
 
-    def answered(self, status: int) -> None:
+    def count_response(self, status: int) -> None:
         family = f"{status // 100}xx"
         self.requests[family] = self.requests.get(family, 0) + 1
 
@@ -99,7 +99,7 @@ class Counters:
             Sample("waypost_console_connections_refused_total", self.refused),
             Sample("waypost_console_crashes_total", self.crashes),
             Sample("waypost_console_limited_total", self.limited),
-            Sample("waypost_console_limited_alone_total", self.limited_alone),
+            Sample("waypost_console_rate_limits_local_total", self.limited_alone),
             *(
                 Sample("waypost_console_requests_total", count, (("status", family),))
                 for family, count in sorted(self.requests.items())
@@ -110,7 +110,7 @@ class Counters:
 class Guard:
     """Wraps `app`; itself an ASGI app. `https` says that people reach it by that."""
 
-    def __init__(self, app: ASGIApp, counters: Counters, *, https: bool = False) -> None:
+    def __init__(self, app: ASGIApp, counters: ConsoleMetrics, *, https: bool = False) -> None:
         self._app = app
         self._counters = counters
         self._https = https
@@ -137,7 +137,7 @@ class Guard:
 class _Answer:
     """One request's `send`."""
 
-    def __init__(self, send: Send, request_id: str, counters: Counters, https: bool) -> None:
+    def __init__(self, send: Send, request_id: str, counters: ConsoleMetrics, https: bool) -> None:
         self._send = send
         self._https = https
         self._request_id = request_id
@@ -148,7 +148,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self._counters.answered(message["status"])
+            self._counters.count_response(message["status"])
             message = dict(message)
             message["headers"] = safe_headers(
                 message.get("headers", []), self._request_id, https=self._https

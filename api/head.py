@@ -17,7 +17,7 @@ from typing import Final
 import httptools
 import msgspec
 
-from engine.request import Request
+from engine.request import VisitRequest
 from engine.visitor import is_prefetch
 
 MAX_HEAD_BYTES: Final = 8192
@@ -55,7 +55,7 @@ def _host(value: bytes) -> bytes | None:
     return host
 
 
-class Refusal(msgspec.Struct, gc=False, frozen=True):
+class RefusedHead(msgspec.Struct, gc=False, frozen=True):
     """The bytes are not something this door answers: send `status` and close."""
 
     status: int
@@ -87,7 +87,7 @@ class _Completion:
 _completion: Final = _Completion()
 
 
-class HeadReader:
+class HeadParser:
     """One connection's bytes. Feed it what was read; it answers what came whole.
 
     After a Refusal it is dead: feed it no more. It never holds more than MAX_HEAD_BYTES of an
@@ -106,12 +106,12 @@ class HeadReader:
         """Whether a head has begun and not ended."""
         return bool(self._rest)
 
-    def feed(self, data: bytes) -> list[Request | Refusal]:
+    def feed(self, data: bytes) -> list[VisitRequest | RefusedHead]:
         """The plain way if that will do, else the careful one."""
-        request = self.plain(data)
-        return self.careful(data) if request is None else [request]
+        request = self.parse_fast(data)
+        return self.parse_strict(data) if request is None else [request]
 
-    def plain(self, data: bytes) -> Request | None:
+    def parse_fast(self, data: bytes) -> VisitRequest | None:
         """The request, if `data` is exactly one plain head; None: feed the same bytes to `careful`."""
         end = data.find(b" ", 4)
         if (
@@ -164,7 +164,7 @@ class HeadReader:
         mark = path.find(b"?")
         if mark >= 0:
             path, query = path[:mark], path[mark + 1 :]
-        return Request(
+        return VisitRequest(
             path,
             query,
             agent.rstrip(b" \t")[:255],
@@ -178,10 +178,10 @@ class HeadReader:
             _visitor_cookie(data) if b"wp_v=" in data else b"",
         )
 
-    def careful(self, data: bytes) -> list[Request | Refusal]:
+    def parse_strict(self, data: bytes) -> list[VisitRequest | RefusedHead]:
         """Whatever came whole with `data`, in order."""
         data = self._rest + data
-        found: list[Request | Refusal] = []
+        found: list[VisitRequest | RefusedHead] = []
         while True:
             # RFC 9112 2.2: empty lines before a request line are to be ignored.
             while data.startswith(b"\r\n"):
@@ -190,23 +190,23 @@ class HeadReader:
             if end < 0:
                 break
             if end + 4 > MAX_HEAD_BYTES:
-                found.append(Refusal(_too_large(data)))
+                found.append(RefusedHead(_too_large(data)))
                 return found
-            judged = judge(data[: end + 4])
+            judged = check_head(data[: end + 4])
             found.append(judged)
-            if isinstance(judged, Refusal):
+            if isinstance(judged, RefusedHead):
                 return found
             if not judged.keep_alive:
                 self._rest = b""
                 return found
             data = data[end + 4 :]
         if len(data) > MAX_HEAD_BYTES:
-            found.append(Refusal(_too_large(data)))
+            found.append(RefusedHead(_too_large(data)))
         elif data not in (b"", b"\r") and (
             _METHOD.match(data) is None or b"\n\n" in data or b"\n\r\n" in data
         ):
             # Not HTTP, or line ends that no head can finish with: no point in waiting for more.
-            found.append(Refusal(400))
+            found.append(RefusedHead(400))
         else:
             self._rest = data
         return found
@@ -245,7 +245,7 @@ class _Events:
         self.keep_alive = self.parser.should_keep_alive()  # type: ignore[union-attr]
 
 
-def judge(head: bytes) -> Request | Refusal:
+def check_head(head: bytes) -> VisitRequest | RefusedHead:
     """One whole head, blank line included."""
     events = _Events()
     parser = events.parser = httptools.HttpRequestParser(events)
@@ -255,34 +255,34 @@ def judge(head: bytes) -> Request | Refusal:
         # An offer to speak something else, which a server may ignore (RFC 9110 7.8).
         events.complete = True
     except httptools.HttpParserError:
-        return Refusal(400)
+        return RefusedHead(400)
     finally:
         events.parser = None  # or the two would be a cycle
     method = parser.get_method()
     head_only = method == b"HEAD"
     version = parser.get_http_version()
     if version not in ("1.0", "1.1"):
-        return Refusal(505, head_only)
+        return RefusedHead(505, head_only)
     hosts = [value for name, value in events.headers if name == b"host"]
     if len(hosts) > 1 or (version == "1.1" and not hosts):
-        return Refusal(400, head_only)
+        return RefusedHead(400, head_only)
     if hosts and _HOST.fullmatch(hosts[0]) is None:
-        return Refusal(400, head_only)
+        return RefusedHead(400, head_only)
     if b"\r\n " in head or b"\r\n\t" in head:  # obsolete line folding, RFC 9112 5.2
-        return Refusal(400, head_only)
+        return RefusedHead(400, head_only)
     if method not in (b"GET", b"HEAD"):
-        return Refusal(405)
+        return RefusedHead(405)
     if not events.complete or _announces_body(events.headers):
-        return Refusal(413, head_only)
+        return RefusedHead(413, head_only)
     form = _origin_form(events.url)
     if form is None:
-        return Refusal(400, head_only)
+        return RefusedHead(400, head_only)
     target, authority = form
     # RFC 9112 3.2.2: of a request in absolute form, the Host field is to be ignored.
     host = authority or (hosts[0] if hosts else b"")
     path, _, query = target.partition(b"?")
     fields = dict(events.headers)
-    return Request(
+    return VisitRequest(
         path,
         query,
         fields.get(b"user-agent", b"")[:255],

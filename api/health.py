@@ -8,35 +8,35 @@ import msgspec
 import trio
 from quart import Response
 
-from api.bodies import answer
-from api.exposition import CONTENT_TYPE, written
-from api.routes import Answer, Doc, Route
+from api.bodies import json_response
+from api.exposition import CONTENT_TYPE, render_exposition
+from api.routes import Doc, ResponseDoc, Route
 from engine.errors import UnavailableError
 from engine.health import Component, Health
-from engine.statistics import ProcessStatistics, summed
+from engine.statistics import ProcessMetrics, sum_samples
 
 LIMIT_S: Final = 3.0
 
 logger = logging.getLogger("waypost.api")
 
 
-class ComponentAnswer(msgspec.Struct, frozen=True):
+class ComponentResponse(msgspec.Struct, frozen=True):
     ready: bool
     reason: str
 
 
-class HealthAnswer(msgspec.Struct, frozen=True):
+class HealthResponse(msgspec.Struct, frozen=True):
     """Whether all components are ready, and why one is not."""
 
     ready: bool
-    components: dict[str, ComponentAnswer]
+    components: dict[str, ComponentResponse]
 
 
 class HealthRoutes:
     def __init__(
         self,
         health: Callable[[], Awaitable[Health]],
-        statistics: Callable[[], Awaitable[list[ProcessStatistics]]],
+        statistics: Callable[[], Awaitable[list[ProcessMetrics]]],
     ) -> None:
         self._health = health
         self._statistics = statistics
@@ -56,10 +56,10 @@ class HealthRoutes:
         """200 when every component is ready, else 503; both name each component and its reason."""
         health = await self._asked()
         components = {
-            name: ComponentAnswer(ready, reason) for name, ready, reason in health.components
+            name: ComponentResponse(ready, reason) for name, ready, reason in health.components
         }
-        body = HealthAnswer(health.ready, components)
-        return answer(body, 200 if health.ready else 503)
+        body = HealthResponse(health.ready, components)
+        return json_response(body, 200 if health.ready else 503)
 
     async def _asked(self) -> Health:
         try:
@@ -80,14 +80,14 @@ class HealthRoutes:
                 processes = await self._statistics()
         except trio.TooSlowError:
             raise UnavailableError("the processes did not tell their figures in time") from None
-        return Response(written(summed(processes)), content_type=CONTENT_TYPE)
+        return Response(render_exposition(sum_samples(processes)), content_type=CONTENT_TYPE)
 
 
 _ALIVE: Final = Doc(
     id="readHealth",
     summary="Whether this process is alive",
     tag="Service",
-    answers={200: Answer("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
+    answers={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
     access="everybody",
 )
 _READY: Final = Doc(
@@ -95,14 +95,14 @@ _READY: Final = Doc(
     summary="Whether every component is ready",
     tag="Service",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "All are ready.",
-            HealthAnswer,
+            HealthResponse,
             {"ready": True, "components": {"postgres": {"ready": True, "reason": ""}}},
         ),
-        503: Answer(
+        503: ResponseDoc(
             "Some are not.",
-            HealthAnswer,
+            HealthResponse,
             {
                 "ready": False,
                 "components": {"postgres": {"ready": False, "reason": "does not answer"}},
@@ -116,7 +116,9 @@ _METRICS: Final = Doc(
     summary="Figures for Prometheus",
     tag="Service",
     answers={
-        200: Answer("The figures.", str, "waypost_redirects_total 42\n", content_type=CONTENT_TYPE)
+        200: ResponseDoc(
+            "The figures.", str, "waypost_redirects_total 42\n", content_type=CONTENT_TYPE
+        )
     },
     errors=(503,),
     access="everybody",

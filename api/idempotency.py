@@ -5,22 +5,24 @@ from typing import Final, TypeVar
 
 from quart import Quart, Response, request
 
-from api.auth import caller
+from api.auth import current_caller
 from engine.errors import FieldError, InvalidError
 from engine.idempotency import (
     HEADER,
-    Once,
-    ReplayedError,
+    AlreadyAnsweredError,
+    IdempotentRequest,
     StoredResponse,
-    checked_key,
     request_sha256,
+    validate_key,
 )
 
 REPLAYED: Final = "Idempotency-Replayed"
 T = TypeVar("T")
 
 
-async def once_asked(respond: Callable[[T], StoredResponse]) -> Once[T] | None:
+async def idempotency_of_request(
+    respond: Callable[[T], StoredResponse],
+) -> IdempotentRequest[T] | None:
     """What the request's `Idempotency-Key` asks for; None without one. Raises InvalidError for a bad one.
 
     The answer is made by `respond` in the transaction of the create, so it is what is sent again.
@@ -30,11 +32,11 @@ async def once_asked(respond: Callable[[T], StoredResponse]) -> Once[T] | None:
         return None
     if len(given) > 1:
         raise InvalidError([FieldError(HEADER, "is given more than once")])
-    key = checked_key(given[0])
+    key = validate_key(given[0])
     body: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
     path = request.full_path if request.query_string else request.path
-    digest = request_sha256(request.method, path, body, caller().user_id)
-    return Once(key, digest, respond)
+    digest = request_sha256(request.method, path, body, current_caller().user_id)
+    return IdempotentRequest(key, digest, respond)
 
 
 def answered(stored: StoredResponse) -> Response:
@@ -43,11 +45,11 @@ def answered(stored: StoredResponse) -> Response:
 
 def register(app: Quart) -> None:
     """Let `app` answer what has been answered before."""
-    app.register_error_handler(ReplayedError, _again)
+    app.register_error_handler(AlreadyAnsweredError, _again)
 
 
 async def _again(error: Exception) -> Response:
-    assert isinstance(error, ReplayedError)
+    assert isinstance(error, AlreadyAnsweredError)
     response = answered(error.response)
     response.headers[REPLAYED] = "true"
     return response

@@ -11,25 +11,34 @@ import msgspec
 from quart import Response, request
 from werkzeug.exceptions import Unauthorized
 
-from api.auth import caller, caller_or_none, request_id
-from api.bodies import Id, ListAnswer, Url, answer, draft_of, empty, json_object, utc
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route
-from api.sessions import Door, UserAnswer, shown_login
+from api.auth import caller_or_none, current_caller, request_id
+from api.bodies import (
+    Id,
+    ListResponse,
+    Url,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
+from api.sessions import LoginFlow, UserResponse, login_response
 from engine.account import shown_user_agent
 from engine.errors import FieldError, InvalidError
 from engine.member import (
     AcceptDraft,
     Invitation,
     InvitationDraft,
-    Joined,
-    checked_accept,
-    checked_invitation,
+    JoinResult,
+    validate_accept,
+    validate_invitation,
 )
 from engine.ports import InvitationStore
 
 
-class InvitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An open invitation. `token` and `url` are only in the answer that creates it."""
 
     id: Id
@@ -43,7 +52,7 @@ class InvitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     url: Url | msgspec.UnsetType = msgspec.UNSET
 
 
-class InvitedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class InvitedResponse(msgspec.Struct, frozen=True, kw_only=True):
     """What an invitation is to."""
 
     profile_id: Id
@@ -54,12 +63,12 @@ class InvitedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class JoinedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class JoinedResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Who accepted is in. The last three are there when that made an account and logged it in."""
 
     profile_id: Id
     role: str
-    user: UserAnswer | msgspec.UnsetType = msgspec.UNSET
+    user: UserResponse | msgspec.UnsetType = msgspec.UNSET
     csrf_token: str | msgspec.UnsetType = msgspec.UNSET
     expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
 
@@ -69,7 +78,7 @@ class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitationRoutes:
-    def __init__(self, store: InvitationStore, door: Door, console_url: str) -> None:
+    def __init__(self, store: InvitationStore, door: LoginFlow, console_url: str) -> None:
         self._store = store
         self._door = door
         self._console_url = console_url.rstrip("/")
@@ -77,7 +86,7 @@ class InvitationRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/invitations", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/invitations", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/invitations", self.list_page, _LIST),
             Route(
                 "DELETE",
                 "/v1/profiles/<profile_id>/invitations/<invitation_id>",
@@ -89,29 +98,31 @@ class InvitationRoutes:
         ]
 
     async def create(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
-        draft = draft_of(InvitationDraft, await json_object(), checked_invitation, {})
-        invitation, token = await self._store.invite(caller(), id_, draft)
+        draft = draft_of(InvitationDraft, await json_object(), validate_invitation, {})
+        invitation, token = await self._store.invite(current_caller(), id_, draft)
         url = f"{self._console_url}/join#{token}"
-        return answer(msgspec.structs.replace(_shown(invitation), token=token, url=url), 201)
+        return json_response(msgspec.structs.replace(_shown(invitation), token=token, url=url), 201)
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        items = await self._store.list_invitations(caller(), path_id(profile_id), after, limit)
-        return answer(page_answer(items, _shown))
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        items = await self._store.list_invitations(
+            current_caller(), path_id(profile_id), after, limit
+        )
+        return json_response(page_response(items, _shown))
 
     async def withdraw(self, profile_id: str, invitation_id: str) -> Response:
-        nothing_else()
-        await self._store.withdraw(caller(), path_id(profile_id), path_id(invitation_id))
-        return empty(204)
+        refuse_parameters()
+        await self._store.withdraw(current_caller(), path_id(profile_id), path_id(invitation_id))
+        return empty_response(204)
 
     async def preview(self) -> Response:
-        nothing_else()
+        refuse_parameters()
         draft = draft_of(TokenDraft, await json_object(), _as_it_is, {})
         invited = await self._store.preview(draft.token)
-        return answer(
-            InvitedAnswer(
+        return json_response(
+            InvitedResponse(
                 profile_id=str(invited.profile_id),
                 handle=invited.handle,
                 title=invited.title,
@@ -122,14 +133,14 @@ class InvitationRoutes:
         )
 
     async def accept(self) -> Response:
-        nothing_else()
-        draft = draft_of(AcceptDraft, await json_object(), checked_accept, {})
+        refuse_parameters()
+        draft = draft_of(AcceptDraft, await json_object(), validate_accept, {})
         who = caller_or_none()
         if who is None:
             return await self._accept_as_new(draft)
         if draft.password is not None:
             raise InvalidError([FieldError("password", "is for who has no account; leave it out")])
-        return answer(_joined(await self._store.accept(who, draft.token)))
+        return json_response(_joined(await self._store.accept(who, draft.token)))
 
     async def _accept_as_new(self, draft: AcceptDraft) -> Response:
         if draft.password is None:
@@ -141,15 +152,15 @@ class InvitationRoutes:
             draft.token, draft.password, draft.name, user_agent, request_id()
         )
         assert joined.login is not None
-        return self._door.give_cookie(answer(_joined(joined), 201), joined.login)
+        return self._door.give_cookie(json_response(_joined(joined), 201), joined.login)
 
 
 def _as_it_is(draft: TokenDraft) -> tuple[TokenDraft | None, list[FieldError]]:
     return draft, []
 
 
-def _shown(invitation: Invitation) -> InvitationAnswer:
-    return InvitationAnswer(
+def _shown(invitation: Invitation) -> InvitationResponse:
+    return InvitationResponse(
         id=str(invitation.id),
         profile_id=str(invitation.profile_id),
         email=invitation.email,
@@ -160,11 +171,11 @@ def _shown(invitation: Invitation) -> InvitationAnswer:
     )
 
 
-def _joined(joined: Joined) -> JoinedAnswer:
-    shown = JoinedAnswer(profile_id=str(joined.profile_id), role=joined.role)
+def _joined(joined: JoinResult) -> JoinedResponse:
+    shown = JoinedResponse(profile_id=str(joined.profile_id), role=joined.role)
     if joined.login is None:
         return shown
-    login = shown_login(joined.login)
+    login = login_response(joined.login)
     return msgspec.structs.replace(
         shown, user=login.user, csrf_token=login.csrf_token, expires_at=login.expires_at
     )
@@ -189,9 +200,9 @@ _CREATE: Final = Doc(
     body=InvitationDraft,
     body_example={"email": "grace@example.com", "role": "editor", "expires_in_days": 7},
     answers={
-        201: Answer(
+        201: ResponseDoc(
             "The invitation.",
-            InvitationAnswer,
+            InvitationResponse,
             _EXAMPLE | {"token": _ONCE_SHOWN, "url": f"https://console.example/join#{_ONCE_SHOWN}"},
         )
     },
@@ -204,9 +215,9 @@ _LIST: Final = Doc(
     description="Takes the role admin.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of invitations.",
-            ListAnswer[InvitationAnswer],
+            ListResponse[InvitationResponse],
             {"items": [_EXAMPLE], "next_cursor": None},
         )
     },
@@ -216,7 +227,7 @@ _WITHDRAW: Final = Doc(
     summary="Withdraw an invitation",
     tag="Teams",
     description="Takes the role admin.",
-    answers={204: Answer("It is no good any more.")},
+    answers={204: ResponseDoc("It is no good any more.")},
 )
 _PREVIEW: Final = Doc(
     id="previewInvitation",
@@ -225,9 +236,9 @@ _PREVIEW: Final = Doc(
     body=TokenDraft,
     body_example={"token": _ONCE_SHOWN},
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The invitation.",
-            InvitedAnswer,
+            InvitedResponse,
             {
                 "profile_id": "365072220160000001",
                 "handle": "ada",
@@ -254,9 +265,9 @@ _ACCEPT: Final = Doc(
         "name": "Grace Hopper",
     },
     answers={
-        200: Answer("The caller is a member.", JoinedAnswer, _JOINED),
-        201: Answer(
-            "An account was made, and is a member.", JoinedAnswer, _JOINED, ("Set-Cookie",)
+        200: ResponseDoc("The caller is a member.", JoinedResponse, _JOINED),
+        201: ResponseDoc(
+            "An account was made, and is a member.", JoinedResponse, _JOINED, ("Set-Cookie",)
         ),
     },
     errors=(401, 404, 409),

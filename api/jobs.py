@@ -7,32 +7,32 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, utc
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, json_response, utc
 from api.query import (
     PAGE,
-    nothing_else,
-    page_answer,
     page_of,
+    page_response,
     parameters,
     parsed_id,
     path_id,
+    refuse_parameters,
 )
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine.access import Caller
 from engine.errors import FieldError, InvalidError
-from engine.job import KIND, STATES, Job, JobFilter, State
+from engine.job import JOB_STATES, KIND, Job, JobFilter, JobState
 from engine.ports_jobs import JobStore
 
 
-class ProgressAnswer(msgspec.Struct, frozen=True):
+class ProgressResponse(msgspec.Struct, frozen=True):
     """So much of so much."""
 
     done: int
     total: int
 
 
-class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A job. `attempt` counts how often it was begun, `failures` how often that failed."""
 
     id: Id
@@ -49,7 +49,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested: bool
-    progress: ProgressAnswer | None
+    progress: ProgressResponse | None
     last_error: str
 
 
@@ -59,18 +59,20 @@ class JobRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v1/jobs", self.page, _LIST),
+            Route("GET", "/v1/jobs", self.list_page, _LIST),
             Route("GET", "/v1/jobs/<job_id>", self.read, _READ),
             Route("POST", "/v1/jobs/<job_id>/retry", self.retry, _RETRY),
             Route("POST", "/v1/jobs/<job_id>/cancel", self.cancel, _CANCEL),
         ]
 
-    async def page(self) -> Response:
+    async def list_page(self) -> Response:
         given, errors = parameters("cursor", "limit", "state", "kind", "profile")
         before, limit = page_of(given, errors)
         asked = _filter(given, errors)
-        return answer(
-            page_answer(await self._store.list_jobs(caller(), asked, before, limit), job_answer)
+        return json_response(
+            page_response(
+                await self._store.list_jobs(current_caller(), asked, before, limit), job_response
+            )
         )
 
     async def read(self, job_id: str) -> Response:
@@ -83,15 +85,15 @@ class JobRoutes:
         return await self._one(self._store.cancel, job_id)
 
     async def _one(self, do: Callable[[Caller, int], Awaitable[Job]], job_id: str) -> Response:
-        nothing_else()
-        return answer(job_answer(await do(caller(), path_id(job_id))))
+        refuse_parameters()
+        return json_response(job_response(await do(current_caller(), path_id(job_id))))
 
 
 def _filter(given: dict[str, str], errors: list[FieldError]) -> JobFilter:
     """Raises InvalidError with every bad parameter, those found before too."""
     state, kind = given.get("state"), given.get("kind")
-    if state is not None and state not in STATES:
-        errors.append(FieldError("state", f"must be one of {', '.join(STATES)}"))
+    if state is not None and state not in JOB_STATES:
+        errors.append(FieldError("state", f"must be one of {', '.join(JOB_STATES)}"))
     if kind is not None and KIND.fullmatch(kind) is None:
         errors.append(FieldError("kind", "must be a kind of job, such as links.check"))
     profile_id = None
@@ -101,12 +103,12 @@ def _filter(given: dict[str, str], errors: list[FieldError]) -> JobFilter:
             errors.append(FieldError("profile", "must be an id"))
     if errors:
         raise InvalidError(errors)
-    return JobFilter(cast("State | None", state), kind, profile_id)
+    return JobFilter(cast("JobState | None", state), kind, profile_id)
 
 
-def job_answer(job: Job) -> JobAnswer:
+def job_response(job: Job) -> JobResponse:
     """A job as the API shows it: without its payload, which is the engine's own."""
-    return JobAnswer(
+    return JobResponse(
         id=str(job.id),
         profile_id=None if job.profile_id is None else str(job.profile_id),
         kind=job.kind,
@@ -121,7 +123,7 @@ def job_answer(job: Job) -> JobAnswer:
         started_at=None if job.started_at is None else utc(job.started_at),
         finished_at=None if job.finished_at is None else utc(job.finished_at),
         cancel_requested=job.cancel_requested,
-        progress=None if job.progress is None else ProgressAnswer(*job.progress),
+        progress=None if job.progress is None else ProgressResponse(*job.progress),
         last_error=job.last_error,
     )
 
@@ -153,7 +155,7 @@ _LIST: Final = Doc(
     "ended is forgotten after some days. The engine's own jobs are not listed.",
     query=(
         *PAGE,
-        Parameter("state", "Only jobs in this state.", State, "dead"),
+        Parameter("state", "Only jobs in this state.", JobState, "dead"),
         Parameter(
             "kind",
             "Only jobs of this kind.",
@@ -163,8 +165,10 @@ _LIST: Final = Doc(
         Parameter("profile", "Only jobs of this profile.", Id),
     ),
     answers={
-        200: Answer(
-            "A page of jobs.", ListAnswer[JobAnswer], {"items": [JOB_EXAMPLE], "next_cursor": None}
+        200: ResponseDoc(
+            "A page of jobs.",
+            ListResponse[JobResponse],
+            {"items": [JOB_EXAMPLE], "next_cursor": None},
         )
     },
     errors=(404,),
@@ -173,7 +177,7 @@ _READ: Final = Doc(
     id="readJob",
     summary="Read a job",
     tag="Jobs",
-    answers={200: Answer("The job.", JobAnswer, JOB_EXAMPLE)},
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     paths=_PATHS,
 )
 _RETRY: Final = Doc(
@@ -181,7 +185,7 @@ _RETRY: Final = Doc(
     summary="Retry a job",
     tag="Jobs",
     description="A dead or cancelled one starts afresh; one that waits after a failure runs now. Else 409.",
-    answers={200: Answer("The job.", JobAnswer, JOB_EXAMPLE)},
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     errors=(409,),
     paths=_PATHS,
 )
@@ -191,7 +195,7 @@ _CANCEL: Final = Doc(
     tag="Jobs",
     description="A queued one is cancelled at once; a running one is stopped within seconds, unless it ends "
     "before. 409 when it has ended.",
-    answers={200: Answer("The job.", JobAnswer, JOB_EXAMPLE | {"state": "cancelled"})},
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE | {"state": "cancelled"})},
     errors=(409,),
     paths=_PATHS,
 )

@@ -7,16 +7,16 @@ from typing import Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, answer, draft_of, empty, json_object, utc
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route
+from api.auth import current_caller
+from api.bodies import Id, ListResponse, draft_of, empty_response, json_object, json_response, utc
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.access import Scope
-from engine.key import ApiKey, KeyDraft, checked_at
-from engine.ports import KeyStore
+from engine.key import ApiKey, KeyDraft, key_validator
+from engine.ports import ApiKeyStore
 
 
-class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A key as its user sees it. `key` itself is only in the answer that creates it."""
 
     id: Id
@@ -33,42 +33,44 @@ class KeyRoutes:
     """`forget` is told of each key that is revoked; `now` is the clock: aware."""
 
     def __init__(
-        self, store: KeyStore, forget: Callable[[int], None], now: Callable[[], datetime]
+        self, store: ApiKeyStore, forget: Callable[[int], None], now: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._forget = forget
-        self._checked = checked_at(now)
+        self._checked = key_validator(now)
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/keys", self.create, _CREATE),
-            Route("GET", "/v1/keys", self.page, _LIST),
+            Route("GET", "/v1/keys", self.list_page, _LIST),
             Route("DELETE", "/v1/keys/<key_id>", self.revoke, _REVOKE),
         ]
 
     async def create(self) -> Response:
-        nothing_else()
+        refuse_parameters()
         draft = draft_of(KeyDraft, await json_object(), self._checked, {})
-        made = await self._store.create_key(caller(), draft)
-        return answer(msgspec.structs.replace(_shown(made.key), key=made.text), 201)
+        made = await self._store.create_key(current_caller(), draft)
+        return json_response(msgspec.structs.replace(_shown(made.key), key=made.text), 201)
 
-    async def page(self) -> Response:
-        after, limit = page_asked()
-        return answer(page_answer(await self._store.list_keys(caller(), after, limit), _shown))
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        return json_response(
+            page_response(await self._store.list_keys(current_caller(), after, limit), _shown)
+        )
 
     async def revoke(self, key_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(key_id)
         try:
-            await self._store.revoke_key(caller(), id_)
+            await self._store.revoke_key(current_caller(), id_)
         finally:
             # When the connection was lost, nobody knows whether it is revoked.
             self._forget(id_)
-        return empty(204)
+        return empty_response(204)
 
 
-def _shown(key: ApiKey) -> KeyAnswer:
-    return KeyAnswer(
+def _shown(key: ApiKey) -> KeyResponse:
+    return KeyResponse(
         id=str(key.id),
         prefix=key.prefix,
         label=key.label,
@@ -100,7 +102,7 @@ _CREATE: Final = Doc(
         "scopes": ["read", "write"],
         "expires_at": "2027-05-01T00:00:00Z",
     },
-    answers={201: Answer("The key.", KeyAnswer, _EXAMPLE | {"key": "wp_5fGk…"})},
+    answers={201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"})},
     errors=(409,),
 )
 _LIST: Final = Doc(
@@ -109,8 +111,8 @@ _LIST: Final = Doc(
     tag="Keys",
     query=PAGE,
     answers={
-        200: Answer(
-            "A page of keys.", ListAnswer[KeyAnswer], {"items": [_EXAMPLE], "next_cursor": None}
+        200: ResponseDoc(
+            "A page of keys.", ListResponse[KeyResponse], {"items": [_EXAMPLE], "next_cursor": None}
         )
     },
 )
@@ -119,5 +121,5 @@ _REVOKE: Final = Doc(
     summary="Revoke an API key",
     tag="Keys",
     description="It opens nothing any more: here at once, on other machines within seconds.",
-    answers={204: Answer("It is revoked.")},
+    answers={204: ResponseDoc("It is revoked.")},
 )

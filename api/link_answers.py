@@ -5,20 +5,20 @@ from typing import Final
 import msgspec
 
 from api import github_sync
-from api.bodies import LinkAnswer, Reason, utc
+from api.bodies import FieldReason, LinkResponse, utc
 from engine import name
 from engine.link import Link
 from engine.link_health import LinkHealth
-from engine.script import confusable
+from engine.script import confusable_reason
 
 
-class LinkAnswers:
+class LinkResponses:
     def __init__(self, visitors_url: str) -> None:
         self._visitors_url = visitors_url
 
-    def shown(self, handle: str, link: Link) -> LinkAnswer:
+    def response(self, handle: str, link: Link) -> LinkResponse:
         """A link of the profile that has this handle."""
-        return LinkAnswer(
+        return LinkResponse(
             id=str(link.id),
             profile_id=str(link.profile_id),
             slug=link.slug,
@@ -34,15 +34,15 @@ class LinkAnswers:
             version=link.version,
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
-            github=msgspec.UNSET if link.github is None else github_sync.shown(link.github),
+            github=msgspec.UNSET if link.github is None else github_sync.sync_response(link.github),
             health=msgspec.UNSET if link.health is None else _shown_health(link.health),
         )
 
-    def changed(self, handle: str, link: Link) -> LinkAnswer:
+    def response_with_warnings(self, handle: str, link: Link) -> LinkResponse:
         """The same with warnings, if there are any."""
-        reason = confusable(link.slug)
-        warnings = msgspec.UNSET if reason is None else [Reason("slug", reason)]
-        return msgspec.structs.replace(self.shown(handle, link), warnings=warnings)
+        reason = confusable_reason(link.slug)
+        warnings = msgspec.UNSET if reason is None else [FieldReason("slug", reason)]
+        return msgspec.structs.replace(self.response(handle, link), warnings=warnings)
 
     def _url(self, *keys: str) -> str:
         return self._visitors_url + name.encode_path(*keys).decode("ascii")

@@ -7,26 +7,26 @@ import msgspec
 from quart import Response
 
 from api.announce import announce
-from api.auth import caller
+from api.auth import current_caller
 from api.bodies import (
     Checked,
-    LinkAnswer,
-    ListAnswer,
-    answer,
+    LinkResponse,
+    ListResponse,
     draft_of,
-    empty,
+    empty_response,
     json_object,
-    stored_answer,
+    json_response,
+    replayable_response,
 )
-from api.etag import etag, guarded_delete, guarded_write, read_answer
-from api.idempotency import answered, once_asked
-from api.link_answers import EXAMPLE, LinkAnswers, besides
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route, changes_of
+from api.etag import etag, guarded_delete, guarded_write, read_response
+from api.idempotency import answered, idempotency_of_request
+from api.link_answers import EXAMPLE, LinkResponses, besides
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
 from engine.idempotency import StoredResponse
 from engine.link import Link, LinkDraft
 from engine.ports import Announcer, ProfileStore
-from engine.profile import Change
+from engine.profile import ProfileChange
 
 
 class LinkRoutes:
@@ -41,80 +41,84 @@ class LinkRoutes:
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._answers = LinkAnswers(visitors_url)
+        self._answers = LinkResponses(visitors_url)
         self._checked = check
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/links", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/links", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/links", self.list_page, _LIST),
             Route("GET", "/v1/links/<link_id>", self.read, _READ),
             Route("PATCH", "/v1/links/<link_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/links/<link_id>", self.delete, _DELETE),
         ]
 
     async def create(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         body = await json_object()
-        profile = await self._store.profile(caller(), id_)
+        profile = await self._store.profile(current_caller(), id_)
         draft = draft_of(LinkDraft, body, self._checked, {})
 
-        def created(made: tuple[Link, Change]) -> StoredResponse:
+        def created(made: tuple[Link, ProfileChange]) -> StoredResponse:
             link, _ = made
             headers = {"Location": f"/v1/links/{link.id}", "ETag": etag(link.version)}
-            return stored_answer(self._answers.changed(profile.handle, link), 201, headers)
+            return replayable_response(
+                self._answers.response_with_warnings(profile.handle, link), 201, headers
+            )
 
-        once = await once_asked(created)
-        link, change = await self._store.create_link(caller(), id_, draft, once)
+        once = await idempotency_of_request(created)
+        link, change = await self._store.create_link(current_caller(), id_, draft, once)
         await announce(self._announcer, [change])
         return answered(created((link, change)))
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        profile = await self._store.profile(caller(), path_id(profile_id))
-        items = await self._store.list_links(caller(), profile.id, after, limit)
-        return answer(page_answer(items, partial(self._answers.shown, profile.handle)))
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        profile = await self._store.profile(current_caller(), path_id(profile_id))
+        items = await self._store.list_links(current_caller(), profile.id, after, limit)
+        return json_response(page_response(items, partial(self._answers.response, profile.handle)))
 
     async def read(self, link_id: str) -> Response:
-        nothing_else()
-        link = await self._store.link(caller(), path_id(link_id))
-        profile = await self._store.profile(caller(), link.profile_id)
-        return read_answer(self._answers.shown(profile.handle, link), link.version, besides(link))
+        refuse_parameters()
+        link = await self._store.link(current_caller(), path_id(link_id))
+        profile = await self._store.profile(current_caller(), link.profile_id)
+        return read_response(
+            self._answers.response(profile.handle, link), link.version, besides(link)
+        )
 
     async def update(self, link_id: str) -> Response:
         """Change the fields given, keep the others."""
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(link_id)
         body = await json_object()
 
         async def read() -> Link:
-            return await self._store.link(caller(), id_)
+            return await self._store.link(current_caller(), id_)
 
-        async def write(stored: Link, if_version: int) -> tuple[Link, Change]:
+        async def write(stored: Link, if_version: int) -> tuple[Link, ProfileChange]:
             base = {field: getattr(stored, field) for field in _FIELDS}
             draft = draft_of(LinkDraft, body, self._checked, base)
-            return await self._store.update_link(caller(), id_, draft, if_version)
+            return await self._store.update_link(current_caller(), id_, draft, if_version)
 
         link, change = await guarded_write(read, write)
         await announce(self._announcer, [change])
-        profile = await self._store.profile(caller(), link.profile_id)
-        shown = self._answers.changed(profile.handle, link)
-        return answer(shown, headers={"ETag": etag(link.version)})
+        profile = await self._store.profile(current_caller(), link.profile_id)
+        shown = self._answers.response_with_warnings(profile.handle, link)
+        return json_response(shown, headers={"ETag": etag(link.version)})
 
     async def delete(self, link_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(link_id)
 
         async def read() -> Link:
-            return await self._store.link(caller(), id_)
+            return await self._store.link(current_caller(), id_)
 
-        async def delete(if_version: int | None) -> Change:
-            return await self._store.delete_link(caller(), id_, if_version)
+        async def delete(if_version: int | None) -> ProfileChange:
+            return await self._store.delete_link(current_caller(), id_, if_version)
 
         change = await guarded_delete(read, delete)
         await announce(self._announcer, [change])
-        return empty(204)
+        return empty_response(204)
 
 
 _FIELDS = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
@@ -131,7 +135,7 @@ _CREATE: Final = Doc(
         "target": "https://example.com/spring",
         "title": "Spring collection",
     },
-    answers={201: Answer("The link.", LinkAnswer, EXAMPLE, ("Location", "ETag"))},
+    answers={201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag"))},
     errors=(409,),
     once=True,
 )
@@ -142,8 +146,10 @@ _LIST: Final = Doc(
     description="Oldest first.",
     query=PAGE,
     answers={
-        200: Answer(
-            "A page of links.", ListAnswer[LinkAnswer], {"items": [EXAMPLE], "next_cursor": None}
+        200: ResponseDoc(
+            "A page of links.",
+            ListResponse[LinkResponse],
+            {"items": [EXAMPLE], "next_cursor": None},
         )
     },
 )
@@ -151,7 +157,7 @@ _READ: Final = Doc(
     id="readLink",
     summary="Read a link",
     tag="Links",
-    answers={200: Answer("The link.", LinkAnswer, EXAMPLE)},
+    answers={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -162,9 +168,9 @@ _UPDATE: Final = Doc(
     body=changes_of(LinkDraft),
     body_example={"target": "https://example.com/summer"},
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The link as it is now.",
-            LinkAnswer,
+            LinkResponse,
             EXAMPLE | {"target": "https://example.com/summer", "version": 2},
             ("ETag",),
         )
@@ -177,6 +183,6 @@ _DELETE: Final = Doc(
     summary="Delete a link",
     tag="Links",
     description="What it counted stays. Takes the role editor.",
-    answers={204: Answer("It is gone.")},
+    answers={204: ResponseDoc("It is gone.")},
     guarded=True,
 )

@@ -18,10 +18,10 @@ import msgspec
 import trio
 from quart import Response
 
-from actors.live_watchers import LiveWatchers, Watcher
-from api.auth import caller
-from api.query import nothing_else, path_id
-from api.routes import Answer, Doc, Route
+from actors.live_watchers import LiveSubscriber, LiveSubscribers
+from api.auth import current_caller
+from api.query import path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
 from engine.access import Caller
 from engine.errors import ForbiddenError, NotFoundError, TooSoonError, UnavailableError
 from engine.live import LiveClick
@@ -34,7 +34,7 @@ TICK_S: Final = 1.0
 _RETRY: Final = b"retry: 2000\n\n"
 
 
-class EventAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class LiveEventResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event: `data` is JSON. The first has `retry` only, in ms."""
 
     event: Literal["click", "minute", "end"] | msgspec.UnsetType = msgspec.UNSET
@@ -43,7 +43,7 @@ class EventAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LiveRoutes:
-    def __init__(self, store: ProfileStore, watchers: LiveWatchers) -> None:
+    def __init__(self, store: ProfileStore, watchers: LiveSubscribers) -> None:
         self._store = store
         self._watchers = watchers
 
@@ -51,8 +51,8 @@ class LiveRoutes:
         return [Route("GET", "/v1/profiles/<profile_id>/live", self.read, _READ)]
 
     async def read(self, profile_id: str) -> Response:
-        nothing_else()
-        id_, who = path_id(profile_id), caller()
+        refuse_parameters()
+        id_, who = path_id(profile_id), current_caller()
         await self._store.profile(who, id_)
         self._watchers.admit(who.user_id, id_)  # refused before an answer begins
         response = Response(self._stream(who, id_), content_type="text/event-stream")
@@ -63,13 +63,13 @@ class LiveRoutes:
 
     async def _stream(self, who: Caller, profile_id: int) -> AsyncIterator[bytes]:
         try:
-            with self._watchers.watching(who.user_id, profile_id) as watcher:
+            with self._watchers.subscription(who.user_id, profile_id) as watcher:
                 async for event in self._events(who, watcher):
                     yield event
         except (TooSoonError, UnavailableError):  # others came in between
             yield _event("end", {"reason": "busy"})
 
-    async def _events(self, who: Caller, watcher: Watcher) -> AsyncIterator[bytes]:
+    async def _events(self, who: Caller, watcher: LiveSubscriber) -> AsyncIterator[bytes]:
         now = trio.current_time()
         until, look, beat = now + MAX_S, now + LOOK_S, now + HEARTBEAT_S
         told: tuple[int, int, int] | None = None
@@ -80,7 +80,7 @@ class LiveRoutes:
             now = trio.current_time()
             if now >= look:
                 look = now + LOOK_S
-                await self._look(who, watcher)
+                await self._recheck_access(who, watcher)
             if now >= until:
                 watcher.end("time")
             some = b"".join(_event("click", _shown(one)) for one in _taken(watcher))
@@ -97,7 +97,7 @@ class LiveRoutes:
                 yield some
         yield _event("end", {"reason": watcher.ended})
 
-    async def _look(self, who: Caller, watcher: Watcher) -> None:
+    async def _recheck_access(self, who: Caller, watcher: LiveSubscriber) -> None:
         try:
             await self._store.profile(who, watcher.profile_id)
         except (NotFoundError, ForbiddenError):
@@ -107,7 +107,7 @@ class LiveRoutes:
             pass  # nobody can tell: the next look will, or the stream ends in time
 
 
-def _taken(watcher: Watcher) -> list[LiveClick]:
+def _taken(watcher: LiveSubscriber) -> list[LiveClick]:
     taken = list(watcher.clicks)
     watcher.clicks.clear()
     return taken
@@ -130,9 +130,9 @@ _READ: Final = Doc(
     "minute, `end` with a reason. A stream ends after ten minutes at the latest; come again with the key. One "
     "user may have six at once, else 429.",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "Events, until it ends.",
-            EventAnswer,
+            LiveEventResponse,
             {
                 "event": "click",
                 "data": '{"time":"2026-05-01T10:00:00Z","link":"365072220160000011","country":"DE"}',

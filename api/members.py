@@ -6,24 +6,33 @@ from typing import Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
-from api.bodies import Id, ListAnswer, Version, answer, draft_of, empty, json_object, utc
-from api.etag import etag, guarded_delete, guarded_write, read_answer
-from api.query import PAGE, nothing_else, page_answer, page_asked, parsed_id, path_id
-from api.routes import Answer, Doc, Route, changes_of
-from engine.access import Role
+from api.auth import current_caller
+from api.bodies import (
+    Id,
+    ListResponse,
+    Version,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.etag import etag, guarded_delete, guarded_write, read_response
+from api.query import PAGE, page_of_request, page_response, parsed_id, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
+from engine.access import MemberRole
 from engine.errors import FieldError
-from engine.member import Member, RoleDraft, checked_role
+from engine.member import Member, RoleDraft, validate_role
 from engine.ports import MemberStore
 
 
-class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class MemberResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody in a profile's team."""
 
     user_id: Id
     email: str
     name: str
-    role: Role
+    role: MemberRole
     version: Version
     created_at: datetime
     updated_at: datetime
@@ -41,58 +50,58 @@ class MemberRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/v1/profiles/<profile_id>/members", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/members", self.list_page, _LIST),
             Route("GET", "/v1/profiles/<profile_id>/members/<user_id>", self.read, _READ),
             Route("PATCH", "/v1/profiles/<profile_id>/members/<user_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/profiles/<profile_id>/members/<user_id>", self.remove, _REMOVE),
             Route("POST", "/v1/profiles/<profile_id>/transfer", self.transfer, _TRANSFER),
         ]
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        items = await self._store.list_members(caller(), path_id(profile_id), after, limit)
-        return answer(page_answer(items, _shown))
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        items = await self._store.list_members(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(items, _shown))
 
     async def read(self, profile_id: str, user_id: str) -> Response:
-        nothing_else()
-        member = await self._store.member(caller(), path_id(profile_id), path_id(user_id))
-        return read_answer(_shown(member), member.version)
+        refuse_parameters()
+        member = await self._store.member(current_caller(), path_id(profile_id), path_id(user_id))
+        return read_response(_shown(member), member.version)
 
     async def update(self, profile_id: str, user_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         where = path_id(profile_id), path_id(user_id)
         body = await json_object()
 
         async def read() -> Member:
-            return await self._store.member(caller(), *where)
+            return await self._store.member(current_caller(), *where)
 
         async def write(stored: Member, if_version: int) -> Member:
-            draft = draft_of(RoleDraft, body, checked_role, {"role": stored.role})
-            role = msgspec.convert(draft.role, Role)
-            return await self._store.change_role(caller(), *where, role, if_version)
+            draft = draft_of(RoleDraft, body, validate_role, {"role": stored.role})
+            role = msgspec.convert(draft.role, MemberRole)
+            return await self._store.change_role(current_caller(), *where, role, if_version)
 
         member = await guarded_write(read, write)
-        return answer(_shown(member), headers={"ETag": etag(member.version)})
+        return json_response(_shown(member), headers={"ETag": etag(member.version)})
 
     async def remove(self, profile_id: str, user_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         where = path_id(profile_id), path_id(user_id)
 
         async def read() -> Member:
-            return await self._store.member(caller(), *where)
+            return await self._store.member(current_caller(), *where)
 
         async def remove(if_version: int | None) -> None:
-            await self._store.remove_member(caller(), *where, if_version)
+            await self._store.remove_member(current_caller(), *where, if_version)
 
         await guarded_delete(read, remove)
-        return empty(204)
+        return empty_response(204)
 
     async def transfer(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(TransferDraft, await json_object(), _checked_transfer, {})
-        member = await self._store.transfer(caller(), id_, int(draft.user_id))
-        return answer(_shown(member), headers={"ETag": etag(member.version)})
+        member = await self._store.transfer(current_caller(), id_, int(draft.user_id))
+        return json_response(_shown(member), headers={"ETag": etag(member.version)})
 
 
 def _checked_transfer(draft: TransferDraft) -> tuple[TransferDraft | None, list[FieldError]]:
@@ -101,8 +110,8 @@ def _checked_transfer(draft: TransferDraft) -> tuple[TransferDraft | None, list[
     return draft, []
 
 
-def _shown(member: Member) -> MemberAnswer:
-    return MemberAnswer(
+def _shown(member: Member) -> MemberResponse:
+    return MemberResponse(
         user_id=str(member.user_id),
         email=member.email,
         name=member.name,
@@ -129,9 +138,9 @@ _LIST: Final = Doc(
     tag="Teams",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of members.",
-            ListAnswer[MemberAnswer],
+            ListResponse[MemberResponse],
             {"items": [_EXAMPLE], "next_cursor": None},
         )
     },
@@ -140,7 +149,7 @@ _READ: Final = Doc(
     id="readMember",
     summary="Read a member",
     tag="Teams",
-    answers={200: Answer("The member.", MemberAnswer, _EXAMPLE)},
+    answers={200: ResponseDoc("The member.", MemberResponse, _EXAMPLE)},
     tagged=True,
     paths=_PATHS,
 )
@@ -152,8 +161,8 @@ _UPDATE: Final = Doc(
     body=changes_of(RoleDraft),
     body_example={"role": "admin"},
     answers={
-        200: Answer(
-            "The member.", MemberAnswer, _EXAMPLE | {"role": "admin", "version": 2}, ("ETag",)
+        200: ResponseDoc(
+            "The member.", MemberResponse, _EXAMPLE | {"role": "admin", "version": 2}, ("ETag",)
         )
     },
     errors=(409,),
@@ -165,7 +174,7 @@ _REMOVE: Final = Doc(
     summary="Remove a member, or leave",
     tag="Teams",
     description="Everybody may leave, but the last owner; to remove others takes the role admin.",
-    answers={204: Answer("They are no member any more.")},
+    answers={204: ResponseDoc("They are no member any more.")},
     errors=(409,),
     guarded=True,
     paths=_PATHS,
@@ -178,8 +187,8 @@ _TRANSFER: Final = Doc(
     body=TransferDraft,
     body_example={"user_id": "365072220160000021"},
     answers={
-        200: Answer(
-            "The new owner.", MemberAnswer, _EXAMPLE | {"role": "owner", "version": 2}, ("ETag",)
+        200: ResponseDoc(
+            "The new owner.", MemberResponse, _EXAMPLE | {"role": "owner", "version": 2}, ("ETag",)
         )
     },
     errors=(409,),

@@ -14,7 +14,7 @@ import msgspec
 from api.auth import COOKIE, CSRF_HEADER
 from api.idempotency import REPLAYED
 from api.problems import CONTENT_TYPE, Problem
-from api.routes import Answer, Doc, Route
+from api.routes import Doc, ResponseDoc, Route
 from engine.idempotency import HEADER as IDEMPOTENCY_KEY
 
 VERSION: Final = "3.1.0"
@@ -259,7 +259,7 @@ def statuses(route: Route, doc: Doc) -> set[int]:
     return found
 
 
-def _good(answer: Answer, headers: Iterable[str], schemas: _Schemas) -> dict[str, Any]:
+def _good(answer: ResponseDoc, headers: Iterable[str], schemas: _Schemas) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "description": answer.description,
         "headers": _headers(sorted(headers)),

@@ -9,27 +9,27 @@ import ipaddress
 from collections.abc import Callable
 from typing import Final
 
-from engine.client_address import client_address, network, packed_network
+from engine.client_address import client_address, network_of, packed_network
 from engine.extra import PLACE, item
-from engine.request import Origin
+from engine.request import ClientInfo
 
 MAX_KNOWN: Final = 16_384
 MAX_FORWARDED_BYTES: Final = 1024  # more than the addresses of all hops that can be trusted
 
 
-class Origins:
+class ClientResolver:
     """`place` answers an address with the data of the item PLACE; it must not raise."""
 
     def __init__(self, place: Callable[[str], bytes], trusted_hops: int) -> None:
         self._place = place
         self._hops = trusted_hops
-        self._known: dict[tuple[str, bytes], Origin] = {}
+        self._known: dict[tuple[str, bytes], ClientInfo] = {}
 
-    def of_peer(self, peer: str) -> Origin:
+    def of_peer(self, peer: str) -> ClientInfo:
         """Of a connection that no trusted proxy stands in front of."""
         return self._known.get((peer, b"")) or self._look(peer, b"")
 
-    def of_forwarded(self, peer: str, forwarded_for: bytes) -> Origin:
+    def of_forwarded(self, peer: str, forwarded_for: bytes) -> ClientInfo:
         """Of a request by its X-Forwarded-For, joined by commas; of the proxy when that says nothing.
 
         Only what trusted proxies wrote is looked at and kept: whatever a client claims in front of it costs
@@ -46,14 +46,14 @@ class Origins:
         """Places are known better now."""
         self._known.clear()
 
-    def _look(self, peer: str, forwarded: bytes) -> Origin:
+    def _look(self, peer: str, forwarded: bytes) -> ClientInfo:
         client = client_address(peer, forwarded.decode("latin-1") or None, self._hops)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        found = self._known[peer, forwarded] = Origin(
+        found = self._known[peer, forwarded] = ClientInfo(
             packed_network(client),
             item(PLACE, self._place(client)),
-            None if _is_own(client) else network(client),
+            None if _is_own(client) else network_of(client),
         )
         return found
 

@@ -100,15 +100,15 @@ def response(
 
 def register(app: Quart) -> None:
     """Make `app` answer problems for our own errors, for the framework's and for bugs."""
-    app.register_error_handler(WaypostError, of_ours)
-    app.register_error_handler(HTTPException, of_framework)
-    app.register_error_handler(Exception, of_bug)
+    app.register_error_handler(WaypostError, problem_response_of)
+    app.register_error_handler(HTTPException, framework_problem_response)
+    app.register_error_handler(Exception, bug_response)
 
 
-async def of_ours(error: Exception) -> Response:
+async def problem_response_of(error: Exception) -> Response:
     found = problem_of(error)
     if found is None:
-        return await of_bug(error)
+        return await bug_response(error)
     headers = None
     if isinstance(error, UnavailableError) and not isinstance(error, SlowQueryError):
         headers = {"Retry-After": str(RETRY_AFTER_S)}
@@ -139,12 +139,12 @@ def problem_of(error: Exception) -> Problem | None:
     return None
 
 
-async def of_framework(error: Exception) -> Response:
+async def framework_problem_response(error: Exception) -> Response:
     """An HTTPException, raised by Quart, Werkzeug or a handler of ours."""
     assert isinstance(error, HTTPException)
     status = error.code or 500
     if status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED:
-        return await of_bug(error)
+        return await bug_response(error)
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -153,7 +153,7 @@ async def of_framework(error: Exception) -> Response:
     return response(status, _DETAILS.get(status) or error.description or "", headers=headers)
 
 
-async def of_bug(error: Exception) -> Response:
+async def bug_response(error: Exception) -> Response:
     request_id = str(request.scope.get(REQUEST_ID, ""))
     log_bug(error, request_id)
     return response(500, "an unexpected error; the log has it", request_id=request_id)

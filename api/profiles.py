@@ -6,25 +6,25 @@ import msgspec
 from quart import Response
 
 from api.announce import announce
-from api.auth import caller
+from api.auth import current_caller
 from api.bodies import (
-    ListAnswer,
-    ProfileAnswer,
-    answer,
+    ListResponse,
+    ProfileResponse,
     draft_of,
-    empty,
+    empty_response,
     json_object,
-    stored_answer,
+    json_response,
+    replayable_response,
     utc,
 )
-from api.etag import etag, guarded_delete, guarded_write, read_answer
-from api.idempotency import answered, once_asked
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route, changes_of
+from api.etag import etag, guarded_delete, guarded_write, read_response
+from api.idempotency import answered, idempotency_of_request
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
 from engine import name
 from engine.idempotency import StoredResponse
 from engine.ports import Announcer, ProfileStore
-from engine.profile import Change, Profile, ProfileDraft, checked
+from engine.profile import Profile, ProfileChange, ProfileDraft, validate_draft
 from engine.profile import draft_of as as_draft
 
 
@@ -37,68 +37,68 @@ class ProfileRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles", self.create, _CREATE),
-            Route("GET", "/v1/profiles", self.page, _LIST),
+            Route("GET", "/v1/profiles", self.list_page, _LIST),
             Route("GET", "/v1/profiles/<profile_id>", self.read, _READ),
             Route("PATCH", "/v1/profiles/<profile_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/profiles/<profile_id>", self.delete, _DELETE),
         ]
 
     async def create(self) -> Response:
-        nothing_else()
-        draft = draft_of(ProfileDraft, await json_object(), checked, {})
-        once = await once_asked(self._created)
-        profile = await self._store.create_profile(caller(), draft, once)
-        await announce(self._announcer, [Change(profile.id, profile.version)])
+        refuse_parameters()
+        draft = draft_of(ProfileDraft, await json_object(), validate_draft, {})
+        once = await idempotency_of_request(self._created)
+        profile = await self._store.create_profile(current_caller(), draft, once)
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
         return answered(self._created(profile))
 
-    async def page(self) -> Response:
-        after, limit = page_asked()
-        items = await self._store.list_profiles(caller(), after, limit)
-        return answer(page_answer(items, self._shown))
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        items = await self._store.list_profiles(current_caller(), after, limit)
+        return json_response(page_response(items, self._shown))
 
     async def read(self, profile_id: str) -> Response:
-        nothing_else()
-        profile = await self._store.profile(caller(), path_id(profile_id))
-        return read_answer(self._shown(profile), profile.version)
+        refuse_parameters()
+        profile = await self._store.profile(current_caller(), path_id(profile_id))
+        return read_response(self._shown(profile), profile.version)
 
     async def update(self, profile_id: str) -> Response:
         """Change the fields given, keep the others."""
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         body = await json_object()
 
         async def read() -> Profile:
-            return await self._store.profile(caller(), id_)
+            return await self._store.profile(current_caller(), id_)
 
         async def write(stored: Profile, if_version: int) -> Profile:
             base = msgspec.structs.asdict(as_draft(stored))
-            draft = draft_of(ProfileDraft, body, checked, base)
-            return await self._store.update_profile(caller(), id_, draft, if_version)
+            draft = draft_of(ProfileDraft, body, validate_draft, base)
+            return await self._store.update_profile(current_caller(), id_, draft, if_version)
 
         profile = await guarded_write(read, write)
-        await announce(self._announcer, [Change(profile.id, profile.version)])
-        return answer(self._shown(profile), headers={"ETag": etag(profile.version)})
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
+        return json_response(self._shown(profile), headers={"ETag": etag(profile.version)})
 
     async def delete(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
 
         async def read() -> Profile:
-            return await self._store.profile(caller(), id_)
+            return await self._store.profile(current_caller(), id_)
 
         async def delete(if_version: int | None) -> Profile:
-            return await self._store.delete_profile(caller(), id_, if_version)
+            return await self._store.delete_profile(current_caller(), id_, if_version)
 
         profile = await guarded_delete(read, delete)
-        await announce(self._announcer, [Change(profile.id, profile.version, deleted=True)])
-        return empty(204)
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version, deleted=True)])
+        return empty_response(204)
 
     def _created(self, profile: Profile) -> StoredResponse:
         headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
-        return stored_answer(self._shown(profile), 201, headers)
+        return replayable_response(self._shown(profile), 201, headers)
 
-    def _shown(self, profile: Profile) -> ProfileAnswer:
-        return ProfileAnswer(
+    def _shown(self, profile: Profile) -> ProfileResponse:
+        return ProfileResponse(
             id=str(profile.id),
             handle=profile.handle,
             title=profile.title,
@@ -129,7 +129,7 @@ _CREATE: Final = Doc(
     description="The caller becomes its owner. Its page is at `/@handle` on the visitors' address.",
     body=ProfileDraft,
     body_example={"handle": "ada", "title": "Ada Lovelace"},
-    answers={201: Answer("The profile.", ProfileAnswer, _EXAMPLE, ("Location", "ETag"))},
+    answers={201: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE, ("Location", "ETag"))},
     errors=(409,),
     once=True,
 )
@@ -140,9 +140,9 @@ _LIST: Final = Doc(
     description="Those that the caller is a member of, oldest first.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of profiles.",
-            ListAnswer[ProfileAnswer],
+            ListResponse[ProfileResponse],
             {"items": [_EXAMPLE], "next_cursor": None},
         )
     },
@@ -151,7 +151,7 @@ _READ: Final = Doc(
     id="readProfile",
     summary="Read a profile",
     tag="Profiles",
-    answers={200: Answer("The profile.", ProfileAnswer, _EXAMPLE)},
+    answers={200: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -161,7 +161,7 @@ _UPDATE: Final = Doc(
     description="Fields that are left out stay as they are. Takes the role editor.",
     body=changes_of(ProfileDraft),
     body_example={"title": "Ada"},
-    answers={200: Answer("The profile as it is now.", ProfileAnswer, _RENAMED, ("ETag",))},
+    answers={200: ResponseDoc("The profile as it is now.", ProfileResponse, _RENAMED, ("ETag",))},
     errors=(409,),
     guarded=True,
 )
@@ -170,6 +170,6 @@ _DELETE: Final = Doc(
     summary="Delete a profile",
     tag="Profiles",
     description="With all its links; counts stay. Takes the role owner.",
-    answers={204: Answer("It is gone.")},
+    answers={204: ResponseDoc("It is gone.")},
     guarded=True,
 )

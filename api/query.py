@@ -13,10 +13,10 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from quart import request
 
-from api.bodies import ListAnswer, shown_name
+from api.bodies import ListResponse, shown_name
 from api.routes import Parameter
 from engine.errors import FieldError, InvalidError, NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 
 T = TypeVar("T")
 Shown = TypeVar("Shown")
@@ -70,14 +70,14 @@ def parameters(*known: str) -> tuple[dict[str, str], list[FieldError]]:
     return {name: values[0] for name, values in given.items() if name in known}, errors
 
 
-def nothing_else() -> None:
+def refuse_parameters() -> None:
     """Refuse any query parameter."""
     _, errors = parameters()
     if errors:
         raise InvalidError(errors)
 
 
-def page_asked() -> tuple[int, int]:
+def page_of_request() -> tuple[int, int]:
     """`after` and `limit` of a list's request."""
     given, errors = parameters("cursor", "limit")
     after, limit = page_of(given, errors)
@@ -103,10 +103,10 @@ def page_of(given: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
     return after, limit
 
 
-def page_answer(page: Page, shown: Callable[[T], Shown]) -> ListAnswer[Shown]:
+def page_response(page: ListPage, shown: Callable[[T], Shown]) -> ListResponse[Shown]:
     items: Iterable[T] = page.items
     cursor = None if page.next_after is None else _encoded(page.next_after)
-    return ListAnswer([shown(item) for item in items], cursor)
+    return ListResponse([shown(item) for item in items], cursor)
 
 
 def _encoded(after: int) -> str:

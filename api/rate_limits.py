@@ -15,13 +15,13 @@ from quart import Quart, Response, g, request
 
 from api import client, problems
 from api.auth import caller_or_none
-from api.guard import Counters
-from engine.client_address import network
+from api.guard import ConsoleMetrics
+from engine.client_address import network_of
 from engine.errors import UnavailableError
-from engine.local_rate import LocalRate
+from engine.local_rate import LocalRateLimiter
 from engine.ports import Charge, RateLimiter
-from engine.rate import Decision, Quota, header_fields
-from engine.rate_credit import RateCredit
+from engine.rate import Quota, RateDecision, header_fields
+from engine.rate_credit import RateLimitCredit
 from engine.settings import Settings
 
 PERIOD_S: Final = 60
@@ -32,10 +32,10 @@ REDIS_REST_S: Final = 1.0
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class ApiLimits:
+class ApiRateLimiter:
     """Counts each request under `/v1`, before it is handled."""
 
-    def __init__(self, limiter: RateLimiter, settings: Settings, counters: Counters) -> None:
+    def __init__(self, limiter: RateLimiter, settings: Settings, counters: ConsoleMetrics) -> None:
         self._counters = counters
         self._limiter = limiter
         self._hops = settings.trusted_hops
@@ -44,9 +44,9 @@ class ApiLimits:
         both = settings.api_reads_per_minute + settings.api_writes_per_minute
         unlimited = not (settings.api_reads_per_minute and settings.api_writes_per_minute)
         self._address = _quota("address", 0 if unlimited else 2 * both)
-        self._failures = LocalRate(FAILURES, MAX_SUBJECTS, "allow")
-        self._local: dict[str, LocalRate] = {}
-        self._credit = RateCredit(MAX_SUBJECTS)
+        self._failures = LocalRateLimiter(FAILURES, MAX_SUBJECTS, "allow")
+        self._local: dict[str, LocalRateLimiter] = {}
+        self._credit = RateLimitCredit(MAX_SUBJECTS)
         self._rest_until = 0.0
 
     def register(self, app: Quart, check: Callable[[], Awaitable[None]]) -> None:
@@ -91,7 +91,7 @@ class ApiLimits:
             return None
         return self._refuse(decided)
 
-    def _refuse(self, decided: Sequence[tuple[Quota, Decision]]) -> Response:
+    def _refuse(self, decided: Sequence[tuple[Quota, RateDecision]]) -> Response:
         self._counters.limited += 1
         g.rate_decided = decided
         names = ", ".join(quota.name for quota, decision in decided if not decision.allowed)
@@ -106,7 +106,7 @@ class ApiLimits:
         wanted = ((quota, who), (self._address, address))
         return [Charge(quota, subject) for quota, subject in wanted if quota is not None]
 
-    async def _decide(self, charges: list[Charge]) -> list[Decision]:
+    async def _decide(self, charges: list[Charge]) -> list[RateDecision]:
         if (known := self._credit.spend(charges, _now_us())) is not None:
             return known
         if trio.current_time() >= self._rest_until:
@@ -118,7 +118,7 @@ class ApiLimits:
         now_us = _now_us()
         return [self._locally(one.quota).decide(one.subject, now_us) for one in charges]
 
-    async def _ask(self, charges: list[Charge]) -> list[Decision]:
+    async def _ask(self, charges: list[Charge]) -> list[RateDecision]:
         asked = self._credit.charged(charges)
         try:
             decisions = await self._limiter.decide(asked)
@@ -128,17 +128,17 @@ class ApiLimits:
         self._credit.settle(charges, asked, decisions, _now_us())
         return decisions
 
-    def _locally(self, quota: Quota) -> LocalRate:
+    def _locally(self, quota: Quota) -> LocalRateLimiter:
         found = self._local.get(quota.name)
         if found is None:
-            found = self._local[quota.name] = LocalRate(quota, MAX_SUBJECTS, "allow")
+            found = self._local[quota.name] = LocalRateLimiter(quota, MAX_SUBJECTS, "allow")
         return found
 
     def _subject(self) -> str:
         return _network(client.address(self._hops))
 
 
-_network: Final = lru_cache(maxsize=1_024)(network)
+_network: Final = lru_cache(maxsize=1_024)(network_of)
 
 
 def _quota(name: str, per_minute: int) -> Quota | None:

@@ -12,7 +12,7 @@ from quart import Response
 
 from api import openapi
 from api.reference_page import page
-from api.routes import Answer, Doc, Route
+from api.routes import Doc, ResponseDoc, Route
 
 STYLE: Final = "/docs.css"
 _KEPT: Final = {"Cache-Control": "public, max-age=300"}
@@ -51,6 +51,6 @@ _DOCUMENT: Final = Doc(
     summary="Read this description",
     tag="Service",
     description="The OpenAPI 3.1 document of this console.",
-    answers={200: Answer("The document.", dict[str, Any])},
+    answers={200: ResponseDoc("The document.", dict[str, Any])},
     access="everybody",
 )

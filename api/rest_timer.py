@@ -11,7 +11,7 @@ import trio
 from hypercorn.typing import Event
 
 
-class RestTimer:
+class IdleTimer:
     """`ended` is set once the server ends: from then on whatever rests has rested long enough."""
 
     def __init__(self, ended: Event) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from quart import Response
 
 
-class Answer(NamedTuple):
+class ResponseDoc(NamedTuple):
     """A good answer: in words, its body's type (None: no body), an example, headers by name."""
 
     description: str
@@ -46,7 +46,7 @@ class Doc:
     id: str
     summary: str
     tag: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, ResponseDoc]
     description: str = ""
     body: Any = None
     body_example: Any = None

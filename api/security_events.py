@@ -7,21 +7,21 @@ from typing import Any, Final
 import msgspec
 from quart import Response, request
 
-from api.auth import caller, caller_or_none, request_id
-from api.bodies import Id, ListAnswer, answer, utc
-from api.query import PAGE, page_answer, page_asked
-from api.routes import Answer, Doc, Route
+from api.auth import caller_or_none, current_caller, request_id
+from api.bodies import Id, ListResponse, json_response, utc
+from api.query import PAGE, page_of_request, page_response
+from api.routes import Doc, ResponseDoc, Route
 from engine.ports import SecurityLog, SecurityStore
-from engine.security import Kind, StoredEvent
+from engine.security import SecurityEventKind, StoredSecurityEvent
 
-_ANYWHERE: Final[dict[int, Kind]] = {
+_ANYWHERE: Final[dict[int, SecurityEventKind]] = {
     401: "access.denied",
     403: "access.denied",
     429: "rate.limited",
 }
 # What a status means at some routes more.
-_LOGIN: Final[dict[int, Kind]] = {401: "login.failed", 429: "login.throttled"}
-_MORE: Final[dict[tuple[str, str], dict[int, Kind]]] = {
+_LOGIN: Final[dict[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
+_MORE: Final[dict[tuple[str, str], dict[int, SecurityEventKind]]] = {
     ("POST", "/v1/session"): {201: "login.succeeded", **_LOGIN},
     ("POST", "/v1/invitations/preview"): {429: "login.throttled"},
     ("POST", "/v1/invitations/accept"): _LOGIN,
@@ -32,7 +32,7 @@ _MORE: Final[dict[tuple[str, str], dict[int, Kind]]] = {
 }
 
 
-def noting(log: SecurityLog) -> Callable[[Response], Awaitable[Response]]:
+def record_denials(log: SecurityLog) -> Callable[[Response], Awaitable[Response]]:
     """An after_request function: what was denied, limited or logged in is noted by its answer."""
 
     async def note(response: Response) -> Response:
@@ -49,7 +49,7 @@ def noting(log: SecurityLog) -> Callable[[Response], Awaitable[Response]]:
     return note
 
 
-class EventAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class SecurityEventResponse(msgspec.Struct, frozen=True, kw_only=True):
     """`times` is how often it happened within the same second or so, by the same user and key."""
 
     id: Id
@@ -67,16 +67,18 @@ class SecurityRoutes:
         self._store = store
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/v1/security-events", self.page, _LIST)]
+        return [Route("GET", "/v1/security-events", self.list_page, _LIST)]
 
-    async def page(self) -> Response:
-        before, limit = page_asked()
-        return answer(page_answer(await self._store.events(caller(), before, limit), _shown))
+    async def list_page(self) -> Response:
+        before, limit = page_of_request()
+        return json_response(
+            page_response(await self._store.events(current_caller(), before, limit), _shown)
+        )
 
 
-def _shown(stored: StoredEvent) -> EventAnswer:
+def _shown(stored: StoredSecurityEvent) -> SecurityEventResponse:
     event = stored.event
-    return EventAnswer(
+    return SecurityEventResponse(
         id=str(stored.id),
         at=utc(event.at),
         kind=event.kind,
@@ -95,9 +97,9 @@ _LIST: Final = Doc(
     description="Of the caller's tenant, newest first. Takes the scope admin.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of events.",
-            ListAnswer[EventAnswer],
+            ListResponse[SecurityEventResponse],
             {
                 "items": [
                     {

@@ -19,9 +19,9 @@ from hypercorn.typing import ASGIFramework
 
 from actors.host import Stop
 from api import problems
-from api.connection import Connection, Limits
-from api.guard import Counters, new_request_id, safe_headers
-from engine.client_address import client_address, network
+from api.connection import ConsoleConnection, ConsoleLimits
+from api.guard import ConsoleMetrics, new_request_id, safe_headers
+from engine.client_address import client_address, network_of
 from engine.settings import Settings
 
 logger = logging.getLogger("waypost.api")
@@ -29,11 +29,11 @@ logger = logging.getLogger("waypost.api")
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-def limits_of(settings: Settings) -> Limits:
-    whole = Limits().connections
-    return Limits(
+def limits_of(settings: Settings) -> ConsoleLimits:
+    whole = ConsoleLimits().connections
+    return ConsoleLimits(
         # Behind proxies, all come from them.
-        connections_each=whole if settings.trusted_hops else Limits().connections_each,
+        connections_each=whole if settings.trusted_hops else ConsoleLimits().connections_each,
         head_s=settings.head_timeout_ms / 1000,
         idle_s=settings.idle_timeout_ms / 1000,
         drain_s=settings.drain_timeout_ms / 1000,
@@ -44,21 +44,21 @@ async def serve_console(
     app: ASGIFramework,
     sockets: Sequence[socket.socket | int],
     stop: Stop,
-    counters: Counters,
-    limits: Limits | None = None,
+    counters: ConsoleMetrics,
+    limits: ConsoleLimits | None = None,
 ) -> None:
     """Serve `app` on listening sockets, or on inherited file descriptors of such, until `stop`.
 
     The app gets no lifespan events: what outlives a request belongs to a supervisor, not to the
     app.
     """
-    limits = limits or Limits()
+    limits = limits or ConsoleLimits()
     config = configuration(limits)
     context = WorkerContext(None)
     wrapped = ASGIWrapper(app)
 
     async def serve(stream: trio.SocketStream) -> None:
-        await Connection(wrapped, config, context, stream, limits).run()
+        await ConsoleConnection(wrapped, config, context, stream, limits).run()
 
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(_opened(s))) for s in sockets]
     async with trio.open_nursery() as connections:
@@ -78,7 +78,7 @@ async def serve_console(
 
 
 async def guarded(
-    serve: Serve, counters: Counters, limits: Limits, stream: trio.SocketStream
+    serve: Serve, counters: ConsoleMetrics, limits: ConsoleLimits, stream: trio.SocketStream
 ) -> None:
     """Serve one connection; nothing but cancellation gets out."""
     address = address_of(stream.socket)
@@ -112,7 +112,7 @@ def address_of(connection: trio.socket.SocketType) -> str:
         peer = connection.getpeername()
     except OSError:
         return ""
-    return network(client_address(peer[0], None, 0)) if isinstance(peer, tuple) else ""
+    return network_of(client_address(peer[0], None, 0)) if isinstance(peer, tuple) else ""
 
 
 async def _refuse(stream: trio.SocketStream) -> None:
@@ -136,7 +136,7 @@ async def _refuse(stream: trio.SocketStream) -> None:
     await trio.aclose_forcefully(stream)
 
 
-def configuration(limits: Limits) -> Config:
+def configuration(limits: ConsoleLimits) -> Config:
     """Hypercorn's, with everything off that is not needed. Its log is ours; there is no access
     log."""
     config = Config()

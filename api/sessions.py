@@ -12,35 +12,44 @@ from werkzeug.exceptions import Unauthorized
 from api import client, problems
 from api.auth import (
     CurrentSession,
-    caller,
     csrf_token,
-    session,
+    current_caller,
+    current_session,
     session_or_none,
     set_cookie,
 )
-from api.bodies import Id, ListAnswer, Version, answer, draft_of, empty, json_object, utc
-from api.etag import etag, guarded_write, read_answer
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route, changes_of
-from engine.access import Caller, Scope, demand_scope
+from api.bodies import (
+    Id,
+    ListResponse,
+    Version,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.etag import etag, guarded_write, read_response
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
+from engine.access import Caller, Scope, require_scope
 from engine.account import (
-    LoggedIn,
     LoginDraft,
+    NewSession,
     PasswordDraft,
     Session,
     User,
     UserDraft,
-    checked_login,
-    checked_password,
-    checked_user,
     shown_user_agent,
+    validate_login,
+    validate_password,
+    validate_user,
 )
 from engine.errors import NotFoundError
 from engine.ports import AccountStore, LoginThrottle, SessionStore
 from engine.settings import Settings
 
 
-class UserAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class UserResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody's own account."""
 
     id: Id
@@ -51,25 +60,25 @@ class UserAnswer(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class LoginAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class LoginResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A session that has begun; its token is in the cookie. `csrf_token` goes with every change."""
 
-    user: UserAnswer
+    user: UserResponse
     csrf_token: str
     expires_at: datetime
 
 
-class WhoAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class WhoAmIResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and what they may. The last three are null for a key."""
 
-    user: UserAnswer
+    user: UserResponse
     scopes: tuple[Scope, ...]
     session_id: Id | None
     csrf_token: str | None
     expires_at: datetime | None
 
 
-class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """One login of one's own; `current` is the one that asks."""
 
     id: Id
@@ -80,7 +89,7 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class Door:
+class LoginFlow:
     """What routes that take a password have in common: who may try, and what a session is given."""
 
     def __init__(self, throttle: LoginThrottle, settings: Settings) -> None:
@@ -96,7 +105,7 @@ class Door:
         headers = {"Retry-After": str(math.ceil(wait_s))}
         return problems.response(429, "too many tries; wait a little", headers=headers)
 
-    def give_cookie(self, response: Response, login: LoggedIn) -> Response:
+    def give_cookie(self, response: Response, login: NewSession) -> Response:
         lasts = login.session.expires_at - login.session.created_at
         set_cookie(response, login.token, int(lasts.total_seconds()), secure=self._secure)
         return response
@@ -107,7 +116,7 @@ class Door:
 
 
 class SessionRoutes:
-    def __init__(self, accounts: AccountStore, sessions: SessionStore, door: Door) -> None:
+    def __init__(self, accounts: AccountStore, sessions: SessionStore, door: LoginFlow) -> None:
         self._accounts = accounts
         self._sessions = sessions
         self._door = door
@@ -117,7 +126,7 @@ class SessionRoutes:
             Route("POST", "/v1/session", self.login, _LOGIN),
             Route("GET", "/v1/session", self.who, _WHO),
             Route("DELETE", "/v1/session", self.logout, _LOGOUT),
-            Route("GET", "/v1/sessions", self.page, _LIST),
+            Route("GET", "/v1/sessions", self.list_page, _LIST),
             Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END),
             Route("GET", "/v1/user", self.read, _READ),
             Route("PATCH", "/v1/user", self.update, _UPDATE),
@@ -125,8 +134,8 @@ class SessionRoutes:
         ]
 
     async def login(self) -> Response:
-        nothing_else()
-        draft = draft_of(LoginDraft, await json_object(), checked_login, {})
+        refuse_parameters()
+        draft = draft_of(LoginDraft, await json_object(), validate_login, {})
         if (refusal := await self._door.wait(draft.email)) is not None:
             return refusal
         user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
@@ -134,15 +143,15 @@ class SessionRoutes:
         if login is None:
             raise Unauthorized("the email or the password is wrong")
         g.caller = Caller(login.user.tenant_id, login.user.id)  # for the security log
-        return self._door.give_cookie(answer(shown_login(login), 201), login)
+        return self._door.give_cookie(json_response(login_response(login), 201), login)
 
     async def who(self) -> Response:
-        nothing_else()
+        refuse_parameters()
         now = session_or_none()
-        return answer(
-            WhoAnswer(
-                user=shown_user(await self._accounts.user(caller())),
-                scopes=caller().scopes,
+        return json_response(
+            WhoAmIResponse(
+                user=user_response(await self._accounts.user(current_caller())),
+                scopes=current_caller().scopes,
                 session_id=None if now is None else str(now.id),
                 csrf_token=None if now is None else now.csrf_token,
                 expires_at=None if now is None else utc(now.expires_at),
@@ -150,65 +159,67 @@ class SessionRoutes:
         )
 
     async def logout(self) -> Response:
-        nothing_else()
-        now = session()
+        refuse_parameters()
+        now = current_session()
         with suppress(NotFoundError):  # ended meanwhile, by another one of theirs
-            await self._sessions.end_session(caller(), now.id)
-        return self._door.take_cookie(empty(204))
+            await self._sessions.end_session(current_caller(), now.id)
+        return self._door.take_cookie(empty_response(204))
 
-    async def page(self) -> Response:
-        after, limit = page_asked()
-        now = session()
-        items = await self._sessions.list_sessions(caller(), after, limit)
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        now = current_session()
+        items = await self._sessions.list_sessions(current_caller(), after, limit)
 
-        def shown(item: Session) -> SessionAnswer:
+        def shown(item: Session) -> SessionResponse:
             return _shown_session(item, now)
 
-        return answer(page_answer(items, shown))
+        return json_response(page_response(items, shown))
 
     async def revoke(self, session_id: str) -> Response:
-        nothing_else()
-        session()
-        await self._sessions.end_session(caller(), path_id(session_id))
-        return empty(204)
+        refuse_parameters()
+        current_session()
+        await self._sessions.end_session(current_caller(), path_id(session_id))
+        return empty_response(204)
 
     async def read(self) -> Response:
-        nothing_else()
-        demand_scope(caller(), "read")
-        user = await self._accounts.user(caller())
-        return read_answer(shown_user(user), user.version)
+        refuse_parameters()
+        require_scope(current_caller(), "read")
+        user = await self._accounts.user(current_caller())
+        return read_response(user_response(user), user.version)
 
     async def update(self) -> Response:
         """Change the fields given, keep the others."""
-        nothing_else()
-        demand_scope(caller(), "admin")
+        refuse_parameters()
+        require_scope(current_caller(), "admin")
         body = await json_object()
 
         async def read() -> User:
-            return await self._accounts.user(caller())
+            return await self._accounts.user(current_caller())
 
         async def write(stored: User, if_version: int) -> User:
-            draft = draft_of(UserDraft, body, checked_user, {"name": stored.name})
-            return await self._accounts.update_user(caller(), draft, if_version)
+            draft = draft_of(UserDraft, body, validate_user, {"name": stored.name})
+            return await self._accounts.update_user(current_caller(), draft, if_version)
 
         user = await guarded_write(read, write)
-        return answer(shown_user(user), headers={"ETag": etag(user.version)})
+        return json_response(user_response(user), headers={"ETag": etag(user.version)})
 
     async def change_password(self) -> Response:
         """Ends every session but this one. Keys go on to work."""
-        nothing_else()
-        now = session()
-        draft = draft_of(PasswordDraft, await json_object(), checked_password, {})
-        user = await self._accounts.user(caller())
+        refuse_parameters()
+        now = current_session()
+        draft = draft_of(PasswordDraft, await json_object(), validate_password, {})
+        user = await self._accounts.user(current_caller())
         if (refusal := await self._door.wait(user.email)) is not None:
             return refusal
-        if not await self._accounts.change_password(caller(), draft.current, draft.new, now.id):
+        if not await self._accounts.change_password(
+            current_caller(), draft.current, draft.new, now.id
+        ):
             raise Unauthorized("the current password is wrong")
-        return empty(204)
+        return empty_response(204)
 
 
-def shown_user(user: User) -> UserAnswer:
-    return UserAnswer(
+def user_response(user: User) -> UserResponse:
+    return UserResponse(
         id=str(user.id),
         email=user.email,
         name=user.name,
@@ -218,16 +229,16 @@ def shown_user(user: User) -> UserAnswer:
     )
 
 
-def shown_login(login: LoggedIn) -> LoginAnswer:
-    return LoginAnswer(
-        user=shown_user(login.user),
+def login_response(login: NewSession) -> LoginResponse:
+    return LoginResponse(
+        user=user_response(login.user),
         csrf_token=csrf_token(login.token),
         expires_at=utc(login.session.expires_at),
     )
 
 
-def _shown_session(item: Session, now: CurrentSession) -> SessionAnswer:
-    return SessionAnswer(
+def _shown_session(item: Session, now: CurrentSession) -> SessionResponse:
+    return SessionResponse(
         id=str(item.id),
         user_agent=item.user_agent,
         current=item.id == now.id,
@@ -265,7 +276,7 @@ _LOGIN: Final = Doc(
     description="The session is in a cookie. Changes by it name `csrf_token` in a header.",
     body=LoginDraft,
     body_example={"email": "ada@example.com", "password": "…"},
-    answers={201: Answer("The session.", LoginAnswer, _LOGGED_IN, ("Set-Cookie",))},
+    answers={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
     errors=(401,),
     access="everybody",
 )
@@ -274,9 +285,9 @@ _WHO: Final = Doc(
     summary="Who asks, and what they may",
     tag="Sessions",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The caller.",
-            WhoAnswer,
+            WhoAmIResponse,
             _LOGGED_IN | {"scopes": ["read", "write", "admin"], "session_id": "365072220160000041"},
         )
     },
@@ -285,7 +296,7 @@ _LOGOUT: Final = Doc(
     id="logOut",
     summary="Log out",
     tag="Sessions",
-    answers={204: Answer("The session has ended.", headers=("Set-Cookie",))},
+    answers={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
     access="session",
 )
 _LIST: Final = Doc(
@@ -294,9 +305,9 @@ _LIST: Final = Doc(
     tag="Sessions",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of sessions.",
-            ListAnswer[SessionAnswer],
+            ListResponse[SessionResponse],
             {"items": [_SESSION], "next_cursor": None},
         )
     },
@@ -306,14 +317,14 @@ _END: Final = Doc(
     id="endSession",
     summary="End a session",
     tag="Sessions",
-    answers={204: Answer("It has ended.")},
+    answers={204: ResponseDoc("It has ended.")},
     access="session",
 )
 _READ: Final = Doc(
     id="readUser",
     summary="Read one's own account",
     tag="Sessions",
-    answers={200: Answer("The account.", UserAnswer, _USER)},
+    answers={200: ResponseDoc("The account.", UserResponse, _USER)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -322,7 +333,7 @@ _UPDATE: Final = Doc(
     tag="Sessions",
     body=changes_of(UserDraft),
     body_example={"name": "Ada"},
-    answers={200: Answer("The account.", UserAnswer, _USER | {"name": "Ada"}, ("ETag",))},
+    answers={200: ResponseDoc("The account.", UserResponse, _USER | {"name": "Ada"}, ("ETag",))},
     guarded=True,
 )
 _PASSWORD: Final = Doc(
@@ -332,6 +343,6 @@ _PASSWORD: Final = Doc(
     description="Ends every other session. Keys go on to work.",
     body=PasswordDraft,
     body_example={"current": "…", "new": "a long sentence is best"},
-    answers={204: Answer("It is changed.")},
+    answers={204: ResponseDoc("It is changed.")},
     access="session",
 )

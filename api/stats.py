@@ -16,27 +16,27 @@ import msgspec
 import trio
 from quart import Response, request
 
-from api.auth import caller
-from api.bodies import answer, empty, utc
+from api.auth import current_caller
+from api.bodies import empty_response, json_response, utc
 from api.etag import tag_matches
 from api.query import path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from engine import period, stats_query
 from engine.access import Caller
 from engine.dimension import ALL_LINKS, BY_NAME
 from engine.ports import ProfileStore
 from engine.ports_stats import StatsReader
-from engine.rollup import Counted, Interval, Stats
+from engine.rollup import MetricValues, Stats, TimeInterval
 from engine.stats_query import MAX_LIMIT, StatsQuery
-from engine.summary import cap
-from engine.visitor import RULE
+from engine.summary import max_values
+from engine.visitor import RULES_VERSION
 
 SEEN_S: Final = 5.0
-MAX_SEEN: Final = 4_096
+MAX_RECENT: Final = 4_096
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class CountsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """Those metrics that were asked for. `bots` are clicks and views by machines, which are in no other one;
     `click_rate` is clicks for each view, null without views."""
 
@@ -53,7 +53,7 @@ RowAnswer = msgspec.defstruct(
         ("time", datetime | msgspec.UnsetType, msgspec.UNSET),
         *((name, str | None | msgspec.UnsetType, msgspec.UNSET) for name in BY_NAME),
     ],
-    bases=(CountsAnswer,),
+    bases=(CountsResponse,),
     namespace={
         "__doc__": "One row: the beginning of its interval where rows are by time, the values of the "
         "dimensions that rows are grouped by (null: not known), and the metrics asked for."
@@ -61,7 +61,7 @@ RowAnswer = msgspec.defstruct(
 )
 
 
-class CapAnswer(msgspec.Struct, frozen=True):
+class CapResponse(msgspec.Struct, frozen=True):
     """How many values of a dimension are counted apart in a quarter of an hour, of the whole profile and of
     one link. The rest is together under `(other)`."""
 
@@ -69,18 +69,18 @@ class CapAnswer(msgspec.Struct, frozen=True):
     link: Count
 
 
-class PreviousAnswer(
+class PreviousResponse(
     msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}
 ):
     """The same of the period before."""
 
     start: datetime
     end: datetime
-    totals: CountsAnswer
+    totals: CountsResponse
     rows: list[RowAnswer]  # type: ignore[valid-type]  # a struct, made above
 
 
-class StatsAnswer(
+class StatsResponse(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     rename={"start": "from", "end": "to"},
 ):  # fmt: skip
@@ -91,14 +91,14 @@ class StatsAnswer(
     start: datetime
     end: datetime
     tz: str
-    interval: Interval
+    interval: TimeInterval
     as_of: datetime | None
     rule: int
     sampling: Literal["none"]
-    totals: CountsAnswer
+    totals: CountsResponse
     rows: list[RowAnswer]  # type: ignore[valid-type]
-    previous: PreviousAnswer | msgspec.UnsetType = msgspec.UNSET
-    caps: dict[str, CapAnswer] | msgspec.UnsetType = msgspec.UNSET
+    previous: PreviousResponse | msgspec.UnsetType = msgspec.UNSET
+    caps: dict[str, CapResponse] | msgspec.UnsetType = msgspec.UNSET
 
 
 class StatsRoutes:
@@ -115,32 +115,34 @@ class StatsRoutes:
         self._reader = reader
         self._mark = mark
         self._now = now
-        self._seen = Seen()
+        self._seen = RecentAccess()
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/v1/profiles/<profile_id>/stats", self.read, _READ)]
 
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        query = asked(self._now())
+        query = query_of_request(self._now())
         # Before the counts are read: they may be newer than their tag says, never older.
         tag = _tag(id_, query, await self._mark())
         if tag is not None and tag_matches(tag):
-            if not self._seen.lately(caller(), id_):
-                await self._store.profile(caller(), id_)
-                self._seen.note(caller(), id_)
-            return empty(304, _fresh(tag))
-        profile = await self._store.profile(caller(), id_)
-        self._seen.note(caller(), id_)
+            if not self._seen.lately(current_caller(), id_):
+                await self._store.profile(current_caller(), id_)
+                self._seen.note(current_caller(), id_)
+            return empty_response(304, _fresh(tag))
+        profile = await self._store.profile(current_caller(), id_)
+        self._seen.note(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         before = None
         if query.previous:
-            earlier = stats_query.previous(query)
-            before = shown(earlier, await self._reader.stats(profile.tenant_id, id_, earlier))
-        return answer(_whole(query, stats, before), headers=_fresh(tag))
+            earlier = stats_query.previous_period(query)
+            before = stats_response(
+                earlier, await self._reader.stats(profile.tenant_id, id_, earlier)
+            )
+        return json_response(_whole(query, stats, before), headers=_fresh(tag))
 
 
-class Seen:
+class RecentAccess:
     """Who was let see which profile within the last seconds.
 
     It stands in for asking the store where the answer is a 304, and only there: that tells nobody anything
@@ -155,7 +157,7 @@ class Seen:
         key = self._key(who, profile_id)
         self._until[key] = trio.current_time() + SEEN_S
         self._until.move_to_end(key)
-        if len(self._until) > MAX_SEEN:
+        if len(self._until) > MAX_RECENT:
             self._until.popitem(last=False)
 
     def lately(self, who: Caller, profile_id: int) -> bool:
@@ -170,7 +172,7 @@ def _tag(profile_id: int, query: StatsQuery, mark: str | None) -> str | None:
     """The same for the same question as long as nothing is counted. Weak: an answer's bytes may differ."""
     if mark is None:
         return None
-    text = msgspec.json.encode((profile_id, query, mark, RULE))
+    text = msgspec.json.encode((profile_id, query, mark, RULES_VERSION))
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
@@ -185,18 +187,18 @@ def _fresh(tag: str | None) -> dict[str, str]:
     }
 
 
-def asked(now: datetime) -> StatsQuery:
+def query_of_request(now: datetime) -> StatsQuery:
     """The request's query, or InvalidError with every bad parameter."""
-    return stats_query.read(list(request.args.items(multi=True)), utc(now))
+    return stats_query.parse_query(list(request.args.items(multi=True)), utc(now))
 
 
 def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> dict[str, Any]:
-    """What StatsAnswer describes; of plain dicts, as thousands of rows are made of what was asked for."""
-    whole = shown(query, stats)
+    """What StatsResponse describes; of plain dicts, as thousands of rows are made of what was asked for."""
+    whole = stats_response(query, stats)
     caps = {
-        one.name.lower(): {"profile": most, "link": cap(one, 0)}
+        one.name.lower(): {"profile": most, "link": max_values(one, 0)}
         for one in sorted(query.dimensions)
-        if (most := cap(one, ALL_LINKS)) is not None
+        if (most := max_values(one, ALL_LINKS)) is not None
     }
     return {
         "from": whole["from"],
@@ -204,7 +206,7 @@ def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> di
         "tz": query.tz,
         "interval": query.interval,
         "as_of": None if stats.as_of is None else utc(stats.as_of),
-        "rule": RULE,
+        "rule": RULES_VERSION,
         "sampling": "none",
         **({"caps": caps} if caps else {}),
         "totals": whole["totals"],
@@ -213,8 +215,8 @@ def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> di
     }
 
 
-def shown(query: StatsQuery, stats: Stats) -> dict[str, Any]:
-    """What PreviousAnswer describes."""
+def stats_response(query: StatsQuery, stats: Stats) -> dict[str, Any]:
+    """What PreviousResponse describes."""
     tz = period.zone(query.tz)
     names = [one.name.lower() for one in query.groups]
     rows = []
@@ -231,7 +233,7 @@ def shown(query: StatsQuery, stats: Stats) -> dict[str, Any]:
     }
 
 
-def metrics_of(query: StatsQuery, counted: Counted | Any) -> dict[str, Any]:
+def metrics_of(query: StatsQuery, counted: MetricValues | Any) -> dict[str, Any]:
     """The metrics that were asked for."""
     return {metric: _metric(metric, counted) for metric in query.metrics}
 
@@ -268,7 +270,7 @@ FILTERS: Final = tuple(
 )
 QUERY: Final = (
     *PERIOD,
-    Parameter("interval", "How rows are cut, by the clocks of `tz`.", Interval, "day"),
+    Parameter("interval", "How rows are cut, by the clocks of `tz`.", TimeInterval, "day"),
     Parameter(
         "group",
         f"What rows are by: `time`, if left out, or up to two of `time`, {_DIMENSIONS}. Two "
@@ -314,9 +316,9 @@ _READ: Final = Doc(
     query=QUERY,
     tagged=True,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The counts.",
-            StatsAnswer,
+            StatsResponse,
             {
                 "from": "2026-05-01T00:00:00+02:00",
                 "to": "2026-06-01T00:00:00+02:00",

@@ -12,14 +12,14 @@ from typing import Any, Final
 import trio
 from quart import Response, request
 
-from api.auth import caller
+from api.auth import current_caller
 from api.bodies import utc
 from api.query import path_id
-from api.routes import Answer, Doc, Parameter, Route
+from api.routes import Doc, Parameter, ResponseDoc, Route
 from api.stats import PERIOD, QUERY, metrics_of
 from engine import export, period, stats_query
 from engine.errors import FieldError, InvalidError, UnavailableError
-from engine.export import CONTENT_TYPES, FORMATS, Format
+from engine.export import CONTENT_TYPES, FORMATS, ExportFormat
 from engine.ports import ProfileStore
 from engine.ports_stats import CLICK_COLUMNS, ClickExport, StatsReader
 from engine.rollup import Stats
@@ -52,16 +52,16 @@ class StatsExportRoutes:
         format_, query = self._asked(with_query=True)
         if query.previous:
             raise InvalidError([FieldError("compare", "is not for a file; ask for each period")])
-        profile = await self._store.profile(caller(), id_)
+        profile = await self._store.profile(current_caller(), id_)
         found = await self._reader.stats(profile.tenant_id, id_, query)
         names, rows = _table(query, found)
-        body = export.head(format_, names) + export.lines(format_, names, rows)
+        body = export.file_head(format_, names) + export.file_rows(format_, names, rows)
         return _file(Response(body, content_type=CONTENT_TYPES[format_]), f"stats-{id_}.{format_}")
 
     async def clicks(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
         format_, query = self._asked(with_query=False)
-        profile = await self._store.profile(caller(), id_)
+        profile = await self._store.profile(current_caller(), id_)
         if not self._places.available_tokens:
             raise UnavailableError(f"{MAX_AT_ONCE} exports are being written; try again later")
         response = Response(
@@ -71,22 +71,22 @@ class StatsExportRoutes:
         return _file(response, f"clicks-{id_}.{format_}")
 
     async def _lines(
-        self, tenant_id: int, profile_id: int, format_: Format, query: StatsQuery
+        self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery
     ) -> AsyncIterator[bytes]:
         borrower = object()
         await self._places.acquire_on_behalf_of(borrower)
         try:
             tz = period.zone(query.tz)
             found = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
-            yield export.head(format_, CLICK_COLUMNS)
+            yield export.file_head(format_, CLICK_COLUMNS)
             async with aclosing(found) as some:
                 async for rows in some:
                     local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
-                    yield export.lines(format_, CLICK_COLUMNS, local)
+                    yield export.file_rows(format_, CLICK_COLUMNS, local)
         finally:
             self._places.release_on_behalf_of(borrower)
 
-    def _asked(self, *, with_query: bool) -> tuple[Format, StatsQuery]:
+    def _asked(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
         pairs = list(request.args.items(multi=True))
         formats = [value for name, value in pairs if name == "format"]
         errors = []
@@ -96,7 +96,7 @@ class StatsExportRoutes:
         if not with_query:
             errors += [
                 FieldError(
-                    stats_query.shown(name),
+                    stats_query.printable_name(name),
                     "is not a parameter here; there are format, from, to, tz",
                 )
                 for name, _ in rest
@@ -107,7 +107,7 @@ class StatsExportRoutes:
                 ("group", "country")
             ]
         try:
-            query = stats_query.read(rest, utc(self._now()))
+            query = stats_query.parse_query(rest, utc(self._now()))
         except InvalidError as error:
             raise InvalidError(errors + error.errors) from None
         if errors:
@@ -144,7 +144,7 @@ _STATS: Final = Doc(
     "take for a formula has an apostrophe in front.",
     query=(_FORMAT, *(one for one in QUERY if one.name != "compare")),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The rows.",
             str,
             "country,clicks,bots\r\nDE,42,5\r\n",
@@ -161,7 +161,7 @@ _CLICKS: Final = Doc(
     "others get 503.",
     query=(_FORMAT, *PERIOD),
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The clicks.",
             str,
             ",".join(CLICK_COLUMNS) + "\r\n",

@@ -7,18 +7,18 @@ import msgspec
 import trio
 from quart import Response
 
-from api.auth import caller
-from api.bodies import answer
-from api.query import nothing_else
-from api.routes import Answer, Doc, Route
-from engine.access import Caller, demand_scope
+from api.auth import current_caller
+from api.bodies import json_response
+from api.query import refuse_parameters
+from api.routes import Doc, ResponseDoc, Route
+from engine.access import Caller, require_scope
 from engine.errors import ForbiddenError, UnavailableError
 from engine.system import ProcessState
 
 LIMIT_S: Final = 3.0
 
 
-class SystemAnswer(msgspec.Struct, frozen=True):
+class SystemResponse(msgspec.Struct, frozen=True):
     """`ready` when every process is; each says why it is not."""
 
     ready: bool
@@ -41,16 +41,16 @@ class SystemRoutes:
         return [Route("GET", "/v1/system", self.read, _READ)]
 
     async def read(self) -> Response:
-        nothing_else()
-        demand_scope(caller(), "admin")
-        if not await self._is_operator(caller()):
+        refuse_parameters()
+        require_scope(current_caller(), "admin")
+        if not await self._is_operator(current_caller()):
             raise ForbiddenError("this is for who runs the engine: users of its first tenant")
         try:
             with trio.fail_after(LIMIT_S):
                 found = await self._system()
         except trio.TooSlowError:
             raise UnavailableError("the processes did not tell in time") from None
-        return answer(SystemAnswer(all(one.ready for one in found), found))
+        return json_response(SystemResponse(all(one.ready for one in found), found))
 
 
 _READ: Final = Doc(
@@ -59,9 +59,9 @@ _READ: Final = Doc(
     tag="Service",
     description="Of the machine that answers. Takes the scope admin, and a user of the engine's first tenant.",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "All processes, each with its tree of supervisors and actors.",
-            SystemAnswer,
+            SystemResponse,
             {
                 "ready": True,
                 "processes": [

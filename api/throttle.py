@@ -6,7 +6,7 @@ keeping ten thousand addresses from trying one account; sessions and keys go on 
 
 from typing import Final
 
-from engine.client_address import network
+from engine.client_address import network_of
 from engine.ports import Charge, RateLimiter
 from engine.rate import Quota, retry_after_s
 
@@ -14,14 +14,14 @@ ACCOUNT: Final = Quota("login-account", limit=5, period_s=60)
 ADDRESS: Final = Quota("login-address", limit=20, period_s=60)
 
 
-class Throttle:
+class RateLimitedLogins:
     """LoginThrottle by limits that all processes share. They fail closed: no Redis, no logins."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
     async def admit(self, email: str, address: str) -> float:
-        charges = [Charge(ADDRESS, network(address))]
+        charges = [Charge(ADDRESS, network_of(address))]
         if email:
             charges.append(Charge(ACCOUNT, email.lower()))
         return retry_after_s(await self._limiter.decide(charges)) or 0.0

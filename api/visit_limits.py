@@ -7,30 +7,30 @@ it speaks for. When too many addresses come at once, newcomers pass: a link that
 
 from typing import Final
 
-from engine.local_rate import LocalRate
+from engine.local_rate import LocalRateLimiter
 from engine.rate import Quota
-from engine.request import Origin
+from engine.request import ClientInfo
 
 MAX_ADDRESSES: Final = 100_000
 
 
-class VisitLimits:
+class VisitRateLimiter:
     """`per_second` requests an address (of IPv6 the /64), as many at once; 0 limits nobody."""
 
     def __init__(self, per_second: int) -> None:
         quota = Quota("visits", limit=per_second, period_s=1) if per_second else None
-        self._rate = LocalRate(quota, MAX_ADDRESSES, "allow") if quota else None
+        self._rate = LocalRateLimiter(quota, MAX_ADDRESSES, "allow") if quota else None
 
     @property
     def enabled(self) -> bool:
         return self._rate is not None
 
-    def admits(self, origin: Origin, now_us: int) -> bool:
+    def admits(self, origin: ClientInfo, now_us: int) -> bool:
         """Count one request. `now_us`: a monotonic clock's."""
-        if self._rate is None or origin.subject is None:
+        if self._rate is None or origin.rate_limit_subject is None:
             return True
-        return self._rate.decide(origin.subject, now_us).allowed
+        return self._rate.decide(origin.rate_limit_subject, now_us).allowed
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Of `engine.local_rate`; empty when nobody is limited."""
-        return self._rate.statistics() if self._rate else {}
+        return self._rate.metrics() if self._rate else {}

@@ -5,27 +5,27 @@ import socket
 from collections import deque
 from typing import Final, Protocol
 
-from api.head import HeadReader, Refusal
-from engine.request import Origin, Request
-from engine.visitor_id import VisitorIds
+from api.head import HeadParser, RefusedHead
+from engine.request import ClientInfo, VisitRequest
+from engine.visitor_id import Pseudonymiser
 
 IN: Final = select.EPOLLIN | select.EPOLLRDHUP
 
 
-class Recorder(Protocol):
+class ClickRecorder(Protocol):
     """Where clicks go; the journal."""
 
     def append(self, records: list[bytes]) -> bool: ...
 
 
-class DayKeys(Protocol):
+class PseudonymSource(Protocol):
     """Where a day's pseudonyms come from."""
 
-    def ids(self, day: int) -> VisitorIds | None:
+    def pseudonymiser(self, day: int) -> Pseudonymiser | None:
         """Of a day since 1970 in UTC; None while no key is known for it."""
 
 
-class Limits(Protocol):
+class VisitorLimits(Protocol):
     @property
     def max_connections(self) -> int: ...
 
@@ -42,7 +42,7 @@ class Limits(Protocol):
     def trusted_hops(self) -> int: ...
 
 
-class Connection:
+class VisitorConnection:
     """A descriptor, not blocking, and what is known of who is at its other end."""
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Connection:
         fd: int,
         deadline: float,
         peer: str,
-        origin: Origin | None,
+        origin: ClientInfo | None,
         limited: bool,
         *,
         behind_proxies: bool,
@@ -64,11 +64,11 @@ class Connection:
         self.peer = peer  # the address at its other end
         self.origin = origin  # None: each request has its own, or it is to be looked up again
         self.limited = limited  # its requests are counted
-        self.reader = HeadReader(behind_proxies=behind_proxies)
+        self.reader = HeadParser(behind_proxies=behind_proxies)
         self.deadline = deadline
-        self.queue: deque[Request | Refusal] = deque()
+        self.queue: deque[VisitRequest | RefusedHead] = deque()
         self.unsent = b""
-        self.waiting: Request | None = None
+        self.waiting: VisitRequest | None = None
         self.closing = False  # the answer in hand is the last one
         self.ended = False  # the visitor will send nothing more
         self.linger = False  # unread bytes may be on their way

@@ -24,18 +24,18 @@ from collections.abc import Callable
 from os import read, write  # looked up once: these run for every request
 from typing import Final
 
-from actors.profile import Route
+from actors.profile import VisitRoute
 from actors.registry import Found, Registry
 from api.answers import REFUSALS, StatusLines, without_body
-from api.head import Refusal
+from api.head import RefusedHead
 from api.listener import Listener, is_exhausted, turn_away
-from api.origins import Origins
-from api.visit_limits import VisitLimits
-from api.visitor import IN, Connection, DayKeys, Limits, Recorder
-from engine.name import path_key
-from engine.request import Origin, Request
-from engine.visitor import HEAD_RECORDED, PREFETCH_RECORDED, KnownAgents
-from engine.visitor_id import VisitorIds
+from api.origins import ClientResolver
+from api.visit_limits import VisitRateLimiter
+from api.visitor import IN, ClickRecorder, PseudonymSource, VisitorConnection, VisitorLimits
+from engine.name import canonical_path
+from engine.request import ClientInfo, VisitRequest
+from engine.visitor import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
+from engine.visitor_id import Pseudonymiser
 from engine.visitor_key import DAY_US
 
 logger = logging.getLogger("waypost.visitors")
@@ -50,17 +50,17 @@ LINGER_S: Final = 2.0
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
 
 
-class Visitors:
-    """The door. `descriptor` and `on_ready` go to the host loop's `add_reader`; `sweep` runs each second."""
+class VisitorServer:
+    """The door. `descriptor` and `on_readable` go to the host loop's `add_reader`; `sweep` runs each second."""
 
     def __init__(
         self,
         listener: socket.socket,
         registry: Registry,
-        recorder: Recorder,
-        limits: Limits,
-        origins: Origins,
-        keys: DayKeys,
+        recorder: ClickRecorder,
+        limits: VisitorLimits,
+        origins: ClientResolver,
+        keys: PseudonymSource,
         *,
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,18 +73,18 @@ class Visitors:
         self._monotonic = monotonic
         self._origins = origins
         self._keys = keys
-        self._visitors: VisitorIds | None = None  # of the day of this wake-up
-        self.visits = VisitLimits(limits.visits_per_second)
+        self._visitors: Pseudonymiser | None = None  # of the day of this wake-up
+        self.visits = VisitRateLimiter(limits.visits_per_second)
         self._limited = self.visits.enabled
         self._proxied = limits.trusted_hops > 0
         self._idle_s = limits.idle_timeout_ms / 1000
         self._head_s = limits.head_timeout_ms / 1000
         self._lines = StatusLines()
-        self._agents = KnownAgents()
+        self._agents = ClassificationCache()
         self._epoll = select.epoll()
-        self._connections: dict[int, Connection] = {}
+        self._connections: dict[int, VisitorConnection] = {}
         self._records: list[bytes] = []
-        self._answers: list[tuple[Connection, bytes]] = []
+        self._answers: list[tuple[VisitorConnection, bytes]] = []
         self._draining = False
         self._accept_again_at = 0.0
         self.redirects = 0
@@ -107,7 +107,7 @@ class Visitors:
 
     # ---- one wake-up ----------------------------------------------------------------------------
 
-    def on_ready(self) -> None:
+    def on_readable(self) -> None:
         """Serve what is ready now, a batch at the most; the host calls again while more is."""
         events = self._epoll.poll(0, BATCH)
         self._begin()
@@ -124,10 +124,10 @@ class Visitors:
                 else:
                     self._serve(connection, mask)
             except Exception:
-                self._blunder(connection)
+                self._contain_error(connection)
         self._finish()
 
-    def _serve(self, connection: Connection, mask: int) -> None:
+    def _serve(self, connection: VisitorConnection, mask: int) -> None:
         if mask & select.EPOLLOUT:
             self._send_rest(connection)
         if mask & _GONE:
@@ -135,7 +135,7 @@ class Visitors:
         elif mask & IN and connection.mask & IN:
             self._read(connection)
 
-    def _blunder(self, connection: Connection) -> None:
+    def _contain_error(self, connection: VisitorConnection) -> None:
         """A mistake of ours with one visitor must not cost the others of the batch their answers."""
         self.errors += 1
         logger.exception("a visitor's connection failed", extra={"event": "visitor_error"})
@@ -146,7 +146,7 @@ class Visitors:
         self._now = self._monotonic()
         self._idle_deadline = self._now + self._idle_s
         self._lines.at(self._now_us)
-        self._visitors = self._keys.ids(self._now_us // DAY_US)
+        self._visitors = self._keys.pseudonymiser(self._now_us // DAY_US)
 
     def _finish(self) -> None:
         """Record, then send: the order that exactness stands on."""
@@ -182,8 +182,8 @@ class Visitors:
                 turn_away(fd)
                 continue
             origin = None if self._proxied else self._origins.of_peer(peer)
-            limited = self._limited and (origin is None or origin.subject is not None)
-            connection = self._connections[fd] = Connection(
+            limited = self._limited and (origin is None or origin.rate_limit_subject is not None)
+            connection = self._connections[fd] = VisitorConnection(
                 fd, self._now + self._head_s, peer, origin, limited, behind_proxies=self._proxied
             )
             # Its request is often there already; then a short connection needs no place in the set.
@@ -192,7 +192,7 @@ class Visitors:
                 connection.registered = True
                 self._epoll.register(connection.fd, connection.mask)
 
-    def _read(self, connection: Connection) -> None:
+    def _read(self, connection: VisitorConnection) -> None:
         try:
             data = read(connection.fd, READ_BYTES)
         except BlockingIOError:
@@ -203,7 +203,7 @@ class Visitors:
         if not data:
             self._end_of_input(connection)
             return
-        request = connection.reader.plain(data)
+        request = connection.reader.parse_fast(data)
         if request is not None and connection.waiting is None and not connection.discard:
             connection.deadline = self._idle_deadline
             if connection.limited and self._limit(connection, request):
@@ -216,7 +216,9 @@ class Visitors:
         else:
             self._read_carefully(connection, data, request)
 
-    def _read_carefully(self, connection: Connection, data: bytes, request: Request | None) -> None:
+    def _read_carefully(
+        self, connection: VisitorConnection, data: bytes, request: VisitRequest | None
+    ) -> None:
         """What is not one plain request of a connection that has nothing else to do."""
         if connection.discard:
             connection.discard -= len(data)
@@ -224,7 +226,7 @@ class Visitors:
                 self._close(connection)
             return
         fresh = not connection.reader.unfinished
-        found = [request] if request is not None else connection.reader.careful(data)
+        found = [request] if request is not None else connection.reader.parse_strict(data)
         # A head's limit is for the whole of it, however slowly it drips; a cold answer's is its own.
         if connection.waiting is None and (fresh or found or not connection.reader.unfinished):
             self._allow_time(connection)
@@ -232,11 +234,11 @@ class Visitors:
             connection.queue.extend(found)
             self._answer_queue(connection)
 
-    def _allow_time(self, connection: Connection) -> None:
+    def _allow_time(self, connection: VisitorConnection) -> None:
         limit_s = self._head_s if connection.reader.unfinished else self._idle_s
         connection.deadline = self._now + limit_s
 
-    def _end_of_input(self, connection: Connection) -> None:
+    def _end_of_input(self, connection: VisitorConnection) -> None:
         connection.ended = True
         if connection.waiting is None and not connection.unsent:
             # What was answered in this batch is sent before the close.
@@ -248,7 +250,7 @@ class Visitors:
 
     # ---- answering ------------------------------------------------------------------------------
 
-    def _answer_queue(self, connection: Connection) -> None:
+    def _answer_queue(self, connection: VisitorConnection) -> None:
         """Answer what is queued, as far as the bound on unsent bytes lets us, in one piece."""
         queue, answers = connection.queue, self._answers
         first = len(answers)
@@ -263,7 +265,7 @@ class Visitors:
             answers[first:] = [(connection, b"".join([answer for _, answer in answers[first:]]))]
         self._watch(connection, self._interest(connection))
 
-    def _interest(self, connection: Connection) -> int:
+    def _interest(self, connection: VisitorConnection) -> int:
         """What to wait for: room for answers, or requests, or nothing but the finder."""
         queue = connection.queue
         if connection.unsent or (queue and connection.waiting is None and not connection.closing):
@@ -272,8 +274,8 @@ class Visitors:
             return 0
         return IN
 
-    def _answer(self, connection: Connection, request: Request | Refusal) -> None:
-        if isinstance(request, Refusal):
+    def _answer(self, connection: VisitorConnection, request: VisitRequest | RefusedHead) -> None:
+        if isinstance(request, RefusedHead):
             self._refuse(connection, request.status, request.head_only, close=True)
             return
         if connection.limited and self._limit(connection, request):
@@ -284,7 +286,7 @@ class Visitors:
         else:
             self._answer_route(connection, request, route)
 
-    def _limit(self, connection: Connection, request: Request) -> bool:
+    def _limit(self, connection: VisitorConnection, request: VisitRequest) -> bool:
         """Refuse what is more than its sender may ask; whether it was."""
         origin = connection.origin or self._origin(connection, request)
         if self.visits.admits(origin, int(self._now * 1e6)):
@@ -292,7 +294,7 @@ class Visitors:
         self._refuse(connection, 429, request.head_only, close=not request.keep_alive)
         return True
 
-    def _origin(self, connection: Connection, request: Request) -> Origin:
+    def _origin(self, connection: VisitorConnection, request: VisitRequest) -> ClientInfo:
         """Where a request comes from whose connection does not tell, or not any more."""
         if self._proxied:
             return self._origins.of_forwarded(connection.peer, request.forwarded_for)
@@ -305,7 +307,9 @@ class Visitors:
         for connection in self._connections.values():
             connection.origin = None
 
-    def _answer_route(self, connection: Connection, request: Request, route: Route) -> None:
+    def _answer_route(
+        self, connection: VisitorConnection, request: VisitRequest, route: VisitRoute
+    ) -> None:
         verdict = self._agents[request.user_agent]
         if request.head_only:
             verdict = HEAD_RECORDED
@@ -329,8 +333,8 @@ class Visitors:
             answer = without_body(answer)
         self._answers.append((connection, answer))
 
-    def _answer_cold(self, connection: Connection, request: Request) -> None:
-        path = path_key(request.path)
+    def _answer_cold(self, connection: VisitorConnection, request: VisitRequest) -> None:
+        path = canonical_path(request.path)
         if path is None:
             self._refuse(connection, 404, request.head_only, close=not request.keep_alive)
             return
@@ -358,18 +362,24 @@ class Visitors:
                     self._answer_found(connection, request, route, 404 if available else 503)
                     self._answer_queue(connection)
                 except Exception:
-                    self._blunder(connection)
+                    self._contain_error(connection)
         self._finish()
 
     def _answer_found(
-        self, connection: Connection, request: Request, route: Route | None, otherwise: int
+        self,
+        connection: VisitorConnection,
+        request: VisitRequest,
+        route: VisitRoute | None,
+        otherwise: int,
     ) -> None:
         if route is not None:
             self._answer_route(connection, request, route)
         else:
             self._refuse(connection, otherwise, request.head_only, close=not request.keep_alive)
 
-    def _refuse(self, connection: Connection, status: int, head_only: bool, *, close: bool) -> None:
+    def _refuse(
+        self, connection: VisitorConnection, status: int, head_only: bool, *, close: bool
+    ) -> None:
         self.answers_by_status[status] += 1
         close = close or (self._draining and not connection.queue)
         answer = (self._lines.close if close else self._lines.keep)[status] + REFUSALS[status]
@@ -380,7 +390,7 @@ class Visitors:
 
     # ---- sending and closing --------------------------------------------------------------------
 
-    def _send(self, connection: Connection, answer: bytes) -> None:
+    def _send(self, connection: VisitorConnection, answer: bytes) -> None:
         if connection.unsent or connection.fd < 0:
             connection.unsent += answer
             return
@@ -397,7 +407,7 @@ class Visitors:
         elif connection.closing or connection.ended:
             self._after_answer(connection)
 
-    def _send_rest(self, connection: Connection) -> None:
+    def _send_rest(self, connection: VisitorConnection) -> None:
         if connection.unsent:
             try:
                 sent = write(connection.fd, connection.unsent)
@@ -413,7 +423,7 @@ class Visitors:
         if connection.fd >= 0 and not connection.discard:
             self._answer_queue(connection)
 
-    def _after_answer(self, connection: Connection) -> None:
+    def _after_answer(self, connection: VisitorConnection) -> None:
         if connection.closing:
             if connection.linger and not connection.ended:
                 self._linger(connection)
@@ -422,7 +432,7 @@ class Visitors:
         elif connection.ended and connection.waiting is None and not connection.queue:
             self._close(connection)
 
-    def _linger(self, connection: Connection) -> None:
+    def _linger(self, connection: VisitorConnection) -> None:
         """Take and drop what is still on its way, for a while: closing with bytes unread would send a
         reset, which can destroy the last answer before it was read (RFC 9112 9.6)."""
         try:
@@ -438,7 +448,7 @@ class Visitors:
             connection.registered = True
             self._epoll.register(connection.fd, connection.mask)
 
-    def _watch(self, connection: Connection, mask: int) -> None:
+    def _watch(self, connection: VisitorConnection, mask: int) -> None:
         if connection.fd < 0 or mask == connection.mask:
             return
         connection.mask = mask
@@ -448,7 +458,7 @@ class Visitors:
             connection.registered = True
             self._epoll.register(connection.fd, mask)
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: VisitorConnection) -> None:
         if connection.fd < 0:
             return
         del self._connections[connection.fd]
@@ -481,7 +491,7 @@ class Visitors:
         """Stop accepting; answer what has arrived, then close: each connection with its next answer."""
         self._draining = True
         self._epoll.unregister(self._listener.descriptor)
-        self.on_ready()
+        self.on_readable()
         for connection in list(self._connections.values()):
             idle = connection.waiting is None and not connection.unsent and not connection.queue
             if idle and not connection.reader.unfinished:

@@ -6,29 +6,29 @@ from typing import Final
 import msgspec
 from quart import Response
 
-from api.auth import caller
+from api.auth import current_caller
 from api.bodies import (
     Id,
-    ListAnswer,
+    ListResponse,
     Version,
-    answer,
     draft_of,
-    empty,
+    empty_response,
     json_object,
-    stored_answer,
+    json_response,
+    replayable_response,
     utc,
 )
-from api.etag import etag, guarded_delete, guarded_write, read_answer
-from api.idempotency import answered, once_asked
-from api.query import PAGE, nothing_else, page_answer, page_asked, path_id
-from api.routes import Answer, Doc, Route, changes_of
+from api.etag import etag, guarded_delete, guarded_write, read_response
+from api.idempotency import answered, idempotency_of_request
+from api.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.routes import Doc, ResponseDoc, Route, changes_of
 from engine.errors import FieldError
 from engine.idempotency import StoredResponse
 from engine.ports_webhooks import WebhookStore
-from engine.webhook import Draft, NewSecret, NewWebhookDraft, Webhook, WebhookDraft, checked
+from engine.webhook import Draft, NewSecret, NewWebhookDraft, Webhook, WebhookDraft, validate_draft
 
 
-class WebhookAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook as the API shows it. `secret` is in the answers that make it and never again; with v1a
     there is `public_key` instead, always."""
 
@@ -61,7 +61,7 @@ class WebhookRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/profiles/<profile_id>/webhooks", self.create, _CREATE),
-            Route("GET", "/v1/profiles/<profile_id>/webhooks", self.page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>/webhooks", self.list_page, _LIST),
             Route("GET", "/v1/webhooks/<webhook_id>", self.read, _READ),
             Route("PATCH", "/v1/webhooks/<webhook_id>", self.update, _UPDATE),
             Route("DELETE", "/v1/webhooks/<webhook_id>", self.delete, _DELETE),
@@ -69,10 +69,10 @@ class WebhookRoutes:
         ]
 
     def _checked(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
-        return checked(draft, loopback=self._loopback)
+        return validate_draft(draft, loopback=self._loopback)
 
     async def create(self, profile_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(NewWebhookDraft, await json_object(), self._checked, {})
 
@@ -80,64 +80,66 @@ class WebhookRoutes:
             """What is kept to be sent again has no secret in it."""
             webhook = made.webhook
             headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
-            return stored_answer(_with_secret(made) if secret else shown(webhook), 201, headers)
+            return replayable_response(
+                _with_secret(made) if secret else webhook_response(webhook), 201, headers
+            )
 
-        once = await once_asked(created)
-        made = await self._store.create_webhook(caller(), id_, draft, once)
+        once = await idempotency_of_request(created)
+        made = await self._store.create_webhook(current_caller(), id_, draft, once)
         return answered(created(made, secret=True))
 
-    async def page(self, profile_id: str) -> Response:
-        after, limit = page_asked()
-        found = await self._store.list_webhooks(caller(), path_id(profile_id), after, limit)
-        return answer(page_answer(found, shown))
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        found = await self._store.list_webhooks(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(found, webhook_response))
 
     async def read(self, webhook_id: str) -> Response:
-        nothing_else()
-        webhook = await self._store.webhook(caller(), path_id(webhook_id))
-        return read_answer(shown(webhook), webhook.version)
+        refuse_parameters()
+        webhook = await self._store.webhook(current_caller(), path_id(webhook_id))
+        return read_response(webhook_response(webhook), webhook.version)
 
     async def update(self, webhook_id: str) -> Response:
         """Change the fields given, keep the others."""
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(webhook_id)
         body = await json_object()
 
         async def read() -> Webhook:
-            return await self._store.webhook(caller(), id_)
+            return await self._store.webhook(current_caller(), id_)
 
         async def write(stored: Webhook, if_version: int) -> Webhook:
             base = {field: getattr(stored, field) for field in _FIELDS}
             base["event_types"] = list(stored.event_types)
             draft = draft_of(WebhookDraft, body, self._checked, base)
-            return await self._store.update_webhook(caller(), id_, draft, if_version)
+            return await self._store.update_webhook(current_caller(), id_, draft, if_version)
 
         webhook = await guarded_write(read, write)
-        return answer(shown(webhook), headers={"ETag": etag(webhook.version)})
+        return json_response(webhook_response(webhook), headers={"ETag": etag(webhook.version)})
 
     async def delete(self, webhook_id: str) -> Response:
-        nothing_else()
+        refuse_parameters()
         id_ = path_id(webhook_id)
 
         async def read() -> Webhook:
-            return await self._store.webhook(caller(), id_)
+            return await self._store.webhook(current_caller(), id_)
 
         async def delete(if_version: int | None) -> None:
-            await self._store.delete_webhook(caller(), id_, if_version)
+            await self._store.delete_webhook(current_caller(), id_, if_version)
 
         await guarded_delete(read, delete)
-        return empty(204)
+        return empty_response(204)
 
     async def rotate(self, webhook_id: str) -> Response:
-        nothing_else()
-        made = await self._store.rotate_secret(caller(), path_id(webhook_id))
-        return answer(_with_secret(made), headers={"ETag": etag(made.webhook.version)})
+        refuse_parameters()
+        made = await self._store.rotate_secret(current_caller(), path_id(webhook_id))
+        return json_response(_with_secret(made), headers={"ETag": etag(made.webhook.version)})
 
 
 _FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(WebhookDraft))
 
 
-def shown(webhook: Webhook) -> WebhookAnswer:
-    return WebhookAnswer(
+def webhook_response(webhook: Webhook) -> WebhookResponse:
+    return WebhookResponse(
         id=str(webhook.id),
         profile_id=str(webhook.profile_id),
         url=webhook.url,
@@ -157,9 +159,9 @@ def shown(webhook: Webhook) -> WebhookAnswer:
     )
 
 
-def _with_secret(made: NewSecret) -> WebhookAnswer:
+def _with_secret(made: NewSecret) -> WebhookResponse:
     secret = msgspec.UNSET if made.secret is None else made.secret
-    return msgspec.structs.replace(shown(made.webhook), secret=secret)
+    return msgspec.structs.replace(webhook_response(made.webhook), secret=secret)
 
 
 EXAMPLE: Final = {
@@ -193,9 +195,9 @@ _CREATE: Final = Doc(
         "description": "our shop",
     },
     answers={
-        201: Answer(
+        201: ResponseDoc(
             "The webhook.",
-            WebhookAnswer,
+            WebhookResponse,
             EXAMPLE | {"secret": "whsec_MfKQ9r…"},
             ("Location", "ETag"),
         )
@@ -210,9 +212,9 @@ _LIST: Final = Doc(
     description="Oldest first. Takes the role admin.",
     query=PAGE,
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "A page of webhooks.",
-            ListAnswer[WebhookAnswer],
+            ListResponse[WebhookResponse],
             {"items": [EXAMPLE], "next_cursor": None},
         )
     },
@@ -222,7 +224,7 @@ _READ: Final = Doc(
     summary="Read a webhook",
     tag="Webhooks",
     description="Takes the role admin.",
-    answers={200: Answer("The webhook.", WebhookAnswer, EXAMPLE)},
+    answers={200: ResponseDoc("The webhook.", WebhookResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -234,7 +236,9 @@ _UPDATE: Final = Doc(
     body=changes_of(WebhookDraft),
     body_example={"enabled": True},
     answers={
-        200: Answer("The webhook as it is now.", WebhookAnswer, EXAMPLE | {"version": 2}, ("ETag",))
+        200: ResponseDoc(
+            "The webhook as it is now.", WebhookResponse, EXAMPLE | {"version": 2}, ("ETag",)
+        )
     },
     guarded=True,
 )
@@ -243,7 +247,7 @@ _DELETE: Final = Doc(
     summary="Delete a webhook",
     tag="Webhooks",
     description="With its deliveries. Takes the role admin.",
-    answers={204: Answer("It is gone.")},
+    answers={204: ResponseDoc("It is gone.")},
     guarded=True,
 )
 _ROTATE: Final = Doc(
@@ -253,9 +257,9 @@ _ROTATE: Final = Doc(
     description="The new one is in this answer and never again. For 24 hours what is sent is signed with "
     "both. Takes the role admin.",
     answers={
-        200: Answer(
+        200: ResponseDoc(
             "The webhook.",
-            WebhookAnswer,
+            WebhookResponse,
             EXAMPLE | {"secret": "whsec_6Xb0dC…", "version": 2},
             ("ETag",),
         )

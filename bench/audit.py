@@ -17,8 +17,8 @@ import uvloop
 
 from bench import tags
 from bench.crashable import CrashableEngine
-from bench.links import Link
-from bench.tags import REFUSED, UNANSWERED, UNSENT, Account
+from bench.links import SampleLink
+from bench.tags import REFUSED, UNANSWERED, UNSENT, RequestAccount
 
 _LINKS = """SELECT l.id, p.id AS profile_id, p.handle, l.slug
 FROM waypost.links l JOIN waypost.profiles p ON p.id = l.profile_id"""
@@ -56,7 +56,7 @@ WHERE (expected.clicks, expected.views, expected.bots)
 _SET_ASIDE = "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.set_aside_batches"
 
 
-class Counted(NamedTuple):
+class DatabaseCounts(NamedTuple):
     """What Postgres has."""
 
     links: dict[tuple[str, str], tuple[int, int]]  # (handle, slug) → (link, profile)
@@ -64,11 +64,11 @@ class Counted(NamedTuple):
     raw: dict[int, int]
     rollups: dict[int, int]
     unknown: int
-    set_aside: int
+    dead_lettered: int
     dimension_mismatches: int = 0
 
 
-class Findings(NamedTuple):
+class AuditFindings(NamedTuple):
     """`lost` were answered and are not there, `duplicated` are rows too many, `phantoms` are rows that
     no request answered or under way explains. `unanswered_counted` is no failure."""
 
@@ -83,7 +83,7 @@ class Findings(NamedTuple):
     unanswered_counted: int
     rollup_mismatches: int
     dimension_mismatches: int
-    set_aside: int
+    dead_lettered: int
 
     @property
     def exact(self) -> bool:
@@ -93,7 +93,9 @@ class Findings(NamedTuple):
         )  # fmt: skip
 
 
-def audit(engine: CrashableEngine, links: Sequence[Link], account: Account) -> Findings:
+def audit(
+    engine: CrashableEngine, links: Sequence[SampleLink], account: RequestAccount
+) -> AuditFindings:
     """To be called when all is committed and no load is on."""
     found = uvloop.run(_counted(engine.database_url))
     return compare(account.all(), links, found)._replace(
@@ -101,7 +103,9 @@ def audit(engine: CrashableEngine, links: Sequence[Link], account: Account) -> F
     )
 
 
-def compare(entries: Sequence[int], links: Sequence[Link], found: Counted) -> Findings:
+def compare(
+    entries: Sequence[int], links: Sequence[SampleLink], found: DatabaseCounts
+) -> AuditFindings:
     """`rollup_mismatches` is left at 0."""
     link_ids = [found.links.get((link.handle, link.slug), (0, 0))[0] for link in links]
     duplicated, phantoms, unanswered_counted, there = 0, found.unknown, 0, 0
@@ -117,7 +121,7 @@ def compare(entries: Sequence[int], links: Sequence[Link], found: Counted) -> Fi
             there += 1
     unanswered, refused = entries.count(UNANSWERED), entries.count(REFUSED)
     answered = len(entries) - unanswered - refused - entries.count(UNSENT)
-    return Findings(
+    return AuditFindings(
         requests=len(entries),
         answered=answered,
         unanswered=unanswered,
@@ -129,11 +133,11 @@ def compare(entries: Sequence[int], links: Sequence[Link], found: Counted) -> Fi
         unanswered_counted=unanswered_counted,
         rollup_mismatches=0,
         dimension_mismatches=found.dimension_mismatches,
-        set_aside=found.set_aside,
+        dead_lettered=found.dead_lettered,
     )
 
 
-def mismatches(found: Counted, api: dict[int, int]) -> int:
+def mismatches(found: DatabaseCounts, api: dict[int, int]) -> int:
     """Links and profiles whose sums are not those of the raw clicks. `api` is by profile."""
     by_profile: Counter[int] = Counter()
     for link_id, profile_id in found.links.values():
@@ -144,12 +148,12 @@ def mismatches(found: Counted, api: dict[int, int]) -> int:
     )
 
 
-def _api_totals(engine: CrashableEngine, found: Counted) -> dict[int, int]:
+def _api_totals(engine: CrashableEngine, found: DatabaseCounts) -> dict[int, int]:
     profiles = {profile for _, profile in found.links.values()}
     return {profile: engine.clicks([str(profile)]) for profile in profiles}
 
 
-async def _counted(url: str) -> Counted:
+async def _counted(url: str) -> DatabaseCounts:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -169,6 +173,6 @@ async def _counted(url: str) -> Counted:
             rollups = {row["link_id"]: row["clicks"] for row in sums if row["clicks"]}
             set_aside = await connection.fetchval(_SET_ASIDE)
             wrong = await connection.fetchval(_DIMENSIONS)
-            return Counted(links, by_tag, raw, rollups, unknown, set_aside, wrong)
+            return DatabaseCounts(links, by_tag, raw, rollups, unknown, set_aside, wrong)
     finally:
         await connection.close()

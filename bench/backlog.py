@@ -17,7 +17,7 @@ import uvloop
 from bench import browsers
 from bench.crashable import CrashableEngine
 from bench.errors import BenchError
-from engine.click import Click, Kind, Verdict
+from engine.click import Click, ClickKind, VisitorClass
 from engine.journal_format import encode_record
 from storage.journal import Journal
 
@@ -71,7 +71,7 @@ async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> 
             at_us = now_us + number
             records.append(
                 encode_record(
-                    Click(Kind.CLICK, Verdict.HUMAN, at_us, tenant, profile, link,
+                    Click(ClickKind.CLICK, VisitorClass.HUMAN, at_us, tenant, profile, link,
                           agent, referrer, language)
                 )
             )  # fmt: skip

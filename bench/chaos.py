@@ -44,13 +44,13 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench import links
-from bench.audit import Findings, audit
+from bench.audit import AuditFindings, audit
 from bench.crashable import CrashableEngine
 from bench.errors import BenchError
 from bench.faults import Injector, schedule
-from bench.links import Link
+from bench.links import SampleLink
 from bench.load import Load
-from bench.load import Plan as LoadPlan
+from bench.load import LoadPlan as LoadPlan
 from bench.report import progress, show, write_json
 from bench.sabotage import SABOTAGES
 
@@ -73,7 +73,7 @@ FAILURES = (
 )
 
 
-class Plan(NamedTuple):
+class ChaosOptions(NamedTuple):
     kills: int
     seed: int
     rate: float
@@ -117,7 +117,7 @@ class Reporter:
 class Chaos:
     """One run."""
 
-    def __init__(self, plan: Plan, engine: CrashableEngine, made: list[Link]) -> None:
+    def __init__(self, plan: ChaosOptions, engine: CrashableEngine, made: list[SampleLink]) -> None:
         self.plan = plan
         self.engine = engine
         self.links = made
@@ -167,7 +167,7 @@ class Chaos:
             reporter.line(str(fault) if fault else f"            {kind} found nobody to hit")
             reporter.at(len(self.injector.faults), load.account.answered)
 
-    def _result(self, found: Findings, settled: Any) -> dict[str, Any]:
+    def _result(self, found: AuditFindings, settled: Any) -> dict[str, Any]:
         faults = self.injector.faults
         metrics = settled.metrics
         return {
@@ -198,7 +198,7 @@ def _warm_up(load: Load) -> None:
     time.sleep(WARM_UP_S)
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: ChaosOptions) -> dict[str, Any]:
     """Raises BenchError when the engine does not start, or does not commit what it has."""
     made = links.make(plan.links)
     module = ("bench.sabotage", plan.sabotage) if plan.sabotage else ("engine",)
@@ -240,7 +240,7 @@ def table(result: dict[str, Any]) -> Table:
 def command(
     kills: int, seed: int, rate: float, links: int, edges: int, sabotage: str | None, as_json: bool
 ) -> int:
-    result = run(Plan(kills, seed, rate, links, edges, sabotage or ""))
+    result = run(ChaosOptions(kills, seed, rate, links, edges, sabotage or ""))
     show(table(result))
     wrong = failures(result)
     print("FAILED: " + ", ".join(wrong) if wrong else "Exactly once.")

@@ -16,7 +16,7 @@ import trio
 from bench.client import Client
 from bench.engine_process import STOP_LIMIT_S, EngineProcess, _environment
 from bench.errors import BenchError
-from bench.processes import Child, descendants
+from bench.processes import BackgroundProcess, descendants
 from storage import status
 from storage.embedded import EmbeddedServers
 from storage.embedded.folder import layout
@@ -28,7 +28,7 @@ CALM_READINGS = 3
 POLL_S = 0.05
 
 
-class Settled(NamedTuple):
+class SettleResult(NamedTuple):
     """How long it took until all was committed, and the figures then."""
 
     seconds: float
@@ -50,7 +50,7 @@ class CrashableEngine(EngineProcess):
         super().__init__(edges, settings)
         self._module = module
         self._spare_workers = spare_workers
-        self._spare: Child | None = None
+        self._spare: BackgroundProcess | None = None
         self._ports = free_ports(2)
         self.starts = 0
         self.gave_up = 0
@@ -84,9 +84,11 @@ class CrashableEngine(EngineProcess):
                 "serve", "--roles", "workers",
             )  # fmt: skip
 
-    def _run(self, log: str, data: Path, settings: Mapping[str, str], *arguments: str) -> Child:
+    def _run(
+        self, log: str, data: Path, settings: Mapping[str, str], *arguments: str
+    ) -> BackgroundProcess:
         command = [sys.executable, "-P", "-m", *self._module, *arguments, "--data", str(data)]
-        return Child(command, self.folder / log, _environment(settings))
+        return BackgroundProcess(command, self.folder / log, _environment(settings))
 
     def close(self) -> None:
         try:
@@ -137,10 +139,10 @@ class CrashableEngine(EngineProcess):
         """By process of workers, those of the spare ones too: commits refused to it."""
         found = {}
         for folder in (self.layout.run, layout(self.folder / "spare").run):
-            for one in trio.run(status.ask, folder):
-                for sample in one.statistics.samples:
+            for one in trio.run(status.fetch_statuses, folder):
+                for sample in one.metrics.samples:
                     if sample.name == "waypost_stale_leases_total":
-                        found[one.statistics.pid] = int(sample.value)
+                        found[one.metrics.pid] = int(sample.value)
         return found
 
     # ---- crashing -------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ class CrashableEngine(EngineProcess):
 
     # ---- calm -----------------------------------------------------------------------------------
 
-    def settle(self, limit_s: float = SETTLE_LIMIT_S) -> Settled:
+    def settle(self, limit_s: float = SETTLE_LIMIT_S) -> SettleResult:
         """Wait until nothing is pending, with every process there to say so, several times in a row."""
         started = time.monotonic()
         calm = 0
@@ -197,7 +199,7 @@ class CrashableEngine(EngineProcess):
             pending = metrics.get("waypost_journal_pending_clicks", -1)
             calm = calm + 1 if pending == 0 and edges == self.edges else 0
             reason = f"{pending:g} are pending, {edges} edges answer"
-        return Settled(time.monotonic() - started, metrics)
+        return SettleResult(time.monotonic() - started, metrics)
 
 
 def alive(pid: int) -> bool:

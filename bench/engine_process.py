@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.client import Client
 from bench.errors import BenchError
-from bench.links import Link, written
-from bench.processes import Child
+from bench.links import SampleLink, written
+from bench.processes import BackgroundProcess
 from bench.report import progress
 
 READY_LIMIT_S = 60.0
@@ -38,7 +38,7 @@ class EngineProcess:
         self.visitors_url = self.console_url = self.api_key = ""
         self.folder = Path(tempfile.mkdtemp(prefix="waypost-bench-"))
         self._settings = dict(settings or {})
-        self._child: Child | None = None
+        self._child: BackgroundProcess | None = None
         self._console: Client | None = None
 
     def __enter__(self) -> "EngineProcess":
@@ -79,12 +79,14 @@ class EngineProcess:
             "up", "--data", str(self.data), "--visitors-port", "0", "--console-port", "0",
             "--edges", str(self.edges),
         )  # fmt: skip
-        self._child = child = Child(command, self.folder / "log", _environment(self._settings))
+        self._child = child = BackgroundProcess(
+            command, self.folder / "log", _environment(self._settings)
+        )
         self.visitors_url, self.console_url = self._urls(child)
         self.api_key = json.loads((self.data / "owner.json").read_text())["api_key"]
         self._console = Client(self.console_url, self.api_key)
 
-    def _urls(self, child: Child) -> tuple[str, str]:
+    def _urls(self, child: BackgroundProcess) -> tuple[str, str]:
         """Those of the line `ready`."""
         until = time.monotonic() + READY_LIMIT_S
         while time.monotonic() < until:
@@ -101,7 +103,7 @@ class EngineProcess:
 
     # ---- links ----------------------------------------------------------------------------------
 
-    def fill(self, links: Sequence[Link]) -> None:
+    def fill(self, links: Sequence[SampleLink]) -> None:
         """Make the links and their profiles with `waypost import`. Raises BenchError."""
         file = self.folder / "links.csv"
         file.write_text(written(links))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bench.engine_process import EngineProcess
 
 
-class Counts(NamedTuple):
+class EngineCounts(NamedTuple):
     """What the engine says of itself, when all is committed."""
 
     redirects: int
@@ -15,12 +15,12 @@ class Counts(NamedTuple):
     edges: tuple[int, ...]
 
 
-class Check(NamedTuple):
+class ExactnessCheck(NamedTuple):
     """One run of ours, counted three ways."""
 
     completed: int
-    before: Counts
-    after: Counts
+    before: EngineCounts
+    after: EngineCounts
     errors: dict[str, int]
     connections: int
     seconds_to_commit: float
@@ -48,10 +48,10 @@ class Check(NamedTuple):
         return found
 
 
-def counted(engine: EngineProcess, profile_ids: Sequence[str]) -> Counts:
+def counted(engine: EngineProcess, profile_ids: Sequence[str]) -> EngineCounts:
     """To be called when all is committed: see `EngineProcess.wait_committed`."""
     metrics = engine.metrics()
-    return Counts(
+    return EngineCounts(
         redirects=int(metrics["waypost_redirects_total"]),
         clicks=engine.clicks(profile_ids),
         unrecorded=int(metrics["waypost_clicks_unrecorded_total"]),

@@ -52,12 +52,12 @@ from bench.engine_process import EngineProcess
 from bench.machine import machine
 from bench.processes import Placement, cpu_s, on_cores, pin
 from bench.report import progress, show, write_json
-from engine.click import Verdict
+from engine.click import VisitorClass
 from engine.experiment import EdgeExperiment, Experiment, Variant
 from engine.profile import EdgeLink, Snapshot
-from engine.request import Origin, Request
+from engine.request import ClientInfo, VisitRequest
 from engine.verdict.allocation import ALPHA
-from engine.visitor_id import VisitorIds
+from engine.visitor_id import Pseudonymiser
 from storage.memory.profiles import MemoryProfiles
 
 SEED = 20_260_501
@@ -72,7 +72,7 @@ ROUNDS_IN_PROCESS = 7
 RETURNING, STRANGERS = 10_000, 40_000  # people of one run; edges remember 16,384
 
 
-class Plan(NamedTuple):
+class ExperimentsOptions(NamedTuple):
     """What the command line asked for; `seconds` is the length of one run of wrk, 0: none."""
 
     visits: int
@@ -81,7 +81,7 @@ class Plan(NamedTuple):
     seconds: int
 
 
-class People:
+class SimulatedVisitors:
     """So many visitors: an address and a browser's header each."""
 
     def __init__(self, count: int, dice: random.Random) -> None:
@@ -129,7 +129,7 @@ def _location(file: Any) -> str:
     return location
 
 
-class Lab:
+class ExperimentLab:
     """A profile with its links and experiments, in a running engine."""
 
     def __init__(self, engine: EngineProcess) -> None:
@@ -174,11 +174,11 @@ class Lab:
 class Exactness:
     """Sends visitors, and compares what they got with what was counted."""
 
-    def __init__(self, lab: Lab, plan: Plan) -> None:
+    def __init__(self, lab: ExperimentLab, plan: ExperimentsOptions) -> None:
         self.lab = lab
         self.plan = plan
         self.dice = random.Random(SEED)  # noqa: S311
-        self.people = People(plan.visitors, self.dice)
+        self.people = SimulatedVisitors(plan.visitors, self.dice)
         self.host = urlsplit(lab.engine.visitors_url).netloc
         self.failures: list[str] = []
 
@@ -214,7 +214,9 @@ class Exactness:
         self.expect("clicks", clicks, len(numbers))
         visitors = [variant["visitors"] for variant in (first, second)]
         self.expect("visitors by arm", visitors, [Counter(arms.values())[arm] for arm in ARMS])
-        self.expect("visitors in two arms", first["crossed"] + second["crossed"], 0)
+        self.expect(
+            "visitors in two arms", first["multiple_exposures"] + second["multiple_exposures"], 0
+        )
         p_value = found["allocation"]["p_value"]
         if p_value < ALPHA:
             self.failures.append(f"a mismatch was found where there is none: p = {p_value:.2g}")
@@ -266,9 +268,11 @@ class Exactness:
 # ---- what it costs ------------------------------------------------------------------------------------
 
 
-def measured(engine: EngineProcess, plan: Plan, placement: Placement) -> dict[str, float]:
+def measured(
+    engine: EngineProcess, plan: ExperimentsOptions, placement: Placement
+) -> dict[str, float]:
     """CPU per request of the edge, on a link without and one with an experiment."""
-    lab = Lab(engine)
+    lab = ExperimentLab(engine)
     lab.link("plain")
     lab.experiment("tried")
     (edge,) = engine.pids("edge")
@@ -316,7 +320,7 @@ def stopped(pids: Sequence[int]) -> Iterator[None]:
 
 
 def _heads(folder: Path, slug: str, count: int, host: str) -> Path:
-    people = People(count, random.Random(SEED))  # noqa: S311
+    people = SimulatedVisitors(count, random.Random(SEED))  # noqa: S311
     requests = [people.request(n, f"/{PROFILE}/{slug}", host) for n in range(people.count)]
     file = folder / f"{slug}-{count}.heads"
     file.write_bytes(b"".join(requests))
@@ -326,14 +330,14 @@ def _heads(folder: Path, slug: str, count: int, host: str) -> Path:
 def in_process(people: int = 20_000) -> float:
     """What an experiment adds to the actor's part of a redirect, microseconds, over so many people in turn."""
     plain, tried = _actor(), _actor(_even())
-    visitors, dice = VisitorIds(bytes(32)), random.Random(SEED)  # noqa: S311
+    visitors, dice = Pseudonymiser(bytes(32)), random.Random(SEED)  # noqa: S311
     seen = [
         (
-            Request(
+            VisitRequest(
                 b"/lab/x", b"", agent.encode(), b"https://example.com/", b"de-DE,de;q=0.9",
                 False, True, host=b"go.example",
             ),
-            Origin(b"\x04" + number.to_bytes(4, "big")),
+            ClientInfo(b"\x04" + number.to_bytes(4, "big")),
         )
         for number in range(people)
         for agent in (next(h[12:] for h in browsers.headers(dice) if h.startswith("User-Agent: ")),)
@@ -344,7 +348,7 @@ def in_process(people: int = 20_000) -> float:
         visit = actor.visit
         started = time.process_time_ns()
         for request, origin in seen:
-            visit(route, request, origin, visitors, Verdict.HUMAN, 1_780_000_000_000_000)
+            visit(route, request, origin, visitors, VisitorClass.HUMAN, 1_780_000_000_000_000)
         return (time.process_time_ns() - started) / 1000 / len(seen)
 
     rounds = [(cost(plain), cost(tried)) for _ in range(ROUNDS_IN_PROCESS)]
@@ -381,11 +385,11 @@ def _actor(*experiments: EdgeExperiment) -> ProfileActor:
 # ---- the command --------------------------------------------------------------------------------------
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: ExperimentsOptions) -> dict[str, Any]:
     """Measure; the JSON object. Raises BenchError when something needed is missing or fails."""
     found: dict[str, Any] = {"benchmark": "experiments"}
     with EngineProcess(edges=2, settings=SETTINGS) as engine:
-        exactness = Exactness(Lab(engine), plan)
+        exactness = Exactness(ExperimentLab(engine), plan)
         found |= exactness.run()
         found["filtered_srm_p_value"] = exactness.filtered()
     if plan.seconds:
@@ -425,7 +429,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
 def command(visits: int, visitors: int, rounds: int, seconds: int, as_json: bool) -> int:
     """Exposures against clicks, sample-ratio mismatch, who moves, and what an experiment costs."""
-    result = run(Plan(max(visits, visitors), visitors, rounds, seconds))
+    result = run(ExperimentsOptions(max(visits, visitors), visitors, rounds, seconds))
     show(table(result))
     for failure in result["failures"]:
         progress(failure)

@@ -9,14 +9,14 @@ from bench import browsers
 from bench.client import Client
 from bench.crashable import CrashableEngine
 from bench.errors import BenchError
-from bench.links import Link
+from bench.links import SampleLink
 
-PROBE = Link("probe", "probe", "https://www.example.org/probe", "Probe")
+PROBE = SampleLink("probe", "probe", "https://www.example.org/probe", "FreshnessProbe")
 POLL_S = 0.004
 LIMIT_S = 30.0
 
 
-class Probe:
+class FreshnessProbe:
     """Clicks on a link that nobody else visits, one after the other."""
 
     def __init__(self, engine: CrashableEngine, profile_id: str) -> None:

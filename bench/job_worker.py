@@ -11,7 +11,7 @@ import trio
 
 from actors import host
 from actors.host import Stop
-from actors.upkeep import every
+from actors.upkeep import run_every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from storage.jobs import PostgresJobQueue
 from storage.postgres import Connection, Database
@@ -48,7 +48,7 @@ async def main(url: str, name: str, stop: Stop) -> None:
     worker = Worker(name, queue, handlers, {"default": SLOTS})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run)
-        nursery.start_soon(partial(every, RESCUE_S, queue.rescue))
+        nursery.start_soon(partial(run_every, RESCUE_S, queue.rescue))
         await stop.wait()
         await worker.drain(1)
         nursery.cancel_scope.cancel()

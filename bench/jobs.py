@@ -50,7 +50,7 @@ _WRONG: Final = """SELECT (SELECT count(*) FROM jobs WHERE state <> 'succeeded' 
         WHERE j.kind = 'effect' GROUP BY j.id HAVING count(e.job_id) <> 1) AS w)"""
 
 
-class Run:
+class JobsRun:
     """One run over a database of its own."""
 
     def __init__(self, url: str, jobs: int, effects: int) -> None:
@@ -107,7 +107,7 @@ class Run:
             async def work(connection: Connection, drafts: list[JobDraft] = drafts) -> None:
                 await enqueue_many(connection, drafts)
 
-            await self.database.run(work)
+            await self.database.transaction(work)
         return count / (time.perf_counter() - started)
 
     async def _rescue(self) -> float:
@@ -136,7 +136,7 @@ class Run:
         async def work(connection: Connection) -> Any:
             return await connection.fetchval(question, *arguments)
 
-        return await self.database.run(work, read_only=True)
+        return await self.database.transaction(work, read_only=True)
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def command(jobs: int, effects: int, as_json: bool) -> int:
     try:
         with EmbeddedServers(folder) as servers:
             progress(f"{jobs + effects:,} jobs")
-            result = host.run(Run(servers.database_url, jobs, effects).run)
+            result = host.run(JobsRun(servers.database_url, jobs, effects).run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show(table(result))

@@ -9,7 +9,7 @@ LINKS_PER_PROFILE = 100
 _SITES = ("shop.example.com", "www.example.org", "music.example.net", "blog.example.com")
 
 
-class Link(NamedTuple):
+class SampleLink(NamedTuple):
     """A row of what `waypost import` reads. `target` is in its normal form already."""
 
     handle: str
@@ -22,9 +22,9 @@ class Link(NamedTuple):
         return f"/{self.handle}/{self.slug}"
 
 
-def make(count: int) -> list[Link]:
+def make(count: int) -> list[SampleLink]:
     return [
-        Link(
+        SampleLink(
             handle=f"creator{i // LINKS_PER_PROFILE:04}",
             slug=f"link-{i:06}",
             target=f"https://{_SITES[i % len(_SITES)]}/item/{i:06}?utm_source=bio&utm_medium=link",
@@ -34,10 +34,10 @@ def make(count: int) -> list[Link]:
     ]
 
 
-def written(links: Iterable[Link]) -> str:
+def written(links: Iterable[SampleLink]) -> str:
     """CSV with a header line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Link._fields)
+    writer.writerow(SampleLink._fields)
     writer.writerows(links)
     return text.getvalue()

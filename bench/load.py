@@ -28,8 +28,8 @@ from typing import Final
 
 from bench import browsers, tags
 from bench.errors import BenchError
-from bench.processes import Child
-from bench.tags import CAPACITY, LEAST_US, REFUSED, UNANSWERED, Account
+from bench.processes import BackgroundProcess
+from bench.tags import CAPACITY, LEAST_US, REFUSED, UNANSWERED, RequestAccount
 
 LATE_S: Final = 0.1
 RETRY_S: Final = 0.02
@@ -42,7 +42,7 @@ _ROOT: Final = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """What to send. `rate` is requests per second, 0 as many as there are answers. `tagged` requests
     have their number in the Referer; others are those of browsers, and vary."""
 
@@ -55,7 +55,7 @@ class Plan:
     tagged: bool = True
 
 
-class Connection:
+class LoadConnection:
     """`number` is the request under way, -1 when there is none. `since` is what its latency counts from."""
 
     __slots__ = ("buffer", "fd", "number", "open", "sent_at", "since", "sock")
@@ -69,18 +69,18 @@ class Connection:
         self.buffer = b""
 
 
-class Sender:
+class LoadSender:
     """The loop. `run` returns when `stopping` has become true and nothing is under way."""
 
-    def __init__(self, plan: Plan, account: Account) -> None:
+    def __init__(self, plan: LoadPlan, account: RequestAccount) -> None:
         self.plan = plan
         self.stopping = False
         self._entries, self._counts = account.entries, account.counts
         self._request = _requests(plan)
         self._epoll = select.epoll()
-        self._connections: dict[int, Connection] = {}
-        self._idle: list[Connection] = []
-        self._retries: list[tuple[float, Connection]] = []
+        self._connections: dict[int, LoadConnection] = {}
+        self._idle: list[LoadConnection] = []
+        self._retries: list[tuple[float, LoadConnection]] = []
         self._next = 0
         self._interval_s = 1 / plan.rate if plan.rate else 0.0
         self._due = 0.0
@@ -89,7 +89,7 @@ class Sender:
 
     def run(self) -> None:
         for _ in range(self.plan.connections):
-            self._connect(Connection())
+            self._connect(LoadConnection())
         now = self._due = time.monotonic()
         sweep_at = until = now
         while not self.stopping or (self._busy() and now < until):
@@ -128,7 +128,7 @@ class Sender:
         self._blocked = self._due <= now
         return MAX_WAIT_S if self._blocked else min(MAX_WAIT_S, self._due - now)
 
-    def _send(self, connection: Connection, now: float, since: float) -> None:
+    def _send(self, connection: LoadConnection, now: float, since: float) -> None:
         number = self._next
         if number >= CAPACITY or connection.sock is None:
             self.stopping = True
@@ -145,7 +145,7 @@ class Sender:
 
     # ---- connections ----------------------------------------------------------------------------
 
-    def _connect(self, connection: Connection) -> None:
+    def _connect(self, connection: LoadConnection) -> None:
         sock = connection.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -158,12 +158,12 @@ class Sender:
             return
         self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLOUT)
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: LoadConnection) -> None:
         """The connection is gone; what was under way stays unanswered."""
         self._close(connection)
         self._retries.append((time.monotonic() + RETRY_S, connection))
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self, connection: LoadConnection) -> None:
         self._connections.pop(connection.fd, None)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -211,7 +211,7 @@ class Sender:
         else:
             connection.buffer = data
 
-    def _answered(self, connection: Connection, data: bytes, *, redirected: bool) -> None:
+    def _answered(self, connection: LoadConnection, data: bytes, *, redirected: bool) -> None:
         number = connection.number
         if redirected:
             latency_us = int((time.monotonic() - connection.since) * 1e6)
@@ -240,7 +240,7 @@ def is_whole(data: bytes) -> bool:
     return True
 
 
-def _requests(plan: Plan) -> Callable[[int], bytes]:
+def _requests(plan: LoadPlan) -> Callable[[int], bytes]:
     """Request n as bytes."""
     host = f"{plan.host}:{plan.port}"
     links = len(plan.paths)
@@ -259,10 +259,10 @@ def _requests(plan: Plan) -> Callable[[int], bytes]:
 class Load:
     """The load as its owner sees it. Used as a context manager: entering starts it, leaving stops it."""
 
-    def __init__(self, folder: Path, plan: Plan, name: str = "load") -> None:
+    def __init__(self, folder: Path, plan: LoadPlan, name: str = "load") -> None:
         self._plan, self._folder, self._name = plan, folder, name
-        self._child: Child | None = None
-        self.account = Account(folder / f"{name}.account", make=True)
+        self._child: BackgroundProcess | None = None
+        self.account = RequestAccount(folder / f"{name}.account", make=True)
 
     def __enter__(self) -> "Load":
         plan = self._folder / f"{self._name}.json"
@@ -270,7 +270,7 @@ class Load:
         command = [sys.executable, "-P", "-m", "bench.load", str(plan)]
         command.append(str(self._folder / f"{self._name}.account"))
         environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-        self._child = Child(command, self._folder / f"{self._name}.log", environment)
+        self._child = BackgroundProcess(command, self._folder / f"{self._name}.log", environment)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -291,7 +291,9 @@ class Load:
 
 
 def main(plan_file: str, account_file: str) -> None:
-    sender = Sender(Plan(**json.loads(Path(plan_file).read_text())), Account(Path(account_file)))
+    sender = LoadSender(
+        LoadPlan(**json.loads(Path(plan_file).read_text())), RequestAccount(Path(account_file))
+    )
 
     def stop(*_: object) -> None:
         sender.stopping = True

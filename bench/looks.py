@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError
 from bench.visits import Counts
 from engine.verdict import allocation, mixture, sequence
-from engine.verdict.arm import Arm
+from engine.verdict.arm import Proportion
 
 Floats = NDArray[np.float64]
 Alarms = NDArray[np.bool_]
@@ -82,7 +82,7 @@ def chi_square(visitors: Counts, shares: list[float]) -> Floats:
     return found
 
 
-def ever(alarms: Alarms) -> int:
+def alarmed_experiments(alarms: Alarms) -> int:
     """In how many experiments there was one at any look."""
     return int(alarms.any(axis=1).sum())
 
@@ -96,7 +96,9 @@ def agree(
     """
     for experiment, look in enumerate(log_e.argmax(axis=1)):
         arms = [
-            Arm(int(visitors[experiment, arm, look]), int(conversions[experiment, arm, look]))
+            Proportion(
+                int(visitors[experiment, arm, look]), int(conversions[experiment, arm, look])
+            )
             for arm in (0, 1)
         ]
         said = sequence.absolute(arms[0], arms[1], alpha, tuning_visitors)
@@ -110,7 +112,7 @@ def agree_on_allocation(visitors: Counts, log_e: Floats, shares: list[float]) ->
     """The same of `allocation_log_e`. Raises BenchError."""
     for experiment, look in enumerate(log_e.argmax(axis=1)):
         counts = [int(count) for count in visitors[experiment, :, look]]
-        said = allocation.check(counts, shares).p_value
+        said = allocation.srm_test(counts, shares).p_value
         expected = mixture.p_value(float(log_e[experiment, look]))
         if not math.isclose(said, expected, rel_tol=1e-6):
             raise BenchError(f"the engine says p = {said} of {counts}, the benchmark {expected}")

@@ -33,7 +33,7 @@ from bench.audit import audit
 from bench.crashable import CrashableEngine, send
 from bench.errors import BenchError
 from bench.load import Load
-from bench.load import Plan as LoadPlan
+from bench.load import LoadPlan as LoadPlan
 from bench.memory import growth_mb, resident_mb
 from bench.report import progress, show, write_json
 from bench.tags import REFUSED, UNANSWERED
@@ -47,7 +47,7 @@ WRONG = ("lost", "duplicated", "phantoms", "rollup_mismatches", "dimension_misma
          "clicks_unrecorded", "unanswered", "refused")  # fmt: skip
 
 
-class Plan(NamedTuple):
+class OutageOptions(NamedTuple):
     minutes: float
     rate: float
     links: int
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 class Outage:
     """One run; `samples` are the memory of each process, one a second."""
 
-    def __init__(self, plan: Plan, engine: CrashableEngine) -> None:
+    def __init__(self, plan: OutageOptions, engine: CrashableEngine) -> None:
         self.plan = plan
         self.engine = engine
         self.samples: list[dict[str, float]] = []
@@ -173,7 +173,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(minutes: float, rate: float, links: int, as_json: bool) -> int:
     with CrashableEngine() as engine:
-        result = Outage(Plan(minutes, rate, links), engine).run()
+        result = Outage(OutageOptions(minutes, rate, links), engine).run()
     show(table(result))
     failed = wrong(result)
     print("FAILED: " + ", ".join(failed) if failed else "Exactly once.")

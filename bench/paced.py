@@ -14,16 +14,16 @@ from dataclasses import replace
 from typing import Any
 
 from actors import launcher
-from actors.courier import Limits
+from actors.courier import CourierLimits
 from engine.settings import Settings
 
 
 def pace_courier(pace: float, exchange_s: float) -> None:
     module = importlib.import_module("engine.roles.courier")
-    original: Callable[[Settings], Limits] = module.courier_limits
+    original: Callable[[Settings], CourierLimits] = module.courier_limits
 
-    def paced(settings: Settings) -> Limits:
-        return original(settings)._replace(pace=pace, exchange_s=exchange_s)
+    def paced(settings: Settings) -> CourierLimits:
+        return original(settings)._replace(time_scale=pace, exchange_s=exchange_s)
 
     setattr(module, "courier_limits", paced)  # noqa: B010
 
@@ -32,7 +32,7 @@ def pass_on(*arguments: str) -> None:
     """Let the processes that the parent starts be paced in the same way."""
     original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
 
-    async def run_once(self: launcher.Launcher, process: launcher.Process) -> int:
+    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
         command: list[Any] = list(process.command.arguments)
         if "engine" in command:
             at = command.index("engine")

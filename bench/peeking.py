@@ -39,13 +39,13 @@ from rich.table import Table
 
 from bench import looks, visits
 from bench.report import progress, show, write_json
-from engine.assignment import Context, assign, visitor_key
+from engine.assignment import AssignmentContext, assign, hash_key
 from engine.bucket import shares
 from engine.experiment import Experiment, Variant
 from engine.verdict import allocation, power
-from engine.verdict.arm import Arm
+from engine.verdict.arm import Proportion
 from engine.verdict.sequence import DEFAULT_TUNING_VISITORS
-from engine.verdict.summary import summarise
+from engine.verdict.summary import analyse
 
 RATES = (0.005, 0.02, 0.05, 0.3)
 SHARES = (0.5, 0.1)
@@ -60,7 +60,7 @@ CHUNK = 20
 ASSIGNED = 100_000
 
 
-class Plan(NamedTuple):
+class PeekingOptions(NamedTuple):
     tests: int
     allocations: int
     visitors: int
@@ -98,7 +98,7 @@ class Bar:
 
 
 def verdicts(
-    plan: Plan, rate: float, share: float, bar: Bar, rng: np.random.Generator
+    plan: PeekingOptions, rate: float, share: float, bar: Bar, rng: np.random.Generator
 ) -> dict[str, Any]:
     found = {
         "false_alarms": 0,
@@ -118,17 +118,17 @@ def verdicts(
         )
         by_click = looks.z_square(seen.visits, seen.clicks) > Z_SQUARE
         by_visitor = looks.z_square(seen.visitors, seen.conversions) > Z_SQUARE
-        found["false_alarms"] += looks.ever(log_e > -math.log(ALPHA))
-        found["without_floor"] += looks.ever(published > -math.log(ALPHA))
-        found["naive_visitors"] += looks.ever(by_visitor)
-        found["naive_clicks"] += looks.ever(by_click)
+        found["false_alarms"] += looks.alarmed_experiments(log_e > -math.log(ALPHA))
+        found["without_floor"] += looks.alarmed_experiments(published > -math.log(ALPHA))
+        found["naive_visitors"] += looks.alarmed_experiments(by_visitor)
+        found["naive_clicks"] += looks.alarmed_experiments(by_click)
         found["naive_clicks_once"] += int(by_click[:, -1].sum())
     return {"rate": rate, "share": share} | {
         key: count / plan.tests for key, count in found.items()
     }
 
 
-def powers(plan: Plan, rate: float, bar: Bar, rng: np.random.Generator) -> dict[str, Any]:
+def powers(plan: PeekingOptions, rate: float, bar: Bar, rng: np.random.Generator) -> dict[str, Any]:
     planned = power.fixed_visitors(rate, LIFT)
     # The planned size is one of the looks.
     step = math.ceil(planned * HORIZON / (2 * plan.looks))
@@ -157,7 +157,9 @@ def powers(plan: Plan, rate: float, bar: Bar, rng: np.random.Generator) -> dict[
     }
 
 
-def allocated(plan: Plan, name: str, bar: Bar, rng: np.random.Generator) -> dict[str, Any]:
+def allocated(
+    plan: PeekingOptions, name: str, bar: Bar, rng: np.random.Generator
+) -> dict[str, Any]:
     from scipy.special import chdtri
 
     wanted = DESIGNS[name]
@@ -169,8 +171,8 @@ def allocated(plan: Plan, name: str, bar: Bar, rng: np.random.Generator) -> dict
         counts = visits.allocations(rng, size, STEP_VISITORS, plan.looks, wanted)
         log_e = looks.allocation_log_e(counts, wanted)
         looks.agree_on_allocation(counts[:CHUNK], log_e[:CHUNK], wanted)
-        false += looks.ever(log_e > limit)
-        naive += looks.ever(looks.chi_square(counts, wanted) > critical)
+        false += looks.alarmed_experiments(log_e > limit)
+        naive += looks.alarmed_experiments(looks.chi_square(counts, wanted) > critical)
         if len(dropped) * CHUNK < plan.tests:
             broken = [share / sum(kept) for share in kept]
             counts = visits.allocations(rng, CHUNK, STEP_VISITORS, plan.looks, broken)
@@ -201,30 +203,30 @@ def assigned() -> dict[str, Any]:
     people = [f"203.0.113.{n % 256}\nMozilla/5.0 {n}".encode() for n in range(ASSIGNED)]
     counts = [0] * len(weights)
     started = time.process_time()
-    keys = [visitor_key(b"bench", person) for person in people]
+    keys = [hash_key(b"bench", person) for person in people]
     keyed = time.process_time()
     for key in keys:
-        found = assign(experiment, Context(key, 0)).variant
+        found = assign(experiment, AssignmentContext(key, 0)).variant
         if found is not None:
             counts[found] += 1
     ended = time.process_time()
     us = 1e6 / ASSIGNED
     return {
         "assignment_us": [round((keyed - started) * us, 2), round((ended - keyed) * us, 2)],
-        "assignment_p": round(allocation.check(counts, shares(weights)).p_value, 4),
+        "assignment_p": round(allocation.srm_test(counts, shares(weights)).p_value, 4),
     }
 
 
 def look_ms() -> float:
-    arms = [Arm(20_000, 900 + 10 * n) for n in range(10)]
-    summarise(arms, [0.1] * 10)
+    arms = [Proportion(20_000, 900 + 10 * n) for n in range(10)]
+    analyse(arms, [0.1] * 10)
     started = time.process_time()
     for _ in range(10):
-        summarise(arms, [0.1] * 10)
+        analyse(arms, [0.1] * 10)
     return round((time.process_time() - started) * 1e3 / 10, 2)
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: PeekingOptions) -> dict[str, Any]:
     """Raises BenchError when the arrays say something else than the engine."""
     started = time.monotonic()
     rng = np.random.default_rng(plan.seed)
@@ -307,7 +309,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
 def command(
     tests: int, allocations: int, visitors: int, looks: int, seed: int, as_json: bool
 ) -> int:
-    result = run(Plan(tests, allocations, visitors, looks, seed))
+    result = run(PeekingOptions(tests, allocations, visitors, looks, seed))
     for table in tables(result):
         show(table)
     key_us, assign_us = result["assignment_us"]

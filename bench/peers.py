@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.links import Link
-from bench.processes import Child, descendants
+from bench.links import SampleLink
+from bench.processes import BackgroundProcess, descendants
 from bench.wrk import INSTALL
 
 START_LIMIT_S = 10.0
@@ -53,12 +53,12 @@ http {{
 class Nginx:
     """Used as a context manager. `worker` is the process that answers."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[SampleLink]) -> None:
         self.links = links
         self.folder = Path(tempfile.mkdtemp(prefix="waypost-bench-nginx-"))
         self.port = free_port()
         self.worker = 0
-        self._child: Child | None = None
+        self._child: BackgroundProcess | None = None
 
     def __enter__(self) -> "Nginx":
         try:
@@ -98,7 +98,7 @@ class Nginx:
             "-c",
             str(path),
         ]
-        self._child = child = Child(command, self.folder / "log")
+        self._child = child = BackgroundProcess(command, self.folder / "log")
         until = time.monotonic() + START_LIMIT_S
         while time.monotonic() < until and child.running():
             workers = list(descendants(child.pid))
@@ -109,7 +109,7 @@ class Nginx:
         raise BenchError(f"nginx did not start: {child.last_lines()}")
 
 
-def config(links: Sequence[Link], folder: Path, port: int) -> str:
+def config(links: Sequence[SampleLink], folder: Path, port: int) -> str:
     rows = "\n".join(f'        "{link.path}" "{link.target}";' for link in links)
     return _CONFIG.format(folder=folder, port=port, rows=rows, hash_size=max(2048, 4 * len(links)))
 

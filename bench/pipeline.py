@@ -31,10 +31,10 @@ from rich.table import Table
 
 from bench import backlog, browsers, links, wrk
 from bench.crashable import CrashableEngine
-from bench.exactness import Check, counted
-from bench.freshness import PROBE, Probe
+from bench.exactness import ExactnessCheck, counted
+from bench.freshness import PROBE, FreshnessProbe
 from bench.load import Load
-from bench.load import Plan as LoadPlan
+from bench.load import LoadPlan as LoadPlan
 from bench.machine import machine
 from bench.memory import resident_mb
 from bench.processes import Placement, cpu_s, on_cores, pin
@@ -48,7 +48,7 @@ HEADS = 10_000
 SEGMENT_READ_BYTES = 8 * 1024 * 1024
 
 
-class Plan(NamedTuple):
+class PipelineOptions(NamedTuple):
     """`seconds` is the length of the run at full load, and of the one for freshness."""
 
     seconds: int
@@ -59,7 +59,9 @@ class Plan(NamedTuple):
 class Pipeline:
     """One measurement on one engine."""
 
-    def __init__(self, plan: Plan, placement: Placement, engine: CrashableEngine) -> None:
+    def __init__(
+        self, plan: PipelineOptions, placement: Placement, engine: CrashableEngine
+    ) -> None:
         self.plan = plan
         self.placement = placement
         self.engine = engine
@@ -85,7 +87,7 @@ class Pipeline:
         waited_s = self.engine.wait_committed()
         seconds = time.monotonic() - started
         cpu_after = self._cpu()
-        check = Check(
+        check = ExactnessCheck(
             completed=figures.requests,
             before=before,
             after=counted(self.engine, self.profile_ids),
@@ -106,7 +108,7 @@ class Pipeline:
             },
         }
 
-    def _wrk(self, seconds: int) -> wrk.Figures:
+    def _wrk(self, seconds: int) -> wrk.WrkResult:
         with tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder:
             url = self.engine.visitors_url
             paths = [link.path for link in self.links]
@@ -142,7 +144,7 @@ class Pipeline:
             load = Load(self.engine.folder, plan)
             with load:
                 time.sleep(min(WARM_UP_S, self.plan.seconds))
-                probe = Probe(self.engine, self.probe_profile)
+                probe = FreshnessProbe(self.engine, self.probe_profile)
                 probe.run(self.plan.seconds)
                 size = bytes_per_click(self.engine.data / "journals")
                 load.stop()
@@ -188,7 +190,7 @@ def bytes_per_click(folder: Path) -> float:
     return size / clicks if clicks else float("nan")
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: PipelineOptions) -> dict[str, Any]:
     """Measure; the JSON object. Raises BenchError when something needed is missing or fails."""
     wrk.find()
     placement = Placement.here()
@@ -250,7 +252,7 @@ def table(result: dict[str, Any]) -> Table:
               show_default=True, help="clicks that one aggregator has to fold")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(seconds: int, links: int, clicks: int, as_json: bool) -> int:
-    result = run(Plan(seconds, links, clicks))
+    result = run(PipelineOptions(seconds, links, clicks))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")

@@ -100,7 +100,7 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class Child:
+class BackgroundProcess:
     """A process in the background; what it writes goes to the file `log`.
 
     It has a process group of its own: Ctrl-C reaches us alone, and we end it in order. When we are

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import trio
 
 from bench.errors import BenchError
-from engine.delivery import EXCHANGE_S, OVERLOADED_S, SCHEDULE_S
+from engine.delivery import ATTEMPT_TIMEOUT_S, OVERLOADED_BACKOFF_S, RETRY_SCHEDULE_S
 
 START_LIMIT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
@@ -27,7 +27,7 @@ _BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops"
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class Moods(NamedTuple):
+class FailureShares(NamedTuple):
     """Shares of requests that are answered 500, not at all, or with a reset."""
 
     broken: float = 0.0
@@ -36,7 +36,7 @@ class Moods(NamedTuple):
 
 
 @dataclass
-class Entry:
+class Receipt:
     """One event at one receiver: how often it came, which time was the first that was taken, and when.
 
     `waits_s` is how long a sender at its usual pace waits after the failures before that: the schedule's
@@ -51,8 +51,8 @@ class Entry:
 
     def fail(self, *, silent: bool = False) -> None:
         if not self.taken:
-            wait = SCHEDULE_S[min(self.arrivals, len(SCHEDULE_S) - 1)]
-            self.waits_s += EXCHANGE_S + max(wait, OVERLOADED_S) if silent else wait
+            wait = RETRY_SCHEDULE_S[min(self.arrivals, len(RETRY_SCHEDULE_S) - 1)]
+            self.waits_s += ATTEMPT_TIMEOUT_S + max(wait, OVERLOADED_BACKOFF_S) if silent else wait
 
 
 @dataclass
@@ -61,14 +61,14 @@ class Receiver:
     `hanging` nothing is answered."""
 
     name: str
-    moods: Moods
+    moods: FailureShares
     seed: int
     listener: socket.socket
     verifier: Any = None
     down: bool = False
     hanging: bool = False
     bad: int = 0
-    ledger: dict[str, Entry] = field(default_factory=dict)
+    ledger: dict[str, Receipt] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)  # noqa: S311
@@ -118,19 +118,19 @@ class Receiver:
         await stream.send_all(_OK)
         return True
 
-    def _note(self, headers: dict[str, str], body: bytes) -> Entry:
+    def _note(self, headers: dict[str, str], body: bytes) -> Receipt:
         """The ledger's entry of what arrived; of what is not signed as it must be, one that nobody keeps."""
         try:
             event = self.verifier.verify(body, headers)
             slug = event["data"]["after"]["slug"]
         except Exception:
             self.bad += 1
-            return Entry(taken=1)
-        entry = self.ledger.setdefault(slug, Entry())
+            return Receipt(taken=1)
+        entry = self.ledger.setdefault(slug, Receipt())
         entry.arrivals += 1
         return entry
 
-    def _take(self, entry: Entry, body: bytes) -> None:
+    def _take(self, entry: Receipt, body: bytes) -> None:
         entry.taken += 1
         if entry.taken == 1:
             entry.taken_at_arrival = entry.arrivals
@@ -138,7 +138,7 @@ class Receiver:
             entry.latency_s = time.time() - happened
 
 
-class Farm:
+class ReceiverThread:
     """Used as a context manager: entering starts the thread, leaving ends it."""
 
     def __init__(self) -> None:
@@ -148,14 +148,14 @@ class Farm:
         self._begun = threading.Event()
         self._thread = threading.Thread(target=partial(trio.run, self._run), daemon=True)
 
-    def add(self, name: str, moods: Moods, seed: int) -> Receiver:
+    def add(self, name: str, moods: FailureShares, seed: int) -> Receiver:
         """Before the farm is entered."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         receiver = Receiver(name, moods, seed, listener)
         self.receivers.append(receiver)
         return receiver
 
-    def __enter__(self) -> "Farm":
+    def __enter__(self) -> "ReceiverThread":
         self._thread.start()
         if not self._begun.wait(START_LIMIT_S):
             raise BenchError("the receivers did not start")

@@ -50,8 +50,8 @@ from rich.table import Table
 from bench import browsers, links, peers, wrk
 from bench.client import Client
 from bench.engine_process import EngineProcess
-from bench.exactness import Check, counted
-from bench.links import Link
+from bench.exactness import ExactnessCheck, counted
+from bench.links import SampleLink
 from bench.machine import machine
 from bench.peers import Nginx
 from bench.processes import Placement, cpu_s, on_cores, pin
@@ -64,7 +64,7 @@ FULLY_BUSY = 0.9
 SEED = 20_260_101
 
 
-class Plan(NamedTuple):
+class RedirectsOptions(NamedTuple):
     """What the command line asked for; `seconds` is the length of one run."""
 
     seconds: int
@@ -82,10 +82,10 @@ KEEP_ALIVE = Mode("keep-alive", close=False)
 ONE_REQUEST = Mode("one request a connection", close=True)
 
 
-class Run(NamedTuple):
+class WrkRun(NamedTuple):
     """One run of wrk and the CPU time that the server took meanwhile."""
 
-    figures: wrk.Figures
+    figures: wrk.WrkResult
     cpu_s: float
 
     @property
@@ -101,7 +101,12 @@ class Redirects:
     """One measurement: both servers, the files with requests, and what has been found."""
 
     def __init__(
-        self, plan: Plan, placement: Placement, engine: EngineProcess, nginx: Nginx, folder: Path
+        self,
+        plan: RedirectsOptions,
+        placement: Placement,
+        engine: EngineProcess,
+        nginx: Nginx,
+        folder: Path,
     ) -> None:
         self.plan = plan
         self.placement = placement
@@ -109,7 +114,7 @@ class Redirects:
         self.nginx = nginx
         self.folder = folder
         self.links = nginx.links
-        self.checks: list[Check] = []
+        self.checks: list[ExactnessCheck] = []
         self.failures: list[str] = []
         self.edge = engine.pids("edge")[0]
         for pid in (self.edge, nginx.worker):
@@ -122,7 +127,7 @@ class Redirects:
         for url in (self.engine.visitors_url, self.nginx.url):
             self._check_answers(url, self.links)
 
-    def measure(self, mode: Mode) -> list[tuple[Run, Run]]:
+    def measure(self, mode: Mode) -> list[tuple[WrkRun, WrkRun]]:
         """Rounds of (ours, nginx)."""
         ours = self._heads(self.engine.visitors_url, mode)
         theirs = self._heads(self.nginx.url, mode)
@@ -151,12 +156,12 @@ class Redirects:
         file.write_bytes(b"".join(heads))
         return file
 
-    def _run_engine(self, heads: Path, seconds: int) -> Run:
+    def _run_engine(self, heads: Path, seconds: int) -> WrkRun:
         self.engine.wait_committed()
         before = counted(self.engine, self.profile_ids)
         run = self._run(self.engine.visitors_url, self.edge, heads, seconds)
         waited_s = self.engine.wait_committed()
-        check = Check(
+        check = ExactnessCheck(
             completed=run.figures.requests,
             before=before,
             after=counted(self.engine, self.profile_ids),
@@ -169,7 +174,7 @@ class Redirects:
         self._spot_check(self.engine.visitors_url)
         return run
 
-    def _run_nginx(self, heads: Path, seconds: int) -> Run:
+    def _run_nginx(self, heads: Path, seconds: int) -> WrkRun:
         run = self._run(self.nginx.url, self.nginx.worker, heads, seconds)
         self.nginx.empty_log()
         if run.figures.errors:
@@ -177,7 +182,7 @@ class Redirects:
         self._spot_check(self.nginx.url)
         return run
 
-    def _run(self, url: str, pid: int, heads: Path, seconds: int) -> Run:
+    def _run(self, url: str, pid: int, heads: Path, seconds: int) -> WrkRun:
         before_s = cpu_s(pid)
         figures = wrk.run(
             url,
@@ -186,12 +191,12 @@ class Redirects:
             connections=self.plan.connections,
             cores={self.placement.client},
         )
-        return Run(figures, cpu_s(pid) - before_s)
+        return WrkRun(figures, cpu_s(pid) - before_s)
 
     def _spot_check(self, url: str) -> None:
         self._check_answers(url, self.links[:: max(1, len(self.links) // SPOT_CHECKS)])
 
-    def _check_answers(self, url: str, some: Sequence[Link]) -> None:
+    def _check_answers(self, url: str, some: Sequence[SampleLink]) -> None:
         client = Client(url)
         try:
             for link in some:
@@ -203,7 +208,7 @@ class Redirects:
             client.close()
 
 
-def medians(rounds: Sequence[tuple[Run, Run]]) -> dict[str, float]:
+def medians(rounds: Sequence[tuple[WrkRun, WrkRun]]) -> dict[str, float]:
     """The module's table of keys, over rounds of (ours, nginx)."""
     found: dict[str, float] = {}
     for prefix, runs in (
@@ -228,7 +233,7 @@ def _median(values: Sequence[float], digits: int) -> float:
     return round(statistics.median(values), digits)
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: RedirectsOptions) -> dict[str, Any]:
     """Measure; the JSON object. Raises BenchError when something needed is missing or fails."""
     wrk.find()
     peers.find()
@@ -336,7 +341,7 @@ def sentences(result: dict[str, Any]) -> list[str]:
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(seconds: int, links: int, connections: int, rounds: int, as_json: bool) -> int:
     """The exit code: 1 when a check failed."""
-    result = run(Plan(seconds, links, connections, rounds))
+    result = run(RedirectsOptions(seconds, links, connections, rounds))
     show(table(result))
     for line in sentences(result):
         print(line)

@@ -26,8 +26,8 @@ import trio
 
 from actors import launcher, shipper
 from engine.batch import Batch
-from engine.ports import Position
-from engine.ports_summaries import Gathered, Move
+from engine.ports import JournalLease
+from engine.ports_summaries import BufferedClicks, WatermarkAdvance
 from storage import ledger, summaries
 from storage.ledger import PostgresClickLedger
 
@@ -43,14 +43,16 @@ def _two_transactions(*, counts_first: bool) -> None:
         return None
 
     async def commit(
-        self: PostgresClickLedger, position: Position, batches: Sequence[Batch]
-    ) -> Position:
+        self: PostgresClickLedger, position: JournalLease, batches: Sequence[Batch]
+    ) -> JournalLease:
         if not batches:
             return position
-        reached = position._replace(sequence=batches[-1].last)
+        reached = position._replace(folded=batches[-1].last)
 
         async def move() -> None:
-            await self._database.run(lambda connection: fence(connection, position, reached))
+            await self._database.transaction(
+                lambda connection: fence(connection, position, reached)
+            )
 
         async def count() -> None:
             await original(self, position, batches)
@@ -73,21 +75,21 @@ def _counts() -> None:
 
 
 def _summarised() -> None:
-    original = summaries.move
+    original = summaries.advance_watermarks
 
     async def nothing(*_: Any) -> None:
         return None
 
     async def summarise(
-        self: PostgresClickLedger, moves: Sequence[Move], gathered: Gathered
+        self: PostgresClickLedger, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
     ) -> None:
-        await self._database.run(lambda connection: original(connection, moves))
+        await self._database.transaction(lambda connection: original(connection, moves))
         await trio.sleep(GAP_S)
         await whole(self, moves, gathered)
 
-    whole = PostgresClickLedger.summarise
-    setattr(summaries, "move", nothing)  # noqa: B010
-    setattr(PostgresClickLedger, "summarise", summarise)  # noqa: B010
+    whole = PostgresClickLedger.commit_dimension_counts
+    setattr(summaries, "advance_watermarks", nothing)  # noqa: B010
+    setattr(PostgresClickLedger, "commit_dimension_counts", summarise)  # noqa: B010
 
 
 def _forget() -> None:
@@ -114,7 +116,7 @@ def pass_on(name: str) -> None:
     """Let the processes that the parent starts be broken in the same way."""
     original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
 
-    async def run_once(self: launcher.Launcher, process: launcher.Process) -> int:
+    async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
         arguments = list(process.command.arguments)
         if "engine" in arguments:
             at = arguments.index("engine")

@@ -32,7 +32,7 @@ from rich.table import Table
 from bench import history
 from bench.crashable import CrashableEngine
 from bench.errors import BenchError
-from bench.links import Link
+from bench.links import SampleLink
 from bench.machine import machine
 from bench.processes import Placement, cpu_s
 from bench.report import progress, show, write_json
@@ -95,7 +95,7 @@ def crossings(now: datetime, a_day: float, raw: int) -> list[Question]:
     return found
 
 
-class Plan(NamedTuple):
+class StatsOptions(NamedTuple):
     """`tries` of each question."""
 
     clicks: int
@@ -103,14 +103,14 @@ class Plan(NamedTuple):
     raw: int = 0
 
 
-class Asking:
+class StatsQuestions:
     """One engine and its profile."""
 
     def __init__(self, engine: CrashableEngine) -> None:
         self.engine = engine
         engine.fill(
             [
-                Link("history", f"link-{n:03}", f"https://www.example.org/{n}", "")
+                SampleLink("history", f"link-{n:03}", f"https://www.example.org/{n}", "")
                 for n in range(LINKS)
             ]
         )
@@ -191,12 +191,12 @@ def percentile(ascending: list[float], part: float) -> float:
     return round(ascending[min(len(ascending) - 1, int(len(ascending) * part))], 2)
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: StatsOptions) -> dict[str, Any]:
     sizes = (max(1, plan.clicks // HUNDREDTH), plan.clicks)
     asked = questions(datetime.now(UTC).date())
     found: dict[int, dict[str, Any]] = {}
     with CrashableEngine() as engine:
-        asking = Asking(engine)
+        asking = StatsQuestions(engine)
         for clicks in sizes:
             progress(f"writing {clicks} clicks")
             seconds = asking.write(clicks)
@@ -225,7 +225,7 @@ def run(plan: Plan) -> dict[str, Any]:
     return result | {"raw_clicks": plan.raw, "crossings": crossed}
 
 
-def judged(plan: Plan, found: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def judged(plan: StatsOptions, found: dict[int, dict[str, Any]]) -> dict[str, Any]:
     small, large = (found[clicks] for clicks in sorted(found))
     failures = []
     for before, after in zip(small["questions"], large["questions"], strict=True):
@@ -282,7 +282,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--tries", type=click.IntRange(2, 10_000), default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(clicks: int, raw: int, tries: int, as_json: bool) -> int:
-    result = run(Plan(clicks, tries, raw))
+    result = run(StatsOptions(clicks, tries, raw))
     show(table(result))
     for failure in result["failures"]:
         print(f"FAILED: {failure}")

@@ -39,7 +39,7 @@ def number(referrer: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-class Account:
+class RequestAccount:
     """The file, mapped. The load writes `entries` and `counts`, others may read them at any time."""
 
     def __init__(self, path: Path, *, make: bool = False) -> None:

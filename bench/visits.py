@@ -16,7 +16,7 @@ RETURN_WITHIN = 0.3  # of the whole time
 CLICKS_AGAIN = 0.5  # chance that who has converted clicks at a later visit
 
 
-class Watched(NamedTuple):
+class SimulatedLooks(NamedTuple):
     """What there is to see at each look: by visitors, and by visits and clicks."""
 
     visitors: Counts
@@ -32,7 +32,7 @@ def returning(
     looks: int,
     rate: float,
     share: float = 0.5,
-) -> Watched:
+) -> SimulatedLooks:
     """Experiments of two arms without any difference, whose visitors come 1 to 20 times.
     The second arm gets `share` of them.
 
@@ -65,7 +65,7 @@ def returning(
         found = np.bincount(cells[seen] * looks + at[seen], minlength=experiments * 2 * looks)
         return found.reshape(experiments, 2, looks).cumsum(axis=2)
 
-    return Watched(
+    return SimulatedLooks(
         summed(cell, arrival),
         summed(cell[who], conversion_look[who]),
         summed(cell[visitor], look),

@@ -41,7 +41,7 @@ from rich.table import Table
 from bench.crashable import CrashableEngine
 from bench.errors import BenchError
 from bench.faults import Injector
-from bench.receivers import Farm, Moods, Receiver
+from bench.receivers import FailureShares, Receiver, ReceiverThread
 from bench.report import progress, show, write_json
 
 SETTINGS = {
@@ -49,8 +49,8 @@ SETTINGS = {
     "WAYPOST_API_WRITES_PER_MINUTE": "0",
     "WAYPOST_API_READS_PER_MINUTE": "0",
 }
-MOODS = Moods(broken=0.10, silent=0.05, reset=0.02)
-EXCHANGE_S = 1.0
+MOODS = FailureShares(broken=0.10, silent=0.05, reset=0.02)
+ATTEMPT_TIMEOUT_S = 1.0
 PROFILES = 8
 BATCH = 10
 CALM_SHARE = 0.3
@@ -65,25 +65,27 @@ MIN_PAIRS = 1000
 HEALTHY_MS = 1000.0
 
 
-class Plan(NamedTuple):
+class WebhooksOptions(NamedTuple):
     events: int
     rate: float
     pace: float
     seed: int
 
 
-class Webhooks:
+class WebhooksRun:
     """One run. Events go to the profiles in turn; each has a receiver with moods, the first also one that
     hangs and a healthy one, and the last one's is the one that is down for an hour."""
 
-    def __init__(self, plan: Plan, engine: CrashableEngine, farm: Farm) -> None:
+    def __init__(
+        self, plan: WebhooksOptions, engine: CrashableEngine, farm: ReceiverThread
+    ) -> None:
         self.plan = plan
         self.engine = engine
         self._dice = random.Random(plan.seed)  # noqa: S311
         self.injector = Injector(engine, self._dice)
         self.moody = [farm.add(f"moody{n}", MOODS, plan.seed + n) for n in range(PROFILES)]
-        self.hanging = farm.add("hanging", Moods(), 0)
-        self.healthy = farm.add("healthy", Moods(), 0)
+        self.hanging = farm.add("hanging", FailureShares(), 0)
+        self.healthy = farm.add("healthy", FailureShares(), 0)
         self.made: list[str] = []
         self._calm = 0
         self._profiles: list[str] = []
@@ -276,12 +278,12 @@ def failures(result: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def run(plan: Plan) -> dict[str, Any]:
+def run(plan: WebhooksOptions) -> dict[str, Any]:
     """Raises BenchError when the engine does not start, or does not make the links."""
-    module = ("bench.paced", str(plan.pace), str(EXCHANGE_S))
-    farm = Farm()
+    module = ("bench.paced", str(plan.pace), str(ATTEMPT_TIMEOUT_S))
+    farm = ReceiverThread()
     with CrashableEngine(1, SETTINGS, module=module, spare_workers=True) as engine:
-        bench = Webhooks(plan, engine, farm)
+        bench = WebhooksRun(plan, engine, farm)
         with farm:
             return bench.run()
 
@@ -312,7 +314,7 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(events: int, rate: float, pace: float, seed: int, as_json: bool) -> int:
-    result = run(Plan(events, rate, pace, seed))
+    result = run(WebhooksOptions(events, rate, pace, seed))
     show(table(result))
     wrong = failures(result)
     print("FAILED: " + ", ".join(wrong) if wrong else "All delivered.")

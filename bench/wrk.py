@@ -50,7 +50,7 @@ end
 """
 
 
-class Figures(NamedTuple):
+class WrkResult(NamedTuple):
     """One run of wrk. `requests` were answered completely and with a status below 400, unless
     there are `errors`, which name their kind and count."""
 
@@ -78,7 +78,7 @@ def find() -> str:
 
 def run(
     url: str, heads: Path, *, seconds: int, connections: int, cores: Collection[int]
-) -> Figures:
+) -> WrkResult:
     """Load `url` with the requests in the file `heads`, over and over, for `seconds`."""
     script = heads.with_suffix(".lua")
     script.write_text(_SCRIPT.replace("@FILE@", json.dumps(str(heads))).replace("@MARK@", _MARK))
@@ -100,7 +100,7 @@ def run(
     return parse(done.stdout)
 
 
-def parse(output: str) -> Figures:
+def parse(output: str) -> WrkResult:
     """Figures from what wrk and the script printed. Raises BenchError when they aren't there."""
     for line in output.splitlines():
         if line.startswith(_MARK):
@@ -108,9 +108,9 @@ def parse(output: str) -> Figures:
     raise BenchError(f"wrk printed no figures: {output.strip()[-300:]}")
 
 
-def _figures(found: dict[str, int]) -> Figures:
+def _figures(found: dict[str, int]) -> WrkResult:
     kinds = ("connect", "read", "write", "status", "timeout")
-    return Figures(
+    return WrkResult(
         requests=found["requests"],
         seconds=found["duration_us"] / 1e6,
         p50_ms=found["p50_us"] / 1e3,

@@ -11,7 +11,7 @@ import click
 
 from engine import logs, settings
 from engine.errors import WaypostError
-from engine.job import STATES, JobFilter, State
+from engine.job import JOB_STATES, JobFilter, JobState
 from engine.settings import SETTINGS, Settings, defaults
 
 DATA = click.option(
@@ -169,7 +169,9 @@ def rebuild(day: datetime, profile: str | None, folder: Path) -> None:
               help="the last UTC day, included; today without it")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="also what the present rule has judged")
 @DATA
-def rejudge(first: datetime | None, last: datetime | None, everything: bool, folder: Path) -> None:
+def reclassify(
+    first: datetime | None, last: datetime | None, everything: bool, folder: Path
+) -> None:
     """Judge raw clicks by the present rule, and count the days anew where that changes something."""
     from actors import host
     from engine.roles import recount
@@ -177,7 +179,7 @@ def rejudge(first: datetime | None, last: datetime | None, everything: bool, fol
     found = read()
     to = last.date() if last else datetime.now(UTC).date()
     days = recount.days_between(first.date() if first else to - timedelta(days=90), to)
-    done = host.run(lambda stop: recount.rejudge(found, folder, days, everything, stop))
+    done = host.run(lambda stop: recount.reclassify(found, folder, days, everything, stop))
     click.echo(f"judged {done.clicks:,} clicks anew, on {done.days:,} days of profiles")
 
 
@@ -207,11 +209,13 @@ def jobs(context: click.Context, folder: Path) -> None:
 
 @jobs.command(name="list")
 @DATA
-@click.option("--state", type=click.Choice(STATES), help="only jobs in this state")
+@click.option("--state", type=click.Choice(JOB_STATES), help="only jobs in this state")
 @click.option("--kind", help="only jobs of this kind")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @AS_JSON
-def list_(folder: Path, state: State | None, kind: str | None, limit: int, as_json: bool) -> None:
+def list_(
+    folder: Path, state: JobState | None, kind: str | None, limit: int, as_json: bool
+) -> None:
     """The newest jobs first."""
     from actors import host
     from engine.roles.jobs import listed, show_list, with_jobs
@@ -348,10 +352,10 @@ def run_roles(
     found: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: bool
 ) -> None:
     from actors import host
-    from engine.roles.up import Up
+    from engine.roles.up import Launch
 
     logs.configure(found.log_format, "launcher")
-    with Up(found, folder, roles, edges, demo) as everything:
+    with Launch(found, folder, roles, edges, demo) as everything:
         host.run(everything.run)
 
 
@@ -368,7 +372,7 @@ def main() -> None:
     except WaypostError as error:
         fail(str(error))
     except BaseExceptionGroup as group:
-        known = first_known(group)
+        known = single_waypost_error(group)
         if known is None:
             raise
         fail(str(known))
@@ -376,11 +380,11 @@ def main() -> None:
         sys.exit(130)
 
 
-def first_known(group: BaseExceptionGroup[BaseException]) -> WaypostError | None:
+def single_waypost_error(group: BaseExceptionGroup[BaseException]) -> WaypostError | None:
     """The WaypostError in a group that has nothing else in it."""
     found: list[WaypostError] = []
     for error in group.exceptions:
-        inner = first_known(error) if isinstance(error, BaseExceptionGroup) else error
+        inner = single_waypost_error(error) if isinstance(error, BaseExceptionGroup) else error
         if not isinstance(inner, WaypostError):
             return None
         found.append(inner)

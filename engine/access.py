@@ -12,9 +12,9 @@ from engine.errors import FieldError, ForbiddenError
 
 MAX_MEMBERS: Final = 10
 
-Role = Literal["owner", "admin", "editor", "viewer"]
+MemberRole = Literal["owner", "admin", "editor", "viewer"]
 Scope = Literal["read", "write", "admin"]
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
+ROLES: Final[tuple[MemberRole, ...]] = get_args(MemberRole)
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 
@@ -31,45 +31,45 @@ class Caller(NamedTuple):
     request_id: str = ""
 
 
-class Need(NamedTuple):
+class Requirement(NamedTuple):
     """What an action takes: one of these roles, and a key of this scope. `words` name it."""
 
     words: str
-    roles: tuple[Role, ...]
+    roles: tuple[MemberRole, ...]
     scope: Scope
 
 
 _ALL: Final = ROLES
-_EDITORS: Final[tuple[Role, ...]] = ("owner", "admin", "editor")
-_ADMINS: Final[tuple[Role, ...]] = ("owner", "admin")
-_OWNER: Final[tuple[Role, ...]] = ("owner",)
+_EDITORS: Final[tuple[MemberRole, ...]] = ("owner", "admin", "editor")
+_ADMINS: Final[tuple[MemberRole, ...]] = ("owner", "admin")
+_OWNER: Final[tuple[MemberRole, ...]] = ("owner",)
 
 
 class Action(Enum):
     """What can be done with a profile. docs/api.md shows this table to users."""
 
-    READ = Need("read a profile, its links, statistics and members", _ALL, "read")
-    EDIT = Need("change a profile or its links", _EDITORS, "write")
-    READ_ACTIVITY = Need("read the log of changes", _EDITORS, "read")
-    MANAGE_MEMBERS = Need("invite, change or remove members", _ADMINS, "admin")
-    MANAGE_WEBHOOKS = Need("see or change webhooks", _ADMINS, "admin")
-    ARCHIVE = Need("export all that is kept of a profile", _OWNER, "admin")
-    DELETE = Need("delete a profile", _OWNER, "admin")
-    TRANSFER = Need("hand over a profile", _OWNER, "admin")
+    READ = Requirement("read a profile, its links, statistics and members", _ALL, "read")
+    EDIT = Requirement("change a profile or its links", _EDITORS, "write")
+    READ_ACTIVITY = Requirement("read the log of changes", _EDITORS, "read")
+    MANAGE_MEMBERS = Requirement("invite, change or remove members", _ADMINS, "admin")
+    MANAGE_WEBHOOKS = Requirement("see or change webhooks", _ADMINS, "admin")
+    ARCHIVE = Requirement("export all that is kept of a profile", _OWNER, "admin")
+    DELETE = Requirement("delete a profile", _OWNER, "admin")
+    TRANSFER = Requirement("hand over a profile", _OWNER, "admin")
 
 
-def demand_scope(caller: Caller, scope: Scope) -> None:
+def require_scope(caller: Caller, scope: Scope) -> None:
     """Raises ForbiddenError unless the caller's key may act in this scope."""
     if scope not in caller.scopes:
         raise ForbiddenError(f"this key does not have the scope {scope!r}")
 
 
-def demand(caller: Caller, role: str, action: Action) -> None:
+def require(caller: Caller, role: str, action: Action) -> None:
     """Raises ForbiddenError unless a member of this role, by this key, may do this."""
     words, roles, scope = action.value
     if role not in roles:
         raise ForbiddenError(f"to {words} takes the role {' or '.join(roles)}, not {role}")
-    demand_scope(caller, scope)
+    require_scope(caller, scope)
 
 
 def scope_errors(scopes: list[str], field: str = "scopes") -> list[FieldError]:

@@ -45,7 +45,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-class LoggedIn(NamedTuple):
+class NewSession(NamedTuple):
     """A session that has just begun; `token` is what its cookie holds."""
 
     user: User
@@ -71,7 +71,7 @@ class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-def checked_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldError]]:
+def validate_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldError]]:
     """No rules of new passwords here: whatever was accepted once must go on to work."""
     errors = email_errors(draft.email) + _length_errors(draft.password, "password", 0)
     if errors:
@@ -79,12 +79,12 @@ def checked_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldError
     return LoginDraft(email=draft.email.lower(), password=draft.password), []
 
 
-def checked_password(draft: PasswordDraft) -> tuple[PasswordDraft | None, list[FieldError]]:
+def validate_password(draft: PasswordDraft) -> tuple[PasswordDraft | None, list[FieldError]]:
     errors = _length_errors(draft.current, "current", 0) + password_errors(draft.new, "new")
     return (None, errors) if errors else (draft, [])
 
 
-def checked_user(draft: UserDraft) -> tuple[UserDraft | None, list[FieldError]]:
+def validate_user(draft: UserDraft) -> tuple[UserDraft | None, list[FieldError]]:
     errors = text_errors(draft.name, "name", MAX_NAME_CHARS)
     return (None, errors) if errors else (draft, [])
 

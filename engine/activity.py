@@ -11,7 +11,7 @@ import msgspec
 _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-class Entry(NamedTuple):
+class ActivityEntry(NamedTuple):
     """One change. `before` and `after` are None when the object began or ended with it.
 
     `seq` counts from 1 in its chain, without a gap; `hash` covers the entry and the hash before it.
@@ -42,7 +42,7 @@ class ActivityFilter(NamedTuple):
     start: datetime | None = None
     end: datetime | None = None
 
-    def takes(self, entry: Entry) -> bool:
+    def takes(self, entry: ActivityEntry) -> bool:
         """Whether the entry is to be shown; SQL says the same in storage/sql/activity.sql."""
         return (
             self.action in (None, entry.action)
@@ -73,7 +73,7 @@ def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def csv_text(rows: list[Entry]) -> str:
+def csv_text(rows: list[ActivityEntry]) -> str:
     """Lines of a CSV file (RFC 4180), without its heading."""
     return _csv([_cells(row) for row in rows])
 
@@ -95,7 +95,7 @@ def _csv(rows: list[Any]) -> str:
     return target.getvalue()
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: ActivityEntry) -> tuple[str, ...]:
     return (
         str(entry.seq),
         entry.at.astimezone(UTC).isoformat(),

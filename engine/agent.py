@@ -69,7 +69,7 @@ _APPS: Final = (
 )  # fmt: skip
 
 
-class Agent(NamedTuple):
+class UserAgent(NamedTuple):
     """Family names, '' where nobody knows; `app` is a source's name (engine/referrer.py) or ''."""
 
     browser: str
@@ -78,18 +78,18 @@ class Agent(NamedTuple):
     app: str
 
 
-UNKNOWN: Final = Agent("", "", OTHER, "")
+UNKNOWN: Final = UserAgent("", "", OTHER, "")
 
 
 @lru_cache(MAX_KNOWN)
-def parse(text: str) -> Agent:
+def parse(text: str) -> UserAgent:
     """Some 50 µs for a text that was not seen before."""
     if not text:
         return UNKNOWN
     found = _parser()(text, Domain.USER_AGENT | Domain.OS)
     browser = _family(found.user_agent)
     os = _family(found.os)
-    return Agent(browser, os, _device(text, os), _app(text))
+    return UserAgent(browser, os, _device(text, os), _app(text))
 
 
 def _family(part: Any) -> str:

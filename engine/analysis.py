@@ -9,17 +9,17 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from engine.errors import FieldError
-from engine.verdict.decision import Rule
+from engine.verdict.decision import DecisionRule
 from engine.verdict.fixed_horizon import Test
 from engine.verdict.sequence import DEFAULT_TUNING_VISITORS
 
-Act = Literal["none", "stop", "promote"]
+EndAction = Literal["none", "stop", "promote"]
 MAX_PLANNED_VISITORS: Final = 10**9
 MIN_FLOOR: Final = 0.001
-MINUTES: Final = range(5, 7 * 24 * 60 + 1)
+BANDIT_INTERVAL_MINUTES: Final = range(5, 7 * 24 * 60 + 1)
 
 
-class Horizon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FixedHorizon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One look, at a size planned beforehand: nothing is told of the comparison before."""
 
     visitors: Annotated[int, msgspec.Meta(description="of each variant")]
@@ -28,7 +28,7 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "z"
 
 
-class Bandit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BanditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Weights that follow the counts (Thompson sampling), `floor` of the traffic for each at least."""
 
     floor: float = 0.05
@@ -38,7 +38,7 @@ class Bandit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`margin` is the absolute difference of rates below which variants are as good as equal, 0: never;
     `min_visitors` are those of control and treatment before which nothing is decided, `tuning_visitors`
-    those at which the confidence sequence is tightest. `act` is what Waypost does by itself once the rule
+    those at which the confidence sequence is tightest. `on_decision` is what Waypost does by itself once the rule
     decides: nothing, pause the experiment, or decide it for the better variant.
     """
 
@@ -46,13 +46,13 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     margin: float = 0.0
     min_visitors: int = 0
     tuning_visitors: int = DEFAULT_TUNING_VISITORS
-    act: Act = "none"
-    horizon: Horizon | None = None
-    bandit: Bandit | None = None
+    on_decision: EndAction = "none"
+    horizon: FixedHorizon | None = None
+    bandit: BanditPolicy | None = None
 
     @property
-    def rule(self) -> Rule:
-        return Rule(self.alpha, self.margin, self.min_visitors)
+    def rule(self) -> DecisionRule:
+        return DecisionRule(self.alpha, self.margin, self.min_visitors)
 
 
 def errors(analysis: Analysis, variants: int) -> list[FieldError]:
@@ -66,31 +66,31 @@ def errors(analysis: Analysis, variants: int) -> list[FieldError]:
         found.append(FieldError("analysis.min_visitors", "must be from 0 to 1,000,000,000"))
     if not 10 <= analysis.tuning_visitors <= MAX_PLANNED_VISITORS:
         found.append(FieldError("analysis.tuning_visitors", "must be from 10 to 1,000,000,000"))
-    if analysis.act not in get_args(Act):
-        found.append(FieldError("analysis.act", f"must be one of {', '.join(get_args(Act))}"))
+    if analysis.on_decision not in get_args(EndAction):
+        found.append(
+            FieldError("analysis.on_decision", f"must be one of {', '.join(get_args(EndAction))}")
+        )
     horizon, bandit = analysis.horizon, analysis.bandit
     if horizon is not None and not 1 <= horizon.visitors <= MAX_PLANNED_VISITORS:
         found.append(FieldError("analysis.horizon.visitors", "must be from 1 to 1,000,000,000"))
-    if horizon is not None and (analysis.act != "none" or bandit is not None):
-        reason = "is looked at once, by people: it takes neither act nor bandit"
+    if horizon is not None and (analysis.on_decision != "none" or bandit is not None):
+        reason = "is looked at once, by people: it takes neither on_decision nor bandit"
         found.append(FieldError("analysis.horizon", reason))
     if bandit is not None:
-        found += _bandit_errors(bandit, analysis.act, variants)
+        found += _bandit_errors(bandit, analysis.on_decision, variants)
     return found
 
 
-def _bandit_errors(bandit: Bandit, act: Act, variants: int) -> list[FieldError]:
+def _bandit_errors(bandit: BanditPolicy, act: EndAction, variants: int) -> list[FieldError]:
     found = []
     if act != "none":
-        reason = (
-            "has weights that follow the counts, for which no rule of false alarms holds: act none"
-        )
+        reason = "has weights that follow the counts, for which no rule of false alarms holds: on_decision none"
         found.append(FieldError("analysis.bandit", reason))
     highest = 1 / max(variants, 1)
     if not (MIN_FLOOR <= bandit.floor <= highest and math.isfinite(bandit.floor)):
         reason = f"must be from {MIN_FLOOR:g} to {highest:.4g}, an equal share"
         found.append(FieldError("analysis.bandit.floor", reason))
-    if bandit.every_minutes not in MINUTES:
-        reason = f"must be from {MINUTES[0]} to {MINUTES[-1]}"
+    if bandit.every_minutes not in BANDIT_INTERVAL_MINUTES:
+        reason = f"must be from {BANDIT_INTERVAL_MINUTES[0]} to {BANDIT_INTERVAL_MINUTES[-1]}"
         found.append(FieldError("analysis.bandit.every_minutes", reason))
     return found

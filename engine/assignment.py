@@ -1,7 +1,7 @@
 """Which variant of an experiment a visitor gets, and why.
 
 Pure, and the same in every process: deploying, restarting or adding edges moves nobody. What makes a
-visitor the same one again is a key that is never stored: `visitor_key`, made with a secret of the
+visitor the same one again is a key that is never stored: `hash_key`, made with a secret of the
 experiment, or the value of a first-party cookie where the experiment asks for one.
 """
 
@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from engine.bucket import SLOTS, slot
 from engine.experiment import Experiment
 
-Reason = Literal[
+AssignmentReason = Literal[
     "assigned", "forced", "decided", "state", "early", "late", "bot", "country", "device",
     "language", "namespace", "coverage",
 ]  # fmt: skip
@@ -20,14 +20,14 @@ Reason = Literal[
 KEY_BYTES: Final = 4
 
 
-class Context(NamedTuple):
+class AssignmentContext(NamedTuple):
     """What is known of a request. `namespace_key` is made with the namespace's secret, as `key` is with
     the experiment's; `language` is the primary subtag of the first language accepted, in small letters.
 
     `forced` is the variant asked for by `?wp_variant=`; the caller sets it for the team only.
     """
 
-    key: str
+    hash_key: str
     at_ms: int
     namespace_key: str = ""
     country: str = ""
@@ -45,7 +45,7 @@ class Assignment(NamedTuple):
     """
 
     variant: int | None
-    reason: Reason
+    reason: AssignmentReason
     exposed: bool = False
     bucket: float | None = None
 
@@ -58,7 +58,7 @@ _NOBODY: Final = {
 }  # fmt: skip
 
 
-def visitor_key(secret: bytes, visitor: bytes) -> str:
+def hash_key(secret: bytes, visitor: bytes) -> str:
     """8 hexadecimal digits for whatever tells a visitor from others. `secret` has 1 to 64 bytes.
 
     With another secret per experiment, keys of one visitor in two experiments cannot be linked.
@@ -66,7 +66,7 @@ def visitor_key(secret: bytes, visitor: bytes) -> str:
     return blake2b(visitor, key=secret, digest_size=KEY_BYTES).hexdigest()
 
 
-def assign(experiment: Experiment, context: Context) -> Assignment:
+def assign(experiment: Experiment, context: AssignmentContext) -> Assignment:
     """What this visitor gets, and why; `explain` says it in words. Raises nothing.
 
     The order of the rules is that of the reasons: a preview of the team goes through in every state but
@@ -88,7 +88,7 @@ def assign(experiment: Experiment, context: Context) -> Assignment:
         return _NOBODY["late"]
     if context.bot:
         return _NOBODY["bot"]
-    seed_state, ranges, namespace, countries, devices, languages = experiment.arms
+    seed_state, ranges, namespace, countries, devices, languages = experiment.prepared
     if countries and context.country not in countries:
         return _NOBODY["country"]
     if devices and context.device not in devices:
@@ -99,19 +99,19 @@ def assign(experiment: Experiment, context: Context) -> Assignment:
         group_state, low, high = namespace
         if not low <= slot(group_state, context.namespace_key) / SLOTS < high:
             return _NOBODY["namespace"]
-    bucket = slot(seed_state, context.key) / SLOTS
+    bucket = slot(seed_state, context.hash_key) / SLOTS
     index = ranges.find(bucket)
     if index is None:
         return Assignment(None, "coverage", False, bucket)
     return Assignment(index, "assigned", True, bucket)
 
 
-def explain(experiment: Experiment, context: Context) -> str:
+def explain(experiment: Experiment, context: AssignmentContext) -> str:
     """Why `assign` answers what it does, in one sentence."""
     found = assign(experiment, context)
     name = "" if found.variant is None else experiment.variants[found.variant].name
     targeting = experiment.targeting
-    reasons: dict[Reason, str] = {
+    reasons: dict[AssignmentReason, str] = {
         "assigned": f"is in variant {name} by position {found.bucket} of phase {experiment.phase}",
         "forced": f"gets variant {name} as asked for, and does not count",
         "decided": f"gets variant {name}, which won, and does not count",

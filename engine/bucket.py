@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from engine.errors import FieldError, InvalidError
 
 SLOTS: Final = 10_000
-NO_ARM: Final = 255
+NO_VARIANT: Final = 255
 _OFFSET: Final = 0x811C9DC5
 _PRIME: Final = 0x01000193
 _MASK: Final = 0xFFFFFFFF
@@ -64,7 +64,7 @@ def fnv1a32(state: int, text: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def seeded(seed: str) -> int:
+def hash_state(seed: str) -> int:
     """The state after `seed`, from which `slot` goes on."""
     return fnv1a32(_OFFSET, seed)
 
@@ -90,10 +90,10 @@ def slot_of_digits(state: int, digits: bytes) -> int:
 
 def bucket(seed: str, key: str) -> float:
     """Where `key` falls under `seed`: a multiple of 0.0001 in [0, 1)."""
-    return slot(seeded(seed), key) / SLOTS
+    return slot(hash_state(seed), key) / SLOTS
 
 
-class Ranges(NamedTuple):
+class BucketRanges(NamedTuple):
     """`[starts[i], ends[i])` is variant i's, in ascending order."""
 
     starts: tuple[float, ...]
@@ -106,15 +106,15 @@ class Ranges(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def arms_by_slot(found: Ranges) -> bytes:
+def variant_by_slot(found: BucketRanges) -> bytes:
     """For each slot the index of its variant, NO_ARM where `find` has none: a look-up in place of a search.
 
     10 kB, which experiments with the same shares have in common.
     """
-    table = bytearray((NO_ARM,)) * SLOTS
+    table = bytearray((NO_VARIANT,)) * SLOTS
     for index, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
         first, behind = _first_slot(start), _first_slot(end)
-        table[first:] = bytes((NO_ARM,)) * (SLOTS - first)
+        table[first:] = bytes((NO_VARIANT,)) * (SLOTS - first)
         table[first:behind] = bytes((index,)) * max(behind - first, 0)
     return bytes(table)
 
@@ -129,7 +129,7 @@ def _first_slot(position: float) -> int:
     return number
 
 
-def ranges(weights: Sequence[float], coverage: float = 1.0) -> Ranges:
+def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
     """Each variant's range `[start, start + coverage * weight)`, as GrowthBook's SDKs compute it.
 
     A start is the sum of the weights before it, whatever the coverage: raising the coverage keeps everybody
@@ -150,7 +150,7 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> Ranges:
         starts.append(total)
         ends.append(total + coverage * weight)
         total += weight
-    return Ranges(tuple(starts), tuple(ends))
+    return BucketRanges(tuple(starts), tuple(ends))
 
 
 def normalised(weights: Sequence[float]) -> Sequence[float]:

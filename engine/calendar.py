@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from engine.errors import FieldError, InvalidError
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 
 _QUARTER = timedelta(minutes=15)
 
@@ -17,7 +17,7 @@ def zone(name: str) -> ZoneInfo:
         raise InvalidError([FieldError("tz", "is not a zone's name, as Europe/Rome is")]) from None
 
 
-def start(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+def interval_start(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
     """The start of the interval that `moment` (aware) is in, aware, in the zone."""
     local = moment.astimezone(tz)
     if interval == "15m":
@@ -29,7 +29,7 @@ def start(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
     return midnight(_first_day(local.replace(tzinfo=None), interval), tz)
 
 
-def _first_day(wall: datetime, interval: Interval) -> datetime:
+def _first_day(wall: datetime, interval: TimeInterval) -> datetime:
     day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
     if interval == "week":
         return day - timedelta(days=day.weekday())

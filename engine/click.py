@@ -7,23 +7,23 @@ MAX_USER_AGENT_BYTES: Final = 255
 MAX_REFERRER_BYTES: Final = 255
 MAX_LANGUAGE_BYTES: Final = 63
 VISITOR_BYTES: Final = 8
-MAX_EXTRA_BYTES: Final = 392  # so that the largest frame stays within its bound
+MAX_ITEMS_BYTES: Final = 392  # so that the largest frame stays within its bound
 
 
-class Kind(IntEnum):
+class ClickKind(IntEnum):
     """What was answered."""
 
     CLICK = 1
     VIEW = 2
 
 
-class Verdict(IntEnum):
+class VisitorClass(IntEnum):
     """Who asked, as engine/visitor.py judges. Some are counted; the rest is kept apart, not thrown away.
 
     A record's byte has the verdict in its three low bits and the rule's version above them.
     """
 
-    UNJUDGED = 0
+    UNCLASSIFIED = 0
     HUMAN = 1
     BOT = 2
     PREVIEW = 3
@@ -32,11 +32,13 @@ class Verdict(IntEnum):
     TOOL = 6
 
 
-COUNTED: Final = frozenset((Verdict.UNJUDGED, Verdict.HUMAN, Verdict.TOOL))
+COUNTED_CLASSES: Final = frozenset(
+    (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN, VisitorClass.TOOL)
+)
 # Kept as a sum of its own; a HEAD is in none.
-BOTS: Final = frozenset((Verdict.BOT, Verdict.PREVIEW, Verdict.PREFETCH))
-VERDICT_MASK: Final = 7
-RULE_SHIFT: Final = 3
+BOT_CLASSES: Final = frozenset((VisitorClass.BOT, VisitorClass.PREVIEW, VisitorClass.PREFETCH))
+CLASS_MASK: Final = 7
+RULES_VERSION_SHIFT: Final = 3
 
 
 class Click(NamedTuple):
@@ -45,7 +47,7 @@ class Click(NamedTuple):
     `extra` what engine/extra.py encodes."""
 
     kind: int
-    verdict: int
+    classification: int
     at_us: int
     tenant_id: int
     profile_id: int
@@ -53,5 +55,5 @@ class Click(NamedTuple):
     user_agent: bytes
     referrer: bytes
     language: bytes
-    visitor: bytes = b""
-    extra: bytes = b""
+    visitor_id: bytes = b""
+    items: bytes = b""

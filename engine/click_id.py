@@ -39,7 +39,7 @@ class ClickId(NamedTuple):
     visitor: bytes = b""
 
 
-class Seal:
+class ClickIdCipher:
     """Seals and opens under a secret of 32 bytes."""
 
     __slots__ = ("_cipher",)

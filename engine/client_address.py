@@ -21,17 +21,17 @@ def client_address(peer: str, forwarded_for: str | None, hops: int) -> str:
     proxies are trusted. The peer is the answer without trusted proxies, and when the header has fewer
     entries than it must or no address at that place.
     """
-    own = parsed(peer) or peer
+    own = parse_address(peer) or peer
     if hops <= 0 or not forwarded_for:
         return own
     # Only the right end counts: a proxy appends, however long what the client has sent.
     entries = forwarded_for[-MAX_HEADER_CHARS:].rsplit(",", hops)[-hops:]
     if len(forwarded_for[-MAX_HEADER_CHARS:].split(",")) < hops:
         return own
-    return parsed(entries[0]) or own
+    return parse_address(entries[0]) or own
 
 
-def parsed(text: str) -> str | None:
+def parse_address(text: str) -> str | None:
     """The canonical form of an address with or without a port; an IPv4 one in IPv6 is that IPv4 one.
 
     None for what is no address. A zone (`%eth0`) is dropped: it means something to one host only.
@@ -48,7 +48,7 @@ def parsed(text: str) -> str | None:
     return str(address)
 
 
-def network(address: str) -> str:
+def network_of(address: str) -> str:
     """The address, of an IPv6 one the /64: so many belong to one line."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -15,7 +15,7 @@ from engine import sketch
 QUARTERS = 96
 
 
-class Quarter(NamedTuple):
+class QuarterHour(NamedTuple):
     """What happened in a quarter of an hour. No sketch: no visitor that is known."""
 
     clicks: int = 0
@@ -23,9 +23,9 @@ class Quarter(NamedTuple):
     bots: int = 0
     sketch: bytes | None = None
 
-    def with_(self, other: "Quarter") -> "Quarter":
+    def with_(self, other: "QuarterHour") -> "QuarterHour":
         sketches = [one for one in (self.sketch, other.sketch) if one is not None]
-        return Quarter(
+        return QuarterHour(
             self.clicks + other.clicks,
             self.views + other.views,
             self.bots + other.bots,
@@ -33,10 +33,10 @@ class Quarter(NamedTuple):
         )
 
 
-Day = Mapping[int, Quarter]
+Day = Mapping[int, QuarterHour]
 
 
-class Compacted(NamedTuple):
+class CompactedDay(NamedTuple):
     """A row of dimension_quarters; there is always at least one quarter."""
 
     at: Sequence[int]
@@ -54,38 +54,38 @@ class Compacted(NamedTuple):
         return self.clicks[-1], self.views[-1], self.bots[-1], self.visitors_before[-1]
 
 
-def together(one: Day, other: Day) -> dict[int, Quarter]:
-    none = Quarter()
+def merge_days(one: Day, other: Day) -> dict[int, QuarterHour]:
+    none = QuarterHour()
     return {
         at: one.get(at, none).with_(other.get(at, none))
         for at in sorted({*one.keys(), *other.keys()})
     }
 
 
-def compacted(day: Day) -> Compacted:
+def compact_quarters(day: Day) -> CompactedDay:
     at = sorted(day)
     quarters = [day[one] for one in at]
     sketches = [one.sketch for one in quarters]
     clicks, views, bots = (
         list(accumulate(column)) for column in zip(*(one[:3] for one in quarters), strict=True)
     )
-    return Compacted(
+    return CompactedDay(
         at,
         clicks,
         views,
         bots,
-        [sketch.merged([one] if one else []) for one in sketches],
-        sketch.running(sketches),
-        sketch.running(sketches[::-1])[::-1],
+        [sketch.union_size([one] if one else []) for one in sketches],
+        sketch.cumulative_sizes(sketches),
+        sketch.cumulative_sizes(sketches[::-1])[::-1],
         sketches,
     )
 
 
-def unpacked(row: Compacted) -> dict[int, Quarter]:
+def expand_day(row: CompactedDay) -> dict[int, QuarterHour]:
     """The quarters that `compacted` made the row of."""
     columns = (
         (now - before for now, before in zip(column, chain((0,), column), strict=False))
         for column in (row.clicks, row.views, row.bots)
     )
-    quarters = map(Quarter, *columns, row.sketches)
+    quarters = map(QuarterHour, *columns, row.sketches)
     return dict(zip(row.at, quarters, strict=True))

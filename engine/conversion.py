@@ -15,15 +15,15 @@ from engine.errors import FieldError
 from engine.link import text_errors
 
 Attribution = Literal["attributed", "unexposed", "expired", "deleted"]
-Source = Literal["api", "script", "hook"]
+ConversionSource = Literal["api", "script", "hook"]
 
 MAX_AT_ONCE: Final = 1000
 MAX_NAME_CHARS: Final = 64
 MAX_ORDER_CHARS: Final = 128
 MAX_VALUE: Final = Decimal(10) ** 12
 PLACES: Final = 4
-EARLY: Final = timedelta(minutes=5)  # by which clocks may differ
-LATEST: Final = timedelta(days=31)  # after the click; then nothing tells visitors apart any more
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
+MAX_AGE: Final = timedelta(days=31)  # after the click; then nothing tells visitors apart any more
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 
 
@@ -42,7 +42,7 @@ class ConversionDraft(msgspec.Struct, frozen=True, kw_only=True):
     currency: Annotated[str | None, msgspec.Meta(description="as ISO 4217 has it")] = None
 
 
-class Told(NamedTuple):
+class VerifiedConversion(NamedTuple):
     """A draft whose click has been opened and whose fields are good; both times are aware."""
 
     draft: ConversionDraft
@@ -51,7 +51,7 @@ class Told(NamedTuple):
     received_at: datetime
 
 
-class Recorded(NamedTuple):
+class RecordedConversion(NamedTuple):
     """What became of one: `duplicate` that it was there already, with the attribution of then."""
 
     attribution: Attribution
@@ -70,25 +70,25 @@ class Conversion(NamedTuple):
     link_id: int
     value: Decimal | None
     currency: str | None
-    source: Source
+    source: ConversionSource
     attribution: Attribution
     experiment_id: int | None = None
     phase: int | None = None
     arm: int | None = None
 
 
-class Hook(msgspec.Struct, frozen=True, kw_only=True):
+class ConversionHook(msgspec.Struct, frozen=True, kw_only=True):
     """A URL for a shop's own JSON. `fields` are dotted paths into it: `order.total_price`, `notes.0.value`."""
 
     id: int
     profile_id: int
     label: str
     name: str
-    fields: "HookFields"
+    fields: "HookFieldPaths"
     created_at: datetime
 
 
-class HookFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HookFieldPaths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where each of a conversion's fields stands; null for what is not there."""
 
     click_id: str = "click_id"
@@ -97,13 +97,13 @@ class HookFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     currency: str | None = "currency"
 
 
-class OpenHook(NamedTuple):
+class ResolvedHook(NamedTuple):
     """What its token opens."""
 
     tenant_id: int
     profile_id: int
     name: str
-    fields: HookFields
+    fields: HookFieldPaths
 
 
 class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     name: str = "sale"
-    fields: HookFields = HookFields()
+    fields: HookFieldPaths = HookFieldPaths()
 
 
 def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list[FieldError]:
@@ -139,9 +139,9 @@ def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list
 
 
 def _time_errors(at: datetime, click: ClickId | None, now: datetime) -> list[FieldError]:
-    if at > now + EARLY:
+    if at > now + MAX_CLOCK_SKEW:
         return [FieldError("at", "is in the future")]
-    if click is not None and at.timestamp() < click.at_us / 1e6 - EARLY.total_seconds():
+    if click is not None and at.timestamp() < click.at_us / 1e6 - MAX_CLOCK_SKEW.total_seconds():
         return [FieldError("at", "is before the click")]
     return []
 
@@ -152,22 +152,22 @@ def name_errors(name: str, field: str = "name") -> list[FieldError]:
     return text_errors(name, field, MAX_NAME_CHARS)
 
 
-def attributed(told: Told, attribution_hours: int | None) -> Attribution:
+def attribution_of(told: VerifiedConversion, attribution_hours: int | None) -> Attribution:
     """Whether it counts in its click's experiment, whose window is given; None: there is none any more."""
     if not told.click.experiment_id:
         return "unexposed"
     if attribution_hours is None:
         return "deleted"
     clicked_s = told.click.at_us / 1e6
-    late = told.received_at.timestamp() - clicked_s > LATEST.total_seconds()
+    late = told.received_at.timestamp() - clicked_s > MAX_AGE.total_seconds()
     expired = told.at.timestamp() - clicked_s > attribution_hours * 3600
     return "expired" if late or expired else "attributed"
 
 
-def hook_checked(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
+def validate_hook(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
     """The draft, or every error at once."""
     found = text_errors(draft.label, "label", 200) + name_errors(draft.name)
-    for field in HookFields.__struct_fields__:
+    for field in HookFieldPaths.__struct_fields__:
         path = getattr(draft.fields, field)
         if path is not None and not 0 < len(path) <= MAX_CHARS:
             found.append(FieldError(f"fields.{field}", f"must have 1 to {MAX_CHARS} characters"))
@@ -176,7 +176,7 @@ def hook_checked(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
     return (None, found) if found else (draft, [])
 
 
-def picked(body: Any, path: str | None) -> str | None:
+def value_at_path(body: Any, path: str | None) -> str | None:
     """The text at a dotted path into JSON; numbers as they are written, None for what is not there."""
     if path is None:
         return None

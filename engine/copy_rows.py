@@ -27,7 +27,14 @@ from engine import agent as agents
 from engine import referrer as referrers
 from engine import traits
 from engine.batch import Batch
-from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, VISITOR_BYTES, Kind
+from engine.click import (
+    BOT_CLASSES,
+    CLASS_MASK,
+    COUNTED_CLASSES,
+    RULES_VERSION_SHIFT,
+    VISITOR_BYTES,
+    ClickKind,
+)
 from engine.journal_format import (
     CLICKS,
     CLICKS_VERSION,
@@ -38,7 +45,7 @@ from engine.journal_format import (
     Frame,
     frame_at,
 )
-from engine.rollup import BUCKET_US, Counts, RollupKey
+from engine.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
 
 T = TypeVar("T")
 
@@ -110,7 +117,7 @@ class Columns(NamedTuple):
     source: bytes
 
 
-class Texts:
+class EncodedTexts:
     """Encoded columns by the texts that fill them, kept from batch to batch and bounded, and the user
     agents still to store.
 
@@ -151,8 +158,8 @@ class Texts:
     def referrer(self, data: bytes) -> Columns:
         """`referrer`, `referrer_host`."""
         text = traits.text(data)
-        host = referrers.host(text)
-        columns = Columns(column(text) + column(host), _source(referrers.source(host)))
+        host = referrers.referrer_host(text)
+        columns = Columns(column(text) + column(host), _source(referrers.source_of_host(host)))
         return _kept(self.referrers, data, columns)
 
     def language(self, data: bytes) -> bytes:
@@ -162,7 +169,7 @@ class Texts:
 
     def facts(self, data: bytes) -> Columns:
         """`trigger` and all that stands behind it in COLUMNS, but for `source`."""
-        extra = traits.of_extra(data)
+        extra = traits.parse_items(data)
         encoded = b"".join(
             (
                 _SMALL_NUMBER.pack(2, extra.trigger),
@@ -186,13 +193,13 @@ def _kept(table: dict[bytes, T], data: bytes, columns: T) -> T:
     return columns
 
 
-class Folding:
+class FoldRows:
     """Batches of one journal on their way into one transaction.
 
     `rows` are chunks of a binary COPY of COLUMNS, to stand between COPY_HEADER and COPY_TRAILER.
     """
 
-    def __init__(self, journal_id: UUID, texts: Texts) -> None:
+    def __init__(self, journal_id: UUID, texts: EncodedTexts) -> None:
         self.rows: list[bytes] = []
         self.clicks = 0
         self._journal = journal_id.bytes
@@ -208,7 +215,7 @@ class Folding:
         payload = batch.payload
         parts: list[bytes] = []
         try:
-            for frame in checked_frames(batch):
+            for frame in validate_frames(batch):
                 if frame.last > after:
                     self._take(payload, frame, max(0, after + 1 - frame.first), parts)
         except struct.error:
@@ -217,7 +224,7 @@ class Folding:
         self.clicks += len(parts) // _PARTS
 
     def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
-        position = record_behind(payload, frame, skip)
+        position = record_offset(payload, frame, skip)
         unpack, pack, pack_none = (
             _RECORD.unpack_from,
             _MIDDLE_COLUMNS.pack,
@@ -248,8 +255,8 @@ class Folding:
             language = payload[language_at:tail]
             if not low <= at < high:
                 at = clamped(at)
-                low = at - at % BUCKET_US
-                high = low + BUCKET_US
+                low = at - at % TIME_BUCKET_US
+                high = low + TIME_BUCKET_US
                 groups = self._buckets.setdefault(low, {})
             key = what + ids
             group = groups.get(key)
@@ -277,22 +284,22 @@ class Folding:
         tenant_id, profile_id, link_id = _IDS.unpack_from(key, 2)
         return _FIRST_COLUMNS.pack(
             len(COLUMNS), 8, tenant_id, 8, profile_id, 8, link_id,
-            2, key[0], 2, key[1] & VERDICT_MASK, 2, key[1] >> RULE_SHIFT, 16, self._journal,
+            2, key[0], 2, key[1] & CLASS_MASK, 2, key[1] >> RULES_VERSION_SHIFT, 16, self._journal,
         )  # fmt: skip
 
-    def sums(self) -> list[tuple[RollupKey, Counts]]:
+    def sums(self) -> list[tuple[RollupKey, RollupCounts]]:
         """As `rollup.fold`: sorted by key."""
         sums: dict[tuple[int, int, int, int], list[int]] = {}
         for bucket_us, groups in self._buckets.items():
             for key, group in groups.items():
-                judged = key[1] & VERDICT_MASK
-                if judged in COUNTED or judged in BOTS:
+                judged = key[1] & CLASS_MASK
+                if judged in COUNTED_CLASSES or judged in BOT_CLASSES:
                     entry = sums.setdefault((*_IDS.unpack_from(key, 2), bucket_us), [0, 0, 0])
-                    entry[2 if judged in BOTS else key[0] != Kind.CLICK] += group.clicks
-        return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
+                    entry[2 if judged in BOT_CLASSES else key[0] != ClickKind.CLICK] += group.clicks
+        return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]
 
 
-def checked_frames(batch: Batch) -> Iterator[Frame]:
+def validate_frames(batch: Batch) -> Iterator[Frame]:
     """The batch's frames. Raises FormatError at one that is not valid, and when they are not
     together exactly the clicks that the batch says: the watermark moves by what it says."""
     start, expected = 0, batch.first
@@ -306,7 +313,7 @@ def checked_frames(batch: Batch) -> Iterator[Frame]:
         raise FormatError(f"batch ends at click {expected - 1}, not at {batch.last}")
 
 
-def record_behind(payload: bytes, frame: Frame, skip: int) -> int:
+def record_offset(payload: bytes, frame: Frame, skip: int) -> int:
     """Where the record behind the frame's first `skip` stands."""
     position = frame.start + FRAME_BYTES
     for _ in range(skip):

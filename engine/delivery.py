@@ -13,25 +13,25 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal, NamedTuple, get_args
 
-SCHEDULE_S: Final = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
-MAX_TRIES: Final = len(SCHEDULE_S)
+RETRY_SCHEDULE_S: Final = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
+MAX_TRIES: Final = len(RETRY_SCHEDULE_S)
 JITTER: Final = 0.2
 OVERLOADED: Final = frozenset({429, 502, 504})
-OVERLOADED_S: Final = 60.0
+OVERLOADED_BACKOFF_S: Final = 60.0
 GONE: Final = 410
-EXCHANGE_S: Final = 15.0
-KEPT_BYTES: Final = 4096
+ATTEMPT_TIMEOUT_S: Final = 15.0
+KEPT_RESPONSE_BYTES: Final = 4096
 DISABLED_AFTER_S: Final = 5 * 86_400.0
-KEPT_DAYS: Final = 30
+RETENTION_DAYS: Final = 30
 SHOWN_ATTEMPTS: Final = 20
 REPLAYED_AT_ONCE: Final = 10_000
 
-State = Literal["pending", "delivered", "failed"]
-STATES: Final[tuple[str, ...]] = get_args(State)
+DeliveryState = Literal["pending", "delivered", "failed"]
+DELIVERY_STATES: Final[tuple[str, ...]] = get_args(DeliveryState)
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
-class Due(NamedTuple):
+class DueDelivery(NamedTuple):
     """A delivery that is to be attempted, with all that takes. `token` fences whoever holds the webhook;
     `tries` have been made before, `number` is this attempt's among all; `max_concurrency` and `max_rate` are
     how many requests at once and a second the webhook takes, None: what is usual."""
@@ -53,7 +53,7 @@ class Due(NamedTuple):
     data: dict[str, object]
 
 
-class AttemptMade(NamedTuple):
+class RecordedAttempt(NamedTuple):
     """An attempt as it is shown: a status, or why there was none, and the answer's first bytes."""
 
     number: int
@@ -70,22 +70,22 @@ class Delivery(NamedTuple):
     event_id: int
     type: str
     at: datetime
-    state: State
+    state: DeliveryState
     attempts: int
     next_attempt_at: datetime | None
     finished_at: datetime | None
     data: dict[str, object]
-    made: tuple[AttemptMade, ...]
+    made: tuple[RecordedAttempt, ...]
 
 
-class Replayed(NamedTuple):
+class ReplayResult(NamedTuple):
     """How many are sent again; `next_since` is from where to ask again when there are more."""
 
     replayed: int
     next_since: datetime | None
 
 
-class Answer(NamedTuple):
+class AttemptResult(NamedTuple):
     """What came of an attempt: a status, or None with the reason in `error`."""
 
     status: int | None
@@ -99,7 +99,7 @@ class Answer(NamedTuple):
         return self.status is not None and 200 <= self.status < 300
 
 
-class Recorded(NamedTuple):
+class RecordOutcome(NamedTuple):
     """How many attempts were refused as stale, and how many webhooks were disabled."""
 
     refused: int = 0
@@ -111,14 +111,14 @@ class Attempt(NamedTuple):
 
     `gone`: the receiver has said that it will never come back."""
 
-    due: Due
+    due: DueDelivery
     at: datetime
     duration_ms: int
-    answer: Answer
+    answer: AttemptResult
     delay_s: float | None
 
     @property
-    def state(self) -> State:
+    def state(self) -> DeliveryState:
         if self.answer.delivered:
             return "delivered"
         return "failed" if self.delay_s is None else "pending"
@@ -128,20 +128,22 @@ class Attempt(NamedTuple):
         return self.answer.status == GONE
 
 
-def delay_s(tries: int, answer: Answer, now: datetime, jitter: Callable[[], float]) -> float | None:
+def delay_s(
+    tries: int, answer: AttemptResult, now: datetime, jitter: Callable[[], float]
+) -> float | None:
     """Seconds until the next attempt after `tries` of them; None when this was the last.
 
     `jitter()` is uniform in [-1, 1).
     """
     if answer.delivered or answer.status == GONE or tries >= MAX_TRIES:
         return None
-    base = SCHEDULE_S[tries]
+    base = RETRY_SCHEDULE_S[tries]
     wait = base * (1 + JITTER * jitter())
     asked = retry_after_s(answer.retry_after, now)
     if asked is not None:
         wait = max(wait, min(asked, 2 * base))
     if answer.timed_out or answer.status in OVERLOADED:
-        wait = max(wait, OVERLOADED_S)
+        wait = max(wait, OVERLOADED_BACKOFF_S)
     return wait
 
 

@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Final, NamedTuple
 
-FIRST_S: Final = 2.0  # edges may answer for the profile for up to a second after it is gone
+FIRST_SWEEP_AFTER_S: Final = (
+    2.0  # edges may answer for the profile for up to a second after it is gone
+)
 # From each sweep to the next: for what was on its way; for journals that are being written; for those of a
 # machine that was off over night, or for a week.
-PAUSES_S: Final = (120.0, 1_800.0, 100_000.0, 600_000.0)
+SWEEP_INTERVALS_S: Final = (120.0, 1_800.0, 100_000.0, 600_000.0)
 
 
 class Erasure(NamedTuple):
@@ -20,4 +22,4 @@ class Erasure(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        return self.sweeps > len(PAUSES_S)
+        return self.sweeps > len(SWEEP_INTERVALS_S)

@@ -14,11 +14,11 @@ import msgspec
 
 from engine.activity import with_ids
 
-Id = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$")]
+IdText = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$")]
 
 
 class LinkState(msgspec.Struct, frozen=True, kw_only=True):
-    id: Id
+    id: IdText
     slug: str
     target: str
     title: str
@@ -28,53 +28,53 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileState(msgspec.Struct, frozen=True, kw_only=True):
-    id: Id
+    id: IdText
     handle: str
     title: str
 
 
 class MemberState(msgspec.Struct, frozen=True, kw_only=True):
-    user_id: Id
+    user_id: IdText
     role: str
 
 
 class AssetState(msgspec.Struct, frozen=True, kw_only=True):
-    id: Id
+    id: IdText
     name: str = ""
     content_type: str = ""
     bytes: int = 0
 
 
-class _Changed(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`id` is what was changed, `user_id` who did it: null when it was the engine itself."""
 
-    id: Id
-    profile_id: Id
-    user_id: Id | None = None
+    id: IdText
+    profile_id: IdText
+    user_id: IdText | None = None
 
 
-class LinkChanged(_Changed, frozen=True, kw_only=True):
+class LinkChanged(ChangeEvent, frozen=True, kw_only=True):
     """`before` is null when it was created, `after` when it was deleted."""
 
     before: LinkState | None = None
     after: LinkState | None = None
 
 
-class ProfileChanged(_Changed, frozen=True, kw_only=True):
+class ProfileChanged(ChangeEvent, frozen=True, kw_only=True):
     """`after` is null when it was deleted."""
 
     before: ProfileState | None = None
     after: ProfileState | None = None
 
 
-class MemberChanged(_Changed, frozen=True, kw_only=True):
+class MemberChanged(ChangeEvent, frozen=True, kw_only=True):
     """`id` is the member's user. `before` is null when they joined, `after` when they left."""
 
     before: MemberState | None = None
     after: MemberState | None = None
 
 
-class AssetChanged(_Changed, frozen=True, kw_only=True):
+class AssetChanged(ChangeEvent, frozen=True, kw_only=True):
     """`before` is null when it was created, `after` when it was deleted."""
 
     before: AssetState | None = None
@@ -82,28 +82,28 @@ class AssetChanged(_Changed, frozen=True, kw_only=True):
 
 
 class LinkClicks(msgspec.Struct, frozen=True, kw_only=True):
-    link_id: Id
+    link_id: IdText
     clicks: int
 
 
 class LinksClicked(msgspec.Struct, frozen=True, kw_only=True):
     """Clicks by people that were counted together; each click is in one such event only."""
 
-    profile_id: Id
+    profile_id: IdText
     links: tuple[LinkClicks, ...]
 
 
 class LinkMilestone(msgspec.Struct, frozen=True, kw_only=True):
     """A link has had this many clicks by people: 10, 100, 1,000, and so on."""
 
-    profile_id: Id
-    link_id: Id
+    profile_id: IdText
+    link_id: IdText
     clicks: int
 
 
 class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True):
-    id: Id
-    profile_id: Id
+    id: IdText
+    profile_id: IdText
     name: str = ""
     variants: tuple[str, ...] = ()
 
@@ -111,8 +111,8 @@ class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True):
 class ExperimentDecided(msgspec.Struct, frozen=True, kw_only=True):
     """`winner` is null when it ended without one; `verdict` says why in a word."""
 
-    id: Id
-    profile_id: Id
+    id: IdText
+    profile_id: IdText
     name: str = ""
     verdict: str
     winner: str | None = None
@@ -121,8 +121,8 @@ class ExperimentDecided(msgspec.Struct, frozen=True, kw_only=True):
 class ExperimentSrm(msgspec.Struct, frozen=True, kw_only=True):
     """Variants got other shares of the visitors than they should have: its figures are not to be trusted."""
 
-    id: Id
-    profile_id: Id
+    id: IdText
+    profile_id: IdText
     name: str = ""
     p_value: float
 
@@ -130,8 +130,8 @@ class ExperimentSrm(msgspec.Struct, frozen=True, kw_only=True):
 class GithubSynced(msgspec.Struct, frozen=True, kw_only=True):
     """What a link's repository is like now."""
 
-    profile_id: Id
-    link_id: Id
+    profile_id: IdText
+    link_id: IdText
     repository: str
     stars: int | None = None
     forks: int | None = None
@@ -142,8 +142,8 @@ class GithubSynced(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
     """A webhook of the profile is not called any more; told to the others."""
 
-    profile_id: Id
-    webhook_id: Id
+    profile_id: IdText
+    webhook_id: IdText
     url: str
     reason: str
 
@@ -151,8 +151,8 @@ class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
 class EndpointTest(msgspec.Struct, frozen=True, kw_only=True):
     """Sent to one webhook when somebody asks for it."""
 
-    profile_id: Id
-    webhook_id: Id
+    profile_id: IdText
+    webhook_id: IdText
     message: str
 
 
@@ -257,14 +257,16 @@ class EventDraft(NamedTuple):
     once: str | None = None
 
 
-def names_of(type_: str) -> tuple[str, ...]:
+def matching_names(type_: str) -> tuple[str, ...]:
     """What a webhook may name to hear of events of a type; as event_names does in SQL."""
     if EVENT_TYPES[type_].opt_in:
         return (type_,)
     return (type_, type_.partition(".")[0] + ".*", "*")
 
 
-NAMES: Final = tuple(sorted({name for type_ in EVENT_TYPES for name in names_of(type_)}))
+SUBSCRIBABLE_NAMES: Final = tuple(
+    sorted({name for type_ in EVENT_TYPES for name in matching_names(type_)})
+)
 
 
 def event_id(number: int) -> str:
@@ -272,7 +274,7 @@ def event_id(number: int) -> str:
     return f"evt_{number}"
 
 
-def body_of(type_: str, at: datetime, data: Mapping[str, Any]) -> bytes:
+def encode_body(type_: str, at: datetime, data: Mapping[str, Any]) -> bytes:
     """The JSON that is sent. `data` is a row of the events: what its struct does not have stays here.
 
     The same event makes the same bytes each time. Raises msgspec.ValidationError for other data.

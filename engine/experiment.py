@@ -17,19 +17,19 @@ import msgspec
 from engine import analysis as analyses
 from engine import target
 from engine.analysis import Analysis
-from engine.bucket import Ranges, normalised, ranges, seeded
+from engine.bucket import BucketRanges, hash_state, normalised, ranges
 from engine.bucket import bucket as bucket
 from engine.bucket import choose as choose
 from engine.errors import ConflictError, FieldError, InvalidError
 from engine.link import text_errors
 
-Kind = Literal["destination", "page"]
-State = Literal["draft", "running", "paused", "decided", "archived"]
+ExperimentKind = Literal["destination", "page"]
+ExperimentState = Literal["draft", "running", "paused", "decided", "archived"]
 Goal = Literal["link", "page"]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
+EXPERIMENT_KINDS: Final[tuple[str, ...]] = get_args(ExperimentKind)
 GOALS: Final[tuple[str, ...]] = get_args(Goal)
 DEVICES: Final = ("desktop", "phone", "tablet", "tv", "console", "other")
-TRANSITIONS: Final[Mapping[State, tuple[State, ...]]] = {
+TRANSITIONS: Final[Mapping[ExperimentState, tuple[ExperimentState, ...]]] = {
     "draft": ("running", "archived"),
     "running": ("paused", "decided"),
     "paused": ("running", "decided", "archived"),
@@ -90,7 +90,7 @@ class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    kind: Kind
+    kind: ExperimentKind
     variants: tuple[Variant, ...]
     link_id: int | None = None
     block_id: int | None = None
@@ -110,7 +110,7 @@ class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
 
     id: int
     seed: str
-    state: State = "draft"
+    state: ExperimentState = "draft"
     phase: int = 1
     winner: int | None = None
 
@@ -120,13 +120,13 @@ class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
         return f"{self.seed}:{self.phase}"
 
     @cached_property
-    def arms(self) -> "Arms":
+    def prepared(self) -> "PreparedExperiment":
         """What assignment needs, worked out once."""
         group = self.namespace
-        return Arms(
-            seeded(self.phase_seed),
+        return PreparedExperiment(
+            hash_state(self.phase_seed),
             ranges(self.weights, self.coverage),
-            None if group is None else (seeded(f"__{group.id}"), group.low, group.high),
+            None if group is None else (hash_state(f"__{group.id}"), group.low, group.high),
             frozenset(self.targeting.countries),
             frozenset(self.targeting.devices),
             frozenset(self.targeting.languages),
@@ -164,18 +164,18 @@ class EdgeExperiment(msgspec.Struct, frozen=True):
     namespace_secret: bytes = b""
 
 
-class Arms(NamedTuple):
+class PreparedExperiment(NamedTuple):
     """An experiment made ready for assignment. `namespace` is (hash state, low, high)."""
 
     seed_state: int
-    ranges: Ranges
+    ranges: BucketRanges
     namespace: tuple[int, float, float] | None
     countries: frozenset[str]
     devices: frozenset[str]
     languages: frozenset[str]
 
 
-def checked(
+def validate_draft(
     draft: ExperimentDraft, *, private_hosts: bool = True
 ) -> tuple[ExperimentDraft | None, list[FieldError]]:
     """The draft normalised, or every error at once.
@@ -184,8 +184,8 @@ def checked(
     targets may still be missing: `moved` asks for them at the start.
     """
     errors = _name_errors(draft.name, "name")
-    if draft.kind not in KINDS:
-        errors.append(FieldError("kind", f"must be one of {', '.join(KINDS)}"))
+    if draft.kind not in EXPERIMENT_KINDS:
+        errors.append(FieldError("kind", f"must be one of {', '.join(EXPERIMENT_KINDS)}"))
     errors += _subject_errors(draft) + _schedule_errors(draft)
     if not 0 <= draft.coverage <= 1:
         errors.append(FieldError("coverage", "must be a number from 0 to 1"))
@@ -227,7 +227,7 @@ def _checked_variants(
 
 
 def _checked_variant(
-    variant: Variant, kind: Kind, field: str, private_hosts: bool
+    variant: Variant, kind: ExperimentKind, field: str, private_hosts: bool
 ) -> tuple[Variant, list[FieldError]]:
     errors = _name_errors(variant.name, f"{field}.name")
     if not (variant.weight >= 0 and math.isfinite(variant.weight)):
@@ -342,7 +342,7 @@ def overlap_errors(
     return []
 
 
-def moved(experiment: Experiment, state: State) -> Experiment:
+def with_state(experiment: Experiment, state: ExperimentState) -> Experiment:
     """The experiment in another state; to decide, see `decided`.
 
     Raises ConflictError for a step that its state has not, InvalidError for a start without targets.
@@ -359,7 +359,7 @@ def moved(experiment: Experiment, state: State) -> Experiment:
     return msgspec.structs.replace(experiment, state=state)
 
 
-def decided(experiment: Experiment, winner: str) -> Experiment:
+def with_winner(experiment: Experiment, winner: str) -> Experiment:
     """The experiment ended, with the variant of that name for everybody. Raises ConflictError,
     InvalidError."""
     _must_lead(experiment, "decided")
@@ -369,7 +369,7 @@ def decided(experiment: Experiment, winner: str) -> Experiment:
     return msgspec.structs.replace(experiment, state="decided", winner=names.index(winner))
 
 
-def _must_lead(experiment: Experiment, state: State) -> None:
+def _must_lead(experiment: Experiment, state: ExperimentState) -> None:
     if state not in TRANSITIONS[experiment.state]:
         allowed = " or ".join(TRANSITIONS[experiment.state]) or "nothing else"
         reason = f"is {experiment.state}, which may become {allowed}, not {state}"
@@ -383,7 +383,7 @@ class Revision(NamedTuple):
     new_phase: bool
 
 
-def revised(experiment: Experiment, draft: ExperimentDraft) -> Revision:
+def revise(experiment: Experiment, draft: ExperimentDraft) -> Revision:
     """The experiment as `draft` (which has been `checked`) wants it.
 
     Raises ConflictError once it is over, or for another kind, subject or analysis after the start, and

@@ -12,31 +12,31 @@ import msgspec
 
 from engine import bandit
 from engine.bucket import shares
-from engine.experiment import Experiment, State, StoredExperiment
-from engine.experiment_tally import Phase
+from engine.experiment import Experiment, ExperimentState, StoredExperiment
+from engine.experiment_tally import PhaseCounts
 from engine.results import pooled_counts
-from engine.verdict.decision import Decision
-from engine.verdict.summary import Summary, summarise
+from engine.verdict.decision import ExperimentDecision
+from engine.verdict.summary import ExperimentSummary, analyse
 
 
-class Watched(NamedTuple):
+class RunningExperiment(NamedTuple):
     """An experiment that runs, with its phases, oldest first."""
 
     tenant_id: int
     stored: StoredExperiment
-    phases: tuple[Phase, ...]
+    phases: tuple[PhaseCounts, ...]
 
 
-class Step(NamedTuple):
+class AutomaticAction(NamedTuple):
     """What is to be done. `experiment` is as it is to be; `verdict` why, in a word; `p_value` of an alarm."""
 
-    what: Literal["mismatch", "end", "weights"]
+    action: Literal["mismatch", "end", "weights"]
     experiment: Experiment
     verdict: str
     p_value: float = 1.0
 
 
-def step(watched: Watched, now: datetime) -> Step | None:
+def next_action(watched: RunningExperiment, now: datetime) -> AutomaticAction | None:
     """The next thing that the experiment calls for, if any. Takes milliseconds; the first call a second."""
     stored, phases = watched.stored, watched.phases
     experiment = stored.experiment
@@ -46,57 +46,59 @@ def step(watched: Watched, now: datetime) -> Step | None:
     (phase,) = current
     summary = _summary(experiment, phase)
     if summary.allocation.mismatch and stored.mismatch_at is None:
-        return Step("mismatch", experiment, "mismatch", summary.allocation.p_value)
+        return AutomaticAction("mismatch", experiment, "mismatch", summary.allocation.p_value)
     if experiment.analysis.bandit is not None:
         return _weights(experiment, phases, phase, now)
     return _end(experiment, summary)
 
 
-def _summary(experiment: Experiment, phase: Phase) -> Summary:
+def _summary(experiment: Experiment, phase: PhaseCounts) -> ExperimentSummary:
     wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
-    arms = [counts.arm for counts in phase.counts]
+    arms = [counts.proportion for counts in phase.counts]
     given = wanted if any(wanted) else [1.0] * len(arms)
-    return summarise(arms, given, experiment.analysis.rule, experiment.analysis.tuning_visitors)
+    return analyse(arms, given, experiment.analysis.rule, experiment.analysis.tuning_visitors)
 
 
-def _end(experiment: Experiment, summary: Summary) -> Step | None:
-    act = experiment.analysis.act
+def _end(experiment: Experiment, summary: ExperimentSummary) -> AutomaticAction | None:
+    act = experiment.analysis.on_decision
     if act == "none":
         return None
     decisions = [standing.decision for standing in summary.standings[1:]]
-    superior = [n for n, decision in enumerate(decisions, 1) if decision is Decision.SUPERIOR]
+    superior = [
+        n for n, decision in enumerate(decisions, 1) if decision is ExperimentDecision.SUPERIOR
+    ]
     if superior:
         winner = max(superior, key=lambda n: summary.standings[n].arm.rate)
-        verdict = Decision.SUPERIOR.value
-    elif Decision.UNDECIDED in decisions:
+        verdict = ExperimentDecision.SUPERIOR.value
+    elif ExperimentDecision.UNDECIDED in decisions:
         return None
     else:
         winner = 0
-        harmful = all(decision is Decision.HARMFUL for decision in decisions)
-        verdict = (Decision.HARMFUL if harmful else Decision.EQUIVALENT).value
-    state: State = "decided" if act == "promote" else "paused"
+        harmful = all(decision is ExperimentDecision.HARMFUL for decision in decisions)
+        verdict = (ExperimentDecision.HARMFUL if harmful else ExperimentDecision.EQUIVALENT).value
+    state: ExperimentState = "decided" if act == "promote" else "paused"
     changed = msgspec.structs.replace(
         experiment, state=state, winner=winner if state == "decided" else None
     )
-    return Step("end", changed, verdict)
+    return AutomaticAction("end", changed, verdict)
 
 
 def _weights(
-    experiment: Experiment, phases: Sequence[Phase], phase: Phase, now: datetime
-) -> Step | None:
+    experiment: Experiment, phases: Sequence[PhaseCounts], phase: PhaseCounts, now: datetime
+) -> AutomaticAction | None:
     rule = experiment.analysis.bandit
     assert rule is not None
     if now < phase.started_at + timedelta(minutes=rule.every_minutes):
         return None
     if not any(counts.visitors for counts in phase.counts):
         return None
-    arms = [counts.arm for counts in pooled_counts(phases, phase)]
-    wanted = bandit.weights(arms, rule.floor)
-    if not bandit.moved([variant.weight for variant in experiment.variants], wanted):
+    arms = [counts.proportion for counts in pooled_counts(phases, phase)]
+    wanted = bandit.thompson_weights(arms, rule.floor)
+    if not bandit.weights_moved_enough([variant.weight for variant in experiment.variants], wanted):
         return None
     variants = tuple(
         msgspec.structs.replace(variant, weight=weight)
         for variant, weight in zip(experiment.variants, wanted, strict=True)
     )
     changed = msgspec.structs.replace(experiment, variants=variants, phase=experiment.phase + 1)
-    return Step("weights", changed, "bandit")
+    return AutomaticAction("weights", changed, "bandit")

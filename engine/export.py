@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-Format = Literal["csv", "ndjson"]
-FORMATS: Final[tuple[str, ...]] = get_args(Format)
+ExportFormat = Literal["csv", "ndjson"]
+FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 CONTENT_TYPES: Final = {
     "csv": "text/csv; charset=utf-8; header=present",
     "ndjson": "application/x-ndjson",
@@ -21,19 +21,19 @@ CONTENT_TYPES: Final = {
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def head(format_: Format, names: Sequence[str]) -> bytes:
+def file_head(format_: ExportFormat, names: Sequence[str]) -> bytes:
     """What stands before all rows."""
     return _csv([names]) if format_ == "csv" else b""
 
 
-def lines(format_: Format, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+def file_rows(format_: ExportFormat, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """Some rows. Values are texts, numbers, aware datetimes or None."""
     if format_ == "csv":
-        return _csv([cell(value) for value in row] for row in rows)
+        return _csv([safe_cell(value) for value in row] for row in rows)
     return b"".join(msgspec.json.encode(dict(zip(names, row, strict=True))) + b"\n" for row in rows)
 
 
-def cell(value: Any) -> str:
+def safe_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):

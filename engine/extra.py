@@ -45,7 +45,7 @@ class Trigger(IntEnum):
     QR = 2
 
 
-class Arm(NamedTuple):
+class VariantRef(NamedTuple):
     """An experiment's arm: `phase` grows with each change of its weights."""
 
     experiment_id: int
@@ -53,7 +53,7 @@ class Arm(NamedTuple):
     arm: int
 
 
-NO_ARM: Final = Arm(0, 0, 0)
+NO_VARIANT_REF: Final = VariantRef(0, 0, 0)
 
 
 def item(tag: int, data: bytes) -> bytes:
@@ -85,11 +85,11 @@ def items(extra: bytes) -> dict[int, bytes]:
     return found
 
 
-def pack_arms(arms: Iterable[Arm]) -> bytes:
+def pack_variant_refs(arms: Iterable[VariantRef]) -> bytes:
     return b"".join(_ARM.pack(*arm) for arm in arms)
 
 
-def arms(data: bytes) -> Iterator[Arm]:
+def unpack_variant_refs(data: bytes) -> Iterator[VariantRef]:
     """Whole ones only."""
     for start in range(0, len(data) - _ARM.size + 1, _ARM.size):
-        yield Arm(*_ARM.unpack_from(data, start))
+        yield VariantRef(*_ARM.unpack_from(data, start))

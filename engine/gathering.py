@@ -18,15 +18,15 @@ from engine import agent as agents
 from engine import referrer as referrers
 from engine import traits
 from engine.batch import Batch
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
-from engine.copy_rows import checked_frames, clamped, record_behind
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind, VisitorClass
+from engine.copy_rows import clamped, record_offset, validate_frames
 from engine.dimension import Dimension
-from engine.extra import COOKIE, EXPOSURES, OUTCOMES, arms, items
+from engine.extra import COOKIE, EXPOSURES, OUTCOMES, items, unpack_variant_refs
 from engine.journal_format import NO_VISITOR, RECORD_BYTES, FormatError, Frame
-from engine.observation import Observed, Observer
-from engine.rollup import BUCKET_US
+from engine.observation import ExperimentCounter, ExperimentIncrements
+from engine.rollup import TIME_BUCKET_US
 from engine.summary import KINDS, variant
-from engine.tally import Block, Numbers, Scope, Tally
+from engine.tally import ClickColumns, CountBlock, CountScope, Numbers
 
 MAX_TEXTS: Final = 65_536
 
@@ -41,10 +41,10 @@ _BOT: Final = 2  # how a group is counted, where it is neither clicks nor views
 _NOWHERE: Final = -1  # the group of clicks that are not counted
 
 
-class _Table(dict[bytes, int]):
+class _TextDictionary(dict[bytes, int]):
     """Texts by number, and beside them, `width` numbers each, what they tell."""
 
-    def __init__(self, words: "Vocabulary", width: int) -> None:
+    def __init__(self, words: "ValueDictionary", width: int) -> None:
         super().__init__()
         self.told = array("i")
         self._words = words
@@ -55,7 +55,7 @@ class _Table(dict[bytes, int]):
         number = self[data] = len(self)
         return number
 
-    def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
+    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
         raise NotImplementedError
 
     def columns(self) -> Numbers:
@@ -63,32 +63,32 @@ class _Table(dict[bytes, int]):
         return np.array(self.told, np.int64).reshape(-1, self._width).T
 
 
-class _Agents(_Table):
-    def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
+class _Agents(_TextDictionary):
+    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
         agent = agents.parse(traits.text(data))
         return map(words.number, (agent.browser, agent.os, agent.device, agent.app))
 
 
-class _Referrers(_Table):
-    def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
-        host = referrers.host(traits.text(data))
-        return map(words.number, (host, referrers.source(host)))
+class _Referrers(_TextDictionary):
+    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
+        host = referrers.referrer_host(traits.text(data))
+        return map(words.number, (host, referrers.source_of_host(host)))
 
 
-class _Languages(_Table):
-    def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
+class _Languages(_TextDictionary):
+    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
         return (words.number(traits.language(traits.text(data))),)
 
 
-class _Extras(_Table):
-    def read(self, data: bytes, words: "Vocabulary") -> Iterable[int]:
-        extra = traits.of_extra(data)
+class _ItemsTable(_TextDictionary):
+    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
+        extra = traits.parse_items(data)
         told = (*traits.values_of_extra(extra), referrers.source_of_utm(extra.utm.source))
         found = items(data) if extra.exposures or extra.outcomes else {}
         return (*map(words.number, told), words.arms_number(found))
 
 
-class Vocabulary:
+class ValueDictionary:
     """Numbers of texts and values, from one gathering to the next. Number 0 is ''."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Vocabulary:
         self.agents = _Agents(self, 4)
         self.referrers = _Referrers(self, 2)
         self.languages = _Languages(self, 1)
-        self.extras = _Extras(self, len(traits.OF_EXTRA) + 2)
+        self.extras = _ItemsTable(self, len(traits.ITEM_DIMENSIONS) + 2)
         # What a click says of experiments: items of its extra, and the values of VARIANT.
         self.arms: list[tuple[dict[int, bytes], list[int]]] = []
         self._arms: dict[tuple[bytes, ...], int] = {}
@@ -122,20 +122,20 @@ class Vocabulary:
         key = tuple(found.get(tag, b"") for tag in (EXPOSURES, OUTCOMES, COOKIE))
         number = self._arms.get(key)
         if number is None:
-            named = [*arms(key[0]), *arms(key[1])]
+            named = [*unpack_variant_refs(key[0]), *unpack_variant_refs(key[1])]
             values = {variant(arm): None for arm in named} or {"": None}
             number = self._arms[key] = len(self.arms)
             self.arms.append((found, [self.number(value) for value in values]))
         return number
 
 
-class Gathering:
+class ClickBuffer:
     """Clicks that wait to be summed."""
 
-    def __init__(self, words: Vocabulary) -> None:
+    def __init__(self, words: ValueDictionary) -> None:
         self.words = words
-        self.scopes: list[Scope] = []
-        self._scope_numbers: dict[Scope, int] = {}
+        self.scopes: list[CountScope] = []
+        self._scope_numbers: dict[CountScope, int] = {}
         self._buckets: dict[int, dict[bytes, int]] = {}
         self._groups: list[tuple[int, int, int]] = []
         self._kept: dict[UUID, list[bytes]] = {}
@@ -153,17 +153,17 @@ class Gathering:
     def profiles(self) -> set[tuple[int, int]]:
         return {(scope.tenant_id, scope.profile_id) for scope in self.scopes}
 
-    def blocks(self) -> Iterator[Block]:
-        return self.tally().blocks()
+    def blocks(self) -> Iterator[CountBlock]:
+        return self.columns().blocks()
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
         """Take the batch's clicks whose sequence is above `after`.
 
-        Raises FormatError as `copy_rows.Folding.add` does; nothing is taken then.
+        Raises FormatError as `copy_rows.FoldRows.add` does; nothing is taken then.
         """
         parts: list[bytes] = []
         try:
-            for frame in checked_frames(batch):
+            for frame in validate_frames(batch):
                 if frame.last > after:
                     self._take(batch.payload, frame, max(0, after + 1 - frame.first), parts)
         except struct.error:
@@ -176,7 +176,7 @@ class Gathering:
         self._bytes -= sum(map(len, self._kept.pop(journal_id, [])))
 
     def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
-        position = record_behind(payload, frame, skip)
+        position = record_offset(payload, frame, skip)
         unpack, pack, keep = _RECORD.unpack_from, _KEPT.pack, parts.append
         words = self.words
         agents, referrers, languages, extras = (
@@ -200,8 +200,8 @@ class Gathering:
                 raise FormatError("record size is wrong")
             if not low <= at < high:
                 at = clamped(at)
-                low = at - at % BUCKET_US
-                high = low + BUCKET_US
+                low = at - at % TIME_BUCKET_US
+                high = low + TIME_BUCKET_US
                 groups = self._buckets.setdefault(low, {})
             key = what + ids
             group = groups.get(key)
@@ -224,17 +224,17 @@ class Gathering:
 
     def _group(self, key: bytes, bucket_us: int) -> int:
         """Clicks of one verdict, kind and link in one bucket."""
-        judged = key[1] & VERDICT_MASK
-        if judged not in COUNTED and judged not in BOTS:
+        judged = key[1] & CLASS_MASK
+        if judged not in COUNTED_CLASSES and judged not in BOT_CLASSES:
             return _NOWHERE
         tenant_id, profile_id, link_id = _IDS.unpack_from(key, 2)
-        scope = Scope(tenant_id, profile_id, link_id, bucket_us)
+        scope = CountScope(tenant_id, profile_id, link_id, bucket_us)
         number = self._scope_numbers.get(scope)
         if number is None:
             number = self._scope_numbers[scope] = len(self.scopes)
             self.scopes.append(scope)
-        counted_as = _BOT if judged in BOTS else int(key[0] != Kind.CLICK)
-        self._groups.append((number, counted_as, self.words.number(KINDS[Verdict(judged)])))
+        counted_as = _BOT if judged in BOT_CLASSES else int(key[0] != ClickKind.CLICK)
+        self._groups.append((number, counted_as, self.words.number(KINDS[VisitorClass(judged)])))
         return len(self._groups) - 1
 
     def _data(self) -> Any:
@@ -242,7 +242,7 @@ class Gathering:
             b"".join(part for parts in self._kept.values() for part in parts), _DTYPE
         )
 
-    def tally(self) -> Tally:
+    def columns(self) -> ClickColumns:
         """All that is kept now, as columns."""
         data, words = self._data(), self.words
         scope, counted_as, kind = np.array(self._groups, np.int64).reshape(-1, 3)[data["group"]].T
@@ -251,14 +251,14 @@ class Gathering:
         (language,) = words.languages.columns()[:, data["language"]]
         *of_extra, tagged, arms_of = words.extras.columns()[:, data["extra"]]
         values: dict[Dimension, Numbers] = {
-            **dict(zip(traits.OF_AGENT, (browser, os, device), strict=True)),
-            **dict(zip(traits.OF_EXTRA, of_extra, strict=True)),
+            **dict(zip(traits.AGENT_DIMENSIONS, (browser, os, device), strict=True)),
+            **dict(zip(traits.ITEM_DIMENSIONS, of_extra, strict=True)),
             Dimension.REFERRER: host,
             Dimension.SOURCE: np.where(known, known, np.where(app, app, tagged)),
             Dimension.LANGUAGE: language,
             Dimension.KIND: kind,
         }
-        return Tally(
+        return ClickColumns(
             self.scopes, scope, counted_as, data["visitor"].astype(np.int64), values,
             self._variants(arms_of), list(words.names),
         )  # fmt: skip
@@ -273,9 +273,9 @@ class Gathering:
         nth = np.arange(len(clicks)) - np.repeat(np.cumsum(times) - times, times)
         return clicks, flat[starts[arms_of][clicks] + nth]
 
-    def observed(self) -> Observed:
+    def experiment_increments(self) -> ExperimentIncrements:
         """What counted clicks say of experiments."""
-        observer = Observer()
+        observer = ExperimentCounter()
         data = self._data()
         arms_of = self.words.extras.columns()[-1][data["extra"]]
         for index in np.flatnonzero(arms_of).tolist():
@@ -284,21 +284,21 @@ class Gathering:
             if counted_as != _BOT:
                 tenant_id, profile_id, link_id, _ = self.scopes[scope]
                 pseudonym = visitor.to_bytes(8, "big", signed=True) if visitor else b""
-                kind = Kind.CLICK if counted_as == 0 else Kind.VIEW
+                kind = ClickKind.CLICK if counted_as == 0 else ClickKind.VIEW
                 click = Click(
                     kind, 0, at_us, tenant_id, profile_id, link_id, b"", b"", b"", pseudonym
                 )
                 observer.add(click, self.words.arms[int(arms_of[index])][0])
-        return observer.observed()
+        return observer.increments()
 
 
-class Gatherings:
+class ClickBufferFactory:
     """Makes one after the other, with one vocabulary as long as that is of bearable size."""
 
     def __init__(self) -> None:
-        self._words = Vocabulary()
+        self._words = ValueDictionary()
 
-    def __call__(self) -> Gathering:
+    def __call__(self) -> ClickBuffer:
         if self._words.is_full:
-            self._words = Vocabulary()
-        return Gathering(self._words)
+            self._words = ValueDictionary()
+        return ClickBuffer(self._words)

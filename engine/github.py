@@ -27,10 +27,10 @@ import msgspec
 from engine.repository import (
     MAX_TEXT_CHARS,
     MAX_TOPICS,
-    Facts,
-    Known,
     Release,
+    RememberedRepository,
     Repository,
+    RepositoryFacts,
 )
 
 API_VERSION: Final = "2022-11-28"
@@ -49,14 +49,14 @@ _REFUSALS: Final = _LIMITED | {401}
 _NO_SENSE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Request(NamedTuple):
+class GithubRequest(NamedTuple):
     """A GET below the base URL. `path` begins with a slash."""
 
     path: str
     etag: str = ""
 
 
-class Response(NamedTuple):
+class GithubResponse(NamedTuple):
     """`headers` by lower-case name. `body` is whole; `oversized` says that there was more than
     MAX_BODY_BYTES, and then it is empty."""
 
@@ -66,18 +66,18 @@ class Response(NamedTuple):
     oversized: bool = False
 
 
-class Pause(NamedTuple):
+class RequestPause(NamedTuple):
     """For how long nothing may be asked. `counts`: each such one in a row makes the next one longer."""
 
     wait: timedelta
     reason: str
-    counts: bool = False
+    escalates: bool = False
 
 
 Ending = Literal["synced", "gone", "blocked", "refused", "limited", "retry"]
 
 
-class Result(NamedTuple):
+class SyncResult(NamedTuple):
     """What a synchronisation came to, in words too, and what is to be remembered.
 
     "gone", "blocked", "refused" stay so until GitHub changes its mind; "limited" and "retry" go on later.
@@ -85,7 +85,7 @@ class Result(NamedTuple):
 
     ending: Ending
     reason: str
-    known: Known
+    known: RememberedRepository
 
 
 class _Owner(msgspec.Struct):
@@ -113,7 +113,7 @@ class _ReleaseBody(msgspec.Struct):
     published_at: datetime | None = None
 
 
-def headers_of(request: Request, token: str) -> dict[str, str]:
+def headers_of(request: GithubRequest, token: str) -> dict[str, str]:
     """What is sent with a request."""
     headers = {
         "Accept": "application/vnd.github+json",
@@ -128,21 +128,21 @@ def headers_of(request: Request, token: str) -> dict[str, str]:
     return headers
 
 
-def pause_after(response: Response, now: datetime, in_a_row: int = 0) -> Pause | None:
+def pause_after(response: GithubResponse, now: datetime, in_a_row: int = 0) -> RequestPause | None:
     """For how long GitHub wants no more requests, by this answer. `in_a_row`: counted pauses before it."""
     headers = response.headers
     backoff = min(MIN_PAUSE * 2 ** min(in_a_row, 10), MAX_PAUSE)
     if response.status == 401:
-        return Pause(backoff, "GitHub refuses the token", True)
+        return RequestPause(backoff, "GitHub refuses the token", True)
     if response.status in _LIMITED and (wait_s := _whole(headers.get("retry-after"))) is not None:
         wait = min(timedelta(seconds=wait_s), MAX_PAUSE)
-        return Pause(wait + _MARGIN, "GitHub's secondary rate limit", True)
+        return RequestPause(wait + _MARGIN, "GitHub's secondary rate limit", True)
     if _whole(headers.get("x-ratelimit-remaining")) == 0:
-        return Pause(_reset(headers, now, backoff), "GitHub's rate limit")
+        return RequestPause(_reset(headers, now, backoff), "GitHub's rate limit")
     if response.status == 429 or (
         response.status == 403 and b"rate limit" in response.body.lower()
     ):
-        return Pause(backoff, "GitHub's secondary rate limit", True)
+        return RequestPause(backoff, "GitHub's secondary rate limit", True)
     return None
 
 
@@ -177,7 +177,9 @@ class Conversation:
     answer, `interrupt` says.
     """
 
-    def __init__(self, base_url: str, repository: Repository, known: Known, now: datetime) -> None:
+    def __init__(
+        self, base_url: str, repository: Repository, known: RememberedRepository, now: datetime
+    ) -> None:
         self._base_url = base_url
         self._repository = repository
         self._now = now
@@ -187,14 +189,14 @@ class Conversation:
         self._named_at = known.named_at
         self._by_own_name = False
         self._release = known.facts.last_release if known.facts else None
-        self.result: Result | None = None
-        self.request: Request | None = None
+        self.result: SyncResult | None = None
+        self.request: GithubRequest | None = None
         if known.release_due and known.facts is not None:
             self._ask_release()
         else:
             self._ask_repository()
 
-    def take(self, response: Response) -> None:
+    def take(self, response: GithubResponse) -> None:
         """Go on with the answer to `request`."""
         asked, self.request = self.request, None
         assert asked is not None
@@ -226,12 +228,12 @@ class Conversation:
             name = self._facts.renamed_to
         else:
             self._by_own_name = True
-        self.request = Request(f"/repos/{name}", self._etag)
+        self.request = GithubRequest(f"/repos/{name}", self._etag)
 
     def _name_is_good(self) -> bool:
         return self._named_at is not None and self._now - self._named_at < NAME_IS_GOOD_FOR
 
-    def _take_repository(self, response: Response) -> None:
+    def _take_repository(self, response: GithubResponse) -> None:
         if self._by_own_name:
             self._named_at = self._now
         if response.status == 304 and self._facts is not None:
@@ -250,7 +252,7 @@ class Conversation:
         else:
             self.interrupt("retry", f"GitHub answers {response.status}")
 
-    def _read_repository(self, response: Response) -> None:
+    def _read_repository(self, response: GithubResponse) -> None:
         try:
             body = msgspec.json.decode(response.body, type=_RepositoryBody)
         except _NO_SENSE:
@@ -271,11 +273,11 @@ class Conversation:
     def _ask_release(self) -> None:
         assert self._facts is not None
         self._release_stage, self._hops = True, 0
-        self.request = Request(
+        self.request = GithubRequest(
             f"/repos/{self._facts.full_name}/releases/latest", self._release_etag
         )
 
-    def _take_release(self, response: Response) -> None:
+    def _take_release(self, response: GithubResponse) -> None:
         """What cannot be read of a release leaves the one known before."""
         if response.status == 200:
             try:
@@ -293,7 +295,7 @@ class Conversation:
 
     # ---- either ----------------------------------------------------------------------------------------
 
-    def _follow(self, response: Response, asked: Request) -> None:
+    def _follow(self, response: GithubResponse, asked: GithubRequest) -> None:
         path = path_below(self._base_url, response.headers.get("location", ""))
         self._hops += 1
         if path is None:
@@ -301,24 +303,24 @@ class Conversation:
         elif self._hops > MAX_HOPS:
             self.interrupt("retry", "GitHub redirects too often")
         else:
-            self.request = Request(path, asked.etag)
+            self.request = GithubRequest(path, asked.etag)
 
     def _end(self, ending: Ending, reason: str) -> None:
         """Nothing is known of it any more."""
-        self.result = Result(ending, reason, Known(named_at=self._named_at))
+        self.result = SyncResult(ending, reason, RememberedRepository(named_at=self._named_at))
 
     def _finish(self, ending: Ending, reason: str, *, release_due: bool = False) -> None:
         facts = self._facts
         if facts is not None:
             facts = msgspec.structs.replace(facts, last_release=self._release)
-        known = Known(
+        known = RememberedRepository(
             facts=facts,
             etag=self._etag,
             release_etag=self._release_etag,
             release_due=release_due,
             named_at=self._named_at,
         )
-        self.result = Result(ending, reason, known)
+        self.result = SyncResult(ending, reason, known)
 
 
 def path_below(base_url: str, location: str) -> str | None:
@@ -336,13 +338,13 @@ def path_below(base_url: str, location: str) -> str | None:
     return path if _PATH.fullmatch(path) and ".." not in path else None
 
 
-def _facts(body: _RepositoryBody, asked: Repository) -> Facts | None:
+def _facts(body: _RepositoryBody, asked: Repository) -> RepositoryFacts | None:
     """None when it is no repository's."""
     owner, _, name = body.full_name.partition("/")
     if not owner or not name or len(body.full_name) > 140 or not _is_path(body.full_name):
         return None
     licence = body.license.spdx_id if body.license else None
-    return Facts(
+    return RepositoryFacts(
         full_name=body.full_name,
         stars=_count(body.stargazers_count),
         forks=_count(body.forks_count),
@@ -392,7 +394,7 @@ def _in_utc(time: datetime | None) -> datetime | None:
         return None
 
 
-def _etag(response: Response) -> str:
+def _etag(response: GithubResponse) -> str:
     tag = response.headers.get("etag", "")
     fits = len(tag) <= MAX_ETAG_CHARS and all("!" <= c <= "~" for c in tag)
     return tag if fits else ""

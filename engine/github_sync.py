@@ -6,8 +6,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.errors import ConflictError, TooSoonError
-from engine.github import Result
-from engine.repository import ASK_INTERVAL_S, GONE_PERIOD, PERIOD, Known, State, next_slot
+from engine.github import SyncResult
+from engine.repository import (
+    ASK_INTERVAL_S,
+    GONE_PERIOD,
+    SYNC_PERIOD,
+    RememberedRepository,
+    SyncState,
+    next_due_at,
+)
 
 SYNC_KIND: Final = "github.sync"
 SYNC_QUEUE: Final = "github"
@@ -15,7 +22,7 @@ SYNC_QUEUE: Final = "github"
 RETRIES: Final = tuple(timedelta(minutes=n) for n in (1, 5, 30, 120))
 
 
-class SyncWork(NamedTuple):
+class DueSync(NamedTuple):
     """A link that is to be synchronised. `kept`: again and again, not only when somebody asks."""
 
     tenant_id: int
@@ -24,56 +31,63 @@ class SyncWork(NamedTuple):
     target: str
     kept: bool
     failures: int
-    known: Known
+    known: RememberedRepository
 
 
-class Settled(NamedTuple):
+class SyncOutcome(NamedTuple):
     """What to store of a link. `failures`: how many in a row that may pass by themselves. `soon`: it is
     not settled, but tried again at `next_at` whether it is kept in step or not."""
 
-    state: State
+    state: SyncState
     reason: str
-    known: Known
+    known: RememberedRepository
     failures: int
     next_at: datetime
     soon: bool = False
 
 
-class Turn(NamedTuple):
+class RequestLease(NamedTuple):
     """The right to send requests. `in_a_row`: how many pauses there were without a good answer since."""
 
     now: datetime
     in_a_row: int
 
 
-class Paused(NamedTuple):
+class PauseState(NamedTuple):
     """For how long nothing may be sent."""
 
     wait_s: float
     reason: str
 
 
-def settle(
-    result: Result, failures: int, tenant_id: int, key: str, now: datetime, paused: datetime | None
-) -> Settled:
+def outcome_of(
+    result: SyncResult,
+    failures: int,
+    tenant_id: int,
+    key: str,
+    now: datetime,
+    paused: datetime | None,
+) -> SyncOutcome:
     """`paused`: until when GitHub may not be asked, where it has said so."""
     ending, reason, known = result
     if ending == "synced":
-        return Settled("synced", "", known, 0, next_slot(tenant_id, key, now, PERIOD))
+        return SyncOutcome("synced", "", known, 0, next_due_at(tenant_id, key, now, SYNC_PERIOD))
     if ending == "limited":
         until = paused or now + RETRIES[0]
-        return Settled("queued", reason, known, failures, until, soon=True)
+        return SyncOutcome("queued", reason, known, failures, until, soon=True)
     if ending == "retry" and failures < len(RETRIES):
         due = now + RETRIES[failures]
-        return Settled("failed", reason, known, failures + 1, due, soon=True)
+        return SyncOutcome("failed", reason, known, failures + 1, due, soon=True)
     if ending == "retry":
         # Next time from the beginning: what was read is old by then.
         known = msgspec.structs.replace(known, release_due=False)
-        return Settled("failed", reason, known, failures, next_slot(tenant_id, key, now, PERIOD))
-    return Settled("failed", reason, known, 0, next_slot(tenant_id, key, now, GONE_PERIOD))
+        return SyncOutcome(
+            "failed", reason, known, failures, next_due_at(tenant_id, key, now, SYNC_PERIOD)
+        )
+    return SyncOutcome("failed", reason, known, 0, next_due_at(tenant_id, key, now, GONE_PERIOD))
 
 
-def may_ask(state: State, asked_s: float | None, no_job: bool) -> None:
+def check_sync_allowed(state: SyncState, asked_s: float | None, no_job: bool) -> None:
     """Whether somebody may have a link synchronised now, who last did so `asked_s` ago.
 
     A queued job whose time had just come is as good as a new one. Raises ConflictError while one runs or

@@ -1,6 +1,6 @@
 """Creating once: a request that names an `Idempotency-Key` and is sent again gets the first answer.
 
-What `Once` promises is kept by whoever stores: the answer is written in the transaction of what was
+What `IdempotentRequest` promises is kept by whoever stores: the answer is written in the transaction of what was
 created, so a crash can neither lose nor double it.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from engine.errors import FieldError, InvalidError
 
 HEADER: Final = "Idempotency-Key"
-KEPT: Final = timedelta(hours=24)
+RETENTION: Final = timedelta(hours=24)
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class StoredResponse(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Once(msgspec.Struct, Generic[T], frozen=True):
+class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
     """Create this once for a caller. `respond` makes the answer of what was created; it must not have
     secrets in it, since the answer is stored as it is."""
 
@@ -37,7 +37,7 @@ class Once(msgspec.Struct, Generic[T], frozen=True):
     respond: Callable[[T], StoredResponse]
 
 
-class ReplayedError(Exception):
+class AlreadyAnsweredError(Exception):
     """Not an error: the request has been answered before, and this was the answer."""
 
     def __init__(self, response: StoredResponse) -> None:
@@ -45,7 +45,7 @@ class ReplayedError(Exception):
         self.response = response
 
 
-def checked_key(key: str) -> str:
+def validate_key(key: str) -> str:
     """Raises InvalidError for what cannot be a key."""
     if _KEY.fullmatch(key) is None:
         raise InvalidError([FieldError(HEADER, "must have 1 to 255 visible ASCII characters")])
@@ -58,9 +58,11 @@ def request_sha256(method: str, path: str, body: bytes, user_id: int) -> bytes:
     return hashlib.sha256(head + body).digest()
 
 
-def replayed(stored: StoredResponse, stored_sha256: bytes, asked_sha256: bytes) -> ReplayedError:
+def error_for_used_key(
+    stored: StoredResponse, stored_sha256: bytes, asked_sha256: bytes
+) -> AlreadyAnsweredError:
     """What to raise for a key that has been used; raises InvalidError if by another request."""
     if stored_sha256 != asked_sha256:
         reason = "was used for another request; choose a new one for each"
         raise InvalidError([FieldError(HEADER, reason)])
-    return ReplayedError(stored)
+    return AlreadyAnsweredError(stored)

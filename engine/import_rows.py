@@ -82,8 +82,8 @@ def check(line: int, row: dict[str, str], *, private_hosts: bool) -> ImportRow:
             text.encode("utf-8")
         except UnicodeEncodeError:
             raise RowError("is not valid UTF-8") from None
-    owner, errors = profile.checked(ProfileDraft(handle=row["handle"].strip()))
-    draft, link_errors = link.checked(
+    owner, errors = profile.validate_draft(ProfileDraft(handle=row["handle"].strip()))
+    draft, link_errors = link.validate_draft(
         LinkDraft(
             slug=row["slug"].strip(), target=row["target"].strip(), title=row["title"].strip()
         ),

@@ -19,10 +19,10 @@ import orjson
 from engine.errors import WaypostError
 from engine.retry import backoff_s
 
-State = Literal["queued", "running", "succeeded", "dead", "cancelled"]
-Outcome = Literal["succeeded", "failed", "dead", "snoozed", "returned", "cancelled"]
-STATES: Final[tuple[State, ...]] = ("queued", "running", "succeeded", "dead", "cancelled")
-SYSTEM: Final = 0  # the tenant of jobs that belong to none
+JobState = Literal["queued", "running", "succeeded", "dead", "cancelled"]
+AttemptOutcome = Literal["succeeded", "failed", "dead", "snoozed", "returned", "cancelled"]
+JOB_STATES: Final[tuple[JobState, ...]] = ("queued", "running", "succeeded", "dead", "cancelled")
+SYSTEM_TENANT: Final = 0  # the tenant of jobs that belong to none
 PRIORITIES: Final = range(-2, 3)  # higher ones are taken first
 MAX_PAYLOAD_BYTES: Final = 16 * 1024
 MAX_KEY_CHARS: Final = 200
@@ -50,7 +50,7 @@ class JobDraft:
     delay_s: float = 0.0
     run_at: datetime | None = None
     max_attempts: int = MAX_ATTEMPTS
-    tenant_id: int = SYSTEM
+    tenant_id: int = SYSTEM_TENANT
     profile_id: int | None = None
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ class Job:
     payload: Mapping[str, Any]
     priority: int
     unique_key: str | None
-    state: State
+    state: JobState
     attempt: int
     failures: int
     max_attempts: int
@@ -110,28 +110,28 @@ class Job:
 class JobFilter(NamedTuple):
     """What to list; None: all."""
 
-    state: State | None = None
+    state: JobState | None = None
     kind: str | None = None
     profile_id: int | None = None
 
 
-class Ending(NamedTuple):
+class AttemptEnd(NamedTuple):
     """How an attempt ended. `delay_s`: until the next one, if there is one."""
 
     lease: Lease
-    outcome: Outcome
+    outcome: AttemptOutcome
     delay_s: float = 0.0
     error: str = ""
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """A sign of life of one attempt, with its progress so far."""
 
     lease: Lease
     progress: tuple[int, int] | None = None
 
 
-class Enqueued(NamedTuple):
+class EnqueueResult(NamedTuple):
     """`created` False: a job with the same unique key was there already, and `job_id` is its id."""
 
     job_id: int
@@ -150,7 +150,7 @@ class GiveUpError(WaypostError):
     """Raised by a handler: no other attempt can help; the job is dead."""
 
 
-def after(job: Job, outcome: Outcome) -> tuple[State, int]:
+def state_after(job: Job, outcome: AttemptOutcome) -> tuple[JobState, int]:
     """The state and the failures of a running job whose attempt ends like this."""
     failures = job.failures + (outcome in ("failed", "dead"))
     if outcome == "succeeded":
@@ -170,6 +170,6 @@ def retry_delay_s(failures: int, random: float) -> float:
     return random * backoff_s(failures, first_s=FIRST_RETRY_S, limit_s=LONGEST_RETRY_S)
 
 
-def told(error: str) -> str:
+def storable_error(error: str) -> str:
     """An error's text as Postgres takes it: bounded, without NUL and lone surrogates."""
     return error[:MAX_ERROR_CHARS].replace("\0", "").encode(errors="replace").decode()

@@ -172,7 +172,7 @@ def clicks(payload: bytes, after: int = 0) -> Iterator[Click]:
             yield from _records(payload, frame, max(0, after + 1 - frame.first))
 
 
-def without(payload: bytes, first: int, tenant_id: int, profile_id: int) -> bytes:
+def without_profile(payload: bytes, first: int, tenant_id: int, profile_id: int) -> bytes:
     """A batch's frames without the clicks of a profile, numbered from `first` on; nothing if no others are in
     it. Of bytes that are not valid nobody can say whose they are: nothing is left of them either."""
     try:
@@ -187,7 +187,7 @@ def without(payload: bytes, first: int, tenant_id: int, profile_id: int) -> byte
     return b"".join(encode_frame(first + n, kept[n : n + MAX_FRAME_CLICKS]) for n in frames)
 
 
-def ids_of(tenant_id: int, profile_id: int) -> bytes:
+def profile_marker(tenant_id: int, profile_id: int) -> bytes:
     """What is in each record of a profile's."""
     return _PROFILE.pack(tenant_id, profile_id)
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from engine.access import Caller, Scope, demand_scope, scope_errors
+from engine.access import Caller, Scope, require_scope, scope_errors
 from engine.errors import FieldError, ForbiddenError
 from engine.link import text_errors
 
@@ -44,7 +44,7 @@ class NewKey(NamedTuple):
 _Checked: TypeAlias = tuple[KeyDraft | None, list[FieldError]]
 
 
-def checked_at(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Checked]:
+def key_validator(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Checked]:
     """What judges a draft by the clock `now`."""
 
     def checked(draft: KeyDraft) -> _Checked:
@@ -58,9 +58,9 @@ def checked_at(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Checked]:
     return checked
 
 
-def demand_scopes(caller: Caller, scopes: list[str]) -> None:
+def require_scopes(caller: Caller, scopes: list[str]) -> None:
     """Raises ForbiddenError unless the caller may manage keys, and has each scope of a new one."""
-    demand_scope(caller, "admin")
+    require_scope(caller, "admin")
     missing = [scope for scope in scopes if scope not in caller.scopes]
     if missing:
         raise ForbiddenError(f"a key cannot make one with a scope that it lacks: {missing[0]}")

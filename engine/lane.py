@@ -10,14 +10,14 @@ A rest postpones attempts and uses up none. Times are seconds of any clock that 
 
 from typing import Final
 
-FIRST: Final = 2
-TRIP: Final = 5
-REST_S: Final = 5.0
-MAX_REST_S: Final = 60.0
+INITIAL_WINDOW: Final = 2
+FAILURE_THRESHOLD: Final = 5
+OPEN_S: Final = 5.0
+MAX_OPEN_S: Final = 60.0
 BURST_S: Final = 1.0
 
 
-class Lane:
+class CircuitBreaker:
     """One webhook's. `in_flight` is how many requests are under way."""
 
     __slots__ = (
@@ -25,14 +25,14 @@ class Lane:
     )  # fmt: skip
 
     def __init__(self, each: int, rate_per_s: float) -> None:
-        self._window = FIRST
-        self.limit(each, rate_per_s)
+        self._window = INITIAL_WINDOW
+        self.set_limits(each, rate_per_s)
         self._next_s = 0.0
         self._rest_until_s = 0.0
         self.failures = 0
         self.in_flight = 0
 
-    def limit(self, each: int, rate_per_s: float) -> None:
+    def set_limits(self, each: int, rate_per_s: float) -> None:
         """From now on, so many requests at once and a second."""
         self._each = each
         self._window = min(self._window, each)
@@ -41,13 +41,13 @@ class Lane:
     @property
     def is_open(self) -> bool:
         """Whether the breaker is: it rests, or is tried with one request."""
-        return self.failures >= TRIP
+        return self.failures >= FAILURE_THRESHOLD
 
     @property
     def is_idle(self) -> bool:
         return not self.in_flight and not self.failures
 
-    def room(self, now_s: float) -> int:
+    def permits(self, now_s: float) -> int:
         """How many requests may begin now."""
         if now_s < self._rest_until_s:
             return 0
@@ -69,5 +69,5 @@ class Lane:
         self.failures += 1
         self._window = max(1, self._window // 2)
         if self.is_open:
-            rest_s = min(MAX_REST_S, REST_S * 2.0 ** min(self.failures - TRIP, 10))
+            rest_s = min(MAX_OPEN_S, OPEN_S * 2.0 ** min(self.failures - FAILURE_THRESHOLD, 10))
             self._rest_until_s = now_s + rest_s * scale

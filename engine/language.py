@@ -6,7 +6,7 @@ from typing import Final
 _FIRST: Final = re.compile(r"\s*([A-Za-z]{2,3})(?![A-Za-z0-9])")
 
 
-def primary(header: str) -> str:
+def primary_language(header: str) -> str:
     """The primary subtag of the language named first, in lower case (`de` of `de-AT,en;q=0.7`); browsers
     write the preferred one first. '' for none, `*`, or what is no language."""
     found = _FIRST.match(header)

@@ -29,7 +29,7 @@ Slug = Annotated[
         extra_json_schema={"pattern": name.SLUG_PATTERN, "examples": ["spring"]},
     ),
 ]
-Target = Annotated[
+LinkTarget = Annotated[
     str,
     msgspec.Meta(
         description="an http or https URL; with kind mailto or tel an address of that kind, with github a "
@@ -42,22 +42,24 @@ Target = Annotated[
         },
     ),
 ]
-Title = Annotated[
+LinkTitle = Annotated[
     str,
     msgspec.Meta(
         description="shown on the profile's page", extra_json_schema=text_schema(MAX_TITLE_CHARS)
     ),
 ]
-Status = Annotated[
+RedirectStatus = Annotated[
     int,
     msgspec.Meta(
         description="browsers keep 301 and 308 for 90 seconds",
         extra_json_schema={"enum": list(STATUSES)},
     ),
 ]
-Kind = Annotated[
+LinkKind = Annotated[
     str,
-    msgspec.Meta(description="what the target is", extra_json_schema={"enum": list(target.KINDS)}),
+    msgspec.Meta(
+        description="what the target is", extra_json_schema={"enum": list(target.TARGET_KINDS)}
+    ),
 ]
 Passthrough = Annotated[
     bool, msgspec.Meta(description="add a visitor's query string to the target's")
@@ -81,10 +83,10 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a link to be; `checked` judges and normalises it."""
 
     slug: Slug
-    target: Target
-    title: Title = ""
-    status: Status = 302
-    kind: Kind = "url"
+    target: LinkTarget
+    title: LinkTitle = ""
+    status: RedirectStatus = 302
+    kind: LinkKind = "url"
     passthrough: Passthrough = False
     click_id: HasClickId = False
     short: Short = None
@@ -111,7 +113,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     health: LinkHealth | None = None
 
 
-def checked(
+def validate_draft(
     draft: LinkDraft, *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> tuple[LinkDraft | None, list[FieldError]]:
     """The draft normalised (slug as its key, target as the browser reads it), or every error at once."""
@@ -119,8 +121,8 @@ def checked(
     if draft.status not in STATUSES:
         errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
     normalised = draft.target
-    if draft.kind not in target.KINDS:
-        errors.append(FieldError("kind", f"must be one of {', '.join(target.KINDS)}"))
+    if draft.kind not in target.TARGET_KINDS:
+        errors.append(FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}"))
     else:
         try:
             normalised = target.check(
@@ -133,7 +135,9 @@ def checked(
             errors.append(FieldError("target", str(error)))
     if errors:
         return None, errors
-    return msgspec.structs.replace(draft, slug=name.key(draft.slug), target=normalised), []
+    return msgspec.structs.replace(
+        draft, slug=name.canonical_name(draft.slug), target=normalised
+    ), []
 
 
 def text_errors(text: str, field: str, max_chars: int) -> list[FieldError]:

@@ -1,6 +1,6 @@
 """Clicks as they come, for who watches a profile: what is told of each, and how it is sent.
 
-A message has a profile's clicks of one commit: the first `MAX_TOLD` in full, and the counts of all. Nothing
+A message has a profile's clicks of one commit: the first `MAX_CLICKS_PER_UPDATE` in full, and the counts of all. Nothing
 in it tells visitors apart.
 """
 
@@ -9,11 +9,11 @@ from typing import Final
 
 import msgspec
 
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 from engine.dimension import Dimension
-from engine.summary import dimensions
+from engine.summary import dimension_values
 
-MAX_TOLD: Final = 50
+MAX_CLICKS_PER_UPDATE: Final = 50
 _TOLD: Final = (
     Dimension.COUNTRY, Dimension.CITY, Dimension.REFERRER, Dimension.SOURCE, Dimension.DEVICE,
     Dimension.BROWSER, Dimension.TRIGGER, Dimension.KIND,
@@ -29,7 +29,7 @@ class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, str]
 
 
-class LiveNews(msgspec.Struct, frozen=True, kw_only=True):
+class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Of one profile. The counts are of all its clicks of a commit, `clicks` of some of them."""
 
     profile_id: int
@@ -37,35 +37,35 @@ class LiveNews(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, int, int]  # clicks, views, bots
 
 
-def news(profile_id: int, clicks: Iterable[Click]) -> LiveNews | None:
+def live_update(profile_id: int, clicks: Iterable[Click]) -> LiveUpdate | None:
     """None when nothing of it is counted."""
     counts = [0, 0, 0]
     told: list[LiveClick] = []
     for click in clicks:
-        judged = click.verdict & VERDICT_MASK
-        if judged not in BOTS | COUNTED:
+        judged = click.classification & CLASS_MASK
+        if judged not in BOT_CLASSES | COUNTED_CLASSES:
             continue
-        counts[2 if judged in BOTS else int(click.kind != Kind.CLICK)] += 1
-        if len(told) < MAX_TOLD:
+        counts[2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)] += 1
+        if len(told) < MAX_CLICKS_PER_UPDATE:
             told.append(_told(click))
     if not told:
         return None
-    return LiveNews(profile_id=profile_id, clicks=told, counts=(counts[0], counts[1], counts[2]))
+    return LiveUpdate(profile_id=profile_id, clicks=told, counts=(counts[0], counts[1], counts[2]))
 
 
 def _told(click: Click) -> LiveClick:
     names = {int(one): one.name.lower() for one in _TOLD}
-    values = {names[one]: value for one, value in dimensions(click) if one in names and value}
+    values = {names[one]: value for one, value in dimension_values(click) if one in names and value}
     return LiveClick(at_us=click.at_us, link_id=click.link_id, values=values)
 
 
-def encode(news: LiveNews) -> bytes:
+def encode(news: LiveUpdate) -> bytes:
     return msgspec.json.encode(news)
 
 
-def decode(data: bytes) -> LiveNews | None:
+def decode(data: bytes) -> LiveUpdate | None:
     """None for what is not ours."""
     try:
-        return msgspec.json.decode(data, type=LiveNews)
+        return msgspec.json.decode(data, type=LiveUpdate)
     except msgspec.DecodeError:
         return None

@@ -19,13 +19,13 @@ is a stall of milliseconds on the visitors' path).
 from collections.abc import Hashable
 from typing import Final, Literal
 
-from engine.rate import Decision, Quota, decide
+from engine.rate import Quota, RateDecision, decide
 
 _LOOKS: Final = 2
 _LOOKS_WHEN_FULL: Final = 16
 
 
-class LocalRate:
+class LocalRateLimiter:
     """One quota for many subjects. `when_full` says what becomes of a subject without room."""
 
     def __init__(
@@ -42,12 +42,12 @@ class LocalRate:
         self._hand = 0
         self._counts = dict.fromkeys(("denied", "forgotten", "full"), 0)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """`denied` decisions; subjects `forgotten` as their TAT had passed; newcomers answered by
         `when_full`."""
         return {"subjects": len(self._ring), **self._counts}
 
-    def decide(self, subject: Hashable, now_us: int, cost: int = 1) -> Decision:
+    def decide(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
         """As `engine.rate.decide`, with what is held of `subject`. `now_us` is a monotonic clock's."""
         tat_us = self._tats_us.get(subject)
         if tat_us is None:
@@ -58,7 +58,7 @@ class LocalRate:
             self._counts["denied"] += 1
         return decision
 
-    def _decide_new(self, subject: Hashable, now_us: int, cost: int) -> Decision:
+    def _decide_new(self, subject: Hashable, now_us: int, cost: int) -> RateDecision:
         decision = decide(self._quota, now_us, now_us, cost)
         if not decision.allowed:
             self._counts["denied"] += 1
@@ -72,13 +72,13 @@ class LocalRate:
             self._ring.append(subject)
         return decision
 
-    def _full(self, decision: Decision) -> Decision:
+    def _full(self, decision: RateDecision) -> RateDecision:
         self._counts["full"] += 1
         if self._when_full == "allow":
             return decision
         self._counts["denied"] += 1
         interval_us = self._quota.interval_us
-        return Decision(False, self._quota.burst, 0, interval_us, self._quota.tolerance_us)
+        return RateDecision(False, self._quota.burst, 0, interval_us, self._quota.tolerance_us)
 
     def _forget_passed(self, now_us: int, looks: int) -> None:
         ring, tats_us = self._ring, self._tats_us

@@ -9,8 +9,8 @@ from typing import Final, Literal, NamedTuple, NoReturn, get_args
 
 import msgspec
 
-from engine.access import MAX_MEMBERS, ROLES, Caller, Role
-from engine.account import LoggedIn, email_errors, password_errors
+from engine.access import MAX_MEMBERS, ROLES, Caller, MemberRole
+from engine.account import NewSession, email_errors, password_errors
 from engine.errors import ConflictError, FieldError, ForbiddenError, NotFoundError
 from engine.link import text_errors
 
@@ -20,7 +20,7 @@ MAX_EXPIRY_DAYS: Final = 90
 MAX_NAME_CHARS: Final = 200
 
 InvitedRole = Literal["admin", "editor", "viewer"]
-Outcome = Literal["joined", "unknown", "used", "expired", "member", "full"]
+InvitationOutcome = Literal["joined", "unknown", "used", "expired", "member", "full"]
 INVITED_ROLES: Final[tuple[InvitedRole, ...]] = get_args(InvitedRole)
 
 
@@ -30,7 +30,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     user_id: int
     email: str
     name: str
-    role: Role
+    role: MemberRole
     version: int
     created_at: datetime
     updated_at: datetime
@@ -58,7 +58,7 @@ class InvitationDraft(msgspec.Struct, frozen=True, kw_only=True):
     expires_in_days: int = DEFAULT_EXPIRY_DAYS
 
 
-class Invited(msgspec.Struct, frozen=True, kw_only=True):
+class InvitationPreview(msgspec.Struct, frozen=True, kw_only=True):
     """What an invitation says to whom it was sent."""
 
     profile_id: int
@@ -77,20 +77,20 @@ class AcceptDraft(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
 
-class Joined(NamedTuple):
+class JoinResult(NamedTuple):
     """Whoever accepted is in; `login` is there when an account was made for it."""
 
     profile_id: int
     role: str
-    login: LoggedIn | None = None
+    login: NewSession | None = None
 
 
-def checked_role(draft: RoleDraft) -> tuple[RoleDraft | None, list[FieldError]]:
+def validate_role(draft: RoleDraft) -> tuple[RoleDraft | None, list[FieldError]]:
     errors = _role_errors(draft.role, ROLES)
     return (None, errors) if errors else (draft, [])
 
 
-def checked_invitation(
+def validate_invitation(
     draft: InvitationDraft,
 ) -> tuple[InvitationDraft | None, list[FieldError]]:
     errors = email_errors(draft.email) + _role_errors(draft.role, INVITED_ROLES)
@@ -102,30 +102,30 @@ def checked_invitation(
     return msgspec.structs.replace(draft, email=draft.email.lower()), []
 
 
-def checked_accept(draft: AcceptDraft) -> tuple[AcceptDraft | None, list[FieldError]]:
+def validate_accept(draft: AcceptDraft) -> tuple[AcceptDraft | None, list[FieldError]]:
     errors = text_errors(draft.name, "name", MAX_NAME_CHARS)
     if draft.password is not None:
         errors += password_errors(draft.password)
     return (None, errors) if errors else (draft, [])
 
 
-def demand_owner(role: str, *concerned: str) -> None:
+def require_owner(role: str, *concerned: str) -> None:
     """Raises ForbiddenError when a role concerned is the owner's, and who acts is none."""
     if "owner" in concerned and role != "owner":
         raise ForbiddenError(f"only an owner makes or unmakes owners, not {role}")
 
 
-def demand_other(caller: Caller, user_id: int) -> None:
+def require_other_user(caller: Caller, user_id: int) -> None:
     """Raises ConflictError for who would hand over to themselves."""
     if caller.user_id == user_id:
         raise ConflictError("user_id", "is yourself; name another member")
 
 
-def last_owner() -> ConflictError:
+def last_owner_error() -> ConflictError:
     return ConflictError("role", "a profile needs an owner; make another member one first")
 
 
-def refused(outcome: str) -> NoReturn:
+def refusal_error(outcome: str) -> NoReturn:
     """Say why an invitation was not accepted."""
     if outcome == "unknown":
         raise NotFoundError("there is no such invitation")

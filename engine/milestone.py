@@ -5,7 +5,7 @@ from typing import Final
 FIRST: Final = 10
 
 
-def passed(before: int, after: int) -> list[int]:
+def milestones_between(before: int, after: int) -> list[int]:
     """The milestones in (before, after], smallest first: 10, 100, 1,000 and so on."""
     found = []
     milestone = FIRST

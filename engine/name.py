@@ -30,7 +30,7 @@ RESERVED: Final = frozenset(
 )  # fmt: skip
 
 
-def key(name: str) -> str:
+def canonical_name(name: str) -> str:
     """The form that is unique: NFC, case-folded, NFC again (folding can undo composition)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
@@ -39,11 +39,11 @@ def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
     """What is wrong with a link's slug: 1-64 letters of any script, marks, digits, `-`, `_`."""
     if not slug:
         return [FieldError(field, "must not be empty")]
-    if len(key(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
+    if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
         return [FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")]
-    if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in key(slug)):
+    if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in canonical_name(slug)):
         return [FieldError(field, "may have only letters, digits, '-' and '_'")]
-    if key(slug) in RESERVED:
+    if canonical_name(slug) in RESERVED:
         return [FieldError(field, "is a reserved word")]
     return []
 
@@ -64,7 +64,7 @@ def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
     return []
 
 
-def path_key(path: bytes) -> bytes | None:
+def canonical_path(path: bytes) -> bytes | None:
     """The canonical spelling of a visitor's raw path, percent-decoded, normalised and encoded again.
 
     None when the path cannot name anything: bad UTF-8, control characters, too long, too many parts.
@@ -75,7 +75,7 @@ def path_key(path: bytes) -> bytes | None:
         text = unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         return None
-    parts = key(text).strip("/").split("/")
+    parts = canonical_name(text).strip("/").split("/")
     handle = parts[0] if len(parts) == 2 else parts[0][1:] if parts[0].startswith("@") else ""
     if len(parts) > 2 or len(handle) > MAX_HANDLE_CHARS or not handle.isascii():
         return None

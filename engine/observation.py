@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from engine.click import VISITOR_BYTES, Click
 from engine.copy_rows import clamped
-from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, arms
-from engine.rollup import BUCKET_US
+from engine.extra import COOKIE, EXPOSURES, OUTCOMES, VariantRef, unpack_variant_refs
+from engine.rollup import TIME_BUCKET_US
 
 DAY_US: Final = 86_400_000_000
 COOKIE_DAY: Final = date(1970, 1, 1)  # of visitors that a cookie tells
@@ -27,7 +27,7 @@ class UnitKey(NamedTuple):
     visitor: int
 
 
-class Unit(NamedTuple):
+class UnitIncrement(NamedTuple):
     """What was seen of one visitor. `arm` is the one seen first, `crossed` that there was another one, too;
     `exposed_at` and `converted_at` are of the first exposure and outcome, None without one."""
 
@@ -40,7 +40,7 @@ class Unit(NamedTuple):
     converted_at: datetime | None
 
 
-class SumKey(NamedTuple):
+class VariantBucketKey(NamedTuple):
     """An arm's quarter of an hour, in the order that rows are locked in."""
 
     tenant_id: int
@@ -50,25 +50,32 @@ class SumKey(NamedTuple):
     arm: int
 
 
-class Observed(NamedTuple):
+class ExperimentIncrements(NamedTuple):
     """Units, and every exposure and outcome by arm and time; both sorted by key."""
 
-    units: list[Unit]
-    sums: list[tuple[SumKey, int, int]]
+    units: list[UnitIncrement]
+    sums: list[tuple[VariantBucketKey, int, int]]
 
 
 class _Seen:
-    __slots__ = ("arm", "converted_us", "crossed", "exposed_us", "exposures", "outcomes")
+    __slots__ = (
+        "converted_us",
+        "exposed_us",
+        "exposures",
+        "multiple_exposures",
+        "outcomes",
+        "variant",
+    )
 
     def __init__(self, arm: int) -> None:
-        self.arm = arm
-        self.crossed = False
+        self.variant = arm
+        self.multiple_exposures = False
         self.exposures = self.outcomes = 0
         self.exposed_us: int | None = None
         self.converted_us: int | None = None
 
 
-class Observer:
+class ExperimentCounter:
     """Gathers click by click; `observed` is what there is to be stored."""
 
     def __init__(self) -> None:
@@ -86,16 +93,16 @@ class Observer:
         at_us = clamped(click.at_us)
         outcome = tag == OUTCOMES
         by_cookie = cookie[VISITOR_BYTES + outcome] if len(cookie) == VISITOR_BYTES + 2 else 0
-        for number, arm in enumerate(arms(data)):
-            sums = (click.tenant_id, arm.experiment_id, arm.phase, at_us // BUCKET_US, arm.arm)
+        for number, arm in enumerate(unpack_variant_refs(data)):
+            sums = (click.tenant_id, arm.experiment_id, arm.phase, at_us // TIME_BUCKET_US, arm.arm)
             self._sums.setdefault(sums, [0, 0])[outcome] += 1
             if by_cookie >> number & 1:
                 self._note(click, arm, 0, cookie[:VISITOR_BYTES], at_us, outcome)
-            elif click.visitor:
-                self._note(click, arm, at_us // DAY_US, click.visitor, at_us, outcome)
+            elif click.visitor_id:
+                self._note(click, arm, at_us // DAY_US, click.visitor_id, at_us, outcome)
 
     def _note(
-        self, click: Click, arm: Arm, day: int, visitor: bytes, at_us: int, outcome: bool
+        self, click: Click, arm: VariantRef, day: int, visitor: bytes, at_us: int, outcome: bool
     ) -> None:
         key = (
             click.tenant_id,
@@ -107,7 +114,7 @@ class Observer:
         seen = self._seen.get(key)
         if seen is None:
             seen = self._seen[key] = _Seen(arm.arm)
-        seen.crossed = seen.crossed or seen.arm != arm.arm
+        seen.multiple_exposures = seen.multiple_exposures or seen.variant != arm.arm
         if outcome:
             seen.outcomes += 1
             seen.converted_us = min(at_us, seen.converted_us or at_us)
@@ -115,12 +122,12 @@ class Observer:
             seen.exposures += 1
             seen.exposed_us = min(at_us, seen.exposed_us or at_us)
 
-    def observed(self) -> Observed:
+    def increments(self) -> ExperimentIncrements:
         units = [
-            Unit(
+            UnitIncrement(
                 UnitKey(tenant, experiment, phase, date_of(day), visitor),
-                seen.arm,
-                seen.crossed,
+                seen.variant,
+                seen.multiple_exposures,
                 seen.exposures,
                 seen.outcomes,
                 time_of(seen.exposed_us),
@@ -131,12 +138,12 @@ class Observer:
             )
         ]
         sums = [
-            (SumKey(tenant, experiment, phase, _bucket(bucket), arm), exposures, outcomes)
+            (VariantBucketKey(tenant, experiment, phase, _bucket(bucket), arm), exposures, outcomes)
             for (tenant, experiment, phase, bucket, arm), (exposures, outcomes) in sorted(
                 self._sums.items()
             )
         ]
-        return Observed(units, sums)
+        return ExperimentIncrements(units, sums)
 
 
 def date_of(day: int) -> date:
@@ -149,4 +156,4 @@ def time_of(at_us: int | None) -> datetime | None:
 
 
 def _bucket(number: int) -> datetime:
-    return datetime.fromtimestamp(number * BUCKET_US // 1_000_000, UTC)
+    return datetime.fromtimestamp(number * TIME_BUCKET_US // 1_000_000, UTC)

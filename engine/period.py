@@ -16,7 +16,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from engine import calendar
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 
 QUARTER: Final = timedelta(minutes=15)
 FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ DEFAULT_DAYS: Final = 30
 
 # The longest period of each interval: none makes more than 9,000 rows. A day of slack lets a local
 # month or year with a clock change in it pass.
-LONGEST_DAYS: Final[dict[Interval, int]] = {
+LONGEST_DAYS: Final[dict[TimeInterval, int]] = {
     "15m": 31,
     "hour": 366,
     "day": 3_660,
@@ -55,7 +55,7 @@ def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def moment(text: str, tz: tzinfo) -> datetime:
+def parse_moment(text: str, tz: tzinfo) -> datetime:
     """What `text` means in zone `tz`, as an instant in UTC. Raises ValueError.
 
     A `+` of an offset that a URL turned into a blank is taken as the `+` that it was.
@@ -93,14 +93,14 @@ def ceil_quarter(instant: datetime) -> datetime:
     return floor_quarter(instant + QUARTER - timedelta(microseconds=1))
 
 
-def floor(instant: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+def interval_start_utc(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
     """The start, in UTC, of the interval of zone `tz` that `instant` is in."""
-    return calendar.start(instant, interval, tz).astimezone(UTC)
+    return calendar.interval_start(instant, interval, tz).astimezone(UTC)
 
 
-def end(instant: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+def interval_end(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
     """The end, in UTC, of the interval that `instant` is in."""
-    start = calendar.start(instant, interval, tz)
+    start = calendar.interval_start(instant, interval, tz)
     if interval == "15m":
         return start.astimezone(UTC) + QUARTER
     if interval == "hour":
@@ -108,24 +108,28 @@ def end(instant: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
     # A wall time of the next interval, far from any midnight.
     beyond = {"day": 1, "week": 7, "month": 31}[interval]
     next_noon = datetime.combine(start.date() + timedelta(days=beyond), time(12), tz)
-    return floor(next_noon, interval, tz)
+    return interval_start_utc(next_noon, interval, tz)
 
 
-def period(
-    start: datetime | None, stop: datetime | None, interval: Interval, tz: ZoneInfo, now: datetime
+def parse_period(
+    start: datetime | None,
+    stop: datetime | None,
+    interval: TimeInterval,
+    tz: ZoneInfo,
+    now: datetime,
 ) -> tuple[datetime, datetime]:
     """The half-open period [start, stop) in whole quarters, in UTC.
 
     Without `stop`, it is the end of the interval that `now` is in, so that the latest counts are
     inside. Without `start`, it is the start of the interval that lies 30 local days before the end.
     """
-    stop = end(now, interval, tz) if stop is None else ceil_quarter(stop)
+    stop = interval_end(now, interval, tz) if stop is None else ceil_quarter(stop)
     if start is not None:
         return floor_quarter(start), stop
     local = stop.astimezone(tz)
     earlier = datetime.combine(local.date() - timedelta(days=DEFAULT_DAYS), local.time(), tz)
-    return floor(earlier.astimezone(UTC), interval, tz), stop
+    return interval_start_utc(earlier.astimezone(UTC), interval, tz), stop
 
 
-def too_long(start: datetime, stop: datetime, interval: Interval) -> bool:
+def period_error(start: datetime, stop: datetime, interval: TimeInterval) -> bool:
     return stop - start > timedelta(days=LONGEST_DAYS[interval], hours=2)

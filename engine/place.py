@@ -17,7 +17,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
 
-def place(continent: str, country: str, region: str = "", city: str = "") -> bytes:
+def pack_place(continent: str, country: str, region: str = "", city: str = "") -> bytes:
     """The data of the item PLACE (engine/extra.py); empty when nothing of it is known.
 
     A continent that is not one is looked up by the country. A country that is no ISO code is left out.
@@ -30,14 +30,14 @@ def place(continent: str, country: str, region: str = "", city: str = "") -> byt
     return SEPARATOR.join(parts).encode("utf-8") if any(parts) else b""
 
 
-def parts(data: bytes) -> tuple[str, str, str, str]:
+def unpack_place(data: bytes) -> tuple[str, str, str, str]:
     """Continent, country, region, city of an item's data; empty strings for what is not known."""
     found = data.decode("utf-8", "replace").split(SEPARATOR)
     continent, country, region, city = [*found, "", "", "", ""][:4]
     return continent, country, region, city
 
 
-def place_of(record: object) -> bytes:
+def place_of_record(record: object) -> bytes:
     """`place` of a geo file's record; empty when it has another shape."""
     if not isinstance(record, Mapping):
         return b""
@@ -50,7 +50,7 @@ def place_of(record: object) -> bytes:
     region = ""
     if isinstance(first, Mapping):
         region = _text(first, "iso_code") or _text(first, "names", "en")
-    return place(continent, country, region, city)
+    return pack_place(continent, country, region, city)
 
 
 def _text(record: Mapping[str, Any], *path: str) -> str:

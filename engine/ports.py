@@ -10,30 +10,30 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
-from engine.access import Caller, Role
-from engine.account import LoggedIn, User, UserDraft
+from engine.access import Caller, MemberRole
+from engine.account import NewSession, User, UserDraft
 from engine.activity import ActivityFilter
 from engine.batch import Batch
 from engine.errors import WaypostError
-from engine.idempotency import Once
+from engine.idempotency import IdempotentRequest
 from engine.key import KeyDraft, NewKey
 from engine.link import Link, LinkDraft
-from engine.member import Invitation, InvitationDraft, Invited, Joined, Member
-from engine.ports_summaries import Gathered, Move, Watermark
-from engine.profile import Change, Profile, ProfileDraft, Snapshot
-from engine.rate import Decision, Quota
-from engine.security import Event, Kind
-from engine.visitor_key import DayKey
+from engine.member import Invitation, InvitationDraft, InvitationPreview, JoinResult, Member
+from engine.ports_summaries import BufferedClicks, JournalWatermarks, WatermarkAdvance
+from engine.profile import Profile, ProfileChange, ProfileDraft, Snapshot
+from engine.rate import Quota, RateDecision
+from engine.security import SecurityEvent, SecurityEventKind
+from engine.visitor_key import DailyKey
 
 
-class Page(NamedTuple):
+class ListPage(NamedTuple):
     """One page of a list; `next_after` is the last id when there may be more."""
 
     items: list[Any]
     next_after: int | None
 
 
-class LinkOperation(NamedTuple):
+class LinkChange(NamedTuple):
     """One of many changes of a profile's links. `draft` makes what is wanted of what is stored (None for a
     create), and raises InvalidError; `link_id` and `if_version` are for updates and deletes."""
 
@@ -43,7 +43,7 @@ class LinkOperation(NamedTuple):
     if_version: int | None = None
 
 
-class LinkOutcome(NamedTuple):
+class LinkChangeResult(NamedTuple):
     """What became of one: the link as it is now (None when it was deleted), or why nothing was done."""
 
     link: Link | None = None
@@ -57,18 +57,18 @@ class ProfileStore(Protocol):
     Ids of what the caller is no member of raise NotFoundError, the same as ids that do not exist; a
     role or key that does not suffice raises ForbiddenError (engine/access.py has the table). Drafts have
     been checked already. `if_version` raises LostUpdateError when the object has another version. With
-    `once`, a create raises ReplayedError when the same request has been answered before, and
+    `once`, a create raises AlreadyAnsweredError when the same request has been answered before, and
     InvalidError when another one has used its key.
     """
 
     async def create_profile(
-        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+        self, caller: Caller, draft: ProfileDraft, once: IdempotentRequest[Profile] | None = None
     ) -> Profile:
         """Raises ConflictError("handle", …)."""
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile: ...
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page: ...
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage: ...
 
     async def update_profile(
         self,
@@ -88,8 +88,8 @@ class ProfileStore(Protocol):
         caller: Caller,
         profile_id: int,
         draft: LinkDraft,
-        once: Once[tuple[Link, Change]] | None = None,
-    ) -> tuple[Link, Change]:
+        once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
+    ) -> tuple[Link, ProfileChange]:
         """Raises ConflictError("slug", …).
 
         `draft.short` True claims `/{slug}` or raises ConflictError("short", …); None claims it when it
@@ -98,7 +98,9 @@ class ProfileStore(Protocol):
 
     async def link(self, caller: Caller, link_id: int) -> Link: ...
 
-    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page: ...
+    async def list_links(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage: ...
 
     async def update_link(
         self,
@@ -106,7 +108,7 @@ class ProfileStore(Protocol):
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
-    ) -> tuple[Link, Change]:
+    ) -> tuple[Link, ProfileChange]:
         """Raises as `create_link` does. What changes nothing is returned as it is, with no new version.
 
         `draft.short` None keeps what the link has; with a new slug, it claims that one when it is free.
@@ -114,15 +116,15 @@ class ProfileStore(Protocol):
 
     async def delete_link(
         self, caller: Caller, link_id: int, if_version: int | None = None
-    ) -> Change: ...
+    ) -> ProfileChange: ...
 
     async def change_links(
         self,
         caller: Caller,
         profile_id: int,
-        operations: Sequence[LinkOperation],
-        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
-    ) -> tuple[list[LinkOutcome], Change]:
+        operations: Sequence[LinkChange],
+        once: IdempotentRequest[tuple[list[LinkChangeResult], ProfileChange]] | None = None,
+    ) -> tuple[list[LinkChangeResult], ProfileChange]:
         """Many changes of one profile's links in one transaction: what became of each, in their order.
 
         One that fails changes nothing and stops no other. Together they are one version of the profile,
@@ -131,10 +133,12 @@ class ProfileStore(Protocol):
 
 
 class ErasureStore(Protocol):
-    async def erase(self, caller: Caller, profile_id: int, if_version: int | None = None) -> Change:
+    async def erase(
+        self, caller: Caller, profile_id: int, if_version: int | None = None
+    ) -> ProfileChange:
         """Delete a profile, as `ProfileStore.delete_profile` does, and have all else of it erased."""
 
-    async def list_erasures(self, caller: Caller, before: int, limit: int) -> Page:
+    async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
         """Erasures of the caller's tenant, by falling id of the profile, of ids below `before` (0: all)."""
 
 
@@ -165,10 +169,10 @@ class ImportResult(NamedTuple):
     updated: int
     unchanged: int
     rejected: list[tuple[int, str]]
-    changes: list[Change]
+    changes: list[ProfileChange]
 
 
-class BulkStore(Protocol):
+class LinkImporter(Protocol):
     async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
         """One transaction for up to 5,000 rows. Idempotent: the same rows again change nothing.
 
@@ -182,7 +186,7 @@ class SnapshotSource(Protocol):
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
         """The profile that answers each canonical path, in the order asked, or None.
 
-        Paths are `/slug`, `/handle/slug` or `/@handle`, as `engine.name.path_key` spells them. A
+        Paths are `/slug`, `/handle/slug` or `/@handle`, as `engine.name.canonical_path` spells them. A
         profile of more than MAX_WHOLE_LINKS links comes incomplete, with the asked links only;
         several asked paths of one profile give the very same Snapshot object.
         """
@@ -194,7 +198,7 @@ class SnapshotSource(Protocol):
         forget them and ask again as visitors come.
         """
 
-    async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
+    async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         """Changes committed since `cursor`, and the next cursor; each at least once, none ever missed.
 
         With None: no changes, only a cursor of now. A list of None means too many: assume all changed.
@@ -204,13 +208,13 @@ class SnapshotSource(Protocol):
 class Announcer(Protocol):
     """News of changes by Redis pub/sub: fast, and allowed to lose some. Polling makes up for that."""
 
-    async def announce(self, changes: Sequence[Change]) -> None:
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
         """Never raises: a lost announcement is found by polling, and counted."""
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Change]]: ...
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]: ...
 
 
-class Places(Protocol):
+class PlaceLookup(Protocol):
     """Where addresses are. Looking one up is synchronous, at the visitors' door."""
 
     def place(self, address: str) -> bytes:
@@ -220,17 +224,17 @@ class Places(Protocol):
         """Look whether there is something newer; whether places may differ now."""
 
 
-class VisitorKeyShelf(Protocol):
+class LocalKeyStore(Protocol):
     """What edges of one machine share without writing it to a disk."""
 
-    def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
+    def exchange(self, keys: Sequence[DailyKey], now_us: int) -> dict[int, DailyKey]:
         """Lay these down, drop what is past its time, and take the best of each day.
 
         Raises UnavailableError while another edge does the same, OSError when there is no room.
         """
 
 
-class VisitorKeyChannel(Protocol):
+class DailyKeyChannel(Protocol):
     """What edges of all machines hear, and nobody writes down."""
 
     async def send(self, message: bytes) -> int | None:
@@ -248,11 +252,11 @@ class ActivityReader(Protocol):
 
     async def of_profile(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page: ...
+    ) -> ListPage: ...
 
     async def of_tenant(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         """Of the caller's own tenant: with profile 0 its users and keys; else of a profile that lived
         there, which any of its users may read once the profile is deleted."""
 
@@ -260,21 +264,23 @@ class ActivityReader(Protocol):
 class SecurityLog(Protocol):
     """Where doors say what concerns safety. Synchronous, never raises, never waits."""
 
-    def note(self, kind: Kind, caller: Caller | None, request_id: str, **detail: str | int) -> None:
+    def note(
+        self, kind: SecurityEventKind, caller: Caller | None, request_id: str, **detail: str | int
+    ) -> None:
         """`caller` None: nobody was recognised. `detail`: a few short facts, never an address, an e-mail
         or a secret. The same again within a second is counted, not repeated."""
 
 
 class SecurityStore(Protocol):
-    async def write(self, events: Sequence[Event]) -> None:
+    async def write(self, events: Sequence[SecurityEvent]) -> None:
         """All of them, or nothing. A connection lost at the end may leave them written all the same."""
 
-    async def events(self, caller: Caller, before: int, limit: int) -> Page:
+    async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
         """StoredEvents of the caller's tenant, newest first, of ids below `before` (0: from the newest).
         Takes the scope admin."""
 
 
-class KeyStore(Protocol):
+class ApiKeyStore(Protocol):
     """API keys. A caller sees and ends their own; a key's id that is not theirs raises NotFoundError."""
 
     async def authenticate(self, key: str) -> Caller | None:
@@ -284,12 +290,12 @@ class KeyStore(Protocol):
         """Raises ForbiddenError for scopes that the caller lacks, ConflictError("keys", …) when they have
         MAX_KEYS that work."""
 
-    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
         """Those that are not revoked; expired ones too."""
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None: ...
 
-    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         """Keys and sessions of whatever tenants were used. Each is noted once a minute at most."""
 
 
@@ -297,7 +303,7 @@ class AccountStore(Protocol):
     """Users. Wherever a password is asked for, UnavailableError also says that too many are checked at
     once."""
 
-    async def login(self, email: str, password: str, user_agent: str) -> LoggedIn | None:
+    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
         """A new session, or None: that there is no such user takes as long as a wrong password."""
 
     async def user(self, caller: Caller) -> User:
@@ -319,7 +325,7 @@ class SessionStore(Protocol):
     async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
         """Whose session this is, its id and its end. Only the token's SHA-256 is stored."""
 
-    async def list_sessions(self, caller: Caller, after: int, limit: int) -> Page: ...
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage: ...
 
     async def end_session(self, caller: Caller, session_id: int) -> None: ...
 
@@ -344,7 +350,7 @@ class MemberStore(Protocol):
 
     async def list_members(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page: ...
+    ) -> ListPage: ...
 
     async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member: ...
 
@@ -353,7 +359,7 @@ class MemberStore(Protocol):
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: Role,
+        role: MemberRole,
         if_version: int | None = None,
     ) -> Member: ...
 
@@ -377,34 +383,34 @@ class InvitationStore(Protocol):
 
     async def list_invitations(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         """The open ones."""
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None: ...
 
-    async def preview(self, token: str) -> Invited:
+    async def preview(self, token: str) -> InvitationPreview:
         """What the invitation is to, while it can be accepted."""
 
-    async def accept(self, caller: Caller, token: str) -> Joined:
+    async def accept(self, caller: Caller, token: str) -> JoinResult:
         """Let the caller join, whatever address was invited: who has the token is meant."""
 
     async def accept_as_new(
         self, token: str, password: str, name: str, user_agent: str, request_id: str
-    ) -> Joined:
+    ) -> JoinResult:
         """Make an account of the address invited, let it join and log it in; all or nothing.
 
         Raises ConflictError("email", …) when the address has an account.
         """
 
 
-class Position(NamedTuple):
+class JournalLease(NamedTuple):
     """How far a journal is folded, and under which fencing token its stream is owned. `summarised` is how
     far it is in the counts by dimension, at most `sequence`."""
 
     journal_id: UUID
-    sequence: int
-    token: int
-    summarised: int = 0
+    folded: int
+    fencing_token: int
+    dimension_counted: int = 0
 
 
 class ClickLedger(Protocol):
@@ -414,9 +420,9 @@ class ClickLedger(Protocol):
     async def register(self, journal_id: UUID) -> int:
         """Make the journal's row if there is none; its last click that is in all counts."""
 
-    async def watermark(self, journal_id: UUID) -> Watermark: ...
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks: ...
 
-    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         """Renew the leases that `owner` holds and take free or expired ones, `limit` in all.
 
         A lease that changes hands gets a higher token. Times are the database's own.
@@ -424,21 +430,23 @@ class ClickLedger(Protocol):
 
     async def release(self, owner: str) -> None: ...
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """Raw rows, rollups and the watermark's move, all or nothing.
 
         `batches` continue the position without a gap; what lies at or below it is skipped. Raises
         StaleLeaseError when the position or the token is no longer this one's.
         """
 
-    async def retire(self, journal_id: UUID) -> None:
+    async def delete_journal(self, journal_id: UUID) -> None:
         """Forget a journal that is wholly committed and deleted. Its id never comes again."""
 
-    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
         """Keep a batch that cannot be folded, whole, and move both positions past it, under the same guard:
         all before it must be summarised."""
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
         """Counts by dimension, those of experiments, and the moves of `summarised`, all or nothing.
 
         `gathered` holds the clicks of the moves. Raises StaleLeaseError that names the journals whose
@@ -480,7 +488,7 @@ class Charge(NamedTuple):
 class RateLimiter(Protocol):
     """Rate limits that all processes share."""
 
-    async def decide(self, charges: Sequence[Charge]) -> list[Decision]:
+    async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         """A decision for each charge, in the order asked; by one clock, which is not the caller's.
 
         Each is decided and used up on its own, whatever becomes of the others: a request passes when

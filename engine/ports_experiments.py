@@ -4,13 +4,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.access import Caller
-from engine.conversion import Hook, HookDraft, OpenHook, Recorded, Source, Told
-from engine.experiment import EdgeExperiment, ExperimentDraft, State, StoredExperiment
-from engine.experiment_tally import Phase, Point, Tally
-from engine.experiment_watch import Step, Watched
-from engine.idempotency import Once
-from engine.ports import Page
-from engine.profile import Change
+from engine.conversion import (
+    ConversionHook,
+    ConversionSource,
+    HookDraft,
+    RecordedConversion,
+    ResolvedHook,
+    VerifiedConversion,
+)
+from engine.experiment import EdgeExperiment, ExperimentDraft, ExperimentState, StoredExperiment
+from engine.experiment_tally import CountsPoint, ExperimentCounts, PhaseCounts
+from engine.experiment_watch import AutomaticAction, RunningExperiment
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
+from engine.profile import ProfileChange
 
 
 class ExperimentStore(Protocol):
@@ -25,14 +32,14 @@ class ExperimentStore(Protocol):
         caller: Caller,
         profile_id: int,
         draft: ExperimentDraft,
-        once: Once[tuple[StoredExperiment, Change]] | None = None,
-    ) -> tuple[StoredExperiment, Change]: ...
+        once: IdempotentRequest[tuple[StoredExperiment, ProfileChange]] | None = None,
+    ) -> tuple[StoredExperiment, ProfileChange]: ...
 
     async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment: ...
 
     async def list_experiments(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page: ...
+    ) -> ListPage: ...
 
     async def update_experiment(
         self,
@@ -40,7 +47,7 @@ class ExperimentStore(Protocol):
         experiment_id: int,
         draft: ExperimentDraft,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
         """What changes nothing is returned as it is. Other variants or weights after the start begin a
         phase."""
 
@@ -48,28 +55,28 @@ class ExperimentStore(Protocol):
         self,
         caller: Caller,
         experiment_id: int,
-        state: State,
+        state: ExperimentState,
         winner: str | None = None,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
         """Into another state; `winner` names a variant, to decide it. Raises ConflictError("state", …)."""
 
     async def delete_experiment(
         self, caller: Caller, experiment_id: int, if_version: int | None = None
-    ) -> Change:
+    ) -> ProfileChange:
         """With all that it counted. Raises ConflictError("state", …) while it runs."""
 
     async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
         """With its secrets, to explain what visitors get. Takes the right to edit."""
 
-    async def tally(
+    async def counts(
         self, caller: Caller, experiment_id: int, phase: int | None = None
-    ) -> tuple[StoredExperiment, Tally]:
+    ) -> tuple[StoredExperiment, ExperimentCounts]:
         """Read in one snapshot. `phase` None: the current one; values are of that one."""
 
     async def series(
         self, caller: Caller, experiment_id: int, phase: int | None, points: int
-    ) -> tuple[StoredExperiment, Phase, list[Point]]:
+    ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
         """Running counts of a phase, oldest first, in at most so many buckets of equal length. Raises
         NotFoundError for a phase that was not."""
 
@@ -82,39 +89,49 @@ class ConversionStore(Protocol):
     """
 
     async def record(
-        self, caller: Caller, profile_id: int, told: Sequence[Told], source: Source
-    ) -> list[Recorded]:
+        self,
+        caller: Caller,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
         """For members who may edit. Raises NotFoundError, ForbiddenError."""
 
-    async def record_told(
-        self, tenant_id: int, profile_id: int, told: Sequence[Told], source: Source
-    ) -> list[Recorded]:
+    async def record_from_ingest(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
         """For whoever has a click id or a hook. Raises NotFoundError when the profile is gone."""
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         """Newest first, of ids below `before` (0: from the newest), those that do not count too."""
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
-    ) -> tuple[Hook, str]:
+    ) -> tuple[ConversionHook, str]:
         """A hook and its token, which is never told again. Raises ConflictError("hooks", …)."""
 
-    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page: ...
+    async def list_hooks(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage: ...
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None: ...
 
-    async def hook_of(self, token: str) -> OpenHook | None:
+    async def hook_of(self, token: str) -> ResolvedHook | None:
         """What a token opens; None for an unknown one."""
 
 
-class ExperimentWatch(Protocol):
+class RunningExperiments(Protocol):
     """Experiments of all tenants that run, for whoever watches them."""
 
-    async def running(self, after: int, limit: int) -> list[Watched]:
+    async def running(self, after: int, limit: int) -> list[RunningExperiment]:
         """In the order of their ids, of ids above `after`."""
 
-    async def take(self, watched: Watched, step: Step) -> bool:
+    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
         """Do what the step says, as nobody's change in the log, and tell webhooks of it. False when the
         experiment has been changed meanwhile: then nothing is done."""

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from engine.access import Caller
-from engine.github import Pause, Request, Response
-from engine.github_sync import Paused, Settled, SyncWork, Turn
+from engine.github import GithubRequest, GithubResponse, RequestPause
+from engine.github_sync import DueSync, PauseState, RequestLease, SyncOutcome
 from engine.job import Job
 from engine.repository import LinkSync
 
 
-class GithubStore(Protocol):
+class LinkSyncStore(Protocol):
     """Links that lead to repositories, as their members see them."""
 
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
@@ -26,48 +26,48 @@ class GithubStore(Protocol):
         """
 
 
-class GithubSyncs(Protocol):
+class GithubSyncQueue(Protocol):
     """The same as workers see it, of all tenants."""
 
     async def enqueue_due(self, limit: int) -> int:
         """Enqueue jobs for links that are due, the longest due first; how many links."""
 
-    async def begin(self, tenant_id: int, link_id: int) -> SyncWork | None:
+    async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
         """The link is running from here on; None when it is gone, or nobody wants it synchronised."""
 
-    async def sibling(self, work: SyncWork, key: str, since: datetime) -> Settled | None:
+    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
         """What another link of the tenant to the same repository has come to since then."""
 
-    async def postpone(self, tenant_id: int, link_id: int, paused: Paused) -> None: ...
+    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None: ...
 
     async def forget(self, tenant_id: int, link_id: int) -> None: ...
 
     def finishing(
-        self, work: SyncWork, key: str, settled: Settled
+        self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         """Writes down what it came to, on the connection it is given; unless the target has changed."""
 
 
-class GithubTurns(Protocol):
+class GithubRequestLease(Protocol):
     """Whose turn it is to send requests, and until when nobody's: for all workers of one API and token."""
 
-    async def take(self, holder: str, ttl_s: float) -> Turn | None:
+    async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
         """The turn; None while another has it, or there is a pause. Taken again by its own holder."""
 
-    async def paused(self) -> Paused | None: ...
+    async def paused(self) -> PauseState | None: ...
 
-    async def pause(self, pause: Pause, in_a_row: int) -> None:
+    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
         """No pause shortens another."""
 
-    async def calm(self) -> None:
+    async def reset_pauses(self) -> None:
         """The next pause is the first in a row."""
 
-    async def give(self, holder: str) -> None: ...
+    async def release(self, holder: str) -> None: ...
 
 
 class GithubApi(Protocol):
     @property
     def base_url(self) -> str: ...
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: GithubRequest) -> GithubResponse:
         """Redirects are not followed. Raises UnavailableError when there is no answer in time."""

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from engine.access import Caller
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease
-from engine.ports import Page
+from engine.job import AttemptEnd, EnqueueResult, Heartbeat, Job, JobDraft, JobFilter, Lease
+from engine.ports import ListPage
 
 T = TypeVar("T")
 
 
-class QueueFigures(NamedTuple):
+class QueueMetrics(NamedTuple):
     """One queue: jobs that could run now and wait, all that wait, those that run, and how long the first
     of those that could run has waited."""
 
@@ -28,17 +28,17 @@ class JobQueue(Protocol):
     Storage enqueues in a caller's own transaction with `storage.jobs.enqueue`; this port has its own.
     """
 
-    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[Enqueued]: ...
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]: ...
 
-    async def take(
+    async def claim(
         self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         """Lease jobs of these kinds whose time has come, of each queue `slots` at most."""
 
-    async def heartbeat(self, beats: Sequence[Beat], lease_s: float) -> dict[Lease, bool]:
+    async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
         """Those that are still held, now for `lease_s` more, and whether their job shall be cancelled."""
 
-    async def end(self, endings: Sequence[Ending]) -> set[Lease]:
+    async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         """Write down how attempts ended. Those that were still held; of others nothing is written."""
 
     async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
@@ -62,7 +62,7 @@ class JobQueue(Protocol):
         Each time due is enqueued once, whoever else schedules; how many were.
         """
 
-    async def figures(self) -> tuple[list[QueueFigures], int]:
+    async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
         """Of each queue that has jobs, and how many jobs are dead."""
 
     async def purge(self, days: int) -> None:
@@ -79,7 +79,7 @@ class JobStore(Protocol):
 
     async def list_jobs(
         self, caller: Caller | None, asked: JobFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         """Newest first, of ids below `before` (0: from the newest): the tenant's, or a profile's."""
 
     async def job(self, caller: Caller | None, job_id: int) -> Job: ...

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from engine.live import LiveNews
+from engine.live import LiveUpdate
 from engine.rollup import Stats
 from engine.stats_query import StatsQuery
 
@@ -17,7 +17,7 @@ class StatsReader(Protocol):
         Raises InvalidError for what would take too long, SlowQueryError for what did; both say what to narrow.
         """
 
-    async def watermark(self) -> str:
+    async def version(self) -> str:
         """A text that is another one after each commit of counts, of whatever tenant. Who changes counts
         otherwise moves a journal's `summarised_at`."""
 
@@ -25,7 +25,7 @@ class StatsReader(Protocol):
 # Of an exported click. `link` 0 is the page, `kind` click or view, `verdict` as the dimension kind has it,
 # and head; what is not known is None.
 CLICK_COLUMNS: Final = (
-    "time", "link", "kind", "verdict", "continent", "country", "region", "city", "browser", "os", "device",
+    "time", "link", "kind", "visitor_class", "continent", "country", "region", "city", "browser", "os", "device",
     "referrer", "source", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "language",
     "domain", "trigger",
 )  # fmt: skip
@@ -46,13 +46,13 @@ MAX_WATCHED: Final = 1_000
 class LiveChannel(Protocol):
     """News of clicks as they are committed, for profiles that somebody watches. Some may get lost."""
 
-    async def watch(self, profiles: Sequence[int]) -> None:
+    async def subscribe(self, profiles: Sequence[int]) -> None:
         """Somebody watches these, for the next WATCH_S."""
 
-    async def watched(self) -> frozenset[int]:
+    async def subscribed_profiles(self) -> frozenset[int]:
         """At most MAX_WATCHED of them."""
 
-    async def publish(self, news: Sequence[LiveNews]) -> None: ...
+    async def publish(self, news: Sequence[LiveUpdate]) -> None: ...
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveNews]]:
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
         """News of all that are watched, for as long as the context is open."""

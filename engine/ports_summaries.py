@@ -5,28 +5,28 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from engine.batch import Batch
-from engine.observation import Observed
-from engine.tally import Block
+from engine.observation import ExperimentIncrements
+from engine.tally import CountBlock
 
 
-class Watermark(NamedTuple):
+class JournalWatermarks(NamedTuple):
     """How far a journal is counted: its last click that is in all counts, and that is in the plain ones; 0
     before the first."""
 
-    committed: int
+    fully_counted: int
     folded: int
 
 
-class Move(NamedTuple):
+class WatermarkAdvance(NamedTuple):
     """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
 
     journal_id: UUID
-    sequence: int
-    reached: int
-    token: int
+    from_sequence: int
+    to_sequence: int
+    fencing_token: int
 
 
-class Gathered(Protocol):
+class BufferedClicks(Protocol):
     """Clicks of several journals that wait to be summed by dimension (engine/gathering.py)."""
 
     @property
@@ -44,6 +44,6 @@ class Gathered(Protocol):
     def profiles(self) -> set[tuple[int, int]]:
         """Tenant and profile ids of all clicks."""
 
-    def blocks(self) -> Iterator[Block]: ...
+    def blocks(self) -> Iterator[CountBlock]: ...
 
-    def observed(self) -> Observed: ...
+    def experiment_increments(self) -> ExperimentIncrements: ...

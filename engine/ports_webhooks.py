@@ -5,9 +5,16 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from engine.access import Caller
-from engine.delivery import Answer, Attempt, Delivery, Due, Recorded, Replayed
-from engine.idempotency import Once
-from engine.ports import Page
+from engine.delivery import (
+    Attempt,
+    AttemptResult,
+    Delivery,
+    DueDelivery,
+    RecordOutcome,
+    ReplayResult,
+)
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
 from engine.webhook import DeliveryFilter, NewSecret, NewWebhookDraft, Webhook, WebhookDraft
 
 
@@ -23,7 +30,7 @@ class WebhookStore(Protocol):
         caller: Caller,
         profile_id: int,
         draft: NewWebhookDraft,
-        once: Once[NewSecret] | None = None,
+        once: IdempotentRequest[NewSecret] | None = None,
     ) -> NewSecret:
         """Raises ConflictError("webhooks", …) at MAX_WEBHOOKS."""
 
@@ -31,7 +38,7 @@ class WebhookStore(Protocol):
 
     async def list_webhooks(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page: ...
+    ) -> ListPage: ...
 
     async def update_webhook(
         self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
@@ -47,7 +54,7 @@ class WebhookStore(Protocol):
 
     async def deliveries(
         self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         """Deliveries, newest event first, of ids below `before` (0: from the newest)."""
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery: ...
@@ -56,13 +63,13 @@ class WebhookStore(Protocol):
 
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
-    ) -> Replayed:
+    ) -> ReplayResult:
         """What happened since then and the webhook wants to hear of; REPLAYED_AT_ONCE at most."""
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery: ...
 
 
-class InFlight(NamedTuple):
+class InFlightDelivery(NamedTuple):
     """A delivery that a courier has at hand."""
 
     tenant_id: int
@@ -83,9 +90,9 @@ class DeliveryQueue(Protocol):
         ttl_s: float,
         limit: int,
         each: int,
-        in_flight: Sequence[InFlight],
+        in_flight: Sequence[InFlightDelivery],
         resting: Sequence[tuple[int, int]],
-    ) -> list[Due]:
+    ) -> list[DueDelivery]:
         """Deliveries that are due, at most `limit`, and of one webhook no more than `each` and its own
         `max_concurrency` with those in flight; of one whose order is kept the first alone. None of the
         webhooks (tenant and id) in `resting`.
@@ -94,7 +101,7 @@ class DeliveryQueue(Protocol):
         a `limit` of 0, none.
         """
 
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
         """Write down what came of attempts, and when the next ones are due; what is reported under a
         lease that was lost is refused. Disables a webhook that answered 410, or that nothing has
         succeeded with for DISABLED_AFTER_S."""
@@ -103,13 +110,13 @@ class DeliveryQueue(Protocol):
         """Give back all leases of `owner`, so that nobody has to wait for them to expire."""
 
     async def purge(self) -> None:
-        """Delete events of more than KEPT_DAYS ago, and what is left of webhooks whose profile is gone."""
+        """Delete events of more than RETENTION_DAYS ago, and what is left of webhooks whose profile is gone."""
 
 
-class Sender(Protocol):
+class WebhookSender(Protocol):
     """Sends one request to a receiver."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         """Never raises for what the receiver or the network does: that is an answer without a status.
 
         Bounded in bytes and not in time: the caller cancels.

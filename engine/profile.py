@@ -25,7 +25,7 @@ Handle = Annotated[
         extra_json_schema={"pattern": name.HANDLE_PATTERN, "examples": ["ada"]},
     ),
 ]
-Title = Annotated[
+ProfileTitle = Annotated[
     str,
     msgspec.Meta(
         description="shown on the profile's page", extra_json_schema=text_schema(MAX_TITLE_CHARS)
@@ -47,7 +47,7 @@ class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a profile to be."""
 
     handle: Handle
-    title: Title = ""
+    title: ProfileTitle = ""
     raw_retention_days: RetentionDays = RETENTION_DAYS
 
 
@@ -64,7 +64,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def checked(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
+def validate_draft(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
     """The draft with its handle in lower case, or every error at once."""
     errors = name.handle_errors(draft.handle) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
     if not 1 <= draft.raw_retention_days <= MAX_RETENTION_DAYS:
@@ -128,7 +128,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     experiments: tuple[EdgeExperiment, ...] = ()
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
+class ProfileChange(msgspec.Struct, frozen=True, gc=False):
     """News that a profile has reached `version`; `deleted` that it is gone."""
 
     profile_id: int

@@ -59,7 +59,7 @@ class Quota:
         object.__setattr__(self, "tolerance_us", burst * interval_us)
 
 
-class Decision(NamedTuple):
+class RateDecision(NamedTuple):
     """`limit` is the largest value of `remaining`: the quota's burst.
 
     `retry_after_us` is 0 when allowed, and None when the cost is above the burst: such a request is
@@ -74,7 +74,7 @@ class Decision(NamedTuple):
     reset_after_us: int
 
 
-def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> Decision:
+def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> RateDecision:
     """Whether `cost` units may be used now. `tat_us`: what was stored, any time in the past if nothing.
 
     Cost 0 asks without using. Raises ValueError when the cost is negative.
@@ -90,13 +90,13 @@ def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> Decision:
     after_us = ahead_us + cost * interval_us
     if after_us <= tolerance_us:
         remaining = (tolerance_us - after_us) // interval_us
-        return Decision(True, quota.burst, remaining, 0, after_us)
+        return RateDecision(True, quota.burst, remaining, 0, after_us)
     remaining = (tolerance_us - ahead_us) // interval_us
     retry_us = after_us - tolerance_us if cost <= quota.burst else None
-    return Decision(False, quota.burst, remaining, retry_us, ahead_us)
+    return RateDecision(False, quota.burst, remaining, retry_us, ahead_us)
 
 
-def header_fields(decided: Sequence[tuple[Quota, Decision]]) -> list[tuple[str, str]]:
+def header_fields(decided: Sequence[tuple[Quota, RateDecision]]) -> list[tuple[str, str]]:
     """The fields of an answer: `RateLimit-Policy`, `RateLimit`, and `Retry-After` when denied.
 
     Form: draft-ietf-httpapi-ratelimit-headers-11, lists of structured fields (RFC 9651), whole
@@ -123,7 +123,7 @@ def header_fields(decided: Sequence[tuple[Quota, Decision]]) -> list[tuple[str, 
     return fields
 
 
-def retry_after_s(decisions: Sequence[Decision]) -> int | None:
+def retry_after_s(decisions: Sequence[RateDecision]) -> int | None:
     """The longest wait of those that denied, in whole seconds rounded up.
 
     None when all allowed, and when one of them will never allow it.
@@ -133,7 +133,7 @@ def retry_after_s(decisions: Sequence[Decision]) -> int | None:
     return _seconds(max(known)) if known and len(known) == len(waits) else None
 
 
-def _window_us(quota: Quota, decision: Decision) -> int:
+def _window_us(quota: Quota, decision: RateDecision) -> int:
     if decision.remaining:
         return decision.remaining * quota.interval_us
     return decision.reset_after_us - (quota.burst - 1) * quota.interval_us

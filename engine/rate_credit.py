@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.ports import Charge
-from engine.rate import Decision, decide
+from engine.rate import RateDecision, decide
 
-AHEAD: Final = 9
+MAX_UNCHARGED_UNITS: Final = 9
 # Of a smaller quota, AHEAD would be a large part.
 MIN_BURST: Final = 1_000
 
@@ -36,7 +36,7 @@ class _Account:
         self.owed += 0 if charged else cost
 
 
-class RateCredit:
+class RateLimitCredit:
     """Of `max_subjects` at most; who was away longest is forgotten first, with what it owes. `now_us` is a
     monotonic clock's."""
 
@@ -44,14 +44,14 @@ class RateCredit:
         self._max_subjects = max_subjects
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
 
-    def spend(self, charges: Sequence[Charge], now_us: int) -> list[Decision] | None:
+    def spend(self, charges: Sequence[Charge], now_us: int) -> list[RateDecision] | None:
         """Decisions of all `charges`; None, with nothing spent, where the limiter has to be asked."""
-        found: list[tuple[_Account, Charge, Decision]] = []
+        found: list[tuple[_Account, Charge, RateDecision]] = []
         for charge in charges:
             account = self._accounts.get((charge.quota.name, charge.subject))
             if account is None or account.tat_us is None:
                 return None
-            if account.owed + account.asked + charge.cost > AHEAD:
+            if account.owed + account.asked + charge.cost > MAX_UNCHARGED_UNITS:
                 return None
             decision = decide(charge.quota, account.tat_us, now_us, charge.cost)
             if 2 * decision.remaining < charge.quota.burst:
@@ -75,7 +75,7 @@ class RateCredit:
         return asked
 
     def settle(
-        self, charges: Sequence[Charge], asked: Sequence[Charge], decisions: Sequence[Decision],
+        self, charges: Sequence[Charge], asked: Sequence[Charge], decisions: Sequence[RateDecision],
         now_us: int,
     ) -> None:  # fmt: skip
         """Note what the limiter has decided. What it has refused was not charged, so it is owed again."""

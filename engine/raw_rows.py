@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.click import BOTS, Kind, Verdict
+from engine.click import BOT_CLASSES, ClickKind, VisitorClass
 from engine.dimension import Dimension
-from engine.extra import Trigger, arms
+from engine.extra import Trigger, unpack_variant_refs
 from engine.summary import KINDS, variant
-from engine.tally import Block, Numbers, Scope, Tally
+from engine.tally import ClickColumns, CountBlock, CountScope, Numbers
 from engine.traits import TRIGGERS
 
 # Texts of a raw row, and the dimensions whose values they are; NULL is ''.
@@ -25,12 +25,12 @@ TEXTS: Final = {
 _DIMENSIONS: Final = (*TEXTS.values(), Dimension.TRIGGER, Dimension.KIND)
 
 
-class RawRows:
+class RawClickRows:
     """Clicks of one profile that are counted at all."""
 
     def __init__(self, tenant_id: int, profile_id: int) -> None:
         self._place = tenant_id, profile_id
-        self._scopes: dict[Scope, int] = {}
+        self._scopes: dict[CountScope, int] = {}
         self._rows: list[tuple[int, int, int]] = []
         self._values = array("q")
         self._variants: list[tuple[int, int]] = []
@@ -45,14 +45,16 @@ class RawRows:
         trigger: int, exposures: bytes | None, outcomes: bytes | None, *texts: str | None,
     ) -> None:  # fmt: skip
         """`texts` in the order of TEXTS."""
-        scope = self._scopes.setdefault(Scope(*self._place, link_id, bucket_us), len(self._scopes))
-        counted_as = 2 if verdict in BOTS else int(kind != Kind.CLICK)
+        scope = self._scopes.setdefault(
+            CountScope(*self._place, link_id, bucket_us), len(self._scopes)
+        )
+        counted_as = 2 if verdict in BOT_CLASSES else int(kind != ClickKind.CLICK)
         self._rows.append((scope, counted_as, visitor or 0))
         number = self._number
         self._values.extend([number(text) for text in texts])
         self._values.append(number(TRIGGERS[Trigger(trigger)]))
-        self._values.append(number(KINDS[Verdict(verdict)]))
-        named = [*arms(exposures or b""), *arms(outcomes or b"")]
+        self._values.append(number(KINDS[VisitorClass(verdict)]))
+        named = [*unpack_variant_refs(exposures or b""), *unpack_variant_refs(outcomes or b"")]
         for value in {variant(arm): None for arm in named} or ("",):
             self._variants.append((len(self._rows) - 1, number(value)))
 
@@ -63,11 +65,11 @@ class RawRows:
             self._names.append(value or "")
         return number
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[CountBlock]:
         scope, counted_as, visitors = _columns(self._rows, 3)
         values = np.array(self._values, np.int64).reshape(-1, len(_DIMENSIONS)).T
         clicks, of = _columns(self._variants, 2)
-        yield from Tally(
+        yield from ClickColumns(
             list(self._scopes), scope, counted_as, visitors,
             dict(zip(_DIMENSIONS, values, strict=True)), (clicks, of), self._names,
         ).blocks()  # fmt: skip

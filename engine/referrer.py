@@ -56,7 +56,7 @@ _SOURCES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
-def host(referrer: str) -> str:
+def referrer_host(referrer: str) -> str:
     """The referrer's host in lower case without `www.`; of an app (`android-app://`) its package. '' where
     there is none, or none that could be one."""
     scheme, found, rest = referrer.partition("://")
@@ -73,7 +73,7 @@ def host(referrer: str) -> str:
     return name
 
 
-def source(host: str) -> str:
+def source_of_host(host: str) -> str:
     """The known source that a referrer's host belongs to, or ''."""
     labels = host.split(".")
     for start in range(max(0, len(labels) - 4), len(labels)):
@@ -94,4 +94,4 @@ def _of_a_country(labels: list[str]) -> str:
 def source_of_utm(utm_source: str) -> str:
     """The known source that a `utm_source` names (`ig`, `facebook`, `tiktok.com`), or ''."""
     text = utm_source.strip().lower()
-    return _SOURCES.get(text.replace(" ", "")) or (source(text) if "." in text else "")
+    return _SOURCES.get(text.replace(" ", "")) or (source_of_host(text) if "." in text else "")

@@ -11,7 +11,7 @@ import msgspec
 WEB_HOST: Final = "github.com"
 MAX_TOPICS: Final = 20
 MAX_TEXT_CHARS: Final = 500
-PERIOD: Final = timedelta(hours=6)
+SYNC_PERIOD: Final = timedelta(hours=6)
 GONE_PERIOD: Final = timedelta(hours=24)
 ASK_INTERVAL_S: Final = 60
 
@@ -28,7 +28,7 @@ _PAGES: Final = frozenset(
     }
 )  # fmt: skip
 
-State = Literal["queued", "running", "synced", "failed"]
+SyncState = Literal["queued", "running", "synced", "failed"]
 
 
 class Repository(NamedTuple):
@@ -53,7 +53,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime | None
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class RepositoryFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What GitHub says of a repository. `licence` is an SPDX id; `renamed_to` its name where it is no longer
     the target's."""
 
@@ -70,14 +70,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     renamed_to: str | None = None
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class RememberedRepository(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered between two synchronisations of a repository.
 
     `etag` and `release_etag` are of the last answers ('' for none). `release_due`: the repository was
     read and its release was not. `named_at`: when the target's own name was last asked for.
     """
 
-    facts: Facts | None = None
+    facts: RepositoryFacts | None = None
     etag: str = ""
     release_etag: str = ""
     release_due: bool = False
@@ -87,9 +87,9 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 class LinkSync(msgspec.Struct, frozen=True, kw_only=True):
     """A link's synchronisation as its members see it. `version` grows with each change of it."""
 
-    state: State
+    state: SyncState
     reason: str
-    facts: Facts | None
+    facts: RepositoryFacts | None
     synced_at: datetime | None
     next_at: datetime | None
     version: int
@@ -110,7 +110,7 @@ def web_host(api_url: str) -> str:
     return parsed.host if parsed.pathname.rstrip("/") == "/api/v3" else WEB_HOST
 
 
-def repository_of(url: str, host: str = WEB_HOST) -> Repository | None:
+def parse_repository_url(url: str, host: str = WEB_HOST) -> Repository | None:
     """The repository whose page, or a page below it, a URL leads to; None when there is none.
 
     The URL is read as browsers do. What a clone is made from, `…/name.git`, means the same.
@@ -134,7 +134,9 @@ def repository_of(url: str, host: str = WEB_HOST) -> Repository | None:
     return Repository(owner, name)
 
 
-def next_slot(tenant_id: int, key: str, now: datetime, period: timedelta = PERIOD) -> datetime:
+def next_due_at(
+    tenant_id: int, key: str, now: datetime, period: timedelta = SYNC_PERIOD
+) -> datetime:
     """When a repository is due again: at its own fixed moment of each period, after half a period at least.
 
     All links of a tenant to one repository have the same moment; those of different ones are spread evenly

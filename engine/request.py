@@ -3,7 +3,7 @@
 import msgspec
 
 
-class Request(msgspec.Struct, gc=False):
+class VisitRequest(msgspec.Struct, gc=False):
     """One request to answer. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds;
     `host` is in lower case, without a port."""
 
@@ -20,7 +20,7 @@ class Request(msgspec.Struct, gc=False):
     cookie: bytes = b""  # what `wp_v` is, where a visitor has one
 
 
-class Origin(msgspec.Struct, gc=False, frozen=True):
+class ClientInfo(msgspec.Struct, gc=False, frozen=True):
     """Where a request comes from: what is left of its address once that was looked at.
 
     `network` is of `engine.client_address.packed_network`, `place` an item of engine/extra.py or empty.
@@ -29,7 +29,7 @@ class Origin(msgspec.Struct, gc=False, frozen=True):
 
     network: bytes
     place: bytes = b""
-    subject: str | None = None  # whom the visitors' limit counts; None: nobody
+    rate_limit_subject: str | None = None  # whom the visitors' limit counts; None: nobody
 
 
-NOWHERE = Origin(b"\0")
+UNKNOWN_CLIENT = ClientInfo(b"\0")

@@ -8,15 +8,22 @@ import msgspec
 
 from engine.bucket import shares
 from engine.experiment import Experiment, StoredExperiment
-from engine.experiment_tally import Counts, Phase, Point, Tally, by_arm, summed
+from engine.experiment_tally import (
+    CountsPoint,
+    ExperimentCounts,
+    PhaseCounts,
+    VariantCounts,
+    counts_by_variant,
+    sum_counts,
+)
 from engine.verdict import allocation, fixed_horizon, multiple, sequence
-from engine.verdict.arm import Arm
-from engine.verdict.decision import Decision
-from engine.verdict.fixed_horizon import FixedVerdict, Locked
-from engine.verdict.summary import Standing, Summary, summarise
+from engine.verdict.arm import Proportion
+from engine.verdict.decision import ExperimentDecision
+from engine.verdict.fixed_horizon import BeforeHorizon, FixedHorizonResult
+from engine.verdict.summary import ExperimentSummary, VariantSummary, analyse
 
-WATCHED: Final = "Intervals and p-values hold at every look, however often you look."
-ONE_LOOK: Final = (
+SEQUENTIAL_NOTE: Final = "Intervals and p-values hold at every look, however often you look."
+FIXED_HORIZON_NOTE: Final = (
     "The verdict is for one look at the planned size: keep the first one you get, as each further look at "
     "growing counts is another chance of a false alarm."
 )
@@ -28,12 +35,12 @@ BANDIT: Final = (
 )
 
 
-class IntervalShown(msgspec.Struct, frozen=True):
+class IntervalResponse(msgspec.Struct, frozen=True):
     low: float
     high: float
 
 
-class LiftShown(msgspec.Struct, frozen=True):
+class LiftResponse(msgspec.Struct, frozen=True):
     """Against the control. `p_value` is of this comparison alone."""
 
     lift: float
@@ -42,7 +49,7 @@ class LiftShown(msgspec.Struct, frozen=True):
     p_value: float
 
 
-class ValueShown(msgspec.Struct, frozen=True):
+class ValueResponse(msgspec.Struct, frozen=True):
     """Conversions with a value in one currency; the sum as a decimal number in a string."""
 
     currency: str
@@ -61,31 +68,31 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     exposures: int
     visitors: int
-    crossed: int
+    multiple_exposures: int
     outcomes: int | None = None
     converted: int | None = None
     rate: float | None = None
-    interval: IntervalShown | None = None
-    watched: IntervalShown | None = None
-    absolute: LiftShown | None = None
-    relative: LiftShown | None = None
+    interval: IntervalResponse | None = None
+    sequential: IntervalResponse | None = None
+    absolute: LiftResponse | None = None
+    relative: LiftResponse | None = None
     p_value_holm: float | None = None
     p_value_bh: float | None = None
     chance_best: float | None = None
     expected_loss: float | None = None
-    decision: Decision | None = None
-    values: tuple[ValueShown, ...] = ()
+    decision: ExperimentDecision | None = None
+    values: tuple[ValueResponse, ...] = ()
 
 
-class AllocationShown(msgspec.Struct, frozen=True):
+class SrmResponse(msgspec.Struct, frozen=True):
     """The test for sample-ratio mismatch, valid at every look; `stray` are visitors in variants of weight 0."""
 
     p_value: float
     mismatch: bool
-    stray: int
+    unexpected_visitors: int
 
 
-class HorizonShown(msgspec.Struct, frozen=True):
+class HorizonResponse(msgspec.Struct, frozen=True):
     """Of a fixed horizon: visitors of the smallest variant, of those planned."""
 
     visitors: int
@@ -101,7 +108,7 @@ class PhaseVariant(msgspec.Struct, frozen=True):
     converted: int | None
 
 
-class PhaseShown(msgspec.Struct, frozen=True):
+class PhaseResponse(msgspec.Struct, frozen=True):
     phase: int
     started_at: datetime
     reason: str
@@ -116,19 +123,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     phase: int
     variants: tuple[VariantResult, ...]
-    allocation: AllocationShown
-    horizon: HorizonShown | None
-    phases: tuple[PhaseShown, ...]
+    allocation: SrmResponse
+    horizon: HorizonResponse | None
+    phases: tuple[PhaseResponse, ...]
     warnings: tuple[str, ...]
     inference: str
 
 
-def results(stored: StoredExperiment, tally: Tally, phase: Phase) -> Results:
+def results(stored: StoredExperiment, tally: ExperimentCounts, phase: PhaseCounts) -> Results:
     """One look at a phase of the tally. Takes milliseconds; the first call a second, to import SciPy."""
     experiment = stored.experiment
     wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
-    arms = [counts.arm for counts in phase.counts]
-    pooled = [c.arm for c in pooled_counts(tally.phases, phase)]
+    arms = [counts.proportion for counts in phase.counts]
+    pooled = [c.proportion for c in pooled_counts(tally.phases, phase)]
     summary = _summary(experiment, arms, wanted)
     locked = _locked(experiment, arms)
     variants = [
@@ -148,23 +155,23 @@ def results(stored: StoredExperiment, tally: Tally, phase: Phase) -> Results:
         state=experiment.state,
         phase=phase.number,
         variants=tuple(variants),
-        allocation=AllocationShown(*summary.allocation),
+        allocation=SrmResponse(*summary.allocation),
         horizon=None
         if horizon is None
-        else HorizonShown(min(a.visitors for a in arms), horizon.visitors, locked),
+        else HorizonResponse(min(a.visitors for a in arms), horizon.visitors, locked),
         phases=tuple(_shown_phase(p, locked) for p in tally.phases),
         warnings=tuple(warnings(stored, tally, phase, summary)),
         inference=BANDIT
         if experiment.analysis.bandit
-        else WATCHED
+        else SEQUENTIAL_NOTE
         if horizon is None
-        else ONE_LOOK,
+        else FIXED_HORIZON_NOTE,
     )
 
 
-def pooled_counts(phases: Sequence[Phase], last: Phase) -> tuple[Counts, ...]:
+def pooled_counts(phases: Sequence[PhaseCounts], last: PhaseCounts) -> tuple[VariantCounts, ...]:
     """Counts of all phases that differ from the last one by a bandit's weights only."""
-    alike: list[Phase] = []
+    alike: list[PhaseCounts] = []
     for phase in phases:
         if phase.number > last.number:
             break
@@ -172,22 +179,24 @@ def pooled_counts(phases: Sequence[Phase], last: Phase) -> tuple[Counts, ...]:
             alike.clear()
         alike.append(phase)
     arms = range(len(last.variants))
-    return tuple(summed(phase.counts[arm] for phase in alike) for arm in arms)
+    return tuple(sum_counts(phase.counts[arm] for phase in alike) for arm in arms)
 
 
-def _summary(experiment: Experiment, arms: Sequence[Arm], wanted: Sequence[float]) -> Summary:
+def _summary(
+    experiment: Experiment, arms: Sequence[Proportion], wanted: Sequence[float]
+) -> ExperimentSummary:
     analysis = experiment.analysis
     # With a coverage of 0 nobody is in, and every share is as good as another.
     given = wanted if any(wanted) else [1.0] * len(arms)
-    return summarise(arms, given, analysis.rule, analysis.tuning_visitors)
+    return analyse(arms, given, analysis.rule, analysis.tuning_visitors)
 
 
-def _locked(experiment: Experiment, arms: Sequence[Arm]) -> bool:
+def _locked(experiment: Experiment, arms: Sequence[Proportion]) -> bool:
     horizon = experiment.analysis.horizon
     return horizon is not None and min(arm.visitors for arm in arms) < horizon.visitors
 
 
-def _plain(phase: Phase, number: int, share: float, tally: Tally) -> VariantResult:
+def _plain(phase: PhaseCounts, number: int, share: float, tally: ExperimentCounts) -> VariantResult:
     variant, counts = phase.variants[number], phase.counts[number]
     return VariantResult(
         name=variant.name,
@@ -195,38 +204,40 @@ def _plain(phase: Phase, number: int, share: float, tally: Tally) -> VariantResu
         share=share,
         exposures=counts.exposures,
         visitors=counts.visitors,
-        crossed=counts.crossed,
-        values=tuple(ValueShown(v.currency, v.conversions, v.value) for v in tally.values if v.arm == number),
+        multiple_exposures=counts.multiple_exposures,
+        values=tuple(ValueResponse(v.currency, v.conversions, v.value) for v in tally.values if v.arm == number),
     )  # fmt: skip
 
 
-def _judged(variant: VariantResult, counts: Counts, standing: Standing) -> VariantResult:
+def _judged(
+    variant: VariantResult, counts: VariantCounts, standing: VariantSummary
+) -> VariantResult:
     return msgspec.structs.replace(
         variant,
         outcomes=counts.outcomes,
-        converted=counts.converted,
+        converted=counts.converted_visitors,
         rate=standing.arm.rate,
-        interval=IntervalShown(*standing.interval),
-        watched=IntervalShown(*standing.watched),
+        interval=IntervalResponse(*standing.interval),
+        sequential=IntervalResponse(*standing.sequential),
     )
 
 
 def _compared(
     experiment: Experiment,
     variants: list[VariantResult],
-    arms: Sequence[Arm],
-    pooled: Sequence[Arm],
-    summary: Summary,
+    arms: Sequence[Proportion],
+    pooled: Sequence[Proportion],
+    summary: ExperimentSummary,
 ) -> list[VariantResult]:
     analysis = experiment.analysis
     believed = summary
     if analysis.bandit is not None:
-        believed = summarise(pooled, [1.0] * len(pooled), analysis.rule)
+        believed = analyse(pooled, [1.0] * len(pooled), analysis.rule)
     found = [
         msgspec.structs.replace(
             variant,
-            chance_best=standing.belief.chance_best,
-            expected_loss=standing.belief.expected_loss,
+            chance_best=standing.posterior.chance_best,
+            expected_loss=standing.posterior.expected_loss,
         )
         for variant, standing in zip(variants, believed.standings, strict=True)
     ]
@@ -241,8 +252,8 @@ def _compared(
         *(
             msgspec.structs.replace(
                 variant,
-                absolute=None if standing.absolute is None else LiftShown(*standing.absolute),
-                relative=None if standing.relative is None else LiftShown(*standing.relative),
+                absolute=None if standing.absolute is None else LiftResponse(*standing.absolute),
+                relative=None if standing.relative is None else LiftResponse(*standing.relative),
                 p_value_holm=standing.p_value,
                 p_value_bh=bh,
                 decision=standing.decision,
@@ -255,49 +266,57 @@ def _compared(
 
 
 def _fixed(
-    experiment: Experiment, variants: list[VariantResult], arms: Sequence[Arm]
+    experiment: Experiment, variants: list[VariantResult], arms: Sequence[Proportion]
 ) -> list[VariantResult]:
     horizon = experiment.analysis.horizon
     assert horizon is not None
     alpha = experiment.analysis.alpha / (len(arms) - 1)
     verdicts = [
-        fixed_horizon.judge(arms[0], arm, horizon.visitors, horizon.test, alpha) for arm in arms[1:]
+        fixed_horizon.fixed_horizon_test(arms[0], arm, horizon.visitors, horizon.test, alpha)
+        for arm in arms[1:]
     ]
-    told = [verdict for verdict in verdicts if isinstance(verdict, FixedVerdict)]
-    assert not any(isinstance(verdict, Locked) for verdict in verdicts)
+    told = [verdict for verdict in verdicts if isinstance(verdict, FixedHorizonResult)]
+    assert not any(isinstance(verdict, BeforeHorizon) for verdict in verdicts)
     p_values = [verdict.p_value for verdict in told]
     holm, bh = multiple.holm(p_values), multiple.benjamini_hochberg(p_values)
     return [
         variants[0],
         *(
             msgspec.structs.replace(
-                variant, absolute=LiftShown(*verdict), p_value_holm=by_holm, p_value_bh=by_bh
+                variant, absolute=LiftResponse(*verdict), p_value_holm=by_holm, p_value_bh=by_bh
             )
             for variant, verdict, by_holm, by_bh in zip(variants[1:], told, holm, bh, strict=True)
         ),
     ]
 
 
-def _shown_phase(phase: Phase, locked: bool) -> PhaseShown:
-    return PhaseShown(
+def _shown_phase(phase: PhaseCounts, locked: bool) -> PhaseResponse:
+    return PhaseResponse(
         phase.number,
         phase.started_at,
         phase.reason,
         tuple(
-            PhaseVariant(v.name, v.weight, c.exposures, c.visitors, None if locked else c.converted)
+            PhaseVariant(
+                v.name, v.weight, c.exposures, c.visitors, None if locked else c.converted_visitors
+            )
             for v, c in zip(phase.variants, phase.counts, strict=True)
         ),
     )
 
 
-def warnings(stored: StoredExperiment, tally: Tally, phase: Phase, summary: Summary) -> list[str]:
+def warnings(
+    stored: StoredExperiment,
+    tally: ExperimentCounts,
+    phase: PhaseCounts,
+    summary: ExperimentSummary,
+) -> list[str]:
     """Sentences about what makes the figures doubtful, the most serious first."""
     experiment = stored.experiment
-    total = summed(phase.counts)
+    total = sum_counts(phase.counts)
     found = [f"{text[0].upper()}{text[1:]}." for text in summary.warnings]
-    if total.crossed:
+    if total.multiple_exposures:
         found.append(
-            f"{total.crossed} visitors were seen in more than one variant and are counted in none of them."
+            f"{total.multiple_exposures} visitors were seen in more than one variant and are counted in none of them."
         )
     if phase.number != experiment.phase:
         found.append(f"These are the figures of phase {phase.number}, which is over.")
@@ -341,24 +360,26 @@ class SeriesPoint(msgspec.Struct, frozen=True):
     allocation_p_value: float
 
 
-def series(experiment: Experiment, phase: Phase, points: Sequence[Point]) -> list[SeriesPoint]:
+def series(
+    experiment: Experiment, phase: PhaseCounts, points: Sequence[CountsPoint]
+) -> list[SeriesPoint]:
     """The confidence sequence over time: each point is what a look at that time would have said."""
     wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
     analysis = experiment.analysis
     alpha = analysis.alpha / (len(phase.variants) - 1)
     found = []
     for point in points:
-        arms = [counts.arm for counts in point.counts]
+        arms = [counts.proportion for counts in point.counts]
         shown = [_at(arms[0], None)]
         for arm in arms[1:]:
             compared = sequence.absolute(arms[0], arm, alpha, analysis.tuning_visitors)
             shown.append(_at(arm, compared))
-        allocated = allocation.check([arm.visitors for arm in arms], wanted)
+        allocated = allocation.srm_test([arm.visitors for arm in arms], wanted)
         found.append(SeriesPoint(point.at, tuple(shown), allocated.p_value))
     return found
 
 
-def _at(arm: Arm, compared: sequence.Sequence | None) -> SeriesVariant:
+def _at(arm: Proportion, compared: sequence.SequentialEstimate | None) -> SeriesVariant:
     counts = SeriesVariant(visitors=arm.visitors, converted=arm.conversions, rate=arm.rate)
     if compared is None:
         return counts
@@ -366,14 +387,18 @@ def _at(arm: Arm, compared: sequence.Sequence | None) -> SeriesVariant:
     return msgspec.structs.replace(counts, lift=lift, low=low, high=high, p_value=p_value)
 
 
-def is_locked(experiment: Experiment, phase: Phase) -> bool:
+def is_before_horizon(experiment: Experiment, phase: PhaseCounts) -> bool:
     """Whether a fixed horizon hides what comparisons there are."""
-    return _locked(experiment, [counts.arm for counts in phase.counts])
+    return _locked(experiment, [counts.proportion for counts in phase.counts])
 
 
-def empty_phase(stored: StoredExperiment) -> Phase:
+def empty_phase(stored: StoredExperiment) -> PhaseCounts:
     """What a draft has counted: nothing."""
     variants = stored.experiment.variants
-    return Phase(
-        stored.experiment.phase, stored.created_at, "start", variants, by_arm({}, len(variants))
+    return PhaseCounts(
+        stored.experiment.phase,
+        stored.created_at,
+        "start",
+        variants,
+        counts_by_variant({}, len(variants)),
     )

@@ -10,11 +10,11 @@ from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 
-BUCKET_US: Final = 15 * 60 * 1_000_000
-Interval = Literal["15m", "hour", "day", "week", "month"]
-INTERVALS: Final[tuple[str, ...]] = get_args(Interval)
+TIME_BUCKET_US: Final = 15 * 60 * 1_000_000
+TimeInterval = Literal["15m", "hour", "day", "week", "month"]
+INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
 
 
 class RollupKey(NamedTuple):
@@ -23,10 +23,10 @@ class RollupKey(NamedTuple):
     tenant_id: int
     profile_id: int
     link_id: int
-    bucket_us: int
+    time_bucket_us: int
 
 
-class Counts(NamedTuple):
+class RollupCounts(NamedTuple):
     """`bots`: clicks and views that machines made, which are in neither of the others."""
 
     clicks: int
@@ -34,22 +34,22 @@ class Counts(NamedTuple):
     bots: int = 0
 
 
-def fold(clicks: Iterable[Click]) -> list[tuple[RollupKey, Counts]]:
+def rollup_counts(clicks: Iterable[Click]) -> list[tuple[RollupKey, RollupCounts]]:
     """Sums of the clicks per key, sorted by key. HEADs add nothing."""
     sums: dict[tuple[int, int, int, int], list[int]] = {}
     for kind, verdict, at_us, tenant_id, profile_id, link_id, *_ in clicks:
-        judged = verdict & VERDICT_MASK
-        if judged not in COUNTED and judged not in BOTS:
+        judged = verdict & CLASS_MASK
+        if judged not in COUNTED_CLASSES and judged not in BOT_CLASSES:
             continue
-        key = (tenant_id, profile_id, link_id, at_us - at_us % BUCKET_US)
+        key = (tenant_id, profile_id, link_id, at_us - at_us % TIME_BUCKET_US)
         entry = sums.get(key)
         if entry is None:
             entry = sums[key] = [0, 0, 0]
-        entry[2 if judged in BOTS else kind != Kind.CLICK] += 1
-    return [(RollupKey(*key), Counts(*sums[key])) for key in sorted(sums)]
+        entry[2 if judged in BOT_CLASSES else kind != ClickKind.CLICK] += 1
+    return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]
 
 
-class Counted(msgspec.Struct, frozen=True):
+class MetricValues(msgspec.Struct, frozen=True):
     """Sums. `visitors` None: not asked for."""
 
     clicks: int = 0
@@ -77,4 +77,4 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: tuple[StatsRow, ...]
     as_of: datetime | None
-    totals: Counted = Counted()
+    totals: MetricValues = MetricValues()

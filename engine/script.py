@@ -22,7 +22,7 @@ _TOGETHER: Final = (
 
 
 @lru_cache(maxsize=1024)
-def confusable(name: str) -> str | None:
+def confusable_reason(name: str) -> str | None:
     """Why a reader may take `name` for another one, or None."""
     for word in _WORDS.split(name):
         scripts = frozenset(map(categories.alias, word)) - _ANY

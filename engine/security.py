@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-Kind = Literal[
+SecurityEventKind = Literal[
     "login.succeeded",
     "login.failed",
     "login.throttled",
@@ -23,10 +23,10 @@ Kind = Literal[
 WITHHELD: Final = "(withheld)"
 MAX_CHARS: Final = 100
 MAX_DETAILS: Final = 8
-NOBODY: Final = 0  # the tenant of events where nobody was recognised
+NO_TENANT: Final = 0  # the tenant of events where nobody was recognised
 
 
-class Event(NamedTuple):
+class SecurityEvent(NamedTuple):
     """`at` is when it first happened, `times` how often since; `detail` is the first one's."""
 
     kind: str
@@ -39,14 +39,14 @@ class Event(NamedTuple):
     detail: dict[str, Any]
 
 
-class StoredEvent(NamedTuple):
+class StoredSecurityEvent(NamedTuple):
     """One as it is listed, by an id that grows with time."""
 
     id: int
-    event: Event
+    event: SecurityEvent
 
 
-def told(detail: Mapping[str, str | int]) -> dict[str, Any]:
+def redact_detail(detail: Mapping[str, str | int]) -> dict[str, Any]:
     """What of the detail may be kept: short texts and numbers, nothing that says where from."""
     return {
         name: value if isinstance(value, int) else _told(value)

@@ -11,12 +11,12 @@ from engine.experiment import (
     MAX_EXPERIMENTS,
     Experiment,
     ExperimentDraft,
+    ExperimentState,
     Revision,
-    State,
-    decided,
-    moved,
     overlap_errors,
-    revised,
+    revise,
+    with_state,
+    with_winner,
 )
 from engine.extra import MAX_ARMS
 
@@ -62,11 +62,11 @@ def check_new(draft: ExperimentDraft, others: Sequence[Experiment]) -> None:
         raise InvalidError(errors)
 
 
-def updated(
+def revise_among(
     experiment: Experiment, draft: ExperimentDraft, others: Sequence[Experiment]
 ) -> Revision:
     """The experiment as the draft wants it, among others. Raises ConflictError, InvalidError."""
-    revision = revised(experiment, draft)
+    revision = revise(experiment, draft)
     if errors := overlap_errors(draft, others, experiment.id):
         raise InvalidError(errors)
     if experiment.state == "running":
@@ -74,14 +74,17 @@ def updated(
     return revision
 
 
-def moved_among(
-    experiment: Experiment, state: State, others: Sequence[Experiment], winner: str | None = None
+def with_state_among(
+    experiment: Experiment,
+    state: ExperimentState,
+    others: Sequence[Experiment],
+    winner: str | None = None,
 ) -> Experiment:
     """The experiment in another state; `winner` is a variant's name, to decide it. Raises ConflictError,
     InvalidError."""
     if state == "decided":
-        return decided(experiment, winner or "")
-    changed = moved(experiment, state)
+        return with_winner(experiment, winner or "")
+    changed = with_state(experiment, state)
     if state == "running":
         check_start(experiment, others)
     return changed

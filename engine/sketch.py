@@ -104,7 +104,7 @@ def sketch(visitors: Iterable[int]) -> bytes:
     return bytes(made.serialize_compact())
 
 
-def grown(stored: bytes, new: bytes) -> bytes | None:
+def union_if_larger(stored: bytes, new: bytes) -> bytes | None:
     """The union of two; None when the first has all of the second, and stays as it is."""
     old_coupons, new_coupons = _few(stored), _few(new)
     if old_coupons is None or new_coupons is None:
@@ -128,7 +128,7 @@ def union(several: Iterable[bytes]) -> bytes:
     return bytes(_union(several).get_result(_TYPE).serialize_compact())
 
 
-def merged(several: Iterable[bytes]) -> int:
+def union_size(several: Iterable[bytes]) -> int:
     """How many different visitors there are in all of them together.
 
     Where all are lists and sets, different coupons are counted, which is exact but for two visitors of one
@@ -147,7 +147,7 @@ def merged(several: Iterable[bytes]) -> int:
     return round(different + different**2 / (6 * 2**26))
 
 
-def running(several: Iterable[bytes | None]) -> list[int]:
+def cumulative_sizes(several: Iterable[bytes | None]) -> list[int]:
     """How many there are in the first, in the first two, and so on."""
     made, counts = hll_union(LG_K), []
     count = 0

@@ -17,7 +17,7 @@ class Sample(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
 
 
-class ProcessStatistics(NamedTuple):
+class ProcessMetrics(NamedTuple):
     """All figures of one process of the engine."""
 
     role: str
@@ -43,20 +43,20 @@ METRICS: Final[Mapping[str, str]] = {
     "waypost_console_connections": "Connections of the console open now",
     "waypost_console_connections_refused_total": "Connections of the console refused at the limit",
     "waypost_console_limited_total": "Requests of the console that a rate limit denied",
-    "waypost_console_limited_alone_total": "Rate limits decided by one console alone, as Redis did not answer",
+    "waypost_console_rate_limits_local_total": "Rate limits decided by one console alone, as Redis did not answer",
     "waypost_jobs_queued": "Jobs that wait, by queue, those whose time has not come too",
     "waypost_jobs_oldest_seconds": "How long the first job that could run has waited, by queue",
     "waypost_jobs_dead": "Jobs that failed too often and are kept for somebody to look at",
     "waypost_webhooks_in_flight": "Deliveries that are being attempted, or wait to be recorded",
-    "waypost_webhooks_resting": "Webhooks whose breaker is open, as they failed several times in a row",
+    "waypost_webhooks_circuit_open": "Webhooks whose breaker is open, as they failed several times in a row",
     "waypost_webhooks_events_total": "Events that became deliveries",
     "waypost_webhooks_attempts_total": "Attempts at deliveries that ended, by outcome",
     "waypost_webhooks_stale_total": "Attempts whose end was refused, as the webhook was another's by then",
     "waypost_webhooks_disabled_total": "Webhooks disabled, as they were gone or failed for five days",
-    "waypost_summarised_clicks_total": "Clicks brought into the counts by dimension",
-    "waypost_summaries_total": "Transactions that brought clicks into the counts by dimension",
-    "waypost_summary_lag_clicks": "Clicks in the plain counts and not yet in those by dimension",
-    "waypost_summary_skipped_clicks_total": "Clicks left out of the counts by dimension after an error",
+    "waypost_dimension_counted_clicks_total": "Clicks brought into the counts by dimension",
+    "waypost_dimension_commits_total": "Transactions that brought clicks into the counts by dimension",
+    "waypost_dimension_lag_clicks": "Clicks in the plain counts and not yet in those by dimension",
+    "waypost_dimension_skipped_clicks_total": "Clicks left out of the counts by dimension after an error",
     "waypost_jobs_running": "Jobs that workers run now",
     "waypost_jobs_ended_total": "Attempts at jobs that ended, by outcome",
     "waypost_jobs_stale_total": "Attempts whose end was refused, as the job was another worker's by then",
@@ -65,7 +65,7 @@ METRICS: Final[Mapping[str, str]] = {
 }
 
 
-def summed(processes: Iterable[ProcessStatistics]) -> list[Sample]:
+def sum_samples(processes: Iterable[ProcessMetrics]) -> list[Sample]:
     """One sample for each name and labels, sorted by name; `waypost_process_info` one per
     process."""
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}

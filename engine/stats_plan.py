@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from engine import calendar, period
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 
 QUARTERS: Final = 96  # of a UTC day
 _MIDNIGHT: Final = time()
@@ -23,14 +23,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY: Final = _EPOCH.toordinal()
 
 
-class Days(NamedTuple):
+class DateRange(NamedTuple):
     """UTC days or months, half-open: [first, end). For months, both are a month's first day."""
 
     first: date
     end: date
 
 
-class Part(NamedTuple):
+class DayPart(NamedTuple):
     """Quarters [first, end) of a UTC day, which belong to row `row` (from 1)."""
 
     day: date
@@ -39,25 +39,25 @@ class Part(NamedTuple):
     row: int
 
 
-class Plan(NamedTuple):
+class PeriodPlan(NamedTuple):
     """`starts` are the moments at which rows begin, in UTC, ascending, the first at the period's start.
 
     Each quarter of the period is in one of the others, exactly once, and no whole day or month has two rows.
     """
 
     starts: tuple[datetime, ...]
-    months: tuple[Days, ...]
-    days: tuple[Days, ...]
-    parts: tuple[Part, ...]
+    months: tuple[DateRange, ...]
+    days: tuple[DateRange, ...]
+    parts: tuple[DayPart, ...]
 
     @property
-    def inner(self) -> tuple[Part, ...]:
+    def inner(self) -> tuple[DayPart, ...]:
         """Parts that touch neither end of their day: no prefix knows their visitors."""
         return tuple(part for part in self.parts if part.first > 0 and part.end < QUARTERS)
 
 
 def boundaries(
-    start: datetime, end: datetime, interval: Interval, tz: ZoneInfo
+    start: datetime, end: datetime, interval: TimeInterval, tz: ZoneInfo
 ) -> tuple[datetime, ...]:
     """Where the intervals of [start, end) begin, in UTC; the first is cut at `start`."""
     found = [start]
@@ -73,7 +73,7 @@ def boundaries(
             plain = now.minute == 0 and now.utcoffset() == later.utcoffset()
             following = following + _HOUR if plain else _next_hour(following, tz)
         return tuple(found)
-    first = calendar.start(start, interval, tz).date()
+    first = calendar.interval_start(start, interval, tz).date()
     for day in _first_days(first, interval):
         midnight = calendar.midnight(datetime.combine(day, _MIDNIGHT), tz).astimezone(UTC)
         if midnight >= end:
@@ -86,11 +86,11 @@ def boundaries(
 
 def _next_hour(moment: datetime, tz: ZoneInfo) -> datetime:
     """Some hours are shorter: clocks change by half an hour, too."""
-    following = period.floor(moment + _HOUR, "hour", tz)
+    following = period.interval_start_utc(moment + _HOUR, "hour", tz)
     return following if following > moment else moment + _QUARTER
 
 
-def _first_days(day: date, interval: Interval) -> Iterator[date]:
+def _first_days(day: date, interval: TimeInterval) -> Iterator[date]:
     """The days that intervals begin with, after the one that begins with `day`."""
     step = 7 * _DAY if interval == "week" else _DAY
     while True:
@@ -98,27 +98,27 @@ def _first_days(day: date, interval: Interval) -> Iterator[date]:
         yield day
 
 
-def plan(end: datetime, starts: Sequence[datetime]) -> Plan:
+def plan(end: datetime, starts: Sequence[datetime]) -> PeriodPlan:
     """For rows that begin at `starts` (UTC, whole quarters, ascending) up to `end`."""
-    months: list[Days] = []
-    days: list[Days] = []
-    parts: list[Part] = []
+    months: list[DateRange] = []
+    days: list[DateRange] = []
+    parts: list[DayPart] = []
     # In quarters of an hour since 1970: whole numbers are cut ten times as fast as times are.
     edges = [(moment - _EPOCH) // _QUARTER for moment in (*starts, end)]
     for row, (first, last) in enumerate(itertools.pairwise(edges), 1):
         first_day, first_quarter = divmod(first, QUARTERS)
         last_day, last_quarter = divmod(last, QUARTERS)
         if first_quarter and first_day == last_day:
-            parts.append(Part(_date(first_day), first_quarter, last_quarter, row))
+            parts.append(DayPart(_date(first_day), first_quarter, last_quarter, row))
             continue
         if first_quarter:
-            parts.append(Part(_date(first_day), first_quarter, QUARTERS, row))
+            parts.append(DayPart(_date(first_day), first_quarter, QUARTERS, row))
             first_day += 1
         if first_day < last_day:
             _split(_date(first_day), _date(last_day), months, days)
         if last_quarter:
-            parts.append(Part(_date(last_day), 0, last_quarter, row))
-    return Plan(tuple(starts), tuple(_joined(months)), tuple(_joined(days)), tuple(parts))
+            parts.append(DayPart(_date(last_day), 0, last_quarter, row))
+    return PeriodPlan(tuple(starts), tuple(_joined(months)), tuple(_joined(days)), tuple(parts))
 
 
 def _date(day: int) -> date:
@@ -126,25 +126,25 @@ def _date(day: int) -> date:
     return date.fromordinal(_EPOCH_DAY + day)
 
 
-def _split(first: date, end: date, months: list[Days], days: list[Days]) -> None:
+def _split(first: date, end: date, months: list[DateRange], days: list[DateRange]) -> None:
     """Whole days of one row: those that make up whole months apart."""
     month_first = first if first.day == 1 else (first.replace(day=1) + 32 * _DAY).replace(day=1)
     month_end = end.replace(day=1)
     if month_first < month_end:
-        months.append(Days(month_first, month_end))
-        days += [Days(first, month_first), Days(month_end, end)]
+        months.append(DateRange(month_first, month_end))
+        days += [DateRange(first, month_first), DateRange(month_end, end)]
     else:
-        days.append(Days(first, end))
+        days.append(DateRange(first, end))
 
 
-def _joined(ranges: Iterable[Days]) -> Iterator[Days]:
+def _joined(ranges: Iterable[DateRange]) -> Iterator[DateRange]:
     """Ranges that meet as one, empty ones left out."""
-    held: Days | None = None
+    held: DateRange | None = None
     for one in ranges:
         if one.first == one.end:
             continue
         if held is not None and held.end == one.first:
-            held = Days(held.first, one.end)
+            held = DateRange(held.first, one.end)
             continue
         if held is not None:
             yield held

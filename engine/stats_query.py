@@ -27,10 +27,10 @@ import msgspec
 from engine import calendar, period
 from engine.dimension import BY_NAME, Dimension
 from engine.errors import FieldError, InvalidError
-from engine.rollup import INTERVALS, Interval
+from engine.rollup import INTERVALS, TimeInterval
 
-Metric = Literal["clicks", "visitors", "views", "click_rate", "bots"]
-METRICS: Final[tuple[str, ...]] = get_args(Metric)
+StatsMetric = Literal["clicks", "visitors", "views", "click_rate", "bots"]
+STATS_METRICS: Final[tuple[str, ...]] = get_args(StatsMetric)
 Operator = Literal["=", "!=", "~="]
 TIME: Final = "time"
 MAX_GROUPS: Final = 2
@@ -77,11 +77,11 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     start: datetime
     end: datetime
-    interval: Interval
+    interval: TimeInterval
     tz: str
     by_time: bool = True
     groups: tuple[Dimension, ...] = ()
-    metrics: tuple[Metric, ...] = ("clicks", "views", "bots")
+    metrics: tuple[StatsMetric, ...] = ("clicks", "views", "bots")
     filters: tuple[Filter, ...] = ()
     order: str = "clicks"
     descending: bool = True
@@ -99,7 +99,7 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(self.groups) | {one.dimension for one in self.filters}
 
 
-class Reading(NamedTuple):
+class RowSelection(NamedTuple):
     """The rows of the tables that answer a query.
 
     `link` is the scope: one link's rows, those of the whole profile (None), or with `each_link` of every
@@ -113,7 +113,7 @@ class Reading(NamedTuple):
     link_filters: tuple[Filter, ...] = ()
 
 
-def reading(query: StatsQuery) -> Reading | None:
+def select_rows(query: StatsQuery) -> RowSelection | None:
     """How the rollups answer it; None when they do not, as two dimensions but link and time cross."""
     others = query.dimensions - {Dimension.LINK}
     if len(others) > 1:
@@ -121,15 +121,15 @@ def reading(query: StatsQuery) -> Reading | None:
     of_link = tuple(one for one in query.filters if one.dimension is Dimension.LINK)
     many_links = Dimension.LINK in query.groups or any(one.operator != "=" for one in of_link)
     if not others and many_links:
-        return Reading(Dimension.LINK, of_link)
+        return RowSelection(Dimension.LINK, of_link)
     dimension = next(iter(others), Dimension.TOTAL)
     filters = tuple(one for one in query.filters if one.dimension is dimension)
     if many_links:
-        return Reading(dimension, filters, None, True, of_link)
-    return Reading(dimension, filters, int(of_link[0].value) if of_link else None)
+        return RowSelection(dimension, filters, None, True, of_link)
+    return RowSelection(dimension, filters, int(of_link[0].value) if of_link else None)
 
 
-def read(pairs: Sequence[tuple[str, str]], now: datetime) -> StatsQuery:
+def parse_query(pairs: Sequence[tuple[str, str]], now: datetime) -> StatsQuery:
     """The query that a request's parameters make. Raises InvalidError with every bad one."""
     return _Reader(pairs, now).query()
 
@@ -147,7 +147,7 @@ class _Reader:
             match = _FILTER.fullmatch(name)
             if match is None and name not in _PLAIN:
                 hint = f"there are {', '.join(_PLAIN)}, filter[dimension]"
-                self._bad(shown(name), f"is not a parameter here; {hint}")
+                self._bad(printable_name(name), f"is not a parameter here; {hint}")
             elif name in seen and (match is None or not match[2]):
                 self._bad(name, "is given more than once")
             elif match is not None:
@@ -175,7 +175,7 @@ class _Reader:
         known_period = not any(e.field in ("from", "to", "tz", "interval") for e in self._errors)
         start = end = self._now
         if known_period:
-            start, end = period.period(asked["from"], asked["to"], interval, tz, self._now)
+            start, end = period.parse_period(asked["from"], asked["to"], interval, tz, self._now)
             self._bounded(start, end, interval, by_time, fine, metrics, limit if groups else 1)
         if self._errors:
             raise InvalidError(self._errors)
@@ -186,13 +186,13 @@ class _Reader:
         )  # fmt: skip
 
     def _bounded(
-        self, start: datetime, end: datetime, interval: Interval, by_time: bool, fine: bool,
-        metrics: tuple[Metric, ...], series: int,
+        self, start: datetime, end: datetime, interval: TimeInterval, by_time: bool, fine: bool,
+        metrics: tuple[StatsMetric, ...], series: int,
     ) -> None:  # fmt: skip
         """What would make an answer too long, or too dear to find."""
         if start >= end:
             self._bad("from", "must be before `to`")
-        elif by_time and period.too_long(start, end, interval):
+        elif by_time and period.period_error(start, end, interval):
             days = period.LONGEST_DAYS[interval]
             self._bad(
                 "interval",
@@ -228,7 +228,7 @@ class _Reader:
         else:
             self._filters.append(Filter(dimension, operator, value))  # type: ignore[arg-type]
 
-    def _interval(self) -> Interval:
+    def _interval(self) -> TimeInterval:
         for interval in INTERVALS:
             if self._given.get("interval", "day") == interval:
                 return interval  # type: ignore[return-value]  # one of the literals
@@ -246,7 +246,7 @@ class _Reader:
         if name not in self._given:
             return None
         try:
-            return period.moment(self._given[name], tz)
+            return period.parse_moment(self._given[name], tz)
         except ValueError as error:
             self._bad(name, str(error))
             return None
@@ -259,29 +259,31 @@ class _Reader:
             self._bad("group", "has one twice")
         elif unknown := [name for name in names if name != TIME and name not in BY_NAME]:
             known = ", ".join((TIME, *BY_NAME))
-            self._bad("group", f"has no {shown(unknown[0])!r}; there are {known}")
+            self._bad("group", f"has no {printable_name(unknown[0])!r}; there are {known}")
         else:
             return TIME in names, tuple(BY_NAME[name] for name in names if name != TIME)
         return True, ()
 
-    def _metrics(self, fine: bool) -> tuple[Metric, ...]:
+    def _metrics(self, fine: bool) -> tuple[StatsMetric, ...]:
         text = self._given.get("metrics")
         if text is None:
-            names = [name for name in METRICS if not fine or name != "visitors"]
+            names = [name for name in STATS_METRICS if not fine or name != "visitors"]
             return tuple(names)  # type: ignore[arg-type]  # all are literals
         names = [_ALIASES.get(name, name) for name in text.split(",")]
-        if unknown := [name for name in names if name not in METRICS]:
-            known = ", ".join(METRICS)
-            self._bad("metrics", f"has no {shown(unknown[0])!r}; there are {known}")
+        if unknown := [name for name in names if name not in STATS_METRICS]:
+            known = ", ".join(STATS_METRICS)
+            self._bad("metrics", f"has no {printable_name(unknown[0])!r}; there are {known}")
             return ("clicks",)
         return tuple(dict.fromkeys(names))  # type: ignore[arg-type]  # all are literals
 
-    def _order(self, metrics: tuple[Metric, ...]) -> tuple[str, bool]:
+    def _order(self, metrics: tuple[StatsMetric, ...]) -> tuple[str, bool]:
         text = self._given.get("order", "-clicks")
         name = text.removeprefix("-")
         name = _ALIASES.get(name, name)
-        if name not in (*METRICS, "value"):
-            self._bad("order", f"must be one of {', '.join(METRICS)}, value, or one of them with -")
+        if name not in (*STATS_METRICS, "value"):
+            self._bad(
+                "order", f"must be one of {', '.join(STATS_METRICS)}, value, or one of them with -"
+            )
         elif name == "visitors" and name not in metrics:
             self._bad("order", "takes visitors only where metrics have them")
         return name, text.startswith("-")
@@ -306,7 +308,7 @@ class _Reader:
         self._errors.append(FieldError(field, reason))
 
 
-def previous(query: StatsQuery) -> StatsQuery:
+def previous_period(query: StatsQuery) -> StatsQuery:
     """The same of the period before, of the same length by the local calendar: a month before a month, as
     many days before days; where either end is no local midnight, as many hours."""
     tz = period.zone(query.tz)
@@ -328,7 +330,7 @@ def previous(query: StatsQuery) -> StatsQuery:
     )
 
 
-def _rows(start: datetime, end: datetime, interval: Interval) -> int:
+def _rows(start: datetime, end: datetime, interval: TimeInterval) -> int:
     """About how many intervals there are."""
     hours = {"15m": 0.25, "hour": 1, "day": 24, "week": 168, "month": 720}[interval]
     return int((end - start) / timedelta(hours=hours)) + 1
@@ -338,6 +340,6 @@ def _is_link(text: str) -> bool:
     return _LINK.fullmatch(text) is not None and int(text) <= _MAX_ID
 
 
-def shown(name: str) -> str:
+def printable_name(name: str) -> str:
     """A name that somebody else chose, fit to be repeated in an answer and a log."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:64]

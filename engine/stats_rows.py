@@ -7,19 +7,19 @@ from heapq import nlargest, nsmallest
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from engine.rollup import Counted, StatsRow
+from engine.rollup import MetricValues, StatsRow
 from engine.stats_query import StatsQuery
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """When a row's interval begins, in UTC (None: rows are not by time), and the values of its groups."""
 
     start: datetime | None
     values: tuple[str, ...]
 
 
-def arranged(
-    groups: Mapping[Group, Counted], query: StatsQuery, tz: ZoneInfo
+def order_groups(
+    groups: Mapping[RowGroup, MetricValues], query: StatsQuery, tz: ZoneInfo
 ) -> tuple[StatsRow, ...]:
     """The first groups by their sums over the whole period; by time, then in that order."""
     ranks = {values: rank for rank, values in enumerate(_first(groups, query))}
@@ -30,14 +30,14 @@ def arranged(
     return tuple(_row(group, groups[group], tz) for group in shown)
 
 
-def _row(group: Group, counted: Counted, tz: ZoneInfo) -> StatsRow:
+def _row(group: RowGroup, counted: MetricValues, tz: ZoneInfo) -> StatsRow:
     time = None if group.start is None else group.start.astimezone(tz)
     return StatsRow(
         time, counted.clicks, counted.views, counted.bots, counted.visitors, group.values
     )
 
 
-def _first(groups: Mapping[Group, Counted], query: StatsQuery) -> list[tuple[str, ...]]:
+def _first(groups: Mapping[RowGroup, MetricValues], query: StatsQuery) -> list[tuple[str, ...]]:
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for (_, values), one in groups.items():
         added = (one.clicks, one.views, one.bots, one.visitors or 0)
@@ -46,10 +46,10 @@ def _first(groups: Mapping[Group, Counted], query: StatsQuery) -> list[tuple[str
     if query.order == "value":
         return (nlargest if query.descending else nsmallest)(limit, sums)
     # A sort of all would keep the interpreter from any other thread for as long as it takes.
-    return nsmallest(limit, sums, key=lambda one: (_rank(Counted(*sums[one]), query), one))
+    return nsmallest(limit, sums, key=lambda one: (_rank(MetricValues(*sums[one]), query), one))
 
 
-def _rank(counted: Counted, query: StatsQuery) -> tuple[bool, float]:
+def _rank(counted: MetricValues, query: StatsQuery) -> tuple[bool, float]:
     """Ascending; what has no rate comes last either way."""
     if query.order == "click_rate":
         number = counted.clicks / counted.views if counted.views else None

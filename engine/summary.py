@@ -20,21 +20,21 @@ from typing import Final, NamedTuple
 from engine import agent as agents
 from engine import referrer as referrers
 from engine import traits
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind, VisitorClass
 from engine.dimension import ALL_LINKS, Dimension
-from engine.extra import Arm, arms, items
-from engine.observation import Observed, Observer
-from engine.rollup import BUCKET_US
+from engine.extra import VariantRef, items, unpack_variant_refs
+from engine.observation import ExperimentCounter, ExperimentIncrements
+from engine.rollup import TIME_BUCKET_US
 
 KINDS: Final = {
-    Verdict.UNJUDGED: "human", Verdict.HUMAN: "human", Verdict.TOOL: "tool", Verdict.BOT: "bot",
-    Verdict.PREVIEW: "preview", Verdict.PREFETCH: "prefetch",
+    VisitorClass.UNCLASSIFIED: "human", VisitorClass.HUMAN: "human", VisitorClass.TOOL: "tool", VisitorClass.BOT: "bot",
+    VisitorClass.PREVIEW: "preview", VisitorClass.PREFETCH: "prefetch",
 }  # fmt: skip
 
 # Values of a bucket's dimension that have rows of their own.
-CAP: Final = 200
-CAP_OF_MANY: Final = 100
-CAP_OF_A_LINK: Final = 50
+MAX_VALUES: Final = 200
+MAX_VALUES_OPEN_ENDED: Final = 100
+MAX_VALUES_PER_LINK: Final = 50
 _MANY: Final = frozenset(
     {
         Dimension.CITY, Dimension.REFERRER, Dimension.DOMAIN, Dimension.UTM_SOURCE, Dimension.UTM_MEDIUM,
@@ -47,17 +47,17 @@ _UNCAPPED: Final = frozenset(
 )
 
 
-def cap(dimension: int, link_id: int) -> int | None:
+def max_values(dimension: int, link_id: int) -> int | None:
     """How many values of the dimension a bucket of the link may have; None: as many as there are."""
     if dimension in _UNCAPPED:
         return None
     if link_id != ALL_LINKS:
-        return CAP_OF_A_LINK
-    return CAP_OF_MANY if dimension in _MANY else CAP
+        return MAX_VALUES_PER_LINK
+    return MAX_VALUES_OPEN_ENDED if dimension in _MANY else MAX_VALUES
 
 
-class SummaryKey(NamedTuple):
-    """A row's key. `bucket_us`: Unix time in microseconds."""
+class DimensionCountKey(NamedTuple):
+    """A row's key. `time_bucket_us`: Unix time in microseconds."""
 
     tenant_id: int
     profile_id: int
@@ -68,7 +68,7 @@ class SummaryKey(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sums:
+class DimensionCounts:
     """Dimension TOTAL has the visitors only, as rollups have the counts."""
 
     clicks: int = 0
@@ -76,7 +76,7 @@ class Sums:
     bots: int = 0
     visitors: set[int] = field(default_factory=set)
 
-    def add(self, other: "Sums") -> None:
+    def add(self, other: "DimensionCounts") -> None:
         self.clicks += other.clicks
         self.views += other.views
         self.bots += other.bots
@@ -88,36 +88,40 @@ def visitor_number(visitor: bytes) -> int:
     return int.from_bytes(visitor, "big", signed=True)
 
 
-def variant(arm: Arm) -> str:
+def variant(arm: VariantRef) -> str:
     return f"{arm.experiment_id}.{arm.phase}.{arm.arm}"
 
 
-def dimensions(click: Click) -> Iterator[tuple[int, str]]:
+def dimension_values(click: Click) -> Iterator[tuple[int, str]]:
     """Each dimension but TOTAL and LINK with the click's value of it; VARIANT as often as it has arms."""
     agent = agents.parse(traits.text(click.user_agent))
-    host = referrers.host(traits.text(click.referrer))
-    extra = traits.of_extra(click.extra)
-    yield from zip(traits.OF_AGENT, (agent.browser, agent.os, agent.device), strict=True)
-    yield from zip(traits.OF_EXTRA, traits.values_of_extra(extra), strict=True)
+    host = referrers.referrer_host(traits.text(click.referrer))
+    extra = traits.parse_items(click.items)
+    yield from zip(traits.AGENT_DIMENSIONS, (agent.browser, agent.os, agent.device), strict=True)
+    yield from zip(traits.ITEM_DIMENSIONS, traits.values_of_extra(extra), strict=True)
     yield Dimension.REFERRER, host
     yield Dimension.SOURCE, traits.source(host, agent, extra.utm.source)
     yield Dimension.LANGUAGE, traits.language(traits.text(click.language))
-    yield Dimension.KIND, KINDS[Verdict(click.verdict & VERDICT_MASK)]
-    shown = {variant(arm) for data in (extra.exposures, extra.outcomes) for arm in arms(data)}
+    yield Dimension.KIND, KINDS[VisitorClass(click.classification & CLASS_MASK)]
+    shown = {
+        variant(arm)
+        for data in (extra.exposures, extra.outcomes)
+        for arm in unpack_variant_refs(data)
+    }
     for value in shown or ("",):
         yield Dimension.VARIANT, value
 
 
-def fold(clicks: Iterable[Click]) -> dict[SummaryKey, Sums]:
+def count_by_dimension(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCounts]:
     """The sums that clicks add to, without caps."""
-    found: dict[SummaryKey, Sums] = {}
+    found: dict[DimensionCountKey, DimensionCounts] = {}
     for click in clicks:
         one = _one(click)
         if one is None:
             continue
-        bucket_us = click.at_us - click.at_us % BUCKET_US
-        values = list(dimensions(click))
-        total = Sums(visitors=one.visitors)
+        bucket_us = click.at_us - click.at_us % TIME_BUCKET_US
+        values = list(dimension_values(click))
+        total = DimensionCounts(visitors=one.visitors)
         for link_id in (click.link_id, ALL_LINKS):
             of = [(dimension, value, one) for dimension, value in values]
             if total.visitors:
@@ -125,28 +129,28 @@ def fold(clicks: Iterable[Click]) -> dict[SummaryKey, Sums]:
             if link_id == ALL_LINKS:
                 of.append((Dimension.LINK, str(click.link_id), one))
             for dimension, value, sums in of:
-                key = SummaryKey(
+                key = DimensionCountKey(
                     click.tenant_id, click.profile_id, link_id, dimension, bucket_us, value
                 )
-                found.setdefault(key, Sums()).add(sums)
+                found.setdefault(key, DimensionCounts()).add(sums)
     return found
 
 
-def _one(click: Click) -> Sums | None:
-    judged = click.verdict & VERDICT_MASK
-    if judged in BOTS:
-        return Sums(bots=1)
-    if judged not in COUNTED:
+def _one(click: Click) -> DimensionCounts | None:
+    judged = click.classification & CLASS_MASK
+    if judged in BOT_CLASSES:
+        return DimensionCounts(bots=1)
+    if judged not in COUNTED_CLASSES:
         return None
-    visitor = visitor_number(click.visitor)
-    is_click = click.kind == Kind.CLICK
-    return Sums(is_click, not is_click, 0, {visitor} if visitor else set())
+    visitor = visitor_number(click.visitor_id)
+    is_click = click.kind == ClickKind.CLICK
+    return DimensionCounts(is_click, not is_click, 0, {visitor} if visitor else set())
 
 
-def observed(clicks: Iterable[Click]) -> Observed:
+def experiment_increments(clicks: Iterable[Click]) -> ExperimentIncrements:
     """What counted clicks and views say of experiments."""
-    observer = Observer()
+    observer = ExperimentCounter()
     for click in clicks:
-        if click.verdict & VERDICT_MASK in COUNTED:
-            observer.add(click, items(click.extra))
-    return observer.observed()
+        if click.classification & CLASS_MASK in COUNTED_CLASSES:
+            observer.add(click, items(click.items))
+    return observer.increments()

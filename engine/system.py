@@ -6,19 +6,19 @@ from typing import Final
 import msgspec
 
 from engine.health import Component
-from engine.statistics import ProcessStatistics
-from engine.tree import Node
+from engine.statistics import ProcessMetrics
+from engine.tree import ActorNode
 
 LAUNCHER: Final = "launcher"
 
 
-class Status(msgspec.Struct, frozen=True):
+class ProcessStatus(msgspec.Struct, frozen=True):
     """What a process says of itself. `name` is the role and its number, such as `edge-0`."""
 
     name: str
     components: tuple[Component, ...]
-    statistics: ProcessStatistics
-    tree: Node
+    metrics: ProcessMetrics
+    tree: ActorNode
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +32,11 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     last_error: str
     for_s: float
-    actors: tuple[Node, ...]
+    actors: tuple[ActorNode, ...]
 
 
-def assembled(
-    statuses: Sequence[Status], expected: Iterable[str], failures: Mapping[str, str]
+def process_states(
+    statuses: Sequence[ProcessStatus], expected: Iterable[str], failures: Mapping[str, str]
 ) -> list[ProcessState]:
     """Each process that answers or is expected to. `failures` say why some have ended lately.
 
@@ -52,11 +52,13 @@ def assembled(
     ]
 
 
-def _state(name: str, status: Status | None, kept: Node | None, failure: str) -> ProcessState:
+def _state(
+    name: str, status: ProcessStatus | None, kept: ActorNode | None, failure: str
+) -> ProcessState:
     components = (*unready(status), *unexpected(name, status, failure))
     return ProcessState(
         name=name,
-        pid=status.statistics.pid if status else 0,
+        pid=status.metrics.pid if status else 0,
         running=status is not None,
         ready=not components,
         reasons=tuple(f"{c.name}: {c.reason}" if c.reason else c.name for c in components),
@@ -67,11 +69,11 @@ def _state(name: str, status: Status | None, kept: Node | None, failure: str) ->
     )
 
 
-def unready(status: Status | None) -> list[Component]:
+def unready(status: ProcessStatus | None) -> list[Component]:
     return [c for c in status.components if not c.ready] if status else []
 
 
-def unexpected(name: str, status: Status | None, failure: str) -> list[Component]:
+def unexpected(name: str, status: ProcessStatus | None, failure: str) -> list[Component]:
     """That a process does not answer, or has given up lately."""
     if status is None:
         return [Component(name, False, f"does not answer{failure and '; ended by ' + failure}")]

@@ -20,7 +20,7 @@ Numbers: TypeAlias = npt.NDArray[np.int64]
 _CLASSES: Final = 3  # clicks, views, bots
 
 
-class Scope(NamedTuple):
+class CountScope(NamedTuple):
     """What a row counts: one link (0: the page) or all of a profile's, in one bucket."""
 
     tenant_id: int
@@ -29,7 +29,7 @@ class Scope(NamedTuple):
     bucket_us: int
 
 
-class Block(NamedTuple):
+class CountBlock(NamedTuple):
     """Rows as columns, in no order. `visitors` are those of the first row, then those of the second and so on,
     `sizes` how many each row has; those of one row are all different."""
 
@@ -57,12 +57,12 @@ class _Sorted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tally:
+class ClickColumns:
     """N clicks. `scope` (N) are numbers of `scopes`, `counted_as` (N) 0 a click, 1 a view, 2 a bot; `visitors`
     (N) 0 where not known; `values` by dimension (N) numbers of `names`. `variants` are the click and the value
     of each pair of the two that belong together."""
 
-    scopes: Sequence[Scope]
+    scopes: Sequence[CountScope]
     scope: Numbers
     counted_as: Numbers
     visitors: Numbers
@@ -70,7 +70,7 @@ class Tally:
     variants: tuple[Numbers, Numbers]
     names: Sequence[str]
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[CountBlock]:
         """All rows, no key twice; at most as many in one block as there are clicks."""
         if not len(self.scope):
             return
@@ -145,27 +145,27 @@ def _unique(column: Numbers) -> Numbers:
     return ordered[_news(ordered)]
 
 
-def _levels(scopes: Sequence[Scope]) -> tuple[Numbers, Numbers, Numbers]:
+def _levels(scopes: Sequence[CountScope]) -> tuple[Numbers, Numbers, Numbers]:
     """Scopes of links and of whole profiles as rows of numbers; for each link's the number of its profile's."""
-    found: dict[Scope, int] = {}
+    found: dict[CountScope, int] = {}
     of = [found.setdefault(one._replace(link_id=ALL_LINKS), len(found)) for one in scopes]
     return np.array(scopes, np.int64), np.array(list(found), np.int64), np.array(of, np.int64)
 
 
 def _block(
     scopes: Numbers, dimension: Dimension, found: _Sorted, names: npt.NDArray[np.object_]
-) -> Block:
+) -> CountBlock:
     tenant_ids, profile_ids, link_ids, buckets_us = scopes[found.scopes].T.tolist()
     dimensions = [int(dimension)] * len(found.scopes)
     values = names[found.values].tolist()
     clicks, views, bots = found.counts.T.tolist()
-    return Block(
+    return CountBlock(
         tenant_ids, profile_ids, link_ids, dimensions, buckets_us, values, clicks, views, bots,
         found.sizes.tolist(), found.visitors,
     )  # fmt: skip
 
 
-def _total(scopes: Numbers, found: _Sorted) -> Block:
+def _total(scopes: Numbers, found: _Sorted) -> CountBlock:
     """Of those with visitors, for these alone."""
     some = found.sizes > 0
     of = found._replace(
@@ -177,7 +177,7 @@ def _total(scopes: Numbers, found: _Sorted) -> Block:
     return _block(scopes, Dimension.TOTAL, of, np.array([""], object))
 
 
-def _links(scopes: Numbers, found: _Sorted) -> Block:
+def _links(scopes: Numbers, found: _Sorted) -> CountBlock:
     """What the profile's links have, as values of its dimension LINK."""
     block = _block(scopes, Dimension.LINK, found, np.array([""], object))
     return block._replace(

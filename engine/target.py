@@ -10,10 +10,10 @@ from typing import Final, Literal, get_args
 
 import ada_url
 
-from engine.repository import WEB_HOST, repository_of
+from engine.repository import WEB_HOST, parse_repository_url
 
-Kind = Literal["url", "mailto", "tel", "github"]
-KINDS: Final[tuple[str, ...]] = get_args(Kind)
+TargetKind = Literal["url", "mailto", "tel", "github"]
+TARGET_KINDS: Final[tuple[str, ...]] = get_args(TargetKind)
 
 MAX_TARGET_CHARS: Final = 2048
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -29,7 +29,7 @@ class TargetError(ValueError):
 
 
 def check(
-    url: str, kind: Kind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
+    url: str, kind: TargetKind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> str:
     """Normalise a link's target, or raise `TargetError` with the reason.
 
@@ -48,7 +48,7 @@ def check(
         raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters")
     contact = kind in ("mailto", "tel")
     target = _check_contact(text, kind) if contact else _check_web(text, private_hosts)
-    if kind == "github" and repository_of(target, github_host) is None:
+    if kind == "github" and parse_repository_url(target, github_host) is None:
         raise TargetError(f"is not a repository, such as https://{github_host}/owner/name")
     if len(target) > MAX_TARGET_CHARS:
         raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters once encoded")
@@ -62,7 +62,7 @@ def is_location_safe(value: bytes) -> bool:
     return _LOCATION_SAFE.fullmatch(value) is not None
 
 
-def with_query(target: bytes, query: bytes) -> bytes:
+def add_query(target: bytes, query: bytes) -> bytes:
     """`target` with the visitor's `query` (no leading `?`) added before its fragment.
 
     The caller must have checked `query` with `is_location_safe`. Parameters of the target keep their
@@ -113,7 +113,7 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return found
 
 
-def _check_contact(text: str, kind: Kind) -> str:
+def _check_contact(text: str, kind: TargetKind) -> str:
     pattern = _MAILTO if kind == "mailto" else _TEL
     if pattern.fullmatch(text) is None:
         example = "mailto:name@example.com" if kind == "mailto" else "tel:+390123456"

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 from engine import language as languages
 from engine import referrer as referrers
 from engine import utm as utms
-from engine.agent import Agent
+from engine.agent import UserAgent
 from engine.dimension import Dimension
 from engine.extra import EXPOSURES, HOST, OUTCOMES, PLACE, TRIGGER, UTM, Trigger, items
 from engine.text import printable
-from engine.utm import Utm
+from engine.utm import UtmParameters
 
 MAX_PLACE: Final = 100  # characters of one of its names
 
@@ -25,18 +25,18 @@ class Place(NamedTuple):
     city: str = ""
 
 
-class Extra(NamedTuple):
+class RecordItems(NamedTuple):
     """What a record's extra says; `exposures` and `outcomes` packed as there (engine/extra.py)."""
 
     trigger: int = Trigger.LINK
     place: Place = Place()
     domain: str = ""
-    utm: Utm = utms.NONE
+    utm: UtmParameters = utms.NONE
     exposures: bytes = b""
     outcomes: bytes = b""
 
 
-NO_EXTRA: Final = Extra()
+NO_EXTRA: Final = RecordItems()
 
 
 def text(data: bytes) -> str:
@@ -44,12 +44,12 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\0", "")
 
 
-def of_extra(data: bytes) -> Extra:
+def parse_items(data: bytes) -> RecordItems:
     if not data:
         return NO_EXTRA
     found = items(data)
     trigger = found.get(TRIGGER, b"\0")[0]
-    return Extra(
+    return RecordItems(
         trigger if trigger in TRIGGERS else Trigger.LINK,
         _place(found.get(PLACE, b"")),
         printable(text(found.get(HOST, b""))),
@@ -73,24 +73,26 @@ def _place(data: bytes) -> Place:
     )
 
 
-def source(referrer_host: str, agent: Agent, utm_source: str) -> str:
+def source(referrer_host: str, agent: UserAgent, utm_source: str) -> str:
     """The known source of a click, or ''."""
-    return referrers.source(referrer_host) or agent.app or referrers.source_of_utm(utm_source)
+    return (
+        referrers.source_of_host(referrer_host) or agent.app or referrers.source_of_utm(utm_source)
+    )
 
 
 def language(header: str) -> str:
-    return languages.primary(header)
+    return languages.primary_language(header)
 
 
 # Dimensions of which a click has one value, by what tells them.
-OF_AGENT: Final = (Dimension.BROWSER, Dimension.OS, Dimension.DEVICE)
-OF_EXTRA: Final = (
+AGENT_DIMENSIONS: Final = (Dimension.BROWSER, Dimension.OS, Dimension.DEVICE)
+ITEM_DIMENSIONS: Final = (
     Dimension.CONTINENT, Dimension.COUNTRY, Dimension.REGION, Dimension.CITY, Dimension.UTM_SOURCE,
     Dimension.UTM_MEDIUM, Dimension.UTM_CAMPAIGN, Dimension.UTM_TERM, Dimension.UTM_CONTENT,
     Dimension.DOMAIN, Dimension.TRIGGER,
 )  # fmt: skip
 
 
-def values_of_extra(extra: Extra) -> tuple[str, ...]:
-    """Beside OF_EXTRA."""
+def values_of_extra(extra: RecordItems) -> tuple[str, ...]:
+    """Beside ITEM_DIMENSIONS."""
     return (*extra.place, *extra.utm, extra.domain, TRIGGERS[Trigger(extra.trigger)])

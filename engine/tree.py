@@ -7,10 +7,10 @@ import msgspec
 
 from engine.health import Component
 
-LOOPING: int = 3  # crashes within a supervisor's period from which on it is no accident
+CRASH_LOOP_COUNT: int = 3  # crashes within a supervisor's period from which on it is no accident
 
 
-class Look(NamedTuple):
+class ActorStatus(NamedTuple):
     """What an actor tells of itself: letters or calls that wait for it, how far it is behind, by a name
     that ends in its unit, and the error that it lives with."""
 
@@ -19,7 +19,7 @@ class Look(NamedTuple):
     last_error: str = ""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class ActorNode(msgspec.Struct, frozen=True, kw_only=True):
     """An actor, a supervisor of some, or a whole process.
 
     `restarts` counts since the process began, `crashes` within the supervisor's last period; `for_s` is how
@@ -36,10 +36,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     mailbox: int | None = None
     lag: dict[str, float] = {}
     last_error: str = ""
-    children: tuple["Node", ...] = ()
+    children: tuple["ActorNode", ...] = ()
 
 
-def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
+def walk(node: ActorNode, path: str = "") -> Iterator[tuple[str, ActorNode]]:
     """A node and all under it, each with its path such as `workers-0/jobs/rescue`."""
     here = f"{path}/{node.name}" if path else node.name
     yield here, node
@@ -47,12 +47,12 @@ def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
         yield from walk(child, here)
 
 
-def crashing(node: Node) -> list[Component]:
+def crash_looping(node: ActorNode) -> list[Component]:
     """Those that crash again and again, by their paths: restarting does not help."""
     return [
         Component(
             path, False, f"crashed {one.crashes} times within a minute, last: {one.last_error}"
         )
         for path, one in walk(node)
-        if one.crashes >= LOOPING
+        if one.crashes >= CRASH_LOOP_COUNT
     ]

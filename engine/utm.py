@@ -10,7 +10,7 @@ NAMES: Final = ("source", "medium", "campaign", "term", "content")
 MAX_VALUE: Final = 100  # characters
 
 
-class Utm(NamedTuple):
+class UtmParameters(NamedTuple):
     """Decoded, '' where a parameter is absent."""
 
     source: str = ""
@@ -20,11 +20,11 @@ class Utm(NamedTuple):
     content: str = ""
 
 
-NONE: Final = Utm()
+NONE: Final = UtmParameters()
 _SPACES: Final = re.compile(r"\s+")
 
 
-def parse(query: bytes) -> Utm:
+def parse(query: bytes) -> UtmParameters:
     """`utm_source=ig&utm_medium=bio` as it came, percent-encoded. Of a name that comes twice the first
     counts, as it does for those who read it elsewhere; names in any case."""
     found: dict[str, str] = {}
@@ -32,10 +32,10 @@ def parse(query: bytes) -> Utm:
         name, _, value = part.partition(b"=")
         key = name.decode("ascii", "replace").lower().removeprefix("utm_")
         if key in NAMES and key not in found:
-            found[key] = tidy(unquote_plus(value.decode("utf-8", "replace")))
-    return Utm(**found) if found else NONE
+            found[key] = normalise_value(unquote_plus(value.decode("utf-8", "replace")))
+    return UtmParameters(**found) if found else NONE
 
 
-def tidy(value: str) -> str:
+def normalise_value(value: str) -> str:
     """Without control characters and outer blanks, one blank for several, cut."""
     return _SPACES.sub(" ", printable(value)).strip()[:MAX_VALUE].rstrip()

@@ -22,25 +22,25 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
-from engine.click import RULE_SHIFT, Verdict
+from engine.click import RULES_VERSION_SHIFT, VisitorClass
 
-RULE: Final = 2  # grows with every change of what is judged how
+RULES_VERSION: Final = 2  # grows with every change of what is judged how
 MAX_KNOWN: Final = 8_192
 
 VisitorKind = Literal["human", "bot", "preview", "prefetch", "head"]
 
 
-class Judgement(NamedTuple):
+class Classification(NamedTuple):
     """`name` is the pattern that told, empty for a person; `counted` whether it is a click."""
 
     kind: VisitorKind
     counted: bool
     name: str = ""
-    rule: int = RULE
+    rule: int = RULES_VERSION
 
 
-_HUMAN: Final = Judgement("human", True)
-_HEAD: Final = Judgement("head", False, "HEAD")
+_HUMAN: Final = Classification("human", True)
+_HEAD: Final = Classification("head", False, "HEAD")
 
 # Browsers inside apps, and what a pattern would take for a bot by its name.
 _APPS: Final = re.compile(
@@ -64,13 +64,13 @@ def judge(
     user_agent: str | bytes | None,
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
-) -> Judgement:
+) -> Classification:
     """What sent a request; `headers` by names in any case."""
     if method.upper() == "HEAD":
         return _HEAD
     for name, value in (headers or {}).items():
         if is_prefetch(name, value):
-            return Judgement("prefetch", False, name.lower())
+            return Classification("prefetch", False, name.lower())
     if isinstance(user_agent, bytes):
         user_agent = user_agent.decode("utf-8", "replace")
     return _by_agent((user_agent or "").strip()[:512])
@@ -84,20 +84,20 @@ def is_prefetch(name: str, value: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _by_agent(agent: str) -> Judgement:
+def _by_agent(agent: str) -> Classification:
     if not agent:
-        return Judgement("bot", True, "no user agent")
+        return Classification("bot", True, "no user agent")
     if _APPS.search(agent):
         return _HUMAN
     found = _patterns().found(agent)
     for tag, kind in (("preview", "preview"), ("bot", "bot")):
         if tag in found:
-            return Judgement(kind, False, found[tag])  # type: ignore[arg-type]
+            return Classification(kind, False, found[tag])  # type: ignore[arg-type]
     if told := _CALLS_ITSELF.search(agent):
-        return Judgement("bot", False, told[0].lower())
+        return Classification("bot", False, told[0].lower())
     if "tool" in found:
-        return Judgement("bot", True, found["tool"])
-    return _HUMAN if agent.startswith(_BROWSERS) else Judgement("bot", True, "unknown program")
+        return Classification("bot", True, found["tool"])
+    return _HUMAN if agent.startswith(_BROWSERS) else Classification("bot", True, "unknown program")
 
 
 class _Patterns:
@@ -161,24 +161,24 @@ def _plain(pattern: str) -> str | None:
 # ---- as the journal keeps it -----------------------------------------------------------------------
 
 _VERDICTS: Final = {
-    "human": Verdict.HUMAN, "bot": Verdict.BOT, "preview": Verdict.PREVIEW,
-    "prefetch": Verdict.PREFETCH, "head": Verdict.HEAD,
+    "human": VisitorClass.HUMAN, "bot": VisitorClass.BOT, "preview": VisitorClass.PREVIEW,
+    "prefetch": VisitorClass.PREFETCH, "head": VisitorClass.HEAD,
 }  # fmt: skip
 
 
-def recorded(judgement: Judgement) -> int:
+def pack_classification(judgement: Classification) -> int:
     """A judgement in one byte: verdict and rule."""
     verdict = _VERDICTS[judgement.kind]
-    if verdict == Verdict.BOT and judgement.counted:
-        verdict = Verdict.TOOL
-    return verdict | judgement.rule << RULE_SHIFT
+    if verdict == VisitorClass.BOT and judgement.counted:
+        verdict = VisitorClass.TOOL
+    return verdict | judgement.rule << RULES_VERSION_SHIFT
 
 
-HEAD_RECORDED: Final = recorded(_HEAD)
-PREFETCH_RECORDED: Final = recorded(Judgement("prefetch", False))
+HEAD_RECORDED: Final = pack_classification(_HEAD)
+PREFETCH_RECORDED: Final = pack_classification(Classification("prefetch", False))
 
 
-class KnownAgents(dict[bytes, int]):
+class ClassificationCache(dict[bytes, int]):
     """What is recorded for each user agent, judged when it is first seen; bounded, and emptied when full:
     after that each is judged once more."""
 
@@ -189,5 +189,5 @@ class KnownAgents(dict[bytes, int]):
     def __missing__(self, agent: bytes) -> int:
         if len(self) >= MAX_KNOWN:
             self.clear()
-        found = self[agent] = recorded(judge(agent))
+        found = self[agent] = pack_classification(judge(agent))
         return found

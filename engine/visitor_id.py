@@ -17,7 +17,7 @@ from engine.click import VISITOR_BYTES
 KEY_BYTES: Final = 32
 
 
-class VisitorIds:
+class Pseudonymiser:
     """Pseudonyms under one day's key. `of(profile + network + agent)`: `profile` is the ids, packed."""
 
     __slots__ = ("_keyed",)
@@ -27,7 +27,7 @@ class VisitorIds:
             raise ValueError(f"a visitor key has {KEY_BYTES} bytes")
         self._keyed = blake2b(digest_size=VISITOR_BYTES, key=key)
 
-    def of(self, who: bytes) -> bytes:
+    def pseudonym(self, who: bytes) -> bytes:
         """0.6 µs: a copy of the keyed state spares hashing the key each time."""
         state = self._keyed.copy()
         state.update(who)

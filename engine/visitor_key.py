@@ -29,7 +29,7 @@ KEPT_US: Final = 47 * 3_600_000_000
 MAX_DAYS: Final = 4  # yesterday, today and tomorrow, and one for clocks that differ
 
 
-class DayKey(NamedTuple):
+class DailyKey(NamedTuple):
     """`day` since 1970 in UTC; `created_us` when it was made, in Unix time."""
 
     day: int
@@ -37,7 +37,7 @@ class DayKey(NamedTuple):
     created_us: int
     key: bytes
 
-    def is_better(self, than: "DayKey") -> bool:
+    def is_better(self, than: "DailyKey") -> bool:
         """Whether it is to be chosen; False for the same key."""
         return self._rank() < than._rank()
 
@@ -45,7 +45,7 @@ class DayKey(NamedTuple):
         return (not self.used, self.created_us, self.key)
 
 
-class Greeting(NamedTuple):
+class KeyAnnouncement(NamedTuple):
     """Somebody is there, and has the key with this fingerprint for the day."""
 
     day: int
@@ -63,9 +63,9 @@ def is_kept(day: int, now_us: int) -> bool:
     return day * DAY_US - PREPARE_US <= now_us < day * DAY_US + KEPT_US
 
 
-def best(keys: Iterable[DayKey], now_us: int) -> dict[int, DayKey]:
+def best(keys: Iterable[DailyKey], now_us: int) -> dict[int, DailyKey]:
     """For each day whose key may be held, the one to choose."""
-    found: dict[int, DayKey] = {}
+    found: dict[int, DailyKey] = {}
     for one in keys:
         held = found.get(one.day)
         if is_kept(one.day, now_us) and (held is None or one.is_better(held)):
@@ -81,17 +81,17 @@ def fingerprint(key: bytes) -> str:
 # ---- as bytes, for messages and for the file that edges of one machine share --------------------------
 
 
-def pack_keys(keys: Iterable[DayKey]) -> bytes:
+def pack_keys(keys: Iterable[DailyKey]) -> bytes:
     rows = [(k.day, k.used, k.created_us, binascii.hexlify(k.key).decode()) for k in keys]
     return msgspec.json.encode(rows)
 
 
-def unpack_keys(data: bytes) -> list[DayKey] | None:
+def unpack_keys(data: bytes) -> list[DailyKey] | None:
     """None when the bytes are nothing that `pack_keys` wrote."""
     try:
         rows = msgspec.json.decode(data, type=list[tuple[int, bool, int, str]])
         keys = [
-            DayKey(day, used, created, binascii.unhexlify(text))
+            DailyKey(day, used, created, binascii.unhexlify(text))
             for day, used, created, text in rows
         ]
     except (msgspec.DecodeError, ValueError):
@@ -99,11 +99,11 @@ def unpack_keys(data: bytes) -> list[DayKey] | None:
     return keys if all(len(k.key) == KEY_BYTES for k in keys) and len(keys) <= MAX_DAYS else None
 
 
-def pack_greeting(greeting: Greeting) -> bytes:
+def pack_greeting(greeting: KeyAnnouncement) -> bytes:
     return msgspec.json.encode({"day": greeting.day, "has": greeting.fingerprint})
 
 
-def unpack(message: bytes) -> Greeting | list[DayKey] | None:
+def unpack(message: bytes) -> KeyAnnouncement | list[DailyKey] | None:
     """What a message says; None when it is not one of ours."""
     keys = unpack_keys(message)
     if keys is not None:
@@ -113,4 +113,4 @@ def unpack(message: bytes) -> Greeting | list[DayKey] | None:
         day, has = found["day"], found["has"]
     except (msgspec.DecodeError, KeyError):
         return None
-    return Greeting(day, has) if isinstance(day, int) and isinstance(has, str) else None
+    return KeyAnnouncement(day, has) if isinstance(day, int) and isinstance(has, str) else None

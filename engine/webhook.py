@@ -7,7 +7,7 @@ import ada_url
 import msgspec
 
 from engine.errors import FieldError
-from engine.event import NAMES
+from engine.event import SUBSCRIBABLE_NAMES
 from engine.link import text_errors, text_schema
 from engine.public_address import allowed_address, is_loopback
 from engine.signature import sign
@@ -22,10 +22,10 @@ MAX_EVENT_TYPES: Final = 50
 SIGNATURES: Final = ("v1", "v1a")
 OLD_SECRET_HOURS: Final = 24
 MAX_SECRETS: Final = 10  # that sign at the same time
-MOST_AT_ONCE: Final = 100
-MOST_A_SECOND: Final = 10_000
+MAX_CONCURRENCY: Final = 100
+MAX_RATE_PER_S: Final = 10_000
 
-Url = Annotated[
+WebhookUrl = Annotated[
     str,
     msgspec.Meta(
         description="an https URL on the public internet, without credentials and fragment",
@@ -43,7 +43,7 @@ EventTypes = Annotated[
     msgspec.Meta(
         description="types of events, all of a kind as `link.*`, or `*`: all but `link.clicked`",
         extra_json_schema={
-            "items": {"enum": list(NAMES)},
+            "items": {"enum": list(SUBSCRIBABLE_NAMES)},
             "minItems": 1,
             "maxItems": MAX_EVENT_TYPES,
             "uniqueItems": True,
@@ -57,19 +57,19 @@ Ordered = Annotated[
         "given up"
     ),
 ]
-Concurrency = Annotated[
+MaxConcurrency = Annotated[
     int,
     msgspec.Meta(
-        ge=1, le=MOST_AT_ONCE, description="requests at once, if fewer than the server's setting"
+        ge=1, le=MAX_CONCURRENCY, description="requests at once, if fewer than the server's setting"
     ),
 ]
-Rate = Annotated[
+MaxRate = Annotated[
     int,
     msgspec.Meta(
-        ge=1, le=MOST_A_SECOND, description="requests a second, if fewer than the server's setting"
+        ge=1, le=MAX_RATE_PER_S, description="requests a second, if fewer than the server's setting"
     ),
 ]
-Signature = Annotated[
+SignatureScheme = Annotated[
     str,
     msgspec.Meta(
         description="v1: HMAC-SHA256; v1a: ed25519, for receivers that shall not be able to sign",
@@ -82,17 +82,17 @@ Enabled = Annotated[bool, msgspec.Meta(description="false: nothing is sent")]
 class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a webhook to be. The kind of its signature stays as it was made."""
 
-    url: Url
+    url: WebhookUrl
     event_types: EventTypes
     description: Description = ""
     ordered: Ordered = False
-    max_concurrency: Concurrency | None = None
-    max_rate: Rate | None = None
+    max_concurrency: MaxConcurrency | None = None
+    max_rate: MaxRate | None = None
     enabled: Enabled = True
 
 
 class NewWebhookDraft(WebhookDraft, frozen=True, kw_only=True):
-    signature: Signature = "v1"
+    signature: SignatureScheme = "v1"
 
 
 Draft = TypeVar("Draft", bound=WebhookDraft)
@@ -133,18 +133,20 @@ class NewSecret(NamedTuple):
     secret: str | None
 
 
-def checked(draft: Draft, *, loopback: bool = False) -> tuple[Draft | None, list[FieldError]]:
+def validate_draft(
+    draft: Draft, *, loopback: bool = False
+) -> tuple[Draft | None, list[FieldError]]:
     """The draft normalised, or every error at once. `loopback`: this machine's own addresses are allowed,
     and plain http to them."""
     errors = text_errors(draft.description, "description", MAX_DESCRIPTION_CHARS)
     errors += _type_errors(draft.event_types)
-    errors += _limit_errors("max_concurrency", draft.max_concurrency, MOST_AT_ONCE)
-    errors += _limit_errors("max_rate", draft.max_rate, MOST_A_SECOND)
+    errors += _limit_errors("max_concurrency", draft.max_concurrency, MAX_CONCURRENCY)
+    errors += _limit_errors("max_rate", draft.max_rate, MAX_RATE_PER_S)
     if isinstance(draft, NewWebhookDraft) and draft.signature not in SIGNATURES:
         errors.append(FieldError("signature", "must be v1 or v1a"))
     url = draft.url
     try:
-        url = checked_url(url, loopback=loopback)
+        url = validate_url(url, loopback=loopback)
     except TargetError as error:
         errors.append(FieldError("url", str(error)))
     if errors:
@@ -152,7 +154,7 @@ def checked(draft: Draft, *, loopback: bool = False) -> tuple[Draft | None, list
     return msgspec.structs.replace(draft, url=url, event_types=sorted(set(draft.event_types))), []
 
 
-def checked_url(text: str, *, loopback: bool = False) -> str:
+def validate_url(text: str, *, loopback: bool = False) -> str:
     """Normalise a webhook's URL, or raise TargetError with the reason.
 
     A host by name is judged again by its addresses when something is sent: this is to say early what
@@ -184,7 +186,7 @@ def _limit_errors(field: str, limit: int | None, most: int) -> list[FieldError]:
 def _type_errors(types: list[str]) -> list[FieldError]:
     if not 1 <= len(types) <= MAX_EVENT_TYPES:
         return [FieldError("event_types", f"must name 1 to {MAX_EVENT_TYPES} types, or *")]
-    unknown: list[Any] = [one for one in types if one not in NAMES]
+    unknown: list[Any] = [one for one in types if one not in SUBSCRIBABLE_NAMES]
     if unknown:
         return [
             FieldError(

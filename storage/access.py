@@ -6,7 +6,7 @@ is removed at the same time either still was one, or no longer can.
 
 from typing import Final, NamedTuple
 
-from engine.access import Action, Caller, demand
+from engine.access import Action, Caller, require
 from engine.errors import NotFoundError
 from storage import sql
 from storage.postgres import Connection
@@ -15,7 +15,7 @@ _SQL: Final = sql.load("access")
 MAX_ID: Final = 2**63 - 1
 
 
-class Place(NamedTuple):
+class ProfileAccess(NamedTuple):
     """Where a profile lives, and what the caller is in it."""
 
     tenant_id: int
@@ -25,50 +25,54 @@ class Place(NamedTuple):
 
 async def enter_profile(
     connection: Connection, caller: Caller, profile_id: int, action: Action
-) -> Place:
+) -> ProfileAccess:
     """Act in the profile's tenant for the rest of the transaction.
 
     Raises NotFoundError unless the caller is a member, ForbiddenError when their role or key does not
     suffice.
     """
-    row = await connection.fetchrow(_SQL["enter_profile"], existing_id(profile_id, "profile"))
+    row = await connection.fetchrow(_SQL["enter_profile"], validate_id(profile_id, "profile"))
     if row is None:
         raise NotFoundError("there is no such profile")
-    demand(caller, row["role"], action)
-    return Place(row["tenant_id"], profile_id, row["role"])
+    require(caller, row["role"], action)
+    return ProfileAccess(row["tenant_id"], profile_id, row["role"])
 
 
-async def enter_link(connection: Connection, caller: Caller, link_id: int, action: Action) -> Place:
+async def enter_link(
+    connection: Connection, caller: Caller, link_id: int, action: Action
+) -> ProfileAccess:
     """The same by one of the profile's links."""
-    row = await connection.fetchrow(_SQL["enter_link"], existing_id(link_id, "link"))
+    row = await connection.fetchrow(_SQL["enter_link"], validate_id(link_id, "link"))
     if row is None:
         raise NotFoundError("there is no such link")
-    demand(caller, row["role"], action)
-    return Place(row["tenant_id"], row["profile_id"], row["role"])
+    require(caller, row["role"], action)
+    return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
 
-async def enter_job(connection: Connection, caller: Caller, job_id: int, action: Action) -> Place:
+async def enter_job(
+    connection: Connection, caller: Caller, job_id: int, action: Action
+) -> ProfileAccess:
     """The same by a job that belongs to a profile."""
-    row = await connection.fetchrow(_SQL["enter_job"], existing_id(job_id, "job"))
+    row = await connection.fetchrow(_SQL["enter_job"], validate_id(job_id, "job"))
     if row is None:
         raise NotFoundError("there is no such job")
-    demand(caller, row["role"], action)
-    return Place(row["tenant_id"], row["profile_id"], row["role"])
+    require(caller, row["role"], action)
+    return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
 
 async def enter_experiment(
     connection: Connection, caller: Caller, experiment_id: int, action: Action
-) -> Place:
+) -> ProfileAccess:
     """The same by one of the profile's experiments."""
-    id_ = existing_id(experiment_id, "experiment")
+    id_ = validate_id(experiment_id, "experiment")
     row = await connection.fetchrow(_SQL["enter_experiment"], id_)
     if row is None:
         raise NotFoundError("there is no such experiment")
-    demand(caller, row["role"], action)
-    return Place(row["tenant_id"], row["profile_id"], row["role"])
+    require(caller, row["role"], action)
+    return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
 
-def existing_id(number: int, kind: str) -> int:
+def validate_id(number: int, kind: str) -> int:
     """An id that a bigint can hold; no other one exists."""
     if not 0 < number <= MAX_ID:
         raise NotFoundError(f"there is no such {kind}")

@@ -9,28 +9,28 @@ from typing import Final
 import asyncpg
 
 from engine.access import Caller
-from engine.account import LoggedIn, User, UserDraft
+from engine.account import NewSession, User, UserDraft
 from engine.errors import LostUpdateError, NotFoundError
 from storage import sessions, sql
-from storage.passwords import Passwords
+from storage.passwords import PasswordHasher
 from storage.postgres import Connection, Database
 
-SQL: Final = sql.load("accounts")
+_SQL: Final = sql.load("accounts")
 
 
-class Accounts:
+class PostgresAccountStore:
     """AccountStore over a database that was opened as waypost_app. Sessions last `lifetime_s`."""
 
-    def __init__(self, database: Database, passwords: Passwords, lifetime_s: int) -> None:
+    def __init__(self, database: Database, passwords: PasswordHasher, lifetime_s: int) -> None:
         self._database = database
         self._passwords = passwords
         self._lifetime_s = lifetime_s
 
-    async def login(self, email: str, password: str, user_agent: str) -> LoggedIn | None:
+    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
         async def find(connection: Connection) -> asyncpg.Record | None:
-            return await connection.fetchrow(SQL["login_of"], email.lower())
+            return await connection.fetchrow(_SQL["login_of"], email.lower())
 
-        found = await self._database.run(find, read_only=True)
+        found = await self._database.transaction(find, read_only=True)
         stored = found["password_hash"] if found else None
         if not await self._passwords.check(password, stored) or found is None:
             return None
@@ -39,36 +39,38 @@ class Accounts:
             better = await self._passwords.hash(password)
         caller = Caller(found["tenant_id"], found["user_id"])
 
-        async def work(connection: Connection) -> LoggedIn | None:
+        async def work(connection: Connection) -> NewSession | None:
             whose = caller.tenant_id, caller.user_id
-            row = await connection.fetchrow(SQL["lock_password"], *whose, stored)
+            row = await connection.fetchrow(_SQL["lock_password"], *whose, stored)
             if row is None:
                 return None
             if better is not None:
-                await connection.execute(SQL["set_password"], *whose, better)
-            return await sessions.begin(connection, User(**dict(row)), self._lifetime_s, user_agent)
+                await connection.execute(_SQL["set_password"], *whose, better)
+            return await sessions.create_session(
+                connection, User(**dict(row)), self._lifetime_s, user_agent
+            )
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def user(self, caller: Caller) -> User:
         async def work(connection: Connection) -> User:
-            return _user(await connection.fetchrow(SQL["user"], caller.tenant_id, caller.user_id))
+            return _user(await connection.fetchrow(_SQL["user"], caller.tenant_id, caller.user_id))
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def update_user(
         self, caller: Caller, draft: UserDraft, if_version: int | None = None
     ) -> User:
         async def work(connection: Connection) -> User:
             whose = caller.tenant_id, caller.user_id
-            stored = _user(await connection.fetchrow(SQL["lock_user"], *whose))
+            stored = _user(await connection.fetchrow(_SQL["lock_user"], *whose))
             if if_version is not None and stored.version != if_version:
                 raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
             if draft.name == stored.name:
                 return stored
-            return _user(await connection.fetchrow(SQL["rename"], *whose, draft.name))
+            return _user(await connection.fetchrow(_SQL["rename"], *whose, draft.name))
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def change_password(
         self, caller: Caller, current: str, new: str, session_id: int
@@ -76,22 +78,22 @@ class Accounts:
         whose = caller.tenant_id, caller.user_id
 
         async def find(connection: Connection) -> str | None:
-            stored: str | None = await connection.fetchval(SQL["password_hash"], *whose)
+            stored: str | None = await connection.fetchval(_SQL["password_hash"], *whose)
             return stored
 
-        stored = await self._database.run(find, caller=caller, read_only=True)
+        stored = await self._database.transaction(find, caller=caller, read_only=True)
         if not await self._passwords.check(current, stored):
             return False
         wanted = await self._passwords.hash(new)
 
         async def work(connection: Connection) -> bool:
-            if await connection.fetchrow(SQL["lock_password"], *whose, stored) is None:
+            if await connection.fetchrow(_SQL["lock_password"], *whose, stored) is None:
                 return False
-            await connection.execute(SQL["set_password"], *whose, wanted)
+            await connection.execute(_SQL["set_password"], *whose, wanted)
             await sessions.end_others(connection, caller, session_id)
             return True
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
 
 def _user(row: asyncpg.Record | None) -> User:

@@ -4,18 +4,18 @@ from typing import Any, Final
 
 import orjson
 
-from engine.access import Action, Caller, demand_scope
-from engine.activity import ActivityFilter, Entry
+from engine.access import Action, Caller, require_scope
+from engine.activity import ActivityEntry, ActivityFilter
 from engine.errors import NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 from storage import sql
-from storage.access import MAX_ID, enter_profile, existing_id
+from storage.access import MAX_ID, enter_profile, validate_id
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("activity")
 
 
-class Activity:
+class PostgresActivityReader:
     """ActivityReader over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
@@ -23,22 +23,22 @@ class Activity:
 
     async def of_profile(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page:
-        async def work(connection: Connection) -> Page:
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             place = await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
             rows = await _entries(connection, place.tenant_id, profile_id, asked, before, limit)
             return await _page(connection, rows, limit, "members_emails", profile_id)
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def of_tenant(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         tenant_id = caller.tenant_id
 
-        async def work(connection: Connection) -> Page:
+        async def work(connection: Connection) -> ListPage:
             if profile_id:
-                chain = tenant_id, existing_id(profile_id, "profile")
+                chain = tenant_id, validate_id(profile_id, "profile")
                 if await connection.fetchval(_SQL["is_there"], *chain):
                     await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
                 elif not await connection.fetchval(_SQL["has_chain"], *chain):
@@ -46,8 +46,8 @@ class Activity:
             rows = await _entries(connection, tenant_id, profile_id, asked, before, limit)
             return await _page(connection, rows, limit, "users_emails", tenant_id)
 
-        demand_scope(caller, "read")
-        return await self._database.run(work, caller=caller, read_only=True)
+        require_scope(caller, "read")
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
 
 async def _entries(
@@ -66,12 +66,12 @@ async def _entries(
 
 async def _page(
     connection: Connection, rows: list[Any], limit: int, emails: str, whose: int
-) -> Page:
+) -> ListPage:
     users = {row["user_id"] for row in rows if row["user_id"] is not None}
     found = await connection.fetch(_SQL[emails], whose, sorted(users)) if users else []
     known: dict[int, str] = {row[0]: row[1] for row in found}
     entries = [
-        Entry(
+        ActivityEntry(
             email=known.get(row["user_id"]),
             before=_object(row["before"]),
             after=_object(row["after"]),
@@ -79,7 +79,7 @@ async def _page(
         )
         for row in rows[:limit]
     ]
-    return Page(entries, entries[-1].seq if len(rows) > limit else None)
+    return ListPage(entries, entries[-1].seq if len(rows) > limit else None)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

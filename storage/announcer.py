@@ -15,9 +15,9 @@ import orjson
 import trio
 
 from engine.errors import UnavailableError
-from engine.profile import Change
+from engine.profile import ProfileChange
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, listening
+from storage.subscription import DropOldestQueue, listening
 
 CHANNEL: Final = "waypost:changes"
 MAX_WAITING: Final = 10_000
@@ -34,19 +34,19 @@ class RedisAnnouncer:
             ("announced", "failed", "received", "dropped", "malformed", "disconnected"), 0
         )
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Changes announced, failed, received, dropped by slow listeners; messages that were not
         ours; connections lost while listening."""
         return dict(self._counts)
 
-    async def announce(self, changes: Sequence[Change]) -> None:
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
         """As the port says; gives up after a second."""
         told = 0
         with trio.move_on_after(_ANNOUNCE_S):
             try:
                 for start in range(0, len(changes), _PER_MESSAGE):
                     part = changes[start : start + _PER_MESSAGE]
-                    await self._server.ask(
+                    await self._server.run(
                         self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(part)
                     )
                     told += len(part)
@@ -55,19 +55,19 @@ class RedisAnnouncer:
         self._counts["announced"] += told
         self._counts["failed"] += len(changes) - told
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]:
         """Changes, for as long as the context is open.
 
         Entering waits until the subscription stands, or has failed once: from then on it is tried
         again and again, unseen. The iterator never ends by itself.
         """
-        waiting: Waiting[Change] = Waiting(MAX_WAITING)
+        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
         return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _lost(self) -> None:
         self._counts["disconnected"] += 1
 
-    def _heard(self, waiting: Waiting[Change], message: bytes) -> None:
+    def _heard(self, waiting: DropOldestQueue[ProfileChange], message: bytes) -> None:
         changes = decode(message)
         self._counts["malformed"] += changes is None
         self._counts["received"] += len(changes or ())
@@ -75,15 +75,15 @@ class RedisAnnouncer:
             self._counts["dropped"] += waiting.put(change)
 
 
-def encode(changes: Sequence[Change]) -> bytes:
+def encode(changes: Sequence[ProfileChange]) -> bytes:
     return orjson.dumps([(change.profile_id, change.version, change.deleted) for change in changes])
 
 
-def decode(data: bytes) -> list[Change] | None:
+def decode(data: bytes) -> list[ProfileChange] | None:
     """The changes of a message; None for one that is not ours."""
     try:
         return [
-            Change(int(profile_id), int(version), bool(deleted))
+            ProfileChange(int(profile_id), int(version), bool(deleted))
             for profile_id, version, deleted in orjson.loads(data)
         ]
     except (ValueError, TypeError):

@@ -15,7 +15,7 @@ import trio
 from engine.access import Action, Caller
 from engine.errors import UnavailableError
 from storage import sql
-from storage.access import Place, enter_profile
+from storage.access import ProfileAccess, enter_profile
 from storage.postgres import Connection, Database
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
@@ -23,7 +23,7 @@ FORMAT: Final = 1
 SQL: Final = sql.load("archive")
 
 
-class Archives:
+class PostgresArchiveSource:
     """`ArchiveSource`, over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
@@ -31,10 +31,10 @@ class Archives:
         self._places = trio.CapacityLimiter(MAX_AT_ONCE)
 
     async def check(self, caller: Caller, profile_id: int) -> None:
-        async def work(connection: Connection) -> Place:
+        async def work(connection: Connection) -> ProfileAccess:
             return await enter_profile(connection, caller, profile_id, Action.ARCHIVE)
 
-        await self._database.run(work, caller=caller, read_only=True)
+        await self._database.transaction(work, caller=caller, read_only=True)
 
     async def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
         borrower = object()
@@ -45,9 +45,11 @@ class Archives:
                 f"{MAX_AT_ONCE} archives are being written; try again later"
             ) from None
         try:
-            async with self._database.reading(caller) as reading:
+            async with self._database.snapshot(caller) as reading:
 
-                async def enter(connection: Connection) -> tuple[Place, list[tuple[str, str]]]:
+                async def enter(
+                    connection: Connection,
+                ) -> tuple[ProfileAccess, list[tuple[str, str]]]:
                     place = await enter_profile(connection, caller, profile_id, Action.ARCHIVE)
                     rows = await connection.fetch(SQL["tables"])
                     return place, [(row["of_table"], row["columns"]) for row in rows]

@@ -26,7 +26,7 @@ Chain = tuple[int, int]
 Progress = Callable[[int, int], None]
 
 
-class Audit(NamedTuple):
+class AuditResult(NamedTuple):
     """What was verified; `broken` names the first entry that is not as it was written, or is empty."""
 
     entries: int
@@ -38,14 +38,14 @@ class _BrokenError(Exception):
     """Its text names the entry."""
 
 
-async def verify(url: str, progress: Progress = lambda done, of: None) -> Audit:
+async def verify(url: str, progress: Progress = lambda done, of: None) -> AuditResult:
     """Walk along all chains of the database at `url`, as one snapshot has them.
 
     `progress(done, of)` is called now and then with the entries verified and about how many there are.
     Raises UnavailableError.
     """
 
-    async def run() -> Audit:
+    async def run() -> AuditResult:
         connection = await asyncpg.connect(
             url,
             timeout=_CONNECT_S,
@@ -54,7 +54,7 @@ async def verify(url: str, progress: Progress = lambda done, of: None) -> Audit:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute("SET LOCAL ROLE waypost_owner")
-                return await _Walk(connection, progress).run()
+                return await _ChainWalk(connection, progress).run()
         finally:
             await connection.close(timeout=_CONNECT_S)
 
@@ -68,7 +68,7 @@ async def verify(url: str, progress: Progress = lambda done, of: None) -> Audit:
         raise UnavailableError(f"Postgres does not answer: {error}") from error
 
 
-class _Walk:
+class _ChainWalk:
     """Two cursors in the same order: entries, and the heads that their chains end at."""
 
     def __init__(self, connection: Connection, progress: Progress) -> None:
@@ -77,7 +77,7 @@ class _Walk:
         self._entries = 0
         self._chains = 0
 
-    async def run(self) -> Audit:
+    async def run(self) -> AuditResult:
         # From the index's order: sorting them all would take the server as long as reading.
         await self._connection.execute("SET LOCAL cursor_tuple_fraction = 0.001")
         about = await self._connection.fetchval(_SQL["estimated"])
@@ -98,8 +98,8 @@ class _Walk:
                 await self._end(heads, chain, seq, digest)
             await self._end(heads, (2**63, 0), 0, b"")
         except _BrokenError as broken:
-            return Audit(self._entries, self._chains, str(broken))
-        return Audit(self._entries, self._chains)
+            return AuditResult(self._entries, self._chains, str(broken))
+        return AuditResult(self._entries, self._chains)
 
     def _rows(self, query: str) -> AsyncIterator[Any]:
         return self._connection.cursor(_SQL[query], prefetch=_ROWS).__aiter__()

@@ -7,9 +7,9 @@ than deadlock; what deadlocks all the same is tried again.
 from collections.abc import Sequence
 from typing import Final
 
-from engine.access import Action, Caller, demand_scope
+from engine.access import Action, Caller, require_scope
 from engine.ports import ImportResult, ImportRow
-from engine.profile import Change
+from engine.profile import ProfileChange
 from storage import sql
 from storage.postgres import Connection, Database
 
@@ -17,8 +17,8 @@ SQL: Final = sql.load("bulk")
 MAX_ROWS: Final = 5_000
 
 
-class Bulk:
-    """BulkStore over a database that was opened as waypost_app."""
+class PostgresLinkImporter:
+    """LinkImporter over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,8 +48,8 @@ class Bulk:
             unchanged = len(rows) - len(rejected) - created - updated
             return ImportResult(created, updated, unchanged, rejected, changes)
 
-        demand_scope(caller, "write")
-        return await self._database.run(work, caller=caller)
+        require_scope(caller, "write")
+        return await self._database.transaction(work, caller=caller)
 
 
 async def _write(
@@ -57,7 +57,7 @@ async def _write(
     tenant_id: int,
     profiles: dict[str, tuple[int, int]],
     rows: Sequence[ImportRow],
-) -> tuple[int, int, list[Change]]:
+) -> tuple[int, int, list[ProfileChange]]:
     """Write what differs; how many links were created and updated, and the profiles touched."""
     written = await connection.fetch(
         SQL["write_links"],
@@ -82,4 +82,4 @@ async def _write(
     )
     touched = sorted({row["profile_id"] for row in written})
     bumped = await connection.fetch(SQL["bump_profiles"], tenant_id, touched)
-    return len(created), len(written) - len(created), [Change(*row) for row in bumped]
+    return len(created), len(written) - len(created), [ProfileChange(*row) for row in bumped]

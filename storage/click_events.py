@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from engine.event import EventDraft, LinkClicks, LinkMilestone, LinksClicked
-from engine.milestone import passed
-from engine.rollup import Counts, RollupKey
+from engine.milestone import milestones_between
+from engine.rollup import RollupCounts, RollupKey
 from storage import sql
-from storage.events import emit
+from storage.events import append_to_outbox
 from storage.postgres import Connection
 
 LOOK_S: Final = 5.0
@@ -31,7 +31,7 @@ ProfileKey = tuple[int, int]
 LinkKey = tuple[int, int, int]
 
 
-class _Wanted(NamedTuple):
+class _Subscription(NamedTuple):
     until_s: float
     clicked: bool
     milestone: bool
@@ -45,16 +45,16 @@ class _Total(NamedTuple):
 Totals = dict[LinkKey, _Total]
 
 
-class ClickEvents:
+class ClickEventWriter:
     """`clock` is in seconds and does not jump."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wanted: OrderedDict[ProfileKey, _Wanted] = OrderedDict()
+        self._wanted: OrderedDict[ProfileKey, _Subscription] = OrderedDict()
         self._totals: OrderedDict[LinkKey, _Total] = OrderedDict()
 
-    async def tell(
-        self, connection: Connection, sums: Sequence[tuple[RollupKey, Counts]]
+    async def write(
+        self, connection: Connection, sums: Sequence[tuple[RollupKey, RollupCounts]]
     ) -> Totals:
         """Write the events of what has just been added to the rollups. What is returned is for `keep`, once
         the transaction is committed."""
@@ -80,7 +80,7 @@ class ClickEvents:
             after, known = totals[link].clicks, self._totals.get(link)
             # From where it was last seen: others may have passed a milestone without knowing.
             drafts += _milestones(link, known.clicks if known else after - count, after)
-        await emit(connection, drafts)
+        await append_to_outbox(connection, drafts)
         return totals
 
     def keep(self, totals: Totals) -> None:
@@ -103,12 +103,12 @@ class ClickEvents:
         while len(self._wanted) + len(unknown) > MAX_PROFILES and self._wanted:
             self._wanted.popitem(last=False)
         for profile in unknown:
-            self._wanted[profile] = _Wanted(now + LOOK_S, False, False)
+            self._wanted[profile] = _Subscription(now + LOOK_S, False, False)
             self._wanted.move_to_end(profile)
         tenants, ids = zip(*unknown, strict=True)
         for row in await connection.fetch(_SQL["wanted"], list(tenants), list(ids)):
             profile = row["tenant_id"], row["profile_id"]
-            self._wanted[profile] = _Wanted(now + LOOK_S, row["clicked"], row["milestone"])
+            self._wanted[profile] = _Subscription(now + LOOK_S, row["clicked"], row["milestone"])
 
     async def _after(self, connection: Connection, counted: dict[LinkKey, int]) -> Totals:
         """Each link's total with what is counted now."""
@@ -117,7 +117,11 @@ class ClickEvents:
         unknown: list[LinkKey] = []
         for link, count in counted.items():
             known = self._totals.get(link)
-            if known is None or known.until_s <= now or passed(known.clicks, known.clicks + count):
+            if (
+                known is None
+                or known.until_s <= now
+                or milestones_between(known.clicks, known.clicks + count)
+            ):
                 unknown.append(link)
             else:
                 found[link] = known._replace(clicks=known.clicks + count)
@@ -157,5 +161,5 @@ def _milestones(link: LinkKey, before: int, after: int) -> list[EventDraft]:
             LinkMilestone(profile_id=str(profile_id), link_id=str(link_id), clicks=milestone),
             f"milestone {link_id} {milestone}",
         )
-        for milestone in passed(before, after)
+        for milestone in milestones_between(before, after)
     ]

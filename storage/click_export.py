@@ -20,6 +20,6 @@ class PostgresClickExport:
     async def clicks(
         self, tenant_id: int, profile_id: int, start: datetime, end: datetime
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
-        async with self._database.reading(Caller(tenant_id, 0)) as reading:
+        async with self._database.snapshot(Caller(tenant_id, 0)) as reading:
             async for rows in reading.rows(_SQL["export"], tenant_id, profile_id, start, end):
                 yield [tuple(row) for row in rows]

@@ -78,7 +78,7 @@ class RedisClickStream:
         return None if entry_id is None else _sequence(entry_id)
 
     async def reset(self, journal_id: UUID) -> None:
-        await self._server.ask(self._server.commands.delete, stream_key(journal_id))
+        await self._server.run(self._server.commands.delete, stream_key(journal_id))
 
     async def trim(self, journal_id: UUID, below: int) -> None:
         await self._run(_TRIM, journal_id, str(below))
@@ -91,13 +91,13 @@ class RedisClickStream:
         # BLOCK 0 would wait for ever.
         block_ms = min(wait_ms, MAX_BLOCK_MS) if wait_ms > 0 else None
         client = self._server.blocking if block_ms else self._server.commands
-        reply: Any = await self._server.ask(
+        reply: Any = await self._server.run(
             client.xread, {stream_key(journal_id): f"{after}-0"}, count=max_batches, block=block_ms
         )
         return [_batch(*entry) for entry in reply[0][1]] if reply else []
 
     async def _run(self, script: Script, journal_id: UUID, *args: str | bytes) -> Any:
-        return await self._server.ask(
+        return await self._server.run(
             run_script, self._server.commands, script, stream_key(journal_id), *args
         )
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
-from engine.compaction import Compacted, Quarter, compacted, together, unpacked
+from engine.compaction import CompactedDay, QuarterHour, compact_quarters, expand_day, merge_days
 from engine.dimension import ALL_LINKS, Dimension
 from storage import sql
 from storage.postgres import Connection, Database
-from storage.summaries import take_turns
+from storage.summaries import lock_profiles
 
 _SQL: Final = sql.load("compaction")
 ROLLUPS_AT_ONCE: Final = 10_000
@@ -34,7 +34,7 @@ class ProfileDay(NamedTuple):
     day: date
 
 
-class _Value(NamedTuple):
+class _DayValue(NamedTuple):
     """One row of a day's tables."""
 
     link_id: int
@@ -42,7 +42,7 @@ class _Value(NamedTuple):
     value: str
 
 
-_News = dict[_Value, dict[int, Quarter]]
+_News = dict[_DayValue, dict[int, QuarterHour]]
 
 
 async def compact(
@@ -57,7 +57,7 @@ async def compact(
         rows = await connection.fetch(_SQL["profile_days"], end, timeout=LONGEST_S)
         return [ProfileDay(*row) for row in rows]
 
-    days = await database.run(look)
+    days = await database.transaction(look)
     for done, one in enumerate(days):
         tell(done, len(days))
         await compact_day(database, one)
@@ -67,26 +67,28 @@ async def compact(
 
 async def compact_day(database: Database, one: ProfileDay) -> None:
     """Compact what stands of this day in the live tables, in as many transactions as it takes."""
-    while await database.run(lambda connection: _take_rollups(connection, one)):
+    while await database.transaction(lambda connection: _take_rollups(connection, one)):
         pass
-    for links, dimensions in await database.run(lambda connection: _groups(connection, one)):
+    for links, dimensions in await database.transaction(
+        lambda connection: _groups(connection, one)
+    ):
 
         async def work(
             connection: Connection, links: list[int] = links, dimensions: list[int] = dimensions
         ) -> int:
             return await _take_dimensions(connection, one, links, dimensions)
 
-        while await database.run(work) == ROWS_AT_ONCE:
+        while await database.transaction(work) == ROWS_AT_ONCE:
             pass
 
 
 async def _take_rollups(connection: Connection, one: ProfileDay) -> int:
-    await take_turns(connection, [one.profile_id])
+    await lock_profiles(connection, [one.profile_id])
     rows = await connection.fetch(_SQL["take_rollups"], *one, ROLLUPS_AT_ONCE)
     news: _News = {}
     for link_id, at, *counts in rows:
         for of in (link_id, ALL_LINKS):
-            _add(news, _Value(of, Dimension.TOTAL, ""), at, Quarter(*counts))
+            _add(news, _DayValue(of, Dimension.TOTAL, ""), at, QuarterHour(*counts))
     await _put(connection, one, news)
     return len(rows)
 
@@ -114,16 +116,16 @@ def _parts(rows: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
 async def _take_dimensions(
     connection: Connection, one: ProfileDay, links: list[int], dimensions: list[int]
 ) -> int:
-    await take_turns(connection, [one.profile_id])
+    await lock_profiles(connection, [one.profile_id])
     rows = await connection.fetch(_SQL["take_dimensions"], *one, links, dimensions, ROWS_AT_ONCE)
     news: _News = {}
     for link_id, dimension, value, at, *quarter in rows:
-        _add(news, _Value(link_id, dimension, value), at, Quarter(*quarter))
+        _add(news, _DayValue(link_id, dimension, value), at, QuarterHour(*quarter))
     await _put(connection, one, news)
     return len(rows)
 
 
-def _add(news: _News, value: _Value, at: int, quarter: Quarter) -> None:
+def _add(news: _News, value: _DayValue, at: int, quarter: QuarterHour) -> None:
     day = news.setdefault(value, {})
     before = day.get(at)
     day[at] = quarter if before is None else before.with_(quarter)
@@ -136,7 +138,7 @@ async def _put(connection: Connection, one: ProfileDay, news: _News) -> None:
     values = sorted(news)
     columns = list(zip(*values, strict=True))
     had = {
-        values[number - 1]: Compacted(*row)
+        values[number - 1]: CompactedDay(*row)
         for number, *row in await connection.fetch(_SQL["compacted"], *one, *columns)
     }
     rows, more = [], []
@@ -144,7 +146,7 @@ async def _put(connection: Connection, one: ProfileDay, news: _News) -> None:
         if number % 100 == 99:
             await asyncio.sleep(0)
         before = had.get(value)
-        now = compacted(together(unpacked(before) if before else {}, news[value]))
+        now = compact_quarters(merge_days(expand_day(before) if before else {}, news[value]))
         sums = before.sums if before else (0, 0, 0, 0)
         more.append([new - old for new, old in zip(now.sums, sums, strict=True)])
         rows.append((*one, *value, *now))

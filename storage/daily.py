@@ -18,7 +18,7 @@ _SQL: Final = sql.load("daily")
 LONGEST_S: Final = 1200.0
 
 
-class Daily:
+class DailyAggregation:
     """Over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -32,11 +32,13 @@ class Daily:
 
     async def delete_raw(self) -> int:
         """Delete raw clicks that have been kept long enough; how many partitions were dropped."""
-        limits, days = await self._database.run(self._look)
+        limits, days = await self._database.transaction(self._look)
         all_gone, some_gone = limits
         for day in days:
             if all_gone <= day < some_gone:
-                await self._database.run(lambda connection, day=day: _delete(connection, day))  # type: ignore[misc]
+                await self._database.transaction(
+                    lambda connection, day=day: _delete(connection, day)  # type: ignore[misc]
+                )
 
         async def drop(connection: Connection) -> int:
             await connection.execute(_SQL["no_time_limit"])
@@ -45,8 +47,8 @@ class Daily:
                 await connection.fetchval(_SQL["drop_partitions"], all_gone, timeout=LONGEST_S)
             )
 
-        dropped = await self._database.run(drop)
-        await self._database.run(lambda connection: _delete_old(connection, all_gone))
+        dropped = await self._database.transaction(drop)
+        await self._database.transaction(lambda connection: _delete_old(connection, all_gone))
         return dropped
 
     async def _look(self, connection: Connection) -> tuple[tuple[date, date], list[date]]:
@@ -64,7 +66,7 @@ class Daily:
             return day
 
         indexed = 0
-        while await self._database.run(work) is not None:
+        while await self._database.transaction(work) is not None:
             indexed += 1
         return indexed
 

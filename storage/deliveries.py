@@ -14,18 +14,18 @@ from typing import Final
 
 import msgspec
 
-from engine.delivery import DISABLED_AFTER_S, KEPT_DAYS, Attempt, Due, Recorded
+from engine.delivery import DISABLED_AFTER_S, RETENTION_DAYS, Attempt, DueDelivery, RecordOutcome
 from engine.event import EndpointDisabled, EventDraft
-from engine.ports_webhooks import InFlight
+from engine.ports_webhooks import InFlightDelivery
 from storage import sql
-from storage.events import emit
+from storage.events import append_to_outbox
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("deliveries")
 PURGED_AT_ONCE: Final = 2_000
 
 
-class Deliveries:
+class PostgresDeliveryQueue:
     """DeliveryQueue over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -37,7 +37,7 @@ class Deliveries:
                 return 0
             return int(await connection.fetchval(_SQL["fan_out"], limit))
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
     async def claim(
         self,
@@ -45,12 +45,12 @@ class Deliveries:
         ttl_s: float,
         limit: int,
         each: int,
-        in_flight: Sequence[InFlight],
+        in_flight: Sequence[InFlightDelivery],
         resting: Sequence[tuple[int, int]],
-    ) -> list[Due]:
+    ) -> list[DueDelivery]:
         tenants, webhooks, events = _columns(in_flight, 3)
 
-        async def work(connection: Connection) -> list[Due]:
+        async def work(connection: Connection) -> list[DueDelivery]:
             if in_flight:
                 await connection.execute(_SQL["renew"], owner, ttl_s, tenants, webhooks)
             await connection.execute(_SQL["take"], owner, ttl_s, limit)
@@ -58,17 +58,19 @@ class Deliveries:
                 _SQL["claim"], owner, limit, each, tenants, webhooks, events, *_columns(resting, 2)
             )
             return [
-                Due(**dict(row) | {"secrets": tuple(row["secrets"]), "data": _data(row["data"])})
+                DueDelivery(
+                    **dict(row) | {"secrets": tuple(row["secrets"]), "data": _data(row["data"])}
+                )
                 for row in rows
             ]
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
         if not attempts:
-            return Recorded()
+            return RecordOutcome()
 
-        async def work(connection: Connection) -> Recorded:
+        async def work(connection: Connection) -> RecordOutcome:
             leases = {(a.due.tenant_id, a.due.webhook_id, a.due.token) for a in attempts}
             rows = await connection.fetch(_SQL["hold"], owner, *_columns(sorted(leases), 3))
             held = {tuple(row) for row in rows}
@@ -78,19 +80,21 @@ class Deliveries:
                 there = {tuple(row) for row in rows}
                 noted = [_noted(a) for a in good if _noted(a)[:3] in there]
                 await connection.execute(_SQL["note_attempts"], *_columns(noted, 9))
-            return Recorded(len(attempts) - len(good), await _judge(connection, good))
+            return RecordOutcome(
+                len(attempts) - len(good), await _note_endpoint_health(connection, good)
+            )
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
     async def release(self, owner: str) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["release"], owner)
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
     async def purge(self) -> None:
         async def events(connection: Connection) -> str:
-            return await connection.execute(_SQL["purge_events"], KEPT_DAYS, PURGED_AT_ONCE)
+            return await connection.execute(_SQL["purge_events"], RETENTION_DAYS, PURGED_AT_ONCE)
 
         async def deliveries(connection: Connection) -> str:
             return await connection.execute(_SQL["purge_deliveries"], PURGED_AT_ONCE)
@@ -100,12 +104,12 @@ class Deliveries:
             await connection.execute(_SQL["purge_secrets"])
 
         for some in (events, deliveries):
-            while await self._database.run(some) == f"DELETE {PURGED_AT_ONCE}":
+            while await self._database.transaction(some) == f"DELETE {PURGED_AT_ONCE}":
                 pass
-        await self._database.run(others)
+        await self._database.transaction(others)
 
 
-async def _judge(connection: Connection, attempts: Sequence[Attempt]) -> int:
+async def _note_endpoint_health(connection: Connection, attempts: Sequence[Attempt]) -> int:
     """Note what works and what does not, and disable what has not for too long; how many."""
     health: dict[tuple[int, int], bool] = {}
     for attempt in attempts:
@@ -123,7 +127,7 @@ async def _judge(connection: Connection, attempts: Sequence[Attempt]) -> int:
     disabled = await connection.fetch(
         _SQL["disable"], *which, *_columns(sorted(gone), 3), DISABLED_AFTER_S
     )
-    await emit(connection, [_told(*row) for row in disabled])
+    await append_to_outbox(connection, [_told(*row) for row in disabled])
     return len(disabled)
 
 

@@ -19,12 +19,12 @@ from uuid import UUID
 import trio
 from redis.exceptions import ResponseError
 
-from engine.access import Action, Caller, demand_scope
-from engine.erasure import FIRST_S, PAUSES_S, Erasure
+from engine.access import Action, Caller, require_scope
+from engine.erasure import FIRST_SWEEP_AFTER_S, SWEEP_INTERVALS_S, Erasure
 from engine.errors import UnavailableError, WaypostError
-from engine.journal_format import ids_of, without
-from engine.ports import Page
-from engine.profile import Change
+from engine.journal_format import profile_marker, without_profile
+from engine.ports import ListPage
+from engine.profile import ProfileChange
 from storage import sql
 from storage.access import MAX_ID, enter_profile
 from storage.postgres import Connection, Database
@@ -37,7 +37,7 @@ _KEYS_AT_ONCE: Final = 500
 _SQL: Final = sql.load("erasure")
 
 
-class Owner(NamedTuple):
+class ProfileOwner(NamedTuple):
     """Where a profile lives, and who may erase it."""
 
     tenant_id: int
@@ -45,46 +45,48 @@ class Owner(NamedTuple):
     caller: Caller
 
 
-async def owner_of(database: Database, handle: str) -> Owner | None:
+async def owner_of(database: Database, handle: str) -> ProfileOwner | None:
     """Of the profile with this handle, whatever tenant it is of: for the operator's commands, over a
     database that was opened as waypost_aggregator."""
 
-    async def work(connection: Connection) -> Owner | None:
+    async def work(connection: Connection) -> ProfileOwner | None:
         row = await connection.fetchrow(_SQL["owner_of"], handle)
         if row is None:
             return None
         caller = Caller(row["home_tenant_id"], row["user_id"])
-        return Owner(row["tenant_id"], row["profile_id"], caller)
+        return ProfileOwner(row["tenant_id"], row["profile_id"], caller)
 
-    return await database.run(work, read_only=True)
+    return await database.transaction(work, read_only=True)
 
 
-class Erasures:
+class PostgresErasureStore:
     """`ErasureStore`, over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def erase(self, caller: Caller, profile_id: int, if_version: int | None = None) -> Change:
-        async def work(connection: Connection) -> Change:
+    async def erase(
+        self, caller: Caller, profile_id: int, if_version: int | None = None
+    ) -> ProfileChange:
+        async def work(connection: Connection) -> ProfileChange:
             place = await enter_profile(connection, caller, profile_id, Action.DELETE)
             gone = await delete_entered(connection, place, if_version)
             await connection.execute(_SQL["request"], place.tenant_id, profile_id)
-            return Change(gone.id, gone.version, True)
+            return ProfileChange(gone.id, gone.version, True)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
-    async def list_erasures(self, caller: Caller, before: int, limit: int) -> Page:
-        demand_scope(caller, "read")
+    async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
+        require_scope(caller, "read")
 
-        async def work(connection: Connection) -> Page:
+        async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(
                 _SQL["mine"], caller.tenant_id, before or MAX_ID, limit + 1
             )
             items = [Erasure(**dict(row)) for row in rows[:limit]]
-            return Page(items, items[-1].profile_id if len(rows) > limit else None)
+            return ListPage(items, items[-1].profile_id if len(rows) > limit else None)
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
 
 class Eraser:
@@ -98,10 +100,10 @@ class Eraser:
         """Erase what there is now of each profile whose sweep's time has come."""
 
         async def look(connection: Connection) -> list[tuple[int, int, int]]:
-            rows = await connection.fetch(_SQL["due"], list(PAUSES_S), FIRST_S)
+            rows = await connection.fetch(_SQL["due"], list(SWEEP_INTERVALS_S), FIRST_SWEEP_AFTER_S)
             return [(row["tenant_id"], row["profile_id"], row["sweeps"]) for row in rows]
 
-        for tenant_id, profile_id, sweeps in await self._database.run(look):
+        for tenant_id, profile_id, sweeps in await self._database.transaction(look):
             await self.sweep(tenant_id, profile_id, everything=sweeps > 0)
 
     async def sweep(self, tenant_id: int, profile_id: int, *, everything: bool) -> int:
@@ -119,7 +121,7 @@ class Eraser:
             await connection.execute(_SQL["swept"], tenant_id, profile_id, rows + answers)
             return rows + answers
 
-        return await self._database.run(note)
+        return await self._database.transaction(note)
 
     async def _tables(self, tenant_id: int, profile_id: int) -> list[str]:
         async def work(connection: Connection) -> list[str]:
@@ -130,7 +132,7 @@ class Eraser:
                 raise WaypostError(f"nobody may erase from {', '.join(kept)}")
             return [row["of_table"] for row in rows]
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
     async def _empty(self, table: str, tenant_id: int, profile_id: int) -> int:
         async def work(connection: Connection) -> int:
@@ -144,24 +146,24 @@ class Eraser:
             )
             return int(done.rpartition(" ")[2])
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
     async def _clean_set_aside(self, tenant_id: int, profile_id: int) -> int:
         """Take its clicks out of batches that could not be folded; how many batches had any."""
-        ids, cleaned = ids_of(tenant_id, profile_id), 0
+        ids, cleaned = profile_marker(tenant_id, profile_id), 0
         behind = (UUID(int=0), 0)
 
         async def work(connection: Connection) -> list[tuple[UUID, int]]:
             rows = await connection.fetch(_SQL["set_aside_of"], ids, *behind)
             for journal_id, first, last, payload in rows:
-                left = without(payload, first, tenant_id, profile_id)
+                left = without_profile(payload, first, tenant_id, profile_id)
                 if left:
                     await connection.execute(_SQL["replace_set_aside"], journal_id, last, left)
                 else:
                     await connection.execute(_SQL["delete_set_aside"], journal_id, last)
             return [(row["journal_id"], row["last"]) for row in rows]
 
-        while done := await self._database.run(work):
+        while done := await self._database.transaction(work):
             cleaned += len(done)
             behind = done[-1]
         return cleaned
@@ -174,8 +176,8 @@ class Eraser:
             async for key in client.scan_iter(STREAMS, _KEYS_AT_ONCE):
                 await client.unlink(key)
 
-        await self._redis.ask(delete)
+        await self._redis.run(delete)
         await trio.lowlevel.checkpoint()
         # Not allowed on some servers, or one is under way.
         with contextlib.suppress(UnavailableError, ResponseError):
-            await self._redis.ask(client.bgrewriteaof)
+            await self._redis.run(client.bgrewriteaof)

@@ -17,7 +17,7 @@ from storage.postgres import Connection
 _SQL: Final = sql.load("events")
 
 
-async def emit(connection: Connection, drafts: Sequence[EventDraft]) -> None:
+async def append_to_outbox(connection: Connection, drafts: Sequence[EventDraft]) -> None:
     """Write down what has happened, as part of the connection's transaction.
 
     Costs one statement, and leaves nothing where no webhook wants to hear of it. Raises TypeError for data

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from engine.observation import Observed
+from engine.observation import ExperimentIncrements
 from storage import sql
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("experiment_counts")
-KEPT_DAYS: Final = 2  # after the day itself: as long as its key may be there
+RETENTION_DAYS: Final = 2  # after the day itself: as long as its key may be there
 AT_ONCE: Final = 10_000
 UNITS_AT_ONCE: Final = 5_000
 
 
-async def store_observed(connection: Connection, observed: Observed) -> None:
+async def add_increments(connection: Connection, observed: ExperimentIncrements) -> None:
     """Write what clicks tell, in the caller's transaction; so many visitors with each statement, as that has
     a time limit."""
     units = [(*unit.key, *unit[1:]) for unit in observed.units]
@@ -37,7 +37,7 @@ def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]
     return [[row[column] for row in rows] for column in range(width)]
 
 
-class ExperimentUpkeep:
+class ExperimentCountsPurge:
     """Forgetting, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -46,7 +46,7 @@ class ExperimentUpkeep:
     async def forget(self) -> int:
         """Delete rows of visitors that nothing tells apart any more, and all of experiments that are gone; how
         many."""
-        before = datetime.now(UTC).date() - timedelta(days=KEPT_DAYS)
+        before = datetime.now(UTC).date() - timedelta(days=RETENTION_DAYS)
         forgotten = await self._repeated("forget_visitors", before, AT_ONCE)
         for gone in await self._gone():
             for query in ("forget_gone_visitors", "forget_gone_sums"):
@@ -59,7 +59,7 @@ class ExperimentUpkeep:
         async def work(connection: Connection) -> list[tuple[int, int]]:
             return [(row[0], row[1]) for row in await connection.fetch(_SQL["gone"])]
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
     async def _repeated(self, query: str, *values: object) -> int:
         async def work(connection: Connection) -> int:
@@ -68,7 +68,7 @@ class ExperimentUpkeep:
 
         total = 0
         while True:
-            done = await self._database.run(work)
+            done = await self._database.transaction(work)
             total += done
             if done < AT_ONCE:
                 return total

@@ -3,9 +3,9 @@
 from typing import Final
 
 from engine.event import EventDraft, ExperimentDecided, ExperimentSrm
-from engine.experiment_watch import Step, Watched
+from engine.experiment_watch import AutomaticAction, RunningExperiment
 from storage import sql
-from storage.events import emit
+from storage.events import append_to_outbox
 from storage.experiment_rows import definition, stored
 from storage.experiments import begin_phase, phases_of
 from storage.postgres import Connection, Database
@@ -13,17 +13,17 @@ from storage.postgres import Connection, Database
 _SQL: Final = sql.load("experiment_watch")
 
 
-class PostgresExperimentWatch:
-    """ExperimentWatch over a database that was opened as waypost_aggregator."""
+class PostgresRunningExperiments:
+    """RunningExperiments over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def running(self, after: int, limit: int) -> list[Watched]:
-        async def work(connection: Connection) -> list[Watched]:
+    async def running(self, after: int, limit: int) -> list[RunningExperiment]:
+        async def work(connection: Connection) -> list[RunningExperiment]:
             rows = await connection.fetch(_SQL["running"], after, limit)
             return [
-                Watched(
+                RunningExperiment(
                     row["tenant_id"],
                     stored(row),
                     await phases_of(connection, row["tenant_id"], row["id"]),
@@ -31,9 +31,9 @@ class PostgresExperimentWatch:
                 for row in rows
             ]
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
-    async def take(self, watched: Watched, step: Step) -> bool:
+    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
         tenant_id, before = watched.tenant_id, watched.stored
         wanted = step.experiment
 
@@ -42,30 +42,30 @@ class PostgresExperimentWatch:
             if version is None:
                 return False
             key = tenant_id, before.id, before.version
-            if step.what == "mismatch":
+            if step.action == "mismatch":
                 done = await connection.fetchval(_SQL["note_mismatch"], *key)
             else:
                 values = wanted.state, definition(wanted), wanted.phase, wanted.winner
                 done = await connection.fetchval(_SQL["write"], *key, *values)
             if done is None:
-                raise _Changed
-            if step.what == "weights":
+                raise ConcurrentChangeError
+            if step.action == "weights":
                 await begin_phase(connection, tenant_id, wanted, "bandit")
             await connection.execute(_SQL["announce"], before.profile_id, version)
-            await emit(connection, told(watched, step))
+            await append_to_outbox(connection, events_of(watched, step))
             return True
 
         try:
-            return await self._database.run(work)
-        except _Changed:
+            return await self._database.transaction(work)
+        except ConcurrentChangeError:
             return False
 
 
-class _Changed(Exception):
+class ConcurrentChangeError(Exception):
     """The experiment is not as it was read: undo, and look again."""
 
 
-def told(watched: Watched, step: Step) -> list[EventDraft]:
+def events_of(watched: RunningExperiment, step: AutomaticAction) -> list[EventDraft]:
     """What webhooks hear of a step."""
     stored_ = watched.stored
     names = {
@@ -73,10 +73,10 @@ def told(watched: Watched, step: Step) -> list[EventDraft]:
         "profile_id": str(stored_.profile_id),
         "name": step.experiment.name,
     }
-    if step.what == "mismatch":
+    if step.action == "mismatch":
         srm = ExperimentSrm(**names, p_value=step.p_value)
         return [EventDraft(watched.tenant_id, stored_.profile_id, "experiment.srm", srm)]
-    if step.what == "weights":
+    if step.action == "weights":
         return []
     winner = step.experiment.winner
     decided = ExperimentDecided(

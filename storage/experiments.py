@@ -18,26 +18,35 @@ from engine.experiment import (
     EdgeExperiment,
     Experiment,
     ExperimentDraft,
-    State,
+    ExperimentState,
     StoredExperiment,
 )
-from engine.experiment_tally import Counts, Phase, Point, Tally, Value, by_arm, running, stretch_s
-from engine.idempotency import Once
-from engine.ports import Page
-from engine.profile import Change
+from engine.experiment_tally import (
+    ConversionValue,
+    CountsPoint,
+    ExperimentCounts,
+    PhaseCounts,
+    VariantCounts,
+    bucket_length_s,
+    counts_by_variant,
+    running_totals,
+)
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
+from engine.profile import ProfileChange
 from storage import sql
-from storage.access import MAX_ID, Place, enter_experiment, enter_profile
-from storage.events import emit
+from storage.access import MAX_ID, ProfileAccess, enter_experiment, enter_profile
+from storage.events import append_to_outbox
 from storage.experiment_rows import definition, experiment, stored, variants_json, variants_of
-from storage.idempotency import only_once
+from storage.idempotency import run_once
 from storage.postgres import Connection, Database
-from storage.profiles import bump, lock_profile
+from storage.profiles import lock_profile, next_version
 
 T = TypeVar("T")
 _SQL: Final = sql.load("experiments")
 
 
-class Experiments:
+class PostgresExperimentStore:
     """ExperimentStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
@@ -48,11 +57,11 @@ class Experiments:
         caller: Caller,
         profile_id: int,
         draft: ExperimentDraft,
-        once: Once[tuple[StoredExperiment, Change]] | None = None,
-    ) -> tuple[StoredExperiment, Change]:
-        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+        once: IdempotentRequest[tuple[StoredExperiment, ProfileChange]] | None = None,
+    ) -> tuple[StoredExperiment, ProfileChange]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             side_by_side.check_new(draft, await open_experiments(connection, place))
             await _refer(connection, place, draft)
             row = await connection.fetchrow(
@@ -65,7 +74,7 @@ class Experiments:
             )
             return stored(row), change
 
-        return await self._database.run(only_once(caller, once, work), caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment:
         async def work(connection: Connection) -> StoredExperiment:
@@ -76,14 +85,14 @@ class Experiments:
 
     async def list_experiments(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page:
-        async def work(connection: Connection) -> Page:
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             place = await enter_profile(connection, caller, profile_id, Action.READ)
             rows = await connection.fetch(
                 _SQL["list_experiments"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             found = [stored(row) for row in rows]
-            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
         return await self._read(caller, work)
 
@@ -93,53 +102,53 @@ class Experiments:
         experiment_id: int,
         draft: ExperimentDraft,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
-        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
             place, old = await _lock(connection, caller, experiment_id, if_version)
             others = await open_experiments(connection, place)
-            wanted, new_phase = side_by_side.updated(old.experiment, draft, others)
+            wanted, new_phase = side_by_side.revise_among(old.experiment, draft, others)
             if wanted == old.experiment:
                 return old, await _as_it_is(connection, place)
             await _refer(connection, place, draft)
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             if new_phase:
                 await begin_phase(connection, place.tenant_id, wanted, "change")
             return await _write(connection, place, wanted), change
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def move_experiment(
         self,
         caller: Caller,
         experiment_id: int,
-        state: State,
+        state: ExperimentState,
         winner: str | None = None,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
-        async def work(connection: Connection) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
             place, old = await _lock(connection, caller, experiment_id, if_version)
             others = await open_experiments(connection, place)
-            wanted = side_by_side.moved_among(old.experiment, state, others, winner)
-            change = await bump(connection, place)
+            wanted = side_by_side.with_state_among(old.experiment, state, others, winner)
+            change = await next_version(connection, place)
             if state == "running":
                 await begin_phase(connection, place.tenant_id, wanted, "start")
             made = await _write(connection, place, wanted)
-            await emit(connection, _told(place, made))
+            await append_to_outbox(connection, _told(place, made))
             return made, change
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def delete_experiment(
         self, caller: Caller, experiment_id: int, if_version: int | None = None
-    ) -> Change:
-        async def work(connection: Connection) -> Change:
+    ) -> ProfileChange:
+        async def work(connection: Connection) -> ProfileChange:
             place, old = await _lock(connection, caller, experiment_id, if_version)
             side_by_side.check_delete(old.experiment)
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             await connection.execute(_SQL["delete_experiment"], place.tenant_id, experiment_id)
             return change
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
         async def work(connection: Connection) -> EdgeExperiment:
@@ -151,19 +160,19 @@ class Experiments:
 
         return await self._read(caller, work)
 
-    async def tally(
+    async def counts(
         self, caller: Caller, experiment_id: int, phase: int | None = None
-    ) -> tuple[StoredExperiment, Tally]:
-        async def work(connection: Connection) -> tuple[StoredExperiment, Tally]:
+    ) -> tuple[StoredExperiment, ExperimentCounts]:
+        async def work(connection: Connection) -> tuple[StoredExperiment, ExperimentCounts]:
             place = await enter_experiment(connection, caller, experiment_id, Action.READ)
             found = await _fetch(connection, place, experiment_id)
             key = place.tenant_id, experiment_id
             phases = await phases_of(connection, *key)
             asked = found.experiment.phase if phase is None else phase
             values = await connection.fetch(_SQL["values"], *key, asked)
-            return found, Tally(
+            return found, ExperimentCounts(
                 phases,
-                tuple(Value(*row) for row in values),
+                tuple(ConversionValue(*row) for row in values),
                 await connection.fetchval(_SQL["unattributed"], *key),
             )
 
@@ -171,8 +180,10 @@ class Experiments:
 
     async def series(
         self, caller: Caller, experiment_id: int, phase: int | None, points: int
-    ) -> tuple[StoredExperiment, Phase, list[Point]]:
-        async def work(connection: Connection) -> tuple[StoredExperiment, Phase, list[Point]]:
+    ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
+        async def work(
+            connection: Connection,
+        ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
             place = await enter_experiment(connection, caller, experiment_id, Action.READ)
             found = await _fetch(connection, place, experiment_id)
             key = place.tenant_id, experiment_id
@@ -183,17 +194,17 @@ class Experiments:
             first, last = await connection.fetchrow(_SQL["extent"], *key, number)  # type: ignore[misc]
             if first is None:
                 return found, asked[0], []
-            step_s = stretch_s((last - first).total_seconds(), points)
+            step_s = bucket_length_s((last - first).total_seconds(), points)
             rows = await connection.fetch(_SQL["series"], *key, number, first, step_s)
             return found, asked[0], _points(rows, first, step_s, len(asked[0].variants))
 
         return await self._read(caller, work)
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
 
-def _told(place: Place, moved: StoredExperiment) -> list[EventDraft]:
+def _told(place: ProfileAccess, moved: StoredExperiment) -> list[EventDraft]:
     """What webhooks hear of a state that somebody has chosen."""
     experiment = moved.experiment
     names = {"id": str(moved.id), "profile_id": str(moved.profile_id), "name": experiment.name}
@@ -207,7 +218,7 @@ def _told(place: Place, moved: StoredExperiment) -> list[EventDraft]:
     return []
 
 
-async def open_experiments(connection: Connection, place: Place) -> list[Experiment]:
+async def open_experiments(connection: Connection, place: ProfileAccess) -> list[Experiment]:
     """The profile's that are not archived."""
     rows = await connection.fetch(_SQL["open_experiments"], place.tenant_id, place.profile_id)
     return [experiment(row) for row in rows]
@@ -225,27 +236,31 @@ async def begin_phase(
 
 async def phases_of(
     connection: Connection, tenant_id: int, experiment_id: int
-) -> tuple[Phase, ...]:
+) -> tuple[PhaseCounts, ...]:
     """All phases with what they counted, oldest first."""
-    counted: dict[int, dict[int, Counts]] = {}
+    counted: dict[int, dict[int, VariantCounts]] = {}
     for number, arm, *counts in await connection.fetch(_SQL["sums"], tenant_id, experiment_id):
-        counted.setdefault(number, {})[arm] = Counts(*counts)
+        counted.setdefault(number, {})[arm] = VariantCounts(*counts)
     phases = []
     for row in await connection.fetch(_SQL["phases"], tenant_id, experiment_id):
         variants = variants_of(row["variants"])
-        found = by_arm(counted.get(row["phase"], {}), len(variants))
-        phases.append(Phase(row["phase"], row["started_at"], row["reason"], variants, found))
+        found = counts_by_variant(counted.get(row["phase"], {}), len(variants))
+        phases.append(PhaseCounts(row["phase"], row["started_at"], row["reason"], variants, found))
     return tuple(phases)
 
 
-def _points(rows: list[asyncpg.Record], first: datetime, step_s: int, arms: int) -> list[Point]:
-    found: dict[int, dict[int, Counts]] = {}
+def _points(
+    rows: list[asyncpg.Record], first: datetime, step_s: int, arms: int
+) -> list[CountsPoint]:
+    found: dict[int, dict[int, VariantCounts]] = {}
     for stretch, arm, *counts in rows:
-        found.setdefault(stretch, {})[arm] = Counts(*counts)
-    return running(found, first, step_s, arms)
+        found.setdefault(stretch, {})[arm] = VariantCounts(*counts)
+    return running_totals(found, first, step_s, arms)
 
 
-async def _fetch(connection: Connection, place: Place, experiment_id: int) -> StoredExperiment:
+async def _fetch(
+    connection: Connection, place: ProfileAccess, experiment_id: int
+) -> StoredExperiment:
     row = await connection.fetchrow(_SQL["experiment"], place.tenant_id, experiment_id)
     if row is None:
         raise NotFoundError("there is no such experiment")
@@ -254,7 +269,7 @@ async def _fetch(connection: Connection, place: Place, experiment_id: int) -> St
 
 async def _lock(
     connection: Connection, caller: Caller, experiment_id: int, if_version: int | None
-) -> tuple[Place, StoredExperiment]:
+) -> tuple[ProfileAccess, StoredExperiment]:
     """The experiment, which cannot change until the transaction ends: its profile is locked."""
     place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
     await lock_profile(connection, place)
@@ -264,11 +279,11 @@ async def _lock(
     return place, found
 
 
-async def _as_it_is(connection: Connection, place: Place) -> Change:
-    return Change(place.profile_id, (await lock_profile(connection, place)).version)
+async def _as_it_is(connection: Connection, place: ProfileAccess) -> ProfileChange:
+    return ProfileChange(place.profile_id, (await lock_profile(connection, place)).version)
 
 
-async def _refer(connection: Connection, place: Place, draft: ExperimentDraft) -> None:
+async def _refer(connection: Connection, place: ProfileAccess, draft: ExperimentDraft) -> None:
     """See that what the draft refers to is there. Raises InvalidError."""
     if draft.link_id is not None:
         key = place.tenant_id, place.profile_id, draft.link_id
@@ -294,7 +309,9 @@ def no_such_block() -> InvalidError:
     return InvalidError([FieldError("block_id", "is not the id of a block of this profile")])
 
 
-async def _write(connection: Connection, place: Place, wanted: Experiment) -> StoredExperiment:
+async def _write(
+    connection: Connection, place: ProfileAccess, wanted: Experiment
+) -> StoredExperiment:
     row = await connection.fetchrow(
         _SQL["update_experiment"],
         place.tenant_id,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Files(Protocol):
+class FileSystem(Protocol):
     """Every call may raise OSError."""
 
     def create(self, path: Path, size: int) -> int:
@@ -32,7 +32,7 @@ class Files(Protocol):
         """In one step, in the place of what `to` was before."""
 
 
-class DiskFiles:
+class DiskFileSystem:
     """The real ones."""
 
     def create(self, path: Path, size: int) -> int:

@@ -28,8 +28,8 @@ import trio
 from maxminddb import InvalidDatabaseError
 
 from engine.errors import WaypostError
-from engine.place import place, place_of
-from storage.geo_check import Report
+from engine.place import pack_place, place_of_record
+from storage.geo_check import GeoReport
 
 logger = logging.getLogger("waypost.geo")
 
@@ -43,7 +43,7 @@ class GeoError(WaypostError):
     """A geo file that cannot be used; `str(error)` says why."""
 
 
-class Signature(NamedTuple):
+class FileIdentity(NamedTuple):
     """What tells a file from another of its name."""
 
     inode: int
@@ -81,9 +81,9 @@ class GeoFile:
 
     def place(self, address: str) -> bytes:
         """Raises InvalidDatabaseError for a broken record, ValueError for what is no address of its kind."""
-        return place_of(self._reader.get(address))
+        return place_of_record(self._reader.get(address))
 
-    async def check(self) -> Report:
+    async def check(self) -> GeoReport:
         """Read every record, elsewhere. Raises GeoError when one cannot be read or none tells a place."""
         with trio.move_on_after(CHECK_LIMIT_S):
             done = await trio.run_process(
@@ -103,20 +103,20 @@ class GeoFile:
             if done.returncode != 0:
                 # A crash of the reader is the file's, too.
                 raise GeoError(f"cannot be read: the reader ended with {done.returncode}")
-            report = msgspec.json.decode(done.stdout, type=Report)
+            report = msgspec.json.decode(done.stdout, type=GeoReport)
             if report.error:
                 raise GeoError(f"is broken behind {report.networks} networks: {report.error}")
             return report
         raise GeoError(f"could not be read in {CHECK_LIMIT_S:g} s")
 
 
-def signature(path: Path) -> Signature:
+def signature(path: Path) -> FileIdentity:
     """May raise OSError."""
     found = path.stat()
-    return Signature(found.st_ino, found.st_size, found.st_mtime_ns)
+    return FileIdentity(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def load(path: Path) -> tuple[GeoFile, Signature]:
+def load(path: Path) -> tuple[GeoFile, FileIdentity]:
     """Copy the file and open it. Blocks as long as reading it takes. Raises GeoError."""
     descriptor = -1
     try:
@@ -130,7 +130,7 @@ def load(path: Path) -> tuple[GeoFile, Signature]:
                 while view:
                     view = view[os.write(descriptor, view) :]
         if signature(path) != before:
-            raise ChangingError("is being written")
+            raise FileChangingError("is being written")
     except (OSError, GeoError) as error:
         if descriptor >= 0:
             os.close(descriptor)
@@ -140,17 +140,17 @@ def load(path: Path) -> tuple[GeoFile, Signature]:
     return GeoFile(descriptor), before
 
 
-class ChangingError(GeoError):
+class FileChangingError(GeoError):
     """Somebody is at the file; later it will be whole."""
 
 
-class GeoPlaces:
-    """`Places` by the file at `path`; an empty path: by `iptocc` alone."""
+class GeoPlaceLookup:
+    """`PlaceLookup` by the file at `path`; an empty path: by `iptocc` alone."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None
         self._file: GeoFile | None = None
-        self._seen: Signature | None = None
+        self._seen: FileIdentity | None = None
         self._unchecked = False
         self._missing = False
         self._counts = dict.fromkeys(("loaded", "refused", "lookups", "unreadable"), 0)
@@ -165,14 +165,14 @@ class GeoPlaces:
         """When the file in use was built, in Unix time; 0 without one."""
         return self._file.built_at if self._file else 0
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Files taken into use and refused; addresses looked up, and of those the ones with broken records."""
         return dict(self._counts)
 
     def place(self, address: str) -> bytes:
         self._counts["lookups"] += 1
         if self._file is None:
-            return place("", iptocc.country_code(address) or "")
+            return pack_place("", iptocc.country_code(address) or "")
         try:
             return self._file.place(address)
         except InvalidDatabaseError:
@@ -198,12 +198,12 @@ class GeoPlaces:
             return False
         return await self._exchange(self._path, found)
 
-    async def _exchange(self, path: Path, found: Signature) -> bool:
+    async def _exchange(self, path: Path, found: FileIdentity) -> bool:
         try:
             file, found = await trio.to_thread.run_sync(load, path)
             if self._file is not None:
                 await file.check()
-        except ChangingError:
+        except FileChangingError:
             return False
         except GeoError as error:
             # Not what stands there by now: that may be whole.

@@ -12,27 +12,27 @@ from typing import Any
 import msgspec
 from maxminddb import MODE_MMAP_EXT, InvalidDatabaseError, open_database
 
-from engine.place import place_of
+from engine.place import place_of_record
 
 
-class Report(msgspec.Struct, frozen=True):
+class GeoReport(msgspec.Struct, frozen=True):
     networks: int = 0
     places: int = 0
     error: str = ""
 
 
-def check(records: Iterable[tuple[Any, Any]]) -> Report:
+def check(records: Iterable[tuple[Any, Any]]) -> GeoReport:
     """All networks with their records; those that tell a place are counted."""
     networks = places = 0
     try:
         for _, record in records:
             networks += 1
-            places += bool(place_of(record))
+            places += bool(place_of_record(record))
     except (InvalidDatabaseError, UnicodeDecodeError, ValueError) as error:
-        return Report(networks, places, str(error) or type(error).__name__)
+        return GeoReport(networks, places, str(error) or type(error).__name__)
     if not places:
-        return Report(networks, 0, "no network in it has a country or a city")
-    return Report(networks, places)
+        return GeoReport(networks, 0, "no network in it has a country or a city")
+    return GeoReport(networks, places)
 
 
 def main(path: str) -> None:

@@ -11,7 +11,7 @@ import httpcore
 import trio
 
 from engine.errors import UnavailableError
-from engine.github import MAX_BODY_BYTES, Request, Response, headers_of
+from engine.github import MAX_BODY_BYTES, GithubRequest, GithubResponse, headers_of
 
 TOTAL_S: Final = 10.0
 KEEP_S: Final = 30.0
@@ -27,7 +27,7 @@ class HttpGithubApi:
         self._total_s = total_s
         self._pool = httpcore.AsyncConnectionPool(max_connections=2, keepalive_expiry=KEEP_S)
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: GithubRequest) -> GithubResponse:
         try:
             with trio.fail_after(self._total_s):
                 return await self._ask(request)
@@ -36,7 +36,7 @@ class HttpGithubApi:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             raise UnavailableError(f"GitHub does not answer: {type(error).__name__}") from None
 
-    async def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: GithubRequest) -> GithubResponse:
         headers = [*headers_of(request, self._token).items(), ("User-Agent", USER_AGENT)]
         async with self._pool.stream(
             "GET", self.base_url + request.path, headers=headers
@@ -46,7 +46,7 @@ class HttpGithubApi:
                 for name, value in answer.headers
             }
             if found.get("content-encoding", "identity") != "identity":
-                return Response(answer.status, found, oversized=True)
+                return GithubResponse(answer.status, found, oversized=True)
             body, oversized = bytearray(), False
             with trio.CancelScope() as reading:
                 # Not left by `break`: only an error inside ends the generators that this one is made of.
@@ -55,7 +55,9 @@ class HttpGithubApi:
                     if len(body) > MAX_BODY_BYTES:
                         oversized = True
                         reading.cancel()
-            return Response(answer.status, found, b"" if oversized else bytes(body), oversized)
+            return GithubResponse(
+                answer.status, found, b"" if oversized else bytes(body), oversized
+            )
 
     async def close(self) -> None:
         await self._pool.aclose()

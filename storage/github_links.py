@@ -10,7 +10,7 @@ import msgspec
 
 from engine.access import Action, Caller
 from engine.errors import NotFoundError
-from engine.github_sync import SYNC_KIND, SYNC_QUEUE, may_ask
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE, check_sync_allowed
 from engine.job import Job, JobDraft
 from engine.repository import LinkSync
 from storage import sql
@@ -21,8 +21,8 @@ from storage.postgres import Connection, Database
 SQL: Final = sql.load("github")
 
 
-class GithubLinks:
-    """GithubStore over a database that was opened as waypost_app."""
+class PostgresLinkSyncStore:
+    """LinkSyncStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class GithubLinks:
             row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
             return None if row is None else _sync(row["sync"])
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         async def work(connection: Connection) -> tuple[LinkSync, Job]:
@@ -47,13 +47,13 @@ class GithubLinks:
             if row is None:  # or one of another target
                 await connection.execute(SQL["stop_sync"], place.tenant_id, link_id)
             else:
-                may_ask(_sync(row["sync"]).state, row["asked_s"], job.created)
+                check_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
             text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
             row = await connection.fetchrow(SQL["job"], place.tenant_id, job.job_id)
             assert row is not None
             return _sync(text), job_of(row)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
 
 def sync_job(tenant_id: int, profile_id: int, link_id: int) -> JobDraft:

@@ -17,11 +17,11 @@ import asyncpg
 import msgspec
 
 from engine.event import EventDraft, GithubSynced
-from engine.github import Pause
-from engine.github_sync import Paused, Settled, SyncWork, Turn
-from engine.repository import Facts, Known, next_slot
+from engine.github import RequestPause
+from engine.github_sync import DueSync, PauseState, RequestLease, SyncOutcome
+from engine.repository import RememberedRepository, RepositoryFacts, next_due_at
 from storage import sql
-from storage.events import emit
+from storage.events import append_to_outbox
 from storage.github_links import sync_job
 from storage.jobs import enqueue
 from storage.postgres import Connection, Database
@@ -29,8 +29,8 @@ from storage.postgres import Connection, Database
 SQL: Final = sql.load("github_syncs")
 
 
-class PostgresGithubSyncs:
-    """GithubSyncs over a database that was opened as waypost_aggregator."""
+class PostgresGithubSyncQueue:
+    """GithubSyncQueue over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,15 +42,15 @@ class PostgresGithubSyncs:
                 await enqueue(connection, sync_job(*row))
             return len(rows)
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def begin(self, tenant_id: int, link_id: int) -> SyncWork | None:
-        async def work(connection: Connection) -> SyncWork | None:
+    async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
+        async def work(connection: Connection) -> DueSync | None:
             row = await connection.fetchrow(SQL["begin"], tenant_id, link_id)
             if row is None:
                 await connection.execute(SQL["forget"], tenant_id, link_id)
                 return None
-            return SyncWork(
+            return DueSync(
                 tenant_id,
                 link_id,
                 row["profile_id"],
@@ -60,28 +60,28 @@ class PostgresGithubSyncs:
                 _known(row),
             )
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def sibling(self, work: SyncWork, key: str, since: datetime) -> Settled | None:
-        async def look(connection: Connection) -> Settled | None:
+    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
+        async def look(connection: Connection) -> SyncOutcome | None:
             row = await connection.fetchrow(
                 SQL["sibling"], work.tenant_id, work.link_id, key, since
             )
             if row is None:
                 return None
-            due = next_slot(work.tenant_id, key, row["tried_at"])
-            return Settled(row["state"], row["reason"], _known(row), 0, due)
+            due = next_due_at(work.tenant_id, key, row["tried_at"])
+            return SyncOutcome(row["state"], row["reason"], _known(row), 0, due)
 
-        return await self._database.run(look)
+        return await self._database.transaction(look)
 
-    async def postpone(self, tenant_id: int, link_id: int, paused: Paused) -> None:
+    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None:
         await self._execute("postpone", tenant_id, link_id, paused.wait_s, paused.reason)
 
     async def forget(self, tenant_id: int, link_id: int) -> None:
         await self._execute("forget", tenant_id, link_id)
 
     def finishing(
-        self, work: SyncWork, key: str, settled: Settled
+        self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         known = settled.known
 
@@ -103,7 +103,7 @@ class PostgresGithubSyncs:
                 settled.next_at if work.kept or settled.soon else None,
             )
             if written == "UPDATE 1" and known.facts and known.facts != work.known.facts:
-                await emit(connection, [_event(work, known.facts)])
+                await append_to_outbox(connection, [_event(work, known.facts)])
 
         return finish
 
@@ -111,49 +111,49 @@ class PostgresGithubSyncs:
         async def work(connection: Connection) -> None:
             await connection.execute(SQL[name], *arguments)
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
 
-class PostgresGithubTurns:
-    """GithubTurns over the same, for one API and token."""
+class PostgresGithubRequestLease:
+    """GithubRequestLease over the same, for one API and token."""
 
     def __init__(self, database: Database, base_url: str, token: str) -> None:
         self._database = database
         self._id = hashlib.sha256(f"{base_url}\n{token}".encode()).hexdigest()
 
-    async def take(self, holder: str, ttl_s: float) -> Turn | None:
-        async def work(connection: Connection) -> Turn | None:
+    async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
+        async def work(connection: Connection) -> RequestLease | None:
             await connection.execute(SQL["know_limits"], self._id)
             row = await connection.fetchrow(SQL["take_turn"], self._id, _uuid(holder), ttl_s)
-            return None if row is None else Turn(row["now"], row["in_a_row"])
+            return None if row is None else RequestLease(row["now"], row["in_a_row"])
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def paused(self) -> Paused | None:
-        async def work(connection: Connection) -> Paused | None:
+    async def paused(self) -> PauseState | None:
+        async def work(connection: Connection) -> PauseState | None:
             row = await connection.fetchrow(SQL["paused"], self._id)
-            return None if row is None else Paused(*row)
+            return None if row is None else PauseState(*row)
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
-    async def pause(self, pause: Pause, in_a_row: int) -> None:
+    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
         wait_s = pause.wait.total_seconds()
         await self._execute("pause", wait_s, pause.reason, min(in_a_row, 1000))
 
-    async def calm(self) -> None:
+    async def reset_pauses(self) -> None:
         await self._execute("calm")
 
-    async def give(self, holder: str) -> None:
+    async def release(self, holder: str) -> None:
         await self._execute("give_turn", _uuid(holder))
 
     async def _execute(self, name: str, *arguments: object) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(SQL[name], self._id, *arguments)
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
 
-def _event(work: SyncWork, facts: Facts) -> EventDraft:
+def _event(work: DueSync, facts: RepositoryFacts) -> EventDraft:
     data = GithubSynced(
         profile_id=str(work.profile_id),
         link_id=str(work.link_id),
@@ -170,9 +170,11 @@ def _uuid(holder: str) -> UUID:
     return uuid5(NAMESPACE_OID, holder)
 
 
-def _known(row: asyncpg.Record) -> Known:
-    return Known(
-        facts=None if row["facts"] is None else msgspec.json.decode(row["facts"], type=Facts),
+def _known(row: asyncpg.Record) -> RememberedRepository:
+    return RememberedRepository(
+        facts=None
+        if row["facts"] is None
+        else msgspec.json.decode(row["facts"], type=RepositoryFacts),
         etag=row["etag"],
         release_etag=row["release_etag"],
         release_due=row["release_due"],

@@ -22,7 +22,7 @@ import ada_url
 import httpcore
 import trio
 
-from engine.delivery import KEPT_BYTES, Answer
+from engine.delivery import KEPT_RESPONSE_BYTES, AttemptResult
 from engine.public_address import is_loopback
 from storage.public_network import (
     MAX_WIRE_BYTES,
@@ -31,7 +31,7 @@ from storage.public_network import (
     RefusedError,
     Resolver,
     TooLongError,
-    nowhere_else,
+    deny_private,
     request_url,
 )
 
@@ -40,7 +40,7 @@ KEEP_S: Final = 2.0
 MAX_ERROR_CHARS: Final = 200
 
 
-class HttpSender:
+class HttpWebhookSender:
     """Sender over HTTP/1.1. `loopback`: this machine's own addresses are allowed too. Used in one trio run.
 
     `resolver` gives the addresses of a host, `connect` makes a connection to one; `tls` is for receivers whose
@@ -56,10 +56,10 @@ class HttpSender:
         tls: SSLContext | None = None,
     ) -> None:
         self._tls = tls or httpcore.default_ssl_context()
-        self._network = PublicNetwork(is_loopback if loopback else nowhere_else, resolver, connect)
+        self._network = PublicNetwork(is_loopback if loopback else deny_private, resolver, connect)
         self._pools: OrderedDict[str, _Pool] = OrderedDict()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         parsed = ada_url.URL(url)
         sent = [(b"Host", parsed.host.encode("ascii")), (b"Content-Length", b"%d" % len(body))]
         sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
@@ -71,15 +71,17 @@ class HttpSender:
             ) as response:  # fmt: skip
                 return await _read(response)
         except RefusedError as error:
-            return Answer(None, str(error))
+            return AttemptResult(None, str(error))
         except TooLongError:
-            return Answer(None, f"the head of the answer is longer than {MAX_WIRE_BYTES} bytes")
+            return AttemptResult(
+                None, f"the head of the answer is longer than {MAX_WIRE_BYTES} bytes"
+            )
         except httpcore.ConnectError as error:
-            return Answer(None, _said("could not connect", error))
+            return AttemptResult(None, _said("could not connect", error))
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
-            return Answer(None, _said("did not answer in HTTP/1.1", error))
+            return AttemptResult(None, _said("did not answer in HTTP/1.1", error))
         except (httpcore.NetworkError, OSError) as error:
-            return Answer(None, _said("the connection was lost", error))
+            return AttemptResult(None, _said("the connection was lost", error))
         finally:
             pool.users -= 1
             pool.unused_since_s = trio.current_time()
@@ -127,16 +129,16 @@ class _Pool:
     unused_since_s: float = 0.0
 
 
-async def _read(response: httpcore.Response) -> Answer:
+async def _read(response: httpcore.Response) -> AttemptResult:
     """The status and the first bytes. A rest that is too long costs the connection."""
     kept = b""
     error = "redirects are not followed" if 300 <= response.status < 400 else ""
     # What breaks off behind the status has said what counts.
     with suppress(TooLongError, httpcore.NetworkError, httpcore.ProtocolError):
         async for chunk in response.aiter_stream():
-            kept += chunk[: KEPT_BYTES - len(kept)]
+            kept += chunk[: KEPT_RESPONSE_BYTES - len(kept)]
     retry_after = next((v for n, v in response.headers if n.lower() == b"retry-after"), b"")
-    return Answer(response.status, error, kept, retry_after[:64].decode("ascii", "replace"))
+    return AttemptResult(response.status, error, kept, retry_after[:64].decode("ascii", "replace"))
 
 
 def _said(what: str, error: BaseException) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.access import Caller
 from engine.errors import UnavailableError
-from engine.idempotency import KEPT, Once, StoredResponse, replayed
+from engine.idempotency import RETENTION, IdempotentRequest, StoredResponse, error_for_used_key
 from storage import sql
 from storage.postgres import Connection, Database
 
@@ -23,24 +23,24 @@ T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
 
 
-def only_once(caller: Caller, once: Once[T] | None, work: Work[T]) -> Work[T]:
+def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -> Work[T]:
     """`work`, done once under the key and answered by `once.respond` from then on.
 
     What is returned runs in a transaction that has just begun, with the caller's tenant set. It raises
-    ReplayedError with the answer kept, or InvalidError when the key was used for another request.
+    AlreadyAnsweredError with the answer kept, or InvalidError when the key was used for another request.
     """
     if once is None:
         return work
     owner = caller.tenant_id, caller.user_id, once.key
 
     async def guarded(connection: Connection) -> T:
-        if not await connection.fetchval(_SQL["claim_key"], *owner, once.request_sha256, KEPT):
+        if not await connection.fetchval(_SQL["claim_key"], *owner, once.request_sha256, RETENTION):
             row = await connection.fetchrow(_SQL["kept_answer"], *owner)
             if row is None:  # purged in between
                 raise UnavailableError("the idempotency key expired just now; send it again")
             headers = msgspec.json.decode(row["headers"], type=dict[str, str])
             kept = StoredResponse(row["status"], headers, row["body"])
-            raise replayed(kept, row["request_sha256"], once.request_sha256)
+            raise error_for_used_key(kept, row["request_sha256"], once.request_sha256)
         result = await work(connection)
         response = once.respond(result)
         await connection.execute(_SQL["return_home"], str(caller.tenant_id))
@@ -56,7 +56,7 @@ def only_once(caller: Caller, once: Once[T] | None, work: Work[T]) -> Work[T]:
     return guarded
 
 
-class IdempotencyKeys:
+class IdempotencyPurge:
     """Their upkeep, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -66,7 +66,7 @@ class IdempotencyKeys:
         """Delete the answers that are no longer promised."""
 
         async def work(connection: Connection) -> str:
-            return await connection.execute(_SQL["purge_expired"], KEPT, PURGED_AT_ONCE)
+            return await connection.execute(_SQL["purge_expired"], RETENTION, PURGED_AT_ONCE)
 
-        while await self._database.run(work) == f"DELETE {PURGED_AT_ONCE}":
+        while await self._database.transaction(work) == f"DELETE {PURGED_AT_ONCE}":
             pass

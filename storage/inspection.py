@@ -46,9 +46,9 @@ async def redis_settings(url: str) -> RedisSettings:
     """Raises UnavailableError."""
     server = await RedisServer.open(url, size=2)
     try:
-        found = await server.ask(server.commands.info, "server")
+        found = await server.run(server.commands.info, "server")
         try:
-            policy = await server.ask(server.commands.config_get, "maxmemory-policy")
+            policy = await server.run(server.commands.config_get, "maxmemory-policy")
         except redis.exceptions.ResponseError:
             policy = {}  # managed servers often refuse CONFIG
         name = "Valkey" if "valkey_version" in found else "Redis"

@@ -21,13 +21,13 @@ from typing import Any, Final, TypeVar, cast
 import asyncpg
 import orjson
 
-from engine.access import Action, Caller, demand_scope
+from engine.access import Action, Caller, require_scope
 from engine.errors import ConflictError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease
-from engine.ports import Page
-from engine.ports_jobs import QueueFigures
+from engine.job import AttemptEnd, EnqueueResult, Heartbeat, Job, JobDraft, JobFilter, Lease
+from engine.ports import ListPage
+from engine.ports_jobs import QueueMetrics
 from storage import sql
-from storage.access import MAX_ID, enter_job, enter_profile, existing_id
+from storage.access import MAX_ID, enter_job, enter_profile, validate_id
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("jobs")
@@ -38,7 +38,7 @@ T = TypeVar("T")
 _OnJob = Callable[[Connection, int | None, int], Awaitable[Job]]
 
 
-async def enqueue(connection: Connection, draft: JobDraft) -> Enqueued:
+async def enqueue(connection: Connection, draft: JobDraft) -> EnqueueResult:
     """Enqueue in the transaction that `connection` is in, as waypost_app (for its own tenant only) or
     waypost_aggregator. Waits for another transaction that is enqueuing the same unique key."""
     while True:
@@ -48,11 +48,11 @@ async def enqueue(connection: Connection, draft: JobDraft) -> Enqueued:
             draft.delay_s, draft.run_at,
         )  # fmt: skip
         if made is not None:
-            return Enqueued(made, True)
+            return EnqueueResult(made, True)
         key = draft.tenant_id, draft.kind, draft.unique_key
         found = await connection.fetchval(_SQL["active_job"], *key)
         if found is not None:  # else it has just ended
-            return Enqueued(found, False)
+            return EnqueueResult(found, False)
 
 
 async def enqueue_many(connection: Connection, drafts: Sequence[JobDraft]) -> None:
@@ -74,13 +74,13 @@ class PostgresJobQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[Enqueued]:
-        async def work(connection: Connection) -> list[Enqueued]:
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]:
+        async def work(connection: Connection) -> list[EnqueueResult]:
             return [await enqueue(connection, draft) for draft in drafts]
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def take(
+    async def claim(
         self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         async def work(connection: Connection) -> list[Job]:
@@ -90,9 +90,9 @@ class PostgresJobQueue:
             # The update returns them in any order.
             return [job_of(row) for row in sorted(rows, key=_turn)]
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def heartbeat(self, beats: Sequence[Beat], lease_s: float) -> dict[Lease, bool]:
+    async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
         columns = list(
             zip(*[(*b.lease, *(b.progress or (None, None))) for b in beats], strict=True)
         )
@@ -101,9 +101,9 @@ class PostgresJobQueue:
             rows = await connection.fetch(_SQL["heartbeat"], *columns, lease_s)
             return {Lease(*row[:3]): row[3] for row in map(tuple, rows)}
 
-        return await self._database.run(work) if beats else {}
+        return await self._database.transaction(work) if beats else {}
 
-    async def end(self, endings: Sequence[Ending]) -> set[Lease]:
+    async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         columns = list(
             zip(*[(*e.lease, e.outcome, e.delay_s, e.error) for e in endings], strict=True)
         )
@@ -111,7 +111,7 @@ class PostgresJobQueue:
         async def work(connection: Connection) -> set[Lease]:
             return {Lease(*row) for row in await connection.fetch(_SQL["end"], *columns)}
 
-        return await self._database.run(work) if endings else set()
+        return await self._database.transaction(work) if endings else set()
 
     async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
         async def guarded(connection: Connection) -> T:
@@ -121,7 +121,7 @@ class PostgresJobQueue:
                 )
             return await work(connection)
 
-        return await self._database.run(guarded)
+        return await self._database.transaction(guarded)
 
     async def rescue(self) -> int:
         return await self._changed("rescue", RESCUED_AT_ONCE, LOST)
@@ -144,14 +144,14 @@ class PostgresJobQueue:
                     made += (await enqueue(connection, draft)).created
             return made
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def figures(self) -> tuple[list[QueueFigures], int]:
-        async def work(connection: Connection) -> tuple[list[QueueFigures], int]:
+    async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
+        async def work(connection: Connection) -> tuple[list[QueueMetrics], int]:
             rows = await connection.fetch(_SQL["figures"])
-            return [QueueFigures(*row) for row in rows], await connection.fetchval(_SQL["dead"])
+            return [QueueMetrics(*row) for row in rows], await connection.fetchval(_SQL["dead"])
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
     async def purge(self, days: int) -> None:
         while await self._changed("purge", days, PURGED_AT_ONCE) == PURGED_AT_ONCE:
@@ -163,10 +163,10 @@ class PostgresJobQueue:
         async def work(connection: Connection) -> int:
             return int((await connection.execute(_SQL[name], *arguments)).rpartition(" ")[2])
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
 
-class Jobs:
+class PostgresJobStore:
     """JobStore: over a database that was opened as waypost_app, or, for the operator, as
     waypost_aggregator."""
 
@@ -175,8 +175,8 @@ class Jobs:
 
     async def list_jobs(
         self, caller: Caller | None, asked: JobFilter, before: int, limit: int
-    ) -> Page:
-        async def work(connection: Connection) -> Page:
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             tenant = None if caller is None else caller.tenant_id
             if caller is not None and asked.profile_id is not None:
                 place = await enter_profile(connection, caller, asked.profile_id, Action.READ)
@@ -184,11 +184,11 @@ class Jobs:
             last = min(before or MAX_ID, MAX_ID)
             rows = await connection.fetch(_SQL["list"], tenant, last, *asked, limit + 1)
             found = [job_of(row) for row in rows[:limit]]
-            return Page(found, found[-1].id if len(rows) > limit else None)
+            return ListPage(found, found[-1].id if len(rows) > limit else None)
 
         if caller is not None:
-            demand_scope(caller, "read")
-        return await self._database.run(work, caller=caller, read_only=True)
+            require_scope(caller, "read")
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def job(self, caller: Caller | None, job_id: int) -> Job:
         return await self._on(caller, job_id, Action.READ, _found)
@@ -202,11 +202,11 @@ class Jobs:
         try:
             return await self._on(caller, job_id, Action.EDIT, change)
         except asyncpg.UniqueViolationError:
-            raise taken() from None
+            raise unique_key_conflict() from None
 
     async def _on(self, caller: Caller | None, job_id: int, action: Action, do: _OnJob) -> Job:
         """Do something to a job where it lives, if the caller may."""
-        existing_id(job_id, "job")
+        validate_id(job_id, "job")
 
         async def work(connection: Connection) -> Job:
             if caller is None:
@@ -218,8 +218,8 @@ class Jobs:
                 return await do(connection, place.tenant_id, job_id)
 
         if caller is not None:
-            demand_scope(caller, action.value.scope)
-        return await self._database.run(work, caller=caller)
+            require_scope(caller, action.value.scope)
+        return await self._database.transaction(work, caller=caller)
 
 
 async def _found(connection: Connection, tenant: int | None, job_id: int) -> Job:
@@ -239,7 +239,7 @@ async def _changed(
     return job_of(row)
 
 
-def taken() -> ConflictError:
+def unique_key_conflict() -> ConflictError:
     return ConflictError("unique_key", "another job has taken this one's place")
 
 

@@ -8,7 +8,7 @@ Guarantees:
 - `append` returning False means that these clicks are not recorded; they are counted with the reason.
   Recording resumes by itself: after `_RETRY_S` the next frame, or the next sync, tries a new segment.
 - A sequence is never used twice. A journal has one writer, from its creation until that process ends; then
-  it is only read (see `Recovery`), and the next process begins a journal of its own with a new id.
+  it is only read (see `OrphanReader`), and the next process begins a journal of its own with a new id.
 
 One journal is a folder `DIR/journals/<id>/` with a lock, held by its writer or its reader, and segments
 named after their first sequence. A segment ends where the next one begins: after a failed write or sync the
@@ -36,7 +36,7 @@ from engine import journal_format
 from engine.batch import Batch
 from engine.errors import WaypostError
 from engine.journal_format import HEADER_BYTES, MAX_FRAME_CLICKS, SegmentHeader
-from storage.files import DiskFiles, FileLock, Files
+from storage.files import DiskFileSystem, FileLock, FileSystem
 
 _RETRY_S: Final = 1.0
 _MAX_UNSYNCED_BYTES: Final = 64 * 1024 * 1024
@@ -70,7 +70,7 @@ class Journal:
         segment_bytes: int,
         max_bytes: int,
         sync_ms: int,
-        files: Files | None = None,
+        files: FileSystem | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -84,7 +84,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._max_segments = max(2, max_bytes // segment_bytes)
         self._sync_s = sync_ms / 1000
-        self._files = files or DiskFiles()
+        self._files = files or DiskFileSystem()
         self._clock = clock
         self._wall_us = wall_us
         self._segments: list[Segment] = []
@@ -100,7 +100,7 @@ class Journal:
         self._dirty = trio.Event()
         self._news = trio.Event()
         self._lock = FileLock(self.folder.with_suffix(NEW_SUFFIX) / LOCK_NAME)
-        self._cursor: Cursor | None = None
+        self._cursor: SegmentCursor | None = None
 
     def open(self) -> None:
         """Make the folder and the first segment. Raises WaypostError when the disk does not allow it."""
@@ -149,7 +149,7 @@ class Journal:
             self._files.write(segment.fd, data, segment.end)
         except OSError as error:
             self._fail(error)
-            self._void(len(data))
+            self._zero_failed_write(len(data))
             self.unrecorded[self.failed or "disk"] += count
             return False
         segment.end += len(data)
@@ -163,11 +163,11 @@ class Journal:
     def _segment_for(self, size: int) -> Segment:
         segment = self._segments[-1]
         if self._unsynced_bytes > _MAX_UNSYNCED_BYTES:
-            raise _Refused("behind")
+            raise _AppendRefusedError("behind")
         if segment.end + size <= self._segment_bytes or self._takes(segment, size):
             return segment
         if len(self._segments) >= self._max_segments:
-            raise _Refused("limit")
+            raise _AppendRefusedError("limit")
         return self._begin_segment(self.appended + 1)
 
     def _takes(self, segment: Segment, size: int) -> bool:
@@ -180,7 +180,7 @@ class Journal:
         except OSError as error:
             # What the other segments hold is as good as it was: it is synced and shipped meanwhile.
             self._lacking = True
-            raise _NotBegun(error.errno, error.strerror) from error
+            raise _SegmentNotCreatedError(error.errno, error.strerror) from error
         self._lacking = False
         self._stray = segment.path
         self._name_segment(segment)
@@ -204,7 +204,7 @@ class Journal:
             return
         try:
             self._begin_segment(self.appended + 1)
-        except _NotBegun:
+        except _SegmentNotCreatedError:
             self._lacking = False
         except OSError as error:
             self._fail(error)
@@ -244,16 +244,16 @@ class Journal:
             raise
 
     def _fail(self, error: OSError) -> None:
-        if isinstance(error, _Refused):
+        if isinstance(error, _AppendRefusedError):
             self.failed = error.reason
         else:
             self.failed = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
-            self._in_doubt = self._in_doubt or not isinstance(error, _NotBegun)
+            self._in_doubt = self._in_doubt or not isinstance(error, _SegmentNotCreatedError)
         self._retry_at = self._clock() + _RETRY_S
         # The task tries again even if no visitor comes, as it may be for this failure that none do.
         self._dirty.set()
 
-    def _void(self, size: int) -> None:
+    def _zero_failed_write(self, size: int) -> None:
         """Blot out what a failed write may have left: it is counted as not recorded, and stays that.
 
         If this fails too, a process that ends before recording resumes may leave it to be found.
@@ -269,12 +269,12 @@ class Journal:
             return False
         if self._in_doubt and not self._rewrite_unsynced():
             return False
-        if self._lacking and not self._begin_lacking():
+        if self._lacking and not self._begin_missing_segment():
             return False
         self.failed = None
         return True
 
-    def _begin_lacking(self) -> bool:
+    def _begin_missing_segment(self) -> bool:
         """Have the segment ready that could not be begun, before any visitor needs it."""
         try:
             self._begin_segment(self.appended + 1)
@@ -297,7 +297,7 @@ class Journal:
             if not firsts or firsts[0] > self.synced + 1:
                 # One segment more than there were: beyond the limit, but for the first of them.
                 if len(self._segments) > self._max_segments:
-                    raise _Refused("limit")
+                    raise _AppendRefusedError("limit")
                 firsts.insert(0, self.synced + 1)
             written = [(_last(data), data) for data in self._unsynced]
             for first, behind in zip(firsts, [*firsts[1:], self.appended + 1], strict=True):
@@ -391,7 +391,7 @@ class Journal:
                 last = min(last, self._segments[index + 1].first - 1)
             if segment.first <= after + 1 <= last:
                 if self._cursor is None or self._cursor.segment is not segment:
-                    self._cursor = Cursor(self._files, segment)
+                    self._cursor = SegmentCursor(self._files, segment)
                 return self._cursor.read(after, last, max_bytes)
         return None
 
@@ -425,11 +425,11 @@ class Journal:
             self._lock.release()
 
 
-class _NotBegun(OSError):
+class _SegmentNotCreatedError(OSError):
     """A new segment could not be written; nothing that is recorded is in doubt."""
 
 
-class _Refused(OSError):
+class _AppendRefusedError(OSError):
     """We refuse ourselves; nothing on the disk is in doubt."""
 
     def __init__(self, reason: str) -> None:
@@ -442,7 +442,7 @@ def _last(data: bytes) -> int:
     return list(journal_format.frames(data))[-1].last
 
 
-def discard(folder: Path, files: Files) -> None:
+def discard(folder: Path, files: FileSystem) -> None:
     """Delete the segments of a journal that is wholly committed, and outlast a power loss.
 
     The folder stays, until the journal's row is retired: whoever finds it empty does that.
@@ -453,7 +453,7 @@ def discard(folder: Path, files: Files) -> None:
     files.sync_folder(folder)
 
 
-def remove_folder(folder: Path, files: Files) -> None:
+def remove_folder(folder: Path, files: FileSystem) -> None:
     """Delete a journal that is wholly committed; the lock file goes last."""
     if not folder.is_dir():
         return
@@ -462,12 +462,12 @@ def remove_folder(folder: Path, files: Files) -> None:
     folder.rmdir()
 
 
-class Cursor:
+class SegmentCursor:
     """A place in one segment: the offset of the frame that starts with sequence `_next`."""
 
     __slots__ = ("_files", "_next", "_offset", "segment")
 
-    def __init__(self, files: Files, segment: Segment) -> None:
+    def __init__(self, files: FileSystem, segment: Segment) -> None:
         self._files = files
         self.segment = segment
         self._next = segment.first

@@ -12,12 +12,12 @@ import argon2
 import asyncpg
 import trio
 
-from engine.access import Caller, demand_scope
+from engine.access import Caller, require_scope
 from engine.errors import ConflictError, ExpiredError, NotFoundError
-from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, demand_scopes
-from engine.ports import Page
+from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
+from engine.ports import ListPage
 from storage import sql, tokens
-from storage.access import MAX_ID, existing_id
+from storage.access import MAX_ID, validate_id
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("keys")
@@ -32,8 +32,8 @@ class OwnerCredentials(NamedTuple):
     api_key: str
 
 
-class Keys:
-    """KeyStore over a database that was opened as waypost_app."""
+class PostgresApiKeyStore:
+    """ApiKeyStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,7 +49,7 @@ class Keys:
                 raise ExpiredError("this key has expired")
             return Caller(row["tenant_id"], row["user_id"], row["key_id"], tuple(row["scopes"]))
 
-        return None if digest is None else await self._database.run(work, read_only=True)
+        return None if digest is None else await self._database.transaction(work, read_only=True)
 
     async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
         text = tokens.new("wp_")
@@ -58,46 +58,46 @@ class Keys:
             whose = caller.tenant_id, caller.user_id
             await connection.execute(SQL["lock_keys_of"], *whose)
             if await connection.fetchval(SQL["count_keys"], *whose) >= MAX_KEYS:
-                raise too_many()
+                raise key_limit_error()
             row = await connection.fetchrow(
                 SQL["create_scoped_key"],
                 *whose,
-                tokens.stored(text),
+                tokens.require_digest(text),
                 draft.label,
-                tokens.shown(text),
+                tokens.token_prefix(text),
                 draft.scopes,
                 draft.expires_at,
             )
             return _key(row)
 
-        demand_scopes(caller, draft.scopes)
-        return NewKey(await self._database.run(work, caller=caller), text)
+        require_scopes(caller, draft.scopes)
+        return NewKey(await self._database.transaction(work, caller=caller), text)
 
-    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(
                 SQL["list_keys"], caller.tenant_id, caller.user_id, min(after, MAX_ID), limit + 1
             )
             found = [_key(row) for row in rows]
-            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
-        demand_scope(caller, "read")
-        return await self._database.run(work, caller=caller, read_only=True)
+        require_scope(caller, "read")
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None:
         async def work(connection: Connection) -> None:
-            which = caller.tenant_id, caller.user_id, existing_id(key_id, "key")
+            which = caller.tenant_id, caller.user_id, validate_id(key_id, "key")
             if await connection.fetchval(SQL["revoke_key"], *which) is None:
                 raise NotFoundError("there is no such key")
 
-        demand_scope(caller, "admin")
-        await self._database.run(work, caller=caller)
+        require_scope(caller, "admin")
+        await self._database.transaction(work, caller=caller)
 
-    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(SQL["note_uses"], sorted(keys), sorted(sessions))
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
 
 async def first_owner(database: Database) -> Caller | None:
@@ -107,7 +107,7 @@ async def first_owner(database: Database) -> Caller | None:
         row = await connection.fetchrow(SQL["first_owner"])
         return Caller(*row) if row else None
 
-    return await database.run(work, read_only=True)
+    return await database.transaction(work, read_only=True)
 
 
 async def ensure_owner(database: Database, email: str) -> OwnerCredentials | None:
@@ -133,16 +133,16 @@ async def ensure_owner(database: Database, email: str) -> OwnerCredentials | Non
             SQL["create_key"],
             tenant_id,
             user_id,
-            tokens.stored(api_key),
+            tokens.require_digest(api_key),
             "first owner",
-            tokens.shown(api_key),
+            tokens.token_prefix(api_key),
         )
         return OwnerCredentials(Caller(tenant_id, user_id), email, password, api_key)
 
-    return await database.run(work)
+    return await database.transaction(work)
 
 
-def too_many() -> ConflictError:
+def key_limit_error() -> ConflictError:
     return ConflictError("keys", f"there are {MAX_KEYS} that work; revoke one first")
 
 

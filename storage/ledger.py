@@ -28,15 +28,15 @@ import asyncpg
 import trio
 
 from engine.batch import Batch
-from engine.continuation import continuing
-from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, Folding, Texts
+from engine.continuation import batches_after
+from engine.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts, FoldRows
 from engine.errors import StaleLeaseError, UnavailableError
-from engine.ports import Position
-from engine.ports_summaries import Gathered, Move, Watermark
-from engine.rollup import Counts, RollupKey
+from engine.ports import JournalLease
+from engine.ports_summaries import BufferedClicks, JournalWatermarks, WatermarkAdvance
+from engine.rollup import RollupCounts, RollupKey
 from storage import sql, summaries
-from storage.click_events import ClickEvents, Totals
-from storage.experiment_counts import store_observed
+from storage.click_events import ClickEventWriter, Totals
+from storage.experiment_counts import add_increments
 from storage.postgres import Connection, Database
 
 _SQL: Final = sql.load("ledger")
@@ -54,14 +54,14 @@ class PostgresClickLedger:
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
-        self._texts = Texts()
+        self._texts = EncodedTexts()
         self._texts_since = clock()
-        self._events = ClickEvents(clock)
+        self._events = ClickEventWriter(clock)
         self._commits = 0
         self._clicks = 0
         self._stale = 0
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Transactions and clicks committed, and commits refused, since the start."""
         return {"commits": self._commits, "clicks": self._clicks, "stale": self._stale}
 
@@ -70,45 +70,45 @@ class PostgresClickLedger:
             await connection.execute(_SQL["register_journal"], journal_id)
             return int(await connection.fetchval(_SQL["watermark"], journal_id))
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def watermark(self, journal_id: UUID) -> Watermark:
-        async def work(connection: Connection) -> Watermark:
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        async def work(connection: Connection) -> JournalWatermarks:
             row = await connection.fetchrow(_SQL["watermark"], journal_id)
-            return Watermark(*row) if row else Watermark(0, 0)
+            return JournalWatermarks(*row) if row else JournalWatermarks(0, 0)
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
-    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
-        async def work(connection: Connection) -> list[Position]:
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
+        async def work(connection: Connection) -> list[JournalLease]:
             held = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
             if len(held) < limit:
                 held += await connection.fetch(_SQL["take_leases"], owner, limit - len(held), ttl_s)
-            return [Position(*row) for row in held]
+            return [JournalLease(*row) for row in held]
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)
 
     async def release(self, owner: str) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["release_leases"], owner)
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """As the port says. Also raises ValueError for a gap, and FormatError for a damaged batch.
 
         Nothing is committed then. To find a damaged batch, commit one at a time and set that one
         aside.
         """
-        news = continuing(position.sequence, batches)
+        news = batches_after(position.folded, batches)
         if not news:
             return position
         texts = self._known_texts()
-        folding = Folding(position.journal_id, texts)
+        folding = FoldRows(position.journal_id, texts)
         for batch, after in news:
             folding.add(batch, after)
             await trio.lowlevel.checkpoint()
-        reached = position._replace(sequence=news[-1].batch.last)
+        reached = position._replace(folded=news[-1].batch.last)
         sums = folding.sums()
 
         async def work(connection: Connection) -> tuple[list[int], Totals]:
@@ -116,7 +116,7 @@ class PostgresClickLedger:
             await _copy(connection, folding.rows)
             agents = await _store_agents(connection, texts)
             await _add_up(connection, sums)
-            return agents, await self._events.tell(connection, sums)
+            return agents, await self._events.write(connection, sums)
 
         agents, totals = await self._guarded(work)
         texts.stored(agents)
@@ -125,11 +125,11 @@ class PostgresClickLedger:
         self._clicks += folding.clicks
         return reached
 
-    async def retire(self, journal_id: UUID) -> None:
+    async def delete_journal(self, journal_id: UUID) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["retire"], journal_id)
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
     async def purge_retired(self) -> None:
         """Delete the rows of journals that were retired more than a day ago."""
@@ -137,13 +137,13 @@ class PostgresClickLedger:
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["purge_retired"])
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
-    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
         """As the port says. Raises ValueError when the batch does not continue the position."""
-        if not continuing(position.sequence, [batch]):
+        if not batches_after(position.folded, [batch]):
             return position
-        reached = position._replace(sequence=batch.last, summarised=batch.last)
+        reached = position._replace(folded=batch.last, dimension_counted=batch.last)
 
         async def work(connection: Connection) -> None:
             await _move(connection, position, reached, "move_both")
@@ -152,19 +152,21 @@ class PostgresClickLedger:
         await self._guarded(work)
         return reached
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
-        observed = gathered.observed()
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        observed = gathered.experiment_increments()
 
         async def work(connection: Connection) -> None:
             await summaries.add(connection, gathered)
-            await store_observed(connection, observed)
-            await summaries.move(connection, moves)
+            await add_increments(connection, observed)
+            await summaries.advance_watermarks(connection, moves)
 
         await self._guarded(work)
 
     async def _guarded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
-            return await self._database.run(work)
+            return await self._database.transaction(work)
         except StaleLeaseError:
             self._stale += 1
             raise
@@ -173,26 +175,29 @@ class PostgresClickLedger:
             # and its insert. The next try is routed right.
             raise UnavailableError(f"clicks were being repartitioned: {error}") from error
 
-    def _known_texts(self) -> Texts:
+    def _known_texts(self) -> EncodedTexts:
         """Others when their time is over; a commit under way goes on with those that it began with."""
         if self._clock() - self._texts_since > TEXTS_S:
-            self._texts = Texts()
+            self._texts = EncodedTexts()
             self._texts_since = self._clock()
         return self._texts
 
 
 async def _move(
-    connection: Connection, position: Position, reached: Position, how: str = "move_watermark"
+    connection: Connection,
+    position: JournalLease,
+    reached: JournalLease,
+    how: str = "move_watermark",
 ) -> None:
     journal_id, sequence, token, _ = position
-    moved = await connection.fetchval(_SQL[how], journal_id, sequence, token, reached.sequence)
+    moved = await connection.fetchval(_SQL[how], journal_id, sequence, token, reached.folded)
     if moved is None:
         raise StaleLeaseError(
             f"journal {journal_id} is not at click {sequence} under token {token}"
         )
 
 
-async def _store_agents(connection: Connection, texts: Texts) -> list[int]:
+async def _store_agents(connection: Connection, texts: EncodedTexts) -> list[int]:
     agents = sorted(texts.unstored.items())
     if agents:
         ids, names = zip(*agents, strict=True)
@@ -211,7 +216,7 @@ async def _copy(connection: Connection, rows: list[bytes]) -> None:
     await connection.copy_to_table("clicks", source=chunks(), columns=COLUMNS, format="binary")
 
 
-async def _add_up(connection: Connection, sums: list[tuple[RollupKey, Counts]]) -> None:
+async def _add_up(connection: Connection, sums: list[tuple[RollupKey, RollupCounts]]) -> None:
     if sums:
         keys, counts = zip(*sums, strict=True)
         tenants, profiles, links, buckets = zip(*keys, strict=True)

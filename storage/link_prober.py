@@ -12,14 +12,14 @@ from typing import Final
 import ada_url
 import httpcore
 
-from engine.link_health import GET_BYTES, Answer, Probe
+from engine.link_health import GET_BYTES, Probe, ProbeResult
 from storage.public_network import (
     Connect,
     PublicNetwork,
     RefusedError,
     Resolver,
     TooLongError,
-    nowhere_else,
+    deny_private,
     request_url,
 )
 
@@ -42,7 +42,7 @@ class HttpProber:
         connect: Connect | None = None,
         tls: SSLContext | None = None,
     ) -> None:
-        also = _everywhere if everywhere else nowhere_else
+        also = allow_private if everywhere else deny_private
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=MAX_CONNECTIONS,
@@ -51,7 +51,7 @@ class HttpProber:
             network_backend=PublicNetwork(also, resolver, connect),
         )
 
-    async def send(self, probe: Probe) -> Answer:
+    async def send(self, probe: Probe) -> ProbeResult:
         url = ada_url.URL(probe.url)
         headers = [
             ("Host", url.host), ("User-Agent", USER_AGENT), ("Accept", "*/*"),
@@ -65,23 +65,23 @@ class HttpProber:
             ) as response:
                 if probe.method == "HEAD":
                     await response.aread()  # nothing, and the connection can be used again
-                return Answer(response.status, _location(response))
+                return ProbeResult(response.status, _location(response))
         except RefusedError:
-            return Answer(None, reason="it is not on the public internet", ours=True)
+            return ProbeResult(None, reason="it is not on the public internet", local_error=True)
         except TooLongError:
-            return Answer(None, reason="the head of its answer is too long")
+            return ProbeResult(None, reason="the head of its answer is too long")
         except httpcore.ConnectError as error:
             return _unconnected(error)
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol):
-            return Answer(None, reason="it does not answer in HTTP/1.1", passing=True)
+            return ProbeResult(None, reason="it does not answer in HTTP/1.1", transient=True)
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError):
-            return Answer(None, reason="the connection was lost", passing=True)
+            return ProbeResult(None, reason="the connection was lost", transient=True)
 
     async def close(self) -> None:
         await self._pool.aclose()
 
 
-def _everywhere(address: str) -> bool:
+def allow_private(address: str) -> bool:
     return True
 
 
@@ -90,16 +90,16 @@ def _location(response: httpcore.Response) -> str:
     return found[0].decode("utf-8", "replace") if found else ""
 
 
-def _unconnected(error: httpcore.ConnectError) -> Answer:
+def _unconnected(error: httpcore.ConnectError) -> ProbeResult:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OSError):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, socket.gaierror):
         if cause.errno == socket.EAI_NONAME:
-            return Answer(None, reason="its host is not known", passing=True)
-        return Answer(None, reason="its host's name could not be looked up", ours=True)
+            return ProbeResult(None, reason="its host is not known", transient=True)
+        return ProbeResult(None, reason="its host's name could not be looked up", local_error=True)
     if cause is not None and cause.errno in _OURS:
-        return Answer(None, reason="there is no way to it from here", ours=True)
+        return ProbeResult(None, reason="there is no way to it from here", local_error=True)
     if "certificate" in str(error).lower():
-        return Answer(None, reason="its certificate is not good", passing=True)
-    return Answer(None, reason="it could not be connected to", passing=True)
+        return ProbeResult(None, reason="its certificate is not good", transient=True)
+    return ProbeResult(None, reason="it could not be connected to", transient=True)

@@ -17,7 +17,7 @@ from engine.link_health import LinkHealth
 from engine.profile import Profile
 from engine.repository import LinkSync
 from storage import sql
-from storage.access import Place
+from storage.access import ProfileAccess
 from storage.postgres import Connection
 
 SQL: Final = sql.load("profiles")
@@ -30,7 +30,7 @@ _TAKEN: Final = {
 
 
 async def insert_link(
-    connection: Connection, place: Place, draft: LinkDraft, revision: int
+    connection: Connection, place: ProfileAccess, draft: LinkDraft, revision: int
 ) -> Link:
     row = await connection.fetchrow(
         SQL["create_link"], place.tenant_id, place.profile_id, revision, *_columns(draft)
@@ -54,7 +54,7 @@ def wanted_link(stored: Link, draft: LinkDraft) -> Link:
 
 
 async def rewrite_link(
-    connection: Connection, place: Place, stored: Link, draft: LinkDraft, revision: int
+    connection: Connection, place: ProfileAccess, stored: Link, draft: LinkDraft, revision: int
 ) -> Link:
     wanted = wanted_link(stored, draft)
     row = await connection.fetchrow(
@@ -66,11 +66,13 @@ async def rewrite_link(
     return await _keep_in_step(connection, place, link, stored)
 
 
-async def remove_link(connection: Connection, place: Place, link_id: int, revision: int) -> None:
+async def remove_link(
+    connection: Connection, place: ProfileAccess, link_id: int, revision: int
+) -> None:
     await connection.execute(SQL["delete_link"], place.tenant_id, link_id, revision)
 
 
-async def fetch_link(connection: Connection, place: Place, link_id: int) -> Link:
+async def fetch_link(connection: Connection, place: ProfileAccess, link_id: int) -> Link:
     row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
     if row is None:
         raise NotFoundError("there is no such link")
@@ -87,7 +89,7 @@ def link_of(row: asyncpg.Record) -> Link:
 
 
 @contextmanager
-def conflicts() -> Iterator[None]:
+def map_unique_violations() -> Iterator[None]:
     """Unique violations of names that people choose become ConflictErrors."""
     try:
         yield
@@ -104,7 +106,7 @@ def check_version(stored: Profile | Link, if_version: int | None) -> None:
 
 
 async def _keep_in_step(
-    connection: Connection, place: Place, link: Link, before: Link | None
+    connection: Connection, place: ProfileAccess, link: Link, before: Link | None
 ) -> Link:
     """Begin, or stop, to ask GitHub what the link's target is, where that is another now."""
     if before is not None and (before.kind, before.target) == (link.kind, link.target):
@@ -122,7 +124,7 @@ async def _keep_in_step(
 
 
 async def _move_short(
-    connection: Connection, place: Place, stored: Link, wanted: Link, must: bool
+    connection: Connection, place: ProfileAccess, stored: Link, wanted: Link, must: bool
 ) -> bool:
     """Let the link own `/{slug}` as wanted; whether it does. A new slug is one statement, so that the
     log has it as part of the link's change."""

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from engine.live import LiveNews, decode, encode
+from engine.live import LiveUpdate, decode, encode
 from engine.ports_stats import MAX_WATCHED, WATCH_S
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, listening
+from storage.subscription import DropOldestQueue, listening
 
 KEY: Final = "waypost:watched"
 CHANNEL: Final = "waypost:live"
@@ -28,36 +28,36 @@ class RedisLiveChannel:
         self._clock = clock
         self._counts = dict.fromkeys(("received", "dropped", "malformed", "disconnected"), 0)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return dict(self._counts)
 
-    async def watch(self, profiles: Sequence[int]) -> None:
+    async def subscribe(self, profiles: Sequence[int]) -> None:
         now = self._clock()
         scores = [part for profile in profiles for part in (now + WATCH_S, profile)]
-        ask, run = self._server.ask, self._server.commands.execute_command
+        ask, run = self._server.run, self._server.commands.execute_command
         await ask(run, "ZREMRANGEBYSCORE", KEY, "-inf", f"({now}")
         if scores:
             await ask(run, "ZADD", KEY, *scores)
             await ask(run, "EXPIRE", KEY, int(4 * WATCH_S))
 
-    async def watched(self) -> frozenset[int]:
-        found = await self._server.ask(
+    async def subscribed_profiles(self) -> frozenset[int]:
+        found = await self._server.run(
             self._server.commands.execute_command,
             "ZRANGEBYSCORE", KEY, self._clock(), "+inf", "LIMIT", 0, MAX_WATCHED,
         )  # fmt: skip
         return frozenset(int(one) for one in found)
 
-    async def publish(self, news: Sequence[LiveNews]) -> None:
+    async def publish(self, news: Sequence[LiveUpdate]) -> None:
         for one in news:
-            await self._server.ask(
+            await self._server.run(
                 self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(one)
             )
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveNews]]:
-        waiting: Waiting[LiveNews] = Waiting(MAX_WAITING)
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
+        waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
         return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
-    def _heard(self, waiting: Waiting[LiveNews], message: bytes) -> None:
+    def _heard(self, waiting: DropOldestQueue[LiveUpdate], message: bytes) -> None:
         news = decode(message)
         if news is None:
             self._counts["malformed"] += 1

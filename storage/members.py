@@ -11,54 +11,56 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from engine.access import Action, Caller, Role, demand_scope
+from engine.access import Action, Caller, MemberRole, require_scope
 from engine.errors import LostUpdateError, NotFoundError
-from engine.member import Member, demand_other, demand_owner, last_owner
-from engine.ports import Page
+from engine.member import Member, last_owner_error, require_other_user, require_owner
+from engine.ports import ListPage
 from storage import sql
-from storage.access import MAX_ID, Place, enter_profile, existing_id
+from storage.access import MAX_ID, ProfileAccess, enter_profile, validate_id
 from storage.postgres import Connection, Database
 
 T = TypeVar("T")
 SQL: Final = sql.load("members")
 
 
-class Members:
+class PostgresMemberStore:
     """MemberStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list_members(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_members(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             await enter_profile(connection, caller, profile_id, Action.READ)
             rows = await connection.fetch(
                 SQL["list_members"], profile_id, min(after, MAX_ID), limit + 1
             )
             found = [Member(**dict(row)) for row in rows]
-            return Page(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
         async def work(connection: Connection) -> Member:
             await enter_profile(connection, caller, profile_id, Action.READ)
             return await _member(connection, profile_id, user_id)
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def change_role(
         self,
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: Role,
+        role: MemberRole,
         if_version: int | None = None,
     ) -> Member:
         async def work(connection: Connection) -> Member:
             place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             stored = await _member(connection, profile_id, user_id, if_version)
-            demand_owner(place.role, stored.role, role)
+            require_owner(place.role, stored.role, role)
             if stored.role == role:
                 return stored
             await _set_role(connection, place, user_id, role)
@@ -74,9 +76,9 @@ class Members:
 
         async def work(connection: Connection) -> None:
             place = await lock_team(connection, caller, profile_id, action)
-            demand_scope(caller, "admin")
+            require_scope(caller, "admin")
             stored = await _member(connection, profile_id, user_id, if_version)
-            demand_owner(place.role, stored.role)
+            require_owner(place.role, stored.role)
             await connection.execute(SQL["remove_member"], place.tenant_id, profile_id, user_id)
 
         await self._change(caller, work)
@@ -85,7 +87,7 @@ class Members:
         async def work(connection: Connection) -> Member:
             place = await lock_team(connection, caller, profile_id, Action.TRANSFER)
             stored = await _member(connection, profile_id, user_id)
-            demand_other(caller, user_id)
+            require_other_user(caller, user_id)
             if stored.role != "owner":
                 await _set_role(connection, place, user_id, "owner")
             await _set_role(connection, place, caller.user_id, "admin")
@@ -95,12 +97,12 @@ class Members:
 
     async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         with _owner_kept():
-            return await self._database.run(work, caller=caller)
+            return await self._database.transaction(work, caller=caller)
 
 
 async def lock_team(
     connection: Connection, caller: Caller, profile_id: int, action: Action
-) -> Place:
+) -> ProfileAccess:
     """Act in the profile's tenant, as `enter_profile`, while nobody else changes its team."""
     place = await enter_profile(connection, caller, profile_id, action)
     await connection.execute(SQL["lock_team"], place.tenant_id, profile_id)
@@ -115,13 +117,13 @@ def _owner_kept() -> Iterator[None]:
     except asyncpg.CheckViolationError as error:
         if error.constraint_name != "members_owner":
             raise
-        raise last_owner() from None
+        raise last_owner_error() from None
 
 
 async def _member(
     connection: Connection, profile_id: int, user_id: int, if_version: int | None = None
 ) -> Member:
-    row = await connection.fetchrow(SQL["member"], profile_id, existing_id(user_id, "member"))
+    row = await connection.fetchrow(SQL["member"], profile_id, validate_id(user_id, "member"))
     if row is None:
         raise NotFoundError("there is no such member")
     found = Member(**dict(row))
@@ -130,5 +132,7 @@ async def _member(
     return found
 
 
-async def _set_role(connection: Connection, place: Place, user_id: int, role: Role) -> None:
+async def _set_role(
+    connection: Connection, place: ProfileAccess, user_id: int, role: MemberRole
+) -> None:
     await connection.execute(SQL["set_role"], place.tenant_id, place.profile_id, user_id, role)

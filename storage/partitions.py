@@ -28,4 +28,4 @@ class Partitions:
         async def work(connection: Connection) -> int:
             return int(await connection.fetchval(_SQL["ensure_partitions"], days_ahead))
 
-        return await self._database.run(work)
+        return await self._database.transaction(work)

@@ -22,7 +22,7 @@ MAX_WAITING: Final = 32
 T = TypeVar("T")
 
 
-class Passwords:
+class PasswordHasher:
     """Hashes and checks passwords, as `hasher` says; its defaults are those of RFC 9106."""
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
@@ -30,7 +30,7 @@ class Passwords:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._nobodys = _of_nobody(self._hasher)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         limiter = self._limiter.statistics()
         return {"hashing": limiter.borrowed_tokens, "waiting": limiter.tasks_waiting}
 

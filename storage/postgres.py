@@ -115,13 +115,13 @@ class Database:
         async def work(connection: Connection) -> None:
             await connection.fetchval("SELECT 1")
 
-        await self.run(work, read_only=True)
+        await self.transaction(work, read_only=True)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Connections open, and those of them that are idle."""
         return {"connections": self._pool.get_size(), "idle": self._pool.get_idle_size()}
 
-    async def run(
+    async def transaction(
         self,
         work: Callable[[Connection], Awaitable[T]],
         *,
@@ -139,7 +139,7 @@ class Database:
         """
         return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
 
-    async def run_beside(
+    async def second_transaction(
         self, work: Callable[[Connection], Awaitable[T]], *, one_snapshot: bool = False
     ) -> T:
         """The same on one more connection, for who is on the host loop with one already. The pool must have
@@ -147,15 +147,15 @@ class Database:
         return await self._run(work, None, False, one_snapshot)
 
     @asynccontextmanager
-    async def reading(self, caller: Caller) -> AsyncIterator["Reading"]:
+    async def snapshot(self, caller: Caller) -> AsyncIterator["SnapshotReader"]:
         """A snapshot of the database to read more from than fits in memory, as `caller`.
 
         It holds a connection of the pool until the context ends, so callers bound how many there are. Whoever
         takes nothing for `idle_in_transaction_session_timeout` loses it. Raises as `run` does.
         """
-        connection, transaction = await in_asyncio(_answered, self._begin, caller)
+        connection, transaction = await in_asyncio(_map_errors, self._begin, caller)
         try:
-            yield Reading(connection)
+            yield SnapshotReader(connection)
         finally:
             with trio.CancelScope(shield=True):
                 await in_asyncio(self._end, connection, transaction)
@@ -208,7 +208,7 @@ class Database:
             attempt += 1
 
 
-class Reading:
+class SnapshotReader:
     """One snapshot. Statements come one after the other, not at the same time."""
 
     def __init__(self, connection: Connection) -> None:
@@ -216,7 +216,7 @@ class Reading:
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What `work(connection)` finds out."""
-        return await in_asyncio(_answered, work, self._connection)
+        return await in_asyncio(_map_errors, work, self._connection)
 
     def rows(self, statement: str, *values: Any, at_once: int = 1_000) -> "Rows":
         """The rows of a long one, so many at once."""
@@ -238,7 +238,7 @@ class Rows:
         return self
 
     async def __anext__(self) -> "list[asyncpg.Record]":
-        rows = await in_asyncio(_answered, self._fetch)
+        rows = await in_asyncio(_map_errors, self._fetch)
         if not rows:
             raise StopAsyncIteration
         return rows
@@ -249,7 +249,7 @@ class Rows:
         return await self._cursor.fetch(self._at_once)
 
 
-async def _answered(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+async def _map_errors(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """What it returns; raises UnavailableError in place of errors that mean it."""
     try:
         return await function(*args, **kwargs)

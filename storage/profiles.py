@@ -13,21 +13,21 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from engine.access import Action, Caller, demand_scope
+from engine.access import Action, Caller, require_scope
 from engine.errors import NotFoundError, WaypostError
-from engine.idempotency import Once
+from engine.idempotency import IdempotentRequest
 from engine.link import Link, LinkDraft
-from engine.ports import LinkOperation, LinkOutcome, Page
-from engine.profile import MAX_HISTORY, Change, Profile, ProfileDraft, draft_of
+from engine.ports import LinkChange, LinkChangeResult, ListPage
+from engine.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
 from storage import sql
-from storage.access import MAX_ID, Place, enter_link, enter_profile, existing_id
-from storage.idempotency import only_once
+from storage.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
+from storage.idempotency import run_once
 from storage.link_rows import (
     check_version,
-    conflicts,
     fetch_link,
     insert_link,
     link_of,
+    map_unique_violations,
     remove_link,
     rewrite_link,
     wanted_link,
@@ -38,14 +38,14 @@ T = TypeVar("T")
 SQL: Final = sql.load("profiles")
 
 
-class Profiles:
+class PostgresProfileStore:
     """ProfileStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def create_profile(
-        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+        self, caller: Caller, draft: ProfileDraft, once: IdempotentRequest[Profile] | None = None
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
             row = await connection.fetchrow(
@@ -57,9 +57,9 @@ class Profiles:
             )
             return _profile(row)
 
-        demand_scope(caller, "write")
+        require_scope(caller, "write")
 
-        return await self._change(caller, only_once(caller, once, work))
+        return await self._change(caller, run_once(caller, once, work))
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         async def work(connection: Connection) -> Profile:
@@ -68,12 +68,12 @@ class Profiles:
 
         return await self._read(caller, work)
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(SQL["list_profiles"], min(after, MAX_ID), limit + 1)
             return _page([_profile(row) for row in rows], limit)
 
-        demand_scope(caller, "read")
+        require_scope(caller, "read")
 
         return await self._read(caller, work)
 
@@ -115,14 +115,14 @@ class Profiles:
         caller: Caller,
         profile_id: int,
         draft: LinkDraft,
-        once: Once[tuple[Link, Change]] | None = None,
-    ) -> tuple[Link, Change]:
-        async def work(connection: Connection) -> tuple[Link, Change]:
+        once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
+    ) -> tuple[Link, ProfileChange]:
+        async def work(connection: Connection) -> tuple[Link, ProfileChange]:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             return await insert_link(connection, place, draft, change.version), change
 
-        return await self._change(caller, only_once(caller, once, work))
+        return await self._change(caller, run_once(caller, once, work))
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         async def work(connection: Connection) -> Link:
@@ -131,8 +131,8 @@ class Profiles:
 
         return await self._read(caller, work)
 
-    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             place = await enter_profile(connection, caller, profile_id, Action.READ)
             await connection.execute(SQL["read_in_index_order"])
             rows = await connection.fetch(
@@ -148,24 +148,24 @@ class Profiles:
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
-    ) -> tuple[Link, Change]:
-        async def work(connection: Connection) -> tuple[Link, Change]:
+    ) -> tuple[Link, ProfileChange]:
+        async def work(connection: Connection) -> tuple[Link, ProfileChange]:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             stored, unchanged = await _lock_link(connection, place, link_id, if_version)
             if wanted_link(stored, draft) == stored:
                 return stored, unchanged
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             return await rewrite_link(connection, place, stored, draft, change.version), change
 
         return await self._change(caller, work)
 
     async def delete_link(
         self, caller: Caller, link_id: int, if_version: int | None = None
-    ) -> Change:
-        async def work(connection: Connection) -> Change:
+    ) -> ProfileChange:
+        async def work(connection: Connection) -> ProfileChange:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             await _lock_link(connection, place, link_id, if_version)
-            change = await bump(connection, place)
+            change = await next_version(connection, place)
             await remove_link(connection, place, link_id, change.version)
             await _forget_removed(connection, place, change.version)
             return change
@@ -176,39 +176,41 @@ class Profiles:
         self,
         caller: Caller,
         profile_id: int,
-        operations: Sequence[LinkOperation],
-        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
-    ) -> tuple[list[LinkOutcome], Change]:
-        async def work(connection: Connection) -> tuple[list[LinkOutcome], Change]:
+        operations: Sequence[LinkChange],
+        once: IdempotentRequest[tuple[list[LinkChangeResult], ProfileChange]] | None = None,
+    ) -> tuple[list[LinkChangeResult], ProfileChange]:
+        async def work(connection: Connection) -> tuple[list[LinkChangeResult], ProfileChange]:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
             version = (await _lock(connection, place, None)).version
             outcomes, changed = [], False
             for operation in operations:
                 try:
                     async with connection.transaction():
-                        with conflicts():
+                        with map_unique_violations():
                             link, wrote = await _operate(connection, place, operation, version + 1)
-                    outcomes.append(LinkOutcome(link=link))
+                    outcomes.append(LinkChangeResult(link=link))
                     changed = changed or wrote
                 except WaypostError as error:
-                    outcomes.append(LinkOutcome(error=error))
+                    outcomes.append(LinkChangeResult(error=error))
             if not changed:
-                return outcomes, Change(profile_id, version)
-            change = await bump(connection, place)
+                return outcomes, ProfileChange(profile_id, version)
+            change = await next_version(connection, place)
             await _forget_removed(connection, place, change.version)
             return outcomes, change
 
-        return await self._change(caller, only_once(caller, once, work))
+        return await self._change(caller, run_once(caller, once, work))
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        with conflicts():
-            return await self._database.run(work, caller=caller)
+        with map_unique_violations():
+            return await self._database.transaction(work, caller=caller)
 
 
-async def delete_entered(connection: Connection, place: Place, if_version: int | None) -> Profile:
+async def delete_entered(
+    connection: Connection, place: ProfileAccess, if_version: int | None
+) -> Profile:
     """Delete a profile whose place has been entered. Raises LostUpdateError."""
     await _lock(connection, place, if_version)
     return _profile(
@@ -216,22 +218,22 @@ async def delete_entered(connection: Connection, place: Place, if_version: int |
     )
 
 
-async def lock_profile(connection: Connection, place: Place) -> Profile:
+async def lock_profile(connection: Connection, place: ProfileAccess) -> Profile:
     """The profile, held against changes until the transaction ends."""
     return _profile(
         await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
     )
 
 
-async def _lock(connection: Connection, place: Place, if_version: int | None) -> Profile:
+async def _lock(connection: Connection, place: ProfileAccess, if_version: int | None) -> Profile:
     stored = await lock_profile(connection, place)
     check_version(stored, if_version)
     return stored
 
 
 async def _lock_link(
-    connection: Connection, place: Place, link_id: int, if_version: int | None
-) -> tuple[Link, Change]:
+    connection: Connection, place: ProfileAccess, link_id: int, if_version: int | None
+) -> tuple[Link, ProfileChange]:
     """The link, and its profile's version, which cannot move until the transaction ends."""
     row = await connection.fetchrow(SQL["lock_profile_of_link"], place.tenant_id, link_id)
     if row is None:
@@ -239,16 +241,16 @@ async def _lock_link(
     # A statement of its own: it sees what was committed while this one waited for the lock.
     stored = await fetch_link(connection, place, link_id)
     check_version(stored, if_version)
-    return stored, Change(row["id"], row["version"])
+    return stored, ProfileChange(row["id"], row["version"])
 
 
 async def _operate(
-    connection: Connection, place: Place, operation: LinkOperation, revision: int
+    connection: Connection, place: ProfileAccess, operation: LinkChange, revision: int
 ) -> tuple[Link | None, bool]:
     """One operation of many: the link as it is then, and whether anything was written."""
     if operation.op == "create":
         return await insert_link(connection, place, operation.draft(None), revision), True
-    stored = await fetch_link(connection, place, existing_id(operation.link_id, "link"))
+    stored = await fetch_link(connection, place, validate_id(operation.link_id, "link"))
     if stored.profile_id != place.profile_id:
         raise NotFoundError("there is no such link")
     check_version(stored, operation.if_version)
@@ -261,17 +263,17 @@ async def _operate(
     return await rewrite_link(connection, place, stored, draft, revision), True
 
 
-async def _forget_removed(connection: Connection, place: Place, version: int) -> None:
+async def _forget_removed(connection: Connection, place: ProfileAccess, version: int) -> None:
     oldest = version - MAX_HISTORY
     await connection.execute(SQL["forget_removed"], place.tenant_id, place.profile_id, oldest)
 
 
-async def bump(connection: Connection, place: Place) -> Change:
+async def next_version(connection: Connection, place: ProfileAccess) -> ProfileChange:
     """The profile's next version, and the news of it."""
     version = await connection.fetchval(SQL["bump_profile"], place.tenant_id, place.profile_id)
     if version is None:
         raise NotFoundError("there is no such profile")
-    return Change(place.profile_id, version)
+    return ProfileChange(place.profile_id, version)
 
 
 def _profile(row: asyncpg.Record | None) -> Profile:
@@ -280,6 +282,6 @@ def _profile(row: asyncpg.Record | None) -> Profile:
     return Profile(**dict(row))
 
 
-def _page(items: list[Profile] | list[Link], limit: int) -> Page:
+def _page(items: list[Profile] | list[Link], limit: int) -> ListPage:
     """Rows were asked for one more than the limit, to know whether there are more."""
-    return Page(items[:limit], items[limit - 1].id if len(items) > limit else None)
+    return ListPage(items[:limit], items[limit - 1].id if len(items) > limit else None)

@@ -66,7 +66,7 @@ def request_url(url: ada_url.URL) -> httpcore.URL:
     )
 
 
-def nowhere_else(address: str) -> bool:
+def deny_private(address: str) -> bool:
     """No address is allowed besides public ones."""
     return False
 
@@ -94,13 +94,13 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        *others, last = await self._judged(host, port)
+        *others, last = await self._allowed_addresses(host, port)
         for address in others:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return _Capped(await self._connect(address, port, CONNECT_S))
         return _Capped(await self._connect(last, port, None))
 
-    async def _judged(self, host: str, port: int) -> list[str]:
+    async def _allowed_addresses(self, host: str, port: int) -> list[str]:
         try:
             found = await self._resolver(host, port)
         except OSError as error:

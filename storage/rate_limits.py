@@ -25,7 +25,7 @@ from redis.exceptions import NoScriptError
 
 from engine.errors import UnavailableError
 from engine.ports import Charge
-from engine.rate import Decision
+from engine.rate import RateDecision
 from storage.redis_client import RedisServer, Script
 
 MAX_CHARGES: Final = 16
@@ -66,11 +66,11 @@ return answers
 """)
 
 
-class TimedDecision(NamedTuple):
+class TimedRateDecision(NamedTuple):
     """A decision, and the time on the limiter's clock at which it was taken."""
 
     at_us: int
-    decision: Decision
+    decision: RateDecision
 
 
 class RedisRateLimiter:
@@ -98,10 +98,10 @@ class RedisRateLimiter:
         self._clock_us = clock_us
         self._clustered = isinstance(server.commands, RedisCluster)
 
-    async def decide(self, charges: Sequence[Charge]) -> list[Decision]:
+    async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         return [decision for _, decision in await self.timed(charges)]
 
-    async def timed(self, charges: Sequence[Charge]) -> list[TimedDecision]:
+    async def timed(self, charges: Sequence[Charge]) -> list[TimedRateDecision]:
         """`decide`, with the time of each decision, in the order asked."""
         check_charges(charges)
         if not charges:
@@ -110,24 +110,24 @@ class RedisRateLimiter:
         now = b"" if self._clock_us is None else b"%d" % self._clock_us()
         calls = [[charge] for charge in charges] if self._clustered else [list(charges)]
         with trio.move_on_after(self._timeout_ms / 1000):
-            replies = await self._server.ask(
+            replies = await self._server.run(
                 _gather, [self._call(now, charges) for charges in calls]
             )
             return [
-                TimedDecision(reply[0], _decision(charge, answer))
+                TimedRateDecision(reply[0], _decision(charge, answer))
                 for reply, charges in zip(replies, calls, strict=True)
                 for charge, answer in zip(charges, reply[1:], strict=True)
             ]
         raise UnavailableError(f"Redis does not answer within {self._timeout_ms} ms")
 
-    def _call(self, now: bytes, charges: list[Charge]) -> "_Call":
+    def _call(self, now: bytes, charges: list[Charge]) -> "_ScriptCall":
         args: list[str | bytes | int] = [self._key(charge) for charge in charges]
         args.append(now)
         for quota, _, cost in charges:
             # Above the burst it is never allowed, by however much: keep the number small.
             used_us = min(cost, quota.burst + 1) * quota.interval_us
             args += (quota.interval_us, quota.tolerance_us, used_us)
-        return _Call(self._server.commands, len(charges), args)
+        return _ScriptCall(self._server.commands, len(charges), args)
 
     def _key(self, charge: Charge) -> str:
         # What people type as an account's name need not be valid Unicode.
@@ -136,7 +136,7 @@ class RedisRateLimiter:
         return f"waypost:rate:{charge.quota.name}:{{{digest.hexdigest()}}}"
 
 
-class _Call(NamedTuple):
+class _ScriptCall(NamedTuple):
     """One run of the script on `keys` keys, which come first in `args`."""
 
     client: Any
@@ -150,7 +150,7 @@ class _Call(NamedTuple):
             return await self.client.eval(_DECIDE.text, self.keys, *self.args)
 
 
-async def _gather(calls: list[_Call]) -> list[Any]:
+async def _gather(calls: list[_ScriptCall]) -> list[Any]:
     """All replies, in order; when some fail, the first error, after all have ended."""
     if len(calls) == 1:
         return [await calls[0].run()]
@@ -161,10 +161,10 @@ async def _gather(calls: list[_Call]) -> list[Any]:
     return replies
 
 
-def _decision(charge: Charge, answer: list[int]) -> Decision:
+def _decision(charge: Charge, answer: list[int]) -> RateDecision:
     allowed, remaining, wait_us, reset_us = answer
     retry_us = None if wait_us < 0 else wait_us
-    return Decision(bool(allowed), charge.quota.burst, remaining, retry_us, reset_us)
+    return RateDecision(bool(allowed), charge.quota.burst, remaining, retry_us, reset_us)
 
 
 def check_charges(charges: Sequence[Charge]) -> None:

@@ -21,10 +21,10 @@ import asyncpg
 from engine import agent as agents
 from engine import referrer as referrers
 from engine import traits
-from engine.click import VERDICT_MASK
+from engine.click import CLASS_MASK
 from engine.errors import NotFoundError, UnavailableError, WaypostError
-from engine.raw_rows import RawRows
-from engine.visitor import RULE, judge, recorded
+from engine.raw_rows import RawClickRows
+from engine.visitor import RULES_VERSION, judge, pack_classification
 from storage import sql, summaries
 from storage.compaction import ProfileDay
 from storage.postgres import Connection, Database
@@ -40,7 +40,7 @@ class RebuildError(WaypostError):
     """The day cannot be counted anew."""
 
 
-class Rebuild:
+class DayRebuild:
     """Over a database of two connections or more that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -56,18 +56,18 @@ class Rebuild:
             rows = await connection.fetch(_SQL["profiles_of"], day, profile, timeout=LONGEST_S)
             return [ProfileDay(tenant_id, profile_id, day) for tenant_id, profile_id in rows]
 
-        return await self._database.run(_patient(work))
+        return await self._database.transaction(_patient(work))
 
     async def rebuild(self, one: ProfileDay) -> int:
         """How many clicks were counted by dimension. Raises RebuildError."""
         return await self._alone(one, lambda connection: _rebuild(connection, one))
 
-    async def rejudge(self, one: ProfileDay, *, everything: bool = False) -> int:
+    async def reclassify(self, one: ProfileDay, *, everything: bool = False) -> int:
         """Judge what an older rule has judged, and count the day anew if there was any; how many clicks.
         With `everything`, what the present rule has judged too. Raises RebuildError."""
 
         async def work(connection: Connection) -> int:
-            judged = await _judge(connection, one, _ALL_RULES if everything else RULE)
+            judged = await _judge(connection, one, _ALL_RULES if everything else RULES_VERSION)
             if judged:
                 await _rebuild(connection, one)
             return judged
@@ -84,17 +84,19 @@ class Rebuild:
 
         async def in_turn(connection: Connection) -> int:
             await connection.execute(_SQL["no_idle_limit"])
-            await summaries.take_turns(connection, [one.profile_id])
+            await summaries.lock_profiles(connection, [one.profile_id])
             counted = await once()
             if counted is None:
-                counted = await self._database.run_beside(_patient(locked), one_snapshot=True)
+                counted = await self._database.second_transaction(
+                    _patient(locked), one_snapshot=True
+                )
             # Who polls for statistics is told that they are others now.
             await connection.execute(_SQL["tell_readers"])
             return counted
 
         async def once() -> int | None:
             try:
-                return await self._database.run_beside(_patient(work), one_snapshot=True)
+                return await self._database.second_transaction(_patient(work), one_snapshot=True)
             except asyncpg.UniqueViolationError:
                 return None  # a row that came after the snapshot
             except UnavailableError as error:
@@ -102,7 +104,7 @@ class Rebuild:
                     raise
                 return None
 
-        return await self._database.run(in_turn)
+        return await self._database.transaction(in_turn)
 
 
 def _patient(work: Callable[[Connection], Awaitable[T]]) -> Callable[[Connection], Awaitable[T]]:
@@ -127,13 +129,13 @@ async def _rebuild(connection: Connection, one: ProfileDay) -> int:
     ):  # fmt: skip
         await connection.execute(_SQL[name], *one, timeout=LONGEST_S)
     counted = 0
-    rows = RawRows(*one[:2])
+    rows = RawClickRows(*one[:2])
     async for row in connection.cursor(_SQL["raw"], *one, prefetch=1000, timeout=LONGEST_S):
         rows.add(*row)
         counted += 1
         if len(rows) == CLICKS_AT_ONCE:
             await summaries.add_blocks(connection, rows.blocks())
-            rows = RawRows(*one[:2])
+            rows = RawClickRows(*one[:2])
     await summaries.add_blocks(connection, rows.blocks())
     return counted
 
@@ -145,7 +147,7 @@ async def _judge(connection: Connection, one: ProfileDay, rule: int) -> int:
     for start in range(0, len(texts), CLICKS_AT_ONCE):
         rows = [_told(*row) for row in texts[start : start + CLICKS_AT_ONCE]]
         status = await connection.execute(
-            _SQL["judge"], *one, rule, RULE, *zip(*rows, strict=True), timeout=LONGEST_S
+            _SQL["judge"], *one, rule, RULES_VERSION, *zip(*rows, strict=True), timeout=LONGEST_S
         )
         judged += int(status.rpartition(" ")[2])
     await connection.execute(_SQL["join_as_usual"])
@@ -158,8 +160,8 @@ def _told(
 ) -> Sequence[object]:  # fmt: skip
     """A row of what `judge` takes: the texts, and what they tell."""
     agent = agents.parse(user_agent or "")
-    host = referrers.host(referrer or "")
+    host = referrers.referrer_host(referrer or "")
     source = traits.source(host, agent, utm_source or "")
     told = (agent.browser, agent.os, agent.device, host, source, traits.language(header or ""))
-    verdict = recorded(judge(user_agent or "")) & VERDICT_MASK
+    verdict = pack_classification(judge(user_agent or "")) & CLASS_MASK
     return (agent_id, referrer, header, utm_source, verdict, *(text or None for text in told))

@@ -30,7 +30,7 @@ from engine.journal_format import (
     FormatError,
     Frame,
 )
-from storage.files import DiskFiles, FileLock, Files
+from storage.files import DiskFileSystem, FileLock, FileSystem
 from storage.journal import LOCK_NAME, SUFFIX, discard, remove_folder
 
 _MARK: Final = bytes((CLICKS, CLICKS_VERSION))
@@ -53,20 +53,20 @@ def _journal_id(path: Path) -> UUID | None:
         return None
 
 
-class Recovery:
+class OrphanReader:
     """One orphan. `adopt` it, then `read` until None, `close(remove=True)` once committed."""
 
     def __init__(
         self,
         folder: Path,
-        files: Files | None = None,
+        files: FileSystem | None = None,
         released: Callable[[str], object] = lambda name: None,
     ) -> None:
         """`released` is told the folder's name when the orphan is closed."""
         self.folder = folder
         self._released = released
         self.id = UUID(hex=folder.name)
-        self._files = files or DiskFiles()
+        self._files = files or DiskFileSystem()
         self._lock = FileLock(folder / LOCK_NAME)
         self._paths: list[tuple[int, Path]] = []
         self._index = 0
@@ -180,7 +180,7 @@ class Recovery:
                 break
             at = data.find(_MARK, _MARK_AT) - _MARK_AT
             while 0 <= at < MAX_FRAME_BYTES:
-                frame = self._intact(data, at, skipped, limit)
+                frame = self._next_intact_frame(data, at, skipped, limit)
                 if frame is not None:
                     return frame, skipped + at
                 at = data.find(_MARK, at + _MARK_AT + 1) - _MARK_AT
@@ -188,7 +188,9 @@ class Recovery:
             skipped += MAX_FRAME_BYTES
         return None, damaged
 
-    def _intact(self, data: bytes, at: int, skipped: int, limit: int | None) -> Frame | None:
+    def _next_intact_frame(
+        self, data: bytes, at: int, skipped: int, limit: int | None
+    ) -> Frame | None:
         try:
             frame = journal_format.frame_at(data, at)
         except FormatError:

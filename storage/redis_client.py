@@ -28,7 +28,7 @@ from storage.bridge import in_asyncio
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Client: TypeAlias = Redis | RedisCluster
+RedisClient: TypeAlias = Redis | RedisCluster
 
 MAX_BLOCK_MS: Final = 30_000
 _CONNECT_S: Final = 2.0
@@ -62,7 +62,7 @@ _STATES: Final = (
 class RedisServer:
     """Clients of one server or cluster. Open it on the trio side; it connects when needed."""
 
-    def __init__(self, commands: Client, blocking: Client, subscriptions: Redis) -> None:
+    def __init__(self, commands: RedisClient, blocking: RedisClient, subscriptions: Redis) -> None:
         self.commands = commands
         self.blocking = blocking
         self._subscriptions = subscriptions
@@ -87,7 +87,7 @@ class RedisServer:
         """A subscriber with a connection of its own. In a cluster any node hears every message."""
         return self._subscriptions.pubsub()
 
-    async def ask(
+    async def run(
         self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run `function` on the host loop. Raises UnavailableError as described above."""
@@ -101,7 +101,7 @@ class RedisServer:
 
     async def ping(self) -> None:
         """Raises UnavailableError when Redis does not answer."""
-        await self.ask(self.commands.execute_command, "PING")
+        await self.run(self.commands.execute_command, "PING")
 
     async def close(self) -> None:
         async def close() -> None:
@@ -118,7 +118,9 @@ def is_unavailable(error: Exception) -> bool:
     return isinstance(error, _UNAVAILABLE) or str(error).startswith(_STATES)
 
 
-async def run_script(client: Client, script: "Script", key: str, *args: str | bytes | int) -> Any:
+async def run_script(
+    client: RedisClient, script: "Script", key: str, *args: str | bytes | int
+) -> Any:
     """Run a script on its one key, sending its text only to a server that does not have it."""
     try:
         return await client.evalsha(script.sha1, 1, key, *args)

@@ -6,9 +6,9 @@ from typing import Final
 
 import orjson
 
-from engine.access import Caller, demand_scope
-from engine.ports import Page
-from engine.security import NOBODY, Event, StoredEvent
+from engine.access import Caller, require_scope
+from engine.ports import ListPage
+from engine.security import NO_TENANT, SecurityEvent, StoredSecurityEvent
 from storage import sql
 from storage.access import MAX_ID
 from storage.postgres import Connection, Database
@@ -16,20 +16,20 @@ from storage.postgres import Connection, Database
 _SQL: Final = sql.load("security_log")
 
 
-class SecurityEvents:
+class PostgresSecurityStore:
     """SecurityStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write(self, events: Sequence[Event]) -> None:
-        by_tenant: dict[int, list[Event]] = defaultdict(list)
+    async def write(self, events: Sequence[SecurityEvent]) -> None:
+        by_tenant: dict[int, list[SecurityEvent]] = defaultdict(list)
         for event in events:
             by_tenant[event.tenant_id].append(event)
 
         async def work(connection: Connection) -> None:
             for tenant_id, theirs in by_tenant.items():
-                whose = "" if tenant_id == NOBODY else str(tenant_id)
+                whose = "" if tenant_id == NO_TENANT else str(tenant_id)
                 await connection.execute(_SQL["act_as"], whose)
                 await connection.execute(
                     _SQL["write_events"],
@@ -43,17 +43,17 @@ class SecurityEvents:
                     [orjson.dumps(event.detail).decode() for event in theirs],
                 )
 
-        await self._database.run(work)
+        await self._database.transaction(work)
 
-    async def events(self, caller: Caller, before: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             below = min(before or MAX_ID, MAX_ID)
             rows = await connection.fetch(_SQL["events"], caller.tenant_id, below, limit + 1)
             found = [
-                StoredEvent(id_, Event._make([*fields, orjson.loads(detail)]))
+                StoredSecurityEvent(id_, SecurityEvent._make([*fields, orjson.loads(detail)]))
                 for id_, *fields, detail in rows
             ]
-            return Page(found[:limit], found[limit - 1].id if len(rows) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].id if len(rows) > limit else None)
 
-        demand_scope(caller, "admin")
-        return await self._database.run(work, caller=caller, read_only=True)
+        require_scope(caller, "admin")
+        return await self._database.transaction(work, caller=caller, read_only=True)

@@ -4,17 +4,17 @@ from datetime import datetime
 from typing import Final
 
 from engine.access import Caller
-from engine.account import MAX_SESSIONS, LoggedIn, Session, User
+from engine.account import MAX_SESSIONS, NewSession, Session, User
 from engine.errors import NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 from storage import sql, tokens
-from storage.access import MAX_ID, existing_id
+from storage.access import MAX_ID, validate_id
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("sessions")
 
 
-class Sessions:
+class PostgresSessionStore:
     """SessionStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
@@ -30,10 +30,10 @@ class Sessions:
             caller = Caller(row["tenant_id"], row["user_id"])
             return caller, row["session_id"], row["expires_at"]
 
-        return None if digest is None else await self._database.run(work, read_only=True)
+        return None if digest is None else await self._database.transaction(work, read_only=True)
 
-    async def list_sessions(self, caller: Caller, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(
                 SQL["list_sessions"],
                 caller.tenant_id,
@@ -42,9 +42,9 @@ class Sessions:
                 limit + 1,
             )
             found = [Session(**dict(row)) for row in rows]
-            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def end_session(self, caller: Caller, session_id: int) -> None:
         async def work(connection: Connection) -> None:
@@ -52,20 +52,22 @@ class Sessions:
             if await connection.fetchval(SQL["end_session"], *whose, session_id) is None:
                 raise NotFoundError("there is no such session")
 
-        existing_id(session_id, "session")
-        await self._database.run(work, caller=caller)
+        validate_id(session_id, "session")
+        await self._database.transaction(work, caller=caller)
 
 
-async def begin(connection: Connection, user: User, lifetime_s: int, user_agent: str) -> LoggedIn:
+async def create_session(
+    connection: Connection, user: User, lifetime_s: int, user_agent: str
+) -> NewSession:
     """A new session, in the transaction that found its user good. One too many ends the oldest."""
     token = tokens.new("wps_")
     whose = user.tenant_id, user.id
     await connection.execute(SQL["forget_old"], *whose, MAX_SESSIONS - 1)
     row = await connection.fetchrow(
-        SQL["begin_session"], *whose, tokens.stored(token), lifetime_s, user_agent
+        SQL["begin_session"], *whose, tokens.require_digest(token), lifetime_s, user_agent
     )
     assert row is not None
-    return LoggedIn(user, Session(**dict(row)), token)
+    return NewSession(user, Session(**dict(row)), token)
 
 
 async def end_others(connection: Connection, caller: Caller, session_id: int) -> None:

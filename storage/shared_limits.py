@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.ports import Charge
-from engine.rate import Decision
+from engine.rate import RateDecision
 from storage import sql
 from storage.postgres import Connection, Database
 from storage.rate_limits import RedisRateLimiter
@@ -22,7 +22,7 @@ class SharedRateLimiter:
         self._redis = redis
         self._limiter: RedisRateLimiter | None = None
 
-    async def decide(self, charges: Sequence[Charge]) -> list[Decision]:
+    async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         if self._limiter is None:
             self._limiter = RedisRateLimiter(self._redis, await shared_secret(self._database))
         return await self._limiter.decide(charges)
@@ -35,4 +35,4 @@ async def shared_secret(database: Database) -> bytes:
         secret: bytes = await connection.fetchval(SQL["rate_secret"])
         return secret
 
-    return await database.run(work)
+    return await database.transaction(work)

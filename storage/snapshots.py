@@ -19,9 +19,9 @@ from engine.profile import (
     MAX_HISTORY,
     MAX_PAGE_LINKS,
     MAX_WHOLE_LINKS,
-    Change,
     EdgeLink,
     PageLink,
+    ProfileChange,
     Snapshot,
 )
 from storage import paths as asked_paths
@@ -40,7 +40,7 @@ class _Found(NamedTuple):
     link_id: int | None
 
 
-class Snapshots:
+class PostgresSnapshotSource:
     """SnapshotSource over a database that was opened as waypost_edge."""
 
     def __init__(self, database: Database) -> None:
@@ -55,7 +55,7 @@ class Snapshots:
                 for number in range(len(paths))
             ]
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
     async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
         async def work(connection: Connection) -> Snapshot | None:
@@ -81,19 +81,19 @@ class Snapshots:
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
             )
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
-    async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
-        async def work(connection: Connection) -> tuple[list[Change] | None, str]:
+    async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
+        async def work(connection: Connection) -> tuple[list[ProfileChange] | None, str]:
             now = await connection.fetchval(SQL["now"])
             if cursor is None:
                 return [], now
             if await connection.fetchval(SQL["is_behind"], cursor):
                 return None, now
             rows = await connection.fetch(SQL["changes"], cursor, MAX_CHANGES + 1)
-            return [Change(*row) for row in rows] if len(rows) <= MAX_CHANGES else None, now
+            return [ProfileChange(*row) for row in rows] if len(rows) <= MAX_CHANGES else None, now
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
 
 async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, _Found]:

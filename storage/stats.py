@@ -21,10 +21,10 @@ from engine import period, stats_plan
 from engine.access import Caller
 from engine.dimension import ALL_LINKS, OTHER, Dimension
 from engine.errors import FieldError, InvalidError, SlowQueryError
-from engine.rollup import Counted, Stats, StatsRow
-from engine.sketch import merged
-from engine.stats_plan import Plan
-from engine.stats_query import MAX_ROWS, Filter, Reading, StatsQuery, reading
+from engine.rollup import MetricValues, Stats, StatsRow
+from engine.sketch import union_size
+from engine.stats_plan import PeriodPlan
+from engine.stats_query import MAX_ROWS, Filter, RowSelection, StatsQuery, select_rows
 from storage import sql
 from storage.postgres import Connection, Database
 from storage.stats_raw import crossed
@@ -36,7 +36,7 @@ MAX_SORTED: Final = 5_000
 MAX_LINKS: Final = 20_000
 
 
-class Key(NamedTuple):
+class SumKey(NamedTuple):
     """What a sum is of: row of the answer from 1, link and value where asked for."""
 
     link: int | None
@@ -62,33 +62,33 @@ class PostgresStatsReader:
                     "fewer groups or a lower limit"
                 ) from None
 
-        return await self._database.run(work, caller=Caller(tenant_id, 0), read_only=True)
+        return await self._database.transaction(work, caller=Caller(tenant_id, 0), read_only=True)
 
-    async def watermark(self) -> str:
+    async def version(self) -> str:
         async def work(connection: Connection) -> str:
             return str(await connection.fetchval(_SQL["watermark"]))
 
-        return await self._database.run(work, read_only=True)
+        return await self._database.transaction(work, read_only=True)
 
 
 async def _answer(
     connection: Connection, tenant_id: int, profile_id: int, query: StatsQuery
 ) -> Stats:
-    read = reading(query)
+    read = select_rows(query)
     if read is None:
         return await crossed(connection, tenant_id, profile_id, query)
-    found = _Sums(connection, tenant_id, profile_id, query, read)
+    found = _RollupQuery(connection, tenant_id, profile_id, query, read)
     await found.find_links()
     as_of = await connection.fetchval(_SQL["as_of"])
     rows = await found.rows()
     return Stats(rows=rows, as_of=as_of, totals=await found.totals(rows))
 
 
-class _Sums:
+class _RollupQuery:
     """One question to the rollups, in one transaction."""
 
     def __init__(
-        self, connection: Connection, tenant_id: int, profile_id: int, query: StatsQuery, read: Reading
+        self, connection: Connection, tenant_id: int, profile_id: int, query: StatsQuery, read: RowSelection
     ) -> None:  # fmt: skip
         self._connection = connection
         self._place = (tenant_id, profile_id)
@@ -104,7 +104,7 @@ class _Sums:
     async def find_links(self) -> None:
         """The links whose own rows are to be read: those that have any in the period."""
         if self._read.each_link:
-            every = Reading(Dimension.LINK, self._read.link_filters)
+            every = RowSelection(Dimension.LINK, self._read.link_filters)
             links = await self._counts(
                 every, self._whole(), by_value=True, limit=MAX_LINKS + 1, order="value"
             )
@@ -127,29 +127,31 @@ class _Sums:
         starts = stats_plan.boundaries(query.start, query.end, query.interval, self._tz)
         return await self._series(starts, list(tops))
 
-    async def totals(self, rows: Sequence[StatsRow]) -> Counted:
+    async def totals(self, rows: Sequence[StatsRow]) -> MetricValues:
         if not self._query.groups and not self._visitors:
-            return Counted(
+            return MetricValues(
                 sum(row.clicks for row in rows),
                 sum(row.views for row in rows),
                 sum(row.bots for row in rows),
             )
         plain = msgspec.structs.replace(self._query, groups=())
         several = self._visitors or Dimension.VARIANT in self._query.groups
-        read = reading(plain) if self._query.groups and several else None
+        read = select_rows(plain) if self._query.groups and several else None
         if read is not None:
             # Who came by two values of a dimension is one visitor, and what shows two variants one click or
             # view: that is told without the groups.
-            whole = _Sums(self._connection, *self._place, plain, read)
+            whole = _RollupQuery(self._connection, *self._place, plain, read)
             await whole.find_links()
             return await whole._total()
         return await self._total()
 
-    async def _total(self) -> Counted:
+    async def _total(self) -> MetricValues:
         found = await self._counted(self._whole(), None)
-        return found.get(Key(None, None, 1), Counted(0, 0, 0, 0 if self._visitors else None))
+        return found.get(
+            SumKey(None, None, 1), MetricValues(0, 0, 0, 0 if self._visitors else None)
+        )
 
-    async def _top(self) -> dict[Key, Counted]:
+    async def _top(self) -> dict[SumKey, MetricValues]:
         """The groups of the whole period, the first of them in the order asked for."""
         query = self._query
         plan = self._whole()
@@ -172,17 +174,17 @@ class _Sums:
         return found
 
     async def _series(
-        self, starts: tuple[datetime, ...], groups: list[Key] | None
+        self, starts: tuple[datetime, ...], groups: list[SumKey] | None
     ) -> tuple[StatsRow, ...]:
         """Rows by time; with `groups`, of those only, and in their order where times are the same."""
         if groups is not None and not groups:
             return ()
-        plan = Plan(starts, (), (), ())
+        plan = PeriodPlan(starts, (), (), ())
         if self._visitors or not self._query.fine:
             plan = stats_plan.plan(self._query.end, starts)
         found = await self._counted(plan, groups, fine=self._query.fine)
         if groups is None:
-            rank = {Key(None, None, 0): 0}
+            rank = {SumKey(None, None, 0): 0}
         else:
             rank = {key._replace(row=0): place for place, key in enumerate(groups)}
         shown = sorted(
@@ -191,14 +193,14 @@ class _Sums:
             if (place := rank.get(key._replace(row=0))) is not None
         )
         times = [
-            period.floor(start, self._query.interval, self._tz).astimezone(self._tz)
+            period.interval_start_utc(start, self._query.interval, self._tz).astimezone(self._tz)
             for start in starts[:1]
         ] + [start.astimezone(self._tz) for start in starts[1:]]
         return tuple(self._row(times[row - 1], key, found[key]) for row, _, key in shown)
 
     async def _counted(
-        self, plan: Plan, groups: list[Key] | None, *, fine: bool = False
-    ) -> dict[Key, Counted]:
+        self, plan: PeriodPlan, groups: list[SumKey] | None, *, fine: bool = False
+    ) -> dict[SumKey, MetricValues]:
         """With `fine`, by quarters of an hour: of the plan, rows' starts are enough without visitors."""
         by_value, by_link = (
             self._by_value and groups is not None,
@@ -221,13 +223,13 @@ class _Sums:
             await self._add_visitors(found, plan, among, by_value, by_link, links, fine=fine)
         return found
 
-    def _whole(self) -> Plan:
+    def _whole(self) -> PeriodPlan:
         return stats_plan.plan(self._query.end, (self._query.start,))
 
-    def _among(self, keys: list[Key]) -> list[str] | None:
+    def _among(self, keys: list[SumKey]) -> list[str] | None:
         return [key.value or "" for key in keys] if self._by_value else None
 
-    def _row(self, time: datetime | None, key: Key, counted: Counted) -> StatsRow:
+    def _row(self, time: datetime | None, key: SumKey, counted: MetricValues) -> StatsRow:
         values = tuple(
             str(key.link) if one is Dimension.LINK and self._by_link else key.value or ""
             for one in self._query.groups
@@ -238,10 +240,10 @@ class _Sums:
         )  # fmt: skip
 
     async def _counts(
-        self, read: Reading, plan: Plan, by_value: bool, by_link: bool = False, *,
+        self, read: RowSelection, plan: PeriodPlan, by_value: bool, by_link: bool = False, *,
         limit: int, order: str, among: list[str] | None = None, links: list[int] | None = None,
         fine: bool = False,
-    ) -> dict[Key, Counted]:  # fmt: skip
+    ) -> dict[SumKey, MetricValues]:  # fmt: skip
         values = [*self._common(read, plan, among, links), by_link, by_value]
         if fine:
             rows = await self._connection.fetch(_SQL["quarters"], *values)
@@ -255,10 +257,10 @@ class _Sums:
                 order, self._query.descending, limit,
             ]  # fmt: skip
             rows = await self._connection.fetch(_SQL["counts"], *values)
-        return {Key(*row[:3]): Counted(*row[3:7]) for row in rows}
+        return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
 
     def _common(
-        self, read: Reading, plan: Plan, among: list[str] | None, links: list[int] | None
+        self, read: RowSelection, plan: PeriodPlan, among: list[str] | None, links: list[int] | None
     ) -> list[Any]:
         if links is None:
             links = self._links if read is self._read else [ALL_LINKS]
@@ -268,7 +270,7 @@ class _Sums:
         ]  # fmt: skip
 
     async def _add_visitors(
-        self, found: dict[Key, Counted], plan: Plan, among: list[str] | None,
+        self, found: dict[SumKey, MetricValues], plan: PeriodPlan, among: list[str] | None,
         by_value: bool | None = None, by_link: bool | None = None,
         links: list[int] | None = None, *, fine: bool = False,
     ) -> None:  # fmt: skip
@@ -280,27 +282,27 @@ class _Sums:
         if hourly:
             # Of an hour, its quarters' own visitors say nothing.
             for key, counted in found.items():
-                found[key] = Counted(counted.clicks, counted.views, counted.bots, 0)
+                found[key] = MetricValues(counted.clicks, counted.views, counted.bots, 0)
         rows = await self._connection.fetch(
             _SQL["sketches"], *self._common(self._read, plan, among, links), by_link,
             [day for day, _, _ in parts], [first for _, first, _ in parts], [end for *_, end in parts],
         )  # fmt: skip
-        more: defaultdict[Key, int] = defaultdict(int)
+        more: defaultdict[SumKey, int] = defaultdict(int)
         for link, value, row, _, sketches in rows:
-            more[Key(link, value if by_value else None, row)] += merged(sketches)
+            more[SumKey(link, value if by_value else None, row)] += union_size(sketches)
         for key, visitors in more.items():
             if (before := found.get(key)) is not None:
-                found[key] = Counted(
+                found[key] = MetricValues(
                     before.clicks, before.views, before.bots, (before.visitors or 0) + visitors
                 )
 
 
-def _links_of(keys: Iterable[Key]) -> list[int] | None:
+def _links_of(keys: Iterable[SumKey]) -> list[int] | None:
     """None where groups are not by link."""
     return sorted({key.link for key in keys if key.link is not None}) or None
 
 
-def _by_day(plan: Plan) -> list[tuple[date, int, int]]:
+def _by_day(plan: PeriodPlan) -> list[tuple[date, int, int]]:
     """What is asked of each day, in one piece."""
     days: dict[date, tuple[int, int]] = {}
     for day, first, end, _ in plan.parts:

@@ -16,9 +16,9 @@ import numpy as np
 from engine import period, stats_plan
 from engine.dimension import Dimension
 from engine.errors import FieldError, InvalidError
-from engine.rollup import Counted, Stats
+from engine.rollup import MetricValues, Stats
 from engine.stats_query import Filter, StatsQuery
-from engine.stats_rows import Group, arranged
+from engine.stats_rows import RowGroup, order_groups
 from storage import sql
 from storage.postgres import Connection
 
@@ -82,13 +82,13 @@ def _stats(
     rows: Sequence[asyncpg.Record], starts: Sequence[datetime], query: StatsQuery, as_of: datetime
 ) -> Stats:
     tz = period.zone(query.tz)
-    sums: defaultdict[Group, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    sums: defaultdict[RowGroup, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     everybody: defaultdict[datetime, list[bytes]] = defaultdict(list)
     begins: list[datetime | None] = [None]
     if query.by_time:
-        begins = [period.floor(start, query.interval, tz) for start in starts]
+        begins = [period.interval_start_utc(start, query.interval, tz) for start in starts]
     for first, second, row, day, clicks, views, bots, people in rows:
-        added = sums[Group(begins[row - 1], (first, second)[: len(query.groups)])]
+        added = sums[RowGroup(begins[row - 1], (first, second)[: len(query.groups)])]
         added[0] += clicks
         added[1] += views
         added[2] += bots
@@ -97,11 +97,11 @@ def _stats(
     whole = [sum(added[n] for added in sums.values()) for n in range(3)]
     whole.append(sum(_different(b"".join(day)) for day in everybody.values()))
     groups = {key: _counted(added, query) for key, added in sums.items()}
-    return Stats(rows=arranged(groups, query, tz), totals=_counted(whole, query), as_of=as_of)
+    return Stats(rows=order_groups(groups, query, tz), totals=_counted(whole, query), as_of=as_of)
 
 
-def _counted(sums: Sequence[int], query: StatsQuery) -> Counted:
-    return Counted(*sums) if "visitors" in query.metrics else Counted(*sums[:3])
+def _counted(sums: Sequence[int], query: StatsQuery) -> MetricValues:
+    return MetricValues(*sums) if "visitors" in query.metrics else MetricValues(*sums[:3])
 
 
 def _different(people: bytes) -> int:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import trio
 
-from engine.system import Status
+from engine.system import ProcessStatus
 
 SUFFIX: Final = ".status"
 FAILURE: Final = ".failure"
@@ -23,7 +23,7 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 LIMIT_S: Final = 1.0
 
 
-async def serve_status(folder: Path, name: str, status: Callable[[], Status]) -> None:
+async def serve_status(folder: Path, name: str, status: Callable[[], ProcessStatus]) -> None:
     """Answer whoever connects, until cancelled."""
     path = folder / f"{name}{SUFFIX}"
     path.unlink(missing_ok=True)
@@ -40,9 +40,9 @@ async def serve_status(folder: Path, name: str, status: Callable[[], Status]) ->
     await trio.serve_listeners(answer, [trio.SocketListener(listener)])
 
 
-async def ask(folder: Path) -> list[Status]:
+async def fetch_statuses(folder: Path) -> list[ProcessStatus]:
     """The statuses of all processes that answer in time, by name."""
-    found: list[Status] = []
+    found: list[ProcessStatus] = []
     try:
         paths = sorted(path for path in os.listdir(folder) if path.endswith(SUFFIX))
     except OSError:
@@ -53,7 +53,7 @@ async def ask(folder: Path) -> list[Status]:
     return sorted(found, key=lambda status: status.name)
 
 
-async def _ask(path: Path, found: list[Status]) -> None:
+async def _ask(path: Path, found: list[ProcessStatus]) -> None:
     data = bytearray()
     with trio.move_on_after(LIMIT_S), contextlib.suppress(OSError, trio.BrokenResourceError):
         stream = await trio.open_unix_socket(str(path))
@@ -63,7 +63,7 @@ async def _ask(path: Path, found: list[Status]) -> None:
                 if len(data) > MAX_ANSWER_BYTES:
                     return
         with contextlib.suppress(msgspec.MsgspecError):
-            found.append(msgspec.msgpack.decode(bytes(data), type=Status))
+            found.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
 
 
 def note_failure(folder: Path, name: str, reason: str) -> None:

@@ -36,7 +36,7 @@ async def follow(
     while True:
         pubsub = server.pubsub()
         try:
-            await server.ask(pubsub.subscribe, channel)
+            await server.run(pubsub.subscribe, channel)
             if not started:
                 started = True
                 task_status.started()
@@ -46,7 +46,7 @@ async def follow(
             lost()
         finally:
             with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
-                await server.ask(pubsub.aclose)
+                await server.run(pubsub.aclose)
         if not started:
             started = True
             task_status.started()
@@ -56,7 +56,7 @@ async def follow(
 
 async def _receive(server: RedisServer, pubsub: PubSub, heard: Callable[[bytes], None]) -> None:
     while True:
-        message: Any = await server.ask(
+        message: Any = await server.run(
             pubsub.get_message, ignore_subscribe_messages=True, timeout=_LISTEN_S
         )
         if message is not None and message["type"] == "message":
@@ -67,8 +67,8 @@ async def _receive(server: RedisServer, pubsub: PubSub, heard: Callable[[bytes],
 async def listening(
     server: RedisServer,
     channel: str,
-    waiting: "Waiting[T]",
-    heard: Callable[["Waiting[T]", bytes], None],
+    waiting: "DropOldestQueue[T]",
+    heard: Callable[["DropOldestQueue[T]", bytes], None],
     lost: Callable[[], None],
 ) -> AsyncIterator[AsyncIterator[T]]:
     """`waiting`, which `heard` puts into what messages say, for as long as the context is open."""
@@ -85,7 +85,7 @@ async def listening(
         raise failure
 
 
-class Waiting(Generic[T]):
+class DropOldestQueue(Generic[T]):
     """A bounded queue that one task empties; when it is full, the oldest makes room."""
 
     def __init__(self, limit: int) -> None:
@@ -99,7 +99,7 @@ class Waiting(Generic[T]):
         self._arrived.set()
         return dropped
 
-    def __aiter__(self) -> "Waiting[T]":
+    def __aiter__(self) -> "DropOldestQueue[T]":
         return self
 
     async def __anext__(self) -> T:

@@ -4,7 +4,7 @@ Guarantees:
 - Clicks are counted exactly once, as in storage/ledger.py: the move is a compare-and-set on (summarised, token)
   in the same transaction. It is the last statement, so that a journal's row is locked for a moment only and
   the commits of its next clicks do not wait for this one.
-- No sketch loses what another writer adds: who writes to a profile's rows takes its turn (`take_turns`), and
+- No sketch loses what another writer adds: who writes to a profile's rows takes its turn (`lock_profiles`), and
   so do compaction and rebuilding. With that, no two can deadlock over these rows.
 - A bucket of a dimension has at most `summary.cap` values and OTHER.
 
@@ -18,9 +18,9 @@ from typing import Any, Final
 from engine import sketch
 from engine.dimension import OTHER
 from engine.errors import StaleLeaseError
-from engine.ports_summaries import Gathered, Move
-from engine.summary import CAP, cap
-from engine.tally import Block
+from engine.ports_summaries import BufferedClicks, WatermarkAdvance
+from engine.summary import MAX_VALUES, max_values
+from engine.tally import CountBlock
 from storage import sql
 from storage.postgres import Connection
 
@@ -34,7 +34,7 @@ _SECOND_US: Final = 1_000_000
 _Prefix = tuple[int, int, int, int, int]
 
 
-class _Rows:
+class _CountRows:
     """Rows as columns: five of numbers that are the prefix of a key, values, three of counts, and sketches.
 
     Numbers go to Postgres as texts of arrays: the driver takes eight times as long to encode a list.
@@ -62,7 +62,7 @@ class _Rows:
         tenant, profile, link, dimension, second = (column[number] for column in self.columns[:5])
         return tenant, profile, link, dimension, second
 
-    def extend(self, block: Block) -> None:
+    def extend(self, block: CountBlock) -> None:
         *_, sizes, visitors = block
         seconds = [bucket_us // _SECOND_US for bucket_us in block.buckets_us]
         sketches = sketch.sketches(visitors, sizes)
@@ -70,15 +70,15 @@ class _Rows:
         for column, more in zip(self.columns, news, strict=True):
             column.extend(more)
 
-    def take(self, count: int) -> "_Rows":
+    def take(self, count: int) -> "_CountRows":
         """The first ones, which are gone from here."""
         taken = [column[:count] for column in self.columns]
         for column in self.columns:
             del column[:count]
-        return _Rows(taken)
+        return _CountRows(taken)
 
-    def only(self, numbers: Sequence[int]) -> "_Rows":
-        return _Rows([[column[n] for n in numbers] for column in self.columns])
+    def only(self, numbers: Sequence[int]) -> "_CountRows":
+        return _CountRows([[column[n] for n in numbers] for column in self.columns])
 
     def keys(self) -> list[Any]:
         return [*map(_numbers, self.columns[:5]), self.values]
@@ -88,20 +88,20 @@ def _numbers(column: Iterable[int]) -> str:
     return "{" + ",".join(map(str, column)) + "}"
 
 
-async def take_turns(connection: Connection, profile_ids: Iterable[int]) -> None:
+async def lock_profiles(connection: Connection, profile_ids: Iterable[int]) -> None:
     """Keep other writers of these profiles' counts by dimension out until the transaction ends."""
     slots = sorted({profile_id % SLOTS for profile_id in profile_ids})
     await connection.execute(_SQL["take_turns"], slots)
 
 
-async def add(connection: Connection, gathered: Gathered) -> None:
-    await take_turns(connection, {profile_id for _, profile_id in gathered.profiles()})
+async def add(connection: Connection, gathered: BufferedClicks) -> None:
+    await lock_profiles(connection, {profile_id for _, profile_id in gathered.profiles()})
     await add_blocks(connection, gathered.blocks())
 
 
-async def add_blocks(connection: Connection, blocks: Iterable[Block]) -> None:
+async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> None:
     """Whose turn it is."""
-    waiting = _Rows()
+    waiting = _CountRows()
     for block in blocks:
         waiting.extend(block)
         while len(waiting) >= ROWS_AT_ONCE:
@@ -111,7 +111,7 @@ async def add_blocks(connection: Connection, blocks: Iterable[Block]) -> None:
         await _add(connection, waiting)
 
 
-async def move(connection: Connection, moves: Sequence[Move]) -> None:
+async def advance_watermarks(connection: Connection, moves: Sequence[WatermarkAdvance]) -> None:
     """Raises StaleLeaseError with the journals that are not where they were, or another's."""
     rows = await connection.fetch(_SQL["move_summarised"], *zip(*moves, strict=True))
     stale = {one.journal_id for one in moves} - {row["journal_id"] for row in rows}
@@ -120,13 +120,13 @@ async def move(connection: Connection, moves: Sequence[Move]) -> None:
         raise StaleLeaseError(f"journals {names} are not where they were summarised to", stale)
 
 
-async def _add(connection: Connection, rows: _Rows) -> None:
+async def _add(connection: Connection, rows: _CountRows) -> None:
     keys = rows.keys()
     found = await connection.fetch(_SQL["existing"], *keys)
     existing = {number - 1: stored for number, stored in found}
-    beyond = await _beyond(connection, rows, existing.keys())
+    beyond = await _rows_over_cap(connection, rows, existing.keys())
     if beyond:
-        await _add(connection, _others(rows, beyond))
+        await _add(connection, _merge_into_other(rows, beyond))
         kept = [number for number in range(len(rows)) if number not in beyond]
         if not kept:
             return
@@ -137,11 +137,13 @@ async def _add(connection: Connection, rows: _Rows) -> None:
     for number, stored in existing.items():
         new = sketches[number]
         if new is not None and stored is not None:
-            sketches[number] = sketch.grown(stored, new)
+            sketches[number] = sketch.union_if_larger(stored, new)
     await connection.execute(_SQL["add"], *keys, *map(_numbers, rows.counts), sketches)
 
 
-async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]) -> set[int]:
+async def _rows_over_cap(
+    connection: Connection, rows: _CountRows, existing: Collection[int]
+) -> set[int]:
     """Numbers of the rows that no place is left for, with those that are of OTHER already: a visitor may have
     sent that word, and a bucket's row is written once."""
     new: dict[_Prefix, list[int]] = {}
@@ -151,12 +153,12 @@ async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]
             named[rows.prefix(number)] = number
         elif number not in existing and value:
             new.setdefault(rows.prefix(number), []).append(number)
-    caps = {prefix: cap(prefix[3], prefix[2]) for prefix in new}
+    caps = {prefix: max_values(prefix[3], prefix[2]) for prefix in new}
     asked = [prefix for prefix in new if caps[prefix] is not None]
     if not asked:
         return set()
     columns = map(_numbers, zip(*asked, strict=True))
-    found = await connection.fetch(_SQL["values"], *columns, CAP)
+    found = await connection.fetch(_SQL["values"], *columns, MAX_VALUES)
     beyond: set[int] = set()
     for prefix, (count,) in zip(asked, found, strict=True):
         more = new[prefix][max(0, (caps[prefix] or 0) - count) :]
@@ -166,7 +168,7 @@ async def _beyond(connection: Connection, rows: _Rows, existing: Collection[int]
     return beyond
 
 
-def _others(rows: _Rows, beyond: Collection[int]) -> _Rows:
+def _merge_into_other(rows: _CountRows, beyond: Collection[int]) -> _CountRows:
     """Of each bucket and dimension, those rows as one."""
     together: dict[_Prefix, list[int]] = {}
     for number in sorted(beyond):
@@ -176,4 +178,4 @@ def _others(rows: _Rows, beyond: Collection[int]) -> _Rows:
         counts = [sum(column[n] for n in numbers) for column in rows.counts]
         sketches = [one for n in numbers if (one := rows.sketches[n]) is not None]
         others.append((*prefix, OTHER, *counts, sketch.union(sketches) if sketches else None))
-    return _Rows([list(column) for column in zip(*others, strict=True)])
+    return _CountRows([list(column) for column in zip(*others, strict=True)])

@@ -24,11 +24,11 @@ def digest(token: str) -> bytes | None:
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
-def stored(token: str) -> bytes:
+def require_digest(token: str) -> bytes:
     """The digest of a token of ours."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
-def shown(token: str) -> str:
+def token_prefix(token: str) -> str:
     """What may be shown of a token, to tell it from others."""
     return token[:PREFIX_CHARS]

@@ -9,7 +9,7 @@ _SQL: Final = sql.load("upkeep")
 PURGED_AT_ONCE: Final = 1000
 
 
-class Upkeep:
+class AccountsPurge:
     """Over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
@@ -28,5 +28,5 @@ class Upkeep:
         async def work(connection: Connection) -> str:
             return await connection.execute(_SQL[name], PURGED_AT_ONCE)
 
-        while await self._database.run(work) == f"DELETE {PURGED_AT_ONCE}":
+        while await self._database.transaction(work) == f"DELETE {PURGED_AT_ONCE}":
             pass

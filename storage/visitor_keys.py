@@ -24,12 +24,12 @@ import trio
 from redis.asyncio.cluster import RedisCluster
 
 from engine.errors import UnavailableError
-from engine.visitor_key import DayKey, best, pack_keys, unpack_keys
+from engine.visitor_key import DailyKey, best, pack_keys, unpack_keys
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import make_run_folder
 from storage.files import FileLock
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting, listening
+from storage.subscription import DropOldestQueue, listening
 
 CHANNEL: Final = "waypost:visitor-keys"
 MAX_WAITING: Final = 1_000
@@ -39,14 +39,14 @@ _SEND_S: Final = 1.0
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
 
 
-class TmpfsShelf:
-    """`VisitorKeyShelf` in a folder that is in memory; made by `shelf_of`."""
+class TmpfsKeyStore:
+    """`LocalKeyStore` in a folder that is in memory; made by `open_key_store`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / "keys"
 
-    def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
+    def exchange(self, keys: Sequence[DailyKey], now_us: int) -> dict[int, DailyKey]:
         lock = FileLock(self.folder / "lock")
         if not self._acquire(lock):
             raise UnavailableError("another edge exchanges keys")
@@ -86,7 +86,7 @@ class TmpfsShelf:
         new.replace(self._file)
 
 
-def shelf_of(data: Path) -> TmpfsShelf | None:
+def open_key_store(data: Path) -> TmpfsKeyStore | None:
     """The shelf of a data folder; None when no file system in memory takes it."""
     name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
     prefix = f"waypost-keys-{os.geteuid()}-"
@@ -100,7 +100,7 @@ def shelf_of(data: Path) -> TmpfsShelf | None:
         except (EmbeddedError, OSError):
             continue
         _remove_stale(parent, prefix, folder)
-        return TmpfsShelf(folder)
+        return TmpfsKeyStore(folder)
     return None
 
 
@@ -155,14 +155,14 @@ def _is_orphaned(of: Path) -> bool:
     return bool(written) and not Path(os.fsdecode(written)).exists()
 
 
-class RedisKeyChannel:
-    """`VisitorKeyChannel` on Redis."""
+class RedisDailyKeyChannel:
+    """`DailyKeyChannel` on Redis."""
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         """Messages sent, failed, received, dropped as too many waited; connections lost while listening."""
         return dict(self._counts)
 
@@ -170,7 +170,7 @@ class RedisKeyChannel:
         commands = self._server.commands
         with trio.move_on_after(_SEND_S):
             try:
-                heard = await self._server.ask(
+                heard = await self._server.run(
                     commands.execute_command, "PUBLISH", CHANNEL, message
                 )
             except UnavailableError:
@@ -183,10 +183,10 @@ class RedisKeyChannel:
         return 0
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        waiting: Waiting[bytes] = Waiting(MAX_WAITING)
+        waiting: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
         return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
-    def _heard(self, waiting: Waiting[bytes], message: bytes) -> None:
+    def _heard(self, waiting: DropOldestQueue[bytes], message: bytes) -> None:
         self._counts["received"] += 1
         self._counts["dropped"] += waiting.put(message)
 

@@ -16,18 +16,18 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import msgspec
 
-from engine.access import Action, Caller, demand
+from engine.access import Action, Caller, require
 from engine.delivery import (
     REPLAYED_AT_ONCE,
     SHOWN_ATTEMPTS,
-    AttemptMade,
     Delivery,
-    Replayed,
+    RecordedAttempt,
+    ReplayResult,
 )
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.event import EndpointTest
-from engine.idempotency import Once
-from engine.ports import Page
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
 from engine.signature import SECRET_BYTES, new_key_pair, new_secret
 from engine.webhook import (
     MAX_SECRETS,
@@ -40,8 +40,8 @@ from engine.webhook import (
     WebhookDraft,
 )
 from storage import sql
-from storage.access import MAX_ID, Place, enter_profile, existing_id
-from storage.idempotency import only_once
+from storage.access import MAX_ID, ProfileAccess, enter_profile, validate_id
+from storage.idempotency import run_once
 from storage.postgres import Connection, Database
 
 SQL: Final = sql.load("webhooks")
@@ -50,7 +50,7 @@ DELETED_AT_ONCE: Final = 5_000
 T = TypeVar("T")
 
 
-class Webhooks:
+class PostgresWebhookStore:
     """WebhookStore over a database that was opened as waypost_app."""
 
     def __init__(self, database: Database) -> None:
@@ -61,7 +61,7 @@ class Webhooks:
         caller: Caller,
         profile_id: int,
         draft: NewWebhookDraft,
-        once: Once[NewSecret] | None = None,
+        once: IdempotentRequest[NewSecret] | None = None,
     ) -> NewSecret:
         secret, public = key_pair(draft.signature)
 
@@ -76,13 +76,13 @@ class Webhooks:
                 draft.signature,
             )
             if webhook_id is None:
-                raise too_many()
+                raise webhook_limit_error()
             await connection.execute(SQL["create_state"], place.tenant_id, webhook_id)
             await connection.execute(SQL["add_secret"], place.tenant_id, webhook_id, secret, public)
             webhook = await _fetch(connection, place, webhook_id)
             return NewSecret(webhook, None if public else secret)
 
-        return await self._database.run(only_once(caller, once, work), caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def webhook(self, caller: Caller, webhook_id: int) -> Webhook:
         async def work(connection: Connection) -> Webhook:
@@ -92,14 +92,16 @@ class Webhooks:
 
         return await self._read(caller, work)
 
-    async def list_webhooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
-        async def work(connection: Connection) -> Page:
+    async def list_webhooks(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             place = await enter_profile(connection, caller, profile_id, Action.MANAGE_WEBHOOKS)
             rows = await connection.fetch(
                 SQL["list_webhooks"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             found = [_webhook(row) for row in rows]
-            return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
         return await self._read(caller, work)
 
@@ -116,7 +118,7 @@ class Webhooks:
             )
             return await _fetch(connection, place, webhook_id)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
@@ -132,9 +134,9 @@ class Webhooks:
             await _lock(connection, place, webhook_id, if_version)
             await connection.execute(SQL["delete_webhook"], place.tenant_id, webhook_id)
 
-        while await self._database.run(some, caller=caller) == f"DELETE {DELETED_AT_ONCE}":
+        while await self._database.transaction(some, caller=caller) == f"DELETE {DELETED_AT_ONCE}":
             pass
-        await self._database.run(work, caller=caller)
+        await self._database.transaction(work, caller=caller)
 
     async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
         async def work(connection: Connection) -> NewSecret:
@@ -149,19 +151,19 @@ class Webhooks:
             webhook = await _fetch(connection, place, webhook_id)
             return NewSecret(webhook, None if public else secret)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def deliveries(
         self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
-    ) -> Page:
-        async def work(connection: Connection) -> Page:
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
             place = await _enter(connection, caller, webhook_id)
             below = min(before, MAX_ID) if before else MAX_ID
             rows = await connection.fetch(
                 SQL["deliveries"], place.tenant_id, webhook_id, below, *asked, limit + 1
             )
             found = await _with_attempts(connection, place, webhook_id, rows[:limit])
-            return Page(found, found[-1].event_id if len(rows) > limit else None)
+            return ListPage(found, found[-1].event_id if len(rows) > limit else None)
 
         return await self._read(caller, work)
 
@@ -176,16 +178,16 @@ class Webhooks:
         async def work(connection: Connection) -> Delivery:
             place = await _enter(connection, caller, webhook_id)
             demand_enabled(await _fetch(connection, place, webhook_id))
-            which = place.tenant_id, webhook_id, existing_id(event_id, "delivery")
+            which = place.tenant_id, webhook_id, validate_id(event_id, "delivery")
             await connection.execute(SQL["replay"], *which)
             return await _delivery(connection, place, webhook_id, event_id)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
-    ) -> Replayed:
-        async def work(connection: Connection) -> Replayed:
+    ) -> ReplayResult:
+        async def work(connection: Connection) -> ReplayResult:
             place = await _enter(connection, caller, webhook_id)
             demand_enabled(await _fetch(connection, place, webhook_id))
             row = await connection.fetchrow(
@@ -198,9 +200,9 @@ class Webhooks:
             )
             assert row is not None
             more = row["count"] == REPLAYED_AT_ONCE
-            return Replayed(row["count"], row["last"] if more else None)
+            return ReplayResult(row["count"], row["last"] if more else None)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         async def work(connection: Connection) -> Delivery:
@@ -219,10 +221,10 @@ class Webhooks:
             await connection.execute(SQL["make_delivery"], place.tenant_id, webhook_id, event_id)
             return await _delivery(connection, place, webhook_id, event_id)
 
-        return await self._database.run(work, caller=caller)
+        return await self._database.transaction(work, caller=caller)
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._database.run(work, caller=caller, read_only=True)
+        return await self._database.transaction(work, caller=caller, read_only=True)
 
 
 def key_pair(signature: str) -> tuple[str, str | None]:
@@ -244,7 +246,7 @@ def differs(stored: Webhook, draft: WebhookDraft) -> bool:
     )
 
 
-def too_many() -> ConflictError:
+def webhook_limit_error() -> ConflictError:
     return ConflictError("webhooks", f"the profile has {MAX_WEBHOOKS}; delete one first")
 
 
@@ -258,15 +260,15 @@ def unknown_delivery() -> NotFoundError:
     return NotFoundError("there is no such delivery")
 
 
-async def _enter(connection: Connection, caller: Caller, webhook_id: int) -> Place:
-    row = await connection.fetchrow(SQL["enter_webhook"], existing_id(webhook_id, "webhook"))
+async def _enter(connection: Connection, caller: Caller, webhook_id: int) -> ProfileAccess:
+    row = await connection.fetchrow(SQL["enter_webhook"], validate_id(webhook_id, "webhook"))
     if row is None:
         raise NotFoundError("there is no such webhook")
-    demand(caller, row["role"], Action.MANAGE_WEBHOOKS)
-    return Place(row["tenant_id"], row["profile_id"], row["role"])
+    require(caller, row["role"], Action.MANAGE_WEBHOOKS)
+    return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
 
-async def _fetch(connection: Connection, place: Place, webhook_id: int) -> Webhook:
+async def _fetch(connection: Connection, place: ProfileAccess, webhook_id: int) -> Webhook:
     row = await connection.fetchrow(SQL["webhook"], place.tenant_id, webhook_id)
     if row is None:
         raise NotFoundError("there is no such webhook")
@@ -274,7 +276,7 @@ async def _fetch(connection: Connection, place: Place, webhook_id: int) -> Webho
 
 
 async def _lock(
-    connection: Connection, place: Place, webhook_id: int, if_version: int | None
+    connection: Connection, place: ProfileAccess, webhook_id: int, if_version: int | None
 ) -> Webhook:
     await connection.execute(SQL["lock_webhook"], place.tenant_id, webhook_id)
     # A statement of its own: it sees what was committed while this one waited for the lock.
@@ -285,9 +287,9 @@ async def _lock(
 
 
 async def _delivery(
-    connection: Connection, place: Place, webhook_id: int, event_id: int
+    connection: Connection, place: ProfileAccess, webhook_id: int, event_id: int
 ) -> Delivery:
-    known = existing_id(event_id, "delivery")
+    known = validate_id(event_id, "delivery")
     rows = await connection.fetch(
         SQL["deliveries"], place.tenant_id, webhook_id, min(known + 1, MAX_ID), None, None, 1
     )
@@ -297,14 +299,14 @@ async def _delivery(
 
 
 async def _with_attempts(
-    connection: Connection, place: Place, webhook_id: int, rows: list[asyncpg.Record]
+    connection: Connection, place: ProfileAccess, webhook_id: int, rows: list[asyncpg.Record]
 ) -> list[Delivery]:
     ids = [row["event_id"] for row in rows]
-    made: dict[int, list[AttemptMade]] = {id_: [] for id_ in ids}
+    made: dict[int, list[RecordedAttempt]] = {id_: [] for id_ in ids}
     for event_id, *attempt in await connection.fetch(
         SQL["attempts"], place.tenant_id, webhook_id, ids, SHOWN_ATTEMPTS
     ):
-        made[event_id].append(AttemptMade(*attempt))
+        made[event_id].append(RecordedAttempt(*attempt))
     return [
         Delivery(
             **dict(row)

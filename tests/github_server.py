@@ -7,7 +7,7 @@ from functools import partial
 import h11
 import trio
 
-from engine.github import Response
+from engine.github import GithubResponse
 from storage.memory.github_api import MemoryGithub
 
 
@@ -83,7 +83,9 @@ async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11
             return None
 
 
-async def _send(stream: trio.SocketStream, connection: h11.Connection, answer: Response) -> None:
+async def _send(
+    stream: trio.SocketStream, connection: h11.Connection, answer: GithubResponse
+) -> None:
     headers = list(answer.headers.items())
     if answer.status != 304:
         headers.append(("content-length", str(len(answer.body))))

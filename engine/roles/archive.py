@@ -8,16 +8,16 @@ import trio
 
 from actors.host import Stop
 from engine.errors import NotFoundError, UnavailableError, WaypostError
-from engine.roles.reach import reach
+from engine.roles.reach import with_servers
 from engine.settings import Settings
-from storage.archive import Archives
+from storage.archive import PostgresArchiveSource
 from storage.erasure import owner_of
 from storage.postgres import Database
 
 
 async def archive(settings: Settings, folder: Path, handle: str, file: Path, stop: Stop) -> int:
     """Write it; how many bytes. The file has its name once it is whole. Raises WaypostError."""
-    found = reach(settings, folder)
+    found = with_servers(settings, folder)
     limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
     app = await Database.open(found.database_url, role="waypost_app", **limits)
     worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
@@ -29,7 +29,9 @@ async def archive(settings: Settings, folder: Path, handle: str, file: Path, sto
             raise NotFoundError(f"there is no profile with the handle {handle!r}")
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as out:
-            async with aclosing(Archives(app).archive(owner.caller, owner.profile_id)) as lines:
+            async with aclosing(
+                PostgresArchiveSource(app).archive(owner.caller, owner.profile_id)
+            ) as lines:
                 async for some in lines:
                     size += out.write(some)
                     if stop.is_set():

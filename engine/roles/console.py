@@ -6,52 +6,52 @@ from functools import partial
 import trio
 
 from actors.host import Stop
-from actors.live_watchers import LiveWatchers
+from actors.live_watchers import LiveSubscribers
 from actors.security_log import BufferedSecurityLog
-from actors.supervisor import Child
-from actors.uses import Uses
-from actors.watermark import Watermark
-from api.console import ConsolePorts, create_app
-from api.guard import Counters
+from actors.supervisor import ChildSpec
+from actors.uses import LastUsed
+from actors.watermark import StatsVersionCache
+from api.console import ConsoleDeps, create_app
+from api.guard import ConsoleMetrics
 from api.serve import limits_of, serve_console
-from api.throttle import Throttle
+from api.throttle import RateLimitedLogins
 from engine.access import Caller
 from engine.errors import UnavailableError
 from engine.health import Component, Health
-from engine.roles.process import Assignment, status_child, supervisor, until_stopped
+from engine.roles.process import ProcessSpec, status_child, supervisor, until_stopped
 from engine.settings import Settings
-from engine.statistics import ProcessStatistics, Sample
-from engine.system import LAUNCHER, ProcessState, assembled, unexpected
-from engine.tree import Look
+from engine.statistics import ProcessMetrics, Sample
+from engine.system import LAUNCHER, ProcessState, process_states, unexpected
+from engine.tree import ActorStatus
 from storage import status
-from storage.accounts import Accounts
-from storage.activity import Activity
+from storage.accounts import PostgresAccountStore
+from storage.activity import PostgresActivityReader
 from storage.announcer import RedisAnnouncer
-from storage.archive import Archives
+from storage.archive import PostgresArchiveSource
 from storage.click_export import PostgresClickExport
-from storage.conversions import Conversions, click_id_secret
-from storage.erasure import Erasures
-from storage.experiments import Experiments
-from storage.github_links import GithubLinks
-from storage.invitations import Invitations
-from storage.jobs import Jobs
-from storage.keys import Keys, first_owner
+from storage.conversions import PostgresConversionStore, click_id_secret
+from storage.erasure import PostgresErasureStore
+from storage.experiments import PostgresExperimentStore
+from storage.github_links import PostgresLinkSyncStore
+from storage.invitations import PostgresInvitationStore
+from storage.jobs import PostgresJobStore
+from storage.keys import PostgresApiKeyStore, first_owner
 from storage.live import RedisLiveChannel
-from storage.members import Members
-from storage.passwords import Passwords
+from storage.members import PostgresMemberStore
+from storage.passwords import PasswordHasher
 from storage.postgres import Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from storage.redis_client import RedisServer
-from storage.security_log import SecurityEvents
-from storage.sessions import Sessions
+from storage.security_log import PostgresSecurityStore
+from storage.sessions import PostgresSessionStore
 from storage.shared_limits import SharedRateLimiter
 from storage.stats import PostgresStatsReader
-from storage.webhooks import Webhooks
+from storage.webhooks import PostgresWebhookStore
 
 ASK_LIMIT_S = 1.5
 
 
-async def console(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
     database = await Database.open(
         settings.database_url,
         role="waypost_app",
@@ -59,14 +59,14 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         query_timeout_ms=settings.query_timeout_ms,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    announcer, counters = RedisAnnouncer(redis), Counters()
-    keys, passwords = Keys(database), Passwords()
-    uses, session_s = Uses(keys), settings.session_hours * 3600
-    security_events = SecurityEvents(database)
+    announcer, counters = RedisAnnouncer(redis), ConsoleMetrics()
+    keys, passwords = PostgresApiKeyStore(database), PasswordHasher()
+    uses, session_s = LastUsed(keys), settings.session_hours * 3600
+    security_events = PostgresSecurityStore(database)
     security_log = BufferedSecurityLog(security_events)
 
     async def health() -> Health:
-        found = {one.name: one for one in await status.ask(assignment.run_folder)}
+        found = {one.name: one for one in await status.fetch_statuses(assignment.run_folder)}
         components = [component for one in found.values() for component in one.components]
         failures = status.recent_failures(assignment.run_folder)
         missing = [
@@ -80,14 +80,14 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         ]
         return Health((*servers, *components, *missing))
 
-    async def statistics() -> list[ProcessStatistics]:
-        found = await status.ask(assignment.run_folder)
-        return [one.statistics for one in found if one.name != LAUNCHER]
+    async def statistics() -> list[ProcessMetrics]:
+        found = await status.fetch_statuses(assignment.run_folder)
+        return [one.metrics for one in found if one.name != LAUNCHER]
 
     async def system() -> list[ProcessState]:
-        found = await status.ask(assignment.run_folder)
+        found = await status.fetch_statuses(assignment.run_folder)
         failures = status.recent_failures(assignment.run_folder)
-        return assembled(found, assignment.processes, failures)
+        return process_states(found, assignment.processes, failures)
 
     async def is_operator(caller: Caller) -> bool:
         owner = await first_owner(database)
@@ -95,35 +95,35 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
 
     limiter = SharedRateLimiter(database, redis)
     stats = PostgresStatsReader(database, settings.stats_timeout_ms)
-    watermark = Watermark(stats.watermark)
-    watchers = LiveWatchers(RedisLiveChannel(redis))
+    watermark = StatsVersionCache(stats.version)
+    watchers = LiveSubscribers(RedisLiveChannel(redis))
     app = create_app(
-        ConsolePorts(
-            profiles=Profiles(database),
-            experiments=Experiments(database),
-            conversions=Conversions(database),
+        ConsoleDeps(
+            profiles=PostgresProfileStore(database),
+            experiments=PostgresExperimentStore(database),
+            conversions=PostgresConversionStore(database),
             click_id_secret=partial(click_id_secret, database),
             stats=stats,
             mark=watermark.current,
             click_export=PostgresClickExport(database),
             watchers=watchers,
             keys=keys,
-            accounts=Accounts(database, passwords, session_s),
-            sessions=Sessions(database),
-            members=Members(database),
-            invitations=Invitations(database, passwords, session_s),
-            throttle=Throttle(limiter),
+            accounts=PostgresAccountStore(database, passwords, session_s),
+            sessions=PostgresSessionStore(database),
+            members=PostgresMemberStore(database),
+            invitations=PostgresInvitationStore(database, passwords, session_s),
+            throttle=RateLimitedLogins(limiter),
             limiter=limiter,
             note_use=uses.note,
-            activity=Activity(database),
-            archives=Archives(database),
-            erasures=Erasures(database),
-            jobs=Jobs(database),
+            activity=PostgresActivityReader(database),
+            archives=PostgresArchiveSource(database),
+            erasures=PostgresErasureStore(database),
+            jobs=PostgresJobStore(database),
             security_log=security_log,
             security_events=security_events,
-            webhooks=Webhooks(database),
+            webhooks=PostgresWebhookStore(database),
             announcer=announcer,
-            github=GithubLinks(database),
+            github=PostgresLinkSyncStore(database),
             settings=settings,
             health=health,
             statistics=statistics,
@@ -139,32 +139,34 @@ async def console(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     def samples() -> list[Sample]:
         return [
             *counters.samples(),
-            Sample("waypost_live_watchers", watchers.statistics()["watchers"]),
+            Sample("waypost_live_subscribers", watchers.metrics()["watchers"]),
             Sample("waypost_live_refused_total", watchers.refused),
             Sample("waypost_live_slow_total", watchers.slow),
-            Sample("waypost_announcements_lost_total", announcer.statistics()["failed"]),
-            Sample("waypost_password_hashes_waiting", passwords.statistics()["waiting"]),
-            Sample("waypost_key_uses_unnoted_total", uses.statistics()["unnoted"]),
-            Sample("waypost_security_events_dropped_total", security_log.statistics()["dropped"]),
+            Sample("waypost_announcements_lost_total", announcer.metrics()["failed"]),
+            Sample("waypost_password_hashes_waiting", passwords.metrics()["waiting"]),
+            Sample("waypost_key_uses_unnoted_total", uses.metrics()["unnoted"]),
+            Sample("waypost_security_events_dropped_total", security_log.metrics()["dropped"]),
         ]
 
     tree = supervisor(
         "console",
         [
             status_child(assignment, lambda: tree, components, samples),
-            Child(name="uses", start=uses.run, look=lambda: Look(uses.statistics()["noted"])),
-            Child(name="watchers", start=watchers.run),
-            Child(
+            ChildSpec(
+                name="uses", start=uses.run, look=lambda: ActorStatus(uses.metrics()["noted"])
+            ),
+            ChildSpec(name="watchers", start=watchers.run),
+            ChildSpec(
                 name="watermark",
                 start=watermark.run,
-                look=lambda: Look(watermark.statistics()["reads"]),
+                look=lambda: ActorStatus(watermark.metrics()["reads"]),
             ),
-            Child(
+            ChildSpec(
                 name="security_log",
                 start=security_log.run,
-                look=lambda: Look(security_log.statistics()["waiting"]),
+                look=lambda: ActorStatus(security_log.metrics()["waiting"]),
             ),
-            Child(
+            ChildSpec(
                 name="door",
                 start=partial(
                     serve_console, app, assignment.sockets, stop, counters, limits_of(settings)

@@ -10,7 +10,7 @@ from engine.roles.process import notice
 from engine.settings import Settings
 from storage.keys import first_owner
 from storage.postgres import Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 
 HANDLE: Final = "demo"
 PROFILE: Final = ProfileDraft(handle=HANDLE, title="Ada's Garden")
@@ -28,7 +28,7 @@ async def ensure(database: Database) -> None:
     caller = await first_owner(database)
     if caller is None:
         return
-    store = Profiles(database)
+    store = PostgresProfileStore(database)
     try:
         profile = await store.create_profile(caller, PROFILE)
     except ConflictError:

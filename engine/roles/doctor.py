@@ -17,14 +17,14 @@ from rich.progress import Progress
 from actors.host import Stop
 from engine.errors import UnavailableError, WaypostError
 from engine.settings import Settings
-from storage.audit import Audit, verify
+from storage.audit import AuditResult, verify
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
 from storage.geo import GeoError, load
 from storage.inspection import migrations_pending, redis_settings, server_version
 from storage.recovery import orphans
 from storage.visitor_keys import memory_folder, swap_files
 
-State = Literal["ok", "warn", "fail"]
+FindingState = Literal["ok", "warn", "fail"]
 MIN_FREE_BYTES: Final = 2 * 1024**3
 LIMIT_S: Final = 5.0
 OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
@@ -34,7 +34,7 @@ OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
 class Finding:
     """One line: what was looked at, how it is, and what to do if it is not right."""
 
-    state: State
+    state: FindingState
     what: str
     text: str
 
@@ -45,7 +45,7 @@ class Doctor:
         self.folder = folder
         self.findings: list[Finding] = []
 
-    def add(self, state: State, what: str, text: str) -> None:
+    def add(self, state: FindingState, what: str, text: str) -> None:
         self.findings.append(Finding(state, what, text))
 
     def look_at_folder(self) -> bool:
@@ -184,7 +184,7 @@ def show(findings: list[Finding]) -> int:
     return 1 if any(finding.state == "fail" for finding in findings) else 0
 
 
-async def verify_log(settings: Settings, folder: Path, stop: Stop) -> Audit:
+async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResult:
     """Verify the log of changes; on a terminal, with its progress.
 
     Raises UnavailableError when there is no server to ask.
@@ -196,7 +196,7 @@ async def verify_log(settings: Settings, folder: Path, stop: Stop) -> Audit:
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task("verifying", total=None)
-        found: Audit | None = None
+        found: AuditResult | None = None
 
         async def walk() -> None:
             nonlocal found
@@ -215,7 +215,7 @@ async def verify_log(settings: Settings, folder: Path, stop: Stop) -> Audit:
     return found
 
 
-def show_audit(audit: Audit) -> int:
+def show_audit(audit: AuditResult) -> int:
     """Print the one line; the exit code: 1 when the log is not as it was written."""
     counts = f"{audit.entries:,} entries in {audit.chains:,} chains"
     if audit.broken:

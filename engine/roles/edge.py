@@ -10,36 +10,36 @@ from functools import partial
 
 import trio
 
-from actors.changes import Poller, follow_announcements
+from actors.changes import ChangePoller, follow_announcements
 from actors.geo import watch_places
 from actors.host import Stop
-from actors.journals import LivingShipper, Orphan, Orphans
+from actors.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
 from actors.registry import Registry
-from actors.supervisor import Child
-from actors.upkeep import every
-from actors.visitor_keys import VisitorKeys
+from actors.supervisor import ChildSpec
+from actors.upkeep import run_every
+from actors.visitor_keys import DailyKeys
 from api import answers
-from api.origins import Origins
-from api.visitors import Visitors
-from engine.click_id import Seal
+from api.origins import ClientResolver
+from api.visitors import VisitorServer
+from engine.click_id import ClickIdCipher
 from engine.errors import UnavailableError
 from engine.health import Component
-from engine.roles.process import Assignment, status_child, supervisor, until_stopped
+from engine.roles.process import ProcessSpec, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
-from engine.tree import Look
+from engine.tree import ActorStatus
 from engine.visitor_id import KEY_BYTES
 from storage.announcer import RedisAnnouncer
 from storage.click_stream import RedisClickStream
 from storage.conversions import click_id_secret
-from storage.geo import GeoPlaces
+from storage.geo import GeoPlaceLookup
 from storage.journal import Journal
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Database
-from storage.recovery import Recovery, orphans
+from storage.recovery import OrphanReader, orphans
 from storage.redis_client import RedisServer
-from storage.snapshots import Snapshots
-from storage.visitor_keys import RedisKeyChannel, shelf_of
+from storage.snapshots import PostgresSnapshotSource
+from storage.visitor_keys import RedisDailyKeyChannel, open_key_store
 
 logger = logging.getLogger("waypost.edge")
 
@@ -52,7 +52,7 @@ SEAL_INTERVAL_S = 5.0
 
 class Edge:
     def __init__(
-        self, assignment: Assignment, settings: Settings, database: Database, redis: RedisServer
+        self, assignment: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
     ) -> None:
         self.assignment = assignment
         self.settings = settings
@@ -60,7 +60,7 @@ class Edge:
         self._announcer = RedisAnnouncer(redis)
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
         self._folder = assignment.folder / "journals"
-        self._adopted: dict[str, Recovery] = {}
+        self._adopted: dict[str, OrphanReader] = {}
         self.journal = Journal(
             self._folder,
             segment_bytes=settings.journal_segment_bytes,
@@ -68,7 +68,7 @@ class Edge:
             sync_ms=settings.journal_sync_ms,
         )
         self.journal.open()
-        self._source = Snapshots(database)
+        self._source = PostgresSnapshotSource(database)
         self.registry = Registry(
             self._source,
             redirect_tail=answers.redirect_tail,
@@ -79,60 +79,64 @@ class Edge:
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
         )
-        self.poller = Poller(self._source, settings.poll_interval_ms / 1000)
-        self.shipper = LivingShipper(
+        self.poller = ChangePoller(self._source, settings.poll_interval_ms / 1000)
+        self.shipper = ActiveJournalShipper(
             self.journal,
             stream,
             ledger,
             window_bytes=settings.ship_window_bytes,
             linger_s=settings.ship_linger_ms / 1000,
         )
-        self.orphans = Orphans(self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes)
-        self.places = GeoPlaces(settings.geo_file)
-        self._key_channel = RedisKeyChannel(redis)
-        self.visitor_keys = VisitorKeys(
-            shelf_of(assignment.folder),
+        self.orphans = OrphanShipper(
+            self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes
+        )
+        self.places = GeoPlaceLookup(settings.geo_file)
+        self._key_channel = RedisDailyKeyChannel(redis)
+        self.visitor_keys = DailyKeys(
+            open_key_store(assignment.folder),
             self._key_channel,
             now_us=lambda: time.time_ns() // 1000,
             random_key=lambda: secrets.token_bytes(KEY_BYTES),
         )
-        self.door = Visitors(
+        self.door = VisitorServer(
             socket.socket(fileno=assignment.sockets[0]),
             self.registry,
             self.journal,
             settings,
-            Origins(self.places.place, settings.trusted_hops),
+            ClientResolver(self.places.place, settings.trusted_hops),
             self.visitor_keys,
         )
         self.tree = supervisor("edge", self._children())
 
-    def _children(self) -> list[Child]:
+    def _children(self) -> list[ChildSpec]:
         registry = self.registry
         return [
-            Child(name="journal", start=self.journal.run),
-            Child(name="shipper", start=self.shipper.run, look=self._shipping),
-            Child(name="sealing", start=partial(every, SEAL_INTERVAL_S, self._seal)),
-            Child(name="orphans", start=self.orphans.run, look=self._adopting),
-            Child(
+            ChildSpec(name="journal", start=self.journal.run),
+            ChildSpec(name="shipper", start=self.shipper.run, look=self._shipping),
+            ChildSpec(name="sealing", start=partial(run_every, SEAL_INTERVAL_S, self._seal)),
+            ChildSpec(name="orphans", start=self.orphans.run, look=self._adopting),
+            ChildSpec(
                 name="poller",
                 start=partial(self.poller.run, registry.changed),
-                look=lambda: Look(last_error=self.poller.last_error),
+                look=lambda: ActorStatus(last_error=self.poller.last_error),
             ),
-            Child(
+            ChildSpec(
                 name="announcements",
                 start=partial(follow_announcements, self._announcer, registry.changed),
             ),
             # The runners share one queue of actors with mail.
             *(
-                Child(name=f"profiles-{i}", start=registry.runners.run, look=self._mail)
+                ChildSpec(name=f"profiles-{i}", start=registry.runners.run_one, look=self._mail)
                 for i in range(RUNNERS)
             ),
-            Child(name="finder", start=partial(registry.find, self.door.deliver)),
-            Child(name="click-ids", start=self._learn_click_ids),
-            Child(name="passivation", start=registry.sweep),
-            Child(name="visitor-keys", start=self.visitor_keys.run),
-            Child(name="geo", start=partial(watch_places, self.places, self.door.places_changed)),
-            Child(name="door", start=self._open_door),
+            ChildSpec(name="finder", start=partial(registry.find, self.door.deliver)),
+            ChildSpec(name="click-ids", start=self._learn_click_ids),
+            ChildSpec(name="passivation", start=registry.sweep),
+            ChildSpec(name="visitor-keys", start=self.visitor_keys.run),
+            ChildSpec(
+                name="geo", start=partial(watch_places, self.places, self.door.places_changed)
+            ),
+            ChildSpec(name="door", start=self._open_door),
             status_child(self.assignment, lambda: self.tree, self.components, self.samples),
         ]
 
@@ -140,7 +144,7 @@ class Edge:
         """Ask for what click ids are sealed with, until it is known."""
         while self.registry.seal is None:
             try:
-                self.registry.seal = Seal(await click_id_secret(self._database))
+                self.registry.seal = ClickIdCipher(await click_id_secret(self._database))
             except UnavailableError:
                 await trio.sleep(1)
 
@@ -149,7 +153,7 @@ class Edge:
         with trio.move_on_after(KEY_WAIT_S):
             await self.visitor_keys.ready.wait()
         loop = asyncio.get_running_loop()
-        loop.add_reader(self.door.descriptor, self.door.on_ready)
+        loop.add_reader(self.door.descriptor, self.door.on_readable)
         try:
             while True:
                 await trio.sleep(1)
@@ -168,15 +172,15 @@ class Edge:
             for file in folder.glob("*.segment")
         ) // max(1, sum(name.startswith("edge") for name in self.assignment.processes))
 
-    def _adopt(self) -> list[Orphan]:
+    def _adopt(self) -> list[OrphanedJournal]:
         """Take the journals of this folder that nobody holds any more."""
-        taken: list[Orphan] = []
+        taken: list[OrphanedJournal] = []
         for folder in orphans(self._folder):
             if len(self._adopted) >= MAX_ADOPTED:
                 break
             if folder == self.journal.folder or folder.name in self._adopted:
                 continue
-            recovery = Recovery(folder, released=lambda name: self._adopted.pop(name, None))
+            recovery = OrphanReader(folder, released=lambda name: self._adopted.pop(name, None))
             try:
                 if recovery.adopt():
                     self._adopted[folder.name] = recovery
@@ -192,15 +196,15 @@ class Edge:
         """Clicks recorded on this machine and not known to be committed; an orphan counts at least one."""
         return self.shipper.pending + self.orphans.pending_clicks()
 
-    def _shipping(self) -> Look:
+    def _shipping(self) -> ActorStatus:
         shipper = self.shipper.shipper
-        return Look(None, {"pending_clicks": self.shipper.pending}, shipper.last_error)
+        return ActorStatus(None, {"pending_clicks": self.shipper.pending}, shipper.last_error)
 
-    def _adopting(self) -> Look:
-        return Look(None, {"journals": self.orphans.adopted - self.orphans.finished})
+    def _adopting(self) -> ActorStatus:
+        return ActorStatus(None, {"journals": self.orphans.adopted - self.orphans.finished})
 
-    def _mail(self) -> Look:
-        return Look(self.registry.runners.statistics()["waiting"])
+    def _mail(self) -> ActorStatus:
+        return ActorStatus(self.registry.runners.metrics()["waiting"])
 
     def components(self) -> list[Component]:
         name = self.assignment.name
@@ -217,8 +221,8 @@ class Edge:
         ]
 
     def samples(self) -> list[Sample]:
-        door, journal, registry = self.door, self.journal, self.registry.statistics()
-        orphaned = self.orphans.statistics()
+        door, journal, registry = self.door, self.journal, self.registry.metrics()
+        orphaned = self.orphans.metrics()
         refusals = [
             Sample("waypost_refusals_total", count, (("status", str(status)),))
             for status, count in door.answers_by_status.items()
@@ -235,8 +239,8 @@ class Edge:
             Sample("waypost_connections_accepted_total", door.accepted),
             Sample("waypost_connections_refused_total", door.refused),
             Sample("waypost_connections_timed_out_total", door.timed_out),
-            Sample("waypost_door_errors_total", door.errors),
-            Sample("waypost_visits_untracked_total", door.visits.statistics().get("full", 0)),
+            Sample("waypost_visitor_errors_total", door.errors),
+            Sample("waypost_visits_untracked_total", door.visits.metrics().get("full", 0)),
             Sample("waypost_journal_pending_clicks", self.pending),
             Sample("waypost_journal_appended_total", journal.appended),
             Sample("waypost_journal_bytes", journal.bytes_on_disk),
@@ -260,8 +264,8 @@ class Edge:
         ]
 
     def _samples_of_visitors(self) -> list[Sample]:
-        places, keys = self.places.statistics(), self.visitor_keys.statistics()
-        channel = self._key_channel.statistics()
+        places, keys = self.places.metrics(), self.visitor_keys.metrics()
+        channel = self._key_channel.metrics()
         return [
             Sample("waypost_geo_source", 1, (("source", self.places.source),)),
             Sample(
@@ -303,7 +307,7 @@ class Edge:
     async def finish(self) -> None:
         """Once everything has stopped."""
         self.door.close()
-        finished = self.shipper.pending == 0 and await self.shipper.retire()
+        finished = self.shipper.pending == 0 and await self.shipper.delete_journal()
         self.journal.close(remove=finished)
 
 
@@ -313,7 +317,7 @@ def keep_memory_off_disk() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
-async def edge(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+async def edge(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
     keep_memory_off_disk()
     database = await Database.open(
         settings.database_url,

@@ -5,12 +5,12 @@ from pathlib import Path
 import trio
 
 from actors.host import Stop
-from engine.erasure import FIRST_S
+from engine.erasure import FIRST_SWEEP_AFTER_S
 from engine.errors import NotFoundError
-from engine.roles.reach import reach
+from engine.roles.reach import with_servers
 from engine.settings import Settings
 from storage.announcer import RedisAnnouncer
-from storage.erasure import Eraser, Erasures, owner_of
+from storage.erasure import Eraser, PostgresErasureStore, owner_of
 from storage.postgres import Database
 from storage.redis_client import RedisServer
 
@@ -21,7 +21,7 @@ async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> in
     Raises NotFoundError, and WaypostError when there is no server to ask.
     """
     del stop  # a profile that is deleted is erased by the workers, whatever becomes of this
-    found = reach(settings, folder)
+    found = with_servers(settings, folder)
     limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
     app = await Database.open(found.database_url, role="waypost_app", **limits)
     worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
@@ -31,9 +31,9 @@ async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> in
         owner = await owner_of(worker, handle)
         if owner is None:
             raise NotFoundError(f"there is no profile with the handle {handle!r}")
-        change = await Erasures(app).erase(owner.caller, owner.profile_id)
+        change = await PostgresErasureStore(app).erase(owner.caller, owner.profile_id)
         await RedisAnnouncer(redis).announce([change])
-        await trio.sleep(FIRST_S)
+        await trio.sleep(FIRST_SWEEP_AFTER_S)
         return await eraser.sweep(owner.tenant_id, owner.profile_id, everything=False)
     finally:
         with trio.CancelScope(shield=True):

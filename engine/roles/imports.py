@@ -30,7 +30,7 @@ from engine.roles import owner
 from engine.roles.process import notice
 from engine.settings import Settings
 from storage.announcer import RedisAnnouncer
-from storage.bulk import Bulk
+from storage.bulk import PostgresLinkImporter
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
 from storage.keys import first_owner
 from storage.migrations import migrate
@@ -42,7 +42,7 @@ PLAIN_INTERVAL_S: Final = 5.0
 
 
 @dataclass(slots=True)
-class Tally:
+class ImportProgress:
     """What became of the rows so far."""
 
     created: int = 0
@@ -92,7 +92,7 @@ class Rejects:
             self._file.close()
 
 
-def lines(file: BinaryIO, tally: Tally) -> Iterator[tuple[int, bytes | None]]:
+def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
     """(number, line without its end), None for a line that is too long; blank lines are left out."""
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 2):
@@ -108,7 +108,7 @@ def lines(file: BinaryIO, tally: Tally) -> Iterator[tuple[int, bytes | None]]:
 
 
 def rows(
-    file: BinaryIO, tally: Tally, rejects: Rejects, *, private_hosts: bool
+    file: BinaryIO, tally: ImportProgress, rejects: Rejects, *, private_hosts: bool
 ) -> Iterator[ImportRow]:
     """The good rows of a file; the bad ones go to `rejects`."""
     parse = None
@@ -166,7 +166,7 @@ class Importer:
             self.settings, database_url=servers.database_url, redis_url=servers.redis_url
         )
 
-    async def run(self, stop: Stop) -> Tally:
+    async def run(self, stop: Stop) -> ImportProgress:
         """Import all of it, batch by batch; stopped, what was committed stays."""
         settings = self.settings
         await migrate(settings.database_url)
@@ -182,16 +182,18 @@ class Importer:
             caller = await first_owner(database)
             if caller is None:
                 raise WaypostError("there is no account to import into")
-            return await self._import(caller, Bulk(database), RedisAnnouncer(redis), stop)
+            return await self._import(
+                caller, PostgresLinkImporter(database), RedisAnnouncer(redis), stop
+            )
         finally:
             with trio.CancelScope(shield=True):
                 await redis.close()
                 await database.close()
 
     async def _import(
-        self, caller: Caller, bulk: Bulk, announcer: RedisAnnouncer, stop: Stop
-    ) -> Tally:
-        tally = Tally()
+        self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
+    ) -> ImportProgress:
+        tally = ImportProgress()
         good = rows(self.file, tally, self.rejects, private_hosts=self.settings.private_targets)
         with Display(self.size) as display:
             while not stop.is_set():
@@ -235,7 +237,7 @@ class Display:
         if self._terminal:
             self._progress.stop()
 
-    def show(self, tally: Tally) -> None:
+    def show(self, tally: ImportProgress) -> None:
         if self._terminal:
             rate = f"{tally.rows_per_s:,.0f} rows/s"
             self._progress.update(self._task, completed=tally.bytes_read, rate=rate)

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.errors import UnavailableError
-from engine.job import SYSTEM, Job, JobFilter
-from engine.roles.reach import reach
+from engine.job import SYSTEM_TENANT, Job, JobFilter
+from engine.roles.reach import with_servers
 from engine.roles.top import one_line
 from engine.settings import Settings
 from storage.inspection import migrations_pending
-from storage.jobs import Jobs
+from storage.jobs import PostgresJobStore
 from storage.postgres import Database
 
 T = TypeVar("T")
@@ -28,9 +28,11 @@ _COLOURS: Final = {
 }  # fmt: skip
 
 
-async def with_jobs(settings: Settings, folder: Path, work: Callable[[Jobs], Awaitable[T]]) -> T:
+async def with_jobs(
+    settings: Settings, folder: Path, work: Callable[[PostgresJobStore], Awaitable[T]]
+) -> T:
     """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server to ask."""
-    found = reach(settings, folder)
+    found = with_servers(settings, folder)
     if await migrations_pending(found.database_url):
         raise UnavailableError("the schema is not up to date: run `waypost migrate`")
     database = await Database.open(
@@ -40,13 +42,13 @@ async def with_jobs(settings: Settings, folder: Path, work: Callable[[Jobs], Awa
         query_timeout_ms=found.query_timeout_ms,
     )
     try:
-        return await work(Jobs(database))
+        return await work(PostgresJobStore(database))
     finally:
         with trio.CancelScope(shield=True):
             await database.close()
 
 
-async def listed(jobs: Jobs, asked: JobFilter, limit: int) -> list[Job]:
+async def listed(jobs: PostgresJobStore, asked: JobFilter, limit: int) -> list[Job]:
     page = await jobs.list_jobs(None, asked, 0, limit)
     return list(page.items)
 
@@ -79,7 +81,7 @@ _COLUMNS: Final = ("id", "tenant", "kind", "state", "attempt", "failures", "run 
 
 
 def _cells(job: Job) -> tuple[str, ...]:
-    tenant = "–" if job.tenant_id == SYSTEM else str(job.tenant_id)
+    tenant = "–" if job.tenant_id == SYSTEM_TENANT else str(job.tenant_id)
     numbers = str(job.attempt), f"{job.failures}/{job.max_attempts}"
     return (
         str(job.id),

@@ -20,7 +20,7 @@ from engine.signature import HMAC_PREFIX, PUBLIC_PREFIX, SignatureError, sign
 CHECKED_ID: Final = "a"
 
 
-def checked_secrets(secrets: Sequence[str]) -> None:
+def validate_secrets(secrets: Sequence[str]) -> None:
     """Raises WaypostError for what can verify nothing."""
     for secret in secrets:
         if not secret.startswith((HMAC_PREFIX, PUBLIC_PREFIX)):
@@ -35,7 +35,7 @@ async def listen(
     stop: Stop, host: str, port: int, secrets: Sequence[str], count: int, status: int
 ) -> int:
     """Until `stop` is asked for, or `count` requests have come (0: any number); how many were not right."""
-    checked_secrets(secrets)
+    validate_secrets(secrets)
     (found,) = bind(host, port, 1, "webhooks")
     wrong = 0
     left = count
@@ -46,7 +46,7 @@ async def listen(
         left -= 1
         click.echo(shown(received, bool(secrets)))
         if count and not left:
-            stop.ask()
+            stop.request()
 
     listener = WebhookListener(secrets, time.time, say, status)
     click.echo(

@@ -16,15 +16,15 @@ import trio
 
 from actors import host
 from actors.host import Stop
-from actors.supervisor import Child, Supervisor, described
+from actors.supervisor import ChildSpec, Supervisor, describe_error
 from actors.supervisor import group as group_of
 from engine import logs
 from engine.errors import WaypostError
 from engine.health import Component
 from engine.settings import Settings
-from engine.statistics import ProcessStatistics, Sample
-from engine.system import Status
-from engine.tree import Node, crashing, walk
+from engine.statistics import ProcessMetrics, Sample
+from engine.system import ProcessStatus
+from engine.tree import ActorNode, crash_looping, walk
 from storage.embedded.folder import layout
 from storage.embedded.launcher import die_with_parent
 from storage.status import note_failure, serve_status
@@ -32,7 +32,7 @@ from storage.status import note_failure, serve_status
 VARIABLE: Final = "WAYPOST_PROCESS"
 
 
-class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a parent tells its child, in the environment (a URL may hold a password, so no argument)."""
 
     role: str
@@ -56,7 +56,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         return layout(self.folder).run
 
 
-def environment(assignment: Assignment) -> dict[str, str]:
+def environment(assignment: ProcessSpec) -> dict[str, str]:
     """The child's environment: the parent's, less what the assignment replaces."""
     kept = {
         name: value
@@ -70,12 +70,12 @@ def settings_for_child(settings: Settings) -> dict[str, str | int | bool]:
     return asdict(settings)
 
 
-Role = Callable[[Assignment, Settings, Stop], Awaitable[None]]
+ProcessMain = Callable[[ProcessSpec, Settings, Stop], Awaitable[None]]
 
 
-def main(roles: dict[str, Role]) -> int:
+def main(roles: dict[str, ProcessMain]) -> int:
     """Run the assignment in the environment; the exit code."""
-    assignment = msgspec.json.decode(os.environ.pop(VARIABLE), type=Assignment)
+    assignment = msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec)
     die_with_parent(assignment.parent, signal.SIGKILL)
     settings = Settings(**assignment.settings)  # type: ignore[arg-type]  # the parent's own, checked
     logs.configure(settings.log_format, assignment.name)
@@ -89,12 +89,12 @@ def main(roles: dict[str, Role]) -> int:
     except* WaypostError as errors:
         for error in _leaves(errors):
             logging.getLogger("waypost").critical("%s", error, extra={"event": "gave_up"})
-        note_failure(assignment.run_folder, assignment.name, described(_leaves(errors)[0]))
+        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
         code = 1
     except* KeyboardInterrupt:
         code = 1
     except* Exception as errors:
-        note_failure(assignment.run_folder, assignment.name, described(_leaves(errors)[0]))
+        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
         raise
     return code
 
@@ -106,11 +106,11 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-def supervisor(name: str, children: list[Child]) -> Supervisor:
+def supervisor(name: str, children: list[ChildSpec]) -> Supervisor:
     return Supervisor(name, children, jitter=_jitter)
 
 
-def group(name: str, *children: Child) -> Child:
+def group(name: str, *children: ChildSpec) -> ChildSpec:
     """Children under a supervisor of their own, which is a child itself."""
     return group_of(name, list(children), jitter=_jitter)
 
@@ -120,36 +120,36 @@ def _jitter() -> float:
 
 
 def status_child(
-    assignment: Assignment,
+    assignment: ProcessSpec,
     tree: Callable[[], Supervisor],
     components: Callable[[], list[Component]],
     samples: Callable[[], list[Sample]],
-) -> Child:
+) -> ChildSpec:
     """The child that answers who asks for this process' status; `tree` is what it is a child of."""
     began = time.monotonic()
 
-    def status() -> Status:
-        node = Node(
+    def status() -> ProcessStatus:
+        node = ActorNode(
             name=assignment.name,
             kind="process",
             running=True,
             for_s=time.monotonic() - began,
             children=tree().nodes(),
         )
-        return Status(
+        return ProcessStatus(
             assignment.name,
-            (*components(), *crashing(node)),
-            ProcessStatistics(assignment.role, os.getpid(), (*samples(), _restarts_of(node))),
+            (*components(), *crash_looping(node)),
+            ProcessMetrics(assignment.role, os.getpid(), (*samples(), _restarts_of(node))),
             node,
         )
 
     async def serve() -> None:
         await serve_status(assignment.run_folder, assignment.name, status)
 
-    return Child(name="status", start=serve)
+    return ChildSpec(name="status", start=serve)
 
 
-def _restarts_of(process: Node) -> Sample:
+def _restarts_of(process: ActorNode) -> Sample:
     return Sample("waypost_restarts_total", sum(node.restarts for _, node in walk(process)))
 
 

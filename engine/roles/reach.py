@@ -8,7 +8,7 @@ from engine.settings import Settings
 from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
 
 
-def reach(settings: Settings, folder: Path) -> Settings:
+def with_servers(settings: Settings, folder: Path) -> Settings:
     """The settings with the URLs of servers that can be expected to answer. Raises WaypostError."""
     if settings.database_url:
         return settings

@@ -1,4 +1,4 @@
-"""`waypost rebuild` and `waypost rejudge`: counts made anew out of raw clicks."""
+"""`waypost rebuild` and `waypost reclassify`: counts made anew out of raw clicks."""
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,16 +14,16 @@ from rich.progress import Progress
 
 from actors.host import Stop
 from engine.errors import UnavailableError, WaypostError
-from engine.roles.reach import reach
+from engine.roles.reach import with_servers
 from engine.settings import Settings
 from storage.compaction import ProfileDay
 from storage.postgres import Database
-from storage.rebuild import Rebuild, RebuildError
+from storage.rebuild import DayRebuild, RebuildError
 
 LONGEST_DAYS: Final = 3660
 
 
-class Recounted(NamedTuple):
+class RecountResult(NamedTuple):
     """How many profiles' days were counted anew, out of how many clicks."""
 
     days: int
@@ -42,23 +42,23 @@ def days_between(first: date, last: date) -> list[date]:
 
 async def rebuild(
     settings: Settings, folder: Path, day: date, profile: str | None, stop: Stop
-) -> Recounted:
+) -> RecountResult:
     """Count a day anew, of all profiles or one. Raises WaypostError."""
 
-    async def work(rebuild: Rebuild, one: ProfileDay) -> int:
+    async def work(rebuild: DayRebuild, one: ProfileDay) -> int:
         return await rebuild.rebuild(one)
 
     return await _recount(settings, folder, [day], profile, work, stop)
 
 
-async def rejudge(
+async def reclassify(
     settings: Settings, folder: Path, days: list[date], everything: bool, stop: Stop
-) -> Recounted:
+) -> RecountResult:
     """Judge raw clicks by the present rule, and count anew the days where that changed something."""
 
-    async def work(rebuild: Rebuild, one: ProfileDay) -> int:
+    async def work(rebuild: DayRebuild, one: ProfileDay) -> int:
         try:
-            return await rebuild.rejudge(one, everything=everything)
+            return await rebuild.reclassify(one, everything=everything)
         except RebuildError:
             return 0  # its raw clicks are about to go
 
@@ -70,23 +70,23 @@ async def _recount(
     folder: Path,
     days: list[date],
     profile: str | None,
-    work: Callable[[Rebuild, ProfileDay], Awaitable[int]],
+    work: Callable[[DayRebuild, ProfileDay], Awaitable[int]],
     stop: Stop,
-) -> Recounted:
-    found = reach(settings, folder)
+) -> RecountResult:
+    found = with_servers(settings, folder)
     database = await Database.open(
         found.database_url,
         role="waypost_aggregator",
         size=3,
         query_timeout_ms=found.query_timeout_ms,
     )
-    recounted = Recounted(0, 0)
+    recounted = RecountResult(0, 0)
     refused: list[RebuildError] = []
     finished = False
 
     async def walk() -> None:
         nonlocal recounted, finished
-        counts = Rebuild(database)
+        counts = DayRebuild(database)
         with _progress() as tell:
             for number, day in enumerate(days):
                 profiles = await counts.profiles(day, profile)
@@ -97,7 +97,9 @@ async def _recount(
                     except RebuildError as error:
                         refused.append(error)
                         continue
-                    recounted = Recounted(recounted.days + bool(clicks), recounted.clicks + clicks)
+                    recounted = RecountResult(
+                        recounted.days + bool(clicks), recounted.clicks + clicks
+                    )
                 tell(f"{day}", number + 1, len(days))
         finished = True
         nursery.cancel_scope.cancel()

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from actors.host import Stop
 from engine.errors import WaypostError
-from engine.system import ProcessState, assembled
-from engine.tree import LOOPING, Node
+from engine.system import ProcessState, process_states
+from engine.tree import CRASH_LOOP_COUNT, ActorNode
 from storage import status
 from storage.embedded.folder import layout
 
@@ -25,7 +25,7 @@ COLUMNS: Final = ("", "state", "for", "restarts", "mailbox", "lag", "last error"
 _STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "not ready": "yellow"}
 
 
-class Line(NamedTuple):
+class TopRow(NamedTuple):
     """One process or actor. `depth` 0 is a process; `path` its name with those above it."""
 
     depth: int
@@ -59,10 +59,10 @@ async def watch(folder: Path, stop: Stop, *, once: bool, as_json: bool, interval
 
 async def look(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
     run = layout(folder).run
-    found = await status.ask(run)
+    found = await status.fetch_statuses(run)
     if not found and not missing_ok:
         raise WaypostError(f"nothing runs on {folder}; --data names the folder of a running engine")
-    return assembled(found, (), status.recent_failures(run))
+    return process_states(found, (), status.recent_failures(run))
 
 
 async def _stopped(stop: Stop, after_s: float) -> bool:
@@ -91,19 +91,19 @@ def table(processes: list[ProcessState]) -> Table:
     return shown
 
 
-def lines(processes: list[ProcessState]) -> Iterator[Line]:
+def lines(processes: list[ProcessState]) -> Iterator[TopRow]:
     for one in processes:
         state = "up" if one.ready else "not ready" if one.running else "DOWN"
         error = one_line("; ".join(one.reasons) or one.last_error)
-        yield Line(0, one.name, state, one.for_s, one.restarts, "", "", error)
+        yield TopRow(0, one.name, state, one.for_s, one.restarts, "", "", error)
         for node in one.actors:
             yield from _below(node, one.name, 1)
 
 
-def _below(node: Node, path: str, depth: int) -> Iterator[Line]:
+def _below(node: ActorNode, path: str, depth: int) -> Iterator[TopRow]:
     here = f"{path}/{node.name}"
-    looping = node.crashes >= LOOPING
-    yield Line(
+    looping = node.crashes >= CRASH_LOOP_COUNT
+    yield TopRow(
         depth=depth,
         path=here,
         state="CRASHING" if looping else _state(node),
@@ -117,7 +117,7 @@ def _below(node: Node, path: str, depth: int) -> Iterator[Line]:
         yield from _below(child, here, depth + 1)
 
 
-def _state(node: Node) -> str:
+def _state(node: ActorNode) -> str:
     return "up" if node.running else "done" if node.done else "DOWN"
 
 

@@ -12,15 +12,15 @@ from typing import Final
 import trio
 
 from actors.host import Stop
-from actors.launcher import Command, Launcher
+from actors.launcher import Launcher, ProcessCommand
 from engine.errors import WaypostError
 from engine.roles import demo, owner
-from engine.roles.process import Assignment, environment, notice, settings_for_child
+from engine.roles.process import ProcessSpec, environment, notice, settings_for_child
 from engine.roles.sockets import listen, url_of
 from engine.settings import Settings
-from engine.statistics import ProcessStatistics
-from engine.system import LAUNCHER, Status
-from engine.tree import Node
+from engine.statistics import ProcessMetrics
+from engine.system import LAUNCHER, ProcessStatus
+from engine.tree import ActorNode
 from storage import status
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
@@ -33,7 +33,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 WATCH_INTERVAL_S: Final = 0.5
 
 
-class Up:
+class Launch:
     """`roles` on this machine. Used as a context manager: entering takes everything that can be refused."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Up:
         self._stack = ExitStack()
         self._failure: WaypostError | None = None
 
-    def __enter__(self) -> "Up":
+    def __enter__(self) -> "Launch":
         """Lock the folder, bind the ports, start the embedded servers. Raises WaypostError."""
         try:
             self._stack.enter_context(lock_folder(self.folder))
@@ -106,7 +106,7 @@ class Up:
 
         def give_up(error: WaypostError) -> None:
             self._failure = error
-            stop.ask()
+            stop.request()
 
         launcher = Launcher(self._commands(), give_up)
         async with trio.open_nursery() as nursery:
@@ -142,16 +142,16 @@ class Up:
         for role in ("edge", "api", "workers"):
             await launcher.stop(role, limit_s)
 
-    def _commands(self) -> list[Command]:
+    def _commands(self) -> list[ProcessCommand]:
         names = [f"edge-{i}" for i in range(self.edges)]
         names += [f"{role}-0" for role in ("api", "workers") if role in self.roles]
         return [self._command(name, tuple(names)) for name in names]
 
-    def _command(self, name: str, names: tuple[str, ...]) -> Command:
+    def _command(self, name: str, names: tuple[str, ...]) -> ProcessCommand:
         role, _, index = name.rpartition("-")
         sockets = {"edge": self.visitors, "api": self.console}.get(role, [])
         mine = (sockets[int(index)].fileno(),) if sockets else ()
-        assignment = Assignment(
+        assignment = ProcessSpec(
             role=role,
             index=int(index),
             data=str(self.folder.resolve()),
@@ -160,7 +160,7 @@ class Up:
             sockets=mine,
             processes=names,
         )
-        return Command(
+        return ProcessCommand(
             name=name,
             # -P and an explicit path: a folder `engine` where the user stands must not be taken for ours.
             arguments=[sys.executable, "-P", "-m", "engine", "process"],
@@ -171,12 +171,12 @@ class Up:
     async def _serve_status(self, launcher: Launcher) -> None:
         began = time.monotonic()
 
-        def current() -> Status:
+        def current() -> ProcessStatus:
             for_s = time.monotonic() - began
-            tree = Node(
+            tree = ActorNode(
                 name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
             )
-            return Status(LAUNCHER, (), ProcessStatistics(LAUNCHER, os.getpid(), ()), tree)
+            return ProcessStatus(LAUNCHER, (), ProcessMetrics(LAUNCHER, os.getpid(), ()), tree)
 
         await status.serve_status(layout(self.folder).run, LAUNCHER, current)
 
@@ -190,14 +190,14 @@ class Up:
             self._failure = WaypostError(
                 f"not ready after {READY_LIMIT_S:g} s; the log above says why"
             )
-            stop.ask()
+            stop.request()
             return
         self._say_ready()
 
     async def _ready(self, run_folder: Path) -> set[str]:
         return {
             one.name
-            for one in await status.ask(run_folder)
+            for one in await status.fetch_statuses(run_folder)
             if all(component.ready for component in one.components)
         }
 

@@ -8,43 +8,43 @@ from typing import Final
 import trio
 
 from actors.aggregator import Aggregator
-from actors.experiment_watch import ExperimentWatcher
+from actors.experiment_watch import ExperimentAutomation
 from actors.github_sync import GithubSync
 from actors.host import Stop
-from actors.job_figures import JobFigures
+from actors.job_figures import QueueGauges
 from actors.link_checks import LinkChecks
 from actors.live_feed import LiveFeed
-from actors.supervisor import Child
+from actors.supervisor import ChildSpec
 from actors.timetable import Scheduler
-from actors.upkeep import every
+from actors.upkeep import run_every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
-from engine.gathering import Gatherings
+from engine.gathering import ClickBufferFactory
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE
 from engine.health import Component
 from engine.roles.courier import courier_limits, courier_samples, make_courier
-from engine.roles.process import Assignment, group, status_child, supervisor, until_stopped
+from engine.roles.process import ProcessSpec, group, status_child, supervisor, until_stopped
 from engine.settings import Settings
 from engine.statistics import Sample
-from engine.tree import Look
+from engine.tree import ActorStatus
 from storage.click_stream import RedisClickStream
-from storage.daily import Daily
-from storage.deliveries import Deliveries
+from storage.daily import DailyAggregation
+from storage.deliveries import PostgresDeliveryQueue
 from storage.erasure import Eraser
-from storage.experiment_counts import ExperimentUpkeep
-from storage.experiment_watch import PostgresExperimentWatch
+from storage.experiment_counts import ExperimentCountsPurge
+from storage.experiment_watch import PostgresRunningExperiments
 from storage.github_api import HttpGithubApi
-from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
-from storage.http_sender import HttpSender
-from storage.idempotency import IdempotencyKeys
+from storage.github_syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
+from storage.http_sender import HttpWebhookSender
+from storage.idempotency import IdempotencyPurge
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
-from storage.link_health import PostgresLinkHealth
+from storage.link_health import PostgresLinkHealthStore
 from storage.link_prober import HttpProber
 from storage.live import RedisLiveChannel
 from storage.partitions import Partitions
 from storage.postgres import Database
 from storage.redis_client import RedisServer
-from storage.upkeep import Upkeep
+from storage.upkeep import AccountsPurge
 
 # The queues that are served, and how many jobs of each run at once.
 SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4, SYNC_QUEUE: 1}
@@ -60,25 +60,25 @@ def handlers(
     queue: PostgresJobQueue,
     github: GithubSync,
     checks: LinkChecks,
-    watcher: ExperimentWatcher,
+    watcher: ExperimentAutomation,
 ) -> dict[str, Handler]:
     """Who does each kind of job. actors/timetable.py says which are periodic."""
-    upkeep = Upkeep(database)
+    upkeep = AccountsPurge(database)
     days_ahead = settings.partitions_ahead_days
     return {
         "analytics.daily": Handler(
-            run=partial(aggregate, Daily(database)), time_limit_s=DAILY_LIMIT_S
+            run=partial(aggregate, DailyAggregation(database)), time_limit_s=DAILY_LIMIT_S
         ),
         "clicks.partitions": chore(partial(Partitions(database).ensure, days_ahead)),
         "journals.purge": chore(ledger.purge_retired),
-        "idempotency.purge": chore(IdempotencyKeys(database).purge_expired),
+        "idempotency.purge": chore(IdempotencyPurge(database).purge_expired),
         "sessions.purge": chore(upkeep.purge_sessions),
         "keys.purge": chore(upkeep.purge_keys),
         "invitations.purge": chore(upkeep.purge_invitations),
-        "webhooks.purge": chore(Deliveries(database).purge),
+        "webhooks.purge": chore(PostgresDeliveryQueue(database).purge),
         "profiles.erase": chore(Eraser(database, redis).sweep_due),
-        "experiments.watch": Handler(run=watcher.run, time_limit_s=300),
-        "experiments.forget": chore(ExperimentUpkeep(database).forget),
+        "experiments.automate": Handler(run=watcher.run, time_limit_s=300),
+        "experiments.purge": chore(ExperimentCountsPurge(database).forget),
         "links.check": Handler(run=checks.run, time_limit_s=120),
         "github.schedule": Handler(run=github.schedule),
         SYNC_KIND: Handler(run=github.sync, time_limit_s=120),
@@ -86,8 +86,8 @@ def handlers(
     }
 
 
-async def aggregate(daily: Daily, context: JobContext) -> None:
-    await daily.run(context.tell_progress)
+async def aggregate(daily: DailyAggregation, context: JobContext) -> None:
+    await daily.run(context.report_progress)
 
 
 def chore(work: Callable[[], Awaitable[object]]) -> Handler:
@@ -99,7 +99,7 @@ def chore(work: Callable[[], Awaitable[object]]) -> Handler:
     return Handler(run=run, time_limit_s=600)
 
 
-async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> None:
+async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",
@@ -113,30 +113,32 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
     queue = PostgresJobQueue(database)
     github_api = HttpGithubApi(settings.github_url, settings.github_token)
     github = GithubSync(
-        PostgresGithubSyncs(database),
-        PostgresGithubTurns(database, settings.github_url, settings.github_token),
+        PostgresGithubSyncQueue(database),
+        PostgresGithubRequestLease(database, settings.github_url, settings.github_token),
         github_api,
         owner,
     )
     prober = HttpProber(everywhere=settings.check_links == "everywhere")
-    checks = LinkChecks(PostgresLinkHealth(database), prober, enabled=settings.check_links != "off")
-    watcher = ExperimentWatcher(PostgresExperimentWatch(database))
+    checks = LinkChecks(
+        PostgresLinkHealthStore(database), prober, enabled=settings.check_links != "off"
+    )
+    watcher = ExperimentAutomation(PostgresRunningExperiments(database))
     known = handlers(settings, database, redis, ledger, queue, github, checks, watcher)
     worker = Worker(owner, queue, known, SLOTS)
     scheduler = Scheduler(queue, worker.wake)
-    figures = JobFigures(queue)
+    figures = QueueGauges(queue)
     feed = LiveFeed(RedisLiveChannel(redis))
     aggregator = Aggregator(
         owner,
         RedisClickStream(redis),
         ledger,
         lease_ttl_s=settings.lease_ttl_ms / 1000,
-        gather=Gatherings(),
+        gather=ClickBufferFactory(),
         committed=feed.committed,
     )
     summariser = aggregator.summariser
 
-    sender = HttpSender(loopback=settings.webhook_loopback)
+    sender = HttpWebhookSender(loopback=settings.webhook_loopback)
     courier = make_courier(owner, database, sender, courier_limits(settings))
 
     def components() -> list[Component]:
@@ -148,16 +150,16 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
             Sample("waypost_folds_total", aggregator.commits),
             Sample("waypost_fold_gaps_total", aggregator.gaps),
             Sample("waypost_stale_leases_total", aggregator.stale),
-            Sample("waypost_batches_set_aside_total", aggregator.set_aside),
-            Sample("waypost_summarised_clicks_total", summariser.summarised),
-            Sample("waypost_summaries_total", summariser.commits),
-            Sample("waypost_summary_lag_clicks", summariser.lag),
-            Sample("waypost_summary_skipped_clicks_total", summariser.skipped),
+            Sample("waypost_batches_dead_lettered_total", aggregator.dead_lettered),
+            Sample("waypost_dimension_counted_clicks_total", summariser.counted),
+            Sample("waypost_dimension_commits_total", summariser.commits),
+            Sample("waypost_dimension_lag_clicks", summariser.lag),
+            Sample("waypost_dimension_skipped_clicks_total", summariser.skipped),
             *(
-                Sample("waypost_experiment_steps_total", count, (("what", what),))
+                Sample("waypost_experiment_actions_total", count, (("what", what),))
                 for what, count in watcher.steps.items()
             ),
-            Sample("waypost_experiments_unjudged_total", watcher.failed),
+            Sample("waypost_experiment_failures_total", watcher.failed),
             Sample("waypost_live_published_total", feed.published),
             Sample("waypost_live_dropped_total", feed.dropped),
             Sample("waypost_jobs_running", len(worker.attempts)),
@@ -184,20 +186,20 @@ async def workers(assignment: Assignment, settings: Settings, stop: Stop) -> Non
         [
             group(
                 "aggregation",
-                Child(
+                ChildSpec(
                     name="aggregator",
                     start=aggregator.run,
-                    look=lambda: Look(last_error=aggregator.last_error),
+                    look=lambda: ActorStatus(last_error=aggregator.last_error),
                 ),
-                Child(name="live", start=feed.run),
+                ChildSpec(name="live", start=feed.run),
             ),
-            group("webhooks", Child(name="courier", start=courier.run, look=courier.look)),
+            group("webhooks", ChildSpec(name="courier", start=courier.run, look=courier.status)),
             group(
                 "jobs",
-                Child(name="worker", start=worker.run, look=worker.look),
-                Child(name="rescue", start=partial(every, RESCUE_S, queue.rescue)),
-                Child(name="scheduler", start=scheduler.run, look=scheduler.look),
-                Child(name="figures", start=figures.run, look=figures.look),
+                ChildSpec(name="worker", start=worker.run, look=worker.status),
+                ChildSpec(name="rescue", start=partial(run_every, RESCUE_S, queue.rescue)),
+                ChildSpec(name="scheduler", start=scheduler.run, look=scheduler.status),
+                ChildSpec(name="figures", start=figures.run, look=figures.status),
             ),
             status_child(assignment, lambda: tree, components, samples),
         ],

@@ -13,20 +13,20 @@ CONCENTRATION: Final = 10_000.0
 ALPHA: Final = 0.001
 
 
-class Allocation(NamedTuple):
+class SrmTest(NamedTuple):
     """`p_value` may be watched; `stray` are visitors in arms that were to get none."""
 
     p_value: float
     mismatch: bool
-    stray: int
+    unexpected_visitors: int
 
 
-def check(
+def srm_test(
     visitors: Sequence[int],
     shares: Sequence[float],
     alpha: float = ALPHA,
     concentration: float = CONCENTRATION,
-) -> Allocation:
+) -> SrmTest:
     """The sequential multinomial test: a Bayes factor with a Dirichlet prior about the expected shares.
 
     Valid at every look: healthy shares raise a false alarm ever with a chance of at most alpha. Arms with
@@ -53,4 +53,4 @@ def check(
         expected = [share / total for _, share in kept]
         log_e = mixture.dirichlet_log_e(counts, expected, concentration)
     p_value = mixture.p_value(log_e)
-    return Allocation(p_value, p_value < alpha, sum(visitors) - sum(counts))
+    return SrmTest(p_value, p_value < alpha, sum(visitors) - sum(counts))

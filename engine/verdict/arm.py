@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Arm(NamedTuple):
+class Proportion(NamedTuple):
     """`visitors` exposed, of whom `conversions` have converted at least once."""
 
     visitors: int
@@ -20,7 +20,7 @@ class Arm(NamedTuple):
         return self.rate * (1 - self.rate) / self.visitors if self.visitors else 0.0
 
 
-def check(*arms: Arm) -> None:
+def check(*arms: Proportion) -> None:
     """Raises ValueError for counts that cannot be."""
     for arm in arms:
         if not 0 <= arm.conversions <= arm.visitors:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from engine.verdict.arm import Arm, check
+from engine.verdict.arm import Proportion, check
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ NODES: Final = 24
 _CUTS: Final = (-40, -20, -12, -8, -6, -4.5, -3, -2, -1, 0, 1, 2, 3, 4.5, 6, 8, 12, 20, 40)
 
 
-class Belief(NamedTuple):
+class Posterior(NamedTuple):
     """Of one arm: `chance_best` of 1, `expected_loss` in conversions per visitor, `mean` rate."""
 
     chance_best: float
@@ -36,7 +36,9 @@ class Belief(NamedTuple):
     mean: float
 
 
-def beliefs(arms: Sequence[Arm], prior: tuple[float, float] = (1.0, 1.0)) -> list[Belief]:
+def posteriors(
+    arms: Sequence[Proportion], prior: tuple[float, float] = (1.0, 1.0)
+) -> list[Posterior]:
     """For 1 to 10 arms, to about 1e-9. `prior` are the parameters of the Beta, 1 or more.
 
     Raises ValueError.
@@ -63,7 +65,7 @@ def beliefs(arms: Sequence[Arm], prior: tuple[float, float] = (1.0, 1.0)) -> lis
     means = (a / (a + b))[:, 0]
     highest = float(np.sum(weight * (1 - np.prod(below, axis=0))))
     return [
-        Belief(chance / total, max(highest - float(mean), 0.0), float(mean))
+        Posterior(chance / total, max(highest - float(mean), 0.0), float(mean))
         for chance, mean in zip(chances, means, strict=True)
     ]
 

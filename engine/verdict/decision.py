@@ -4,10 +4,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from engine.verdict.arm import check_probability
-from engine.verdict.sequence import Sequence
+from engine.verdict.sequence import SequentialEstimate
 
 
-class Decision(Enum):
+class ExperimentDecision(Enum):
     """What the interval of a treatment's absolute lift allows to say."""
 
     SUPERIOR = "superior"
@@ -16,7 +16,7 @@ class Decision(Enum):
     UNDECIDED = "undecided"
 
 
-class Rule(NamedTuple):
+class DecisionRule(NamedTuple):
     """`margin` is the absolute difference of rates below which two arms are as good as equal; with 0
     nothing is ever equivalent. `min_visitors` are of both arms, before which nothing is decided."""
 
@@ -25,7 +25,9 @@ class Rule(NamedTuple):
     min_visitors: int = 0
 
 
-def decide(rule: Rule, sequence: Sequence, visitors: int, mismatch: bool = False) -> Decision:
+def decide(
+    rule: DecisionRule, sequence: SequentialEstimate, visitors: int, mismatch: bool = False
+) -> ExperimentDecision:
     """What may be decided at this look of a confidence sequence made with the rule's alpha.
 
     Superior when the whole interval is above 0, harmful when it is below, equivalent when it lies within
@@ -37,11 +39,11 @@ def decide(rule: Rule, sequence: Sequence, visitors: int, mismatch: bool = False
     if not rule.margin >= 0:
         raise ValueError("margin must be 0 or more")
     if mismatch or visitors < rule.min_visitors:
-        return Decision.UNDECIDED
+        return ExperimentDecision.UNDECIDED
     if sequence.low > 0:
-        return Decision.SUPERIOR
+        return ExperimentDecision.SUPERIOR
     if sequence.high < 0:
-        return Decision.HARMFUL
+        return ExperimentDecision.HARMFUL
     if max(-sequence.low, sequence.high) < rule.margin:
-        return Decision.EQUIVALENT
-    return Decision.UNDECIDED
+        return ExperimentDecision.EQUIVALENT
+    return ExperimentDecision.UNDECIDED

@@ -9,20 +9,20 @@ from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 from engine.verdict import lift
-from engine.verdict.arm import Arm, check, check_probability
-from engine.verdict.wilson import Interval, interval
+from engine.verdict.arm import Proportion, check, check_probability
+from engine.verdict.wilson import ConfidenceInterval, interval
 
 Test = Literal["z", "fisher"]
 
 
-class Locked(NamedTuple):
+class BeforeHorizon(NamedTuple):
     """Nothing to see yet: the smaller arm has `visitors` of the `planned`."""
 
     visitors: int
     planned: int
 
 
-class FixedVerdict(NamedTuple):
+class FixedHorizonResult(NamedTuple):
     """The difference of the rates, its interval with confidence 1 - alpha, and the two-sided p-value."""
 
     lift: float
@@ -31,22 +31,26 @@ class FixedVerdict(NamedTuple):
     p_value: float
 
 
-def judge(
-    control: Arm, treatment: Arm, planned_visitors: int, test: Test = "z", alpha: float = 0.05
-) -> Locked | FixedVerdict:
+def fixed_horizon_test(
+    control: Proportion,
+    treatment: Proportion,
+    planned_visitors: int,
+    test: Test = "z",
+    alpha: float = 0.05,
+) -> BeforeHorizon | FixedHorizonResult:
     """The verdict once each arm has `planned_visitors`, Locked before. Raises ValueError."""
     check(control, treatment)
     if planned_visitors < 1:
         raise ValueError("planned_visitors must be 1 or more")
     visitors = min(control.visitors, treatment.visitors)
     if visitors < planned_visitors:
-        return Locked(visitors, planned_visitors)
+        return BeforeHorizon(visitors, planned_visitors)
     p_value = z_test(control, treatment) if test == "z" else fisher_exact(control, treatment)
     low, high = newcombe(control, treatment, alpha)
-    return FixedVerdict(treatment.rate - control.rate, low, high, p_value)
+    return FixedHorizonResult(treatment.rate - control.rate, low, high, p_value)
 
 
-def z_test(control: Arm, treatment: Arm) -> float:
+def z_test(control: Proportion, treatment: Proportion) -> float:
     """The two-sided p-value of the z test of two proportions, pooled; 1 where there is no variance.
 
     Source: J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd edition,
@@ -58,7 +62,7 @@ def z_test(control: Arm, treatment: Arm) -> float:
     return math.erfc(abs(treatment.rate - control.rate) / math.sqrt(2 * variance))
 
 
-def fisher_exact(control: Arm, treatment: Arm) -> float:
+def fisher_exact(control: Proportion, treatment: Proportion) -> float:
     """The two-sided p-value of Fisher's exact test: for counts too small for z.
 
     Source: `scipy.stats.fisher_exact`. Raises ValueError.
@@ -70,7 +74,7 @@ def fisher_exact(control: Arm, treatment: Arm) -> float:
     return float(exact(table).pvalue)
 
 
-def newcombe(control: Arm, treatment: Arm, alpha: float = 0.05) -> Interval:
+def newcombe(control: Proportion, treatment: Proportion, alpha: float = 0.05) -> ConfidenceInterval:
     """The interval of the difference of two rates out of their Wilson intervals.
 
     Source: R. G. Newcombe, Stat. Med. 17 (1998) 873, method 10. Raises ValueError.
@@ -78,8 +82,8 @@ def newcombe(control: Arm, treatment: Arm, alpha: float = 0.05) -> Interval:
     first, second = interval(treatment, alpha), interval(control, alpha)
     p, q = treatment.rate, control.rate
     if not control.visitors or not treatment.visitors:
-        return Interval(-1.0, 1.0)
-    return Interval(
+        return ConfidenceInterval(-1.0, 1.0)
+    return ConfidenceInterval(
         p - q - math.hypot(p - first.low, second.high - q),
         p - q + math.hypot(first.high - p, q - second.low),
     )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from engine.verdict.arm import Arm, check
+from engine.verdict.arm import Proportion, check
 
 
 class Estimate(NamedTuple):
@@ -12,13 +12,13 @@ class Estimate(NamedTuple):
     variance: float
 
 
-def absolute(control: Arm, treatment: Arm) -> Estimate:
+def absolute(control: Proportion, treatment: Proportion) -> Estimate:
     """The difference of the rates, p_t - p_c; its variance is the sum of theirs. Raises ValueError."""
     check(control, treatment)
     return Estimate(treatment.rate - control.rate, treatment.variance + control.variance)
 
 
-def pooled_variance(control: Arm, treatment: Arm) -> float:
+def pooled_variance(control: Proportion, treatment: Proportion) -> float:
     """The variance of the absolute lift if both rates are the same: p (1 - p) (1/n_c + 1/n_t).
 
     0 while an arm has no visitor. Raises ValueError.
@@ -31,7 +31,7 @@ def pooled_variance(control: Arm, treatment: Arm) -> float:
     return rate * (1 - rate) * (1 / control.visitors + 1 / treatment.visitors)
 
 
-def relative(control: Arm, treatment: Arm) -> Estimate | None:
+def relative(control: Proportion, treatment: Proportion) -> Estimate | None:
     """The difference in parts of the control's rate, (p_t - p_c) / p_c; None while that rate is 0.
 
     The variance is the delta method's: v_t / p_c² + v_c p_t² / p_c⁴. Source: A. Deng, U. Knoblich, J. Lu,

@@ -10,7 +10,7 @@ from engine.verdict.fixed_horizon import z_quantile
 MAX_VISITORS: Final = 10**15  # beyond, there is no such experiment
 
 
-class Duration(NamedTuple):
+class RequiredSample(NamedTuple):
     """`visitors` of all arms together, and the `days` they take to come."""
 
     visitors: int
@@ -93,13 +93,13 @@ def detectable_lift(
 
 def duration(
     visitors: int, visitors_per_day: float, coverage: float = 1.0, share_of_both: float = 1.0
-) -> Duration:
+) -> RequiredSample:
     """How long `visitors` take to come, who are to be in two arms that have `share_of_both` of the traffic
     of an experiment with this coverage. Raises ValueError."""
     if not visitors_per_day > 0 or not 0 < coverage <= 1 or not 0 < share_of_both <= 1:
         raise ValueError("traffic must be above 0, coverage and share from 0 to 1")
     all_arms = math.ceil(visitors / share_of_both)
-    return Duration(all_arms, all_arms / (visitors_per_day * coverage))
+    return RequiredSample(all_arms, all_arms / (visitors_per_day * coverage))
 
 
 def _treated(rate: float, lift: float) -> float:

@@ -26,15 +26,15 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.verdict import lift, mixture
-from engine.verdict.arm import Arm, check, check_probability
+from engine.verdict.arm import Proportion, check, check_probability
 from engine.verdict.lift import Estimate
-from engine.verdict.wilson import Interval
+from engine.verdict.wilson import ConfidenceInterval
 
 DEFAULT_TUNING_VISITORS: Final = 5000
 FLOOR_CONVERSIONS: Final = 50
 
 
-class Sequence(NamedTuple):
+class SequentialEstimate(NamedTuple):
     """A lift with its interval and p-value at this look. Of several looks, all hold at once."""
 
     lift: float
@@ -44,12 +44,12 @@ class Sequence(NamedTuple):
 
 
 def absolute(
-    control: Arm,
-    treatment: Arm,
+    control: Proportion,
+    treatment: Proportion,
     alpha: float = 0.05,
     tuning_visitors: float = DEFAULT_TUNING_VISITORS,
     floor_conversions: int = FLOOR_CONVERSIONS,
-) -> Sequence:
+) -> SequentialEstimate:
     """The difference of the rates; with a floor of 0 by the published formula alone.
 
     From -1 to 1 with p = 1 while there is nothing to tell: an arm without visitors, or no variance
@@ -62,18 +62,18 @@ def absolute(
         pooled = lift.pooled_variance(control, treatment)
         estimate = estimate._replace(variance=max(estimate.variance, pooled))
     if not control.visitors or not treatment.visitors or not estimate.variance:
-        return Sequence(estimate.lift, -1.0, 1.0, 1.0)
+        return SequentialEstimate(estimate.lift, -1.0, 1.0, 1.0)
     found = _at(estimate, visitors, alpha, rho)
     return found._replace(low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def relative(
-    control: Arm,
-    treatment: Arm,
+    control: Proportion,
+    treatment: Proportion,
     alpha: float = 0.05,
     tuning_visitors: float = DEFAULT_TUNING_VISITORS,
     floor_conversions: int = FLOOR_CONVERSIONS,
-) -> Sequence | None:
+) -> SequentialEstimate | None:
     """The lift in parts of the control's rate; None until both arms have `floor_conversions`.
 
     Its p-value is of the relative lift; to decide whether there is any, take the absolute one's. Raises
@@ -88,21 +88,21 @@ def relative(
     return _at(estimate, control.visitors + treatment.visitors, alpha, rho)
 
 
-def _is_scarce(arm: Arm, floor: int) -> bool:
+def _is_scarce(arm: Proportion, floor: int) -> bool:
     """Whether the arm's own variance is not to be trusted yet."""
     return min(arm.conversions, arm.visitors - arm.conversions) < floor
 
 
-def _at(estimate: Estimate, visitors: int, alpha: float, rho: float) -> Sequence:
+def _at(estimate: Estimate, visitors: int, alpha: float, rho: float) -> SequentialEstimate:
     per_visitor = math.sqrt(estimate.variance * visitors)
     half = per_visitor * mixture.normal_boundary(visitors, rho, alpha) / visitors
     log_e = mixture.normal_log_e(estimate.lift * visitors / per_visitor, visitors, rho)
-    return Sequence(
+    return SequentialEstimate(
         estimate.lift, estimate.lift - half, estimate.lift + half, mixture.p_value(log_e)
     )
 
 
-def rate(arm: Arm, alpha: float = 0.05, tuning_visitors: float = 500) -> Interval:
+def rate(arm: Proportion, alpha: float = 0.05, tuning_visitors: float = 500) -> ConfidenceInterval:
     """The interval of one rate that may be watched; exact, not asymptotic.
 
     All rates that the Beta-Binomial mixture does not refute: Howard et al. (2021), proposition 7 with
@@ -112,7 +112,7 @@ def rate(arm: Arm, alpha: float = 0.05, tuning_visitors: float = 500) -> Interva
     check(arm)
     check_probability(alpha, "alpha")
     if not arm.visitors:
-        return Interval(0.0, 1.0)
+        return ConfidenceInterval(0.0, 1.0)
     # The concentration of a normal mixture's rho, whose unit is p (1 - p) visitors.
     concentration = max(mixture.normal_rho(tuning_visitors, 0.05) - 1, 1e-3)
     counts = (arm.conversions, arm.visitors - arm.conversions)
@@ -122,7 +122,7 @@ def rate(arm: Arm, alpha: float = 0.05, tuning_visitors: float = 500) -> Interva
 
     low = _edge(refuted, 0.0, arm.rate) if arm.conversions else 0.0
     high = _edge(refuted, 1.0, arm.rate) if arm.conversions < arm.visitors else 1.0
-    return Interval(low, high)
+    return ConfidenceInterval(low, high)
 
 
 def _edge(refuted: Callable[[float], bool], outer: float, inner: float) -> float:

@@ -4,42 +4,42 @@ from collections.abc import Sequence as SequenceOf
 from typing import NamedTuple
 
 from engine.verdict import allocation, bayes, decision, multiple, sequence, wilson
-from engine.verdict.allocation import Allocation
-from engine.verdict.arm import Arm, check
-from engine.verdict.bayes import Belief
-from engine.verdict.decision import Decision, Rule
-from engine.verdict.sequence import Sequence
-from engine.verdict.wilson import Interval
+from engine.verdict.allocation import SrmTest
+from engine.verdict.arm import Proportion, check
+from engine.verdict.bayes import Posterior
+from engine.verdict.decision import DecisionRule, ExperimentDecision
+from engine.verdict.sequence import SequentialEstimate
+from engine.verdict.wilson import ConfidenceInterval
 
 
-class Standing(NamedTuple):
+class VariantSummary(NamedTuple):
     """One arm. `interval` is Wilson's, for this look alone; `watched` holds at all looks at once. What
     compares it with the control is None for the control itself; `p_value` is Holm's over the arms."""
 
-    arm: Arm
-    interval: Interval
-    watched: Interval
-    absolute: Sequence | None
-    relative: Sequence | None
+    arm: Proportion
+    interval: ConfidenceInterval
+    sequential: ConfidenceInterval
+    absolute: SequentialEstimate | None
+    relative: SequentialEstimate | None
     p_value: float | None
-    belief: Belief
-    decision: Decision | None
+    posterior: Posterior
+    decision: ExperimentDecision | None
 
 
-class Summary(NamedTuple):
+class ExperimentSummary(NamedTuple):
     """`warnings` are sentences without full stop about what makes the figures doubtful."""
 
-    standings: list[Standing]
-    allocation: Allocation
+    standings: list[VariantSummary]
+    allocation: SrmTest
     warnings: list[str]
 
 
-def summarise(
-    arms: SequenceOf[Arm],
+def analyse(
+    arms: SequenceOf[Proportion],
     shares: SequenceOf[float],
-    rule: Rule = Rule(),  # noqa: B008  # a constant
+    rule: DecisionRule = DecisionRule(),  # noqa: B008  # a constant
     tuning_visitors: float = sequence.DEFAULT_TUNING_VISITORS,
-) -> Summary:
+) -> ExperimentSummary:
     """One look at 2 to 10 arms, the control first, with the shares of visitors that they were to get.
 
     With several treatments each is compared at alpha over their number (Bonferroni), so that all
@@ -48,8 +48,8 @@ def summarise(
     check(*arms)
     if len(arms) < 2:
         raise ValueError("there must be a control and a treatment")
-    allocated = allocation.check([arm.visitors for arm in arms], shares)
-    beliefs = bayes.beliefs(arms)
+    allocated = allocation.srm_test([arm.visitors for arm in arms], shares)
+    beliefs = bayes.posteriors(arms)
     control, treatments = arms[0], arms[1:]
     alpha = rule.alpha / len(treatments)
     absolutes = [sequence.absolute(control, arm, alpha, tuning_visitors) for arm in treatments]
@@ -68,25 +68,25 @@ def summarise(
                 decision=decided,
             )
         )
-    return Summary(standings, allocated, _warnings(arms, allocated))
+    return ExperimentSummary(standings, allocated, _warnings(arms, allocated))
 
 
-def _standing(arm: Arm, alpha: float, belief: Belief) -> Standing:
+def _standing(arm: Proportion, alpha: float, belief: Posterior) -> VariantSummary:
     watched = sequence.rate(arm, alpha)
-    return Standing(
+    return VariantSummary(
         arm, wilson.interval(arm, alpha), watched, None, None, None, belief, decision=None
     )
 
 
-def _warnings(arms: SequenceOf[Arm], allocated: Allocation) -> list[str]:
+def _warnings(arms: SequenceOf[Proportion], allocated: SrmTest) -> list[str]:
     found = []
     if allocated.mismatch:
         found.append(
             "the variants have not got their shares of visitors"
             f" (p = {allocated.p_value:.1g}): find out what drops visitors before comparing them"
         )
-    if allocated.stray:
-        found.append(f"{allocated.stray} visitors are in variants of weight 0")
+    if allocated.unexpected_visitors:
+        found.append(f"{allocated.unexpected_visitors} visitors are in variants of weight 0")
     if min(arm.conversions for arm in arms) < sequence.FLOOR_CONVERSIONS:
         found.append(
             f"relative lifts are told from {sequence.FLOOR_CONVERSIONS} conversions in each variant on"

@@ -4,15 +4,15 @@ import math
 from statistics import NormalDist
 from typing import NamedTuple
 
-from engine.verdict.arm import Arm, check, check_probability
+from engine.verdict.arm import Proportion, check, check_probability
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     low: float
     high: float
 
 
-def interval(arm: Arm, alpha: float = 0.05) -> Interval:
+def interval(arm: Proportion, alpha: float = 0.05) -> ConfidenceInterval:
     """Wilson's score interval of a rate with confidence 1 - alpha; (0, 1) while there is no visitor.
 
     It is right for one look at a moment set beforehand, not for watching: see `sequence.rate`.
@@ -23,7 +23,7 @@ def interval(arm: Arm, alpha: float = 0.05) -> Interval:
     check_probability(alpha, "alpha")
     n = arm.visitors
     if not n:
-        return Interval(0.0, 1.0)
+        return ConfidenceInterval(0.0, 1.0)
     z = NormalDist().inv_cdf(1 - alpha / 2)
     scale = 1 + z * z / n
     center = (arm.rate + z * z / (2 * n)) / scale
@@ -31,4 +31,4 @@ def interval(arm: Arm, alpha: float = 0.05) -> Interval:
     # At 0 and n conversions the end is exact, where rounding would leave 1e-19.
     low = center - half if arm.conversions else 0.0
     high = center + half if arm.conversions < n else 1.0
-    return Interval(max(low, 0.0), min(high, 1.0))
+    return ConfidenceInterval(max(low, 0.0), min(high, 1.0))

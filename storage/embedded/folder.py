@@ -32,7 +32,7 @@ _held: set[Path] = set()
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """Where things lie in one data folder. Its paths are absolute, without symbolic links."""
 
     folder: Path
@@ -60,7 +60,7 @@ class Layout:
             shutil.rmtree(self.run, ignore_errors=True)
 
 
-def layout(folder: Path) -> Layout:
+def layout(folder: Path) -> FolderLayout:
     """The layout of `folder`. The sockets move to the system's temporary folder when the path is
     too long for a socket, or has characters that a URL would need quoted."""
     folder = folder.resolve()
@@ -68,8 +68,8 @@ def layout(folder: Path) -> Layout:
     temporary = Path(tempfile.gettempdir()).resolve()
     for run in (folder / "run", temporary / name):
         if len(os.fsencode(run)) <= MAX_RUN_BYTES and PLAIN_PATH.fullmatch(str(run)):
-            return Layout(folder, run)
-    return Layout(folder, Path("/tmp") / name)  # noqa: S108  # its owner and mode are checked
+            return FolderLayout(folder, run)
+    return FolderLayout(folder, Path("/tmp") / name)  # noqa: S108  # its owner and mode are checked
 
 
 def make_folder(folder: Path) -> None:

@@ -32,7 +32,7 @@ _FAILED = 125
 _INSIDE_UID = 1000
 
 
-class Refused(Exception):
+class LaunchRefusedError(Exception):
     """What the kernel or the file system would not do."""
 
 
@@ -45,7 +45,7 @@ def main(words: list[str]) -> None:
     die_with_parent(parent, death_signal)
     for path in (*owned, command[0]):
         if not reachable(path):
-            raise Refused(
+            raise LaunchRefusedError(
                 f"{path} is out of reach for the user that runs the server in place of root: "
                 "let others pass through the folders above it"
             )
@@ -68,7 +68,7 @@ def shed_root(way: str, owned: list[str]) -> None:
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
     except OSError as error:
-        raise Refused(
+        raise LaunchRefusedError(
             f"Postgres does not run as root, and cannot become the user {account.pw_name} "
             f"({error.strerror}): run as an ordinary user"
         ) from error
@@ -80,7 +80,7 @@ def namespaces_work() -> bool:
     if child == 0:
         try:
             enter_namespace()
-        except (OSError, Refused):
+        except (OSError, LaunchRefusedError):
             os._exit(1)
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
@@ -105,7 +105,9 @@ def find_account() -> pwd.struct_passwd:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise Refused("Postgres does not run as root, and there is no user postgres or nobody")
+    raise LaunchRefusedError(
+        "Postgres does not run as root, and there is no user postgres or nobody"
+    )
 
 
 def give(path: str, user: int, group: int) -> None:
@@ -142,13 +144,13 @@ def call(name: str, *arguments: int) -> None:
     """A C library call that answers 0 or sets errno."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, name)(*(ctypes.c_ulong(argument) for argument in arguments)) != 0:
-        raise Refused(f"{name}: {os.strerror(ctypes.get_errno())}")
+        raise LaunchRefusedError(f"{name}: {os.strerror(ctypes.get_errno())}")
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except (OSError, Refused) as error:
+    except (OSError, LaunchRefusedError) as error:
         sys.stderr.write(f"cannot start: {error}\n")
         sys.stderr.flush()
         os._exit(_FAILED)

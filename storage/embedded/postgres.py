@@ -18,7 +18,7 @@ from pathlib import Path
 
 from storage.embedded import wheel
 from storage.embedded.errors import EmbeddedError
-from storage.embedded.folder import Layout, make_folder
+from storage.embedded.folder import FolderLayout, make_folder
 from storage.embedded.log import ServerLog
 from storage.embedded.process import (
     RootWay,
@@ -46,7 +46,7 @@ class Postgres(Server):
     program = "postgres"
     steps = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
-    def __init__(self, place: Layout, durable: bool, way: RootWay) -> None:
+    def __init__(self, place: FolderLayout, durable: bool, way: RootWay) -> None:
         super().__init__(place.postgres, ServerLog(place.logs / "postgres.log"))
         self._new = place.postgres_new
         self._run = place.run

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from storage.embedded import wheel
-from storage.embedded.folder import Layout, make_folder
+from storage.embedded.folder import FolderLayout, make_folder
 from storage.embedded.log import ServerLog
 from storage.embedded.process import Server, launch
 
@@ -26,7 +26,7 @@ class Valkey(Server):
     program = "valkey-server"
     steps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
-    def __init__(self, place: Layout, durable: bool) -> None:
+    def __init__(self, place: FolderLayout, durable: bool) -> None:
         super().__init__(place.valkey, ServerLog(place.logs / "valkey.log"))
         self.socket = place.run / "valkey.sock"
         self._durable = durable

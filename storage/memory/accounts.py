@@ -8,9 +8,9 @@ import msgspec
 import trio
 
 from engine.access import Caller
-from engine.account import MAX_SESSIONS, LoggedIn, Session, User, UserDraft
+from engine.account import MAX_SESSIONS, NewSession, Session, User, UserDraft
 from engine.errors import LostUpdateError, NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 from storage import tokens
 
 
@@ -18,7 +18,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryAccounts:
+class MemoryAccountStore:
     """AccountStore and SessionStore without a server. Passwords are kept as they are."""
 
     def __init__(self, lifetime_s: int = 3600, now: Callable[[], datetime] = _now) -> None:
@@ -45,7 +45,7 @@ class MemoryAccounts:
         self._passwords[user.id] = password
         return user
 
-    async def login(self, email: str, password: str, user_agent: str) -> LoggedIn | None:
+    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
         await trio.lowlevel.checkpoint()
         for user in self.users.values():
             if user.email == email.lower() and self._passwords[user.id] == password:
@@ -92,11 +92,11 @@ class MemoryAccounts:
                 return caller, session.id, session.expires_at
         return None
 
-    async def list_sessions(self, caller: Caller, after: int, limit: int) -> Page:
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         now = self._now()
         found = [s for s in self._of(caller.user_id) if s.id > after and s.expires_at > now]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def end_session(self, caller: Caller, session_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -104,7 +104,7 @@ class MemoryAccounts:
             raise NotFoundError("there is no such session")
         del self._sessions[session_id]
 
-    def begin(self, user: User, user_agent: str) -> LoggedIn:
+    def begin(self, user: User, user_agent: str) -> NewSession:
         now = self._now()
         for old in self._of(user.id)[: 1 - MAX_SESSIONS]:
             del self._sessions[old.id]
@@ -116,8 +116,8 @@ class MemoryAccounts:
             expires_at=now + timedelta(seconds=self._lifetime_s),
         )
         token = tokens.new("wps_")
-        self._sessions[session.id] = tokens.stored(token), user.id, session
-        return LoggedIn(user, session, token)
+        self._sessions[session.id] = tokens.require_digest(token), user.id, session
+        return NewSession(user, session, token)
 
     def _of(self, user_id: int) -> list[Session]:
         return [session for _, owner, session in self._sessions.values() if owner == user_id]

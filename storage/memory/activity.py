@@ -4,37 +4,37 @@ from collections import defaultdict
 
 import trio
 
-from engine.access import Action, Caller, demand_scope
-from engine.activity import ActivityFilter, Entry
+from engine.access import Action, Caller, require_scope
+from engine.activity import ActivityEntry, ActivityFilter
 from engine.errors import NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 from storage.memory.profiles import MemoryProfiles
 
 
-class MemoryActivity:
+class MemoryActivityReader:
     """ActivityReader without a server, over the profiles of another twin."""
 
     def __init__(self, profiles: MemoryProfiles) -> None:
         self._profiles = profiles
-        self._chains: dict[tuple[int, int], list[Entry]] = defaultdict(list)
+        self._chains: dict[tuple[int, int], list[ActivityEntry]] = defaultdict(list)
 
-    def add(self, tenant_id: int, profile_id: int, entry: Entry) -> None:
+    def add(self, tenant_id: int, profile_id: int, entry: ActivityEntry) -> None:
         """Append an entry to a chain; its seq is given here."""
         chain = self._chains[tenant_id, profile_id]
         chain.append(entry._replace(seq=len(chain) + 1))
 
     async def of_profile(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         profile, _ = self._profiles.team(caller, profile_id, Action.READ_ACTIVITY)
         return _page(self._chains.get((profile.tenant_id, profile_id), []), asked, before, limit)
 
     async def of_tenant(
         self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "read")
+        require_scope(caller, "read")
         chain = self._chains.get((caller.tenant_id, profile_id), [])
         if profile_id and (found := self._profiles.team_of(profile_id)) is not None:
             if found[0].tenant_id != caller.tenant_id:
@@ -45,6 +45,6 @@ class MemoryActivity:
         return _page(chain, asked, before, limit)
 
 
-def _page(chain: list[Entry], asked: ActivityFilter, before: int, limit: int) -> Page:
+def _page(chain: list[ActivityEntry], asked: ActivityFilter, before: int, limit: int) -> ListPage:
     found = [e for e in reversed(chain) if (not before or e.seq < before) and asked.takes(e)]
-    return Page(found[:limit], found[limit - 1].seq if len(found) > limit else None)
+    return ListPage(found[:limit], found[limit - 1].seq if len(found) > limit else None)

@@ -5,30 +5,30 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from engine.profile import Change
+from engine.profile import ProfileChange
 from storage.announcer import MAX_WAITING
-from storage.subscription import Waiting
+from storage.subscription import DropOldestQueue
 
 
-class MemoryChannel:
+class MemoryPubSub:
     """The server: several announcers may share it. While `down`, announcements are lost."""
 
     def __init__(self) -> None:
         self.down = False
-        self.listeners: set[Waiting[Change]] = set()
+        self.listeners: set[DropOldestQueue[ProfileChange]] = set()
 
 
 class MemoryAnnouncer:
     """`Announcer` in memory."""
 
-    def __init__(self, channel: MemoryChannel) -> None:
+    def __init__(self, channel: MemoryPubSub) -> None:
         self._channel = channel
         self._counts = dict.fromkeys(("announced", "failed", "received", "dropped"), 0)
 
-    def statistics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, int]:
         return dict(self._counts)
 
-    async def announce(self, changes: Sequence[Change]) -> None:
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
         await trio.lowlevel.checkpoint()
         self._counts["failed" if self._channel.down else "announced"] += len(changes)
         if not self._channel.down:
@@ -38,9 +38,9 @@ class MemoryAnnouncer:
                     self._counts["dropped"] += waiting.put(change)
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[Change]]:
+    async def listen(self) -> AsyncIterator[AsyncIterator[ProfileChange]]:
         await trio.lowlevel.checkpoint()
-        waiting: Waiting[Change] = Waiting(MAX_WAITING)
+        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
         self._channel.listeners.add(waiting)
         try:
             yield waiting

@@ -9,7 +9,7 @@ from engine.access import Action, Caller
 from storage.memory.profiles import MemoryProfiles
 
 
-class MemoryArchives:
+class MemoryArchiveSource:
     """ArchiveSource over `profiles`."""
 
     def __init__(self, profiles: MemoryProfiles) -> None:

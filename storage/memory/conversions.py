@@ -10,19 +10,19 @@ from engine.access import Action, Caller
 from engine.conversion import (
     Attribution,
     Conversion,
-    Hook,
+    ConversionHook,
+    ConversionSource,
     HookDraft,
-    OpenHook,
-    Recorded,
-    Source,
-    Told,
-    attributed,
+    RecordedConversion,
+    ResolvedHook,
+    VerifiedConversion,
+    attribution_of,
 )
 from engine.errors import ConflictError, NotFoundError
-from engine.ports import Page
+from engine.ports import ListPage
 from storage import tokens
 from storage.conversions import MAX_HOOKS, Key, key_of, observed
-from storage.memory.experiments import MemoryExperiments
+from storage.memory.experiments import MemoryExperimentStore
 from storage.memory.profiles import MemoryProfiles
 
 
@@ -30,7 +30,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _kept(number: int, told: Told, source: Source, attribution: Attribution) -> Conversion:
+def _kept(
+    number: int, told: VerifiedConversion, source: ConversionSource, attribution: Attribution
+) -> Conversion:
     draft, click = told.draft, told.click
     clicked_at = datetime.fromtimestamp(click.at_us / 1e6, UTC)
     shared = draft.value, draft.currency, source, attribution
@@ -42,57 +44,67 @@ def _kept(number: int, told: Told, source: Source, attribution: Attribution) -> 
     return found._replace(experiment_id=click.experiment_id, phase=click.phase, arm=click.arm)
 
 
-class MemoryConversions:
+class MemoryConversionStore:
     """ConversionStore without a server, over the profiles and experiments of other twins."""
 
     def __init__(
         self,
         profiles: MemoryProfiles,
-        experiments: MemoryExperiments,
+        experiments: MemoryExperimentStore,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._profiles = profiles
         self._experiments = experiments
         self._now = now
         self._ids = itertools.count(1)
-        self._hooks: dict[bytes, Hook] = {}
-        self.told: dict[Key, tuple[Told, Source, Attribution]] = {}
+        self._hooks: dict[bytes, ConversionHook] = {}
+        self.told: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
 
     async def record(
-        self, caller: Caller, profile_id: int, told: Sequence[Told], source: Source
-    ) -> list[Recorded]:
+        self,
+        caller: Caller,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
         return self._record(profile.tenant_id, told, source)
 
-    async def record_told(
-        self, tenant_id: int, profile_id: int, told: Sequence[Told], source: Source
-    ) -> list[Recorded]:
+    async def record_from_ingest(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         if self._profiles.team_of(profile_id) is None:
             raise NotFoundError("there is no such profile")
         return self._record(tenant_id, told, source)
 
-    def _record(self, tenant_id: int, told: Sequence[Told], source: Source) -> list[Recorded]:
+    def _record(
+        self, tenant_id: int, told: Sequence[VerifiedConversion], source: ConversionSource
+    ) -> list[RecordedConversion]:
         found, counted = [], []
         for one in told:
             key = key_of(one)
             if key in self.told:
-                found.append(Recorded(self.told[key][2], True))
+                found.append(RecordedConversion(self.told[key][2], True))
                 continue
             window = self._experiments.attribution_hours(one.click.experiment_id)
-            attribution = attributed(one, window)
+            attribution = attribution_of(one, window)
             self.told[key] = one, source, attribution
-            found.append(Recorded(attribution, False))
+            found.append(RecordedConversion(attribution, False))
             if attribution == "attributed":
                 counted.append(one)
         known = [one for one in counted if one.click.visitor]
-        self._experiments.counts.store(observed(tenant_id, known, counted))
+        self._experiments.memory_counts.store(observed(tenant_id, known, counted))
         return found
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
         found = [
@@ -100,17 +112,17 @@ class MemoryConversions:
             for number, kept in enumerate(self.told.values(), 1)
             if kept[0].click.profile_id == profile_id and (not before or number < before)
         ][::-1]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
-    ) -> tuple[Hook, str]:
+    ) -> tuple[ConversionHook, str]:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.EDIT)
         if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
             raise ConflictError("hooks", f"there are {MAX_HOOKS}; delete one first")
         token = tokens.new("wph_")
-        hook = Hook(
+        hook = ConversionHook(
             id=next(self._ids),
             profile_id=profile_id,
             label=draft.label,
@@ -118,14 +130,14 @@ class MemoryConversions:
             fields=draft.fields,
             created_at=self._now(),
         )
-        self._hooks[tokens.stored(token)] = hook
+        self._hooks[tokens.require_digest(token)] = hook
         return hook, token
 
-    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
         found = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -136,10 +148,10 @@ class MemoryConversions:
                 return
         raise NotFoundError("there is no such hook")
 
-    async def hook_of(self, token: str) -> OpenHook | None:
+    async def hook_of(self, token: str) -> ResolvedHook | None:
         await trio.lowlevel.checkpoint()
         hook = self._hooks.get(tokens.digest(token) or b"")
         team = None if hook is None else self._profiles.team_of(hook.profile_id)
         if hook is None or team is None:
             return None
-        return OpenHook(team[0].tenant_id, hook.profile_id, hook.name, hook.fields)
+        return ResolvedHook(team[0].tenant_id, hook.profile_id, hook.name, hook.fields)

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from engine.access import Caller, demand_scope
+from engine.access import Caller, require_scope
 from engine.erasure import Erasure
-from engine.ports import Page
-from engine.profile import Change
+from engine.ports import ListPage
+from engine.profile import ProfileChange
 from storage.memory.profiles import MemoryProfiles
 
 
-class MemoryErasures:
+class MemoryErasureStore:
     """ErasureStore beside `profiles`."""
 
     def __init__(
@@ -20,15 +20,17 @@ class MemoryErasures:
         self._now = now
         self._asked: dict[int, list[Erasure]] = {}
 
-    async def erase(self, caller: Caller, profile_id: int, if_version: int | None = None) -> Change:
+    async def erase(
+        self, caller: Caller, profile_id: int, if_version: int | None = None
+    ) -> ProfileChange:
         tenant_id = (await self._profiles.profile(caller, profile_id)).tenant_id
         gone = await self._profiles.delete_profile(caller, profile_id, if_version)
         self._asked.setdefault(tenant_id, []).append(Erasure(gone.id, self._now(), None, 0, 0))
-        return Change(gone.id, gone.version, True)
+        return ProfileChange(gone.id, gone.version, True)
 
-    async def list_erasures(self, caller: Caller, before: int, limit: int) -> Page:
-        demand_scope(caller, "read")
+    async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
+        require_scope(caller, "read")
         found = sorted(self._asked.get(caller.tenant_id, ()), reverse=True)
         found = [one for one in found if not before or one.profile_id < before]
         page = found[:limit]
-        return Page(page, page[-1].profile_id if len(found) > limit else None)
+        return ListPage(page, page[-1].profile_id if len(found) > limit else None)

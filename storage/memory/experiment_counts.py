@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from engine.experiment_tally import BUCKET_S, Counts
-from engine.observation import Observed, Unit, UnitKey
+from engine.experiment_tally import BUCKET_S, VariantCounts
+from engine.observation import ExperimentIncrements, UnitIncrement, UnitKey
 
 
 @dataclass
-class _Row:
+class _VisitorRow:
     arm: int
     crossed: bool = False
     exposed_at: datetime | None = None
@@ -20,26 +20,26 @@ class MemoryExperimentCounts:
     """Rows of visitors; sums of visitors are made of them when they are asked for."""
 
     def __init__(self) -> None:
-        self._rows: dict[UnitKey, _Row] = {}
-        self._raw: dict[tuple[int, int, datetime, int], Counts] = {}
+        self._rows: dict[UnitKey, _VisitorRow] = {}
+        self._raw: dict[tuple[int, int, datetime, int], VariantCounts] = {}
 
-    def store(self, observed: Observed) -> None:
+    def store(self, observed: ExperimentIncrements) -> None:
         for unit in observed.units:
             self._see(unit)
         for key, exposures, outcomes in observed.sums:
             place = key.experiment_id, key.phase, key.bucket, key.arm
-            before = self._raw.get(place, Counts())
+            before = self._raw.get(place, VariantCounts())
             self._raw[place] = before._replace(
                 exposures=before.exposures + exposures, outcomes=before.outcomes + outcomes
             )
 
-    def _see(self, unit: Unit) -> None:
-        row = self._rows.setdefault(unit.key, _Row(unit.arm))
+    def _see(self, unit: UnitIncrement) -> None:
+        row = self._rows.setdefault(unit.key, _VisitorRow(unit.arm))
         row.crossed = row.crossed or unit.crossed or row.arm != unit.arm
         row.exposed_at = row.exposed_at or unit.exposed_at
         row.converted_at = row.converted_at or unit.converted_at
 
-    def of(self, experiment_id: int, phase: int) -> Mapping[tuple[datetime, int], Counts]:
+    def of(self, experiment_id: int, phase: int) -> Mapping[tuple[datetime, int], VariantCounts]:
         """Of a phase, by bucket and arm."""
         found = {
             (bucket, arm): counts
@@ -49,7 +49,7 @@ class MemoryExperimentCounts:
 
         def add(at: datetime, arm: int, **more: int) -> None:
             key = _bucket(at), arm
-            before = found.get(key, Counts())
+            before = found.get(key, VariantCounts())
             found[key] = before._replace(
                 **{name: getattr(before, name) + count for name, count in more.items()}
             )

@@ -16,17 +16,26 @@ from engine.experiment import (
     EdgeExperiment,
     Experiment,
     ExperimentDraft,
-    State,
+    ExperimentState,
     StoredExperiment,
 )
-from engine.experiment_tally import Counts, Phase, Point, Tally, by_arm, running, stretch_s, summed
-from engine.experiment_watch import Step, Watched
-from engine.idempotency import Once
-from engine.ports import Page
-from engine.profile import Change
+from engine.experiment_tally import (
+    CountsPoint,
+    ExperimentCounts,
+    PhaseCounts,
+    VariantCounts,
+    bucket_length_s,
+    counts_by_variant,
+    running_totals,
+    sum_counts,
+)
+from engine.experiment_watch import AutomaticAction, RunningExperiment
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
+from engine.profile import ProfileChange
 from storage.experiments import blocks_of, no_such_block, no_such_link
 from storage.memory.experiment_counts import MemoryExperimentCounts
-from storage.memory.idempotency import MemoryAnswers
+from storage.memory.idempotency import MemoryIdempotency
 from storage.memory.profiles import MemoryProfiles
 
 
@@ -34,7 +43,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryExperiments:
+class MemoryExperimentStore:
     """ExperimentStore without a server, over the profiles of another twin."""
 
     def __init__(
@@ -44,12 +53,12 @@ class MemoryExperiments:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._profiles = profiles
-        self.counts = counts or MemoryExperimentCounts()
+        self.memory_counts = counts or MemoryExperimentCounts()
         self._now = now
-        self._answers = MemoryAnswers(now)
+        self._answers = MemoryIdempotency(now)
         self._ids = itertools.count(1_000_001)
         self._kept: dict[int, StoredExperiment] = {}
-        self._phases: dict[int, list[Phase]] = {}
+        self._phases: dict[int, list[PhaseCounts]] = {}
         profiles.experiments_of = self._of_edge
 
     async def create_experiment(
@@ -57,11 +66,11 @@ class MemoryExperiments:
         caller: Caller,
         profile_id: int,
         draft: ExperimentDraft,
-        once: Once[tuple[StoredExperiment, Change]] | None = None,
-    ) -> tuple[StoredExperiment, Change]:
+        once: IdempotentRequest[tuple[StoredExperiment, ProfileChange]] | None = None,
+    ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
 
-        def work() -> tuple[StoredExperiment, Change]:
+        def work() -> tuple[StoredExperiment, ProfileChange]:
             self._profiles.team(caller, profile_id, Action.EDIT)
             side_by_side.check_new(draft, self._open(profile_id))
             self._refer(profile_id, draft)
@@ -87,11 +96,11 @@ class MemoryExperiments:
 
     async def list_experiments(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
         found = [e for e in self._of(profile_id) if e.id > after]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def update_experiment(
         self,
@@ -99,14 +108,14 @@ class MemoryExperiments:
         experiment_id: int,
         draft: ExperimentDraft,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
         old = self._found(caller, experiment_id, Action.EDIT, if_version)
         others = self._open(old.profile_id)
-        wanted, new_phase = side_by_side.updated(old.experiment, draft, others)
+        wanted, new_phase = side_by_side.revise_among(old.experiment, draft, others)
         if wanted == old.experiment:
             profile, _ = self._profiles.team(caller, old.profile_id, Action.EDIT)
-            return old, Change(profile.id, profile.version)
+            return old, ProfileChange(profile.id, profile.version)
         self._refer(old.profile_id, draft)
         if new_phase:
             self._begin(wanted, "change")
@@ -116,21 +125,21 @@ class MemoryExperiments:
         self,
         caller: Caller,
         experiment_id: int,
-        state: State,
+        state: ExperimentState,
         winner: str | None = None,
         if_version: int | None = None,
-    ) -> tuple[StoredExperiment, Change]:
+    ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
         old = self._found(caller, experiment_id, Action.EDIT, if_version)
         others = self._open(old.profile_id)
-        wanted = side_by_side.moved_among(old.experiment, state, others, winner)
+        wanted = side_by_side.with_state_among(old.experiment, state, others, winner)
         if state == "running":
             self._begin(wanted, "start")
         return self._write(old, wanted)
 
     async def delete_experiment(
         self, caller: Caller, experiment_id: int, if_version: int | None = None
-    ) -> Change:
+    ) -> ProfileChange:
         await trio.lowlevel.checkpoint()
         old = self._found(caller, experiment_id, Action.EDIT, if_version)
         side_by_side.check_delete(old.experiment)
@@ -141,34 +150,36 @@ class MemoryExperiments:
         await trio.lowlevel.checkpoint()
         return _with_secrets(self._found(caller, experiment_id, Action.EDIT).experiment)
 
-    async def tally(
+    async def counts(
         self, caller: Caller, experiment_id: int, phase: int | None = None
-    ) -> tuple[StoredExperiment, Tally]:
+    ) -> tuple[StoredExperiment, ExperimentCounts]:
         await trio.lowlevel.checkpoint()
         found = self._found(caller, experiment_id, Action.READ)
-        return found, Tally(tuple(self._counted(p, found.id) for p in self._phases[found.id]))
+        return found, ExperimentCounts(
+            tuple(self._counted(p, found.id) for p in self._phases[found.id])
+        )
 
     async def series(
         self, caller: Caller, experiment_id: int, phase: int | None, points: int
-    ) -> tuple[StoredExperiment, Phase, list[Point]]:
+    ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
         await trio.lowlevel.checkpoint()
         found = self._found(caller, experiment_id, Action.READ)
         number = found.experiment.phase if phase is None else phase
         asked = [p for p in self._phases[found.id] if p.number == number]
         if not asked:
             raise NotFoundError("there is no such phase")
-        counts = self.counts.of(found.id, number)
+        counts = self.memory_counts.of(found.id, number)
         whole = self._counted(asked[0], found.id)
         if not counts:
             return found, whole, []
         first = min(bucket for bucket, _ in counts)
         last = max(bucket for bucket, _ in counts)
-        step_s = stretch_s((last - first).total_seconds(), points)
-        stretches: dict[int, dict[int, Counts]] = {}
+        step_s = bucket_length_s((last - first).total_seconds(), points)
+        stretches: dict[int, dict[int, VariantCounts]] = {}
         for (bucket, arm), one in counts.items():
             stretch = stretches.setdefault(int((bucket - first).total_seconds()) // step_s, {})
-            stretch[arm] = summed([stretch.get(arm, Counts()), one])
-        return found, whole, running(stretches, first, step_s, len(whole.variants))
+            stretch[arm] = sum_counts([stretch.get(arm, VariantCounts()), one])
+        return found, whole, running_totals(stretches, first, step_s, len(whole.variants))
 
     def attribution_hours(self, experiment_id: int) -> int | None:
         """How long a conversion counts; None when there is no such experiment."""
@@ -177,24 +188,24 @@ class MemoryExperiments:
 
     # What watches them
 
-    async def running(self, after: int, limit: int) -> list[Watched]:
+    async def running(self, after: int, limit: int) -> list[RunningExperiment]:
         await trio.lowlevel.checkpoint()
         found = [
-            Watched(1, e, tuple(self._counted(p, e.id) for p in self._phases[e.id]))
+            RunningExperiment(1, e, tuple(self._counted(p, e.id) for p in self._phases[e.id]))
             for e in self._kept.values()
             if e.experiment.state == "running" and e.id > after
         ]
         return found[:limit]
 
-    async def take(self, watched: Watched, step: Step) -> bool:
+    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
         await trio.lowlevel.checkpoint()
         old = self._kept.get(watched.stored.id)
         if old is None or old.version != watched.stored.version:
             return False
-        if step.what == "weights":
+        if step.action == "weights":
             self._begin(step.experiment, "bandit")
         written, _ = self._write(old, step.experiment)
-        if step.what == "mismatch":
+        if step.action == "mismatch":
             self._kept[old.id] = msgspec.structs.replace(written, mismatch_at=self._now())
         return True
 
@@ -245,15 +256,17 @@ class MemoryExperiments:
     def _begin(self, wanted: Experiment, reason: str) -> None:
         phases = self._phases[wanted.id]
         if all(phase.number != wanted.phase for phase in phases):
-            phases.append(Phase(wanted.phase, self._now(), reason, wanted.variants, ()))
+            phases.append(PhaseCounts(wanted.phase, self._now(), reason, wanted.variants, ()))
 
-    def _counted(self, phase: Phase, experiment_id: int) -> Phase:
-        found: dict[int, Counts] = {}
-        for (_, arm), one in self.counts.of(experiment_id, phase.number).items():
-            found[arm] = summed([found.get(arm, Counts()), one])
-        return phase._replace(counts=by_arm(found, len(phase.variants)))
+    def _counted(self, phase: PhaseCounts, experiment_id: int) -> PhaseCounts:
+        found: dict[int, VariantCounts] = {}
+        for (_, arm), one in self.memory_counts.of(experiment_id, phase.number).items():
+            found[arm] = sum_counts([found.get(arm, VariantCounts()), one])
+        return phase._replace(counts=counts_by_variant(found, len(phase.variants)))
 
-    def _write(self, old: StoredExperiment, wanted: Experiment) -> tuple[StoredExperiment, Change]:
+    def _write(
+        self, old: StoredExperiment, wanted: Experiment
+    ) -> tuple[StoredExperiment, ProfileChange]:
         now, over = self._now(), wanted.state in ("decided", "archived")
         self._kept[old.id] = changed = msgspec.structs.replace(
             old,

@@ -2,18 +2,18 @@
 
 import trio
 
-from engine.place import place
+from engine.place import pack_place
 
 
-class MemoryPlaces:
-    """`Places` as told: country, or country and city, by address."""
+class MemoryPlaceLookup:
+    """`PlaceLookup` as told: country, or country and city, by address."""
 
     def __init__(self) -> None:
         self._places: dict[str, bytes] = {}
         self._told = False
 
     def tell(self, address: str, country: str, city: str = "") -> None:
-        self._places[address] = place("", country, "", city)
+        self._places[address] = pack_place("", country, "", city)
         self._told = True
 
     def place(self, address: str) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 
 from engine.errors import UnavailableError
-from engine.github import MAX_BODY_BYTES, Request, Response, headers_of
+from engine.github import MAX_BODY_BYTES, GithubRequest, GithubResponse, headers_of
 
 _DOCS = "https://docs.github.com/rest"
 
@@ -80,7 +80,7 @@ class MemoryGithub:
         self.repositories: dict[int, MemoryRepository] = {}
         self.redirects: dict[str, int] = {}
         self.ledger: list[tuple[str, int]] = []
-        self.faults: deque[Response | Exception] = deque()
+        self.faults: deque[GithubResponse | Exception] = deque()
 
     def add(self, full_name: str, **fields: Any) -> MemoryRepository:
         made = MemoryRepository(len(self.repositories) + 1296269, full_name, **fields)
@@ -94,7 +94,7 @@ class MemoryGithub:
     def delete(self, repository: MemoryRepository) -> None:
         del self.repositories[repository.id]
 
-    def answer(self, path: str, headers: Mapping[str, str]) -> Response:
+    def answer(self, path: str, headers: Mapping[str, str]) -> GithubResponse:
         """`headers` by lower-case name. Raises a fault that is an exception."""
         if self.faults:
             fault = self.faults.popleft()
@@ -106,7 +106,7 @@ class MemoryGithub:
         self.ledger.append((path, response.status))
         return response
 
-    def _answer(self, path: str, headers: Mapping[str, str]) -> Response:
+    def _answer(self, path: str, headers: Mapping[str, str]) -> GithubResponse:
         authorization = headers.get("authorization", "")
         if self.tokens is not None and authorization.removeprefix("Bearer ") not in self.tokens:
             return self.problem(401, "Bad credentials")
@@ -122,9 +122,9 @@ class MemoryGithub:
         etag = f'W/"{hashlib.sha256(content).hexdigest()}"'
         if headers.get("if-none-match") == etag:
             self.remaining -= not authorization
-            return Response(304, self.headers({"etag": etag}))
+            return GithubResponse(304, self.headers({"etag": etag}))
         self.remaining -= 1
-        return Response(200, self.headers({"etag": etag}), content)
+        return GithubResponse(200, self.headers({"etag": etag}), content)
 
     def _found(self, path: str) -> tuple[int, dict[str, Any]]:
         parts = path.strip("/").split("/")
@@ -190,13 +190,13 @@ class MemoryGithub:
         more: Mapping[str, str] | None = None,
         body: Any = None,
         counts: bool = True,
-    ) -> Response:
+    ) -> GithubResponse:
         """An answer that is no success, as GitHub words it; it counts against the limit."""
         self.remaining -= counts
         content = json.dumps(_problem(message, status) if body is None else body).encode()
-        return Response(status, self.headers(more), content)
+        return GithubResponse(status, self.headers(more), content)
 
-    def secondary_limit(self, status: int = 403, retry_after_s: int | None = 30) -> Response:
+    def secondary_limit(self, status: int = 403, retry_after_s: int | None = 30) -> GithubResponse:
         more = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
         return self.problem(
             status,
@@ -216,7 +216,7 @@ class MemoryGithubApi:
     def base_url(self) -> str:
         return self._github.url
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: GithubRequest) -> GithubResponse:
         await trio.lowlevel.checkpoint()
         headers = {k.lower(): v for k, v in headers_of(request, self._token).items()}
         try:

@@ -8,11 +8,24 @@ from typing import Any
 import trio
 
 from engine.access import Action, Caller
-from engine.github import Pause
-from engine.github_sync import SYNC_KIND, Paused, Settled, SyncWork, Turn, may_ask
+from engine.github import RequestPause
+from engine.github_sync import (
+    SYNC_KIND,
+    DueSync,
+    PauseState,
+    RequestLease,
+    SyncOutcome,
+    check_sync_allowed,
+)
 from engine.job import Job, JobDraft
 from engine.link import Link
-from engine.repository import Facts, Known, LinkSync, State, next_slot
+from engine.repository import (
+    LinkSync,
+    RememberedRepository,
+    RepositoryFacts,
+    SyncState,
+    next_due_at,
+)
 from storage.github_links import sync_job
 from storage.memory.jobs import MemoryJobs
 from storage.memory.profiles import MemoryProfiles
@@ -21,22 +34,22 @@ GUARD = timedelta(minutes=10)
 
 
 @dataclass
-class _Row:
+class _SyncRow:
     target: str
     kind: str
     next_at: datetime | None
     repository: str = ""
-    state: State = "queued"
+    state: SyncState = "queued"
     reason: str = ""
     failures: int = 0
-    known: Known = field(default_factory=Known)
+    known: RememberedRepository = field(default_factory=RememberedRepository)
     asked_at: datetime | None = None
     tried_at: datetime | None = None
     synced_at: datetime | None = None
     version: int = 1
 
     def shown(self) -> LinkSync:
-        facts: Facts | None = self.known.facts
+        facts: RepositoryFacts | None = self.known.facts
         return LinkSync(
             state=self.state,
             reason=self.reason,
@@ -48,7 +61,7 @@ class _Row:
 
 
 class MemoryGithubSyncs:
-    """GithubSyncs and GithubStore over the links of `profiles`, which it shows them its rows of.
+    """GithubSyncQueue and LinkSyncStore over the links of `profiles`, which it shows them its rows of.
 
     Jobs are enqueued in `jobs`.
     """
@@ -58,7 +71,7 @@ class MemoryGithubSyncs:
     ) -> None:
         self._profiles = profiles
         self._now = now
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, _SyncRow] = {}
         self.jobs = jobs
         self._asking = trio.Lock()
         profiles.with_github = self.shown
@@ -83,8 +96,8 @@ class MemoryGithubSyncs:
         now, there = self._now(), self._jobs_of(link_id)
         if row is not None:
             asked_s = None if row.asked_at is None else (now - row.asked_at).total_seconds()
-            may_ask(row.state, asked_s, not there)
-        row = replace(row or _Row(link.target, link.kind, now), state="queued", asked_at=now)
+            check_sync_allowed(row.state, asked_s, not there)
+        row = replace(row or _SyncRow(link.target, link.kind, now), state="queued", asked_at=now)
         row.next_at, row.version = now + GUARD, row.version + 1
         self._rows[link_id] = row
         (job,) = await self.jobs.enqueue([sync_job(tenant_id, link.profile_id, link_id)])
@@ -95,7 +108,7 @@ class MemoryGithubSyncs:
     async def enqueue_due(self, limit: int) -> int:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        due: list[tuple[datetime, int, JobDraft, _Row]] = []
+        due: list[tuple[datetime, int, JobDraft, _SyncRow]] = []
         for tenant_id, link in self._profiles.all_links():
             row = self._row(link)
             if row is not None and row.next_at is not None and row.next_at <= now:
@@ -107,7 +120,7 @@ class MemoryGithubSyncs:
             await self.jobs.enqueue([draft])
         return len(chosen)
 
-    async def begin(self, tenant_id: int, link_id: int) -> SyncWork | None:
+    async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
         await trio.lowlevel.checkpoint()
         link = self._link(tenant_id, link_id)
         row = None if link is None else self._row(link)
@@ -117,11 +130,11 @@ class MemoryGithubSyncs:
         row.state, row.tried_at, row.next_at = "running", now, now + GUARD
         row.version += 1
         kept = link.kind == "github"
-        return SyncWork(
+        return DueSync(
             tenant_id, link_id, link.profile_id, row.target, kept, row.failures, row.known
         )
 
-    async def sibling(self, work: SyncWork, key: str, since: datetime) -> Settled | None:
+    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
         await trio.lowlevel.checkpoint()
         found = [
             row
@@ -138,10 +151,10 @@ class MemoryGithubSyncs:
         if not found:
             return None
         row = max(found, key=lambda row: row.tried_at or since)
-        due = next_slot(work.tenant_id, key, row.tried_at or since)
-        return Settled(row.state, row.reason, row.known, 0, due)
+        due = next_due_at(work.tenant_id, key, row.tried_at or since)
+        return SyncOutcome(row.state, row.reason, row.known, 0, due)
 
-    async def postpone(self, tenant_id: int, link_id: int, paused: Paused) -> None:
+    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None:
         await trio.lowlevel.checkpoint()
         if (row := self._rows.get(link_id)) is not None:
             row.state, row.reason, row.version = "queued", paused.reason, row.version + 1
@@ -152,7 +165,7 @@ class MemoryGithubSyncs:
         self._rows.pop(link_id, None)
 
     def finishing(
-        self, work: SyncWork, key: str, settled: Settled
+        self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         async def finish(_: Any) -> None:
             await trio.lowlevel.checkpoint()
@@ -169,14 +182,14 @@ class MemoryGithubSyncs:
 
     # ---- the state -------------------------------------------------------------------------------------
 
-    def _row(self, link: Link) -> _Row | None:
+    def _row(self, link: Link) -> _SyncRow | None:
         """The row of the link's target; each link of kind github has one from its beginning."""
         row = self._rows.get(link.id)
         if row is not None and (row.target, row.kind) != (link.target, link.kind):
             del self._rows[link.id]
             row = None
         if row is None and link.kind == "github":
-            row = self._rows[link.id] = _Row(
+            row = self._rows[link.id] = _SyncRow(
                 link.target, link.kind, min(link.updated_at, self._now())
             )
         return row
@@ -193,8 +206,8 @@ class MemoryGithubSyncs:
         )
 
 
-class MemoryGithubTurns:
-    """GithubTurns of one API and token."""
+class MemoryGithubRequestLease:
+    """GithubRequestLease of one API and token."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
@@ -204,32 +217,32 @@ class MemoryGithubTurns:
         self._holder = ""
         self._held_until: datetime | None = None
 
-    async def take(self, holder: str, ttl_s: float) -> Turn | None:
+    async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
         await trio.lowlevel.checkpoint()
         now = self._now()
         held = self._held_until is not None and now < self._held_until and self._holder != holder
         if held or (self._paused_until is not None and now < self._paused_until):
             return None
         self._holder, self._held_until = holder, now + timedelta(seconds=ttl_s)
-        return Turn(now, self._in_a_row)
+        return RequestLease(now, self._in_a_row)
 
-    async def paused(self) -> Paused | None:
+    async def paused(self) -> PauseState | None:
         await trio.lowlevel.checkpoint()
         if self._paused_until is None or self._paused_until <= self._now():
             return None
-        return Paused((self._paused_until - self._now()).total_seconds(), self._reason)
+        return PauseState((self._paused_until - self._now()).total_seconds(), self._reason)
 
-    async def pause(self, pause: Pause, in_a_row: int) -> None:
+    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
         await trio.lowlevel.checkpoint()
         until = self._now() + pause.wait
         self._paused_until = max(self._paused_until or until, until)
         self._reason, self._in_a_row = pause.reason, in_a_row
 
-    async def calm(self) -> None:
+    async def reset_pauses(self) -> None:
         await trio.lowlevel.checkpoint()
         self._in_a_row = 0
 
-    async def give(self, holder: str) -> None:
+    async def release(self, holder: str) -> None:
         await trio.lowlevel.checkpoint()
         if self._holder == holder:
             self._held_until = None

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterable
 
-from engine.access import Role
+from engine.access import MemberRole
 from engine.link import Link
 from engine.profile import MAX_PAGE_LINKS, EdgeLink, PageLink, Profile, Snapshot
 
 
-class Held:
+class MemoryProfile:
     """A profile and its links by slug; revisions of links, and of those removed, by link id."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.members: dict[int, Role] = {}
+        self.members: dict[int, MemberRole] = {}
         self.links: dict[str, Link] = {}
         self.revisions: dict[int, int] = {}
         self.removed: dict[int, int] = {}
 
 
-def snapshot(held: Held, complete: bool, links: Iterable[Link]) -> Snapshot:
+def snapshot(held: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snapshot:
     edge_links = [
         EdgeLink(
             link.id,

@@ -9,12 +9,22 @@ from typing import Any, TypeVar
 import orjson
 import trio
 
-from engine.access import Caller, Scope, demand_scope
+from engine.access import Caller, Scope, require_scope
 from engine.errors import ConflictError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Enqueued, Job, JobDraft, JobFilter, Lease, Outcome, after
-from engine.ports import Page
-from engine.ports_jobs import QueueFigures
-from storage.jobs import LOST, taken
+from engine.job import (
+    AttemptEnd,
+    AttemptOutcome,
+    EnqueueResult,
+    Heartbeat,
+    Job,
+    JobDraft,
+    JobFilter,
+    Lease,
+    state_after,
+)
+from engine.ports import ListPage
+from engine.ports_jobs import QueueMetrics
+from storage.jobs import LOST, unique_key_conflict
 
 T = TypeVar("T")
 ENDED = ("succeeded", "dead", "cancelled")
@@ -36,13 +46,13 @@ class MemoryJobs:
         self._dues: dict[str, datetime] = {}
         self._ids = itertools.count(1)
 
-    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[Enqueued]:
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]:
         await trio.lowlevel.checkpoint()
         return [self._enqueue(draft) for draft in drafts]
 
-    def _enqueue(self, draft: JobDraft) -> Enqueued:
+    def _enqueue(self, draft: JobDraft) -> EnqueueResult:
         for job in self._same(draft):
-            return Enqueued(job.id, False)
+            return EnqueueResult(job.id, False)
         id_, now = next(self._ids), self._now()
         self.jobs[id_] = Job(
             tenant_id=draft.tenant_id,
@@ -66,9 +76,9 @@ class MemoryJobs:
             last_error="",
             worker="",
         )
-        return Enqueued(id_, True)
+        return EnqueueResult(id_, True)
 
-    async def take(
+    async def claim(
         self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         await trio.lowlevel.checkpoint()
@@ -91,7 +101,7 @@ class MemoryJobs:
                 )
         return found
 
-    async def heartbeat(self, beats: Sequence[Beat], lease_s: float) -> dict[Lease, bool]:
+    async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
         await trio.lowlevel.checkpoint()
         held = {}
         for beat in beats:
@@ -102,7 +112,7 @@ class MemoryJobs:
                 held[beat.lease] = job.cancel_requested
         return held
 
-    async def end(self, endings: Sequence[Ending]) -> set[Lease]:
+    async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         await trio.lowlevel.checkpoint()
         written = set()
         for lease, outcome, delay_s, error in endings:
@@ -112,8 +122,8 @@ class MemoryJobs:
                 self._end(job, outcome, delay_s, error)
         return written
 
-    def _end(self, job: Job, outcome: Outcome, delay_s: float, error: str) -> None:
-        state, failures = after(job, outcome)
+    def _end(self, job: Job, outcome: AttemptOutcome, delay_s: float, error: str) -> None:
+        state, failures = state_after(job, outcome)
         waits = state == "queued" and outcome != "returned"
         self._change(
             job,
@@ -158,7 +168,7 @@ class MemoryJobs:
                 made += self._enqueue(draft).created
         return made
 
-    async def figures(self) -> tuple[list[QueueFigures], int]:
+    async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
         await trio.lowlevel.checkpoint()
         found = []
         for queue in sorted({job.queue for job in self._active()}):
@@ -168,7 +178,7 @@ class MemoryJobs:
             ready = [seconds for seconds in waited if seconds >= 0]
             running = len(mine) - len(waiting)
             found.append(
-                QueueFigures(queue, len(ready), len(waiting), running, max(ready, default=0.0))
+                QueueMetrics(queue, len(ready), len(waiting), running, max(ready, default=0.0))
             )
         return found, sum(job.state == "dead" for job in self.jobs.values())
 
@@ -183,7 +193,7 @@ class MemoryJobs:
 
     async def list_jobs(
         self, caller: Caller | None, asked: JobFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         found = [
             job
@@ -193,7 +203,7 @@ class MemoryJobs:
             and asked.kind in (None, job.kind)
             and asked.profile_id in (None, job.profile_id)
         ]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def job(self, caller: Caller | None, job_id: int) -> Job:
         await trio.lowlevel.checkpoint()
@@ -216,7 +226,7 @@ class MemoryJobs:
                 "state", f"a job that is {job.state} is not one that can be retried"
             )
         if any(job.id != other.id for other in self._same(job)):
-            raise taken()
+            raise unique_key_conflict()
         return self._change(
             job,
             state="queued",
@@ -230,7 +240,7 @@ class MemoryJobs:
     def _of(self, caller: Caller | None, scope: Scope) -> list[Job]:
         if caller is None:
             return list(self.jobs.values())
-        demand_scope(caller, scope)
+        require_scope(caller, scope)
         return [job for job in self.jobs.values() if job.tenant_id == caller.tenant_id]
 
     def _one(self, caller: Caller | None, scope: Scope, job_id: int) -> Job:

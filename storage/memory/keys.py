@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import trio
 
-from engine.access import Caller, demand_scope
+from engine.access import Caller, require_scope
 from engine.errors import ExpiredError, NotFoundError
-from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, demand_scopes
-from engine.ports import Page
+from engine.key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
+from engine.ports import ListPage
 from storage import tokens
-from storage.keys import too_many
+from storage.keys import key_limit_error
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryKeys:
-    """KeyStore without a server. A key that is not in `_keys` is revoked."""
+class MemoryApiKeyStore:
+    """ApiKeyStore without a server. A key that is not in `_keys` is revoked."""
 
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         self._now = now
@@ -32,10 +32,10 @@ class MemoryKeys:
         """Let `key` act for the user, within the caller's scopes."""
         api_key = caller._replace(key_id=next(self._ids))
         assert api_key.key_id is not None
-        self._callers[tokens.stored(key)] = api_key
+        self._callers[tokens.require_digest(key)] = api_key
         self._keys[api_key.key_id] = ApiKey(
             id=api_key.key_id,
-            prefix=tokens.shown(key),
+            prefix=tokens.token_prefix(key),
             label="",
             scopes=caller.scopes,
             created_at=self._now(),
@@ -56,9 +56,9 @@ class MemoryKeys:
 
     async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
         await trio.lowlevel.checkpoint()
-        demand_scopes(caller, draft.scopes)
+        require_scopes(caller, draft.scopes)
         if sum(self._works(key) for key in self._of(caller)) >= MAX_KEYS:
-            raise too_many()
+            raise key_limit_error()
         text = tokens.new("wp_")
         scopes = msgspec.convert(draft.scopes, tuple)
         made = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
@@ -69,20 +69,20 @@ class MemoryKeys:
         self._keys[key.id] = key
         return NewKey(key, text)
 
-    async def list_keys(self, caller: Caller, after: int, limit: int) -> Page:
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "read")
+        require_scope(caller, "read")
         found = [key for key in self._of(caller) if key.id > after]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "admin")
+        require_scope(caller, "admin")
         if key_id not in [key.id for key in self._of(caller)]:
             raise NotFoundError("there is no such key")
         del self._keys[key_id]
 
-    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         """Sessions of the other twin are not known here."""
         await trio.lowlevel.checkpoint()
         now = self._now()

@@ -15,25 +15,25 @@ import trio
 
 from engine.batch import Batch
 from engine.click import Click
-from engine.continuation import continuing
-from engine.copy_rows import checked_frames, clamped
+from engine.continuation import batches_after
+from engine.copy_rows import clamped, validate_frames
 from engine.dimension import OTHER
 from engine.errors import StaleLeaseError
 from engine.journal_format import clicks
-from engine.observation import Observed
-from engine.ports import Position
-from engine.ports_summaries import Gathered, Move, Watermark
-from engine.rollup import Counts, RollupKey, fold
-from engine.summary import SummaryKey, Sums, cap
+from engine.observation import ExperimentIncrements
+from engine.ports import JournalLease
+from engine.ports_summaries import BufferedClicks, JournalWatermarks, WatermarkAdvance
+from engine.rollup import RollupCounts, RollupKey, rollup_counts
+from engine.summary import DimensionCountKey, DimensionCounts, max_values
 
 
 @dataclass
-class Journal:
+class MemoryJournalRow:
     """A row of `journal_watermark`. `lease_expires` is in seconds of the clock."""
 
-    sequence: int = 0
-    summarised: int = 0
-    token: int = 0
+    folded: int = 0
+    dimension_counted: int = 0
+    fencing_token: int = 0
     owner: str | None = None
     expires: float = 0.0
     ttl_s: float = 0.0
@@ -45,36 +45,40 @@ class Journal:
 
 
 @dataclass
-class MemoryCounts:
+class MemoryClickTables:
     """The tables. Several ledgers (aggregators, edges) and readers may share them."""
 
-    journals: dict[UUID, Journal] = field(default_factory=dict)
+    journals: dict[UUID, MemoryJournalRow] = field(default_factory=dict)
     clicks: list[tuple[UUID, Click]] = field(default_factory=list)
-    rollups: dict[RollupKey, Counts] = field(default_factory=dict)
-    sums: dict[SummaryKey, Sums] = field(default_factory=dict)
-    observed: list[Observed] = field(default_factory=list)
-    set_aside: list[tuple[UUID, Batch, str]] = field(default_factory=list)
+    rollups: dict[RollupKey, RollupCounts] = field(default_factory=dict)
+    sums: dict[DimensionCountKey, DimensionCounts] = field(default_factory=dict)
+    observed: list[ExperimentIncrements] = field(default_factory=list)
+    dead_letters: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
 
     def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
         self.clicks += ((journal_id, click) for click in news)
-        for key, counts in fold(news):
-            before = self.rollups.get(key, Counts(0, 0))
-            self.rollups[key] = Counts(*map(sum, zip(before, counts, strict=True)))
+        for key, counts in rollup_counts(news):
+            before = self.rollups.get(key, RollupCounts(0, 0))
+            self.rollups[key] = RollupCounts(*map(sum, zip(before, counts, strict=True)))
 
-    def summarise(self, gathered: Gathered) -> None:
+    def add_dimension_counts(self, gathered: BufferedClicks) -> None:
         for block in gathered.blocks():
             ends = list(accumulate(block.sizes, initial=0))
             for number, key in enumerate(zip(*block[:6], strict=True)):
                 of = set(block.visitors[ends[number] : ends[number + 1]].tolist())
-                sums = Sums(block.clicks[number], block.views[number], block.bots[number], of)
-                self.sums.setdefault(self._own_or_other(SummaryKey(*key)), Sums()).add(sums)
-        observed = gathered.observed()
+                sums = DimensionCounts(
+                    block.clicks[number], block.views[number], block.bots[number], of
+                )
+                self.sums.setdefault(
+                    self._own_or_other(DimensionCountKey(*key)), DimensionCounts()
+                ).add(sums)
+        observed = gathered.experiment_increments()
         if observed.sums:
             self.observed.append(observed)
 
-    def _own_or_other(self, key: SummaryKey) -> SummaryKey:
-        most = cap(key.dimension, key.link_id)
+    def _own_or_other(self, key: DimensionCountKey) -> DimensionCountKey:
+        most = max_values(key.dimension, key.link_id)
         if most is None or key in self.sums or key.value in ("", OTHER):
             return key
         beside = sum(key[:5] == one[:5] and one.value not in ("", OTHER) for one in self.sums)
@@ -84,20 +88,24 @@ class MemoryCounts:
 class MemoryClickLedger:
     """`ClickLedger` in memory. `now` is a clock in Unix seconds, one for all users of `counts`."""
 
-    def __init__(self, counts: MemoryCounts, now: Callable[[], float]) -> None:
+    def __init__(self, counts: MemoryClickTables, now: Callable[[], float]) -> None:
         self._counts = counts
         self._now = now
 
     async def register(self, journal_id: UUID) -> int:
         await trio.lowlevel.checkpoint()
-        return _committed(self._counts.journals.setdefault(journal_id, Journal()))
+        return _committed(self._counts.journals.setdefault(journal_id, MemoryJournalRow()))
 
-    async def watermark(self, journal_id: UUID) -> Watermark:
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.get(journal_id)
-        return Watermark(_committed(journal), journal.sequence) if journal else Watermark(0, 0)
+        return (
+            JournalWatermarks(_committed(journal), journal.folded)
+            if journal
+            else JournalWatermarks(0, 0)
+        )
 
-    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         await trio.lowlevel.checkpoint()
         now = self._now()
         journals = sorted(
@@ -112,12 +120,12 @@ class MemoryClickLedger:
         free.sort(key=lambda item: item[1].expires)
         for key, journal in free[: limit - len(held)]:
             journal.owner = owner
-            journal.token += 1
+            journal.fencing_token += 1
             held.append((key, journal))
         for _, journal in held:
             journal.renew(now, ttl_s)
         positions = [
-            Position(key, journal.sequence, journal.token, journal.summarised)
+            JournalLease(key, journal.folded, journal.fencing_token, journal.dimension_counted)
             for key, journal in held
         ]
         await trio.lowlevel.checkpoint()
@@ -130,78 +138,81 @@ class MemoryClickLedger:
                 journal.owner = None
                 journal.expires = 0.0
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """As the port says, and ValueError for a gap, FormatError for a damaged batch."""
-        news = continuing(position.sequence, batches)
+        news = batches_after(position.folded, batches)
         if not news:
             return position
         taken: list[Click] = []
         for batch, after in news:
-            for _ in checked_frames(batch):
+            for _ in validate_frames(batch):
                 pass
             taken += (
                 click._replace(at_us=clamped(click.at_us)) for click in clicks(batch.payload, after)
             )
             await trio.lowlevel.checkpoint()
-        reached = position._replace(sequence=news[-1].batch.last)
+        reached = position._replace(folded=news[-1].batch.last)
         self._move(position, reached)
         self._counts.add(position.journal_id, taken)
         await trio.lowlevel.checkpoint()
         return reached
 
-    async def retire(self, journal_id: UUID) -> None:
+    async def delete_journal(self, journal_id: UUID) -> None:
         await trio.lowlevel.checkpoint()
         if (journal := self._counts.journals.get(journal_id)) is not None:
             journal.retired = True
 
-    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
-        if not continuing(position.sequence, [batch]):
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        if not batches_after(position.folded, [batch]):
             return position
         await trio.lowlevel.checkpoint()
-        reached = position._replace(sequence=batch.last, summarised=batch.last)
+        reached = position._replace(folded=batch.last, dimension_counted=batch.last)
         journal = self._counts.journals.get(position.journal_id)
-        if journal is not None and journal.summarised != position.sequence:
+        if journal is not None and journal.dimension_counted != position.folded:
             raise StaleLeaseError(f"journal {position.journal_id} is not summarised")
         self._move(position, reached)
         if journal is not None:
-            journal.summarised = batch.last
-        self._counts.set_aside.append((position.journal_id, batch, reason))
+            journal.dimension_counted = batch.last
+        self._counts.dead_letters.append((position.journal_id, batch, reason))
         await trio.lowlevel.checkpoint()
         return reached
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
         await trio.lowlevel.checkpoint()
         self._summarise(moves, gathered)
         await trio.lowlevel.checkpoint()
 
-    def _summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+    def _summarise(self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks) -> None:
         stale = {move.journal_id for move in moves if not self._follows(move)}
         if stale:
             raise StaleLeaseError(f"journals {stale} are not where they were summarised to", stale)
         for move in moves:
-            self._counts.journals[move.journal_id].summarised = move.reached
-        self._counts.summarise(gathered)
+            self._counts.journals[move.journal_id].dimension_counted = move.to_sequence
+        self._counts.add_dimension_counts(gathered)
 
-    def _follows(self, move: Move) -> bool:
+    def _follows(self, move: WatermarkAdvance) -> bool:
         journal = self._counts.journals.get(move.journal_id)
         return journal is not None and (
-            (journal.summarised, journal.token) == (move.sequence, move.token)
-            and move.reached <= journal.sequence
+            (journal.dimension_counted, journal.fencing_token)
+            == (move.from_sequence, move.fencing_token)
+            and move.to_sequence <= journal.folded
         )
 
-    def _move(self, position: Position, reached: Position) -> None:
+    def _move(self, position: JournalLease, reached: JournalLease) -> None:
         journal_id, sequence, token, _ = position
         journal = self._counts.journals.get(journal_id)
-        if journal is None or (journal.sequence, journal.token) != (sequence, token):
+        if journal is None or (journal.folded, journal.fencing_token) != (sequence, token):
             raise StaleLeaseError(
                 f"journal {journal_id} is not at click {sequence} under token {token}"
             )
         now = self._now()
-        journal.sequence = reached.sequence
+        journal.folded = reached.folded
         if journal.owner is not None:
             journal.renew(now, journal.ttl_s)
         self._counts.committed_at = datetime.fromtimestamp(now, UTC)
 
 
-def _committed(journal: Journal) -> int:
-    return min(journal.sequence, journal.summarised)
+def _committed(journal: MemoryJournalRow) -> int:
+    return min(journal.folded, journal.dimension_counted)

@@ -7,19 +7,26 @@ from datetime import datetime, timedelta
 import trio
 
 from engine.link import Link
-from engine.link_health import Answer, Check, Checked, LinkHealth, Probe, State
-from engine.ports_health import START, Place
+from engine.link_health import (
+    CheckOutcome,
+    DueCheck,
+    LinkHealth,
+    LinkHealthState,
+    Probe,
+    ProbeResult,
+)
+from engine.ports_health import START, LinkCursor
 from storage.memory.profiles import MemoryProfiles
 
 GUARD = timedelta(hours=1)
 
 
 @dataclass
-class _Row:
+class _TargetRow:
     """What is known of a target, for all of a tenant's links to it."""
 
     next_at: datetime
-    state: State = "unknown"
+    state: LinkHealthState = "unknown"
     status: int | None = None
     reason: str = ""
     failures: int = 0
@@ -27,13 +34,13 @@ class _Row:
     since: datetime | None = None
 
 
-class MemoryLinkHealth:
-    """HealthStore over the links of `profiles`, which shows them its rows."""
+class MemoryLinkHealthStore:
+    """LinkHealthStore over the links of `profiles`, which shows them its rows."""
 
     def __init__(self, profiles: MemoryProfiles, now: Callable[[], datetime]) -> None:
         self._profiles = profiles
         self._now = now
-        self._rows: dict[tuple[int, str], _Row] = {}
+        self._rows: dict[tuple[int, str], _TargetRow] = {}
         self._seen: dict[tuple[int, int], str] = {}  # the target of each link that was discovered
         profiles.with_health = self._shown
 
@@ -52,17 +59,17 @@ class MemoryLinkHealth:
             since=row.since,
         )
 
-    async def discover(self, after: Place, limit: int) -> Place:
+    async def discover(self, after: LinkCursor, limit: int) -> LinkCursor:
         await trio.lowlevel.checkpoint()
-        links = sorted((Place(t, link.id), link) for t, link in self._profiles.all_links())
+        links = sorted((LinkCursor(t, link.id), link) for t, link in self._profiles.all_links())
         looked = [(place, link) for place, link in links if place > after][:limit]
         for place, link in looked:
             if link.kind in ("url", "github"):
                 self._seen[place] = link.target
-                self._rows.setdefault((place.tenant_id, link.target), _Row(self._now()))
+                self._rows.setdefault((place.tenant_id, link.target), _TargetRow(self._now()))
         return looked[-1][0] if len(looked) == limit else START
 
-    async def due(self, limit: int) -> tuple[list[Check], datetime]:
+    async def due(self, limit: int) -> tuple[list[DueCheck], datetime]:
         await trio.lowlevel.checkpoint()
         now = self._now()
         there = {(tenant_id, link.target) for tenant_id, link in self._profiles.all_links()}
@@ -73,10 +80,10 @@ class MemoryLinkHealth:
         for _, key in sorted(ready)[:limit]:
             row = self._rows[key]
             row.next_at = now + GUARD
-            found.append(Check(*key, row.state, row.failures))
+            found.append(DueCheck(*key, row.state, row.failures))
         return found, now
 
-    async def write(self, checked: Sequence[Checked]) -> None:
+    async def write(self, checked: Sequence[CheckOutcome]) -> None:
         await trio.lowlevel.checkpoint()
         now = self._now()
         for one in checked:
@@ -86,7 +93,7 @@ class MemoryLinkHealth:
             row.state, row.status, row.reason = one.state, one.status, one.reason
             row.failures, row.next_at, row.checked_at = one.failures, one.next_at, now
 
-    async def put_back(self, checks: Sequence[Check]) -> None:
+    async def put_back(self, checks: Sequence[DueCheck]) -> None:
         await trio.lowlevel.checkpoint()
         for check in checks:
             self._rows[check.tenant_id, check.target].next_at = self._now()
@@ -97,11 +104,11 @@ class MemoryProber:
 
     def __init__(self, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
-        self.answers: dict[tuple[str, str] | str, Answer] = {}
+        self.answers: dict[tuple[str, str] | str, ProbeResult] = {}
         self.ledger: list[tuple[float, Probe]] = []
 
-    async def send(self, probe: Probe) -> Answer:
+    async def send(self, probe: Probe) -> ProbeResult:
         self.ledger.append((trio.current_time(), probe))
         await trio.sleep(self.takes_s)
-        told = self.answers.get(probe.url, Answer(200))
+        told = self.answers.get(probe.url, ProbeResult(200))
         return self.answers.get((probe.method, probe.url), told)

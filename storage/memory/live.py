@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from engine.live import LiveNews
+from engine.live import LiveUpdate
 from engine.ports_stats import MAX_WATCHED, WATCH_S
-from storage.subscription import Waiting
+from storage.subscription import DropOldestQueue
 
 
 class MemoryLiveChannel:
@@ -16,27 +16,27 @@ class MemoryLiveChannel:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until: dict[int, float] = {}
-        self._listeners: set[Waiting[LiveNews]] = set()
+        self._listeners: set[DropOldestQueue[LiveUpdate]] = set()
 
-    async def watch(self, profiles: Sequence[int]) -> None:
+    async def subscribe(self, profiles: Sequence[int]) -> None:
         await trio.lowlevel.checkpoint()
         self._until |= dict.fromkeys(profiles, self._clock() + WATCH_S)
 
-    async def watched(self) -> frozenset[int]:
+    async def subscribed_profiles(self) -> frozenset[int]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
         return frozenset([one for one, until in self._until.items() if until >= now][:MAX_WATCHED])
 
-    async def publish(self, news: Sequence[LiveNews]) -> None:
+    async def publish(self, news: Sequence[LiveUpdate]) -> None:
         await trio.lowlevel.checkpoint()
         for one in news:
             for waiting in self._listeners:
                 waiting.put(one)
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[LiveNews]]:
+    async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate]]:
         await trio.lowlevel.checkpoint()
-        waiting: Waiting[LiveNews] = Waiting(1_000)
+        waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(1_000)
         self._listeners.add(waiting)
         try:
             yield waiting

@@ -8,25 +8,25 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import trio
 
-from engine.access import MAX_MEMBERS, Action, Caller, Role, demand_scope
+from engine.access import MAX_MEMBERS, Action, Caller, MemberRole, require_scope
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.member import (
     MAX_INVITATIONS,
     Invitation,
     InvitationDraft,
-    Invited,
-    Joined,
+    InvitationPreview,
+    JoinResult,
     Member,
-    demand_other,
-    demand_owner,
-    last_owner,
-    refused,
+    last_owner_error,
+    refusal_error,
+    require_other_user,
+    require_owner,
 )
-from engine.ports import Page
+from engine.ports import ListPage
 from engine.profile import Profile
 from storage import tokens
-from storage.invitations import has_account, too_many
-from storage.memory.accounts import MemoryAccounts
+from storage.invitations import has_account, invitation_limit_error
+from storage.memory.accounts import MemoryAccountStore
 from storage.memory.profiles import MemoryProfiles
 
 
@@ -40,7 +40,7 @@ class MemoryMembers:
     def __init__(
         self,
         profiles: MemoryProfiles,
-        accounts: MemoryAccounts,
+        accounts: MemoryAccountStore,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._profiles = profiles
@@ -51,12 +51,14 @@ class MemoryMembers:
         self._used: set[bytes] = set()
         self._ids = itertools.count(1)
 
-    async def list_members(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+    async def list_members(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         profile, team = self._profiles.team(caller, profile_id, Action.READ)
         found = [self._member(profile, team, user_id) for user_id in sorted(team)]
         found = [member for member in found if member.user_id > after]
-        return Page(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
 
     async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
         await trio.lowlevel.checkpoint()
@@ -68,13 +70,13 @@ class MemoryMembers:
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: Role,
+        role: MemberRole,
         if_version: int | None = None,
     ) -> Member:
         await trio.lowlevel.checkpoint()
         profile, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         stored = self._member(profile, team, user_id, if_version)
-        demand_owner(team[caller.user_id], stored.role, role)
+        require_owner(team[caller.user_id], stored.role, role)
         if stored.role == role:
             return stored
         self._keep_an_owner(team, user_id, role)
@@ -86,9 +88,9 @@ class MemoryMembers:
         await trio.lowlevel.checkpoint()
         action = Action.READ if caller.user_id == user_id else Action.MANAGE_MEMBERS
         profile, team = self._profiles.team(caller, profile_id, action)
-        demand_scope(caller, "admin")
+        require_scope(caller, "admin")
         stored = self._member(profile, team, user_id, if_version)
-        demand_owner(team[caller.user_id], stored.role)
+        require_owner(team[caller.user_id], stored.role)
         self._keep_an_owner(team, user_id, None)
         del team[user_id]
         self._changes.pop((profile_id, user_id), None)
@@ -97,7 +99,7 @@ class MemoryMembers:
         await trio.lowlevel.checkpoint()
         profile, team = self._profiles.team(caller, profile_id, Action.TRANSFER)
         stored = self._member(profile, team, user_id)
-        demand_other(caller, user_id)
+        require_other_user(caller, user_id)
         if stored.role != "owner":
             stored = self._set_role(profile, team, stored, "owner")
         self._set_role(profile, team, self._member(profile, team, caller.user_id), "admin")
@@ -113,7 +115,7 @@ class MemoryMembers:
         if draft.email in [self._accounts.users[user_id].email for user_id in team]:
             raise ConflictError("email", "is a member's already")
         if len(self._open_of(profile_id)) >= MAX_INVITATIONS:
-            raise too_many()
+            raise invitation_limit_error()
         now, token = self._now(), tokens.new("wpi_")
         invitation = Invitation(
             id=next(self._ids),
@@ -124,16 +126,16 @@ class MemoryMembers:
             created_at=now,
             expires_at=now + timedelta(days=draft.expires_in_days),
         )
-        self._invitations[tokens.stored(token)] = invitation
+        self._invitations[tokens.require_digest(token)] = invitation
         return invitation, token
 
     async def list_invitations(
         self, caller: Caller, profile_id: int, after: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         found = [one for one in self._open_of(profile_id) if one.id > after]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -144,10 +146,10 @@ class MemoryMembers:
                 return
         raise NotFoundError("there is no such invitation")
 
-    async def preview(self, token: str) -> Invited:
+    async def preview(self, token: str) -> InvitationPreview:
         await trio.lowlevel.checkpoint()
         _, invitation, profile, _ = self._invited(token)
-        return Invited(
+        return InvitationPreview(
             profile_id=profile.id,
             handle=profile.handle,
             title=profile.title,
@@ -156,48 +158,48 @@ class MemoryMembers:
             expires_at=invitation.expires_at,
         )
 
-    async def accept(self, caller: Caller, token: str) -> Joined:
+    async def accept(self, caller: Caller, token: str) -> JoinResult:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "admin")
+        require_scope(caller, "admin")
         return self._join(caller.user_id, token)
 
     async def accept_as_new(
         self, token: str, password: str, name: str, user_agent: str, request_id: str
-    ) -> Joined:
+    ) -> JoinResult:
         await trio.lowlevel.checkpoint()
         _, invitation, _, team = self._invited(token)
         if invitation.email in [user.email for user in self._accounts.users.values()]:
             raise has_account()
         if len(team) >= MAX_MEMBERS:
-            refused("full")
+            refusal_error("full")
         new_id = secrets.randbits(60)
         user = self._accounts.add(Caller(new_id, new_id), invitation.email, password, name)
         joined = self._join(user.id, token)
         return joined._replace(login=self._accounts.begin(user, user_agent))
 
-    def _join(self, user_id: int, token: str) -> Joined:
+    def _join(self, user_id: int, token: str) -> JoinResult:
         digest, invitation, profile, team = self._invited(token)
         if user_id in team:
-            refused("member")
+            refusal_error("member")
         if len(team) >= MAX_MEMBERS:
-            refused("full")
-        team[user_id] = msgspec.convert(invitation.role, Role)
+            refusal_error("full")
+        team[user_id] = msgspec.convert(invitation.role, MemberRole)
         self._changes[(profile.id, user_id)] = (1, self._now(), self._now())
         self._used.add(digest)
-        return Joined(profile.id, invitation.role)
+        return JoinResult(profile.id, invitation.role)
 
-    def _invited(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, Role]]:
+    def _invited(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, MemberRole]]:
         digest = tokens.digest(token) or b""
         if digest not in self._invitations:
-            refused("unknown")
+            refusal_error("unknown")
         invitation = self._invitations[digest]
         found = self._profiles.team_of(invitation.profile_id)
         if found is None:
-            refused("unknown")
+            refusal_error("unknown")
         if digest in self._used:
-            refused("used")
+            refusal_error("used")
         if invitation.expires_at <= self._now():
-            refused("expired")
+            refusal_error("expired")
         return digest, invitation, *found
 
     def _open_of(self, profile_id: int) -> list[Invitation]:
@@ -211,7 +213,11 @@ class MemoryMembers:
     # The state
 
     def _member(
-        self, profile: Profile, team: dict[int, Role], user_id: int, if_version: int | None = None
+        self,
+        profile: Profile,
+        team: dict[int, MemberRole],
+        user_id: int,
+        if_version: int | None = None,
     ) -> Member:
         if user_id not in team:
             raise NotFoundError("there is no such member")
@@ -233,13 +239,15 @@ class MemoryMembers:
         )
 
     def _set_role(
-        self, profile: Profile, team: dict[int, Role], stored: Member, role: Role
+        self, profile: Profile, team: dict[int, MemberRole], stored: Member, role: MemberRole
     ) -> Member:
         team[stored.user_id] = role
         change = (stored.version + 1, stored.created_at, self._now())
         self._changes[(profile.id, stored.user_id)] = change
         return self._member(profile, team, stored.user_id)
 
-    def _keep_an_owner(self, team: dict[int, Role], user_id: int, role: Role | None) -> None:
+    def _keep_an_owner(
+        self, team: dict[int, MemberRole], user_id: int, role: MemberRole | None
+    ) -> None:
         if role != "owner" and [u for u, held in team.items() if held == "owner"] == [user_id]:
-            raise last_owner()
+            raise last_owner_error()

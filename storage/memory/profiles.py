@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 import msgspec
 import trio
 
-from engine.access import Action, Caller, Role, demand, demand_scope
+from engine.access import Action, Caller, MemberRole, require, require_scope
 from engine.errors import ConflictError, NotFoundError, WaypostError
 from engine.experiment import EdgeExperiment
-from engine.idempotency import Once
+from engine.idempotency import IdempotentRequest
 from engine.link import Link, LinkDraft
 from engine.link_health import LinkHealth
-from engine.ports import ImportResult, ImportRow, LinkOperation, LinkOutcome, Page
+from engine.ports import ImportResult, ImportRow, LinkChange, LinkChangeResult, ListPage
 from engine.profile import (
     MAX_HISTORY,
     MAX_WHOLE_LINKS,
-    Change,
     Profile,
+    ProfileChange,
     ProfileDraft,
     Snapshot,
     draft_of,
@@ -31,8 +31,8 @@ from engine.profile import (
 from engine.repository import LinkSync
 from storage import paths
 from storage.link_rows import check_version
-from storage.memory.held import Held, snapshot
-from storage.memory.idempotency import MemoryAnswers
+from storage.memory.held import MemoryProfile, snapshot
+from storage.memory.idempotency import MemoryIdempotency
 
 _EPOCH_2026_MS = 1_767_225_600_000
 
@@ -42,19 +42,19 @@ def _now() -> datetime:
 
 
 class MemoryProfiles:
-    """ProfileStore, BulkStore and SnapshotSource without a server."""
+    """ProfileStore, LinkImporter and SnapshotSource without a server."""
 
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         self._now = now
-        self._profiles: dict[int, Held] = {}
-        self._where: dict[int, tuple[Held, str]] = {}  # link id → its profile, its slug
+        self._profiles: dict[int, MemoryProfile] = {}
+        self._where: dict[int, tuple[MemoryProfile, str]] = {}  # link id → its profile, its slug
         self._handles: dict[str, int] = {}
         self._shorts: dict[str, int] = {}
-        self._news: dict[int, tuple[int, Change]] = {}
+        self._news: dict[int, tuple[int, ProfileChange]] = {}
         self._moves = itertools.count(1)
         self._moved = 0
         self._sequence = itertools.count(1)
-        self._answers = MemoryAnswers(now)
+        self._answers = MemoryIdempotency(now)
         # Of a profile, as edges see them: what the twin of experiments keeps.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
@@ -63,19 +63,19 @@ class MemoryProfiles:
     # Profiles
 
     async def create_profile(
-        self, caller: Caller, draft: ProfileDraft, once: Once[Profile] | None = None
+        self, caller: Caller, draft: ProfileDraft, once: IdempotentRequest[Profile] | None = None
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "write")
+        require_scope(caller, "write")
         return self._answers.only_once(caller, once, lambda: self._create(caller, draft).profile)
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
         return self.held(caller, profile_id, Action.READ).profile
 
-    async def list_profiles(self, caller: Caller, after: int, limit: int) -> Page:
+    async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "read")
+        require_scope(caller, "read")
         mine = (h.profile for h in self._profiles.values() if caller.user_id in h.members)
         return _page(mine, after, limit)
 
@@ -121,11 +121,11 @@ class MemoryProfiles:
         caller: Caller,
         profile_id: int,
         draft: LinkDraft,
-        once: Once[tuple[Link, Change]] | None = None,
-    ) -> tuple[Link, Change]:
+        once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
+    ) -> tuple[Link, ProfileChange]:
         await trio.lowlevel.checkpoint()
 
-        def work() -> tuple[Link, Change]:
+        def work() -> tuple[Link, ProfileChange]:
             held = self.held(caller, profile_id, Action.EDIT)
             self._check_free(held, draft)
             change = self._bump(held)
@@ -137,7 +137,7 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
         return self._shown(self._held_link(caller, link_id, Action.READ)[1])
 
-    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+    async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         held = self.held(caller, profile_id, Action.READ)
         page = _page(held.links.values(), after, limit)
@@ -149,19 +149,19 @@ class MemoryProfiles:
         link_id: int,
         draft: LinkDraft,
         if_version: int | None = None,
-    ) -> tuple[Link, Change]:
+    ) -> tuple[Link, ProfileChange]:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
         check_version(link, if_version)
         changed = self._changed(held, link, draft)
         if changed == link:
-            return link, Change(held.profile.id, held.profile.version)
+            return link, ProfileChange(held.profile.id, held.profile.version)
         change = self._bump(held)
         return self._replace(held, link, changed), change
 
     async def delete_link(
         self, caller: Caller, link_id: int, if_version: int | None = None
-    ) -> Change:
+    ) -> ProfileChange:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
         check_version(link, if_version)
@@ -173,25 +173,25 @@ class MemoryProfiles:
         self,
         caller: Caller,
         profile_id: int,
-        operations: Sequence[LinkOperation],
-        once: Once[tuple[list[LinkOutcome], Change]] | None = None,
-    ) -> tuple[list[LinkOutcome], Change]:
+        operations: Sequence[LinkChange],
+        once: IdempotentRequest[tuple[list[LinkChangeResult], ProfileChange]] | None = None,
+    ) -> tuple[list[LinkChangeResult], ProfileChange]:
         await trio.lowlevel.checkpoint()
 
-        def work() -> tuple[list[LinkOutcome], Change]:
+        def work() -> tuple[list[LinkChangeResult], ProfileChange]:
             held = self.held(caller, profile_id, Action.EDIT)
             version = held.profile.version
             outcomes = []
             for operation in operations:
                 try:
-                    outcomes.append(LinkOutcome(self._operate(held, operation, version)))
+                    outcomes.append(LinkChangeResult(self._operate(held, operation, version)))
                 except WaypostError as error:
-                    outcomes.append(LinkOutcome(error=error))
-            return outcomes, Change(profile_id, held.profile.version)
+                    outcomes.append(LinkChangeResult(error=error))
+            return outcomes, ProfileChange(profile_id, held.profile.version)
 
         return self._answers.only_once(caller, once, work)
 
-    def _operate(self, held: Held, operation: LinkOperation, version: int) -> Link | None:
+    def _operate(self, held: MemoryProfile, operation: LinkChange, version: int) -> Link | None:
         """One of many; the first that writes takes the profile beyond `version`."""
 
         def bump() -> None:
@@ -222,11 +222,11 @@ class MemoryProfiles:
 
     async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
         await trio.lowlevel.checkpoint()
-        demand_scope(caller, "write")
+        require_scope(caller, "write")
         last = {(row.handle, row.slug): row for row in rows}
         created = updated = 0
         rejected: list[tuple[int, str]] = []
-        changes: dict[int, Change] = {}
+        changes: dict[int, ProfileChange] = {}
         for row in rows:
             owner = self._handles.get(row.handle)
             if owner is not None and not self._may_import(caller, self._profiles[owner]):
@@ -278,7 +278,7 @@ class MemoryProfiles:
             self._whole(snapshot(held, complete, changed)), since=since, removed=tuple(removed)
         )
 
-    async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
+    async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         await trio.lowlevel.checkpoint()
         if cursor is None:
             return [], str(self._moved)
@@ -289,12 +289,12 @@ class MemoryProfiles:
 
     def team(
         self, caller: Caller, profile_id: int, action: Action
-    ) -> tuple[Profile, dict[int, Role]]:
+    ) -> tuple[Profile, dict[int, MemberRole]]:
         """A profile and its members' roles, for a caller who may do this."""
         held = self.held(caller, profile_id, action)
         return held.profile, held.members
 
-    def team_of(self, profile_id: int) -> tuple[Profile, dict[int, Role]] | None:
+    def team_of(self, profile_id: int) -> tuple[Profile, dict[int, MemberRole]] | None:
         """The same for whoever has an invitation; None when the profile is gone."""
         held = self._profiles.get(profile_id)
         return None if held is None else (held.profile, held.members)
@@ -306,7 +306,7 @@ class MemoryProfiles:
         held = self._profiles.get(profile_id)
         return set() if held is None else {link.id for link in held.links.values()}
 
-    def bump(self, profile_id: int) -> Change:
+    def bump(self, profile_id: int) -> ProfileChange:
         """The next version of a profile."""
         return self._bump(self._profiles[profile_id])
 
@@ -327,28 +327,30 @@ class MemoryProfiles:
 
     # The state
 
-    def held(self, caller: Caller, profile_id: int, action: Action) -> Held:
+    def held(self, caller: Caller, profile_id: int, action: Action) -> MemoryProfile:
         held = self._profiles.get(profile_id)
         if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such profile")
-        demand(caller, held.members[caller.user_id], action)
+        require(caller, held.members[caller.user_id], action)
         return held
 
-    def _held_link(self, caller: Caller, link_id: int, action: Action) -> tuple[Held, Link]:
+    def _held_link(
+        self, caller: Caller, link_id: int, action: Action
+    ) -> tuple[MemoryProfile, Link]:
         held, slug = self._where.get(link_id, (None, ""))
         if held is None or caller.user_id not in held.members:
             raise NotFoundError("there is no such link")
-        demand(caller, held.members[caller.user_id], action)
+        require(caller, held.members[caller.user_id], action)
         return held, held.links[slug]
 
-    def _may_import(self, caller: Caller, held: Held) -> bool:
+    def _may_import(self, caller: Caller, held: MemoryProfile) -> bool:
         mine = held.profile.tenant_id == caller.tenant_id
         return mine and held.members.get(caller.user_id) in Action.EDIT.value.roles
 
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - _EPOCH_2026_MS << 20) | next(self._sequence)
 
-    def _create(self, caller: Caller, draft: ProfileDraft) -> Held:
+    def _create(self, caller: Caller, draft: ProfileDraft) -> MemoryProfile:
         if draft.handle in self._handles:
             raise ConflictError("handle", "is taken")
         held = self._create_empty(caller, draft.handle)
@@ -356,7 +358,7 @@ class MemoryProfiles:
         self._bump(held)
         return held
 
-    def _create_empty(self, caller: Caller, handle: str) -> Held:
+    def _create_empty(self, caller: Caller, handle: str) -> MemoryProfile:
         """A profile of version 0, to be bumped before anybody sees it."""
         now, profile_id = self._now(), self._new_id()
         profile = Profile(
@@ -368,22 +370,22 @@ class MemoryProfiles:
             created_at=now,
             updated_at=now,
         )
-        held = self._profiles[profile_id] = Held(profile)
+        held = self._profiles[profile_id] = MemoryProfile(profile)
         held.members[caller.user_id] = "owner"
         self._handles[handle] = profile_id
         return held
 
-    def _bump(self, held: Held, *, deleted: bool = False) -> Change:
+    def _bump(self, held: MemoryProfile, *, deleted: bool = False) -> ProfileChange:
         version = held.profile.version + 1
         held.profile = msgspec.structs.replace(
             held.profile, version=version, updated_at=self._now()
         )
-        change = Change(held.profile.id, version, deleted)
+        change = ProfileChange(held.profile.id, version, deleted)
         self._moved = next(self._moves)
         self._news[change.profile_id] = (self._moved, change)
         return change
 
-    def _add(self, held: Held, draft: LinkDraft) -> Link:
+    def _add(self, held: MemoryProfile, draft: LinkDraft) -> Link:
         now = self._now()
         link = Link(
             id=self._new_id(),
@@ -407,13 +409,13 @@ class MemoryProfiles:
         self._where[link.id] = held, link.slug
         return link
 
-    def _check_free(self, held: Held, draft: LinkDraft) -> None:
+    def _check_free(self, held: MemoryProfile, draft: LinkDraft) -> None:
         if draft.slug in held.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and draft.slug in self._shorts:
             raise ConflictError("short", "is taken on the default domain")
 
-    def _changed(self, held: Held, link: Link, draft: LinkDraft) -> Link:
+    def _changed(self, held: MemoryProfile, link: Link, draft: LinkDraft) -> Link:
         """What the draft makes of a link, but for its version and time."""
         owner = self._shorts.get(draft.slug)
         wanted = link.short if draft.short is None else draft.short
@@ -433,12 +435,12 @@ class MemoryProfiles:
             short=wanted and owner in (None, link.id),
         )
 
-    def _remove(self, held: Held, link: Link) -> None:
+    def _remove(self, held: MemoryProfile, link: Link) -> None:
         self._release(link)
         del held.links[link.slug], held.revisions[link.id], self._where[link.id]
         held.removed[link.id] = held.profile.version
 
-    def _replace(self, held: Held, old: Link, changed: Link) -> Link:
+    def _replace(self, held: MemoryProfile, old: Link, changed: Link) -> Link:
         self._release(old)
         if changed.short:
             self._shorts[changed.slug] = changed.id
@@ -454,9 +456,9 @@ class MemoryProfiles:
         if link.short:
             del self._shorts[link.slug]
 
-    def _resolve(self, path: bytes) -> tuple[Held, Link | None] | None:
+    def _resolve(self, path: bytes) -> tuple[MemoryProfile, Link | None] | None:
         asked = paths.parse(path)
-        held: Held | None
+        held: MemoryProfile | None
         if asked.handle is None:
             held, _ = self._where.get(self._shorts.get(asked.slug or "", 0), (None, ""))
         else:
@@ -468,7 +470,7 @@ class MemoryProfiles:
         link = held.links.get(asked.slug)
         return (held, link) if link else None
 
-    def _snapshot(self, held: Held, asked: Sequence[Link]) -> Snapshot:
+    def _snapshot(self, held: MemoryProfile, asked: Sequence[Link]) -> Snapshot:
         if len(held.links) <= MAX_WHOLE_LINKS:
             return self._whole(snapshot(held, True, held.links.values()))
         return self._whole(snapshot(held, False, {link.id: link for link in asked}.values()))
@@ -485,6 +487,6 @@ def _imported(link: Link, row: ImportRow) -> Link:
     )
 
 
-def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> Page:
+def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> ListPage:
     found = sorted((item for item in items if item.id > after), key=lambda item: item.id)
-    return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+    return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)

@@ -6,20 +6,20 @@ from typing import Final
 import trio
 
 from engine.errors import UnavailableError
-from engine.local_rate import LocalRate
+from engine.local_rate import LocalRateLimiter
 from engine.ports import Charge
-from engine.rate import Decision
+from engine.rate import RateDecision
 from storage.rate_limits import check_charges
 
 _MAX_SUBJECTS: Final = 100_000
 
 
-class MemoryLimits:
+class MemoryRateLimitServer:
     """The server: several limiters may share it. While `down`, it does not answer."""
 
     def __init__(self) -> None:
         self.down = False
-        self.rates: dict[str, LocalRate] = {}
+        self.rates: dict[str, LocalRateLimiter] = {}
 
     def flush(self) -> None:
         """As FLUSHALL, or a restart without a file."""
@@ -30,11 +30,11 @@ class MemoryRateLimiter:
     """`RateLimiter` in memory. `clock_us` stands for the server's clock. A quota's name has one
     meaning."""
 
-    def __init__(self, limits: MemoryLimits, clock_us: Callable[[], int]) -> None:
+    def __init__(self, limits: MemoryRateLimitServer, clock_us: Callable[[], int]) -> None:
         self._limits = limits
         self._clock_us = clock_us
 
-    async def decide(self, charges: Sequence[Charge]) -> list[Decision]:
+    async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         check_charges(charges)
         await trio.lowlevel.checkpoint()
         if self._limits.down:
@@ -42,9 +42,9 @@ class MemoryRateLimiter:
         now_us = self._clock_us()
         return [self._decide(charge, now_us) for charge in charges]
 
-    def _decide(self, charge: Charge, now_us: int) -> Decision:
+    def _decide(self, charge: Charge, now_us: int) -> RateDecision:
         rates = self._limits.rates
         rate = rates.get(charge.quota.name)
         if rate is None:
-            rate = rates[charge.quota.name] = LocalRate(charge.quota, _MAX_SUBJECTS, "deny")
+            rate = rates[charge.quota.name] = LocalRateLimiter(charge.quota, _MAX_SUBJECTS, "deny")
         return rate.decide(charge.subject, now_us, charge.cost)

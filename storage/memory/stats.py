@@ -8,14 +8,14 @@ from typing import Any, Final
 import trio
 
 from engine import calendar, period
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind, VisitorClass
 from engine.dimension import Dimension
 from engine.ports_stats import CLICK_COLUMNS
-from engine.rollup import Counted, Stats
+from engine.rollup import MetricValues, Stats
 from engine.stats_query import Filter, StatsQuery
-from engine.stats_rows import Group, arranged
-from engine.summary import dimensions
-from storage.memory.ledger import MemoryCounts
+from engine.stats_rows import RowGroup, order_groups
+from engine.summary import dimension_values
+from storage.memory.ledger import MemoryClickTables
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class MemoryStatsReader:
     """`StatsReader` over the clicks of a memory ledger."""
 
-    def __init__(self, counts: MemoryCounts) -> None:
+    def __init__(self, counts: MemoryClickTables) -> None:
         self._counts = counts
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
@@ -36,15 +36,15 @@ class MemoryStatsReader:
         ]
         return counted(clicks, query, self._counts.committed_at)
 
-    async def watermark(self) -> str:
+    async def version(self) -> str:
         await trio.lowlevel.checkpoint()
-        return " ".join(str(journal.sequence) for journal in self._counts.journals.values())
+        return " ".join(str(journal.folded) for journal in self._counts.journals.values())
 
 
 class MemoryClickExport:
     """`ClickExport` over the same clicks."""
 
-    def __init__(self, counts: MemoryCounts) -> None:
+    def __init__(self, counts: MemoryClickTables) -> None:
         self._counts = counts
 
     async def clicks(
@@ -58,17 +58,17 @@ class MemoryClickExport:
 
 
 def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
-    judged = Verdict(click.verdict & VERDICT_MASK)
+    judged = VisitorClass(click.classification & CLASS_MASK)
     click = click._replace(
-        verdict=Verdict.HUMAN
+        classification=VisitorClass.HUMAN
     )  # a HEAD has no values to be counted by, but is known
     named: dict[str, Any] = {
         one.name.lower(): next(iter(values(click, one)), None) for one in Dimension if one
     }
     named |= {
         "time": at,
-        "kind": "click" if click.kind == Kind.CLICK else "view",
-        "verdict": "human" if judged is Verdict.UNJUDGED else judged.name.lower(),
+        "kind": "click" if click.kind == ClickKind.CLICK else "view",
+        "visitor_class": "human" if judged is VisitorClass.UNCLASSIFIED else judged.name.lower(),
     }
     return tuple(named[column] or None for column in CLICK_COLUMNS)
 
@@ -76,7 +76,7 @@ def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
     """The answer by brute force, from clicks of one profile within the period."""
     tz = period.zone(query.tz)
-    totals, groups = _Sum(), defaultdict[Group, _Sum](_Sum)
+    totals, groups = _Sum(), defaultdict[RowGroup, _Sum](_Sum)
     for click in clicks:
         if not _passes(click, query.filters):
             continue
@@ -85,11 +85,11 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
         start = None
         if query.by_time:
             # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour apart.
-            start = calendar.start(moment(click), query.interval, tz).astimezone(UTC)
+            start = calendar.interval_start(moment(click), query.interval, tz).astimezone(UTC)
         for values in _combinations(click, query):
-            groups[Group(start, values)].add(click)
+            groups[RowGroup(start, values)].add(click)
     counts = {key: one.counted(query) for key, one in groups.items() if one.any}
-    return Stats(rows=arranged(counts, query, tz), totals=totals.counted(query), as_of=as_of)
+    return Stats(rows=order_groups(counts, query, tz), totals=totals.counted(query), as_of=as_of)
 
 
 class _Sum:
@@ -98,24 +98,24 @@ class _Sum:
         self._who: set[tuple[int, bytes]] = set()
 
     def add(self, click: Click) -> None:
-        judged = click.verdict & VERDICT_MASK
-        if judged in BOTS:
+        judged = click.classification & CLASS_MASK
+        if judged in BOT_CLASSES:
             self.bots += 1
-        elif judged in COUNTED:
-            if click.kind == Kind.CLICK:
+        elif judged in COUNTED_CLASSES:
+            if click.kind == ClickKind.CLICK:
                 self.clicks += 1
             else:
                 self.views += 1
-            if click.visitor:
-                self._who.add((click.at_us // 86_400_000_000, click.visitor))
+            if click.visitor_id:
+                self._who.add((click.at_us // 86_400_000_000, click.visitor_id))
 
     @property
     def any(self) -> bool:
         return self.clicks + self.views + self.bots > 0
 
-    def counted(self, query: StatsQuery) -> Counted:
+    def counted(self, query: StatsQuery) -> MetricValues:
         visitors = len(self._who) if "visitors" in query.metrics else None
-        return Counted(self.clicks, self.views, self.bots, visitors)
+        return MetricValues(self.clicks, self.views, self.bots, visitors)
 
 
 def moment(click: Click) -> datetime:
@@ -155,6 +155,6 @@ def values(click: Click, dimension: Dimension) -> tuple[str, ...]:
     """The click's values of a dimension; but for arms of experiments there is one."""
     if dimension is Dimension.LINK:
         return (str(click.link_id),)
-    if click.verdict & VERDICT_MASK not in COUNTED | BOTS:
+    if click.classification & CLASS_MASK not in COUNTED_CLASSES | BOT_CLASSES:
         return ()
-    return tuple(value for one, value in dimensions(click) if one == dimension)
+    return tuple(value for one, value in dimension_values(click) if one == dimension)

@@ -5,34 +5,34 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from engine.visitor_key import DayKey, best
-from storage.subscription import Waiting
+from engine.visitor_key import DailyKey, best
+from storage.subscription import DropOldestQueue
 from storage.visitor_keys import MAX_WAITING
 
 
-class MemoryShelf:
-    """`VisitorKeyShelf`: edges of one machine share one object."""
+class MemoryKeyStore:
+    """`LocalKeyStore`: edges of one machine share one object."""
 
     def __init__(self) -> None:
-        self.keys: dict[int, DayKey] = {}
+        self.keys: dict[int, DailyKey] = {}
 
-    def exchange(self, keys: Sequence[DayKey], now_us: int) -> dict[int, DayKey]:
+    def exchange(self, keys: Sequence[DailyKey], now_us: int) -> dict[int, DailyKey]:
         self.keys = best([*self.keys.values(), *keys], now_us)
         return dict(self.keys)
 
 
-class MemoryKeyServer:
+class MemoryKeyBroker:
     """The server: several channels may share it. Who is in `cut_off` neither hears nor is heard."""
 
     def __init__(self) -> None:
-        self.listeners: dict[Waiting[bytes], MemoryKeyChannel] = {}
-        self.cut_off: set[MemoryKeyChannel] = set()
+        self.listeners: dict[DropOldestQueue[bytes], MemoryDailyKeyChannel] = {}
+        self.cut_off: set[MemoryDailyKeyChannel] = set()
 
 
-class MemoryKeyChannel:
-    """`VisitorKeyChannel` in memory."""
+class MemoryDailyKeyChannel:
+    """`DailyKeyChannel` in memory."""
 
-    def __init__(self, server: MemoryKeyServer) -> None:
+    def __init__(self, server: MemoryKeyBroker) -> None:
         self._server = server
 
     async def send(self, message: bytes) -> int | None:
@@ -48,7 +48,7 @@ class MemoryKeyChannel:
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
         await trio.lowlevel.checkpoint()
-        waiting: Waiting[bytes] = Waiting(MAX_WAITING)
+        waiting: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
         self._server.listeners[waiting] = self
         try:
             yield waiting

@@ -15,21 +15,21 @@ import trio
 from engine.access import Action, Caller
 from engine.delivery import (
     DISABLED_AFTER_S,
-    KEPT_DAYS,
     REPLAYED_AT_ONCE,
+    RETENTION_DAYS,
     SHOWN_ATTEMPTS,
     Attempt,
-    AttemptMade,
     Delivery,
-    Due,
-    Recorded,
-    Replayed,
+    DueDelivery,
+    RecordedAttempt,
+    RecordOutcome,
+    ReplayResult,
 )
 from engine.errors import LostUpdateError, NotFoundError
-from engine.event import EndpointDisabled, EndpointTest, EventDraft, names_of
-from engine.idempotency import Once
-from engine.ports import Page
-from engine.ports_webhooks import InFlight
+from engine.event import EndpointDisabled, EndpointTest, EventDraft, matching_names
+from engine.idempotency import IdempotentRequest
+from engine.ports import ListPage
+from engine.ports_webhooks import InFlightDelivery
 from engine.webhook import (
     MAX_SECRETS,
     MAX_WEBHOOKS,
@@ -40,15 +40,15 @@ from engine.webhook import (
     Webhook,
     WebhookDraft,
 )
-from storage.memory.idempotency import MemoryAnswers
+from storage.memory.idempotency import MemoryIdempotency
 from storage.memory.profiles import MemoryProfiles
 from storage.webhooks import (
     TEST_MESSAGE,
     demand_enabled,
     differs,
     key_pair,
-    too_many,
     unknown_delivery,
+    webhook_limit_error,
 )
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +59,7 @@ def _now() -> datetime:
 
 
 @dataclass
-class _Held:
+class _MemoryWebhook:
     """A webhook with what signs (newest first, each with its end) and whose work it is."""
 
     tenant_id: int
@@ -93,7 +93,7 @@ class _Delivery:
     tries: int = 0
     attempts: int = 0
     finished_at: datetime | None = None
-    made: list[AttemptMade] = field(default_factory=list)
+    made: list[RecordedAttempt] = field(default_factory=list)
 
 
 class MemoryWebhooks:
@@ -103,11 +103,11 @@ class MemoryWebhooks:
         self._profiles = profiles
         self._now = now
         self._ids = itertools.count(1)
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _MemoryWebhook] = {}
         self._events: dict[int, _Event] = {}
         self._once: set[tuple[int, int, str]] = set()
         self._deliveries: dict[int, dict[int, _Delivery]] = defaultdict(dict)
-        self._answers = MemoryAnswers(now)
+        self._answers = MemoryIdempotency(now)
 
     def emit(self, drafts: Sequence[EventDraft]) -> None:
         """As storage.events.emit."""
@@ -126,14 +126,14 @@ class MemoryWebhooks:
         caller: Caller,
         profile_id: int,
         draft: NewWebhookDraft,
-        once: Once[NewSecret] | None = None,
+        once: IdempotentRequest[NewSecret] | None = None,
     ) -> NewSecret:
         await trio.lowlevel.checkpoint()
 
         def work() -> NewSecret:
             profile, _ = self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
             if len(list(self._of(profile_id))) >= MAX_WEBHOOKS:
-                raise too_many()
+                raise webhook_limit_error()
             secret, public = key_pair(draft.signature)
             now = self._now()
             webhook = Webhook(
@@ -144,7 +144,9 @@ class MemoryWebhooks:
                 disabled_reason=None, public_key=public, secret_changed_at=now, version=1,
                 created_at=now, updated_at=now,
             )  # fmt: skip
-            self._held[webhook.id] = _Held(profile.tenant_id, webhook, [(secret, None)], now)
+            self._held[webhook.id] = _MemoryWebhook(
+                profile.tenant_id, webhook, [(secret, None)], now
+            )
             return NewSecret(webhook, None if public else secret)
 
         return self._answers.only_once(caller, once, work)
@@ -153,11 +155,13 @@ class MemoryWebhooks:
         await trio.lowlevel.checkpoint()
         return self._mine(caller, webhook_id).webhook
 
-    async def list_webhooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> Page:
+    async def list_webhooks(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
         found = [held.webhook for held in self._of(profile_id) if held.webhook.id > after]
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def update_webhook(
         self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
@@ -201,7 +205,7 @@ class MemoryWebhooks:
 
     async def deliveries(
         self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
-    ) -> Page:
+    ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._mine(caller, webhook_id)
         found = [
@@ -211,7 +215,7 @@ class MemoryWebhooks:
             and asked.state in (None, one.state)
             and asked.type in (None, one.event.draft.type)
         ]
-        return Page(found[:limit], found[limit - 1].event_id if len(found) > limit else None)
+        return ListPage(found[:limit], found[limit - 1].event_id if len(found) > limit else None)
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
@@ -227,7 +231,7 @@ class MemoryWebhooks:
 
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
-    ) -> Replayed:
+    ) -> ReplayResult:
         await trio.lowlevel.checkpoint()
         held = self._mine(caller, webhook_id)
         demand_enabled(held.webhook)
@@ -244,7 +248,7 @@ class MemoryWebhooks:
         for event in found:
             self._again(webhook_id, event)
         more = len(found) == REPLAYED_AT_ONCE
-        return Replayed(len(found), found[-1].at if more else None)
+        return ReplayResult(len(found), found[-1].at if more else None)
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
@@ -277,12 +281,12 @@ class MemoryWebhooks:
         ttl_s: float,
         limit: int,
         each: int,
-        in_flight: Sequence[InFlight],
+        in_flight: Sequence[InFlightDelivery],
         resting: Sequence[tuple[int, int]],
-    ) -> list[Due]:
+    ) -> list[DueDelivery]:
         await trio.lowlevel.checkpoint()
         now, flying = self._now(), set(in_flight)
-        ranked: list[tuple[int, datetime, Due]] = []
+        ranked: list[tuple[int, datetime, DueDelivery]] = []
         for held in self._held.values():
             due = self._due(held, now)
             if not held.webhook.enabled or not due:
@@ -298,12 +302,12 @@ class MemoryWebhooks:
             room = int(not busy) if held.webhook.ordered else max(most - busy, 0)
             if held.key in resting:
                 continue
-            free = [one for one in due if InFlight(*held.key, one.event.id) not in flying]
+            free = [one for one in due if InFlightDelivery(*held.key, one.event.id) not in flying]
             for place, one in enumerate(free[:room]):
                 ranked.append((place, one.next_attempt_at, self._as_due(held, one)))
         return [due for *_, due in sorted(ranked, key=lambda one: one[:2])][:limit]
 
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
         await trio.lowlevel.checkpoint()
         refused = disabled = 0
         for attempt in attempts:
@@ -313,7 +317,7 @@ class MemoryWebhooks:
                 continue
             self._settle(held, attempt)
             disabled += self._judge(held, attempt)
-        return Recorded(refused, disabled)
+        return RecordOutcome(refused, disabled)
 
     async def release(self, owner: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -323,7 +327,7 @@ class MemoryWebhooks:
 
     async def purge(self) -> None:
         await trio.lowlevel.checkpoint()
-        oldest = self._now() - timedelta(days=KEPT_DAYS)
+        oldest = self._now() - timedelta(days=RETENTION_DAYS)
         for event in [event for event in self._events.values() if event.at < oldest]:
             del self._events[event.id]
             for found in self._deliveries.values():
@@ -331,10 +335,12 @@ class MemoryWebhooks:
 
     # ---- what both need -------------------------------------------------------------------------
 
-    def _of(self, profile_id: int) -> Iterator[_Held]:
+    def _of(self, profile_id: int) -> Iterator[_MemoryWebhook]:
         return (held for held in self._held.values() if held.webhook.profile_id == profile_id)
 
-    def _mine(self, caller: Caller, webhook_id: int, if_version: int | None = None) -> _Held:
+    def _mine(
+        self, caller: Caller, webhook_id: int, if_version: int | None = None
+    ) -> _MemoryWebhook:
         held = self._held.get(webhook_id)
         if held is None:
             raise NotFoundError("there is no such webhook")
@@ -343,14 +349,14 @@ class MemoryWebhooks:
             raise LostUpdateError(f"it has version {held.webhook.version}, not {if_version}")
         return held
 
-    def _change(self, held: _Held, **values: object) -> None:
+    def _change(self, held: _MemoryWebhook, **values: object) -> None:
         values |= {"version": held.webhook.version + 1, "updated_at": self._now()}
         held.webhook = msgspec.structs.replace(held.webhook, **values)
 
-    def _wants(self, held: _Held, type_: str) -> bool:
-        return not set(names_of(type_)).isdisjoint(held.webhook.event_types)
+    def _wants(self, held: _MemoryWebhook, type_: str) -> bool:
+        return not set(matching_names(type_)).isdisjoint(held.webhook.event_types)
 
-    def _is_for(self, held: _Held, event: _Event) -> bool:
+    def _is_for(self, held: _MemoryWebhook, event: _Event) -> bool:
         if event.webhook_id is None:
             return self._wants(held, event.draft.type)
         return event.webhook_id == held.webhook.id
@@ -370,7 +376,7 @@ class MemoryWebhooks:
             raise unknown_delivery()
         return found
 
-    def _due(self, held: _Held, now: datetime) -> list[_Delivery]:
+    def _due(self, held: _MemoryWebhook, now: datetime) -> list[_Delivery]:
         pending = [
             one for one in self._deliveries[held.webhook.id].values() if one.state == "pending"
         ]
@@ -379,23 +385,23 @@ class MemoryWebhooks:
         due = [one for one in pending if one.next_attempt_at <= now]
         return sorted(due, key=lambda one: (one.next_attempt_at, one.event.id))
 
-    def _as_due(self, held: _Held, one: _Delivery) -> Due:
+    def _as_due(self, held: _MemoryWebhook, one: _Delivery) -> DueDelivery:
         now = self._now()
         secrets = tuple(text for text, end in held.secrets if end is None or end > now)
         event, webhook = one.event, held.webhook
-        return Due(
+        return DueDelivery(
             held.tenant_id, event.draft.profile_id, webhook.id, event.id, held.token, one.tries,
             one.attempts + 1, webhook.url, webhook.ordered, webhook.max_concurrency, webhook.max_rate,
             secrets, event.draft.type, event.at, msgspec.to_builtins(event.draft.data),
         )  # fmt: skip
 
-    def _settle(self, held: _Held, attempt: Attempt) -> None:
+    def _settle(self, held: _MemoryWebhook, attempt: Attempt) -> None:
         due, answer, now = attempt.due, attempt.answer, self._now()
         one = self._deliveries[held.webhook.id].get(due.event_id)
         if one is None:
             return
         one.made.append(
-            AttemptMade(due.number, attempt.at, attempt.duration_ms, answer.status, answer.error,
+            RecordedAttempt(due.number, attempt.at, attempt.duration_ms, answer.status, answer.error,
                         answer.response)
         )  # fmt: skip
         one.attempts = max(one.attempts, due.number)
@@ -405,7 +411,7 @@ class MemoryWebhooks:
         one.next_attempt_at = now + timedelta(seconds=attempt.delay_s or 0)
         one.finished_at = None if attempt.state == "pending" else now
 
-    def _judge(self, held: _Held, attempt: Attempt) -> bool:
+    def _judge(self, held: _MemoryWebhook, attempt: Attempt) -> bool:
         """Disable what is gone, or has not worked for too long; whether that was done."""
         now = self._now()
         if attempt.answer.delivered:

@@ -10,14 +10,14 @@ from actors.github_sync import GithubSync
 from actors.worker import JobContext
 from engine.access import Caller
 from engine.github_sync import SYNC_KIND, SYNC_QUEUE
-from engine.job import Ending
+from engine.job import AttemptEnd
 from engine.link import Link, LinkDraft
 from engine.ports_github import GithubApi
 from engine.profile import ProfileDraft
 from engine.repository import LinkSync
 from storage.github_api import HttpGithubApi
 from storage.memory.github_api import MemoryGithub, MemoryGithubApi
-from storage.memory.github_syncs import MemoryGithubSyncs, MemoryGithubTurns
+from storage.memory.github_syncs import MemoryGithubRequestLease, MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
 from storage.memory.profiles import MemoryProfiles
 from tests.github_server import serving
@@ -36,7 +36,7 @@ class World:
         self.github = MemoryGithub(self.now)
         self.jobs = MemoryJobs(self.now)
         self.syncs = MemoryGithubSyncs(self.profiles, self.jobs, self.now)
-        self.turns = MemoryGithubTurns(self.now)
+        self.turns = MemoryGithubRequestLease(self.now)
         self.caller = Caller(1, 1)
         self.worker = self.another("one", MemoryGithubApi(self.github, self.token))
 
@@ -72,12 +72,12 @@ class World:
             await self.syncs.enqueue_due(100)
         for context in await self.taken():
             await self.worker.sync(context)
-            await self.jobs.end([Ending(context.job.lease, "succeeded")])
+            await self.jobs.end([AttemptEnd(context.job.lease, "succeeded")])
         return list(self.github.ledger)
 
     async def taken(self) -> list[JobContext]:
         """The synchronisations that are queued, now running."""
-        jobs = await self.jobs.take("w", {SYNC_QUEUE: 100}, [SYNC_KIND], 60)
+        jobs = await self.jobs.claim("w", {SYNC_QUEUE: 100}, [SYNC_KIND], 60)
         return [JobContext(job, self.jobs) for job in jobs]
 
     async def state(self, link: Link, caller: Caller | None = None) -> LinkSync:

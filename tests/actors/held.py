@@ -7,7 +7,7 @@ import trio
 from engine.access import Caller
 from engine.errors import UnavailableError
 from engine.link import Link, LinkDraft
-from engine.profile import Change, ProfileDraft, Snapshot
+from engine.profile import ProfileChange, ProfileDraft, Snapshot
 from storage.memory.profiles import MemoryProfiles
 
 TENANT = Caller(1, 1)
@@ -55,7 +55,7 @@ class HeldProfiles(MemoryProfiles):
         await self._hold()
         return found
 
-    async def changes(self, cursor: str | None) -> tuple[list[Change] | None, str]:
+    async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         if self.away:
             raise UnavailableError("the server is away")
         return await super().changes(cursor)
@@ -69,10 +69,10 @@ class HeldProfiles(MemoryProfiles):
 
     async def linked(
         self, profile_id: int, slug: str, target: str = "", **more: object
-    ) -> tuple[Link, Change]:
+    ) -> tuple[Link, ProfileChange]:
         wanted = {"slug": slug, "target": target or f"https://{slug}.example/", **more}
         return await self.create_link(TENANT, profile_id, LinkDraft(**wanted))  # type: ignore[arg-type]
 
-    async def retargeted(self, link: Link, target: str) -> Change:
+    async def retargeted(self, link: Link, target: str) -> ProfileChange:
         wanted = LinkDraft(slug=link.slug, target=target)
         return (await self.update_link(TENANT, link.id, wanted))[1]

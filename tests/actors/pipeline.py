@@ -11,11 +11,11 @@ from engine.batch import Batch
 from engine.click import Click
 from engine.errors import UnavailableError
 from engine.journal_format import encode_frame, encode_record
-from engine.ports_summaries import Move
+from engine.ports_summaries import WatermarkAdvance
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
-from storage.memory.ledger import MemoryClickLedger, MemoryCounts
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables
 from tests.simulation.faults import FaultyClickLedger, FaultyClickStream
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 from tests.storage.shipped import click
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.streams = MemoryStreams()
-        self.counts = MemoryCounts()
+        self.counts = MemoryClickTables()
         self.redis = Plan()
         self.postgres = Plan()
         self.stream = FaultyClickStream(MemoryClickStream(self.streams), self.redis)
@@ -131,12 +131,14 @@ class Pipeline:
         positions = await ledger.lease("test", 100, 1000)
         (position,) = [one for one in positions if one.journal_id == tape.id]
         frames = [
-            frame for frame in tape.frames if frame.last > position.sequence and frame.last <= up_to
+            frame for frame in tape.frames if frame.last > position.folded and frame.last <= up_to
         ]
         await ledger.commit(position, frames)
-        reached = self.counts.journals[tape.id].sequence
-        move = Move(tape.id, position.summarised, reached, position.token)
-        await ledger.summarise([move], PlainGathering())
+        reached = self.counts.journals[tape.id].folded
+        move = WatermarkAdvance(
+            tape.id, position.dimension_counted, reached, position.fencing_token
+        )
+        await ledger.commit_dimension_counts([move], PlainClickBuffer())
 
 
 async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:

@@ -6,15 +6,15 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.aggregator import STREAMS_A_ROUND, Aggregator, in_sequence
+from actors.aggregator import STREAMS_A_ROUND, Aggregator, contiguous_batches
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import Position
-from engine.ports_summaries import Move
+from engine.ports import JournalLease
+from engine.ports_summaries import WatermarkAdvance
 from storage.memory.ledger import MemoryClickLedger
 from tests.actors.pipeline import MINUTE, Pipeline, Tape, until
 from tests.simulation.faults import FaultyClickLedger
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 
 TTL_S = 10.0
 
@@ -26,7 +26,7 @@ def pipeline() -> Pipeline:
 
 def aggregator_of(pipeline: Pipeline, owner: str = "one") -> Aggregator:
     return Aggregator(
-        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, gather=PlainGathering
+        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, gather=PlainClickBuffer
     )
 
 
@@ -40,7 +40,7 @@ async def shipped(pipeline: Pipeline, tape: Tape, *batches: Batch) -> None:
 
 
 def watermark(pipeline: Pipeline, tape: Tape) -> int:
-    return pipeline.counts.journals[tape.id].sequence
+    return pipeline.counts.journals[tape.id].folded
 
 
 def batches(*bounds: tuple[int, int]) -> list[Batch]:
@@ -64,7 +64,7 @@ def batches(*bounds: tuple[int, int]) -> list[Batch]:
 def test_what_continues_a_position(
     sequence: int, given: list[tuple[int, int]], ready: list[tuple[int, int]]
 ) -> None:
-    assert in_sequence(batches(*given), sequence) == batches(*ready)
+    assert contiguous_batches(batches(*given), sequence) == batches(*ready)
 
 
 async def test_what_is_in_the_stream_is_counted(
@@ -77,7 +77,7 @@ async def test_what_is_in_the_stream_is_counted(
     nursery.start_soon(aggregator.run)
     await until(lambda: watermark(pipeline, tape) == 209)
     assert pipeline.counted(tape.id) == tape.clicks
-    statistics = aggregator.statistics()
+    statistics = aggregator.metrics()
     assert (statistics["folded"], statistics["streams"], statistics["gaps"]) == (209, 1, 0)
 
 
@@ -122,11 +122,11 @@ async def test_a_poison_batch_is_set_aside_whole_and_the_stream_goes_on(
     aggregator = aggregator_of(pipeline)
     nursery.start_soon(aggregator.run)
     await until(lambda: watermark(pipeline, tape) == 8)
-    ((journal_id, batch, reason),) = pipeline.counts.set_aside
+    ((journal_id, batch, reason),) = pipeline.counts.dead_letters
     assert (journal_id, batch) == (tape.id, bad)
     assert reason.startswith("FormatError: ")
     assert pipeline.counted(tape.id) == [one for n, one in enumerate(tape.clicks) if n // 2 != 1]
-    assert aggregator.set_aside == 1
+    assert aggregator.dead_lettered == 1
 
 
 async def test_an_error_that_passes_sets_nothing_aside(
@@ -139,7 +139,7 @@ async def test_an_error_that_passes_sets_nothing_aside(
     pipeline.postgres.errors["commit"] = lambda: errors.pop() if errors else None
     nursery.start_soon(aggregator_of(pipeline).run)
     await until(lambda: watermark(pipeline, tape) == 4)
-    assert pipeline.counts.set_aside == []
+    assert pipeline.counts.dead_letters == []
     assert pipeline.counted(tape.id) == tape.clicks
 
 
@@ -151,7 +151,7 @@ async def test_a_stream_that_cannot_even_be_set_aside_stops_no_other(
     good.write(1)
     await shipped(pipeline, bad, bad.frames[0]._replace(payload=b""))
     await shipped(pipeline, good)
-    pipeline.postgres.errors["set_aside"] = lambda: RuntimeError("no such table")
+    pipeline.postgres.errors["dead_letter"] = lambda: RuntimeError("no such table")
     aggregator = aggregator_of(pipeline)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(aggregator.run)
@@ -160,13 +160,13 @@ async def test_a_stream_that_cannot_even_be_set_aside_stops_no_other(
             await pipeline.stream.add(good.id, good.appended - 1, good.frames[-1])
             await until(lambda: watermark(pipeline, good) == good.appended)
         assert watermark(pipeline, bad) == 0
-        del pipeline.postgres.errors["set_aside"]
+        del pipeline.postgres.errors["dead_letter"]
         await until(lambda: watermark(pipeline, bad) == 1)
         nursery.cancel_scope.cancel()
     assert "fold_failed" in {getattr(record, "event", "") for record in caplog.records}
 
 
-@pytest.mark.parametrize("name", ["commit", "set_aside", "read", "lease"])
+@pytest.mark.parametrize("name", ["commit", "dead_letter", "read", "lease"])
 @pytest.mark.parametrize("kind", ["refused", "unanswered"])
 async def test_calls_that_fail_or_lose_their_answer(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery, name: str, kind: str
@@ -181,7 +181,7 @@ async def test_calls_that_fail_or_lose_their_answer(
     nursery.start_soon(aggregator_of(pipeline).run)
     await until(lambda: watermark(pipeline, tape) == 6)
     assert pipeline.counted(tape.id) == tape.clicks[:2] + tape.clicks[4:]
-    assert len(pipeline.counts.set_aside) == 1
+    assert len(pipeline.counts.dead_letters) == 1
 
 
 async def test_a_commit_without_an_answer_and_a_trim_behind_it(
@@ -195,10 +195,12 @@ async def test_a_commit_without_an_answer_and_a_trim_behind_it(
     nursery.start_soon(aggregator_of(pipeline).run)
     await until(lambda: pipeline.postgres.unanswered["commit"] == 0)
     row = pipeline.counts.journals[tape.id]
-    gathered = PlainGathering()
+    gathered = PlainClickBuffer()
     gathered.add(tape.id, tape.frames[0], 0)
     twin = MemoryClickLedger(pipeline.counts, trio.current_time)
-    await twin.summarise([Move(tape.id, 0, 2, row.token)], gathered)
+    await twin.commit_dimension_counts(
+        [WatermarkAdvance(tape.id, 0, 2, row.fencing_token)], gathered
+    )
     tape.write(2)
     await pipeline.stream.add(tape.id, 2, tape.frames[-1])
     await pipeline.stream.trim(tape.id, 4)
@@ -213,11 +215,11 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     goes_on = trio.Event()
 
     class Stopped(FaultyClickLedger):
-        async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+        async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
             await goes_on.wait()
             return await super().commit(position, batches)
 
-        async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
+        async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
             if self.leased:
                 await goes_on.wait()
             self.leased = True
@@ -230,7 +232,7 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     await shipped(pipeline, tape)
     ledger = Stopped(pipeline.ledger, pipeline.postgres)
     stopped = Aggregator(
-        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, gather=PlainGathering
+        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, gather=PlainClickBuffer
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stopped.run)
@@ -289,7 +291,7 @@ async def test_several_share_the_streams(
     for aggregator in both:
         nursery.start_soon(aggregator.run)
     await trio.sleep(3 * TTL_S)
-    assert [aggregator.statistics()["streams"] for aggregator in both] == [2 * STREAMS_A_ROUND] * 2
+    assert [aggregator.metrics()["streams"] for aggregator in both] == [2 * STREAMS_A_ROUND] * 2
 
 
 async def test_a_stopped_ones_leases_are_free_at_once(

@@ -11,9 +11,9 @@ import pytest
 import standardwebhooks
 import trio
 
-from actors.courier import Courier, Limits
+from actors.courier import Courier, CourierLimits
 from engine.access import Caller
-from engine.delivery import MAX_TRIES, Answer, Attempt, Due, Recorded
+from engine.delivery import MAX_TRIES, Attempt, AttemptResult, DueDelivery, RecordOutcome
 from engine.errors import UnavailableError
 from engine.event import EventDraft, LinkMilestone
 from engine.profile import ProfileDraft
@@ -23,8 +23,8 @@ from storage.memory.webhooks import MemoryWebhooks
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 CALLER = Caller(1, 1)
-OK, DOWN = Answer(200), Answer(500)
-Behaviour = Callable[[], Awaitable[Answer]]
+OK, DOWN = AttemptResult(200), AttemptResult(500)
+Behaviour = Callable[[], Awaitable[AttemptResult]]
 
 
 def now() -> datetime:
@@ -32,17 +32,17 @@ def now() -> datetime:
     return START + timedelta(seconds=trio.current_time())
 
 
-async def ok() -> Answer:
+async def ok() -> AttemptResult:
     await trio.sleep(0.001)
     return OK
 
 
-async def down() -> Answer:
+async def down() -> AttemptResult:
     await trio.sleep(0.001)
     return DOWN
 
 
-async def hangs() -> Answer:
+async def hangs() -> AttemptResult:
     await trio.sleep_forever()
     raise AssertionError
 
@@ -58,7 +58,7 @@ class World:
         self.under_way: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self.secrets: dict[str, str] = {}
-        self.limits = Limits(**limits)
+        self.limits = CourierLimits(**limits)
         self.began = 0.0
         self.profile_id = 0
 
@@ -84,7 +84,7 @@ class World:
             owner, queue or self.hooks, self, now=now, jitter=lambda: 0.0, limits=self.limits
         )
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         name = url.removeprefix("https://").partition(".")[0]
         self.got[name].append((trio.current_time() - self.began, headers["webhook-id"]))
         self.under_way[name] += 1
@@ -113,7 +113,7 @@ async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockCloc
     await world.webhook("shop")
     sent: list[tuple[Mapping[str, str], bytes]] = []
 
-    async def post(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         sent.append((headers, body))
         await trio.lowlevel.checkpoint()
         return OK
@@ -131,7 +131,7 @@ async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockCloc
         "application/json",
         "Waypost-Webhooks/1",
     )
-    assert courier.statistics()["delivered"] == 1
+    assert courier.metrics()["delivered"] == 1
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ async def test_no_more_at_once_and_a_second_than_is_set(
     await world.webhook("shop")
     world.happen(100)
 
-    async def takes_a_while() -> Answer:
+    async def takes_a_while() -> AttemptResult:
         await trio.sleep(0.05)
         return OK
 
@@ -241,7 +241,7 @@ async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
     await world.webhook("greedy", max_concurrency=100, max_rate=10_000)
     world.happen(60)
 
-    async def takes_a_while() -> Answer:
+    async def takes_a_while() -> AttemptResult:
         await trio.sleep(0.2)
         return OK
 
@@ -288,7 +288,7 @@ async def test_in_order_one_after_the_other(autojump_clock: trio.testing.MockClo
     await world.webhook("shop", ordered=True)
     dice = random.Random(5)
 
-    async def moody() -> Answer:
+    async def moody() -> AttemptResult:
         await trio.sleep(dice.random() / 10)
         return OK if dice.random() < 0.6 else DOWN
 
@@ -308,7 +308,7 @@ async def test_killed_at_any_moment_nothing_is_lost(autojump_clock: trio.testing
     webhook = await world.webhook("shop")
     dice = random.Random(7)
 
-    async def slow() -> Answer:
+    async def slow() -> AttemptResult:
         await trio.sleep(dice.random() / 5)
         return OK
 
@@ -337,7 +337,7 @@ class Mute:
             self.released = True
             await self.inner.release(owner)
 
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> Recorded:
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
         self.reports += 1
         if self.reports % 2:
             raise UnavailableError("away")
@@ -353,7 +353,7 @@ async def test_postgres_away_loses_no_report(autojump_clock: trio.testing.MockCl
     await for_a_while(courier, 20)
     assert await world.states(webhook) == ["delivered"] * 20
     assert len(world.got["shop"]) == 20
-    assert courier.statistics()["last_error"] == "away"
+    assert courier.metrics()["last_error"] == "away"
 
 
 async def test_two_couriers_share_webhooks_and_send_each_event_once(
@@ -370,7 +370,7 @@ async def test_two_couriers_share_webhooks_and_send_each_event_once(
             nursery.start_soon(for_a_while, courier, 10)
     for n in range(6):
         assert len(world.got[f"shop{n}"]) == len(set(world.got[f"shop{n}"])) == 10
-    assert sum(courier.statistics()["delivered"] for courier in couriers) == 60
+    assert sum(courier.metrics()["delivered"] for courier in couriers) == 60
 
 
 @pytest.mark.parametrize("drains", [False, True])
@@ -382,7 +382,7 @@ async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
     await world.start()
     webhook = await world.webhook("shop", ordered=True)
 
-    async def takes_almost_all_its_time() -> Answer:
+    async def takes_almost_all_its_time() -> AttemptResult:
         await trio.sleep(14)
         return OK
 
@@ -398,7 +398,7 @@ async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
         await trio.sleep(20)
         nursery.cancel_scope.cancel()
     assert len(world.got["shop"]) == 1
-    assert first.statistics()["stale"] == 0
+    assert first.metrics()["stale"] == 0
     assert await world.states(webhook) == ["delivered"]
 
 
@@ -407,7 +407,7 @@ async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.M
     await world.start()
     webhook = await world.webhook("shop")
 
-    async def takes_a_second() -> Answer:
+    async def takes_a_second() -> AttemptResult:
         await trio.sleep(1)
         return OK
 
@@ -421,7 +421,7 @@ async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.M
         await courier.drain(20)
         nursery.cancel_scope.cancel()
     assert await world.states(webhook) == ["delivered"] * 2
-    assert courier.statistics()["at_hand"] == 0
+    assert courier.metrics()["at_hand"] == 0
     # What came later is its successor's, at once.
     assert trio.current_time() - world.began < 3
     await for_a_while(world.courier("two"), 3)
@@ -435,7 +435,7 @@ async def test_nothing_of_one_delivery_ends_the_courier(
     await world.start()
     bad, good = await world.webhook("bad"), await world.webhook("good")
 
-    async def breaks() -> Answer:
+    async def breaks() -> AttemptResult:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError("oops")
 
@@ -488,9 +488,9 @@ async def test_a_claim_beyond_the_lane_is_left_alone(
     await world.start()
     await world.webhook("shop")
     world.behaviour["shop"] = down
-    claimed: list[Due] = []
+    claimed: list[DueDelivery] = []
 
-    async def claim(*arguments: Any) -> list[Due]:
+    async def claim(*arguments: Any) -> list[DueDelivery]:
         found = await world.hooks.claim(*arguments)
         claimed.extend(found)
         return found

@@ -4,30 +4,30 @@ from typing import Any
 
 import msgspec
 
-from actors.experiment_watch import AT_ONCE, ExperimentWatcher
-from engine.experiment_watch import Step, Watched
+from actors.experiment_watch import AT_ONCE, ExperimentAutomation
+from engine.experiment_watch import AutomaticAction, RunningExperiment
 from tests.engine.test_experiment_watch import NOW, PROMOTE, watched
 
 
-class Kept:
-    """An ExperimentWatch over a list; `changed` are ids that somebody has changed meanwhile."""
+class ListedExperiments:
+    """A RunningExperiments over a list; `changed` are ids that somebody has changed meanwhile."""
 
-    def __init__(self, *some: Watched) -> None:
+    def __init__(self, *some: RunningExperiment) -> None:
         self.some = some
         self.changed: set[int] = set()
         self.taken: list[tuple[int, str]] = []
 
-    async def running(self, after: int, limit: int) -> list[Watched]:
+    async def running(self, after: int, limit: int) -> list[RunningExperiment]:
         return [one for one in self.some if one.stored.id > after][:limit]
 
-    async def take(self, watched: Watched, step: Step) -> bool:
+    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
         if watched.stored.id in self.changed:
             return False
-        self.taken.append((watched.stored.id, step.what))
+        self.taken.append((watched.stored.id, step.action))
         return True
 
 
-def numbered(number: int, one: Watched) -> Watched:
+def numbered(number: int, one: RunningExperiment) -> RunningExperiment:
     experiment = msgspec.structs.replace(one.stored.experiment, id=number)
     return one._replace(stored=msgspec.structs.replace(one.stored, experiment=experiment))
 
@@ -37,7 +37,7 @@ async def test_each_is_looked_at_once(caplog: Any) -> None:
     idle = watched((10, 1), (10, 2), analysis=PROMOTE)
     skewed = watched((4000, 120), (3000, 90))
     broken = good._replace(phases=(good.phases[0]._replace(counts=()),))
-    store = Kept(
+    store = ListedExperiments(
         *(numbered(n, idle) for n in range(1, AT_ONCE + 3)),
         numbered(100, broken),
         numbered(101, good),
@@ -45,7 +45,7 @@ async def test_each_is_looked_at_once(caplog: Any) -> None:
         numbered(103, good),
     )
     store.changed = {103}
-    watcher = ExperimentWatcher(store, lambda: NOW)
+    watcher = ExperimentAutomation(store, lambda: NOW)
     await watcher.run()
     assert store.taken == [(101, "end"), (102, "mismatch")]
     assert watcher.steps == {"mismatch": 1, "end": 1, "weights": 0}

@@ -13,10 +13,10 @@ import trio
 
 from engine.access import Caller
 from engine.errors import ConflictError, ForbiddenError, NotFoundError, TooSoonError
-from engine.github import MAX_BODY_BYTES, Response
+from engine.github import MAX_BODY_BYTES, GithubResponse
 from engine.github_sync import RETRIES
 from engine.link import LinkDraft
-from engine.repository import GONE_PERIOD, PERIOD, Release
+from engine.repository import GONE_PERIOD, SYNC_PERIOD, Release
 from storage.memory.github_api import MemoryGithubApi
 from tests.actors.github_world import START, TOKEN, World, world
 from tests.github_server import Endless, Hang, Trickle
@@ -56,10 +56,10 @@ async def test_the_first_time_it_is_read_and_then_it_is_asked_whether_it_has_cha
     assert [status for _, status in asked] == [304, 304]
     assert here.github.remaining == here.github.limit  # what has not changed is free
     assert (await here.state(link)).facts == facts
-    assert await here.until(link) == PERIOD
+    assert await here.until(link) == SYNC_PERIOD
 
     repository.stars += 1
-    assert [status for _, status in await here.run(PERIOD)] == [200, 304]
+    assert [status for _, status in await here.run(SYNC_PERIOD)] == [200, 304]
     changed = (await here.state(link)).facts
     assert changed is not None
     assert (changed.stars, changed.last_release) == (7001, facts.last_release)
@@ -91,14 +91,14 @@ async def test_a_renamed_repository_is_followed_once_and_asked_by_its_new_name(h
     facts = (await here.state(link)).facts
     assert facts is not None
     assert (facts.full_name, facts.renamed_to) == ("python/trio", "python/trio")
-    assert await here.run(PERIOD) == [(new, 304), (latest, 304)]
+    assert await here.run(SYNC_PERIOD) == [(new, 304), (latest, 304)]
 
     # Somebody else takes the old name: from then on that is where the link leads.
     other = here.github.add("trio/trio", stars=1)
     del here.github.redirects["trio/trio"]
     for _ in range(26):
-        await here.run(PERIOD)
-    assert await here.run(PERIOD) == [(REPO, 200), (LATEST, 404)]
+        await here.run(SYNC_PERIOD)
+    assert await here.run(SYNC_PERIOD) == [(REPO, 200), (LATEST, 404)]
     facts = (await here.state(link)).facts
     assert facts is not None
     assert (facts.stars, facts.renamed_to, facts.last_release) == (other.stars, None, None)
@@ -251,14 +251,16 @@ async def test_its_errors_are_tried_again_later_and_later(here: World, status: i
     here.github.add("trio/trio")
     link = await here.link("trio/trio")
     for wait in RETRIES:
-        here.github.faults.append(Response(status, {"content-type": "text/html"}, b"<h1>Unicorn!"))
+        here.github.faults.append(
+            GithubResponse(status, {"content-type": "text/html"}, b"<h1>Unicorn!")
+        )
         assert await here.run(await here.until(link)) == [(REPO, status)]
         found = await here.state(link)
         assert (found.state, found.reason) == ("failed", f"GitHub answers {status}")
         assert await here.until(link) == wait
-    here.github.faults.append(Response(status, {}, b""))
+    here.github.faults.append(GithubResponse(status, {}, b""))
     await here.run(await here.until(link))
-    assert await here.until(link) >= PERIOD / 2
+    assert await here.until(link) >= SYNC_PERIOD / 2
     assert len(await here.run(await here.until(link))) == 2
     assert (await here.state(link)).state == "synced"
 
@@ -291,7 +293,7 @@ async def test_what_makes_no_sense_is_a_failure_that_is_tried_again(here: World)
     link = await here.link("trio/trio")
     here.github.add("trio/trio")
     for body in BAD:
-        here.github.faults.append(Response(200, here.github.headers(), body))
+        here.github.faults.append(GithubResponse(200, here.github.headers(), body))
         await here.run(await here.until(link))
         found = await here.state(link)
         assert found.state == "failed", body[:100]
@@ -301,10 +303,10 @@ async def test_what_makes_no_sense_is_a_failure_that_is_tried_again(here: World)
     assert (await here.state(link)).state == "synced"
 
 
-def _ok(here: World, full_name: str, **more: Any) -> Response:
+def _ok(here: World, full_name: str, **more: Any) -> GithubResponse:
     body = here.github.add("x/y").body(here.github.url) | {"full_name": full_name}
     body |= {"stargazers_count": more.pop("stars", 0)} | more
-    return Response(200, here.github.headers({"etag": 'W/"1"'}), json.dumps(body).encode())
+    return GithubResponse(200, here.github.headers({"etag": 'W/"1"'}), json.dumps(body).encode())
 
 
 async def test_texts_are_bounded_and_fit_to_be_shown(here: World) -> None:
@@ -316,7 +318,7 @@ async def test_texts_are_bounded_and_fit_to_be_shown(here: World) -> None:
         )
     )  # fmt: skip
     here.github.faults.append(
-        Response(
+        GithubResponse(
             200, {"etag": "e" * 999}, b'{"tag_name": "\\u0000v1\\u2028", "published_at": null}'
         )
     )
@@ -341,7 +343,10 @@ async def test_a_release_that_makes_no_sense_leaves_the_one_known_before(here: W
     before = (await here.state(link)).facts
     for body in (b"{}", b" " * (MAX_BODY_BYTES + 1)):
         here.github.faults.extend(
-            [Response(304, here.github.headers()), Response(200, here.github.headers(), body)]
+            [
+                GithubResponse(304, here.github.headers()),
+                GithubResponse(200, here.github.headers(), body),
+            ]
         )
         assert len(await here.run(await here.until(link))) == 2
         found = await here.state(link)
@@ -419,7 +424,7 @@ async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any)
     sending = 0
 
     class Slow(MemoryGithubApi):
-        async def ask(self, request: Any) -> Response:
+        async def ask(self, request: Any) -> GithubResponse:
             nonlocal sending
             sending += 1
             assert sending == 1
@@ -463,7 +468,7 @@ async def test_a_body_without_an_end_is_read_no_further_than_its_bound() -> None
 async def test_what_is_compressed_without_being_asked_for_is_not_unpacked() -> None:
     async with world(True) as here:
         headers = here.github.headers({"content-encoding": "gzip"})
-        here.github.faults.append(Response(200, headers, b"\x1f\x8b"))
+        here.github.faults.append(GithubResponse(200, headers, b"\x1f\x8b"))
         link = await here.link("trio/trio")
         await here.run()
         assert (await here.state(link)).reason == "GitHub's answer is too large"

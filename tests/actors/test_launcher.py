@@ -7,14 +7,14 @@ import sys
 import pytest
 import trio
 
-from actors.launcher import MAX_FAST_CRASHES, Command, Launcher
+from actors.launcher import MAX_FAST_CRASHES, Launcher, ProcessCommand
 from engine.errors import WaypostError
 
 pytestmark = pytest.mark.slow
 
 
-def child(code: str) -> Command:
-    return Command(
+def child(code: str) -> ProcessCommand:
+    return ProcessCommand(
         name="edge-0", arguments=[sys.executable, "-S", "-c", code], environment=dict(os.environ)
     )
 

@@ -14,10 +14,10 @@ from actors.worker import JobContext
 from engine.access import Caller
 from engine.errors import UnavailableError
 from engine.link import Link, LinkDraft
-from engine.link_health import Answer, LinkHealth
+from engine.link_health import LinkHealth, ProbeResult
 from engine.profile import ProfileDraft
 from storage.memory.jobs import MemoryJobs
-from storage.memory.link_health import MemoryLinkHealth, MemoryProber
+from storage.memory.link_health import MemoryLinkHealthStore, MemoryProber
 from storage.memory.profiles import MemoryProfiles
 
 START = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 class World:
     def __init__(self, takes_s: float = 0.0) -> None:
         self.profiles = MemoryProfiles()
-        self.store = MemoryLinkHealth(self.profiles, self.now)
+        self.store = MemoryLinkHealthStore(self.profiles, self.now)
         self.prober = MemoryProber(takes_s)
         self.checks = LinkChecks(self.store, self.prober)
         self.caller = Caller(1, 1)
@@ -87,7 +87,7 @@ async def test_a_host_is_asked_one_thing_at_a_time_with_pauses(autojump_clock: M
         await world.link(f"https://one.example/{n}")
         await world.link(f"https://two.example/{n}")
     await world.link("https://three.example/")
-    world.prober.answers["https://three.example/"] = Answer(302, "https://one.example/0?x")
+    world.prober.answers["https://three.example/"] = ProbeResult(302, "https://one.example/0?x")
     await world.run()
     times: dict[str, list[float]] = {}
     for at, probe in world.prober.ledger:
@@ -120,7 +120,7 @@ async def test_a_target_that_does_not_answer_is_given_up(autojump_clock: MockClo
 async def test_what_is_broken_and_mended_is_told_since_when(autojump_clock: MockClock) -> None:
     world = World()
     link = await world.link("https://a.example/")
-    world.prober.answers["https://a.example/"] = Answer(404)
+    world.prober.answers["https://a.example/"] = ProbeResult(404)
     assert await world.run() == ["HEAD https://a.example/", "GET https://a.example/"]
     broken = await world.health(link)
     assert (broken.state, broken.status, broken.reason) == ("broken", 404, "it answers 404")

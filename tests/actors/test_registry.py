@@ -13,20 +13,20 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import registry as registry_module
-from actors.changes import Poller, follow_announcements
+from actors.changes import ChangePoller, follow_announcements
 from actors.mailbox import MAX_LETTERS
 from actors.registry import FIND_INTERVAL_S, Found, Registry
 from api import answers
 from engine.errors import ConflictError, UnavailableError
 from engine.link import LinkDraft
 from engine.ports import ImportRow
-from engine.profile import MAX_WHOLE_LINKS, Change, ProfileDraft
-from engine.request import NOWHERE, Request
-from storage.memory.announcer import MemoryAnnouncer, MemoryChannel
+from engine.profile import MAX_WHOLE_LINKS, ProfileChange, ProfileDraft
+from engine.request import UNKNOWN_CLIENT, VisitRequest
+from storage.memory.announcer import MemoryAnnouncer, MemoryPubSub
 from tests.actors.held import TENANT, HeldProfiles
 
 POLL_S = 0.4
-PLAIN = Request(b"/", b"", b"", b"", b"", False, True)
+PLAIN = VisitRequest(b"/", b"", b"", b"", b"", False, True)
 
 
 class Edge:
@@ -34,9 +34,9 @@ class Edge:
 
     def __init__(self, *, max_links: int = 10_000, max_unknown: int = 1000) -> None:
         self.profiles = HeldProfiles()
-        self.channel = MemoryChannel()
+        self.channel = MemoryPubSub()
         self.announcer = MemoryAnnouncer(self.channel)
-        self.poller = Poller(self.profiles, POLL_S)
+        self.poller = ChangePoller(self.profiles, POLL_S)
         self.registry = Registry(
             self.profiles,
             redirect_tail=answers.redirect_tail,
@@ -74,16 +74,16 @@ class Edge:
                 raise UnavailableError("away")
         if route is None:
             return None
-        tail, _ = route.actor.visit(route, PLAIN, NOWHERE, None, 0, 1)
+        tail, _ = route.actor.visit(route, PLAIN, UNKNOWN_CLIENT, None, 0, 1)
         return route.target.decode() if route.status != 200 else tail.decode()
 
-    async def announce(self, *changes: Change) -> None:
+    async def announce(self, *changes: ProfileChange) -> None:
         await self.announcer.announce(changes)
         await wait_all_tasks_blocked()
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.registry.statistics()
+        return self.registry.metrics()
 
 
 @asynccontextmanager
@@ -93,7 +93,7 @@ async def working(*, polling: bool = False, **bounds: int) -> AsyncIterator[Edge
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.deliver))
         for _ in range(2):
-            nursery.start_soon(edge.registry.runners.run)
+            nursery.start_soon(edge.registry.runners.run_one)
         nursery.start_soon(edge.registry.sweep)
         nursery.start_soon(follow_announcements, edge.announcer, edge.registry.changed)
         if polling:
@@ -115,7 +115,7 @@ def assert_consistent(registry: Registry) -> None:
         if route.status != 200:
             link_routes = list(route.actor.routes.values())
             assert any(each is route for each in link_routes), f"{path!r} leads to an old route"
-    assert registry.statistics()["waiting"] == 0
+    assert registry.metrics()["waiting"] == 0
 
 
 # ---- loads -----------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ async def test_a_new_profile_answers_where_unknown_paths_were_remembered(
         for path in (b"/@new", b"/new/a", b"/a"):
             assert await edge.visit(path) is None
         profile_id = await edge.profiles.made("new", "a")
-        await edge.announce(Change(profile_id, 2))
+        await edge.announce(ProfileChange(profile_id, 2))
         assert await edge.visit(b"/a") == await edge.visit(b"/new/a") == "https://a.example/"
         assert await edge.visit(b"/@new")
 
@@ -426,7 +426,7 @@ async def test_what_was_deleted_during_its_load_is_not_kept(autojump_clock: Mock
             nursery.start_soon(edge.visit, b"/a")
             await edge.profiles.is_holding()
             gone = await edge.profiles.delete_profile(TENANT, profile_id)
-            await edge.announce(Change(profile_id, gone.version, True))
+            await edge.announce(ProfileChange(profile_id, gone.version, True))
             edge.profiles.release()
         assert await edge.visit(b"/a") is await edge.visit(b"/@shop") is None
         assert edge.counts["profiles"] == 0
@@ -441,7 +441,7 @@ async def test_what_came_to_be_during_its_search_is_not_remembered_as_unknown(
             nursery.start_soon(edge.visit, b"/a")
             await edge.profiles.is_holding()
             profile_id = await edge.profiles.made("shop", "a")
-            await edge.announce(Change(profile_id, 2))
+            await edge.announce(ProfileChange(profile_id, 2))
             edge.profiles.release()
         assert await edge.visit(b"/a") == "https://a.example/"
 
@@ -492,7 +492,7 @@ async def test_a_renamed_profile_answers_on_its_new_handle_only(autojump_clock: 
         await edge.visit(b"/old/a")
         assert await edge.visit(b"/new/a") is None
         renamed = await edge.profiles.update_profile(TENANT, profile_id, ProfileDraft(handle="new"))
-        await edge.announce(Change(profile_id, renamed.version))
+        await edge.announce(ProfileChange(profile_id, renamed.version))
         assert await edge.visit(b"/new/a") == await edge.visit(b"/a") == "https://a.example/"
         assert await edge.visit(b"/@new")
         assert await edge.visit(b"/old/a") is await edge.visit(b"/@old") is None
@@ -511,7 +511,7 @@ async def test_a_handle_passes_from_one_profile_to_another(
         for profile_id, handle, title in ((one, "z", "One"), (two, "x", "Two")):
             draft = ProfileDraft(handle=handle, title=title)
             moved = await edge.profiles.update_profile(TENANT, profile_id, draft)
-            changes.append(Change(profile_id, moved.version))
+            changes.append(ProfileChange(profile_id, moved.version))
         for place in order:
             await edge.announce(changes[place])
         assert "Two" in (await edge.visit(b"/@x") or "")
@@ -551,12 +551,12 @@ async def test_a_deleted_profile_is_gone_at_once(autojump_clock: MockClock) -> N
         profile_id = await edge.profiles.made("shop", "a")
         await edge.visit(b"/a")
         gone = await edge.profiles.delete_profile(TENANT, profile_id)
-        await edge.announce(Change(profile_id, gone.version, True))
+        await edge.announce(ProfileChange(profile_id, gone.version, True))
         for path in (b"/a", b"/shop/a", b"/@shop"):
             assert await edge.visit(path) is None
         assert (edge.counts["profiles"], edge.counts["links"], edge.counts["paths"]) == (0, 0, 0)
         again = await edge.profiles.made("shop", "a")  # by somebody else, perhaps
-        await edge.announce(Change(again, 2))
+        await edge.announce(ProfileChange(again, 2))
         assert await edge.visit(b"/a") == "https://a.example/"
 
 
@@ -620,7 +620,7 @@ async def test_pages_without_resident_links_are_bounded_too(autojump_clock: Mock
 # ---- any order -------------------------------------------------------------------------------------
 
 
-async def change_something(edge: Edge, ids: list[int], dice: random.Random) -> Change | None:
+async def change_something(edge: Edge, ids: list[int], dice: random.Random) -> ProfileChange | None:
     profile_id = dice.choice(ids)
     links = (await edge.profiles.list_links(TENANT, profile_id, 0, 100)).items
     draft = LinkDraft(
@@ -640,7 +640,7 @@ async def change_something(edge: Edge, ids: list[int], dice: random.Random) -> C
             case _:
                 handle = ProfileDraft(handle=dice.choice("xyz"))
                 profile = await edge.profiles.update_profile(TENANT, profile_id, handle)
-                return Change(profile_id, profile.version)
+                return ProfileChange(profile_id, profile.version)
     except ConflictError:
         return None
 

@@ -10,18 +10,18 @@ from actors import security_log
 from actors.security_log import FLUSH_S, KEY_USED_S, BufferedSecurityLog
 from engine.access import Caller
 from engine.errors import UnavailableError
-from engine.security import Event
-from storage.memory.security_log import MemorySecurityEvents
+from engine.security import SecurityEvent
+from storage.memory.security_log import MemorySecurityStore
 
 ADA = Caller(1, 11, 111)
 GRACE = Caller(2, 22)
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-class Store(MemorySecurityEvents):
+class Store(MemorySecurityStore):
     away = False
 
-    async def write(self, events: Sequence[Event]) -> None:
+    async def write(self, events: Sequence[SecurityEvent]) -> None:
         if self.away:
             await trio.lowlevel.checkpoint()
             raise UnavailableError("Postgres does not answer")
@@ -95,11 +95,11 @@ async def test_storage_that_is_away_costs_nothing_up_to_the_bound(
             for _ in range(2):
                 log.note("rate.limited", Caller(tenant, 1), "r")
             await trio.sleep(FLUSH_S)
-        assert log.statistics() == {"waiting": 3, "dropped": 4}
+        assert log.metrics() == {"waiting": 3, "dropped": 4}
         store.away = False
         await trio.sleep(FLUSH_S + 0.1)
         assert sorted(store.seen()) == [("rate.limited", n, 2) for n in (1, 2, 3)]
-        assert log.statistics() == {"waiting": 0, "dropped": 4}
+        assert log.metrics() == {"waiting": 0, "dropped": 4}
         nursery.cancel_scope.cancel()
 
 
@@ -117,7 +117,7 @@ async def test_what_waits_at_the_end_is_written(
 async def test_a_write_that_hangs_keeps_the_end_waiting_for_a_while_only(
     log: BufferedSecurityLog, store: Store, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def hang(_: Sequence[Event]) -> None:
+    async def hang(_: Sequence[SecurityEvent]) -> None:
         await trio.sleep_forever()
 
     monkeypatch.setattr(store, "write", hang)
@@ -126,4 +126,4 @@ async def test_a_write_that_hangs_keeps_the_end_waiting_for_a_while_only(
     with trio.move_on_after(FLUSH_S + 1):
         await log.run()
     assert trio.current_time() - started == pytest.approx(FLUSH_S + 1 + security_log.LAST_S)
-    assert log.statistics()["waiting"] == 1
+    assert log.metrics()["waiting"] == 1

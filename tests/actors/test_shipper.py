@@ -7,10 +7,10 @@ import trio
 from trio.testing import MockClock
 
 from actors.aggregator import Aggregator
-from actors.journals import LivingShipper, Orphan, Orphans
+from actors.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
 from actors.shipper import STALL_S, Shipper
 from tests.actors.pipeline import MINUTE, Pipeline, Tape, until
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 
 WINDOW = 1_000
 
@@ -24,15 +24,17 @@ def shipper_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> Shipper:
     return Shipper(tape, pipeline.stream, pipeline.ledger, window_bytes=window)
 
 
-def living_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> LivingShipper:
-    return LivingShipper(tape, pipeline.stream, pipeline.ledger, window_bytes=window, linger_s=0.05)
+def living_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> ActiveJournalShipper:
+    return ActiveJournalShipper(
+        tape, pipeline.stream, pipeline.ledger, window_bytes=window, linger_s=0.05
+    )
 
 
 @pytest.fixture
 async def aggregated(pipeline: Pipeline, nursery: trio.Nursery) -> Pipeline:
     """With an aggregator at work."""
     aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainGathering
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainClickBuffer
     )
     nursery.start_soon(aggregator.run)
     return pipeline
@@ -48,7 +50,7 @@ async def test_batches_are_shipped_in_order_and_nothing_is_left_out(
     assert await shipper.ship_ready()
     assert not await shipper.ship_ready()
     assert pipeline.streams.entries[tape.id] == tape.frames
-    assert shipper.statistics()["shipped"] == 9
+    assert shipper.metrics()["shipped"] == 9
     tape.write(2)
     assert await shipper.ship_ready()
     assert pipeline.entries(tape.id) == [3, 4, 9, 11]
@@ -307,7 +309,7 @@ async def test_draining_meets_shipping(autojump_clock: MockClock, aggregated: Pi
         await until(lambda: living.pending == 0)
         nursery.cancel_scope.cancel()
     assert living.shipper.resets == 0
-    assert await living.retire()
+    assert await living.delete_journal()
     assert tape.discarded
     assert aggregated.counts.journals[tape.id].retired
 
@@ -320,7 +322,7 @@ async def test_a_journal_that_is_not_retired_keeps_its_folder(
     living = living_of(pipeline, tape)
     await living.shipper.start()
     pipeline.postgres.away = True
-    assert not await living.retire()
+    assert not await living.delete_journal()
 
 
 # ---- orphans -------------------------------------------------------------------------------------
@@ -330,9 +332,9 @@ class Yard:
     """Orphans to find, each once."""
 
     def __init__(self, *tapes: Tape) -> None:
-        self.found: list[Orphan] = list(tapes)
+        self.found: list[OrphanedJournal] = list(tapes)
 
-    def __call__(self) -> list[Orphan]:
+    def __call__(self) -> list[OrphanedJournal]:
         found, self.found = self.found, []
         return found
 
@@ -343,14 +345,14 @@ async def test_orphans_are_shipped_retired_and_removed(
     tapes = [Tape() for _ in range(9)]
     for n, tape in enumerate(tapes):
         tape.write(*[3] * n)
-    orphans = Orphans(Yard(*tapes), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
+    orphans = OrphanShipper(Yard(*tapes), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
     assert orphans.pending_clicks() >= 9
     async with trio.open_nursery() as nursery:
         nursery.start_soon(orphans.run)
         await until(lambda: all(tape.removed for tape in tapes))
         nursery.cancel_scope.cancel()
     assert orphans.pending_clicks() == 0
-    assert orphans.statistics()["finished"] == 9
+    assert orphans.metrics()["finished"] == 9
     for tape in tapes:
         assert aggregated.counted(tape.id) == tape.clicks
         assert tape.discarded
@@ -365,11 +367,11 @@ async def test_clicks_are_deleted_before_the_row_is_retired_and_the_folder_after
     """A row that is retired is deleted one day; clicks found after that would count twice."""
     tape = Tape()
     tape.write(2)
-    orphans = Orphans(Yard(tape), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
-    aggregated.postgres.refused["retire"] = 3
+    orphans = OrphanShipper(Yard(tape), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
+    aggregated.postgres.refused["delete_journal"] = 3
     async with trio.open_nursery() as nursery:
         nursery.start_soon(orphans.run)
-        await until(lambda: aggregated.postgres.calls["retire"] == 3)
+        await until(lambda: aggregated.postgres.calls["delete_journal"] == 3)
         assert tape.discarded
         assert not tape.removed
         assert not aggregated.counts.journals[tape.id].retired
@@ -384,7 +386,7 @@ async def test_orphans_survive_a_crash_of_their_keeper(
     tapes = [Tape(), Tape(), Tape()]
     for tape in tapes:
         tape.write(2, 2)
-    orphans = Orphans(Yard(*tapes), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
+    orphans = OrphanShipper(Yard(*tapes), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
     with trio.move_on_after(0.02):
         await orphans.run()
     assert orphans.adopted == 3
@@ -403,7 +405,9 @@ async def test_an_unreadable_orphan_stops_no_other(
     bad.write(1)
     good.write(1)
     bad.unreadable = OSError(5, "input/output error")
-    orphans = Orphans(Yard(bad, good), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
+    orphans = OrphanShipper(
+        Yard(bad, good), aggregated.stream, aggregated.ledger, window_bytes=WINDOW
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(orphans.run)
         await until(lambda: good.removed)
@@ -419,10 +423,10 @@ async def test_damage_is_told(
     tape = Tape()
     tape.write(1)
     tape.dropped_clicks, tape.dropped_bytes = 7, 300
-    orphans = Orphans(Yard(tape), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
+    orphans = OrphanShipper(Yard(tape), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(orphans.run)
         await until(lambda: tape.removed)
         nursery.cancel_scope.cancel()
-    assert orphans.statistics()["dropped_clicks"] == 7
+    assert orphans.metrics()["dropped_clicks"] == 7
     assert "journal_damaged" in [getattr(record, "event", "") for record in caplog.records]

@@ -9,15 +9,15 @@ import trio
 from trio.testing import MockClock
 
 from actors import summariser
-from actors.summariser import IDLE_S, LONGEST_S, Summariser
+from actors.summariser import IDLE_S, LONGEST_S, DimensionCounter
 from engine.batch import Batch
 from engine.errors import StaleLeaseError
-from engine.ports import Position
-from engine.summary import fold
-from storage.memory.ledger import Journal, MemoryClickLedger, MemoryCounts
+from engine.ports import JournalLease
+from engine.summary import count_by_dimension
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables, MemoryJournalRow
 from tests.actors.pipeline import Plan, until
 from tests.simulation.faults import FaultyClickLedger
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 from tests.storage.shipped import batch, click
 
 
@@ -25,32 +25,34 @@ class Bench:
     """A summariser over the twin, and journals that are committed in the plain counts."""
 
     def __init__(self) -> None:
-        self.counts = MemoryCounts()
+        self.counts = MemoryClickTables()
         self.plan = Plan()
         ledger = MemoryClickLedger(self.counts, trio.current_time)
-        self.summariser = Summariser(FaultyClickLedger(ledger, self.plan), PlainGathering)
+        self.summariser = DimensionCounter(FaultyClickLedger(ledger, self.plan), PlainClickBuffer)
         self.taken: list[Batch] = []
 
     def journal(self) -> UUID:
         journal_id = uuid4()
-        self.counts.journals[journal_id] = Journal(token=1)
+        self.counts.journals[journal_id] = MemoryJournalRow(fencing_token=1)
         self.begin(journal_id)
         return journal_id
 
     def begin(self, journal_id: UUID) -> None:
         row = self.counts.journals[journal_id]
-        self.summariser.begin(Position(journal_id, row.sequence, row.token, row.summarised))
+        self.summariser.journal_leased(
+            JournalLease(journal_id, row.folded, row.fencing_token, row.dimension_counted)
+        )
 
     async def take(self, journal_id: UUID, count: int = 5) -> None:
         row = self.counts.journals[journal_id]
-        news = batch(row.sequence + 1, [click(link_id=n) for n in range(count)])
-        row.sequence = news.last
+        news = batch(row.folded + 1, [click(link_id=n) for n in range(count)])
+        row.folded = news.last
         self.taken.append(news)
-        await self.summariser.take(journal_id, [news])
+        await self.summariser.buffer(journal_id, [news])
 
     def done(self, journal_id: UUID) -> bool:
         row = self.counts.journals[journal_id]
-        return row.summarised == row.sequence
+        return row.dimension_counted == row.folded
 
     @property
     def clicks(self) -> int:
@@ -70,8 +72,8 @@ async def test_little_is_summed_at_once(
     journal_id = bench.journal()
     await bench.take(journal_id)
     await until(lambda: bench.done(journal_id), IDLE_S + 0.1)
-    assert bench.counts.sums == fold(click(link_id=n) for n in range(5))
-    assert bench.summariser.statistics()["summarised"] == 5
+    assert bench.counts.sums == count_by_dimension(click(link_id=n) for n in range(5))
+    assert bench.summariser.metrics()["summarised"] == 5
 
 
 async def test_the_more_it_costs_the_longer_it_waits(
@@ -101,9 +103,9 @@ async def test_a_journals_commits_are_not_summed_twice(
     nursery.start_soon(bench.summariser.run)
     journal_id = bench.journal()
     await bench.take(journal_id)
-    await bench.summariser.take(journal_id, bench.taken)
+    await bench.summariser.buffer(journal_id, bench.taken)
     await until(lambda: bench.done(journal_id))
-    await bench.summariser.take(journal_id, bench.taken)
+    await bench.summariser.buffer(journal_id, bench.taken)
     await trio.sleep(LONGEST_S)
     assert bench.clicks == 5
 
@@ -115,18 +117,18 @@ async def test_a_commit_that_fails_or_loses_its_answer(
     """Of the second kind it has happened, and the position is somebody else's to tell."""
     nursery.start_soon(bench.summariser.run)
     journal_id, other = bench.journal(), bench.journal()
-    getattr(bench.plan, kind)["summarise"] = 1
+    getattr(bench.plan, kind)["commit_dimension_counts"] = 1
     await bench.take(journal_id)
     await bench.take(other)
     await until(lambda: bench.done(journal_id) and bench.done(other))
     await trio.sleep(1)
     if kind == "unanswered":
         with pytest.raises(StaleLeaseError):
-            bench.summariser.taken(journal_id)
+            bench.summariser.buffered_until(journal_id)
         bench.begin(journal_id)
         # The other one was in that commit too, unless it was taken too late for it.
         with suppress(StaleLeaseError):
-            bench.summariser.taken(other)
+            bench.summariser.buffered_until(other)
             other = None
         if other is not None:
             bench.begin(other)
@@ -141,13 +143,13 @@ async def test_who_loses_a_lease_takes_nobody_along(
     lost, kept = bench.journal(), bench.journal()
     await bench.take(lost)
     await bench.take(kept)
-    bench.counts.journals[lost].token += 1
+    bench.counts.journals[lost].fencing_token += 1
     nursery.start_soon(bench.summariser.run)
     await until(lambda: bench.done(kept))
     assert not bench.done(lost)
     assert bench.clicks == 5
     with pytest.raises(StaleLeaseError):
-        await bench.summariser.take(lost, bench.taken)
+        await bench.summariser.buffer(lost, bench.taken)
 
 
 async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
@@ -166,9 +168,9 @@ async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
     journal_id = bench.journal()
     await bench.take(journal_id)
     await started.wait()
-    bench.summariser.end(journal_id)
+    bench.summariser.journal_lost(journal_id)
     bench.begin(journal_id)
-    await bench.summariser.take(journal_id, bench.taken)
+    await bench.summariser.buffer(journal_id, bench.taken)
     goes_on.set()
     await until(lambda: bench.done(journal_id))
     await trio.sleep(LONGEST_S)
@@ -200,12 +202,14 @@ async def test_settling_waits_for_this_journal(
     nursery.start_soon(bench.summariser.run)
     journal_id = bench.journal()
     await bench.take(journal_id)
-    await bench.summariser.settle(journal_id)
+    await bench.summariser.wait_committed(journal_id)
     assert bench.done(journal_id)
-    bench.counts.journals[journal_id].sequence = bench.counts.journals[journal_id].summarised = 9
-    bench.summariser.pass_over(journal_id, 9)
+    bench.counts.journals[journal_id].folded = bench.counts.journals[
+        journal_id
+    ].dimension_counted = 9
+    bench.summariser.skip_to(journal_id, 9)
     await bench.take(journal_id)
-    await bench.summariser.settle(journal_id)
+    await bench.summariser.wait_committed(journal_id)
     assert bench.clicks == 10
 
 
@@ -220,7 +224,7 @@ async def test_what_cannot_be_committed_is_left_out_in_the_end(
         refused += 1
         return ValueError("no such value") if refused <= summariser.MAX_TRIES else None
 
-    bench.plan.errors["summarise"] = error
+    bench.plan.errors["commit_dimension_counts"] = error
     nursery.start_soon(bench.summariser.run)
     journal_id = bench.journal()
     await bench.take(journal_id)

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.supervisor import Child, Escalated, Supervisor, group
-from engine.tree import Look
+from actors.supervisor import ChildSpec, Escalated, Supervisor, group
+from engine.tree import ActorStatus
 
 
 class Actors:
@@ -17,7 +17,7 @@ class Actors:
         self.story: list[str] = []
         self.starts: list[float] = []
 
-    def lives(self, name: str) -> Child:
+    def lives(self, name: str) -> ChildSpec:
         async def start() -> None:
             self.story.append(f"{name} starts")
             try:
@@ -27,15 +27,15 @@ class Actors:
                     await trio.sleep(1)
                 self.story.append(f"{name} ends")
 
-        return Child(name=name, start=start)
+        return ChildSpec(name=name, start=start)
 
-    def crashes(self, name: str, after_s: float = 0.0) -> Child:
+    def crashes(self, name: str, after_s: float = 0.0) -> ChildSpec:
         async def start() -> None:
             self.starts.append(trio.current_time())
             await trio.sleep(after_s)
             raise ValueError("out of order")
 
-        return Child(name=name, start=start)
+        return ChildSpec(name=name, start=start)
 
 
 def leaf(error: BaseException) -> BaseException:
@@ -73,7 +73,7 @@ async def test_a_crash_restarts_that_child_only(
     await run_for(20, tree)
     assert actors.story == ["one starts", "three starts", "three ends", "one ends"]
     assert len(actors.starts) == 3
-    statistics = tree.statistics()
+    statistics = tree.metrics()
     assert statistics["two"]["restarts"] == 2
     assert statistics["two"]["last_error"] == "ValueError: out of order"
     assert statistics["one"] == {"running": False, "restarts": 0, "last_error": ""}
@@ -114,7 +114,7 @@ async def test_crashes_that_are_far_apart_do_not_add_up(
     tree = Supervisor("tree", [actors.crashes("rare", 31)], intensity=2, period_s=60)
     await run_for(1000, tree)
     assert len(actors.starts) > 25
-    assert tree.statistics()["rare"]["restarts"] == len(actors.starts) - 1
+    assert tree.metrics()["rare"]["restarts"] == len(actors.starts) - 1
 
 
 async def test_jitter_stretches_the_backoff(autojump_clock: MockClock) -> None:
@@ -132,7 +132,7 @@ async def test_a_child_whose_work_is_done_is_not_restarted(
     async def once() -> None:
         runs.append(trio.current_time())
 
-    tree = Supervisor("tree", [Child(name="once", start=once), Actors().lives("other")])
+    tree = Supervisor("tree", [ChildSpec(name="once", start=once), Actors().lives("other")])
     await run_for(50, tree)
     assert len(runs) == 1
     assert not tree.children["once"].running
@@ -166,7 +166,7 @@ async def test_a_child_that_fails_while_it_is_stopped_holds_nobody_up(
             raise ValueError("cannot even stop")
 
     stubborn: Callable[[], Awaitable[None]] = start
-    tree = Supervisor("tree", [actors.lives("one"), Child(name="stubborn", start=stubborn)])
+    tree = Supervisor("tree", [actors.lives("one"), ChildSpec(name="stubborn", start=stubborn)])
     await run_for(5, tree)
     assert actors.story == ["one starts", "one ends"]
 
@@ -180,7 +180,7 @@ async def test_a_group_of_errors_is_a_crash_too(autojump_clock: MockClock) -> No
             nursery.start_soon(trio.sleep_forever)
             raise ValueError("inside of a nursery")
 
-    tree = Supervisor("tree", [Child(name="nested", start=start)])
+    tree = Supervisor("tree", [ChildSpec(name="nested", start=start)])
     await run_for(0.1, tree)
     assert len(starts) == 2
     assert "inside of a nursery" in tree.children["nested"].last_error or "1 sub-exception" in (
@@ -221,8 +221,8 @@ async def test_a_group_that_never_comes_right_ends_its_supervisor(
 
 async def test_the_tree_shows_what_is_below(autojump_clock: MockClock) -> None:
     actors = Actors()
-    look = Look(3, {"pending_clicks": 7}, "away")
-    told = Child(name="told", start=trio.sleep_forever, look=lambda: look)
+    look = ActorStatus(3, {"pending_clicks": 7}, "away")
+    told = ChildSpec(name="told", start=trio.sleep_forever, look=lambda: look)
     tree = Supervisor("tree", [group("inner", [told, actors.crashes("bad", 4)])])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tree.run)

@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 import trio
 from trio.testing import MockClock
 
-from actors.experiment_watch import ExperimentWatcher
+from actors.experiment_watch import ExperimentAutomation
 from actors.link_checks import LinkChecks
 from actors.timetable import LOOK_S, TIMETABLE, Scheduler, plan
 from engine.errors import UnavailableError
-from engine.job import Ending
+from engine.job import AttemptEnd
 from engine.roles.workers import SLOTS, handlers
 from engine.settings import Settings
-from storage.experiment_watch import PostgresExperimentWatch
+from storage.experiment_watch import PostgresRunningExperiments
 from storage.jobs import PostgresJobQueue
 from storage.ledger import PostgresClickLedger
-from storage.link_health import PostgresLinkHealth
+from storage.link_health import PostgresLinkHealthStore
 from storage.memory.jobs import MemoryJobs
 from storage.memory.link_health import MemoryProber
 from storage.postgres import Database
@@ -35,8 +35,8 @@ def test_every_row_has_a_handler_a_queue_and_a_reason() -> None:
         PostgresClickLedger(database),
         PostgresJobQueue(database),
         World().worker,
-        LinkChecks(PostgresLinkHealth(database), MemoryProber()),
-        ExperimentWatcher(PostgresExperimentWatch(database)),
+        LinkChecks(PostgresLinkHealthStore(database), MemoryProber()),
+        ExperimentAutomation(PostgresRunningExperiments(database)),
     )
     assert len({row.kind for row in TIMETABLE}) == len(TIMETABLE)
     for row in TIMETABLE:
@@ -54,8 +54,8 @@ async def test_schedulers_side_by_side_enqueue_each_once(autojump_clock: MockClo
             nursery.start_soon(scheduler.run)
         for _ in range(130):
             await trio.sleep(60)
-            for job in await queue.take("w", dict.fromkeys(SLOTS, 100), _KINDS, 60):
-                await queue.end([Ending(job.lease, "succeeded")])
+            for job in await queue.claim("w", dict.fromkeys(SLOTS, 100), _KINDS, 60):
+                await queue.end([AttemptEnd(job.lease, "succeeded")])
         nursery.cancel_scope.cancel()
     runs = [job.kind for job in queue.jobs.values()]
     assert runs.count("clicks.partitions") == 3  # at the first sight, and each full hour
@@ -70,8 +70,8 @@ async def test_what_was_missed_is_made_up_for_once(autojump_clock: MockClock) ->
         await trio.sleep(away_h * 3600)
         with trio.move_on_after(60):
             await Scheduler(queue, lambda: None).run()
-        for job in await queue.take("w", dict.fromkeys(SLOTS, 100), _KINDS, 60):
-            await queue.end([Ending(job.lease, "succeeded")])
+        for job in await queue.claim("w", dict.fromkeys(SLOTS, 100), _KINDS, 60):
+            await queue.end([AttemptEnd(job.lease, "succeeded")])
     runs = [job.kind for job in queue.jobs.values()]
     assert {runs.count(row.kind) for row in TIMETABLE} == {2}
 

@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from actors.upkeep import every
+from actors.upkeep import run_every
 from engine.errors import UnavailableError
 
 
@@ -14,7 +14,7 @@ async def test_a_chore_is_done_now_and_at_its_interval(autojump_clock: MockClock
         done.append(trio.current_time())
 
     with trio.move_on_after(250):
-        await every(100, chore)
+        await run_every(100, chore)
     assert [at - done[0] for at in done] == [0, 100, 200]
 
 
@@ -27,5 +27,5 @@ async def test_a_server_away_is_asked_again_soon(autojump_clock: MockClock) -> N
             raise UnavailableError("away")
 
     with trio.move_on_after(50):
-        await every(100, chore)
+        await run_every(100, chore)
     assert [at - done[0] for at in done] == [0, 2, 4]

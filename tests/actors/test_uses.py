@@ -6,13 +6,13 @@ import pytest
 import trio
 
 from actors import uses
-from actors.uses import Uses
+from actors.uses import LastUsed
 from engine.access import Caller
 from engine.errors import UnavailableError
-from storage.memory.keys import MemoryKeys
+from storage.memory.keys import MemoryApiKeyStore
 
 
-class KeptUses(MemoryKeys):
+class KeptUses(MemoryApiKeyStore):
     """Keeps what is noted; raises while `away`."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ KEY = ADA._replace(key_id=7)
 
 async def test_many_uses_are_stored_together(autojump_clock: object) -> None:
     store = KeptUses()
-    noted = Uses(store)
+    noted = LastUsed(store)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(noted.run)
         for _ in range(100):
@@ -50,21 +50,21 @@ async def test_many_uses_are_stored_together(autojump_clock: object) -> None:
 async def test_no_more_than_the_bound_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uses, "MAX_NOTED", 2)
     store = KeptUses()
-    noted = Uses(store)
+    noted = LastUsed(store)
     for key_id in (1, 2, 3, 1, 2):
         noted.note(KEY._replace(key_id=key_id))
-    assert noted.statistics() == {"noted": 2, "unnoted": 1}
+    assert noted.metrics() == {"noted": 2, "unnoted": 1}
     await noted.store()
     assert store.noted == [([1, 2], [])]
 
 
 async def test_while_storage_is_away_uses_are_given_up() -> None:
     store = KeptUses()
-    noted = Uses(store)
+    noted = LastUsed(store)
     store.away = True
     noted.note(KEY)
     await noted.store()
-    assert noted.statistics() == {"noted": 0, "unnoted": 1}
+    assert noted.metrics() == {"noted": 0, "unnoted": 1}
     store.away = False
     await noted.store()
     assert store.noted == []

@@ -8,9 +8,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.visitor_keys import GREET_S, SETTLE_S, TICK_S, VisitorKeys
-from engine.visitor_key import DAY_US, PREPARE_US, DayKey, Greeting, pack_greeting, pack_keys
-from storage.memory.visitor_keys import MemoryKeyChannel, MemoryKeyServer, MemoryShelf
+from actors.visitor_keys import GREET_S, SETTLE_S, TICK_S, DailyKeys
+from engine.visitor_key import (
+    DAY_US,
+    PREPARE_US,
+    DailyKey,
+    KeyAnnouncement,
+    pack_greeting,
+    pack_keys,
+)
+from storage.memory.visitor_keys import MemoryDailyKeyChannel, MemoryKeyBroker, MemoryKeyStore
 
 DAY = 20_000
 WHO = b"profile, network and agent"
@@ -20,19 +27,19 @@ class Edges:
     """Edges on machines that share a server; wall clocks may differ."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.server = MemoryKeyServer()
+        self.server = MemoryKeyBroker()
         self.dice = random.Random(seed)
         self.noon_us = DAY * DAY_US + DAY_US // 2
-        self.running: list[VisitorKeys] = []
+        self.running: list[DailyKeys] = []
 
     @asynccontextmanager
     async def edge(
-        self, shelf: MemoryShelf | None = None, *, ahead_us: int = 0, cut_off: bool = False
-    ) -> AsyncIterator[tuple[VisitorKeys, MemoryKeyChannel]]:
-        channel = MemoryKeyChannel(self.server)
+        self, shelf: MemoryKeyStore | None = None, *, ahead_us: int = 0, cut_off: bool = False
+    ) -> AsyncIterator[tuple[DailyKeys, MemoryDailyKeyChannel]]:
+        channel = MemoryDailyKeyChannel(self.server)
         if cut_off:
             self.server.cut_off.add(channel)
-        keys = VisitorKeys(
+        keys = DailyKeys(
             shelf,
             channel,
             now_us=lambda: self.now_us() + ahead_us,
@@ -47,9 +54,9 @@ class Edges:
         return self.noon_us + int(trio.current_time() * 1e6)
 
 
-def pseudonym(keys: VisitorKeys, day: int = DAY) -> bytes | None:
-    ids = keys.ids(day)
-    return ids.of(WHO) if ids else None
+def pseudonym(keys: DailyKeys, day: int = DAY) -> bytes | None:
+    ids = keys.pseudonymiser(day)
+    return ids.pseudonym(WHO) if ids else None
 
 
 async def test_alone_it_has_a_key_at_once(autojump_clock: MockClock) -> None:
@@ -76,7 +83,7 @@ async def test_who_start_together_agree_before_first_use(
         for keys in (one, two, three):
             await keys.ready.wait()
         assert pseudonym(one) == pseudonym(two) == pseudonym(three) is not None
-        assert [keys.statistics()["conflicts"] for keys in (one, two, three)] == [0, 0, 0]
+        assert [keys.metrics()["conflicts"] for keys in (one, two, three)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -90,7 +97,7 @@ async def test_a_newcomer_takes_what_is_in_use(seed: int, autojump_clock: MockCl
         async with edges.edge(ahead_us=-60_000_000) as (new, _):
             await new.ready.wait()
             assert pseudonym(new) == pseudonym(old) == before
-            assert old.statistics()["conflicts"] == new.statistics()["conflicts"] == 0
+            assert old.metrics()["conflicts"] == new.metrics()["conflicts"] == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -110,7 +117,7 @@ async def test_who_could_not_hear_each_other_agree_once_they_can(
         await trio.sleep(GREET_S + TICK_S + 1)
         agreed = pseudonym(one)
         assert agreed == pseudonym(two) == pseudonym(three)
-        assert sum(keys.statistics()["conflicts"] for keys in (one, two, three)) in (1, 2)
+        assert sum(keys.metrics()["conflicts"] for keys in (one, two, three)) in (1, 2)
         await trio.sleep(100)
         assert agreed == pseudonym(one) == pseudonym(two) == pseudonym(three)
 
@@ -118,7 +125,7 @@ async def test_who_could_not_hear_each_other_agree_once_they_can(
 async def test_one_machine_agrees_without_a_server_and_after_a_restart(
     autojump_clock: MockClock,
 ) -> None:
-    edges, shelf = Edges(), MemoryShelf()
+    edges, shelf = Edges(), MemoryKeyStore()
     async with edges.edge(shelf, cut_off=True) as (one, _):
         await one.ready.wait()
         before = pseudonym(one)
@@ -128,13 +135,13 @@ async def test_one_machine_agrees_without_a_server_and_after_a_restart(
     async with edges.edge(shelf, cut_off=True) as (again, _):
         await again.ready.wait()
         assert pseudonym(again) == before
-        assert again.statistics()["made"] == 0
+        assert again.metrics()["made"] == 0
 
 
 async def test_tomorrows_key_is_there_before_tomorrow_and_yesterdays_goes(
     autojump_clock: MockClock,
 ) -> None:
-    edges, shelf = Edges(), MemoryShelf()
+    edges, shelf = Edges(), MemoryKeyStore()
     async with edges.edge(shelf) as (one, _), edges.edge() as (two, _):
         await one.ready.wait()
         await two.ready.wait()
@@ -155,13 +162,13 @@ async def test_tomorrows_key_is_there_before_tomorrow_and_yesterdays_goes(
         for keys in (one, two):
             assert pseudonym(keys, DAY) is None
             assert pseudonym(keys, DAY + 1) == tomorrow
-            assert keys.statistics()["conflicts"] == 0
+            assert keys.metrics()["conflicts"] == 0
             assert not any(held.key == old for held in keys._held.values())
         assert not any(held.key == old for held in shelf.keys.values())
 
 
-class Broken(MemoryShelf):
-    def exchange(self, keys: object, now_us: int) -> dict[int, DayKey]:
+class Broken(MemoryKeyStore):
+    def exchange(self, keys: object, now_us: int) -> dict[int, DailyKey]:
         raise OSError(28, "No space left on device")
 
 
@@ -173,11 +180,11 @@ async def test_without_a_shelf_that_works_a_key_is_in_memory(
         await keys.ready.wait()
         assert pseudonym(keys)
         await trio.sleep(5 * TICK_S)
-        assert keys.statistics()["shelf_failures"] > 5
+        assert keys.metrics()["shelf_failures"] > 5
         assert len(caplog.records) == 1
 
 
-class Silent(MemoryKeyChannel):
+class Silent(MemoryDailyKeyChannel):
     """A server that takes connections and says nothing, for as long as storage waits for it."""
 
     async def send(self, message: bytes) -> int | None:
@@ -192,12 +199,12 @@ class Silent(MemoryKeyChannel):
 
 async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
     """Who comes back has its key at once, whoever is new after two seconds at most."""
-    shelf, dice = MemoryShelf(), random.Random(1)
+    shelf, dice = MemoryKeyStore(), random.Random(1)
     for limit_s in (2.0, 0.0):
         started = trio.current_time()
-        keys = VisitorKeys(
+        keys = DailyKeys(
             shelf,
-            Silent(MemoryKeyServer()),
+            Silent(MemoryKeyBroker()),
             now_us=lambda: DAY * DAY_US + int(trio.current_time() * 1e6),
             random_key=lambda: dice.randbytes(32),
         )
@@ -214,7 +221,7 @@ async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -
     "message",
     [
         b"", b"\xff", b"[]x", b"{}", b'{"day":1,"has":2}', b'[[1,true,2,"zz"]]', b'[[1,true,2,"00"]]',
-        pack_keys([DayKey(DAY + day, True, 1, bytes(32)) for day in range(9)]),
+        pack_keys([DailyKey(DAY + day, True, 1, bytes(32)) for day in range(9)]),
     ],
 )  # fmt: skip
 async def test_what_is_no_message_is_counted(message: bytes, autojump_clock: MockClock) -> None:
@@ -224,7 +231,7 @@ async def test_what_is_no_message_is_counted(message: bytes, autojump_clock: Moc
         before = pseudonym(keys)
         await channel.send(message)
         await trio.sleep(1)
-        assert keys.statistics()["malformed"] == 1
+        assert keys.metrics()["malformed"] == 1
         assert pseudonym(keys) == before
 
 
@@ -232,8 +239,8 @@ async def test_keys_of_other_days_are_not_taken(autojump_clock: MockClock) -> No
     edges = Edges()
     async with edges.edge() as (keys, channel):
         await keys.ready.wait()
-        await channel.send(pack_keys([DayKey(DAY + 5, True, 1, bytes(32))]))
-        await channel.send(pack_keys([DayKey(DAY - 5, True, 1, bytes(32))]))
-        await channel.send(pack_greeting(Greeting(DAY + 5, "x")))
+        await channel.send(pack_keys([DailyKey(DAY + 5, True, 1, bytes(32))]))
+        await channel.send(pack_keys([DailyKey(DAY - 5, True, 1, bytes(32))]))
+        await channel.send(pack_greeting(KeyAnnouncement(DAY + 5, "x")))
         await trio.sleep(1)
-        assert keys.statistics()["held"] == 1
+        assert keys.metrics()["held"] == 1

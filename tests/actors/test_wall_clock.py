@@ -8,14 +8,14 @@ import trio
 from trio.testing import MockClock
 
 from actors.aggregator import Aggregator
-from actors.journals import LivingShipper
+from actors.journals import ActiveJournalShipper
 from engine.click import Click
 from engine.journal_format import clicks, encode_record
-from engine.rollup import BUCKET_US
+from engine.rollup import TIME_BUCKET_US
 from storage.journal import Journal
-from storage.recovery import Recovery
+from storage.recovery import OrphanReader
 from tests.actors.pipeline import Pipeline, until
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 from tests.storage.recorded import batches
 from tests.storage.shipped import NOW_US, click
 
@@ -53,11 +53,11 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
     journal: Journal, autojump_clock: MockClock
 ) -> None:
     pipeline = Pipeline()
-    living = LivingShipper(
+    living = ActiveJournalShipper(
         journal, pipeline.stream, pipeline.ledger, window_bytes=4096, linger_s=0.05
     )
     aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainGathering
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainClickBuffer
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(living.run)
@@ -65,10 +65,10 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
         await until(lambda: living.pending == 0)
         nursery.cancel_scope.cancel()
     assert pipeline.counted(journal.id) == EXPECTED
-    buckets = Counter(one.at_us - one.at_us % BUCKET_US for one in EXPECTED)
+    buckets = Counter(one.at_us - one.at_us % TIME_BUCKET_US for one in EXPECTED)
     counted: Counter[int] = Counter()
     for key, counts in pipeline.counts.rollups.items():
-        counted[key.bucket_us] += counts.clicks
+        counted[key.time_bucket_us] += counts.clicks
     assert counted == buckets
     assert max(buckets.values()) == 45  # one hour was there three times
     journal.close(remove=True)
@@ -78,7 +78,7 @@ async def test_a_dead_edges_journal_is_read_in_order_whatever_its_clock_said(
     journal: Journal,
 ) -> None:
     journal.close(remove=False)
-    recovery = Recovery(journal.folder)
+    recovery = OrphanReader(journal.folder)
     assert recovery.adopt()
     found = [one for batch in batches(recovery) for one in clicks(batch.payload)]
     assert found == EXPECTED

@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from actors.watermark import MAX_AGE_S, POLL_S, REST_AFTER_S, Watermark
+from actors.watermark import MAX_AGE_S, POLL_S, REST_AFTER_S, StatsVersionCache
 from engine.errors import UnavailableError
 
 
@@ -25,7 +25,7 @@ async def test_it_follows_the_counts_while_somebody_asks(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     counts = Counts()
-    mark = Watermark(counts.read)
+    mark = StatsVersionCache(counts.read)
     nursery.start_soon(mark.run)
     await trio.sleep(10)
     assert counts.reads == 0
@@ -45,7 +45,7 @@ async def test_what_is_too_old_is_not_told(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     counts = Counts()
-    mark = Watermark(counts.read)
+    mark = StatsVersionCache(counts.read)
     nursery.start_soon(mark.run)
     assert await mark.current() == "1"
     counts.away = True
@@ -53,6 +53,6 @@ async def test_what_is_too_old_is_not_told(
     assert await mark.current() == "1"
     await trio.sleep(MAX_AGE_S)
     assert await mark.current() is None
-    assert mark.statistics()["failures"] > 0
+    assert mark.metrics()["failures"] > 0
     counts.away = False
     assert await mark.current() == "1"

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from actors.worker import Handler, JobContext, Worker
 from engine.errors import UnavailableError
-from engine.job import Beat, Ending, GiveUpError, Job, JobDraft, Lease, SnoozeError
+from engine.job import AttemptEnd, GiveUpError, Heartbeat, Job, JobDraft, Lease, SnoozeError
 from storage.memory.jobs import MemoryJobs
 
 Run = Callable[[JobContext], Awaitable[None]]
@@ -27,17 +27,17 @@ class Flaky(MemoryJobs):
         if self.away:
             raise UnavailableError("away")
 
-    async def take(
+    async def claim(
         self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         await self._ask()
-        return await super().take(worker, slots, kinds, lease_s)
+        return await super().claim(worker, slots, kinds, lease_s)
 
-    async def end(self, endings: Sequence[Ending]) -> set[Lease]:
+    async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         await self._ask()
         return await super().end(endings)
 
-    async def heartbeat(self, beats: Sequence[Beat], lease_s: float) -> dict[Lease, bool]:
+    async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
         await self._ask()
         return await super().heartbeat(beats, lease_s)
 
@@ -142,7 +142,7 @@ async def test_a_running_job_is_cancelled_at_the_next_heartbeat(autojump_clock: 
     job_id = await add(queue)
 
     async def run(context: JobContext) -> None:
-        context.tell_progress(1, 2)
+        context.report_progress(1, 2)
         await trio.sleep_forever()
 
     async with working(queue, run):
@@ -181,10 +181,10 @@ async def test_who_lost_the_lease_is_stopped_and_writes_nothing(autojump_clock: 
     async with working(queue, run) as worker:
         await trio.sleep(1)
         await queue.release("w", died=True)
-        (stolen,) = await queue.take("thief", {"default": 1}, ["a"], 3600)
+        (stolen,) = await queue.claim("thief", {"default": 1}, ["a"], 3600)
         await trio.sleep(10)
         assert len(ends) == 1
-        assert worker.statistics()["running"] == 0
+        assert worker.metrics()["running"] == 0
     assert queue.jobs[job_id] == stolen
 
 
@@ -196,7 +196,7 @@ async def test_an_ending_that_comes_too_late_is_counted_and_nothing_else(
 
     async def run(_: JobContext) -> None:
         await queue.release("w", died=True)
-        await queue.take("thief", {"default": 1}, ["a"], 3600)
+        await queue.claim("thief", {"default": 1}, ["a"], 3600)
 
     async with working(queue, run) as worker:
         await trio.sleep(1)
@@ -237,7 +237,7 @@ async def test_an_effect_ends_the_job(autojump_clock: MockClock) -> None:
 
     async with working(queue, run) as worker:
         await trio.sleep(5)
-        assert worker.statistics()["running"] == 0
+        assert worker.metrics()["running"] == 0
     assert (queue.jobs[job_id].state, effects) == ("succeeded", [1])
     assert worker.outcomes == {"succeeded": 1}
 
@@ -327,7 +327,7 @@ async def test_what_an_earlier_life_held_is_put_back_at_the_start(
 ) -> None:
     queue = MemoryJobs()
     job_id = await add(queue)
-    await queue.take("w", {"default": 1}, ["a"], 3600)
+    await queue.claim("w", {"default": 1}, ["a"], 3600)
     async with working(queue, nothing):
         await trio.sleep(1)
     assert (queue.jobs[job_id].state, queue.jobs[job_id].failures) == ("succeeded", 1)
@@ -339,9 +339,9 @@ async def test_an_idle_worker_asks_now_and_then_and_hears_when_it_is_told(
     asked: list[float] = []
 
     class Counted(MemoryJobs):
-        async def take(self, *arguments: Any) -> list[Job]:
+        async def claim(self, *arguments: Any) -> list[Job]:
             asked.append(trio.current_time())
-            return await super().take(*arguments)
+            return await super().claim(*arguments)
 
     queue = Counted()
     async with working(queue, nothing) as worker:

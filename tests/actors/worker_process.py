@@ -13,14 +13,14 @@ import trio
 
 from actors import host
 from actors.host import Stop
-from actors.timetable import Row, Scheduler
-from actors.upkeep import every
+from actors.timetable import PeriodicJob, Scheduler
+from actors.upkeep import run_every
 from actors.worker import Handler, JobContext, Worker
 from engine.schedule import Every
 from storage.jobs import PostgresJobQueue
 from storage.postgres import Connection, Database
 
-TABLE = (Row("tick", Every(1), "a second has passed", queue="default"),)
+TABLE = (PeriodicJob("tick", Every(1), "a second has passed", queue="default"),)
 
 
 def say(*words: object) -> None:
@@ -49,7 +49,7 @@ async def main(url: str, name: str, lease_s: float, stop: Stop) -> None:
     worker = Worker(name, queue, handlers, {"default": 4}, lease_s=lease_s)
     scheduler = Scheduler(queue, worker.wake, TABLE, 0.05)
     async with trio.open_nursery() as nursery:
-        for start in (worker.run, scheduler.run, partial(every, lease_s / 3, queue.rescue)):
+        for start in (worker.run, scheduler.run, partial(run_every, lease_s / 3, queue.rescue)):
             nursery.start_soon(start)
         nursery.start_soon(tell, worker)
         say("ready")

@@ -12,40 +12,40 @@ import orjson
 import trio
 
 from actors.host import Stop
-from actors.live_watchers import LiveWatchers
+from actors.live_watchers import LiveSubscribers
 from actors.security_log import BufferedSecurityLog
-from api.connection import Limits
-from api.console import ConsolePorts, create_app
-from api.guard import ASGIApp, Counters
+from api.connection import ConsoleLimits
+from api.console import ConsoleDeps, create_app
+from api.guard import ASGIApp, ConsoleMetrics
 from api.problems import CONTENT_TYPE
 from api.serve import serve_console
-from api.throttle import Throttle
+from api.throttle import RateLimitedLogins
 from engine.access import Caller
 from engine.health import Component, Health
 from engine.ports import RateLimiter
-from engine.profile import Change
+from engine.profile import ProfileChange
 from engine.rollup import Stats
 from engine.settings import Settings
-from engine.statistics import ProcessStatistics, Sample
+from engine.statistics import ProcessMetrics, Sample
 from engine.stats_query import StatsQuery
 from engine.system import ProcessState
-from storage.memory.accounts import MemoryAccounts
-from storage.memory.activity import MemoryActivity
-from storage.memory.archive import MemoryArchives
-from storage.memory.conversions import MemoryConversions
-from storage.memory.erasure import MemoryErasures
+from storage.memory.accounts import MemoryAccountStore
+from storage.memory.activity import MemoryActivityReader
+from storage.memory.archive import MemoryArchiveSource
+from storage.memory.conversions import MemoryConversionStore
+from storage.memory.erasure import MemoryErasureStore
 from storage.memory.experiment_counts import MemoryExperimentCounts
-from storage.memory.experiments import MemoryExperiments
+from storage.memory.experiments import MemoryExperimentStore
 from storage.memory.github_syncs import MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
-from storage.memory.keys import MemoryKeys
-from storage.memory.ledger import MemoryCounts
-from storage.memory.link_health import MemoryLinkHealth
+from storage.memory.keys import MemoryApiKeyStore
+from storage.memory.ledger import MemoryClickTables
+from storage.memory.link_health import MemoryLinkHealthStore
 from storage.memory.live import MemoryLiveChannel
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
-from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
-from storage.memory.security_log import MemorySecurityEvents
+from storage.memory.rate_limits import MemoryRateLimiter, MemoryRateLimitServer
+from storage.memory.security_log import MemorySecurityStore
 from storage.memory.stats import MemoryClickExport
 from storage.memory.webhooks import MemoryWebhooks
 
@@ -60,10 +60,10 @@ class KeptAnnouncer:
     """Keeps what is announced; `stuck` makes each announcement last for ever."""
 
     def __init__(self) -> None:
-        self.changes: list[Change] = []
+        self.changes: list[ProfileChange] = []
         self.stuck = False
 
-    async def announce(self, changes: Sequence[Change]) -> None:
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
         if self.stuck:
             await trio.sleep_forever()
         self.changes += changes
@@ -79,18 +79,18 @@ class GivenStats:
         self.answer = Stats(rows=(), as_of=None)
         self.query: StatsQuery | None = None
         self.asked = 0
-        self.watermark: str | None = "1"
+        self.stats_version: str | None = "1"
 
     async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
         self.query = query
         self.asked += 1
         return self.answer
 
-    async def mark(self) -> str | None:
-        return self.watermark
+    async def version(self) -> str | None:
+        return self.stats_version
 
 
-class CountedKeys(MemoryKeys):
+class CountedKeys(MemoryApiKeyStore):
     asked = 0
 
     async def authenticate(self, key: str) -> Any:
@@ -106,15 +106,15 @@ class Console:
     stats: GivenStats = field(default_factory=GivenStats)
     keys: CountedKeys = field(default_factory=CountedKeys)
     announcer: KeptAnnouncer = field(default_factory=KeptAnnouncer)
-    accounts: MemoryAccounts = field(default_factory=MemoryAccounts)
-    limits: MemoryLimits = field(default_factory=MemoryLimits)
+    accounts: MemoryAccountStore = field(default_factory=MemoryAccountStore)
+    limits: MemoryRateLimitServer = field(default_factory=MemoryRateLimitServer)
     clock_us: int = 0
     used: list[tuple[Caller, int]] = field(default_factory=list)
     activity: Any = None
     jobs: MemoryJobs = field(default_factory=lambda: MemoryJobs(lambda: NOW))
-    security_events: Any = field(default_factory=MemorySecurityEvents)
+    security_events: Any = field(default_factory=MemorySecurityStore)
     settings: Settings = field(default_factory=lambda: Settings(visitors_url=VISITORS + "/"))
-    counters: Counters = field(default_factory=Counters)
+    counters: ConsoleMetrics = field(default_factory=ConsoleMetrics)
     healthy: Health = READY
     samples: tuple[Sample, ...] = ()
     processes: list[ProcessState] = field(default_factory=list)
@@ -124,36 +124,36 @@ class Console:
         self.keys.add("two", Caller(2, 2))
         self.accounts.add(Caller(1, 1), "one@example.com", PASSWORD)
         self.accounts.add(Caller(2, 2), "two@example.com", PASSWORD)
-        self.activity = self.activity or MemoryActivity(self.profiles)
+        self.activity = self.activity or MemoryActivityReader(self.profiles)
         self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
         self.members = MemoryMembers(self.profiles, self.accounts)
         self.counts = MemoryExperimentCounts()
-        self.click_counts = MemoryCounts()
+        self.click_counts = MemoryClickTables()
         self.live = MemoryLiveChannel(trio.current_time)
-        self.watchers = LiveWatchers(self.live)
-        self.experiments = MemoryExperiments(self.profiles, self.counts, lambda: NOW)
-        self.conversions = MemoryConversions(self.profiles, self.experiments, lambda: NOW)
+        self.watchers = LiveSubscribers(self.live)
+        self.experiments = MemoryExperimentStore(self.profiles, self.counts, lambda: NOW)
+        self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
         self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
-        self.link_health = MemoryLinkHealth(self.profiles, lambda: NOW)
+        self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
         self.app = create_app(self.ports(), self.counters)
 
-    def ports(self) -> ConsolePorts:
-        return ConsolePorts(
+    def ports(self) -> ConsoleDeps:
+        return ConsoleDeps(
             profiles=self.profiles, experiments=self.experiments,
             conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
-            mark=self.stats.mark, click_export=MemoryClickExport(self.click_counts),
+            mark=self.stats.version, click_export=MemoryClickExport(self.click_counts),
             watchers=self.watchers,
             keys=self.keys, announcer=self.announcer,
             webhooks=self.webhooks,
             accounts=self.accounts, sessions=self.accounts, members=self.members,
             invitations=self.members, note_use=lambda *use: self.used.append(use),
-            archives=MemoryArchives(self.profiles),
-            erasures=MemoryErasures(self.profiles, lambda: NOW),
+            archives=MemoryArchiveSource(self.profiles),
+            erasures=MemoryErasureStore(self.profiles, lambda: NOW),
             activity=self.activity, jobs=self.jobs, security_log=self.security_log,
             security_events=self.security_events, github=self.github,
-            throttle=Throttle(self.limiter), limiter=self.limiter,
+            throttle=RateLimitedLogins(self.limiter), limiter=self.limiter,
             settings=self.settings, health=self.health, statistics=self.statistics,
             system=self.system, is_operator=self.is_operator,
             now=lambda: NOW,
@@ -171,11 +171,11 @@ class Console:
     async def is_operator(self, caller: Caller) -> bool:
         return caller.tenant_id == 1
 
-    async def statistics(self) -> list[ProcessStatistics]:
+    async def statistics(self) -> list[ProcessMetrics]:
         return [
-            ProcessStatistics("edge", 11, self.samples),
-            ProcessStatistics("edge", 12, self.samples),
-            ProcessStatistics("api", 10, tuple(self.counters.samples())),
+            ProcessMetrics("edge", 11, self.samples),
+            ProcessMetrics("edge", 12, self.samples),
+            ProcessMetrics("api", 10, tuple(self.counters.samples())),
         ]
 
     async def call(
@@ -227,7 +227,7 @@ class Answered:
 
 @asynccontextmanager
 async def served(
-    app: ASGIApp, counters: Counters, limits: Limits | None = None
+    app: ASGIApp, counters: ConsoleMetrics, limits: ConsoleLimits | None = None
 ) -> AsyncIterator[tuple[int, Stop]]:
     """`app` on a free port of the loopback: the port, and what stops it."""
     listener = socket.create_server(("127.0.0.1", 0))
@@ -236,7 +236,7 @@ async def served(
         port = listener.getsockname()[1]
         nursery.start_soon(serve_console, app, [listener.detach()], stop, counters, limits)
         yield port, stop
-        stop.ask()
+        stop.request()
 
 
 async def exchange(port: int, data: bytes, limit_s: float = 5) -> bytes:

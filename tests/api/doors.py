@@ -16,13 +16,13 @@ import trio
 
 from actors.registry import Registry
 from api import answers
-from api.origins import Origins
-from api.visitors import Visitors
+from api.origins import ClientResolver
+from api.visitors import VisitorServer
 from engine import journal_format
 from engine.click import Click
 from engine.settings import Settings
-from engine.visitor_id import VisitorIds
-from storage.memory.geo import MemoryPlaces
+from engine.visitor_id import Pseudonymiser
+from storage.memory.geo import MemoryPlaceLookup
 from tests.actors.held import HeldProfiles
 
 FAIL_S = 20
@@ -54,8 +54,8 @@ class Keys:
     def __init__(self) -> None:
         self.known = True
 
-    def ids(self, day: int) -> VisitorIds | None:
-        return VisitorIds(day.to_bytes(32)) if self.known else None
+    def pseudonymiser(self, day: int) -> Pseudonymiser | None:
+        return Pseudonymiser(day.to_bytes(32)) if self.known else None
 
 
 class Answer(NamedTuple):
@@ -138,7 +138,7 @@ class OpenDoor:
         self.listener = listener
         self.profiles = HeldProfiles()
         self.journal = Records()
-        self.places = MemoryPlaces()
+        self.places = MemoryPlaceLookup()
         self.keys = Keys()
         self.seconds = 1000.0
         self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
@@ -150,9 +150,9 @@ class OpenDoor:
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )
-        self.visitors = Visitors(
+        self.visitors = VisitorServer(
             listener, self.registry, self.journal, limits,
-            Origins(self.places.place, limits.trusted_hops), self.keys,
+            ClientResolver(self.places.place, limits.trusted_hops), self.keys,
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self._streams: list[trio.SocketStream] = []
@@ -202,8 +202,8 @@ async def opened(
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(door.registry.find, door.visitors.deliver))
-        nursery.start_soon(door.registry.runners.run)
-        loop.add_reader(door.visitors.descriptor, door.visitors.on_ready)
+        nursery.start_soon(door.registry.runners.run_one)
+        loop.add_reader(door.visitors.descriptor, door.visitors.on_readable)
         try:
             yield door
         finally:

@@ -10,7 +10,7 @@ import pytest
 
 from api import activity
 from engine.access import Caller
-from engine.activity import Entry
+from engine.activity import ActivityEntry
 from engine.errors import UnavailableError
 from tests.api.consoles import NOW, PASSWORD, Console
 from tests.api.people import logged_in
@@ -27,9 +27,9 @@ async def with_log(entries: int = 5) -> tuple[Console, str]:
     return console, profile["id"]
 
 
-def changed(n: int, **fields: Any) -> Entry:
+def changed(n: int, **fields: Any) -> ActivityEntry:
     at = NOW + timedelta(minutes=n)
-    made = Entry(0, at, 1, "=one@example.com", None, f"r{n}", "link.created", "link", 100 + n, None,
+    made = ActivityEntry(0, at, 1, "=one@example.com", None, f"r{n}", "link.created", "link", 100 + n, None,
                  LINK, b"\x0f" * 32)  # fmt: skip
     return made._replace(**fields)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.profile import Change
+from engine.profile import ProfileChange
 from tests.api.consoles import Console
 
 
@@ -40,7 +40,7 @@ async def test_creates_updates_and_deletes_with_a_result_each() -> None:
         "updated_at": changed["link"]["updated_at"]
     }
     assert deleted == {"index": 2, "status": 204}
-    assert console.announcer.changes == [Change(int(profile["id"]), 4)]
+    assert console.announcer.changes == [ProfileChange(int(profile["id"]), 4)]
     assert (await console.call("GET", f"/v1/links/{kept['id']}")).json == changed["link"]
     (await console.call("GET", f"/v1/links/{gone['id']}")).problem(404)
 

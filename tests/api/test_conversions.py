@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from api.conversion_doors import SCRIPT, SCRIPT_BYTES
-from engine.click_id import ClickId, Seal
+from engine.click_id import ClickId, ClickIdCipher
 from tests.api.consoles import CLICK_IDS, NOW, Answered, Console
 from tests.api.test_experiments import Lab, counted, results, started
 
-SEAL = Seal(CLICK_IDS)
+SEAL = ClickIdCipher(CLICK_IDS)
 HOUR_US = 3_600_000_000
 AT_US = round(NOW.timestamp() * 1e6)
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from engine.click_id import Seal
-from engine.experiment import ExperimentDraft, Namespace, Variant, checked
-from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, arms, items
+from engine.click_id import ClickIdCipher
+from engine.experiment import ExperimentDraft, Namespace, Variant, validate_draft
+from engine.extra import COOKIE, EXPOSURES, OUTCOMES, VariantRef, items, unpack_variant_refs
 from engine.link import LinkDraft
-from engine.observation import Observer
-from engine.profile import Change
+from engine.observation import ExperimentCounter
+from engine.profile import ProfileChange
 from engine.settings import Settings
 from engine.trial import preview_token
-from storage.memory.experiments import MemoryExperiments
+from storage.memory.experiments import MemoryExperimentStore
 from tests.actors.held import TENANT
 from tests.api.doors import Answer, OpenDoor, Visitor, get, opened
 from tests.hosted import hosted_run
@@ -30,7 +30,7 @@ B = Variant(name="b", weight=0.5, target="https://b.example/")
 class Lab:
     """A door with the profile `shop` and its link `spring`, behind a proxy that tells addresses."""
 
-    def __init__(self, door: OpenDoor, experiments: MemoryExperiments, profile_id: int) -> None:
+    def __init__(self, door: OpenDoor, experiments: MemoryExperimentStore, profile_id: int) -> None:
         self.door = door
         self.experiments = experiments
         self.profile_id = profile_id
@@ -39,7 +39,7 @@ class Lab:
         """Start an experiment on a link, and let the edge know."""
         link = await self.link(slug)
         fields = {"name": "x", "kind": "destination", "variants": (A, B), "link_id": link}
-        draft, errors = checked(ExperimentDraft(**fields | changes))
+        draft, errors = validate_draft(ExperimentDraft(**fields | changes))
         assert draft is not None, errors
         made, change = await self.experiments.create_experiment(TENANT, self.profile_id, draft)
         if state != "draft":
@@ -51,7 +51,7 @@ class Lab:
         _, change = await self.experiments.move_experiment(TENANT, id_, state, winner)
         await self.told(change)
 
-    async def told(self, change: Change) -> None:
+    async def told(self, change: ProfileChange) -> None:
         self.door.registry.changed([change])
         actor = self.door.registry.profiles[self.profile_id]
         await self.door.until(lambda: actor.version >= change.version)
@@ -67,8 +67,11 @@ class Lab:
         visitor = await self.door.visitor()
         return [await ask(visitor, path, n, agent, *fields) for n in range(count)]
 
-    def recorded(self, tag: int) -> list[list[Arm]]:
-        return [list(arms(items(click.extra).get(tag, b""))) for click in self.door.journal.clicks]
+    def recorded(self, tag: int) -> list[list[VariantRef]]:
+        return [
+            list(unpack_variant_refs(items(click.items).get(tag, b"")))
+            for click in self.door.journal.clicks
+        ]
 
 
 async def ask(
@@ -82,7 +85,7 @@ async def ask(
 async def lab() -> AsyncIterator[Lab]:
     async with opened(Settings(trusted_hops=1, visits_per_second=0)) as door:
         profile_id = await door.profiles.made("shop", "spring", "summer", "autumn")
-        experiments = MemoryExperiments(door.profiles)
+        experiments = MemoryExperimentStore(door.profiles)
         await door.warm(b"/shop/spring", b"/@shop")
         door.journal.records.clear()
         yield Lab(door, experiments, profile_id)
@@ -95,12 +98,12 @@ async def test_a_destination_splits_people_and_records_each_exposure(lab: Lab) -
     assert set(first) == {"https://a.example/", "https://b.example/"}
     again = [answer.location for answer in await lab.visits(200)]
     assert again == first
-    wanted = [[Arm(id_, 1, location == "https://b.example/")] for location in first + again]
+    wanted = [[VariantRef(id_, 1, location == "https://b.example/")] for location in first + again]
     assert lab.recorded(EXPOSURES) == wanted
-    observer = Observer()
+    observer = ExperimentCounter()
     for click in lab.door.journal.clicks:
-        observer.add(click, items(click.extra))
-    units, sums = observer.observed()
+        observer.add(click, items(click.items))
+    units, sums = observer.increments()
     assert len(units) == 200
     assert sum(exposures for _, exposures, _ in sums) == 400
     assert not any(unit.crossed for unit in units)
@@ -182,7 +185,10 @@ async def test_the_page_varies_and_its_clicks_decide(lab: Lab) -> None:
             for page in pages} == {(x, y) for x in (True, False) for y in (True, False)}  # fmt: skip
     shown = lab.recorded(EXPOSURES)
     assert shown == [
-        [Arm(one, 1, "Frühling" in page), Arm(two, 1, page.index("autumn") < page.index("spring?"))]
+        [
+            VariantRef(one, 1, "Frühling" in page),
+            VariantRef(two, 1, page.index("autumn") < page.index("spring?")),
+        ]
         for page in pages
     ]
     lab.door.journal.records.clear()
@@ -224,7 +230,7 @@ async def test_a_cookie_is_set_where_it_is_asked_for_and_tells_who_comes_back(la
             back = await ask(visitor, b"/shop/spring", number, CHROME, head)
             assert back.location == location
             assert "set-cookie" not in back.headers
-    pseudonyms = [items(click.extra)[COOKIE] for click in lab.door.journal.clicks]
+    pseudonyms = [items(click.items)[COOKIE] for click in lab.door.journal.clicks]
     assert pseudonyms[40:] == [p for p in pseudonyms[:40] for _ in range(2)]
     assert {p[8:] for p in pseudonyms} == {b"\x01\x00"}
     assert len(set(pseudonyms)) == 40
@@ -261,16 +267,16 @@ async def test_a_target_is_handed_an_id_that_tells_of_the_click(lab: Lab) -> Non
     (unsealed,) = await lab.visits(1)
     assert unsealed.location == "https://spring.example/?a=1#top"  # nobody knows the secret yet
     assert lab.door.registry.unsealed == 1
-    seal = lab.door.registry.seal = Seal(bytes(range(32)))
+    seal = lab.door.registry.seal = ClickIdCipher(bytes(range(32)))
     id_ = await lab.run()
     lab.door.journal.records.clear()
     answers = await lab.visits(20)
     for answer, click in zip(answers, lab.door.journal.clicks, strict=True):
         target, _, text = answer.location.partition("?wp_click=")
         found = seal.open(text)
-        (shown,) = arms(items(click.extra)[EXPOSURES])
+        (shown,) = unpack_variant_refs(items(click.items)[EXPOSURES])
         assert found == (
-            1, lab.profile_id, link, click.at_us, id_, 1, shown.arm, False, click.visitor
+            1, lab.profile_id, link, click.at_us, id_, 1, shown.arm, False, click.visitor_id
         )  # fmt: skip
         assert target == ("https://a.example/", "https://b.example/")[shown.arm]
     (bot,) = await lab.visits(1, b"/shop/spring", BOT)
@@ -281,4 +287,4 @@ async def test_a_target_is_handed_an_id_that_tells_of_the_click(lab: Lab) -> Non
     assert (start, rest[91:]) == ("https://spring.example/?a=1", "#top")
     opened_ = seal.open(rest[:91])
     assert opened_ is not None
-    assert (opened_.experiment_id, opened_.visitor) == (0, lab.door.journal.clicks[-1].visitor)
+    assert (opened_.experiment_id, opened_.visitor) == (0, lab.door.journal.clicks[-1].visitor_id)

@@ -8,9 +8,9 @@ import pytest
 
 from engine.access import Caller
 from engine.click import Click
-from engine.extra import EXPOSURES, OUTCOMES, Arm, pack_arms
-from engine.observation import Observer
-from engine.trial import Trial
+from engine.extra import EXPOSURES, OUTCOMES, VariantRef, pack_variant_refs
+from engine.observation import ExperimentCounter
+from engine.trial import VariantAssigner
 from tests.api.consoles import NOW, Answered, Console
 
 A = {"name": "a", "weight": 1, "target": "https://a.example"}
@@ -55,7 +55,7 @@ async def test_an_experiment_is_shown_as_it_was_made() -> None:
         starts_at="2026-05-01T12:00:00+02:00",
         targeting={"countries": ["IT"]},
         namespace={"id": "prices", "low": 0, "high": 0.5},
-        analysis={"margin": 0.01, "act": "promote"},
+        analysis={"margin": 0.01, "on_decision": "promote"},
     )
     assert made.status == 201
     shown = made.json
@@ -64,7 +64,7 @@ async def test_an_experiment_is_shown_as_it_was_made() -> None:
     assert [v["weight"] for v in shown["variants"]] == [0.5, 0.5]
     assert shown["variants"][0]["target"] == "https://a.example/"
     assert shown["starts_at"] == "2026-05-01T10:00:00Z"
-    assert (shown["analysis"]["act"], shown["analysis"]["alpha"]) == ("promote", 0.05)
+    assert (shown["analysis"]["on_decision"], shown["analysis"]["alpha"]) == ("promote", 0.05)
     read = await lab.console.call("GET", f"/v1/experiments/{shown['id']}")
     assert (read.json, read.headers["ETag"]) == (shown, made.headers["ETag"])
     listed = await lab.console.call("GET", f"/v1/profiles/{lab.profile}/experiments")
@@ -97,9 +97,9 @@ async def test_an_experiment_is_shown_as_it_was_made() -> None:
         ({"targeting": {"planets": ["Mars"]}}, {"targeting"}),
         ({"attribution_hours": 0}, {"attribution_hours"}),
         ({"analysis": {"alpha": 0, "margin": -1}}, {"analysis.alpha", "analysis.margin"}),
-        ({"analysis": {"bandit": {"floor": 0.6}, "act": "stop"}},
+        ({"analysis": {"bandit": {"floor": 0.6}, "on_decision": "stop"}},
          {"analysis.bandit", "analysis.bandit.floor"}),
-        ({"analysis": {"horizon": {"visitors": 0}, "act": "stop"}},
+        ({"analysis": {"horizon": {"visitors": 0}, "on_decision": "stop"}},
          {"analysis.horizon", "analysis.horizon.visitors"}),
         ({"winner": "a"}, {"winner"}),
     ],
@@ -190,17 +190,17 @@ async def test_a_create_sent_again_creates_once() -> None:
 
 async def counted(lab: Lab, id_: str, *arms: tuple[int, int], per: int = 1) -> None:
     """So many visitors and, of them, converted ones in each arm, at NOW."""
-    observer = Observer()
+    observer = ExperimentCounter()
     at_us = round(NOW.timestamp() * 1e6)
     for arm, (visitors, converted) in enumerate(arms):
-        data = pack_arms([Arm(int(id_), 1, arm)])
+        data = pack_variant_refs([VariantRef(int(id_), 1, arm)])
         for number in range(visitors):
             name = (arm * 1_000_000 + number + 1).to_bytes(8, "big")
             click = Click(1, 0, at_us, 1, 1, 1, b"", b"", b"", name)
             found = {EXPOSURES: data} | ({OUTCOMES: data} if number < converted else {})
             for _ in range(per):
                 observer.add(click, found)
-    lab.console.counts.store(observer.observed())
+    lab.console.counts.store(observer.increments())
 
 
 async def started(lab: Lab, **changes: Any) -> str:
@@ -349,7 +349,7 @@ async def test_a_preview_is_a_url_with_a_token() -> None:
     assert told["expires_at"] == "2026-03-16T10:07:00Z"
     edge = await lab.console.experiments.edge_experiment(Caller(1, 1), int(id_))
     token = told["url"].partition("wp_variant=")[2].encode()
-    assert Trial(edge).forced(token, round(NOW.timestamp() * 1e6)).arm == 1
+    assert VariantAssigner(edge).assign_preview(token, round(NOW.timestamp() * 1e6)).variant == 1
     (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=z")).problem(422)
 
 
@@ -357,7 +357,7 @@ async def test_a_plan_says_how_many_and_how_long() -> None:
     console = Console()
     path = "/v1/experiment-plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
     told = (await console.call("GET", path)).json
-    assert told["watched"]["visitors"] > told["fixed"]["visitors"] > 40_000
+    assert told["sequential"]["visitors"] > told["fixed"]["visitors"] > 40_000
     assert told["fixed"]["days"] == told["fixed"]["visitors"] / 500
     path = f"/v1/experiment-plan?rate=0.02&visitors={told['fixed']['visitors']}"
     assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from engine.github_sync import SYNC_KIND, SYNC_QUEUE, Settled
-from engine.repository import Facts, Known, Release
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE, SyncOutcome
+from engine.repository import Release, RememberedRepository, RepositoryFacts
 from engine.settings import Settings
 from tests.api.consoles import NOW, VISITORS, Console
 
 REPO = "https://github.com/Trio/trio"
-FACTS = Facts(
+FACTS = RepositoryFacts(
     full_name="python/trio", stars=7, forks=1, language="Python", description=None, topics=("a",),
     licence=None, avatar_url=None, archived=True, renamed_to="python/trio",
     last_release=Release(tag="v1", published_at=datetime(2026, 1, 2, tzinfo=UTC)),
@@ -26,10 +26,10 @@ async def github_link(console: Console, **more: Any) -> str:
 
 async def sync(console: Console, path: str) -> None:
     """As a worker does it."""
-    (job,) = await console.jobs.take("w", {SYNC_QUEUE: 9}, [SYNC_KIND], 60)
+    (job,) = await console.jobs.claim("w", {SYNC_QUEUE: 9}, [SYNC_KIND], 60)
     work = await console.github.begin(1, int(path.split("/")[3]))
     assert work is not None
-    settled = Settled("synced", "", Known(facts=FACTS), 0, NOW)
+    settled = SyncOutcome("synced", "", RememberedRepository(facts=FACTS), 0, NOW)
     await console.jobs.finish_with(job.lease, console.github.finishing(work, "trio/trio", settled))
 
 

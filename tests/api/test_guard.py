@@ -12,7 +12,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from api import guard, serve
-from api.connection import Limits
+from api.connection import ConsoleLimits
 from api.problems import CONTENT_TYPE
 from tests.api.consoles import Console, exchange, served
 from tests.hosted import hosted_run
@@ -78,14 +78,17 @@ async def test_send_outlives_the_cancelling_of_its_request() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
-    await guard.Guard(app, guard.Counters())({"type": "http"}, None, send)  # type: ignore[arg-type]
+    await guard.Guard(app, guard.ConsoleMetrics())({"type": "http"}, None, send)  # type: ignore[arg-type]
     assert sent == ["http.response.start", "http.response.body"]
 
 
 @pytest.mark.parametrize("trailing", [b"\x81\x05hello", b"x", b"\0" * 70_000, KEPT])
 async def test_an_upgrade_with_trailing_bytes_is_an_answer_and_no_crash(trailing: bytes) -> None:
     console = Console()
-    async with served(console.app, console.counters, Limits(head_s=0.1, idle_s=0.1)) as (port, _):
+    async with served(console.app, console.counters, ConsoleLimits(head_s=0.1, idle_s=0.1)) as (
+        port,
+        _,
+    ):
         answer = await exchange(port, UPGRADE + trailing)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert await alive(port)
@@ -101,7 +104,7 @@ async def test_a_crash_in_one_connection_is_counted_and_kills_no_other(
         def __init__(self, app: Any, config: Config, context: WorkerContext, stream: Any, _: Any):
             self.run = TCPServer(app, config, context, LifespanState({}), stream).run
 
-    monkeypatch.setattr(serve, "Connection", Unguarded)
+    monkeypatch.setattr(serve, "ConsoleConnection", Unguarded)
     console = Console()
     async with served(console.app, console.counters) as (port, _):
         other = await trio.open_tcp_stream("127.0.0.1", port)
@@ -150,7 +153,7 @@ async def test_malformed_requests_are_problems_and_close(request_: bytes, status
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HT", KEPT, KEPT + b"GET /heal"])
 async def test_heads_and_idleness_have_their_time(begun: bytes) -> None:
     console = Console()
-    limits = Limits(head_s=0.05, idle_s=0.1)
+    limits = ConsoleLimits(head_s=0.05, idle_s=0.1)
     async with served(console.app, console.counters, limits) as (port, _):
         answer = await exchange(port, begun)
         assert answer.count(b"HTTP/1.1 200") == begun.count(b"\r\n\r\n")
@@ -159,7 +162,7 @@ async def test_heads_and_idleness_have_their_time(begun: bytes) -> None:
 
 async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None:
     console = Console()
-    async with served(console.app, console.counters, Limits(connections=1)) as (port, _):
+    async with served(console.app, console.counters, ConsoleLimits(connections=1)) as (port, _):
         first = await trio.open_tcp_stream("127.0.0.1", port)
         await first.send_all(KEPT)
         await one_answer(first)
@@ -175,7 +178,7 @@ async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None
 
 async def test_one_address_cannot_take_all_connections() -> None:
     console = Console()
-    limits = Limits(connections=10, connections_each=2)
+    limits = ConsoleLimits(connections=10, connections_each=2)
     async with served(console.app, console.counters, limits) as (port, _):
         held = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
         for stream in held:
@@ -226,7 +229,7 @@ async def test_a_half_closed_client_gets_its_answer() -> None:
 
 async def test_a_client_that_holds_on_to_its_closed_connection_is_let_go_alone() -> None:
     console = Console()
-    limits = Limits(linger_s=0.05, answer_s=0.05)
+    limits = ConsoleLimits(linger_s=0.05, answer_s=0.05)
     async with served(console.app, console.counters, limits) as (port, _):
         for request in (ALIVE, b"nonsense\r\n\r\n"):
             stream = await trio.open_tcp_stream("127.0.0.1", port)
@@ -244,7 +247,7 @@ async def test_a_refused_upload_gets_its_answer_although_it_is_not_read() -> Non
         b"POST /v1/profiles HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer one\r\n"
         b"Content-Type: application/json\r\nContent-Length: 3000000\r\n\r\n"
     ) + b"x" * 3_000_000
-    async with served(console.app, console.counters, Limits(linger_s=0.5)) as (port, _):
+    async with served(console.app, console.counters, ConsoleLimits(linger_s=0.5)) as (port, _):
         assert (await exchange(port, upload)).startswith(b"HTTP/1.1 413 ")
 
 
@@ -255,7 +258,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"x" * 50_000_000})
 
-    limits = Limits(send_s=0.1, linger_s=0.1)
+    limits = ConsoleLimits(send_s=0.1, linger_s=0.1)
     async with served(guard.Guard(app, console.counters), console.counters, limits) as (port, _):
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(KEPT)
@@ -273,14 +276,14 @@ async def test_a_stream_ends_with_its_client_also_when_that_has_asked_for_more()
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             await trio.sleep(0.01)
 
-    limits = Limits(linger_s=0.1)
+    limits = ConsoleLimits(linger_s=0.1)
     async with served(guard.Guard(app, console.counters), console.counters, limits) as (port, stop):
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(KEPT + KEPT)
         await stream.receive_some()
         await stream.aclose()
         await until(lambda: console.counters.connections == 0)
-        stop.ask()
+        stop.request()
 
 
 async def test_stop_closes_idle_connections_and_lets_requests_finish() -> None:
@@ -301,7 +304,7 @@ async def test_stop_closes_idle_connections_and_lets_requests_finish() -> None:
         slow = await trio.open_tcp_stream("127.0.0.1", port)
         await slow.send_all(KEPT.replace(b"/healthz", b"/slow"))
         await begun.wait()
-        stop.ask()
+        stop.request()
         with trio.fail_after(5):
             assert await idle.receive_some() == b""
             with pytest.raises(OSError, match="connect"):
@@ -319,12 +322,12 @@ async def test_what_hangs_is_cancelled_at_the_end_of_the_drain() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await trio.sleep_forever()
 
-    limits = Limits(drain_s=0.05)
+    limits = ConsoleLimits(drain_s=0.05)
     async with served(guard.Guard(app, console.counters), console.counters, limits) as (port, stop):
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(KEPT)
         await until(lambda: console.counters.connections == 1)
-        stop.ask()
+        stop.request()
         with trio.fail_after(5):
             assert await stream.receive_some() == b""
         await stream.aclose()
@@ -342,7 +345,7 @@ async def test_a_client_that_hangs_up_cancels_its_request() -> None:
             cancelled.set()
 
     console.profiles.list_profiles = stuck
-    limits = Limits(answer_s=0.05)
+    limits = ConsoleLimits(answer_s=0.05)
     async with served(console.app, console.counters, limits) as (port, _):
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(

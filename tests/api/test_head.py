@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.head import MAX_HEAD_BYTES, HeadReader, Refusal, Request
+from api.head import MAX_HEAD_BYTES, HeadParser, RefusedHead, VisitRequest
 
 PLAIN = b"GET /spring?a=b HTTP/1.1\r\nHost: x:8080\r\nUser-Agent: ua\r\nReferer: https://r.example/\r\n\r\n"
 
 
-def fed(data: bytes, cuts: list[int]) -> list[Request | Refusal]:
+def fed(data: bytes, cuts: list[int]) -> list[VisitRequest | RefusedHead]:
     """What a reader answers when `data` comes in pieces, cut at these places."""
-    reader, found = HeadReader(), []
+    reader, found = HeadParser(), []
     edges = [0, *sorted(cuts), len(data)]
     for start, end in pairwise(edges):
         if start == end:
             continue
         answered = reader.feed(data[start:end])
         found += answered
-        if any(isinstance(a, Refusal) or not a.keep_alive for a in answered):
+        if any(isinstance(a, RefusedHead) or not a.keep_alive for a in answered):
             break
     return found
 
 
 def test_a_plain_request_is_read() -> None:
-    assert HeadReader().plain(PLAIN) == Request(
+    assert HeadParser().parse_fast(PLAIN) == VisitRequest(
         b"/spring", b"a=b", b"ua", b"https://r.example/", b"", False, True, host=b"x"
     )
 
@@ -44,7 +44,7 @@ def test_a_plain_request_is_read() -> None:
 )
 def test_a_prefetch_is_told(field: bytes, expected: bool) -> None:
     (request,) = fed(PLAIN[:-2] + field + b"\r\n\r\n", [])
-    assert isinstance(request, Request)
+    assert isinstance(request, VisitRequest)
     assert request.prefetch == expected
 
 
@@ -107,8 +107,8 @@ def test_cuts_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
 )
 def test_what_is_refused(head: bytes, status: int) -> None:
     found = fed(head + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [len(head)])
-    assert [answer.status for answer in found if isinstance(answer, Refusal)] == [status]
-    assert not any(isinstance(answer, Request) for answer in found)
+    assert [answer.status for answer in found if isinstance(answer, RefusedHead)] == [status]
+    assert not any(isinstance(answer, VisitRequest) for answer in found)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_is_refused(head: bytes, status: int) -> None:
 )
 def test_both_ways_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
     head = b"GET /x HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
-    (careful,) = HeadReader().careful(head)
-    assert isinstance(careful, Request)
+    (careful,) = HeadParser().parse_strict(head)
+    assert isinstance(careful, VisitRequest)
     assert careful.keep_alive is keep_alive
-    assert HeadReader().plain(head) in (careful, None)
+    assert HeadParser().parse_fast(head) in (careful, None)

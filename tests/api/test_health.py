@@ -4,7 +4,7 @@ import pytest
 import trio
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.exposition import written
+from api.exposition import render_exposition
 from engine.errors import UnavailableError
 from engine.health import Component, Health
 from engine.statistics import METRICS, Sample
@@ -82,7 +82,7 @@ def test_prometheus_reads_what_is_written() -> None:
     ]
     read = {
         (sample.name, tuple(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(written(samples))
+        for family in text_string_to_metric_families(render_exposition(samples))
         for sample in family.samples
     }
     assert len(read) == len(samples)
@@ -92,5 +92,5 @@ def test_prometheus_reads_what_is_written() -> None:
 
 def test_what_the_console_counts_has_a_help_text() -> None:
     console = Console()
-    console.counters.answered(200)
+    console.counters.count_response(200)
     assert {sample.name for sample in console.counters.samples()} <= METRICS.keys()

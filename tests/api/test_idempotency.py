@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from storage.keys import ensure_owner
-from storage.memory.activity import MemoryActivity
+from storage.memory.activity import MemoryActivityReader
 from storage.memory.profiles import MemoryProfiles
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.api.consoles import Console
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened
@@ -88,7 +88,9 @@ async def test_twenty_at_once_get_one_answer_of_one_profile(database_url: str) -
         database = await open_database("waypost_app")
         owner = await ensure_owner(database, "owner@example.com")
         assert owner is not None
-        console = Console(profiles=Profiles(database), activity=MemoryActivity(MemoryProfiles()))
+        console = Console(
+            profiles=PostgresProfileStore(database), activity=MemoryActivityReader(MemoryProfiles())
+        )
         console.keys.add("owner", owner.caller)
         answers = []
 

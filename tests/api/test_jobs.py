@@ -3,7 +3,7 @@
 import pytest
 
 from engine.access import Caller
-from engine.job import Ending, Job, JobDraft
+from engine.job import AttemptEnd, Job, JobDraft
 from tests.api.consoles import Console
 
 
@@ -14,7 +14,7 @@ async def enqueued(console: Console, **fields: object) -> str:
 
 async def running(console: Console) -> Job:
     await enqueued(console)
-    (job,) = await console.jobs.take("w", {"default": 1}, ["links.check"], 60)
+    (job,) = await console.jobs.claim("w", {"default": 1}, ["links.check"], 60)
     return job
 
 
@@ -71,7 +71,7 @@ async def test_cancel_and_retry() -> None:
     cancelled = (await console.call("POST", f"{path}/cancel")).json
     assert (cancelled["state"], cancelled["cancel_requested"]) == ("running", True)
     (await console.call("POST", f"{path}/retry")).problem(409)
-    await console.jobs.end([Ending(job.lease, "failed", 0, "broken")])
+    await console.jobs.end([AttemptEnd(job.lease, "failed", 0, "broken")])
     (await console.call("POST", f"{path}/cancel")).problem(409)
     again = await console.call("POST", f"{path}/retry")
     assert again.status == 200

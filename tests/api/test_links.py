@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.link_health import Checked
+from engine.link_health import CheckOutcome
 from engine.ports_health import START
 from engine.settings import Settings
 from tests.api.consoles import VISITORS, Console
@@ -149,7 +149,7 @@ async def test_health_is_shown_once_it_is_known() -> None:
     assert "health" not in before.json
     await console.link_health.discover(START, 10)
     ((check,), now) = await console.link_health.due(10)
-    await console.link_health.write([Checked(check, "broken", 404, "it answers 404", 0, now)])
+    await console.link_health.write([CheckOutcome(check, "broken", 404, "it answers 404", 0, now)])
     after = await console.call(
         "GET", f"/v1/links/{link['id']}", If_None_Match=before.headers["ETag"]
     )

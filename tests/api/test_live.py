@@ -11,9 +11,9 @@ from trio.testing import MockClock
 
 from actors import live_watchers
 from actors.live_feed import LiveFeed
-from actors.live_watchers import LiveWatchers
+from actors.live_watchers import LiveSubscribers
 from api import live
-from engine.click import Click, Kind, Verdict
+from engine.click import Click, ClickKind, VisitorClass
 from engine.errors import TooSoonError, UnavailableError
 from engine.extra import PLACE, item
 from tests.api.consoles import Console
@@ -57,12 +57,12 @@ async def watched(console: Console, id_: str) -> AsyncIterator[Stream]:
 
 async def until_watched(feed: LiveFeed) -> None:
     with trio.fail_after(10):
-        while not feed.statistics()["watched"]:  # noqa: ASYNC110  # virtual time
+        while not feed.metrics()["watched"]:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
 
 
 def some(id_: str, **fields: Any) -> Click:
-    return click(tenant_id=1, profile_id=int(id_), **fields)._replace(extra=PLACE_DE)
+    return click(tenant_id=1, profile_id=int(id_), **fields)._replace(items=PLACE_DE)
 
 
 async def test_clicks_are_told_as_they_are_committed(
@@ -80,8 +80,8 @@ async def test_clicks_are_told_as_they_are_committed(
         await until_watched(feed)
         news = [
             some(id_, link_id=7),
-            some(id_, link_id=0, kind=Kind.VIEW, verdict=Verdict.BOT),
-            some(id_, verdict=Verdict.HEAD),
+            some(id_, link_id=0, kind=ClickKind.VIEW, verdict=VisitorClass.BOT),
+            some(id_, verdict=VisitorClass.HEAD),
             some(str(int(id_) + 1)),
         ]
         feed.committed(2, [batch(1, [some(id_)] * 2 + news)])
@@ -93,10 +93,10 @@ async def test_clicks_are_told_as_they_are_committed(
         assert (await stream.event())[1]["kind"] == "bot"
         assert await stream.event() == ("minute", {"clicks": 1, "views": 0, "bots": 1})
         assert await stream.event() == ("minute", {"clicks": 0, "views": 0, "bots": 0})
-    assert feed.statistics()["published"] == 1
+    assert feed.metrics()["published"] == 1
     await trio.sleep(30)
-    assert console.watchers.statistics()["watchers"] == 0
-    assert feed.statistics()["watched"] == 0
+    assert console.watchers.metrics()["watchers"] == 0
+    assert feed.metrics()["watched"] == 0
     nursery.cancel_scope.cancel()
 
 
@@ -138,24 +138,24 @@ async def test_a_head_watches_nothing(autojump_clock: MockClock) -> None:
         answered = await console.call("HEAD", f"/v1/profiles/{id_}/live")
     assert (answered.status, answered.body) == (200, b"")
     assert answered.headers["Content-Type"] == "text/event-stream"
-    assert console.watchers.statistics()["watchers"] == 0
+    assert console.watchers.metrics()["watchers"] == 0
 
 
 async def test_watchers_are_bounded_and_slow_ones_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_watchers, "MAX_OF_USER", 2)
     monkeypatch.setattr(live_watchers, "MAX_OF_PROFILE", 3)
     monkeypatch.setattr(live_watchers, "MAX_OF_PROCESS", 4)
-    watchers = LiveWatchers(Console().live)
-    with watchers.watching(1, 9) as first, watchers.watching(1, 9):
-        with pytest.raises(TooSoonError, match="one user"), watchers.watching(1, 8):
+    watchers = LiveSubscribers(Console().live)
+    with watchers.subscription(1, 9) as first, watchers.subscription(1, 9):
+        with pytest.raises(TooSoonError, match="one user"), watchers.subscription(1, 8):
             pass
-        with watchers.watching(2, 9):
-            with pytest.raises(TooSoonError, match="this profile"), watchers.watching(3, 9):
+        with watchers.subscription(2, 9):
+            with pytest.raises(TooSoonError, match="this profile"), watchers.subscription(3, 9):
                 pass
-            with watchers.watching(3, 8), pytest.raises(UnavailableError):
+            with watchers.subscription(3, 8), pytest.raises(UnavailableError):
                 watchers.admit(4, 7)
         for _ in range(live_watchers.MAX_WAITING):
             assert first.put([live.LiveClick(at_us=1, link_id=2, values={})])
         assert not first.put([live.LiveClick(at_us=1, link_id=2, values={})])
         assert first.ended == "slow"
-    assert watchers.statistics() == {"watchers": 0, "refused": 3, "slow": 0}
+    assert watchers.metrics() == {"watchers": 0, "refused": 3, "slow": 0}

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from engine.errors import LostUpdateError, UnavailableError
-from engine.profile import Change
+from engine.profile import ProfileChange
 from tests.api.consoles import VISITORS, Console
 
 
@@ -49,9 +49,9 @@ async def test_create_read_list_update_delete() -> None:
 
     id_ = int(profile["id"])
     assert console.announcer.changes[:3] == [
-        Change(id_, profile["version"]),
-        Change(id_, kept.json["version"]),
-        Change(id_, changed.json["version"]),
+        ProfileChange(id_, profile["version"]),
+        ProfileChange(id_, kept.json["version"]),
+        ProfileChange(id_, changed.json["version"]),
     ]
     assert console.announcer.changes[3].deleted
 

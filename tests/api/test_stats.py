@@ -8,9 +8,9 @@ from trio.testing import MockClock
 
 from api.stats import SEEN_S
 from engine.dimension import Dimension
-from engine.rollup import Counted, Stats, StatsRow
+from engine.rollup import MetricValues, Stats, StatsRow
 from engine.stats_query import Filter
-from engine.visitor import RULE
+from engine.visitor import RULES_VERSION
 from tests.api.consoles import Console
 
 ROME = ZoneInfo("Europe/Rome")
@@ -29,7 +29,7 @@ async def test_defaults() -> None:
         "tz": "UTC",
         "interval": "day",
         "as_of": None,
-        "rule": RULE,
+        "rule": RULES_VERSION,
         "sampling": "none",
         "totals": {"clicks": 0, "visitors": None, "views": 0, "click_rate": None, "bots": 0},
         "rows": [],
@@ -43,7 +43,7 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
             StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1, 2, 2),
             StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0, 0, 4),
         ),
-        totals=Counted(7, 1, 2, 6),
+        totals=MetricValues(7, 1, 2, 6),
         as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
     )
     query = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
@@ -54,7 +54,7 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
         "tz": "Europe/Rome",
         "interval": "day",
         "as_of": "2026-03-15T10:06:59Z",
-        "rule": RULE,
+        "rule": RULES_VERSION,
         "sampling": "none",
         "totals": {"clicks": 7, "visitors": 6, "views": 1, "click_rate": 7.0, "bots": 2},
         "rows": [
@@ -157,10 +157,10 @@ async def test_what_is_new_or_another_question_has_another_tag() -> None:
     tag = (await console.call("GET", path)).headers["ETag"]
     other = await console.call("GET", f"{path}?tz=Europe/Rome", If_None_Match=tag)
     assert other.status == 200
-    console.stats.watermark = "2"
+    console.stats.stats_version = "2"
     new = await console.call("GET", path, If_None_Match=tag)
     assert (new.status, new.headers["ETag"] == tag) == (200, False)
-    console.stats.watermark = None
+    console.stats.stats_version = None
     unknown = await console.call("GET", path, If_None_Match=tag)
     assert unknown.status == 200
     assert "ETag" not in unknown.headers

@@ -8,8 +8,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from engine.click import Kind, Verdict
-from engine.export import cell
+from engine.click import ClickKind, VisitorClass
+from engine.export import safe_cell
 from engine.extra import PLACE, UTM, item
 from engine.ports_stats import CLICK_COLUMNS
 from engine.rollup import Stats, StatsRow
@@ -27,9 +27,9 @@ async def filled() -> tuple[Console, str]:
     common: dict[str, Any] = {"tenant_id": 1, "profile_id": int(id_)}
     clicks = [
         click(5, at_us, **common)._replace(
-            visitor=b"12345678", extra=place + item(UTM, b"utm_source=%40SUM(1)")
+            visitor_id=b"12345678", items=place + item(UTM, b"utm_source=%40SUM(1)")
         ),
-        click(0, at_us + 1, kind=Kind.VIEW, verdict=Verdict.HEAD, **common),
+        click(0, at_us + 1, kind=ClickKind.VIEW, verdict=VisitorClass.HEAD, **common),
         click(5, at_us, profile_id=int(id_) + 1),
     ]
     console.click_counts.clicks += [(uuid4(), one) for one in clicks]
@@ -49,7 +49,7 @@ async def test_clicks_as_csv_have_no_visitor_and_no_formula() -> None:
     assert tuple(first) == CLICK_COLUMNS
     assert (first["time"], first["link"]) == ("2026-03-15T11:06:00+01:00", "5")
     assert (first["utm_source"], first["city"]) == ("'@SUM(1)", "'-Stadt, DE")
-    assert (head["kind"], head["verdict"]) == ("view", "head")
+    assert (head["kind"], head["visitor_class"]) == ("view", "head")
     assert b"12345678" not in found.body
 
 
@@ -106,4 +106,4 @@ async def test_exports_are_their_members_own() -> None:
     [("=1+1", "'=1+1"), ("+1", "'+1"), ("\tx", "'\tx"), ("a=b", "a=b"), (-3, "-3"), (None, ""), ("", "")],
 )  # fmt: skip
 def test_cells(value: Any, shown: str) -> None:
-    assert cell(value) == shown
+    assert safe_cell(value) == shown

@@ -6,13 +6,13 @@ from trio.testing import MockClock
 
 from engine.access import Caller
 from engine.system import ProcessState
-from engine.tree import Node
+from engine.tree import ActorNode
 from tests.api.consoles import Console
 
-ACTOR = Node(
+ACTOR = ActorNode(
     name="worker", kind="actor", running=True, mailbox=2, lag={"oldest_s": 1.5}, last_error="x"
 )
-JOBS = Node(name="jobs", kind="supervisor", running=True, restarts=1, children=(ACTOR,))
+JOBS = ActorNode(name="jobs", kind="supervisor", running=True, restarts=1, children=(ACTOR,))
 
 
 def process(**fields: object) -> ProcessState:

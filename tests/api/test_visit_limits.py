@@ -2,22 +2,22 @@
 
 import pytest
 
-from api.origins import Origins
-from api.visit_limits import VisitLimits
-from engine.client_address import network
+from api.origins import ClientResolver
+from api.visit_limits import VisitRateLimiter
+from engine.client_address import network_of
 from engine.settings import Settings
 from tests.api.doors import get, opened
 from tests.hosted import hosted_run
 
 
 def admitted(
-    limits: VisitLimits, peer: str, forwarded: bytes = b"", now_us: int = 0, hops: int = 0
+    limits: VisitRateLimiter, peer: str, forwarded: bytes = b"", now_us: int = 0, hops: int = 0
 ) -> bool:
-    return limits.admits(Origins(lambda _: b"", hops).of_forwarded(peer, forwarded), now_us)
+    return limits.admits(ClientResolver(lambda _: b"", hops).of_forwarded(peer, forwarded), now_us)
 
 
 def test_an_address_asks_so_often_a_second() -> None:
-    limits = VisitLimits(3)
+    limits = VisitRateLimiter(3)
     assert [admitted(limits, "198.51.100.1") for _ in range(4)] == [True] * 3 + [False]
     assert admitted(limits, "198.51.100.2")
     assert admitted(limits, "198.51.100.1", now_us=333_334)
@@ -25,18 +25,18 @@ def test_an_address_asks_so_often_a_second() -> None:
 
 @pytest.mark.parametrize("own", ["127.0.0.1", "127.9.9.9", "::1"])
 def test_this_machine_is_not_limited(own: str) -> None:
-    limits = VisitLimits(1)
+    limits = VisitRateLimiter(1)
     assert all(admitted(limits, own) for _ in range(5))
 
 
 def test_nobody_is_limited_by_0() -> None:
-    limits = VisitLimits(0)
+    limits = VisitRateLimiter(0)
     assert all(admitted(limits, "198.51.100.1", b"203.0.113.9") for _ in range(5))
-    assert limits.statistics() == {}
+    assert limits.metrics() == {}
 
 
 def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
-    limits = VisitLimits(1)
+    limits = VisitRateLimiter(1)
     assert admitted(limits, "127.0.0.1", b"6.6.6.1, 203.0.113.9", hops=1)
     assert not admitted(limits, "127.0.0.1", b"6.6.6.2, 203.0.113.9", hops=1)
     assert admitted(limits, "127.0.0.1", b"203.0.113.9, 203.0.113.10", hops=1)
@@ -44,10 +44,10 @@ def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
 
 
 def test_of_ipv6_a_line_is_one() -> None:
-    assert network("2001:db8::1") == network("2001:db8::ffff") == "2001:db8::/64"
-    assert network("2001:db8:0:1::1") != network("2001:db8::1")
-    assert network("198.51.100.1") == "198.51.100.1"
-    assert network("unix") == "unix"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("198.51.100.1") == "198.51.100.1"
+    assert network_of("unix") == "unix"
 
 
 @pytest.mark.trio(run=hosted_run)

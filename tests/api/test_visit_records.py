@@ -3,9 +3,9 @@
 import pytest
 
 from engine import extra
-from engine.click import MAX_EXTRA_BYTES, Click
+from engine.click import MAX_ITEMS_BYTES, Click
 from engine.extra import HOST, PLACE, TRIGGER, UTM, Trigger
-from engine.place import parts
+from engine.place import unpack_place
 from engine.settings import Settings
 from tests.api.doors import OpenDoor, get, opened
 from tests.hosted import hosted_run
@@ -20,7 +20,7 @@ async def recorded(door: OpenDoor, path: bytes, *fields: bytes) -> Click:
 
 
 def items(click: Click) -> dict[int, bytes]:
-    return extra.items(click.extra)
+    return extra.items(click.items)
 
 
 async def test_place_host_and_campaign() -> None:
@@ -28,7 +28,7 @@ async def test_place_host_and_campaign() -> None:
         await door.profiles.made("shop", "a")
         door.places.tell("127.0.0.1", "DE", "Köln")
         plain = await recorded(door, b"/shop/a")
-        assert parts(items(plain)[PLACE]) == ("EU", "DE", "", "Köln")
+        assert unpack_place(items(plain)[PLACE]) == ("EU", "DE", "", "Köln")
         assert items(plain)[HOST] == b"links.example"
         assert items(plain).keys() == {PLACE, HOST}
 
@@ -50,7 +50,7 @@ async def test_place_host_and_campaign() -> None:
             assert items(door.journal.clicks[-1]).get(HOST) == found
 
         long = await recorded(door, b"/shop/a?utm_term=" + b"%41" * 2000)
-        assert len(long.extra) <= MAX_EXTRA_BYTES
+        assert len(long.items) <= MAX_ITEMS_BYTES
         assert len(items(long)[UTM]) > 100
         assert items(long)[UTM].removeprefix(b"utm_term=").replace(b"%41", b"") == b""
 
@@ -63,7 +63,7 @@ async def test_another_geo_file_counts_from_the_next_request_of_an_open_connecti
             door.places.tell("127.0.0.1", country)
             door.visitors.places_changed()
             assert (await visitor.asks(get(b"/shop/a"))).status == 302
-            assert parts(items(door.journal.clicks[-1])[PLACE])[1] == country
+            assert unpack_place(items(door.journal.clicks[-1])[PLACE])[1] == country
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_a_pseudonym_is_of_profile_network_and_agent() -> None:
 
         async def seen(path: bytes, address: bytes, agent: bytes = b"ua") -> bytes:
             fields = (b"X-Forwarded-For: 6.6.6.6, " + address, b"User-Agent: " + agent)
-            return (await recorded(door, path, *fields)).visitor
+            return (await recorded(door, path, *fields)).visitor_id
 
         one = await seen(b"/shop/a", b"203.0.113.9")
         assert len(one) == 8

@@ -8,13 +8,13 @@ import trio
 
 from api import visitors
 from api.head import MAX_HEAD_BYTES
-from engine.click import RULE_SHIFT, Kind, Verdict
+from engine.click import RULES_VERSION_SHIFT, ClickKind, VisitorClass
 from engine.settings import Settings
-from engine.visitor import HEAD_RECORDED, RULE
+from engine.visitor import HEAD_RECORDED, RULES_VERSION
 from tests.api.doors import HEAD_S, IDLE_S, OpenDoor, Visitor, get, opened
 from tests.hosted import hosted_run
 
-UNKNOWN = Verdict.TOOL | RULE << RULE_SHIFT
+UNKNOWN = VisitorClass.TOOL | RULES_VERSION << RULES_VERSION_SHIFT
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -43,7 +43,7 @@ async def test_a_redirect_is_recorded_and_its_connection_kept() -> None:
             assert not answer.closes
         clicks = door.journal.clicks[1:]
         assert [click.user_agent for click in clicks] == [b"ua0", b"ua1", b"ua2"]
-        assert all(click.kind == Kind.CLICK for click in clicks)
+        assert all(click.kind == ClickKind.CLICK for click in clicks)
 
 
 async def test_head_answers_the_same_without_a_body_and_is_kept_apart() -> None:
@@ -54,11 +54,11 @@ async def test_head_answers_the_same_without_a_body_and_is_kept_apart() -> None:
             got = await visitor.asks(get(path))
             headed = await visitor.asks(get(path, method=b"HEAD"))
             assert (headed.status, headed.headers, headed.body) == (got.status, got.headers, b"")
-        assert [(click.kind, click.verdict) for click in door.journal.clicks[1:]] == [
-            (Kind.CLICK, UNKNOWN),
-            (Kind.CLICK, HEAD_RECORDED),
-            (Kind.VIEW, UNKNOWN),
-            (Kind.VIEW, HEAD_RECORDED),
+        assert [(click.kind, click.classification) for click in door.journal.clicks[1:]] == [
+            (ClickKind.CLICK, UNKNOWN),
+            (ClickKind.CLICK, HEAD_RECORDED),
+            (ClickKind.VIEW, UNKNOWN),
+            (ClickKind.VIEW, HEAD_RECORDED),
         ]
 
 
@@ -67,18 +67,18 @@ async def test_each_record_says_what_asked() -> None:
         await shop(door)
         visitor = await door.visitor()
         asked = [
-            (Verdict.HUMAN, b"User-Agent: Mozilla/5.0 (Windows NT 10.0) Firefox/128.0"),
-            (Verdict.BOT, b"User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1)"),
-            (Verdict.PREVIEW, b"User-Agent: WhatsApp/2.23.20.0 A"),
-            (Verdict.TOOL, b"User-Agent: curl/8.5.0"),
-            (Verdict.PREFETCH, b"Sec-Purpose: prefetch;prerender"),
-            (Verdict.PREFETCH, b"purpose: prefetch"),
-            (Verdict.TOOL, b"X-Purposely: prefetch"),
+            (VisitorClass.HUMAN, b"User-Agent: Mozilla/5.0 (Windows NT 10.0) Firefox/128.0"),
+            (VisitorClass.BOT, b"User-Agent: Mozilla/5.0 (compatible; Googlebot/2.1)"),
+            (VisitorClass.PREVIEW, b"User-Agent: WhatsApp/2.23.20.0 A"),
+            (VisitorClass.TOOL, b"User-Agent: curl/8.5.0"),
+            (VisitorClass.PREFETCH, b"Sec-Purpose: prefetch;prerender"),
+            (VisitorClass.PREFETCH, b"purpose: prefetch"),
+            (VisitorClass.TOOL, b"X-Purposely: prefetch"),
         ]
         for _, field in asked:
             assert (await visitor.asks(get(b"/shop/a", field))).status == 302
-        recorded = [click.verdict for click in door.journal.clicks[-len(asked) :]]
-        assert recorded == [verdict | RULE << RULE_SHIFT for verdict, _ in asked]
+        recorded = [click.classification for click in door.journal.clicks[-len(asked) :]]
+        assert recorded == [verdict | RULES_VERSION << RULES_VERSION_SHIFT for verdict, _ in asked]
 
 
 async def test_the_page_shows_title_and_links_and_nothing_of_them_as_markup() -> None:
@@ -278,14 +278,14 @@ async def test_a_visitor_who_leaves_while_waiting_costs_the_others_nothing() -> 
         leaves, stays = await door.visitor(), await door.visitor()
         await leaves.send(get(b"/far/x"))
         await stays.send(get(b"/far/x"))
-        await door.until(lambda: door.registry.statistics()["waiting"] == 2)
+        await door.until(lambda: door.registry.metrics()["waiting"] == 2)
         leaves.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await leaves.stream.aclose()
         await door.until(lambda: door.visitors.connections == 1)
         door.profiles.release()
         assert (await stays.answer()).location == "https://x.example/"
         assert len(door.journal.clicks) == 2  # who left was not sent anywhere
-        assert door.registry.statistics()["waiting"] == 0
+        assert door.registry.metrics()["waiting"] == 0
 
 
 # ---- bounds ----------------------------------------------------------------------------------------
@@ -396,14 +396,14 @@ async def test_too_many_who_wait_are_told_so(monkeypatch: pytest.MonkeyPatch) ->
         crowd = [await door.visitor() for _ in range(3)]
         for number, visitor in enumerate(crowd):
             await visitor.send(get(b"/cold-%d" % number))
-        await door.until(lambda: door.registry.statistics()["waiting"] == 3)
+        await door.until(lambda: door.registry.metrics()["waiting"] == 3)
         late = await door.visitor()
         answer = await late.asks(get(b"/cold"))
         assert (answer.status, answer.closes) == (503, False)
         assert (await late.asks(get(b"/shop/a"))).status == 302
         door.profiles.release()
         assert [(await visitor.answer()).status for visitor in crowd] == [404] * 3
-        assert door.registry.statistics()["refused"] == 1
+        assert door.registry.metrics()["refused"] == 1
 
 
 async def test_cold_profiles_get_503_while_storage_is_away_and_then_their_answer() -> None:
@@ -429,7 +429,7 @@ async def test_a_mistake_of_ours_costs_one_visitor_and_nobody_else(
         door.profiles.hold()
         await bad.send(get(b"/odd/o"))
         await good.send(get(b"/far/x"))
-        await door.until(lambda: door.registry.statistics()["waiting"] == 2)
+        await door.until(lambda: door.registry.metrics()["waiting"] == 2)
         answer_route = door.visitors._answer_route
 
         def fails(connection: object, request: object, route: object) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from jsonschema_rs import validator_for
 
-from engine.delivery import Answer, Attempt
+from engine.delivery import Attempt, AttemptResult
 from engine.event import EVENT_TYPES, EventDraft, LinkMilestone
 from engine.settings import Settings
 from engine.signature import SignatureError, sign, verify
@@ -30,7 +30,7 @@ async def happened(console: Console, profile: dict[str, Any], count: int = 1) ->
     console.webhooks.emit([draft] * count)
     await console.webhooks.fan_out(100)
     due = await console.webhooks.claim("me", 60, 100, 100, (), ())
-    answer = Answer(500, response=b"\xffno")
+    answer = AttemptResult(500, response=b"\xffno")
     await console.webhooks.record("me", [Attempt(one, NOW, 12, answer, None) for one in due])
 
 
@@ -226,5 +226,5 @@ async def test_the_catalogue_has_a_schema_and_an_example_of_each() -> None:
 def test_examples_of_the_reference_have_the_shape_of_answers() -> None:
     from api import deliveries, webhooks
 
-    msgspec.convert(webhooks.EXAMPLE, webhooks.WebhookAnswer)
-    msgspec.convert(deliveries._EXAMPLE, deliveries.DeliveryAnswer)
+    msgspec.convert(webhooks.EXAMPLE, webhooks.WebhookResponse)
+    msgspec.convert(deliveries._EXAMPLE, deliveries.DeliveryResponse)

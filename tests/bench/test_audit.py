@@ -5,19 +5,22 @@ from pathlib import Path
 import pytest
 
 from bench import tags
-from bench.audit import Counted, Findings, compare, mismatches
-from bench.links import Link
+from bench.audit import AuditFindings, DatabaseCounts, compare, mismatches
+from bench.links import SampleLink
 from bench.load import is_whole
-from bench.tags import REFUSED, UNANSWERED, Account
+from bench.tags import REFUSED, UNANSWERED, RequestAccount
 
-LINKS = [Link("a", "x", "https://x.example/", ""), Link("a", "y", "https://y.example/", "")]
+LINKS = [
+    SampleLink("a", "x", "https://x.example/", ""),
+    SampleLink("a", "y", "https://y.example/", ""),
+]
 IDS = {("a", "x"): (10, 1), ("a", "y"): (11, 1)}
 # Requests 0 to 4: answered, answered, unanswered, refused, unanswered.
 ENTRIES = [50, 60, UNANSWERED, REFUSED, UNANSWERED]
 
 
-def counted(by_tag: dict[tuple[int, int], int], unknown: int = 0) -> Findings:
-    return compare(ENTRIES, LINKS, Counted(IDS, by_tag, {}, {}, unknown, 0))
+def counted(by_tag: dict[tuple[int, int], int], unknown: int = 0) -> AuditFindings:
+    return compare(ENTRIES, LINKS, DatabaseCounts(IDS, by_tag, {}, {}, unknown, 0))
 
 
 def test_an_exact_count_with_and_without_what_was_under_way() -> None:
@@ -50,12 +53,12 @@ def test_whatever_is_wrong_is_found(
 
 
 def test_counts_by_dimension_that_differ_are_found() -> None:
-    found = Counted(IDS, {(0, 10): 1, (1, 11): 1}, {}, {}, 0, 0, dimension_mismatches=1)
+    found = DatabaseCounts(IDS, {(0, 10): 1, (1, 11): 1}, {}, {}, 0, 0, dimension_mismatches=1)
     assert not compare(ENTRIES, LINKS, found).exact
 
 
 def test_sums_that_differ_from_the_raw_clicks_are_found() -> None:
-    found = Counted(IDS, {}, {10: 3, 11: 2}, {10: 3, 11: 2}, 0, 0)
+    found = DatabaseCounts(IDS, {}, {10: 3, 11: 2}, {10: 3, 11: 2}, 0, 0)
     assert mismatches(found, {1: 5}) == 0
     assert mismatches(found, {1: 4}) == 1
     assert mismatches(found._replace(rollups={10: 3}), {1: 5}) == 1
@@ -72,8 +75,8 @@ def test_a_tag_is_read_back_whole_or_as_host() -> None:
 
 
 def test_the_account_is_seen_by_who_maps_the_same_file(tmp_path: Path) -> None:
-    ours = Account(tmp_path / "account", make=True)
-    theirs = Account(tmp_path / "account")
+    ours = RequestAccount(tmp_path / "account", make=True)
+    theirs = RequestAccount(tmp_path / "account")
     for number, entry in enumerate([7000, UNANSWERED, 3000, REFUSED, 5000]):
         theirs.entries[number] = entry
     theirs.counts[0] = 5

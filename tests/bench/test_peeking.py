@@ -39,7 +39,9 @@ def test_the_arrays_say_what_the_engine_says() -> None:
 
 @pytest.mark.slow
 def test_a_small_run_measures_everything_and_finds_no_failure() -> None:
-    result = peeking.run(peeking.Plan(tests=20, allocations=40, visitors=2000, looks=100, seed=1))
+    result = peeking.run(
+        peeking.PeekingOptions(tests=20, allocations=40, visitors=2000, looks=100, seed=1)
+    )
     assert len(result["verdicts"]) == 8
     assert all(row["naive_clicks"] > 0.5 for row in result["verdicts"] if row["rate"] > 0.01)
     assert all(row["power_at_end"] >= 0.75 for row in result["power"])

@@ -8,14 +8,14 @@ import pytest
 
 from bench import links, peers, wrk
 from bench.errors import BenchError
-from bench.exactness import Check, Counts
-from bench.redirects import Run, command, medians
+from bench.exactness import EngineCounts, ExactnessCheck
+from bench.redirects import WrkRun, command, medians
 
 NO_ERRORS: dict[str, int] = {}
 
 
-def a_run(requests: int, cpu_s: float, p99_ms: float = 2.0) -> Run:
-    return Run(wrk.Figures(requests, 2.0, 0.5, 1.0, p99_ms, 3.0, 4.0, {}), cpu_s)
+def a_run(requests: int, cpu_s: float, p99_ms: float = 2.0) -> WrkRun:
+    return WrkRun(wrk.WrkResult(requests, 2.0, 0.5, 1.0, p99_ms, 3.0, 4.0, {}), cpu_s)
 
 
 def test_medians_are_over_rounds_and_ratios_are_of_pairs() -> None:
@@ -36,11 +36,13 @@ def test_medians_are_over_rounds_and_ratios_are_of_pairs() -> None:
     assert found["ratio_cpu"] == 0.5
 
 
-def a_check(completed: int, redirects: int, clicks: int, **changed: Any) -> Check:
-    before = Counts(redirects=100, clicks=100, unrecorded=0, edges=(7,))
-    after = Counts(redirects=100 + redirects, clicks=100 + clicks, unrecorded=0, edges=(7,))
+def a_check(completed: int, redirects: int, clicks: int, **changed: Any) -> ExactnessCheck:
+    before = EngineCounts(redirects=100, clicks=100, unrecorded=0, edges=(7,))
+    after = EngineCounts(redirects=100 + redirects, clicks=100 + clicks, unrecorded=0, edges=(7,))
     after = after._replace(**changed)
-    return Check(completed, before, after, NO_ERRORS, connections=64, seconds_to_commit=0.1)
+    return ExactnessCheck(
+        completed, before, after, NO_ERRORS, connections=64, seconds_to_commit=0.1
+    )
 
 
 @pytest.mark.parametrize("more", [0, 64])
@@ -60,7 +62,7 @@ def test_requests_under_way_at_the_end_are_no_failure(more: int) -> None:
         (a_check(1000, 1000, 1000)._replace(errors={"read": 5}), "requests failed: {'read': 5}"),
     ],
 )
-def test_whatever_does_not_agree_is_a_failure(check: Check, said: str) -> None:
+def test_whatever_does_not_agree_is_a_failure(check: ExactnessCheck, said: str) -> None:
     (failure,) = check.failures()
     assert said in failure
 

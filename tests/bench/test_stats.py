@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bench import stats
-from bench.stats import Plan, judged, percentile
+from bench.stats import StatsOptions, judged, percentile
 
 
 def found(p50: float, p95: float, poll: float) -> dict[str, Any]:
@@ -15,10 +15,10 @@ def found(p50: float, p95: float, poll: float) -> dict[str, Any]:
 
 def test_what_is_too_slow_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "about", dict)
-    good = judged(Plan(100, 2), {1: found(5, 9, 1), 100: found(9, 49, 1.9)})
+    good = judged(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(9, 49, 1.9)})
     assert good["failures"] == []
     assert (good["ratio_max"], good["p95_ms_max"], good["poll_cpu_ms"]) == (1.8, 49, 1.9)
-    bad = judged(Plan(100, 2), {1: found(5, 9, 1), 100: found(10, 50, 2)})
+    bad = judged(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(10, 50, 2)})
     assert len(bad["failures"]) == 3
 
 
@@ -29,7 +29,7 @@ def test_percentiles() -> None:
 @pytest.mark.large
 def test_a_small_year_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "about", dict)
-    result = stats.run(Plan(clicks=2_000_000, tries=2))
+    result = stats.run(StatsOptions(clicks=2_000_000, tries=2))
     small, large = result["sizes"].values()
     assert len(small["questions"]) == len(large["questions"]) > 15
     assert all(one["rows"] and one["p50_ms"] > 0 for one in large["questions"])

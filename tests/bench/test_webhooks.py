@@ -9,7 +9,7 @@ import click
 import pytest
 
 from bench import webhooks
-from bench.receivers import Farm, Moods, Receiver
+from bench.receivers import FailureShares, Receiver, ReceiverThread
 from engine.signature import headers, new_secret
 
 SECRET = new_secret(b"s" * 32)
@@ -60,11 +60,14 @@ def sent(receiver: Receiver, slug: str, secret: str = SECRET) -> bytes:
 
 
 def test_receivers_have_their_moods_and_keep_ledgers() -> None:
-    farm = Farm()
-    good, broken = farm.add("good", Moods(), 1), farm.add("broken", Moods(broken=1.0), 1)
+    farm = ReceiverThread()
+    good, broken = (
+        farm.add("good", FailureShares(), 1),
+        farm.add("broken", FailureShares(broken=1.0), 1),
+    )
     silent, resets = (
-        farm.add("silent", Moods(silent=1.0), 1),
-        farm.add("resets", Moods(reset=1.0), 1),
+        farm.add("silent", FailureShares(silent=1.0), 1),
+        farm.add("resets", FailureShares(reset=1.0), 1),
     )
     for receiver in farm.receivers:
         receiver.trust(SECRET)

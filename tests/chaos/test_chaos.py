@@ -9,11 +9,11 @@ import pytest
 
 from bench import links
 from bench.audit import audit
-from bench.chaos import Plan, failures, run
+from bench.chaos import ChaosOptions, failures, run
 from bench.crashable import CrashableEngine, send
 from bench.faults import WEIGHTS
 from bench.load import Load
-from bench.load import Plan as LoadPlan
+from bench.load import LoadPlan as LoadPlan
 from bench.sabotage import SABOTAGES
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ LIMIT_S = 40.0
     ("seed", "kinds", "edges"), [(1, KINDS[0::2], 1), (2, KINDS[1::2], 2)], ids=["one", "two-edges"]
 )
 def test_each_kind_of_fault_costs_nothing(seed: int, kinds: tuple[str, ...], edges: int) -> None:
-    plan = Plan(len(kinds), seed, rate=1500, links=40, edges=edges, kinds=kinds)
+    plan = ChaosOptions(len(kinds), seed, rate=1500, links=40, edges=edges, kinds=kinds)
     result = run(plan._replace(between_s=(0.1, 0.3)))
     assert failures(result) == [], result
     assert result["kills"] == len(kinds)
@@ -38,7 +38,7 @@ def test_each_kind_of_fault_costs_nothing(seed: int, kinds: tuple[str, ...], edg
 @pytest.mark.large
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
 def test_a_broken_engine_is_noticed(name: str) -> None:
-    assert failures(run(Plan(30, 1, rate=3000, links=100, edges=1, sabotage=name)))
+    assert failures(run(ChaosOptions(30, 1, rate=3000, links=100, edges=1, sabotage=name)))
 
 
 def test_a_full_journal_counts_what_it_could_not_record() -> None:
@@ -77,7 +77,7 @@ def test_a_full_journal_counts_what_it_could_not_record() -> None:
     assert found.dimension_mismatches == 0
 
 
-def a_load(engine: CrashableEngine, made: list[links.Link], rate: float) -> Load:
+def a_load(engine: CrashableEngine, made: list[links.SampleLink], rate: float) -> Load:
     url = urlsplit(engine.visitors_url)
     assert url.hostname
     assert url.port

@@ -128,13 +128,13 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
             ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
         END $$""",
     )
-    (line,) = command(engine, "rejudge", "--from", f"{today}", "--all")
+    (line,) = command(engine, "reclassify", "--from", f"{today}", "--all")
     assert line.startswith("judged ")
-    (line,) = command(engine, "rejudge")
+    (line,) = command(engine, "reclassify")
     assert line.startswith("judged 0 clicks")
     for wrong, said in (
         (("rebuild", "--day", f"{today}", "--profile", "nobody"), "no profile nobody"),
-        (("rejudge", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
+        (("reclassify", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
     ):
         done = waypost(*wrong, "--data", str(engine.folder))
         assert done.returncode == 2
@@ -143,7 +143,7 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
 
 def test_without_an_engine_there_is_one_line(tmp_path: object) -> None:
     for arguments in (("top",), ("top", "--once", "--json"), ("jobs",), ("jobs", "show", "1"),
-                      ("rebuild", "--day", "2026-01-01"), ("rejudge",)):  # fmt: skip
+                      ("rebuild", "--day", "2026-01-01"), ("reclassify",)):  # fmt: skip
         done = waypost(*arguments, "--data", f"{tmp_path}/none")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1

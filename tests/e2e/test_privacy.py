@@ -16,10 +16,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from engine.visitor_id import KEY_BYTES, VisitorIds
+from engine.visitor_id import KEY_BYTES, Pseudonymiser
 from engine.visitor_key import DAY_US, unpack_keys
 from storage.embedded import EmbeddedServers
-from storage.visitor_keys import TmpfsShelf, is_in_memory, shelf_of
+from storage.visitor_keys import TmpfsKeyStore, is_in_memory, open_key_store
 from tests.conftest import on_connection
 from tests.e2e.engines import Engine
 
@@ -37,7 +37,7 @@ MIDNIGHT_MARGIN_S = 60
 def folder(tmp_path: Path) -> Iterator[Path]:
     data = tmp_path / "data"
     yield data
-    shelf = shelf_of(data)
+    shelf = open_key_store(data)
     if shelf is not None:
         shutil.rmtree(shelf.folder)
 
@@ -75,7 +75,7 @@ def planted() -> dict[str, set[bytes]]:
     return found
 
 
-def of_keys(shelf: TmpfsShelf) -> dict[str, set[bytes]]:
+def of_keys(shelf: TmpfsKeyStore) -> dict[str, set[bytes]]:
     keys = unpack_keys((shelf.folder / "keys").read_bytes())
     assert keys
     return {
@@ -146,7 +146,7 @@ def test_neither_address_nor_key_is_found_anywhere(folder: Path) -> None:
         pytest.skip("the day ends amid it")
     hops = {"WAYPOST_TRUSTED_HOPS": "1"}
     first = Engine(folder, "--demo", "--edges", "2", **hops)
-    shelf = shelf_of(folder)
+    shelf = open_key_store(folder)
     assert shelf is not None
     secrets = planted() | of_keys(shelf)
     try:
@@ -179,7 +179,7 @@ def test_neither_address_nor_key_is_found_anywhere(folder: Path) -> None:
 
 
 def after_the_day(
-    folder: Path, shelf: TmpfsShelf, secrets: dict[str, set[bytes]], before: set[int],
+    folder: Path, shelf: TmpfsKeyStore, secrets: dict[str, set[bytes]], before: set[int],
     hops: dict[str, str],
 ) -> None:  # fmt: skip
     """The key is gone, and with it the way from a visitor to what was recorded."""
@@ -197,7 +197,7 @@ def after_the_day(
         later.wait_committed()
         assert len(pseudonyms(folder)) == 2 * len(ADDRESSES), "the same visitors are new ones"
         who = b"whatever is known of a visitor"
-        assert VisitorIds(fresh[0].key).of(who) != VisitorIds(old.key).of(who)
+        assert Pseudonymiser(fresh[0].key).pseudonym(who) != Pseudonymiser(old.key).pseudonym(who)
         search(rows(folder), secrets | of_keys(shelf), "the tables")
         assert later.stop() == 0
     finally:

@@ -10,14 +10,14 @@ from engine.account import (
     LoginDraft,
     PasswordDraft,
     UserDraft,
-    checked_login,
-    checked_password,
-    checked_user,
     email_errors,
     shown_user_agent,
+    validate_login,
+    validate_password,
+    validate_user,
 )
-from engine.key import KeyDraft, checked_at
-from engine.member import InvitationDraft, RoleDraft, checked_invitation, checked_role
+from engine.key import KeyDraft, key_validator
+from engine.member import InvitationDraft, RoleDraft, validate_invitation, validate_role
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -49,25 +49,25 @@ def test_no_addresses(email: str) -> None:
 
 @given(st.text(max_size=300))
 def test_an_address_that_passes_is_kept_in_a_form_that_passes(email: str) -> None:
-    draft, errors = checked_login(LoginDraft(email=email, password="x"))
+    draft, errors = validate_login(LoginDraft(email=email, password="x"))
     assert (draft is None) == bool(errors)
     if draft is not None:
         assert email_errors(draft.email) == []
-        assert checked_login(draft) == (draft, [])
+        assert validate_login(draft) == (draft, [])
 
 
 def test_passwords_are_judged_by_their_length_alone() -> None:
     for new, fine in (("x" * 9, False), ("x" * 10, True), ("é" * 1000, True), ("x" * 1001, False)):
-        draft, errors = checked_password(PasswordDraft(current="", new=new))
+        draft, errors = validate_password(PasswordDraft(current="", new=new))
         assert [error.field for error in errors] == ([] if fine else ["new"])
         assert (draft is not None) == fine
-    _, errors = checked_password(PasswordDraft(current="x" * 1001, new=""))
+    _, errors = validate_password(PasswordDraft(current="x" * 1001, new=""))
     assert [error.field for error in errors] == ["current", "new"]
 
 
 def test_names_are_one_line() -> None:
-    assert checked_user(UserDraft(name="Ada"))[0] == UserDraft(name="Ada")
-    assert checked_user(UserDraft(name="a\nb"))[0] is None
+    assert validate_user(UserDraft(name="Ada"))[0] == UserDraft(name="Ada")
+    assert validate_user(UserDraft(name="a\nb"))[0] is None
 
 
 @given(st.text())
@@ -79,7 +79,7 @@ def test_a_user_agent_is_shown_as_one_short_line(header: str) -> None:
 
 
 def test_a_key_ends_in_the_future_or_never() -> None:
-    checked = checked_at(lambda: NOW)
+    checked = key_validator(lambda: NOW)
     zone = timezone(timedelta(hours=2))
     for expires_at, fine in (
         (None, True),
@@ -94,8 +94,8 @@ def test_a_key_ends_in_the_future_or_never() -> None:
 
 def test_nobody_is_invited_as_owner() -> None:
     draft = InvitationDraft(email="A@B.c", role="owner")
-    assert [error.field for error in checked_invitation(draft)[1]] == ["role"]
-    assert checked_role(RoleDraft(role="owner"))[0] is not None
-    made, _ = checked_invitation(InvitationDraft(email="A@B.c", role="admin"))
+    assert [error.field for error in validate_invitation(draft)[1]] == ["role"]
+    assert validate_role(RoleDraft(role="owner"))[0] is not None
+    made, _ = validate_invitation(InvitationDraft(email="A@B.c", role="admin"))
     assert made is not None
     assert made.email == "a@b.c"

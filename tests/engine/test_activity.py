@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.activity import Entry, csv_heading, csv_text, safe_cell
+from engine.activity import ActivityEntry, csv_heading, csv_text, safe_cell
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def entry(**fields: object) -> Entry:
-    made = Entry(1, AT, None, None, None, None, "link.updated", "link", 7, None, None, b"\x01" * 32)
+def entry(**fields: object) -> ActivityEntry:
+    made = ActivityEntry(
+        1, AT, None, None, None, None, "link.updated", "link", 7, None, None, b"\x01" * 32
+    )
     return made._replace(**fields)
 
 

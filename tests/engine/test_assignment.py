@@ -5,15 +5,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.assignment import Assignment, Context, assign, explain, visitor_key
+from engine.assignment import Assignment, AssignmentContext, assign, explain, hash_key
 from engine.bucket import bucket, choose
-from engine.experiment import Experiment, Namespace, Targeting, Variant, revised
+from engine.experiment import Experiment, Namespace, Targeting, Variant, revise
 
 VARIANTS = (
     Variant(name="a", weight=0.5, target="https://a.example/"),
     Variant(name="b", weight=0.5, target="https://b.example/"),
 )
-KEYS = [visitor_key(b"secret", str(number).encode()) for number in range(2000)]
+KEYS = [hash_key(b"secret", str(number).encode()) for number in range(2000)]
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -25,7 +25,7 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def reason(given: Experiment, **context: Any) -> str:
-    found = assign(given, Context(**{"key": "k", "at_ms": 100} | context))
+    found = assign(given, AssignmentContext(**{"key": "k", "at_ms": 100} | context))
     assert found.exposed == (found.reason == "assigned")
     return found.reason
 
@@ -34,7 +34,7 @@ def test_it_is_the_published_hash_of_the_phase() -> None:
     for number, coverage in enumerate((1.0, 0.3)):
         given = experiment(coverage=coverage, phase=number + 1)
         for key in KEYS[:200]:
-            found = assign(given, Context(key, 0))
+            found = assign(given, AssignmentContext(key, 0))
             assert found.bucket == bucket(f"s:{number + 1}", key)
             assert found.variant == choose(found.bucket, [0.5, 0.5], coverage)
             assert found.exposed == (found.variant is not None)
@@ -43,8 +43,8 @@ def test_it_is_the_published_hash_of_the_phase() -> None:
 def test_another_process_with_the_same_experiment_assigns_the_same() -> None:
     here = experiment(coverage=0.8)
     there = msgspec.json.decode(msgspec.json.encode(here), type=Experiment)
-    assert [assign(here, Context(k, 0)) for k in KEYS] == [
-        assign(there, Context(k, 0)) for k in KEYS
+    assert [assign(here, AssignmentContext(k, 0)) for k in KEYS] == [
+        assign(there, AssignmentContext(k, 0)) for k in KEYS
     ]
 
 
@@ -52,8 +52,11 @@ def test_a_new_phase_assigns_anew() -> None:
     """Half of 2,000 stay by chance: 1,000, with deviation 22."""
     before = experiment()
     swapped = (VARIANTS[0], msgspec.structs.replace(VARIANTS[1], target="https://c.example/"))
-    after = revised(before, msgspec.structs.replace(before, variants=swapped)).experiment
-    same = sum(assign(before, Context(k, 0))[0] == assign(after, Context(k, 0))[0] for k in KEYS)
+    after = revise(before, msgspec.structs.replace(before, variants=swapped)).experiment
+    same = sum(
+        assign(before, AssignmentContext(k, 0))[0] == assign(after, AssignmentContext(k, 0))[0]
+        for k in KEYS
+    )
     assert abs(same - 1000) < 4 * 22.4
 
 
@@ -89,13 +92,13 @@ def test_targeting_lets_only_its_own_in(
 def test_a_decided_experiment_serves_its_winner_to_everybody_and_counts_nobody() -> None:
     given = experiment(state="decided", winner=1, targeting=Targeting(countries=("IT",)))
     for bot in (True, False):
-        assert assign(given, Context("k", 0, bot=bot)) == Assignment(1, "decided")
+        assert assign(given, AssignmentContext("k", 0, bot=bot)) == Assignment(1, "decided")
 
 
 def test_a_forced_variant_is_shown_and_not_counted() -> None:
     for state in ("draft", "running", "paused", "decided"):
         given = experiment(state=state, winner=0)
-        assert assign(given, Context("k", 0, forced="b")) == Assignment(1, "forced")
+        assert assign(given, AssignmentContext("k", 0, forced="b")) == Assignment(1, "forced")
     assert reason(experiment(), forced="unknown") == "assigned"
     assert reason(experiment(state="archived"), forced="b") == "state"
 
@@ -106,7 +109,7 @@ def test_parts_of_a_namespace_exclude_each_other_and_take_their_share() -> None:
         experiment(id=number, seed=f"s{number}", namespace=Namespace(id="n", low=low, high=high))
         for number, (low, high) in enumerate(parts)
     ]
-    contexts = [Context(key, 0, namespace_key=f"n{key}") for key in KEYS]
+    contexts = [AssignmentContext(key, 0, namespace_key=f"n{key}") for key in KEYS]
     exposed = [[assign(e, c).exposed for c in contexts] for e in experiments]
     assert all(one != other for one, other in zip(*exposed, strict=True))
     assert abs(sum(exposed[0]) - 600) < 4 * 20.5  # deviation √(2000 × 0.3 × 0.7)
@@ -122,14 +125,14 @@ def test_a_namespace_has_a_key_of_its_own() -> None:
 
 def test_a_namespace_does_not_tilt_the_variants_within() -> None:
     given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
-    found = [assign(given, Context(key, 0, namespace_key=key)) for key in KEYS]
+    found = [assign(given, AssignmentContext(key, 0, namespace_key=key)) for key in KEYS]
     inside = [one.variant for one in found if one.exposed]
     assert abs(sum(index == 0 for index in inside) - len(inside) / 2) < 4 * 16
 
 
 def test_keys_depend_on_the_secret_and_on_the_visitor() -> None:
-    assert visitor_key(b"one", b"v") != visitor_key(b"two", b"v")
-    assert visitor_key(b"one", b"v") != visitor_key(b"one", b"w")
+    assert hash_key(b"one", b"v") != hash_key(b"two", b"v")
+    assert hash_key(b"one", b"v") != hash_key(b"one", b"w")
     assert len(set(KEYS)) == len(KEYS)
     assert all(len(key) == 8 and key.isascii() for key in KEYS)
 
@@ -146,12 +149,12 @@ def test_every_reason_is_explained() -> None:
             for country in ("IT", ""):
                 for device in ("phone", "tv"):
                     for language in ("it", "de"):
-                        context = Context(key, at_ms, key, country, device, language)
+                        context = AssignmentContext(key, at_ms, key, country, device, language)
                         texts.add(explain(given, context).split("position")[0])
-    texts.add(explain(given, Context("k", 15, forced="b")))
-    texts.add(explain(given, Context("k", 15, bot=True)))
-    texts.add(explain(experiment(state="paused"), Context("k", 0)))
-    texts.add(explain(experiment(state="decided", winner=0), Context("k", 0)))
+    texts.add(explain(given, AssignmentContext("k", 15, forced="b")))
+    texts.add(explain(given, AssignmentContext("k", 15, bot=True)))
+    texts.add(explain(experiment(state="paused"), AssignmentContext("k", 0)))
+    texts.add(explain(experiment(state="decided", winner=0), AssignmentContext("k", 0)))
     for part in (
         "is in variant a by", "is in variant b by", "variant b as asked for", "variant a, which won",
         "is paused", "not begun", "has ended", "bots never are", "country unknown is not one of IT",
@@ -160,5 +163,5 @@ def test_every_reason_is_explained() -> None:
     ):  # fmt: skip
         assert any(part in text for text in texts), part
     assert "outside what coverage 0.5 takes" in " ".join(
-        explain(given, Context(key, 15, key, "IT", "phone", "it")) for key in KEYS[:50]
+        explain(given, AssignmentContext(key, 15, key, "IT", "phone", "it")) for key in KEYS[:50]
     )

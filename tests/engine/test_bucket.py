@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.bucket import (
-    NO_ARM,
+    NO_VARIANT,
     SLOTS,
-    arms_by_slot,
     bucket,
     choose,
     fnv1a32,
+    hash_state,
     ranges,
-    seeded,
     shares,
     slot,
     slot_of_digits,
+    variant_by_slot,
 )
 from engine.errors import InvalidError
 
@@ -61,7 +61,7 @@ def test_fnv_of_ascii_is_over_bytes_at_every_length(text: str) -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_a_state_goes_on_where_a_prefix_ended(prefix: str, rest: str) -> None:
-    assert fnv1a32(seeded(prefix), rest) == fnv1a32(OFFSET, prefix + rest)
+    assert fnv1a32(hash_state(prefix), rest) == fnv1a32(OFFSET, prefix + rest)
 
 
 def test_what_is_not_ascii_is_hashed_by_utf16_code_unit() -> None:
@@ -87,7 +87,9 @@ def test_bucket_is_the_hash_of_the_hash(seed: str, key: str) -> None:
 def test_seeds_are_independent_of_one_another() -> None:
     """Of 4,000 keys, a quarter is in the upper half of both of two seeds: 1,000, with deviation 27."""
     keys = [f"{number:016x}" for number in range(4000)]
-    both = sum(slot(seeded("s1"), k) >= 5000 and slot(seeded("s2"), k) >= 5000 for k in keys)
+    both = sum(
+        slot(hash_state("s1"), k) >= 5000 and slot(hash_state("s2"), k) >= 5000 for k in keys
+    )
     assert abs(both - 1000) < 4 * 27.4
 
 
@@ -161,7 +163,7 @@ def test_shares_are_the_slots_counted() -> None:
 
 @given(st.text("0123456789abcdef", max_size=32), st.text(max_size=8))
 def test_digits_fall_where_their_text_does(digits: str, seed: str) -> None:
-    assert slot_of_digits(seeded(seed), digits.encode()) == slot(seeded(seed), digits)
+    assert slot_of_digits(hash_state(seed), digits.encode()) == slot(hash_state(seed), digits)
 
 
 @given(
@@ -174,8 +176,8 @@ def test_the_table_of_slots_says_what_the_search_says(
 ) -> None:
     total = sum(weights)
     found = ranges([weight / total for weight in weights], coverage)
-    table = arms_by_slot(found)
+    table = variant_by_slot(found)
     assert len(table) == SLOTS
     for number in range(SLOTS):
         arm = found.find(number / SLOTS)
-        assert table[number] == (NO_ARM if arm is None else arm)
+        assert table[number] == (NO_VARIANT if arm is None else arm)

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from engine import calendar
 from engine.errors import InvalidError
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 from tests.storage.intervals import CHANGES, first_moment
 
 
-@given(st.sampled_from(CHANGES), st.sampled_from(get_args(Interval)), st.integers(-300, 300))
+@given(st.sampled_from(CHANGES), st.sampled_from(get_args(TimeInterval)), st.integers(-300, 300))
 def test_the_start_is_the_first_moment(
-    zone_change: tuple[str, datetime], interval: Interval, quarters: int
+    zone_change: tuple[str, datetime], interval: TimeInterval, quarters: int
 ) -> None:
     zone = ZoneInfo(zone_change[0])
     moment = zone_change[1] + timedelta(minutes=15 * quarters)
-    start = calendar.start(moment + timedelta(minutes=7, microseconds=1), interval, zone)
+    start = calendar.interval_start(moment + timedelta(minutes=7, microseconds=1), interval, zone)
     assert start.astimezone(UTC) == first_moment(moment, interval, zone)
     assert start.tzinfo == zone
 

@@ -3,9 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.click_id import MAX_CHARS, ClickId, Seal
+from engine.click_id import MAX_CHARS, ClickId, ClickIdCipher
 
-SEAL = Seal(bytes(range(32)))
+SEAL = ClickIdCipher(bytes(range(32)))
 CLICK = ClickId(1, 2, 3, 1_780_000_000_000_000, 4, 5, 6, True, b"visitor!")
 ids = st.integers(-(2**63), 2**63 - 1)
 
@@ -38,6 +38,6 @@ def test_what_nobody_sealed_opens_nothing(text: str) -> None:
 
 def test_it_is_of_one_deployment_and_of_one_click() -> None:
     text = SEAL.seal(CLICK).decode("ascii")
-    assert Seal(bytes(32)).open(text) is None
+    assert ClickIdCipher(bytes(32)).open(text) is None
     later = SEAL.seal(CLICK._replace(at_us=CLICK.at_us + 1)).decode("ascii")
     assert sum(a == b for a, b in zip(text, later, strict=True)) < 20

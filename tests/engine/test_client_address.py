@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.client_address import client_address, parsed
+from engine.client_address import client_address, parse_address
 
 ADDRESSES = st.ip_addresses().map(str)
 # Whatever a client may send: commas too, so that it can pretend to any number of entries.
@@ -61,7 +61,7 @@ def test_what_the_client_claims_changes_nothing(forged: str, written: list[str])
     honest = ", ".join(written)
     expected = client_address("10.0.0.1", honest, len(written))
     assert client_address("10.0.0.1", f"{forged}, {honest}", len(written)) == expected
-    assert expected == parsed(written[0])
+    assert expected == parse_address(written[0])
 
 
 @given(st.text(max_size=200), st.none() | st.text(max_size=200), st.integers(-1, 20))

@@ -12,10 +12,10 @@ from engine import referrer as referrers
 from engine import traits
 from engine.batch import Batch
 from engine.click import Click
-from engine.copy_rows import Folding, Texts, checked_frames, clamped, user_agent_id
+from engine.copy_rows import EncodedTexts, FoldRows, clamped, user_agent_id, validate_frames
 from engine.extra import PLACE, item
 from engine.journal_format import FormatError, clicks
-from engine.rollup import fold
+from engine.rollup import rollup_counts
 from tests.storage.shipped import NOW_US, batch, click
 
 agents.load()  # else the first example takes longer than an example may
@@ -73,18 +73,22 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
         return value.encode() or None
 
     agent, referrer, header = map(traits.text, (one.user_agent, one.referrer, one.language))
-    browser, host, extra = agents.parse(agent), referrers.host(referrer), traits.of_extra(one.extra)
+    browser, host, extra = (
+        agents.parse(agent),
+        referrers.referrer_host(referrer),
+        traits.parse_items(one.items),
+    )
     return (
         number(one.tenant_id),
         number(one.profile_id),
         number(one.link_id),
         number(one.kind, 2),
-        number(one.verdict & 7, 2),
-        number(one.verdict >> 3, 2),
+        number(one.classification & 7, 2),
+        number(one.classification >> 3, 2),
         JOURNAL.bytes,
         number(clamped(one.at_us) - 946_684_800_000_000),
         number(sequence),
-        one.visitor if any(one.visitor) else None,
+        one.visitor_id if any(one.visitor_id) else None,
         number(user_agent_id(agent)) if agent else None,
         text(browser.browser),
         text(browser.os),
@@ -104,14 +108,14 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
 @given(BATCHES, st.data())
 def test_agrees_with_the_plain_decoder(whole: Batch, data: st.DataObject) -> None:
     after = data.draw(st.integers(whole.first - 1, whole.last))
-    folding = Folding(JOURNAL, Texts())
+    folding = FoldRows(JOURNAL, EncodedTexts())
     folding.add(whole, after)
     plain = list(clicks(whole.payload, after))
     start = max(after + 1, whole.first)
     assert rows(b"".join(folding.rows)) == [
         expected(start + index, one) for index, one in enumerate(plain)
     ]
-    assert folding.sums() == fold(one._replace(at_us=clamped(one.at_us)) for one in plain)
+    assert folding.sums() == rollup_counts(one._replace(at_us=clamped(one.at_us)) for one in plain)
     assert folding.clicks == len(plain)
 
 
@@ -123,26 +127,26 @@ def test_damage_is_refused_by_both(whole: Batch, data: st.DataObject) -> None:
     payload[at] ^= flip
     damaged = whole._replace(payload=bytes(payload))
     with pytest.raises(FormatError):
-        Folding(JOURNAL, Texts()).add(damaged, 0)
+        FoldRows(JOURNAL, EncodedTexts()).add(damaged, 0)
     with pytest.raises(FormatError):
         list(clicks(damaged.payload))
     with pytest.raises(FormatError):
-        Folding(JOURNAL, Texts()).add(whole._replace(payload=whole.payload[:at]), 0)
+        FoldRows(JOURNAL, EncodedTexts()).add(whole._replace(payload=whole.payload[:at]), 0)
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 4), (2, 3), (1, 2), (2, 4)])
 def test_a_batch_that_names_other_clicks_than_it_holds_is_refused(first: int, last: int) -> None:
     whole = batch(1, [click(), click(), click()])
     with pytest.raises(FormatError):
-        list(checked_frames(Batch(first, last, whole.payload)))
+        list(validate_frames(Batch(first, last, whole.payload)))
 
 
 def test_a_user_agent_is_to_be_stored_until_a_commit_stored_it() -> None:
-    texts = Texts()
+    texts = EncodedTexts()
     one = user_agent_id("curl/8")
-    Folding(JOURNAL, texts).add(batch(1, [click()]), 0)
-    Folding(JOURNAL, texts).add(batch(1, [click(referrer=b"x")]), 0)
+    FoldRows(JOURNAL, texts).add(batch(1, [click()]), 0)
+    FoldRows(JOURNAL, texts).add(batch(1, [click(referrer=b"x")]), 0)
     assert texts.unstored == {one: "curl/8"}
     texts.stored([one])
-    Folding(JOURNAL, texts).add(batch(2, [click()]), 0)
+    FoldRows(JOURNAL, texts).add(batch(2, [click()]), 0)
     assert texts.unstored == {}

@@ -11,17 +11,17 @@ from engine.experiment import (
     TRANSITIONS,
     Experiment,
     ExperimentDraft,
+    ExperimentState,
     Namespace,
-    State,
     Targeting,
     Variant,
     bucket,
-    checked,
     choose,
-    decided,
-    moved,
     overlap_errors,
-    revised,
+    revise,
+    validate_draft,
+    with_state,
+    with_winner,
 )
 
 A = Variant(name="a", weight=0.5, target="https://a.example/")
@@ -39,7 +39,7 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def fields_of(given: ExperimentDraft, **options: Any) -> list[str]:
-    found, errors = checked(given, **options)
+    found, errors = validate_draft(given, **options)
     assert (found is None) == bool(errors)
     return [error.field for error in errors]
 
@@ -53,7 +53,7 @@ def test_a_good_draft_is_normalised() -> None:
         msgspec.structs.replace(A, weight=2, target="HTTPS://A.example"),
         msgspec.structs.replace(B, weight=3),
     )
-    found, errors = checked(draft(variants=variants))
+    found, errors = validate_draft(draft(variants=variants))
     assert not errors
     assert found is not None
     assert found.variants == (A, B)
@@ -121,10 +121,10 @@ def test_private_targets_are_refused_when_asked() -> None:
 
 @pytest.mark.parametrize("state", TRANSITIONS)
 @pytest.mark.parametrize("to", TRANSITIONS)
-def test_only_legal_steps_are_taken(state: State, to: State) -> None:
+def test_only_legal_steps_are_taken(state: ExperimentState, to: ExperimentState) -> None:
     def step() -> Experiment:
         given = experiment(state=state)
-        return decided(given, "b") if to == "decided" else moved(given, to)
+        return with_winner(given, "b") if to == "decided" else with_state(given, to)
 
     if to in TRANSITIONS[state]:
         assert step().state == to
@@ -134,39 +134,39 @@ def test_only_legal_steps_are_taken(state: State, to: State) -> None:
 
 
 def test_a_decision_names_one_of_the_variants() -> None:
-    assert decided(experiment(state="running"), "b").winner == 1
+    assert with_winner(experiment(state="running"), "b").winner == 1
     with pytest.raises(InvalidError, match="winner: must be one of a, b"):
-        decided(experiment(state="running"), "c")
+        with_winner(experiment(state="running"), "c")
 
 
 def test_a_start_needs_every_target() -> None:
     variants = (A, msgspec.structs.replace(B, target=""))
     assert fields_of(draft(variants=variants)) == []
     with pytest.raises(InvalidError) as raised:
-        moved(experiment(variants=variants), "running")
+        with_state(experiment(variants=variants), "running")
     assert [error.field for error in raised.value.errors] == ["variants.1.target"]
 
 
 def test_coverage_keeps_the_phase_and_weights_begin_another() -> None:
     running = experiment(state="running")
-    covered = revised(running, draft(coverage=0.5))
+    covered = revise(running, draft(coverage=0.5))
     assert not covered.new_phase
     assert covered.experiment.coverage == 0.5
     assert covered.experiment.phase_seed == running.phase_seed
-    assert covered.experiment.arms.ranges.ends == (0.25, 0.75)
+    assert covered.experiment.prepared.ranges.ends == (0.25, 0.75)
 
     heavier = (msgspec.structs.replace(A, weight=0.7), msgspec.structs.replace(B, weight=0.3))
-    weighed = revised(running, draft(variants=heavier))
+    weighed = revise(running, draft(variants=heavier))
     assert weighed.new_phase
     assert weighed.experiment.phase == 2
     assert weighed.experiment.phase_seed != running.phase_seed
-    assert weighed.experiment.arms.seed_state != running.arms.seed_state
+    assert weighed.experiment.prepared.seed_state != running.prepared.seed_state
     assert weighed.experiment.seed == running.seed
 
 
 def test_a_draft_has_one_phase_however_often_it_changes() -> None:
     other = msgspec.structs.replace(B, target="https://c.example/")
-    found = revised(experiment(), draft(variants=(A, other)))
+    found = revise(experiment(), draft(variants=(A, other)))
     assert not found.new_phase
     assert found.experiment.phase == 1
     assert found.experiment.variants == (A, other)
@@ -175,12 +175,12 @@ def test_a_draft_has_one_phase_however_often_it_changes() -> None:
 def test_what_cannot_be_revised_is_refused() -> None:
     for state in ("decided", "archived"):
         with pytest.raises(ConflictError, match="cannot be changed"):
-            revised(experiment(state=state), draft())
+            revise(experiment(state=state), draft())
     with pytest.raises(ConflictError, match="after the start"):
-        revised(experiment(state="paused"), draft(link_id=2))
+        revise(experiment(state="paused"), draft(link_id=2))
     empty = (A, msgspec.structs.replace(B, target=""))
     with pytest.raises(InvalidError, match="target after the start"):
-        revised(experiment(state="running"), draft(variants=empty))
+        revise(experiment(state="running"), draft(variants=empty))
 
 
 def test_parts_of_a_namespace_must_not_overlap() -> None:
@@ -198,5 +198,5 @@ def test_parts_of_a_namespace_must_not_overlap() -> None:
 
 def test_an_experiment_survives_the_way_to_json_and_back() -> None:
     given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
-    assert given.arms.namespace is not None
+    assert given.prepared.namespace is not None
     assert msgspec.json.decode(msgspec.json.encode(given), type=Experiment) == given

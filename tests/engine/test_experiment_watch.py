@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import bandit
-from engine.analysis import Analysis, Bandit
+from engine.analysis import Analysis, BanditPolicy
 from engine.experiment import Experiment, StoredExperiment, Variant
-from engine.experiment_tally import Counts, Phase
-from engine.experiment_watch import Step, Watched, step
-from engine.verdict.arm import Arm
+from engine.experiment_tally import PhaseCounts, VariantCounts
+from engine.experiment_watch import AutomaticAction, RunningExperiment, next_action
+from engine.verdict.arm import Proportion
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 START = NOW - timedelta(hours=2)
 
 
-def watched(*arms: tuple[int, int], **changes: Any) -> Watched:
+def watched(*arms: tuple[int, int], **changes: Any) -> RunningExperiment:
     names = "abcdefghij"[: len(arms)]
     variants = tuple(
         Variant(name=n, weight=1 / len(arms), target=f"https://{n}.example/") for n in names
@@ -30,16 +30,16 @@ def watched(*arms: tuple[int, int], **changes: Any) -> Watched:
         experiment=Experiment(**fields), profile_id=1, version=3, created_at=START, updated_at=START,
         started_at=START, mismatch_at=mismatch_at,
     )  # fmt: skip
-    counts = tuple(Counts(visitors=v, converted=c) for v, c in arms)
-    return Watched(1, made, (Phase(1, START, "start", variants, counts),))
+    counts = tuple(VariantCounts(visitors=v, converted_visitors=c) for v, c in arms)
+    return RunningExperiment(1, made, (PhaseCounts(1, START, "start", variants, counts),))
 
 
-def done(*arms: tuple[int, int], **changes: Any) -> Step | None:
-    return step(watched(*arms, **changes), NOW)
+def done(*arms: tuple[int, int], **changes: Any) -> AutomaticAction | None:
+    return next_action(watched(*arms, **changes), NOW)
 
 
-PROMOTE = Analysis(act="promote", margin=0.006)
-STOP = Analysis(act="stop", margin=0.006)
+PROMOTE = Analysis(on_decision="promote", margin=0.006)
+STOP = Analysis(on_decision="stop", margin=0.006)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ STOP = Analysis(act="stop", margin=0.006)
         (((4000, 120), (4000, 130)), PROMOTE, None),
         (((4000, 120), (4000, 240), (4000, 300)), PROMOTE, ("decided", 2, "superior")),
         (((4000, 120), (4000, 20), (4000, 125)), PROMOTE, None),
-        (((4000, 120), (4000, 240)), Analysis(act="promote", min_visitors=9000), None),
+        (((4000, 120), (4000, 240)), Analysis(on_decision="promote", min_visitors=9000), None),
         (((0, 0), (0, 0)), PROMOTE, None),
     ],
 )
@@ -65,35 +65,42 @@ def test_a_rule_ends_what_it_was_set_to_end(arms: Any, analysis: Analysis, wante
         assert found is not None
         experiment = found.experiment
         assert (experiment.state, experiment.winner, found.verdict) == wanted
-        assert found.what == "end"
+        assert found.action == "end"
 
 
 def test_a_mismatch_is_told_once_and_nothing_is_decided_of_it() -> None:
     found = done((4000, 120), (3000, 240), analysis=PROMOTE)
     assert found is not None
-    assert (found.what, found.p_value < 0.001) == ("mismatch", True)
+    assert (found.action, found.p_value < 0.001) == ("mismatch", True)
     assert done((4000, 120), (3000, 240), analysis=PROMOTE, mismatch_at=START) is None
     assert done((4000, 120), (3000, 240), state="paused") is None
 
 
 def test_a_bandit_moves_at_its_pace_and_pools_what_is_alike() -> None:
-    rule = Analysis(bandit=Bandit(floor=0.1, every_minutes=60))
+    rule = Analysis(bandit=BanditPolicy(floor=0.1, every_minutes=60))
     found = done((500, 10), (500, 40), analysis=rule)
     assert found is not None
-    assert (found.what, found.experiment.phase) == ("weights", 2)
+    assert (found.action, found.experiment.phase) == ("weights", 2)
     weights = [v.weight for v in found.experiment.variants]
     assert weights == [0.1, 0.9]
-    assert done((500, 10), (500, 40), analysis=Analysis(bandit=Bandit(every_minutes=180))) is None
+    assert (
+        done((500, 10), (500, 40), analysis=Analysis(bandit=BanditPolicy(every_minutes=180)))
+        is None
+    )
     assert done((0, 0), (0, 0), analysis=rule) is None
     assert done((500, 20), (500, 20), analysis=rule) is None  # as good as even
     # A later phase with few visitors does not forget the first.
     first = watched((500, 10), (500, 40), analysis=rule).phases[0]
     variants = found.experiment.variants
-    second = Phase(2, START, "bandit", variants, (Counts(visitors=1), Counts(visitors=9)))
+    second = PhaseCounts(
+        2, START, "bandit", variants, (VariantCounts(visitors=1), VariantCounts(visitors=9))
+    )
     stored = watched((1, 0), (1, 0), analysis=rule, phase=2, variants=variants).stored
-    assert step(Watched(1, stored, (first, second)), NOW) is None  # weights stay as they are
+    assert (
+        next_action(RunningExperiment(1, stored, (first, second)), NOW) is None
+    )  # weights stay as they are
     changed = second._replace(reason="change")
-    again = step(Watched(1, stored, (first, changed)), NOW)
+    again = next_action(RunningExperiment(1, stored, (first, changed)), NOW)
     assert again is not None
     assert [v.weight for v in again.experiment.variants] != weights
 
@@ -104,11 +111,11 @@ def test_a_bandit_moves_at_its_pace_and_pools_what_is_alike() -> None:
 )
 @settings(max_examples=50, deadline=None)
 def test_weights_keep_their_floor_and_sum_to_one(arms: Any, floor: float) -> None:
-    found = bandit.weights([Arm(n, int(n * share)) for n, share in arms], floor)
+    found = bandit.thompson_weights([Proportion(n, int(n * share)) for n, share in arms], floor)
     assert sum(found) == pytest.approx(1, abs=1e-9)
     assert min(found) >= floor - 1.001 / bandit.PARTS
 
 
 def test_a_floor_above_an_equal_share_is_refused() -> None:
     with pytest.raises(ValueError, match="floor"):
-        bandit.weights([Arm(1, 0), Arm(1, 0)], 0.6)
+        bandit.thompson_weights([Proportion(1, 0), Proportion(1, 0)], 0.6)

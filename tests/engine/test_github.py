@@ -14,14 +14,14 @@ from engine.github import (
     MAX_PAUSE,
     MIN_PAUSE,
     Conversation,
-    Request,
-    Response,
+    GithubRequest,
+    GithubResponse,
     headers_of,
     path_below,
     pause_after,
 )
-from engine.github_sync import RETRIES, settle
-from engine.repository import Facts, Known, Release, Repository
+from engine.github_sync import RETRIES, outcome_of
+from engine.repository import Release, RememberedRepository, Repository, RepositoryFacts
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 BASE = "https://git.example/api/v3"
@@ -74,9 +74,9 @@ HEADERS = st.fixed_dictionaries(
 STATUSES = st.sampled_from(
     [200, 200, 200, 301, 302, 304, 307, 401, 403, 404, 410, 418, 429, 451, 500, 599]
 )
-RESPONSES = st.builds(Response, STATUSES, HEADERS, BODIES, st.booleans())
-KNOWN = Known(
-    facts=Facts(
+RESPONSES = st.builds(GithubResponse, STATUSES, HEADERS, BODIES, st.booleans())
+KNOWN = RememberedRepository(
+    facts=RepositoryFacts(
         full_name="old/name", stars=1, forks=1, language=None, description=None, topics=(),
         licence=None, avatar_url=None, archived=False, renamed_to="old/name",
     ),
@@ -86,12 +86,14 @@ KNOWN = Known(
 
 @given(
     st.lists(RESPONSES, min_size=12, max_size=12),
-    st.sampled_from([Known(), KNOWN, msgspec.structs.replace(KNOWN, release_due=True)]),
+    st.sampled_from(
+        [RememberedRepository(), KNOWN, msgspec.structs.replace(KNOWN, release_due=True)]
+    ),
     st.integers(0, 9),
 )
 @settings(max_examples=25)
 def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
-    responses: list[Response], known: Known, failures: int
+    responses: list[GithubResponse], known: RememberedRepository, failures: int
 ) -> None:
     talk = Conversation(BASE, REPOSITORY, known, NOW)
     sent = 0
@@ -107,7 +109,7 @@ def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
     assert sent <= 2 * (MAX_HOPS + 1)
     assert talk.result is not None
     assert (talk.result.ending == "synced") == (talk.result.reason == "")
-    settled = settle(talk.result, failures, 1, REPOSITORY.key, NOW, None)
+    settled = outcome_of(talk.result, failures, 1, REPOSITORY.key, NOW, None)
     assert len(settled.reason) <= 200
     assert settled.next_at > NOW
     for tag in (settled.known.etag, settled.known.release_etag):
@@ -115,7 +117,7 @@ def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
     text = msgspec.json.encode(settled.known.facts).decode()
     assert len(text) <= 16_384
     assert "\\u0000" not in text
-    again = msgspec.json.decode(text, type=Facts | None)
+    again = msgspec.json.decode(text, type=RepositoryFacts | None)
     assert again == settled.known.facts
 
 
@@ -124,22 +126,22 @@ REPOSITORY_BODY = b'{"full_name": "trio/trio", "stargazers_count": 5, "forks_cou
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"more": ' + b"[" * 100_000])
 def test_answers_that_are_nested_without_end_make_no_sense(body: bytes) -> None:
-    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
-    talk.take(Response(200, {}, body))
+    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    talk.take(GithubResponse(200, {}, body))
     assert talk.result is not None
     assert (talk.result.ending, talk.result.reason) == ("retry", "GitHub's answer makes no sense")
-    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
-    talk.take(Response(200, {}, REPOSITORY_BODY))
-    talk.take(Response(200, {}, body))
+    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    talk.take(GithubResponse(200, {}, REPOSITORY_BODY))
+    talk.take(GithubResponse(200, {}, body))
     assert talk.result is not None
     assert talk.result.ending == "synced"
 
 
 @pytest.mark.parametrize("date", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"])
 def test_a_release_of_a_time_that_no_year_of_utc_has_has_none(date: str) -> None:
-    talk = Conversation(BASE, REPOSITORY, Known(), NOW)
-    talk.take(Response(200, {}, REPOSITORY_BODY))
-    talk.take(Response(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode()))
+    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    talk.take(GithubResponse(200, {}, REPOSITORY_BODY))
+    talk.take(GithubResponse(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode()))
     assert talk.result is not None
     assert talk.result.known.facts is not None
     assert talk.result.known.facts.last_release == Release(tag="v1", published_at=None)
@@ -163,7 +165,7 @@ def test_only_what_is_below_the_base_url_is_followed(location: str, path: str | 
 
 
 def test_the_token_is_sent_only_where_there_is_one() -> None:
-    request = Request("/repos/a/b", '"1"')
+    request = GithubRequest("/repos/a/b", '"1"')
     assert "Authorization" not in headers_of(request, "")
     found = headers_of(request, "secret")
     assert found["Authorization"] == "Bearer secret"
@@ -173,12 +175,12 @@ def test_the_token_is_sent_only_where_there_is_one() -> None:
 
 @pytest.mark.parametrize("status", [200, 304, 404, 500])
 def test_other_answers_are_no_pause(status: int) -> None:
-    assert pause_after(Response(status, {"x-ratelimit-remaining": "59"}), NOW) is None
-    assert pause_after(Response(status, {"retry-after": "5"}), NOW) is None
+    assert pause_after(GithubResponse(status, {"x-ratelimit-remaining": "59"}), NOW) is None
+    assert pause_after(GithubResponse(status, {"retry-after": "5"}), NOW) is None
 
 
 def test_pauses_grow_up_to_a_day() -> None:
-    limited = Response(429, {})
+    limited = GithubResponse(429, {})
     waits = [pause.wait for n in range(20) if (pause := pause_after(limited, NOW, n)) is not None]
     assert waits[:3] == [MIN_PAUSE, 2 * MIN_PAUSE, 4 * MIN_PAUSE]
     assert waits == sorted(waits)
@@ -186,11 +188,12 @@ def test_pauses_grow_up_to_a_day() -> None:
 
 
 def test_what_may_pass_is_tried_again_and_then_once_a_period() -> None:
-    talk: Any = Conversation(BASE, REPOSITORY, Known(), NOW)
+    talk: Any = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
     talk.interrupt("retry", "GitHub answers 500")
     waits = [
-        settle(talk.result, n, 1, "trio/trio", NOW, None).next_at - NOW for n in range(len(RETRIES))
+        outcome_of(talk.result, n, 1, "trio/trio", NOW, None).next_at - NOW
+        for n in range(len(RETRIES))
     ]
     assert waits == list(RETRIES)
-    last = settle(talk.result, len(RETRIES), 1, "trio/trio", NOW, None)
+    last = outcome_of(talk.result, len(RETRIES), 1, "trio/trio", NOW, None)
     assert not last.soon

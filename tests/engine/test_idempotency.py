@@ -5,23 +5,23 @@ import pytest
 from engine.errors import InvalidError
 from engine.idempotency import (
     HEADER,
-    ReplayedError,
+    AlreadyAnsweredError,
     StoredResponse,
-    checked_key,
-    replayed,
+    error_for_used_key,
     request_sha256,
+    validate_key,
 )
 
 
 @pytest.mark.parametrize("key", ["a", "!", "~" * 255, "9f1c52f6-7e1b"])
 def test_visible_ascii_is_a_key(key: str) -> None:
-    assert checked_key(key) == key
+    assert validate_key(key) == key
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "ключ", "a\n", "\x7f"])
 def test_anything_else_is_not(key: str) -> None:
     with pytest.raises(InvalidError) as caught:
-        checked_key(key)
+        validate_key(key)
     assert caught.value.errors[0].field == HEADER
 
 
@@ -39,8 +39,8 @@ def test_requests_differ_by_method_path_body_and_user() -> None:
 
 def test_a_key_answers_its_own_request_only() -> None:
     kept = StoredResponse(201, {}, b"{}")
-    again = replayed(kept, b"same", b"same")
-    assert isinstance(again, ReplayedError)
+    again = error_for_used_key(kept, b"same", b"same")
+    assert isinstance(again, AlreadyAnsweredError)
     assert again.response is kept
     with pytest.raises(InvalidError):
-        replayed(kept, b"same", b"other")
+        error_for_used_key(kept, b"same", b"other")

@@ -13,7 +13,7 @@ from engine.job import (
     MAX_PAYLOAD_BYTES,
     JobDraft,
     retry_delay_s,
-    told,
+    storable_error,
 )
 
 
@@ -46,5 +46,5 @@ def test_waits_are_anywhere_up_to_a_bound_that_doubles(failures: int, random: fl
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_an_error_can_be_stored(text: str) -> None:
-    assert len(told(text).encode()) <= 4 * MAX_ERROR_CHARS
-    assert "\0" not in told(text)
+    assert len(storable_error(text).encode()) <= 4 * MAX_ERROR_CHARS
+    assert "\0" not in storable_error(text)

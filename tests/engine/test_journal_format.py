@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import journal_format
-from engine.click import MAX_EXTRA_BYTES, VISITOR_BYTES, Click
+from engine.click import MAX_ITEMS_BYTES, VISITOR_BYTES, Click
 from engine.journal_format import (
     FRAME_BYTES,
     HEADER_BYTES,
@@ -35,7 +35,7 @@ BYTE = st.integers(0, 255)
 CLICKS = st.builds(
     Click, BYTE, BYTE, LONG, LONG, LONG, LONG,
     st.binary(max_size=255), st.binary(max_size=255), st.binary(max_size=63),
-    st.binary(min_size=8, max_size=8).filter(any) | st.just(b""), st.binary(max_size=MAX_EXTRA_BYTES),
+    st.binary(min_size=8, max_size=8).filter(any) | st.just(b""), st.binary(max_size=MAX_ITEMS_BYTES),
 )  # fmt: skip
 HEADERS = st.builds(SegmentHeader, st.uuids(), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 FEW = st.lists(CLICKS, min_size=1, max_size=4)
@@ -99,11 +99,13 @@ def test_a_profiles_clicks_are_taken_out_and_no_others(
 ) -> None:
     whose = [click._replace(tenant_id=1, profile_id=2) if its else click for click, its in clicks]
     payload = written(first, [[click] for click in whose])
-    left = journal_format.without(payload, first, 1, 2)
+    left = journal_format.without_profile(payload, first, 1, 2)
     others = [click for click in whose if (click.tenant_id, click.profile_id) != (1, 2)]
     assert list(journal_format.clicks(left)) == others
-    assert all(journal_format.ids_of(1, 2) in written(1, [[c]]) for c in whose if c not in others)
-    assert journal_format.without(payload[:-1], first, 1, 2) == b""
+    assert all(
+        journal_format.profile_marker(1, 2) in written(1, [[c]]) for c in whose if c not in others
+    )
+    assert journal_format.without_profile(payload[:-1], first, 1, 2) == b""
 
 
 def test_what_is_left_of_many_clicks_is_in_frames_again() -> None:
@@ -112,16 +114,16 @@ def test_what_is_left_of_many_clicks_is_in_frames_again() -> None:
         encode_frame(n + 1, [encode_record(click) for click in many[n : n + 200]])
         for n in range(0, 2000, 200)
     )
-    left = journal_format.without(payload, 1, 1, 2)
+    left = journal_format.without_profile(payload, 1, 1, 2)
     assert list(journal_format.clicks(left)) == many[1::2]
     assert [frame.first for frame in frames(left, 0, 1)] == [1, 257, 513, 769]
 
 
 def test_the_largest_frame_is_within_its_bound() -> None:
-    extra = b"e" * MAX_EXTRA_BYTES
+    extra = b"e" * MAX_ITEMS_BYTES
     largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", extra)
     data = encode_frame(1, [encode_record(largest)] * MAX_FRAME_CLICKS)
-    record_bytes = RECORD_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_EXTRA_BYTES
+    record_bytes = RECORD_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_ITEMS_BYTES
     assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * record_bytes
     assert len(data) <= MAX_FRAME_BYTES
     assert frame_at(data, 0).clicks == MAX_FRAME_CLICKS

@@ -4,94 +4,94 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.lane import MAX_REST_S, TRIP, Lane
+from engine.lane import FAILURE_THRESHOLD, MAX_OPEN_S, CircuitBreaker
 
 
-def failed(lane: Lane, times: int, now_s: float = 0.0) -> None:
+def failed(lane: CircuitBreaker, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         lane.begin(now_s)
         lane.end(now_s, good=False)
 
 
-def succeeded(lane: Lane, times: int, now_s: float = 0.0) -> None:
+def succeeded(lane: CircuitBreaker, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         lane.begin(now_s)
         lane.end(now_s, good=True)
 
 
 def test_a_receiver_that_works_gets_more_at_once_up_to_so_many() -> None:
-    lane = Lane(4, 100)
+    lane = CircuitBreaker(4, 100)
     rooms = []
     for _ in range(5):
-        rooms.append(lane.room(0))
+        rooms.append(lane.permits(0))
         succeeded(lane, 1)
     assert rooms == [2, 3, 4, 4, 4]
     for left in (4, 3, 2, 1):
-        assert lane.room(0) == left
+        assert lane.permits(0) == left
         lane.begin(0)
-    assert lane.room(0) == 0
+    assert lane.permits(0) == 0
     lane.end(0, good=True)
-    assert lane.room(0) == 1
+    assert lane.permits(0) == 1
 
 
 def test_one_that_fails_gets_fewer_and_then_rests() -> None:
-    lane = Lane(8, 1000)
+    lane = CircuitBreaker(8, 1000)
     succeeded(lane, 6)
     rooms = []
-    for _ in range(TRIP):
-        rooms.append(lane.room(0))
+    for _ in range(FAILURE_THRESHOLD):
+        rooms.append(lane.permits(0))
         failed(lane, 1)
     assert rooms == [8, 4, 2, 1, 1]
     assert lane.is_open
-    assert lane.room(4.9) == 0
+    assert lane.permits(4.9) == 0
     # Then one at a time shows whether it is back.
-    assert lane.room(5.1) == 1
+    assert lane.permits(5.1) == 1
     lane.begin(5.1)
-    assert lane.room(5.1) == 0
+    assert lane.permits(5.1) == 0
     lane.end(5.1, good=True)
-    assert lane.room(5.1) == 2
+    assert lane.permits(5.1) == 2
     assert lane.is_idle
 
 
 def test_one_at_once_is_one_at_once() -> None:
-    lane = Lane(1, 1000)
+    lane = CircuitBreaker(1, 1000)
     succeeded(lane, 3)
-    assert lane.room(0) == 1
+    assert lane.permits(0) == 1
 
 
 def test_a_limit_that_is_changed_holds_from_then_on() -> None:
-    lane = Lane(8, 1000)
+    lane = CircuitBreaker(8, 1000)
     succeeded(lane, 6)
-    lane.limit(3, 1000)
-    assert lane.room(0) == 3
+    lane.set_limits(3, 1000)
+    assert lane.permits(0) == 3
     succeeded(lane, 3)
-    assert lane.room(0) == 3
-    lane.limit(5, 1000)
+    assert lane.permits(0) == 3
+    lane.set_limits(5, 1000)
     succeeded(lane, 9)
-    assert lane.room(0) == 5
-    lane.limit(5, 1)
+    assert lane.permits(0) == 5
+    lane.set_limits(5, 1)
     lane.begin(10)
     lane.begin(10)
-    assert lane.room(10.9) == 0
-    assert lane.room(11) == 1
+    assert lane.permits(10.9) == 0
+    assert lane.permits(11) == 1
 
 
 @pytest.mark.parametrize(
     ("failures", "rest_s"), [(5, 5), (6, 10), (7, 20), (8, 40), (9, 60), (99, 60)]
 )
 def test_rests_grow_to_a_minute(failures: int, rest_s: float) -> None:
-    lane = Lane(8, 1000)
+    lane = CircuitBreaker(8, 1000)
     failed(lane, failures)
-    assert lane.room(rest_s - 0.01) == 0
-    assert lane.room(rest_s) == 1
+    assert lane.permits(rest_s - 0.01) == 0
+    assert lane.permits(rest_s) == 1
 
 
 @given(st.floats(0.5, 500), st.lists(st.floats(0, 2), max_size=60))
 def test_no_more_than_the_rate_and_a_seconds_burst(rate: float, pauses: list[float]) -> None:
-    lane, now, begun = Lane(1_000, rate), 1000.0, []
+    lane, now, begun = CircuitBreaker(1_000, rate), 1000.0, []
     for pause in pauses:
         now += pause
-        while lane.room(now):
+        while lane.permits(now):
             lane.begin(now)
             begun.append(now)
             lane.end(now, good=True)
@@ -102,11 +102,11 @@ def test_no_more_than_the_rate_and_a_seconds_burst(rate: float, pauses: list[flo
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_it_always_comes_to_a_next_attempt(answers: list[bool]) -> None:
-    lane, now = Lane(8, 100), 0.0
+    lane, now = CircuitBreaker(8, 100), 0.0
     for good in answers:
-        if not lane.room(now):
-            now += MAX_REST_S
-        assert lane.room(now) >= 1
+        if not lane.permits(now):
+            now += MAX_OPEN_S
+        assert lane.permits(now) >= 1
         lane.begin(now)
         lane.end(now, good=good)
     assert lane.in_flight == 0

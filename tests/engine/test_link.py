@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import name
-from engine.link import MAX_TITLE_CHARS, STATUSES, LinkDraft, checked, text_errors
-from engine.target import KINDS
+from engine.link import MAX_TITLE_CHARS, STATUSES, LinkDraft, text_errors, validate_draft
+from engine.target import TARGET_KINDS
 
 drafts = st.builds(
     LinkDraft,
@@ -15,7 +15,7 @@ drafts = st.builds(
     | st.sampled_from(["https://Example.com", "mailto:a@b.example", "tel:0123", "http://10.0.0.1"]),
     title=st.text(max_size=10),
     status=st.sampled_from([*STATUSES, 200, 303]),
-    kind=st.sampled_from([*KINDS, "other"]),
+    kind=st.sampled_from([*TARGET_KINDS, "other"]),
     passthrough=st.booleans(),
     short=st.sampled_from([None, True, False]),
 )
@@ -23,31 +23,31 @@ drafts = st.builds(
 
 @given(drafts, st.booleans())
 def test_a_checked_draft_is_its_own_checked_form(draft: LinkDraft, private_hosts: bool) -> None:
-    found, errors = checked(draft, private_hosts=private_hosts)
+    found, errors = validate_draft(draft, private_hosts=private_hosts)
     assert (found is None) is bool(errors)
     if found is None:
         assert {error.field for error in errors} <= {"slug", "target", "title", "status", "kind"}
         return
-    assert checked(found, private_hosts=private_hosts) == (found, [])
-    assert found.slug == name.key(draft.slug)
+    assert validate_draft(found, private_hosts=private_hosts) == (found, [])
+    assert found.slug == name.canonical_name(draft.slug)
     assert (found.title, found.status, found.kind) == (draft.title, draft.status, draft.kind)
     assert (found.passthrough, found.short) == (draft.passthrough, draft.short)
 
 
 def test_every_error_is_told_at_once() -> None:
-    found, errors = checked(
+    found, errors = validate_draft(
         LinkDraft(slug="a b", target="javascript:x", title="a\nb" + "c" * 200, status=200)
     )
     assert found is None
     assert [error.field for error in errors] == ["slug", "title", "title", "status", "target"]
-    _, errors = checked(LinkDraft(slug="a", target="https://a.example/", kind="fax"))
+    _, errors = validate_draft(LinkDraft(slug="a", target="https://a.example/", kind="fax"))
     assert [error.field for error in errors] == ["kind"]
 
 
 def test_private_hosts_are_by_option() -> None:
     draft = LinkDraft(slug="a", target="http://10.0.0.1/")
-    assert checked(draft)[1] == []
-    assert [error.field for error in checked(draft, private_hosts=False)[1]] == ["target"]
+    assert validate_draft(draft)[1] == []
+    assert [error.field for error in validate_draft(draft, private_hosts=False)[1]] == ["target"]
 
 
 @pytest.mark.parametrize("text", ["a\x00", "a\r\nb", "\x7f", "\x85", "\ud800"])

@@ -7,25 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.link_health import (
-    AGAIN,
+    CHECK_PERIOD,
     MAX_HOPS,
-    PERIOD,
-    Answer,
-    Check,
-    Inquiry,
+    RETRY_AFTER,
+    CheckResult,
+    DueCheck,
     Probe,
-    Verdict,
-    joined,
+    ProbeResult,
+    TargetCheck,
     next_check,
-    settle,
+    outcome_of,
+    resolve_redirect,
 )
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 URL = "https://example.com/a"
 
 
-def told(*answers: Answer) -> tuple[list[Probe], Verdict]:
-    inquiry, sent = Inquiry(URL), []
+def told(*answers: ProbeResult) -> tuple[list[Probe], CheckResult]:
+    inquiry, sent = TargetCheck(URL), []
     for answer in answers:
         assert inquiry.probe is not None
         sent.append(inquiry.probe)
@@ -37,14 +37,14 @@ def told(*answers: Answer) -> tuple[list[Probe], Verdict]:
 
 @pytest.mark.parametrize("status", [200, 204, 206, 299])
 def test_one_request_is_enough_for_what_is_there(status: int) -> None:
-    sent, verdict = told(Answer(status))
+    sent, verdict = told(ProbeResult(status))
     assert sent == [Probe("HEAD", URL)]
-    assert verdict == Verdict("ok", status, "")
+    assert verdict == CheckResult("ok", status, "")
 
 
 @pytest.mark.parametrize("head", [400, 403, 404, 405, 500, 501, 503])
 def test_a_head_that_is_refused_is_followed_by_a_get(head: int) -> None:
-    sent, verdict = told(Answer(head), Answer(206))
+    sent, verdict = told(ProbeResult(head), ProbeResult(206))
     assert sent == [Probe("HEAD", URL), Probe("GET", URL)]
     assert verdict.state == "ok"
 
@@ -59,28 +59,30 @@ def test_a_head_that_is_refused_is_followed_by_a_get(head: int) -> None:
     ],
 )  # fmt: skip
 def test_what_answers_come_to(status: int, state: str, passing: bool) -> None:
-    _, verdict = told(Answer(status), Answer(status))
-    assert (verdict.state, verdict.status, verdict.passing) == (state, status, passing)
+    _, verdict = told(ProbeResult(status), ProbeResult(status))
+    assert (verdict.state, verdict.status, verdict.transient) == (state, status, passing)
 
 
 def test_no_answer_may_pass_or_say_nothing_of_the_target() -> None:
-    _, verdict = told(Answer(None, reason="could not connect", passing=True))
-    assert verdict == Verdict("broken", None, "could not connect", True)
-    _, verdict = told(Answer(None, reason="names cannot be looked up", ours=True))
+    _, verdict = told(ProbeResult(None, reason="could not connect", transient=True))
+    assert verdict == CheckResult("broken", None, "could not connect", True)
+    _, verdict = told(ProbeResult(None, reason="names cannot be looked up", local_error=True))
     assert verdict.state == "unknown"
 
 
 def test_redirects_are_followed_and_have_an_end() -> None:
-    sent, verdict = told(Answer(301, "/b#x"), Answer(302, "//other.example/c?d=1"), Answer(200))
+    sent, verdict = told(
+        ProbeResult(301, "/b#x"), ProbeResult(302, "//other.example/c?d=1"), ProbeResult(200)
+    )
     urls = [URL, "https://example.com/b", "https://other.example/c?d=1"]
     assert [probe.url for probe in sent] == urls
     assert verdict.state == "ok"
-    hops = [Answer(307, f"/{n}") for n in range(MAX_HOPS + 1)]
+    hops = [ProbeResult(307, f"/{n}") for n in range(MAX_HOPS + 1)]
     sent, verdict = told(*hops)
     assert len(sent) == MAX_HOPS + 1
-    assert verdict == Verdict("broken", 307, "more than 5 redirects")
+    assert verdict == CheckResult("broken", 307, "more than 5 redirects")
     # A GET stays one.
-    sent, verdict = told(Answer(405), Answer(302, "/b"), Answer(404))
+    sent, verdict = told(ProbeResult(405), ProbeResult(302, "/b"), ProbeResult(404))
     assert [probe.method for probe in sent] == ["HEAD", "GET", "GET"]
     assert verdict.state == "broken"
 
@@ -90,13 +92,13 @@ def test_redirects_are_followed_and_have_an_end() -> None:
     ["ftp://a/b", "javascript:1", "http://[", "https://u:p@a.example/", "/" + "a" * 2048],
 )
 def test_where_no_request_may_go(location: str) -> None:
-    _, verdict = told(Answer(302, location))
-    assert verdict == Verdict("broken", 302, "it redirects to what is no URL")
+    _, verdict = told(ProbeResult(302, location))
+    assert verdict == CheckResult("broken", 302, "it redirects to what is no URL")
 
 
 @given(st.text(max_size=80))
 def test_any_location_leads_to_a_plain_url_or_nowhere(location: str) -> None:
-    found = joined(URL, location)
+    found = resolve_redirect(URL, location)
     if found is not None:
         assert found.startswith(("http://", "https://"))
         assert found.isascii()
@@ -104,20 +106,20 @@ def test_any_location_leads_to_a_plain_url_or_nowhere(location: str) -> None:
 
 
 def test_what_may_pass_is_believed_the_second_time() -> None:
-    check, failed = Check(1, URL, "ok", 0), Verdict("broken", 500, "it answers 500", True)
-    first = settle(check, failed, NOW)
-    assert (first.state, first.failures, first.next_at) == ("unknown", 1, NOW + AGAIN)
-    second = settle(check._replace(state="unknown", failures=1), failed, NOW)
+    check, failed = DueCheck(1, URL, "ok", 0), CheckResult("broken", 500, "it answers 500", True)
+    first = outcome_of(check, failed, NOW)
+    assert (first.state, first.failures, first.next_at) == ("unknown", 1, NOW + RETRY_AFTER)
+    second = outcome_of(check._replace(state="unknown", failures=1), failed, NOW)
     assert (second.state, second.failures) == ("broken", 2)
     assert second.next_at == next_check(1, URL, NOW)
-    assert settle(check._replace(state="broken", failures=2), failed, NOW).state == "broken"
-    assert settle(check, Verdict("broken", 404, ""), NOW).state == "broken"
-    assert settle(check._replace(failures=7), Verdict("ok", 200, ""), NOW).failures == 0
+    assert outcome_of(check._replace(state="broken", failures=2), failed, NOW).state == "broken"
+    assert outcome_of(check, CheckResult("broken", 404, ""), NOW).state == "broken"
+    assert outcome_of(check._replace(failures=7), CheckResult("ok", 200, ""), NOW).failures == 0
 
 
 @given(st.integers(1, 10**6), st.text(min_size=1, max_size=20), st.integers(0, 10**7))
 def test_a_target_has_its_own_moment_of_the_day(tenant: int, target: str, seconds: int) -> None:
     now = NOW + timedelta(seconds=seconds)
     due = next_check(tenant, target, now)
-    assert PERIOD / 2 - timedelta(seconds=1) <= due - now <= PERIOD * 3 / 2
-    assert next_check(tenant, target, due + timedelta(minutes=3)) == due + PERIOD
+    assert CHECK_PERIOD / 2 - timedelta(seconds=1) <= due - now <= CHECK_PERIOD * 3 / 2
+    assert next_check(tenant, target, due + timedelta(minutes=3)) == due + CHECK_PERIOD

@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.milestone import passed
+from engine.milestone import milestones_between
 
 
 def test_ten_a_hundred_a_thousand() -> None:
-    assert passed(0, 9) == []
-    assert passed(9, 10) == [10]
-    assert passed(10, 99) == []
-    assert passed(5, 1000) == [10, 100, 1000]
-    assert passed(100, 5) == []
+    assert milestones_between(0, 9) == []
+    assert milestones_between(9, 10) == [10]
+    assert milestones_between(10, 99) == []
+    assert milestones_between(5, 1000) == [10, 100, 1000]
+    assert milestones_between(100, 5) == []
 
 
 @given(st.lists(st.integers(0, 5000), max_size=20))
@@ -19,6 +19,6 @@ def test_each_once_in_whatever_steps(steps: list[int]) -> None:
     told: list[int] = []
     total = 0
     for step in steps:
-        told += passed(total, total + step)
+        told += milestones_between(total, total + step)
         total += step
-    assert told == passed(0, total)
+    assert told == milestones_between(0, total)

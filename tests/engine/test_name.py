@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.name import MAX_NAME_CHARS, encode_path, handle_errors, key, path_key, slug_errors
+from engine.name import (
+    MAX_NAME_CHARS,
+    canonical_name,
+    canonical_path,
+    encode_path,
+    handle_errors,
+    slug_errors,
+)
 
 texts = st.text(max_size=20)
 slugs = st.text(
@@ -23,13 +30,13 @@ handles = st.from_regex(r"[a-z0-9][a-z0-9_.\-]{0,30}[a-z0-9_]", fullmatch=True).
 @example("\u1fb3\u0301")
 @example("\u0345\u0301\u03b1")
 def test_a_key_is_nfc_folded_and_its_own_key(text: str) -> None:
-    assert key(key(text)) == key(text)
-    assert unicodedata.is_normalized("NFC", key(text))
+    assert canonical_name(canonical_name(text)) == canonical_name(text)
+    assert unicodedata.is_normalized("NFC", canonical_name(text))
 
 
 def test_each_single_character_has_a_stable_key() -> None:
     every = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
-    assert [c for c in every if key(key(c)) != key(c)] == []
+    assert [c for c in every if canonical_name(canonical_name(c)) != canonical_name(c)] == []
 
 
 @given(texts)
@@ -37,42 +44,44 @@ def test_each_single_character_has_a_stable_key() -> None:
     "\u03b1\u0345\u0301"
 )  # folding turns the first mark into a letter, so order has to come first
 def test_composed_and_decomposed_spellings_are_one(text: str) -> None:
-    assert key(unicodedata.normalize("NFD", text)) == key(text)
-    assert key(unicodedata.normalize("NFC", text)) == key(text)
+    assert canonical_name(unicodedata.normalize("NFD", text)) == canonical_name(text)
+    assert canonical_name(unicodedata.normalize("NFC", text)) == canonical_name(text)
 
 
 @pytest.mark.parametrize(
     "spelling", ["spring", "Spring", "SPRING", "t\u0117l", "T\u0116L", "te\u0307l", "STRASSE"]
 )
 def test_case_and_composition_do_not_matter(spelling: str) -> None:
-    assert key(spelling) in ("spring", "t\u0117l", "strasse")
-    assert key("Stra\u00dfe") == "strasse"
+    assert canonical_name(spelling) in ("spring", "t\u0117l", "strasse")
+    assert canonical_name("Stra\u00dfe") == "strasse"
 
 
 @given(slugs)
 @example("\U00010330" * 64)
 def test_whatever_slug_is_accepted_is_found_by_its_path(slug: str) -> None:
-    path = encode_path(key(slug))
-    assert path_key(path) == path
+    path = encode_path(canonical_name(slug))
+    assert canonical_path(path) == path
     for spelling in (slug, slug.upper(), unicodedata.normalize("NFD", slug)):
-        if key(spelling) == key(slug):  # upper() is no inverse of folding everywhere
-            assert path_key(b"/" + quote(spelling).encode()) == path
+        if canonical_name(spelling) == canonical_name(
+            slug
+        ):  # upper() is no inverse of folding everywhere
+            assert canonical_path(b"/" + quote(spelling).encode()) == path
 
 
 @given(handles, slugs)
 @example("h" * 32, "\U00010330" * 64)
 def test_a_profiles_own_path_and_page_are_found(handle: str, slug: str) -> None:
-    own = encode_path(handle, key(slug))
-    assert path_key(own) == own
-    assert path_key(b"/" + quote(f"{handle.upper()}/{slug}/").encode()) == own
-    assert path_key(b"/%40" + handle.encode()) == encode_path(f"@{handle}")
+    own = encode_path(handle, canonical_name(slug))
+    assert canonical_path(own) == own
+    assert canonical_path(b"/" + quote(f"{handle.upper()}/{slug}/").encode()) == own
+    assert canonical_path(b"/%40" + handle.encode()) == encode_path(f"@{handle}")
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
 def test_any_bytes_have_a_bounded_printable_key_or_none(path: bytes) -> None:
-    found = path_key(b"/" + path)
+    found = canonical_path(b"/" + path)
     assert found is None or (
-        path_key(found) == found
+        canonical_path(found) == found
         and len(found) <= 12 * (2 * MAX_NAME_CHARS) + 2
         and all(0x21 <= byte <= 0x7E for byte in found)
     )
@@ -85,7 +94,7 @@ def test_any_bytes_have_a_bounded_printable_key_or_none(path: bytes) -> None:
      b"/@" + b"h" * 40, b"/" + b"%41" * 9000],
 )  # fmt: skip
 def test_paths_that_can_name_nothing(path: bytes) -> None:
-    assert path_key(path) is None
+    assert canonical_path(path) is None
 
 
 @pytest.mark.parametrize(

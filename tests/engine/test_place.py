@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.continent import CONTINENTS, continent_of
 from engine.extra import PLACE, item, items
-from engine.place import MAX_CITY_BYTES, MAX_REGION_BYTES, parts, place, place_of
+from engine.place import MAX_CITY_BYTES, MAX_REGION_BYTES, pack_place, place_of_record, unpack_place
 
 RECORDS = st.recursive(
     st.text(max_size=80) | st.integers() | st.none() | st.binary(max_size=9),
@@ -25,8 +25,8 @@ RECORDS = st.recursive(
 
 @given(RECORDS)
 def test_any_record_gives_a_place_that_fits_its_item(record: object) -> None:
-    data = place_of(record)
-    continent, country, region, city = parts(data)
+    data = place_of_record(record)
+    continent, country, region, city = unpack_place(data)
     assert continent == "" or continent in CONTINENTS
     assert country == "" or (len(country) == 2 and country.isascii() and country.isupper())
     assert len(region.encode()) <= MAX_REGION_BYTES
@@ -38,7 +38,7 @@ def test_any_record_gives_a_place_that_fits_its_item(record: object) -> None:
 
 @given(st.text(max_size=90), st.text(max_size=90))
 def test_text_is_cut_between_characters(region: str, city: str) -> None:
-    data = place("EU", "DE", region, city)
+    data = pack_place("EU", "DE", region, city)
     assert data.decode("utf-8").startswith("EU\x1fDE\x1f")
 
 
@@ -55,7 +55,7 @@ def test_text_is_cut_between_characters(region: str, city: str) -> None:
     ],
 )
 def test_what_a_record_says(record: object, expected: tuple[str, ...]) -> None:
-    assert parts(place_of(record)) == expected
+    assert unpack_place(place_of_record(record)) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.rate import Decision, Quota, decide, header_fields, retry_after_s
+from engine.rate import Quota, RateDecision, decide, header_fields, retry_after_s
 
 S = 1_000_000
 # TATs of a real clock are large numbers.
@@ -39,7 +39,7 @@ def test_steps_worked_out_by_hand() -> None:
         now_us = NOW + int(seconds * S)
         decision = decide(QUOTA, tat_us, now_us, cost)
         retry_us = None if retry_s is None else retry_s * S
-        assert decision == Decision(allowed, 3, remaining, retry_us, reset_s * S), seconds
+        assert decision == RateDecision(allowed, 3, remaining, retry_us, reset_s * S), seconds
         if decision.allowed:
             tat_us = now_us + decision.reset_after_us
 
@@ -109,7 +109,7 @@ def test_in_the_long_run_the_limit_is_never_exceeded_and_nearly_reached(
 def test_a_clock_that_went_back_locks_nobody_out() -> None:
     year_us = 365 * 86_400 * S
     decision = decide(QUOTA, NOW + year_us, NOW)
-    assert decision == Decision(False, 3, 0, 2 * S, 6 * S)
+    assert decision == RateDecision(False, 3, 0, 2 * S, 6 * S)
     assert decide(QUOTA, NOW + decision.reset_after_us, NOW + 2 * S).allowed
 
 
@@ -148,7 +148,7 @@ API = Quota("api-key", 100, 60)
 LOGIN = Quota("login", 5, 900)
 
 
-def used(quota: Quota, units: int, cost: int = 1) -> Decision:
+def used(quota: Quota, units: int, cost: int = 1) -> RateDecision:
     """The decision for `cost` after `units` were used, all at once."""
     return decide(quota, NOW + units * quota.interval_us, NOW, cost)
 
@@ -190,7 +190,7 @@ def test_what_is_never_allowed_has_no_time_to_retry() -> None:
 
 @given(st.integers(0, 10**10))
 def test_seconds_are_rounded_up(wait_us: int) -> None:
-    seconds = retry_after_s([Decision(False, 1, 0, wait_us, wait_us), used(API, 0)])
+    seconds = retry_after_s([RateDecision(False, 1, 0, wait_us, wait_us), used(API, 0)])
     assert seconds is not None
     assert 0 <= seconds * S - wait_us < S
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.ports import Charge
-from engine.rate import Decision, Quota, decide
-from engine.rate_credit import AHEAD, MIN_BURST, RateCredit
+from engine.rate import Quota, RateDecision, decide
+from engine.rate_credit import MAX_UNCHARGED_UNITS, MIN_BURST, RateLimitCredit
 
 READS = Quota("reads", limit=MIN_BURST, period_s=60)
 SMALL = Quota("small", limit=MIN_BURST - 1, period_s=60)
@@ -18,13 +18,13 @@ class World:
     """Processes in front of one limiter, which keeps the TATs."""
 
     def __init__(self, processes: int = 1) -> None:
-        self.credits = [RateCredit(100) for _ in range(processes)]
+        self.credits = [RateLimitCredit(100) for _ in range(processes)]
         self.tats_us: dict[tuple[str, str], int] = {}
         self.now_us = 1_000_000
         self.asked = 0
         self.away = False
 
-    def ask(self, charges: Sequence[Charge]) -> list[Decision]:
+    def ask(self, charges: Sequence[Charge]) -> list[RateDecision]:
         self.asked += 1
         if self.away:
             raise ConnectionError
@@ -35,7 +35,7 @@ class World:
             found.append(decision)
         return found
 
-    def request(self, *quotas: Quota, process: int = 0, subject: str = "me") -> list[Decision]:
+    def request(self, *quotas: Quota, process: int = 0, subject: str = "me") -> list[RateDecision]:
         credit, charges = self.credits[process], [Charge(quota, subject) for quota in quotas]
         known = credit.spend(charges, self.now_us)
         if known is not None:
@@ -53,14 +53,14 @@ class World:
 def test_one_request_in_ten_asks_and_all_are_charged() -> None:
     world = World()
     left = [world.request(READS)[0].remaining for _ in range(100)]
-    assert world.asked == 100 / (AHEAD + 1)
+    assert world.asked == 100 / (MAX_UNCHARGED_UNITS + 1)
     assert left == list(range(MIN_BURST - 1, MIN_BURST - 101, -1))
     assert world.tats_us["reads", "me"] == world.now_us + 91 * READS.interval_us
 
 
 def test_with_less_than_half_left_each_one_asks() -> None:
     world = World()
-    for _ in range(MIN_BURST // 2 + AHEAD):
+    for _ in range(MIN_BURST // 2 + MAX_UNCHARGED_UNITS):
         world.request(READS)
     asked = world.asked
     for _ in range(50):
@@ -78,7 +78,7 @@ def test_small_quotas_are_always_asked_for_also_beside_others() -> None:
 
 def test_what_was_asked_for_in_vain_or_refused_is_owed_still() -> None:
     world = World()
-    for _ in range(AHEAD + 1):
+    for _ in range(MAX_UNCHARGED_UNITS + 1):
         world.request(READS)
     world.away = True
     for _ in range(3):
@@ -92,7 +92,9 @@ def test_what_was_asked_for_in_vain_or_refused_is_owed_still() -> None:
     assert not world.request(READS)[0].allowed
     world.now_us += READS.tolerance_us
     world.request(READS)
-    assert world.tats_us["reads", "me"] == world.now_us + (AHEAD + 1) * READS.interval_us
+    assert (
+        world.tats_us["reads", "me"] == world.now_us + (MAX_UNCHARGED_UNITS + 1) * READS.interval_us
+    )
 
 
 def test_a_limiter_that_is_long_away_leaves_a_debt_that_can_be_paid() -> None:
@@ -105,7 +107,7 @@ def test_a_limiter_that_is_long_away_leaves_a_debt_that_can_be_paid() -> None:
             """Others come while the limiter does not answer."""
         credit.give_back(charges, asked)
         world.now_us += 1_000_000
-    assert credit.charged(charges)[0].cost <= AHEAD + 1
+    assert credit.charged(charges)[0].cost <= MAX_UNCHARGED_UNITS + 1
 
 
 def test_who_was_away_longest_is_forgotten() -> None:
@@ -133,5 +135,5 @@ def test_no_limit_is_exceeded_by_more_than_what_processes_may_owe(
             reads, address = world.request(READS, ADDRESS, process=process % processes)
             allowed += reads.allowed and address.allowed
         earned = (world.now_us - started_us) // READS.interval_us
-        assert allowed <= READS.burst + earned + AHEAD * processes
+        assert allowed <= READS.burst + earned + MAX_UNCHARGED_UNITS * processes
         world.now_us += pause_us

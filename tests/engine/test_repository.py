@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from engine import target
 from engine.repository import (
     GONE_PERIOD,
-    PERIOD,
+    SYNC_PERIOD,
     Repository,
-    next_slot,
-    repository_of,
+    next_due_at,
+    parse_repository_url,
     web_host,
 )
 
 NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 OWNERS = st.from_regex(r"[A-Za-z0-9]{1,10}(-[A-Za-z0-9]{1,10})?", fullmatch=True).filter(
-    lambda owner: repository_of(f"https://github.com/{owner}/x") is not None
+    lambda owner: parse_repository_url(f"https://github.com/{owner}/x") is not None
 )
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).filter(
     lambda name: not name.endswith(".git")
@@ -40,7 +40,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).filte
     ],
 )
 def test_a_repositorys_page_and_those_below_it(url: str) -> None:
-    assert repository_of(url) == Repository("python-trio", "trio")
+    assert parse_repository_url(url) == Repository("python-trio", "trio")
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ def test_a_repositorys_page_and_those_below_it(url: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_repository(url: str) -> None:
-    assert repository_of(url) is None
+    assert parse_repository_url(url) is None
 
 
 @given(OWNERS, NAMES, st.sampled_from(["", "/", ".git", "/issues/7", "?a=/b/c", "#/x/y"]))
 def test_what_is_read_is_what_is_there(owner: str, name: str, tail: str) -> None:
-    found = repository_of(f"https://github.com/{owner}/{name}{tail}")
+    found = parse_repository_url(f"https://github.com/{owner}/{name}{tail}")
     assert found == Repository(owner, name)
-    assert repository_of(f"https://github.com/{found.full_name}") == found
+    assert parse_repository_url(f"https://github.com/{found.full_name}") == found
     assert found.key == found.key.lower()
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "https://github.com/", "https://github.com/a/"]))
 def test_any_text_is_no_repository_or_one_that_can_stand_in_a_path(text: str, start: str) -> None:
-    found = repository_of(start + text)
+    found = parse_repository_url(start + text)
     if found is not None:
         assert found.full_name.isascii()
         assert found.full_name.count("/") == 1
@@ -99,8 +99,8 @@ def test_the_pages_of_an_api(api: str, host: str) -> None:
 
 
 def test_an_enterprise_server_has_its_own_repositories_only() -> None:
-    assert repository_of("https://git.example/a/b", "git.example") == Repository("a", "b")
-    assert repository_of("https://github.com/a/b", "git.example") is None
+    assert parse_repository_url("https://git.example/a/b", "git.example") == Repository("a", "b")
+    assert parse_repository_url("https://github.com/a/b", "git.example") is None
     with pytest.raises(target.TargetError, match=r"https://git\.example/owner/name"):
         target.check("https://github.com/a/b", "github", github_host="git.example")
 
@@ -116,23 +116,23 @@ def test_a_links_target_of_this_kind() -> None:
     st.integers(1, 2**63 - 1),
     st.text(min_size=1, max_size=30),
     st.integers(0, 10**8),
-    st.sampled_from([PERIOD, GONE_PERIOD]),
+    st.sampled_from([SYNC_PERIOD, GONE_PERIOD]),
 )
 def test_a_repository_has_its_own_moment_of_each_period(
     tenant: int, key: str, seconds: int, period: timedelta
 ) -> None:
     now = NOW + timedelta(seconds=seconds)
-    due = next_slot(tenant, key, now, period)
+    due = next_due_at(tenant, key, now, period)
     assert period / 2 - timedelta(seconds=1) <= due - now <= period * 3 / 2
-    following = next_slot(tenant, key, due, period)
+    following = next_due_at(tenant, key, due, period)
     assert following - due == period
-    assert next_slot(tenant, key, due + timedelta(seconds=90), period) == following
+    assert next_due_at(tenant, key, due + timedelta(seconds=90), period) == following
 
 
 def test_repositories_are_spread_evenly() -> None:
     hours = [0] * 6
     for n in range(6000):
-        due = next_slot(1, f"owner/{n}", NOW) - NOW - PERIOD / 2
+        due = next_due_at(1, f"owner/{n}", NOW) - NOW - SYNC_PERIOD / 2
         hours[int(due.total_seconds() // 3600)] += 1
     assert min(hours) > 850
     assert max(hours) < 1150

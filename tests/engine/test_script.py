@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.script import confusable
+from engine.script import confusable_reason
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from engine.script import confusable
      "spring-весна", "αβγ", "ありがとうlink", "-", "e\u0301te"],
 )  # fmt: skip
 def test_honest_names_pass(name: str) -> None:
-    assert confusable(name) is None
+    assert confusable_reason(name) is None
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_honest_names_pass(name: str) -> None:
     ],
 )
 def test_look_alikes_are_flagged(name: str, said: str) -> None:
-    assert said in (confusable(name) or "")
+    assert said in (confusable_reason(name) or "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.security import MAX_CHARS, MAX_DETAILS, WITHHELD, told
+from engine.security import MAX_CHARS, MAX_DETAILS, WITHHELD, redact_detail
 
 
 @pytest.mark.parametrize(
@@ -10,13 +10,13 @@ from engine.security import MAX_CHARS, MAX_DETAILS, WITHHELD, told
     ["10.0.0.1", "2001:db8::1", "[2001:db8::1]", "from 10.0.0.1, again", "a@example.com", "::1"],
 )
 def test_nothing_says_where_from(text: str) -> None:
-    assert told({"reason": text}) == {"reason": WITHHELD}
+    assert redact_detail({"reason": text}) == {"reason": WITHHELD}
 
 
 def test_what_is_told_is_short() -> None:
     detail = {f"n{n}": "x" * 1000 for n in range(50)}
-    found = told(detail)
+    found = redact_detail(detail)
     assert len(found) == MAX_DETAILS
     assert {len(value) for value in found.values()} == {MAX_CHARS}
     route = {"status": 403, "route": "/v1/profiles/<profile_id>", "method": "GET"}
-    assert told(route) == route
+    assert redact_detail(route) == route

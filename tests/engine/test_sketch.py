@@ -9,7 +9,7 @@ from datasketches import hll_sketch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sketch import LG_K, grown, merged, sketch, sketches, union
+from engine.sketch import LG_K, sketch, sketches, union, union_if_larger, union_size
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -51,9 +51,9 @@ def test_what_grows_is_the_union(one: set[int], other: set[int], more: int) -> N
     one = one | set(range(1000, 1000 + more))
     stored = of(list(one))
     for kept in (stored, sketch(one)):
-        found = grown(kept, of(list(other)))
+        found = union_if_larger(kept, of(list(other)))
         assert (found is None) == (other <= one) or more > 200
-        assert merged([found or kept]) == len(one | other)
+        assert union_size([found or kept]) == len(one | other)
         assert len(found or kept) == len(sketch(one | other))
 
 
@@ -64,10 +64,10 @@ def test_at_every_size(size: int) -> None:
     assert found[0] is None
     if size:
         assert found[1] is not None
-        assert merged([found[1]]) == pytest.approx(size, rel=0.01)
+        assert union_size([found[1]]) == pytest.approx(size, rel=0.01)
         more = union([found[1], sketch([5, 6])])
-        assert merged([more]) == pytest.approx(size + 2, rel=0.01)
-        assert merged([union([found[1], found[1]])]) == pytest.approx(size, rel=0.01)
+        assert union_size([more]) == pytest.approx(size + 2, rel=0.01)
+        assert union_size([union([found[1], found[1]])]) == pytest.approx(size, rel=0.01)
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_within_two_percent(size: int, seed: int) -> None:
         for start, end in pairwise(bounds)
     ]
     made = list(sketches(np.concatenate(parts), [len(part) for part in parts]))
-    assert merged([one for one in made if one]) == pytest.approx(size, rel=0.02)
+    assert union_size([one for one in made if one]) == pytest.approx(size, rel=0.02)
 
 
 def test_few_are_small() -> None:

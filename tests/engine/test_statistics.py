@@ -1,17 +1,17 @@
 """Statistics of processes: sums and what each name means."""
 
-from engine.statistics import METRICS, ProcessStatistics, Sample, summed
+from engine.statistics import METRICS, ProcessMetrics, Sample, sum_samples
 
 
 def test_same_names_and_labels_are_summed_and_others_kept_apart() -> None:
     pending = Sample("waypost_journal_pending_clicks", 3)
     disk = Sample("waypost_clicks_unrecorded_total", 2, (("reason", "disk"),))
     full = Sample("waypost_clicks_unrecorded_total", 5, (("reason", "full"),))
-    samples = summed(
+    samples = sum_samples(
         [
-            ProcessStatistics("edge", 1, (pending, disk)),
-            ProcessStatistics("edge", 2, (pending, disk, full)),
-            ProcessStatistics("api", 3, ()),
+            ProcessMetrics("edge", 1, (pending, disk)),
+            ProcessMetrics("edge", 2, (pending, disk, full)),
+            ProcessMetrics("api", 3, ()),
         ]
     )
     assert [sample for sample in samples if sample.name != "waypost_process_info"] == [

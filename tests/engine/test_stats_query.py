@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine import stats_query
-from engine.stats_query import read
+from engine.stats_query import parse_query
 
 NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 
@@ -27,8 +27,8 @@ NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 def test_the_period_before_is_as_many_months_days_or_hours(
     tz: str, start: str, end: str, before: str
 ) -> None:
-    asked = read([("from", start), ("to", end), ("tz", tz), ("compare", "previous")], NOW)
-    previous = stats_query.previous(asked)
-    wanted = read([("from", before), ("to", end), ("tz", tz)], NOW)
+    asked = parse_query([("from", start), ("to", end), ("tz", tz), ("compare", "previous")], NOW)
+    previous = stats_query.previous_period(asked)
+    wanted = parse_query([("from", before), ("to", end), ("tz", tz)], NOW)
     assert (previous.start, previous.end) == (wanted.start, asked.start)
     assert not previous.previous

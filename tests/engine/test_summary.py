@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine import agent as agents
 from engine.batch import Batch
 from engine.click import Click
-from engine.continuation import continuing
+from engine.continuation import batches_after
 from engine.copy_rows import clamped
 from engine.dimension import ALL_LINKS, Dimension
 from engine.extra import (
@@ -20,25 +20,32 @@ from engine.extra import (
     PLACE,
     TRIGGER,
     UTM,
-    Arm,
+    VariantRef,
     item,
-    pack_arms,
+    pack_variant_refs,
 )
-from engine.gathering import Gathering, Vocabulary
+from engine.gathering import ClickBuffer, ValueDictionary
 from engine.journal_format import clicks
-from engine.rollup import fold as rollups
-from engine.summary import SummaryKey, Sums, fold, observed
+from engine.rollup import rollup_counts as rollups
+from engine.summary import (
+    DimensionCountKey,
+    DimensionCounts,
+    count_by_dimension,
+    experiment_increments,
+)
 from tests.simulation.plain import by_referrer
 from tests.storage.shipped import NOW_US, batch, click
 
 agents.load()
 JOURNAL = UUID(int=7)
-ARMS = st.lists(st.builds(Arm, st.integers(1, 2), st.integers(0, 1), st.integers(0, 2)), max_size=3)
+ARMS = st.lists(
+    st.builds(VariantRef, st.integers(1, 2), st.integers(0, 1), st.integers(0, 2)), max_size=3
+)
 EXTRAS = st.builds(
     lambda place, host, utm, trigger, shown, decided, cookie: b"".join(
         (
             item(PLACE, place), item(HOST, host), item(UTM, utm), item(TRIGGER, trigger),
-            item(EXPOSURES, pack_arms(shown)), item(OUTCOMES, pack_arms(decided)),
+            item(EXPOSURES, pack_variant_refs(shown)), item(OUTCOMES, pack_variant_refs(decided)),
             item(COOKIE, cookie),
         )
     ),
@@ -67,23 +74,25 @@ CLICKS = st.builds(
 SEVERAL = st.lists(CLICKS, min_size=1, max_size=30)
 
 
-def gathered(whole: Batch, after: int) -> Gathering:
-    gathering = Gathering(Vocabulary())
+def gathered(whole: Batch, after: int) -> ClickBuffer:
+    gathering = ClickBuffer(ValueDictionary())
     gathering.add(JOURNAL, whole, after)
     return gathering
 
 
-def summed(gathering: Gathering) -> dict[SummaryKey, Sums]:
-    found: dict[SummaryKey, Sums] = {}
-    for block in gathering.tally().blocks():
+def summed(gathering: ClickBuffer) -> dict[DimensionCountKey, DimensionCounts]:
+    found: dict[DimensionCountKey, DimensionCounts] = {}
+    for block in gathering.columns().blocks():
         *keys, clicked, viewed, bots, sizes, visitors = block
         ends = list(accumulate(sizes, initial=0))
         assert ends[-1] == len(visitors)
         for number, key in enumerate(zip(*keys, strict=True)):
             of = visitors[ends[number] : ends[number + 1]].tolist()
-            assert SummaryKey(*key) not in found
+            assert DimensionCountKey(*key) not in found
             assert len(set(of)) == len(of)
-            found[SummaryKey(*key)] = Sums(clicked[number], viewed[number], bots[number], set(of))
+            found[DimensionCountKey(*key)] = DimensionCounts(
+                clicked[number], viewed[number], bots[number], set(of)
+            )
     return found
 
 
@@ -93,8 +102,8 @@ def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> 
     after = data.draw(st.integers(0, len(taken)))
     gathering = gathered(batch(1, taken), after)
     plain = [one._replace(at_us=clamped(one.at_us)) for one in taken[after:]]
-    assert summed(gathering) == fold(plain)
-    assert gathering.observed() == observed(plain)
+    assert summed(gathering) == count_by_dimension(plain)
+    assert gathering.experiment_increments() == experiment_increments(plain)
 
 
 @given(st.lists(SEVERAL, min_size=1, max_size=4))
@@ -102,13 +111,15 @@ def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> 
 def test_a_vocabulary_serves_several_gatherings_and_a_journal_can_be_dropped(
     parts: list[list[Click]],
 ) -> None:
-    words = Vocabulary()
+    words = ValueDictionary()
     for part in parts:
-        gathering = Gathering(words)
+        gathering = ClickBuffer(words)
         gathering.add(JOURNAL, batch(1, part), 0)
         gathering.add(UUID(int=8), batch(1, parts[0]), 0)
         gathering.drop(UUID(int=8))
-        assert summed(gathering) == fold(one._replace(at_us=clamped(one.at_us)) for one in part)
+        assert summed(gathering) == count_by_dimension(
+            one._replace(at_us=clamped(one.at_us)) for one in part
+        )
 
 
 @given(SEVERAL)
@@ -116,7 +127,7 @@ def test_a_vocabulary_serves_several_gatherings_and_a_journal_can_be_dropped(
 def test_the_values_of_a_dimension_add_up_to_the_rollups(taken: list[Click]) -> None:
     counts = dict(rollups(taken))
     sums: dict[tuple[int, ...], list[int]] = {}
-    for key, one in fold(taken).items():
+    for key, one in count_by_dimension(taken).items():
         if key.dimension in (Dimension.TOTAL, Dimension.VARIANT, Dimension.LINK):
             continue
         entry = sums.setdefault(key[:5], [0, 0, 0])
@@ -134,16 +145,18 @@ def test_the_values_of_a_dimension_add_up_to_the_rollups(taken: list[Click]) -> 
 
 def test_the_simulations_own_sums_are_part_of_them() -> None:
     taken = [
-        click(n % 2, referrer=b"https://host%d/%d" % (n % 3, n))._replace(visitor=b"visitor%d" % (n % 4))
+        click(n % 2, referrer=b"https://host%d/%d" % (n % 3, n))._replace(visitor_id=b"visitor%d" % (n % 4))
         for n in range(20)
     ]  # fmt: skip
     small = by_referrer(taken)
-    assert small == {key: sums for key, sums in fold(taken).items() if key.dimension in (0, 8)}
+    assert small == {
+        key: sums for key, sums in count_by_dimension(taken).items() if key.dimension in (0, 8)
+    }
 
 
 def test_damage_leaves_nothing() -> None:
     whole = batch(1, [Click(1, 1, NOW_US, 1, 1, 1, b"a", b"b", b"c")] * 5)
-    gathering = Gathering(Vocabulary())
+    gathering = ClickBuffer(ValueDictionary())
     for cut in range(len(whole.payload)):
         try:
             gathering.add(JOURNAL, whole._replace(payload=whole.payload[:cut]), 0)
@@ -152,7 +165,7 @@ def test_damage_leaves_nothing() -> None:
         raise AssertionError(cut)
     assert gathering.clicks == 0
     assert summed(gathering) == {}
-    for part, after in continuing(2, [whole]):
+    for part, after in batches_after(2, [whole]):
         gathering.add(JOURNAL, part, after)
     assert gathering.clicks == 3
     assert list(clicks(whole.payload, 2))

@@ -1,22 +1,24 @@
 """The engine as its processes tell of it: who is missing, who gave up, who crashes again and again."""
 
 from engine.health import Component
-from engine.statistics import ProcessStatistics
-from engine.system import LAUNCHER, Status, assembled
-from engine.tree import LOOPING, Node, crashing, walk
+from engine.statistics import ProcessMetrics
+from engine.system import LAUNCHER, ProcessStatus, process_states
+from engine.tree import CRASH_LOOP_COUNT, ActorNode, crash_looping, walk
 
 
-def node(name: str, *children: Node, **fields: object) -> Node:
+def node(name: str, *children: ActorNode, **fields: object) -> ActorNode:
     kind = "supervisor" if children else "actor"
-    return Node(**{"name": name, "kind": kind, "running": True, "children": children} | fields)  # type: ignore[arg-type]
+    return ActorNode(**{"name": name, "kind": kind, "running": True, "children": children} | fields)  # type: ignore[arg-type]
 
 
-def status(tree: Node, *components: Component, pid: int = 7) -> Status:
-    return Status(tree.name, components, ProcessStatistics("edge", pid, ()), tree)
+def status(tree: ActorNode, *components: Component, pid: int = 7) -> ProcessStatus:
+    return ProcessStatus(tree.name, components, ProcessMetrics("edge", pid, ()), tree)
 
 
-LOOP = node("rescue", crashes=LOOPING, last_error="KeyError: 'x'", running=False)
-TREE = node("workers-0", node("jobs", node("worker", crashes=LOOPING - 1), LOOP), node("status"))
+LOOP = node("rescue", crashes=CRASH_LOOP_COUNT, last_error="KeyError: 'x'", running=False)
+TREE = node(
+    "workers-0", node("jobs", node("worker", crashes=CRASH_LOOP_COUNT - 1), LOOP), node("status")
+)
 
 
 def test_every_node_has_a_path() -> None:
@@ -27,7 +29,7 @@ def test_every_node_has_a_path() -> None:
 
 
 def test_who_crashes_again_and_again_is_named_with_its_last_error() -> None:
-    (component,) = crashing(TREE)
+    (component,) = crash_looping(TREE)
     assert component == (
         "workers-0/jobs/rescue",
         False,
@@ -41,7 +43,7 @@ def test_processes_that_answer_that_are_missing_and_that_were_restarted() -> Non
         node("edge-0", kind="process", restarts=2, last_error="signal SIGKILL"),
         node("api-0", kind="process", restarts=1, last_error="exit code 1", running=False),
     )
-    found = assembled(
+    found = process_states(
         [
             status(node("edge-0", node("door"), for_s=5.0), pid=11),
             status(TREE, Component("workers-0", True), Component("a", False, "b"), pid=12),

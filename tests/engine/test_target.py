@@ -11,14 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.target import (
-    KINDS,
     MAX_TARGET_CHARS,
-    Kind,
+    TARGET_KINDS,
     TargetError,
+    TargetKind,
+    add_query,
     check,
     is_location_safe,
     is_private_host,
-    with_query,
 )
 
 PIECES = st.sampled_from(
@@ -34,7 +34,7 @@ likely_urls = st.builds(
     st.sampled_from(["example.com", "a.example:8080", "b\u00fccher.example", "8.8.8.8", "[2606::1]"]),
     st.text(max_size=30) | odd_urls,
 )  # fmt: skip
-kinds: st.SearchStrategy[Kind] = st.sampled_from(KINDS)  # type: ignore[arg-type]
+kinds: st.SearchStrategy[TargetKind] = st.sampled_from(TARGET_KINDS)  # type: ignore[arg-type]
 
 
 @given(odd_urls | likely_urls | st.text(max_size=40), kinds, st.booleans())
@@ -43,7 +43,7 @@ kinds: st.SearchStrategy[Kind] = st.sampled_from(KINDS)  # type: ignore[arg-type
 @example("http://@example.com/", "url", True)
 @example("http:\\\\example.com\\a", "url", True)
 def test_what_is_let_through_is_safe_and_stays_as_it_is(
-    url: str, kind: Kind, private_hosts: bool
+    url: str, kind: TargetKind, private_hosts: bool
 ) -> None:
     try:
         target = check(url, kind, private_hosts=private_hosts)
@@ -66,7 +66,7 @@ def test_what_is_let_through_is_safe_and_stays_as_it_is(
        st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["\t", "\n", "\r", " ", "\x00", "\x01"])),
                 max_size=4), st.booleans(), kinds)  # fmt: skip
 def test_a_script_gets_through_in_no_disguise(
-    url: str, noise: list[tuple[int, str]], upper: bool, kind: Kind
+    url: str, noise: list[tuple[int, str]], upper: bool, kind: TargetKind
 ) -> None:
     url = url.upper() if upper else url
     for place, character in noise:
@@ -134,7 +134,9 @@ def test_what_is_taken_is_spelt_as_a_browser_does(url: str, target: str) -> None
         ("https://example.com/", "tel", None),
     ],
 )
-def test_contacts_take_their_own_scheme_only(url: str, kind: Kind, target: str | None) -> None:
+def test_contacts_take_their_own_scheme_only(
+    url: str, kind: TargetKind, target: str | None
+) -> None:
     if target is None:
         with pytest.raises(TargetError, match=r"is not a|control"):
             check(url, kind)
@@ -191,7 +193,7 @@ def test_a_passed_query_comes_behind_the_targets_own(url: str, query: bytes) -> 
         target = check(url)
     except TargetError:
         return
-    whole = with_query(target.encode(), query)
+    whole = add_query(target.encode(), query)
     assert is_location_safe(whole)
     before, after = urlsplit(target), urlsplit(whole.decode())
     assert after[:3] == before[:3]  # scheme, host and path

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bench.browsers import BROWSERS
 from engine import language, referrer, traits, utm
-from engine.agent import DEVICES, MAX_NAME, Agent, device, parse
+from engine.agent import DEVICES, MAX_NAME, UserAgent, device, parse
 from engine.extra import HOST, PLACE, TRIGGER, UTM, Trigger, item
 from engine.traits import Place
 
@@ -89,13 +89,13 @@ def test_any_agent_has_a_class_of_device(text: str) -> None:
     ],
 )  # fmt: skip
 def test_referrers(text: str, host: str, source: str) -> None:
-    assert referrer.host(text) == host
-    assert referrer.source(host) == source
+    assert referrer.referrer_host(text) == host
+    assert referrer.source_of_host(host) == source
 
 
 @given(st.text())
 def test_a_host_has_no_secrets_and_no_path(text: str) -> None:
-    found = referrer.host(f"https://{text}")
+    found = referrer.referrer_host(f"https://{text}")
     assert not set("/?# @\\") & set(found)
     assert len(found) <= referrer.MAX_HOST
 
@@ -110,7 +110,7 @@ def test_sources_of_utm(utm_source: str, source: str) -> None:
 
 
 def test_the_referrer_tells_the_source_before_app_and_utm() -> None:
-    app = Agent("", "", "phone", "TikTok")
+    app = UserAgent("", "", "phone", "TikTok")
     assert traits.source("t.co", app, "ig") == "X"
     assert traits.source("example.org", app, "ig") == "TikTok"
     assert traits.source("", app._replace(app=""), "ig") == "Instagram"
@@ -145,11 +145,11 @@ def test_any_utm_is_printable_and_bounded(query: bytes) -> None:
      ("i-klingon", ""), ("english", ""), ("zh-Hant-TW", "zh")],
 )  # fmt: skip
 def test_languages(header: str, told: str) -> None:
-    assert language.primary(header) == told
+    assert language.primary_language(header) == told
 
 
 def test_extra() -> None:
-    found = traits.of_extra(
+    found = traits.parse_items(
         item(PLACE, b"EU\x1fDE\x1fBY\x1fM\xc3\xbcnchen")
         + item(HOST, b"go.example.com")
         + item(UTM, b"utm_source=ig")
@@ -157,11 +157,11 @@ def test_extra() -> None:
     )
     assert found.place == Place("EU", "DE", "DE-BY", "München, DE")
     assert (found.domain, found.utm.source, found.trigger) == ("go.example.com", "ig", Trigger.QR)
-    assert traits.of_extra(item(PLACE, b"\x1f\x1fBY\x1fMunich")).place == Place(
+    assert traits.parse_items(item(PLACE, b"\x1f\x1fBY\x1fMunich")).place == Place(
         "", "", "", "Munich"
     )
-    assert traits.of_extra(b"") == traits.of_extra(b"\x01") == traits.NO_EXTRA
-    assert traits.of_extra(item(TRIGGER, b"\x09")).trigger == Trigger.LINK
+    assert traits.parse_items(b"") == traits.parse_items(b"\x01") == traits.NO_EXTRA
+    assert traits.parse_items(item(TRIGGER, b"\x09")).trigger == Trigger.LINK
 
 
 def test_an_edge_tells_devices_as_the_list_does() -> None:

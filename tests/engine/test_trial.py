@@ -8,22 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import trial as trial_module
-from engine.assignment import Context, assign, visitor_key
+from engine.assignment import AssignmentContext, assign, hash_key
 from engine.experiment import EdgeExperiment, Experiment, Namespace, Targeting, Variant
-from engine.extra import PLACE, Arm, arms, item
-from engine.place import place
-from engine.request import Origin, Request
+from engine.extra import PLACE, VariantRef, item, unpack_variant_refs
+from engine.place import pack_place
+from engine.request import ClientInfo, VisitRequest
 from engine.trial import (
-    Choice,
-    Trial,
+    AssignedVariant,
+    VariantAssigner,
     country_of,
     device_of,
     is_cookie,
     language_of,
-    new_cookie,
+    new_cookie_value,
     preview_token,
-    take_forced,
-    who_of,
+    take_preview_token,
+    visitor_identity,
 )
 
 PHONE = b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148"
@@ -41,12 +41,12 @@ def edge(**changes: Any) -> EdgeExperiment:
     return EdgeExperiment(made, SECRET, GROUP)
 
 
-def visit(agent: bytes = DESK, language: bytes = b"de-AT,en", **more: Any) -> Request:
-    return Request(b"/x", b"", agent, b"", language, False, True, **more)
+def visit(agent: bytes = DESK, language: bytes = b"de-AT,en", **more: Any) -> VisitRequest:
+    return VisitRequest(b"/x", b"", agent, b"", language, False, True, **more)
 
 
-def origin(number: int, country: str = "IT") -> Origin:
-    return Origin(b"\x04" + number.to_bytes(4, "big"), item(PLACE, place("", country)))
+def origin(number: int, country: str = "IT") -> ClientInfo:
+    return ClientInfo(b"\x04" + number.to_bytes(4, "big"), item(PLACE, pack_place("", country)))
 
 
 states = st.sampled_from(
@@ -67,7 +67,7 @@ times = st.none() | st.integers(-2, 2).map(lambda hours: AT_US // 1000 + hours *
     human=st.booleans(),
     number=st.integers(0, 2**32 - 1),
     agent=st.sampled_from([PHONE, DESK, b""]),
-    cookie=st.sampled_from([b"", new_cookie(bytes(16)), new_cookie(bytes(range(16)))]),
+    cookie=st.sampled_from([b"", new_cookie_value(bytes(16)), new_cookie_value(bytes(range(16)))]),
 )
 @settings(max_examples=400, deadline=None)
 def test_an_edge_does_what_the_rules_say(
@@ -81,12 +81,12 @@ def test_an_edge_does_what_the_rules_say(
         ends_at_ms=ends, cookie=bool(cookie), winner=2 if state == "decided" else None, phase=3,
     )  # fmt: skip
     request, where = visit(agent), origin(number)
-    found = Trial(made).choose(request, where, human, AT_US, cookie)
-    who = cookie or who_of(where, request)
-    context = Context(
-        key=visitor_key(SECRET, who),
+    found = VariantAssigner(made).assign(request, where, human, AT_US, cookie)
+    who = cookie or visitor_identity(where, request)
+    context = AssignmentContext(
+        hash_key=hash_key(SECRET, who),
         at_ms=AT_US // 1000,
-        namespace_key=visitor_key(GROUP, who),
+        namespace_key=hash_key(GROUP, who),
         country=country_of(where),
         device=device_of(request),
         language=language_of(request),
@@ -94,51 +94,55 @@ def test_an_edge_does_what_the_rules_say(
     )
     wanted = assign(made.experiment, context)
     if wanted.reason == "bot":
-        assert found == Choice(0)
+        assert found == AssignedVariant(0)
         return
-    assert found.arm == wanted.variant
-    assert list(arms(found.packed)) == ([Arm(7, 3, found.arm or 0)] if wanted.exposed else [])
+    assert found.variant == wanted.variant
+    assert list(unpack_variant_refs(found.packed_exposure)) == (
+        [VariantRef(7, 3, found.variant or 0)] if wanted.exposed else []
+    )
 
 
 def test_who_it_is_does_not_depend_on_anything_else() -> None:
-    trial = Trial(edge())
+    trial = VariantAssigner(edge())
     seen = {
-        trial.choose(visit(language=language, host=host), origin(9, country), True, at_us, b"")
+        trial.assign(visit(language=language, host=host), origin(9, country), True, at_us, b"")
         for language in (b"", b"de")
         for host in (b"", b"go.example")
         for country in ("IT", "FR")
         for at_us in (AT_US, AT_US + 86_400_000_000 * 40)
     }
     assert len(seen) == 1
-    others = {trial.choose(visit(), origin(n), True, AT_US, b"").arm for n in range(40)}
+    others = {trial.assign(visit(), origin(n), True, AT_US, b"").variant for n in range(40)}
     assert others == {0, 1, 2, 3}
-    again = Trial(edge())  # of another edge, or after a restart
+    again = VariantAssigner(edge())  # of another edge, or after a restart
     for number in range(50):
-        assert again.choose(visit(), origin(number), True, AT_US, b"") == trial.choose(
+        assert again.assign(visit(), origin(number), True, AT_US, b"") == trial.assign(
             visit(), origin(number), True, AT_US, b""
         )
 
 
 def test_who_is_remembered_is_who_was_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial_module, "MAX_SEEN", 10)
-    one, other = Trial(edge()), Trial(edge(seed="t"))
+    monkeypatch.setattr(trial_module, "MAX_REMEMBERED_VISITORS", 10)
+    one, other = VariantAssigner(edge()), VariantAssigner(edge(seed="t"))
     fresh = {}
     for number in range(40):
         for trial in (one, other):
-            fresh[trial, number] = trial.choose(visit(), origin(number), True, AT_US, b"")
+            fresh[trial, number] = trial.assign(visit(), origin(number), True, AT_US, b"")
     for (trial, number), found in fresh.items():
-        assert trial.choose(visit(), origin(number), True, AT_US, b"") == found
-        assert trial.choose(visit(), origin(number), True, AT_US, b"") is found
+        assert trial.assign(visit(), origin(number), True, AT_US, b"") == found
+        assert trial.assign(visit(), origin(number), True, AT_US, b"") is found
         assert len(trial_module._seen) <= 10
-    assert [fresh[one, n].arm for n in range(40)] != [fresh[other, n].arm for n in range(40)]
+    assert [fresh[one, n].variant for n in range(40)] != [
+        fresh[other, n].variant for n in range(40)
+    ]
 
 
 def test_a_preview_is_for_one_experiment_variant_and_time() -> None:
     made = edge(state="draft")
-    trial, until_s = Trial(made), AT_US // 1_000_000 + 60
+    trial, until_s = VariantAssigner(made), AT_US // 1_000_000 + 60
     token = preview_token(made, 2, until_s).encode()
-    assert trial.forced(token, AT_US) == Choice(2)
-    assert trial.forced(token, AT_US + 60_000_000).arm is None
+    assert trial.assign_preview(token, AT_US) == AssignedVariant(2)
+    assert trial.assign_preview(token, AT_US + 60_000_000).variant is None
     for wrong in (
         token[:-1] + (b"A" if token[-1:] != b"A" else b"B"),
         token.replace(b"-2-", b"-1-", 1),
@@ -147,18 +151,23 @@ def test_a_preview_is_for_one_experiment_variant_and_time() -> None:
         b"b",
         token + b"x",
     ):
-        assert trial.forced(wrong, AT_US).arm is None, wrong
+        assert trial.assign_preview(wrong, AT_US).variant is None, wrong
     other = msgspec.structs.replace(made.experiment, id=8)
-    assert Trial(EdgeExperiment(other, SECRET)).forced(token, AT_US).arm is None
-    assert Trial(EdgeExperiment(made.experiment, GROUP)).forced(token, AT_US).arm is None
+    assert (
+        VariantAssigner(EdgeExperiment(other, SECRET)).assign_preview(token, AT_US).variant is None
+    )
+    assert (
+        VariantAssigner(EdgeExperiment(made.experiment, GROUP)).assign_preview(token, AT_US).variant
+        is None
+    )
 
 
 def test_the_token_is_taken_out_of_the_query() -> None:
-    assert take_forced(b"a=1&wp_variant=x&b=2&wp_variant=y") == (b"x", b"a=1&b=2")
-    assert take_forced(b"a=1") == (b"", b"a=1")
-    assert take_forced(b"xwp_variant=1") == (b"", b"xwp_variant=1")
+    assert take_preview_token(b"a=1&wp_variant=x&b=2&wp_variant=y") == (b"x", b"a=1&b=2")
+    assert take_preview_token(b"a=1") == (b"", b"a=1")
+    assert take_preview_token(b"xwp_variant=1") == (b"", b"xwp_variant=1")
 
 
 def test_a_cookie_is_22_characters() -> None:
-    assert is_cookie(new_cookie(bytes(16)))
+    assert is_cookie(new_cookie_value(bytes(16)))
     assert not is_cookie(b"x")

@@ -6,8 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import visitor
-from engine.click import BOTS, COUNTED, RULE_SHIFT, VERDICT_MASK, Verdict
-from engine.visitor import HEAD_RECORDED, PREFETCH_RECORDED, RULE, KnownAgents, judge, recorded
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, RULES_VERSION_SHIFT, VisitorClass
+from engine.visitor import (
+    HEAD_RECORDED,
+    PREFETCH_RECORDED,
+    RULES_VERSION,
+    ClassificationCache,
+    judge,
+    pack_classification,
+)
 
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
 ANDROID = "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -105,7 +112,7 @@ TOOL = [
 )
 def test_by_user_agent(agent: str, kind: str, counted: bool) -> None:
     found = judge(agent)
-    assert (found.kind, found.counted, found.rule) == (kind, counted, RULE)
+    assert (found.kind, found.counted, found.rule) == (kind, counted, RULES_VERSION)
     assert bool(found.name) == (kind != "human")
     assert judge(agent.encode()) == found
 
@@ -133,22 +140,22 @@ def test_head_is_head_whoever_sends_it() -> None:
 
 @given(st.binary(max_size=300))
 def test_whatever_comes_is_judged_and_fits_its_byte(agent: bytes) -> None:
-    byte = recorded(judge(agent))
-    verdict = Verdict(byte & VERDICT_MASK)
-    assert byte >> RULE_SHIFT == RULE
-    assert (verdict in COUNTED) == judge(agent).counted
-    assert (verdict in COUNTED) != (verdict in BOTS)
-    assert KnownAgents()[agent] == byte
+    byte = pack_classification(judge(agent))
+    verdict = VisitorClass(byte & CLASS_MASK)
+    assert byte >> RULES_VERSION_SHIFT == RULES_VERSION
+    assert (verdict in COUNTED_CLASSES) == judge(agent).counted
+    assert (verdict in COUNTED_CLASSES) != (verdict in BOT_CLASSES)
+    assert ClassificationCache()[agent] == byte
 
 
 def test_a_head_and_a_prefetch_have_bytes_of_their_own() -> None:
-    assert HEAD_RECORDED & VERDICT_MASK == Verdict.HEAD
-    assert PREFETCH_RECORDED & VERDICT_MASK == Verdict.PREFETCH
+    assert HEAD_RECORDED & CLASS_MASK == VisitorClass.HEAD
+    assert PREFETCH_RECORDED & CLASS_MASK == VisitorClass.PREFETCH
 
 
 def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visitor, "MAX_KNOWN", 3)
-    known = KnownAgents()
+    known = ClassificationCache()
     for number in range(10):
         assert known[b"agent %d" % number] == known[b"agent %d" % number]
         assert len(known) <= 3

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.client_address import packed_network
-from engine.visitor_id import KEY_BYTES, VisitorIds
+from engine.visitor_id import KEY_BYTES, Pseudonymiser
 
 KEY = bytes(range(KEY_BYTES))
 ADDRESSES = st.ip_addresses().map(str) | st.just("unix")
@@ -24,8 +24,8 @@ def written(who: tuple[int, int, str, bytes]) -> bytes:
 def test_it_is_keyed_blake2b() -> None:
     who = written((1, 2, "203.0.113.9", b"ua"))
     assert who == pack("<qq", 1, 2) + b"\x04\xcb\x00\x71\x09ua"
-    assert VisitorIds(KEY).of(who) == blake2b(who, digest_size=8, key=KEY).digest()
-    assert VisitorIds(KEY[::-1]).of(who) != VisitorIds(KEY).of(who)
+    assert Pseudonymiser(KEY).pseudonym(who) == blake2b(who, digest_size=8, key=KEY).digest()
+    assert Pseudonymiser(KEY[::-1]).pseudonym(who) != Pseudonymiser(KEY).pseudonym(who)
 
 
 @given(WHO, WHO)
@@ -48,4 +48,4 @@ def test_of_ipv6_the_line_counts(line: int, host: int, other: int) -> None:
 @pytest.mark.parametrize("size", [0, 31, 33, 64])
 def test_a_key_has_32_bytes(size: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        VisitorIds(bytes(size))
+        Pseudonymiser(bytes(size))

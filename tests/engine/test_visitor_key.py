@@ -9,8 +9,8 @@ from engine.visitor_key import (
     DAY_US,
     KEPT_US,
     PREPARE_US,
-    DayKey,
-    Greeting,
+    DailyKey,
+    KeyAnnouncement,
     best,
     fingerprint,
     is_kept,
@@ -24,15 +24,19 @@ from engine.visitor_key import (
 DAY = 20_000
 NOON_US = DAY * DAY_US + DAY_US // 2
 KEYS = st.builds(
-    DayKey, st.just(DAY), st.booleans(), st.integers(0, 3), st.sampled_from([b"a" * 32, b"b" * 32])
+    DailyKey,
+    st.just(DAY),
+    st.booleans(),
+    st.integers(0, 3),
+    st.sampled_from([b"a" * 32, b"b" * 32]),
 )
 
 
 @given(st.lists(KEYS, max_size=4))
-def test_in_whatever_order_keys_are_met_the_same_is_chosen(keys: list[DayKey]) -> None:
+def test_in_whatever_order_keys_are_met_the_same_is_chosen(keys: list[DailyKey]) -> None:
     chosen = set()
     for order in permutations(keys):
-        held: dict[int, DayKey] = {}
+        held: dict[int, DailyKey] = {}
         for key in order:
             held = best([*held.values(), key], NOON_US)
         chosen.add(held.get(DAY))
@@ -52,9 +56,9 @@ def test_todays_key_is_always_wanted_and_none_is_held_for_48_hours(now_us: int) 
 
 
 def test_what_is_written_is_read() -> None:
-    keys = [DayKey(DAY, True, NOON_US, bytes(range(32))), DayKey(DAY + 1, False, 0, bytes(32))]
+    keys = [DailyKey(DAY, True, NOON_US, bytes(range(32))), DailyKey(DAY + 1, False, 0, bytes(32))]
     assert unpack_keys(pack_keys(keys)) == unpack(pack_keys(keys)) == keys
-    greeting = Greeting(DAY, fingerprint(keys[0].key))
+    greeting = KeyAnnouncement(DAY, fingerprint(keys[0].key))
     assert unpack(pack_greeting(greeting)) == greeting
     assert keys[0].key.hex() not in pack_greeting(greeting).decode()
     assert fingerprint(keys[0].key) != fingerprint(keys[1].key)
@@ -63,4 +67,4 @@ def test_what_is_written_is_read() -> None:
 @given(st.binary(max_size=100))
 def test_anything_else_is_refused(data: bytes) -> None:
     found = unpack(data)
-    assert found is None or isinstance(found, Greeting) or found == []
+    assert found is None or isinstance(found, KeyAnnouncement) or found == []

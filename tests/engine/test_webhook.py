@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.target import TargetError
-from engine.webhook import NewWebhookDraft, WebhookDraft, checked, checked_url
+from engine.webhook import NewWebhookDraft, WebhookDraft, validate_draft, validate_url
 
 GOOD = NewWebhookDraft(url="https://example.com/hook", event_types=["*"])
 
@@ -27,8 +27,8 @@ GOOD = NewWebhookDraft(url="https://example.com/hook", event_types=["*"])
     ],
 )
 def test_urls_are_normalised(url: str, expected: str) -> None:
-    assert checked_url(url) == expected
-    assert checked_url(expected) == expected
+    assert validate_url(url) == expected
+    assert validate_url(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_urls_are_normalised(url: str, expected: str) -> None:
 )  # fmt: skip
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(TargetError):
-        checked_url(url)
+        validate_url(url)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_urls_that_are_refused(url: str) -> None:
      "https://example.com/"],
 )  # fmt: skip
 def test_loopback_can_be_opened(url: str) -> None:
-    checked_url(url, loopback=True)
+    validate_url(url, loopback=True)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_loopback_can_be_opened(url: str) -> None:
 )  # fmt: skip
 def test_and_nothing_else_with_it(url: str) -> None:
     with pytest.raises(TargetError):
-        checked_url(url, loopback=True)
+        validate_url(url, loopback=True)
 
 
 @pytest.mark.parametrize(
@@ -90,18 +90,20 @@ def test_and_nothing_else_with_it(url: str) -> None:
     ],
 )
 def test_bad_fields_are_named(fields: dict[str, object], bad: str) -> None:
-    draft, errors = checked(msgspec.structs.replace(GOOD, **fields))
+    draft, errors = validate_draft(msgspec.structs.replace(GOOD, **fields))
     assert draft is None
     assert [error.field for error in errors] == [bad]
 
 
 def test_all_bad_fields_are_named_at_once() -> None:
-    _, errors = checked(WebhookDraft(url="", event_types=["x"], description="\x00"))
+    _, errors = validate_draft(WebhookDraft(url="", event_types=["x"], description="\x00"))
     assert {error.field for error in errors} == {"url", "event_types", "description"}
 
 
 def test_types_are_put_in_order_and_named_once() -> None:
-    draft, _ = checked(msgspec.structs.replace(GOOD, event_types=["member.*", "*", "member.*"]))
+    draft, _ = validate_draft(
+        msgspec.structs.replace(GOOD, event_types=["member.*", "*", "member.*"])
+    )
     assert draft is not None
     assert draft.event_types == ["*", "member.*"]
 
@@ -110,7 +112,7 @@ def test_types_are_put_in_order_and_named_once() -> None:
 def test_no_text_breaks_it(text: str) -> None:
     for url in (text, "https://" + text):
         try:
-            found = checked_url(url)
+            found = validate_url(url)
         except TargetError:
             continue
         assert found.startswith("https://")

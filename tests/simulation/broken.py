@@ -8,25 +8,25 @@ from uuid import UUID
 import trio
 
 from actors.aggregator import GAP_WAIT_S, MAX_BATCHES, READ_WAIT_MS, Aggregator
-from actors.journals import LivingShipper, Orphan, Orphans
+from actors.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
 from actors.shipper import WATERMARK_INTERVAL_S, Shipper
 from engine.batch import Batch
 from engine.click import Click
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.journal_format import clicks
-from engine.ports import Position
-from engine.ports_summaries import Gathered, Move, Watermark
+from engine.ports import JournalLease
+from engine.ports_summaries import BufferedClicks, JournalWatermarks, WatermarkAdvance
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream
-from storage.memory.ledger import MemoryClickLedger, MemoryCounts
-from tests.simulation.plain import PlainGathering
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables
+from tests.simulation.plain import PlainClickBuffer
 from tests.simulation.world import Build
 
 # Between two transactions that should be one.
 BETWEEN_S = 0.1
 
 
-class _NoRows(MemoryCounts):
+class _NoRows(MemoryClickTables):
     """The watermarks of other tables, and nothing else."""
 
     def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
@@ -36,16 +36,16 @@ class _NoRows(MemoryCounts):
 class TwoTransactions(MemoryClickLedger):
     """One moves the watermark, the other counts."""
 
-    def __init__(self, counts: MemoryCounts, now: Callable[[], float]) -> None:
+    def __init__(self, counts: MemoryClickTables, now: Callable[[], float]) -> None:
         super().__init__(counts, now)
         self._watermarks = MemoryClickLedger(_NoRows(journals=counts.journals), now)
 
-    def _count(self, position: Position, batches: Sequence[Batch]) -> None:
+    def _count(self, position: JournalLease, batches: Sequence[Batch]) -> None:
         taken = [
             one
             for batch in batches
             for sequence, one in enumerate(clicks(batch.payload), batch.first)
-            if sequence > position.sequence
+            if sequence > position.folded
         ]
         self._counts.add(position.journal_id, taken)
 
@@ -53,7 +53,7 @@ class TwoTransactions(MemoryClickLedger):
 class WatermarkFirst(TwoTransactions):
     """The watermark is committed before the counts: who is killed between the two loses a batch."""
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         reached = await self._watermarks.commit(position, batches)
         await trio.sleep(BETWEEN_S)
         self._count(position, batches)
@@ -63,7 +63,7 @@ class WatermarkFirst(TwoTransactions):
 class CountsFirst(TwoTransactions):
     """The counts are committed before the watermark: a batch is counted by each who gets that far."""
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         self._count(position, batches)
         await trio.sleep(BETWEEN_S)
         return await self._watermarks.commit(position, batches)
@@ -72,52 +72,58 @@ class CountsFirst(TwoTransactions):
 class SummarisedFirst(MemoryClickLedger):
     """`summarised` moves in a transaction of its own, before the counts by dimension."""
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
-        await super().summarise(moves, PlainGathering())
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        await super().commit_dimension_counts(moves, PlainClickBuffer())
         await trio.sleep(BETWEEN_S)
-        self._counts.summarise(gathered)
+        self._counts.add_dimension_counts(gathered)
 
 
 class SumsFirst(MemoryClickLedger):
     """The counts by dimension are committed before `summarised` moves."""
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
-        self._counts.summarise(gathered)
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        self._counts.add_dimension_counts(gathered)
         await trio.sleep(BETWEEN_S)
-        await super().summarise(moves, PlainGathering())
+        await super().commit_dimension_counts(moves, PlainClickBuffer())
 
 
 class SummariesNotFenced(MemoryClickLedger):
     """Neither the lease nor the position is compared when clicks are summarised."""
 
-    def _follows(self, move: Move) -> bool:
+    def _follows(self, move: WatermarkAdvance) -> bool:
         return move.journal_id in self._counts.journals
 
 
 class WatermarkOfRows(MemoryClickLedger):
     """What is in the rows may be forgotten, whether it is summarised or not."""
 
-    async def watermark(self, journal_id: UUID) -> Watermark:
-        _, folded = await super().watermark(journal_id)
-        return Watermark(folded, folded)
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        _, folded = await super().watermarks(journal_id)
+        return JournalWatermarks(folded, folded)
 
 
 class TokenIgnored(MemoryClickLedger):
     """Whoever knows the position may commit, with or without the lease."""
 
-    def _move(self, position: Position, reached: Position) -> None:
+    def _move(self, position: JournalLease, reached: JournalLease) -> None:
         row = self._counts.journals.get(position.journal_id)
-        super()._move(position._replace(token=row.token if row else 0), reached)
+        super()._move(position._replace(fencing_token=row.fencing_token if row else 0), reached)
 
 
 class NothingFenced(MemoryClickLedger):
     """Neither the lease nor the position is compared: two who read the same batch both count it."""
 
-    def _move(self, position: Position, reached: Position) -> None:
+    def _move(self, position: JournalLease, reached: JournalLease) -> None:
         row = self._counts.journals.get(position.journal_id)
         if row is None:
             raise StaleLeaseError("gone")
-        super()._move(position._replace(sequence=row.sequence, token=row.token), reached)
+        super()._move(
+            position._replace(folded=row.folded, fencing_token=row.fencing_token), reached
+        )
 
 
 class AddedAnyway(MemoryClickStream):
@@ -132,11 +138,11 @@ class AddedAnyway(MemoryClickStream):
 class GapsCommitted(MemoryClickLedger):
     """A gap before a batch is taken for committed."""
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         for batch in batches:
             row = self._counts.journals.get(position.journal_id)
-            if batch.first > position.sequence + 1 and row is not None:
-                skipped = position._replace(sequence=batch.first - 1)
+            if batch.first > position.folded + 1 and row is not None:
+                skipped = position._replace(folded=batch.first - 1)
                 self._move(position, skipped)
                 position = skipped
             position = await super().commit(position, [batch])
@@ -146,9 +152,9 @@ class GapsCommitted(MemoryClickLedger):
 class GapsNotAwaited(Aggregator):
     """What is read is folded, whether it continues the position or not."""
 
-    async def _fold_once(self, position: Position) -> Position:
+    async def _fold_once(self, position: JournalLease) -> JournalLease:
         batches = await self._stream.read(
-            position.journal_id, position.sequence, MAX_BATCHES, READ_WAIT_MS
+            position.journal_id, position.folded, MAX_BATCHES, READ_WAIT_MS
         )
         if not batches:
             await trio.sleep(GAP_WAIT_S)
@@ -156,7 +162,7 @@ class GapsNotAwaited(Aggregator):
         return await self._commit(position, batches)
 
 
-class ForgottenWhenShipped(LivingShipper):
+class ForgottenWhenShipped(ActiveJournalShipper):
     """Segments are deleted when Redis has them, and not when Postgres has."""
 
     async def _follow(self) -> None:
@@ -166,7 +172,7 @@ class ForgottenWhenShipped(LivingShipper):
             self._journal.forget(self.shipper.shipped)
 
 
-class RemovedWhenShipped(Orphans):
+class RemovedWhenShipped(OrphanShipper):
     """A dead edge's journal is deleted when Redis has it."""
 
     async def _step(self, shipper: Shipper) -> bool:
@@ -176,17 +182,17 @@ class RemovedWhenShipped(Orphans):
         return shipper.source.read(shipper.shipped, 1) is not None
 
 
-class RetiredFirst(Orphans):
+class RetiredFirst(OrphanShipper):
     """A row is retired while its clicks are still on the disk: one day both are there again."""
 
-    async def _finish(self, orphan: Orphan) -> None:
+    async def _finish(self, orphan: OrphanedJournal) -> None:
         with suppress(UnavailableError):
-            await self._ledger.retire(orphan.id)
+            await self._ledger.delete_journal(orphan.id)
         await trio.sleep(1)
         await super()._finish(orphan)
 
 
-class LossNotNoticed(LivingShipper):
+class LossNotNoticed(ActiveJournalShipper):
     """A watermark that stands still makes nobody look at the stream."""
 
     def __init__(self, *args: Any, **options: Any) -> None:

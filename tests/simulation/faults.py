@@ -15,9 +15,9 @@ import trio
 
 from engine.batch import Batch
 from engine.errors import UnavailableError
-from engine.ports import ClickLedger, ClickStream, Position
-from engine.ports_summaries import Gathered, Move, Watermark
-from storage.memory.ledger import MemoryCounts
+from engine.ports import ClickLedger, ClickStream, JournalLease
+from engine.ports_summaries import BufferedClicks, JournalWatermarks, WatermarkAdvance
+from storage.memory.ledger import MemoryClickTables
 
 T = TypeVar("T")
 
@@ -139,64 +139,69 @@ class FaultyClickLedger:
     async def register(self, journal_id: UUID) -> int:
         return int(await self._call("register", journal_id))
 
-    async def watermark(self, journal_id: UUID) -> Watermark:
-        found: Watermark = await self._call("watermark", journal_id)
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        found: JournalWatermarks = await self._call("watermarks", journal_id)
         return found
 
-    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[Position]:
-        found: list[Position] = await self._call("lease", owner, limit, ttl_s)
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
+        found: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
         return found
 
     async def release(self, owner: str) -> None:
         await self._call("release", owner)
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
-        reached: Position = await self._call("commit", position, batches)
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        reached: JournalLease = await self._call("commit", position, batches)
         return reached
 
-    async def retire(self, journal_id: UUID) -> None:
-        await self._call("retire", journal_id)
+    async def delete_journal(self, journal_id: UUID) -> None:
+        await self._call("delete_journal", journal_id)
 
-    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
-        reached: Position = await self._call("set_aside", position, batch, reason)
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        reached: JournalLease = await self._call("dead_letter", position, batch, reason)
         return reached
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
-        await self._call("summarise", moves, gathered)
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        await self._call("commit_dimension_counts", moves, gathered)
 
 
 class WatchedLedger:
     """A `ClickLedger` under guard: whoever moves a watermark without its lease is written down in `broken`."""
 
-    def __init__(self, ledger: ClickLedger, counts: MemoryCounts, broken: list[str]) -> None:
+    def __init__(self, ledger: ClickLedger, counts: MemoryClickTables, broken: list[str]) -> None:
         self._ledger = ledger
         self._counts = counts
         self._broken = broken
         self.register = ledger.register
-        self.watermark = ledger.watermark
+        self.watermarks = ledger.watermarks
         self.lease = ledger.lease
         self.release = ledger.release
-        self.retire = ledger.retire
+        self.delete_journal = ledger.delete_journal
 
-    async def commit(self, position: Position, batches: Sequence[Batch]) -> Position:
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         return await self._guarded(position, self._ledger.commit(position, batches))
 
-    async def set_aside(self, position: Position, batch: Batch, reason: str) -> Position:
-        return await self._guarded(position, self._ledger.set_aside(position, batch, reason))
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        return await self._guarded(position, self._ledger.dead_letter(position, batch, reason))
 
-    async def summarise(self, moves: Sequence[Move], gathered: Gathered) -> None:
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
         rows = {move.journal_id: self._counts.journals.get(move.journal_id) for move in moves}
         stale = any(
-            (row := rows[move.journal_id]) is None or row.token != move.token for move in moves
+            (row := rows[move.journal_id]) is None or row.fencing_token != move.fencing_token
+            for move in moves
         )
-        await self._ledger.summarise(moves, gathered)
+        await self._ledger.commit_dimension_counts(moves, gathered)
         if stale:
             self._broken.append("clicks were summarised under a lease that was lost")
 
-    async def _guarded(self, position: Position, call: Awaitable[Position]) -> Position:
+    async def _guarded(self, position: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
         row = self._counts.journals.get(position.journal_id)
         # Tokens only grow: one that is old before the call cannot be right inside of it.
-        stale = row is None or row.token != position.token
+        stale = row is None or row.fencing_token != position.fencing_token
         reached = await call
         if stale and reached != position:
             self._broken.append("a watermark was moved under a lease that was lost")

@@ -8,17 +8,23 @@ import numpy as np
 from engine import referrer
 from engine.batch import Batch
 from engine.click import Click
-from engine.copy_rows import checked_frames, clamped
+from engine.copy_rows import clamped, validate_frames
 from engine.dimension import ALL_LINKS, Dimension
 from engine.journal_format import clicks
-from engine.observation import Observed
-from engine.rollup import BUCKET_US
-from engine.summary import SummaryKey, Sums, fold, observed, visitor_number
-from engine.tally import Block
+from engine.observation import ExperimentIncrements
+from engine.rollup import TIME_BUCKET_US
+from engine.summary import (
+    DimensionCountKey,
+    DimensionCounts,
+    count_by_dimension,
+    experiment_increments,
+    visitor_number,
+)
+from engine.tally import CountBlock
 
 
-class PlainGathering:
-    sums = staticmethod(fold)
+class PlainClickBuffer:
+    sums = staticmethod(count_by_dimension)
 
     def __init__(self) -> None:
         self._kept: dict[UUID, list[Click]] = {}
@@ -35,7 +41,7 @@ class PlainGathering:
         return [one for kept in self._kept.values() for one in kept]
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
-        for _ in checked_frames(batch):
+        for _ in validate_frames(batch):
             pass
         taken = clicks(batch.payload, after)
         kept = [one._replace(at_us=clamped(one.at_us)) for one in taken]
@@ -47,40 +53,40 @@ class PlainGathering:
     def profiles(self) -> set[tuple[int, int]]:
         return {(one.tenant_id, one.profile_id) for one in self._all()}
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[CountBlock]:
         sums = self.sums(self._all())
         if not sums:
             return
         columns = [list(column) for column in zip(*sums, strict=True)]
         counts = [[one.clicks, one.views, one.bots, len(one.visitors)] for one in sums.values()]
         visitors = [visitor for one in sums.values() for visitor in one.visitors]
-        yield Block(
+        yield CountBlock(
             *columns,
             *[list(column) for column in zip(*counts, strict=True)],
             np.array(visitors, np.int64),
         )
 
-    def observed(self) -> Observed:
-        return observed(self._all())
+    def experiment_increments(self) -> ExperimentIncrements:
+        return experiment_increments(self._all())
 
 
-def by_referrer(clicks: Iterable[Click]) -> dict[SummaryKey, Sums]:
+def by_referrer(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCounts]:
     """What `fold` says of referrers and of everything: people's clicks only."""
-    found: dict[SummaryKey, Sums] = {}
+    found: dict[DimensionCountKey, DimensionCounts] = {}
     for click in clicks:
-        bucket_us = click.at_us - click.at_us % BUCKET_US
-        visitors = {visitor_number(click.visitor)}
-        host = referrer.host(click.referrer.decode())
+        bucket_us = click.at_us - click.at_us % TIME_BUCKET_US
+        visitors = {visitor_number(click.visitor_id)}
+        host = referrer.referrer_host(click.referrer.decode())
         for link_id in (click.link_id, ALL_LINKS):
             place = click.tenant_id, click.profile_id, link_id
-            key = SummaryKey(*place, Dimension.REFERRER, bucket_us, host)
-            found.setdefault(key, Sums()).add(Sums(1, 0, 0, visitors))
+            key = DimensionCountKey(*place, Dimension.REFERRER, bucket_us, host)
+            found.setdefault(key, DimensionCounts()).add(DimensionCounts(1, 0, 0, visitors))
             total = key._replace(dimension=Dimension.TOTAL, value="")
-            found.setdefault(total, Sums()).add(Sums(visitors=visitors))
+            found.setdefault(total, DimensionCounts()).add(DimensionCounts(visitors=visitors))
     return found
 
 
-class SmallGathering(PlainGathering):
+class SmallGathering(PlainClickBuffer):
     """Of two dimensions, as a simulation sums much and often."""
 
     sums = staticmethod(by_referrer)

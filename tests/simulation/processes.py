@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.aggregator import Aggregator
-from actors.journals import LivingShipper, Orphan, Orphans
-from actors.supervisor import Child, Supervisor
+from actors.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.supervisor import ChildSpec, Supervisor
 from engine.errors import WaypostError
 from engine.journal_format import encode_record
 from storage.journal import Journal
-from storage.recovery import Recovery, orphans
+from storage.recovery import OrphanReader, orphans
 from tests.simulation.faults import (
     FaultyClickLedger,
     FaultyClickStream,
@@ -126,16 +126,16 @@ class Edge:
         network = Network(self.process, world.redis), Network(self.process, world.postgres)
         stream = FaultyClickStream(world.build.stream(world.streams), network[0])
         ledger = FaultyClickLedger(world.ledger, network[1])
-        self.living: LivingShipper = world.build.living(
+        self.living: ActiveJournalShipper = world.build.living(
             self.journal, stream, ledger, window_bytes=WINDOW_BYTES, linger_s=0.05
         )
-        self.orphans: Orphans = world.build.orphans(
+        self.orphans: OrphanShipper = world.build.orphans(
             self._adopt, stream, ledger, window_bytes=WINDOW_BYTES
         )
         self.ended = trio.Event()
         self.visited = True
         self._scope = trio.CancelScope()
-        self._adopted: dict[str, Recovery] = {}
+        self._adopted: dict[str, OrphanReader] = {}
 
     @property
     def pending(self) -> int:
@@ -163,9 +163,9 @@ class Edge:
         return Supervisor(
             "edge",
             [
-                Child(name="journal", start=self.journal.run),
-                Child(name="shipper", start=self.living.run),
-                Child(name="orphans", start=self.orphans.run),
+                ChildSpec(name="journal", start=self.journal.run),
+                ChildSpec(name="shipper", start=self.living.run),
+                ChildSpec(name="orphans", start=self.orphans.run),
             ],
         )
 
@@ -180,7 +180,7 @@ class Edge:
                     at_us=self.world.wall_us(),
                     user_agent=b"x" * random.choice([0, 80]),
                     referrer=b"https://host%d/%d" % (serial % 3, serial),
-                )._replace(visitor=b"visitor%d" % random.randrange(9))
+                )._replace(visitor_id=b"visitor%d" % random.randrange(9))
                 for serial in islice(self.world.serials, count)
             ]
             if not self.visited or self.process.dead:
@@ -188,12 +188,12 @@ class Edge:
             taken = self.journal.append([encode_record(one) for one in clicks])
             self.world.offered(self, clicks, taken)
 
-    def _adopt(self) -> list[Orphan]:
-        taken: list[Orphan] = []
+    def _adopt(self) -> list[OrphanedJournal]:
+        taken: list[OrphanedJournal] = []
         for folder in orphans_in_order(self.world.folder):
             if folder == self.journal.folder or folder.name in self._adopted:
                 continue
-            recovery = Recovery(
+            recovery = OrphanReader(
                 folder, self.files, released=lambda name: self._adopted.pop(name, None)
             )
             with suppress(OSError):
@@ -225,7 +225,7 @@ class Edge:
         if self.process.dead:
             return
         # The tree stops, the process still lives.
-        finished = self.living.pending == 0 and await self.living.retire()
+        finished = self.living.pending == 0 and await self.living.delete_journal()
         if self.process.dead:
             return
         with suppress(OSError):
@@ -250,7 +250,7 @@ class Worker:
 
     async def run(self) -> None:
         with self._scope:
-            tree = Supervisor("workers", [Child(name="aggregator", start=self.aggregator.run)])
+            tree = Supervisor("workers", [ChildSpec(name="aggregator", start=self.aggregator.run)])
             await tree.run()
         self.ended.set()
 

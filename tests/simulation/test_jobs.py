@@ -14,8 +14,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.timetable import Row, Scheduler
-from actors.upkeep import every
+from actors.timetable import PeriodicJob, Scheduler
+from actors.upkeep import run_every
 from actors.worker import RESCUE_S, Handler, JobContext, Worker
 from engine.errors import UnavailableError
 from engine.job import JobDraft
@@ -23,7 +23,9 @@ from engine.schedule import Every
 from storage.memory.jobs import MemoryJobs
 
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.large) for seed in range(6, 200))]
-TABLE = (Row("tick", Every(20), "twenty seconds have passed", queue="default", max_attempts=100),)
+TABLE = (
+    PeriodicJob("tick", Every(20), "twenty seconds have passed", queue="default", max_attempts=100),
+)
 STORM_S = 120.0
 CALM_LIMIT_S = 3600.0
 
@@ -114,7 +116,7 @@ class Storm:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run)
             nursery.start_soon(Scheduler(line, worker.wake, TABLE).run)
-            nursery.start_soon(partial(every, RESCUE_S, line.rescue))
+            nursery.start_soon(partial(run_every, RESCUE_S, line.rescue))
 
     async def _work(self, context: JobContext) -> None:
         async def effect(_: Any) -> None:

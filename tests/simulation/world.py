@@ -29,13 +29,13 @@ import trio
 from trio.testing import MockClock
 
 from actors.aggregator import Aggregator
-from actors.journals import LivingShipper, Orphans
+from actors.journals import ActiveJournalShipper, OrphanShipper
 from engine.click import Click
 from engine.ports import ClickLedger, ClickStream
-from engine.rollup import BUCKET_US
+from engine.rollup import TIME_BUCKET_US
 from storage.journal import Journal
 from storage.memory.click_stream import MemoryClickStream, MemoryStreams
-from storage.memory.ledger import MemoryClickLedger, MemoryCounts
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables
 from tests.simulation.faults import Process, Server, WatchedLedger
 from tests.simulation.plain import by_referrer
 from tests.simulation.processes import Edge, Worker, orphans_in_order
@@ -58,11 +58,11 @@ class Build(NamedTuple):
     """The parts that a broken build replaces."""
 
     journal: Callable[..., Journal] = Journal
-    living: Callable[..., LivingShipper] = LivingShipper
-    orphans: Callable[..., Orphans] = Orphans
+    living: Callable[..., ActiveJournalShipper] = ActiveJournalShipper
+    orphans: Callable[..., OrphanShipper] = OrphanShipper
     aggregator: Callable[..., Aggregator] = Aggregator
     stream: Callable[[MemoryStreams], ClickStream] = MemoryClickStream
-    ledger: Callable[[MemoryCounts, Callable[[], float]], ClickLedger] = MemoryClickLedger
+    ledger: Callable[[MemoryClickTables, Callable[[], float]], ClickLedger] = MemoryClickLedger
     disk: Callable[..., FaultyFiles] = FaultyFiles
 
 
@@ -93,7 +93,7 @@ class World:
         self.redis = Server()
         self.postgres = Server()
         self.streams = MemoryStreams()
-        self.counts = MemoryCounts()
+        self.counts = MemoryClickTables()
         self.broken: list[str] = []
         self.ledger: ClickLedger = WatchedLedger(
             build.ledger(self.counts, trio.current_time), self.counts, self.broken
@@ -229,7 +229,7 @@ class World:
         for edge in list(self._edges):
             account = self.accounts.get(edge.journal.id)
             row = self.counts.journals.get(edge.journal.id)
-            if account and row and max(row.sequence, row.summarised) > edge.journal.synced:
+            if account and row and max(row.folded, row.dimension_counted) > edge.journal.synced:
                 raise Failure("Postgres has counted what was not synced")
             await edge.kill()
         for folder in orphans_in_order(self.folder):
@@ -323,10 +323,12 @@ class World:
             raise Failure(f"journals {unknown} were never there")
         for journal_id, account in self.accounts.items():
             self._judge(account, counted.get(journal_id, Counter()))
-        buckets = Counter((one.link_id, one.at_us // BUCKET_US) for _, one in self.counts.clicks)
+        buckets = Counter(
+            (one.link_id, one.at_us // TIME_BUCKET_US) for _, one in self.counts.clicks
+        )
         rollups: Counter[tuple[int, int]] = Counter()
         for key, counts in self.counts.rollups.items():
-            rollups[key.link_id, key.bucket_us // BUCKET_US] += counts.clicks
+            rollups[key.link_id, key.time_bucket_us // TIME_BUCKET_US] += counts.clicks
         if rollups != buckets:
             raise Failure(f"rollups are {rollups}, rows {buckets}")
         sums = by_referrer(one for _, one in self.counts.clicks)
@@ -334,7 +336,7 @@ class World:
             raise Failure("the counts by dimension are not those of the rows")
         if self.broken:
             raise Failure(self.broken[0])
-        if [one for _, one, _ in self.counts.set_aside if one.payload]:
+        if [one for _, one, _ in self.counts.dead_letters if one.payload]:
             raise Failure("an intact batch was set aside")
 
     def _judge(self, account: Account, counted: Counter[Click]) -> None:

@@ -13,39 +13,39 @@ import pytest
 
 from engine.access import Caller
 from engine.member import InvitationDraft
-from engine.observation import Observed
+from engine.observation import ExperimentIncrements
 from engine.ports import (
     AccountStore,
-    BulkStore,
+    ApiKeyStore,
     InvitationStore,
-    KeyStore,
+    LinkImporter,
     MemberStore,
     ProfileStore,
     SessionStore,
     SnapshotSource,
 )
-from engine.ports_experiments import ExperimentStore, ExperimentWatch
+from engine.ports_experiments import ExperimentStore, RunningExperiments
 from engine.profile import Profile
-from storage.accounts import Accounts
+from storage.accounts import PostgresAccountStore
 from storage.bridge import in_asyncio
-from storage.bulk import Bulk
-from storage.experiment_counts import store_observed
-from storage.experiment_watch import PostgresExperimentWatch
-from storage.experiments import Experiments
-from storage.invitations import Invitations
-from storage.keys import Keys, ensure_owner
-from storage.members import Members
-from storage.memory.accounts import MemoryAccounts
+from storage.bulk import PostgresLinkImporter
+from storage.experiment_counts import add_increments
+from storage.experiment_watch import PostgresRunningExperiments
+from storage.experiments import PostgresExperimentStore
+from storage.invitations import PostgresInvitationStore
+from storage.keys import PostgresApiKeyStore, ensure_owner
+from storage.members import PostgresMemberStore
+from storage.memory.accounts import MemoryAccountStore
 from storage.memory.experiment_counts import MemoryExperimentCounts
-from storage.memory.experiments import MemoryExperiments
-from storage.memory.keys import MemoryKeys
+from storage.memory.experiments import MemoryExperimentStore
+from storage.memory.keys import MemoryApiKeyStore
 from storage.memory.members import MemoryMembers
 from storage.memory.profiles import MemoryProfiles
-from storage.passwords import Passwords
+from storage.passwords import PasswordHasher
 from storage.postgres import Database, Role
-from storage.profiles import Profiles
-from storage.sessions import Sessions
-from storage.snapshots import Snapshots
+from storage.profiles import PostgresProfileStore
+from storage.sessions import PostgresSessionStore
+from storage.snapshots import PostgresSnapshotSource
 from tests.conftest import Servers, execute, with_database
 from tests.storage.stats_database import FilledDatabase, fill
 
@@ -58,9 +58,9 @@ class Stores(NamedTuple):
     """All ports over one state, the first users of two tenants, and the API key of one."""
 
     profiles: ProfileStore
-    bulk: BulkStore
+    bulk: LinkImporter
     snapshots: SnapshotSource
-    keys: KeyStore
+    keys: ApiKeyStore
     caller: Caller
     other: Caller
     api_key: str
@@ -75,7 +75,7 @@ def place(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def stores(place: str) -> AsyncIterator[Stores]:
     if not place:
-        memory, keys = MemoryProfiles(), MemoryKeys()
+        memory, keys = MemoryProfiles(), MemoryApiKeyStore()
         one, two = Caller(1, 1), Caller(2, 2)
         keys.add("wp_mine", one)
         yield Stores(memory, memory, memory, keys, one, two, "wp_mine")
@@ -85,10 +85,10 @@ async def stores(place: str) -> AsyncIterator[Stores]:
         owner = await ensure_owner(app, "owner@example.com")
         assert owner is not None
         yield Stores(
-            Profiles(app),
-            Bulk(app),
-            Snapshots(edge),
-            Keys(app),
+            PostgresProfileStore(app),
+            PostgresLinkImporter(app),
+            PostgresSnapshotSource(edge),
+            PostgresApiKeyStore(app),
             owner.caller,
             await second_owner(place),
             owner.api_key,
@@ -107,7 +107,7 @@ class Teams(NamedTuple):
 
     accounts: AccountStore
     sessions: SessionStore
-    keys: KeyStore
+    keys: ApiKeyStore
     members: MemberStore
     invitations: InvitationStore
     profiles: ProfileStore
@@ -125,7 +125,7 @@ class Teams(NamedTuple):
 @pytest.fixture
 async def teams(place: str) -> AsyncIterator[Teams]:
     if not place:
-        profiles, accounts, ids = MemoryProfiles(), MemoryAccounts(), itertools.count(1)
+        profiles, accounts, ids = MemoryProfiles(), MemoryAccountStore(), itertools.count(1)
         members = MemoryMembers(profiles, accounts)
 
         async def person(email: str) -> Caller:
@@ -133,21 +133,21 @@ async def teams(place: str) -> AsyncIterator[Teams]:
             accounts.add(caller, email, PASSWORD)
             return caller
 
-        yield Teams(accounts, accounts, MemoryKeys(), members, members, profiles, person)
+        yield Teams(accounts, accounts, MemoryApiKeyStore(), members, members, profiles, person)
         return
     async with opened(place) as open_database:
-        app, passwords = await open_database("waypost_app", 12), Passwords(FAST)
+        app, passwords = await open_database("waypost_app", 12), PasswordHasher(FAST)
 
         async def stored_person(email: str) -> Caller:
             return await second_owner(place, email, FAST.hash(PASSWORD))
 
         yield Teams(
-            Accounts(app, passwords, 3600),
-            Sessions(app),
-            Keys(app),
-            Members(app),
-            Invitations(app, passwords, 3600),
-            Profiles(app),
+            PostgresAccountStore(app, passwords, 3600),
+            PostgresSessionStore(app),
+            PostgresApiKeyStore(app),
+            PostgresMemberStore(app),
+            PostgresInvitationStore(app, passwords, 3600),
+            PostgresProfileStore(app),
             stored_person,
         )
 
@@ -160,8 +160,8 @@ class Trials(NamedTuple):
     snapshots: SnapshotSource
     caller: Caller
     other: Caller
-    observe: Callable[[Observed], Awaitable[None]]
-    watch: ExperimentWatch
+    observe: Callable[[ExperimentIncrements], Awaitable[None]]
+    watch: RunningExperiments
 
 
 @pytest.fixture
@@ -169,10 +169,10 @@ async def trials(place: str) -> AsyncIterator[Trials]:
     if not place:
         profiles, counts = MemoryProfiles(), MemoryExperimentCounts()
 
-        async def count(observed: Observed) -> None:
+        async def count(observed: ExperimentIncrements) -> None:
             counts.store(observed)
 
-        memory = MemoryExperiments(profiles, counts)
+        memory = MemoryExperimentStore(profiles, counts)
         yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count, memory)
         return
     async with opened(place) as open_database:
@@ -187,11 +187,11 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
 
-    async def fold(observed: Observed) -> None:
-        await aggregator.run(partial(store_observed, observed=observed))
+    async def fold(observed: ExperimentIncrements) -> None:
+        await aggregator.transaction(partial(add_increments, observed=observed))
 
-    stores = Experiments(app), Profiles(app), Snapshots(edge)
-    watch = PostgresExperimentWatch(aggregator)
+    stores = PostgresExperimentStore(app), PostgresProfileStore(app), PostgresSnapshotSource(edge)
+    watch = PostgresRunningExperiments(aggregator)
     return Trials(*stores, owner.caller, Caller(2, 2), fold, watch)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from storage.files import DiskFiles
+from storage.files import DiskFileSystem
 
 PAGE = 4096
 
@@ -93,7 +93,7 @@ class Inode:
 
 
 class FaultyFiles:
-    """`Files` that ask `decide(operation, number)` before each operation whether, and how, to fail."""
+    """`FileSystem` that ask `decide(operation, number)` before each operation whether, and how, to fail."""
 
     COUNTED = ("create", "write", "sync", "sync_folder", "remove", "rename")
 
@@ -102,7 +102,7 @@ class FaultyFiles:
         self.random = random or Random(0)
         self.operations = 0
         self.failed = 0
-        self._real = DiskFiles()
+        self._real = DiskFileSystem()
         self._inodes: dict[int, Inode] = {}
         self._names: dict[Path, Inode] = {}
         # For each name that has changed since its folder was synced: what it has led to, oldest first.

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 
 QUARTER = timedelta(minutes=15)
 # Changes of clocks: by an hour, by half an hour, at midnight; and a zone with an odd offset.
@@ -18,7 +18,7 @@ CHANGES = [
 ]
 
 
-def label(moment: datetime, interval: Interval, tz: ZoneInfo) -> tuple[object, ...]:
+def label(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> tuple[object, ...]:
     """What clock or calendar call the interval of a moment; an hour that comes twice is two."""
     wall = moment.astimezone(tz)
     if interval == "15m":
@@ -30,7 +30,7 @@ def label(moment: datetime, interval: Interval, tz: ZoneInfo) -> tuple[object, .
     return wall.isocalendar()[:2] if interval == "week" else (wall.year, wall.month)
 
 
-def first_moment(moment: datetime, interval: Interval, tz: ZoneInfo) -> datetime:
+def first_moment(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
     """The earliest quarter of an hour with the same label, by walking back."""
     while label(moment - QUARTER, interval, tz) == label(moment, interval, tz):
         moment -= QUARTER

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from engine.batch import Batch
 from engine.click import Click
-from engine.copy_rows import checked_frames
+from engine.copy_rows import validate_frames
 from engine.journal_format import clicks, encode_record
-from storage.files import Files
+from storage.files import FileSystem
 from storage.journal import Journal
-from storage.recovery import Recovery
+from storage.recovery import OrphanReader
 from tests.storage.shipped import click
 
 SEGMENT_BYTES = 8 * 1024
@@ -29,7 +29,7 @@ class Recorder:
     def __init__(
         self,
         folder: Path,
-        files: Files | None = None,
+        files: FileSystem | None = None,
         *,
         max_segments: int = 100,
         segment_bytes: int = SEGMENT_BYTES,
@@ -72,7 +72,7 @@ class Recorder:
         return list(contents(batches(self.journal, max_bytes)))
 
 
-def batches(source: Journal | Recovery, max_bytes: int = 1, after: int = 0) -> Iterator[Batch]:
+def batches(source: Journal | OrphanReader, max_bytes: int = 1, after: int = 0) -> Iterator[Batch]:
     """Everything behind `after`, as a shipper reads it: without a hole."""
     while (batch := source.read(after, max_bytes)) is not None:
         assert batch.first <= after + 1 <= batch.last
@@ -82,20 +82,20 @@ def batches(source: Journal | Recovery, max_bytes: int = 1, after: int = 0) -> I
 
 def contents(batches: Iterator[Batch]) -> Iterator[Click]:
     for batch in batches:
-        assert all(checked_frames(batch))
+        assert all(validate_frames(batch))
         yield from clicks(batch.payload)
 
 
 def recovered(
     folder: Path, after: int = 0, max_bytes: int = 1
-) -> tuple[dict[int, Click], Recovery]:
+) -> tuple[dict[int, Click], OrphanReader]:
     """The clicks by sequence that a recovery delivers, and that recovery, closed."""
-    recovery = Recovery(folder)
+    recovery = OrphanReader(folder)
     assert recovery.adopt()
     found: dict[int, Click] = {}
     for batch in batches(recovery, max_bytes, after):
         if batch.payload:
-            assert all(checked_frames(batch))
+            assert all(validate_frames(batch))
             found.update(enumerate(clicks(batch.payload), batch.first))
     recovery.close(remove=False)
     return found, recovery

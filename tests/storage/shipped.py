@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.batch import Batch
-from engine.click import Click, Kind, Verdict
+from engine.click import Click, ClickKind, VisitorClass
 from engine.journal_format import encode_frame, encode_record
 
 NOW_US = 1_780_000_000_000_000
@@ -13,8 +13,8 @@ def click(
     link_id: int = 5,
     at_us: int = NOW_US,
     *,
-    kind: int = Kind.CLICK,
-    verdict: int = Verdict.HUMAN,
+    kind: int = ClickKind.CLICK,
+    verdict: int = VisitorClass.HUMAN,
     tenant_id: int = 1,
     profile_id: int = 2,
     user_agent: bytes = b"curl/8",

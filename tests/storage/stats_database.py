@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from engine.click import Click, Kind, Verdict
+from engine.click import Click, ClickKind, VisitorClass
 from engine.dimension import Dimension
 from engine.extra import HOST, PLACE, UTM, item
 from engine.rollup import Stats
@@ -55,11 +55,11 @@ def random_clicks(dice: random.Random, count: int, first: datetime, days: float)
         extra = item(PLACE, place) + item(HOST, b"go.example") + item(UTM, utm)
         one = click(
             0 if view else dice.choice([5, 6, 7]), round(at.timestamp() * 1e6),
-            kind=Kind.VIEW if view else Kind.CLICK,
-            verdict=dice.choices([Verdict.HUMAN, Verdict.BOT, Verdict.TOOL, Verdict.HEAD], [8, 2, 1, 1])[0],
+            kind=ClickKind.VIEW if view else ClickKind.CLICK,
+            verdict=dice.choices([VisitorClass.HUMAN, VisitorClass.BOT, VisitorClass.TOOL, VisitorClass.HEAD], [8, 2, 1, 1])[0],
             user_agent=dice.choice(AGENTS), referrer=dice.choice(REFERRERS),
         )  # fmt: skip
-        made.append(one._replace(visitor=dice.randrange(1, 60).to_bytes(8, "big"), extra=extra))
+        made.append(one._replace(visitor_id=dice.randrange(1, 60).to_bytes(8, "big"), items=extra))
     return made
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import asyncpg
 from datasketches import hll_sketch, tgt_hll_type
 
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 from engine.dimension import ALL_LINKS, Dimension
-from engine.sketch import LG_K, merged
+from engine.sketch import LG_K, union_size
 from storage.memory.stats import values
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,11 +36,11 @@ class Quarter:
         self.who = hll_sketch(LG_K, tgt_hll_type.HLL_4)
 
     def add(self, click: Click) -> None:
-        judged = click.verdict & VERDICT_MASK
-        place = 2 if judged in BOTS else int(click.kind != Kind.CLICK)
+        judged = click.classification & CLASS_MASK
+        place = 2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
         self.counts[place] += 1
-        if judged in COUNTED and click.visitor:
-            self.who.update(int.from_bytes(click.visitor, "big", signed=True))
+        if judged in COUNTED_CLASSES and click.visitor_id:
+            self.who.update(int.from_bytes(click.visitor_id, "big", signed=True))
 
     @property
     def sketch(self) -> bytes:
@@ -53,7 +53,7 @@ def summed(
     """By quarter of the day."""
     found: dict[Key, dict[int, Quarter]] = defaultdict(lambda: defaultdict(Quarter))
     for click in clicks:
-        if click.verdict & VERDICT_MASK not in BOTS | COUNTED:
+        if click.classification & CLASS_MASK not in BOT_CLASSES | COUNTED_CLASSES:
             continue
         day = (EPOCH + timedelta(microseconds=click.at_us)).date()
         quarter = click.at_us % (96 * QUARTER_US) // QUARTER_US
@@ -110,9 +110,9 @@ def _compacted(found: dict[int, Quarter]) -> tuple[list[Any], ...]:
     return (
         at,
         *(list(itertools.accumulate(one)) for one in counts),
-        [merged([one]) for one in sketches],
-        [merged(sketches[: n + 1]) for n in range(len(at))],
-        [merged(sketches[n:]) for n in range(len(at))],
+        [union_size([one]) for one in sketches],
+        [union_size(sketches[: n + 1]) for n in range(len(at))],
+        [union_size(sketches[n:]) for n in range(len(at))],
         sketches,
     )
 

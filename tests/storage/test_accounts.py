@@ -15,11 +15,11 @@ from engine.errors import (
     NotFoundError,
 )
 from engine.key import MAX_KEYS, KeyDraft
-from storage.accounts import Accounts
+from storage.accounts import PostgresAccountStore
 from storage.bridge import in_asyncio
-from storage.keys import Keys
-from storage.passwords import Passwords
-from storage.sessions import Sessions
+from storage.keys import PostgresApiKeyStore
+from storage.passwords import PasswordHasher
+from storage.sessions import PostgresSessionStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import FAST, PASSWORD, OpenDatabase, Teams, second_owner
 
@@ -188,10 +188,10 @@ async def test_uses_are_noted(teams: Teams) -> None:
     ada = await teams.person(ADA)
     made = await teams.keys.create_key(ada, KEY)
     assert made.key.last_used_at is None
-    await teams.keys.note_uses([made.key.id, 12345], [])
+    await teams.keys.record_last_used([made.key.id, 12345], [])
     (first,) = (await teams.keys.list_keys(ada, 0, 10)).items
     assert first.last_used_at is not None
-    await teams.keys.note_uses([made.key.id], [])  # within the minute
+    await teams.keys.record_last_used([made.key.id], [])  # within the minute
     assert (await teams.keys.list_keys(ada, 0, 10)).items == [first]
 
 
@@ -201,9 +201,9 @@ async def test_uses_are_noted_again_after_a_minute(
 ) -> None:
     app = await open_database("waypost_app")
     ada = await second_owner(database_url, ADA, FAST.hash(PASSWORD))
-    login = await Accounts(app, Passwords(FAST), 3600).login(ADA, PASSWORD, "")
+    login = await PostgresAccountStore(app, PasswordHasher(FAST), 3600).login(ADA, PASSWORD, "")
     assert login is not None
-    keys = Keys(app)
+    keys = PostgresApiKeyStore(app)
     key_id = (await keys.create_key(ada, KEY)).key.id
     for age_s, noted in ((50, False), (70, True)):
         past = f"now() - interval '{age_s} s'"
@@ -214,13 +214,13 @@ async def test_uses_are_noted_again_after_a_minute(
             await in_asyncio(connection.execute, f"{on_keys}; {on_sessions}")
         finally:
             await in_asyncio(connection.close)
-        await keys.note_uses([key_id], [login.session.id])
+        await keys.record_last_used([key_id], [login.session.id])
         (key,) = (await keys.list_keys(ada, 0, 10)).items
-        (session,) = (await Sessions(app).list_sessions(ada, 0, 10)).items
+        (session,) = (await PostgresSessionStore(app).list_sessions(ada, 0, 10)).items
         now = datetime.now(UTC)
         for used in (key.last_used_at, session.last_used_at):
             assert (now - used < timedelta(seconds=40)) == noted
     # Nobody's doing: the log of changes has the key's making only.
     query = "SELECT action FROM activity WHERE object_type = 'key'"
-    actions = await app.run(lambda connection: connection.fetch(query), caller=ada)
+    actions = await app.transaction(lambda connection: connection.fetch(query), caller=ada)
     assert [row["action"] for row in actions] == ["key.created"]

@@ -10,7 +10,7 @@ import pytest
 
 from api.console import create_app
 from engine.access import Caller
-from engine.activity import ActivityFilter, Entry
+from engine.activity import ActivityEntry, ActivityFilter
 from engine.errors import ConflictError, ForbiddenError, NotFoundError
 from engine.key import KeyDraft
 from engine.link import LinkDraft
@@ -18,15 +18,15 @@ from engine.member import InvitationDraft
 from engine.ports import ImportRow
 from engine.profile import ProfileDraft
 from engine.settings import Settings
-from storage.activity import Activity
-from storage.audit import Audit, verify
-from storage.bulk import Bulk
-from storage.invitations import Invitations
-from storage.keys import Keys, ensure_owner
-from storage.members import Members
-from storage.passwords import Passwords
+from storage.activity import PostgresActivityReader
+from storage.audit import AuditResult, verify
+from storage.bulk import PostgresLinkImporter
+from storage.invitations import PostgresInvitationStore
+from storage.keys import PostgresApiKeyStore, ensure_owner
+from storage.members import PostgresMemberStore
+from storage.passwords import PasswordHasher
 from storage.postgres import Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.api.consoles import Console
 from tests.hosted import hosted_run
 from tests.storage.conftest import FAST, OpenDatabase, opened, second_owner
@@ -41,8 +41,8 @@ class Place(NamedTuple):
     """An open database with its first owner, and the log."""
 
     app: Database
-    profiles: Profiles
-    log: Activity
+    profiles: PostgresProfileStore
+    log: PostgresActivityReader
     caller: Caller
     api_key: str
     url: str
@@ -54,17 +54,26 @@ async def place(open_database: OpenDatabase, database_url: str) -> Place:
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
     caller = owner.caller._replace(request_id="r1")
-    return Place(app, Profiles(app), Activity(app), caller, owner.api_key, database_url)
+    return Place(
+        app,
+        PostgresProfileStore(app),
+        PostgresActivityReader(app),
+        caller,
+        owner.api_key,
+        database_url,
+    )
 
 
-async def newest(place: Place, profile_id: int, count: int = 100) -> list[Entry]:
-    items: list[Entry] = (await place.log.of_profile(place.caller, profile_id, ALL, 0, count)).items
+async def newest(place: Place, profile_id: int, count: int = 100) -> list[ActivityEntry]:
+    items: list[ActivityEntry] = (
+        await place.log.of_profile(place.caller, profile_id, ALL, 0, count)
+    ).items
     return items
 
 
-async def whole(place: Place, profile_id: int) -> list[Entry]:
+async def whole(place: Place, profile_id: int) -> list[ActivityEntry]:
     """The log of a profile of the caller's tenant, deleted or not, or with 0 the tenant's."""
-    found: list[Entry] = []
+    found: list[ActivityEntry] = []
     before = 0
     while True:
         page = await place.log.of_tenant(place.caller, profile_id, ALL, before, 100)
@@ -138,20 +147,20 @@ async def test_a_failed_change_logs_nothing(place: Place) -> None:
 async def test_an_import_is_logged_by_the_link(place: Place) -> None:
     rows = [ImportRow(n, f"h{n % 3}", f"s{n}", "https://example.com/", "") for n in range(300)]
     for _ in range(2):  # the second one changes nothing
-        await Bulk(place.app).import_rows(place.caller, rows)
+        await PostgresLinkImporter(place.app).import_rows(place.caller, rows)
         page = await place.profiles.list_profiles(place.caller, 0, 10)
         logs = [await whole(place, profile.id) for profile in page.items]
         actions = Counter(entry.action for log in logs for entry in log)
         assert actions == {"profile.created": 3, "link.created": 300}
-    assert (await verify(place.url)) == Audit(305, 4)
+    assert (await verify(place.url)) == AuditResult(305, 4)
 
 
 async def test_people_and_keys_are_in_the_log_and_no_secret_is(
     place: Place,
 ) -> None:
     app, caller = place.app, place.caller
-    new = await Keys(app).create_key(caller, KeyDraft(label="ci", scopes=["read"]))
-    await Keys(app).revoke_key(caller, new.key.id)
+    new = await PostgresApiKeyStore(app).create_key(caller, KeyDraft(label="ci", scopes=["read"]))
+    await PostgresApiKeyStore(app).revoke_key(caller, new.key.id)
     entries = await whole(place, 0)
     kinds = Counter(entry.action for entry in entries)
     assert kinds == {"user.created": 1, "key.created": 2, "key.updated": 1}
@@ -167,8 +176,8 @@ async def test_a_team_is_in_its_profiles_log(database_url: str) -> None:
 
 
 async def see_a_team(app: Database, url: str) -> None:
-    profiles, members = Profiles(app), Members(app)
-    invitations = Invitations(app, Passwords(FAST), 3600)
+    profiles, members = PostgresProfileStore(app), PostgresMemberStore(app)
+    invitations = PostgresInvitationStore(app, PasswordHasher(FAST), 3600)
     ada = await second_owner(url, "ada@example.com")
     grace = await second_owner(url, "grace@example.com")
     profile = await profiles.create_profile(ada, ProfileDraft(handle="demo"))
@@ -176,10 +185,10 @@ async def see_a_team(app: Database, url: str) -> None:
     _, token = await invitations.invite(ada, profile.id, draft)
     await invitations.accept(grace, token)
     await members.change_role(ada, profile.id, grace.user_id, "viewer")
-    page = await Activity(app).of_profile(ada, profile.id, ALL, 0, 10)
+    page = await PostgresActivityReader(app).of_profile(ada, profile.id, ALL, 0, 10)
     assert {e.email for e in page.items} == {"ada@example.com", "grace@example.com"}
     await members.remove_member(ada, profile.id, grace.user_id)
-    page = await Activity(app).of_profile(ada, profile.id, ALL, 0, 10)
+    page = await PostgresActivityReader(app).of_profile(ada, profile.id, ALL, 0, 10)
     found = [(e.action, e.user_id, (e.after or e.before)["role"]) for e in page.items[:-1]]
     assert found == [
         ("member.deleted", ada.user_id, "viewer"),
@@ -228,7 +237,7 @@ async def somebody_of(place: Place, tenant_id: int) -> Caller:
             )
         )  # fmt: skip
 
-    return Caller(tenant_id, await place.app.run(work, caller=place.caller))
+    return Caller(tenant_id, await place.app.transaction(work, caller=place.caller))
 
 
 async def test_filters_and_pages(place: Place) -> None:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import trio
 
-from engine.profile import Change
+from engine.profile import ProfileChange
 from storage.announcer import CHANNEL, RedisAnnouncer, decode, encode
-from storage.memory.announcer import MemoryAnnouncer, MemoryChannel
+from storage.memory.announcer import MemoryAnnouncer, MemoryPubSub
 from storage.redis_client import RedisServer
-from storage.subscription import Waiting
+from storage.subscription import DropOldestQueue
 from tests.hosted import hosted_run
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
-CHANGES = [Change(profile_id, 7, profile_id == 2) for profile_id in range(1, 1200)]
+CHANGES = [ProfileChange(profile_id, 7, profile_id == 2) for profile_id in range(1, 1200)]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 async def announcer(url: str | None) -> AsyncIterator[Any]:
     if url is None:
-        yield MemoryAnnouncer(MemoryChannel())
+        yield MemoryAnnouncer(MemoryPubSub())
         return
     server = await RedisServer.open(url, size=2)
     yield RedisAnnouncer(server)
@@ -40,7 +40,7 @@ async def server(redis_url: str) -> AsyncIterator[RedisServer]:
     await server.close()
 
 
-async def take(news: AsyncIterator[Change], count: int) -> list[Change]:
+async def take(news: AsyncIterator[ProfileChange], count: int) -> list[ProfileChange]:
     with trio.fail_after(5):
         return [await anext(news) for _ in range(count)]
 
@@ -52,8 +52,8 @@ async def test_every_listener_hears_every_change(announcer: Any) -> None:
         await announcer.announce([])
         assert await take(one, len(CHANGES)) == CHANGES
         assert await take(two, len(CHANGES)) == CHANGES
-    assert announcer.statistics()["announced"] == 2 * len(CHANGES)
-    assert announcer.statistics()["failed"] == 0
+    assert announcer.metrics()["announced"] == 2 * len(CHANGES)
+    assert announcer.metrics()["failed"] == 0
 
 
 async def test_an_error_of_the_listener_comes_out_as_it_is(announcer: Any) -> None:
@@ -70,7 +70,7 @@ async def test_listening_can_be_cancelled(announcer: Any) -> None:
 
 
 async def test_a_slow_listener_loses_the_oldest() -> None:
-    waiting: Waiting[Change] = Waiting(2)
+    waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(2)
     assert [waiting.put(change) for change in CHANGES[:4]] == [False, False, True, True]
     assert [await anext(waiting), await anext(waiting)] == CHANGES[2:4]
 
@@ -80,8 +80,8 @@ async def test_a_listener_connects_again(server: RedisServer) -> None:
     async with announcer.listen() as news:
         await announcer.announce(CHANGES[:1])
         assert await take(news, 1) == CHANGES[:1]
-        await server.ask(server.commands.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
-        heard: list[Change] = []
+        await server.run(server.commands.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
+        heard: list[ProfileChange] = []
         with trio.fail_after(5):
             while not heard:
                 await announcer.announce(CHANGES[1:2])
@@ -94,10 +94,10 @@ async def test_messages_of_others_are_counted_and_passed_over(server: RedisServe
     announcer = RedisAnnouncer(server)
     async with announcer.listen() as news:
         for message in (b"", b"\xff", b"{}x", b"[[1]]", b"7", b'[["a", 1, 2]]'):
-            await server.ask(server.commands.execute_command, "PUBLISH", CHANNEL, message)
+            await server.run(server.commands.execute_command, "PUBLISH", CHANNEL, message)
         await announcer.announce(CHANGES[:1])
         assert await take(news, 1) == CHANGES[:1]
-    assert announcer.statistics()["malformed"] == 6
+    assert announcer.metrics()["malformed"] == 6
 
 
 async def test_without_a_server_nothing_raises() -> None:
@@ -108,8 +108,8 @@ async def test_without_a_server_nothing_raises() -> None:
         async with announcer.listen() as news:
             with trio.move_on_after(0.1):
                 await anext(news)
-    assert announcer.statistics()["failed"] == 3
-    assert announcer.statistics()["disconnected"] > 0
+    assert announcer.metrics()["failed"] == 3
+    assert announcer.metrics()["disconnected"] > 0
     await server.close()
 
 

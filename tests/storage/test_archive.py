@@ -11,12 +11,12 @@ from engine.errors import ForbiddenError, NotFoundError, UnavailableError
 from engine.link import LinkDraft
 from engine.ports import ArchiveSource
 from engine.profile import ProfileDraft
-from storage.archive import MAX_AT_ONCE, SQL, Archives
+from storage.archive import MAX_AT_ONCE, SQL, PostgresArchiveSource
 from storage.keys import ensure_owner
-from storage.memory.archive import MemoryArchives
+from storage.memory.archive import MemoryArchiveSource
 from storage.memory.profiles import MemoryProfiles
 from storage.postgres import Connection
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase, Stores
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 @pytest.fixture
 async def archives(stores: Stores) -> ArchiveSource:
     if isinstance(stores.profiles, MemoryProfiles):
-        return MemoryArchives(stores.profiles)
-    return Archives(stores.profiles._database)  # type: ignore[attr-defined]
+        return MemoryArchiveSource(stores.profiles)
+    return PostgresArchiveSource(stores.profiles._database)  # type: ignore[attr-defined]
 
 
 async def read(archives: ArchiveSource, caller: Caller, profile_id: int) -> list[dict[str, Any]]:
@@ -66,7 +66,7 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
     async def tables(connection: Connection) -> dict[str, str]:
         return {row["of_table"]: row["columns"] for row in await connection.fetch(SQL["tables"])}
 
-    found = await app.run(tables)
+    found = await app.transaction(tables)
     assert {"activity", "clicks", "links", "members", "profiles", "rollups"} <= set(found)
     columns = set(re.findall(r"\w+", " ".join(found.values())))
     assert not columns & {
@@ -79,8 +79,8 @@ async def test_so_many_at_once_and_no_more(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    profile = await Profiles(app).create_profile(owner.caller, ProfileDraft(handle="a"))
-    archives = Archives(app)
+    profile = await PostgresProfileStore(app).create_profile(owner.caller, ProfileDraft(handle="a"))
+    archives = PostgresArchiveSource(app)
     begun = [archives.archive(owner.caller, profile.id) for _ in range(MAX_AT_ONCE)]
     for one in begun:
         await anext(one)

@@ -8,10 +8,10 @@ import pytest
 from engine.access import Caller
 from engine.link import LinkDraft
 from engine.profile import ProfileDraft
-from storage.audit import Audit, verify
+from storage.audit import AuditResult, verify
 from storage.bridge import in_asyncio
 from storage.keys import ensure_owner
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase
 
@@ -25,7 +25,7 @@ async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    profiles, ids = Profiles(app), []
+    profiles, ids = PostgresProfileStore(app), []
     for handle in ("one", "two"):
         profile = await profiles.create_profile(owner.caller, ProfileDraft(handle=handle))
         ids.append(profile.id)
@@ -56,7 +56,7 @@ async def tamper(url: str, statement: str) -> None:
 
 async def test_what_was_written_is_intact(open_database: OpenDatabase, database_url: str) -> None:
     await logged(open_database)
-    assert await verify(database_url) == Audit(ENTRIES, 3)
+    assert await verify(database_url) == AuditResult(ENTRIES, 3)
 
 
 EXCHANGE = (
@@ -148,7 +148,7 @@ async def test_the_log_is_for_appending_only(
             await connection.close()
 
     await in_asyncio(work)
-    assert await verify(database_url) == Audit(ENTRIES, 3)
+    assert await verify(database_url) == AuditResult(ENTRIES, 3)
 
 
 async def test_it_is_read_in_pieces_and_says_how_far_it_is(
@@ -158,5 +158,5 @@ async def test_it_is_read_in_pieces_and_says_how_far_it_is(
     monkeypatch.setattr("storage.audit._REPORT_EVERY", 5)
     await logged(open_database)
     seen: list[int] = []
-    assert await verify(database_url, lambda done, of: seen.append(done)) == Audit(ENTRIES, 3)
+    assert await verify(database_url, lambda done, of: seen.append(done)) == AuditResult(ENTRIES, 3)
     assert seen == [5, 10]

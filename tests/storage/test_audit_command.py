@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from click.testing import CliRunner
 
-from engine.__main__ import cli, first_known
+from engine.__main__ import cli, single_waypost_error
 from engine.access import Caller
 from engine.errors import UnavailableError
 from tests.hosted import hosted_run
@@ -37,4 +37,4 @@ def test_the_command_says_it_in_one_line(
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
     # Of this, main() makes one line and exit code 2.
     assert isinstance(result.exception, ExceptionGroup)
-    assert isinstance(first_known(result.exception), UnavailableError)
+    assert isinstance(single_waypost_error(result.exception), UnavailableError)

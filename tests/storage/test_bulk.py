@@ -6,7 +6,7 @@ import trio
 from engine.errors import NotFoundError
 from engine.link import Link, LinkDraft
 from engine.ports import ImportRow
-from engine.profile import Change, ProfileDraft
+from engine.profile import ProfileChange, ProfileDraft
 from tests.hosted import hosted_run
 from tests.storage.conftest import Stores
 
@@ -54,7 +54,7 @@ async def test_only_what_differs_is_updated(stores: Stores) -> None:
     (a, b) = (await stores.profiles.list_profiles(stores.caller, 0, 10)).items
     rows = [row(1, "a", "x", "2"), row(2, "a", "y"), row(3, "b", "z"), row(4, "a", "new")]
     result = await stores.bulk.import_rows(stores.caller, rows)
-    assert result == (1, 1, 2, [], [Change(a.id, 2)])
+    assert result == (1, 1, 2, [], [ProfileChange(a.id, 2)])
     links = await links_of(stores, a.id)
     assert (links["x"].target, links["x"].version) == ("https://example.com/2", 2)
     assert links["x"].title == "One", "an empty title keeps the one there is"

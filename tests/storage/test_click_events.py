@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from engine.ports import Position
+from engine.ports import JournalLease
 from storage.bridge import in_asyncio
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Connection, Database
@@ -26,7 +26,7 @@ class Place:
         self.url = url
         self.now_s = 0.0
         self.ledger = PostgresClickLedger(workers, clock=lambda: self.now_s)
-        self.position: Position | None = None
+        self.position: JournalLease | None = None
         self.sequence = 0
 
     async def count(self, *links: tuple[int, int], clicks: int = 1) -> None:
@@ -67,7 +67,7 @@ class Place:
         async def work(connection: Connection) -> list[Any]:
             return await connection.fetch("SELECT type, data FROM events ORDER BY id")
 
-        rows = await self.workers.run(work)
+        rows = await self.workers.transaction(work)
         return [(row["type"], msgspec.json.decode(row["data"])) for row in rows]
 
 

@@ -77,7 +77,7 @@ async def bench(url: str | None) -> AsyncIterator[Bench]:
             assert await stream.add(journal_id, previous, batch)
             previous = batch.last
 
-    yield Bench(RedisClickStream(server), lambda: server.ask(server.commands.flushdb), forget)
+    yield Bench(RedisClickStream(server), lambda: server.run(server.commands.flushdb), forget)
     await server.close()
 
 
@@ -173,14 +173,14 @@ async def test_waiting_readers_leave_connections_for_the_others(server: RedisSer
 async def test_scripts_survive_a_server_that_forgot_them(server: RedisServer) -> None:
     stream = RedisClickStream(server)
     assert await stream.add(JOURNAL, 0, A)
-    await server.ask(server.commands.script_flush)
+    await server.run(server.commands.script_flush)
     assert await stream.add(JOURNAL, 3, B)
 
 
 async def test_dropped_connections_are_replaced(server: RedisServer) -> None:
     stream = RedisClickStream(server)
     assert await stream.add(JOURNAL, 0, A)
-    await server.ask(server.commands.execute_command, "CLIENT", "KILL", "SKIPME", "no")
+    await server.run(server.commands.execute_command, "CLIENT", "KILL", "SKIPME", "no")
     assert await stream.add(JOURNAL, 3, B)
 
 

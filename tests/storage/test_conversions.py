@@ -9,16 +9,16 @@ import asyncpg
 import pytest
 
 from engine.click_id import ClickId
-from engine.conversion import ConversionDraft, HookDraft, HookFields, Told
+from engine.conversion import ConversionDraft, HookDraft, HookFieldPaths, VerifiedConversion
 from engine.errors import NotFoundError
 from engine.experiment import StoredExperiment
-from engine.experiment_tally import Counts
+from engine.experiment_tally import VariantCounts
 from engine.ports_experiments import ConversionStore
 from storage.bridge import in_asyncio
-from storage.conversions import Conversions
-from storage.experiment_counts import ExperimentUpkeep
-from storage.memory.conversions import MemoryConversions
-from storage.memory.experiments import MemoryExperiments
+from storage.conversions import PostgresConversionStore
+from storage.experiment_counts import ExperimentCountsPurge
+from storage.memory.conversions import MemoryConversionStore
+from storage.memory.experiments import MemoryExperimentStore
 from storage.memory.profiles import MemoryProfiles
 from tests.hosted import hosted_run
 from tests.storage.conftest import Trials, opened, stored_trials
@@ -40,11 +40,11 @@ class Shop(NamedTuple):
 async def shop(place: str, trials: Trials) -> AsyncIterator[Shop]:
     if not place:
         assert isinstance(trials.profiles, MemoryProfiles)
-        assert isinstance(trials.experiments, MemoryExperiments)
-        yield Shop(MemoryConversions(trials.profiles, trials.experiments), trials)
+        assert isinstance(trials.experiments, MemoryExperimentStore)
+        yield Shop(MemoryConversionStore(trials.profiles, trials.experiments), trials)
         return
     async with opened(place) as open_database:
-        yield Shop(Conversions(await open_database("waypost_app")), trials)
+        yield Shop(PostgresConversionStore(await open_database("waypost_app")), trials)
 
 
 def now() -> datetime:
@@ -66,13 +66,17 @@ def click(running: StoredExperiment, visitor: int, arm: int, at: datetime, **mor
     return ClickId(tenant, running.profile_id, experiment.link_id, us(at), **fields | more)
 
 
-def told(of: ClickId, at: datetime, received: datetime | None = None, **fields: Any) -> Told:
+def told(
+    of: ClickId, at: datetime, received: datetime | None = None, **fields: Any
+) -> VerifiedConversion:
     name = f"{of.at_us}-{of.visitor.hex()}-{of.arm}"
     draft = ConversionDraft(click_id=name, **fields)
-    return Told(draft, of, at, received or at)
+    return VerifiedConversion(draft, of, at, received or at)
 
 
-async def tell(shop: Shop, running: StoredExperiment, *some: Told) -> list[tuple[str, bool]]:
+async def tell(
+    shop: Shop, running: StoredExperiment, *some: VerifiedConversion
+) -> list[tuple[str, bool]]:
     found = await shop.store.record(shop.trials.caller, running.profile_id, some, "api")
     return [tuple(one) for one in found]
 
@@ -85,19 +89,25 @@ async def test_a_conversion_counts_once_and_a_visitor_once(shop: Shop) -> None:
     sale = told(first, at + HOUR)
     assert await tell(shop, running, sale, sale) == [("attributed", False), ("attributed", True)]
     assert await tell(shop, running, sale) == [("attributed", True)]
-    assert await counts(shop.trials, running) == (Counts(1, 1, 1, 1), Counts(1, 0, 1, 0))
+    assert await counts(shop.trials, running) == (
+        VariantCounts(1, 1, 1, 1),
+        VariantCounts(1, 0, 1, 0),
+    )
     again = [told(first, at + HOUR, order_id="2"), told(second, at + 2 * HOUR)]
     assert await tell(shop, running, *again) == [("attributed", False)] * 2
-    assert await counts(shop.trials, running) == (Counts(1, 3, 1, 1), Counts(1, 0, 1, 0))
+    assert await counts(shop.trials, running) == (
+        VariantCounts(1, 3, 1, 1),
+        VariantCounts(1, 0, 1, 0),
+    )
 
 
 async def test_it_may_come_before_its_click_is_folded(shop: Shop) -> None:
     running = await started(shop.trials)
     at = now()
     await tell(shop, running, told(click(running, 7, 1, at), at))
-    assert await counts(shop.trials, running) == (Counts(), Counts(0, 1, 0, 0))
+    assert await counts(shop.trials, running) == (VariantCounts(), VariantCounts(0, 1, 0, 0))
     await count(shop.trials, running, [("show", 7, 1, us(at))])
-    assert await counts(shop.trials, running) == (Counts(), Counts(1, 1, 1, 1))
+    assert await counts(shop.trials, running) == (VariantCounts(), VariantCounts(1, 1, 1, 1))
 
 
 async def test_what_does_not_count_is_kept_and_said(shop: Shop) -> None:
@@ -113,9 +123,9 @@ async def test_what_does_not_count_is_kept_and_said(shop: Shop) -> None:
     assert await tell(shop, running, late, nobody, gone, forgotten) == [
         ("expired", False), ("unexposed", False), ("deleted", False), ("expired", False),
     ]  # fmt: skip
-    assert (await counts(shop.trials, running))[0] == Counts(1, 0, 1, 0)
+    assert (await counts(shop.trials, running))[0] == VariantCounts(1, 0, 1, 0)
     assert await tell(shop, running, in_time) == [("attributed", False)]
-    assert (await counts(shop.trials, running))[0] == Counts(1, 1, 1, 1)
+    assert (await counts(shop.trials, running))[0] == VariantCounts(1, 1, 1, 1)
 
 
 async def test_a_visitor_of_two_arms_converts_in_none(shop: Shop) -> None:
@@ -125,7 +135,10 @@ async def test_a_visitor_of_two_arms_converts_in_none(shop: Shop) -> None:
     await tell(
         shop, running, told(click(running, 1, 0, at), at), told(click(running, 1, 1, at), at)
     )
-    assert await counts(shop.trials, running) == (Counts(1, 1, 0, 0, 1), Counts(1, 1, 0, 0, 0))
+    assert await counts(shop.trials, running) == (
+        VariantCounts(1, 1, 0, 0, 1),
+        VariantCounts(1, 1, 0, 0, 0),
+    )
 
 
 async def test_others_have_no_such_clicks(shop: Shop) -> None:
@@ -135,8 +148,8 @@ async def test_others_have_no_such_clicks(shop: Shop) -> None:
         await shop.store.record(shop.trials.other, running.profile_id, [one], "api")
     tenant = shop.trials.caller.tenant_id
     with pytest.raises(NotFoundError):
-        await shop.store.record_told(tenant, running.profile_id + 5, [one], "script")
-    found = await shop.store.record_told(tenant, running.profile_id, [one], "script")
+        await shop.store.record_from_ingest(tenant, running.profile_id + 5, [one], "script")
+    found = await shop.store.record_from_ingest(tenant, running.profile_id, [one], "script")
     assert found == [("attributed", False)]
 
 
@@ -164,7 +177,7 @@ async def test_what_was_told_is_listed(shop: Shop) -> None:
 async def test_hooks_are_made_shown_and_ended(shop: Shop) -> None:
     running = await started(shop.trials)
     me, them, profile_id = shop.trials.caller, shop.trials.other, running.profile_id
-    draft = HookDraft(label="shop", name="order", fields=HookFields(click_id="a.b", value=None))
+    draft = HookDraft(label="shop", name="order", fields=HookFieldPaths(click_id="a.b", value=None))
     hook, token = await shop.store.create_hook(me, profile_id, draft)
     assert token.startswith("wph_")
     assert await shop.store.list_hooks(me, profile_id, 0, 10) == ([hook], None)
@@ -187,23 +200,29 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
     """A click of four days ago: its visitor's row is gone, its sums are not."""
     async with opened(database_url) as open_role:
         trials = await stored_trials(open_role)
-        store = Conversions(await open_role("waypost_app"))
+        store = PostgresConversionStore(await open_role("waypost_app"))
         shop = Shop(store, trials)
         running = await started(trials)
         at = (now() - timedelta(days=4)).replace(hour=12)
         seen = [("show", n, n % 2, us(at)) for n in range(1, 9)] + [("show", 99, 0, us(now()))]
         before = await count(trials, running, seen)
         await tell(shop, running, told(click(running, 2, 0, at), at + HOUR))
-        assert before == (Counts(5, 0, 5, 0), Counts(4, 0, 4, 0))
-        upkeep = ExperimentUpkeep(await open_role("waypost_aggregator"))
+        assert before == (VariantCounts(5, 0, 5, 0), VariantCounts(4, 0, 4, 0))
+        upkeep = ExperimentCountsPurge(await open_role("waypost_aggregator"))
         assert await upkeep.forget() == 8
-        assert (await counts(trials, running))[0] == Counts(5, 1, 5, 1)
+        assert (await counts(trials, running))[0] == VariantCounts(5, 1, 5, 1)
         late = [told(click(running, n, n % 2, at), now(), order_id=str(n)) for n in (2, 3, 3, 4)]
         late += [told(click(running, 3, 1, at + HOUR), now())]
         await tell(shop, running, *late)
-        assert await counts(trials, running) == (Counts(5, 3, 5, 2), Counts(4, 2, 4, 1))
+        assert await counts(trials, running) == (
+            VariantCounts(5, 3, 5, 2),
+            VariantCounts(4, 2, 4, 1),
+        )
         await tell(shop, running, told(click(running, 3, 1, at), now(), order_id="other"))
-        assert await counts(trials, running) == (Counts(5, 3, 5, 2), Counts(4, 3, 4, 1))
+        assert await counts(trials, running) == (
+            VariantCounts(5, 3, 5, 2),
+            VariantCounts(4, 3, 4, 1),
+        )
         assert await upkeep.forget() == 0
         await trials.experiments.move_experiment(trials.caller, running.id, "paused")
         await trials.experiments.delete_experiment(trials.caller, running.id)
@@ -211,7 +230,7 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
         other = await started(trials)
         await count(trials, other, [("show", 1, 0, us(now()))])
         assert await upkeep.forget() > 0
-        assert await counts(trials, other) == (Counts(1, 0, 1), Counts())
+        assert await counts(trials, other) == (VariantCounts(1, 0, 1), VariantCounts())
         assert await _rows(database_url, "experiment_visitors") == 1
         assert await _rows(database_url, "experiment_sums") == 1
 
@@ -220,7 +239,7 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
 async def test_values_add_up_by_currency(database_url: str) -> None:
     async with opened(database_url) as open_role:
         trials = await stored_trials(open_role)
-        shop = Shop(Conversions(await open_role("waypost_app")), trials)
+        shop = Shop(PostgresConversionStore(await open_role("waypost_app")), trials)
         running = await started(trials)
         at = now()
         worth = [("10.10", "EUR"), ("0.0001", "EUR"), ("7", "USD")]
@@ -228,7 +247,7 @@ async def test_values_add_up_by_currency(database_url: str) -> None:
             told(click(running, n, 1, at), at, value=Decimal(value), currency=currency)
             for n, (value, currency) in enumerate(worth, 1)
         ))  # fmt: skip
-        _, tally = await trials.experiments.tally(trials.caller, running.id)
+        _, tally = await trials.experiments.counts(trials.caller, running.id)
         assert tally.values == ((1, "EUR", 2, "10.1001"), (1, "USD", 1, "7.0000"))
         assert tally.unattributed == 0
 

@@ -13,25 +13,25 @@ import asyncpg
 import pytest
 import trio
 
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind, Verdict
-from engine.compaction import Compacted, unpacked
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind, VisitorClass
+from engine.compaction import CompactedDay, expand_day
 from engine.dimension import ALL_LINKS, Dimension
 from engine.extra import PLACE, UTM, item
-from engine.gathering import Gathering, Vocabulary
-from engine.ports import Position
-from engine.ports_summaries import Move
-from engine.rollup import BUCKET_US
-from engine.rollup import fold as rollups
+from engine.gathering import ClickBuffer, ValueDictionary
+from engine.ports import JournalLease
+from engine.ports_summaries import WatermarkAdvance
+from engine.rollup import TIME_BUCKET_US
+from engine.rollup import rollup_counts as rollups
 from engine.stats_query import StatsQuery
-from engine.summary import dimensions, fold
-from engine.visitor import RULE
+from engine.summary import count_by_dimension, dimension_values
+from engine.visitor import RULES_VERSION
 from storage import compaction
 from storage.bridge import in_asyncio
 from storage.compaction import ProfileDay, compact, compact_day
-from storage.daily import Daily
+from storage.daily import DailyAggregation
 from storage.ledger import PostgresClickLedger
 from storage.postgres import Connection, Database
-from storage.rebuild import Rebuild, RebuildError
+from storage.rebuild import DayRebuild, RebuildError
 from storage.stats import PostgresStatsReader
 from tests.hosted import hosted_run
 from tests.storage.shipped import batch
@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 TENANT, PROFILE = 1, 2
 TODAY = datetime.now(UTC).date()
 MIDNIGHT_US = int(datetime.combine(TODAY, datetime.min.time(), UTC).timestamp()) * 1_000_000
-DAY_US = 96 * BUCKET_US
+DAY_US = 96 * TIME_BUCKET_US
 AGENTS = (b"", b"curl/8", b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0")
 CRAWLER = b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 
@@ -53,17 +53,17 @@ def clicks(chance: random.Random, count: int, days: int = 3) -> list[Click]:
     """Of the last `days` UTC days and today's beginning."""
     return [
         Click(
-            kind=chance.choice([Kind.CLICK, Kind.CLICK, Kind.VIEW]),
-            verdict=chance.choice([0, 1, 1, 2, 3, 5, 6]) | RULE << 3,
-            at_us=MIDNIGHT_US + chance.randrange(-days * DAY_US, BUCKET_US),
+            kind=chance.choice([ClickKind.CLICK, ClickKind.CLICK, ClickKind.VIEW]),
+            classification=chance.choice([0, 1, 1, 2, 3, 5, 6]) | RULES_VERSION << 3,
+            at_us=MIDNIGHT_US + chance.randrange(-days * DAY_US, TIME_BUCKET_US),
             tenant_id=TENANT,
             profile_id=PROFILE,
             link_id=chance.choice([0, 7, 8]),
             user_agent=chance.choice(AGENTS),
             referrer=chance.choice([b"", b"https://t.co/x"]),
             language=chance.choice([b"", b"de"]),
-            visitor=chance.choice([b"", *(b"visitor%d" % n for n in range(6))]),
-            extra=chance.choice([b"", item(PLACE, b"EU\x1fDE\x1f\x1fBerlin"), item(UTM, b"utm_term=x")]),
+            visitor_id=chance.choice([b"", *(b"visitor%d" % n for n in range(6))]),
+            items=chance.choice([b"", item(PLACE, b"EU\x1fDE\x1f\x1fBerlin"), item(UTM, b"utm_term=x")]),
         )
         for _ in range(count)
     ]  # fmt: skip
@@ -84,16 +84,16 @@ class Place:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ledger = PostgresClickLedger(database)
-        self.words = Vocabulary()
+        self.words = ValueDictionary()
         self.committed: list[Click] = []
         self.summarised: list[Click] = []
-        self.position: Position | None = None
+        self.position: JournalLease | None = None
 
     async def commit(self, news: list[Click]) -> None:
         if self.position is None:
             await self.ledger.register(uuid4())
             (self.position,) = await self.ledger.lease("one", 1, 600)
-        taken = batch(self.position.sequence + 1, news)
+        taken = batch(self.position.folded + 1, news)
         self.position = await self.ledger.commit(self.position, [taken])
         self.committed += news
 
@@ -102,10 +102,12 @@ class Place:
         news = self.committed[len(self.summarised) :]
         if news:
             journal_id, sequence, token, summarised = self.position
-            gathering = Gathering(self.words)
+            gathering = ClickBuffer(self.words)
             gathering.add(journal_id, batch(summarised + 1, news), 0)
-            await self.ledger.summarise([Move(journal_id, summarised, sequence, token)], gathering)
-            self.position = self.position._replace(summarised=sequence)
+            await self.ledger.commit_dimension_counts(
+                [WatermarkAdvance(journal_id, summarised, sequence, token)], gathering
+            )
+            self.position = self.position._replace(dimension_counted=sequence)
             self.summarised += news
 
     async def add(self, news: list[Click]) -> None:
@@ -132,7 +134,7 @@ class Place:
             )
             for _, _, link_id, dimension, day, value, *row in quarters:
                 midnight = int(datetime.combine(day, datetime.min.time(), UTC).timestamp())
-                for at, quarter in unpacked(Compacted(*row)).items():
+                for at, quarter in expand_day(CompactedDay(*row)).items():
                     _add(sums, (link_id, dimension, value, midnight + at * 900), quarter[:3])
             days = await connection.fetch("SELECT * FROM dimension_days")
             months = await connection.fetch("SELECT * FROM dimension_months")
@@ -147,7 +149,7 @@ class Place:
                 quarters,
             )
 
-        return await self.database.run(work, read_only=True)
+        return await self.database.transaction(work, read_only=True)
 
     async def check(self) -> Counts:
         """Whether all sums are right, wherever they stand."""
@@ -189,8 +191,8 @@ def expected(committed: list[Click], summarised: list[Click]) -> Sums:
     found: Counter[tuple[Any, ...]] = Counter()
     for key, counts in rollups(committed):
         for of in (key.link_id, ALL_LINKS):
-            _add(found, (of, 0, "", key.bucket_us // 1_000_000), counts)
-    for one, sums in fold(summarised).items():
+            _add(found, (of, 0, "", key.time_bucket_us // 1_000_000), counts)
+    for one, sums in count_by_dimension(summarised).items():
         row = (sums.clicks, sums.views, sums.bots)
         _add(found, (one.link_id, one.dimension, one.value, one.bucket_us // 1_000_000), row)
     whole: Sums = {}
@@ -243,7 +245,7 @@ async def test_no_step_changes_a_sum(
     chance = random.Random(seed)
     monkeypatch.setattr(compaction, "ROWS_AT_ONCE", chance.choice([20, 5000]))
     monkeypatch.setattr(compaction, "ROLLUPS_AT_ONCE", chance.choice([7, 5000]))
-    rebuild = Rebuild(place.database)
+    rebuild = DayRebuild(place.database)
     await place.commit(clicks(chance, 30))
     for _ in range(7):
         match chance.choice(["commit", "summarise", "compact", "compact", "rebuild"]):
@@ -270,8 +272,8 @@ async def test_a_compacted_day_is_what_its_clicks_say(place: Place) -> None:
     found = await place.check()
     assert not [key for key in found.days if key[3] == TODAY]
     visitors: dict[tuple[Any, ...], set[int]] = {}
-    for one, sums in fold(place.summarised).items():
-        at = one.bucket_us % DAY_US // BUCKET_US
+    for one, sums in count_by_dimension(place.summarised).items():
+        at = one.bucket_us % DAY_US // TIME_BUCKET_US
         day = datetime.fromtimestamp(one.bucket_us / 1e6, UTC).date()
         if day != TODAY and sums.visitors:
             visitors[one.link_id, one.dimension, one.value, day, at] = sums.visitors
@@ -344,13 +346,13 @@ async def _compare(
     }
     expected: dict[tuple[Any, ...], list[int]] = {}
     for one in counted:
-        judged = one.verdict & VERDICT_MASK
-        if judged not in BOTS | COUNTED:
+        judged = one.classification & CLASS_MASK
+        if judged not in BOT_CLASSES | COUNTED_CLASSES:
             continue
         day = datetime.fromtimestamp(one.at_us / 1e6, ZoneInfo(tz)).date()
-        values = [value for of, value in dimensions(one) if of == dimension]
+        values = [value for of, value in dimension_values(one) if of == dimension]
         counts = expected.setdefault((day, *values), [0, 0, 0])
-        counts[2 if judged in BOTS else one.kind != Kind.CLICK] += 1
+        counts[2 if judged in BOT_CLASSES else one.kind != ClickKind.CLICK] += 1
     assert found == {key: tuple(counts) for key, counts in expected.items()}, (tz, dimension)
 
 
@@ -402,7 +404,7 @@ async def test_what_is_live_may_be_so_much_that_looking_at_it_takes_long(
 async def test_folds_go_on_while_a_day_is_compacted_and_counted_anew(place: Place) -> None:
     """Today, where everything happens at once."""
     chance = random.Random(3)
-    rebuild, rounds = Rebuild(place.database), 12
+    rebuild, rounds = DayRebuild(place.database), 12
     await place.add(clicks(chance, 30, 0))
     today = days_of(1)[0]
 
@@ -438,10 +440,10 @@ async def test_a_rebuilt_day_mends_what_was_wrong(place: Place) -> None:
     await compact(place.database, lambda done, of: None)
     right = await place.check()
     for table in ("dimension_days", "dimension_months", "dimension_quarters", "rollups"):
-        await place.database.run(
+        await place.database.transaction(
             lambda connection, table=table: connection.execute(f"DELETE FROM {table}")  # type: ignore[misc]
         )
-    rebuild = Rebuild(place.database)
+    rebuild = DayRebuild(place.database)
     assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
     told = await summarised_at(place)
     for one in days_of():
@@ -454,46 +456,55 @@ async def test_a_rebuilt_day_mends_what_was_wrong(place: Place) -> None:
 
 async def summarised_at(place: Place) -> datetime:
     query = "SELECT max(summarised_at) FROM journal_watermark"
-    found: datetime = await place.database.run(lambda connection: connection.fetchval(query))
+    found: datetime = await place.database.transaction(
+        lambda connection: connection.fetchval(query)
+    )
     return found
 
 
 async def test_what_is_judged_anew_is_counted_anew(place: Place) -> None:
     old = [
         Click(
-            Kind.CLICK, verdict, MIDNIGHT_US - DAY_US // 2, TENANT, PROFILE, 7, agent,
+            ClickKind.CLICK, verdict, MIDNIGHT_US - DAY_US // 2, TENANT, PROFILE, 7, agent,
             b"https://www.instagram.com/", b"de-AT", b"visitor1",
         )
         for verdict, agent in [
-            (Verdict.UNJUDGED, CRAWLER), (Verdict.HUMAN, CRAWLER), (Verdict.BOT, AGENTS[2]),
-            (Verdict.PREFETCH, AGENTS[2]), (Verdict.HEAD, AGENTS[2]), (Verdict.UNJUDGED, b""),
+            (VisitorClass.UNCLASSIFIED, CRAWLER), (VisitorClass.HUMAN, CRAWLER), (VisitorClass.BOT, AGENTS[2]),
+            (VisitorClass.PREFETCH, AGENTS[2]), (VisitorClass.HEAD, AGENTS[2]), (VisitorClass.UNCLASSIFIED, b""),
         ]
     ]  # fmt: skip
     new = [
-        one._replace(verdict=verdict | RULE << 3)
+        one._replace(classification=verdict | RULES_VERSION << 3)
         for one, verdict in zip(
             old,
-            [Verdict.BOT, Verdict.BOT, Verdict.HUMAN, Verdict.PREFETCH, Verdict.HEAD, Verdict.TOOL],
+            [
+                VisitorClass.BOT,
+                VisitorClass.BOT,
+                VisitorClass.HUMAN,
+                VisitorClass.PREFETCH,
+                VisitorClass.HEAD,
+                VisitorClass.TOOL,
+            ],
             strict=True,
         )
     ]
     await place.add(old)
     await compact(place.database, lambda done, of: None)
-    await place.database.run(
+    await place.database.transaction(
         lambda connection: connection.execute(
             "UPDATE clicks SET browser = 'Netscape', source = 'AOL'"
         )
     )
-    rebuild, yesterday = Rebuild(place.database), days_of()[1]
-    assert await rebuild.rejudge(yesterday) == len(old)
+    rebuild, yesterday = DayRebuild(place.database), days_of()[1]
+    assert await rebuild.reclassify(yesterday) == len(old)
     place.committed, place.summarised = new, list(new)
     await place.check()
-    assert await rebuild.rejudge(yesterday) == 0
-    assert await rebuild.rejudge(yesterday, everything=True) == len(old)
+    assert await rebuild.reclassify(yesterday) == 0
+    assert await rebuild.reclassify(yesterday, everything=True) == len(old)
     await place.check()
-    late = [one._replace(user_agent=CRAWLER, verdict=Verdict.HUMAN) for one in old[:1]]
+    late = [one._replace(user_agent=CRAWLER, classification=VisitorClass.HUMAN) for one in old[:1]]
     await place.commit(late)
-    assert await rebuild.rejudge(yesterday) == 0, (
+    assert await rebuild.reclassify(yesterday) == 0, (
         "what is still to be summarised stays as it was judged"
     )
     await place.summarise()
@@ -507,7 +518,7 @@ async def test_raw_clicks_go_when_their_time_is_over(place: Place, database_url:
         query = (
             "SELECT DISTINCT (at AT TIME ZONE 'UTC')::date AS day FROM clicks WHERE profile_id = $1"
         )
-        found = await place.database.run(lambda connection: connection.fetch(query, of))
+        found = await place.database.transaction(lambda connection: connection.fetch(query, of))
         return sorted(row["day"] for row in found)
 
     def before(*days: int) -> list[date]:
@@ -527,10 +538,10 @@ async def test_raw_clicks_go_when_their_time_is_over(place: Place, database_url:
         for of in (PROFILE, 3)
     ]
     await place.add(old)
-    assert await Daily(place.database).delete_raw() == 2
+    assert await DailyAggregation(place.database).delete_raw() == 2
     assert await rows(PROFILE) == before(0, 1, 2)
     assert await rows(3) == before(0, 1, 2, 3, 4, 5)
-    rebuild = Rebuild(place.database)
+    rebuild = DayRebuild(place.database)
     with pytest.raises(RebuildError, match="kept from"):
         await rebuild.rebuild(days_of()[3])
     # Kept for longer again: what is gone stays gone.
@@ -545,8 +556,8 @@ async def test_raw_clicks_go_when_their_time_is_over(place: Place, database_url:
             await rebuild.rebuild(ProfileDay(TENANT, of, TODAY - timedelta(days=6)))
     await rebuild.rebuild(ProfileDay(TENANT, 3, TODAY - timedelta(days=5)))
     await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 5")
-    assert await Daily(place.database).delete_raw() == 0
-    await Daily(place.database).run()
+    assert await DailyAggregation(place.database).delete_raw() == 0
+    await DailyAggregation(place.database).run()
     assert await rows(3) == before(0, 1, 2, 3, 4, 5)
 
 
@@ -562,17 +573,17 @@ async def test_user_agents_go_with_the_last_clicks_that_have_them(
 
     async def texts() -> list[str]:
         query = "SELECT text FROM user_agents ORDER BY text"
-        found = await place.database.run(lambda connection: connection.fetch(query))
+        found = await place.database.transaction(lambda connection: connection.fetch(query))
         return [row["text"] for row in found]
 
-    await Daily(place.database).delete_raw()
+    await DailyAggregation(place.database).delete_raw()
     assert await texts() == ["agent 0", "agent 1", "agent 2", "agent 3"]
 
 
 async def test_days_that_are_over_are_indexed(place: Place, database_url: str) -> None:
     await in_asyncio(_execute, database_url, "SELECT waypost.ensure_click_partitions(1)")
-    assert await Daily(place.database).index() == 1
-    assert await Daily(place.database).index() == 0
+    assert await DailyAggregation(place.database).index() == 1
+    assert await DailyAggregation(place.database).index() == 0
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from engine.access import Caller
-from engine.erasure import FIRST_S, PAUSES_S
+from engine.erasure import FIRST_SWEEP_AFTER_S, SWEEP_INTERVALS_S
 from engine.errors import ForbiddenError, LostUpdateError, NotFoundError, WaypostError
 from engine.journal_format import clicks as decoded
 from engine.link import LinkDraft
@@ -14,13 +14,13 @@ from engine.ports import ErasureStore, ProfileStore
 from engine.profile import Profile, ProfileDraft
 from storage.bridge import in_asyncio
 from storage.click_stream import RedisClickStream, stream_key
-from storage.erasure import Eraser, Erasures, owner_of
+from storage.erasure import Eraser, PostgresErasureStore, owner_of
 from storage.keys import ensure_owner
 from storage.ledger import PostgresClickLedger
-from storage.memory.erasure import MemoryErasures
+from storage.memory.erasure import MemoryErasureStore
 from storage.memory.profiles import MemoryProfiles
 from storage.postgres import Connection, Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from storage.redis_client import RedisServer
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase, Stores
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 @pytest.fixture
 async def erasures(stores: Stores, place: str, open_role: OpenDatabase) -> ErasureStore:
     if isinstance(stores.profiles, MemoryProfiles):
-        return MemoryErasures(stores.profiles)
-    return Erasures(await open_role("waypost_app"))
+        return MemoryErasureStore(stores.profiles)
+    return PostgresErasureStore(await open_role("waypost_app"))
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def counted(database: Database, profile: Profile) -> None:
                 profile.id,
             )
 
-    await database.run(more)
+    await database.transaction(more)
 
 
 async def set_aside(database: Database, gone: Profile, kept: Profile) -> None:
@@ -133,7 +133,7 @@ async def set_aside(database: Database, gone: Profile, kept: Profile) -> None:
         batch(4, [of_gone]),
         broken._replace(payload=broken.payload[:-1]),
     ):
-        position = await ledger.set_aside(position, one, "poison")
+        position = await ledger.dead_letter(position, one, "poison")
     await ledger.release("one")
 
 
@@ -146,7 +146,7 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     redis = await RedisServer.open(redis_url, size=2)
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    profiles, caller = Profiles(app), owner.caller
+    profiles, caller = PostgresProfileStore(app), owner.caller
     gone = await made(profiles, caller, "gone")
     kept = await made(profiles, caller, "kept")
     for profile in (gone, kept):
@@ -169,11 +169,11 @@ async def test_nothing_is_found_of_it_and_all_of_others(
         words = [str(gone.id), "gone"]
         here = await in_asyncio(found, connection, words)
         assert {"activity", "clicks_default", "dimension_days", "rollups", "links"} <= here
-        await Erasures(app).erase(whose.caller, gone.id)
+        await PostgresErasureStore(app).erase(whose.caller, gone.id)
         await in_asyncio(
             connection.execute,
             "UPDATE waypost.erasures SET requested_at = requested_at - make_interval(secs => $1)",
-            FIRST_S,
+            FIRST_SWEEP_AFTER_S,
         )
         before = await in_asyncio(found, connection, [str(kept.id), "kept"])
         await eraser.sweep_due()
@@ -181,23 +181,23 @@ async def test_nothing_is_found_of_it_and_all_of_others(
             "activity", "erasures", "profile_changes",
         }  # fmt: skip
         await eraser.sweep_due()  # it is not time for the next one
-        (erasure,) = (await Erasures(app).list_erasures(caller, 0, 10)).items
+        (erasure,) = (await PostgresErasureStore(app).list_erasures(caller, 0, 10)).items
         assert erasure.sweeps == 1
         assert erasure.rows >= 8
         await counted(worker, gone)  # late
-        for _ in PAUSES_S:
+        for _ in SWEEP_INTERVALS_S:
             await in_asyncio(
                 connection.execute,
                 "UPDATE waypost.erasures SET swept_at = swept_at - interval '8 days'",
             )
             await eraser.sweep_due()
-        (erasure,) = (await Erasures(app).list_erasures(caller, 0, 10)).items
+        (erasure,) = (await PostgresErasureStore(app).list_erasures(caller, 0, 10)).items
         assert erasure.finished
         # That it was erased, by numbers alone.
         assert await in_asyncio(found, connection, ["gone"]) == set()
         assert await in_asyncio(found, connection, [str(gone.id)]) == {"activity", "erasures"}
         assert await in_asyncio(found, connection, [str(kept.id), "kept"]) == before
-        assert await redis.ask(redis.commands.exists, stream_key(journal)) == 0
+        assert await redis.run(redis.commands.exists, stream_key(journal)) == 0
         rows = await in_asyncio(connection.fetch, "SELECT payload FROM waypost.set_aside_batches")
         ((left,),) = [list(decoded(row["payload"])) for row in rows]
         assert (left.profile_id, left.referrer) == (kept.id, b"kept")
@@ -214,10 +214,10 @@ async def test_the_log_of_a_profile_that_stays_cannot_be_erased(
     worker = await open_database("waypost_aggregator")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    kept = await made(Profiles(app), owner.caller, "kept")
+    kept = await made(PostgresProfileStore(app), owner.caller, "kept")
 
     async def work(connection: Connection) -> None:
         await connection.execute("DELETE FROM activity WHERE profile_id = $1", kept.id)
 
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="append-only"):
-        await worker.run(work)
+        await worker.transaction(work)

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from engine.access import Caller
-from engine.event import EVENT_TYPES, EventDraft, LinkMilestone, body_of, names_of
+from engine.event import EVENT_TYPES, EventDraft, LinkMilestone, encode_body, matching_names
 from engine.link import LinkDraft
 from engine.profile import Profile, ProfileDraft
-from storage.events import emit
+from storage.events import append_to_outbox
 from storage.keys import ensure_owner
 from storage.postgres import Connection, Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase
 
@@ -24,7 +24,7 @@ SPRING = LinkDraft(slug="spring", target="https://example.com/", title="Spring")
 class Place(NamedTuple):
     app: Database
     workers: Database
-    profiles: Profiles
+    profiles: PostgresProfileStore
     caller: Caller
     profile: Profile
 
@@ -38,13 +38,13 @@ class Place(NamedTuple):
                 self.profile.tenant_id, self.profile.id, list(types),
             )  # fmt: skip
 
-        await self.app.run(work, caller=self.caller)
+        await self.app.transaction(work, caller=self.caller)
 
     async def events(self) -> list[Any]:
         async def work(connection: Connection) -> list[Any]:
             return await connection.fetch("SELECT * FROM events ORDER BY id")
 
-        return await self.workers.run(work)
+        return await self.workers.transaction(work)
 
     async def types(self) -> list[str]:
         return [row["type"] for row in await self.events()]
@@ -55,7 +55,7 @@ async def place(open_database: OpenDatabase) -> Place:
     app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    profiles = Profiles(app)
+    profiles = PostgresProfileStore(app)
     profile = await profiles.create_profile(owner.caller, ProfileDraft(handle="demo"))
     return Place(app, workers, profiles, owner.caller, profile)
 
@@ -74,7 +74,7 @@ async def test_changes_of_links_are_told_as_the_catalogue_says(place: Place) -> 
         "link.created", "link.updated", "link.deleted", "profile.updated", "profile.deleted",
     ]  # fmt: skip
     for row in rows:
-        body = body_of(row["type"], row["at"], msgspec.json.decode(row["data"]))
+        body = encode_body(row["type"], row["at"], msgspec.json.decode(row["data"]))
         data = msgspec.json.decode(body)["data"]
         assert data["user_id"] == str(place.caller.user_id)
         assert data["profile_id"] == str(place.profile.id)
@@ -97,12 +97,12 @@ async def test_a_change_that_is_rolled_back_leaves_no_event(place: Place) -> Non
 
     async def work(connection: Connection) -> None:
         await connection.execute("UPDATE profiles SET title = 'x' WHERE id = $1", place.profile.id)
-        await emit(connection, [milestone(place)])
+        await append_to_outbox(connection, [milestone(place)])
         assert await connection.fetchval("SELECT count(*) FROM events") == 2
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await place.app.run(work, caller=place.caller)
+        await place.app.transaction(work, caller=place.caller)
     assert await place.types() == []
 
 
@@ -111,28 +111,30 @@ async def test_workers_emit_too_and_what_is_once_is_once(place: Place) -> None:
     once = milestone(place)._replace(once="milestone 5 10")
 
     async def work(connection: Connection) -> None:
-        await emit(connection, [])
-        await emit(connection, [once, once])
-        await emit(connection, [once])
+        await append_to_outbox(connection, [])
+        await append_to_outbox(connection, [once, once])
+        await append_to_outbox(connection, [once])
 
-    await place.workers.run(work)
+    await place.workers.transaction(work)
     assert await place.types() == ["link.milestone"]
 
 
 async def test_data_of_another_type_is_a_mistake_of_the_code(place: Place) -> None:
     async def work(connection: Connection) -> None:
-        await emit(connection, [milestone(place)._replace(type="link.clicked")])
+        await append_to_outbox(connection, [milestone(place)._replace(type="link.clicked")])
 
     with pytest.raises(TypeError, match="LinksClicked"):
-        await place.workers.run(work)
+        await place.workers.transaction(work)
 
 
 async def test_the_database_knows_the_same_names(place: Place) -> None:
     async def work(connection: Connection) -> None:
         for type_ in EVENT_TYPES:
-            assert await connection.fetchval("SELECT event_names($1)", type_) == [*names_of(type_)]
+            assert await connection.fetchval("SELECT event_names($1)", type_) == [
+                *matching_names(type_)
+            ]
 
-    await place.workers.run(work)
+    await place.workers.transaction(work)
 
 
 def milestone(place: Place) -> EventDraft:

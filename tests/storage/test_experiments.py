@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.analysis import Analysis, Bandit
+from engine.analysis import Analysis, BanditPolicy
 from engine.click import Click
 from engine.errors import ConflictError, InvalidError, LostUpdateError, NotFoundError
 from engine.experiment import (
@@ -16,18 +16,18 @@ from engine.experiment import (
     StoredExperiment,
     Targeting,
     Variant,
-    checked,
+    validate_draft,
 )
-from engine.experiment_tally import Counts
-from engine.experiment_watch import Step, Watched, step
-from engine.extra import COOKIE, EXPOSURES, OUTCOMES, Arm, pack_arms
+from engine.experiment_tally import VariantCounts
+from engine.experiment_watch import AutomaticAction, RunningExperiment, next_action
+from engine.extra import COOKIE, EXPOSURES, OUTCOMES, VariantRef, pack_variant_refs
 from engine.link import LinkDraft
-from engine.observation import Observed, Observer
+from engine.observation import ExperimentCounter, ExperimentIncrements
 from engine.profile import ProfileDraft
 from engine.webhook import NewWebhookDraft
 from storage import experiment_counts
 from storage.postgres import Connection
-from storage.webhooks import Webhooks
+from storage.webhooks import PostgresWebhookStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import Trials, opened, stored_trials
 
@@ -42,7 +42,7 @@ DAY = 86_400_000_000
 
 def draft(link_id: int, /, **changes: Any) -> ExperimentDraft:
     fields = {"name": "Spring", "kind": "destination", "variants": (A, B), "link_id": link_id}
-    found, errors = checked(ExperimentDraft(**fields | changes))
+    found, errors = validate_draft(ExperimentDraft(**fields | changes))
     assert found is not None, errors
     return found
 
@@ -91,7 +91,7 @@ async def test_an_experiment_is_read_as_it_was_made(trials: Trials) -> None:
     assert page == ([made], None)
     assert len({made.experiment.seed, (await trials.experiments.edge_experiment(
         trials.caller, made.id)).secret}) == 2  # fmt: skip
-    for call in ("experiment", "edge_experiment", "tally", "delete_experiment"):
+    for call in ("experiment", "edge_experiment", "counts", "delete_experiment"):
         with pytest.raises(NotFoundError):
             await getattr(trials.experiments, call)(trials.other, made.id)
     with pytest.raises(NotFoundError):
@@ -176,7 +176,7 @@ async def test_a_change_of_weights_begins_a_phase(trials: Trials) -> None:
         trials.caller, running.id, draft(link_id, variants=heavy)
     )
     assert moved.experiment.phase == 2
-    _, tally = await trials.experiments.tally(trials.caller, running.id)
+    _, tally = await trials.experiments.counts(trials.caller, running.id)
     assert [(p.number, p.reason, p.variants) for p in tally.phases] == [
         (1, "start", (A, B)),
         (2, "change", heavy),
@@ -225,30 +225,32 @@ async def test_what_it_refers_to_must_be_there(trials: Trials) -> None:
 # ---- counting ---------------------------------------------------------------------------------------
 
 
-def observed(running: StoredExperiment, *seen: tuple[str, int, int, int], **more: Any) -> Observed:
+def observed(
+    running: StoredExperiment, *seen: tuple[str, int, int, int], **more: Any
+) -> ExperimentIncrements:
     """(`show` or `act`, visitor, arm, time) of visits, as a fold gathers them."""
-    observer = Observer()
+    observer = ExperimentCounter()
     tenant = more.get("tenant", 1)
     for what, visitor, arm, at_us in seen:
         tag = EXPOSURES if what == "show" else OUTCOMES
-        data = {tag: pack_arms([Arm(running.id, running.experiment.phase, arm)])}
+        data = {tag: pack_variant_refs([VariantRef(running.id, running.experiment.phase, arm)])}
         name = visitor.to_bytes(8, "big", signed=True)
         if more.get("cookie"):
             data[COOKIE] = name + (b"\x01\x00" if what == "show" else b"\x00\x01")
             name = b"\xff" * 8
         observer.add(Click(1, 0, at_us, tenant, running.profile_id, 1, b"", b"", b"", name), data)
-    return observer.observed()
+    return observer.increments()
 
 
-async def counts(trials: Trials, running: StoredExperiment) -> tuple[Counts, ...]:
-    _, tally = await trials.experiments.tally(trials.caller, running.id)
+async def counts(trials: Trials, running: StoredExperiment) -> tuple[VariantCounts, ...]:
+    _, tally = await trials.experiments.counts(trials.caller, running.id)
     return tally.phases[-1].counts
 
 
 async def count(
     trials: Trials, running: StoredExperiment, *batches: Sequence[tuple[str, int, int, int]],
     **more: Any,
-) -> tuple[Counts, ...]:  # fmt: skip
+) -> tuple[VariantCounts, ...]:  # fmt: skip
     for batch in batches:
         await trials.observe(observed(running, *batch, tenant=trials.caller.tenant_id, **more))
     return await counts(trials, running)
@@ -263,14 +265,17 @@ async def test_a_visitor_counts_once_however_often_they_come(trials: Trials) -> 
         [("show", 1, 0, NOON + QUARTER), ("act", 1, 0, NOON + QUARTER)],
         [("act", 1, 0, NOON + 2 * QUARTER), ("show", 1, 0, NOON + DAY)],
     )
-    assert found == (Counts(4, 2, 2, 1, 0), Counts(1, 0, 1, 0, 0))
+    assert found == (VariantCounts(4, 2, 2, 1, 0), VariantCounts(1, 0, 1, 0, 0))
 
 
 async def test_an_outcome_that_comes_first_waits_for_its_exposure(trials: Trials) -> None:
     running = await started(trials)
-    assert await count(trials, running, [("act", 1, 1, NOON)]) == (Counts(), Counts(0, 1))
+    assert await count(trials, running, [("act", 1, 1, NOON)]) == (
+        VariantCounts(),
+        VariantCounts(0, 1),
+    )
     found = await count(trials, running, [("show", 1, 1, NOON + QUARTER)])
-    assert found == (Counts(), Counts(1, 1, 1, 1, 0))
+    assert found == (VariantCounts(), VariantCounts(1, 1, 1, 1, 0))
 
 
 async def test_who_was_in_two_arms_is_in_neither_and_reported(trials: Trials) -> None:
@@ -282,7 +287,7 @@ async def test_who_was_in_two_arms_is_in_neither_and_reported(trials: Trials) ->
         [("show", 1, 1, NOON + QUARTER), ("show", 2, 1, NOON), ("show", 2, 0, NOON)],
         [("act", 1, 1, NOON), ("act", 2, 0, NOON), ("show", 4, 1, NOON), ("show", 4, 0, NOON)],
     )
-    assert found == (Counts(4, 2, 0, 0, 2), Counts(4, 1, 1, 0, 1))
+    assert found == (VariantCounts(4, 2, 0, 0, 2), VariantCounts(4, 1, 1, 0, 1))
 
 
 async def test_a_cookie_is_one_visitor_over_days(trials: Trials) -> None:
@@ -296,7 +301,7 @@ async def test_a_cookie_is_one_visitor_over_days(trials: Trials) -> None:
         [("show", 5, 0, NOON + 3 * DAY), ("act", 5, 0, NOON + 3 * DAY)],
         cookie=True,
     )
-    assert found == (Counts(2, 1, 1, 1, 0), Counts(1, 0, 1, 0, 0))
+    assert found == (VariantCounts(2, 1, 1, 1, 0), VariantCounts(1, 0, 1, 0, 0))
 
 
 async def test_points_add_up_over_time(trials: Trials) -> None:
@@ -311,7 +316,10 @@ async def test_points_add_up_over_time(trials: Trials) -> None:
     assert phase.number == 1
     assert [int(p.at.timestamp() * 1e6 - NOON) // QUARTER for p in points] == [1, 2, 4]
     assert points[-1].counts == await counts(trials, running)
-    assert [[c.arm for c in p.counts] for p in points][:2] == [[(1, 0), (0, 0)], [(1, 0), (1, 0)]]
+    assert [[c.proportion for c in p.counts] for p in points][:2] == [
+        [(1, 0), (0, 0)],
+        [(1, 0), (1, 0)],
+    ]
     _, _, two = await trials.experiments.series(trials.caller, running.id, 1, 2)
     assert [int(p.at.timestamp() * 1e6 - NOON) // QUARTER for p in two] == [2, 4]
     with pytest.raises(NotFoundError):
@@ -326,19 +334,19 @@ async def test_what_is_gone_is_not_counted(trials: Trials) -> None:
     tenant = trials.caller.tenant_id
     # No fold may fail of it.
     await trials.observe(observed(ghost, ("show", 1, 0, NOON), tenant=tenant))
-    assert await counts(trials, running) == (Counts(), Counts())
+    assert await counts(trials, running) == (VariantCounts(), VariantCounts())
 
 
 # ---- watching ---------------------------------------------------------------------------------------
 
 
-async def looked(trials: Trials) -> list[tuple[Watched, Step | None]]:
+async def looked(trials: Trials) -> list[tuple[RunningExperiment, AutomaticAction | None]]:
     some = await trials.watch.running(0, 10)
-    return [(one, step(one, datetime.now(UTC))) for one in some]
+    return [(one, next_action(one, datetime.now(UTC))) for one in some]
 
 
 async def test_a_rule_decides_by_itself_and_edges_hear_of_it(trials: Trials) -> None:
-    running = await started(trials, analysis=Analysis(act="promote"))
+    running = await started(trials, analysis=Analysis(on_decision="promote"))
     (snapshot,) = await trials.snapshots.find([b"/@demo"])
     assert snapshot is not None
     shown = [("show", n, n % 2, NOON) for n in range(1, 4001)]
@@ -346,9 +354,9 @@ async def test_a_rule_decides_by_itself_and_edges_hear_of_it(trials: Trials) -> 
     await count(trials, running, shown, acts)
     ((watched, found),) = await looked(trials)
     assert found is not None
-    assert (watched.stored, found.what, found.experiment.winner) == (running, "end", 1)
-    assert await trials.watch.take(watched, found)
-    assert not await trials.watch.take(watched, found)
+    assert (watched.stored, found.action, found.experiment.winner) == (running, "end", 1)
+    assert await trials.watch.apply(watched, found)
+    assert not await trials.watch.apply(watched, found)
     decided = await trials.experiments.experiment(trials.caller, running.id)
     assert (decided.experiment.state, decided.experiment.winner) == ("decided", 1)
     assert decided.ended_at is not None
@@ -363,8 +371,8 @@ async def test_a_mismatch_is_noted_once(trials: Trials) -> None:
     await count(trials, running, [("show", n, int(n > 1500), NOON) for n in range(1, 2401)])
     ((watched, found),) = await looked(trials)
     assert found is not None
-    assert found.what == "mismatch"
-    assert await trials.watch.take(watched, found)
+    assert found.action == "mismatch"
+    assert await trials.watch.apply(watched, found)
     ((_, again),) = await looked(trials)
     assert again is None
     noted = await trials.experiments.experiment(trials.caller, running.id)
@@ -373,15 +381,17 @@ async def test_a_mismatch_is_noted_once(trials: Trials) -> None:
 
 
 async def test_a_bandit_begins_a_phase(trials: Trials) -> None:
-    running = await started(trials, analysis=Analysis(bandit=Bandit(floor=0.1, every_minutes=5)))
+    running = await started(
+        trials, analysis=Analysis(bandit=BanditPolicy(floor=0.1, every_minutes=5))
+    )
     shown = [("show", n, n % 2, NOON) for n in range(1, 1001)]
     await count(trials, running, shown, [("act", n, 1, NOON) for n in range(1, 101, 2)])
     ((watched, found),) = await looked(trials)
     assert found is None  # its pace
-    found = step(watched, datetime.now(UTC) + timedelta(minutes=6))
+    found = next_action(watched, datetime.now(UTC) + timedelta(minutes=6))
     assert found is not None
-    assert await trials.watch.take(watched, found)
-    _, tally = await trials.experiments.tally(trials.caller, running.id)
+    assert await trials.watch.apply(watched, found)
+    _, tally = await trials.experiments.counts(trials.caller, running.id)
     assert [(p.number, p.reason) for p in tally.phases] == [(1, "start"), (2, "bandit")]
     assert [v.weight for v in tally.phases[1].variants] == [0.1, 0.9]
     moved = await trials.experiments.experiment(trials.caller, running.id)
@@ -396,7 +406,7 @@ async def test_many_visitors_are_written_in_parts(
     seen = [("show", n, n % 2, NOON) for n in range(50)] + [("show", 3, 0, NOON)]
     acts = [("act", n, n % 2, NOON) for n in range(20)]
     found = await count(trials, running, [*seen, *acts], seen)
-    assert found == (Counts(52, 10, 25, 10, 0), Counts(50, 10, 24, 9, 1))
+    assert found == (VariantCounts(52, 10, 25, 10, 0), VariantCounts(50, 10, 24, 9, 1))
 
 
 @pytest.mark.slow
@@ -406,13 +416,13 @@ async def test_changes_are_logged_without_secrets_and_told_to_webhooks(database_
         app = await open_role("waypost_app")
         profile_id, _ = await a_link(trials)
         hook = NewWebhookDraft(url="https://example.com/", event_types=("experiment.*",))
-        await Webhooks(app).create_webhook(trials.caller, profile_id, hook)
+        await PostgresWebhookStore(app).create_webhook(trials.caller, profile_id, hook)
         running = await started(trials)
         skewed = [("show", n, int(n > 1500), NOON) for n in range(1, 2401)]
         await count(trials, running, skewed)
         ((watched, found),) = await looked(trials)
         assert found is not None
-        assert await trials.watch.take(watched, found)
+        assert await trials.watch.apply(watched, found)
         await trials.experiments.move_experiment(trials.caller, running.id, "decided", "b")
 
         async def look(connection: Connection) -> tuple[list[Any], list[Any]]:
@@ -424,7 +434,7 @@ async def test_changes_are_logged_without_secrets_and_told_to_webhooks(database_
                 ),
             )
 
-        events, log = await app.run(look, caller=trials.caller)
+        events, log = await app.transaction(look, caller=trials.caller)
     assert [tuple(row) for row in events if row[0].startswith("experiment")] == [
         ("experiment.started", "Spring"), ("experiment.srm", "Spring"), ("experiment.decided", "Spring"),
     ]  # fmt: skip

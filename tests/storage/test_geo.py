@@ -9,11 +9,11 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from engine.place import parts, place
-from engine.ports import Places
-from storage.geo import GeoFile, GeoPlaces, load
-from storage.geo_check import Report
-from storage.memory.geo import MemoryPlaces
+from engine.place import pack_place, unpack_place
+from engine.ports import PlaceLookup
+from storage.geo import GeoFile, GeoPlaceLookup, load
+from storage.geo_check import GeoReport
+from storage.memory.geo import MemoryPlaceLookup
 
 pytestmark = pytest.mark.slow
 
@@ -50,25 +50,25 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def places(file: Path) -> GeoPlaces:
-    found = GeoPlaces(str(file))
+async def places(file: Path) -> GeoPlaceLookup:
+    found = GeoPlaceLookup(str(file))
     assert await found.refresh()  # in use at once
     assert not await found.refresh()  # read as a whole
     return found
 
 
 @pytest.fixture(params=["memory", "file"])
-def contract(request: pytest.FixtureRequest) -> Places:
+def contract(request: pytest.FixtureRequest) -> PlaceLookup:
     if request.param == "file":
-        return GeoPlaces(str(request.getfixturevalue("file")))
-    memory = MemoryPlaces()
+        return GeoPlaceLookup(str(request.getfixturevalue("file")))
+    memory = MemoryPlaceLookup()
     memory.tell("203.0.113.9", "DE", "Munich")
     return memory
 
 
-async def test_whatever_is_asked_there_is_an_answer(contract: Places) -> None:
+async def test_whatever_is_asked_there_is_an_answer(contract: PlaceLookup) -> None:
     assert await contract.refresh()
-    continent, country, _, city = parts(contract.place("203.0.113.9"))
+    continent, country, _, city = unpack_place(contract.place("203.0.113.9"))
     assert (continent, country, city) == ("EU", "DE", "Munich")
     for text in ("198.51.100.1", "2001:db9::1", "unix", "", "203.0.113.9:80", "é"):
         assert contract.place(text) == b""
@@ -86,16 +86,16 @@ async def test_whatever_is_asked_there_is_an_answer(contract: Places) -> None:
     ],
 )
 async def test_every_part_of_a_place(
-    address: str, found: tuple[str, ...], places: GeoPlaces
+    address: str, found: tuple[str, ...], places: GeoPlaceLookup
 ) -> None:
-    assert parts(places.place(address)) == found
+    assert unpack_place(places.place(address)) == found
 
 
-async def test_a_new_file_is_in_use_without_a_restart(places: GeoPlaces, file: Path) -> None:
+async def test_a_new_file_is_in_use_without_a_restart(places: GeoPlaceLookup, file: Path) -> None:
     write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": "Elsewhere"}}}})
     assert await places.refresh()
-    assert parts(places.place("203.0.113.9"))[3] == "Elsewhere"
-    assert places.statistics()["loaded"] == 2
+    assert unpack_place(places.place("203.0.113.9"))[3] == "Elsewhere"
+    assert places.metrics()["loaded"] == 2
     assert not await places.refresh()
 
 
@@ -117,27 +117,27 @@ def damage(file: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["record", "truncated", "empty", "text", "no places", "gone"])
 async def test_a_broken_file_is_refused_and_the_old_one_stays(
-    how: str, places: GeoPlaces, file: Path, caplog: pytest.LogCaptureFixture
+    how: str, places: GeoPlaceLookup, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(file, how)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             assert not await places.refresh()
     assert [r.event for r in caplog.records] == ["geo_refused"]  # type: ignore[attr-defined]
-    assert places.statistics()["refused"] == 1
-    assert parts(places.place("203.0.113.9"))[3] == "Munich"
+    assert places.metrics()["refused"] == 1
+    assert unpack_place(places.place("203.0.113.9"))[3] == "Munich"
 
     write(file, NETWORKS)
     assert await places.refresh()
-    assert parts(places.place("203.0.113.9"))[3] == "Munich"
+    assert unpack_place(places.place("203.0.113.9"))[3] == "Munich"
 
 
 async def test_a_file_that_comes_while_a_broken_one_is_read_is_not_overlooked(
-    places: GeoPlaces, file: Path, monkeypatch: pytest.MonkeyPatch
+    places: GeoPlaceLookup, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = GeoFile.check
 
-    async def check(self: GeoFile) -> Report:
+    async def check(self: GeoFile) -> GeoReport:
         write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": "Elsewhere"}}}})
         return await original(self)
 
@@ -146,15 +146,15 @@ async def test_a_file_that_comes_while_a_broken_one_is_read_is_not_overlooked(
         patch.setattr(GeoFile, "check", check)
         assert not await places.refresh()
     assert await places.refresh()
-    assert parts(places.place("203.0.113.9"))[3] == "Elsewhere"
+    assert unpack_place(places.place("203.0.113.9"))[3] == "Elsewhere"
 
 
 async def test_a_first_file_that_is_broken_is_dropped(file: Path) -> None:
     damage(file, "record")
-    places = GeoPlaces(str(file))
+    places = GeoPlaceLookup(str(file))
     assert await places.refresh()
     assert places.place("203.0.113.9") == b""
-    assert places.statistics()["unreadable"] == 1
+    assert places.metrics()["unreadable"] == 1
     assert await places.refresh()
     assert places.source == "iptocc"
     assert not await places.refresh()
@@ -162,20 +162,20 @@ async def test_a_first_file_that_is_broken_is_dropped(file: Path) -> None:
 
 async def test_without_a_file_there_are_countries(tmp_path: Path) -> None:
     for path in ("", str(tmp_path / "none.mmdb")):
-        places = GeoPlaces(path)
+        places = GeoPlaceLookup(path)
         assert not await places.refresh()
-        assert places.place("8.8.8.8") == place("NA", "US")
+        assert places.place("8.8.8.8") == pack_place("NA", "US")
         assert places.place("10.0.0.1") == places.place("x") == b""
 
 
 async def test_a_file_for_ipv4_knows_no_other_addresses(tmp_path: Path) -> None:
-    places = GeoPlaces(str(write(tmp_path / "v4.mmdb", {"203.0.113.0/24": MUNICH}, version=4)))
+    places = GeoPlaceLookup(str(write(tmp_path / "v4.mmdb", {"203.0.113.0/24": MUNICH}, version=4)))
     assert await places.refresh()
-    assert parts(places.place("203.0.113.9"))[1] == "DE"
+    assert unpack_place(places.place("203.0.113.9"))[1] == "DE"
     assert places.place("2001:db8::1") == b""
 
 
-async def test_nothing_is_left_open(places: GeoPlaces, file: Path) -> None:
+async def test_nothing_is_left_open(places: GeoPlaceLookup, file: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for number in range(3):
         write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": str(number)}}}})

@@ -1,4 +1,4 @@
-"""GithubStore, GithubSyncs and GithubTurns: one suite for the twins and Postgres."""
+"""LinkSyncStore, GithubSyncQueue and GithubRequestLease: one suite for the twins and Postgres."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -16,32 +16,32 @@ from engine.errors import (
     StaleLeaseError,
     TooSoonError,
 )
-from engine.github import Pause
-from engine.github_sync import SYNC_KIND, SYNC_QUEUE, Paused, Settled
-from engine.job import Ending, Job
+from engine.github import RequestPause
+from engine.github_sync import SYNC_KIND, SYNC_QUEUE, PauseState, SyncOutcome
+from engine.job import AttemptEnd, Job
 from engine.link import Link, LinkDraft
 from engine.ports import ProfileStore
-from engine.ports_github import GithubStore, GithubSyncs, GithubTurns
+from engine.ports_github import GithubRequestLease, GithubSyncQueue, LinkSyncStore
 from engine.ports_jobs import JobQueue
 from engine.profile import ProfileDraft
-from engine.repository import Facts, Known, LinkSync, Release
+from engine.repository import LinkSync, Release, RememberedRepository, RepositoryFacts
 from engine.webhook import NewWebhookDraft
-from storage.github_links import GithubLinks
-from storage.github_syncs import PostgresGithubSyncs, PostgresGithubTurns
+from storage.github_links import PostgresLinkSyncStore
+from storage.github_syncs import PostgresGithubRequestLease, PostgresGithubSyncQueue
 from storage.jobs import PostgresJobQueue
 from storage.keys import ensure_owner
-from storage.memory.github_syncs import MemoryGithubSyncs, MemoryGithubTurns
+from storage.memory.github_syncs import MemoryGithubRequestLease, MemoryGithubSyncs
 from storage.memory.jobs import MemoryJobs
 from storage.memory.profiles import MemoryProfiles
 from storage.postgres import Connection
-from storage.profiles import Profiles
-from storage.webhooks import Webhooks
+from storage.profiles import PostgresProfileStore
+from storage.webhooks import PostgresWebhookStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened, second_owner
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
-FACTS = Facts(
+FACTS = RepositoryFacts(
     full_name="trio/trio",
     stars=2**53 - 1,
     forks=0,
@@ -54,7 +54,7 @@ FACTS = Facts(
     last_release=Release(tag="v1", published_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
     renamed_to="new/name",
 )
-KNOWN = Known(
+KNOWN = RememberedRepository(
     facts=FACTS,
     etag='W/"1"',
     release_etag='"2"',
@@ -64,10 +64,10 @@ KNOWN = Known(
 
 
 class Ports(NamedTuple):
-    store: GithubStore
-    syncs: GithubSyncs
-    turns: GithubTurns
-    elsewhere: GithubTurns  # another API or token
+    store: LinkSyncStore
+    syncs: GithubSyncQueue
+    turns: GithubRequestLease
+    elsewhere: GithubRequestLease  # another API or token
     jobs: JobQueue
     profiles: ProfileStore
     caller: Caller
@@ -94,9 +94,9 @@ class Ports(NamedTuple):
         return shown
 
     async def taken(self) -> list[Job]:
-        return await self.jobs.take("w", {SYNC_QUEUE: 100}, [SYNC_KIND], 60)
+        return await self.jobs.claim("w", {SYNC_QUEUE: 100}, [SYNC_KIND], 60)
 
-    async def finish(self, link: Link, settled: Settled) -> Settled:
+    async def finish(self, link: Link, settled: SyncOutcome) -> SyncOutcome:
         work = await self.syncs.begin(self.caller.tenant_id, link.id)
         assert work is not None
         (job,) = await self.taken()
@@ -110,7 +110,7 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         profiles, jobs = MemoryProfiles(), MemoryJobs(_now)
         syncs = MemoryGithubSyncs(profiles, jobs, _now)
         yield Ports(
-            syncs, syncs, MemoryGithubTurns(_now), MemoryGithubTurns(_now), jobs, profiles,
+            syncs, syncs, MemoryGithubRequestLease(_now), MemoryGithubRequestLease(_now), jobs, profiles,
             Caller(1, 1), Caller(2, 2),
         )  # fmt: skip
         return
@@ -119,10 +119,10 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         owner = await ensure_owner(app, "owner@example.com")
         assert owner is not None
         yield Ports(
-            GithubLinks(app), PostgresGithubSyncs(workers),
-            PostgresGithubTurns(workers, "http://a", "t"),
-            PostgresGithubTurns(workers, "http://a", "u"), PostgresJobQueue(workers),
-            Profiles(app), owner.caller, await second_owner(place),
+            PostgresLinkSyncStore(app), PostgresGithubSyncQueue(workers),
+            PostgresGithubRequestLease(workers, "http://a", "t"),
+            PostgresGithubRequestLease(workers, "http://a", "u"), PostgresJobQueue(workers),
+            PostgresProfileStore(app), owner.caller, await second_owner(place),
         )  # fmt: skip
 
 
@@ -130,9 +130,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def synced(known: Known = KNOWN, **fields: object) -> Settled:
+def synced(known: RememberedRepository = KNOWN, **fields: object) -> SyncOutcome:
     due = _now() + timedelta(hours=5)
-    return Settled("synced", "", known, 0, due)._replace(**fields)
+    return SyncOutcome("synced", "", known, 0, due)._replace(**fields)
 
 
 async def test_a_link_is_due_from_its_beginning_and_keeps_what_is_learned(ports: Ports) -> None:
@@ -148,7 +148,12 @@ async def test_a_link_is_due_from_its_beginning_and_keeps_what_is_learned(ports:
 
     work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert work is not None
-    assert (work.target, work.kept, work.failures, work.known) == (link.target, True, 0, Known())
+    assert (work.target, work.kept, work.failures, work.known) == (
+        link.target,
+        True,
+        0,
+        RememberedRepository(),
+    )
     assert (await ports.state(link)).state == "running"
     settled = synced()
     await ports.jobs.finish_with(job.lease, ports.syncs.finishing(work, "trio/trio", settled))
@@ -249,7 +254,7 @@ async def test_of_many_who_want_the_turn_one_gets_it(ports: Ports) -> None:
     got: list[str] = []
 
     async def take(holder: str) -> None:
-        if await ports.turns.take(holder, 60) is not None:
+        if await ports.turns.acquire(holder, 60) is not None:
             got.append(holder)
 
     async with trio.open_nursery() as nursery:
@@ -347,55 +352,57 @@ async def test_what_has_to_wait_is_due_then(ports: Ports) -> None:
     link = await ports.link()
     await ports.syncs.enqueue_due(10)
     (job,) = await ports.taken()
-    await ports.syncs.postpone(ports.caller.tenant_id, link.id, Paused(0, "GitHub's rate limit"))
-    await ports.jobs.end([Ending(job.lease, "succeeded")])
+    await ports.syncs.postpone(
+        ports.caller.tenant_id, link.id, PauseState(0, "GitHub's rate limit")
+    )
+    await ports.jobs.end([AttemptEnd(job.lease, "succeeded")])
     found = await ports.state(link)
     assert (found.state, found.reason) == ("queued", "GitHub's rate limit")
     assert await ports.syncs.enqueue_due(10) == 1
-    await ports.syncs.postpone(ports.caller.tenant_id, link.id, Paused(60, "x"))
+    await ports.syncs.postpone(ports.caller.tenant_id, link.id, PauseState(60, "x"))
     assert await ports.syncs.enqueue_due(10) == 0
 
 
 async def test_one_sends_at_a_time(ports: Ports) -> None:
     turns = ports.turns
-    turn = await turns.take("one", 60)
+    turn = await turns.acquire("one", 60)
     assert turn is not None
     assert abs((turn.now - _now()).total_seconds()) < 5
     assert turn.in_a_row == 0
-    assert await turns.take("two", 60) is None
+    assert await turns.acquire("two", 60) is None
     assert await turns.paused() is None
-    assert await turns.take("one", 60) is not None  # the same place, in another life
-    assert await ports.elsewhere.take("two", 60) is not None
-    await turns.give("two")
-    assert await turns.take("two", 60) is None
-    await turns.give("one")
-    assert await turns.take("two", 0) is not None
-    assert await turns.take("one", 60) is not None  # whose time is over loses it
+    assert await turns.acquire("one", 60) is not None  # the same place, in another life
+    assert await ports.elsewhere.acquire("two", 60) is not None
+    await turns.release("two")
+    assert await turns.acquire("two", 60) is None
+    await turns.release("one")
+    assert await turns.acquire("two", 0) is not None
+    assert await turns.acquire("one", 60) is not None  # whose time is over loses it
 
 
 async def test_in_a_pause_nobody_sends_and_no_pause_shortens_another(ports: Ports) -> None:
     turns = ports.turns
-    await turns.take("one", 60)
-    await turns.pause(Pause(timedelta(minutes=30), "long"), 1)
-    await turns.pause(Pause(timedelta(minutes=1), "short"), 2)
-    await turns.give("one")
+    await turns.acquire("one", 60)
+    await turns.pause(RequestPause(timedelta(minutes=30), "long"), 1)
+    await turns.pause(RequestPause(timedelta(minutes=1), "short"), 2)
+    await turns.release("one")
     paused = await turns.paused()
     assert paused is not None
     assert 1790 < paused.wait_s <= 1800
     for holder in ("one", "two"):
-        assert await turns.take(holder, 60) is None
+        assert await turns.acquire(holder, 60) is None
     assert await ports.elsewhere.paused() is None
 
 
 async def test_pauses_in_a_row_are_counted_until_it_is_calm(ports: Ports) -> None:
     turns = ports.turns
-    await turns.take("one", 60)
-    await turns.pause(Pause(timedelta(), "x"), 3)
-    turn = await turns.take("one", 60)
+    await turns.acquire("one", 60)
+    await turns.pause(RequestPause(timedelta(), "x"), 3)
+    turn = await turns.acquire("one", 60)
     assert turn is not None
     assert turn.in_a_row == 3
-    await turns.calm()
-    turn = await turns.take("one", 60)
+    await turns.reset_pauses()
+    turn = await turns.acquire("one", 60)
     assert turn is not None
     assert turn.in_a_row == 0
 
@@ -407,14 +414,14 @@ async def test_webhooks_hear_of_news_and_of_nothing_else(database_url: str) -> N
         owner = await ensure_owner(app, "owner@example.com")
         assert owner is not None
         ports = Ports(
-            GithubLinks(app), PostgresGithubSyncs(workers), MemoryGithubTurns(_now),
-            MemoryGithubTurns(_now), PostgresJobQueue(workers), Profiles(app), owner.caller, owner.caller,
+            PostgresLinkSyncStore(app), PostgresGithubSyncQueue(workers), MemoryGithubRequestLease(_now),
+            MemoryGithubRequestLease(_now), PostgresJobQueue(workers), PostgresProfileStore(app), owner.caller, owner.caller,
         )  # fmt: skip
         link = await ports.link()
         draft = NewWebhookDraft(url="https://example.com/", event_types=["github.*"])
-        await Webhooks(app).create_webhook(owner.caller, link.profile_id, draft)
+        await PostgresWebhookStore(app).create_webhook(owner.caller, link.profile_id, draft)
         other = msgspec.structs.replace(KNOWN, facts=msgspec.structs.replace(FACTS, stars=1))
-        for known in (KNOWN, KNOWN, other, Known()):
+        for known in (KNOWN, KNOWN, other, RememberedRepository()):
             await ports.syncs.enqueue_due(10)
             await ports.finish(link, synced(known, next_at=_now()))
 
@@ -423,7 +430,7 @@ async def test_webhooks_hear_of_news_and_of_nothing_else(database_url: str) -> N
             assert {row["type"] for row in rows} == {"github.synced"}
             return [row["data"] for row in rows]
 
-        first, second = map(msgspec.json.decode, await workers.run(events))
+        first, second = map(msgspec.json.decode, await workers.transaction(events))
         assert first == {
             "profile_id": str(link.profile_id), "link_id": str(link.id), "repository": "trio/trio",
             "stars": 2**53 - 1, "forks": 0, "language": None, "archived": False,

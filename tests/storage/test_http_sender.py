@@ -14,12 +14,12 @@ import httpcore
 import pytest
 import trio
 
-from engine.delivery import KEPT_BYTES, Answer
-from storage.http_sender import HttpSender
+from engine.delivery import KEPT_RESPONSE_BYTES, AttemptResult
+from storage.http_sender import HttpWebhookSender
 from storage.public_network import (
     MAX_WIRE_BYTES,
     PublicNetwork,
-    nowhere_else,
+    deny_private,
     system_resolver,
 )
 
@@ -92,8 +92,8 @@ async def running(receiver: Receiver) -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def sending(**options: Any) -> AsyncIterator[HttpSender]:
-    sender = HttpSender(**options)
+async def sending(**options: Any) -> AsyncIterator[HttpWebhookSender]:
+    sender = HttpWebhookSender(**options)
     try:
         with trio.fail_after(10):
             yield sender
@@ -118,7 +118,7 @@ async def test_a_request_is_what_the_receiver_expects() -> None:
     ):
         for _ in range(2):
             url = f"http://hooks.example:{receiver.port}/a/b?c=d"
-            assert await sender.post(url, HEADERS, BODY) == Answer(200, "", b"ok")
+            assert await sender.post(url, HEADERS, BODY) == AttemptResult(200, "", b"ok")
         assert receiver.connections == 1
         head, _, body = receiver.heads[0].partition(b"\r\n\r\n")
         assert body == BODY
@@ -194,7 +194,9 @@ async def test_a_name_with_one_bad_address_is_refused_as_a_whole(addresses: list
     connector = Connector()
     async with sending(resolver=names(hooks_example=addresses), connect=connector) as sender:
         answer = await sender.post("https://hooks.example/", HEADERS, BODY)
-    assert answer == Answer(None, "hooks.example has an address that is not on the public internet")
+    assert answer == AttemptResult(
+        None, "hooks.example has an address that is not on the public internet"
+    )
     assert connector.asked == []
 
 
@@ -278,8 +280,8 @@ async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch
         return [(0, 0, 0, "", ("8.8.8.8", port))]
 
     monkeypatch.setattr("storage.public_network.socket.getaddrinfo", getaddrinfo)
-    checks = PublicNetwork(nowhere_else, system_resolver(4), Connector())
-    webhooks = PublicNetwork(nowhere_else, connect=Connector())
+    checks = PublicNetwork(deny_private, system_resolver(4), Connector())
+    webhooks = PublicNetwork(deny_private, connect=Connector())
     try:
         with trio.move_on_after(0.3):
             async with trio.open_nursery() as nursery:
@@ -304,7 +306,7 @@ async def test_redirects_are_not_followed(status: int) -> None:
             b"Content-Length: 0\r\n\r\n" % (status, receiver.port)
         )
         answer = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-        assert answer == Answer(status, "redirects are not followed")
+        assert answer == AttemptResult(status, "redirects are not followed")
         assert not answer.delivered
         assert len(receiver.heads) == 1
 
@@ -315,7 +317,7 @@ async def test_nothing_is_decompressed_and_retry_after_is_kept() -> None:
     receiver = Receiver(answer % len(packed) + packed)
     async with running(receiver), sending(loopback=True) as sender:
         found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-    assert found == Answer(503, "", packed, "120")
+    assert found == AttemptResult(503, "", packed, "120")
 
 
 @pytest.mark.parametrize(
@@ -348,7 +350,7 @@ async def test_what_breaks_off_behind_the_status_has_its_status() -> None:
     receiver.serve = once  # type: ignore[method-assign]
     async with running(receiver), sending(loopback=True) as sender:
         found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-    assert found == Answer(200, "", b"half")
+    assert found == AttemptResult(200, "", b"half")
 
 
 async def test_nobody_there() -> None:
@@ -385,7 +387,7 @@ class Endless(httpcore.AsyncNetworkStream):
         return None
 
 
-async def posted_to(stream: Endless) -> Answer:
+async def posted_to(stream: Endless) -> AttemptResult:
     resolver = names(hooks_example=["8.8.8.8"])
     async with sending(resolver=resolver, connect=Connector(stream)) as sender:
         answer = await sender.post("http://hooks.example/", HEADERS, BODY)
@@ -402,7 +404,7 @@ async def test_an_endless_body_is_cut_off(chunked: bool) -> None:
         )
     else:
         stream = Endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1024)
-    assert await posted_to(stream) == Answer(200, "", b"x" * KEPT_BYTES)
+    assert await posted_to(stream) == AttemptResult(200, "", b"x" * KEPT_RESPONSE_BYTES)
     assert stream.sent_bytes <= MAX_WIRE_BYTES
 
 
@@ -476,7 +478,7 @@ async def test_a_slow_receiver_is_left_when_the_caller_cancels() -> None:
 async def test_connections_are_bounded_and_found_again() -> None:
     receiver = Receiver()
     async with running(receiver), sending(loopback=True) as sender:
-        answers: list[Answer] = []
+        answers: list[AttemptResult] = []
 
         async def one() -> None:
             answers.append(await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY))

@@ -8,13 +8,13 @@ import trio
 
 from engine.access import Caller
 from engine.errors import ConflictError, ForbiddenError, InvalidError
-from engine.idempotency import KEPT, Once, ReplayedError, StoredResponse
+from engine.idempotency import RETENTION, AlreadyAnsweredError, IdempotentRequest, StoredResponse
 from engine.link import Link, LinkDraft
-from engine.profile import Change, Profile, ProfileDraft
-from storage.idempotency import IdempotencyKeys
+from engine.profile import Profile, ProfileChange, ProfileDraft
+from storage.idempotency import IdempotencyPurge
 from storage.memory.profiles import MemoryProfiles
 from storage.postgres import Connection
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.conftest import execute, on_connection
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase, Stores
@@ -29,11 +29,13 @@ def respond(profile: Profile) -> StoredResponse:
     return StoredResponse(201, {"ETag": f'"{profile.version}"'}, f"{profile.id}".encode())
 
 
-def once(key: str = "key", digest: bytes = SAME) -> Once[Profile]:
-    return Once(key, digest, respond)
+def once(key: str = "key", digest: bytes = SAME) -> IdempotentRequest[Profile]:
+    return IdempotentRequest(key, digest, respond)
 
 
-async def create(stores: Stores, caller: Caller, handle: str, asked: Once[Profile]) -> Profile:
+async def create(
+    stores: Stores, caller: Caller, handle: str, asked: IdempotentRequest[Profile]
+) -> Profile:
     return await stores.profiles.create_profile(caller, ProfileDraft(handle=handle), asked)
 
 
@@ -44,7 +46,7 @@ async def handles(stores: Stores, caller: Caller) -> list[str]:
 async def test_the_same_request_is_answered_again(stores: Stores) -> None:
     made = await create(stores, stores.caller, "demo", once())
     for _ in range(2):
-        with pytest.raises(ReplayedError) as caught:
+        with pytest.raises(AlreadyAnsweredError) as caught:
             await create(stores, stores.caller, "demo", once())
         assert caught.value.response == respond(made)
     assert await handles(stores, stores.caller) == ["demo"]
@@ -77,12 +79,12 @@ async def test_what_failed_has_taken_no_key(stores: Stores) -> None:
 async def test_links_too_in_whoever_s_tenant_the_profile_is(stores: Stores) -> None:
     profile = await create(stores, stores.caller, "demo", once("p"))
 
-    def made(result: tuple[Link, Change]) -> StoredResponse:
+    def made(result: tuple[Link, ProfileChange]) -> StoredResponse:
         return StoredResponse(201, {}, str(result[0].id).encode())
 
-    asked = Once("l", SAME, made)
+    asked = IdempotentRequest("l", SAME, made)
     link, _ = await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
-    with pytest.raises(ReplayedError) as caught:
+    with pytest.raises(AlreadyAnsweredError) as caught:
         await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
     assert caught.value.response.body == str(link.id).encode()
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 2
@@ -93,8 +95,8 @@ async def test_the_twin_forgets_after_a_day() -> None:
     profiles = MemoryProfiles(lambda: now[0])
     caller = Caller(1, 1)
     await profiles.create_profile(caller, ProfileDraft(handle="a"), once())
-    now[0] += KEPT - timedelta(seconds=1)
-    with pytest.raises(ReplayedError):
+    now[0] += RETENTION - timedelta(seconds=1)
+    with pytest.raises(AlreadyAnsweredError):
         await profiles.create_profile(caller, ProfileDraft(handle="a"), once())
     now[0] += timedelta(seconds=1)
     await profiles.create_profile(caller, ProfileDraft(handle="b"), once(digest=OTHER))
@@ -110,7 +112,7 @@ class TestPostgres:
             try:
                 made = await create(stores, stores.caller, "demo", once())
                 answers[respond(made).body] += 1
-            except ReplayedError as replay:
+            except AlreadyAnsweredError as replay:
                 answers[replay.response.body] += 1
 
         async with trio.open_nursery() as nursery:
@@ -123,17 +125,19 @@ class TestPostgres:
         self, stores: Stores, open_database: OpenDatabase
     ) -> None:
         """Between the insert and the commit: neither is there, so the request can be sent again."""
-        profiles = Profiles(await open_database("waypost_app"))
+        profiles = PostgresProfileStore(await open_database("waypost_app"))
 
         def crash(_: Profile) -> StoredResponse:
             raise RuntimeError("the process dies here")
 
         draft = ProfileDraft(handle="demo")
         with pytest.raises(RuntimeError):
-            await profiles.create_profile(stores.caller, draft, Once("key", SAME, crash))
+            await profiles.create_profile(
+                stores.caller, draft, IdempotentRequest("key", SAME, crash)
+            )
         assert await handles(stores, stores.caller) == []
         await create(stores, stores.caller, "demo", once())
-        with pytest.raises(ReplayedError):
+        with pytest.raises(AlreadyAnsweredError):
             await create(stores, stores.caller, "demo", once())
 
     async def test_a_member_of_another_tenant_keeps_the_answer_at_home(
@@ -148,12 +152,12 @@ class TestPostgres:
             ]
 
         await trio.to_thread.run_sync(join, place, stores.caller, profile)
-        asked = Once("l", SAME, lambda _: StoredResponse(201, {}, b""))
+        asked = IdempotentRequest("l", SAME, lambda _: StoredResponse(201, {}, b""))
         await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
-        with pytest.raises(ReplayedError):
+        with pytest.raises(AlreadyAnsweredError):
             await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
-        assert await database.run(rows, caller=stores.caller) == ["l"]
-        assert await database.run(rows, caller=stores.other) == ["p"]
+        assert await database.transaction(rows, caller=stores.caller) == ["l"]
+        assert await database.transaction(rows, caller=stores.other) == ["p"]
 
     async def test_old_keys_are_free_again_and_are_purged(
         self, stores: Stores, place: str, open_database: OpenDatabase
@@ -168,7 +172,7 @@ class TestPostgres:
             "WHERE key <> 'new'",
         )
         await create(stores, stores.caller, "three", once("old", OTHER))
-        await IdempotencyKeys(await open_database("waypost_aggregator")).purge_expired()
+        await IdempotencyPurge(await open_database("waypost_aggregator")).purge_expired()
         left = await trio.to_thread.run_sync(keys, place)
         assert left == ["new", "old"]
 

@@ -552,7 +552,7 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
             limit_s = dice.choice((dice.uniform(0, 0.02), 60))
             with trio.move_on_after(limit_s) as scope:
                 try:
-                    await app.run(work, caller=caller)
+                    await app.transaction(work, caller=caller)
                     ends["whole"] += 1
                 except asyncpg.DivisionByZeroError:
                     ends["failed"] += 1
@@ -574,5 +574,5 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
 
     async with trio.open_nursery() as nursery:
         for _ in range(4):
-            nursery.start_soon(app.run, look)
+            nursery.start_soon(app.transaction, look)
     assert set(seen.values()) == {("", "", "", "")}

@@ -9,9 +9,9 @@ import pytest
 
 from engine.access import Caller
 from engine.errors import ConflictError, ForbiddenError, NotFoundError, StaleLeaseError
-from engine.job import Beat, Ending, Job, JobDraft, JobFilter, Lease
+from engine.job import AttemptEnd, Heartbeat, Job, JobDraft, JobFilter, Lease
 from engine.ports_jobs import JobQueue, JobStore
-from storage.jobs import Jobs, PostgresJobQueue
+from storage.jobs import PostgresJobQueue, PostgresJobStore
 from storage.memory.jobs import MemoryJobs
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened
@@ -33,7 +33,7 @@ class Ports(NamedTuple):
         return made.job_id
 
     async def take(self, worker: str = "w", kinds: Sequence[str] = KINDS) -> list[Job]:
-        return await self.queue.take(worker, SLOTS, kinds, 60)
+        return await self.queue.claim(worker, SLOTS, kinds, 60)
 
     async def one(self, **fields: Any) -> Job:
         """A job that is running."""
@@ -54,7 +54,7 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         return
     async with opened(place) as open_database:
         queue = PostgresJobQueue(await open_database("waypost_aggregator"))
-        yield Ports(queue, Jobs(await open_database("waypost_app")))
+        yield Ports(queue, PostgresJobStore(await open_database("waypost_app")))
 
 
 async def test_a_job_is_what_was_enqueued_and_is_taken_once(ports: Ports) -> None:
@@ -108,10 +108,10 @@ async def test_a_unique_key_holds_while_the_job_is_queued_or_running(ports: Port
     assert all(made.created for made in await ports.queue.enqueue(others))
     (job,) = [job for job in await ports.take() if job.id == first.job_id]
     assert (await ports.queue.enqueue([draft]))[0] == (first.job_id, False)
-    await ports.queue.end([Ending(job.lease, "failed")])
+    await ports.queue.end([AttemptEnd(job.lease, "failed")])
     assert (await ports.queue.enqueue([draft]))[0] == (first.job_id, False)
     (job,) = await ports.take()
-    await ports.queue.end([Ending(job.lease, "succeeded")])
+    await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     assert (await ports.queue.enqueue([draft]))[0].created
 
 
@@ -133,7 +133,7 @@ async def test_how_an_attempt_ends(
     job = await ports.one()
     if cancel:
         assert (await ports.store.cancel(ME, job.id)).cancel_requested
-    ending = Ending(job.lease, outcome, 60.0 if outcome != "returned" else 0.0, "why")
+    ending = AttemptEnd(job.lease, outcome, 60.0 if outcome != "returned" else 0.0, "why")
     assert await ports.queue.end([ending]) == {job.lease}
     expected = ("cancelled", state[1]) if cancel and outcome != "succeeded" else state
     assert await ports.state(job.id) == expected
@@ -150,7 +150,7 @@ async def test_enough_failures_kill_and_what_was_given_back_is_none(ports: Ports
     for outcome, state in [
         ("returned", "queued"), ("failed", "queued"), ("snoozed", "queued"), ("failed", "dead"),
     ]:  # fmt: skip
-        assert await ports.queue.end([Ending(job.lease, outcome, 0.0, outcome)]) == {job.lease}  # type: ignore[arg-type]
+        assert await ports.queue.end([AttemptEnd(job.lease, outcome, 0.0, outcome)]) == {job.lease}  # type: ignore[arg-type]
         assert (await ports.store.job(ME, job.id)).state == state
         if state == "queued":
             (job,) = await ports.take()
@@ -174,10 +174,10 @@ async def test_under_an_old_attempt_nothing_can_be_done(ports: Ports) -> None:
 
     with pytest.raises(StaleLeaseError):
         await ports.queue.finish_with(old.lease, effect)
-    assert await ports.queue.end([Ending(old.lease, "failed"), Ending(new.lease, "returned")]) == {
-        new.lease
-    }
-    assert await ports.queue.heartbeat([Beat(old.lease)], 60) == {}
+    assert await ports.queue.end(
+        [AttemptEnd(old.lease, "failed"), AttemptEnd(new.lease, "returned")]
+    ) == {new.lease}
+    assert await ports.queue.heartbeat([Heartbeat(old.lease)], 60) == {}
     assert (effects, await ports.state(old.id)) == ([], ("queued", 1))
 
 
@@ -206,7 +206,7 @@ async def test_heartbeats_say_what_is_held_and_wanted(ports: Ports) -> None:
     await ports.store.cancel(ME, two.id)
     unknown = Lease(1, 999, 1)
     told = await ports.queue.heartbeat(
-        [Beat(one.lease, (3, 10)), Beat(two.lease), Beat(unknown)], 60
+        [Heartbeat(one.lease, (3, 10)), Heartbeat(two.lease), Heartbeat(unknown)], 60
     )
     assert told == {one.lease: False, two.lease: True}
     assert (await ports.store.job(ME, one.id)).progress == (3, 10)
@@ -217,8 +217,8 @@ async def test_only_what_is_not_kept_alive_is_rescued(ports: Ports) -> None:
     for _ in range(2):
         await ports.add(max_attempts=1)
     await ports.add(max_attempts=2)
-    dead, alive, again = await ports.queue.take("w", SLOTS, KINDS, 0.0)
-    assert await ports.queue.heartbeat([Beat(alive.lease)], 60) == {alive.lease: False}
+    dead, alive, again = await ports.queue.claim("w", SLOTS, KINDS, 0.0)
+    assert await ports.queue.heartbeat([Heartbeat(alive.lease)], 60) == {alive.lease: False}
     assert await ports.queue.rescue() == 2
     assert await ports.state(dead.id) == ("dead", 1)
     assert await ports.state(alive.id) == ("running", 0)
@@ -228,7 +228,7 @@ async def test_only_what_is_not_kept_alive_is_rescued(ports: Ports) -> None:
 
 async def test_a_job_to_be_cancelled_is_not_rescued_but_cancelled(ports: Ports) -> None:
     await ports.add()
-    (job,) = await ports.queue.take("w", SLOTS, KINDS, 0.0)
+    (job,) = await ports.queue.claim("w", SLOTS, KINDS, 0.0)
     await ports.store.cancel(ME, job.id)
     assert await ports.queue.rescue() == 1
     assert await ports.state(job.id) == ("cancelled", 1)
@@ -279,7 +279,7 @@ async def test_what_has_ended_is_neither_cancelled_nor_retried(ports: Ports) -> 
     (job,) = await ports.take()
     with pytest.raises(ConflictError, match="running is not"):
         await ports.store.retry(ME, job_id)
-    await ports.queue.end([Ending(job.lease, "succeeded")])
+    await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     for call in (ports.store.cancel, ports.store.retry):
         with pytest.raises(ConflictError, match="a job that is succeeded"):
             await call(ME, job_id)
@@ -287,7 +287,7 @@ async def test_what_has_ended_is_neither_cancelled_nor_retried(ports: Ports) -> 
 
 async def test_a_retry_goes_ahead_of_the_wait_and_yields_to_a_newer_one(ports: Ports) -> None:
     waiting = await ports.one()
-    await ports.queue.end([Ending(waiting.lease, "failed", 3600)])
+    await ports.queue.end([AttemptEnd(waiting.lease, "failed", 3600)])
     assert await ports.take() == []
     await ports.store.retry(ME, waiting.id)
     assert [job.id for job in await ports.take()] == [waiting.id]
@@ -311,19 +311,19 @@ async def test_what_is_due_is_enqueued_once(ports: Ports) -> None:
     # The earlier one has not run yet: no second one beside it, now or later.
     assert await schedule(due + timedelta(hours=1)) == 0
     for job in await ports.take():
-        await ports.queue.end([Ending(job.lease, "succeeded")])
+        await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     assert await schedule(due + timedelta(hours=1)) == 0
     assert await schedule(due + timedelta(hours=2), due) == 1
 
 
 async def test_figures_say_what_waits(ports: Ports) -> None:
-    assert await ports.queue.figures() == ([], 0)
+    assert await ports.queue.queue_metrics() == ([], 0)
     dead = await ports.one()
-    await ports.queue.end([Ending(dead.lease, "dead")])
+    await ports.queue.end([AttemptEnd(dead.lease, "dead")])
     await ports.one(queue="mail")
     await ports.add(run_at=datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=1))
     await ports.add(delay_s=60)
-    (default, mail), count = await ports.queue.figures()
+    (default, mail), count = await ports.queue.queue_metrics()
     assert (default.queue, default.ready, default.queued, default.running) == ("default", 1, 2, 0)
     assert default.oldest_s >= 86_400
     assert mail == ("mail", 0, 0, 1, 0.0)
@@ -332,7 +332,7 @@ async def test_figures_say_what_waits(ports: Ports) -> None:
 
 async def test_history_is_forgotten_and_nothing_else(ports: Ports) -> None:
     job = await ports.one()
-    await ports.queue.end([Ending(job.lease, "succeeded")])
+    await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     waiting = await ports.add()
     await ports.queue.purge(1)
     assert (await ports.store.job(ME, job.id)).state == "succeeded"

@@ -10,15 +10,15 @@ import trio
 
 from engine.access import Caller
 from engine.errors import ForbiddenError, NotFoundError
-from engine.job import Ending, JobDraft, JobFilter
+from engine.job import AttemptEnd, JobDraft, JobFilter
 from engine.member import InvitationDraft
 from engine.profile import ProfileDraft
 from storage import sql
-from storage.invitations import Invitations
-from storage.jobs import Jobs, PostgresJobQueue, enqueue, enqueue_many
-from storage.passwords import Passwords
+from storage.invitations import PostgresInvitationStore
+from storage.jobs import PostgresJobQueue, PostgresJobStore, enqueue, enqueue_many
+from storage.passwords import PasswordHasher
 from storage.postgres import Connection, Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import FAST, OpenDatabase, second_owner
 
@@ -31,7 +31,7 @@ async def ask(database: Database, query: str, *arguments: Any) -> Any:
     async def work(connection: Connection) -> Any:
         return await connection.fetchval(query, *arguments)
 
-    return await database.run(work)
+    return await database.transaction(work)
 
 
 async def test_a_job_is_there_with_its_change_or_not_at_all(open_database: OpenDatabase) -> None:
@@ -44,10 +44,10 @@ async def test_a_job_is_there_with_its_change_or_not_at_all(open_database: OpenD
             raise ValueError("the change is refused")
 
     with pytest.raises(ValueError, match="refused"):
-        await app.run(lambda connection: change(connection, True), caller=ME)
-    jobs = Jobs(app)
+        await app.transaction(lambda connection: change(connection, True), caller=ME)
+    jobs = PostgresJobStore(app)
     assert (await jobs.list_jobs(ME, JobFilter(), 0, 10)).items == []
-    await app.run(lambda connection: change(connection, False), caller=ME)
+    await app.transaction(lambda connection: change(connection, False), caller=ME)
     found = (await jobs.list_jobs(ME, JobFilter(), 0, 10)).items
     assert Counter(job.kind for job in found) == {"a": 1, "b": 3}
     assert [job.payload for job in found if job.kind == "b"] == [{"n": 1}] * 3
@@ -60,7 +60,7 @@ async def test_the_app_enqueues_for_its_own_tenant_only(
     app = await open_database("waypost_app")
     for call in (enqueue, lambda c, draft: enqueue_many(c, [draft])):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await app.run(
+            await app.transaction(
                 lambda c, call=call: call(c, JobDraft(kind="a", tenant_id=tenant)), caller=ME
             )
 
@@ -106,12 +106,12 @@ async def test_no_two_workers_get_one_job_and_all_are_done_once(
     database = await open_database("waypost_aggregator", 8)
     queue, count, taken = PostgresJobQueue(database), 500, Counter[int]()
     drafts = [JobDraft(kind="a", priority=n % 5 - 2) for n in range(count)]
-    await database.run(lambda connection: enqueue_many(connection, drafts))
+    await database.transaction(lambda connection: enqueue_many(connection, drafts))
 
     async def work(name: str) -> None:
-        while jobs := await queue.take(name, {"default": 7}, ["a"], 60):
+        while jobs := await queue.claim(name, {"default": 7}, ["a"], 60):
             taken.update(job.id for job in jobs)
-            await queue.end([Ending(job.lease, "succeeded") for job in jobs])
+            await queue.end([AttemptEnd(job.lease, "succeeded") for job in jobs])
 
     async with trio.open_nursery() as nursery:
         for n in range(8):
@@ -139,7 +139,7 @@ async def test_a_take_reads_no_more_than_it_takes(open_database: OpenDatabase) -
         after: int = await connection.fetchval(_READ)
         return after - before
 
-    assert await database.run(work) < 200
+    assert await database.transaction(work) < 200
 
 
 _READ = """SELECT sum(idx_tup_read + idx_tup_fetch)::bigint FROM (
@@ -151,8 +151,8 @@ _READ = """SELECT sum(idx_tup_read + idx_tup_fetch)::bigint FROM (
 async def test_members_of_other_tenants_see_and_steer_what_their_role_allows(
     open_database: OpenDatabase, database_url: str
 ) -> None:
-    app, passwords = await open_database("waypost_app"), Passwords(FAST)
-    profiles, invitations = Profiles(app), Invitations(app, passwords, 3600)
+    app, passwords = await open_database("waypost_app"), PasswordHasher(FAST)
+    profiles, invitations = PostgresProfileStore(app), PostgresInvitationStore(app, passwords, 3600)
     owner, stranger = await second_owner(database_url), await second_owner(database_url)
     profile = await profiles.create_profile(owner, ProfileDraft(handle="anna"))
 
@@ -162,11 +162,11 @@ async def test_members_of_other_tenants_see_and_steer_what_their_role_allows(
         await invitations.accept(caller, (await invitations.invite(owner, profile.id, draft))[1])
         return caller
 
-    editor, viewer, jobs = await joined("editor"), await joined("viewer"), Jobs(app)
+    editor, viewer, jobs = await joined("editor"), await joined("viewer"), PostgresJobStore(app)
     draft = JobDraft(kind="a", tenant_id=owner.tenant_id, profile_id=profile.id)
     other = JobDraft(kind="a", tenant_id=owner.tenant_id)
-    made = await app.run(lambda c: enqueue(c, draft), caller=owner)
-    tenants_own = await app.run(lambda c: enqueue(c, other), caller=owner)
+    made = await app.transaction(lambda c: enqueue(c, draft), caller=owner)
+    tenants_own = await app.transaction(lambda c: enqueue(c, other), caller=owner)
     listed = JobFilter(profile_id=profile.id)
     for member in (owner, editor, viewer):
         assert (await jobs.job(member, made.job_id)).id == made.job_id

@@ -6,9 +6,9 @@ import pytest
 
 from engine import journal_format
 from engine.click import Click
-from storage.files import DiskFiles
+from storage.files import DiskFileSystem
 from storage.journal import Journal
-from storage.recovery import Recovery, orphans
+from storage.recovery import OrphanReader, orphans
 
 SEGMENT = 2 * 1024 * 1024
 
@@ -17,7 +17,7 @@ def record(n: int) -> bytes:
     return journal_format.encode_record(Click(1, 0, n, 1, 2, n, b"ua" * 40, b"ref", b"en"))
 
 
-def journal_in(folder: Path, files: DiskFiles | None = None, *, segments: int = 64) -> Journal:
+def journal_in(folder: Path, files: DiskFileSystem | None = None, *, segments: int = 64) -> Journal:
     journal = Journal(
         folder, segment_bytes=SEGMENT, max_bytes=segments * SEGMENT, sync_ms=10, files=files
     )
@@ -25,9 +25,9 @@ def journal_in(folder: Path, files: DiskFiles | None = None, *, segments: int = 
     return journal
 
 
-def recovered(folder: Path) -> tuple[list[int], Recovery]:
+def recovered(folder: Path) -> tuple[list[int], OrphanReader]:
     """The link ids found, and the orphan."""
-    recovery = Recovery(orphans(folder)[0])
+    recovery = OrphanReader(orphans(folder)[0])
     assert recovery.adopt()
     found: list[int] = []
     after = 0
@@ -52,7 +52,7 @@ def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_living_writers_journal_is_nobodys_orphan(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
-    assert not Recovery(orphans(tmp_path)[0]).adopt()
+    assert not OrphanReader(orphans(tmp_path)[0]).adopt()
     journal.close(remove=True)
 
 
@@ -111,7 +111,7 @@ async def test_what_is_committed_leaves_the_disk_though_nobody_comes(tmp_path: P
     assert recovered(tmp_path)[0] == [2]
 
 
-class FailingFiles(DiskFiles):
+class FailingFiles(DiskFileSystem):
     """Fails every sync, or every write, while told to."""
 
     writes = syncs = True

@@ -18,7 +18,7 @@ from engine.click import Click
 from engine.errors import WaypostError
 from engine.journal_format import MAX_FRAME_CLICKS
 from storage.journal import Journal
-from storage.recovery import Recovery, orphans
+from storage.recovery import OrphanReader, orphans
 from tests.storage.faulty_files import Fault, FaultyFiles, Killed, Script, dead
 from tests.storage.recorded import SEGMENT_BYTES, Recorder, batches, recovered
 
@@ -350,9 +350,9 @@ def test_nobody_takes_a_journal_for_an_orphan_while_its_writer_lives(tmp_path: P
     assert orphans(tmp_path) == []
     recorder.journal.open()
     assert orphans(tmp_path) == [recorder.journal.folder]
-    assert not Recovery(recorder.journal.folder).adopt()
+    assert not OrphanReader(recorder.journal.folder).adopt()
     recorder.journal.close(remove=False)
-    assert Recovery(recorder.journal.folder).adopt()
+    assert OrphanReader(recorder.journal.folder).adopt()
 
 
 def test_a_journal_is_locked_before_it_can_be_found(

@@ -14,20 +14,20 @@ import pytest
 import trio
 
 from engine.access import Caller
-from engine.click import RULE_SHIFT, Click, Kind, Verdict
+from engine.click import RULES_VERSION_SHIFT, Click, ClickKind, VisitorClass
 from engine.copy_rows import user_agent_id
 from engine.errors import StaleLeaseError, UnavailableError
 from engine.extra import HOST, PLACE, TRIGGER, UTM, item
 from engine.journal_format import FormatError
-from engine.ports import ClickLedger, Position
-from engine.ports_summaries import Move
-from engine.rollup import fold
+from engine.ports import ClickLedger, JournalLease
+from engine.ports_summaries import WatermarkAdvance
+from engine.rollup import rollup_counts
 from storage.ledger import TEXTS_S, PostgresClickLedger
-from storage.memory.ledger import MemoryClickLedger, MemoryCounts
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables
 from storage.partitions import Partitions
 from storage.postgres import Connection, Database
 from tests.hosted import hosted_run
-from tests.simulation.plain import PlainGathering
+from tests.simulation.plain import PlainClickBuffer
 from tests.storage.shipped import NOW_US, batch, click
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
@@ -39,7 +39,7 @@ class Bench(NamedTuple):
     """A ledger and a look into its tables; `database` is None in memory."""
 
     ledger: ClickLedger
-    counts: MemoryCounts
+    counts: MemoryClickTables
     database: Database | None
 
     async def raw(self) -> int:
@@ -50,7 +50,7 @@ class Bench(NamedTuple):
     async def rollups(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         if self.database is None:
             return {tuple(key): counts for key, counts in self.counts.rollups.items()}
-        rows = await self.database.run(
+        rows = await self.database.transaction(
             lambda connection: connection.fetch(
                 "SELECT tenant_id, profile_id, link_id, "
                 "(extract(epoch FROM bucket) * 1000000)::bigint, clicks, views, bots "
@@ -59,14 +59,14 @@ class Bench(NamedTuple):
         )
         return {tuple(row[:4]): tuple(row[4:]) for row in rows}
 
-    async def summarised(self, position: Position) -> Position:
+    async def summarised(self, position: JournalLease) -> JournalLease:
         """With all clicks passed in the counts by dimension too, which have nothing of them."""
         journal_id, sequence, token, summarised = position
-        move = Move(journal_id, summarised, sequence, token)
-        await self.ledger.summarise([move], PlainGathering())
-        return position._replace(summarised=sequence)
+        move = WatermarkAdvance(journal_id, summarised, sequence, token)
+        await self.ledger.commit_dimension_counts([move], PlainClickBuffer())
+        return position._replace(dimension_counted=sequence)
 
-    async def leased(self, owner: str = "one", ttl_s: float = 60) -> Position:
+    async def leased(self, owner: str = "one", ttl_s: float = 60) -> JournalLease:
         """A new journal, leased."""
         await self.ledger.register(uuid4())
         (position,) = await self.ledger.lease(owner, 1, ttl_s)
@@ -74,7 +74,7 @@ class Bench(NamedTuple):
 
 
 async def fetchval(database: Database, query: str, *values: Any) -> Any:
-    return await database.run(lambda connection: connection.fetchval(query, *values))
+    return await database.transaction(lambda connection: connection.fetchval(query, *values))
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -84,7 +84,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 async def bench(url: str | None) -> AsyncIterator[Bench]:
-    counts = MemoryCounts()
+    counts = MemoryClickTables()
     if url is None:
         yield Bench(MemoryClickLedger(counts, trio.current_time), counts, None)
         return
@@ -105,34 +105,34 @@ async def opened(url: str, role: Any) -> Database:
 
 
 def sums(clicks: Any) -> dict[tuple[int, ...], tuple[int, int]]:
-    return {tuple(key): tuple(counts) for key, counts in fold(clicks)}  # type: ignore[misc]
+    return {tuple(key): tuple(counts) for key, counts in rollup_counts(clicks)}  # type: ignore[misc]
 
 
 async def test_registering_makes_the_row_once(bench: Bench) -> None:
     journal_id = uuid4()
-    assert (await bench.ledger.watermark(journal_id)).committed == 0
+    assert (await bench.ledger.watermarks(journal_id)).fully_counted == 0
     assert await bench.ledger.register(journal_id) == 0
     (position,) = await bench.ledger.lease("one", 9, 60)
     await bench.summarised(await bench.ledger.commit(position, [batch(1, TEN)]))
     assert await bench.ledger.register(journal_id) == 10
-    assert (await bench.ledger.watermark(journal_id)).committed == 10
+    assert (await bench.ledger.watermarks(journal_id)).fully_counted == 10
 
 
 async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
     mixed = [
         *TEN,
-        click(link_id=0, kind=Kind.VIEW),
-        click(verdict=Verdict.BOT | 1 << RULE_SHIFT),
-        click(link_id=0, kind=Kind.VIEW, verdict=Verdict.PREVIEW),
-        click(verdict=Verdict.HEAD),
-        click(verdict=Verdict.TOOL | 1 << RULE_SHIFT),
+        click(link_id=0, kind=ClickKind.VIEW),
+        click(verdict=VisitorClass.BOT | 1 << RULES_VERSION_SHIFT),
+        click(link_id=0, kind=ClickKind.VIEW, verdict=VisitorClass.PREVIEW),
+        click(verdict=VisitorClass.HEAD),
+        click(verdict=VisitorClass.TOOL | 1 << RULES_VERSION_SHIFT),
         click(at_us=NOW_US + 900_000_000),
     ]
     position = await bench.leased()
     reached = await bench.ledger.commit(position, [batch(1, mixed[:4]), batch(5, mixed[4:])])
-    assert reached == position._replace(sequence=16)
+    assert reached == position._replace(folded=16)
     await bench.summarised(reached)
-    assert (await bench.ledger.watermark(position.journal_id)).committed == 16
+    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 16
     assert await bench.raw() == 16
     assert await bench.rollups() == sums(mixed)
 
@@ -153,7 +153,7 @@ async def test_what_overlaps_is_sliced(bench: Bench, cut: int) -> None:
     whole = batch(1, TEN)
     tail = batch(cut, TEN[cut - 1 :] + TEN[:2])
     position = await bench.ledger.commit(position, [whole, tail])
-    assert position.sequence == 12
+    assert position.folded == 12
     assert await bench.rollups() == sums([*TEN, *TEN[:2]])
 
 
@@ -163,26 +163,26 @@ async def test_a_gap_is_refused(bench: Bench) -> None:
         with pytest.raises(ValueError, match="missing"):
             await bench.ledger.commit(position, batches)
     with pytest.raises(ValueError, match="missing"):
-        await bench.ledger.set_aside(position, batch(2, TEN), "gap")
-    assert (await bench.ledger.watermark(position.journal_id)).committed == 0
+        await bench.ledger.dead_letter(position, batch(2, TEN), "gap")
+    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 0
     assert await bench.raw() == 0
 
 
 async def test_a_lease_that_was_taken_over_commits_nothing_more(bench: Bench) -> None:
     stale = await bench.leased("one", ttl_s=0)
     (position,) = await bench.ledger.lease("two", 1, 60)
-    assert position == stale._replace(token=stale.token + 1)
+    assert position == stale._replace(fencing_token=stale.fencing_token + 1)
     with pytest.raises(StaleLeaseError):
         await bench.ledger.commit(stale, [batch(1, TEN)])
     with pytest.raises(StaleLeaseError):
-        await bench.ledger.set_aside(stale, batch(1, TEN), "stale")
+        await bench.ledger.dead_letter(stale, batch(1, TEN), "stale")
     assert await bench.raw() == 0
-    assert (await bench.ledger.commit(position, [batch(1, TEN)])).sequence == 10
+    assert (await bench.ledger.commit(position, [batch(1, TEN)])).folded == 10
 
 
 async def test_an_expired_lease_that_nobody_took_still_commits(bench: Bench) -> None:
     position = await bench.leased("one", ttl_s=0)
-    assert (await bench.ledger.commit(position, [batch(1, TEN)])).sequence == 10
+    assert (await bench.ledger.commit(position, [batch(1, TEN)])).folded == 10
 
 
 async def test_of_two_commits_from_one_position_exactly_one_wins(bench: Bench) -> None:
@@ -202,7 +202,7 @@ async def test_of_two_commits_from_one_position_exactly_one_wins(bench: Bench) -
     assert outcomes["lost"] == 2
     assert await bench.raw() == outcomes["won"]
     (again,) = await bench.ledger.lease("one", 1, 60)
-    assert again == position._replace(sequence=outcomes["won"])
+    assert again == position._replace(folded=outcomes["won"])
 
 
 async def test_a_damaged_batch_commits_nothing_and_can_be_set_aside(bench: Bench) -> None:
@@ -214,10 +214,10 @@ async def test_a_damaged_batch_commits_nothing_and_can_be_set_aside(bench: Bench
     assert await bench.raw() == 0
     position = await bench.ledger.commit(position, [batch(1, TEN)])
     position = await bench.summarised(position)
-    position = await bench.ledger.set_aside(position, damaged, "checksum")
-    assert await bench.ledger.set_aside(position, damaged, "checksum") == position
+    position = await bench.ledger.dead_letter(position, damaged, "checksum")
+    assert await bench.ledger.dead_letter(position, damaged, "checksum") == position
     position = await bench.ledger.commit(position, [batch(21, TEN)])
-    assert position.sequence == 30
+    assert position.folded == 30
     assert await bench.raw() == 20
     if bench.database is not None:
         query = "SELECT payload FROM set_aside_batches WHERE first = 11 AND last = 20"
@@ -250,7 +250,7 @@ async def test_a_released_lease_is_free_at_once(bench: Bench) -> None:
     position = await bench.leased("one")
     await bench.ledger.release("one")
     (taken,) = await bench.ledger.lease("two", 9, 60)
-    assert taken.token > position.token
+    assert taken.fencing_token > position.fencing_token
     await bench.ledger.release("one")
     assert await bench.ledger.lease("three", 9, 60) == []
 
@@ -259,11 +259,11 @@ async def test_a_retired_journal_is_leased_no_more(bench: Bench) -> None:
     position = await bench.leased("one", ttl_s=0)
     position = await bench.ledger.commit(position, [batch(1, TEN)])
     await bench.summarised(position)
-    await bench.ledger.retire(position.journal_id)
-    await bench.ledger.retire(uuid4())
+    await bench.ledger.delete_journal(position.journal_id)
+    await bench.ledger.delete_journal(uuid4())
     assert await bench.ledger.lease("one", 9, 60) == []
     assert await bench.ledger.lease("two", 9, 60) == []
-    assert (await bench.ledger.watermark(position.journal_id)).committed == 10
+    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 10
 
 
 class Crashing(Database):
@@ -280,12 +280,12 @@ class Crashing(Database):
                 raise ConnectionResetError("crashed")
             return result
 
-        return await self.inner.run(crashing, **options)
+        return await self.inner.transaction(crashing, **options)
 
 
 async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> None:
     crashing = Crashing(database)
-    bench = Bench(PostgresClickLedger(crashing), MemoryCounts(), database)
+    bench = Bench(PostgresClickLedger(crashing), MemoryClickTables(), database)
     crashing.crashing = False
     position = await bench.leased()
     crashing.crashing = True
@@ -296,7 +296,7 @@ async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> N
     crashing.crashing = False
     await bench.ledger.commit(position, [batch(1, TEN)])
     assert await bench.raw() == 10
-    stored = await database.run(
+    stored = await database.transaction(
         lambda connection: connection.fetch("SELECT id, text FROM user_agents")
     )
     assert {row["id"]: row["text"] for row in stored} == {
@@ -308,31 +308,31 @@ async def test_a_user_agent_is_said_to_be_seen_each_day(database: Database) -> N
     """Or its text would be purged while it is in use."""
     now = 0.0
     ledger = PostgresClickLedger(database, clock=lambda: now)
-    bench = Bench(ledger, MemoryCounts(), database)
+    bench = Bench(ledger, MemoryClickTables(), database)
     position = await bench.leased()
 
     async def seen_today(news: list[Click]) -> int:
         nonlocal position
-        position = await ledger.commit(position, [batch(position.sequence + 1, news)])
+        position = await ledger.commit(position, [batch(position.folded + 1, news)])
         return int(
             await fetchval(database, "SELECT count(*) FROM user_agents WHERE seen = current_date")
         )
 
     assert await seen_today(TEN) == 3
-    await database.run(
+    await database.transaction(
         lambda connection: connection.execute("UPDATE user_agents SET seen = '2026-01-01'")
     )
     assert await seen_today(TEN) == 0
     now = TEXTS_S + 1
     assert await seen_today(TEN[:1]) == 1
-    await database.run(lambda connection: connection.execute("DELETE FROM user_agents"))
+    await database.transaction(lambda connection: connection.execute("DELETE FROM user_agents"))
     now *= 3
     assert await seen_today(TEN) == 3
 
 
 async def test_renewing_does_not_wait_for_a_commit_under_way(database: Database) -> None:
     ledger = PostgresClickLedger(database)
-    bench = Bench(ledger, MemoryCounts(), database)
+    bench = Bench(ledger, MemoryClickTables(), database)
     position = await bench.leased()
     async with locked(database, position.journal_id):
         with trio.fail_after(2):
@@ -353,14 +353,14 @@ async def locked(database: Database, journal_id: UUID) -> AsyncIterator[None]:
         await release.wait()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(database.run, hold)
+        nursery.start_soon(database.transaction, hold)
         await has_lock.wait()
         yield
         release.set()
 
 
 async def test_a_commit_renews_its_lease(database: Database) -> None:
-    bench = Bench(PostgresClickLedger(database), MemoryCounts(), database)
+    bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     position = await bench.leased("one", ttl_s=60)
     query = "SELECT lease_expires FROM journal_watermark"
     before = await fetchval(database, query)
@@ -375,7 +375,7 @@ async def test_two_ledgers_that_count_the_same_links_do_not_deadlock(database: D
         await ledgers[0].register(journal_id)
     many = [click(link_id=n * 7 % 50, user_agent=b"a%d" % (n * 3 % 40)) for n in range(400)]
 
-    async def fold_all(ledger: PostgresClickLedger, position: Position, order: int) -> None:
+    async def fold_all(ledger: PostgresClickLedger, position: JournalLease, order: int) -> None:
         for start in range(1, 2001, 400):
             position = await ledger.commit(position, [batch(start, many[::order], 50)])
 
@@ -383,7 +383,7 @@ async def test_two_ledgers_that_count_the_same_links_do_not_deadlock(database: D
     async with trio.open_nursery() as nursery:
         for ledger, position, order in zip(ledgers, positions, (1, -1), strict=True):
             nursery.start_soon(fold_all, ledger, position, order)
-    bench = Bench(ledgers[0], MemoryCounts(), database)
+    bench = Bench(ledgers[0], MemoryClickTables(), database)
     assert await bench.raw() == 4000
     assert sum(counts[0] for counts in (await bench.rollups()).values()) == 4000
 
@@ -395,7 +395,7 @@ async def test_an_edge_may_register_and_look_and_no_more(
     ledger = PostgresClickLedger(edge)
     journal_id = uuid4()
     assert await ledger.register(journal_id) == 0
-    assert (await ledger.watermark(journal_id)).committed == 0
+    assert (await ledger.watermarks(journal_id)).fully_counted == 0
     for statement in (
         "UPDATE journal_watermark SET sequence = 5",
         "INSERT INTO journal_watermark (journal_id, sequence) VALUES (gen_random_uuid(), 5)",
@@ -411,7 +411,7 @@ async def test_an_edge_may_register_and_look_and_no_more(
 
 
 async def test_the_app_sees_its_own_tenant_only(database_url: str, database: Database) -> None:
-    bench = Bench(PostgresClickLedger(database), MemoryCounts(), database)
+    bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     both = [click(tenant_id=1), click(tenant_id=2), click(tenant_id=2)]
     await Partitions(database).ensure(1)
     await bench.ledger.commit(await bench.leased(), [batch(1, both)])
@@ -421,19 +421,19 @@ async def test_the_app_sees_its_own_tenant_only(database_url: str, database: Dat
             query = f"SELECT array_agg(tenant_id) FROM {table}"
             work = methodcaller("fetchval", query)
             caller = None if tenant_id is None else Caller(tenant_id, 1)
-            found = await app.run(work, caller=caller) or []
+            found = await app.transaction(work, caller=caller) or []
             assert found == [tenant_id] * (seen if table == "clicks" else min(seen, 1))
     await app.close()
 
 
 async def day_rows(database: Database) -> dict[str, int]:
     query = "SELECT tableoid::regclass::text, count(*)::int FROM clicks GROUP BY 1"
-    rows = await database.run(lambda connection: connection.fetch(query))
+    rows = await database.transaction(lambda connection: connection.fetch(query))
     return {row["tableoid"]: row["count"] for row in rows}
 
 
 async def test_partitions_take_over_what_the_default_one_holds(database: Database) -> None:
-    bench = Bench(PostgresClickLedger(database), MemoryCounts(), database)
+    bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     today = datetime.now(UTC)
     days = [today - timedelta(days=400), today, today, today + timedelta(days=1)]
     clicks = [click(at_us=int(day.timestamp() * 1e6)) for day in days]
@@ -463,7 +463,7 @@ async def test_every_table_and_partition_forces_row_level_security(database: Dat
         "SELECT relname FROM pg_class WHERE relnamespace = 'waypost'::regnamespace "
         "AND relkind IN ('r', 'p') AND NOT (relrowsecurity AND relforcerowsecurity)"
     )
-    assert await database.run(lambda connection: connection.fetch(query)) == []
+    assert await database.transaction(lambda connection: connection.fetch(query)) == []
 
 
 async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
@@ -475,14 +475,14 @@ async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
         referrer=b"https://l.instagram.com/",
         language=b"de-AT",
     )._replace(
-        visitor=b"\xff" * 8,
-        extra=item(PLACE, b"EU\x1fDE\x1fBY\x1fMunich")
+        visitor_id=b"\xff" * 8,
+        items=item(PLACE, b"EU\x1fDE\x1fBY\x1fMunich")
         + item(HOST, b"go.example.com")
         + item(UTM, b"utm_source=ig&utm_content=x%20y")
         + item(TRIGGER, b"\2"),
     )
     await ledger.commit(position, [batch(1, [known, click(user_agent=b"", language=b"")])])
-    rows = await database.run(
+    rows = await database.transaction(
         lambda connection: connection.fetch(
             "SELECT visitor, browser, os, device, referrer_host, source, locale, trigger, continent, "
             "country, region, city, domain, utm_source, utm_medium, utm_content, exposures "

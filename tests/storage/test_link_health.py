@@ -1,4 +1,4 @@
-"""HealthStore: one suite for the twin and Postgres."""
+"""LinkHealthStore: one suite for the twin and Postgres."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,15 +8,15 @@ import pytest
 
 from engine.access import Caller
 from engine.link import Link, LinkDraft
-from engine.link_health import Check, Checked, LinkHealth
+from engine.link_health import CheckOutcome, DueCheck, LinkHealth
 from engine.ports import ProfileStore
-from engine.ports_health import START, HealthStore, Place
+from engine.ports_health import START, LinkCursor, LinkHealthStore
 from engine.profile import ProfileDraft
 from storage.keys import ensure_owner
-from storage.link_health import PostgresLinkHealth
-from storage.memory.link_health import MemoryLinkHealth
+from storage.link_health import PostgresLinkHealthStore
+from storage.memory.link_health import MemoryLinkHealthStore
 from storage.memory.profiles import MemoryProfiles
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened, second_owner
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 
 
 class Ports(NamedTuple):
-    store: HealthStore
+    store: LinkHealthStore
     profiles: ProfileStore
     caller: Caller
     other: Caller
@@ -47,7 +47,7 @@ class Ports(NamedTuple):
         assert [one.health for one in page.items if one.id == link.id] == [shown]
         return shown
 
-    async def due(self, limit: int = 100) -> list[Check]:
+    async def due(self, limit: int = 100) -> list[DueCheck]:
         return (await self.store.due(limit))[0]
 
 
@@ -55,7 +55,7 @@ class Ports(NamedTuple):
 async def ports(place: str) -> AsyncIterator[Ports]:
     if not place:
         profiles = MemoryProfiles()
-        store = MemoryLinkHealth(profiles, lambda: datetime.now(UTC))
+        store = MemoryLinkHealthStore(profiles, lambda: datetime.now(UTC))
         yield Ports(store, profiles, Caller(1, 1), Caller(2, 2))
         return
     async with opened(place) as open_database:
@@ -63,12 +63,16 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         owner = await ensure_owner(app, "owner@example.com")
         assert owner is not None
         other = await second_owner(place)
-        yield Ports(PostgresLinkHealth(workers), Profiles(app), owner.caller, other)
+        yield Ports(
+            PostgresLinkHealthStore(workers), PostgresProfileStore(app), owner.caller, other
+        )
 
 
-def checked(check: Check, state: str = "ok", status: int | None = 200, **fields: object) -> Checked:
+def checked(
+    check: DueCheck, state: str = "ok", status: int | None = 200, **fields: object
+) -> CheckOutcome:
     due = datetime.now(UTC) + timedelta(days=1)
-    return Checked(check, state, status, "", 0, due)._replace(**fields)  # type: ignore[arg-type]
+    return CheckOutcome(check, state, status, "", 0, due)._replace(**fields)  # type: ignore[arg-type]
 
 
 async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Ports) -> None:
@@ -76,7 +80,7 @@ async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Po
     await ports.link("mail", "mailto:a@example.com", "mailto")
     await ports.link("repo", "https://github.com/a/b", "github")
     place = await ports.store.discover(START, 3)
-    assert place == Place(ports.caller.tenant_id, links[2].id)
+    assert place == LinkCursor(ports.caller.tenant_id, links[2].id)
     place = await ports.store.discover(place, 3)
     assert await ports.store.discover(place, 3) == START
     first, now = await ports.store.due(2)
@@ -156,7 +160,7 @@ async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> No
     assert await ports.due() == []  # nobody leads to the old one any more
     await ports.store.discover(START, 100)
     (check,) = await ports.due()
-    assert check == Check(ports.caller.tenant_id, "https://b.example/", "unknown", 0)
+    assert check == DueCheck(ports.caller.tenant_id, "https://b.example/", "unknown", 0)
     await ports.profiles.delete_link(ports.caller, link.id)
     await ports.store.write([checked(check)])
     await ports.store.put_back([check])

@@ -12,32 +12,32 @@ from engine.errors import (
     LostUpdateError,
     NotFoundError,
 )
-from engine.idempotency import Once, ReplayedError, StoredResponse
+from engine.idempotency import AlreadyAnsweredError, IdempotentRequest, StoredResponse
 from engine.link import Link, LinkDraft
-from engine.ports import LinkOperation
-from engine.profile import Change, Profile, ProfileDraft
+from engine.ports import LinkChange
+from engine.profile import Profile, ProfileChange, ProfileDraft
 from tests.hosted import hosted_run
 from tests.storage.conftest import Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
 
-def create(slug: str, short: bool | None = None) -> LinkOperation:
+def create(slug: str, short: bool | None = None) -> LinkChange:
     draft = LinkDraft(slug=slug, target="https://example.com/", short=short)
-    return LinkOperation("create", lambda _: draft)
+    return LinkChange("create", lambda _: draft)
 
 
-def update(link_id: int, if_version: int | None = None, **fields: object) -> LinkOperation:
+def update(link_id: int, if_version: int | None = None, **fields: object) -> LinkChange:
     def draft(stored: Link | None) -> LinkDraft:
         assert stored is not None
         kept = {name: getattr(stored, name) for name in LinkDraft.__struct_fields__}
         return LinkDraft(**kept | fields)
 
-    return LinkOperation("update", draft, link_id, if_version)
+    return LinkChange("update", draft, link_id, if_version)
 
 
-def delete(link_id: int, if_version: int | None = None) -> LinkOperation:
-    return LinkOperation("delete", lambda _: pytest.fail("not asked"), link_id, if_version)
+def delete(link_id: int, if_version: int | None = None) -> LinkChange:
+    return LinkChange("delete", lambda _: pytest.fail("not asked"), link_id, if_version)
 
 
 async def profile_of(stores: Stores, caller: Caller, handle: str) -> Profile:
@@ -54,7 +54,7 @@ async def test_all_of_them_are_one_version(stores: Stores) -> None:
     outcomes, change = await stores.profiles.change_links(
         stores.caller, profile.id, [create("a"), create("b"), create("c")]
     )
-    assert change == Change(profile.id, 2)
+    assert change == ProfileChange(profile.id, 2)
     a, b, c = (outcome.link for outcome in outcomes)
     assert a is not None
     assert b is not None
@@ -66,7 +66,7 @@ async def test_all_of_them_are_one_version(stores: Stores) -> None:
     )
     assert [outcome.error for outcome in outcomes] == [None] * 4
     assert outcomes[1].link is None
-    assert change == Change(profile.id, 3)
+    assert change == ProfileChange(profile.id, 3)
     links = await slugs(stores, profile.id)
     assert links.keys() == {"b2", "a", "c"}
     assert (links["b2"].id, links["b2"].version, links["c"].title) == (a.id, 2, "C")
@@ -99,7 +99,7 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
             create("a"),
             create("a"),
             create("taken", short=True),
-            LinkOperation("create", bad),
+            LinkChange("create", bad),
             update(foreign.id, title="x"),
             delete(mine.id),
             delete(2**63),
@@ -110,7 +110,7 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
         type(None), ConflictError, ConflictError, InvalidError, NotFoundError, NotFoundError,
         NotFoundError, type(None),
     ]  # fmt: skip
-    assert change == Change(profile.id, 2)
+    assert change == ProfileChange(profile.id, 2)
     assert (await slugs(stores, profile.id)).keys() == {"a", "b"}
     assert (await stores.profiles.link(stores.caller, mine.id)) == mine
     b = outcomes[7].link
@@ -132,7 +132,7 @@ async def test_what_changes_nothing_is_no_version(stores: Stores) -> None:
         stores.caller, profile.id, [update(made.link.id), create("a")]
     )
     assert outcomes[0].link == made.link
-    assert change == Change(profile.id, 2)
+    assert change == ProfileChange(profile.id, 2)
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 2
 
 
@@ -148,8 +148,10 @@ async def test_strangers_and_viewers_change_nothing(stores: Stores) -> None:
 
 async def test_they_are_done_once(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
-    asked = Once("key", b"s" * 32, lambda result: StoredResponse(200, {}, str(result[1]).encode()))
+    asked = IdempotentRequest(
+        "key", b"s" * 32, lambda result: StoredResponse(200, {}, str(result[1]).encode())
+    )
     _, change = await stores.profiles.change_links(stores.caller, profile.id, [create("a")], asked)
-    with pytest.raises(ReplayedError) as caught:
+    with pytest.raises(AlreadyAnsweredError) as caught:
         await stores.profiles.change_links(stores.caller, profile.id, [create("a")], asked)
     assert caught.value.response.body == str(change).encode()

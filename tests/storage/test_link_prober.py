@@ -10,7 +10,7 @@ import httpcore
 import pytest
 import trio
 
-from engine.link_health import Answer, Inquiry, Probe
+from engine.link_health import Probe, ProbeResult, TargetCheck
 from storage.link_prober import USER_AGENT, HttpProber
 
 
@@ -66,8 +66,8 @@ async def probing(**options: Any) -> AsyncIterator[HttpProber]:
         await prober.close()
 
 
-async def asked(prober: HttpProber, url: str) -> Inquiry:
-    inquiry = Inquiry(url)
+async def asked(prober: HttpProber, url: str) -> TargetCheck:
+    inquiry = TargetCheck(url)
     while inquiry.probe is not None:
         inquiry.take(await prober.send(inquiry.probe))
     return inquiry
@@ -80,7 +80,7 @@ async def test_a_head_names_who_asks_and_keeps_the_connection() -> None:
     async with running({"HEAD /a?b=c": OK}) as target, probing() as prober:
         for _ in range(2):
             answer = await prober.send(Probe("HEAD", f"http://127.0.0.1:{target.port}/a?b=c#d"))
-            assert answer == Answer(200)
+            assert answer == ProbeResult(200)
         assert target.connections == 1
         assert target.heads[0].split("\r\n") == [
             "HEAD /a?b=c HTTP/1.1", f"Host: 127.0.0.1:{target.port}", f"User-Agent: {USER_AGENT}",
@@ -142,7 +142,7 @@ async def test_redirects_are_followed_hop_by_hop() -> None:
 async def test_private_addresses_are_not_asked(host: str) -> None:
     async with running({"HEAD /": OK}) as target, probing(everywhere=False) as prober:
         answer = await prober.send(Probe("HEAD", f"http://{host}:{target.port}/"))
-        assert (answer.status, answer.ours) == (None, True)
+        assert (answer.status, answer.local_error) == (None, True)
         assert target.heads == []
 
 
@@ -169,7 +169,7 @@ async def test_answers_that_are_none(sent: bytes, reason: str) -> None:
         port = listener.socket.getsockname()[1]
         answer = await prober.send(Probe("HEAD", f"http://127.0.0.1:{port}/"))
         assert answer.status is None
-        assert not answer.ours
+        assert not answer.local_error
         assert answer.reason == reason or not reason
         nursery.cancel_scope.cancel()
 
@@ -188,7 +188,7 @@ async def test_names_that_are_not_found(error: OSError, reason: str, ours: bool)
 
     async with probing(resolver=resolve) as prober:
         answer = await prober.send(Probe("HEAD", "http://a.example/"))
-        assert (answer.reason, answer.ours) == (reason, ours)
+        assert (answer.reason, answer.local_error) == (reason, ours)
 
 
 @pytest.mark.parametrize(
@@ -204,4 +204,4 @@ async def test_connections_that_are_not_made(number: int, ours: bool) -> None:
 
     async with probing(connect=connect) as prober:
         answer = await prober.send(Probe("HEAD", "http://127.0.0.1/"))
-        assert (answer.status, answer.ours, answer.passing) == (None, ours, not ours)
+        assert (answer.status, answer.local_error, answer.transient) == (None, ours, not ours)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from engine.live import LiveClick, LiveNews
+from engine.live import LiveClick, LiveUpdate
 from engine.ports_stats import WATCH_S
 from storage.live import CHANNEL, RedisLiveChannel
 from storage.memory.live import MemoryLiveChannel
@@ -15,7 +15,7 @@ from tests.hosted import hosted_run
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
-NEWS = LiveNews(
+NEWS = LiveUpdate(
     profile_id=2**62,
     clicks=[LiveClick(at_us=1, link_id=5, values={"city": "Zürich, CH"})],
     counts=(1, 0, 0),
@@ -42,16 +42,16 @@ async def channel(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, Cl
 
 async def test_what_is_watched_is_watched_for_a_while(channel: tuple[Any, Clock]) -> None:
     board, clock = channel
-    assert await board.watched() == frozenset()
-    await board.watch([1, 2**62])
+    assert await board.subscribed_profiles() == frozenset()
+    await board.subscribe([1, 2**62])
     clock.now += WATCH_S - 1
-    await board.watch([1])
-    assert await board.watched() == {1, 2**62}
+    await board.subscribe([1])
+    assert await board.subscribed_profiles() == {1, 2**62}
     clock.now += 2
-    assert await board.watched() == {1}
+    assert await board.subscribed_profiles() == {1}
     clock.now += WATCH_S
-    await board.watch([])
-    assert await board.watched() == frozenset()
+    await board.subscribe([])
+    assert await board.subscribed_profiles() == frozenset()
 
 
 async def test_news_are_heard_by_all_who_listen(channel: tuple[Any, Clock]) -> None:
@@ -66,9 +66,9 @@ async def test_what_is_not_ours_is_passed_over(redis_url: str) -> None:
     server = await RedisServer.open(redis_url, size=2)
     board = RedisLiveChannel(server)
     async with board.listen() as news:
-        await server.ask(server.commands.execute_command, "PUBLISH", CHANNEL, b"{")
+        await server.run(server.commands.execute_command, "PUBLISH", CHANNEL, b"{")
         await board.publish([NEWS])
         with trio.fail_after(5):
             assert await anext(news) == NEWS
-    assert board.statistics()["malformed"] == 1
+    assert board.metrics()["malformed"] == 1
     await server.close()

@@ -9,9 +9,9 @@ from engine.errors import ConflictError, ForbiddenError, LostUpdateError, NotFou
 from engine.member import MAX_INVITATIONS, InvitationDraft
 from engine.profile import Profile, ProfileDraft
 from storage.bridge import in_asyncio
-from storage.invitations import Invitations
-from storage.passwords import Passwords
-from storage.profiles import Profiles
+from storage.invitations import PostgresInvitationStore
+from storage.passwords import PasswordHasher
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import FAST, PASSWORD, OpenDatabase, Teams, second_owner
 
@@ -309,9 +309,9 @@ async def test_who_is_demoted_while_waiting_changes_nothing_any_more(
 ) -> None:
     app = await open_database("waypost_app")
     ada, eve = await second_owner(database_url), await second_owner(database_url)
-    profile = await Profiles(app).create_profile(ada, ProfileDraft(handle="demo"))
+    profile = await PostgresProfileStore(app).create_profile(ada, ProfileDraft(handle="demo"))
     draft = InvitationDraft(email="eve@example.com", role="admin")
-    invitations = Invitations(app, Passwords(FAST), 3600)
+    invitations = PostgresInvitationStore(app, PasswordHasher(FAST), 3600)
     _, token = await invitations.invite(ada, profile.id, draft)
     await invitations.accept(eve, token)
 

@@ -10,9 +10,9 @@ import trio.testing
 
 from engine.errors import NotFoundError, UnavailableError
 from storage import passwords
-from storage.accounts import Accounts
-from storage.invitations import Invitations
-from storage.passwords import Passwords
+from storage.accounts import PostgresAccountStore
+from storage.invitations import PostgresInvitationStore
+from storage.passwords import PasswordHasher
 from tests.hosted import hosted_run
 from tests.storage.conftest import FAST, PASSWORD, OpenDatabase, second_owner
 
@@ -35,7 +35,7 @@ class CountingHasher(argon2.PasswordHasher):
 
 
 async def test_a_password_is_checked_by_its_hash() -> None:
-    ours = Passwords(FAST)
+    ours = PasswordHasher(FAST)
     stored = await ours.hash("pässword \ud800")
     assert await ours.check("pässword \ud800", stored)
     assert not await ours.check("pässword", stored)
@@ -45,7 +45,7 @@ async def test_a_password_is_checked_by_its_hash() -> None:
 
 async def test_nobodys_hash_takes_the_same_work() -> None:
     hasher = CountingHasher()
-    ours = Passwords(hasher)
+    ours = PasswordHasher(hasher)
     await ours.check("x", None)
     await ours.check("x", hasher.hash("y"))
     nobodys, real = (argon2.extract_parameters(text) for text in hasher.checked)
@@ -55,14 +55,14 @@ async def test_nobodys_hash_takes_the_same_work() -> None:
 
 async def test_one_too_many_at_once_is_refused() -> None:
     hasher = CountingHasher()
-    ours, stored = Passwords(hasher), hasher.hash("y")
+    ours, stored = PasswordHasher(hasher), hasher.hash("y")
     hasher.held = threading.Event()
     try:
         async with trio.open_nursery() as nursery:
             for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING):
                 nursery.start_soon(ours.check, "y", stored)
             await trio.testing.wait_all_tasks_blocked()
-            assert ours.statistics() == {
+            assert ours.metrics() == {
                 "hashing": passwords.AT_ONCE,
                 "waiting": passwords.MAX_WAITING,
             }
@@ -85,14 +85,14 @@ async def test_a_hash_of_older_parameters_is_made_anew(
     async def stored(connection: Any) -> str:
         return str(await connection.fetchval("SELECT password_hash FROM users"))
 
-    before = await app.run(stored, caller=caller)
+    before = await app.transaction(stored, caller=caller)
     better = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
     for hasher, changes in ((FAST, False), (better, True)):
-        accounts = Accounts(app, Passwords(hasher), 3600)
+        accounts = PostgresAccountStore(app, PasswordHasher(hasher), 3600)
         assert await accounts.login("ada@example.com", "wrong", "") is None
-        assert await app.run(stored, caller=caller) == before
+        assert await app.transaction(stored, caller=caller) == before
         assert await accounts.login("ada@example.com", PASSWORD, "") is not None
-        assert (await app.run(stored, caller=caller) != before) == changes
+        assert (await app.transaction(stored, caller=caller) != before) == changes
     assert await accounts.login("ada@example.com", PASSWORD, "") is not None
 
 
@@ -104,7 +104,10 @@ async def test_no_session_begins_with_a_password_that_has_just_been_changed(
     app = await open_database("waypost_app")
     ada = await second_owner(database_url, "ada@example.com", FAST.hash(PASSWORD))
     slow = CountingHasher()
-    late, quick = Accounts(app, Passwords(slow), 3600), Accounts(app, Passwords(FAST), 3600)
+    late, quick = (
+        PostgresAccountStore(app, PasswordHasher(slow), 3600),
+        PostgresAccountStore(app, PasswordHasher(FAST), 3600),
+    )
     slow.held = threading.Event()
     outcomes: list[object] = []
 
@@ -126,10 +129,10 @@ async def test_no_password_is_hashed_for_a_token_that_is_no_good(
 ) -> None:
     """Strangers choose what they send: it must not cost a core's time."""
 
-    class Unused(Passwords):
+    class Unused(PasswordHasher):
         async def hash(self, password: str) -> str:
             raise AssertionError("hashed")
 
-    invitations = Invitations(await open_database("waypost_app"), Unused(FAST), 3600)
+    invitations = PostgresInvitationStore(await open_database("waypost_app"), Unused(FAST), 3600)
     with pytest.raises(NotFoundError):
         await invitations.accept_as_new("wpi_none", PASSWORD, "", "", "")

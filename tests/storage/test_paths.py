@@ -3,17 +3,17 @@
 import pytest
 
 from engine import name
-from storage.paths import Asked, parse
+from storage.paths import ParsedPath, parse
 
 
 @pytest.mark.parametrize(
     ("path", "asked"),
     [
-        (b"/spring", Asked(None, "spring")),
-        (b"/demo/spring", Asked("demo", "spring")),
-        (b"/@demo", Asked("demo", None)),
-        (name.encode_path("demo", "t\u0117l-\u03c3"), Asked("demo", "t\u0117l-\u03c3")),
+        (b"/spring", ParsedPath(None, "spring")),
+        (b"/demo/spring", ParsedPath("demo", "spring")),
+        (b"/@demo", ParsedPath("demo", None)),
+        (name.encode_path("demo", "t\u0117l-\u03c3"), ParsedPath("demo", "t\u0117l-\u03c3")),
     ],
 )
-def test_paths_say_what_they_ask_for(path: bytes, asked: Asked) -> None:
+def test_paths_say_what_they_ask_for(path: bytes, asked: ParsedPath) -> None:
     assert parse(path) == asked

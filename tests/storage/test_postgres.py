@@ -55,15 +55,15 @@ async def test_a_session_is_as_its_role_needs_it(open_database: OpenDatabase) ->
         ("SHOW jit", "off"),
         ("SHOW statement_timeout", "1234ms"),
     ):
-        assert await app.run(value(query)) == expected
+        assert await app.transaction(value(query)) == expected
 
 
 async def test_the_tenant_does_not_outlive_its_transaction(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1)
     tenant = value("SELECT current_setting('waypost.tenant', true)")
-    assert await app.run(tenant, caller=Caller(7, 1)) == "7"
-    assert await app.run(tenant) in (None, "")
-    assert await app.run(value("SELECT current_tenant()")) is None
+    assert await app.transaction(tenant, caller=Caller(7, 1)) == "7"
+    assert await app.transaction(tenant) in (None, "")
+    assert await app.transaction(value("SELECT current_tenant()")) is None
 
 
 async def test_all_of_it_or_nothing(open_database: OpenDatabase) -> None:
@@ -74,8 +74,8 @@ async def test_all_of_it_or_nothing(open_database: OpenDatabase) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        await aggregator.run(work)
-    assert await aggregator.run(value("SELECT count(*) FROM user_agents")) == 0
+        await aggregator.transaction(work)
+    assert await aggregator.transaction(value("SELECT count(*) FROM user_agents")) == 0
 
 
 async def test_a_reader_sees_one_snapshot_and_writes_nothing(open_database: OpenDatabase) -> None:
@@ -92,13 +92,15 @@ async def test_a_reader_sees_one_snapshot_and_writes_nothing(open_database: Open
                 await connection.execute("SELECT pg_sleep(0.001)")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: aggregator.run(work, read_only=True))
+        nursery.start_soon(lambda: aggregator.transaction(work, read_only=True))
         await read_once.wait()
-        await aggregator.run(value("INSERT INTO user_agents VALUES (1, 'x')"))
+        await aggregator.transaction(value("INSERT INTO user_agents VALUES (1, 'x')"))
         written.set()
     assert seen == [0, 0]
     with pytest.raises(UnavailableError, match="read-only"):
-        await aggregator.run(value("INSERT INTO user_agents VALUES (2, 'y')"), read_only=True)
+        await aggregator.transaction(
+            value("INSERT INTO user_agents VALUES (2, 'y')"), read_only=True
+        )
 
 
 async def test_more_than_fits_in_memory_is_read_from_one_snapshot(
@@ -106,30 +108,30 @@ async def test_more_than_fits_in_memory_is_read_from_one_snapshot(
 ) -> None:
     app = await open_database("waypost_app", size=1)
     series = "SELECT n FROM generate_series(1, $1) AS n"
-    async with app.reading(Caller(7, 1)) as reading:
+    async with app.snapshot(Caller(7, 1)) as reading:
         assert await reading.run(value("SELECT current_setting('waypost.tenant')")) == "7"
         sizes = [len(rows) async for rows in reading.rows(series, 2_500)]
     assert sizes == [1_000, 1_000, 500]
     # Left in the middle, cancelled, or failed: the one connection is free again.
-    async with app.reading(Caller(7, 1)) as reading:
+    async with app.snapshot(Caller(7, 1)) as reading:
         async for rows in reading.rows(series, 10**6):
             assert rows[-1][0] == 1_000
             break
     with trio.move_on_after(0.05):
-        async with app.reading(Caller(7, 1)) as reading:
+        async with app.snapshot(Caller(7, 1)) as reading:
             await reading.run(value("SELECT pg_sleep(5)"))
     with pytest.raises(UnavailableError, match="read-only"):
-        async with app.reading(Caller(7, 1)) as reading:
+        async with app.snapshot(Caller(7, 1)) as reading:
             await reading.run(value("DELETE FROM links"))
-    assert await app.run(value("SELECT 1")) == 1
-    assert app.statistics()["connections"] == 1
+    assert await app.transaction(value("SELECT 1")) == 1
+    assert app.metrics()["connections"] == 1
 
 
 async def test_a_statement_that_takes_too_long_is_unavailable(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1, query_timeout_ms=50)
     with pytest.raises(UnavailableError, match="timeout"):
-        await app.run(value("SELECT pg_sleep(5)"))
-    assert await app.run(value("SELECT 1")) == 1
+        await app.transaction(value("SELECT pg_sleep(5)"))
+    assert await app.transaction(value("SELECT 1")) == 1
 
 
 async def test_a_pool_that_stays_busy_is_unavailable(open_database: OpenDatabase) -> None:
@@ -143,20 +145,20 @@ async def test_a_pool_that_stays_busy_is_unavailable(open_database: OpenDatabase
             for _ in range(4):
                 await connection.execute("SELECT pg_sleep(0.06)")
 
-        nursery.start_soon(app.run, hold)
+        nursery.start_soon(app.transaction, hold)
         await started.wait()
         with pytest.raises(UnavailableError):
-            await app.run(value("SELECT 1"))
-    assert await app.run(value("SELECT 1")) == 1
+            await app.transaction(value("SELECT 1"))
+    assert await app.transaction(value("SELECT 1")) == 1
 
 
 async def test_a_cancelled_call_gives_its_connection_back(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1)
     for _ in range(3):
         with trio.move_on_after(0.02) as scope:
-            await app.run(value("SELECT pg_sleep(5)"))
+            await app.transaction(value("SELECT pg_sleep(5)"))
         assert scope.cancelled_caught
-        assert await app.run(value("SELECT 1")) == 1
+        assert await app.transaction(value("SELECT 1")) == 1
 
 
 async def test_a_deadlock_is_tried_again(open_database: OpenDatabase) -> None:
@@ -178,8 +180,8 @@ async def test_a_deadlock_is_tried_again(open_database: OpenDatabase) -> None:
         return work
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(app.run, locks(1, 2))
-        nursery.start_soon(app.run, locks(2, 1))
+        nursery.start_soon(app.transaction, locks(1, 2))
+        nursery.start_soon(app.transaction, locks(2, 1))
     assert len(attempts) == 3
 
 
@@ -188,12 +190,12 @@ async def test_lost_connections_are_replaced(
 ) -> None:
     app = await open_database("waypost_app", size=2)
     for _ in range(3):
-        assert await app.run(value("SELECT 1")) == 1
+        assert await app.transaction(value("SELECT 1")) == 1
         await as_superuser(database_url, TERMINATE_OTHERS)
         with trio.fail_after(5):
             while True:
                 try:
-                    assert await app.run(value("SELECT 1")) == 1
+                    assert await app.transaction(value("SELECT 1")) == 1
                     break
                 except UnavailableError:
                     await trio.sleep(0.01)
@@ -212,13 +214,13 @@ async def test_a_connection_lost_at_work_is_unavailable(
 
     async def lose() -> None:
         with pytest.raises(UnavailableError):
-            await app.run(work)
+            await app.transaction(work)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lose)
         await started.wait()
         await as_superuser(database_url, TERMINATE_OTHERS)
-    assert await app.run(value("SELECT 1")) == 1
+    assert await app.transaction(value("SELECT 1")) == 1
 
 
 async def test_a_server_that_comes_back_is_used_again(open_database: OpenDatabase) -> None:
@@ -227,13 +229,13 @@ async def test_a_server_that_comes_back_is_used_again(open_database: OpenDatabas
         with EmbeddedServers(folder, durable=False) as servers:
             await migrate(servers.database_url)
             app = await open_database("waypost_app", url=servers.database_url)
-            assert await app.run(value("SELECT 1")) == 1
+            assert await app.transaction(value("SELECT 1")) == 1
             servers.stop()
             for _ in range(3):
                 with trio.fail_after(2), pytest.raises(UnavailableError):
-                    await app.run(value("SELECT 1"))
+                    await app.transaction(value("SELECT 1"))
             servers.start()
-            assert await app.run(value("SELECT 1")) == 1
+            assert await app.transaction(value("SELECT 1")) == 1
             await app.close()
     finally:
         shutil.rmtree(folder)
@@ -246,7 +248,7 @@ async def test_a_server_that_is_away_is_unavailable_at_once(open_database: OpenD
     ):
         away = await open_database("waypost_app", url=url)
         with trio.fail_after(2), pytest.raises(UnavailableError):
-            await away.run(value("SELECT 1"))
+            await away.transaction(value("SELECT 1"))
 
 
 async def test_a_database_that_is_not_there_says_what_to_do(
@@ -255,12 +257,12 @@ async def test_a_database_that_is_not_there_says_what_to_do(
     missing = database_url.replace("/waypost_test_", "/no_waypost_test_")
     app = await open_database("waypost_app", url=missing)
     with pytest.raises(UnavailableError, match="waypost migrate"):
-        await app.run(value("SELECT 1"))
+        await app.transaction(value("SELECT 1"))
 
 
 async def test_errors_of_the_statement_are_the_callers(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await app.run(value("SELECT 1 / 0"))
+        await app.transaction(value("SELECT 1 / 0"))
     with pytest.raises(asyncpg.DataError):
-        await app.run(value("SELECT $1::int", "closed"))
+        await app.transaction(value("SELECT $1::int", "closed"))

@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import ConflictError, LostUpdateError, NotFoundError
 from engine.link import Link, LinkDraft
-from engine.profile import Change, Profile, ProfileDraft
+from engine.profile import Profile, ProfileChange, ProfileDraft
 from tests.hosted import hosted_run
 from tests.storage.conftest import Stores
 
@@ -76,7 +76,7 @@ async def test_an_update_that_changes_nothing_makes_none(stores: Stores) -> None
     assert unchanged.version == 2
     assert await stores.profiles.update_link(stores.caller, link.id, SPRING) == (
         link,
-        Change(profile.id, 2),
+        ProfileChange(profile.id, 2),
     )
     changes, _ = await stores.snapshots.changes(before)
     assert changes == []
@@ -150,7 +150,7 @@ async def test_a_link_is_read_as_it_was_created(stores: Stores) -> None:
         slug="tėl", target="tel:+390123", title="Ring", status=308, kind="tel", passthrough=True
     )
     link, change = await stores.profiles.create_link(stores.caller, profile.id, draft)
-    assert change == Change(profile.id, 2)
+    assert change == ProfileChange(profile.id, 2)
     assert (link.slug, link.target, link.title) == ("tėl", "tel:+390123", "Ring")
     assert (link.status, link.kind, link.passthrough) == (308, "tel", True)
     assert (link.profile_id, link.version, link.short) == (profile.id, 1, True)
@@ -211,7 +211,7 @@ async def test_a_short_slug_can_be_declined_and_given_back(stores: Stores) -> No
     link, change = await stores.profiles.update_link(
         stores.caller, link.id, changed(SPRING, short=False)
     )
-    assert (link.short, link.version, change) == (False, 3, Change(profile.id, 4))
+    assert (link.short, link.version, change) == (False, 3, ProfileChange(profile.id, 4))
     assert await stores.profiles.link(stores.caller, link.id) == link
 
 
@@ -241,8 +241,8 @@ async def test_every_change_of_a_link_is_a_version_of_its_profile(stores: Stores
     _, change = await stores.profiles.update_link(
         stores.caller, link.id, changed(SPRING, status=301)
     )
-    assert change == Change(profile.id, 3)
-    assert await stores.profiles.delete_link(stores.caller, link.id, if_version=2) == Change(
+    assert change == ProfileChange(profile.id, 3)
+    assert await stores.profiles.delete_link(stores.caller, link.id, if_version=2) == ProfileChange(
         profile.id, 4
     )
     with pytest.raises(NotFoundError):

@@ -9,9 +9,9 @@ import trio
 
 from engine.errors import UnavailableError
 from engine.ports import Charge, RateLimiter
-from engine.rate import Decision, Quota, decide
-from storage.memory.rate_limits import MemoryLimits, MemoryRateLimiter
-from storage.rate_limits import MAX_CHARGES, RedisRateLimiter, TimedDecision
+from engine.rate import Quota, RateDecision, decide
+from storage.memory.rate_limits import MemoryRateLimiter, MemoryRateLimitServer
+from storage.rate_limits import MAX_CHARGES, RedisRateLimiter, TimedRateDecision
 from storage.redis_client import RedisServer
 from tests.hosted import hosted_run
 
@@ -40,7 +40,7 @@ class Bench(NamedTuple):
     clock: Clock
     flush: Callable[[], Awaitable[object]]
 
-    async def one(self, charge: Charge) -> Decision:
+    async def one(self, charge: Charge) -> RateDecision:
         (decision,) = await self.limiter.decide([charge])
         return decision
 
@@ -54,7 +54,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 async def bench(url: str | None) -> AsyncIterator[Bench]:
     clock = Clock()
     if url is None:
-        limits = MemoryLimits()
+        limits = MemoryRateLimitServer()
 
         async def flush() -> None:
             limits.flush()
@@ -63,7 +63,7 @@ async def bench(url: str | None) -> AsyncIterator[Bench]:
         return
     server = await RedisServer.open(url, size=2)
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS, clock_us=clock)
-    yield Bench(limiter, clock, lambda: server.ask(server.commands.flushdb))
+    yield Bench(limiter, clock, lambda: server.run(server.commands.flushdb))
     await server.close()
 
 
@@ -77,17 +77,17 @@ async def server(redis_url: str) -> AsyncIterator[RedisServer]:
 async def test_a_burst_and_then_the_rate(bench: Bench) -> None:
     charge = Charge(KEY, "7")
     steps = [
-        (0, 1, Decision(True, 3, 2, 0, 2 * S)),
-        (0, 2, Decision(True, 3, 0, 0, 6 * S)),
-        (0, 1, Decision(False, 3, 0, 2 * S, 6 * S)),
-        (0.5, 1, Decision(False, 3, 0, 1_500_000, 5_500_000)),
-        (2, 1, Decision(True, 3, 0, 0, 6 * S)),
-        (5, 0, Decision(True, 3, 1, 0, 3 * S)),
-        (5, 3, Decision(False, 3, 1, 3 * S, 3 * S)),
-        (5, 4, Decision(False, 3, 1, None, 3 * S)),
-        (5, 10**30, Decision(False, 3, 1, None, 3 * S)),
-        (8, 3, Decision(True, 3, 0, 0, 6 * S)),
-        (86_400, 1, Decision(True, 3, 2, 0, 2 * S)),
+        (0, 1, RateDecision(True, 3, 2, 0, 2 * S)),
+        (0, 2, RateDecision(True, 3, 0, 0, 6 * S)),
+        (0, 1, RateDecision(False, 3, 0, 2 * S, 6 * S)),
+        (0.5, 1, RateDecision(False, 3, 0, 1_500_000, 5_500_000)),
+        (2, 1, RateDecision(True, 3, 0, 0, 6 * S)),
+        (5, 0, RateDecision(True, 3, 1, 0, 3 * S)),
+        (5, 3, RateDecision(False, 3, 1, 3 * S, 3 * S)),
+        (5, 4, RateDecision(False, 3, 1, None, 3 * S)),
+        (5, 10**30, RateDecision(False, 3, 1, None, 3 * S)),
+        (8, 3, RateDecision(True, 3, 0, 0, 6 * S)),
+        (86_400, 1, RateDecision(True, 3, 2, 0, 2 * S)),
     ]
     start_us = bench.clock.now_us
     for seconds, cost, expected in steps:
@@ -128,7 +128,7 @@ async def test_wrong_charges_are_refused_and_none_is_used_up(bench: Bench) -> No
 async def test_a_clock_that_went_back_locks_nobody_out(bench: Bench) -> None:
     assert (await bench.one(Charge(KEY, "7", 3))).allowed
     bench.clock.now_us -= 86_400 * S
-    assert await bench.one(Charge(KEY, "7")) == Decision(False, 3, 0, 2 * S, 6 * S)
+    assert await bench.one(Charge(KEY, "7")) == RateDecision(False, 3, 0, 2 * S, 6 * S)
     bench.clock.now_us += 2 * S
     assert (await bench.one(Charge(KEY, "7"))).allowed
 
@@ -140,7 +140,7 @@ async def test_a_server_that_forgot_starts_anew(bench: Bench) -> None:
 
 
 async def test_a_twin_that_is_down_is_unavailable() -> None:
-    limits = MemoryLimits()
+    limits = MemoryRateLimitServer()
     limiter = MemoryRateLimiter(limits, Clock())
     limits.down = True
     with pytest.raises(UnavailableError):
@@ -151,7 +151,7 @@ async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: 
     """The oracle takes what was answered in the server's order, and must come to the same."""
     clients, rounds = 64, 40
     fast, slow = Quota("fast", 2_000, 1, 20), Quota("slow", 1_200, 60, 300)
-    answered: dict[Charge, list[TimedDecision]] = {}
+    answered: dict[Charge, list[TimedRateDecision]] = {}
 
     async def client(number: int) -> None:
         server = await RedisServer.open(redis_url, size=1)
@@ -194,11 +194,11 @@ async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     long = Quota("long", 1, 3_600)
     await limiter.decide([Charge(long, "203.0.113.7"), Charge(long, "other", 0)])
-    (key,) = await server.ask(server.commands.keys, "*")
+    (key,) = await server.run(server.commands.keys, "*")
     assert key.startswith(b"waypost:rate:long:{")
     assert len(key) == len("waypost:rate:long:{}") + 32
     assert b"203" not in key.partition(b"{")[0]
-    assert 3_590_000 < await server.ask(server.commands.pttl, key) <= 3_600_000
+    assert 3_590_000 < await server.run(server.commands.pttl, key) <= 3_600_000
     # Under another secret it is another key: without the secret, nobody can try all addresses.
     other = RedisRateLimiter(server, SECRET[::-1], timeout_ms=PATIENT_MS)
     assert (await other.decide([Charge(long, "203.0.113.7")]))[0].allowed
@@ -209,15 +209,15 @@ async def test_a_key_is_gone_after_its_tat(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     await limiter.decide([Charge(Quota("brief", 1_000, 1, 1), "7")])
     with trio.fail_after(10):
-        while await server.ask(server.commands.dbsize):
+        while await server.run(server.commands.dbsize):
             pass
 
 
 async def test_the_script_survives_a_server_that_forgot_it(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
-    await server.ask(server.commands.script_flush)
+    await server.run(server.commands.script_flush)
     assert [one.remaining for one in await limiter.decide([Charge(KEY, "7")] * 2)] == [2, 1]
-    await server.ask(server.commands.script_flush)
+    await server.run(server.commands.script_flush)
     assert [one.remaining for one in await limiter.decide([Charge(KEY, "7")])] == [0]
 
 
@@ -255,12 +255,12 @@ async def test_an_answer_that_comes_too_late_is_nobody_elses(redis_url: str) -> 
     patient = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     hasty = RedisRateLimiter(server, SECRET, timeout_ms=30)
     assert (await patient.decide([Charge(ADDRESS, "7")]))[0].remaining == 99
-    await other.ask(other.commands.execute_command, "CLIENT", "PAUSE", "60000", "WRITE")
+    await other.run(other.commands.execute_command, "CLIENT", "PAUSE", "60000", "WRITE")
     try:
         with pytest.raises(UnavailableError):
             await hasty.decide([Charge(ADDRESS, "7")] * 3)
     finally:
-        await other.ask(other.commands.execute_command, "CLIENT", "UNPAUSE")
+        await other.run(other.commands.execute_command, "CLIENT", "UNPAUSE")
     assert (await patient.decide([Charge(KEY, "8")]))[0].remaining == 2
     assert (await patient.decide([Charge(KEY, "8")]))[0].remaining == 1
     await server.close()

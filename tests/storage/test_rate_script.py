@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.ports import Charge
 from engine.rate import Quota, decide
-from storage.rate_limits import RedisRateLimiter, TimedDecision
+from storage.rate_limits import RedisRateLimiter, TimedRateDecision
 from storage.redis_client import RedisServer
 from tests.hosted import hosted_run
 from tests.storage.test_rate_limits import ADDRESS, KEY, PATIENT_MS, SECRET, Clock, S
@@ -37,7 +37,7 @@ def test_the_script_decides_as_the_rule(
         clock, tats_us = Clock(), dict[tuple[str, str], int]()
         server = await RedisServer.open(redis_url, size=1)
         try:
-            await server.ask(server.commands.flushdb)
+            await server.run(server.commands.flushdb)
             limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS, clock_us=clock)
             for quota, subject, cost, wait_us in asked:
                 clock.now_us += wait_us
@@ -45,7 +45,7 @@ def test_the_script_decides_as_the_rule(
                 tat_us = tats_us.get(held, 0)
                 expected = decide(quota, tat_us, clock.now_us, cost)
                 answer = await limiter.timed([Charge(quota, subject, cost)])
-                assert answer == [TimedDecision(clock.now_us, expected)]
+                assert answer == [TimedRateDecision(clock.now_us, expected)]
                 beyond = tat_us - clock.now_us > quota.tolerance_us
                 if (expected.allowed and cost) or beyond:
                     tats_us[held] = clock.now_us + expected.reset_after_us

@@ -10,9 +10,9 @@ import pytest
 from engine.batch import Batch
 from engine.click import Click
 from engine.journal_format import HEADER_BYTES, encode_frame, encode_record, frames
-from storage.files import DiskFiles
+from storage.files import DiskFileSystem
 from storage.journal import discard
-from storage.recovery import Recovery, orphans
+from storage.recovery import OrphanReader, orphans
 from tests.storage.faulty_files import FaultyFiles
 from tests.storage.recorded import Recorder, batches, recovered
 from tests.storage.shipped import click
@@ -60,8 +60,8 @@ def orphaned(tmp_path: Path) -> Orphaned:
 
 
 @pytest.fixture
-def adopted(orphaned: Orphaned) -> Iterator[Recovery]:
-    recovery = Recovery(orphaned.folder)
+def adopted(orphaned: Orphaned) -> Iterator[OrphanReader]:
+    recovery = OrphanReader(orphaned.folder)
     assert recovery.adopt()
     yield recovery
     recovery.close(remove=False)
@@ -73,7 +73,9 @@ def test_an_intact_journal_is_read_whole(orphaned: Orphaned) -> None:
     assert (recovery.dropped_clicks, recovery.dropped_bytes) == (0, 0)
 
 
-def test_reading_starts_and_starts_again_anywhere(orphaned: Orphaned, adopted: Recovery) -> None:
+def test_reading_starts_and_starts_again_anywhere(
+    orphaned: Orphaned, adopted: OrphanReader
+) -> None:
     last = len(orphaned.clicks)
     for after in (0, last - 1, 1, 50, 49, last, 0, 11, 70):
         sequences: set[int] = set()
@@ -148,7 +150,7 @@ def test_a_lost_page_costs_the_frames_it_touches(orphaned: Orphaned) -> None:
     assert recovery.dropped_clicks == len(orphaned.clicks) - len(found)
 
 
-def test_a_gap_is_a_batch_of_its_own(orphaned: Orphaned, adopted: Recovery) -> None:
+def test_a_gap_is_a_batch_of_its_own(orphaned: Orphaned, adopted: OrphanReader) -> None:
     """So that what is intact behind it is counted, and the watermark crosses it."""
     start, _, first, last = orphaned.frames(0)[1]
     orphaned.change(0, lambda data: data.__setitem__(start + 12, data[start + 12] ^ 1))
@@ -173,7 +175,7 @@ def test_a_segment_that_is_gone(orphaned: Orphaned, missing: int) -> None:
     assert recovery.dropped_clicks == 0
 
 
-def test_what_is_read_twice_is_dropped_once(orphaned: Orphaned, adopted: Recovery) -> None:
+def test_what_is_read_twice_is_dropped_once(orphaned: Orphaned, adopted: OrphanReader) -> None:
     for segment in (0, 1):
         start, _, _, _ = orphaned.frames(segment)[1]
         orphaned.change(segment, lambda data, at=start: data.__setitem__(at, data[at] ^ 1))
@@ -222,7 +224,7 @@ def test_an_empty_journal_holds_no_clicks(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.journal.open()
     recorder.journal.close(remove=False)
-    recovery = Recovery(recorder.journal.folder)
+    recovery = OrphanReader(recorder.journal.folder)
     assert recovery.adopt()
     assert not recovery.holds_clicks()
     assert recovery.read(0, 1) is None
@@ -232,9 +234,9 @@ def test_an_empty_journal_holds_no_clicks(tmp_path: Path) -> None:
 
 def test_a_discarded_journal_can_be_adopted_and_removed(orphaned: Orphaned) -> None:
     """Its process ended between the deletion of the clicks and the retirement of the row."""
-    discard(orphaned.folder, DiskFiles())
+    discard(orphaned.folder, DiskFileSystem())
     released: list[str] = []
-    recovery = Recovery(orphaned.folder, released=released.append)
+    recovery = OrphanReader(orphaned.folder, released=released.append)
     assert recovery.adopt()
     assert not recovery.holds_clicks()
     assert recovery.bytes_on_disk == 0
@@ -245,12 +247,12 @@ def test_a_discarded_journal_can_be_adopted_and_removed(orphaned: Orphaned) -> N
 
 
 def test_a_deletion_that_fails_halfway_can_be_tried_again(orphaned: Orphaned) -> None:
-    recovery = Recovery(orphaned.folder, FaultyFiles())
+    recovery = OrphanReader(orphaned.folder, FaultyFiles())
     assert recovery.adopt()
     last = [batch.last for batch in batches(recovery)][-1]
     remove, left = os.unlink, [orphaned.segments[0]]
 
-    class Stubborn(DiskFiles):
+    class Stubborn(DiskFileSystem):
         def remove(self, path: Path) -> None:
             if path in left:
                 raise OSError(5, "input/output error")
@@ -269,10 +271,10 @@ def test_a_deletion_that_fails_halfway_can_be_tried_again(orphaned: Orphaned) ->
     recovery.close(remove=True)
 
 
-def test_only_one_reads_an_orphan(orphaned: Orphaned, adopted: Recovery) -> None:
-    assert not Recovery(orphaned.folder).adopt()
+def test_only_one_reads_an_orphan(orphaned: Orphaned, adopted: OrphanReader) -> None:
+    assert not OrphanReader(orphaned.folder).adopt()
     adopted.close(remove=True)
-    assert not Recovery(orphaned.folder).adopt()
+    assert not OrphanReader(orphaned.folder).adopt()
 
 
 def test_other_files_are_not_journals(orphaned: Orphaned) -> None:
@@ -284,7 +286,7 @@ def test_other_files_are_not_journals(orphaned: Orphaned) -> None:
     found, _ = recovered(orphaned.folder)
     assert found == orphaned.clicks
     assert orphans(orphaned.folder / "nowhere") == []
-    recovery = Recovery(orphaned.folder)
+    recovery = OrphanReader(orphaned.folder)
     assert recovery.adopt()
     recovery.close(remove=True)
     assert not orphaned.folder.exists()

@@ -7,9 +7,9 @@ import pytest
 from engine.access import Caller
 from engine.errors import ForbiddenError
 from engine.ports import SecurityStore
-from engine.security import NOBODY, Event
-from storage.memory.security_log import MemorySecurityEvents
-from storage.security_log import SecurityEvents
+from engine.security import NO_TENANT, SecurityEvent
+from storage.memory.security_log import MemorySecurityStore
+from storage.security_log import PostgresSecurityStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened
 
@@ -19,18 +19,20 @@ ADA, GRACE = Caller(1, 11, 111), Caller(2, 22)
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def event(tenant_id: int, times: int, **fields: object) -> Event:
-    made = Event("access.denied", tenant_id, 11, None, "r1", AT, times, {"status": 403, "why": "ü"})
+def event(tenant_id: int, times: int, **fields: object) -> SecurityEvent:
+    made = SecurityEvent(
+        "access.denied", tenant_id, 11, None, "r1", AT, times, {"status": 403, "why": "ü"}
+    )
     return made._replace(**fields)
 
 
 async def see_the_contract(store: SecurityStore) -> None:
     mine = [event(1, times) for times in range(1, 6)]
-    nobodys = event(NOBODY, 7, user_id=None, request_id="", detail={})
+    nobodys = event(NO_TENANT, 7, user_id=None, request_id="", detail={})
     await store.write([mine[0], event(2, 9), *mine[1:3], nobodys])
     await store.write(mine[3:])
     await store.write([])
-    seen: list[Event] = []
+    seen: list[SecurityEvent] = []
     before = 0
     while True:
         page = await store.events(ADA, before, 2)
@@ -48,10 +50,10 @@ async def see_the_contract(store: SecurityStore) -> None:
 
 
 async def test_in_memory() -> None:
-    await see_the_contract(MemorySecurityEvents())
+    await see_the_contract(MemorySecurityStore())
 
 
 @pytest.mark.slow
 async def test_in_postgres(database_url: str) -> None:
     async with opened(database_url) as open_role:
-        await see_the_contract(SecurityEvents(await open_role("waypost_app")))
+        await see_the_contract(PostgresSecurityStore(await open_role("waypost_app")))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.throttle import Throttle
+from api.throttle import RateLimitedLogins
 from engine.errors import UnavailableError
 from storage.postgres import Database
 from storage.redis_client import RedisServer
@@ -30,7 +30,7 @@ async def test_two_consoles_count_together(open_database: OpenDatabase, redis_ur
     app = await open_database("waypost_app")
     redis = await RedisServer.open(redis_url, size=2)
     try:
-        one, two = (Throttle(SharedRateLimiter(app, redis)) for _ in range(2))
+        one, two = (RateLimitedLogins(SharedRateLimiter(app, redis)) for _ in range(2))
         for console in (one, two, one, two, one):
             assert await console.admit(ADA, "198.51.100.7") == 0
         assert 0 < await two.admit(ADA.upper(), "198.51.100.8") <= 12
@@ -51,7 +51,9 @@ async def test_without_redis_or_postgres_nobody_is_admitted(
     try:
         for database, server in ((app, away), (nowhere, redis)):
             with pytest.raises(UnavailableError):
-                await Throttle(SharedRateLimiter(database, server)).admit(ADA, "198.51.100.7")
+                await RateLimitedLogins(SharedRateLimiter(database, server)).admit(
+                    ADA, "198.51.100.7"
+                )
     finally:
         await redis.close()
         await away.close()

@@ -13,10 +13,10 @@ from engine.ports import ImportRow
 from engine.profile import (
     MAX_PAGE_LINKS,
     MAX_WHOLE_LINKS,
-    Change,
     EdgeLink,
     PageLink,
     Profile,
+    ProfileChange,
     ProfileDraft,
     Snapshot,
 )
@@ -50,7 +50,7 @@ async def import_links(stores: Stores, handle: str, count: int) -> None:
         await stores.bulk.import_rows(stores.caller, rows[start : start + 5_000])
 
 
-def by_profile(changes: list[Change] | None) -> list[Change]:
+def by_profile(changes: list[ProfileChange] | None) -> list[ProfileChange]:
     assert changes is not None
     return sorted(changes, key=lambda change: change.profile_id)
 
@@ -163,13 +163,13 @@ async def test_news_is_of_every_kind_of_change(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a", "b"])
     await stores.profiles.update_profile(stores.caller, old.id, ProfileDraft(handle="older"))
     changes, cursor = await stores.snapshots.changes(cursor)
-    assert by_profile(changes) == [Change(old.id, 2), Change(profile.id, 3)]
+    assert by_profile(changes) == [ProfileChange(old.id, 2), ProfileChange(profile.id, 3)]
     await stores.profiles.delete_profile(stores.caller, profile.id)
-    assert (await stores.snapshots.changes(cursor))[0] == [Change(profile.id, 4, True)]
+    assert (await stores.snapshots.changes(cursor))[0] == [ProfileChange(profile.id, 4, True)]
     row = ImportRow(1, "older", "x", "https://example.com/", "")
     await stores.bulk.import_rows(stores.caller, [row])
     changes, cursor = await stores.snapshots.changes(cursor)
-    assert by_profile(changes) == [Change(old.id, 3), Change(profile.id, 4, True)]
+    assert by_profile(changes) == [ProfileChange(old.id, 3), ProfileChange(profile.id, 4, True)]
     assert (await stores.snapshots.changes(cursor))[0] == []
 
 
@@ -202,11 +202,11 @@ async def test_a_transaction_that_commits_late_is_not_missed(stores: Stores, pla
             stores.caller, fast.id, ProfileDraft(handle="fast", title=str(version))
         )
         changes, cursor = await stores.snapshots.changes(cursor)
-        assert changes == [Change(fast.id, version)]
+        assert changes == [ProfileChange(fast.id, version)]
     assert await stores.snapshots.changes(cursor) == ([], cursor)
     await in_asyncio(connection.execute, "COMMIT")
     changes, cursor = await stores.snapshots.changes(cursor)
-    assert changes == [Change(slow.id, 2)]
+    assert changes == [ProfileChange(slow.id, 2)]
     assert (await stores.snapshots.changes(cursor))[0] == []
     await in_asyncio(connection.close)
 

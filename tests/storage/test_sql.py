@@ -73,4 +73,4 @@ async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> N
             await connection.prepare(query)
 
     database = await open_database(ROLES.get(file, "waypost_app"))
-    await database.run(work)
+    await database.transaction(work)

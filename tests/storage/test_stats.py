@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from engine.click import Click, Kind
+from engine.click import Click, ClickKind
 from engine.dimension import Dimension
 from engine.ports import ClickLedger
 from engine.ports_stats import StatsReader
-from engine.rollup import BUCKET_US, Interval
+from engine.rollup import TIME_BUCKET_US, TimeInterval
 from engine.stats_query import Filter, StatsQuery
 from storage.ledger import PostgresClickLedger
-from storage.memory.ledger import MemoryClickLedger, MemoryCounts
+from storage.memory.ledger import MemoryClickLedger, MemoryClickTables
 from storage.memory.stats import MemoryStatsReader
 from storage.postgres import Database
 from storage.stats import PostgresStatsReader
@@ -57,7 +57,7 @@ async def bench(url: str | None) -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def opened(url: str | None) -> AsyncIterator[Bench]:
     if url is None:
-        counts = MemoryCounts()
+        counts = MemoryClickTables()
         yield Bench(MemoryClickLedger(counts, lambda: 1e9), MemoryStatsReader(counts))
         return
     aggregator = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
@@ -71,7 +71,7 @@ def at(moment: datetime, **fields: Any) -> Click:
     return click(at_us=round(moment.timestamp()) * 1_000_000, **fields)
 
 
-def around(change: datetime, tz: str, interval: Interval, **fields: Any) -> StatsQuery:
+def around(change: datetime, tz: str, interval: TimeInterval, **fields: Any) -> StatsQuery:
     day = timedelta(days=2)
     return StatsQuery(start=change - day, end=change + day, interval=interval, tz=tz, **fields)
 
@@ -84,7 +84,7 @@ async def test_a_click_in_every_quarter_around_a_change(
     quarters = [change - timedelta(hours=36) + n * QUARTER for n in range(4 * 72)]
     await bench.fold([at(quarter + timedelta(minutes=7)) for quarter in quarters])
     zone = ZoneInfo(tz)
-    for interval in get_args(Interval):
+    for interval in get_args(TimeInterval):
         stats = await bench.reader.stats(1, 2, around(change, tz, interval))
         expected = [
             (first_moment(next(group), interval, zone), 1 + len(list(group)))
@@ -101,7 +101,7 @@ async def totals_match(
     """Count clicks for a tenant that has none, and compare each interval's totals with them."""
     async with opened(url) as bench:
         await bench.fold([click._replace(tenant_id=tenant_id) for click in clicks])
-        for interval, link_id in product(get_args(Interval), (None, 1)):
+        for interval, link_id in product(get_args(TimeInterval), (None, 1)):
             asked = structs.replace(query, interval=interval, filters=of_link(link_id))
             stats = await bench.reader.stats(tenant_id, 2, asked)
             rows = stats.rows
@@ -112,9 +112,9 @@ async def totals_match(
                 and click.profile_id == 2
                 and link_id in (None, click.link_id)
             ]
-            assert sum(row.clicks for row in rows) == wanted.count(Kind.CLICK)
-            assert stats.totals.clicks == wanted.count(Kind.CLICK)
-            assert sum(row.views for row in rows) == wanted.count(Kind.VIEW)
+            assert sum(row.clicks for row in rows) == wanted.count(ClickKind.CLICK)
+            assert stats.totals.clicks == wanted.count(ClickKind.CLICK)
+            assert sum(row.views for row in rows) == wanted.count(ClickKind.VIEW)
             moments = [row.time.astimezone(UTC) for row in rows]
             assert moments == sorted(set(moments))
 
@@ -124,11 +124,15 @@ def of_link(link_id: int | None) -> tuple[Filter, ...]:
 
 
 def bucket(click: Click) -> datetime:
-    return datetime.fromtimestamp(click.at_us // BUCKET_US * (BUCKET_US // 1_000_000), UTC)
+    return datetime.fromtimestamp(
+        click.at_us // TIME_BUCKET_US * (TIME_BUCKET_US // 1_000_000), UTC
+    )
 
 
 MINUTES = st.integers(-3000, 3000)
-SEEN = st.lists(st.tuples(MINUTES, st.sampled_from(Kind), st.integers(0, 2), st.integers(1, 2)))
+SEEN = st.lists(
+    st.tuples(MINUTES, st.sampled_from(ClickKind), st.integers(0, 2), st.integers(1, 2))
+)
 
 
 def test_totals_are_those_of_the_clicks(url: str | None) -> None:

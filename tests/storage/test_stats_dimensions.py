@@ -12,14 +12,14 @@ import pytest
 from engine.click import Click
 from engine.dimension import Dimension
 from engine.errors import InvalidError, SlowQueryError
-from engine.extra import EXPOSURES, Arm, item, pack_arms
-from engine.period import floor, zone
+from engine.extra import EXPOSURES, VariantRef, item, pack_variant_refs
+from engine.period import interval_start_utc, zone
 from engine.ports_stats import ClickExport
-from engine.rollup import Interval, Stats
-from engine.stats_query import StatsQuery, read, reading
+from engine.rollup import Stats, TimeInterval
+from engine.stats_query import StatsQuery, parse_query, select_rows
 from storage import stats, stats_raw
 from storage.click_export import PostgresClickExport
-from storage.memory.ledger import MemoryCounts
+from storage.memory.ledger import MemoryClickTables
 from storage.memory.stats import MemoryClickExport, counted, moment
 from storage.postgres import Database
 from storage.stats import PostgresStatsReader
@@ -40,13 +40,18 @@ DIMENSIONS = [
 CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
 # The same visitors at the same time, by other links and from elsewhere: in the totals they are there once.
 CLICKS += [
-    one._replace(link_id=other.link_id, extra=other.extra, kind=other.kind, verdict=other.verdict)
+    one._replace(
+        link_id=other.link_id,
+        items=other.items,
+        kind=other.kind,
+        classification=other.classification,
+    )
     for one, other in zip(CLICKS[:150], CLICKS[7:157], strict=True)
 ]
 # Some show an arm of one experiment or of two.
-ARMS = [[Arm(9, 1, 0), Arm(8, 2, 1)], [Arm(9, 1, 1)], []]
+ARMS = [[VariantRef(9, 1, 0), VariantRef(8, 2, 1)], [VariantRef(9, 1, 1)], []]
 CLICKS = [
-    one._replace(extra=one.extra + item(EXPOSURES, pack_arms(ARMS[n % 3])))
+    one._replace(items=one.items + item(EXPOSURES, pack_variant_refs(ARMS[n % 3])))
     for n, one in enumerate(CLICKS)
 ]
 # Late clicks stand in the live tables for a day that is compacted, until that is done again.
@@ -65,7 +70,7 @@ def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
 def query(**given: str) -> StatsQuery:
     pairs = [(name.rstrip("_"), value) for name, value in given.items()]
     pairs = [(f"filter[{n[2:]}]" if n.startswith("f_") else n, v) for n, v in pairs]
-    return read(pairs, NOW)
+    return parse_query(pairs, NOW)
 
 
 def brute(asked: StatsQuery, clicks: list[Click]) -> Stats:
@@ -120,7 +125,7 @@ def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
         assert plain(found) == plain(wanted), asked
         assert found.totals.clicks == wanted.totals.clicks
         # A raw click is another visitor each day, and a sketch of few is exact.
-        if reading(asked) is None:
+        if select_rows(asked) is None:
             assert found.totals == wanted.totals
         assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
     assert all(found.rows for found in ask(url, QUESTIONS))
@@ -156,12 +161,12 @@ def test_more_links_than_are_looked_at_are_refused(
 @pytest.mark.parametrize("interval", ["hour", "15m"])
 @pytest.mark.parametrize("metrics", ["clicks,views,bots", "clicks,views,bots,visitors"])
 def test_an_hour_or_a_quarter_of_one_alone_is_counted(
-    url: str, interval: Interval, metrics: str
+    url: str, interval: TimeInterval, metrics: str
 ) -> None:
     """Also of days that are compacted."""
     asked = []
     for one in CLICKS[:20]:
-        start = floor(moment(one), interval, zone("UTC"))
+        start = interval_start_utc(moment(one), interval, zone("UTC"))
         length = timedelta(minutes=60 if interval == "hour" else 15)
         period = {"from": start.isoformat(), "to": (start + length).isoformat()}
         asked += [
@@ -257,7 +262,7 @@ def test_visitors_are_those_of_each_utc_day(url: str) -> None:
 
 
 def test_raw_clicks_are_exported_as_the_twin_has_them(url: str) -> None:
-    counts = MemoryCounts(clicks=[(uuid4(), one) for one in CLICKS + LATE])
+    counts = MemoryClickTables(clicks=[(uuid4(), one) for one in CLICKS + LATE])
     first, last = FIRST + timedelta(days=3), FIRST + timedelta(days=60)
 
     async def exported(source: ClickExport) -> list[Any]:

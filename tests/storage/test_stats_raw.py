@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine import stats_query
-from engine.rollup import Counted, Stats
+from engine.rollup import MetricValues, Stats
 from storage.stats_raw import crossed
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -43,11 +43,11 @@ def test_others_are_answered_while_many_values_are_summed() -> None:
     async def ask() -> Stats:
         ticking = asyncio.create_task(tick())
         connection: Any = Answers(30_000)
-        found = await crossed(connection, 1, 2, stats_query.read(ASKED, NOW))
+        found = await crossed(connection, 1, 2, stats_query.parse_query(ASKED, NOW))
         ticking.cancel()
         return found
 
     found = asyncio.run(ask())
-    assert found.totals == Counted(30_000, 0, 0, 30_000)
+    assert found.totals == MetricValues(30_000, 0, 0, 30_000)
     assert len(found.rows) == 100
     assert ticks > 3

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine import calendar, period
-from engine.click import BOTS, COUNTED, VERDICT_MASK, Click, Kind
+from engine.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 from engine.dimension import Dimension
-from engine.rollup import Interval
+from engine.rollup import TimeInterval
 from engine.stats_plan import boundaries, plan
 from engine.stats_query import StatsQuery
 from tests.storage.stats_database import FilledDatabase, ask, random_clicks
@@ -28,25 +28,25 @@ def url(filled_database: FilledDatabase) -> str:
     return filled_database("zones", CLICKS, COMPACTED, [Dimension.TOTAL])
 
 
-def by_hand(tz: ZoneInfo, interval: Interval) -> dict[object, list[int]]:
+def by_hand(tz: ZoneInfo, interval: TimeInterval) -> dict[object, list[int]]:
     """[clicks, views, bots] by what a calendar on the wall says."""
     found: dict[object, list[int]] = {}
     for click in CLICKS:
-        judged = click.verdict & VERDICT_MASK
-        if judged in BOTS | COUNTED:
-            place = 2 if judged in BOTS else int(click.kind != Kind.CLICK)
+        judged = click.classification & CLASS_MASK
+        if judged in BOT_CLASSES | COUNTED_CLASSES:
+            place = 2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
             found.setdefault(label(click, tz, interval), [0, 0, 0])[place] += 1
     return found
 
 
-def label(click: Click, tz: ZoneInfo, interval: Interval) -> object:
+def label(click: Click, tz: ZoneInfo, interval: TimeInterval) -> object:
     day = datetime.fromtimestamp(click.at_us / 1e6, tz).date()
     return day if interval == "day" else day.replace(day=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("interval", ["day", "month"])
-def test_every_zone(url: str, interval: Interval) -> None:
+def test_every_zone(url: str, interval: TimeInterval) -> None:
     """Postgres is asked between moments and knows no zones: once for all zones whose days begin alike."""
     alike: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
     for name in sorted(period.zone_names()):
@@ -76,7 +76,7 @@ def test_every_zone(url: str, interval: Interval) -> None:
     "name", ["Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "UTC"]
 )
 @pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
-def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: Interval) -> None:
+def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: TimeInterval) -> None:
     tz = period.zone(name)
     start, end = START + timedelta(hours=5), START + timedelta(days=100, minutes=15)
     starts = boundaries(start, end, interval, tz)
@@ -86,15 +86,15 @@ def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: Interv
         for quarter in range(part.first, part.end):
             moment = midnight(part.day) + quarter * period.QUARTER
             rows[moment] += 1
-            first = period.floor(starts[part.row - 1], interval, tz)
-            assert first == period.floor(moment, interval, tz)
+            first = period.interval_start_utc(starts[part.row - 1], interval, tz)
+            assert first == period.interval_start_utc(moment, interval, tz)
     for whole in (*made.days, *made.months):
         day = whole.first
         while day < whole.end:
             assert (
                 len(
                     {
-                        period.floor(midnight(day) + q * period.QUARTER, interval, tz)
+                        period.interval_start_utc(midnight(day) + q * period.QUARTER, interval, tz)
                         for q in (0, 95)
                     }
                 )
@@ -117,4 +117,4 @@ def test_a_day_that_a_zone_left_out_has_no_row() -> None:
     )
     days = [start.astimezone(samoa).date().day for start in starts]
     assert days == [28, 29, 31, 1, 2]
-    assert calendar.start(starts[2], "day", samoa) == starts[2].astimezone(samoa)
+    assert calendar.interval_start(starts[2], "day", samoa) == starts[2].astimezone(samoa)

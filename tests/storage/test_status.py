@@ -11,17 +11,20 @@ import pytest
 import trio
 
 from engine.health import Component
-from engine.roles.process import Assignment, environment
-from engine.statistics import ProcessStatistics, Sample
-from engine.system import Status
-from engine.tree import Node
+from engine.roles.process import ProcessSpec, environment
+from engine.statistics import ProcessMetrics, Sample
+from engine.system import ProcessStatus
+from engine.tree import ActorNode
 from storage import status
 
-DEEP = Node(
-    name="a", kind="process", running=True, children=(Node(name="b", kind="actor", running=False),)
+DEEP = ActorNode(
+    name="a",
+    kind="process",
+    running=True,
+    children=(ActorNode(name="b", kind="actor", running=False),),
 )
-TOLD = Status(
-    "edge-0", (Component("edge-0", True),), ProcessStatistics("edge", 7, (Sample("x", 1),)), DEEP
+TOLD = ProcessStatus(
+    "edge-0", (Component("edge-0", True),), ProcessMetrics("edge", 7, (Sample("x", 1),)), DEEP
 )
 
 
@@ -29,11 +32,11 @@ async def test_who_asks_gets_the_whole_tree(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(status.serve_status, tmp_path, "edge-0", lambda: TOLD)
         with trio.fail_after(5):
-            while not (found := await status.ask(tmp_path)):  # noqa: ASYNC110  # a real socket
+            while not (found := await status.fetch_statuses(tmp_path)):  # noqa: ASYNC110  # a real socket
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert found == [TOLD]
-    assert await status.ask(tmp_path) == []
+    assert await status.fetch_statuses(tmp_path) == []
 
 
 def test_word_of_an_end_is_kept_for_a_minute(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_a_process_that_ends_by_an_error_leaves_word(tmp_path: Path, error: str)
         f"async def role(*_): raise {error}\n"
         "raise SystemExit(main({'workers': role}))"
     )
-    assignment = Assignment(
+    assignment = ProcessSpec(
         role="workers", index=0, data=str(tmp_path), parent=os.getpid(), settings={}
     )
     done = subprocess.run(
@@ -72,4 +75,4 @@ def test_a_process_that_ends_by_an_error_leaves_word(tmp_path: Path, error: str)
 
 
 def test_a_status_is_read_back_as_it_was_written() -> None:
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(TOLD), type=Status) == TOLD
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(TOLD), type=ProcessStatus) == TOLD

@@ -8,9 +8,9 @@ import trio
 
 from engine.link import LinkDraft
 from engine.profile import ProfileDraft
-from storage.keys import Keys, OwnerCredentials, ensure_owner, first_owner
+from storage.keys import OwnerCredentials, PostgresApiKeyStore, ensure_owner, first_owner
 from storage.postgres import Connection, Database
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase
 
@@ -28,7 +28,7 @@ async def filled(app: Database) -> OwnerCredentials:
     """A tenant with a row in every table."""
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    profiles = Profiles(app)
+    profiles = PostgresProfileStore(app)
     profile = await profiles.create_profile(owner.caller, ProfileDraft(handle="demo"))
     for slug in ("a", "b"):
         draft = LinkDraft(slug=slug, target="https://example.com/")
@@ -52,7 +52,7 @@ async def test_no_target_can_break_a_header(open_database: OpenDatabase, target:
     app = await open_database("waypost_app")
     owner = await filled(app)
     with pytest.raises(asyncpg.CheckViolationError):
-        await app.run(sql("UPDATE links SET target = $1", target), caller=owner.caller)
+        await app.transaction(sql("UPDATE links SET target = $1", target), caller=owner.caller)
 
 
 async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None:
@@ -69,7 +69,7 @@ async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None
     (owner,) = filter(None, made)
     assert await first_owner(app) == owner.caller
     assert await ensure_owner(app, "other@example.com") is None
-    key = await Keys(app).authenticate(owner.api_key)
+    key = await PostgresApiKeyStore(app).authenticate(owner.api_key)
     assert key is not None
     assert key == owner.caller._replace(key_id=key.key_id)
 
@@ -77,8 +77,8 @@ async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None
 async def test_nothing_that_opens_doors_is_stored(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     owner = await filled(app)
-    users = await app.run(sql("SELECT * FROM users"), caller=owner.caller)
-    keys = await app.run(sql("SELECT * FROM api_keys"), caller=owner.caller)
+    users = await app.transaction(sql("SELECT * FROM users"), caller=owner.caller)
+    keys = await app.transaction(sql("SELECT * FROM api_keys"), caller=owner.caller)
     stored = repr([*users, *keys])
     assert owner.password not in stored
     assert owner.api_key not in stored

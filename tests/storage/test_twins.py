@@ -16,8 +16,8 @@ from engine.ports import ProfileStore, SnapshotSource
 from engine.profile import ProfileDraft, Snapshot
 from storage.keys import ensure_owner
 from storage.memory.profiles import MemoryProfiles
-from storage.profiles import Profiles
-from storage.snapshots import Snapshots
+from storage.profiles import PostgresProfileStore
+from storage.snapshots import PostgresSnapshotSource
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase, opened, second_owner
 
@@ -85,7 +85,13 @@ async def test_differences_lead_to_what_is_found_in_postgres(
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
     owner = await ensure_owner(app, "owner@example.com")
     assert owner is not None
-    await follow(Profiles(app), Snapshots(edge), owner.caller, random.Random(seed), 30)
+    await follow(
+        PostgresProfileStore(app),
+        PostgresSnapshotSource(edge),
+        owner.caller,
+        random.Random(seed),
+        30,
+    )
 
 
 @given(st.integers(0, 2**32))
@@ -114,7 +120,11 @@ def test_the_twins_answer_the_same(database_url: str, seed: int) -> None:
         memory = MemoryProfiles()
         async with opened(database_url) as open_role:
             app, edge = await open_role("waypost_app"), await open_role("waypost_edge")
-            stored = await play(Profiles(app), Snapshots(edge), await second_owner(database_url))
+            stored = await play(
+                PostgresProfileStore(app),
+                PostgresSnapshotSource(edge),
+                await second_owner(database_url),
+            )
         assert stored == await play(memory, memory, Caller(1, 1))
 
     hosted_run(compare)

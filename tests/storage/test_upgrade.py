@@ -7,9 +7,9 @@ import pytest
 
 from engine.access import Caller
 from storage.bridge import in_asyncio
-from storage.keys import Keys
+from storage.keys import PostgresApiKeyStore
 from storage.migrations import migrate, migrations
-from storage.profiles import Profiles
+from storage.profiles import PostgresProfileStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened
 
@@ -47,9 +47,9 @@ async def test_profiles_and_keys_of_the_time_before_teams_belong_to_the_first_us
     await migrate(bare_database_url)
     async with opened(bare_database_url) as open_role:
         app = await open_role("waypost_app")
-        caller = await Keys(app).authenticate("wp_old")
+        caller = await PostgresApiKeyStore(app).authenticate("wp_old")
         assert caller == Caller(1, 11, 5)
-        profiles = Profiles(app)
+        profiles = PostgresProfileStore(app)
         for owner, profile_id in ((caller, 100), (Caller(2, 21), 200)):
             page = await profiles.list_profiles(owner, 0, 10)
             assert [one.id for one in page.items] == [profile_id]

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from storage.bridge import in_asyncio
-from storage.upkeep import Upkeep
+from storage.upkeep import AccountsPurge
 from tests.hosted import hosted_run
 from tests.storage.conftest import OpenDatabase
 
@@ -48,7 +48,7 @@ async def test_what_ended_long_ago_goes(database_url: str, open_database: OpenDa
         return await in_asyncio(run)
 
     await fetch(FILL)
-    upkeep = Upkeep(await open_database("waypost_aggregator"))
+    upkeep = AccountsPurge(await open_database("waypost_aggregator"))
     for _ in range(2):  # again is no harm
         await upkeep.purge_sessions()
         await upkeep.purge_keys()

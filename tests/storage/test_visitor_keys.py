@@ -11,19 +11,25 @@ import pytest
 import trio
 
 from engine.errors import UnavailableError
-from engine.visitor_key import DAY_US, DayKey
+from engine.visitor_key import DAY_US, DailyKey
 from storage import visitor_keys
 from storage.files import FileLock
-from storage.memory.visitor_keys import MemoryKeyChannel, MemoryKeyServer, MemoryShelf
+from storage.memory.visitor_keys import MemoryDailyKeyChannel, MemoryKeyBroker, MemoryKeyStore
 from storage.redis_client import RedisServer
-from storage.visitor_keys import STALE_S, RedisKeyChannel, TmpfsShelf, is_in_memory, shelf_of
+from storage.visitor_keys import (
+    STALE_S,
+    RedisDailyKeyChannel,
+    TmpfsKeyStore,
+    is_in_memory,
+    open_key_store,
+)
 from tests.hosted import hosted_run
 
 DAY = 20_000
 NOON_US = DAY * DAY_US + DAY_US // 2
-ONE = DayKey(DAY, True, 7, b"1" * 32)
-OLDER = DayKey(DAY, False, 5, b"2" * 32)
-TOMORROW = DayKey(DAY + 1, False, 9, b"3" * 32)
+ONE = DailyKey(DAY, True, 7, b"1" * 32)
+OLDER = DailyKey(DAY, False, 5, b"2" * 32)
+TOMORROW = DailyKey(DAY + 1, False, 9, b"3" * 32)
 
 
 @pytest.fixture
@@ -36,7 +42,7 @@ def shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=["memory", "file"])
 def shelf(request: pytest.FixtureRequest, shelves: Path) -> Any:
-    return MemoryShelf() if request.param == "memory" else shelf_of(shelves / "data")
+    return MemoryKeyStore() if request.param == "memory" else open_key_store(shelves / "data")
 
 
 def test_the_best_of_each_day_is_what_everybody_gets(shelf: Any) -> None:
@@ -52,21 +58,21 @@ def test_the_best_of_each_day_is_what_everybody_gets(shelf: Any) -> None:
 
 
 def test_a_folder_is_for_one_user_and_of_one_data_folder(shelves: Path) -> None:
-    one, other = shelf_of(shelves / "one"), shelf_of(shelves / "other")
+    one, other = open_key_store(shelves / "one"), open_key_store(shelves / "other")
     assert one is not None
     assert other is not None
-    assert one.folder == shelf_of(shelves / "x" / ".." / "one").folder  # type: ignore[union-attr]
+    assert one.folder == open_key_store(shelves / "x" / ".." / "one").folder  # type: ignore[union-attr]
     assert one.exchange([ONE], NOON_US) == {DAY: ONE}
     assert other.exchange([], NOON_US) == {}
     assert stat.S_IMODE(one.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((one.folder / "keys").stat().st_mode) == 0o600
-    again = shelf_of(shelves / "one")
+    again = open_key_store(shelves / "one")
     assert again is not None
     assert again.exchange([], NOON_US) == {DAY: ONE}
 
 
 def test_a_folder_that_was_tidied_up_is_made_again(shelves: Path) -> None:
-    shelf = shelf_of(shelves / "data")
+    shelf = open_key_store(shelves / "data")
     assert shelf is not None
     shelf.exchange([ONE], NOON_US)
     shutil.rmtree(shelf.folder)
@@ -79,7 +85,7 @@ def test_a_folder_that_was_tidied_up_is_made_again(shelves: Path) -> None:
 
 
 def test_who_finds_it_taken_says_so(shelves: Path) -> None:
-    shelf = shelf_of(shelves / "data")
+    shelf = open_key_store(shelves / "data")
     assert shelf is not None
     lock = FileLock(shelf.folder / "lock")
     assert lock.acquire()
@@ -91,7 +97,7 @@ def test_who_finds_it_taken_says_so(shelves: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[", b"\xff" * 10_000, b'[[1,true,2,"00"]]'])
 def test_what_was_left_damaged_is_written_anew(data: bytes, shelves: Path) -> None:
-    shelf = shelf_of(shelves / "data")
+    shelf = open_key_store(shelves / "data")
     assert shelf is not None
     (shelf.folder / "keys").write_bytes(data)
     assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
@@ -100,10 +106,10 @@ def test_what_was_left_damaged_is_written_anew(data: bytes, shelves: Path) -> No
 
 def test_with_its_data_folder_a_shelf_goes_too(shelves: Path) -> None:
     (shelves / "here").mkdir()
-    here, gone = shelf_of(shelves / "here"), shelf_of(shelves / "gone")
+    here, gone = open_key_store(shelves / "here"), open_key_store(shelves / "gone")
     assert here is not None
     assert gone is not None
-    shelf_of(shelves / "next")
+    open_key_store(shelves / "next")
     assert here.folder.exists()
     assert not gone.folder.exists()
 
@@ -111,13 +117,13 @@ def test_with_its_data_folder_a_shelf_goes_too(shelves: Path) -> None:
 def test_what_nobody_came_back_for_is_removed(shelves: Path) -> None:
     for name in ("left", "fresh"):
         (shelves / name).mkdir()
-    left, fresh = shelf_of(shelves / "left"), shelf_of(shelves / "fresh")
+    left, fresh = open_key_store(shelves / "left"), open_key_store(shelves / "fresh")
     assert left is not None
     assert fresh is not None
     left.exchange([ONE], NOON_US)
     old = left.folder.stat().st_mtime - STALE_S - 60
     os.utime(left.folder, (old, old))
-    shelf_of(shelves / "next")
+    open_key_store(shelves / "next")
     assert not left.folder.exists()
     assert fresh.folder.exists()
 
@@ -126,24 +132,24 @@ def test_a_disk_is_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not is_in_memory(tmp_path / "none")
     assert not is_in_memory(Path("/proc"))
     monkeypatch.setattr(visitor_keys, "_candidates", lambda: [Path("/proc"), tmp_path / "none"])
-    assert shelf_of(tmp_path) is None
+    assert open_key_store(tmp_path) is None
 
 
 def test_a_foreign_folder_is_not_used(shelves: Path) -> None:
-    made = shelf_of(shelves / "data")
+    made = open_key_store(shelves / "data")
     assert made is not None
     shutil.rmtree(made.folder)
     (shelves / "elsewhere").mkdir()
     made.folder.symlink_to(shelves / "elsewhere")
-    found = shelf_of(shelves / "data")
+    found = open_key_store(shelves / "data")
     assert found is None or not found.folder.is_symlink()
     assert list((shelves / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.skipif(not is_in_memory(Path("/dev/shm")), reason="this machine has no /dev/shm")
 def test_on_this_machine_it_is_in_memory(tmp_path: Path) -> None:
-    shelf = shelf_of(tmp_path)
-    assert isinstance(shelf, TmpfsShelf)
+    shelf = open_key_store(tmp_path)
+    assert isinstance(shelf, TmpfsKeyStore)
     try:
         assert is_in_memory(shelf.folder)
         assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
@@ -164,11 +170,11 @@ def url(request: pytest.FixtureRequest) -> str | None:
 @pytest.fixture
 async def channels(url: str | None) -> AsyncIterator[list[Any]]:
     if url is None:
-        memory = MemoryKeyServer()
-        yield [MemoryKeyChannel(memory), MemoryKeyChannel(memory)]
+        memory = MemoryKeyBroker()
+        yield [MemoryDailyKeyChannel(memory), MemoryDailyKeyChannel(memory)]
         return
     server = await RedisServer.open(url, size=2)
-    yield [RedisKeyChannel(server), RedisKeyChannel(server)]
+    yield [RedisDailyKeyChannel(server), RedisDailyKeyChannel(server)]
     await server.close()
 
 
@@ -198,11 +204,11 @@ async def test_an_error_of_the_listener_comes_out_as_it_is(channels: list[Any]) 
 @pytest.mark.trio(run=hosted_run)
 async def test_without_a_server_it_is_0_and_counted() -> None:
     server = await RedisServer.open("unix:///nonexistent/socket", size=1)
-    channel = RedisKeyChannel(server)
+    channel = RedisDailyKeyChannel(server)
     with trio.fail_after(10):
         assert await channel.send(b"x") == 0
         async with channel.listen():
             await trio.sleep(0.05)
-    assert channel.statistics()["failed"] == 1
-    assert channel.statistics()["disconnected"] > 0
+    assert channel.metrics()["failed"] == 1
+    assert channel.metrics()["disconnected"] > 0
     await server.close()

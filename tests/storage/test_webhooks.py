@@ -11,25 +11,25 @@ import trio
 
 from engine.access import Caller
 from engine.activity import ActivityFilter
-from engine.delivery import Answer, Attempt, Due
+from engine.delivery import Attempt, AttemptResult, DueDelivery
 from engine.errors import ConflictError, ForbiddenError, LostUpdateError, NotFoundError
 from engine.event import EventDraft, LinkMilestone
-from engine.idempotency import Once, ReplayedError, StoredResponse
+from engine.idempotency import AlreadyAnsweredError, IdempotentRequest, StoredResponse
 from engine.ports import ProfileStore
-from engine.ports_webhooks import DeliveryQueue, InFlight, WebhookStore
+from engine.ports_webhooks import DeliveryQueue, InFlightDelivery, WebhookStore
 from engine.profile import Profile, ProfileDraft
 from engine.signature import SignatureError, sign, verify
 from engine.webhook import DeliveryFilter, NewWebhookDraft, Webhook, WebhookDraft
-from storage.activity import Activity
+from storage.activity import PostgresActivityReader
 from storage.bridge import in_asyncio
-from storage.deliveries import Deliveries
-from storage.events import emit
+from storage.deliveries import PostgresDeliveryQueue
+from storage.events import append_to_outbox
 from storage.keys import ensure_owner
 from storage.memory.profiles import MemoryProfiles
 from storage.memory.webhooks import MemoryWebhooks
 from storage.postgres import Connection
-from storage.profiles import Profiles
-from storage.webhooks import Webhooks
+from storage.profiles import PostgresProfileStore
+from storage.webhooks import PostgresWebhookStore
 from tests.hosted import hosted_run
 from tests.storage.conftest import opened, second_owner
 
@@ -38,8 +38,8 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 ALL = DeliveryFilter()
 TTL_S = 30.0
 DRAFT = NewWebhookDraft(url="https://example.com/hook", event_types=["*"])
-OK = Answer(200, response=b"thanks")
-DOWN = Answer(500, response=b"x" * 4096)
+OK = AttemptResult(200, response=b"thanks")
+DOWN = AttemptResult(500, response=b"x" * 4096)
 LATER_S = 3600.0
 
 
@@ -72,15 +72,19 @@ class Hooks(NamedTuple):
         owner: str = "one",
         limit: int = 100,
         each: int = 100,
-        flying: Sequence[Due] = (),
+        flying: Sequence[DueDelivery] = (),
         resting: Sequence[tuple[int, int]] = (),
         ttl_s: float = TTL_S,
-    ) -> list[Due]:
-        at_hand = [InFlight(due.tenant_id, due.webhook_id, due.event_id) for due in flying]
+    ) -> list[DueDelivery]:
+        at_hand = [InFlightDelivery(due.tenant_id, due.webhook_id, due.event_id) for due in flying]
         return await self.queue.claim(owner, ttl_s, limit, each, at_hand, resting)
 
     async def report(
-        self, due: Sequence[Due], answer: Answer, delay_s: float | None, owner: str = "one"
+        self,
+        due: Sequence[DueDelivery],
+        answer: AttemptResult,
+        delay_s: float | None,
+        owner: str = "one",
     ) -> tuple[int, int]:
         at = datetime.now(UTC)
         return await self.queue.record(
@@ -115,7 +119,7 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
         assert owner is not None
 
         async def written(drafts: Sequence[EventDraft]) -> None:
-            await workers.run(lambda connection: emit(connection, drafts))
+            await workers.transaction(lambda connection: append_to_outbox(connection, drafts))
 
         async def older(by: timedelta) -> None:
             """All that has a time becomes older, which is as if the clock went on."""
@@ -129,9 +133,11 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
             ):
                 await as_owner(place, statement, by)
 
-        profile = await Profiles(app).create_profile(owner.caller, ProfileDraft(handle="demo"))
+        profile = await PostgresProfileStore(app).create_profile(
+            owner.caller, ProfileDraft(handle="demo")
+        )
         yield Hooks(
-            Webhooks(app), Deliveries(workers), Profiles(app), owner.caller, await second_owner(place),
+            PostgresWebhookStore(app), PostgresDeliveryQueue(workers), PostgresProfileStore(app), owner.caller, await second_owner(place),
             profile, written, older,
         )  # fmt: skip
 
@@ -218,9 +224,9 @@ async def test_a_create_that_is_sent_again_makes_nothing_and_its_answer_has_no_s
     hooks: Hooks,
 ) -> None:
     stored = StoredResponse(201, {}, b"{}")
-    once = Once("key", b"x" * 32, lambda made: stored)
+    once = IdempotentRequest("key", b"x" * 32, lambda made: stored)
     await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
-    with pytest.raises(ReplayedError) as replayed:
+    with pytest.raises(AlreadyAnsweredError) as replayed:
         await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
     assert replayed.value.response == stored
     assert len((await hooks.store.list_webhooks(hooks.caller, hooks.profile.id, 0, 9)).items) == 1
@@ -301,7 +307,7 @@ async def test_what_failed_is_due_again_when_its_wait_is_over(hooks: Hooks) -> N
     await hooks.age(timedelta(seconds=61))
     (again,) = await hooks.claim()
     assert (again.tries, again.number) == (1, 2)
-    await hooks.report([again], Answer(None, "timed out", timed_out=True), None)
+    await hooks.report([again], AttemptResult(None, "timed out", timed_out=True), None)
     for asked, count in (
         (ALL, 1),
         (DeliveryFilter("failed"), 1),
@@ -433,7 +439,7 @@ async def test_410_disables_and_the_others_are_told(hooks: Hooks) -> None:
     witness = await hooks.create(event_types=["endpoint.disabled"])
     await hooks.happen(2)
     first, second = await hooks.claim()
-    assert await hooks.report([first], Answer(410), None) == (0, 1)
+    assert await hooks.report([first], AttemptResult(410), None) == (0, 1)
     stored = await hooks.store.webhook(hooks.caller, webhook.id)
     assert (stored.enabled, stored.disabled_reason) == (False, "it answered 410 Gone")
     assert await hooks.claim(flying=[second]) == []
@@ -491,12 +497,12 @@ async def test_another_url_starts_afresh(hooks: Hooks) -> None:
     draft = WebhookDraft(url="https://example.net/", event_types=["*"])
     await hooks.store.update_webhook(hooks.caller, webhook.id, draft)
     # What is still heard of the URL before is no word of this one.
-    assert await hooks.report(due[:1], Answer(410), None) == (0, 0)
+    assert await hooks.report(due[:1], AttemptResult(410), None) == (0, 0)
     assert await hooks.report(due[1:2], DOWN, LATER_S) == (0, 0)
     assert (await hooks.store.webhook(hooks.caller, webhook.id)).enabled
     (of_new, *_) = await hooks.claim()
     assert of_new.url == draft.url
-    assert await hooks.report([of_new], Answer(410), None) == (0, 1)
+    assert await hooks.report([of_new], AttemptResult(410), None) == (0, 1)
 
 
 async def test_replays(hooks: Hooks) -> None:
@@ -602,7 +608,7 @@ async def test_the_end_of_a_profile_is_told_and_then_its_webhooks_go(
     await hooks.queue.purge()
     async with opened(place) as open_database:
         workers = await open_database("waypost_aggregator")
-        assert await workers.run(lambda c: c.fetchval("SELECT count(*) FROM webhooks")) == 0
+        assert await workers.transaction(lambda c: c.fetchval("SELECT count(*) FROM webhooks")) == 0
 
 
 @pytest.mark.slow
@@ -632,12 +638,15 @@ async def test_one_with_many_deliveries_is_deleted_and_nobody_waits_for_it(
             await hooks.profiles.delete_profile(hooks.caller, hooks.profile.id)
             await hooks.queue.fan_out(10)
             await hooks.report(await hooks.claim(), OK, None)
-            await Deliveries(workers).purge()
+            await PostgresDeliveryQueue(workers).purge()
         else:
-            await Webhooks(app).delete_webhook(hooks.caller, webhook.id)
+            await PostgresWebhookStore(app).delete_webhook(hooks.caller, webhook.id)
         for table in ("webhooks", "deliveries", "delivery_attempts"):
             assert (
-                await workers.run(lambda c, of=table: c.fetchval(f"SELECT count(*) FROM {of}")) == 0
+                await workers.transaction(
+                    lambda c, of=table: c.fetchval(f"SELECT count(*) FROM {of}")
+                )
+                == 0
             )
 
 
@@ -686,7 +695,7 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
         async with opened(place) as open_database:
             workers = await open_database("waypost_aggregator")
             begun.set()
-            await workers.run(slowly)
+            await workers.transaction(slowly)
 
     async def work() -> None:
         outcomes.append(await hooks.queue.fan_out(10))
@@ -706,9 +715,9 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
 async def test_that_a_webhook_was_disabled_is_in_the_log(hooks: Hooks, place: str) -> None:
     webhook = await hooks.create()
     await hooks.happen()
-    await hooks.report(await hooks.claim(), Answer(410), None)
+    await hooks.report(await hooks.claim(), AttemptResult(410), None)
     async with opened(place) as open_database:
-        log = Activity(await open_database("waypost_app"))
+        log = PostgresActivityReader(await open_database("waypost_app"))
         page = await log.of_profile(hooks.caller, hooks.profile.id, ActivityFilter(), 0, 1)
     (entry,) = page.items
     assert (entry.action, entry.object_id, entry.user_id) == ("webhook.updated", webhook.id, None)
@@ -739,7 +748,7 @@ async def test_the_console_can_read_no_secret_and_the_log_has_none(
     async with opened(place) as open_database:
         app = await open_database("waypost_app")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await app.run(steal, caller=hooks.caller)
-        rows = await app.run(log, caller=hooks.caller)
+            await app.transaction(steal, caller=hooks.caller)
+        rows = await app.transaction(log, caller=hooks.caller)
         assert [row["action"] for row in rows] == ["webhook.created", "webhook.updated"]
         assert not any("whsec_" in row["after"] for row in rows)

@@ -5,12 +5,12 @@ import math
 import pytest
 
 from engine.verdict import power
-from engine.verdict.arm import Arm
+from engine.verdict.arm import Proportion
 from engine.verdict.fixed_horizon import (
-    FixedVerdict,
-    Locked,
+    BeforeHorizon,
+    FixedHorizonResult,
     fisher_exact,
-    judge,
+    fixed_horizon_test,
     newcombe,
     z_test,
 )
@@ -18,33 +18,39 @@ from engine.verdict.multiple import benjamini_hochberg, holm
 
 
 def test_it_is_locked_until_the_smaller_arm_has_its_size() -> None:
-    assert judge(Arm(999, 10), Arm(5000, 90), 1000) == Locked(999, 1000)
-    found = judge(Arm(1000, 10), Arm(5000, 90), 1000)
-    assert isinstance(found, FixedVerdict)
+    assert fixed_horizon_test(Proportion(999, 10), Proportion(5000, 90), 1000) == BeforeHorizon(
+        999, 1000
+    )
+    found = fixed_horizon_test(Proportion(1000, 10), Proportion(5000, 90), 1000)
+    assert isinstance(found, FixedHorizonResult)
     assert found.lift == pytest.approx(0.008)
     with pytest.raises(ValueError, match="planned"):
-        judge(Arm(1, 0), Arm(1, 0), 0)
+        fixed_horizon_test(Proportion(1, 0), Proportion(1, 0), 0)
 
 
 def test_z_by_hand() -> None:
     """40/100 against 60/100: pooled 0.5, deviation √(0.25 × 0.02), so z² = 8."""
-    assert z_test(Arm(100, 40), Arm(100, 60)) == pytest.approx(math.erfc(2), rel=1e-12)
-    assert z_test(Arm(100, 0), Arm(100, 0)) == 1
-    assert z_test(Arm(0, 0), Arm(100, 3)) == 1
+    assert z_test(Proportion(100, 40), Proportion(100, 60)) == pytest.approx(
+        math.erfc(2), rel=1e-12
+    )
+    assert z_test(Proportion(100, 0), Proportion(100, 0)) == 1
+    assert z_test(Proportion(0, 0), Proportion(100, 3)) == 1
 
 
 def test_fisher_on_the_lady_tasting_tea() -> None:
     """R. A. Fisher (1935): 3 of 4 cups; (16 + 16 + 1 + 1) of 70 tables are as unlikely."""
-    assert fisher_exact(Arm(4, 1), Arm(4, 3)) == pytest.approx(34 / 70)
-    found = judge(Arm(4, 1), Arm(4, 3), 4, "fisher")
-    assert isinstance(found, FixedVerdict)
+    assert fisher_exact(Proportion(4, 1), Proportion(4, 3)) == pytest.approx(34 / 70)
+    found = fixed_horizon_test(Proportion(4, 1), Proportion(4, 3), 4, "fisher")
+    assert isinstance(found, FixedHorizonResult)
     assert found.p_value == pytest.approx(34 / 70)
 
 
 def test_newcombe_has_the_published_interval() -> None:
     """56/70 - 48/80 in table II of Newcombe (1998), method 10."""
-    assert newcombe(Arm(80, 48), Arm(70, 56)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe(Arm(0, 0), Arm(70, 56)) == (-1, 1)
+    assert newcombe(Proportion(80, 48), Proportion(70, 56)) == pytest.approx(
+        (0.0524, 0.3339), abs=5e-5
+    )
+    assert newcombe(Proportion(0, 0), Proportion(70, 56)) == (-1, 1)
 
 
 def test_holm_and_benjamini_hochberg_by_hand() -> None:

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.verdict import lift
-from engine.verdict.arm import Arm, check
-from engine.verdict.wilson import Interval, interval
+from engine.verdict.arm import Proportion, check
+from engine.verdict.wilson import ConfidenceInterval, interval
 
 Z = NormalDist().inv_cdf(0.975)
 arms = st.integers(1, 10**6).flatmap(
-    lambda n: st.integers(0, n).map(lambda c: Arm(visitors=n, conversions=c))
+    lambda n: st.integers(0, n).map(lambda c: Proportion(visitors=n, conversions=c))
 )
 
 
-@pytest.mark.parametrize("bad", [Arm(5, 6), Arm(5, -1), Arm(-1, -1)])
-def test_counts_that_cannot_be_are_refused(bad: Arm) -> None:
+@pytest.mark.parametrize("bad", [Proportion(5, 6), Proportion(5, -1), Proportion(-1, -1)])
+def test_counts_that_cannot_be_are_refused(bad: Proportion) -> None:
     with pytest.raises(ValueError, match="conversions of"):
         check(bad)
     with pytest.raises(ValueError, match="conversions of"):
@@ -26,15 +26,15 @@ def test_counts_that_cannot_be_are_refused(bad: Arm) -> None:
 
 
 def test_wilson_has_its_closed_forms() -> None:
-    assert interval(Arm(0, 0)) == Interval(0, 1)
-    assert interval(Arm(10, 0)) == pytest.approx((0, Z**2 / (10 + Z**2)), abs=1e-15)
-    assert interval(Arm(10, 10)) == pytest.approx((10 / (10 + Z**2), 1), abs=1e-15)
+    assert interval(Proportion(0, 0)) == ConfidenceInterval(0, 1)
+    assert interval(Proportion(10, 0)) == pytest.approx((0, Z**2 / (10 + Z**2)), abs=1e-15)
+    assert interval(Proportion(10, 10)) == pytest.approx((10 / (10 + Z**2), 1), abs=1e-15)
     half = Z / (2 * math.sqrt(10 + Z**2))
-    assert interval(Arm(10, 5)) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-15)
+    assert interval(Proportion(10, 5)) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-15)
 
 
 @given(arms, st.sampled_from([0.001, 0.05, 0.3]))
-def test_wilson_ends_where_the_score_test_begins_to_reject(arm: Arm, alpha: float) -> None:
+def test_wilson_ends_where_the_score_test_begins_to_reject(arm: Proportion, alpha: float) -> None:
     z = NormalDist().inv_cdf(1 - alpha / 2)
     found = interval(arm, alpha)
     assert 0 <= found.low <= arm.rate <= found.high <= 1
@@ -47,11 +47,11 @@ def test_wilson_ends_where_the_score_test_begins_to_reject(arm: Arm, alpha: floa
 @pytest.mark.parametrize("alpha", [0, 1, math.nan])
 def test_alpha_is_a_probability(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):
-        interval(Arm(10, 5), alpha)
+        interval(Proportion(10, 5), alpha)
 
 
 def test_lifts_by_hand() -> None:
-    control, treatment = Arm(100, 20), Arm(400, 100)
+    control, treatment = Proportion(100, 20), Proportion(400, 100)
     absolute = lift.absolute(control, treatment)
     assert absolute == pytest.approx((0.05, 0.2 * 0.8 / 100 + 0.25 * 0.75 / 400))
     relative = lift.relative(control, treatment)
@@ -64,6 +64,6 @@ def test_lifts_by_hand() -> None:
 
 
 def test_there_is_no_relative_lift_over_nothing() -> None:
-    assert lift.relative(Arm(10, 0), Arm(10, 3)) is None
-    assert lift.relative(Arm(0, 0), Arm(10, 3)) is None
-    assert lift.pooled_variance(Arm(0, 0), Arm(10, 3)) == 0
+    assert lift.relative(Proportion(10, 0), Proportion(10, 3)) is None
+    assert lift.relative(Proportion(0, 0), Proportion(10, 3)) is None
+    assert lift.pooled_variance(Proportion(0, 0), Proportion(10, 3)) == 0

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.verdict import mixture, sequence
-from engine.verdict.arm import Arm
-from engine.verdict.wilson import Interval, interval
+from engine.verdict.arm import Proportion
+from engine.verdict.wilson import ConfidenceInterval, interval
 
 ALPHA = 0.05
 arms = st.integers(1, 10**6).flatmap(
-    lambda n: st.integers(0, n).map(lambda c: Arm(visitors=n, conversions=c))
+    lambda n: st.integers(0, n).map(lambda c: Proportion(visitors=n, conversions=c))
 )
 
 
@@ -64,12 +64,12 @@ def test_rho_is_by_hand_and_nearly_the_best() -> None:
 @pytest.mark.parametrize(("tuning", "alpha"), [(0, 0.05), (-1, 0.05), (10, 0), (10, 1)])
 def test_bad_tuning_is_refused(tuning: float, alpha: float) -> None:
     with pytest.raises(ValueError, match="must be"):
-        sequence.absolute(Arm(10, 5), Arm(10, 5), alpha, tuning)
+        sequence.absolute(Proportion(10, 5), Proportion(10, 5), alpha, tuning)
 
 
 def test_the_absolute_sequence_by_its_formula() -> None:
     """Equation 9 of arXiv:2103.06476v7, with rho² = (2 ln 20 + ln(1 + 2 ln 20)) / 4000."""
-    found = sequence.absolute(Arm(2000, 200), Arm(3000, 360), ALPHA, 4000)
+    found = sequence.absolute(Proportion(2000, 200), Proportion(3000, 360), ALPHA, 4000)
     n, square = 5000, (2 * math.log(20) + math.log(1 + 2 * math.log(20))) / 4000
     variance = (0.1 * 0.9 / 2000 + 0.12 * 0.88 / 3000) * n
     inner = 2 * (n * square + 1) / (n**2 * square) * math.log(math.sqrt(n * square + 1) / ALPHA)
@@ -79,7 +79,7 @@ def test_the_absolute_sequence_by_its_formula() -> None:
 
 @given(arms, arms, st.sampled_from([0.01, 0.05]), st.sampled_from([100, 5000, 10**6]))
 def test_the_interval_excludes_0_exactly_when_p_is_below_alpha(
-    one: Arm, other: Arm, alpha: float, tuning: float
+    one: Proportion, other: Proportion, alpha: float, tuning: float
 ) -> None:
     found = sequence.absolute(one, other, alpha, tuning)
     mirrored = sequence.absolute(other, one, alpha, tuning)
@@ -90,24 +90,33 @@ def test_the_interval_excludes_0_exactly_when_p_is_below_alpha(
         assert (found.low > 0 or found.high < 0) == (found.p_value < alpha)
 
 
-@pytest.mark.parametrize("pair", [(Arm(0, 0), Arm(9, 3)), (Arm(9, 0), Arm(9, 0)), (Arm(9, 9),) * 2])
-def test_nothing_is_told_where_there_is_nothing_to_tell(pair: tuple[Arm, Arm]) -> None:
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (Proportion(0, 0), Proportion(9, 3)),
+        (Proportion(9, 0), Proportion(9, 0)),
+        (Proportion(9, 9),) * 2,
+    ],
+)
+def test_nothing_is_told_where_there_is_nothing_to_tell(
+    pair: tuple[Proportion, Proportion],
+) -> None:
     assert sequence.absolute(*pair)[1:] == (-1, 1, 1)
 
 
 def test_a_small_arm_without_conversions_is_no_proof() -> None:
     """30 of 5,400 against 0 of 600: the second has but 3 to expect, and e⁻³ is 5 %."""
-    control, treatment = Arm(5400, 30), Arm(600, 0)
+    control, treatment = Proportion(5400, 30), Proportion(600, 0)
     assert sequence.absolute(control, treatment, floor_conversions=0).high < 0
     assert sequence.absolute(control, treatment).high > 0
-    inverse = Arm(5400, 5370), Arm(600, 600)
+    inverse = Proportion(5400, 5370), Proportion(600, 600)
     assert sequence.absolute(*inverse, floor_conversions=0).low > 0
     assert sequence.absolute(*inverse).low < 0
 
 
 def test_a_relative_lift_waits_for_its_floor() -> None:
-    assert sequence.relative(Arm(10_000, 49), Arm(10_000, 80)) is None
-    found = sequence.relative(Arm(10_000, 50), Arm(10_000, 80))
+    assert sequence.relative(Proportion(10_000, 49), Proportion(10_000, 80)) is None
+    found = sequence.relative(Proportion(10_000, 50), Proportion(10_000, 80))
     assert found is not None
     assert found.lift == pytest.approx(0.6)
     assert found.low < 0 < found.high
@@ -115,14 +124,14 @@ def test_a_relative_lift_waits_for_its_floor() -> None:
 
 def test_a_watched_rate_ends_where_its_mixture_refutes() -> None:
     concentration = mixture.normal_rho(500, ALPHA) - 1
-    found = sequence.rate(Arm(1000, 30), ALPHA, 500)
+    found = sequence.rate(Proportion(1000, 30), ALPHA, 500)
     for end in found:
         log_e = mixture.dirichlet_log_e((30, 970), (end, 1 - end), concentration)
         assert log_e == pytest.approx(math.log(20), abs=1e-6)
 
 
 @given(arms)
-def test_a_watched_rate_is_wider_than_one_for_one_look(arm: Arm) -> None:
+def test_a_watched_rate_is_wider_than_one_for_one_look(arm: Proportion) -> None:
     once, always = interval(arm), sequence.rate(arm)
     assert 0 <= always.low <= arm.rate <= always.high <= 1
     # Near 0 and 1 Wilson's is an approximation, and may even be the wider one.
@@ -131,9 +140,9 @@ def test_a_watched_rate_is_wider_than_one_for_one_look(arm: Arm) -> None:
 
 
 def test_a_rate_of_nobody_is_anything() -> None:
-    assert sequence.rate(Arm(0, 0)) == Interval(0, 1)
-    assert sequence.rate(Arm(10, 0)).low == 0
-    assert sequence.rate(Arm(10, 10)).high == 1
+    assert sequence.rate(Proportion(0, 0)) == ConfidenceInterval(0, 1)
+    assert sequence.rate(Proportion(10, 0)).low == 0
+    assert sequence.rate(Proportion(10, 10)).high == 1
 
 
 @pytest.mark.slow
@@ -142,7 +151,7 @@ def test_a_watched_rate_covers_the_truth_at_all_looks() -> None:
     rng = np.random.default_rng(7)
     missed = 0
     for run in rng.binomial(10, 0.1, (200, 40)).cumsum(axis=1):
-        looks = (sequence.rate(Arm(10 * n, int(c))) for n, c in enumerate(run, start=1))
+        looks = (sequence.rate(Proportion(10 * n, int(c))) for n, c in enumerate(run, start=1))
         missed += any(not look.low <= 0.1 <= look.high for look in looks)
     assert missed <= 10
 
@@ -163,7 +172,9 @@ def test_watching_two_equal_arms_raises_few_false_alarms_at_uneven_shares() -> N
         for floor in alarms:
             looks = (
                 sequence.absolute(
-                    Arm(100 * (i + 1) - n[i], c[i]), Arm(n[i], t[i]), floor_conversions=floor
+                    Proportion(100 * (i + 1) - n[i], c[i]),
+                    Proportion(n[i], t[i]),
+                    floor_conversions=floor,
                 ).p_value
                 for i in range(100)
             )
