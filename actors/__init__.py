@@ -1,1 +1,1 @@
-"""What lives: trio tasks with mailboxes under supervisors. Storage is reached through engine.ports."""
+"""What lives: trio tasks with mailboxes under supervisors. Storage is reached through engine.links.ports."""

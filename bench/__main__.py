@@ -12,8 +12,8 @@ from typing import NamedTuple, NoReturn
 import click
 from rich.table import Table
 
-from bench.report import show
-from engine.errors import WaypostError
+from bench.kit.report import show
+from engine.common.errors import WaypostError
 
 
 class Benchmark(NamedTuple):

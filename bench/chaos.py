@@ -1,8 +1,8 @@
 """Every answered click is counted exactly once, whatever is killed and whenever: `python -m bench chaos`.
 
 A whole `waypost up`, with a second process of workers beside it, is under a load of known requests while
-faults come to it every 0.3 to 1 s, as a seed decides (bench/faults.py). Then the load stops, all must be
-committed, and an audit holds every request against what was counted (bench/audit.py).
+faults come to it every 0.3 to 1 s, as a seed decides (bench/load/faults.py). Then the load stops, all must be
+committed, and an audit holds every request against what was counted (bench/kit/click_audit.py).
 
 The lease is 1 s, so that a process that is paused wakes up as a stale owner; the segments of the journal
 are small, so that they are deleted all the time.
@@ -43,16 +43,16 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import links
-from bench.audit import AuditFindings, audit
-from bench.crashable import CrashableEngine
-from bench.errors import BenchError
-from bench.faults import Injector, schedule
-from bench.links import SampleLink
-from bench.load import Load
-from bench.load import LoadPlan as LoadPlan
-from bench.report import progress, show, write_json
-from bench.sabotage import SABOTAGES
+from bench.kit import link_set
+from bench.kit.click_audit import AuditFindings, audit
+from bench.kit.errors import BenchError
+from bench.kit.link_set import SampleLink
+from bench.kit.report import progress, show, write_json
+from bench.load.crashable_engine import CrashableEngine
+from bench.load.faults import Injector, schedule
+from bench.load.load import Load
+from bench.load.load import LoadPlan as LoadPlan
+from bench.load.sabotage import SABOTAGES
 
 SETTINGS = {
     "WAYPOST_LEASE_TTL_MS": "1000",
@@ -200,8 +200,8 @@ def _warm_up(load: Load) -> None:
 
 def run(plan: ChaosOptions) -> dict[str, Any]:
     """Raises BenchError when the engine does not start, or does not commit what it has."""
-    made = links.make(plan.links)
-    module = ("bench.sabotage", plan.sabotage) if plan.sabotage else ("engine",)
+    made = link_set.make(plan.links)
+    module = ("bench.load.sabotage", plan.sabotage) if plan.sabotage else ("api.command",)
     with CrashableEngine(plan.edges, SETTINGS, module=module, spare_workers=True) as engine:
         return Chaos(plan, engine, made).run()
 

@@ -44,21 +44,21 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from actors.profile import ProfileActor
-from actors.registry import Registry
-from api import answers
-from bench import browsers, wrk
-from bench.engine_process import EngineProcess
-from bench.machine import machine
-from bench.processes import Placement, cpu_s, on_cores, pin
-from bench.report import progress, show, write_json
-from engine.click import VisitorClass
-from engine.experiment import EdgeExperiment, Experiment, Variant
-from engine.profile import EdgeLink, Snapshot
-from engine.request import ClientInfo, VisitRequest
-from engine.verdict.allocation import ALPHA
-from engine.visitor_id import Pseudonymiser
-from storage.memory.profiles import MemoryProfiles
+from actors.visits.profile import ProfileActor
+from actors.visits.registry import Registry
+from api.visits import responses
+from bench.kit.machine import machine
+from bench.kit.report import progress, show, write_json
+from bench.load import browsers, wrk
+from bench.load.engine_process import EngineProcess
+from bench.load.processes import Placement, cpu_s, on_cores, pin
+from engine.clicks.click import VisitorClass
+from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
+from engine.experiments.verdict.srm import ALPHA
+from engine.visits.pseudonym import Pseudonymiser
+from engine.visits.request import ClientInfo, VisitRequest
+from engine.visits.snapshot import EdgeLink, Snapshot
+from storage.links.memory_profiles import MemoryProfiles
 
 SEED = 20_260_501
 CONNECTIONS = 32
@@ -366,9 +366,9 @@ def _even() -> EdgeExperiment:
 def _actor(*experiments: EdgeExperiment) -> ProfileActor:
     registry = Registry(
         MemoryProfiles(),
-        redirect_tail=answers.redirect_tail,
-        page_tail=answers.profile_page_tail,
-        visitor_cookie=partial(answers.visitor_cookie, secure=False),
+        redirect_tail=responses.redirect_tail,
+        page_tail=responses.profile_page_tail,
+        visitor_cookie=partial(responses.visitor_cookie, secure=False),
         max_links=100,
         max_unknown=100,
     )

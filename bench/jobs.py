@@ -27,15 +27,15 @@ import click
 import trio
 from rich.table import Table
 
-from actors import host
-from bench.errors import BenchError
-from bench.report import progress, show, write_json
-from engine.job import JobDraft
+from actors.operations import runtime
+from bench.kit.errors import BenchError
+from bench.kit.report import progress, show, write_json
+from engine.jobs.job import JobDraft
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
-from storage.jobs import enqueue_many
+from storage.jobs.jobs import enqueue_many
 from storage.migrations import migrate
-from storage.postgres import Connection, Database
+from storage.postgres.database import Connection, Database
 
 BATCH: Final = 1000
 LIMIT_S: Final = 600.0
@@ -58,7 +58,7 @@ class JobsRun:
         self.jobs = jobs
         self.effects = effects
 
-    async def run(self, _: host.Stop) -> dict[str, Any]:
+    async def run(self, _: runtime.Stop) -> dict[str, Any]:
         await migrate(self.url)
         await in_asyncio(self._make_table)
         self.database = await Database.open(
@@ -142,7 +142,7 @@ class JobsRun:
 @contextmanager
 def worker(url: str, name: str) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker process that ends with the block."""
-    command = [sys.executable, "-m", "bench.job_worker", url, name]
+    command = [sys.executable, "-m", "bench.load.job_worker", url, name]
     process = subprocess.Popen(command, cwd=_ROOT)  # our own command
     try:
         yield process
@@ -171,7 +171,7 @@ def command(jobs: int, effects: int, as_json: bool) -> int:
     try:
         with EmbeddedServers(folder) as servers:
             progress(f"{jobs + effects:,} jobs")
-            result = host.run(JobsRun(servers.database_url, jobs, effects).run)
+            result = runtime.run(JobsRun(servers.database_url, jobs, effects).run)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show(table(result))

@@ -7,7 +7,7 @@ what was counted.
 
 | key | definition |
 |---|---|
-| `rss_mb` | memory of each process before the outage; bench/memory.py |
+| `rss_mb` | memory of each process before the outage; bench/kit/memory.py |
 | `rss_growth_mb` | by how much each was above that, at most, until the backlog was gone |
 | `outage_growth_mb` | the same from the middle of the outage to its end: what would go on growing |
 | `p50_ms`, `p99_ms`, `max_ms` | of redirects during the outage, from when a request was due |
@@ -28,15 +28,15 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from bench import links
-from bench.audit import audit
-from bench.crashable import CrashableEngine, send
-from bench.errors import BenchError
-from bench.load import Load
-from bench.load import LoadPlan as LoadPlan
-from bench.memory import growth_mb, resident_mb
-from bench.report import progress, show, write_json
-from bench.tags import REFUSED, UNANSWERED
+from bench.kit import link_set
+from bench.kit.click_audit import audit
+from bench.kit.errors import BenchError
+from bench.kit.memory import growth_mb, resident_mb
+from bench.kit.report import progress, show, write_json
+from bench.kit.request_account import REFUSED, UNANSWERED
+from bench.load.crashable_engine import CrashableEngine, send
+from bench.load.load import Load
+from bench.load.load import LoadPlan as LoadPlan
 
 CONNECTIONS = 64
 WARM_UP_S = 5.0
@@ -63,7 +63,7 @@ class Outage:
 
     def run(self) -> dict[str, Any]:
         engine, plan = self.engine, self.plan
-        made = links.make(plan.links)
+        made = link_set.make(plan.links)
         engine.fill(made)
         url = urlsplit(engine.visitors_url)
         paths = [link.path for link in made]

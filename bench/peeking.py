@@ -37,15 +37,16 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import looks, visits
-from bench.report import progress, show, write_json
-from engine.assignment import AssignmentContext, assign, hash_key
-from engine.bucket import shares
-from engine.experiment import Experiment, Variant
-from engine.verdict import allocation, power
-from engine.verdict.arm import Proportion
-from engine.verdict.sequence import DEFAULT_TUNING_VISITORS
-from engine.verdict.summary import analyse
+from bench.kit import naive_verdicts
+from bench.kit.report import progress, show, write_json
+from bench.load import synthetic_visits
+from engine.experiments.assignment import AssignmentContext, assign, hash_key
+from engine.experiments.bucketing import shares
+from engine.experiments.experiment import Experiment, Variant
+from engine.experiments.verdict import power, srm
+from engine.experiments.verdict.confidence_sequence import DEFAULT_TUNING_VISITORS
+from engine.experiments.verdict.proportion import Proportion
+from engine.experiments.verdict.summary import analyse
 
 RATES = (0.005, 0.02, 0.05, 0.3)
 SHARES = (0.5, 0.1)
@@ -108,20 +109,20 @@ def verdicts(
         "naive_clicks_once": 0,
     }
     for size in bar.chunks(f"A/A tests at {rate:.1%}, share {share:.0%}", plan.tests, CHUNK):
-        seen = visits.returning(rng, size, plan.visitors, plan.looks, rate, share)
-        log_e = looks.sequence_log_e(
+        seen = synthetic_visits.returning(rng, size, plan.visitors, plan.looks, rate, share)
+        log_e = naive_verdicts.sequence_log_e(
             seen.visitors, seen.conversions, ALPHA, DEFAULT_TUNING_VISITORS
         )
-        looks.agree(seen.visitors, seen.conversions, log_e, ALPHA, DEFAULT_TUNING_VISITORS)
-        published = looks.sequence_log_e(
+        naive_verdicts.agree(seen.visitors, seen.conversions, log_e, ALPHA, DEFAULT_TUNING_VISITORS)
+        published = naive_verdicts.sequence_log_e(
             seen.visitors, seen.conversions, ALPHA, DEFAULT_TUNING_VISITORS, 0
         )
-        by_click = looks.z_square(seen.visits, seen.clicks) > Z_SQUARE
-        by_visitor = looks.z_square(seen.visitors, seen.conversions) > Z_SQUARE
-        found["false_alarms"] += looks.alarmed_experiments(log_e > -math.log(ALPHA))
-        found["without_floor"] += looks.alarmed_experiments(published > -math.log(ALPHA))
-        found["naive_visitors"] += looks.alarmed_experiments(by_visitor)
-        found["naive_clicks"] += looks.alarmed_experiments(by_click)
+        by_click = naive_verdicts.z_square(seen.visits, seen.clicks) > Z_SQUARE
+        by_visitor = naive_verdicts.z_square(seen.visitors, seen.conversions) > Z_SQUARE
+        found["false_alarms"] += naive_verdicts.alarmed_experiments(log_e > -math.log(ALPHA))
+        found["without_floor"] += naive_verdicts.alarmed_experiments(published > -math.log(ALPHA))
+        found["naive_visitors"] += naive_verdicts.alarmed_experiments(by_visitor)
+        found["naive_clicks"] += naive_verdicts.alarmed_experiments(by_click)
         found["naive_clicks_once"] += int(by_click[:, -1].sum())
     return {"rate": rate, "share": share} | {
         key: count / plan.tests for key, count in found.items()
@@ -135,16 +136,16 @@ def powers(plan: PeekingOptions, rate: float, bar: Bar, rng: np.random.Generator
     look = min(math.ceil(planned / (2 * step)), plan.looks) - 1
     fixed, by_fixed, after = 0, 0, []
     for size in bar.chunks(f"tests with a lift at {rate:.1%}", plan.tests, 10 * CHUNK):
-        exposed, converted = visits.steady(
+        exposed, converted = synthetic_visits.steady(
             rng, size, 2 * step * plan.looks, plan.looks, (rate, rate * (1 + LIFT))
         )
-        log_e = looks.sequence_log_e(exposed, converted, ALPHA, planned)
-        looks.agree(exposed, converted, log_e, ALPHA, planned)
+        log_e = naive_verdicts.sequence_log_e(exposed, converted, ALPHA, planned)
+        naive_verdicts.agree(exposed, converted, log_e, ALPHA, planned)
         alarms = log_e > -math.log(ALPHA)
         first = np.where(alarms.any(axis=1), alarms.argmax(axis=1), plan.looks)
         after.append(first)
         by_fixed += int((first <= look).sum())
-        fixed += int((looks.z_square(exposed, converted)[:, look] > Z_SQUARE).sum())
+        fixed += int((naive_verdicts.z_square(exposed, converted)[:, look] > Z_SQUARE).sum())
     firsts = np.concatenate(after)
     quartiles = np.quantile((firsts + 1) * 2 * step / planned, (0.25, 0.5, 0.75))
     return {
@@ -163,20 +164,22 @@ def allocated(
     from scipy.special import chdtri
 
     wanted = DESIGNS[name]
-    limit, critical = -math.log(allocation.ALPHA), chdtri(len(wanted) - 1, allocation.ALPHA)
+    limit, critical = -math.log(srm.ALPHA), chdtri(len(wanted) - 1, srm.ALPHA)
     false, naive = 0, 0
     dropped: list[NDArray[np.int64]] = []
     kept = [wanted[0] * (1 - DROPPED), *wanted[1:]]
     for size in bar.chunks(f"allocations, {name}", plan.allocations, 10 * CHUNK):
-        counts = visits.allocations(rng, size, STEP_VISITORS, plan.looks, wanted)
-        log_e = looks.allocation_log_e(counts, wanted)
-        looks.agree_on_allocation(counts[:CHUNK], log_e[:CHUNK], wanted)
-        false += looks.alarmed_experiments(log_e > limit)
-        naive += looks.alarmed_experiments(looks.chi_square(counts, wanted) > critical)
+        counts = synthetic_visits.allocations(rng, size, STEP_VISITORS, plan.looks, wanted)
+        log_e = naive_verdicts.allocation_log_e(counts, wanted)
+        naive_verdicts.agree_on_allocation(counts[:CHUNK], log_e[:CHUNK], wanted)
+        false += naive_verdicts.alarmed_experiments(log_e > limit)
+        naive += naive_verdicts.alarmed_experiments(
+            naive_verdicts.chi_square(counts, wanted) > critical
+        )
         if len(dropped) * CHUNK < plan.tests:
             broken = [share / sum(kept) for share in kept]
-            counts = visits.allocations(rng, CHUNK, STEP_VISITORS, plan.looks, broken)
-            alarms = looks.allocation_log_e(counts, wanted) > limit
+            counts = synthetic_visits.allocations(rng, CHUNK, STEP_VISITORS, plan.looks, broken)
+            alarms = naive_verdicts.allocation_log_e(counts, wanted) > limit
             dropped.append(np.where(alarms.any(axis=1), alarms.argmax(axis=1), plan.looks))
     firsts = np.concatenate(dropped)
     median = np.median(firsts)
@@ -213,7 +216,7 @@ def assigned() -> dict[str, Any]:
     us = 1e6 / ASSIGNED
     return {
         "assignment_us": [round((keyed - started) * us, 2), round((ended - keyed) * us, 2)],
-        "assignment_p": round(allocation.srm_test(counts, shares(weights)).p_value, 4),
+        "assignment_p": round(srm.srm_test(counts, shares(weights)).p_value, 4),
     }
 
 
@@ -250,7 +253,7 @@ def failures(result: dict[str, Any]) -> list[str]:
         for row in result["verdicts"]
         if row["false_alarms"] > ALPHA
     ]
-    alpha = allocation.ALPHA
+    alpha = srm.ALPHA
     error = math.sqrt(alpha * (1 - alpha) / result["allocations"])
     return found + [
         f"{row['false_alarms']:.3%} false alarms of allocations ({row['shares']})"

@@ -15,7 +15,7 @@ the rest on what is left (with two cores: wrk's, so that Postgres and the aggreg
 | `rss_mb` | of each process at the end |
 
 `exact`: what wrk and the load had answered, the engine's redirects and the clicks in the stats agree
-(bench/exactness.py), and the rollups grew by exactly the backlog. Exit code 1 if not; `failures` says what.
+(bench/load/exactness_check.py), and the rollups grew by exactly the backlog. Exit code 1 if not; `failures` says what.
 """  # noqa: E501  # the table is read as it stands
 
 import tempfile
@@ -29,17 +29,18 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from bench import backlog, browsers, links, wrk
-from bench.crashable import CrashableEngine
-from bench.exactness import ExactnessCheck, counted
-from bench.freshness import PROBE, FreshnessProbe
-from bench.load import Load
-from bench.load import LoadPlan as LoadPlan
-from bench.machine import machine
-from bench.memory import resident_mb
-from bench.processes import Placement, cpu_s, on_cores, pin
-from bench.report import progress, show, write_json
-from engine.journal_format import HEADER_BYTES, frames
+from bench.kit import fold_backlog, link_set
+from bench.kit.freshness_probe import PROBE, FreshnessProbe
+from bench.kit.machine import machine
+from bench.kit.memory import resident_mb
+from bench.kit.report import progress, show, write_json
+from bench.load import browsers, wrk
+from bench.load.crashable_engine import CrashableEngine
+from bench.load.exactness_check import ExactnessCheck, counted
+from bench.load.load import Load
+from bench.load.load import LoadPlan as LoadPlan
+from bench.load.processes import Placement, cpu_s, on_cores, pin
+from engine.clicks.journal_format import HEADER_BYTES, frames
 
 CONNECTIONS = 64
 FRESH_RATE = 5000
@@ -65,7 +66,7 @@ class Pipeline:
         self.plan = plan
         self.placement = placement
         self.engine = engine
-        self.links = links.make(plan.links)
+        self.links = link_set.make(plan.links)
         self.failures: list[str] = []
 
     def prepare(self) -> None:
@@ -165,7 +166,7 @@ class Pipeline:
     # ---- a backlog ------------------------------------------------------------------------------
 
     def folded(self) -> dict[str, Any]:
-        fold = backlog.measure(self.engine, self.plan.backlog)
+        fold = fold_backlog.measure(self.engine, self.plan.backlog)
         if not fold.exact:
             self.failures.append("the rollups did not grow by the clicks of the backlog")
         return {

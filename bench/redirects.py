@@ -12,7 +12,7 @@ What is told, for connections kept alive and again for one request a connection:
 |---|---|
 | `rps` | requests completed, as wrk counts them, per second of wrk's run |
 | `cpu_us_per_request` | user and system time of the edge process, all threads, over wrk's run (10 ms steps), divided by the requests completed; microseconds |
-| `p50_ms`, `p99_ms` | latency as wrk sees it, in its closed loop under full load: see bench/wrk.py |
+| `p50_ms`, `p99_ms` | latency as wrk sees it, in its closed loop under full load: see bench/load/wrk.py |
 | `busy` | the edge's CPU time over wrk's time: well under 1 means that wrk's core was the limit, or that others had the server's |
 | `nginx_…` | the same of nginx' worker process |
 | `ratio_rps` | `rps` over `nginx_rps` |
@@ -47,15 +47,17 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from bench import browsers, links, peers, wrk
-from bench.client import Client
-from bench.engine_process import EngineProcess
-from bench.exactness import ExactnessCheck, counted
-from bench.links import SampleLink
-from bench.machine import machine
-from bench.peers import Nginx
-from bench.processes import Placement, cpu_s, on_cores, pin
-from bench.report import progress, show, write_json
+from bench.kit import link_set
+from bench.kit.link_set import SampleLink
+from bench.kit.machine import machine
+from bench.kit.report import progress, show, write_json
+from bench.load import browsers, wrk
+from bench.load import nginx as peers
+from bench.load.client import Client
+from bench.load.engine_process import EngineProcess
+from bench.load.exactness_check import ExactnessCheck, counted
+from bench.load.nginx import Nginx
+from bench.load.processes import Placement, cpu_s, on_cores, pin
 
 WARM_UP_S = 1
 MIN_HEADS = 10_000
@@ -239,7 +241,7 @@ def run(plan: RedirectsOptions) -> dict[str, Any]:
     peers.find()
     placement = Placement.here()
     about = machine(placement)
-    made = links.make(plan.links)
+    made = link_set.make(plan.links)
     with (
         on_cores(placement.rest),
         tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder,

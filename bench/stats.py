@@ -1,7 +1,7 @@
 """What a dashboard asks, on a year of history: `python -m bench stats`.
 
 A whole `waypost up` with one profile of 200 links, whose history is written straight into the tables
-(bench/history.py, which says what is left out), today's live counts included: first of a hundredth of
+(bench/kit/click_history.py, which says what is left out), today's live counts included: first of a hundredth of
 `clicks`, then of all. One caller asks over HTTP, one question after the other.
 
 | key | definition |
@@ -29,13 +29,13 @@ import click
 import uvloop
 from rich.table import Table
 
-from bench import history
-from bench.crashable import CrashableEngine
-from bench.errors import BenchError
-from bench.links import SampleLink
-from bench.machine import machine
-from bench.processes import Placement, cpu_s
-from bench.report import progress, show, write_json
+from bench.kit import click_history
+from bench.kit.errors import BenchError
+from bench.kit.link_set import SampleLink
+from bench.kit.machine import machine
+from bench.kit.report import progress, show, write_json
+from bench.load.crashable_engine import CrashableEngine
+from bench.load.processes import Placement, cpu_s
 
 LINKS: Final = 200
 P95_LIMIT_MS: Final = 50.0
@@ -119,7 +119,7 @@ class StatsQuestions:
         self.link_id = listed["items"][0]["id"]
         (self.console,) = engine.living("api")
 
-    def write(self, clicks: int, writer: Callable[..., Any] = history.write) -> float:
+    def write(self, clicks: int, writer: Callable[..., Any] = click_history.write) -> float:
         """Write the history, or raw clicks; the seconds that it took."""
         started = time.monotonic()
 
@@ -210,8 +210,8 @@ def run(plan: StatsOptions) -> dict[str, Any]:
         refused: list[str] = []
         if plan.raw:
             progress(f"writing {plan.raw} raw clicks")
-            a_day = plan.clicks / history.DAYS
-            asking.write(plan.raw, partial(history.write_raw, a_day=a_day))
+            a_day = plan.clicks / click_history.DAYS
+            asking.write(plan.raw, partial(click_history.write_raw, a_day=a_day))
             now = datetime.now(UTC)
             tries = min(plan.tries, CROSSED_TRIES)
             for one in crossings(now, a_day, plan.raw):

@@ -7,7 +7,7 @@ part, workers, Valkey and Postgres get kill -9 or a pause every 2 to 4 s, as a s
 keeps a ledger and verifies each request with the `standardwebhooks` package; the ledgers are held against
 what was made.
 
-Waits between attempts pass `pace` times as fast as in an engine (bench/paced.py), and the time limit of an
+Waits between attempts pass `pace` times as fast as in an engine (bench/load/pacing.py), and the time limit of an
 exchange is 1 s instead of 15; nothing else is any different.
 
 | key | definition |
@@ -38,11 +38,11 @@ from uuid import uuid4
 import click
 from rich.table import Table
 
-from bench.crashable import CrashableEngine
-from bench.errors import BenchError
-from bench.faults import Injector
-from bench.receivers import FailureShares, Receiver, ReceiverThread
-from bench.report import progress, show, write_json
+from bench.kit.errors import BenchError
+from bench.kit.report import progress, show, write_json
+from bench.load.crashable_engine import CrashableEngine
+from bench.load.faults import Injector
+from bench.load.receivers import FailureShares, Receiver, ReceiverThread
 
 SETTINGS = {
     "WAYPOST_WEBHOOK_LOOPBACK": "1",
@@ -280,7 +280,7 @@ def failures(result: dict[str, Any]) -> list[str]:
 
 def run(plan: WebhooksOptions) -> dict[str, Any]:
     """Raises BenchError when the engine does not start, or does not make the links."""
-    module = ("bench.paced", str(plan.pace), str(ATTEMPT_TIMEOUT_S))
+    module = ("bench.load.pacing", str(plan.pace), str(ATTEMPT_TIMEOUT_S))
     farm = ReceiverThread()
     with CrashableEngine(1, SETTINGS, module=module, spare_workers=True) as engine:
         bench = WebhooksRun(plan, engine, farm)

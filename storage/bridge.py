@@ -1,6 +1,6 @@
 """The one crossing between trio, which structures everything here, and asyncio, which the drivers need.
 
-uvloop's event loop is the host and trio its guest, in the same thread (see `actors.host`). A crossing
+uvloop's event loop is the host and trio its guest, in the same thread (see `actors.operations.runtime`). A crossing
 costs about 130 µs, so callers cross once a batch or a transaction, never once a click.
 """
 

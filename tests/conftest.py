@@ -28,8 +28,10 @@ from hypothesis import settings
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
 from storage.migrations import migrate
-from tests.hosted import hosted_run
-from tests.workers import Scheduling
+from tests.kit.hosted import hosted_run
+from tests.kit.xdist_groups import Scheduling
+
+pytest_plugins = ["tests.kit.stores"]
 
 T = TypeVar("T")
 # Of a run of everything; more would not help, as many tests keep two processes busy.

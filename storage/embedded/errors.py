@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from engine.errors import WaypostError
+from engine.common.errors import WaypostError
 
 
 class EmbeddedError(WaypostError):

@@ -28,7 +28,7 @@ CREATE INDEX clicks_at ON clicks USING brin (at);
 
 CREATE TABLE clicks_default PARTITION OF clicks DEFAULT;
 
--- By the hash of the text (engine/copy_rows.py), so that writing needs no reading back.
+-- By the hash of the text (engine/clicks/copy_rows.py), so that writing needs no reading back.
 CREATE TABLE user_agents (
     id bigint PRIMARY KEY,
     text text NOT NULL

@@ -38,7 +38,7 @@ ALTER TABLE journal_watermark
     ADD COLUMN summarised_at timestamptz;
 UPDATE journal_watermark SET summarised = sequence;
 
--- Clicks per 15 minutes and value of a dimension (engine/dimension.py has the numbers), of one link (0: the
+-- Clicks per 15 minutes and value of a dimension (engine/clicks/dimension.py has the numbers), of one link (0: the
 -- page) or of the whole profile (-1). `visitors` is a sketch of the visitors that are counted: mergeable
 -- within a UTC day, as the same person is another visitor on the next. Dimension 0, value '', is everything:
 -- it has the sketch only, as the counts are in rollups. Value '' of another dimension: not known. Beyond a

@@ -1,6 +1,6 @@
 -- Experiments: what is tested, who was shown what and what came of it, and conversions. Goes before the code.
 --
--- `definition` is what somebody wants to test, as engine/experiment.py has it; what refers to other rows
+-- `definition` is what somebody wants to test, as engine/experiments/experiment.py has it; what refers to other rows
 -- stands in columns beside it. `secret` keys the hash of what tells visitors apart: with another one in each
 -- experiment, the keys of one visitor in two experiments cannot be linked. It is in no answer and in no log.
 ALTER TABLE links ADD COLUMN click_id boolean NOT NULL DEFAULT false;

@@ -72,7 +72,7 @@ $$;
 REVOKE ALL ON FUNCTION job_access(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION job_access(bigint) TO waypost_app;
 
--- What has ended and is kept no longer (storage/upkeep.py).
+-- What has ended and is kept no longer (storage/accounts/purge.py).
 GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, expires_at, revoked_at), DELETE ON api_keys TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, expires_at, accepted_at), DELETE ON invitations TO waypost_aggregator;

@@ -1,7 +1,7 @@
 -- Webhooks: events, who wants to hear of them, and what became of telling them. Goes before the code.
 --
 -- An event is written in the transaction of the change that it tells of: changes of a profile's things by a
--- trigger on the log of changes, everything else by storage/events.py. Both write nothing unless one of the
+-- trigger on the log of changes, everything else by storage/webhooks/outbox.py. Both write nothing unless one of the
 -- profile's webhooks wants the event. A worker then makes one delivery of it for each such webhook.
 
 -- A webhook outlives its profile for as long as it takes to tell of that profile's end (`closing`); no

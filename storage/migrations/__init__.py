@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from engine.errors import UnavailableError, WaypostError
+from engine.common.errors import UnavailableError, WaypostError
 from storage.bridge import in_asyncio
 
 MIN_VERSION: Final = 15

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from bench import looks, peeking, visits
-from bench.errors import BenchError
+from bench import peeking
+from bench.kit import naive_verdicts
+from bench.kit.errors import BenchError
+from bench.load import synthetic_visits
 
 
 def test_visitors_come_1_to_20_times_and_convert_once() -> None:
-    seen = visits.returning(np.random.default_rng(1), 3, 4000, 50, 0.3)
+    seen = synthetic_visits.returning(np.random.default_rng(1), 3, 4000, 50, 0.3)
     visitors, conversions = seen.visitors[:, :, -1], seen.conversions[:, :, -1]
     assert (visitors.sum(axis=1) == 4000).all()
     assert np.allclose(conversions / visitors, 0.27, atol=0.04)  # some would convert after the end
@@ -19,22 +21,22 @@ def test_visitors_come_1_to_20_times_and_convert_once() -> None:
 
 
 def test_the_second_arm_gets_its_share() -> None:
-    seen = visits.returning(np.random.default_rng(1), 1, 10_000, 10, 0.1, share=0.1)
+    seen = synthetic_visits.returning(np.random.default_rng(1), 1, 10_000, 10, 0.1, share=0.1)
     assert seen.visitors[0, 1, -1] == pytest.approx(1000, abs=120)
 
 
 def test_the_arrays_say_what_the_engine_says() -> None:
     rng = np.random.default_rng(2)
-    seen = visits.returning(rng, 20, 2000, 40, 0.05, share=0.1)
-    log_e = looks.sequence_log_e(seen.visitors, seen.conversions, 0.05, 5000)
-    looks.agree(seen.visitors, seen.conversions, log_e, 0.05, 5000)
+    seen = synthetic_visits.returning(rng, 20, 2000, 40, 0.05, share=0.1)
+    log_e = naive_verdicts.sequence_log_e(seen.visitors, seen.conversions, 0.05, 5000)
+    naive_verdicts.agree(seen.visitors, seen.conversions, log_e, 0.05, 5000)
     with pytest.raises(BenchError, match="the engine says"):
-        looks.agree(seen.visitors, seen.conversions, log_e + 1, 0.05, 5000)
-    counts = visits.allocations(rng, 20, 20, 40, [0.2, 0.8])
-    found = looks.allocation_log_e(counts, [0.2, 0.8])
-    looks.agree_on_allocation(counts, found, [0.2, 0.8])
+        naive_verdicts.agree(seen.visitors, seen.conversions, log_e + 1, 0.05, 5000)
+    counts = synthetic_visits.allocations(rng, 20, 20, 40, [0.2, 0.8])
+    found = naive_verdicts.allocation_log_e(counts, [0.2, 0.8])
+    naive_verdicts.agree_on_allocation(counts, found, [0.2, 0.8])
     with pytest.raises(BenchError, match="the engine says"):
-        looks.agree_on_allocation(counts, found + 1, [0.2, 0.8])
+        naive_verdicts.agree_on_allocation(counts, found + 1, [0.2, 0.8])
 
 
 @pytest.mark.slow

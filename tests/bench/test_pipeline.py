@@ -9,8 +9,8 @@ import click
 import pytest
 
 from bench import outage, pipeline
-from bench.memory import growth_mb
-from engine.journal_format import SegmentHeader, encode_frame, encode_header
+from bench.kit.memory import growth_mb
+from engine.clicks.journal_format import SegmentHeader, encode_frame, encode_header
 
 
 def test_growth_is_the_most_that_it_was_above() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench import links, peers, wrk
-from bench.errors import BenchError
-from bench.exactness import EngineCounts, ExactnessCheck
+from bench.kit import link_set
+from bench.kit.errors import BenchError
+from bench.load import nginx, wrk
+from bench.load.exactness_check import EngineCounts, ExactnessCheck
 from bench.redirects import WrkRun, command, medians
 
 NO_ERRORS: dict[str, int] = {}
@@ -68,10 +69,10 @@ def test_whatever_does_not_agree_is_a_failure(check: ExactnessCheck, said: str) 
 
 
 def test_links_are_distinct_and_a_hundred_a_profile() -> None:
-    made = links.make(250)
+    made = link_set.make(250)
     assert len({link.path for link in made}) == len({link.target for link in made}) == 250
     assert len({link.handle for link in made}) == 3
-    assert links.written(made[:1]).splitlines() == [
+    assert link_set.written(made[:1]).splitlines() == [
         "handle,slug,target,title",
         "creator0000,link-000000,https://shop.example.com/item/000000?utm_source=bio&utm_medium=link,"
         "Link 0",
@@ -87,7 +88,7 @@ def missing() -> str:
 
 def has_nginx() -> bool:
     try:
-        return bool(peers.find())
+        return bool(nginx.find())
     except BenchError:
         return False
 

@@ -9,8 +9,8 @@ import click
 import pytest
 
 from bench import webhooks
-from bench.receivers import FailureShares, Receiver, ReceiverThread
-from engine.signature import headers, new_secret
+from bench.load.receivers import FailureShares, Receiver, ReceiverThread
+from engine.webhooks.signature import headers, new_secret
 
 SECRET = new_secret(b"s" * 32)
 

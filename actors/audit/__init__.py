@@ -1,0 +1,1 @@
+"""Security events on their way to the log."""

@@ -1,0 +1,1 @@
+"""Journals shipped to Redis and folded into Postgres."""

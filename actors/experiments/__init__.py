@@ -1,0 +1,1 @@
+"""Running experiments: alarms, ends and weights."""

@@ -1,0 +1,61 @@
+"""Watches experiments that run: the handler of the periodic job `experiments.automate`.
+
+Each is looked at once a run, in the order of their ids and a few at a time; what one calls for is done before
+the next is looked at. One that cannot be judged is logged, and stops no other.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import trio
+
+from actors.jobs.worker import JobContext
+from engine.experiments.automation import RunningExperiment, next_action
+from engine.experiments.ports import RunningExperiments
+
+logger = logging.getLogger("waypost.experiments")
+
+AT_ONCE: Final = 20
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ExperimentAutomation:
+    """`steps` counts what was done, by what."""
+
+    def __init__(self, store: RunningExperiments, now: Callable[[], datetime] = _now) -> None:
+        self._store = store
+        self._now = now
+        self.steps = dict.fromkeys(("mismatch", "end", "weights"), 0)
+        self.failed = 0
+
+    async def run(self, _: JobContext | None = None) -> None:
+        after = 0
+        while some := await self._store.running(after, AT_ONCE):
+            for watched in some:
+                await self._look(watched)
+            after = some[-1].stored.id
+
+    async def _look(self, watched: RunningExperiment) -> None:
+        try:
+            # SciPy's first import takes a second, in which this process has other work.
+            found = await trio.to_thread.run_sync(next_action, watched, self._now())
+        except Exception:
+            self.failed += 1
+            logger.exception(
+                "experiment %d cannot be judged", watched.stored.id, extra={"event": "watch_failed"}
+            )
+            return
+        if found is None:
+            return
+        if not await self._store.apply(watched, found):
+            return  # somebody has changed it: the next run looks again
+        self.steps[found.action] += 1
+        logger.info(
+            "experiment %d: %s (%s)", watched.stored.id, found.action, found.verdict,
+            extra={"event": "experiment_step"},
+        )  # fmt: skip

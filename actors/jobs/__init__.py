@@ -1,0 +1,1 @@
+"""Workers, periodic jobs and gauges of the queue."""

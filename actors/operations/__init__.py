@@ -1,0 +1,1 @@
+"""The runtime, supervisors and the launcher of processes."""

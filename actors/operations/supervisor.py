@@ -1,0 +1,192 @@
+"""Supervisors, as in Erlang's OTP: children that crash are restarted, until that does not help.
+
+One for one: a child that ends with an error is restarted after a backoff, the others go on. More than
+`intensity` crashes within `period_s` mean that restarting does not help: the supervisor gives up and raises
+Escalated, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
+starts it anew. A supervisor may be a child of another one (`group`): its children are restarted together when
+it gives up, and those of its siblings are left alone for longer. Children start in order and are stopped in
+reverse, each before the one it relies on.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from engine.common.errors import WaypostError
+from engine.common.retry import backoff_s
+from engine.operations.actor_tree import ActorNode, ActorStatus
+
+logger = logging.getLogger("waypost.supervisor")
+
+INTENSITY: Final = 10
+GROUP_INTENSITY: Final = 5
+PERIOD_S: Final = 60.0
+
+
+class Escalated(WaypostError):
+    """A child crashed more often than its supervisor puts up with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """What to run. `start` runs for ever, or returns when its work is done for good.
+
+    `look` tells of it while it lives; `group` is the supervisor that `start` runs, if it is one.
+    """
+
+    name: str
+    start: Callable[[], Awaitable[None]]
+    look: Callable[[], ActorStatus] = ActorStatus
+    group: "Supervisor | None" = None
+
+
+@dataclass(slots=True)
+class ChildStatus:
+    """What `statistics` tells of one child."""
+
+    name: str
+    running: bool = False
+    done: bool = False
+    restarts: int = 0
+    last_error: str = ""
+    started_at: float = 0.0
+    crashes: deque[float] = field(default_factory=deque)
+
+
+class Supervisor:
+    def __init__(
+        self,
+        name: str,
+        children: list[ChildSpec],
+        *,
+        intensity: int = INTENSITY,
+        period_s: float = PERIOD_S,
+        jitter: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        self.name = name
+        self.children = {child.name: ChildStatus(child.name) for child in children}
+        self._specs = children
+        self._intensity = intensity
+        self._period_s = period_s
+        self._jitter = jitter
+
+    async def run(self) -> None:
+        """Start the children in order and keep them; when cancelled, stop them in reverse order."""
+        for state in self.children.values():
+            state.crashes.clear()  # those of an earlier life have been answered for
+        started: list[tuple[trio.CancelScope, trio.Event]] = []
+        async with trio.open_nursery() as nursery:
+            try:
+                for child in self._specs:
+                    scope, stopped = trio.CancelScope(shield=True), trio.Event()
+                    begun = trio.Event()
+                    started.append((scope, stopped))
+                    nursery.start_soon(
+                        self._run_child, child, scope, begun, stopped, name=child.name
+                    )
+                    # Tasks that are started together run in any order.
+                    await begun.wait()
+                await trio.sleep_forever()
+            finally:
+                # Children are shielded from the nursery's own cancellation: it knows no order.
+                with trio.CancelScope(shield=True):
+                    for scope, stopped in reversed(started):
+                        scope.cancel()
+                        await stopped.wait()
+
+    async def _run_child(
+        self, child: ChildSpec, scope: trio.CancelScope, begun: trio.Event, stopped: trio.Event
+    ) -> None:
+        begun.set()
+        try:
+            with scope:
+                await self._keep(child)
+        finally:
+            stopped.set()
+
+    async def _keep(self, child: ChildSpec) -> None:
+        state = self.children[child.name]
+        while True:
+            state.running, state.done, state.started_at = True, False, trio.current_time()
+            try:
+                await child.start()
+                state.done = True
+                return
+            except Exception as error:
+                state.last_error = describe_error(error)
+                logger.exception(
+                    "%s/%s crashed", self.name, child.name,
+                    extra={"event": "actor_crashed", "actor": child.name},
+                )  # fmt: skip
+            finally:
+                state.running = False
+            await self._after_crash(state)
+
+    async def _after_crash(self, state: ChildStatus) -> None:
+        now = trio.current_time()
+        state.crashes.append(now)
+        crashes = self._recent(state)
+        if crashes > self._intensity:
+            raise Escalated(
+                f"{self.name}/{state.name} crashed {crashes} times in "
+                f"{self._period_s:g} s, last: {state.last_error}"
+            )
+        state.restarts += 1
+        await trio.sleep(backoff_s(crashes, first_s=0.05, limit_s=5.0) * self._jitter())
+
+    def _recent(self, state: ChildStatus) -> int:
+        """How often it has crashed within the period."""
+        while state.crashes and state.crashes[0] <= trio.current_time() - self._period_s:
+            state.crashes.popleft()
+        return len(state.crashes)
+
+    def nodes(self) -> tuple[ActorNode, ...]:
+        """The children and all under them, as they are now."""
+        return tuple(self._node(child, self.children[child.name]) for child in self._specs)
+
+    def _node(self, child: ChildSpec, state: ChildStatus) -> ActorNode:
+        look = child.look()
+        return ActorNode(
+            name=child.name,
+            kind="actor" if child.group is None else "supervisor",
+            running=state.running,
+            done=state.done,
+            for_s=trio.current_time() - state.started_at if state.running else 0.0,
+            restarts=state.restarts,
+            crashes=self._recent(state),
+            mailbox=look.mailbox,
+            lag=dict(look.lag),
+            last_error=look.last_error or state.last_error,
+            children=() if child.group is None else child.group.nodes(),
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        return {
+            state.name: {
+                "running": state.running,
+                "restarts": state.restarts,
+                "last_error": state.last_error,
+            }
+            for state in self.children.values()
+        }
+
+
+def group(
+    name: str, children: list[ChildSpec], *, jitter: Callable[[], float] = lambda: 1.0
+) -> ChildSpec:
+    """Children under a supervisor of their own."""
+    inner = Supervisor(name, children, intensity=GROUP_INTENSITY, jitter=jitter)
+    return ChildSpec(name=name, start=inner.run, group=inner)
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in a line, out of groups that have no other in them."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, Escalated):
+        return str(error)[:500]
+    return " ".join(f"{type(error).__name__}: {error}"[:500].split())

@@ -1,0 +1,1 @@
+"""Counts by dimension, live updates and the version of all counts."""

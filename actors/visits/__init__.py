@@ -1,0 +1,1 @@
+"""Profile actors and what they answer visitors with."""

@@ -1,0 +1,51 @@
+"""How an edge learns that a profile has changed: announcements, and polling for those that were lost."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import trio
+
+from engine.common.errors import UnavailableError
+from engine.links.profile import ProfileChange
+from engine.visits.ports import Announcer, SnapshotSource
+
+logger = logging.getLogger("waypost.changes")
+
+_RETRY_S: Final = 0.5
+
+
+async def follow_announcements(
+    announcer: Announcer, changed: Callable[[Iterable[ProfileChange] | None], None]
+) -> None:
+    """Hand every announcement on, for ever; the announcer reconnects by itself."""
+    async with announcer.listen() as changes:
+        async for change in changes:
+            changed([change])
+
+
+class ChangePoller:
+    """Asks for changes by version: what makes "visible within a second" hold without announcements."""
+
+    def __init__(self, source: SnapshotSource, interval_s: float) -> None:
+        self._source = source
+        self._interval_s = interval_s
+        self.polls = 0
+        self.failures = 0
+        self.last_error = ""
+
+    async def run(self, changed: Callable[[Iterable[ProfileChange] | None], None]) -> None:
+        cursor: str | None = None
+        while True:
+            try:
+                changes, cursor = await self._source.changes(cursor)
+                self.polls += 1
+                self.last_error = ""
+            except UnavailableError as error:
+                self.failures += 1
+                self.last_error = str(error)
+                await trio.sleep(_RETRY_S)
+                continue
+            if changes is None or changes:
+                changed(changes)
+            await trio.sleep(self._interval_s)

@@ -1,0 +1,290 @@
+"""The registry: which path leads to which profile actor, and how cold ones come to life.
+
+Hot: `paths` maps a raw path to its route; the door asks it directly. Cold: the path's waiters gather under
+one key, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time and not
+more often than every FIND_INTERVAL_S. So a profile is loaded once however many wait, and a scan of random
+paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered, bounded.
+
+Freshness: an announcement, or else the poll of versions, posts the new version to the actor. News of a
+profile that is not resident makes all remembered unknown paths doubtful, in one step (an epoch). News that
+comes while a query runs may be newer than what the query read: such a profile is looked up again.
+
+Memory: resident links are bounded, those that a page shows included; a profile without any counts as one.
+A profile not visited since the sweep last passed is passivated: its routes are dropped and the next visitor
+loads it again.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final
+
+import trio
+
+from actors.visits.mailbox import Dispatcher
+from actors.visits.profile import ProfileActor, VisitRoute
+from engine.clicks.click_id import ClickIdCipher
+from engine.common.errors import UnavailableError
+from engine.links.profile import ProfileChange
+from engine.visits.ports import SnapshotSource
+from engine.visits.snapshot import Snapshot
+
+MAX_PATHS_A_QUERY: Final = 500
+MAX_WAITING: Final = 8192
+FIND_INTERVAL_S: Final = 0.005
+REFRESH_LIMIT: Final = 1000
+MAX_MISSED: Final = 10_000
+_SWEEP_S: Final = 1.0
+_SWEEP_PROFILES: Final = 20_000
+
+Waiter = Any
+Found = tuple[list[Waiter], VisitRoute | None]
+
+
+class Registry:
+    def __init__(
+        self,
+        source: SnapshotSource,
+        *,
+        redirect_tail: Callable[[int, bytes], bytes],
+        page_tail: Callable[[tuple[str, str]], bytes],
+        visitor_cookie: Callable[[bytes], bytes],
+        max_links: int,
+        max_unknown: int,
+    ) -> None:
+        self.source = source
+        self.redirect_tail = redirect_tail
+        self.page_tail = page_tail
+        self.visitor_cookie = visitor_cookie
+        self.seal: ClickIdCipher | None = None  # for click ids, once its secret is known
+        self.unsealed = 0  # clicks that were to have an id before that
+        self.refresh_limit = REFRESH_LIMIT
+        self.paths: dict[bytes, VisitRoute] = {}
+        self.profiles: dict[int, ProfileActor] = {}
+        self.runners = Dispatcher()
+        self.links = 0
+        self._max_links = max_links
+        self._unknown: dict[bytes, int] = {}
+        self._max_unknown = max_unknown
+        self._epoch = 0
+        self._weight = 0
+        # Versions told since the finder's query began; None: so many that all it finds is doubtful.
+        self._missed: dict[int, int] | None = {}
+        self._waiting: dict[bytes, list[Waiter]] = {}
+        self._waiters = 0
+        self._news = trio.Event()
+        self._counts = dict.fromkeys(
+            ("queries", "lookups", "loaded", "refreshed", "passivated", "unknown", "refused",
+             "unavailable", "changes"), 0,
+        )  # fmt: skip
+
+    # ---- asked by the door, synchronous -------------------------------------------------------
+
+    def is_unknown(self, path: bytes) -> bool:
+        """Whether the canonical path is known to lead nowhere."""
+        return self._unknown.get(path) == self._epoch
+
+    def wait(self, path: bytes, waiter: Waiter) -> bool:
+        """Have the path looked up; the finder hands `waiter` back with its route. False: too many wait."""
+        if self._waiters >= MAX_WAITING:
+            self._counts["refused"] += 1
+            return False
+        self._waiters += 1
+        self._waiting.setdefault(path, []).append(waiter)
+        self._news.set()
+        return True
+
+    # ---- the finder ---------------------------------------------------------------------------
+
+    async def find(self, deliver: Callable[[list[Found], bool], None]) -> None:
+        """Look waiting paths up, for ever. `deliver(found, available)` gets every waiter back once."""
+        while True:
+            while not self._waiting:
+                self._news = trio.Event()
+                await self._news.wait()
+            paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
+            epoch = self._epoch
+            self._missed = {}
+            self._counts["queries"] += 1
+            self._counts["lookups"] += len(paths)
+            try:
+                snapshots = await self.source.find(paths)
+            except UnavailableError:
+                self._counts["unavailable"] += 1
+                deliver([(self._take(path), None) for path in paths], False)
+                await trio.sleep(0.1)
+                continue
+            deliver(self._admit_all(paths, snapshots, epoch), True)
+            await trio.sleep(FIND_INTERVAL_S)
+
+    def _take(self, path: bytes) -> list[Waiter]:
+        waiters = self._waiting.pop(path, [])
+        self._waiters -= len(waiters)
+        return waiters
+
+    def _admit_all(
+        self, paths: list[bytes], snapshots: list[Snapshot | None], epoch: int
+    ) -> list[Found]:
+        for distinct in {id(s): s for s in snapshots if s is not None}.values():
+            if not self._outdated(distinct):
+                self._admit(distinct)
+        found: list[Found] = []
+        for path, snapshot in zip(paths, snapshots, strict=True):
+            route = self.paths.get(path)
+            if snapshot is not None and route is None and self._outdated(snapshot):
+                continue  # its waiters stay, and are looked up again
+            if route is None:
+                self._counts["unknown"] += 1
+                if epoch == self._epoch:
+                    self._remember_unknown(path)
+            found.append((self._take(path), route))
+        return found
+
+    def _outdated(self, snapshot: Snapshot) -> bool:
+        if self._missed is None or self._missed.get(snapshot.profile_id, 0) > snapshot.version:
+            return True
+        actor = self.profiles.get(snapshot.profile_id)
+        return actor is not None and actor.version > snapshot.version
+
+    def _remember_unknown(self, path: bytes) -> None:
+        while len(self._unknown) >= self._max_unknown:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[path] = self._epoch
+
+    def _admit(self, snapshot: Snapshot) -> None:
+        actor = self.profiles.get(snapshot.profile_id)
+        if actor is None:
+            actor = ProfileActor(self, snapshot)
+            self.profiles[snapshot.profile_id] = actor
+            self._counts["loaded"] += 1
+            self._swap([], [*actor.add(snapshot.links), actor.page_route()])
+        elif actor.version < snapshot.version and snapshot.complete:
+            self.apply(actor, snapshot)
+        elif actor.version <= snapshot.version:
+            # Newer than what the actor has of its other links: they catch up by letter.
+            self._swap([], actor.add(snapshot.links))
+            self._post(actor, snapshot.version)
+        self._count_resident(actor)
+
+    # ---- changes ------------------------------------------------------------------------------
+
+    def changed(self, changes: Iterable[ProfileChange] | None) -> None:
+        """News from an announcement or a poll; None: so many that everything must be doubted."""
+        if changes is None:
+            self._epoch += 1
+            self._missed = None
+            self._drop(list(self.profiles.values()))
+            return
+        for change in changes:
+            self._forget_unknown_paths(change)
+            actor = self.profiles.get(change.profile_id)
+            if actor is None:
+                self._epoch += 1
+            elif change.deleted:
+                self._epoch += 1
+                self._drop([actor])
+            else:
+                self._post(actor, change.version)
+            self._counts["changes"] += 1
+
+    def _forget_unknown_paths(self, change: ProfileChange) -> None:
+        if self._missed is not None:
+            known = self._missed.get(change.profile_id, 0)
+            self._missed[change.profile_id] = max(change.version, known)
+            if len(self._missed) > MAX_MISSED:
+                self._missed = None
+
+    def _post(self, actor: ProfileActor, version: int) -> None:
+        if version > actor.wanted or (version > actor.version and not actor.mailbox.waiting):
+            actor.wanted = max(version, actor.wanted)
+            if not self.runners.send(actor, version):
+                self._drop([actor])
+
+    def apply(self, actor: ProfileActor, snapshot: Snapshot | None) -> None:
+        """A refresh came back: make it what visitors get. None: the profile is gone."""
+        if self.profiles.get(actor.profile_id) is not actor:
+            return
+        if snapshot is None:
+            self._epoch += 1
+            self._drop([actor])
+            return
+        if snapshot.version < actor.version:
+            return
+        partial = snapshot.since is None and not snapshot.complete
+        if partial or snapshot.handle != actor.handle:
+            self._epoch += 1  # links that it does not name have new paths
+        self._forget_page(actor)
+        gone, new = actor.replace(snapshot)
+        self._counts["refreshed"] += 1
+        self._swap(gone, [*new, actor.page_route()])
+        self._count_resident(actor)
+
+    def _swap(self, gone: list[VisitRoute], new: list[VisitRoute]) -> None:
+        for route in gone:
+            self.links -= 1
+            for path in route.paths:
+                if self.paths.get(path) is route:
+                    del self.paths[path]
+        for route in new:
+            for path in route.paths:
+                self.paths[path] = route
+                self._unknown.pop(path, None)
+            self.links += route.status != 200
+
+    # ---- passivation --------------------------------------------------------------------------
+
+    def _drop(self, actors: list[ProfileActor]) -> None:
+        for actor in actors:
+            del self.profiles[actor.profile_id]
+            self._swap(list(actor.routes.values()), [])
+            self._forget_page(actor)
+            self._weight -= actor.weight
+            if actor.wanted > actor.version:
+                self._epoch += 1  # nobody will ask any more which links are new
+
+    def _forget_page(self, actor: ProfileActor) -> None:
+        """Its handle may be another profile's by now: leave what is not its own."""
+        for path in actor.page_paths:
+            route = self.paths.get(path)
+            if route is not None and route.actor is actor:
+                del self.paths[path]
+
+    def _count_resident(self, actor: ProfileActor) -> None:
+        weight = actor.resident_links()
+        self._weight += weight - actor.weight
+        actor.weight = weight
+
+    async def sweep(self) -> None:
+        """Keep resident links under their bound, for ever: second chance for what was visited."""
+        while True:
+            await trio.sleep(_SWEEP_S)
+            while self._weight > self._max_links:
+                self._drop(self._idle())
+                await trio.lowlevel.checkpoint()
+
+    def _idle(self) -> list[ProfileActor]:
+        chosen: list[ProfileActor] = []
+        excess = self._weight - self._max_links * 9 // 10
+        for _ in range(min(_SWEEP_PROFILES, len(self.profiles))):
+            profile_id = next(iter(self.profiles))
+            actor = self.profiles.pop(profile_id)
+            self.profiles[profile_id] = actor  # to the end of the line
+            if actor.visited and len(self.profiles) > 1:
+                actor.visited = False
+                continue
+            chosen.append(actor)
+            excess -= actor.weight
+            if excess <= 0:
+                break
+        self._counts["passivated"] += len(chosen)
+        return chosen
+
+    def metrics(self) -> dict[str, int]:
+        return {
+            "profiles": len(self.profiles),
+            "links": self.links,
+            "paths": len(self.paths),
+            "unknown_paths": len(self._unknown),
+            "waiting": self._waiters,
+            **self._counts,
+            **{f"mailbox_{key}": value for key, value in self.runners.metrics().items()},
+        }

@@ -1,0 +1,1 @@
+"""Endpoints of users, sessions, keys, members and invitations."""

@@ -1,0 +1,275 @@
+"""`/v1/profiles/{id}/invitations` and `/v1/invitations/…`: how people join a profile's team.
+
+A token is never part of a URL that a server sees, since those get logged: it goes in bodies, and in the
+fragment of the page that asks whether to accept.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response, request
+from werkzeug.exceptions import Unauthorized
+
+from api.accounts.sessions import LoginFlow, UserResponse, login_response
+from api.http.auth import caller_or_none, current_caller, request_id
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    Url,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route
+from engine.accounts.account import shown_user_agent
+from engine.accounts.member import (
+    AcceptDraft,
+    Invitation,
+    InvitationDraft,
+    JoinResult,
+    validate_accept,
+    validate_invitation,
+)
+from engine.accounts.ports import InvitationStore
+from engine.common.errors import FieldError, InvalidError
+
+
+class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An open invitation. `token` and `url` are only in the answer that creates it."""
+
+    id: Id
+    profile_id: Id
+    email: str
+    role: str
+    invited_by: Id
+    created_at: datetime
+    expires_at: datetime
+    token: str | msgspec.UnsetType = msgspec.UNSET
+    url: Url | msgspec.UnsetType = msgspec.UNSET
+
+
+class InvitedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What an invitation is to."""
+
+    profile_id: Id
+    handle: str
+    title: str
+    email: str
+    role: str
+    expires_at: datetime
+
+
+class JoinedResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Who accepted is in. The last three are there when that made an account and logged it in."""
+
+    profile_id: Id
+    role: str
+    user: UserResponse | msgspec.UnsetType = msgspec.UNSET
+    csrf_token: str | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType = msgspec.UNSET
+
+
+class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):
+    token: str
+
+
+class InvitationRoutes:
+    def __init__(self, store: InvitationStore, door: LoginFlow, console_url: str) -> None:
+        self._store = store
+        self._door = door
+        self._console_url = console_url.rstrip("/")
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/profiles/<profile_id>/invitations", self.create, _CREATE),
+            Route("GET", "/v1/profiles/<profile_id>/invitations", self.list_page, _LIST),
+            Route(
+                "DELETE",
+                "/v1/profiles/<profile_id>/invitations/<invitation_id>",
+                self.withdraw,
+                _WITHDRAW,
+            ),
+            Route("POST", "/v1/invitations/preview", self.preview, _PREVIEW),
+            Route("POST", "/v1/invitations/accept", self.accept, _ACCEPT),
+        ]
+
+    async def create(self, profile_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(profile_id)
+        draft = draft_of(InvitationDraft, await json_object(), validate_invitation, {})
+        invitation, token = await self._store.invite(current_caller(), id_, draft)
+        url = f"{self._console_url}/join#{token}"
+        return json_response(msgspec.structs.replace(_shown(invitation), token=token, url=url), 201)
+
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        items = await self._store.list_invitations(
+            current_caller(), path_id(profile_id), after, limit
+        )
+        return json_response(page_response(items, _shown))
+
+    async def withdraw(self, profile_id: str, invitation_id: str) -> Response:
+        refuse_parameters()
+        await self._store.withdraw(current_caller(), path_id(profile_id), path_id(invitation_id))
+        return empty_response(204)
+
+    async def preview(self) -> Response:
+        refuse_parameters()
+        draft = draft_of(TokenDraft, await json_object(), _as_it_is, {})
+        invited = await self._store.preview(draft.token)
+        return json_response(
+            InvitedResponse(
+                profile_id=str(invited.profile_id),
+                handle=invited.handle,
+                title=invited.title,
+                email=invited.email,
+                role=invited.role,
+                expires_at=utc(invited.expires_at),
+            )
+        )
+
+    async def accept(self) -> Response:
+        refuse_parameters()
+        draft = draft_of(AcceptDraft, await json_object(), validate_accept, {})
+        who = caller_or_none()
+        if who is None:
+            return await self._accept_as_new(draft)
+        if draft.password is not None:
+            raise InvalidError([FieldError("password", "is for who has no account; leave it out")])
+        return json_response(_joined(await self._store.accept(who, draft.token)))
+
+    async def _accept_as_new(self, draft: AcceptDraft) -> Response:
+        if draft.password is None:
+            raise Unauthorized("log in, or send a password to make an account")
+        if (refusal := await self._door.wait("")) is not None:
+            return refusal
+        user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
+        joined = await self._store.accept_as_new(
+            draft.token, draft.password, draft.name, user_agent, request_id()
+        )
+        assert joined.login is not None
+        return self._door.give_cookie(json_response(_joined(joined), 201), joined.login)
+
+
+def _as_it_is(draft: TokenDraft) -> tuple[TokenDraft | None, list[FieldError]]:
+    return draft, []
+
+
+def _shown(invitation: Invitation) -> InvitationResponse:
+    return InvitationResponse(
+        id=str(invitation.id),
+        profile_id=str(invitation.profile_id),
+        email=invitation.email,
+        role=invitation.role,
+        invited_by=str(invitation.invited_by),
+        created_at=utc(invitation.created_at),
+        expires_at=utc(invitation.expires_at),
+    )
+
+
+def _joined(joined: JoinResult) -> JoinedResponse:
+    shown = JoinedResponse(profile_id=str(joined.profile_id), role=joined.role)
+    if joined.login is None:
+        return shown
+    login = login_response(joined.login)
+    return msgspec.structs.replace(
+        shown, user=login.user, csrf_token=login.csrf_token, expires_at=login.expires_at
+    )
+
+
+_EXAMPLE: Final = {
+    "id": "365072220160000031",
+    "profile_id": "365072220160000001",
+    "email": "grace@example.com",
+    "role": "editor",
+    "invited_by": "365072220160000020",
+    "created_at": "2026-05-01T09:30:00Z",
+    "expires_at": "2026-05-08T09:30:00Z",
+}
+_ONCE_SHOWN: Final = "wpi_Zk3v…"
+_JOINED: Final = {"profile_id": "365072220160000001", "role": "editor"}
+_CREATE: Final = Doc(
+    id="createInvitation",
+    summary="Invite somebody to a profile",
+    tag="Teams",
+    description="Send them `url`, which is in this answer and never again. Takes the role admin.",
+    body=InvitationDraft,
+    body_example={"email": "grace@example.com", "role": "editor", "expires_in_days": 7},
+    answers={
+        201: ResponseDoc(
+            "The invitation.",
+            InvitationResponse,
+            _EXAMPLE | {"token": _ONCE_SHOWN, "url": f"https://console.example/join#{_ONCE_SHOWN}"},
+        )
+    },
+    errors=(409,),
+)
+_LIST: Final = Doc(
+    id="listInvitations",
+    summary="List a profile's open invitations",
+    tag="Teams",
+    description="Takes the role admin.",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of invitations.",
+            ListResponse[InvitationResponse],
+            {"items": [_EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_WITHDRAW: Final = Doc(
+    id="withdrawInvitation",
+    summary="Withdraw an invitation",
+    tag="Teams",
+    description="Takes the role admin.",
+    answers={204: ResponseDoc("It is no good any more.")},
+)
+_PREVIEW: Final = Doc(
+    id="previewInvitation",
+    summary="See what an invitation is to",
+    tag="Teams",
+    body=TokenDraft,
+    body_example={"token": _ONCE_SHOWN},
+    answers={
+        200: ResponseDoc(
+            "The invitation.",
+            InvitedResponse,
+            {
+                "profile_id": "365072220160000001",
+                "handle": "ada",
+                "title": "Ada Lovelace",
+                "email": "grace@example.com",
+                "role": "editor",
+                "expires_at": "2026-05-08T09:30:00Z",
+            },
+        )
+    },
+    errors=(404, 409),
+    access="everybody",
+)
+_ACCEPT: Final = Doc(
+    id="acceptInvitation",
+    summary="Join a profile by an invitation",
+    tag="Teams",
+    description="As the caller, or without credentials and with a `password` as somebody new, who is "
+    "logged in by that.",
+    body=AcceptDraft,
+    body_example={
+        "token": _ONCE_SHOWN,
+        "password": "a long sentence is best",
+        "name": "Grace Hopper",
+    },
+    answers={
+        200: ResponseDoc("The caller is a member.", JoinedResponse, _JOINED),
+        201: ResponseDoc(
+            "An account was made, and is a member.", JoinedResponse, _JOINED, ("Set-Cookie",)
+        ),
+    },
+    errors=(401, 404, 409),
+    access="perhaps",
+)

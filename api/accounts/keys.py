@@ -1,0 +1,133 @@
+"""`/v1/keys`: the caller's own API keys."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route
+from engine.accounts.access import Scope
+from engine.accounts.api_key import ApiKey, KeyDraft, key_validator
+from engine.accounts.ports import ApiKeyStore
+
+
+class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as its user sees it. `key` itself is only in the answer that creates it."""
+
+    id: Id
+    prefix: str
+    label: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    key: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class KeyRoutes:
+    """`forget` is told of each key that is revoked; `now` is the clock: aware."""
+
+    def __init__(
+        self, store: ApiKeyStore, forget: Callable[[int], None], now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._forget = forget
+        self._checked = key_validator(now)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/keys", self.create, _CREATE),
+            Route("GET", "/v1/keys", self.list_page, _LIST),
+            Route("DELETE", "/v1/keys/<key_id>", self.revoke, _REVOKE),
+        ]
+
+    async def create(self) -> Response:
+        refuse_parameters()
+        draft = draft_of(KeyDraft, await json_object(), self._checked, {})
+        made = await self._store.create_key(current_caller(), draft)
+        return json_response(msgspec.structs.replace(_shown(made.key), key=made.text), 201)
+
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        return json_response(
+            page_response(await self._store.list_keys(current_caller(), after, limit), _shown)
+        )
+
+    async def revoke(self, key_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(key_id)
+        try:
+            await self._store.revoke_key(current_caller(), id_)
+        finally:
+            # When the connection was lost, nobody knows whether it is revoked.
+            self._forget(id_)
+        return empty_response(204)
+
+
+def _shown(key: ApiKey) -> KeyResponse:
+    return KeyResponse(
+        id=str(key.id),
+        prefix=key.prefix,
+        label=key.label,
+        scopes=key.scopes,
+        created_at=utc(key.created_at),
+        last_used_at=None if key.last_used_at is None else utc(key.last_used_at),
+        expires_at=None if key.expires_at is None else utc(key.expires_at),
+    )
+
+
+_EXAMPLE: Final = {
+    "id": "365072220160000011",
+    "prefix": "wp_5fGk",
+    "label": "nightly import",
+    "scopes": ["read", "write"],
+    "created_at": "2026-05-01T09:30:00Z",
+    "last_used_at": None,
+    "expires_at": "2027-05-01T00:00:00Z",
+}
+_CREATE: Final = Doc(
+    id="createKey",
+    summary="Create an API key",
+    tag="Keys",
+    description="The key itself is in this answer and never again. It may do what its user may, within "
+    "its scopes.",
+    body=KeyDraft,
+    body_example={
+        "label": "nightly import",
+        "scopes": ["read", "write"],
+        "expires_at": "2027-05-01T00:00:00Z",
+    },
+    answers={201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"})},
+    errors=(409,),
+)
+_LIST: Final = Doc(
+    id="listKeys",
+    summary="List one's own API keys",
+    tag="Keys",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of keys.", ListResponse[KeyResponse], {"items": [_EXAMPLE], "next_cursor": None}
+        )
+    },
+)
+_REVOKE: Final = Doc(
+    id="revokeKey",
+    summary="Revoke an API key",
+    tag="Keys",
+    description="It opens nothing any more: here at once, on other machines within seconds.",
+    answers={204: ResponseDoc("It is revoked.")},
+)

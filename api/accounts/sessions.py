@@ -1,0 +1,348 @@
+"""`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and one's own account."""
+
+import math
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response, g, request
+from werkzeug.exceptions import Unauthorized
+
+from api.http import client_address, problems
+from api.http.auth import (
+    CurrentSession,
+    csrf_token,
+    current_caller,
+    current_session,
+    session_or_none,
+    set_cookie,
+)
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    Version,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    utc,
+)
+from api.http.etag import etag, guarded_write, read_response
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from engine.accounts.access import Caller, Scope, require_scope
+from engine.accounts.account import (
+    LoginDraft,
+    NewSession,
+    PasswordDraft,
+    Session,
+    User,
+    UserDraft,
+    shown_user_agent,
+    validate_login,
+    validate_password,
+    validate_user,
+)
+from engine.accounts.ports import AccountStore, LoginThrottle, SessionStore
+from engine.common.errors import NotFoundError
+from engine.operations.settings import Settings
+
+
+class UserResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's own account."""
+
+    id: Id
+    email: str
+    name: str
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+
+
+class LoginResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that has begun; its token is in the cookie. `csrf_token` goes with every change."""
+
+    user: UserResponse
+    csrf_token: str
+    expires_at: datetime
+
+
+class WhoAmIResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and what they may. The last three are null for a key."""
+
+    user: UserResponse
+    scopes: tuple[Scope, ...]
+    session_id: Id | None
+    csrf_token: str | None
+    expires_at: datetime | None
+
+
+class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One login of one's own; `current` is the one that asks."""
+
+    id: Id
+    user_agent: str
+    current: bool
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+class LoginFlow:
+    """What routes that take a password have in common: who may try, and what a session is given."""
+
+    def __init__(self, throttle: LoginThrottle, settings: Settings) -> None:
+        self._throttle = throttle
+        self._trusted_hops = settings.trusted_hops
+        self._secure = settings.console_url.lower().startswith("https://")
+
+    async def wait(self, email: str) -> Response | None:
+        """Nothing, or what to answer who has tried too often. Without `email`, by address alone."""
+        wait_s = await self._throttle.admit(email, client_address.address(self._trusted_hops))
+        if not wait_s:
+            return None
+        headers = {"Retry-After": str(math.ceil(wait_s))}
+        return problems.response(429, "too many tries; wait a little", headers=headers)
+
+    def give_cookie(self, response: Response, login: NewSession) -> Response:
+        lasts = login.session.expires_at - login.session.created_at
+        set_cookie(response, login.token, int(lasts.total_seconds()), secure=self._secure)
+        return response
+
+    def take_cookie(self, response: Response) -> Response:
+        set_cookie(response, "", 0, secure=self._secure)
+        return response
+
+
+class SessionRoutes:
+    def __init__(self, accounts: AccountStore, sessions: SessionStore, door: LoginFlow) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._door = door
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/session", self.login, _LOGIN),
+            Route("GET", "/v1/session", self.who, _WHO),
+            Route("DELETE", "/v1/session", self.logout, _LOGOUT),
+            Route("GET", "/v1/sessions", self.list_page, _LIST),
+            Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END),
+            Route("GET", "/v1/user", self.read, _READ),
+            Route("PATCH", "/v1/user", self.update, _UPDATE),
+            Route("POST", "/v1/user/password", self.change_password, _PASSWORD),
+        ]
+
+    async def login(self) -> Response:
+        refuse_parameters()
+        draft = draft_of(LoginDraft, await json_object(), validate_login, {})
+        if (refusal := await self._door.wait(draft.email)) is not None:
+            return refusal
+        user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
+        login = await self._accounts.login(draft.email, draft.password, user_agent)
+        if login is None:
+            raise Unauthorized("the email or the password is wrong")
+        g.caller = Caller(login.user.tenant_id, login.user.id)  # for the security log
+        return self._door.give_cookie(json_response(login_response(login), 201), login)
+
+    async def who(self) -> Response:
+        refuse_parameters()
+        now = session_or_none()
+        return json_response(
+            WhoAmIResponse(
+                user=user_response(await self._accounts.user(current_caller())),
+                scopes=current_caller().scopes,
+                session_id=None if now is None else str(now.id),
+                csrf_token=None if now is None else now.csrf_token,
+                expires_at=None if now is None else utc(now.expires_at),
+            )
+        )
+
+    async def logout(self) -> Response:
+        refuse_parameters()
+        now = current_session()
+        with suppress(NotFoundError):  # ended meanwhile, by another one of theirs
+            await self._sessions.end_session(current_caller(), now.id)
+        return self._door.take_cookie(empty_response(204))
+
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        now = current_session()
+        items = await self._sessions.list_sessions(current_caller(), after, limit)
+
+        def shown(item: Session) -> SessionResponse:
+            return _shown_session(item, now)
+
+        return json_response(page_response(items, shown))
+
+    async def revoke(self, session_id: str) -> Response:
+        refuse_parameters()
+        current_session()
+        await self._sessions.end_session(current_caller(), path_id(session_id))
+        return empty_response(204)
+
+    async def read(self) -> Response:
+        refuse_parameters()
+        require_scope(current_caller(), "read")
+        user = await self._accounts.user(current_caller())
+        return read_response(user_response(user), user.version)
+
+    async def update(self) -> Response:
+        """Change the fields given, keep the others."""
+        refuse_parameters()
+        require_scope(current_caller(), "admin")
+        body = await json_object()
+
+        async def read() -> User:
+            return await self._accounts.user(current_caller())
+
+        async def write(stored: User, if_version: int) -> User:
+            draft = draft_of(UserDraft, body, validate_user, {"name": stored.name})
+            return await self._accounts.update_user(current_caller(), draft, if_version)
+
+        user = await guarded_write(read, write)
+        return json_response(user_response(user), headers={"ETag": etag(user.version)})
+
+    async def change_password(self) -> Response:
+        """Ends every session but this one. Keys go on to work."""
+        refuse_parameters()
+        now = current_session()
+        draft = draft_of(PasswordDraft, await json_object(), validate_password, {})
+        user = await self._accounts.user(current_caller())
+        if (refusal := await self._door.wait(user.email)) is not None:
+            return refusal
+        if not await self._accounts.change_password(
+            current_caller(), draft.current, draft.new, now.id
+        ):
+            raise Unauthorized("the current password is wrong")
+        return empty_response(204)
+
+
+def user_response(user: User) -> UserResponse:
+    return UserResponse(
+        id=str(user.id),
+        email=user.email,
+        name=user.name,
+        version=user.version,
+        created_at=utc(user.created_at),
+        updated_at=utc(user.updated_at),
+    )
+
+
+def login_response(login: NewSession) -> LoginResponse:
+    return LoginResponse(
+        user=user_response(login.user),
+        csrf_token=csrf_token(login.token),
+        expires_at=utc(login.session.expires_at),
+    )
+
+
+def _shown_session(item: Session, now: CurrentSession) -> SessionResponse:
+    return SessionResponse(
+        id=str(item.id),
+        user_agent=item.user_agent,
+        current=item.id == now.id,
+        created_at=utc(item.created_at),
+        last_used_at=utc(item.last_used_at),
+        expires_at=utc(item.expires_at),
+    )
+
+
+_USER: Final = {
+    "id": "365072220160000020",
+    "email": "ada@example.com",
+    "name": "Ada Lovelace",
+    "version": 1,
+    "created_at": "2026-05-01T09:30:00Z",
+    "updated_at": "2026-05-01T09:30:00Z",
+}
+_LOGGED_IN: Final = {
+    "user": _USER,
+    "csrf_token": "q2mJ…",
+    "expires_at": "2026-05-15T09:30:00Z",
+}
+_SESSION: Final = {
+    "id": "365072220160000041",
+    "user_agent": "Firefox on Linux",
+    "current": True,
+    "created_at": "2026-05-01T09:30:00Z",
+    "last_used_at": "2026-05-01T10:00:00Z",
+    "expires_at": "2026-05-15T09:30:00Z",
+}
+_LOGIN: Final = Doc(
+    id="logIn",
+    summary="Log in",
+    tag="Sessions",
+    description="The session is in a cookie. Changes by it name `csrf_token` in a header.",
+    body=LoginDraft,
+    body_example={"email": "ada@example.com", "password": "…"},
+    answers={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
+    errors=(401,),
+    access="everybody",
+)
+_WHO: Final = Doc(
+    id="readSession",
+    summary="Who asks, and what they may",
+    tag="Sessions",
+    answers={
+        200: ResponseDoc(
+            "The caller.",
+            WhoAmIResponse,
+            _LOGGED_IN | {"scopes": ["read", "write", "admin"], "session_id": "365072220160000041"},
+        )
+    },
+)
+_LOGOUT: Final = Doc(
+    id="logOut",
+    summary="Log out",
+    tag="Sessions",
+    answers={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
+    access="session",
+)
+_LIST: Final = Doc(
+    id="listSessions",
+    summary="List one's own sessions",
+    tag="Sessions",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of sessions.",
+            ListResponse[SessionResponse],
+            {"items": [_SESSION], "next_cursor": None},
+        )
+    },
+    access="session",
+)
+_END: Final = Doc(
+    id="endSession",
+    summary="End a session",
+    tag="Sessions",
+    answers={204: ResponseDoc("It has ended.")},
+    access="session",
+)
+_READ: Final = Doc(
+    id="readUser",
+    summary="Read one's own account",
+    tag="Sessions",
+    answers={200: ResponseDoc("The account.", UserResponse, _USER)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateUser",
+    summary="Change one's own account",
+    tag="Sessions",
+    body=changes_of(UserDraft),
+    body_example={"name": "Ada"},
+    answers={200: ResponseDoc("The account.", UserResponse, _USER | {"name": "Ada"}, ("ETag",))},
+    guarded=True,
+)
+_PASSWORD: Final = Doc(
+    id="changePassword",
+    summary="Change one's password",
+    tag="Sessions",
+    description="Ends every other session. Keys go on to work.",
+    body=PasswordDraft,
+    body_example={"current": "…", "new": "a long sentence is best"},
+    answers={204: ResponseDoc("It is changed.")},
+    access="session",
+)

@@ -1,0 +1,1 @@
+"""Endpoints of the log of changes and security events."""

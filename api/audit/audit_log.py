@@ -1,0 +1,234 @@
+"""`/v1/profiles/{id}/activity` and `/v1/activity`: what was changed, when and by whom.
+
+An export is sent page by page as it is read, so it takes no more memory for a long log than for a short
+one. If it cannot be read to its end, the connection breaks before the end of the body: half a log never
+looks like a whole one.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import Id, ListResponse, json_response, utc
+from api.http.query import PAGE, page_of, page_response, parameters, parsed_id, path_id
+from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from engine.audit.audit_log import ActivityEntry, ActivityFilter, csv_heading, csv_text
+from engine.audit.ports import ActivityReader
+from engine.common.errors import FieldError, InvalidError
+from engine.common.list_page import ListPage
+from engine.stats import period
+
+EXPORT_PAGE: Final = 500
+EXPORT_LIMIT_S: Final = 3600
+MAX_WORD: Final = 64
+_FILTERS: Final = ("action", "object_type", "object_id", "user_id", "from", "to")
+_FORMATS: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+_UTC: Final = ZoneInfo("UTC")
+
+
+class ActorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who did it; `email` only where the reader may know it."""
+
+    id: Id
+    email: str | None = None
+
+
+class EntryResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """One change. `id` counts from 1 in its log; `hash` covers the entry and the hash before it."""
+
+    id: Id
+    at: datetime
+    user: ActorResponse | None
+    key_id: Id | None
+    request_id: str | None
+    action: str
+    object_type: str
+    object_id: Id
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    hash: str
+
+
+class ActivityRoutes:
+    def __init__(self, reader: ActivityReader) -> None:
+        self._reader = reader
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/v1/profiles/<profile_id>/activity", self.list_page, _PROFILES),
+            Route("GET", "/v1/profiles/<profile_id>/activity/export", self.export, _EXPORT),
+            Route("GET", "/v1/activity", self.tenants, _TENANTS),
+        ]
+
+    async def list_page(self, profile_id: str) -> Response:
+        id_ = path_id(profile_id)
+        given, errors = parameters("cursor", "limit", *_FILTERS)
+        before, limit = page_of(given, errors)
+        asked = _filter(given, errors)
+        items = await self._reader.of_profile(current_caller(), id_, asked, before, limit)
+        return json_response(page_response(items, _shown))
+
+    async def tenants(self) -> Response:
+        """The tenant's own log, or that of one of its profiles."""
+        given, errors = parameters("cursor", "limit", "profile", *_FILTERS)
+        before, limit = page_of(given, errors)
+        profile_id = _id(given, "profile", errors) or 0
+        asked = _filter(given, errors)
+        items = await self._reader.of_tenant(current_caller(), profile_id, asked, before, limit)
+        return json_response(page_response(items, _shown))
+
+    async def export(self, profile_id: str) -> Response:
+        id_, who = path_id(profile_id), current_caller()
+        given, errors = parameters("format", *_FILTERS)
+        form = given.get("format", "csv")
+        if form not in _FORMATS:
+            errors.append(FieldError("format", f"must be one of {', '.join(_FORMATS)}"))
+        asked = _filter(given, errors)
+
+        async def read(before: int) -> ListPage:
+            return await self._reader.of_profile(who, id_, asked, before, EXPORT_PAGE)
+
+        first = await read(0)  # what is refused is refused with a status of its own
+        response = Response(_pages(first, read, form), content_type=_FORMATS[form])
+        response.timeout = EXPORT_LIMIT_S
+        response.headers["Content-Disposition"] = (
+            f'attachment; filename="waypost-activity-{id_}.{form}"'
+        )
+        return response
+
+
+async def _pages(
+    page: ListPage, read: Callable[[int], Awaitable[ListPage]], form: str
+) -> AsyncIterator[bytes]:
+    if form == "csv":
+        yield csv_heading().encode()
+    while True:
+        if form == "csv":
+            yield csv_text(page.items).encode()
+        else:
+            yield b"".join(msgspec.json.encode(_shown(entry)) + b"\n" for entry in page.items)
+        if page.next_after is None:
+            return
+        page = await read(page.next_after)
+
+
+def _filter(given: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
+    """Raises InvalidError with every bad parameter, those found before too."""
+    words = {name: given.get(name) for name in ("action", "object_type")}
+    for name, word in words.items():
+        if word is not None and (not 1 <= len(word) <= MAX_WORD or not word.isprintable()):
+            errors.append(FieldError(name, f"must have 1 to {MAX_WORD} printable characters"))
+    times: dict[str, datetime] = {}
+    for name in ("from", "to"):
+        if name in given:
+            try:
+                times[name] = period.parse_moment(given[name], _UTC).astimezone(UTC)
+            except ValueError as error:
+                errors.append(FieldError(name, str(error)))
+    asked = ActivityFilter(
+        object_id=_id(given, "object_id", errors),
+        user_id=_id(given, "user_id", errors),
+        start=times.get("from"),
+        end=times.get("to"),
+        **words,
+    )
+    if errors:
+        raise InvalidError(errors)
+    return asked
+
+
+def _id(given: dict[str, str], name: str, errors: list[FieldError]) -> int | None:
+    if name not in given:
+        return None
+    found = parsed_id(given[name])
+    if found is None:
+        errors.append(FieldError(name, "must be an id"))
+    return found
+
+
+def _shown(entry: ActivityEntry) -> EntryResponse:
+    return EntryResponse(
+        id=str(entry.seq),
+        at=utc(entry.at),
+        user=None if entry.user_id is None else ActorResponse(str(entry.user_id), entry.email),
+        key_id=None if entry.key_id is None else str(entry.key_id),
+        request_id=entry.request_id,
+        action=entry.action,
+        object_type=entry.object_type,
+        object_id=str(entry.object_id),
+        before=_readable(entry.before),
+        after=_readable(entry.after),
+        hash=entry.hash.hex(),
+    )
+
+
+def _readable(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Ids as strings, as everywhere in the API: numbers in JSON cannot hold them."""
+    if row is None:
+        return None
+    return {
+        name: str(value)
+        if isinstance(value, int) and (name == "id" or name.endswith("_id"))
+        else value
+        for name, value in row.items()
+    }
+
+
+_EXAMPLE: Final = {
+    "id": "17",
+    "at": "2026-05-01T09:30:00Z",
+    "user": {"id": "365072220160000001", "email": "ada@example.com"},
+    "key_id": None,
+    "request_id": "4f1d2c3b5a697887",
+    "action": "link.updated",
+    "object_type": "link",
+    "object_id": "365072220160000010",
+    "before": {"id": 365072220160000010, "slug": "spring", "target": "https://example.com/"},
+    "after": {"id": 365072220160000010, "slug": "spring", "target": "https://example.org/"},
+    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+}
+_QUERY: Final = (
+    Parameter("action", "Such as `link.updated`.", example="link.updated"),
+    Parameter("object_type", "`profile`, `link`, `member`, `invitation`, `user` or `key`."),
+    Parameter("object_id", "What was changed.", Id),
+    Parameter("user_id", "Who changed it.", Id),
+    Parameter("from", "The first instant, or UTC date.", example="2026-05-01T00:00:00Z"),
+    Parameter("to", "The instant, or UTC date, that it goes up to and does not take."),
+)
+_PAGE: Final = ResponseDoc(
+    "A page of changes, newest first.",
+    ListResponse[EntryResponse],
+    {"items": [_EXAMPLE], "next_cursor": None},
+)
+_PROFILES: Final = Doc(
+    id="listActivity",
+    summary="List what was changed in a profile",
+    tag="Activity",
+    description="Takes the role editor.",
+    query=(*PAGE, *_QUERY),
+    answers={200: _PAGE},
+)
+_CSV: Final = "seq,at,action\r\n1,2026-05-01T09:30:00Z,profile.created\r\n"
+_EXPORT: Final = Doc(
+    id="exportActivity",
+    summary="Export what was changed in a profile",
+    tag="Activity",
+    description="As CSV or as lines of JSON, newest first. Takes the role editor.",
+    query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), *_QUERY),
+    answers={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
+)
+_TENANTS: Final = Doc(
+    id="listOwnActivity",
+    summary="List what was changed outside of profiles",
+    tag="Activity",
+    description="The users and keys of the caller's tenant; with `profile`, the log of a profile that lives "
+    "there, or did until it was deleted.",
+    query=(*PAGE, Parameter("profile", "A profile, maybe deleted.", Id), *_QUERY),
+    answers={200: _PAGE},
+    errors=(404,),
+)

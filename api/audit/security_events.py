@@ -1,0 +1,124 @@
+"""`/v1/security-events`: logins, denials, limits and uses of keys; and what notes the denials."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from quart import Response, request
+
+from api.http.auth import caller_or_none, current_caller, request_id
+from api.http.bodies import Id, ListResponse, json_response, utc
+from api.http.query import PAGE, page_of_request, page_response
+from api.http.routes import Doc, ResponseDoc, Route
+from engine.audit.ports import SecurityLog, SecurityStore
+from engine.audit.security_event import SecurityEventKind, StoredSecurityEvent
+
+_ANYWHERE: Final[dict[int, SecurityEventKind]] = {
+    401: "access.denied",
+    403: "access.denied",
+    429: "rate.limited",
+}
+# What a status means at some routes more.
+_LOGIN: Final[dict[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
+_MORE: Final[dict[tuple[str, str], dict[int, SecurityEventKind]]] = {
+    ("POST", "/v1/session"): {201: "login.succeeded", **_LOGIN},
+    ("POST", "/v1/invitations/preview"): {429: "login.throttled"},
+    ("POST", "/v1/invitations/accept"): _LOGIN,
+    ("DELETE", "/v1/session"): {204: "session.revoked"},
+    ("DELETE", "/v1/sessions/<session_id>"): {204: "session.revoked"},
+    ("POST", "/v1/user/password"): {204: "password.changed", **_LOGIN},
+    ("DELETE", "/v1/keys/<key_id>"): {204: "key.revoked"},
+}
+
+
+def record_denials(log: SecurityLog) -> Callable[[Response], Awaitable[Response]]:
+    """An after_request function: what was denied, limited or logged in is noted by its answer."""
+
+    async def note(response: Response) -> Response:
+        who, id_, status = caller_or_none(), request_id(), response.status_code
+        if who is not None and who.key_id is not None:
+            log.note("key.used", who, id_)
+        rule = request.url_rule.rule if request.url_rule else ""
+        method = request.method if rule else ""
+        kind = (_ANYWHERE | _MORE.get((method, rule), {})).get(status)
+        if kind is not None:
+            log.note(kind, who, id_, status=status, method=method, route=rule)
+        return response
+
+    return note
+
+
+class SecurityEventResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`times` is how often it happened within the same second or so, by the same user and key."""
+
+    id: Id
+    at: datetime
+    kind: str
+    user_id: Id | None
+    key_id: Id | None
+    request_id: str
+    times: int
+    detail: dict[str, Any]
+
+
+class SecurityRoutes:
+    def __init__(self, store: SecurityStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        return [Route("GET", "/v1/security-events", self.list_page, _LIST)]
+
+    async def list_page(self) -> Response:
+        before, limit = page_of_request()
+        return json_response(
+            page_response(await self._store.events(current_caller(), before, limit), _shown)
+        )
+
+
+def _shown(stored: StoredSecurityEvent) -> SecurityEventResponse:
+    event = stored.event
+    return SecurityEventResponse(
+        id=str(stored.id),
+        at=utc(event.at),
+        kind=event.kind,
+        user_id=None if event.user_id is None else str(event.user_id),
+        key_id=None if event.key_id is None else str(event.key_id),
+        request_id=event.request_id,
+        times=event.times,
+        detail=event.detail,
+    )
+
+
+_LIST: Final = Doc(
+    id="listSecurityEvents",
+    summary="List security events",
+    tag="Activity",
+    description="Of the caller's tenant, newest first. Takes the scope admin.",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of events.",
+            ListResponse[SecurityEventResponse],
+            {
+                "items": [
+                    {
+                        "id": "365072220160000050",
+                        "at": "2026-05-01T09:30:00Z",
+                        "kind": "access.denied",
+                        "user_id": "365072220160000001",
+                        "key_id": "365072220160000002",
+                        "request_id": "4f1d2c3b5a697887",
+                        "times": 3,
+                        "detail": {
+                            "status": 403,
+                            "method": "DELETE",
+                            "route": "/v1/profiles/<profile_id>",
+                        },
+                    }
+                ],
+                "next_cursor": None,
+            },
+        )
+    },
+)

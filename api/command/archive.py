@@ -1,0 +1,47 @@
+"""`waypost archive`: all that is kept of a profile, into a file."""
+
+import os
+from contextlib import aclosing
+from pathlib import Path
+
+import trio
+
+from actors.operations.runtime import Stop
+from api.command.servers import with_servers
+from engine.common.errors import NotFoundError, UnavailableError, WaypostError
+from engine.operations.settings import Settings
+from storage.postgres.database import Database
+from storage.privacy.archive import PostgresArchiveSource
+from storage.privacy.erasure import owner_of
+
+
+async def archive(settings: Settings, folder: Path, handle: str, file: Path, stop: Stop) -> int:
+    """Write it; how many bytes. The file has its name once it is whole. Raises WaypostError."""
+    found = with_servers(settings, folder)
+    limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
+    app = await Database.open(found.database_url, role="waypost_app", **limits)
+    worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
+    unfinished = file.with_name(file.name + ".unfinished")
+    size = 0
+    try:
+        owner = await owner_of(worker, handle)
+        if owner is None:
+            raise NotFoundError(f"there is no profile with the handle {handle!r}")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            async with aclosing(
+                PostgresArchiveSource(app).archive(owner.caller, owner.profile_id)
+            ) as lines:
+                async for some in lines:
+                    size += out.write(some)
+                    if stop.is_set():
+                        raise UnavailableError("stopped before the end of the archive")
+        unfinished.replace(file)
+    except OSError as error:
+        raise WaypostError(f"{file} cannot be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+        with trio.CancelScope(shield=True):
+            await worker.close()
+            await app.close()
+    return size

@@ -1,0 +1,227 @@
+"""`waypost doctor`: looks at everything that has to be right, and says what is not."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+import trio
+from rich.console import Console
+from rich.progress import Progress
+
+from actors.operations.runtime import Stop
+from engine.common.errors import UnavailableError, WaypostError
+from engine.operations.settings import Settings
+from storage.audit.verification import AuditResult, verify
+from storage.clicks.recovery import orphans
+from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.operations.inspection import migrations_pending, redis_settings, server_version
+from storage.visits.daily_keys import memory_folder, swap_files
+from storage.visits.geo import GeoError, load
+
+FindingState = Literal["ok", "warn", "fail"]
+MIN_FREE_BYTES: Final = 2 * 1024**3
+LIMIT_S: Final = 5.0
+OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do if it is not right."""
+
+    state: FindingState
+    what: str
+    text: str
+
+
+class Doctor:
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.findings: list[Finding] = []
+
+    def add(self, state: FindingState, what: str, text: str) -> None:
+        self.findings.append(Finding(state, what, text))
+
+    def look_at_folder(self) -> bool:
+        """Whether servers can be expected to answer: given ones, or those of a running `up`."""
+        if not self.folder.is_dir():
+            self.add("warn", "folder", f"{self.folder} is not there yet; `waypost up` makes it")
+        elif not os.access(self.folder, os.W_OK):
+            self.add("fail", "folder", f"{self.folder} cannot be written by this user")
+        else:
+            self._look_at_disk()
+        if self.settings.database_url:
+            self.add("ok", "servers", "DATABASE_URL and REDIS_URL are set")
+            return True
+        if not self.folder.is_dir():
+            return False
+        try:
+            lock_folder(self.folder).close()
+        except FolderInUse as error:
+            servers = EmbeddedServers(self.folder)
+            self.settings = replace(
+                self.settings, database_url=servers.database_url, redis_url=servers.redis_url
+            )
+            self.add("ok", "servers", f"embedded; {error}")
+            return True
+        except WaypostError as error:
+            self.add("fail", "folder", str(error))
+            return False
+        self.add(
+            "ok", "servers", "embedded, and not running now: start `waypost up` to look at them"
+        )
+        return False
+
+    def _look_at_disk(self) -> None:
+        free = shutil.disk_usage(self.folder).free
+        self.add(
+            "ok" if free >= MIN_FREE_BYTES else "warn",
+            "disk",
+            f"{free / 1024**3:.1f} GiB free where {self.folder} is",
+        )
+        journals = orphans(self.folder / "journals")
+        size = sum(f.stat().st_size for j in journals for f in j.glob("*.segment"))
+        self.add("ok", "journals", f"{len(journals)} with {size / 1024**2:.0f} MiB of segments")
+
+    async def look_at_places(self) -> None:
+        """The geo file: read as a whole, as an edge would."""
+        if not self.settings.geo_file:
+            self.add("ok", "places", "countries only; WAYPOST_GEO_FILE adds regions and cities")
+            return
+        try:
+            file, _ = await trio.to_thread.run_sync(load, Path(self.settings.geo_file))
+            report = await file.check()
+        except GeoError as error:
+            self.add("fail", "places", f"{self.settings.geo_file} {error}")
+            return
+        days = int(time.time() - file.built_at) // 86_400
+        self.add(
+            "ok" if days <= OLD_GEO_DAYS else "warn",
+            "places",
+            f"{file.kind}, {report.networks:,} networks, {days} days old",
+        )
+
+    def look_at_visitor_keys(self) -> None:
+        """Where keys of pseudonyms are kept, and whether that can reach a disk."""
+        memory = memory_folder()
+        if memory is None:
+            self.add(
+                "warn",
+                "keys",
+                "no tmpfs (/dev/shm, XDG_RUNTIME_DIR) takes visitors' keys: edges keep them in their own "
+                "memory, so a restart begins a new one, and edges agree through Redis only",
+            )
+        else:
+            self.add("ok", "keys", f"visitors' keys are in memory, shared in {memory}")
+        if swap := swap_files():
+            self.add(
+                "warn",
+                "swap",
+                f"memory may be written to {', '.join(swap)}, keys with it: encrypt it or turn it off",
+            )
+
+    async def look_at_servers(self) -> None:
+        await self._try("postgres", self._look_at_postgres)
+        await self._try("redis", self._look_at_redis)
+
+    async def _try(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with trio.fail_after(LIMIT_S):
+                await look()
+        except WaypostError as error:
+            self.add("fail", what, str(error))
+        except trio.TooSlowError:
+            self.add("fail", what, f"does not answer within {LIMIT_S:g} s")
+
+    async def _look_at_postgres(self) -> None:
+        version = await server_version(self.settings.database_url)
+        supported = version >= 150_000
+        self.add("ok" if supported else "fail", "postgres", f"version {version // 10_000}")
+        if not supported:
+            return
+        pending = await migrations_pending(self.settings.database_url)
+        if pending:
+            self.add("fail", "schema", f"{', '.join(pending)} not applied: run `waypost migrate`")
+        else:
+            self.add("ok", "schema", "up to date")
+
+    async def _look_at_redis(self) -> None:
+        found = await redis_settings(self.settings.redis_url)
+        self.add("ok", "redis", f"{found.server} {found.version}")
+        if found.maxmemory_policy not in ("", "noeviction"):
+            self.add(
+                "warn",
+                "redis",
+                f"maxmemory-policy is {found.maxmemory_policy}: evicted clicks are shipped again, "
+                "which costs time; set it to noeviction",
+            )
+
+
+async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:
+    """All findings, in the order in which things are needed."""
+    del stop
+    doctor = Doctor(settings, folder)
+    running = doctor.look_at_folder()
+    await doctor.look_at_places()
+    doctor.look_at_visitor_keys()
+    if running:
+        await doctor.look_at_servers()
+    return doctor.findings
+
+
+def show(findings: list[Finding]) -> int:
+    """Print the findings; the exit code: 1 when something has to be mended."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    for finding in findings:
+        mark = click.style(f"{finding.state:<5}", fg=colours[finding.state])
+        click.echo(f"{mark} {finding.what:<9} {finding.text}")
+    return 1 if any(finding.state == "fail" for finding in findings) else 0
+
+
+async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResult:
+    """Verify the log of changes; on a terminal, with its progress.
+
+    Raises UnavailableError when there is no server to ask.
+    """
+    doctor = Doctor(settings, folder)
+    if not doctor.look_at_folder():
+        raise UnavailableError(doctor.findings[-1].text)
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("verifying", total=None)
+        found: AuditResult | None = None
+
+        async def walk() -> None:
+            nonlocal found
+            found = await verify(
+                doctor.settings.database_url,
+                lambda done, of: bar.update(task, completed=done, total=max(of, done)),
+            )
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(walk)
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+    if found is None:
+        raise UnavailableError("stopped before the end of the log")
+    return found
+
+
+def show_audit(audit: AuditResult) -> int:
+    """Print the one line; the exit code: 1 when the log is not as it was written."""
+    counts = f"{audit.entries:,} entries in {audit.chains:,} chains"
+    if audit.broken:
+        click.echo(
+            f"{click.style('fail ', fg='red')} audit     {audit.broken} ({counts} before it)"
+        )
+        return 1
+    click.echo(f"{click.style('ok   ', fg='green')} audit     {counts}, each as it was written")
+    return 0

@@ -1,0 +1,42 @@
+"""`waypost erase`: a profile gone for good, by the operator and whoever owns it."""
+
+from pathlib import Path
+
+import trio
+
+from actors.operations.runtime import Stop
+from api.command.servers import with_servers
+from engine.common.errors import NotFoundError
+from engine.operations.settings import Settings
+from engine.privacy.erasure import FIRST_SWEEP_AFTER_S
+from storage.postgres.database import Database
+from storage.privacy.erasure import Eraser, PostgresErasureStore, owner_of
+from storage.redis.client import RedisServer
+from storage.visits.announcer import RedisAnnouncer
+
+
+async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> int:
+    """Delete the profile as its owner would, and erase what there is of it; how many rows.
+
+    Raises NotFoundError, and WaypostError when there is no server to ask.
+    """
+    del stop  # a profile that is deleted is erased by the workers, whatever becomes of this
+    found = with_servers(settings, folder)
+    limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
+    app = await Database.open(found.database_url, role="waypost_app", **limits)
+    worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
+    redis = await RedisServer.open(found.redis_url, size=2)
+    try:
+        eraser = Eraser(worker, redis)
+        owner = await owner_of(worker, handle)
+        if owner is None:
+            raise NotFoundError(f"there is no profile with the handle {handle!r}")
+        change = await PostgresErasureStore(app).erase(owner.caller, owner.profile_id)
+        await RedisAnnouncer(redis).announce([change])
+        await trio.sleep(FIRST_SWEEP_AFTER_S)
+        return await eraser.sweep(owner.tenant_id, owner.profile_id, everything=False)
+    finally:
+        with trio.CancelScope(shield=True):
+            await redis.close()
+            await worker.close()
+            await app.close()

@@ -1,0 +1,246 @@
+"""`waypost import`: links from a file into the database, in batches, while the engine runs or not."""
+
+import csv
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final, TextIO
+
+import trio
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from actors.operations.runtime import Stop
+from api.processes import owner
+from api.processes.process import notice
+from engine.accounts.access import Caller
+from engine.common.errors import WaypostError
+from engine.links.import_rows import MAX_LINE_BYTES, RowError, check, parser_for
+from engine.links.ports import ImportRow
+from engine.operations.settings import Settings
+from storage.accounts.keys import first_owner
+from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.links.import_rows import PostgresLinkImporter
+from storage.migrations import migrate
+from storage.postgres.database import Database
+from storage.redis.client import RedisServer
+from storage.visits.announcer import RedisAnnouncer
+
+BATCH_ROWS: Final = 5000
+PLAIN_INTERVAL_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class ImportProgress:
+    """What became of the rows so far."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    bytes_read: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def rows(self) -> int:
+        return self.created + self.updated + self.unchanged + self.rejected
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / max(1e-6, time.monotonic() - self.started)
+
+    def line(self) -> str:
+        return (
+            f"{self.rows} rows: {self.created} created, {self.updated} updated, "
+            f"{self.unchanged} unchanged, {self.rejected} rejected ({self.rows_per_s:,.0f} rows/s)"
+        )
+
+
+class Rejects:
+    """FILE.rejects.csv, made with the first bad row; one of an earlier run is removed."""
+
+    def __init__(self, source: Path) -> None:
+        self.path = source.with_name(source.name + ".rejects.csv")
+        self._file: TextIO | None = None
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WaypostError(f"{self.path} cannot be replaced: {error.strerror}") from None
+
+    def add(self, line: int, reason: str) -> None:
+        if self._file is None:
+            try:
+                self._file = self.path.open("w", encoding="utf-8", newline="")
+            except OSError as error:
+                raise WaypostError(f"{self.path} cannot be written: {error.strerror}") from None
+            csv.writer(self._file).writerow(("line", "reason"))
+        csv.writer(self._file).writerow((line, reason.encode("utf-8", "replace").decode()))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
+    """(number, line without its end), None for a line that is too long; blank lines are left out."""
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 2):
+        number += 1
+        tally.bytes_read += len(line)
+        if not line.endswith(b"\n") and len(line) > MAX_LINE_BYTES:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE_BYTES)
+                tally.bytes_read += len(line)
+            yield number, None
+        elif line.strip():
+            yield number, line.rstrip(b"\r\n")
+
+
+def rows(
+    file: BinaryIO, tally: ImportProgress, rejects: Rejects, *, private_hosts: bool
+) -> Iterator[ImportRow]:
+    """The good rows of a file; the bad ones go to `rejects`."""
+    parse = None
+    for number, line in lines(file, tally):
+        try:
+            if line is None:
+                raise RowError(f"is longer than {MAX_LINE_BYTES} bytes")
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
+            if parse is None:
+                parse, is_header = parser_for(text)
+                if is_header:
+                    continue
+            yield check(number, parse(text), private_hosts=private_hosts)
+        except RowError as error:
+            tally.rejected += 1
+            rejects.add(number, str(error))
+
+
+class Importer:
+    """One file into one tenant."""
+
+    def __init__(self, settings: Settings, folder: Path, path: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.path = path
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Importer":
+        """Open the file and find the servers: given ones, those of a running `up`, or our own."""
+        try:
+            self.file: BinaryIO = self._stack.enter_context(self.path.open("rb"))
+            self.size = self.path.stat().st_size
+            self.rejects = self._stack.enter_context(closing(Rejects(self.path)))
+            if not self.settings.database_url:
+                self._use_embedded()
+        except OSError as error:
+            self._stack.close()
+            raise WaypostError(f"{self.path} cannot be read: {error.strerror}") from None
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _use_embedded(self) -> None:
+        servers = EmbeddedServers(self.folder)
+        try:
+            self._stack.enter_context(lock_folder(self.folder))
+            self._stack.enter_context(servers)
+        except FolderInUse:
+            pass  # `up` runs there, and so do its servers
+        self.settings = replace(
+            self.settings, database_url=servers.database_url, redis_url=servers.redis_url
+        )
+
+    async def run(self, stop: Stop) -> ImportProgress:
+        """Import all of it, batch by batch; stopped, what was committed stays."""
+        settings = self.settings
+        await migrate(settings.database_url)
+        database = await Database.open(
+            settings.database_url,
+            role="waypost_app",
+            size=2,
+            query_timeout_ms=max(60_000, settings.query_timeout_ms),
+        )
+        redis = await RedisServer.open(settings.redis_url, size=2)
+        try:
+            await owner.ensure(database, settings, self.folder)
+            caller = await first_owner(database)
+            if caller is None:
+                raise WaypostError("there is no account to import into")
+            return await self._import(
+                caller, PostgresLinkImporter(database), RedisAnnouncer(redis), stop
+            )
+        finally:
+            with trio.CancelScope(shield=True):
+                await redis.close()
+                await database.close()
+
+    async def _import(
+        self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
+    ) -> ImportProgress:
+        tally = ImportProgress()
+        good = rows(self.file, tally, self.rejects, private_hosts=self.settings.private_targets)
+        with Display(self.size) as display:
+            while not stop.is_set():
+                batch = list(islice(good, BATCH_ROWS))
+                if not batch:
+                    break
+                result = await bulk.import_rows(caller, batch)
+                tally.created += result.created
+                tally.updated += result.updated
+                tally.unchanged += result.unchanged
+                tally.rejected += len(result.rejected)
+                for line, reason in result.rejected:
+                    self.rejects.add(line, reason)
+                await announcer.announce(result.changes)
+                display.show(tally)
+        return tally
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(str(task.fields.get("rate", "")))
+
+
+class Display:
+    """A bar on a terminal, a plain line now and then in a log."""
+
+    def __init__(self, size: int) -> None:
+        self._progress = Progress(
+            TextColumn("importing"), BarColumn(), DownloadColumn(), _Rate(), TimeRemainingColumn()
+        )
+        self._terminal = self._progress.console.is_terminal
+        self._task = self._progress.add_task("import", total=size, rate="")
+        self._shown_at = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        if self._terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal:
+            self._progress.stop()
+
+    def show(self, tally: ImportProgress) -> None:
+        if self._terminal:
+            rate = f"{tally.rows_per_s:,.0f} rows/s"
+            self._progress.update(self._task, completed=tally.bytes_read, rate=rate)
+        elif time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S:
+            self._shown_at = time.monotonic()
+            notice(tally.line())

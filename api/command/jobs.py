@@ -1,0 +1,106 @@
+"""`waypost jobs`: the operator's view of all jobs, the engine's own too."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import click
+import orjson
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from api.command.servers import with_servers
+from api.command.top import one_line
+from engine.common.errors import UnavailableError
+from engine.jobs.job import SYSTEM_TENANT, Job, JobFilter
+from engine.operations.settings import Settings
+from storage.jobs.jobs import PostgresJobStore
+from storage.operations.inspection import migrations_pending
+from storage.postgres.database import Database
+
+T = TypeVar("T")
+_COLOURS: Final = {
+    "queued": "cyan", "running": "yellow", "succeeded": "green", "dead": "red", "cancelled": "dim",
+}  # fmt: skip
+
+
+async def with_jobs(
+    settings: Settings, folder: Path, work: Callable[[PostgresJobStore], Awaitable[T]]
+) -> T:
+    """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server to ask."""
+    found = with_servers(settings, folder)
+    if await migrations_pending(found.database_url):
+        raise UnavailableError("the schema is not up to date: run `waypost migrate`")
+    database = await Database.open(
+        found.database_url,
+        role="waypost_aggregator",
+        size=1,
+        query_timeout_ms=found.query_timeout_ms,
+    )
+    try:
+        return await work(PostgresJobStore(database))
+    finally:
+        with trio.CancelScope(shield=True):
+            await database.close()
+
+
+async def listed(jobs: PostgresJobStore, asked: JobFilter, limit: int) -> list[Job]:
+    page = await jobs.list_jobs(None, asked, 0, limit)
+    return list(page.items)
+
+
+def show_list(jobs: list[Job], *, as_json: bool) -> None:
+    """A table on a terminal, else one line each: columns by tabs, or JSON."""
+    if as_json:
+        for job in jobs:
+            click.echo(_json(job))
+    elif sys.stdout.isatty():
+        table = Table(*_COLUMNS, box=None, header_style="bold")
+        for job in jobs:
+            table.add_row(*_cells(job), style=_COLOURS[job.state])
+        Console().print(table)
+    else:
+        for job in jobs:
+            click.echo("\t".join(_cells(job)))
+
+
+def show(job: Job, *, as_json: bool) -> None:
+    """All that is known of one job."""
+    if as_json:
+        click.echo(_json(job))
+        return
+    for name, value in asdict(job).items():
+        click.echo(f"{name:<17}{_shown(value)}")
+
+
+_COLUMNS: Final = ("id", "tenant", "kind", "state", "attempt", "failures", "run at", "last error")
+
+
+def _cells(job: Job) -> tuple[str, ...]:
+    tenant = "–" if job.tenant_id == SYSTEM_TENANT else str(job.tenant_id)
+    numbers = str(job.attempt), f"{job.failures}/{job.max_attempts}"
+    return (
+        str(job.id),
+        tenant,
+        job.kind,
+        job.state,
+        *numbers,
+        _shown(job.run_at),
+        _shown(job.last_error),
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return one_line("" if value is None else str(value))
+
+
+def _json(job: Job) -> str:
+    return orjson.dumps(job, option=orjson.OPT_UTC_Z).decode()

@@ -1,0 +1,126 @@
+"""`waypost top`: every process on this machine and the actors in it, as they are now."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import click
+import msgspec
+import trio
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from actors.operations.runtime import Stop
+from engine.common.errors import WaypostError
+from engine.operations.actor_tree import CRASH_LOOP_COUNT, ActorNode
+from engine.operations.system import ProcessState, process_states
+from storage.embedded.folder import layout
+from storage.operations import status
+
+COLUMNS: Final = ("", "state", "for", "restarts", "mailbox", "lag", "last error")
+_STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "not ready": "yellow"}
+
+
+class TopRow(NamedTuple):
+    """One process or actor. `depth` 0 is a process; `path` its name with those above it."""
+
+    depth: int
+    path: str
+    state: str
+    for_s: float
+    restarts: int
+    mailbox: str
+    lag: str
+    last_error: str
+
+    def cells(self) -> tuple[str, ...]:
+        uptime = str(timedelta(seconds=int(self.for_s)))
+        return self.state, uptime, str(self.restarts), self.mailbox, self.lag, self.last_error
+
+
+async def watch(folder: Path, stop: Stop, *, once: bool, as_json: bool, interval_s: float) -> None:
+    """Show it every `interval_s` until stopped. Raises WaypostError when nothing answers at first."""
+    found = await look(folder)
+    if once or as_json or not sys.stdout.isatty():
+        while True:
+            say(found, as_json=as_json)
+            if once or await _stopped(stop, interval_s):
+                return
+            found = await look(folder)
+    console = Console()
+    with Live(table(found), console=console, screen=True, auto_refresh=False) as live:
+        while not await _stopped(stop, interval_s):
+            live.update(table(await look(folder, missing_ok=True)), refresh=True)
+
+
+async def look(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
+    run = layout(folder).run
+    found = await status.fetch_statuses(run)
+    if not found and not missing_ok:
+        raise WaypostError(f"nothing runs on {folder}; --data names the folder of a running engine")
+    return process_states(found, (), status.recent_failures(run))
+
+
+async def _stopped(stop: Stop, after_s: float) -> bool:
+    with trio.move_on_after(after_s):
+        await stop.wait()
+    return stop.is_set()
+
+
+def say(processes: list[ProcessState], *, as_json: bool) -> None:
+    """One JSON object in a line, or a line for each process and actor with tabs between its columns."""
+    if as_json:
+        ready = all(one.ready for one in processes)
+        click.echo(msgspec.json.encode({"ready": ready, "processes": processes}))
+        return
+    for line in lines(processes):
+        click.echo("\t".join((line.path, *line.cells())))
+
+
+def table(processes: list[ProcessState]) -> Table:
+    shown = Table(*COLUMNS, box=None, header_style="bold", title="Waypost", title_style="bold")
+    for line in lines(processes):
+        state, *rest = line.cells()
+        name = Text("  " * line.depth + line.path.rpartition("/")[2], "" if line.depth else "bold")
+        # Text, as what errors say must not be read as markup.
+        shown.add_row(name, Text(state, _STYLES.get(state, "")), *map(Text, rest))
+    return shown
+
+
+def lines(processes: list[ProcessState]) -> Iterator[TopRow]:
+    for one in processes:
+        state = "up" if one.ready else "not ready" if one.running else "DOWN"
+        error = one_line("; ".join(one.reasons) or one.last_error)
+        yield TopRow(0, one.name, state, one.for_s, one.restarts, "", "", error)
+        for node in one.actors:
+            yield from _below(node, one.name, 1)
+
+
+def _below(node: ActorNode, path: str, depth: int) -> Iterator[TopRow]:
+    here = f"{path}/{node.name}"
+    looping = node.crashes >= CRASH_LOOP_COUNT
+    yield TopRow(
+        depth=depth,
+        path=here,
+        state="CRASHING" if looping else _state(node),
+        for_s=node.for_s,
+        restarts=node.restarts,
+        mailbox="" if node.mailbox is None else str(node.mailbox),
+        lag=" ".join(f"{name}={value:g}" for name, value in node.lag.items()),
+        last_error=one_line(node.last_error),
+    )
+    for child in node.children:
+        yield from _below(child, here, depth + 1)
+
+
+def _state(node: ActorNode) -> str:
+    return "up" if node.running else "done" if node.done else "DOWN"
+
+
+def one_line(text: str) -> str:
+    """Without what a terminal would take for commands."""
+    return "".join(c if c.isprintable() else " " for c in text)

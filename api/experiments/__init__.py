@@ -1,0 +1,1 @@
+"""Endpoints of experiments, their results and conversions."""

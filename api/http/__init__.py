@@ -1,0 +1,1 @@
+"""The console's framework: routes, bodies, problems, limits. Knows no domain."""

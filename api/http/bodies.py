@@ -1,0 +1,164 @@
+"""Bodies: JSON in and out, typed by msgspec structs.
+
+What comes in is judged field by field, so that one answer names every bad field: unknown ones,
+those of the wrong type, those that miss, and those that break the engine's rules. Ids are decimal
+strings in JSON, since JavaScript's numbers cannot hold them; times are RFC 3339 in UTC with `Z`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+import orjson
+from quart import Response, request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from engine.common.errors import FieldError, InvalidError
+from engine.common.idempotency import StoredResponse
+
+Item = TypeVar("Item")
+Draft = TypeVar("Draft", bound=msgspec.Struct)
+Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
+
+MAX_FIELD_CHARS: Final = 64
+MAX_YEAR: Final = 9998
+_JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
+
+# Stand-ins for bad fields while the engine judges the others (a field without has its default). What it says
+# of a stand-in is dropped; an unknown `kind` keeps it from judging the target, whose rules depend on it.
+_STAND_INS: Final[Mapping[str, Any]] = {
+    "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
+    "status": 302, "kind": "", "passthrough": False, "click_id": "", "short": None,
+    "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
+    "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
+    "max_concurrency": None, "max_rate": None, "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC),
+    "failed_only": True,
+    "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
+    "variants": [], "winner": "", "raw_retention_days": 90,
+}  # fmt: skip
+
+
+Id = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$", description="an id")]
+Version = Annotated[int, msgspec.Meta(ge=1, description="grows by one with each change")]
+Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
+
+
+class FieldReason(msgspec.Struct, frozen=True):
+    """What is to be said of one field."""
+
+    field: str
+    reason: str
+
+
+class ListResponse(msgspec.Struct, Generic[Item], frozen=True):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+def utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def replayable_response(value: Any, status: int, headers: dict[str, str]) -> StoredResponse:
+    """The same, for what may have to be sent again."""
+    return StoredResponse(
+        status, headers | {"Content-Type": "application/json"}, msgspec.json.encode(value)
+    )
+
+
+def empty_response(status: int, headers: dict[str, str] | None = None) -> Response:
+    """An answer that has no body by its status: 204 or 304."""
+    # Without bytes, Quart would iterate over nothing in a thread of asyncio's, which trio has not.
+    response = Response(b"", status=status, headers=headers)
+    response.automatically_set_content_length = False
+    for name in ("Content-Type", "Content-Length"):
+        response.headers.pop(name, None)
+    return response
+
+
+async def json_object() -> dict[str, Any]:
+    """The request's body as a JSON object.
+
+    Raises UnsupportedMediaType, BadRequest for what is not JSON, InvalidError for other JSON, and
+    RequestEntityTooLarge as soon as more than the limit has come in.
+    """
+    if request.mimetype not in _JSON_TYPES:
+        raise UnsupportedMediaType("send a body of Content-Type application/json")
+    text = await request.get_data(as_text=False)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidError([FieldError("body", "must be a JSON object")])
+    return value
+
+
+def draft_of(
+    type_: type[Draft], body: Mapping[str, Any], check: Checked[Draft], base: Mapping[str, Any]
+) -> Draft:
+    """The draft that `body` makes of `base`, the fields it does not give; checked by the engine.
+
+    Raises InvalidError with every bad field.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    errors = [
+        FieldError(shown_name(name), f"is not a field here; there are {', '.join(fields)}")
+        for name in body
+        if name not in fields
+    ]
+    values: dict[str, Any] = {}
+    bad: set[str] = set()
+    for name, field in fields.items():
+        reason = None
+        if name in body:
+            values[name], reason = _converted(body[name], field.type)
+        elif name in base:
+            values[name] = base[name]
+        elif field.required:
+            reason = "is required"
+        if reason is not None:
+            bad.add(name)
+            errors.append(FieldError(name, reason))
+            values.pop(name, None)
+            if name in _STAND_INS:
+                values[name] = _STAND_INS[name]
+    checked, broken = check(type_(**values))
+    errors += [error for error in broken if error.field not in bad]
+    if errors or checked is None:
+        raise InvalidError(errors)
+    return checked
+
+
+def _converted(value: Any, type_: Any) -> tuple[Any, str | None]:
+    try:
+        found = msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        return None, text[:1].lower() + text[1:]
+    if isinstance(found, datetime) and not _has_utc(found):
+        return None, "is beyond the years that there are in UTC, 1 to 9998"
+    return found, None
+
+
+def _has_utc(time: datetime) -> bool:
+    """An offset can move a time out of what datetime holds; rounding can, at the end of the last year."""
+    try:
+        return time.tzinfo is None or time.astimezone(UTC).year <= MAX_YEAR
+    except OverflowError:
+        return False
+
+
+def shown_name(name: str) -> str:
+    """An unknown field's name, fit to be repeated in an answer and a log."""
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+    return printable[:MAX_FIELD_CHARS]

@@ -1,0 +1,215 @@
+"""One connection of the console: Hypercorn's HTTP/1.1 protocol over a transport with limits.
+
+Hypercorn 0.18's own trio transport (`TCPServer`) is the base. What is changed, and why:
+
+- HTTP/1.1 only. An `Upgrade` is ignored, as RFC 9110 7.8 allows, so neither h2c nor the WebSocket
+  code, which fails on bytes that follow a handshake, is ever reached. `HTTP/2.0` answers 505;
+- a head must be complete within `head_s` of its first byte (or of the connection), and a connection
+  may be idle for `idle_s`; Hypercorn has one timer for both;
+- writing is shielded *and* bounded: Hypercorn's is shielded only, so a client that stopped reading
+  would hold the connection, and a shutdown, for ever;
+- closing sends FIN, then reads and drops what still comes for up to `linger_s`. Closing at once
+  with unread bytes resets the connection, and the client of a refused upload loses the answer;
+- a client that half-closes after its request still gets the answer;
+- the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires, and
+  starts and cancels a task for each request;
+- the nursery is entered and left here, and given to Hypercorn's `TaskGroup`: as a context manager that one
+  passes on the cancellation that its nursery has caught, which would end the server with the connection.
+"""
+
+import re
+from typing import Any, Final, NamedTuple
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
+from hypercorn.utils import parse_socket_addr
+
+from api.http import problems
+from api.http.guard import new_request_id, safe_headers
+from api.http.idle_timer import IdleTimer
+
+MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
+
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_TARGET: Final = re.compile(rb"(?:https?://[^/?#@]+)?/[^#]*|https?://[^/?#@]+(?:\?[^#]*)?")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+_DETAILS: Final = {
+    431: "the request head is too large",
+    501: "this transfer coding is not supported",
+    505: "only HTTP/1.0 and HTTP/1.1 are spoken here",
+}
+
+
+class ConsoleLimits(NamedTuple):
+    """What one client may take. `connections_each` is of one address, an IPv6 /64; `answer_s` bounds a request
+    whose client has half-closed."""
+
+    connections: int = 1_000
+    connections_each: int = 250
+    head_s: float = 10.0
+    idle_s: float = 65.0
+    send_s: float = 10.0
+    linger_s: float = 2.0
+    answer_s: float = 60.0
+    drain_s: float = 20.0
+    head_bytes: int = 16_384
+
+
+def refusal(request: h11.Request) -> int | None:
+    """The status that a head is refused with, where h11 lets pass what proxies may read
+    otherwise."""
+    if not request.http_version.startswith(b"1."):
+        return 505
+    names = {name for name, _ in request.headers}
+    if b"content-length" in names and b"transfer-encoding" in names:
+        return 400
+    for name, value in request.headers:
+        if _CONTROL.search(value) or (name == b"host" and _HOST.fullmatch(value) is None):
+            return 400
+    if request.target == b"*":
+        return None if request.method == b"OPTIONS" else 400
+    return None if _TARGET.fullmatch(request.target) else 400
+
+
+class HTTP1(H11Protocol):
+    """Hypercorn's protocol without its upgrades, and with problem details for malformed
+    requests."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Nothing to switch to."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if (status := refusal(request)) is not None:
+            await self._send_error_response(status)
+            await self.send(Closed())
+            return
+        plain = h11.Request(
+            method=request.method,
+            headers=[(name, value) for name, value in request.headers if name != b"upgrade"],
+            target=request.target,
+            http_version=request.http_version,
+        )
+        await super()._create_stream(plain)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        detail = _DETAILS.get(status_code, "the request is not well-formed HTTP/1.1")
+        body = problems.document(status_code, detail)
+        headers = [
+            (b"content-type", problems.CONTENT_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(
+            h11.Response(status_code=status_code, headers=safe_headers(headers, new_request_id()))
+        )
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+
+class ConsoleConnection(TCPServer):
+    """Runs one connection to its end: `await Connection(…).run()`."""
+
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        stream: trio.SocketStream,
+        limits: ConsoleLimits,
+    ) -> None:
+        super().__init__(app, config, context, LifespanState({}), stream)  # type: ignore[arg-type]
+        self._limits = limits
+        self._timer = IdleTimer(context.terminated)
+        self._between_requests = False
+        self._closing = False
+
+    async def run(self) -> None:
+        try:
+            socket = self.stream.socket
+            client = parse_socket_addr(socket.family, socket.getpeername())
+            server = parse_socket_addr(socket.family, socket.getsockname())
+        except OSError:  # gone before it was looked at
+            return
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            group = TaskGroup()
+            group._nursery = nursery
+            self.protocol: Any = HTTP1(
+                self.app, self.config, self.context, group, ConnectionState({}),
+                False, client, server, self.protocol_send,
+            )  # fmt: skip
+            self._timer.set(self._limits.head_s)
+            nursery.start_soon(self._timer.run, self._initiate_server_close)
+            await self._read_data()
+            self._closing = True
+            self._timer.close()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            await self._write(event.data)
+        elif isinstance(event, Closed):
+            await self._finish()
+        elif isinstance(event, Updated) and not event.idle:
+            self._between_requests = False
+            self._timer.stop()
+        elif isinstance(event, Updated) and not self._closing:
+            # The next head may have begun already, behind the request that is now answered.
+            self._between_requests = not self.protocol.connection.trailing_data[0]
+            self._timer.set(self._limits.idle_s if self._between_requests else self._limits.head_s)
+
+    async def _write(self, data: bytes) -> None:
+        async with self.send_lock:
+            with trio.move_on_after(self._limits.send_s, shield=True):
+                try:
+                    await self.stream.send_all(data)
+                    return
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass
+        # The reader finds the stream closed, and tells the app; unless it has the next request in hand and
+        # waits for the end of this answer, which may never come.
+        await trio.aclose_forcefully(self.stream)
+        self._expire_after(self._limits.linger_s)
+
+    async def _finish(self) -> None:
+        """The last answer is sent: FIN, and from now on `_read_data` drops what it reads."""
+        self._closing = True
+        self._expire_after(self._limits.linger_s)
+        self._timer.close()
+        try:
+            await self.stream.send_eof()
+        except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
+            pass
+        await self.protocol.handle(Closed())
+
+    async def _read_data(self) -> None:
+        while True:
+            try:
+                data = await self.stream.receive_some(MAX_RECEIVE_BYTES)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                await self.protocol.handle(Closed())
+                return
+            if self._closing:
+                if not data:
+                    return
+                continue
+            if self._between_requests and data:
+                self._between_requests = False
+                self._timer.set(self._limits.head_s)
+            await self.protocol.handle(RawData(bytes(data)))
+            if not data:
+                # Half-closed: a request in flight is answered, then closes the connection.
+                self._expire_after(self._limits.answer_s)
+                return
+
+    def _expire_after(self, seconds: float) -> None:
+        scope = self._nursery.cancel_scope
+        scope.deadline = min(scope.deadline, trio.current_time() + seconds)

@@ -1,0 +1,188 @@
+"""The guard around the console's ASGI app. What it promises for every HTTP request:
+
+- `send` runs to its end although the request's tasks are cancelled meanwhile. Hypercorn tells the
+  app `http.disconnect` from within the last `send`; Quart-Trio then cancels the request's nursery
+  and with it that very `send`, before the connection is closed or recycled. So `send` is shielded,
+  and bounded: a client that does not read holds it for `SEND_LIMIT_S` at most;
+- every answer carries a request id, the caller's own if there is one, and the headers that keep
+  browsers from guessing, framing and running what is not ours;
+- an error that no handler turned into an answer becomes a problem, not a broken connection;
+- WebSockets are refused.
+"""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+import trio
+from werkzeug.exceptions import HTTPException
+
+from api.http import problems
+from engine.operations.metrics import Sample
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+ASGIApp = Callable[..., Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SEND_LIMIT_S: Final = 15.0
+
+# Sent unless a handler set its own: a page may need another policy.
+SAFE_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; "
+        b"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ),
+    (
+        b"permissions-policy",
+        b"accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
+        b"magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
+    ),
+)
+# Where people reach the console by https: a year of nothing else, for this host alone.
+TRANSPORT_HEADER: Final = (b"strict-transport-security", b"max-age=31536000")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id that the caller gave the request, when it is one that fits into a line of a log, else a
+    new one."""
+    given = [value for name, value in headers if name.lower() == b"x-request-id"]
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return given[0].decode("ascii")
+    return new_request_id()
+
+
+def safe_headers(
+    headers: Iterable[tuple[bytes, bytes]], request_id: str, *, https: bool = False
+) -> Headers:
+    """`headers`, completed by the ones that every answer has."""
+    result = list(headers)
+    present = {name.lower() for name, _ in result}
+    result += [(name, value) for name, value in SAFE_HEADERS if name not in present]
+    if https:
+        result.append(TRANSPORT_HEADER)
+    result.append((b"x-request-id", request_id.encode("ascii")))
+    return result
+
+
+class ConsoleMetrics:
+    """What the console's door counts, shared by the guard and the connections."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = {}
+        self.connections = 0
+        self.by_address: Counter[str] = Counter()
+        self.refused = 0
+        self.crashes = 0
+        self.limited = 0
+        self.limited_alone = 0
+
+    def count_response(self, status: int) -> None:
+        family = f"{status // 100}xx"
+        self.requests[family] = self.requests.get(family, 0) + 1
+
+    def samples(self) -> list[Sample]:
+        return [
+            Sample("waypost_console_connections", self.connections),
+            Sample("waypost_console_connections_refused_total", self.refused),
+            Sample("waypost_console_crashes_total", self.crashes),
+            Sample("waypost_console_limited_total", self.limited),
+            Sample("waypost_console_rate_limits_local_total", self.limited_alone),
+            *(
+                Sample("waypost_console_requests_total", count, (("status", family),))
+                for family, count in sorted(self.requests.items())
+            ),
+        ]
+
+
+class Guard:
+    """Wraps `app`; itself an ASGI app. `https` says that people reach it by that."""
+
+    def __init__(self, app: ASGIApp, counters: ConsoleMetrics, *, https: bool = False) -> None:
+        self._app = app
+        self._counters = counters
+        self._https = https
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        request_id = scope[problems.REQUEST_ID] = request_id_of(scope.get("headers", ()))
+        answer = _Answer(send, request_id, self._counters, self._https)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            if answer.started:
+                raise  # half an answer can't be taken back: Hypercorn logs it and closes
+            await _answer_problem(answer, error, request_id)
+
+
+class _Answer:
+    """One request's `send`."""
+
+    def __init__(self, send: Send, request_id: str, counters: ConsoleMetrics, https: bool) -> None:
+        self._send = send
+        self._https = https
+        self._request_id = request_id
+        self._counters = counters
+        self._abandoned = False
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self._counters.count_response(message["status"])
+            message = dict(message)
+            message["headers"] = safe_headers(
+                message.get("headers", []), self._request_id, https=self._https
+            )
+        if self._abandoned:
+            return
+        with trio.move_on_after(SEND_LIMIT_S, shield=True) as scope:
+            await self._send(message)
+        self._abandoned = scope.cancelled_caught
+
+
+async def _answer_problem(answer: _Answer, error: Exception, request_id: str) -> None:
+    """Answer what was raised outside of Quart's own error handling, such as a bad Host header."""
+    http = _http_error(error)
+    if http is not None and http.code is not None and http.code < 500:
+        body = problems.document(http.code, http.description or "the request is malformed")
+        status = http.code
+    else:
+        problems.log_bug(error, request_id)
+        body = problems.document(500, "an unexpected error; the log has it", (), request_id)
+        status = 500
+    headers = [
+        (b"content-type", problems.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    await answer.send({"type": "http.response.start", "status": status, "headers": headers})
+    await answer.send({"type": "http.response.body", "body": body})
+
+
+def _http_error(error: BaseException) -> HTTPException | None:
+    if isinstance(error, HTTPException):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            if (found := _http_error(inner)) is not None:
+                return found
+    return None

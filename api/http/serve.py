@@ -1,0 +1,153 @@
+"""Serving the console on sockets that are bound already, inside a running trio loop.
+
+Guarantees: an error in one connection ends that connection only, and is logged and counted; no more
+than `limits.connections` are served at once, and fewer of one address, one more is answered 503; when `stop`
+is asked for, no connection is accepted any more, idle ones close, requests in flight get `limits.drain_s`
+to finish.
+"""
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ASGIFramework
+
+from actors.operations.runtime import Stop
+from api.http import problems
+from api.http.connection import ConsoleConnection, ConsoleLimits
+from api.http.guard import ConsoleMetrics, new_request_id, safe_headers
+from engine.operations.settings import Settings
+from engine.visits.client_address import client_address, network_of
+
+logger = logging.getLogger("waypost.api")
+
+Serve = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+def limits_of(settings: Settings) -> ConsoleLimits:
+    whole = ConsoleLimits().connections
+    return ConsoleLimits(
+        # Behind proxies, all come from them.
+        connections_each=whole if settings.trusted_hops else ConsoleLimits().connections_each,
+        head_s=settings.head_timeout_ms / 1000,
+        idle_s=settings.idle_timeout_ms / 1000,
+        drain_s=settings.drain_timeout_ms / 1000,
+    )
+
+
+async def serve_console(
+    app: ASGIFramework,
+    sockets: Sequence[socket.socket | int],
+    stop: Stop,
+    counters: ConsoleMetrics,
+    limits: ConsoleLimits | None = None,
+) -> None:
+    """Serve `app` on listening sockets, or on inherited file descriptors of such, until `stop`.
+
+    The app gets no lifespan events: what outlives a request belongs to a supervisor, not to the
+    app.
+    """
+    limits = limits or ConsoleLimits()
+    config = configuration(limits)
+    context = WorkerContext(None)
+    wrapped = ASGIWrapper(app)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await ConsoleConnection(wrapped, config, context, stream, limits).run()
+
+    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(_opened(s))) for s in sockets]
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(
+                    trio.serve_listeners,
+                    partial(guarded, serve, counters, limits),
+                    listeners,
+                    handler_nursery=connections,
+                )
+            )
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+        await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + limits.drain_s
+
+
+async def guarded(
+    serve: Serve, counters: ConsoleMetrics, limits: ConsoleLimits, stream: trio.SocketStream
+) -> None:
+    """Serve one connection; nothing but cancellation gets out."""
+    address = address_of(stream.socket)
+    of_address = counters.by_address[address]
+    if counters.connections >= limits.connections or of_address >= limits.connections_each:
+        counters.refused += 1
+        await _refuse(stream)
+        return
+    counters.connections += 1
+    counters.by_address[address] += 1
+    try:
+        await serve(stream)
+    except* Exception as errors:
+        counters.crashes += 1
+        logger.error(
+            "a connection of the console crashed",
+            exc_info=errors,
+            extra={"event": "console_connection_crashed"},
+        )
+    finally:
+        counters.connections -= 1
+        counters.by_address[address] -= 1
+        if not counters.by_address[address]:
+            del counters.by_address[address]
+        await trio.aclose_forcefully(stream)
+
+
+def address_of(connection: trio.socket.SocketType) -> str:
+    """Who is at its other end, as clients are told apart; '' where that is gone already, or has no address."""
+    try:
+        peer = connection.getpeername()
+    except OSError:
+        return ""
+    return network_of(client_address(peer[0], None, 0)) if isinstance(peer, tuple) else ""
+
+
+async def _refuse(stream: trio.SocketStream) -> None:
+    body = problems.document(503, "too many connections")
+    headers = [
+        (b"content-type", problems.CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(problems.RETRY_AFTER_S).encode()),
+        (b"connection", b"close"),
+    ]
+    head = b"".join(b"%s: %s\r\n" % pair for pair in safe_headers(headers, new_request_id()))
+    with trio.move_on_after(1):
+        try:
+            await stream.send_all(b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + body)
+            await stream.send_eof()
+            # Closing with the request unread would reset the connection and lose the answer.
+            while await stream.receive_some(65_536):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+    await trio.aclose_forcefully(stream)
+
+
+def configuration(limits: ConsoleLimits) -> Config:
+    """Hypercorn's, with everything off that is not needed. Its log is ours; there is no access
+    log."""
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logging.getLogger("waypost.api.hypercorn")
+    config.include_server_header = False
+    config.h11_max_incomplete_size = limits.head_bytes
+    config.keep_alive_timeout = limits.idle_s
+    config.graceful_timeout = limits.drain_s
+    return config
+
+
+def _opened(sock: socket.socket | int) -> socket.socket:
+    return socket.socket(fileno=sock) if isinstance(sock, int) else sock

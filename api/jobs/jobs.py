@@ -1,0 +1,201 @@
+"""`/v1/jobs`: what is done for a tenant in the background, and what became of it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Final, Literal, cast
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import Id, ListResponse, json_response, utc
+from api.http.query import (
+    PAGE,
+    page_of,
+    page_response,
+    parameters,
+    parsed_id,
+    path_id,
+    refuse_parameters,
+)
+from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from engine.accounts.access import Caller
+from engine.common.errors import FieldError, InvalidError
+from engine.jobs.job import JOB_STATES, KIND, Job, JobFilter, JobState
+from engine.jobs.ports import JobStore
+
+
+class ProgressResponse(msgspec.Struct, frozen=True):
+    """So much of so much."""
+
+    done: int
+    total: int
+
+
+class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. `attempt` counts how often it was begun, `failures` how often that failed."""
+
+    id: Id
+    profile_id: Id | None
+    kind: str
+    queue: str
+    state: Literal["queued", "running", "succeeded", "dead", "cancelled"]
+    priority: int
+    attempt: int
+    failures: int
+    max_attempts: int
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested: bool
+    progress: ProgressResponse | None
+    last_error: str
+
+
+class JobRoutes:
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/v1/jobs", self.list_page, _LIST),
+            Route("GET", "/v1/jobs/<job_id>", self.read, _READ),
+            Route("POST", "/v1/jobs/<job_id>/retry", self.retry, _RETRY),
+            Route("POST", "/v1/jobs/<job_id>/cancel", self.cancel, _CANCEL),
+        ]
+
+    async def list_page(self) -> Response:
+        given, errors = parameters("cursor", "limit", "state", "kind", "profile")
+        before, limit = page_of(given, errors)
+        asked = _filter(given, errors)
+        return json_response(
+            page_response(
+                await self._store.list_jobs(current_caller(), asked, before, limit), job_response
+            )
+        )
+
+    async def read(self, job_id: str) -> Response:
+        return await self._one(self._store.job, job_id)
+
+    async def retry(self, job_id: str) -> Response:
+        return await self._one(self._store.retry, job_id)
+
+    async def cancel(self, job_id: str) -> Response:
+        return await self._one(self._store.cancel, job_id)
+
+    async def _one(self, do: Callable[[Caller, int], Awaitable[Job]], job_id: str) -> Response:
+        refuse_parameters()
+        return json_response(job_response(await do(current_caller(), path_id(job_id))))
+
+
+def _filter(given: dict[str, str], errors: list[FieldError]) -> JobFilter:
+    """Raises InvalidError with every bad parameter, those found before too."""
+    state, kind = given.get("state"), given.get("kind")
+    if state is not None and state not in JOB_STATES:
+        errors.append(FieldError("state", f"must be one of {', '.join(JOB_STATES)}"))
+    if kind is not None and KIND.fullmatch(kind) is None:
+        errors.append(FieldError("kind", "must be a kind of job, such as links.check"))
+    profile_id = None
+    if "profile" in given:
+        profile_id = parsed_id(given["profile"])
+        if profile_id is None:
+            errors.append(FieldError("profile", "must be an id"))
+    if errors:
+        raise InvalidError(errors)
+    return JobFilter(cast("JobState | None", state), kind, profile_id)
+
+
+def job_response(job: Job) -> JobResponse:
+    """A job as the API shows it: without its payload, which is the engine's own."""
+    return JobResponse(
+        id=str(job.id),
+        profile_id=None if job.profile_id is None else str(job.profile_id),
+        kind=job.kind,
+        queue=job.queue,
+        state=job.state,
+        priority=job.priority,
+        attempt=job.attempt,
+        failures=job.failures,
+        max_attempts=job.max_attempts,
+        run_at=utc(job.run_at),
+        created_at=utc(job.created_at),
+        started_at=None if job.started_at is None else utc(job.started_at),
+        finished_at=None if job.finished_at is None else utc(job.finished_at),
+        cancel_requested=job.cancel_requested,
+        progress=None if job.progress is None else ProgressResponse(*job.progress),
+        last_error=job.last_error,
+    )
+
+
+JOB_EXAMPLE: Final = {
+    "id": "365072220160000060",
+    "profile_id": "365072220160000003",
+    "kind": "github.sync",
+    "queue": "github",
+    "state": "queued",
+    "priority": 0,
+    "attempt": 1,
+    "failures": 1,
+    "max_attempts": 10,
+    "run_at": "2026-05-01T09:30:04Z",
+    "created_at": "2026-05-01T09:30:00Z",
+    "started_at": "2026-05-01T09:30:00Z",
+    "finished_at": None,
+    "cancel_requested": False,
+    "progress": None,
+    "last_error": "took longer than 60 s",
+}
+_PATHS: Final = {"job_id": "The id of a job."}
+_LIST: Final = Doc(
+    id="listJobs",
+    summary="List jobs",
+    tag="Jobs",
+    description="Of the caller's tenant, or of one profile that they are a member of; newest first. What has "
+    "ended is forgotten after some days. The engine's own jobs are not listed.",
+    query=(
+        *PAGE,
+        Parameter("state", "Only jobs in this state.", JobState, "dead"),
+        Parameter(
+            "kind",
+            "Only jobs of this kind.",
+            Annotated[str, msgspec.Meta(pattern=f"^{KIND.pattern}$")],
+            "github.sync",
+        ),
+        Parameter("profile", "Only jobs of this profile.", Id),
+    ),
+    answers={
+        200: ResponseDoc(
+            "A page of jobs.",
+            ListResponse[JobResponse],
+            {"items": [JOB_EXAMPLE], "next_cursor": None},
+        )
+    },
+    errors=(404,),
+)
+_READ: Final = Doc(
+    id="readJob",
+    summary="Read a job",
+    tag="Jobs",
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
+    paths=_PATHS,
+)
+_RETRY: Final = Doc(
+    id="retryJob",
+    summary="Retry a job",
+    tag="Jobs",
+    description="A dead or cancelled one starts afresh; one that waits after a failure runs now. Else 409.",
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
+    errors=(409,),
+    paths=_PATHS,
+)
+_CANCEL: Final = Doc(
+    id="cancelJob",
+    summary="Cancel a job",
+    tag="Jobs",
+    description="A queued one is cancelled at once; a running one is stopped within seconds, unless it ends "
+    "before. 409 when it has ended.",
+    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE | {"state": "cancelled"})},
+    errors=(409,),
+    paths=_PATHS,
+)

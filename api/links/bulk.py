@@ -1,0 +1,236 @@
+"""`POST /v1/profiles/{id}/links/bulk`: many changes of a profile's links, with a result for each.
+
+All are one transaction and one version of the profile. An operation that fails, by its form or by what is
+stored, changes nothing and stops no other.
+"""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import (
+    Checked,
+    Id,
+    Version,
+    draft_of,
+    json_object,
+    replayable_response,
+    shown_name,
+)
+from api.http.idempotency import answered, idempotency_of_request
+from api.http.problems import Problem, problem_of
+from api.http.query import parsed_id, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from api.links.announce import announce
+from api.links.bodies import LinkResponse
+from api.links.link_responses import EXAMPLE, LinkResponses
+from engine.common.errors import FieldError, InvalidError, WaypostError
+from engine.common.idempotency import StoredResponse
+from engine.links.link import Link, LinkDraft
+from engine.links.ports import LinkChange, LinkChangeResult, ProfileStore
+from engine.links.profile import ProfileChange
+from engine.visits.ports import Announcer
+
+MAX_OPERATIONS: Final = 100
+_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
+_OPERATIONS: Final = ("create", "update", "delete")
+_STATUS: Final = {"create": 201, "update": 200, "delete": 204}
+
+
+class BulkResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of the operation at `index`: its status as if it were a request of its own, with the
+    link, or with the problem if the status is 400 or more."""
+
+    index: int
+    status: int
+    link: LinkResponse | None = None
+    problem: Problem | None = None
+
+
+class BulkResponse(msgspec.Struct, frozen=True):
+    """One result an operation, in their order; `version` is the profile's."""
+
+    results: list[BulkResult]
+    version: Version
+
+
+class BulkRoutes:
+    """`check` as for the links' own routes."""
+
+    def __init__(
+        self,
+        store: ProfileStore,
+        announcer: Announcer,
+        visitors_url: str,
+        check: Checked[LinkDraft],
+    ) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._answers = LinkResponses(visitors_url)
+        self._checked = check
+
+    def routes(self) -> list[Route]:
+        return [Route("POST", "/v1/profiles/<profile_id>/links/bulk", self.change, _DOC)]
+
+    async def change(self, profile_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(profile_id)
+        asked = _operations(await json_object())
+        profile = await self._store.profile(current_caller(), id_)
+        judged = [self._judged(one) for one in asked]
+        operations = [one for one in judged if isinstance(one, LinkChange)]
+
+        def done(result: tuple[list[LinkChangeResult], ProfileChange]) -> StoredResponse:
+            outcomes = iter(result[0])
+            results = [
+                self._result(index, one.op, profile.handle, next(outcomes))
+                if isinstance(one, LinkChange)
+                else _failed(index, one)
+                for index, one in enumerate(judged)
+            ]
+            return replayable_response(BulkResponse(results, result[1].version), 200, {})
+
+        once = await idempotency_of_request(done)
+        outcomes, change = await self._store.change_links(current_caller(), id_, operations, once)
+        await announce(self._announcer, [change])
+        return answered(done((outcomes, change)))
+
+    def _judged(self, asked: Any) -> LinkChange | InvalidError:
+        """What the store is to do, or what is wrong with the form of it."""
+        op = asked.get("op") if isinstance(asked, dict) else None
+        if op not in _OPERATIONS:
+            reason = f"must be one of {', '.join(_OPERATIONS)}, in an object"
+            return InvalidError([FieldError("op", reason)])
+        given = {name: value for name, value in asked.items() if name != "op"}
+        link_id, if_version = 0, None
+        errors: list[FieldError] = []
+        if op != "create":
+            link_id, if_version, errors = _whom(
+                given.pop("id", None), given.pop("if_version", None)
+            )
+        if op == "delete":
+            errors += [FieldError(shown_name(name), "is not a field of a delete") for name in given]
+        if errors:
+            return InvalidError(errors)
+
+        def draft(stored: Link | None) -> LinkDraft:
+            base = {} if stored is None else {name: getattr(stored, name) for name in _FIELDS}
+            return draft_of(LinkDraft, given, self._checked, base)
+
+        return LinkChange(op, draft, link_id, if_version)
+
+    def _result(self, index: int, op: str, handle: str, outcome: LinkChangeResult) -> BulkResult:
+        if outcome.error is not None:
+            return _failed(index, outcome.error)
+        if outcome.link is None:
+            return BulkResult(index=index, status=204)
+        link = self._answers.response_with_warnings(handle, outcome.link)
+        return BulkResult(index=index, status=_STATUS[op], link=link)
+
+
+def _operations(body: dict[str, Any]) -> list[Any]:
+    """The list of them, whatever they are; raises InvalidError for anything else."""
+    asked = body.get("operations")
+    errors = [
+        FieldError(shown_name(name), "is not a field here; there is operations")
+        for name in body
+        if name != "operations"
+    ]
+    if not isinstance(asked, list) or not 1 <= len(asked) <= MAX_OPERATIONS:
+        reason = f"must be a list of 1 to {MAX_OPERATIONS} operations"
+        errors.append(FieldError("operations", reason))
+    if errors:
+        raise InvalidError(errors)
+    assert isinstance(asked, list)
+    return asked
+
+
+def _whom(id_: Any, if_version: Any) -> tuple[int, int | None, list[FieldError]]:
+    """The link and the version that an update or delete names. What can be no id is no link's."""
+    errors = []
+    if not isinstance(id_, str):
+        errors.append(FieldError("id", "must be the id of a link, as a string"))
+    if if_version is not None and (type(if_version) is not int or if_version < 1):
+        errors.append(FieldError("if_version", "must be a whole number from 1"))
+    return (parsed_id(id_) or 0) if isinstance(id_, str) else 0, if_version, errors
+
+
+def _failed(index: int, error: WaypostError) -> BulkResult:
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return BulkResult(index=index, status=problem.status, problem=problem)
+
+
+class CreateOperation(
+    LinkDraft, frozen=True, tag_field="op", tag="create", forbid_unknown_fields=True
+):
+    """Create a link, as `POST /v1/profiles/{id}/links` does."""
+
+
+class LinkRef(msgspec.Struct, kw_only=True):
+    """A link by its id, and the version that it must have."""
+
+    id: Id
+    if_version: Version | msgspec.UnsetType = msgspec.UNSET
+
+
+class DeleteOperation(LinkRef, tag_field="op", tag="delete", forbid_unknown_fields=True):
+    """Delete a link of this profile."""
+
+
+UpdateOperation = changes_of(LinkDraft, "UpdateOperation", base=LinkRef, tag="update")
+_Operation: Any = CreateOperation | UpdateOperation | DeleteOperation
+
+
+class BulkRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What the reference shows; each operation is judged on its own."""
+
+    operations: Annotated[list[_Operation], msgspec.Meta(min_length=1, max_length=MAX_OPERATIONS)]
+
+
+_DOC: Final = Doc(
+    id="changeLinks",
+    summary="Change many links",
+    tag="Links",
+    description=(
+        f"Up to {MAX_OPERATIONS} creates, updates and deletes of one profile's links in one "
+        "transaction, with a result for each. One that fails changes nothing and stops no other: "
+        "its result has the status and the problem that a request of its own would have had. "
+        "Takes the role editor."
+    ),
+    body=BulkRequest,
+    body_example={
+        "operations": [
+            {"op": "create", "slug": "spring", "target": "https://example.com/spring"},
+            {"op": "update", "id": "365072220160000003", "if_version": 1, "title": "Summer"},
+            {"op": "delete", "id": "365072220160000004"},
+        ]
+    },
+    answers={
+        200: ResponseDoc(
+            "A result for each operation, in their order.",
+            BulkResponse,
+            {
+                "results": [
+                    {"index": 0, "status": 201, "link": EXAMPLE},
+                    {
+                        "index": 1,
+                        "status": 412,
+                        "problem": {
+                            "type": "urn:waypost:problem:precondition-failed",
+                            "title": "Precondition Failed",
+                            "status": 412,
+                            "detail": "it has version 2, not 1",
+                        },
+                    },
+                    {"index": 2, "status": 204},
+                ],
+                "version": 7,
+            },
+        )
+    },
+    once=True,
+)

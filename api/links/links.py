@@ -1,0 +1,189 @@
+"""`/v1/profiles/{id}/links` and `/v1/links/{id}`: where a profile's paths lead."""
+
+from functools import partial
+from typing import Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import (
+    Checked,
+    ListResponse,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    replayable_response,
+)
+from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.idempotency import answered, idempotency_of_request
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from api.links.announce import announce
+from api.links.bodies import LinkResponse
+from api.links.link_responses import EXAMPLE, LinkResponses, besides
+from engine.common.idempotency import StoredResponse
+from engine.links.link import Link, LinkDraft
+from engine.links.ports import ProfileStore
+from engine.links.profile import ProfileChange
+from engine.visits.ports import Announcer
+
+
+class LinkRoutes:
+    """`check` judges what somebody wants a link to be."""
+
+    def __init__(
+        self,
+        store: ProfileStore,
+        announcer: Announcer,
+        visitors_url: str,
+        check: Checked[LinkDraft],
+    ) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._answers = LinkResponses(visitors_url)
+        self._checked = check
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/profiles/<profile_id>/links", self.create, _CREATE),
+            Route("GET", "/v1/profiles/<profile_id>/links", self.list_page, _LIST),
+            Route("GET", "/v1/links/<link_id>", self.read, _READ),
+            Route("PATCH", "/v1/links/<link_id>", self.update, _UPDATE),
+            Route("DELETE", "/v1/links/<link_id>", self.delete, _DELETE),
+        ]
+
+    async def create(self, profile_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(profile_id)
+        body = await json_object()
+        profile = await self._store.profile(current_caller(), id_)
+        draft = draft_of(LinkDraft, body, self._checked, {})
+
+        def created(made: tuple[Link, ProfileChange]) -> StoredResponse:
+            link, _ = made
+            headers = {"Location": f"/v1/links/{link.id}", "ETag": etag(link.version)}
+            return replayable_response(
+                self._answers.response_with_warnings(profile.handle, link), 201, headers
+            )
+
+        once = await idempotency_of_request(created)
+        link, change = await self._store.create_link(current_caller(), id_, draft, once)
+        await announce(self._announcer, [change])
+        return answered(created((link, change)))
+
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        profile = await self._store.profile(current_caller(), path_id(profile_id))
+        items = await self._store.list_links(current_caller(), profile.id, after, limit)
+        return json_response(page_response(items, partial(self._answers.response, profile.handle)))
+
+    async def read(self, link_id: str) -> Response:
+        refuse_parameters()
+        link = await self._store.link(current_caller(), path_id(link_id))
+        profile = await self._store.profile(current_caller(), link.profile_id)
+        return read_response(
+            self._answers.response(profile.handle, link), link.version, besides(link)
+        )
+
+    async def update(self, link_id: str) -> Response:
+        """Change the fields given, keep the others."""
+        refuse_parameters()
+        id_ = path_id(link_id)
+        body = await json_object()
+
+        async def read() -> Link:
+            return await self._store.link(current_caller(), id_)
+
+        async def write(stored: Link, if_version: int) -> tuple[Link, ProfileChange]:
+            base = {field: getattr(stored, field) for field in _FIELDS}
+            draft = draft_of(LinkDraft, body, self._checked, base)
+            return await self._store.update_link(current_caller(), id_, draft, if_version)
+
+        link, change = await guarded_write(read, write)
+        await announce(self._announcer, [change])
+        profile = await self._store.profile(current_caller(), link.profile_id)
+        shown = self._answers.response_with_warnings(profile.handle, link)
+        return json_response(shown, headers={"ETag": etag(link.version)})
+
+    async def delete(self, link_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(link_id)
+
+        async def read() -> Link:
+            return await self._store.link(current_caller(), id_)
+
+        async def delete(if_version: int | None) -> ProfileChange:
+            return await self._store.delete_link(current_caller(), id_, if_version)
+
+        change = await guarded_delete(read, delete)
+        await announce(self._announcer, [change])
+        return empty_response(204)
+
+
+_FIELDS = tuple(field.name for field in msgspec.structs.fields(LinkDraft))
+
+_CREATE: Final = Doc(
+    id="createLink",
+    summary="Create a link",
+    tag="Links",
+    description="Visitors reach it at `/handle/slug`, and at `/slug` if it claimed that. "
+    "Takes the role editor.",
+    body=LinkDraft,
+    body_example={
+        "slug": "spring",
+        "target": "https://example.com/spring",
+        "title": "Spring collection",
+    },
+    answers={201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag"))},
+    errors=(409,),
+    once=True,
+)
+_LIST: Final = Doc(
+    id="listLinks",
+    summary="List a profile's links",
+    tag="Links",
+    description="Oldest first.",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of links.",
+            ListResponse[LinkResponse],
+            {"items": [EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readLink",
+    summary="Read a link",
+    tag="Links",
+    answers={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateLink",
+    summary="Change a link",
+    tag="Links",
+    description="Fields that are left out stay as they are. Takes the role editor.",
+    body=changes_of(LinkDraft),
+    body_example={"target": "https://example.com/summer"},
+    answers={
+        200: ResponseDoc(
+            "The link as it is now.",
+            LinkResponse,
+            EXAMPLE | {"target": "https://example.com/summer", "version": 2},
+            ("ETag",),
+        )
+    },
+    errors=(409,),
+    guarded=True,
+)
+_DELETE: Final = Doc(
+    id="deleteLink",
+    summary="Delete a link",
+    tag="Links",
+    description="What it counted stays. Takes the role editor.",
+    answers={204: ResponseDoc("It is gone.")},
+    guarded=True,
+)

@@ -1,0 +1,176 @@
+"""`/v1/profiles`: the profiles that the caller is a member of."""
+
+from typing import Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import (
+    ListResponse,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    replayable_response,
+    utc,
+)
+from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.idempotency import answered, idempotency_of_request
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from api.links.announce import announce
+from api.links.bodies import ProfileResponse
+from engine.common.idempotency import StoredResponse
+from engine.links import name
+from engine.links.ports import ProfileStore
+from engine.links.profile import Profile, ProfileChange, ProfileDraft, validate_draft
+from engine.links.profile import draft_of as as_draft
+from engine.visits.ports import Announcer
+
+
+class ProfileRoutes:
+    def __init__(self, store: ProfileStore, announcer: Announcer, visitors_url: str) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._visitors_url = visitors_url
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/profiles", self.create, _CREATE),
+            Route("GET", "/v1/profiles", self.list_page, _LIST),
+            Route("GET", "/v1/profiles/<profile_id>", self.read, _READ),
+            Route("PATCH", "/v1/profiles/<profile_id>", self.update, _UPDATE),
+            Route("DELETE", "/v1/profiles/<profile_id>", self.delete, _DELETE),
+        ]
+
+    async def create(self) -> Response:
+        refuse_parameters()
+        draft = draft_of(ProfileDraft, await json_object(), validate_draft, {})
+        once = await idempotency_of_request(self._created)
+        profile = await self._store.create_profile(current_caller(), draft, once)
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
+        return answered(self._created(profile))
+
+    async def list_page(self) -> Response:
+        after, limit = page_of_request()
+        items = await self._store.list_profiles(current_caller(), after, limit)
+        return json_response(page_response(items, self._shown))
+
+    async def read(self, profile_id: str) -> Response:
+        refuse_parameters()
+        profile = await self._store.profile(current_caller(), path_id(profile_id))
+        return read_response(self._shown(profile), profile.version)
+
+    async def update(self, profile_id: str) -> Response:
+        """Change the fields given, keep the others."""
+        refuse_parameters()
+        id_ = path_id(profile_id)
+        body = await json_object()
+
+        async def read() -> Profile:
+            return await self._store.profile(current_caller(), id_)
+
+        async def write(stored: Profile, if_version: int) -> Profile:
+            base = msgspec.structs.asdict(as_draft(stored))
+            draft = draft_of(ProfileDraft, body, validate_draft, base)
+            return await self._store.update_profile(current_caller(), id_, draft, if_version)
+
+        profile = await guarded_write(read, write)
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
+        return json_response(self._shown(profile), headers={"ETag": etag(profile.version)})
+
+    async def delete(self, profile_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(profile_id)
+
+        async def read() -> Profile:
+            return await self._store.profile(current_caller(), id_)
+
+        async def delete(if_version: int | None) -> Profile:
+            return await self._store.delete_profile(current_caller(), id_, if_version)
+
+        profile = await guarded_delete(read, delete)
+        await announce(self._announcer, [ProfileChange(profile.id, profile.version, deleted=True)])
+        return empty_response(204)
+
+    def _created(self, profile: Profile) -> StoredResponse:
+        headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
+        return replayable_response(self._shown(profile), 201, headers)
+
+    def _shown(self, profile: Profile) -> ProfileResponse:
+        return ProfileResponse(
+            id=str(profile.id),
+            handle=profile.handle,
+            title=profile.title,
+            raw_retention_days=profile.raw_retention_days,
+            url=self._visitors_url + name.encode_path("@" + profile.handle).decode("ascii"),
+            version=profile.version,
+            created_at=utc(profile.created_at),
+            updated_at=utc(profile.updated_at),
+        )
+
+
+_EXAMPLE: Final = {
+    "id": "365072220160000001",
+    "handle": "ada",
+    "title": "Ada Lovelace",
+    "raw_retention_days": 90,
+    "url": "https://go.example/@ada",
+    "version": 1,
+    "created_at": "2026-05-01T09:30:00Z",
+    "updated_at": "2026-05-01T09:30:00Z",
+}
+_RENAMED: Final = _EXAMPLE | {"title": "Ada", "version": 2, "updated_at": "2026-05-02T10:00:00Z"}
+
+_CREATE: Final = Doc(
+    id="createProfile",
+    summary="Create a profile",
+    tag="Profiles",
+    description="The caller becomes its owner. Its page is at `/@handle` on the visitors' address.",
+    body=ProfileDraft,
+    body_example={"handle": "ada", "title": "Ada Lovelace"},
+    answers={201: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE, ("Location", "ETag"))},
+    errors=(409,),
+    once=True,
+)
+_LIST: Final = Doc(
+    id="listProfiles",
+    summary="List profiles",
+    tag="Profiles",
+    description="Those that the caller is a member of, oldest first.",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of profiles.",
+            ListResponse[ProfileResponse],
+            {"items": [_EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readProfile",
+    summary="Read a profile",
+    tag="Profiles",
+    answers={200: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateProfile",
+    summary="Change a profile",
+    tag="Profiles",
+    description="Fields that are left out stay as they are. Takes the role editor.",
+    body=changes_of(ProfileDraft),
+    body_example={"title": "Ada"},
+    answers={200: ResponseDoc("The profile as it is now.", ProfileResponse, _RENAMED, ("ETag",))},
+    errors=(409,),
+    guarded=True,
+)
+_DELETE: Final = Doc(
+    id="deleteProfile",
+    summary="Delete a profile",
+    tag="Profiles",
+    description="With all its links; counts stay. Takes the role owner.",
+    answers={204: ResponseDoc("It is gone.")},
+    guarded=True,
+)

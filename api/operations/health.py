@@ -1,0 +1,125 @@
+"""`/healthz`, `/readyz` and `/metrics`: for machines that watch; none needs a key."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import trio
+from quart import Response
+
+from api.http.bodies import json_response
+from api.http.routes import Doc, ResponseDoc, Route
+from api.operations.exposition import CONTENT_TYPE, render_exposition
+from engine.common.errors import UnavailableError
+from engine.operations.health import Component, Health
+from engine.operations.metrics import ProcessMetrics, sum_samples
+
+LIMIT_S: Final = 3.0
+
+logger = logging.getLogger("waypost.api")
+
+
+class ComponentResponse(msgspec.Struct, frozen=True):
+    ready: bool
+    reason: str
+
+
+class HealthResponse(msgspec.Struct, frozen=True):
+    """Whether all components are ready, and why one is not."""
+
+    ready: bool
+    components: dict[str, ComponentResponse]
+
+
+class HealthRoutes:
+    def __init__(
+        self,
+        health: Callable[[], Awaitable[Health]],
+        statistics: Callable[[], Awaitable[list[ProcessMetrics]]],
+    ) -> None:
+        self._health = health
+        self._statistics = statistics
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/healthz", self.alive, _ALIVE),
+            Route("GET", "/readyz", self.ready, _READY),
+            Route("GET", "/metrics", self.metrics, _METRICS),
+        ]
+
+    async def alive(self) -> Response:
+        """200 as long as this process answers at all."""
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    async def ready(self) -> Response:
+        """200 when every component is ready, else 503; both name each component and its reason."""
+        health = await self._asked()
+        components = {
+            name: ComponentResponse(ready, reason) for name, ready, reason in health.components
+        }
+        body = HealthResponse(health.ready, components)
+        return json_response(body, 200 if health.ready else 503)
+
+    async def _asked(self) -> Health:
+        try:
+            with trio.fail_after(LIMIT_S):
+                return await self._health()
+        except trio.TooSlowError:
+            reason = f"did not answer within {LIMIT_S:g} s"
+        except UnavailableError as error:
+            reason = str(error)
+        except Exception:
+            logger.exception("health could not be told", extra={"event": "health_failed"})
+            reason = "could not be asked; the log says why"
+        return Health((Component("health", False, reason),))
+
+    async def metrics(self) -> Response:
+        try:
+            with trio.fail_after(LIMIT_S):
+                processes = await self._statistics()
+        except trio.TooSlowError:
+            raise UnavailableError("the processes did not tell their figures in time") from None
+        return Response(render_exposition(sum_samples(processes)), content_type=CONTENT_TYPE)
+
+
+_ALIVE: Final = Doc(
+    id="readHealth",
+    summary="Whether this process is alive",
+    tag="Service",
+    answers={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
+    access="everybody",
+)
+_READY: Final = Doc(
+    id="readReadiness",
+    summary="Whether every component is ready",
+    tag="Service",
+    answers={
+        200: ResponseDoc(
+            "All are ready.",
+            HealthResponse,
+            {"ready": True, "components": {"postgres": {"ready": True, "reason": ""}}},
+        ),
+        503: ResponseDoc(
+            "Some are not.",
+            HealthResponse,
+            {
+                "ready": False,
+                "components": {"postgres": {"ready": False, "reason": "does not answer"}},
+            },
+        ),
+    },
+    access="everybody",
+)
+_METRICS: Final = Doc(
+    id="readMetrics",
+    summary="Figures for Prometheus",
+    tag="Service",
+    answers={
+        200: ResponseDoc(
+            "The figures.", str, "waypost_redirects_total 42\n", content_type=CONTENT_TYPE
+        )
+    },
+    errors=(503,),
+    access="everybody",
+)

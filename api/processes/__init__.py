@@ -1,0 +1,1 @@
+"""What each process is made of: the top of the tree."""

@@ -1,0 +1,49 @@
+"""The demo: one filled profile to look at."""
+
+from pathlib import Path
+from typing import Final
+
+from api.processes.process import notice
+from engine.common.errors import ConflictError
+from engine.links.link import LinkDraft
+from engine.links.profile import ProfileDraft
+from engine.operations.settings import Settings
+from storage.accounts.keys import first_owner
+from storage.links.profiles import PostgresProfileStore
+from storage.postgres.database import Database
+
+HANDLE: Final = "demo"
+PROFILE: Final = ProfileDraft(handle=HANDLE, title="Ada's Garden")
+LINKS: Final = (
+    LinkDraft(slug="spring", target="https://example.com/spring-collection", title="Spring collection"),
+    LinkDraft(slug="shop", target="https://example.com/shop", title="The shop", passthrough=True),
+    LinkDraft(slug="video", target="https://example.org/watch?v=garden", title="Garden tour, the video"),
+    LinkDraft(slug="newsletter", target="https://example.net/newsletter", title="Newsletter", status=301),
+    LinkDraft(slug="write", target="mailto:ada@example.com", title="Write to me", kind="mailto"),
+)  # fmt: skip
+
+
+async def ensure(database: Database) -> None:
+    """Make the demo profile unless its handle is taken already."""
+    caller = await first_owner(database)
+    if caller is None:
+        return
+    store = PostgresProfileStore(database)
+    try:
+        profile = await store.create_profile(caller, PROFILE)
+    except ConflictError:
+        return
+    for link in LINKS:
+        await store.create_link(caller, profile.id, link)
+    notice(f"demo profile made with {len(LINKS)} links")
+
+
+def hints(settings: Settings, credentials: Path) -> list[str]:
+    """Where to look, and what to try."""
+    visitors, console = settings.visitors_url, settings.console_url
+    key = f"$(python3 -c \"import json;print(json.load(open('{credentials}'))['api_key'])\")"
+    return [
+        f"look at   {visitors}/@{HANDLE}",
+        f"try       curl -i {visitors}/{HANDLE}/{LINKS[0].slug}",
+        f'and then  curl -H "Authorization: Bearer {key}" {console}/v1/profiles',
+    ]

@@ -1,0 +1,226 @@
+"""The parent of all processes on one machine: servers, schema, owner, children, and their end in order."""
+
+import os
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from actors.operations.launcher import Launcher, ProcessCommand
+from actors.operations.runtime import Stop
+from api.processes import demo, owner
+from api.processes.process import ProcessSpec, environment, notice, settings_for_child
+from api.processes.sockets import listen, url_of
+from engine.common.errors import WaypostError
+from engine.operations.actor_tree import ActorNode
+from engine.operations.metrics import ProcessMetrics
+from engine.operations.settings import Settings
+from engine.operations.system import LAUNCHER, ProcessStatus
+from storage.embedded import EmbeddedServers, lock_folder
+from storage.embedded.folder import layout, make_run_folder
+from storage.migrations import migrate
+from storage.operations import status
+from storage.postgres.database import Database
+
+ROLES: Final = ("edge", "api", "workers")
+READY_LIMIT_S: Final = 60.0
+_ROOT: Final = Path(__file__).resolve().parents[2]
+WATCH_INTERVAL_S: Final = 0.5
+
+
+class Launch:
+    """`roles` on this machine. Used as a context manager: entering takes everything that can be refused."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, roles: tuple[str, ...], edges: int, with_demo: bool
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.roles = roles
+        self.edges = edges if "edge" in roles else 0
+        self.with_demo = with_demo
+        self.visitors: list[socket.socket] = []
+        self.console: list[socket.socket] = []
+        self.servers: EmbeddedServers | None = None
+        self._stack = ExitStack()
+        self._failure: WaypostError | None = None
+
+    def __enter__(self) -> "Launch":
+        """Lock the folder, bind the ports, start the embedded servers. Raises WaypostError."""
+        try:
+            self._stack.enter_context(lock_folder(self.folder))
+            make_run_folder(layout(self.folder).run)
+            status.forget_failures(layout(self.folder).run)
+            self._bind()
+            if not self.settings.database_url:
+                self._start_servers()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _bind(self) -> None:
+        settings = self.settings
+        if "edge" in self.roles:
+            self.visitors = listen(
+                settings.visitors_host,
+                settings.visitors_port,
+                self.edges,
+                "visitors' port",
+                deferred=True,
+            )
+        if "api" in self.roles:
+            self.console = listen(settings.console_host, settings.console_port, 1, "console's port")
+        for listener in (*self.visitors, *self.console):
+            self._stack.enter_context(listener)
+        fallback = f"http://{settings.visitors_host}:{settings.visitors_port}"
+        self.settings = replace(
+            settings,
+            visitors_url=settings.visitors_url
+            or (url_of(self.visitors[0]) if self.visitors else fallback),
+            console_url=settings.console_url or (url_of(self.console[0]) if self.console else ""),
+        )
+
+    def _start_servers(self) -> None:
+        started = time.monotonic()
+        servers = self.servers = EmbeddedServers(self.folder)
+        self._stack.enter_context(servers)
+        self.settings = replace(
+            self.settings, database_url=servers.database_url, redis_url=servers.redis_url
+        )
+        notice(f"embedded Postgres and Valkey run ({time.monotonic() - started:.1f} s)")
+
+    async def run(self, stop: Stop) -> None:
+        """Until `stop` is asked for, or restarting does not help. Raises WaypostError then."""
+        for name in await migrate(self.settings.database_url):
+            notice(f"migration {name} applied")
+        await self._fill()
+
+        def give_up(error: WaypostError) -> None:
+            self._failure = error
+            stop.request()
+
+        launcher = Launcher(self._commands(), give_up)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(launcher.run)
+            nursery.start_soon(self._announce_ready, launcher, stop)
+            nursery.start_soon(self._serve_status, launcher)
+            if self.servers is not None:
+                nursery.start_soon(self._watch_servers, self.servers)
+            await stop.wait()
+            await self._drain(launcher)
+            nursery.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _fill(self) -> None:
+        database = await Database.open(
+            self.settings.database_url,
+            role="waypost_app",
+            size=1,
+            query_timeout_ms=self.settings.query_timeout_ms,
+        )
+        try:
+            await owner.ensure(database, self.settings, self.folder)
+            if self.with_demo:
+                await demo.ensure(database)
+        finally:
+            with trio.CancelScope(shield=True):
+                await database.close()
+
+    async def _drain(self, launcher: Launcher) -> None:
+        """Edges first, while the workers still commit what they ship."""
+        limit_s = self.settings.drain_timeout_ms / 1000 + 10
+        for role in ("edge", "api", "workers"):
+            await launcher.stop(role, limit_s)
+
+    def _commands(self) -> list[ProcessCommand]:
+        names = [f"edge-{i}" for i in range(self.edges)]
+        names += [f"{role}-0" for role in ("api", "workers") if role in self.roles]
+        return [self._command(name, tuple(names)) for name in names]
+
+    def _command(self, name: str, names: tuple[str, ...]) -> ProcessCommand:
+        role, _, index = name.rpartition("-")
+        sockets = {"edge": self.visitors, "api": self.console}.get(role, [])
+        mine = (sockets[int(index)].fileno(),) if sockets else ()
+        assignment = ProcessSpec(
+            role=role,
+            index=int(index),
+            data=str(self.folder.resolve()),
+            parent=os.getpid(),
+            settings=settings_for_child(self.settings),
+            sockets=mine,
+            processes=names,
+        )
+        return ProcessCommand(
+            name=name,
+            # -P and an explicit path: a folder `engine` where the user stands must not be taken for ours.
+            arguments=[sys.executable, "-P", "-m", "api.command", "process"],
+            environment=environment(assignment) | {"PYTHONPATH": str(_ROOT)},
+            pass_fds=mine,
+        )
+
+    async def _serve_status(self, launcher: Launcher) -> None:
+        began = time.monotonic()
+
+        def current() -> ProcessStatus:
+            for_s = time.monotonic() - began
+            tree = ActorNode(
+                name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
+            )
+            return ProcessStatus(LAUNCHER, (), ProcessMetrics(LAUNCHER, os.getpid(), ()), tree)
+
+        await status.serve_status(layout(self.folder).run, LAUNCHER, current)
+
+    async def _announce_ready(self, launcher: Launcher, stop: Stop) -> None:
+        wanted = {process.command.name for process in launcher.processes}
+        run_folder = layout(self.folder).run
+        with trio.move_on_after(READY_LIMIT_S) as limit:
+            while not wanted <= await self._ready(run_folder):  # noqa: ASYNC110  # other processes
+                await trio.sleep(0.02)
+        if limit.cancelled_caught:
+            self._failure = WaypostError(
+                f"not ready after {READY_LIMIT_S:g} s; the log above says why"
+            )
+            stop.request()
+            return
+        self._say_ready()
+
+    async def _ready(self, run_folder: Path) -> set[str]:
+        return {
+            one.name
+            for one in await status.fetch_statuses(run_folder)
+            if all(component.ready for component in one.components)
+        }
+
+    def _say_ready(self) -> None:
+        urls = {
+            "visitors": self.settings.visitors_url if self.visitors else "",
+            "console": self.settings.console_url if self.console else "",
+        }
+        notice("ready " + " ".join(f"{what}={url}" for what, url in urls.items() if url))
+        credentials = self.folder / owner.FILE
+        if credentials.exists():
+            notice(f"the owner's password and API key are in {credentials}")
+        if self.with_demo and self.visitors:
+            for line in demo.hints(self.settings, credentials):
+                notice(line)
+
+    async def _watch_servers(self, servers: EmbeddedServers) -> None:
+        """Start an embedded server that died again; blocking, in this thread (see its docstring)."""
+        while True:
+            await trio.sleep(WATCH_INTERVAL_S)
+            for name in servers.poll():
+                notice(f"{name} died and is started again")
+                try:
+                    servers.restart(name)
+                except WaypostError as error:
+                    notice(f"{name} could not be started: {error}")

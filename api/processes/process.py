@@ -1,0 +1,168 @@
+"""One process of the engine: how it is told what to be, and what is the same for every role."""
+
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from actors.operations import runtime
+from actors.operations.runtime import Stop
+from actors.operations.supervisor import ChildSpec, Supervisor, describe_error
+from actors.operations.supervisor import group as group_of
+from engine.common.errors import WaypostError
+from engine.operations import logs
+from engine.operations.actor_tree import ActorNode, crash_looping, walk
+from engine.operations.health import Component
+from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.settings import Settings
+from engine.operations.system import ProcessStatus
+from storage.embedded.folder import layout
+from storage.embedded.launcher import die_with_parent
+from storage.operations.status import note_failure, serve_status
+
+VARIABLE: Final = "WAYPOST_PROCESS"
+
+
+class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parent tells its child, in the environment (a URL may hold a password, so no argument)."""
+
+    role: str
+    index: int
+    data: str
+    parent: int
+    settings: dict[str, str | int | bool]
+    sockets: tuple[int, ...] = ()
+    processes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.index}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.data)
+
+    @property
+    def run_folder(self) -> Path:
+        return layout(self.folder).run
+
+
+def environment(assignment: ProcessSpec) -> dict[str, str]:
+    """The child's environment: the parent's, less what the assignment replaces."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
+    }
+    return kept | {VARIABLE: msgspec.json.encode(assignment).decode()}
+
+
+def settings_for_child(settings: Settings) -> dict[str, str | int | bool]:
+    return asdict(settings)
+
+
+ProcessMain = Callable[[ProcessSpec, Settings, Stop], Awaitable[None]]
+
+
+def main(roles: dict[str, ProcessMain]) -> int:
+    """Run the assignment in the environment; the exit code."""
+    assignment = msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec)
+    die_with_parent(assignment.parent, signal.SIGKILL)
+    settings = Settings(**assignment.settings)  # type: ignore[arg-type]  # the parent's own, checked
+    logs.configure(settings.log_format, assignment.name)
+
+    async def run(stop: Stop) -> None:
+        await roles[assignment.role](assignment, settings, stop)
+
+    code = 0
+    try:
+        runtime.run(run)
+    except* WaypostError as errors:
+        for error in _leaves(errors):
+            logging.getLogger("waypost").critical("%s", error, extra={"event": "gave_up"})
+        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
+        code = 1
+    except* KeyboardInterrupt:
+        code = 1
+    except* Exception as errors:
+        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
+        raise
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found
+
+
+def supervisor(name: str, children: list[ChildSpec]) -> Supervisor:
+    return Supervisor(name, children, jitter=_jitter)
+
+
+def group(name: str, *children: ChildSpec) -> ChildSpec:
+    """Children under a supervisor of their own, which is a child itself."""
+    return group_of(name, list(children), jitter=_jitter)
+
+
+def _jitter() -> float:
+    return random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def status_child(
+    assignment: ProcessSpec,
+    tree: Callable[[], Supervisor],
+    components: Callable[[], list[Component]],
+    samples: Callable[[], list[Sample]],
+) -> ChildSpec:
+    """The child that answers who asks for this process' status; `tree` is what it is a child of."""
+    began = time.monotonic()
+
+    def status() -> ProcessStatus:
+        node = ActorNode(
+            name=assignment.name,
+            kind="process",
+            running=True,
+            for_s=time.monotonic() - began,
+            children=tree().nodes(),
+        )
+        return ProcessStatus(
+            assignment.name,
+            (*components(), *crash_looping(node)),
+            ProcessMetrics(assignment.role, os.getpid(), (*samples(), _restarts_of(node))),
+            node,
+        )
+
+    async def serve() -> None:
+        await serve_status(assignment.run_folder, assignment.name, status)
+
+    return ChildSpec(name="status", start=serve)
+
+
+def _restarts_of(process: ActorNode) -> Sample:
+    return Sample("waypost_restarts_total", sum(node.restarts for _, node in walk(process)))
+
+
+async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:
+    """Run the tree until `stop` is asked for, then drain, then stop the tree in reverse order."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tree.run)
+        await stop.wait()
+        await drain()
+        nursery.cancel_scope.cancel()
+
+
+def notice(text: str) -> None:
+    """A line for the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,320 @@
+"""The OpenAPI 3.1 document, made of the routes' own words and of the structs that they read and write.
+
+What holds for many routes is added here: which problems follow from a body, a key or an id in the path,
+the headers of conditional and of repeatable requests, rate limits, request ids.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from api.http.auth import COOKIE, CSRF_HEADER
+from api.http.idempotency import REPLAYED
+from api.http.problems import CONTENT_TYPE, Problem
+from api.http.routes import Doc, ResponseDoc, Route
+from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
+
+VERSION: Final = "3.1.0"
+_REF: Final = "#/components/schemas/{name}"
+_VARIABLE: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_ID: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}
+_SECURITY: Final[Mapping[str, list[dict[str, list[str]]]]] = {
+    "key": [{"key": []}, {"session": []}],
+    "session": [{"session": []}],
+    "perhaps": [{"key": []}, {"session": []}, {}],
+    "everybody": [],
+}
+# What each problem is about, in the words that tell a user what to do.
+_PROBLEMS: Final[Mapping[int, str]] = {
+    400: "The body is not JSON, or the request is malformed.",
+    401: "No key or session, or one that is unknown, expired or revoked.",
+    403: "The caller's role, or the scopes of the key, do not suffice.",
+    404: "It does not exist, or is not the caller's to see.",
+    405: "The path does not take this method; `Allow` names those that it takes.",
+    408: "The body did not arrive in time.",
+    409: "A name is taken; `errors` says which.",
+    412: "It has another version than `If-Match` names: somebody else was faster.",
+    413: "The body is too large.",
+    415: "The body's `Content-Type` is not `application/json`.",
+    422: "Fields, parameters or headers break rules; `errors` names every one of them.",
+    429: "Too many requests; `Retry-After` says when to try again.",
+    503: "A server behind this one does not answer; try again after `Retry-After` seconds.",
+}
+_HEADERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
+    "ETag": ("The object's version, to be sent as `If-Match`.", {"type": "string"}),
+    "Location": ("Where the new object is read.", {"type": "string"}),
+    "Allow": ("The methods that the path takes.", {"type": "string"}),
+    "Retry-After": ("Seconds until it is worth trying again.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+    "X-Request-Id": ("The request's id, as logs and activity name it.", {"type": "string"}),
+    "Set-Cookie": ("The session, or its end.", {"type": "string"}),
+    REPLAYED: ("`true` when the answer is that of an earlier request.", {"type": "string"}),
+    "RateLimit": ("What is left of each limit, and when more comes.", {"type": "string"}),
+    "RateLimit-Policy": ("The limits that the request counted for.", {"type": "string"}),
+}
+_CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
+    "If-Match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Change it only if it still has this `ETag`; otherwise 412.",
+        "schema": {"type": "string"},
+        "example": '"1"',
+    },
+    "If-None-Match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Answer 304 without a body if it still has this `ETag`.",
+        "schema": {"type": "string"},
+        "example": '"1"',
+    },
+    "Idempotency-Key": {
+        "name": IDEMPOTENCY_KEY,
+        "in": "header",
+        "description": (
+            "Any text of the caller's choice. The same request with the same key within 24 hours gets "
+            "the first one's answer and creates nothing more; another request with it gets 422."
+        ),
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "9f1c52f6-7e1b-4e0e-a2a5-52c2a4a1f0b3",
+    },
+    "X-Request-Id": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": (
+            "The request's id in its answer, in logs and in the activity, 1-64 of A-Z, a-z, 0-9, "
+            "`.`, `_` and `-`. Otherwise one is made."
+        ),
+        "schema": {"type": "string"},
+        "example": "nightly-import-17",
+    },
+}
+
+
+def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, Any]:
+    """The whole document. `url` is where the console is reached. Raises ValueError for two routes of one
+    operationId."""
+    documented = [(route, route.doc) for route in routes if route.doc is not None]
+    ids = [doc.id for _, doc in documented]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"an operationId is there twice: {sorted(ids)}")
+    schemas = _Schemas(doc for _, doc in documented)
+    paths: dict[str, dict[str, Any]] = {}
+    for route, doc in documented:
+        path = _VARIABLE.sub(r"{\1}", route.rule)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, doc, schemas)
+    tags = list(dict.fromkeys(doc.tag for _, doc in documented))
+    return {
+        "openapi": VERSION,
+        "info": {
+            "title": "Waypost",
+            "version": version,
+            "description": _INTRODUCTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": url}],
+        "tags": [{"name": tag} for tag in tags],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "parameters": dict(_CONDITIONS),
+            "headers": {
+                name: {"description": description, "schema": schema}
+                for name, (description, schema) in _HEADERS.items()
+            },
+            "responses": {_response_name(s): _problem(s) for s in _PROBLEMS},
+            "securitySchemes": _SECURITY_SCHEMES,
+        },
+    }
+
+
+_INTRODUCTION: Final = (
+    "JSON over HTTP. Ids are strings, times are RFC 3339 in UTC. Lists are read page by page with "
+    "`cursor` and `limit`. Reads give an `ETag`; changes honour `If-Match`, creates honour "
+    "`Idempotency-Key`. Errors are problem details (RFC 9457) that name every bad field at once."
+)
+_SECURITY_SCHEMES: Final = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key: `Authorization: Bearer wp_…`.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"The dashboard's session. What changes anything needs `{CSRF_HEADER}`, too.",
+    },
+}
+
+
+class _Schemas:
+    """The components of all structs, and where each is."""
+
+    def __init__(self, docs: Iterable[Doc]) -> None:
+        types: list[Any] = [Problem]
+        for doc in docs:
+            types += [a.model for a in doc.answers.values() if a.model is not None]
+            types += [] if doc.body is None else [doc.body]
+            types += [parameter.schema for parameter in doc.query]
+        unique = list({repr(type_): type_ for type_ in types}.values())
+        found, self.components = msgspec.json.schema_components(unique, ref_template=_REF)
+        self._where = {repr(type_): schema for type_, schema in zip(unique, found, strict=True)}
+
+    def of(self, type_: Any) -> dict[str, Any]:
+        return self._where[repr(type_)]
+
+    def of_body(self, type_: Any) -> dict[str, Any]:
+        """The same; a request has no fields but those that are there."""
+        schema = self.of(type_)
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name in self.components:
+            self.components[name].setdefault("additionalProperties", False)
+        return schema
+
+
+def _operation(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": doc.id,
+        "summary": doc.summary,
+        "tags": [doc.tag],
+        "parameters": _parameters(route, doc, schemas),
+        "responses": _responses(route, doc, schemas),
+        "security": _SECURITY[doc.access],
+    }
+    if doc.description:
+        operation["description"] = doc.description
+    if doc.body is not None:
+        content = {"schema": schemas.of_body(doc.body), "example": doc.body_example}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return operation
+
+
+def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": doc.paths.get(name, f"The id of a {name.removesuffix('_id')}."),
+            "schema": _ID if name.endswith("_id") else {"type": "string", "minLength": 1},
+        }
+        for name in _VARIABLE.findall(route.rule)
+    ]
+    for parameter in doc.query:
+        shown = {
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.description,
+            "schema": schemas.of(parameter.schema),
+        }
+        if parameter.example is not None:
+            shown["example"] = parameter.example
+        parameters.append(shown)
+    asked = {
+        "If-None-Match": doc.tagged,
+        "If-Match": doc.guarded,
+        "Idempotency-Key": doc.once,
+        "X-Request-Id": True,
+    }
+    parameters += [{"$ref": f"#/components/parameters/{n}"} for n, there in asked.items() if there]
+    return parameters
+
+
+def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, answer in doc.answers.items():
+        names = {*answer.headers, "X-Request-Id"}
+        names |= {"ETag"} if doc.tagged else set()
+        names |= {REPLAYED} if doc.once else set()
+        names |= {"RateLimit", "RateLimit-Policy"} if route.rule.startswith("/v1") else set()
+        responses[str(status)] = _good(answer, names, schemas)
+    if doc.tagged:
+        responses["304"] = {
+            "description": "It still has the version that `If-None-Match` names.",
+            "headers": _headers(("ETag", "X-Request-Id")),
+        }
+    for status in sorted(statuses(route, doc) - doc.answers.keys()):
+        responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(status)}"}
+    return responses
+
+
+def statuses(route: Route, doc: Doc) -> set[int]:
+    """The problems that a route can answer."""
+    found = set(doc.errors)
+    if route.rule.startswith("/v1"):
+        found |= {422, 429, 503}
+        if doc.access != "everybody":
+            found.add(403)
+        if doc.access in ("key", "session"):
+            found.add(401)
+    if _VARIABLE.search(route.rule):
+        found.add(404)
+    if doc.body is not None:
+        found |= {400, 408, 413, 415, 422}
+    if doc.guarded:
+        found.add(412)
+    return found
+
+
+def _good(answer: ResponseDoc, headers: Iterable[str], schemas: _Schemas) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "description": answer.description,
+        "headers": _headers(sorted(headers)),
+    }
+    if answer.model is not None:
+        content = {"schema": schemas.of(answer.model)}
+        if answer.example is not None:
+            content["example"] = answer.example
+        shown["content"] = {answer.content_type: content}
+    return shown
+
+
+def _headers(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _response_name(status: int) -> str:
+    return HTTPStatus(status).phrase.replace(" ", "")
+
+
+def _problem(status: int) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase
+    example: dict[str, Any] = {
+        "type": f"urn:waypost:problem:{phrase.lower().replace(' ', '-')}",
+        "title": phrase,
+        "status": status,
+        "detail": _EXAMPLES.get(status, _PROBLEMS[status].rstrip(".").lower()),
+    }
+    if status in _FIELDS:
+        example["errors"] = [_FIELDS[status]]
+    extra = {
+        401: ("WWW-Authenticate",),
+        405: ("Allow",),
+        429: ("Retry-After",),
+        503: ("Retry-After",),
+    }
+    return {
+        "description": _PROBLEMS[status],
+        "headers": _headers((*extra.get(status, ()), "X-Request-Id")),
+        "content": {
+            CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}
+        },
+    }
+
+
+_EXAMPLES: Final = {
+    401: "this key is unknown",
+    403: "this key does not have the scope 'write'",
+    404: "there is no such profile",
+    409: "handle: is taken",
+    412: "the version is 3 by now; read again, then retry",
+    422: "slug: may have only letters, digits, '-' and '_'",
+    429: "too many requests; try again in 2 s",
+}
+_FIELDS: Final = {
+    409: {"field": "handle", "reason": "is taken"},
+    422: {"field": "slug", "reason": "may have only letters, digits, '-' and '_'"},
+}

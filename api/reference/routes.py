@@ -1,0 +1,56 @@
+"""`/openapi.json` and `/docs`: what the console's routes are, for programs and for people.
+
+Both are made once, when the app is. The page needs nothing from elsewhere and runs no script.
+"""
+
+from collections.abc import Sequence
+from importlib import metadata, resources
+from typing import Any, Final
+
+import msgspec
+from quart import Response
+
+from api.http.routes import Doc, ResponseDoc, Route
+from api.reference import openapi
+from api.reference.page import page
+
+STYLE: Final = "/docs.css"
+_KEPT: Final = {"Cache-Control": "public, max-age=300"}
+
+
+class ReferenceRoutes:
+    """Describes `routes` and its own; `url` is where people reach the console."""
+
+    def __init__(self, routes: Sequence[Route], url: str) -> None:
+        document = openapi.document(
+            [*routes, *self.routes()], version=metadata.version("waypost"), url=url or "/"
+        )
+        self._json = msgspec.json.encode(document)
+        self._page = page(document, STYLE).encode()
+        self._style = (resources.files(__package__) / "reference.css").read_bytes()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/openapi.json", self.document, _DOCUMENT),
+            Route("GET", "/docs", self.page),
+            Route("GET", STYLE, self.style),
+        ]
+
+    async def document(self) -> Response:
+        return Response(self._json, content_type="application/json", headers=_KEPT)
+
+    async def page(self) -> Response:
+        return Response(self._page, content_type="text/html; charset=utf-8", headers=_KEPT)
+
+    async def style(self) -> Response:
+        return Response(self._style, content_type="text/css; charset=utf-8", headers=_KEPT)
+
+
+_DOCUMENT: Final = Doc(
+    id="readOpenApi",
+    summary="Read this description",
+    tag="Service",
+    description="The OpenAPI 3.1 document of this console.",
+    answers={200: ResponseDoc("The document.", dict[str, Any])},
+    access="everybody",
+)

@@ -1,0 +1,1 @@
+"""Endpoints of statistics, export and live updates."""

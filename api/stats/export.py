@@ -1,0 +1,173 @@
+"""`GET /v1/profiles/{id}/stats/export` and `…/clicks/export`: an answer of the statistics, and raw clicks, as files.
+
+Clicks are streamed while they are read: what fails behind the first line breaks the connection off, so a file
+that came whole is whole. MAX_AT_ONCE of them are written at a time.
+"""  # noqa: E501  # two paths
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, Final
+
+import trio
+from quart import Response, request
+
+from api.http.auth import current_caller
+from api.http.bodies import utc
+from api.http.query import path_id
+from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from api.stats.stats import PERIOD, QUERY, metrics_of
+from engine.common import export
+from engine.common.errors import FieldError, InvalidError, UnavailableError
+from engine.common.export import CONTENT_TYPES, FORMATS, ExportFormat
+from engine.links.ports import ProfileStore
+from engine.stats import period
+from engine.stats import query as stats_query
+from engine.stats.ports import CLICK_COLUMNS, ClickExport, StatsReader
+from engine.stats.query import StatsQuery
+from engine.stats.result import Stats
+
+MAX_AT_ONCE: Final = 2  # each holds a connection to the database
+LIMIT_S: Final = 3_600
+
+
+class StatsExportRoutes:
+    """`now` is the clock: aware."""
+
+    def __init__(
+        self, store: ProfileStore, reader: StatsReader, clicks: ClickExport, now: Callable[[], datetime]
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._reader = reader
+        self._clicks = clicks
+        self._now = now
+        self._places = trio.CapacityLimiter(MAX_AT_ONCE)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("GET", "/v1/profiles/<profile_id>/stats/export", self.stats, _STATS),
+            Route("GET", "/v1/profiles/<profile_id>/clicks/export", self.clicks, _CLICKS),
+        ]
+
+    async def stats(self, profile_id: str) -> Response:
+        id_ = path_id(profile_id)
+        format_, query = self._asked(with_query=True)
+        if query.previous:
+            raise InvalidError([FieldError("compare", "is not for a file; ask for each period")])
+        profile = await self._store.profile(current_caller(), id_)
+        found = await self._reader.stats(profile.tenant_id, id_, query)
+        names, rows = _table(query, found)
+        body = export.file_head(format_, names) + export.file_rows(format_, names, rows)
+        return _file(Response(body, content_type=CONTENT_TYPES[format_]), f"stats-{id_}.{format_}")
+
+    async def clicks(self, profile_id: str) -> Response:
+        id_ = path_id(profile_id)
+        format_, query = self._asked(with_query=False)
+        profile = await self._store.profile(current_caller(), id_)
+        if not self._places.available_tokens:
+            raise UnavailableError(f"{MAX_AT_ONCE} exports are being written; try again later")
+        response = Response(
+            self._lines(profile.tenant_id, id_, format_, query), content_type=CONTENT_TYPES[format_]
+        )
+        response.timeout = LIMIT_S
+        return _file(response, f"clicks-{id_}.{format_}")
+
+    async def _lines(
+        self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery
+    ) -> AsyncIterator[bytes]:
+        borrower = object()
+        await self._places.acquire_on_behalf_of(borrower)
+        try:
+            tz = period.zone(query.tz)
+            found = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
+            yield export.file_head(format_, CLICK_COLUMNS)
+            async with aclosing(found) as some:
+                async for rows in some:
+                    local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
+                    yield export.file_rows(format_, CLICK_COLUMNS, local)
+        finally:
+            self._places.release_on_behalf_of(borrower)
+
+    def _asked(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
+        pairs = list(request.args.items(multi=True))
+        formats = [value for name, value in pairs if name == "format"]
+        errors = []
+        if len(formats) != 1 or formats[0] not in FORMATS:
+            errors.append(FieldError("format", f"must be one of {', '.join(FORMATS)}"))
+        rest = [pair for pair in pairs if pair[0] != "format"]
+        if not with_query:
+            errors += [
+                FieldError(
+                    stats_query.printable_name(name),
+                    "is not a parameter here; there are format, from, to, tz",
+                )
+                for name, _ in rest
+                if name not in ("from", "to", "tz")
+            ]
+            # Rows are not by time, so that a period is as long as clicks are kept.
+            rest = [pair for pair in rest if pair[0] in ("from", "to", "tz")] + [
+                ("group", "country")
+            ]
+        try:
+            query = stats_query.parse_query(rest, utc(self._now()))
+        except InvalidError as error:
+            raise InvalidError(errors + error.errors) from None
+        if errors:
+            raise InvalidError(errors)
+        return formats[0], query  # type: ignore[return-value]  # one of the literals
+
+
+def _table(query: StatsQuery, stats: Stats) -> tuple[list[str], list[Sequence[Any]]]:
+    tz = period.zone(query.tz)
+    groups = [one.name.lower() for one in query.groups]
+    names = [*(["time"] if query.by_time else []), *groups, *query.metrics]
+    rows = [
+        (
+            *([] if row.time is None else [row.time.astimezone(tz)]),
+            *(value or None for value in row.values),
+            *metrics_of(query, row).values(),
+        )
+        for row in stats.rows
+    ]
+    return names, list(rows)
+
+
+def _file(response: Response, name: str) -> Response:
+    response.headers["Content-Disposition"] = f'attachment; filename="waypost-{name}"'
+    return response
+
+
+_FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
+_STATS: Final = Doc(
+    id="exportStats",
+    summary="Export an answer of the statistics",
+    tag="Statistics",
+    description="The rows that the same question to `stats` answers. In CSV, a text that a spreadsheet would "
+    "take for a formula has an apostrophe in front.",
+    query=(_FORMAT, *(one for one in QUERY if one.name != "compare")),
+    answers={
+        200: ResponseDoc(
+            "The rows.",
+            str,
+            "country,clicks,bots\r\nDE,42,5\r\n",
+            content_type="text/csv",
+        )
+    },
+)
+_CLICKS: Final = Doc(
+    id="exportClicks",
+    summary="Export raw clicks",
+    tag="Statistics",
+    description="Every click, view and visit of a machine in the period, as far as raw clicks are kept, day by "
+    "day and in no order within one. Nothing in it tells visitors apart. At most two are written at once; "
+    "others get 503.",
+    query=(_FORMAT, *PERIOD),
+    answers={
+        200: ResponseDoc(
+            "The clicks.",
+            str,
+            ",".join(CLICK_COLUMNS) + "\r\n",
+            content_type="text/csv",
+        )
+    },
+)

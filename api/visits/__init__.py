@@ -1,0 +1,1 @@
+"""The visitors' HTTP server."""

@@ -1,0 +1,150 @@
+"""Ready answers of the visitors' door: status lines with the date, and small honest pages."""
+
+import base64
+import hashlib
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from engine.links.target import is_location_safe
+
+_COMMON: Final = (
+    b"X-Content-Type-Options: nosniff\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n"
+)
+_PAGES: Final = {
+    400: ("Bad request", "Your browser sent something that is not a valid request."),
+    404: ("Not found", "There is no link here. Check the address, or ask whoever gave it to you."),
+    405: ("Method not allowed", "Links can be followed (GET, HEAD), nothing else."),
+    408: ("Request timeout", "The request took too long to arrive."),
+    413: ("Content too large", "Requests to a link must not have a body."),
+    414: ("Address too long", "This address is longer than any link can be."),
+    429: ("Too many requests", "So many requests came from your network that this one must wait."),
+    431: ("Request header fields too large", "The request's header is larger than 8 KiB."),
+    503: (
+        "Try again shortly",
+        "The server is busy. Your link is safe: please try again in a moment.",
+    ),
+    505: ("HTTP version not supported", "This server speaks HTTP/1.1."),
+}
+_STATUSES: Final = (200, 301, 302, 307, 308, *_PAGES)
+
+
+def html(title: str, body: str) -> bytes:
+    """A whole, valid page; both arguments are HTML already."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        "</body>\n</html>\n"
+    ).encode("utf-8", "replace")
+
+
+_STYLE: Final = (
+    "body{font:1.05rem/1.5 system-ui,sans-serif;margin:0;background:#fafafa;color:#1b1b1f}"
+    "main{max-width:34rem;margin:12vh auto;padding:0 1.25rem}"
+    "h1{font-size:1.6rem;line-height:1.2;overflow-wrap:anywhere}"
+    "ul{list-style:none;padding:0}li{margin:.6rem 0}"
+    "a{display:block;padding:.8rem 1rem;border:1px solid #c9c9d2;border-radius:.6rem;"
+    "color:inherit;text-decoration:none;overflow-wrap:anywhere}a:hover,a:focus{border-color:#3d5afe}"
+    "@media(prefers-color-scheme:dark){body{background:#17171b;color:#ececf1}a{border-color:#44444d}}"
+)
+# The one style that may run is ours, by its hash.
+CONTENT_SECURITY_POLICY: Final = (
+    b"default-src 'none'; style-src 'sha256-%b'; img-src 'self'; base-uri 'none'; "
+    b"form-action 'none'; frame-ancestors 'none'"
+    % base64.b64encode(hashlib.sha256(_STYLE.encode()).digest())
+)
+
+
+def response_tail(fields: bytes, body: bytes) -> bytes:
+    """What follows the status line and date: `fields` (each ended by CRLF), the length, the body."""
+    return fields + _COMMON + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\n") -> bytes:
+    return response_tail(
+        fields
+        + b"Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: "
+        + CONTENT_SECURITY_POLICY
+        + b"\r\n",
+        body,
+    )
+
+
+def redirect_tail(status: int, location: bytes) -> bytes:
+    """A redirect behind its status line and date. `location` must be what a header may carry.
+
+    301 and 308 are cached by browsers for ever unless told otherwise; 90 seconds spare repeat visits
+    and still let an edited link take effect. Raises ValueError for a location with control bytes or
+    blanks, which were refused when the link was stored: nothing written by hand gets out either.
+    """
+    if not is_location_safe(location):
+        raise ValueError("a location must be printable ASCII without blanks")
+    cache = b"private, max-age=90" if status in (301, 308) else b"private, no-store"
+    return response_tail(b"Location: " + location + b"\r\nCache-Control: " + cache + b"\r\n", b"")
+
+
+COOKIE_AGE_S: Final = 180 * 86_400
+
+
+def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
+    """The field that lets a browser keep the cookie of experiments that ask for one."""
+    return b"Set-Cookie: wp_v=%b; Path=/; Max-Age=%d; SameSite=Lax; HttpOnly%b\r\n" % (
+        value,
+        COOKIE_AGE_S,
+        b"; Secure" if secure else b"",
+    )
+
+
+def profile_page_tail(page: tuple[str, str]) -> bytes:
+    """A profile's page; (title, body) as HTML. One with thumbnails may load images from elsewhere."""
+    made = page_tail(html(*page))
+    if "<img " in page[1]:
+        made = made.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
+    return made
+
+
+def _refusal(status: int) -> bytes:
+    title, sentence = _PAGES[status]
+    extra = {
+        405: b"Allow: GET, HEAD\r\n",
+        429: b"Retry-After: 1\r\n",
+        503: b"Retry-After: 1\r\n",
+    }.get(status, b"")
+    return page_tail(
+        html(f"{status} {title}", f"<h1>{title}</h1>\n<p>{sentence}</p>"),
+        b"Cache-Control: no-store\r\n" + extra,
+    )
+
+
+REFUSALS: Final = {status: _refusal(status) for status in _PAGES}
+
+
+def without_body(answer: bytes) -> bytes:
+    """The same answer as HEAD gets it: everything up to and with the blank line."""
+    return answer[: answer.index(b"\r\n\r\n") + 4]
+
+
+class StatusLines:
+    """Status lines with the current date, made once a second.
+
+    RFC 9110 6.6.1 wants a Date from every server with a clock; formatting one per answer would cost
+    more than the rest of the answer.
+    """
+
+    def __init__(self) -> None:
+        self._second = -1
+        self.keep: dict[int, bytes] = {}
+        self.close: dict[int, bytes] = {}
+
+    def at(self, now_us: int) -> None:
+        """Make the lines right for this time; cheap when the second has not changed."""
+        second = now_us // 1_000_000
+        if second == self._second:
+            return
+        self._second = second
+        date = formatdate(second, usegmt=True).encode("ascii")
+        for status in _STATUSES:
+            line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nDate: ".encode("ascii")
+            self.keep[status] = line + date + b"\r\n"
+            self.close[status] = line + date + b"\r\nConnection: close\r\n"

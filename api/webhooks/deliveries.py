@@ -1,0 +1,262 @@
+"""`/v1/webhooks/{id}/deliveries`: what was sent to a webhook, each attempt of it, and sending it again."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
+from api.http.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
+from api.http.routes import Doc, Parameter, ResponseDoc, Route
+from engine.audit.audit_log import with_ids
+from engine.common.errors import FieldError, InvalidError
+from engine.webhooks.delivery import (
+    DELIVERY_STATES,
+    REPLAYED_AT_ONCE,
+    RETENTION_DAYS,
+    Delivery,
+    RecordedAttempt,
+)
+from engine.webhooks.events import EVENT_TYPES, encode_body, event_id
+from engine.webhooks.ports import WebhookStore
+from engine.webhooks.webhook import DeliveryFilter
+
+
+class AttemptResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` is what was answered; null when nothing was, and then `error` says why. `response` is the
+    beginning of the answer's body."""
+
+    number: int
+    at: datetime
+    duration_ms: int
+    status: int | None
+    error: str | None
+    response: str
+
+
+class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is the event's; receivers see it as `message_id`. `attempts` are the newest 20, oldest first."""
+
+    id: Id
+    message_id: str
+    type: str
+    occurred_at: datetime
+    state: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(DELIVERY_STATES)})]
+    attempt_count: int
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    attempts: list[AttemptResponse]
+    body: dict[str, Any]
+
+
+class ReplayDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Send again what has happened since; with `failed_only` false, what was delivered too."""
+
+    since: datetime
+    failed_only: bool = True
+
+
+class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`next_since` is there when more are left: ask again from then on."""
+
+    replayed: int
+    next_since: datetime | None
+
+
+class DeliveryRoutes:
+    def __init__(self, store: WebhookStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        one = "/v1/webhooks/<webhook_id>/deliveries/<delivery_id>"
+        return [
+            Route("GET", "/v1/webhooks/<webhook_id>/deliveries", self.list_page, _LIST),
+            Route("GET", one, self.read, _READ),
+            Route("POST", f"{one}/replay", self.replay, _REPLAY),
+            Route("POST", "/v1/webhooks/<webhook_id>/replay", self.replay_since, _REPLAY_SINCE),
+            Route("POST", "/v1/webhooks/<webhook_id>/test", self.test, _TEST),
+        ]
+
+    async def list_page(self, webhook_id: str) -> Response:
+        given, errors = parameters("cursor", "limit", "state", "type")
+        before, limit = page_of(given, errors)
+        for name, known in (("state", DELIVERY_STATES), ("type", tuple(EVENT_TYPES))):
+            if name in given and given[name] not in known:
+                errors.append(FieldError(name, f"must be one of {', '.join(known)}"))
+        if errors:
+            raise InvalidError(errors)
+        asked = DeliveryFilter(given.get("state"), given.get("type"))
+        found = await self._store.deliveries(
+            current_caller(), path_id(webhook_id), asked, before, limit
+        )
+        return json_response(page_response(found, delivery_response))
+
+    async def read(self, webhook_id: str, delivery_id: str) -> Response:
+        refuse_parameters()
+        found = await self._store.delivery(
+            current_caller(), path_id(webhook_id), path_id(delivery_id)
+        )
+        return json_response(delivery_response(found))
+
+    async def replay(self, webhook_id: str, delivery_id: str) -> Response:
+        refuse_parameters()
+        found = await self._store.replay(
+            current_caller(), path_id(webhook_id), path_id(delivery_id)
+        )
+        return json_response(delivery_response(found), 202)
+
+    async def replay_since(self, webhook_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(webhook_id)
+        draft = draft_of(ReplayDraft, await json_object(), _checked, {})
+        count, more = await self._store.replay_since(
+            current_caller(), id_, draft.since, draft.failed_only
+        )
+        next_since = None if more is None else utc(more)
+        return json_response(ReplayResponse(replayed=count, next_since=next_since), 202)
+
+    async def test(self, webhook_id: str) -> Response:
+        refuse_parameters()
+        return json_response(
+            delivery_response(await self._store.send_test(current_caller(), path_id(webhook_id))),
+            202,
+        )
+
+
+def _checked(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
+    if draft.since.tzinfo is None:
+        return None, [FieldError("since", "must have an offset, as in 2026-12-31T00:00:00Z")]
+    return draft, []
+
+
+def delivery_response(delivery: Delivery) -> DeliveryResponse:
+    return DeliveryResponse(
+        id=str(delivery.event_id),
+        message_id=event_id(delivery.event_id),
+        type=delivery.type,
+        occurred_at=utc(delivery.at),
+        state=delivery.state,
+        attempt_count=delivery.attempts,
+        next_attempt_at=None if delivery.next_attempt_at is None else utc(delivery.next_attempt_at),
+        finished_at=None if delivery.finished_at is None else utc(delivery.finished_at),
+        attempts=[_attempt(one) for one in delivery.made],
+        body=_body(delivery),
+    )
+
+
+def _body(delivery: Delivery) -> dict[str, Any]:
+    """Empty for an event that an earlier version wrote and this one cannot send."""
+    try:
+        text = encode_body(delivery.type, delivery.at, delivery.data)
+    except (KeyError, msgspec.ValidationError):
+        return {}
+    return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _attempt(made: RecordedAttempt) -> AttemptResponse:
+    return AttemptResponse(
+        number=made.number,
+        at=utc(made.at),
+        duration_ms=made.duration_ms,
+        status=made.status,
+        error=made.error or None,
+        response=made.response.decode("utf-8", "replace"),
+    )
+
+
+_EXAMPLE: Final = {
+    "id": "365072220160000008",
+    "message_id": "evt_365072220160000008",
+    "type": "link.milestone",
+    "occurred_at": "2026-05-01T09:31:00Z",
+    "state": "delivered",
+    "attempt_count": 1,
+    "next_attempt_at": None,
+    "finished_at": "2026-05-01T09:31:01Z",
+    "attempts": [
+        {
+            "number": 1,
+            "at": "2026-05-01T09:31:00.4Z",
+            "duration_ms": 87,
+            "status": 200,
+            "error": None,
+            "response": "ok",
+        }
+    ],
+    "body": {
+        "type": "link.milestone",
+        "timestamp": "2026-05-01T09:31:00Z",
+        "data": with_ids(dict(EVENT_TYPES["link.milestone"].example)),
+    },
+}
+_QUEUED: Final = _EXAMPLE | {
+    "state": "pending",
+    "attempt_count": 0,
+    "attempts": [],
+    "next_attempt_at": "2026-05-01T09:31:00Z",
+    "finished_at": None,
+}
+_LIST: Final = Doc(
+    id="listDeliveries",
+    summary="List a webhook's deliveries",
+    tag="Webhooks",
+    description=f"Newest event first, each with its attempts. They are kept for {RETENTION_DAYS} days. Takes the "
+    "role admin.",
+    query=(
+        *PAGE,
+        Parameter(
+            "state",
+            "Only those.",
+            Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(DELIVERY_STATES)})$")],
+            "failed",
+        ),
+        Parameter("type", "Only events of this type.", str, "link.created"),
+    ),
+    answers={
+        200: ResponseDoc(
+            "A page of deliveries.",
+            ListResponse[DeliveryResponse],
+            {"items": [_EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readDelivery",
+    summary="Read a delivery",
+    tag="Webhooks",
+    description="With its attempts. Takes the role admin.",
+    answers={200: ResponseDoc("The delivery.", DeliveryResponse, _EXAMPLE)},
+)
+_REPLAY: Final = Doc(
+    id="replayDelivery",
+    summary="Send one delivery again",
+    tag="Webhooks",
+    description="Whatever became of it, as if for the first time and with the same id. Takes the role admin.",
+    answers={202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED)},
+    errors=(409,),
+)
+_REPLAY_SINCE: Final = Doc(
+    id="replayDeliveries",
+    summary="Send again what happened since",
+    tag="Webhooks",
+    description="Oldest first, also what happened while the webhook was disabled. "
+    f"{REPLAYED_AT_ONCE:,} at most in one call. Takes the role admin.",
+    body=ReplayDraft,
+    body_example={"since": "2026-05-01T00:00:00Z"},
+    answers={
+        202: ResponseDoc("They will be sent.", ReplayResponse, {"replayed": 17, "next_since": None})
+    },
+    errors=(409,),
+)
+_TEST: Final = Doc(
+    id="testWebhook",
+    summary="Send a test event",
+    tag="Webhooks",
+    description="An event `endpoint.test`, to this webhook alone. Takes the role admin.",
+    answers={
+        202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED | {"type": "endpoint.test"})
+    },
+    errors=(409,),
+)

@@ -1,0 +1,274 @@
+"""`/v1/profiles/{id}/webhooks` and `/v1/webhooks/{id}`: where a profile's events are sent."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from quart import Response
+
+from api.http.auth import current_caller
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    Version,
+    draft_of,
+    empty_response,
+    json_object,
+    json_response,
+    replayable_response,
+    utc,
+)
+from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.idempotency import answered, idempotency_of_request
+from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.routes import Doc, ResponseDoc, Route, changes_of
+from engine.common.errors import FieldError
+from engine.common.idempotency import StoredResponse
+from engine.webhooks.ports import WebhookStore
+from engine.webhooks.webhook import (
+    Draft,
+    NewSecret,
+    NewWebhookDraft,
+    Webhook,
+    WebhookDraft,
+    validate_draft,
+)
+
+
+class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook as the API shows it. `secret` is in the answers that make it and never again; with v1a
+    there is `public_key` instead, always."""
+
+    id: Id
+    profile_id: Id
+    url: str
+    description: str
+    event_types: tuple[str, ...]
+    ordered: bool
+    max_concurrency: int | None
+    max_rate: int | None
+    enabled: bool
+    disabled_reason: str | None
+    signature: str
+    public_key: str | None
+    secret_changed_at: datetime
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class WebhookRoutes:
+    """`loopback` says whether a webhook may go to this machine's own addresses."""
+
+    def __init__(self, store: WebhookStore, loopback: bool) -> None:
+        self._store = store
+        self._loopback = loopback
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/profiles/<profile_id>/webhooks", self.create, _CREATE),
+            Route("GET", "/v1/profiles/<profile_id>/webhooks", self.list_page, _LIST),
+            Route("GET", "/v1/webhooks/<webhook_id>", self.read, _READ),
+            Route("PATCH", "/v1/webhooks/<webhook_id>", self.update, _UPDATE),
+            Route("DELETE", "/v1/webhooks/<webhook_id>", self.delete, _DELETE),
+            Route("POST", "/v1/webhooks/<webhook_id>/rotate-secret", self.rotate, _ROTATE),
+        ]
+
+    def _checked(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
+        return validate_draft(draft, loopback=self._loopback)
+
+    async def create(self, profile_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(profile_id)
+        draft = draft_of(NewWebhookDraft, await json_object(), self._checked, {})
+
+        def created(made: NewSecret, *, secret: bool = False) -> StoredResponse:
+            """What is kept to be sent again has no secret in it."""
+            webhook = made.webhook
+            headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
+            return replayable_response(
+                _with_secret(made) if secret else webhook_response(webhook), 201, headers
+            )
+
+        once = await idempotency_of_request(created)
+        made = await self._store.create_webhook(current_caller(), id_, draft, once)
+        return answered(created(made, secret=True))
+
+    async def list_page(self, profile_id: str) -> Response:
+        after, limit = page_of_request()
+        found = await self._store.list_webhooks(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(found, webhook_response))
+
+    async def read(self, webhook_id: str) -> Response:
+        refuse_parameters()
+        webhook = await self._store.webhook(current_caller(), path_id(webhook_id))
+        return read_response(webhook_response(webhook), webhook.version)
+
+    async def update(self, webhook_id: str) -> Response:
+        """Change the fields given, keep the others."""
+        refuse_parameters()
+        id_ = path_id(webhook_id)
+        body = await json_object()
+
+        async def read() -> Webhook:
+            return await self._store.webhook(current_caller(), id_)
+
+        async def write(stored: Webhook, if_version: int) -> Webhook:
+            base = {field: getattr(stored, field) for field in _FIELDS}
+            base["event_types"] = list(stored.event_types)
+            draft = draft_of(WebhookDraft, body, self._checked, base)
+            return await self._store.update_webhook(current_caller(), id_, draft, if_version)
+
+        webhook = await guarded_write(read, write)
+        return json_response(webhook_response(webhook), headers={"ETag": etag(webhook.version)})
+
+    async def delete(self, webhook_id: str) -> Response:
+        refuse_parameters()
+        id_ = path_id(webhook_id)
+
+        async def read() -> Webhook:
+            return await self._store.webhook(current_caller(), id_)
+
+        async def delete(if_version: int | None) -> None:
+            await self._store.delete_webhook(current_caller(), id_, if_version)
+
+        await guarded_delete(read, delete)
+        return empty_response(204)
+
+    async def rotate(self, webhook_id: str) -> Response:
+        refuse_parameters()
+        made = await self._store.rotate_secret(current_caller(), path_id(webhook_id))
+        return json_response(_with_secret(made), headers={"ETag": etag(made.webhook.version)})
+
+
+_FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(WebhookDraft))
+
+
+def webhook_response(webhook: Webhook) -> WebhookResponse:
+    return WebhookResponse(
+        id=str(webhook.id),
+        profile_id=str(webhook.profile_id),
+        url=webhook.url,
+        description=webhook.description,
+        event_types=webhook.event_types,
+        ordered=webhook.ordered,
+        max_concurrency=webhook.max_concurrency,
+        max_rate=webhook.max_rate,
+        enabled=webhook.enabled,
+        disabled_reason=webhook.disabled_reason,
+        signature=webhook.signature,
+        public_key=webhook.public_key,
+        secret_changed_at=utc(webhook.secret_changed_at),
+        version=webhook.version,
+        created_at=utc(webhook.created_at),
+        updated_at=utc(webhook.updated_at),
+    )
+
+
+def _with_secret(made: NewSecret) -> WebhookResponse:
+    secret = msgspec.UNSET if made.secret is None else made.secret
+    return msgspec.structs.replace(webhook_response(made.webhook), secret=secret)
+
+
+EXAMPLE: Final = {
+    "id": "365072220160000007",
+    "profile_id": "365072220160000001",
+    "url": "https://example.com/hooks",
+    "description": "our shop",
+    "event_types": ["link.*", "member.created"],
+    "ordered": False,
+    "max_concurrency": None,
+    "max_rate": 20,
+    "enabled": True,
+    "disabled_reason": None,
+    "signature": "v1",
+    "public_key": None,
+    "secret_changed_at": "2026-05-01T09:31:00Z",
+    "version": 1,
+    "created_at": "2026-05-01T09:31:00Z",
+    "updated_at": "2026-05-01T09:31:00Z",
+}
+_CREATE: Final = Doc(
+    id="createWebhook",
+    summary="Create a webhook",
+    tag="Webhooks",
+    description="Its secret is in this answer and never again: not even in that to the same request sent "
+    "again. Takes the role admin.",
+    body=NewWebhookDraft,
+    body_example={
+        "url": "https://example.com/hooks",
+        "event_types": ["link.*", "member.created"],
+        "description": "our shop",
+    },
+    answers={
+        201: ResponseDoc(
+            "The webhook.",
+            WebhookResponse,
+            EXAMPLE | {"secret": "whsec_MfKQ9r…"},
+            ("Location", "ETag"),
+        )
+    },
+    errors=(409,),
+    once=True,
+)
+_LIST: Final = Doc(
+    id="listWebhooks",
+    summary="List a profile's webhooks",
+    tag="Webhooks",
+    description="Oldest first. Takes the role admin.",
+    query=PAGE,
+    answers={
+        200: ResponseDoc(
+            "A page of webhooks.",
+            ListResponse[WebhookResponse],
+            {"items": [EXAMPLE], "next_cursor": None},
+        )
+    },
+)
+_READ: Final = Doc(
+    id="readWebhook",
+    summary="Read a webhook",
+    tag="Webhooks",
+    description="Takes the role admin.",
+    answers={200: ResponseDoc("The webhook.", WebhookResponse, EXAMPLE)},
+    tagged=True,
+)
+_UPDATE: Final = Doc(
+    id="updateWebhook",
+    summary="Change a webhook",
+    tag="Webhooks",
+    description="Fields that are left out stay as they are. One that was disabled is called again once "
+    "`enabled` is true, beginning with what was pending. Takes the role admin.",
+    body=changes_of(WebhookDraft),
+    body_example={"enabled": True},
+    answers={
+        200: ResponseDoc(
+            "The webhook as it is now.", WebhookResponse, EXAMPLE | {"version": 2}, ("ETag",)
+        )
+    },
+    guarded=True,
+)
+_DELETE: Final = Doc(
+    id="deleteWebhook",
+    summary="Delete a webhook",
+    tag="Webhooks",
+    description="With its deliveries. Takes the role admin.",
+    answers={204: ResponseDoc("It is gone.")},
+    guarded=True,
+)
+_ROTATE: Final = Doc(
+    id="rotateWebhookSecret",
+    summary="Replace a webhook's secret",
+    tag="Webhooks",
+    description="The new one is in this answer and never again. For 24 hours what is sent is signed with "
+    "both. Takes the role admin.",
+    answers={
+        200: ResponseDoc(
+            "The webhook.",
+            WebhookResponse,
+            EXAMPLE | {"secret": "whsec_6Xb0dC…", "version": 2},
+            ("ETag",),
+        )
+    },
+)

@@ -1,0 +1,1 @@
+"""What benchmarks share: report, audit, history, machine."""

@@ -1,0 +1,170 @@
+"""A year of statistics of one profile, written straight into the tables as the aggregation leaves them.
+
+Values of dimensions are skewed as visitors are (Zipf's law), days by the week, quarters of an hour by the
+clock. Every day before today is compacted; today is not. Arrays of quarters depend on a day's count alone,
+so each is made once for all days and values that have that count.
+
+What is left out, to be written in minutes: rows of dimensions of links beyond the first `DETAILED_LINKS`, and
+sketches of the quarters of days more than `SKETCHED_DAYS` ago, which only questions inside such a day read.
+"""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from engine.clicks.dimension import Dimension
+from engine.stats.sketch import sketch
+from storage.postgres import queries
+
+DAYS: Final = 365
+DETAILED_LINKS: Final = 5
+SKETCHED_DAYS: Final = 8
+RAW_DAYS: Final = 88
+_SQL: Final = queries.queries(Path(__file__).with_suffix(".sql").read_text("utf-8"))
+
+# How many values, and what part of the clicks has none.
+_SIZES: Final[dict[Dimension, tuple[int, float]]] = {
+    Dimension.COUNTRY: (90, 0.02), Dimension.REGION: (200, 0.1), Dimension.CITY: (300, 0.15),
+    Dimension.CONTINENT: (6, 0.02), Dimension.BROWSER: (18, 0.03), Dimension.OS: (12, 0.03),
+    Dimension.DEVICE: (5, 0.0), Dimension.REFERRER: (150, 0.45), Dimension.SOURCE: (14, 0.5),
+    Dimension.UTM_SOURCE: (12, 0.7), Dimension.UTM_MEDIUM: (6, 0.7), Dimension.UTM_CAMPAIGN: (40, 0.7),
+    Dimension.UTM_TERM: (20, 0.95), Dimension.UTM_CONTENT: (20, 0.95), Dimension.LANGUAGE: (30, 0.02),
+    Dimension.VARIANT: (4, 0.6), Dimension.DOMAIN: (2, 0.0), Dimension.TRIGGER: (3, 0.0),
+    Dimension.KIND: (4, 0.0),
+}  # fmt: skip
+PICKS: Final = 8
+_POOL: Final = (
+    1,
+    2,
+    3,
+    5,
+    8,
+    13,
+    20,
+    35,
+    60,
+    100,
+    170,
+    300,
+    500,
+    900,
+    1500,
+    2400,
+    4000,
+    7000,
+    12000,
+)
+
+
+async def write(
+    connection: "asyncpg.Connection[Any]", profile_id: int, clicks: int, now: datetime
+) -> None:
+    """Replace what the tables have of the profile by a year with this many clicks, up to `now`."""
+    tenant_id = await connection.fetchval(
+        "SELECT tenant_id FROM waypost.profiles WHERE id = $1", profile_id
+    )
+    links = await connection.fetch(
+        "SELECT id FROM waypost.links WHERE profile_id = $1 ORDER BY id", profile_id
+    )
+    place, today = (tenant_id, profile_id), now.astimezone(UTC).date()
+    for table in ("rollups", "dimension_rollups", *_COMPACTED):
+        await connection.execute(
+            f"DELETE FROM waypost.{table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608
+            *place,
+        )
+    await connection.execute(_SQL["scratch"])
+    await connection.copy_records_to_table(
+        "bench_values", records=list(_values([row[0] for row in links]))
+    )
+    await connection.copy_records_to_table("bench_days", records=list(_days(clicks, today)))
+    await connection.copy_records_to_table("bench_pool", records=list(_sketches()))
+    await connection.execute("CREATE UNIQUE INDEX ON bench_pool (rank, pick)")
+    await connection.execute(_SQL["quarters_of_a_day"])
+    await connection.execute(_SQL["sums"])
+    await connection.execute(_SQL["shapes"])
+    first_sketched = today - timedelta(days=SKETCHED_DAYS)
+    await connection.execute(_SQL["quarters"], *place, today, first_sketched, list(_POOL))
+    await connection.execute(_SQL["days"], *place, today)
+    await connection.execute(_SQL["months"], *place)
+    await connection.execute(_SQL["live"], *place, today, now, list(_POOL))
+    await connection.execute(_SQL["live_rollups"], *place, today, now)
+    await connection.execute(
+        "DROP TABLE bench_values, bench_days, bench_pool, bench_quarters, bench_sums, bench_shapes"
+    )
+    for table in ("rollups", "dimension_rollups", *_COMPACTED):
+        await connection.execute(f"VACUUM (ANALYZE) waypost.{table}")
+
+
+async def write_raw(
+    connection: "asyncpg.Connection[Any]", profile_id: int, clicks: int, now: datetime, a_day: float
+) -> None:
+    """So many raw clicks, `a_day` each day up to `now`, in partitions that the daily job has indexed."""
+    today = now.astimezone(UTC).date()
+    days = min(RAW_DAYS, math.ceil(clicks / a_day))
+    await connection.execute(
+        "SET ROLE waypost_owner"
+    )  # whose partitions are, or the job cannot index them
+    for back in range(days + 1, 1, -1):
+        day = today - timedelta(days=back)
+        await connection.execute("SELECT waypost.make_click_partition($1)", day)
+    await connection.execute("RESET ROLE")
+    tenant_id = await connection.fetchval(
+        "SELECT tenant_id FROM waypost.profiles WHERE id = $1", profile_id
+    )
+    await connection.execute(_SQL["raw"], tenant_id, profile_id, days, clicks, now)
+    while await connection.fetchval("SELECT waypost.index_click_partition()") is not None:
+        pass
+    await connection.execute("VACUUM (ANALYZE) waypost.clicks")
+
+
+_COMPACTED: Final = ("dimension_days", "dimension_months", "dimension_quarters")
+
+
+def _days(clicks: int, today: Any) -> Iterator[tuple[Any, float]]:
+    """Each day's share of all clicks: Mondays have the most, Sundays the fewest."""
+    days = [today - timedelta(days=n) for n in range(DAYS)]
+    weights = [1 + 0.25 * math.cos(day.weekday() * math.pi / 6) for day in days]
+    for day, weight in zip(days, weights, strict=True):
+        yield day, clicks * weight / sum(weights)
+
+
+def _values(links: list[int]) -> Iterator[tuple[int, int, str, float]]:
+    """(link, dimension, value, share): of the profile, of each link in all, of some by every dimension."""
+    shares = list(_zipf(len(links) + 1, 0.8))
+    ids = [*links, 0]
+    yield -1, int(Dimension.TOTAL), "", 1.0
+    for link, share in zip(ids, shares, strict=True):
+        yield -1, int(Dimension.LINK), str(link), share
+        yield link, int(Dimension.TOTAL), "", share
+    scopes = [(-1, 1.0), *zip(ids, shares, strict=True)][: DETAILED_LINKS + 1]
+    for link, whole in scopes:
+        for dimension, (size, unknown) in _SIZES.items():
+            if unknown:
+                yield link, int(dimension), "", whole * unknown
+            for number, share in enumerate(_zipf(size, 1.1), 1):
+                yield link, int(dimension), _name(dimension, number), whole * share * (1 - unknown)
+
+
+def _zipf(size: int, exponent: float) -> Iterator[float]:
+    weights = [1 / n**exponent for n in range(1, size + 1)]
+    whole = sum(weights)
+    return (weight / whole for weight in weights)
+
+
+def _name(dimension: Dimension, number: int) -> str:
+    if dimension is Dimension.COUNTRY:
+        return chr(65 + number // 26) + chr(65 + number % 26)
+    return f"{dimension.name.lower()} {number}"
+
+
+def _sketches() -> Iterator[tuple[int, int, bytes]]:
+    """(rank of its size, which of PICKS, sketch): of different visitors."""
+    number = 0
+    for rank, size in enumerate(_POOL):
+        for pick in range(PICKS):
+            yield rank, pick, sketch(range(number, number + size))
+            number += size

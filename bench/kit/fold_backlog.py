@@ -1,0 +1,124 @@
+"""A backlog: the journal of an edge that died long ago, and how fast one aggregator folds it.
+
+The journal is written by the engine's own code while no engine runs, with the clicks of browsers on
+real links. The next start finds it as an orphan, ships it and folds it: the way that a backlog goes
+after an outage, with shipping and folding at once on whatever cores there are.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import trio
+import uvloop
+
+from bench.kit.errors import BenchError
+from bench.load import browsers
+from bench.load.crashable_engine import CrashableEngine
+from engine.clicks.click import Click, ClickKind, VisitorClass
+from engine.clicks.journal_format import encode_record
+from storage.clicks.journal import Journal
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+FRAME_CLICKS = 64
+TEXTS = 4_000
+LIMIT_S = 300.0
+POLL_S = 0.02
+_LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
+_MARK = "SELECT sequence, committed_at FROM waypost.journal_watermark WHERE journal_id = $1"
+_SUMS = "SELECT coalesce(sum(clicks), 0)::bigint FROM waypost.rollups"
+
+
+class Fold(NamedTuple):
+    """From the first commit to the last; the clicks of the first do not count, as nobody knows when
+    work on them began. `exact`: the rollups grew by all the clicks."""
+
+    clicks: int
+    clicks_per_s: float
+    seconds: float
+    exact: bool
+
+
+def measure(engine: CrashableEngine, clicks: int) -> Fold:
+    """Stops the engine, leaves a backlog of `clicks` in its folder, starts it and watches it fold."""
+    engine.settle()
+    ids, before = uvloop.run(_links(engine.database_url))
+    engine.stop()
+    journal = trio.run(_write, engine.data / "journals", ids, clicks)
+    engine.start_again()
+    marks = uvloop.run(_watch(engine.database_url, journal, clicks))
+    engine.settle()
+    _, after = uvloop.run(_links(engine.database_url))
+    (first, started), (last, ended) = marks[0], marks[-1]
+    seconds = ended - started
+    if seconds <= 0:
+        raise BenchError("the backlog was folded in one commit: it is too small to measure")
+    return Fold(clicks, (last - first) / seconds, seconds, after - before == clicks)
+
+
+async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> UUID:
+    journal = Journal(folder, segment_bytes=SEGMENT_BYTES, max_bytes=1 << 40, sync_ms=1000)
+    journal.open()
+    texts = _texts()
+    now_us = time.time_ns() // 1000
+    for first in range(0, clicks, FRAME_CLICKS):
+        records = []
+        for number in range(first, min(clicks, first + FRAME_CLICKS)):
+            tenant, profile, link = ids[number % len(ids)]
+            agent, referrer, language = texts[number % len(texts)]
+            at_us = now_us + number
+            records.append(
+                encode_record(
+                    Click(ClickKind.CLICK, VisitorClass.HUMAN, at_us, tenant, profile, link,
+                          agent, referrer, language)
+                )
+            )  # fmt: skip
+        if not journal.append(records):
+            raise BenchError(f"the backlog could not be written: {journal.failed}")
+        if first % (1000 * FRAME_CLICKS) == 0:
+            await journal.sync()
+    await journal.sync()
+    journal.close(remove=False)
+    return journal.id
+
+
+def _texts() -> list[tuple[bytes, bytes, bytes]]:
+    """User agent, referrer and language as browsers send them."""
+    found = []
+    for head in browsers.request_heads(["/"], "x", count=TEXTS, close=False, seed=2):
+        lines = (line.partition(b": ") for line in head.split(b"\r\n"))
+        fields = {name: value for name, _, value in lines}
+        names = (b"User-Agent", b"Referer", b"Accept-Language")
+        agent, referrer, language = (fields.get(name, b"") for name in names)
+        found.append((agent, referrer, language))
+    return found
+
+
+async def _links(url: str) -> tuple[list[tuple[int, int, int]], int]:
+    """(tenant, profile, link) of every link; the clicks that all rollups have."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = [(row[0], row[1], row[2]) for row in await connection.fetch(_LINKS)]
+        return rows, int(await connection.fetchval(_SUMS))
+    finally:
+        await connection.close()
+
+
+async def _watch(url: str, journal: UUID, clicks: int) -> list[tuple[int, float]]:
+    """How far the journal was committed, and when, by Postgres' own clock."""
+    connection = await asyncpg.connect(url)
+    found: list[tuple[int, float]] = []
+    started = time.monotonic()
+    try:
+        while not found or found[-1][0] < clicks:
+            row: Any = await connection.fetchrow(_MARK, journal)
+            if row and row["sequence"] and (not found or row["sequence"] > found[-1][0]):
+                found.append((row["sequence"], row["committed_at"].timestamp()))
+            if time.monotonic() > started + LIMIT_S:
+                raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
+            await connection.execute("SELECT pg_sleep($1)", POLL_S)
+        return found
+    finally:
+        await connection.close()

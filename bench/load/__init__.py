@@ -1,0 +1,1 @@
+"""Engines, load generators, peers and faults."""

@@ -1,0 +1,202 @@
+"""What is done to a running engine: kinds of faults, and a schedule that a seed decides.
+
+A schedule has every kind at least once if it is long enough. Whom a fault hits is found when it comes:
+what is being restarted just then is waited for a while.
+"""
+
+import contextlib
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import redis
+
+from bench.load.crashable_engine import CrashableEngine, send
+
+# A kind, and how often it comes compared with others.
+WEIGHTS: Final = {
+    "kill_edge": 6,
+    "kill_workers": 6,
+    "kill_api": 2,
+    "kill_valkey": 4,
+    "kill_postgres": 4,
+    "kill_several": 4,
+    "kill_all": 1,
+    "pause_edge": 1,
+    "pause_workers": 3,
+    "pause_postgres": 1,
+    "pause_valkey": 1,
+    "flush_valkey": 2,
+    "trim_stream": 2,
+    "delete_stream": 2,
+    "wipe_valkey": 1,
+    "older_valkey": 1,
+}
+TARGET_LIMIT_S: Final = 5.0
+# Longer than the lease that chaos gives its engine: whoever wakes up is stale.
+PAUSES_S: Final = {
+    "edge": (0.2, 0.8),
+    "workers": (1.5, 3.0),
+    "postgres": (0.5, 3.0),
+    "valkey": (0.5, 3.0),
+}
+OLDER_S: Final = 0.5
+
+
+class Fault(NamedTuple):
+    at_s: float
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.at_s:8.2f} s  {self.kind:<14} {self.detail}"
+
+
+def schedule(kinds: int, dice: random.Random) -> list[str]:
+    """`kinds` faults in order."""
+    found = list(WEIGHTS)[:kinds]
+    found += dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kinds - len(found))
+    dice.shuffle(found)
+    return found
+
+
+class Injector:
+    """Does faults to one engine, and remembers what must be undone: processes that are stopped."""
+
+    def __init__(self, engine: CrashableEngine, dice: random.Random) -> None:
+        self._engine = engine
+        self._dice = dice
+        self._started = time.monotonic()
+        self._stopped: list[tuple[float, list[int]]] = []
+        self.faults: list[Fault] = []
+
+    def inject(self, kind: str) -> Fault | None:
+        """One fault; None when there was nobody to hit within TARGET_LIMIT_S."""
+        action, _, target = kind.partition("_")
+        if kind in ("kill_several", "kill_all"):
+            detail = self._kill_several() if target == "several" else self._kill_all()
+        elif action == "kill":
+            detail = self._signal(target, signal.SIGKILL)
+        elif action == "pause":
+            detail = self._pause(target)
+        else:
+            detail = self._spoil(kind)
+        if not detail:
+            return None
+        fault = Fault(time.monotonic() - self._started, kind, detail)
+        self.faults.append(fault)
+        return fault
+
+    def resume(self, *, all_of_them: bool = False) -> None:
+        """Wake up who has slept long enough."""
+        now = time.monotonic()
+        for item in [one for one in self._stopped if all_of_them or one[0] <= now]:
+            self._stopped.remove(item)
+            send(item[1], signal.SIGCONT)
+
+    # ---- processes ------------------------------------------------------------------------------
+
+    def _find(self, target: str) -> list[int]:
+        """One process of a role, or the server; waited for while it is being restarted."""
+        find: dict[str, Callable[[], list[int]]] = {
+            "postgres": self._engine.postmaster,
+            "valkey": self._engine.valkey,
+        }
+        until = time.monotonic() + TARGET_LIMIT_S
+        while time.monotonic() < until:
+            if found := find.get(target, lambda: self._engine.living(target))():
+                return [self._dice.choice(found)]
+            self.resume()
+            time.sleep(0.02)
+        return []
+
+    def _signal(self, target: str, number: signal.Signals) -> str:
+        pids = self._find(target)
+        return f"{target} {pids[0]}" if send(pids, number) else ""
+
+    def _kill_several(self) -> str:
+        targets = self._dice.sample(
+            ["edge", "workers", "api", "valkey", "postgres"], self._dice.randint(2, 4)
+        )
+        found = {target: self._find(target) for target in targets}
+        send([pid for pids in found.values() for pid in pids], signal.SIGKILL)
+        return ", ".join(f"{target} {pids[0]}" for target, pids in found.items() if pids)
+
+    def _kill_all(self) -> str:
+        self.resume(all_of_them=True)
+        parent = self._engine.parent
+        self._engine.crash()
+        self._engine.start_again()
+        return f"up {parent}, started again as {self._engine.parent}"
+
+    def _pause(self, target: str) -> str:
+        if target == "postgres":
+            # Its children too, or they would finish what they are at.
+            pids = self._engine.postgres_processes() if self._find(target) else []
+        else:
+            pids = self._find(target)
+        if not send(pids, signal.SIGSTOP):
+            return ""
+        seconds = self._dice.uniform(*PAUSES_S[target])
+        self._stopped.append((time.monotonic() + seconds, pids))
+        return f"{target} {pids[0]} for {seconds:.1f} s"
+
+    # ---- what Valkey holds ----------------------------------------------------------------------
+
+    def _spoil(self, kind: str) -> str:
+        if kind in ("wipe_valkey", "older_valkey"):
+            return self._replace_file(older=kind == "older_valkey")
+        until = time.monotonic() + TARGET_LIMIT_S
+        while time.monotonic() < until:
+            self.resume()
+            with contextlib.suppress(redis.RedisError), self._client() as client:
+                return _spoil_streams(client, kind)
+            time.sleep(0.02)
+        return ""
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        client = redis.Redis.from_url(self._engine.redis_url, socket_timeout=1.0)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _replace_file(self, *, older: bool) -> str:
+        """Valkey dies and comes back with nothing, or with what it had a while ago."""
+        folder = self._engine.layout.valkey / "appendonlydir"
+        copy = self._engine.folder / "older"
+        pids = self._find("valkey")
+        if not pids:
+            return ""
+        if older:
+            _copy(folder, copy)
+            time.sleep(OLDER_S)
+        # The files first: their parent may start Valkey again the moment it is dead.
+        shutil.rmtree(folder, ignore_errors=True)
+        if older:
+            _copy(copy, folder)
+        send(pids, signal.SIGKILL)
+        return f"valkey {pids[0]}, {f'its file is {OLDER_S:g} s older' if older else 'its file is gone'}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    with contextlib.suppress(OSError, shutil.Error):
+        shutil.copytree(source, target)
+
+
+def _spoil_streams(client: Any, kind: str) -> str:
+    keys = sorted(client.scan_iter("waypost:*:clicks", count=1000))
+    if kind == "flush_valkey":
+        client.flushall()
+    for key in keys:
+        if kind == "trim_stream":
+            client.xtrim(key, maxlen=0, approximate=False)
+        elif kind == "delete_stream":
+            client.delete(key)
+    return f"{len(keys)} streams"

@@ -1,0 +1,308 @@
+"""A load of known requests: an epoll loop in a process of its own, about 30 µs a request.
+
+Every connection is kept alive and has at most one request under way. A request counts as answered when
+the whole answer was received. One whose connection ended first is neither: it may have been counted or
+not. The sender's account of it all is bench/kit/request_account.py.
+
+Pace, where `rate` is not 0:
+
+- `patient`: a request that finds no free connection waits, and its latency counts from when it was due,
+  so a stall is felt by all who would have come meanwhile (no coordinated omission);
+- else what is more than 100 ms late is not sent at all: a load that outlives an engine that is down.
+
+    python -P -m bench.load.load PLAN ACCOUNT     both are files; ends at SIGTERM or when its parent does
+"""
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.kit import request_account
+from bench.kit.errors import BenchError
+from bench.kit.request_account import CAPACITY, LEAST_US, REFUSED, UNANSWERED, RequestAccount
+from bench.load import browsers
+from bench.load.processes import BackgroundProcess
+
+LATE_S: Final = 0.1
+RETRY_S: Final = 0.02
+SWEEP_S: Final = 0.25
+ANSWER_LIMIT_S: Final = 10.0
+STOP_LIMIT_S: Final = ANSWER_LIMIT_S + 20
+MAX_WAIT_S: Final = 0.05
+_READ_BYTES: Final = 65_536
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """What to send. `rate` is requests per second, 0 as many as there are answers. `tagged` requests
+    have their number in the Referer; others are those of browsers, and vary."""
+
+    host: str
+    port: int
+    paths: Sequence[str]
+    connections: int = 64
+    rate: float = 0.0
+    patient: bool = False
+    tagged: bool = True
+
+
+class LoadConnection:
+    """`number` is the request under way, -1 when there is none. `since` is what its latency counts from."""
+
+    __slots__ = ("buffer", "fd", "number", "open", "sent_at", "since", "sock")
+
+    def __init__(self) -> None:
+        self.sock: socket.socket | None = None
+        self.fd = -1
+        self.open = False
+        self.number = -1
+        self.since = self.sent_at = 0.0
+        self.buffer = b""
+
+
+class LoadSender:
+    """The loop. `run` returns when `stopping` has become true and nothing is under way."""
+
+    def __init__(self, plan: LoadPlan, account: RequestAccount) -> None:
+        self.plan = plan
+        self.stopping = False
+        self._entries, self._counts = account.entries, account.counts
+        self._request = _requests(plan)
+        self._epoll = select.epoll()
+        self._connections: dict[int, LoadConnection] = {}
+        self._idle: list[LoadConnection] = []
+        self._retries: list[tuple[float, LoadConnection]] = []
+        self._next = 0
+        self._interval_s = 1 / plan.rate if plan.rate else 0.0
+        self._due = 0.0
+        self._blocked = False
+        self._parent = os.getppid()
+
+    def run(self) -> None:
+        for _ in range(self.plan.connections):
+            self._connect(LoadConnection())
+        now = self._due = time.monotonic()
+        sweep_at = until = now
+        while not self.stopping or (self._busy() and now < until):
+            if self.stopping:
+                wait_s = MAX_WAIT_S
+            else:
+                until = now + ANSWER_LIMIT_S
+                wait_s = self._send_due(now)
+            for fd, mask in self._epoll.poll(wait_s):
+                self._ready(fd, mask)
+            now = time.monotonic()
+            if now >= sweep_at:
+                sweep_at = now + SWEEP_S
+                self._sweep(now)
+            while self._retries and self._retries[0][0] <= now:
+                self._connect(self._retries.pop(0)[1])
+
+    def _busy(self) -> bool:
+        return any(one.number >= 0 for one in self._connections.values())
+
+    # ---- sending --------------------------------------------------------------------------------
+
+    def _send_due(self, now: float) -> float:
+        """Send what is due; how long to wait for events then."""
+        interval_s, idle = self._interval_s, self._idle
+        if not interval_s:
+            while idle:
+                self._send(idle.pop(), now, now)
+            return MAX_WAIT_S
+        if not self.plan.patient and self._due < now - LATE_S:
+            self._due = now
+        while idle and self._due <= now:
+            # Only waiting for a connection is the engine's doing; waking up late is ours.
+            self._send(idle.pop(), now, self._due if self._blocked else now)
+            self._due += interval_s
+        self._blocked = self._due <= now
+        return MAX_WAIT_S if self._blocked else min(MAX_WAIT_S, self._due - now)
+
+    def _send(self, connection: LoadConnection, now: float, since: float) -> None:
+        number = self._next
+        if number >= CAPACITY or connection.sock is None:
+            self.stopping = True
+            return
+        self._next = number + 1
+        # Written down before it leaves: whatever happens now, it may have been sent.
+        self._entries[number] = UNANSWERED
+        self._counts[0] = number + 1
+        connection.number, connection.since, connection.sent_at = number, since, now
+        try:
+            connection.sock.send(self._request(number))
+        except OSError:
+            self._lost(connection)
+
+    # ---- connections ----------------------------------------------------------------------------
+
+    def _connect(self, connection: LoadConnection) -> None:
+        sock = connection.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        code = sock.connect_ex((self.plan.host, self.plan.port))
+        connection.fd = sock.fileno()
+        connection.buffer, connection.number, connection.open = b"", -1, False
+        self._connections[connection.fd] = connection
+        if code not in (0, errno.EINPROGRESS):
+            self._lost(connection)
+            return
+        self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def _lost(self, connection: LoadConnection) -> None:
+        """The connection is gone; what was under way stays unanswered."""
+        self._close(connection)
+        self._retries.append((time.monotonic() + RETRY_S, connection))
+
+    def _close(self, connection: LoadConnection) -> None:
+        self._connections.pop(connection.fd, None)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        connection.number = -1
+        if connection.sock is not None:
+            connection.sock.close()
+            connection.sock = None
+
+    def _sweep(self, now: float) -> None:
+        if os.getppid() != self._parent:
+            self.stopping = True
+        for one in list(self._connections.values()):
+            if one.number >= 0 and now - one.sent_at > ANSWER_LIMIT_S:
+                self._lost(one)
+
+    # ---- receiving ------------------------------------------------------------------------------
+
+    def _ready(self, fd: int, mask: int) -> None:
+        connection = self._connections.get(fd)
+        if connection is None or connection.sock is None:
+            return
+        if not connection.open:
+            if connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._lost(connection)
+                return
+            connection.open = True
+            self._epoll.modify(fd, select.EPOLLIN)
+            self._idle.append(connection)
+            return
+        try:
+            data = connection.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or connection.number < 0:
+            self._lost(connection)
+            return
+        if connection.buffer:
+            data = connection.buffer + data
+        if data.startswith(b"HTTP/1.1 302 ") and data.endswith(b"\r\nContent-Length: 0\r\n\r\n"):
+            self._answered(connection, data, redirected=True)
+        elif is_whole(data):
+            self._answered(connection, data, redirected=data.startswith(b"HTTP/1.1 302 "))
+        else:
+            connection.buffer = data
+
+    def _answered(self, connection: LoadConnection, data: bytes, *, redirected: bool) -> None:
+        number = connection.number
+        if redirected:
+            latency_us = int((time.monotonic() - connection.since) * 1e6)
+            self._entries[number] = min(max(LEAST_US, latency_us), REFUSED - 1)
+            self._counts[1] += 1
+        else:
+            self._entries[number] = REFUSED
+            self._counts[2] += 1
+        connection.number, connection.buffer = -1, b""
+        if b"\r\nConnection: close\r\n" in data:
+            self._close(connection)
+            self._connect(connection)
+        else:
+            self._idle.append(connection)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether an answer is there with its head and all of its body."""
+    head, blank, body = data.partition(b"\r\n\r\n")
+    if not blank:
+        return False
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return len(body) >= int(value)
+    return True
+
+
+def _requests(plan: LoadPlan) -> Callable[[int], bytes]:
+    """Request n as bytes."""
+    host = f"{plan.host}:{plan.port}"
+    links = len(plan.paths)
+    if not plan.tagged:
+        count = links * max(1, 4_000 // links)
+        heads = list(browsers.request_heads(plan.paths, host, count=count, close=False, seed=1))
+        return lambda number: heads[number % count]
+    starts = [
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {browsers.USER_AGENT}\r\n".encode()
+        for path in plan.paths
+    ]
+    end = request_account.REFERER + b"\r\n"
+    return lambda number: starts[number % links] + end % number
+
+
+class Load:
+    """The load as its owner sees it. Used as a context manager: entering starts it, leaving stops it."""
+
+    def __init__(self, folder: Path, plan: LoadPlan, name: str = "load") -> None:
+        self._plan, self._folder, self._name = plan, folder, name
+        self._child: BackgroundProcess | None = None
+        self.account = RequestAccount(folder / f"{name}.account", make=True)
+
+    def __enter__(self) -> "Load":
+        plan = self._folder / f"{self._name}.json"
+        plan.write_text(json.dumps(asdict(self._plan)))
+        command = [sys.executable, "-P", "-m", "bench.load.load", str(plan)]
+        command.append(str(self._folder / f"{self._name}.account"))
+        environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+        self._child = BackgroundProcess(command, self._folder / f"{self._name}.log", environment)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child is not None:
+            self._child.stop(STOP_LIMIT_S)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid if self._child is not None else 0
+
+    def stop(self) -> None:
+        """Send no more, wait for the answers under way. Raises BenchError when the load had crashed."""
+        child = self._child
+        if child is None:
+            return
+        if not child.running() or not child.stop(STOP_LIMIT_S) or child.process.returncode:
+            raise BenchError(f"the load crashed: {child.last_lines()}")
+
+
+def main(plan_file: str, account_file: str) -> None:
+    sender = LoadSender(
+        LoadPlan(**json.loads(Path(plan_file).read_text())), RequestAccount(Path(account_file))
+    )
+
+    def stop(*_: object) -> None:
+        sender.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    sender.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,138 @@
+"""nginx as a peer: the same paths to the same targets, with the least that it can do.
+
+One worker, `return 302` from a `map` in a server without locations, a buffered access log, and
+connections kept for ever. It counts nothing; what it costs is what a redirect costs at all.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.kit.errors import BenchError
+from bench.kit.link_set import SampleLink
+from bench.load.processes import BackgroundProcess, descendants
+from bench.load.wrk import INSTALL
+
+START_LIMIT_S = 10.0
+STOP_LIMIT_S = 10.0
+
+_CONFIG = """
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 16384; }}
+http {{
+    server_tokens off;
+    access_log {folder}/access.log combined buffer=64k;
+    keepalive_timeout 65;
+    keepalive_requests 1000000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    map_hash_max_size {hash_size};
+    map_hash_bucket_size 256;
+    map $uri $target {{
+{rows}
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        return 302 $target;
+    }}
+}}
+"""
+
+
+class Nginx:
+    """Used as a context manager. `worker` is the process that answers."""
+
+    def __init__(self, links: Sequence[SampleLink]) -> None:
+        self.links = links
+        self.folder = Path(tempfile.mkdtemp(prefix="waypost-bench-nginx-"))
+        self.port = free_port()
+        self.worker = 0
+        self._child: BackgroundProcess | None = None
+
+    def __enter__(self) -> "Nginx":
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        try:
+            if self._child is not None:
+                self._child.stop(STOP_LIMIT_S)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def empty_log(self) -> None:
+        """Its access log grows by some 20 MB a second under full load."""
+        os.truncate(self.folder / "access.log", 0)
+
+    def _start(self) -> None:
+        path = self.folder / "nginx.conf"
+        path.write_text(config(self.links, self.folder, self.port))
+        command = [
+            find(),
+            "-e",
+            f"{self.folder}/error.log",
+            "-p",
+            str(self.folder),
+            "-c",
+            str(path),
+        ]
+        self._child = child = BackgroundProcess(command, self.folder / "log")
+        until = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < until and child.running():
+            workers = list(descendants(child.pid))
+            if workers and _accepts(self.port):
+                self.worker = workers[0]
+                return
+            time.sleep(0.02)
+        raise BenchError(f"nginx did not start: {child.last_lines()}")
+
+
+def config(links: Sequence[SampleLink], folder: Path, port: int) -> str:
+    rows = "\n".join(f'        "{link.path}" "{link.target}";' for link in links)
+    return _CONFIG.format(folder=folder, port=port, rows=rows, hash_size=max(2048, 4 * len(links)))
+
+
+def find() -> str:
+    """nginx' path. Raises BenchError that says what to install."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise BenchError(f"nginx is not installed: {INSTALL}")
+    return found
+
+
+def free_port() -> int:
+    """A port of the loopback address that was free a moment ago."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

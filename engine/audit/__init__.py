@@ -1,0 +1,1 @@
+"""The log of changes and security events: their entries and hash chain."""

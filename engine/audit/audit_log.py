@@ -1,0 +1,120 @@
+"""The log of changes: its entries, what can be asked of it, and how it is exported."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection").
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+class ActivityEntry(NamedTuple):
+    """One change. `before` and `after` are None when the object began or ended with it.
+
+    `seq` counts from 1 in its chain, without a gap; `hash` covers the entry and the hash before it.
+    `email` is there when the reader may know the user's.
+    """
+
+    seq: int
+    at: datetime
+    user_id: int | None
+    email: str | None
+    key_id: int | None
+    request_id: str | None
+    action: str
+    object_type: str
+    object_id: int
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    hash: bytes
+
+
+class ActivityFilter(NamedTuple):
+    """What to show; None: all. The time is half-open, [start, end)."""
+
+    action: str | None = None
+    object_type: str | None = None
+    object_id: int | None = None
+    user_id: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def takes(self, entry: ActivityEntry) -> bool:
+        """Whether the entry is to be shown; SQL says the same in storage/audit/audit_log.sql."""
+        return (
+            self.action in (None, entry.action)
+            and self.object_type in (None, entry.object_type)
+            and self.object_id in (None, entry.object_id)
+            and self.user_id in (None, entry.user_id)
+            and (self.start is None or entry.at >= self.start)
+            and (self.end is None or entry.at < self.end)
+        )
+
+
+# How columns that hold ids are called: id, user_id, invited_by.
+_IDS: Final = ("id", "_by")
+
+COLUMNS: Final = (
+    "id", "at", "user_id", "user_email", "key_id", "request_id", "action", "object_type", "object_id",
+    "before", "after", "hash",
+)  # fmt: skip
+
+
+def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The row with its ids as decimal strings: JavaScript's numbers cannot hold them."""
+    if row is None:
+        return None
+    return {
+        name: str(value) if type(value) is int and name.endswith(_IDS) else value
+        for name, value in row.items()
+    }
+
+
+def csv_text(rows: list[ActivityEntry]) -> str:
+    """Lines of a CSV file (RFC 4180), without its heading."""
+    return _csv([_cells(row) for row in rows])
+
+
+def csv_heading() -> str:
+    return _csv([COLUMNS])
+
+
+def safe_cell(text: str) -> str:
+    """The text as no spreadsheet runs it: what looks like a formula gets an apostrophe in front."""
+    return "'" + text if text.startswith(_FORMULAS) else text
+
+
+def _csv(rows: list[Any]) -> str:
+    target = io.StringIO()
+    csv.writer(target, lineterminator="\r\n").writerows(
+        [safe_cell(cell) for cell in row] for row in rows
+    )
+    return target.getvalue()
+
+
+def _cells(entry: ActivityEntry) -> tuple[str, ...]:
+    return (
+        str(entry.seq),
+        entry.at.astimezone(UTC).isoformat(),
+        _shown(entry.user_id),
+        entry.email or "",
+        _shown(entry.key_id),
+        entry.request_id or "",
+        entry.action,
+        entry.object_type,
+        str(entry.object_id),
+        _json(entry.before),
+        _json(entry.after),
+        entry.hash.hex(),
+    )
+
+
+def _shown(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _json(value: dict[str, Any] | None) -> str:
+    return "" if value is None else msgspec.json.encode(with_ids(value)).decode()

@@ -1,0 +1,1 @@
+"""A click's bytes in the journal, and what they tell: agent, referrer, dimensions."""

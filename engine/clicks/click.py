@@ -1,0 +1,59 @@
+"""A click: one answered request of a visitor, as the journal keeps it and Postgres counts it."""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+MAX_USER_AGENT_BYTES: Final = 255
+MAX_REFERRER_BYTES: Final = 255
+MAX_LANGUAGE_BYTES: Final = 63
+VISITOR_BYTES: Final = 8
+MAX_ITEMS_BYTES: Final = 392  # so that the largest frame stays within its bound
+
+
+class ClickKind(IntEnum):
+    """What was answered."""
+
+    CLICK = 1
+    VIEW = 2
+
+
+class VisitorClass(IntEnum):
+    """Who asked, as engine/visits/classifier.py judges. Some are counted; the rest is kept apart, not thrown away.
+
+    A record's byte has the verdict in its three low bits and the rule's version above them.
+    """
+
+    UNCLASSIFIED = 0
+    HUMAN = 1
+    BOT = 2
+    PREVIEW = 3
+    PREFETCH = 4
+    HEAD = 5
+    TOOL = 6
+
+
+COUNTED_CLASSES: Final = frozenset(
+    (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN, VisitorClass.TOOL)
+)
+# Kept as a sum of its own; a HEAD is in none.
+BOT_CLASSES: Final = frozenset((VisitorClass.BOT, VisitorClass.PREVIEW, VisitorClass.PREFETCH))
+CLASS_MASK: Final = 7
+RULES_VERSION_SHIFT: Final = 3
+
+
+class Click(NamedTuple):
+    """One record. `verdict` is the record's byte, rule included; `at_us` Unix time in microseconds; `link_id`
+    is 0 for a view of the page. `visitor` is a pseudonym of VISITOR_BYTES, or empty when nobody can tell;
+    `extra` what engine/clicks/record_items.py encodes."""
+
+    kind: int
+    classification: int
+    at_us: int
+    tenant_id: int
+    profile_id: int
+    link_id: int
+    user_agent: bytes
+    referrer: bytes
+    language: bytes
+    visitor_id: bytes = b""
+    items: bytes = b""

@@ -1,0 +1,107 @@
+"""What a click says of itself, read out of its record: what is counted by, and stands in its raw row.
+
+Values are those of dimensions (engine/clicks/dimension.py), the same in raw rows and in counts: a region with its
+country (`DE-BY`), a city with its country (`Munich, DE`), '' for what is not known.
+"""
+
+from typing import Final, NamedTuple
+
+from engine.clicks import language as languages
+from engine.clicks import referrer as referrers
+from engine.clicks import utm as utms
+from engine.clicks.dimension import Dimension
+from engine.clicks.record_items import (
+    EXPOSURES,
+    HOST,
+    OUTCOMES,
+    PLACE,
+    TRIGGER,
+    UTM,
+    Trigger,
+    items,
+)
+from engine.clicks.text import printable
+from engine.clicks.user_agent import UserAgent
+from engine.clicks.utm import UtmParameters
+
+MAX_PLACE: Final = 100  # characters of one of its names
+
+
+class Place(NamedTuple):
+    continent: str = ""
+    country: str = ""
+    region: str = ""
+    city: str = ""
+
+
+class RecordItems(NamedTuple):
+    """What a record's extra says; `exposures` and `outcomes` packed as there (engine/clicks/record_items.py)."""
+
+    trigger: int = Trigger.LINK
+    place: Place = Place()
+    domain: str = ""
+    utm: UtmParameters = utms.NONE
+    exposures: bytes = b""
+    outcomes: bytes = b""
+
+
+NO_EXTRA: Final = RecordItems()
+
+
+def text(data: bytes) -> str:
+    """What Postgres can hold of a visitor's bytes."""
+    return data.decode("utf-8", "replace").replace("\0", "")
+
+
+def parse_items(data: bytes) -> RecordItems:
+    if not data:
+        return NO_EXTRA
+    found = items(data)
+    trigger = found.get(TRIGGER, b"\0")[0]
+    return RecordItems(
+        trigger if trigger in TRIGGERS else Trigger.LINK,
+        _place(found.get(PLACE, b"")),
+        printable(text(found.get(HOST, b""))),
+        utms.parse(found.get(UTM, b"")),
+        found.get(EXPOSURES, b""),
+        found.get(OUTCOMES, b""),
+    )
+
+
+TRIGGERS: Final = {Trigger.LINK: "link", Trigger.PAGE: "page", Trigger.QR: "qr"}
+
+
+def _place(data: bytes) -> Place:
+    names = [printable(name)[:MAX_PLACE] for name in text(data).split("\x1f")]
+    continent, country, region, city = (*names, "", "", "", "")[:4]
+    return Place(
+        continent,
+        country,
+        f"{country}-{region}" if country and region else "",
+        f"{city}, {country}" if country and city else city,
+    )
+
+
+def source(referrer_host: str, agent: UserAgent, utm_source: str) -> str:
+    """The known source of a click, or ''."""
+    return (
+        referrers.source_of_host(referrer_host) or agent.app or referrers.source_of_utm(utm_source)
+    )
+
+
+def language(header: str) -> str:
+    return languages.primary_language(header)
+
+
+# Dimensions of which a click has one value, by what tells them.
+AGENT_DIMENSIONS: Final = (Dimension.BROWSER, Dimension.OS, Dimension.DEVICE)
+ITEM_DIMENSIONS: Final = (
+    Dimension.CONTINENT, Dimension.COUNTRY, Dimension.REGION, Dimension.CITY, Dimension.UTM_SOURCE,
+    Dimension.UTM_MEDIUM, Dimension.UTM_CAMPAIGN, Dimension.UTM_TERM, Dimension.UTM_CONTENT,
+    Dimension.DOMAIN, Dimension.TRIGGER,
+)  # fmt: skip
+
+
+def values_of_extra(extra: RecordItems) -> tuple[str, ...]:
+    """Beside ITEM_DIMENSIONS."""
+    return (*extra.place, *extra.utm, extra.domain, TRIGGERS[Trigger(extra.trigger)])

@@ -1,0 +1,44 @@
+"""Rollups: counts per profile, link and 15-minute bucket.
+
+Every time zone in use is offset from UTC by a multiple of 15 minutes, so any zone's day, a DST day
+too, is an exact sum of buckets.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
+
+TIME_BUCKET_US: Final = 15 * 60 * 1_000_000
+
+
+class RollupKey(NamedTuple):
+    """The conflict key, in the order that upserts are sorted by, so that no two can deadlock."""
+
+    tenant_id: int
+    profile_id: int
+    link_id: int
+    time_bucket_us: int
+
+
+class RollupCounts(NamedTuple):
+    """`bots`: clicks and views that machines made, which are in neither of the others."""
+
+    clicks: int
+    views: int
+    bots: int = 0
+
+
+def rollup_counts(clicks: Iterable[Click]) -> list[tuple[RollupKey, RollupCounts]]:
+    """Sums of the clicks per key, sorted by key. HEADs add nothing."""
+    sums: dict[tuple[int, int, int, int], list[int]] = {}
+    for kind, verdict, at_us, tenant_id, profile_id, link_id, *_ in clicks:
+        judged = verdict & CLASS_MASK
+        if judged not in COUNTED_CLASSES and judged not in BOT_CLASSES:
+            continue
+        key = (tenant_id, profile_id, link_id, at_us - at_us % TIME_BUCKET_US)
+        entry = sums.get(key)
+        if entry is None:
+            entry = sums[key] = [0, 0, 0]
+        entry[2 if judged in BOT_CLASSES else kind != ClickKind.CLICK] += 1
+    return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]

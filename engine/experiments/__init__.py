@@ -1,0 +1,1 @@
+"""Experiments: definition, assignment, automation and results."""

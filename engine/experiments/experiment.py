@@ -1,0 +1,407 @@
+"""An experiment: variants of a link's destination or of the page, and the rules about who sees which.
+
+**What may change while it runs.** Coverage may: ranges start where they did, so raising it moves nobody
+who is in, and lowering it takes some out but moves nobody from one variant to another. Weights and
+variants may too, but whoever was shown one thing might now be shown another, so that is a new *phase*: with
+a seed of its own, everybody is assigned anew, and exposures are counted per phase.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Final, Literal, NamedTuple, get_args
+
+import msgspec
+
+from engine.common.errors import ConflictError, FieldError, InvalidError
+from engine.common.text_rules import text_errors
+from engine.experiments import analysis as analyses
+from engine.experiments.analysis import Analysis
+from engine.experiments.bucketing import BucketRanges, hash_state, normalised, ranges
+from engine.experiments.bucketing import bucket as bucket
+from engine.experiments.bucketing import choose as choose
+from engine.links import target
+
+ExperimentKind = Literal["destination", "page"]
+ExperimentState = Literal["draft", "running", "paused", "decided", "archived"]
+Goal = Literal["link", "page"]
+EXPERIMENT_KINDS: Final[tuple[str, ...]] = get_args(ExperimentKind)
+GOALS: Final[tuple[str, ...]] = get_args(Goal)
+DEVICES: Final = ("desktop", "phone", "tablet", "tv", "console", "other")
+TRANSITIONS: Final[Mapping[ExperimentState, tuple[ExperimentState, ...]]] = {
+    "draft": ("running", "archived"),
+    "running": ("paused", "decided"),
+    "paused": ("running", "decided", "archived"),
+    "decided": ("archived",),
+    "archived": (),
+}
+
+MIN_VARIANTS: Final = 2
+MAX_VARIANTS: Final = 10
+MAX_NAME_CHARS: Final = 64
+MAX_THUMBNAIL_CHARS: Final = 2048
+MAX_POSITION: Final = 10_000
+MAX_TARGETED: Final = 300
+ATTRIBUTION_HOURS: Final = range(1, 30 * 24 + 1)
+MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm. `target` is a destination's; the rest is a page's, None for what stays as it is.
+
+    `block_id` is the block that is shown instead of the experiment's own.
+    """
+
+    name: str
+    weight: float
+    target: str = ""
+    title: str | None = None
+    thumbnail: str | None = None
+    position: int | None = None
+    block_id: int | None = None
+
+
+class Targeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom it is for; an empty list means everybody.
+
+    `countries` are ISO 3166-1 codes in capitals, `languages` BCP 47 primary subtags in small letters.
+    """
+
+    countries: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+
+
+class Namespace(msgspec.Struct, frozen=True, kw_only=True):
+    """The part `[low, high)` of a mutually exclusive group: one visitor is in one part at most."""
+
+    id: str
+    low: float
+    high: float
+
+
+class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants an experiment to be; `checked` judges and normalises it.
+
+    `starts_at_ms` and `ends_at_ms` are Unix times in milliseconds, the end excluded. `goal` says what
+    converts a visitor of the page: a click on the link that is tested (any, where it is a block), or on any.
+    `attribution_hours` is how long after its click a conversion counts for a destination.
+    """
+
+    name: str
+    kind: ExperimentKind
+    variants: tuple[Variant, ...]
+    link_id: int | None = None
+    block_id: int | None = None
+    coverage: float = 1.0
+    starts_at_ms: int | None = None
+    ends_at_ms: int | None = None
+    targeting: Targeting = Targeting()
+    namespace: Namespace | None = None
+    cookie: bool = False
+    goal: Goal = "link"
+    attribution_hours: int = 7 * 24
+    analysis: Analysis = Analysis()
+
+
+class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
+    """A stored experiment. `seed` is drawn once; `phase` counts from 1; `winner` is an index once decided."""
+
+    id: int
+    seed: str
+    state: ExperimentState = "draft"
+    phase: int = 1
+    winner: int | None = None
+
+    @property
+    def phase_seed(self) -> str:
+        """What keys are hashed with: the seed of this phase."""
+        return f"{self.seed}:{self.phase}"
+
+    @cached_property
+    def prepared(self) -> "PreparedExperiment":
+        """What assignment needs, worked out once."""
+        group = self.namespace
+        return PreparedExperiment(
+            hash_state(self.phase_seed),
+            ranges(self.weights, self.coverage),
+            None if group is None else (hash_state(f"__{group.id}"), group.low, group.high),
+            frozenset(self.targeting.countries),
+            frozenset(self.targeting.devices),
+            frozenset(self.targeting.languages),
+        )
+
+    @property
+    def weights(self) -> list[float]:
+        return [variant.weight for variant in self.variants]
+
+
+class StoredExperiment(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment as a profile has it. `mismatch_at` is when its visitors were first found not to be
+    shared out as they were to be."""
+
+    experiment: Experiment
+    profile_id: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    mismatch_at: datetime | None = None
+
+    @property
+    def id(self) -> int:
+        return self.experiment.id
+
+
+class EdgeExperiment(msgspec.Struct, frozen=True):
+    """What an edge needs of one: with the secrets by which visitors are told apart in it and in its
+    namespace (empty without one)."""
+
+    experiment: Experiment
+    secret: bytes
+    namespace_secret: bytes = b""
+
+
+class PreparedExperiment(NamedTuple):
+    """An experiment made ready for assignment. `namespace` is (hash state, low, high)."""
+
+    seed_state: int
+    ranges: BucketRanges
+    namespace: tuple[int, float, float] | None
+    countries: frozenset[str]
+    devices: frozenset[str]
+    languages: frozenset[str]
+
+
+def validate_draft(
+    draft: ExperimentDraft, *, private_hosts: bool = True
+) -> tuple[ExperimentDraft | None, list[FieldError]]:
+    """The draft normalised, or every error at once.
+
+    Weights that do not sum to about 1 are stored as the equal shares that they become. A destination's
+    targets may still be missing: `moved` asks for them at the start.
+    """
+    errors = _name_errors(draft.name, "name")
+    if draft.kind not in EXPERIMENT_KINDS:
+        errors.append(FieldError("kind", f"must be one of {', '.join(EXPERIMENT_KINDS)}"))
+    errors += _subject_errors(draft) + _schedule_errors(draft)
+    if not 0 <= draft.coverage <= 1:
+        errors.append(FieldError("coverage", "must be a number from 0 to 1"))
+    errors += _targeting_errors(draft.targeting)
+    if draft.namespace is not None:
+        errors += _namespace_errors(draft.namespace)
+    errors += _goal_errors(draft) + analyses.errors(draft.analysis, len(draft.variants))
+    variants, variant_errors = _checked_variants(draft, private_hosts)
+    errors += variant_errors
+    if errors:
+        return None, errors
+    return msgspec.structs.replace(draft, variants=variants), []
+
+
+def _checked_variants(
+    draft: ExperimentDraft, private_hosts: bool
+) -> tuple[tuple[Variant, ...], list[FieldError]]:
+    variants = draft.variants
+    if not MIN_VARIANTS <= len(variants) <= MAX_VARIANTS:
+        reason = f"must be {MIN_VARIANTS} to {MAX_VARIANTS}"
+        return variants, [FieldError("variants", reason)]
+    errors: list[FieldError] = []
+    found = []
+    for number, variant in enumerate(variants):
+        normal, wrong = _checked_variant(variant, draft.kind, f"variants.{number}", private_hosts)
+        found.append(normal)
+        errors += wrong
+    names = [variant.name for variant in variants]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            errors.append(FieldError(f"variants.{number}.name", "is the name of another variant"))
+    if errors:
+        return variants, errors
+    weights = normalised([variant.weight for variant in found])
+    return tuple(
+        msgspec.structs.replace(variant, weight=weight)
+        for variant, weight in zip(found, weights, strict=True)
+    ), []
+
+
+def _checked_variant(
+    variant: Variant, kind: ExperimentKind, field: str, private_hosts: bool
+) -> tuple[Variant, list[FieldError]]:
+    errors = _name_errors(variant.name, f"{field}.name")
+    if not (variant.weight >= 0 and math.isfinite(variant.weight)):
+        errors.append(FieldError(f"{field}.weight", "must be a number of 0 or more"))
+    url = variant.target
+    if kind == "page":
+        errors += _page_errors(variant, field)
+    elif (variant.title, variant.thumbnail, variant.position, variant.block_id) != (None,) * 4:
+        errors.append(FieldError(field, "of a destination may have a target only"))
+    elif url:
+        try:
+            url = target.check(url, private_hosts=private_hosts)
+        except target.TargetError as error:
+            errors.append(FieldError(f"{field}.target", str(error)))
+    return msgspec.structs.replace(variant, target=url), errors
+
+
+def _page_errors(variant: Variant, field: str) -> list[FieldError]:
+    errors = []
+    if variant.target:
+        errors.append(FieldError(f"{field}.target", "must be empty in an experiment on the page"))
+    for name, limit in (("title", MAX_NAME_CHARS * 4), ("thumbnail", MAX_THUMBNAIL_CHARS)):
+        text = getattr(variant, name)
+        if text is not None:
+            errors += text_errors(text, f"{field}.{name}", limit)
+    if variant.thumbnail and not variant.thumbnail.startswith(("https://", "/")):
+        reason = "must be an https URL, or a path that begins with /"
+        errors.append(FieldError(f"{field}.thumbnail", reason))
+    if variant.position is not None and not 0 <= variant.position <= MAX_POSITION:
+        errors.append(FieldError(f"{field}.position", f"must be from 0 to {MAX_POSITION}"))
+    return errors
+
+
+def _subject_errors(draft: ExperimentDraft) -> list[FieldError]:
+    if draft.kind == "destination":
+        if draft.link_id is None or draft.block_id is not None:
+            return [FieldError("link_id", "must be the link whose destination is tested")]
+    elif (draft.link_id is None) == (draft.block_id is None):
+        return [FieldError("link_id", "or block_id must say what is tested, and one of them only")]
+    return []
+
+
+def _goal_errors(draft: ExperimentDraft) -> list[FieldError]:
+    errors = []
+    if draft.goal not in GOALS:
+        errors.append(FieldError("goal", f"must be one of {', '.join(GOALS)}"))
+    if draft.attribution_hours not in ATTRIBUTION_HOURS:
+        reason = f"must be from {ATTRIBUTION_HOURS[0]} to {ATTRIBUTION_HOURS[-1]}"
+        errors.append(FieldError("attribution_hours", reason))
+    return errors
+
+
+def _schedule_errors(draft: ExperimentDraft) -> list[FieldError]:
+    start, end = draft.starts_at_ms, draft.ends_at_ms
+    if start is not None and end is not None and end <= start:
+        return [FieldError("ends_at_ms", "must be after the start")]
+    return []
+
+
+def _targeting_errors(targeting: Targeting) -> list[FieldError]:
+    errors = []
+    for field, values in (
+        ("countries", targeting.countries),
+        ("devices", targeting.devices),
+        ("languages", targeting.languages),
+    ):
+        if len(values) > MAX_TARGETED:
+            errors.append(FieldError(f"targeting.{field}", f"must be at most {MAX_TARGETED}"))
+    if not all(_is_code(code, (2,)) and code.isupper() for code in targeting.countries):
+        errors.append(FieldError("targeting.countries", "must be codes of two capitals such as IT"))
+    if not all(device in DEVICES for device in targeting.devices):
+        errors.append(FieldError("targeting.devices", f"must be of {', '.join(DEVICES)}"))
+    if not all(_is_code(code, (2, 3)) and code.islower() for code in targeting.languages):
+        errors.append(
+            FieldError("targeting.languages", "must be codes of two or three letters such as it")
+        )
+    return errors
+
+
+def _is_code(text: str, lengths: tuple[int, ...]) -> bool:
+    return len(text) in lengths and text.isascii() and text.isalpha()
+
+
+def _namespace_errors(namespace: Namespace) -> list[FieldError]:
+    errors = _name_errors(namespace.id, "namespace.id")
+    if not 0 <= namespace.low < namespace.high <= 1:
+        errors.append(FieldError("namespace", "must have a range within 0 to 1, low below high"))
+    return errors
+
+
+def _name_errors(text: str, field: str) -> list[FieldError]:
+    if not text:
+        return [FieldError(field, "must not be empty")]
+    return text_errors(text, field, MAX_NAME_CHARS)
+
+
+def overlap_errors(
+    draft: ExperimentDraft, others: Iterable[Experiment], own_id: int | None = None
+) -> list[FieldError]:
+    """That part of the draft's namespace is another's who is not over: they would not exclude each other."""
+    group = draft.namespace
+    if group is None:
+        return []
+    for other in others:
+        taken = other.namespace
+        if other.id == own_id or taken is None or taken.id != group.id:
+            continue
+        over = other.state in ("decided", "archived")
+        if not over and group.low < taken.high and taken.low < group.high:
+            reason = f"overlaps with {taken.low:g} to {taken.high:g} of experiment {other.name}"
+            return [FieldError("namespace", reason)]
+    return []
+
+
+def with_state(experiment: Experiment, state: ExperimentState) -> Experiment:
+    """The experiment in another state; to decide, see `decided`.
+
+    Raises ConflictError for a step that its state has not, InvalidError for a start without targets.
+    """
+    _must_lead(experiment, state)
+    if state == "running" and experiment.kind == "destination":
+        missing = [
+            FieldError(f"variants.{number}.target", "must be set before the start")
+            for number, variant in enumerate(experiment.variants)
+            if not variant.target
+        ]
+        if missing:
+            raise InvalidError(missing)
+    return msgspec.structs.replace(experiment, state=state)
+
+
+def with_winner(experiment: Experiment, winner: str) -> Experiment:
+    """The experiment ended, with the variant of that name for everybody. Raises ConflictError,
+    InvalidError."""
+    _must_lead(experiment, "decided")
+    names = [variant.name for variant in experiment.variants]
+    if winner not in names:
+        raise InvalidError([FieldError("winner", f"must be one of {', '.join(names)}")])
+    return msgspec.structs.replace(experiment, state="decided", winner=names.index(winner))
+
+
+def _must_lead(experiment: Experiment, state: ExperimentState) -> None:
+    if state not in TRANSITIONS[experiment.state]:
+        allowed = " or ".join(TRANSITIONS[experiment.state]) or "nothing else"
+        reason = f"is {experiment.state}, which may become {allowed}, not {state}"
+        raise ConflictError("state", reason)
+
+
+class Revision(NamedTuple):
+    """`new_phase` says that everybody is assigned anew, and that what was counted is of another phase."""
+
+    experiment: Experiment
+    new_phase: bool
+
+
+def revise(experiment: Experiment, draft: ExperimentDraft) -> Revision:
+    """The experiment as `draft` (which has been `checked`) wants it.
+
+    Raises ConflictError once it is over, or for another kind, subject or analysis after the start, and
+    InvalidError for a target taken away while it runs.
+    """
+    if experiment.state in ("decided", "archived"):
+        raise ConflictError("state", f"is {experiment.state} and cannot be changed")
+    begun = experiment.state != "draft"
+    subject = (experiment.kind, experiment.link_id, experiment.block_id)
+    if begun and subject != (draft.kind, draft.link_id, draft.block_id):
+        raise ConflictError("kind", "and what is tested cannot be changed after the start")
+    if begun and draft.analysis != experiment.analysis:
+        raise ConflictError("analysis", "is set before the start and cannot be changed after it")
+    if begun and draft.kind == "destination" and not all(v.target for v in draft.variants):
+        raise InvalidError([FieldError("variants", "must all have a target after the start")])
+    new_phase = begun and draft.variants != experiment.variants
+    changes = {field: getattr(draft, field) for field in ExperimentDraft.__struct_fields__}
+    return Revision(
+        msgspec.structs.replace(experiment, **changes, phase=experiment.phase + new_phase),
+        new_phase,
+    )

@@ -1,0 +1,1 @@
+"""Repositories of links, and the conversation with GitHub's API."""

@@ -1,0 +1,1 @@
+"""Profiles, links, their names, targets and health."""

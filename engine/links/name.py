@@ -1,0 +1,91 @@
+"""Names in paths: handles of profiles and slugs of links.
+
+A name's *key* is what two spellings share: NFC-normalised and case-folded. Keys are stored unique, so
+`/Spring` and `/spring` are one link. The visitors' door looks up the raw path first and takes the key
+only when that misses.
+"""
+
+import re
+import unicodedata
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+from engine.common.errors import FieldError
+
+MAX_NAME_CHARS: Final = 64
+MAX_HANDLE_CHARS: Final = 32
+# A visitor may spell a name decomposed and percent-encoded: several characters of 12 bytes for each of its own.
+MAX_PATH_BYTES: Final = 4096
+# The same rules as JSON Schema has them, for the API's reference; what is judged by is below.
+HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
+SLUG_PATTERN: Final = r"^[\p{L}\p{M}\p{N}_-]{1,64}$"
+_HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
+
+# Paths that the door answers itself, or may one day; none can be a slug of the default domain or a handle.
+RESERVED: Final = frozenset(
+    {
+        "v1", "v2", "api", "admin", "assets", "static", "docs", "healthz", "readyz", "metrics", "login",
+        "logout", "signup", "openapi.json", "favicon.ico", "robots.txt", "sitemap.xml", ".well-known",
+    }
+)  # fmt: skip
+
+
+def canonical_name(name: str) -> str:
+    """The form that is unique: NFC, case-folded, NFC again (folding can undo composition)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
+    """What is wrong with a link's slug: 1-64 letters of any script, marks, digits, `-`, `_`."""
+    if not slug:
+        return [FieldError(field, "must not be empty")]
+    if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
+        return [FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")]
+    if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in canonical_name(slug)):
+        return [FieldError(field, "may have only letters, digits, '-' and '_'")]
+    if canonical_name(slug) in RESERVED:
+        return [FieldError(field, "is a reserved word")]
+    return []
+
+
+def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
+    """What is wrong with a profile's handle: 1-32 of a-z, 0-9, `_`, `.`, `-`, case ignored."""
+    if not handle:
+        return [FieldError(field, "must not be empty")]
+    if _HANDLE.fullmatch(handle.lower()) is None:
+        return [
+            FieldError(
+                field,
+                "must have 1 to 32 of a-z, 0-9, '_', '.' and '-', and start and end with a letter or digit",
+            )
+        ]
+    if handle.lower() in RESERVED:
+        return [FieldError(field, "is a reserved word")]
+    return []
+
+
+def canonical_path(path: bytes) -> bytes | None:
+    """The canonical spelling of a visitor's raw path, percent-decoded, normalised and encoded again.
+
+    None when the path cannot name anything: bad UTF-8, control characters, too long, too many parts.
+    """
+    if len(path) > MAX_PATH_BYTES:
+        return None
+    try:
+        text = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    parts = canonical_name(text).strip("/").split("/")
+    handle = parts[0] if len(parts) == 2 else parts[0][1:] if parts[0].startswith("@") else ""
+    if len(parts) > 2 or len(handle) > MAX_HANDLE_CHARS or not handle.isascii():
+        return None
+    if not all(0 < len(part) <= MAX_NAME_CHARS for part in parts):
+        return None
+    if any(ord(c) < 0x21 or ord(c) == 0x7F for part in parts for c in part):
+        return None
+    return encode_path(*parts)
+
+
+def encode_path(*keys: str) -> bytes:
+    """`/a/b` for name keys, percent-encoded as browsers send it."""
+    return b"/" + "/".join(quote(part, safe="@-_.~") for part in keys).encode("ascii")

@@ -1,0 +1,90 @@
+"""A profile: a handle, a title and its links; and the snapshot of it that an edge answers from."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+
+from engine.common.errors import FieldError
+from engine.common.text_rules import text_errors, text_schema
+from engine.links import name
+
+MAX_TITLE_CHARS: Final = 120
+RETENTION_DAYS: Final = 90
+MAX_RETENTION_DAYS: Final = 3_650
+MAX_WHOLE_LINKS: Final = 200  # a profile of more is never held whole by an edge
+MAX_PAGE_LINKS: Final = 200
+MAX_HISTORY: Final = 10_000  # versions that a difference may go back
+
+
+Handle = Annotated[
+    str,
+    msgspec.Meta(
+        description="1-32 of a-z, 0-9, `_`, `.`, `-`; case is ignored",
+        extra_json_schema={"pattern": name.HANDLE_PATTERN, "examples": ["ada"]},
+    ),
+]
+ProfileTitle = Annotated[
+    str,
+    msgspec.Meta(
+        description="shown on the profile's page", extra_json_schema=text_schema(MAX_TITLE_CHARS)
+    ),
+]
+
+
+RetentionDays = Annotated[
+    int,
+    msgspec.Meta(
+        ge=1,
+        le=MAX_RETENTION_DAYS,
+        description="how long raw clicks are kept; what was counted of them stays",
+    ),
+]
+
+
+class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants a profile to be."""
+
+    handle: Handle
+    title: ProfileTitle = ""
+    raw_retention_days: RetentionDays = RETENTION_DAYS
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored profile. `version` grows by one with every change of it or of any of its links."""
+
+    id: int
+    tenant_id: int
+    handle: str
+    title: str
+    raw_retention_days: int = RETENTION_DAYS
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+def validate_draft(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
+    """The draft with its handle in lower case, or every error at once."""
+    errors = name.handle_errors(draft.handle) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
+    if not 1 <= draft.raw_retention_days <= MAX_RETENTION_DAYS:
+        errors.append(FieldError("raw_retention_days", f"must be from 1 to {MAX_RETENTION_DAYS}"))
+    if errors:
+        return None, errors
+    return msgspec.structs.replace(draft, handle=draft.handle.lower()), []
+
+
+def draft_of(profile: Profile) -> ProfileDraft:
+    """What would leave it as it is."""
+    return ProfileDraft(
+        handle=profile.handle,
+        title=profile.title,
+        raw_retention_days=profile.raw_retention_days,
+    )
+
+
+class ProfileChange(msgspec.Struct, frozen=True, gc=False):
+    """News that a profile has reached `version`; `deleted` that it is gone."""
+
+    profile_id: int
+    version: int
+    deleted: bool = False

@@ -1,0 +1,1 @@
+"""Settings, health, metrics, logs and the tree of actors."""

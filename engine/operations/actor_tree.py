@@ -1,0 +1,58 @@
+"""What a process tells of its actors: supervisors and what they supervise, as one tree."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from engine.operations.health import Component
+
+CRASH_LOOP_COUNT: int = 3  # crashes within a supervisor's period from which on it is no accident
+
+
+class ActorStatus(NamedTuple):
+    """What an actor tells of itself: letters or calls that wait for it, how far it is behind, by a name
+    that ends in its unit, and the error that it lives with."""
+
+    mailbox: int | None = None
+    lag: Mapping[str, float] = {}
+    last_error: str = ""
+
+
+class ActorNode(msgspec.Struct, frozen=True, kw_only=True):
+    """An actor, a supervisor of some, or a whole process.
+
+    `restarts` counts since the process began, `crashes` within the supervisor's last period; `for_s` is how
+    long it has run, 0 when it does not. `done`: its work is done for good, and it runs no more.
+    """
+
+    name: str
+    kind: Literal["process", "supervisor", "actor"]
+    running: bool
+    done: bool = False
+    for_s: float = 0.0
+    restarts: int = 0
+    crashes: int = 0
+    mailbox: int | None = None
+    lag: dict[str, float] = {}
+    last_error: str = ""
+    children: tuple["ActorNode", ...] = ()
+
+
+def walk(node: ActorNode, path: str = "") -> Iterator[tuple[str, ActorNode]]:
+    """A node and all under it, each with its path such as `workers-0/jobs/rescue`."""
+    here = f"{path}/{node.name}" if path else node.name
+    yield here, node
+    for child in node.children:
+        yield from walk(child, here)
+
+
+def crash_looping(node: ActorNode) -> list[Component]:
+    """Those that crash again and again, by their paths: restarting does not help."""
+    return [
+        Component(
+            path, False, f"crashed {one.crashes} times within a minute, last: {one.last_error}"
+        )
+        for path, one in walk(node)
+        if one.crashes >= CRASH_LOOP_COUNT
+    ]

@@ -1,0 +1,1 @@
+"""Erasure and archive of profiles."""

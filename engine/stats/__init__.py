@@ -1,0 +1,1 @@
+"""Questions about visitors' counts, and how counts are kept."""

@@ -1,0 +1,1 @@
+"""A request before it is a click: client, place, classification, pseudonym, variant."""

@@ -1,0 +1,50 @@
+"""A profile at one version, as an edge holds it."""
+
+import msgspec
+
+from engine.experiments.experiment import EdgeExperiment
+
+
+class EdgeLink(msgspec.Struct, frozen=True, gc=False):
+    """What an edge needs of one link."""
+
+    id: int
+    slug: str
+    target: str
+    status: int
+    passthrough: bool
+    short: bool
+    click_id: bool = False
+
+
+class PageLink(msgspec.Struct, frozen=True, gc=False):
+    """What the rendered page needs of one link, in the page's order."""
+
+    slug: str
+    title: str
+    target: str
+    kind: str
+    id: int = 0
+    thumbnail: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One profile as of `version`, read in one database snapshot.
+
+    `complete` says that `links` holds every link of the profile; otherwise the profile is larger than
+    an edge holds whole and `links` has only those that were asked for. With `since` set, it is a
+    difference: `links` changed and `removed` (ids) went away after that version, and `complete` says
+    that a complete snapshot stays complete with it. `experiments` are all that are not archived.
+    """
+
+    tenant_id: int
+    profile_id: int
+    handle: str
+    title: str
+    version: int
+    complete: bool
+    links: tuple[EdgeLink, ...]
+    page: tuple[PageLink, ...]
+    since: int | None = None
+    removed: tuple[int, ...] = ()
+    experiments: tuple[EdgeExperiment, ...] = ()

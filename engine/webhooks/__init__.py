@@ -1,0 +1,1 @@
+"""Events, deliveries, signatures and the circuit breaker of a webhook."""

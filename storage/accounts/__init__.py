@@ -1,0 +1,1 @@
+"""Users, sessions, API keys, members and invitations in Postgres."""

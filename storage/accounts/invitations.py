@@ -1,0 +1,160 @@
+"""Invitations to profiles, in Postgres.
+
+`accept_invitation` (storage/migrations/0003_teams.sql) is what lets somebody in: it locks the profile,
+so that joins take turns, and a profile has ten slots, whose numbers are a key.
+"""
+
+from typing import Final
+
+import asyncpg
+
+from engine.accounts.access import Action, Caller, require_scope
+from engine.accounts.account import User
+from engine.accounts.member import (
+    MAX_INVITATIONS,
+    Invitation,
+    InvitationDraft,
+    InvitationPreview,
+    JoinResult,
+    refusal_error,
+)
+from engine.common.errors import ConflictError, NotFoundError
+from engine.common.list_page import ListPage
+from storage.accounts import sessions, tokens
+from storage.accounts.access import MAX_ID, enter_profile, validate_id
+from storage.accounts.members import lock_team
+from storage.accounts.passwords import PasswordHasher
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+SQL: Final = queries.load("accounts/invitations")
+
+
+class PostgresInvitationStore:
+    """InvitationStore over a database that was opened as waypost_app. Sessions last `lifetime_s`."""
+
+    def __init__(self, database: Database, passwords: PasswordHasher, lifetime_s: int) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._lifetime_s = lifetime_s
+
+    async def invite(
+        self, caller: Caller, profile_id: int, draft: InvitationDraft
+    ) -> tuple[Invitation, str]:
+        token = tokens.new("wpi_")
+
+        async def work(connection: Connection) -> Invitation:
+            place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            if await connection.fetchval(SQL["has_member"], profile_id, draft.email):
+                raise ConflictError("email", "is a member's already")
+            where = place.tenant_id, profile_id
+            if await connection.fetchval(SQL["count_open"], *where) >= MAX_INVITATIONS:
+                raise invitation_limit_error()
+            row = await connection.fetchrow(
+                SQL["invite"],
+                *where,
+                draft.email,
+                draft.role,
+                tokens.require_digest(token),
+                caller.user_id,
+                draft.expires_in_days,
+            )
+            assert row is not None
+            return Invitation(**dict(row))
+
+        return await self._database.transaction(work, caller=caller), token
+
+    async def list_invitations(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
+            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            rows = await connection.fetch(
+                SQL["list_invitations"],
+                place.tenant_id,
+                profile_id,
+                min(after, MAX_ID),
+                limit + 1,
+            )
+            found = [Invitation(**dict(row)) for row in rows]
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
+        async def work(connection: Connection) -> None:
+            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            which = place.tenant_id, profile_id, validate_id(invitation_id, "invitation")
+            if await connection.fetchval(SQL["withdraw"], *which) is None:
+                raise NotFoundError("there is no such invitation")
+
+        await self._database.transaction(work, caller=caller)
+
+    async def preview(self, token: str) -> InvitationPreview:
+        async def work(connection: Connection) -> InvitationPreview:
+            return await _invited(connection, token)
+
+        return await self._database.transaction(work, read_only=True)
+
+    async def accept(self, caller: Caller, token: str) -> JoinResult:
+        async def work(connection: Connection) -> JoinResult:
+            return await _join(connection, token)
+
+        require_scope(caller, "admin")
+        return await self._database.transaction(work, caller=caller)
+
+    async def accept_as_new(
+        self, token: str, password: str, name: str, user_agent: str, request_id: str
+    ) -> JoinResult:
+        await self.preview(token)  # no password is hashed for a token that is no good
+        password_hash = await self._passwords.hash(password)
+
+        async def work(connection: Connection) -> JoinResult:
+            email = (await _invited(connection, token)).email
+            tenant_id = await connection.fetchval(SQL["new_tenant_id"], request_id)
+            await connection.execute(SQL["create_tenant"], tenant_id, email)
+            row = await connection.fetchrow(
+                SQL["create_user"], tenant_id, email, password_hash, name
+            )
+            assert row is not None
+            user = User(**dict(row))
+            await connection.execute(SQL["become"], str(user.id))
+            joined = await _join(connection, token)
+            login = await sessions.create_session(connection, user, self._lifetime_s, user_agent)
+            return joined._replace(login=login)
+
+        try:
+            return await self._database.transaction(work)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != "users_email":
+                raise
+            raise has_account() from None
+
+
+def invitation_limit_error() -> ConflictError:
+    return ConflictError(
+        "invitations", f"there are {MAX_INVITATIONS} open ones; withdraw one first"
+    )
+
+
+def has_account() -> ConflictError:
+    return ConflictError("email", "has an account already; log in, then accept")
+
+
+async def _invited(connection: Connection, token: str) -> InvitationPreview:
+    row = await connection.fetchrow(SQL["invitation_of"], tokens.digest(token))
+    if row is None:
+        refusal_error("unknown")
+    if row["accepted"]:
+        refusal_error("used")
+    if row["expired"]:
+        refusal_error("expired")
+    return InvitationPreview(**{field: row[field] for field in InvitationPreview.__struct_fields__})
+
+
+async def _join(connection: Connection, token: str) -> JoinResult:
+    row = await connection.fetchrow(SQL["accept_invitation"], tokens.digest(token))
+    assert row is not None
+    if row["outcome"] != "joined":
+        refusal_error(row["outcome"])
+    return JoinResult(row["profile_id"], row["role"])

@@ -1,0 +1,152 @@
+"""API keys and the first owner, in Postgres.
+
+A key is `wp_` and 256 random bits, so a plain SHA-256 of it is safe to store and fast to find; the
+password, which people choose or may reuse, is kept as argon2id. Neither can be read back.
+"""
+
+import secrets
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import argon2
+import asyncpg
+import trio
+
+from engine.accounts.access import Caller, require_scope
+from engine.accounts.api_key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
+from engine.common.errors import ConflictError, ExpiredError, NotFoundError
+from engine.common.list_page import ListPage
+from storage.accounts import tokens
+from storage.accounts.access import MAX_ID, validate_id
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+SQL: Final = queries.load("accounts/keys")
+
+
+class OwnerCredentials(NamedTuple):
+    """What the first owner signs in with; known to nobody else from here on."""
+
+    caller: Caller
+    email: str
+    password: str
+    api_key: str
+
+
+class PostgresApiKeyStore:
+    """ApiKeyStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def authenticate(self, key: str) -> Caller | None:
+        digest = tokens.digest(key)
+
+        async def work(connection: Connection) -> Caller | None:
+            row = await connection.fetchrow(SQL["authenticate"], digest)
+            if row is None:
+                return None
+            if row["expired"]:
+                raise ExpiredError("this key has expired")
+            return Caller(row["tenant_id"], row["user_id"], row["key_id"], tuple(row["scopes"]))
+
+        return None if digest is None else await self._database.transaction(work, read_only=True)
+
+    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+        text = tokens.new("wp_")
+
+        async def work(connection: Connection) -> ApiKey:
+            whose = caller.tenant_id, caller.user_id
+            await connection.execute(SQL["lock_keys_of"], *whose)
+            if await connection.fetchval(SQL["count_keys"], *whose) >= MAX_KEYS:
+                raise key_limit_error()
+            row = await connection.fetchrow(
+                SQL["create_scoped_key"],
+                *whose,
+                tokens.require_digest(text),
+                draft.label,
+                tokens.token_prefix(text),
+                draft.scopes,
+                draft.expires_at,
+            )
+            return _key(row)
+
+        require_scopes(caller, draft.scopes)
+        return NewKey(await self._database.transaction(work, caller=caller), text)
+
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
+            rows = await connection.fetch(
+                SQL["list_keys"], caller.tenant_id, caller.user_id, min(after, MAX_ID), limit + 1
+            )
+            found = [_key(row) for row in rows]
+            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+        require_scope(caller, "read")
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def revoke_key(self, caller: Caller, key_id: int) -> None:
+        async def work(connection: Connection) -> None:
+            which = caller.tenant_id, caller.user_id, validate_id(key_id, "key")
+            if await connection.fetchval(SQL["revoke_key"], *which) is None:
+                raise NotFoundError("there is no such key")
+
+        require_scope(caller, "admin")
+        await self._database.transaction(work, caller=caller)
+
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(SQL["note_uses"], sorted(keys), sorted(sessions))
+
+        await self._database.transaction(work)
+
+
+async def first_owner(database: Database) -> Caller | None:
+    """Whom the command line acts for, None before `ensure_owner`. `database`: opened as waypost_app."""
+
+    async def work(connection: Connection) -> Caller | None:
+        row = await connection.fetchrow(SQL["first_owner"])
+        return Caller(*row) if row else None
+
+    return await database.transaction(work, read_only=True)
+
+
+async def ensure_owner(database: Database, email: str) -> OwnerCredentials | None:
+    """Make the first tenant with a user and an API key; None when there is a tenant already.
+
+    Of several calls at the same time, exactly one gets credentials. `database`: opened as
+    waypost_app.
+    """
+    if await first_owner(database) is not None:
+        return None
+    password = secrets.token_urlsafe(18)
+    api_key = tokens.new("wp_")
+    password_hash = await trio.to_thread.run_sync(argon2.PasswordHasher().hash, password)
+
+    async def work(connection: Connection) -> OwnerCredentials | None:
+        await connection.execute(SQL["lock_owner"])
+        if await connection.fetchrow(SQL["first_owner"]) is not None:
+            return None
+        tenant_id = await connection.fetchval(SQL["new_tenant_id"])
+        await connection.execute(SQL["create_tenant"], tenant_id, email)
+        user_id = await connection.fetchval(SQL["create_user"], tenant_id, email, password_hash)
+        await connection.execute(
+            SQL["create_key"],
+            tenant_id,
+            user_id,
+            tokens.require_digest(api_key),
+            "first owner",
+            tokens.token_prefix(api_key),
+        )
+        return OwnerCredentials(Caller(tenant_id, user_id), email, password, api_key)
+
+    return await database.transaction(work)
+
+
+def key_limit_error() -> ConflictError:
+    return ConflictError("keys", f"there are {MAX_KEYS} that work; revoke one first")
+
+
+def _key(row: asyncpg.Record | None) -> ApiKey:
+    assert row is not None
+    return ApiKey(**dict(row) | {"scopes": tuple(row["scopes"])})

@@ -1,0 +1,138 @@
+"""Teams of profiles, in Postgres.
+
+Changes of one team take turns by the lock of the profile's row, and what the caller may do is judged
+once more behind it: an admin who has just been demoted changes nothing any more. That a profile keeps
+an owner is checked by the database when the transaction commits.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import asyncpg
+
+from engine.accounts.access import Action, Caller, MemberRole, require_scope
+from engine.accounts.member import Member, last_owner_error, require_other_user, require_owner
+from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.list_page import ListPage
+from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile, validate_id
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+T = TypeVar("T")
+SQL: Final = queries.load("accounts/members")
+
+
+class PostgresMemberStore:
+    """MemberStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_members(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
+            await enter_profile(connection, caller, profile_id, Action.READ)
+            rows = await connection.fetch(
+                SQL["list_members"], profile_id, min(after, MAX_ID), limit + 1
+            )
+            found = [Member(**dict(row)) for row in rows]
+            return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        async def work(connection: Connection) -> Member:
+            await enter_profile(connection, caller, profile_id, Action.READ)
+            return await _member(connection, profile_id, user_id)
+
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def change_role(
+        self,
+        caller: Caller,
+        profile_id: int,
+        user_id: int,
+        role: MemberRole,
+        if_version: int | None = None,
+    ) -> Member:
+        async def work(connection: Connection) -> Member:
+            place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            stored = await _member(connection, profile_id, user_id, if_version)
+            require_owner(place.role, stored.role, role)
+            if stored.role == role:
+                return stored
+            await _set_role(connection, place, user_id, role)
+            return await _member(connection, profile_id, user_id)
+
+        return await self._change(caller, work)
+
+    async def remove_member(
+        self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None
+    ) -> None:
+        leaves = caller.user_id == user_id
+        action = Action.READ if leaves else Action.MANAGE_MEMBERS
+
+        async def work(connection: Connection) -> None:
+            place = await lock_team(connection, caller, profile_id, action)
+            require_scope(caller, "admin")
+            stored = await _member(connection, profile_id, user_id, if_version)
+            require_owner(place.role, stored.role)
+            await connection.execute(SQL["remove_member"], place.tenant_id, profile_id, user_id)
+
+        await self._change(caller, work)
+
+    async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        async def work(connection: Connection) -> Member:
+            place = await lock_team(connection, caller, profile_id, Action.TRANSFER)
+            stored = await _member(connection, profile_id, user_id)
+            require_other_user(caller, user_id)
+            if stored.role != "owner":
+                await _set_role(connection, place, user_id, "owner")
+            await _set_role(connection, place, caller.user_id, "admin")
+            return await _member(connection, profile_id, user_id)
+
+        return await self._change(caller, work)
+
+    async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+        with _owner_kept():
+            return await self._database.transaction(work, caller=caller)
+
+
+async def lock_team(
+    connection: Connection, caller: Caller, profile_id: int, action: Action
+) -> ProfileAccess:
+    """Act in the profile's tenant, as `enter_profile`, while nobody else changes its team."""
+    place = await enter_profile(connection, caller, profile_id, action)
+    await connection.execute(SQL["lock_team"], place.tenant_id, profile_id)
+    # A statement of its own: it sees what was committed while this one waited for the lock.
+    return await enter_profile(connection, caller, profile_id, action)
+
+
+@contextmanager
+def _owner_kept() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != "members_owner":
+            raise
+        raise last_owner_error() from None
+
+
+async def _member(
+    connection: Connection, profile_id: int, user_id: int, if_version: int | None = None
+) -> Member:
+    row = await connection.fetchrow(SQL["member"], profile_id, validate_id(user_id, "member"))
+    if row is None:
+        raise NotFoundError("there is no such member")
+    found = Member(**dict(row))
+    if if_version is not None and found.version != if_version:
+        raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+    return found
+
+
+async def _set_role(
+    connection: Connection, place: ProfileAccess, user_id: int, role: MemberRole
+) -> None:
+    await connection.execute(SQL["set_role"], place.tenant_id, place.profile_id, user_id, role)

@@ -1,0 +1,128 @@
+"""Users and their sessions in memory: the twin of storage.accounts.accounts and storage.accounts.sessions."""
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import trio
+
+from engine.accounts.access import Caller
+from engine.accounts.account import MAX_SESSIONS, NewSession, Session, User, UserDraft
+from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.list_page import ListPage
+from storage.accounts import tokens
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryAccountStore:
+    """AccountStore and SessionStore without a server. Passwords are kept as they are."""
+
+    def __init__(self, lifetime_s: int = 3600, now: Callable[[], datetime] = _now) -> None:
+        self._now = now
+        self._lifetime_s = lifetime_s
+        self._passwords: dict[int, str] = {}
+        self._sessions: dict[int, tuple[bytes, int, Session]] = {}  # id → digest, user, session
+        self._ids = itertools.count(1)
+        self.users: dict[int, User] = {}
+
+    def add(self, caller: Caller, email: str, password: str, name: str = "") -> User:
+        """An account with the ids of `caller`."""
+        now = self._now()
+        user = User(
+            id=caller.user_id,
+            tenant_id=caller.tenant_id,
+            email=email,
+            name=name,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        self.users[user.id] = user
+        self._passwords[user.id] = password
+        return user
+
+    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
+        await trio.lowlevel.checkpoint()
+        for user in self.users.values():
+            if user.email == email.lower() and self._passwords[user.id] == password:
+                return self.begin(user, user_agent)
+        return None
+
+    async def user(self, caller: Caller) -> User:
+        await trio.lowlevel.checkpoint()
+        return self._user(caller)
+
+    async def update_user(
+        self, caller: Caller, draft: UserDraft, if_version: int | None = None
+    ) -> User:
+        await trio.lowlevel.checkpoint()
+        stored = self._user(caller)
+        if if_version is not None and stored.version != if_version:
+            raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+        if draft.name != stored.name:
+            self.users[stored.id] = msgspec.structs.replace(
+                stored, name=draft.name, version=stored.version + 1, updated_at=self._now()
+            )
+        return self.users[stored.id]
+
+    async def change_password(
+        self, caller: Caller, current: str, new: str, session_id: int
+    ) -> bool:
+        await trio.lowlevel.checkpoint()
+        if self._passwords.get(caller.user_id) != current:
+            return False
+        self._passwords[caller.user_id] = new
+        for session in self._of(caller.user_id):
+            if session.id != session_id:
+                del self._sessions[session.id]
+        return True
+
+    # Sessions
+
+    async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
+        await trio.lowlevel.checkpoint()
+        digest = tokens.digest(token)
+        for known, user_id, session in self._sessions.values():
+            if known == digest and session.expires_at > self._now():
+                caller = Caller(self.users[user_id].tenant_id, user_id)
+                return caller, session.id, session.expires_at
+        return None
+
+    async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        found = [s for s in self._of(caller.user_id) if s.id > after and s.expires_at > now]
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def end_session(self, caller: Caller, session_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        if session_id not in [session.id for session in self._of(caller.user_id)]:
+            raise NotFoundError("there is no such session")
+        del self._sessions[session_id]
+
+    def begin(self, user: User, user_agent: str) -> NewSession:
+        now = self._now()
+        for old in self._of(user.id)[: 1 - MAX_SESSIONS]:
+            del self._sessions[old.id]
+        session = Session(
+            id=next(self._ids),
+            user_agent=user_agent,
+            created_at=now,
+            last_used_at=now,
+            expires_at=now + timedelta(seconds=self._lifetime_s),
+        )
+        token = tokens.new("wps_")
+        self._sessions[session.id] = tokens.require_digest(token), user.id, session
+        return NewSession(user, session, token)
+
+    def _of(self, user_id: int) -> list[Session]:
+        return [session for _, owner, session in self._sessions.values() if owner == user_id]
+
+    def _user(self, caller: Caller) -> User:
+        if caller.user_id not in self.users:
+            raise NotFoundError("there is no such user")
+        return self.users[caller.user_id]

@@ -1,0 +1,99 @@
+"""API keys in memory: the twin of storage.accounts.keys."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import trio
+
+from engine.accounts.access import Caller, require_scope
+from engine.accounts.api_key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
+from engine.common.errors import ExpiredError, NotFoundError
+from engine.common.list_page import ListPage
+from storage.accounts import tokens
+from storage.accounts.keys import key_limit_error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryApiKeyStore:
+    """ApiKeyStore without a server. A key that is not in `_keys` is revoked."""
+
+    def __init__(self, now: Callable[[], datetime] = _now) -> None:
+        self._now = now
+        self._callers: dict[bytes, Caller] = {}
+        self._keys: dict[int, ApiKey] = {}
+        self._ids = itertools.count(1)
+
+    def add(self, key: str, caller: Caller, expires_at: datetime | None = None) -> Caller:
+        """Let `key` act for the user, within the caller's scopes."""
+        api_key = caller._replace(key_id=next(self._ids))
+        assert api_key.key_id is not None
+        self._callers[tokens.require_digest(key)] = api_key
+        self._keys[api_key.key_id] = ApiKey(
+            id=api_key.key_id,
+            prefix=tokens.token_prefix(key),
+            label="",
+            scopes=caller.scopes,
+            created_at=self._now(),
+            last_used_at=None,
+            expires_at=expires_at,
+        )
+        return api_key
+
+    async def authenticate(self, key: str) -> Caller | None:
+        await trio.lowlevel.checkpoint()
+        digest = tokens.digest(key)
+        caller = None if digest is None else self._callers.get(digest)
+        if caller is None or caller.key_id not in self._keys:
+            return None
+        if not self._works(self._keys[caller.key_id]):
+            raise ExpiredError("this key has expired")
+        return caller
+
+    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+        await trio.lowlevel.checkpoint()
+        require_scopes(caller, draft.scopes)
+        if sum(self._works(key) for key in self._of(caller)) >= MAX_KEYS:
+            raise key_limit_error()
+        text = tokens.new("wp_")
+        scopes = msgspec.convert(draft.scopes, tuple)
+        made = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
+        assert made.key_id is not None
+        key = msgspec.structs.replace(
+            self._keys[made.key_id], label=draft.label, expires_at=draft.expires_at
+        )
+        self._keys[key.id] = key
+        return NewKey(key, text)
+
+    async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        require_scope(caller, "read")
+        found = [key for key in self._of(caller) if key.id > after]
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def revoke_key(self, caller: Caller, key_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        require_scope(caller, "admin")
+        if key_id not in [key.id for key in self._of(caller)]:
+            raise NotFoundError("there is no such key")
+        del self._keys[key_id]
+
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+        """Sessions of the other twin are not known here."""
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        for key in [self._keys[key_id] for key_id in keys if key_id in self._keys]:
+            if key.last_used_at is None or now - key.last_used_at > timedelta(minutes=1):
+                self._keys[key.id] = msgspec.structs.replace(key, last_used_at=now)
+
+    def _of(self, caller: Caller) -> list[ApiKey]:
+        """The caller's keys that are not revoked, in the order of their ids."""
+        mine = {c.key_id for c in self._callers.values() if c.user_id == caller.user_id}
+        return [key for key_id, key in self._keys.items() if key_id in mine]
+
+    def _works(self, key: ApiKey) -> bool:
+        return key.expires_at is None or key.expires_at > self._now()

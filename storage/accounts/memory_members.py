@@ -1,0 +1,253 @@
+"""Teams and invitations in memory: the twin of storage.accounts.members and storage.accounts.invitations."""
+
+import itertools
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import trio
+
+from engine.accounts.access import MAX_MEMBERS, Action, Caller, MemberRole, require_scope
+from engine.accounts.member import (
+    MAX_INVITATIONS,
+    Invitation,
+    InvitationDraft,
+    InvitationPreview,
+    JoinResult,
+    Member,
+    last_owner_error,
+    refusal_error,
+    require_other_user,
+    require_owner,
+)
+from engine.common.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.common.list_page import ListPage
+from engine.links.profile import Profile
+from storage.accounts import tokens
+from storage.accounts.invitations import has_account, invitation_limit_error
+from storage.accounts.memory_accounts import MemoryAccountStore
+from storage.links.memory_profiles import MemoryProfiles
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryMembers:
+    """MemberStore and InvitationStore without a server, over the profiles and users of two others."""
+
+    def __init__(
+        self,
+        profiles: MemoryProfiles,
+        accounts: MemoryAccountStore,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._profiles = profiles
+        self._accounts = accounts
+        self._now = now
+        self._changes: dict[tuple[int, int], tuple[int, datetime, datetime]] = {}
+        self._invitations: dict[bytes, Invitation] = {}
+        self._used: set[bytes] = set()
+        self._ids = itertools.count(1)
+
+    async def list_members(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        profile, team = self._profiles.team(caller, profile_id, Action.READ)
+        found = [self._member(profile, team, user_id) for user_id in sorted(team)]
+        found = [member for member in found if member.user_id > after]
+        return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+
+    async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        await trio.lowlevel.checkpoint()
+        profile, team = self._profiles.team(caller, profile_id, Action.READ)
+        return self._member(profile, team, user_id)
+
+    async def change_role(
+        self,
+        caller: Caller,
+        profile_id: int,
+        user_id: int,
+        role: MemberRole,
+        if_version: int | None = None,
+    ) -> Member:
+        await trio.lowlevel.checkpoint()
+        profile, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
+        stored = self._member(profile, team, user_id, if_version)
+        require_owner(team[caller.user_id], stored.role, role)
+        if stored.role == role:
+            return stored
+        self._keep_an_owner(team, user_id, role)
+        return self._set_role(profile, team, stored, role)
+
+    async def remove_member(
+        self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None
+    ) -> None:
+        await trio.lowlevel.checkpoint()
+        action = Action.READ if caller.user_id == user_id else Action.MANAGE_MEMBERS
+        profile, team = self._profiles.team(caller, profile_id, action)
+        require_scope(caller, "admin")
+        stored = self._member(profile, team, user_id, if_version)
+        require_owner(team[caller.user_id], stored.role)
+        self._keep_an_owner(team, user_id, None)
+        del team[user_id]
+        self._changes.pop((profile_id, user_id), None)
+
+    async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
+        await trio.lowlevel.checkpoint()
+        profile, team = self._profiles.team(caller, profile_id, Action.TRANSFER)
+        stored = self._member(profile, team, user_id)
+        require_other_user(caller, user_id)
+        if stored.role != "owner":
+            stored = self._set_role(profile, team, stored, "owner")
+        self._set_role(profile, team, self._member(profile, team, caller.user_id), "admin")
+        return stored
+
+    # Invitations
+
+    async def invite(
+        self, caller: Caller, profile_id: int, draft: InvitationDraft
+    ) -> tuple[Invitation, str]:
+        await trio.lowlevel.checkpoint()
+        _, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
+        if draft.email in [self._accounts.users[user_id].email for user_id in team]:
+            raise ConflictError("email", "is a member's already")
+        if len(self._open_of(profile_id)) >= MAX_INVITATIONS:
+            raise invitation_limit_error()
+        now, token = self._now(), tokens.new("wpi_")
+        invitation = Invitation(
+            id=next(self._ids),
+            profile_id=profile_id,
+            email=draft.email,
+            role=draft.role,
+            invited_by=caller.user_id,
+            created_at=now,
+            expires_at=now + timedelta(days=draft.expires_in_days),
+        )
+        self._invitations[tokens.require_digest(token)] = invitation
+        return invitation, token
+
+    async def list_invitations(
+        self, caller: Caller, profile_id: int, after: int, limit: int
+    ) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
+        found = [one for one in self._open_of(profile_id) if one.id > after]
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
+        for digest, one in self._invitations.items():
+            if (one.id, one.profile_id) == (invitation_id, profile_id) and digest not in self._used:
+                del self._invitations[digest]
+                return
+        raise NotFoundError("there is no such invitation")
+
+    async def preview(self, token: str) -> InvitationPreview:
+        await trio.lowlevel.checkpoint()
+        _, invitation, profile, _ = self._invited(token)
+        return InvitationPreview(
+            profile_id=profile.id,
+            handle=profile.handle,
+            title=profile.title,
+            email=invitation.email,
+            role=invitation.role,
+            expires_at=invitation.expires_at,
+        )
+
+    async def accept(self, caller: Caller, token: str) -> JoinResult:
+        await trio.lowlevel.checkpoint()
+        require_scope(caller, "admin")
+        return self._join(caller.user_id, token)
+
+    async def accept_as_new(
+        self, token: str, password: str, name: str, user_agent: str, request_id: str
+    ) -> JoinResult:
+        await trio.lowlevel.checkpoint()
+        _, invitation, _, team = self._invited(token)
+        if invitation.email in [user.email for user in self._accounts.users.values()]:
+            raise has_account()
+        if len(team) >= MAX_MEMBERS:
+            refusal_error("full")
+        new_id = secrets.randbits(60)
+        user = self._accounts.add(Caller(new_id, new_id), invitation.email, password, name)
+        joined = self._join(user.id, token)
+        return joined._replace(login=self._accounts.begin(user, user_agent))
+
+    def _join(self, user_id: int, token: str) -> JoinResult:
+        digest, invitation, profile, team = self._invited(token)
+        if user_id in team:
+            refusal_error("member")
+        if len(team) >= MAX_MEMBERS:
+            refusal_error("full")
+        team[user_id] = msgspec.convert(invitation.role, MemberRole)
+        self._changes[(profile.id, user_id)] = (1, self._now(), self._now())
+        self._used.add(digest)
+        return JoinResult(profile.id, invitation.role)
+
+    def _invited(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, MemberRole]]:
+        digest = tokens.digest(token) or b""
+        if digest not in self._invitations:
+            refusal_error("unknown")
+        invitation = self._invitations[digest]
+        found = self._profiles.team_of(invitation.profile_id)
+        if found is None:
+            refusal_error("unknown")
+        if digest in self._used:
+            refusal_error("used")
+        if invitation.expires_at <= self._now():
+            refusal_error("expired")
+        return digest, invitation, *found
+
+    def _open_of(self, profile_id: int) -> list[Invitation]:
+        now = self._now()
+        return [
+            one
+            for digest, one in self._invitations.items()
+            if one.profile_id == profile_id and one.expires_at > now and digest not in self._used
+        ]
+
+    # The state
+
+    def _member(
+        self,
+        profile: Profile,
+        team: dict[int, MemberRole],
+        user_id: int,
+        if_version: int | None = None,
+    ) -> Member:
+        if user_id not in team:
+            raise NotFoundError("there is no such member")
+        since = profile.created_at
+        version, created_at, updated_at = self._changes.get(
+            (profile.id, user_id), (1, since, since)
+        )
+        if if_version is not None and version != if_version:
+            raise LostUpdateError(f"it has version {version}, not {if_version}")
+        user = self._accounts.users[user_id]
+        return Member(
+            user_id=user_id,
+            email=user.email,
+            name=user.name,
+            role=team[user_id],
+            version=version,
+            created_at=created_at,
+            updated_at=updated_at,
+        )
+
+    def _set_role(
+        self, profile: Profile, team: dict[int, MemberRole], stored: Member, role: MemberRole
+    ) -> Member:
+        team[stored.user_id] = role
+        change = (stored.version + 1, stored.created_at, self._now())
+        self._changes[(profile.id, stored.user_id)] = change
+        return self._member(profile, team, stored.user_id)
+
+    def _keep_an_owner(
+        self, team: dict[int, MemberRole], user_id: int, role: MemberRole | None
+    ) -> None:
+        if role != "owner" and [u for u, held in team.items() if held == "owner"] == [user_id]:
+            raise last_owner_error()

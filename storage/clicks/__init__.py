@@ -1,0 +1,1 @@
+"""Journals on disk, their Redis streams, and the ledger in Postgres."""

@@ -1,0 +1,496 @@
+"""The journal: what is recorded of answered requests until Postgres has committed it.
+
+Guarantees:
+
+- A frame is in the page cache before `append` returns True; no kill of a process can lose it then.
+- It is on the disk at most `sync_ms` later; `synced` never runs ahead of the disk. Only what is synced is
+  shipped, so that what Postgres has counted can never be forgotten here by a power loss.
+- `append` returning False means that these clicks are not recorded; they are counted with the reason.
+  Recording resumes by itself: after `_RETRY_S` the next frame, or the next sync, tries a new segment.
+- A sequence is never used twice. A journal has one writer, from its creation until that process ends; then
+  it is only read (see `OrphanReader`), and the next process begins a journal of its own with a new id.
+
+One journal is a folder `DIR/journals/<id>/` with a lock, held by its writer or its reader, and segments
+named after their first sequence. A segment ends where the next one begins: after a failed write or sync the
+writer leaves the synced part as it is and writes what is in doubt again, into new files, so that a
+half-written or unsyncable tail can never be read as truth. A file gets its segment's name only when all that it
+must hold is in it, and the new segments begin where the old ones did: at any moment what the names lead to
+holds every recorded click, so that a kill in the middle costs nothing.
+
+Tried and rejected: a mapped segment appends 10 % faster at full load, but stalls for up to 13 ms under
+writeback and kills the process on a full disk unless every page is allocated before.
+"""
+
+import contextlib
+import errno
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import trio
+
+from engine.clicks import journal_format
+from engine.clicks.batch import Batch
+from engine.clicks.journal_format import HEADER_BYTES, MAX_FRAME_CLICKS, SegmentHeader
+from engine.common.errors import WaypostError
+from storage.clicks.files import DiskFileSystem, FileLock, FileSystem
+
+_RETRY_S: Final = 1.0
+_MAX_UNSYNCED_BYTES: Final = 64 * 1024 * 1024
+LOCK_NAME: Final = "lock"
+SUFFIX: Final = ".segment"
+NEW_SUFFIX: Final = ".new"
+
+
+class Segment:
+    """One file. `end` is how far it has been written; `last` the last sequence in it; `begun` when, by
+    the journal's clock."""
+
+    __slots__ = ("begun", "end", "fd", "first", "last", "path")
+
+    def __init__(self, path: Path, fd: int, first: int, begun: float) -> None:
+        self.path = path
+        self.fd = fd
+        self.first = first
+        self.begun = begun
+        self.last = first - 1
+        self.end = HEADER_BYTES
+
+
+class Journal:
+    """The writer's side. `append` is synchronous and called from the visitors' door; `run` is a task."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        max_bytes: int,
+        sync_ms: int,
+        files: FileSystem | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self.id = uuid4()
+        self.folder = folder / self.id.hex
+        self.appended = 0
+        self.synced = 0
+        self.unrecorded: Counter[str] = Counter()
+        self.failed: str | None = None
+        self.sync_failures = 0
+        self._segment_bytes = segment_bytes
+        self._max_segments = max(2, max_bytes // segment_bytes)
+        self._sync_s = sync_ms / 1000
+        self._files = files or DiskFileSystem()
+        self._clock = clock
+        self._wall_us = wall_us
+        self._segments: list[Segment] = []
+        self._unsynced: list[bytes] = []
+        self._unsynced_bytes = 0
+        self._in_doubt = False
+        self._lacking = False
+        self._stray: Path | None = None
+        self._retry_at = 0.0
+        self._syncing = False
+        self._names_synced = False
+        self._one_sync = trio.Lock()
+        self._dirty = trio.Event()
+        self._news = trio.Event()
+        self._lock = FileLock(self.folder.with_suffix(NEW_SUFFIX) / LOCK_NAME)
+        self._cursor: SegmentCursor | None = None
+
+    def open(self) -> None:
+        """Make the folder and the first segment. Raises WaypostError when the disk does not allow it."""
+        new = self.folder.with_suffix(NEW_SUFFIX)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            new.mkdir(mode=0o700)
+            self._lock.acquire()
+            # It has its name only now that it is locked: nobody can take it for a dead writer's.
+            new.rename(self.folder)
+            self._begin_segment(1)
+            self._names_synced = True
+            for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
+                self._files.sync_folder(folder)
+        except OSError as error:
+            raise WaypostError(
+                f"cannot write the journal in {self.folder.parent}: {error}"
+            ) from None
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return len(self._segments) * self._segment_bytes
+
+    # ---- the hot side: synchronous -------------------------------------------------------------
+
+    def append(self, records: list[bytes]) -> bool:
+        """Write these clicks. False: they are not recorded, and counted in `unrecorded` by reason.
+
+        `failed` says why while it lasts: "full" and "disk" as the disk said it, "limit" when the journal
+        has reached its largest size, "behind" when the disk takes too long to sync.
+        """
+        count = len(records)
+        if self.failed is not None and not self._resume():
+            self.unrecorded[self.failed] += count
+            return False
+        first = self.appended + 1
+        if count <= MAX_FRAME_CLICKS:
+            data = journal_format.encode_frame(first, records)
+        else:
+            data = b"".join(
+                journal_format.encode_frame(first + at, records[at : at + MAX_FRAME_CLICKS])
+                for at in range(0, count, MAX_FRAME_CLICKS)
+            )
+        try:
+            segment = self._segment_for(len(data))
+            self._files.write(segment.fd, data, segment.end)
+        except OSError as error:
+            self._fail(error)
+            self._zero_failed_write(len(data))
+            self.unrecorded[self.failed or "disk"] += count
+            return False
+        segment.end += len(data)
+        self.appended += count
+        segment.last = self.appended
+        self._unsynced.append(data)
+        self._unsynced_bytes += len(data)
+        self._dirty.set()
+        return True
+
+    def _segment_for(self, size: int) -> Segment:
+        segment = self._segments[-1]
+        if self._unsynced_bytes > _MAX_UNSYNCED_BYTES:
+            raise _AppendRefusedError("behind")
+        if segment.end + size <= self._segment_bytes or self._takes(segment, size):
+            return segment
+        if len(self._segments) >= self._max_segments:
+            raise _AppendRefusedError("limit")
+        return self._begin_segment(self.appended + 1)
+
+    def _takes(self, segment: Segment, size: int) -> bool:
+        """Any segment takes one append, however large: no two may begin with the same sequence."""
+        return segment.end + size <= self._segment_bytes or segment.end == HEADER_BYTES
+
+    def _begin_segment(self, first: int) -> Segment:
+        try:
+            segment = self._write_segment(first, [])
+        except OSError as error:
+            # What the other segments hold is as good as it was: it is synced and shipped meanwhile.
+            self._lacking = True
+            raise _SegmentNotCreatedError(error.errno, error.strerror) from error
+        self._lacking = False
+        self._stray = segment.path
+        self._name_segment(segment)
+        self._stray = None
+        self._segments.append(segment)
+        return segment
+
+    def seal(self, older_than_s: float) -> None:
+        """Go on in a new segment if the one being written has clicks and is older than this.
+
+        However few visitors come, what is committed then leaves the disk by `forget` within that time.
+        A disk without room for a segment more is no failure: the one being written has some.
+        """
+        segment = self._segments[-1]
+        if (
+            self.failed is not None
+            or segment.end == HEADER_BYTES
+            or len(self._segments) >= self._max_segments
+            or self._clock() - segment.begun <= older_than_s
+        ):
+            return
+        try:
+            self._begin_segment(self.appended + 1)
+        except _SegmentNotCreatedError:
+            self._lacking = False
+        except OSError as error:
+            self._fail(error)
+
+    def _path(self, first: int) -> Path:
+        return self.folder / f"{first:020d}{SUFFIX}"
+
+    def _make_segment(self, first: int, frames: list[bytes]) -> Segment:
+        """A file with these frames in it, in the place of what had its name before."""
+        segment = self._write_segment(first, frames)
+        self._name_segment(segment)
+        return segment
+
+    def _write_segment(self, first: int, frames: list[bytes]) -> Segment:
+        path = self._path(first)
+        new = path.with_suffix(NEW_SUFFIX)
+        self._files.remove(new)
+        segment = Segment(path, self._files.create(new, self._segment_bytes), first, self._clock())
+        header = SegmentHeader(self.id, first, self._wall_us())
+        try:
+            self._files.write(segment.fd, journal_format.encode_header(header), 0)
+            for data in frames:
+                self._files.write(segment.fd, data, segment.end)
+                segment.end += len(data)
+                segment.last = _last(data)
+        except OSError:
+            self._files.close(segment.fd)
+            raise
+        return segment
+
+    def _name_segment(self, segment: Segment) -> None:
+        self._names_synced = False
+        try:
+            self._files.rename(segment.path.with_suffix(NEW_SUFFIX), segment.path)
+        except OSError:
+            self._files.close(segment.fd)
+            raise
+
+    def _fail(self, error: OSError) -> None:
+        if isinstance(error, _AppendRefusedError):
+            self.failed = error.reason
+        else:
+            self.failed = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
+            self._in_doubt = self._in_doubt or not isinstance(error, _SegmentNotCreatedError)
+        self._retry_at = self._clock() + _RETRY_S
+        # The task tries again even if no visitor comes, as it may be for this failure that none do.
+        self._dirty.set()
+
+    def _zero_failed_write(self, size: int) -> None:
+        """Blot out what a failed write may have left: it is counted as not recorded, and stays that.
+
+        If this fails too, a process that ends before recording resumes may leave it to be found.
+        """
+        segment = self._segments[-1]
+        if self._takes(segment, size):
+            with contextlib.suppress(OSError):
+                self._files.write(segment.fd, bytes(size), segment.end)
+
+    def _resume(self) -> bool:
+        """Whether recording goes on: the time to try again has come, and trying worked."""
+        if self._clock() < self._retry_at or self._syncing:
+            return False
+        if self._in_doubt and not self._rewrite_unsynced():
+            return False
+        if self._lacking and not self._begin_missing_segment():
+            return False
+        self.failed = None
+        return True
+
+    def _begin_missing_segment(self) -> bool:
+        """Have the segment ready that could not be begun, before any visitor needs it."""
+        try:
+            self._begin_segment(self.appended + 1)
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _rewrite_unsynced(self) -> bool:
+        """Write every frame whose way to the disk is in doubt into new segments."""
+        kept = [segment for segment in self._segments if segment.first <= self.synced]
+        doubtful = self._segments[len(kept) :]
+        made: list[Segment] = []
+        try:
+            if self._stray is not None:
+                # Left by a failed rename, it would end the segment that goes on beyond its name.
+                self._files.remove(self._stray)
+                self._stray, self._names_synced = None, False
+            firsts = [segment.first for segment in doubtful]
+            if not firsts or firsts[0] > self.synced + 1:
+                # One segment more than there were: beyond the limit, but for the first of them.
+                if len(self._segments) > self._max_segments:
+                    raise _AppendRefusedError("limit")
+                firsts.insert(0, self.synced + 1)
+            written = [(_last(data), data) for data in self._unsynced]
+            for first, behind in zip(firsts, [*firsts[1:], self.appended + 1], strict=True):
+                frames = [data for last, data in written if first <= last < behind]
+                made.append(self._make_segment(first, frames))
+        except OSError as error:
+            # Those that were made hold nothing but what is in doubt: they may stand until replaced.
+            self._close(made)
+            self._fail(error)
+            return False
+        self._close(doubtful)
+        if kept:
+            kept[-1].last = self.synced
+        self._segments = kept + made
+        self._in_doubt = self._lacking = False
+        self._dirty.set()
+        return True
+
+    def _close(self, segments: list[Segment]) -> None:
+        for segment in segments:
+            with contextlib.suppress(OSError):
+                self._files.close(segment.fd)
+
+    # ---- the task: one fdatasync per group, off the loop ---------------------------------------
+
+    async def run(self) -> None:
+        """Sync every `sync_ms` while there is something to sync. Runs until cancelled."""
+        while True:
+            await self._dirty.wait()
+            self._dirty = trio.Event()
+            await self.sync()
+            await trio.sleep(self._sync_s)
+
+    async def sync(self) -> bool:
+        """Bring all that was appended before this call to the disk. False when the disk refused."""
+        async with self._one_sync:
+            return await self._sync()
+
+    async def _sync(self) -> bool:
+        # After a failed fdatasync the kernel may drop the pages and report success the next time:
+        # what is in doubt is written again elsewhere, never merely synced again.
+        if (self._in_doubt or self._lacking) and not self._resume():
+            self._dirty.set()
+            if self._in_doubt:
+                return False
+        target, groups = self.appended, len(self._unsynced)
+        # A new segment's name is what ends the one before it, whatever a failed write has left there.
+        if self.synced >= target and self._names_synced:
+            return True
+        fds = [segment.fd for segment in self._segments if segment.last > self.synced]
+        names, self._names_synced = not self._names_synced, True
+        self._syncing = True
+        try:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._sync_files, fds, names)
+        except OSError as error:
+            self._names_synced = self._names_synced and not names
+            self.sync_failures += 1
+            self._fail(error)
+            return False
+        finally:
+            self._syncing = False
+        self._unsynced_bytes -= sum(map(len, self._unsynced[:groups]))
+        del self._unsynced[:groups]
+        self.synced = target
+        if self.failed == "behind":
+            self.failed = None
+        self._news.set()
+        self._news = trio.Event()
+        return True
+
+    def _sync_files(self, fds: list[int], names: bool) -> None:
+        for fd in fds:
+            self._files.sync(fd)
+        if names:
+            # A new segment's name must survive too.
+            self._files.sync_folder(self.folder)
+
+    # ---- the reader's side ---------------------------------------------------------------------
+
+    async def wait_synced(self, above: int) -> None:
+        """Return when clicks above this sequence are safe on the disk."""
+        while self.synced <= above:
+            await self._news.wait()
+
+    def read(self, after: int, max_bytes: int) -> Batch | None:
+        """The next whole frames behind `after`, about `max_bytes`, synced ones only. May raise OSError."""
+        for index, segment in enumerate(self._segments):
+            last = min(self.synced, segment.last)
+            if index + 1 < len(self._segments):
+                last = min(last, self._segments[index + 1].first - 1)
+            if segment.first <= after + 1 <= last:
+                if self._cursor is None or self._cursor.segment is not segment:
+                    self._cursor = SegmentCursor(self._files, segment)
+                return self._cursor.read(after, last, max_bytes)
+        return None
+
+    def forget(self, committed: int) -> None:
+        """Delete the segments that Postgres' watermark has passed, except the one being written."""
+        while len(self._segments) > 1 and self._segments[1].first - 1 <= committed:
+            segment = self._segments.pop(0)
+            self._close([segment])
+            with contextlib.suppress(OSError):
+                # Else the file stays behind; it is deleted with the folder.
+                self._files.remove(segment.path)
+            if self.failed == "limit":
+                self._retry_at = 0.0
+                if not self._in_doubt:
+                    self.failed = None
+
+    def discard(self) -> None:
+        """Delete all it holds: only once that is committed, and nothing is written any more."""
+        self._close(self._segments)
+        self._segments.clear()
+        discard(self.folder, self._files)
+
+    def close(self, *, remove: bool) -> None:
+        """Close everything; `remove` deletes the folder: only once all of it is committed."""
+        self._close(self._segments)
+        self._segments.clear()
+        try:
+            if remove:
+                remove_folder(self.folder, self._files)
+        finally:
+            self._lock.release()
+
+
+class _SegmentNotCreatedError(OSError):
+    """A new segment could not be written; nothing that is recorded is in doubt."""
+
+
+class _AppendRefusedError(OSError):
+    """We refuse ourselves; nothing on the disk is in doubt."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _last(data: bytes) -> int:
+    """The last sequence in whole frames."""
+    return list(journal_format.frames(data))[-1].last
+
+
+def discard(folder: Path, files: FileSystem) -> None:
+    """Delete the segments of a journal that is wholly committed, and outlast a power loss.
+
+    The folder stays, until the journal's row is retired: whoever finds it empty does that.
+    """
+    for suffix in (SUFFIX, NEW_SUFFIX):
+        for path in sorted(folder.glob(f"*{suffix}")):
+            files.remove(path)
+    files.sync_folder(folder)
+
+
+def remove_folder(folder: Path, files: FileSystem) -> None:
+    """Delete a journal that is wholly committed; the lock file goes last."""
+    if not folder.is_dir():
+        return
+    discard(folder, files)
+    (folder / LOCK_NAME).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+class SegmentCursor:
+    """A place in one segment: the offset of the frame that starts with sequence `_next`."""
+
+    __slots__ = ("_files", "_next", "_offset", "segment")
+
+    def __init__(self, files: FileSystem, segment: Segment) -> None:
+        self._files = files
+        self.segment = segment
+        self._next = segment.first
+        self._offset = HEADER_BYTES
+
+    def read(self, after: int, last: int, max_bytes: int) -> Batch | None:
+        """Whole frames behind `after` and up to `last`; None when there is none yet."""
+        if after + 1 < self._next:
+            self._next, self._offset = self.segment.first, HEADER_BYTES
+        size = max(max_bytes, journal_format.MAX_FRAME_BYTES)
+        while True:
+            data = self._files.read(self.segment.fd, size, self._offset)
+            start = end = 0
+            first: int | None = None
+            for frame in journal_format.frames(data, 0, self._next):
+                if frame.last > last:
+                    break
+                if frame.last > after and first is None:
+                    start, first = frame.start, frame.first
+                end = frame.end
+                self._next = frame.last + 1
+            self._offset += end
+            if first is not None:
+                return Batch(first, self._next - 1, data[start:end])
+            if end == 0:
+                return None

@@ -1,0 +1,1 @@
+"""Experiments, conversions and their counts in Postgres."""

@@ -1,0 +1,157 @@
+"""Conversions in memory: the twin of storage.experiments.conversions."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import trio
+
+from engine.accounts.access import Action, Caller
+from engine.common.errors import ConflictError, NotFoundError
+from engine.common.list_page import ListPage
+from engine.experiments.conversion import (
+    Attribution,
+    Conversion,
+    ConversionHook,
+    ConversionSource,
+    HookDraft,
+    RecordedConversion,
+    ResolvedHook,
+    VerifiedConversion,
+    attribution_of,
+)
+from storage.accounts import tokens
+from storage.experiments.conversions import MAX_HOOKS, Key, key_of, observed
+from storage.experiments.memory_experiments import MemoryExperimentStore
+from storage.links.memory_profiles import MemoryProfiles
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _kept(
+    number: int, told: VerifiedConversion, source: ConversionSource, attribution: Attribution
+) -> Conversion:
+    draft, click = told.draft, told.click
+    clicked_at = datetime.fromtimestamp(click.at_us / 1e6, UTC)
+    shared = draft.value, draft.currency, source, attribution
+    found = Conversion(
+        number, draft.name, draft.order_id, told.at, told.received_at, clicked_at, click.link_id, *shared
+    )  # fmt: skip
+    if not click.experiment_id:
+        return found
+    return found._replace(experiment_id=click.experiment_id, phase=click.phase, arm=click.arm)
+
+
+class MemoryConversionStore:
+    """ConversionStore without a server, over the profiles and experiments of other twins."""
+
+    def __init__(
+        self,
+        profiles: MemoryProfiles,
+        experiments: MemoryExperimentStore,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._profiles = profiles
+        self._experiments = experiments
+        self._now = now
+        self._ids = itertools.count(1)
+        self._hooks: dict[bytes, ConversionHook] = {}
+        self.told: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
+
+    async def record(
+        self,
+        caller: Caller,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
+        await trio.lowlevel.checkpoint()
+        profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
+        return self._record(profile.tenant_id, told, source)
+
+    async def record_from_ingest(
+        self,
+        tenant_id: int,
+        profile_id: int,
+        told: Sequence[VerifiedConversion],
+        source: ConversionSource,
+    ) -> list[RecordedConversion]:
+        await trio.lowlevel.checkpoint()
+        if self._profiles.team_of(profile_id) is None:
+            raise NotFoundError("there is no such profile")
+        return self._record(tenant_id, told, source)
+
+    def _record(
+        self, tenant_id: int, told: Sequence[VerifiedConversion], source: ConversionSource
+    ) -> list[RecordedConversion]:
+        found, counted = [], []
+        for one in told:
+            key = key_of(one)
+            if key in self.told:
+                found.append(RecordedConversion(self.told[key][2], True))
+                continue
+            window = self._experiments.attribution_hours(one.click.experiment_id)
+            attribution = attribution_of(one, window)
+            self.told[key] = one, source, attribution
+            found.append(RecordedConversion(attribution, False))
+            if attribution == "attributed":
+                counted.append(one)
+        known = [one for one in counted if one.click.visitor]
+        self._experiments.memory_counts.store(observed(tenant_id, known, counted))
+        return found
+
+    async def list_conversions(
+        self, caller: Caller, profile_id: int, before: int, limit: int
+    ) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.READ)
+        found = [
+            _kept(number, *kept)
+            for number, kept in enumerate(self.told.values(), 1)
+            if kept[0].click.profile_id == profile_id and (not before or number < before)
+        ][::-1]
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def create_hook(
+        self, caller: Caller, profile_id: int, draft: HookDraft
+    ) -> tuple[ConversionHook, str]:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.EDIT)
+        if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
+            raise ConflictError("hooks", f"there are {MAX_HOOKS}; delete one first")
+        token = tokens.new("wph_")
+        hook = ConversionHook(
+            id=next(self._ids),
+            profile_id=profile_id,
+            label=draft.label,
+            name=draft.name,
+            fields=draft.fields,
+            created_at=self._now(),
+        )
+        self._hooks[tokens.require_digest(token)] = hook
+        return hook, token
+
+    async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.READ)
+        found = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
+        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
+        await trio.lowlevel.checkpoint()
+        self._profiles.team(caller, profile_id, Action.EDIT)
+        for digest, hook in self._hooks.items():
+            if (hook.profile_id, hook.id) == (profile_id, hook_id):
+                del self._hooks[digest]
+                return
+        raise NotFoundError("there is no such hook")
+
+    async def hook_of(self, token: str) -> ResolvedHook | None:
+        await trio.lowlevel.checkpoint()
+        hook = self._hooks.get(tokens.digest(token) or b"")
+        team = None if hook is None else self._profiles.team_of(hook.profile_id)
+        if hook is None or team is None:
+            return None
+        return ResolvedHook(team[0].tenant_id, hook.profile_id, hook.name, hook.fields)

@@ -1,0 +1,1 @@
+"""GitHub's API, and synchronisations in Postgres."""

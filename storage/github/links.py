@@ -1,0 +1,71 @@
+"""Links that lead to repositories, as their members see them, in Postgres.
+
+Who asks for a synchronisation enqueues its job in the same transaction, under the link's lock: so of those who
+ask at the same time one succeeds, and the others are told that it is queued.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.accounts.access import Action, Caller
+from engine.common.errors import NotFoundError
+from engine.github.repository import LinkSync
+from engine.github.sync import SYNC_KIND, SYNC_QUEUE, check_sync_allowed
+from engine.jobs.job import Job, JobDraft
+from storage.accounts.access import enter_link
+from storage.jobs.jobs import enqueue, job_of
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+SQL: Final = queries.load("github/github")
+
+
+class PostgresLinkSyncStore:
+    """LinkSyncStore over a database that was opened as waypost_app."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
+        async def work(connection: Connection) -> LinkSync | None:
+            place = await enter_link(connection, caller, link_id, Action.READ)
+            target = await connection.fetchval(SQL["target"], place.tenant_id, link_id)
+            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
+            return None if row is None else _sync(row["sync"])
+
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+        async def work(connection: Connection) -> tuple[LinkSync, Job]:
+            place = await enter_link(connection, caller, link_id, Action.EDIT)
+            target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
+            if target is None:
+                raise NotFoundError("there is no such link")
+            job = await enqueue(connection, sync_job(place.tenant_id, place.profile_id, link_id))
+            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
+            if row is None:  # or one of another target
+                await connection.execute(SQL["stop_sync"], place.tenant_id, link_id)
+            else:
+                check_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
+            text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
+            row = await connection.fetchrow(SQL["job"], place.tenant_id, job.job_id)
+            assert row is not None
+            return _sync(text), job_of(row)
+
+        return await self._database.transaction(work, caller=caller)
+
+
+def sync_job(tenant_id: int, profile_id: int, link_id: int) -> JobDraft:
+    return JobDraft(
+        kind=SYNC_KIND,
+        queue=SYNC_QUEUE,
+        payload={"link_id": str(link_id)},
+        unique_key=str(link_id),
+        tenant_id=tenant_id,
+        profile_id=profile_id,
+    )
+
+
+def _sync(text: str) -> LinkSync:
+    return msgspec.json.decode(text, type=LinkSync)

@@ -1,0 +1,182 @@
+"""Synchronisation with GitHub in Postgres, as workers see it: what is due, whose turn it is.
+
+Guarantees:
+- a link that is due is enqueued by one worker, and again ten minutes later should nothing have come of it;
+- of all workers with one token, one sends at a time, and none before a pause has passed: both are one
+  row of `github_limits`, judged by the database's clock;
+- what is written down was learned of the target that the link still has; where it is news, webhooks hear of it.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import asyncpg
+import msgspec
+
+from engine.github.conversation import RequestPause
+from engine.github.repository import RememberedRepository, RepositoryFacts, next_due_at
+from engine.github.sync import DueSync, PauseState, RequestLease, SyncOutcome
+from engine.webhooks.events import EventDraft, GithubSynced
+from storage.github.links import sync_job
+from storage.jobs.jobs import enqueue
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+from storage.webhooks.outbox import append_to_outbox
+
+SQL: Final = queries.load("github/syncs")
+
+
+class PostgresGithubSyncQueue:
+    """GithubSyncQueue over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def enqueue_due(self, limit: int) -> int:
+        async def work(connection: Connection) -> int:
+            rows = await connection.fetch(SQL["due"], limit)
+            for row in rows:
+                await enqueue(connection, sync_job(*row))
+            return len(rows)
+
+        return await self._database.transaction(work)
+
+    async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
+        async def work(connection: Connection) -> DueSync | None:
+            row = await connection.fetchrow(SQL["begin"], tenant_id, link_id)
+            if row is None:
+                await connection.execute(SQL["forget"], tenant_id, link_id)
+                return None
+            return DueSync(
+                tenant_id,
+                link_id,
+                row["profile_id"],
+                row["target"],
+                row["kind"] == "github",
+                row["failures"],
+                _known(row),
+            )
+
+        return await self._database.transaction(work)
+
+    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
+        async def look(connection: Connection) -> SyncOutcome | None:
+            row = await connection.fetchrow(
+                SQL["sibling"], work.tenant_id, work.link_id, key, since
+            )
+            if row is None:
+                return None
+            due = next_due_at(work.tenant_id, key, row["tried_at"])
+            return SyncOutcome(row["state"], row["reason"], _known(row), 0, due)
+
+        return await self._database.transaction(look)
+
+    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None:
+        await self._execute("postpone", tenant_id, link_id, paused.wait_s, paused.reason)
+
+    async def forget(self, tenant_id: int, link_id: int) -> None:
+        await self._execute("forget", tenant_id, link_id)
+
+    def finishing(
+        self, work: DueSync, key: str, settled: SyncOutcome
+    ) -> Callable[[Any], Awaitable[None]]:
+        known = settled.known
+
+        async def finish(connection: Connection) -> None:
+            written = await connection.execute(
+                SQL["finish"],
+                work.tenant_id,
+                work.link_id,
+                work.target,
+                key,
+                settled.state,
+                settled.reason,
+                settled.failures,
+                None if known.facts is None else msgspec.json.encode(known.facts).decode(),
+                known.etag,
+                known.release_etag,
+                known.release_due,
+                known.named_at,
+                settled.next_at if work.kept or settled.soon else None,
+            )
+            if written == "UPDATE 1" and known.facts and known.facts != work.known.facts:
+                await append_to_outbox(connection, [_event(work, known.facts)])
+
+        return finish
+
+    async def _execute(self, name: str, *arguments: object) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(SQL[name], *arguments)
+
+        await self._database.transaction(work)
+
+
+class PostgresGithubRequestLease:
+    """GithubRequestLease over the same, for one API and token."""
+
+    def __init__(self, database: Database, base_url: str, token: str) -> None:
+        self._database = database
+        self._id = hashlib.sha256(f"{base_url}\n{token}".encode()).hexdigest()
+
+    async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
+        async def work(connection: Connection) -> RequestLease | None:
+            await connection.execute(SQL["know_limits"], self._id)
+            row = await connection.fetchrow(SQL["take_turn"], self._id, _uuid(holder), ttl_s)
+            return None if row is None else RequestLease(row["now"], row["in_a_row"])
+
+        return await self._database.transaction(work)
+
+    async def paused(self) -> PauseState | None:
+        async def work(connection: Connection) -> PauseState | None:
+            row = await connection.fetchrow(SQL["paused"], self._id)
+            return None if row is None else PauseState(*row)
+
+        return await self._database.transaction(work, read_only=True)
+
+    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
+        wait_s = pause.wait.total_seconds()
+        await self._execute("pause", wait_s, pause.reason, min(in_a_row, 1000))
+
+    async def reset_pauses(self) -> None:
+        await self._execute("calm")
+
+    async def release(self, holder: str) -> None:
+        await self._execute("give_turn", _uuid(holder))
+
+    async def _execute(self, name: str, *arguments: object) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(SQL[name], self._id, *arguments)
+
+        await self._database.transaction(work)
+
+
+def _event(work: DueSync, facts: RepositoryFacts) -> EventDraft:
+    data = GithubSynced(
+        profile_id=str(work.profile_id),
+        link_id=str(work.link_id),
+        repository=facts.full_name,
+        stars=facts.stars,
+        forks=facts.forks,
+        language=facts.language,
+        archived=facts.archived,
+    )
+    return EventDraft(work.tenant_id, work.profile_id, "github.synced", data)
+
+
+def _uuid(holder: str) -> UUID:
+    return uuid5(NAMESPACE_OID, holder)
+
+
+def _known(row: asyncpg.Record) -> RememberedRepository:
+    return RememberedRepository(
+        facts=None
+        if row["facts"] is None
+        else msgspec.json.decode(row["facts"], type=RepositoryFacts),
+        etag=row["etag"],
+        release_etag=row["release_etag"],
+        release_due=row["release_due"],
+        named_at=row["named_at"],
+    )

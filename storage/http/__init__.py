@@ -1,0 +1,1 @@
+"""Outgoing requests, to the public internet only."""

@@ -1,0 +1,259 @@
+"""Jobs in Postgres.
+
+Guarantees:
+- a job is enqueued in the transaction of whoever calls `enqueue`: with its change, or not at all;
+- of two workers none gets the same attempt (FOR UPDATE SKIP LOCKED), and whatever a worker does to a job
+  names the attempt it holds: once the job was rescued or taken again, that is refused (StaleLeaseError),
+  and so is the effect that `finish_with` would have committed with it;
+- a job whose worker died, or stood still past its lease, is put back by `rescue`; one whose heartbeat
+  goes on never is. Only the database's clock decides;
+- each time that a periodic job is due is enqueued once: moving its row of `timetable` on is a
+  compare-and-set in the transaction that enqueues, so schedulers need no leader.
+
+Outside of `finish_with`, an effect may happen twice: the worker can die between the effect and its note.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+import asyncpg
+import orjson
+
+from engine.accounts.access import Action, Caller, require_scope
+from engine.common.errors import ConflictError, NotFoundError, StaleLeaseError
+from engine.common.list_page import ListPage
+from engine.jobs.job import AttemptEnd, EnqueueResult, Heartbeat, Job, JobDraft, JobFilter, Lease
+from engine.jobs.ports import QueueMetrics
+from storage.accounts.access import MAX_ID, enter_job, enter_profile, validate_id
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+_SQL: Final = queries.load("jobs/jobs")
+RESCUED_AT_ONCE: Final = 1000
+PURGED_AT_ONCE: Final = 5000
+LOST: Final = "its worker died or stood still"
+T = TypeVar("T")
+_OnJob = Callable[[Connection, int | None, int], Awaitable[Job]]
+
+
+async def enqueue(connection: Connection, draft: JobDraft) -> EnqueueResult:
+    """Enqueue in the transaction that `connection` is in, as waypost_app (for its own tenant only) or
+    waypost_aggregator. Waits for another transaction that is enqueuing the same unique key."""
+    while True:
+        made = await connection.fetchval(
+            _SQL["enqueue"], draft.tenant_id, draft.profile_id, draft.queue, draft.kind,
+            draft.payload_json(), draft.priority, draft.unique_key, draft.max_attempts,
+            draft.delay_s, draft.run_at,
+        )  # fmt: skip
+        if made is not None:
+            return EnqueueResult(made, True)
+        key = draft.tenant_id, draft.kind, draft.unique_key
+        found = await connection.fetchval(_SQL["active_job"], *key)
+        if found is not None:  # else it has just ended
+            return EnqueueResult(found, False)
+
+
+async def enqueue_many(connection: Connection, drafts: Sequence[JobDraft]) -> None:
+    """The same of many that have no unique key, in one statement."""
+    if any(draft.unique_key is not None for draft in drafts):
+        raise ValueError("jobs with a unique key are enqueued one by one")
+    columns = [
+        (d.tenant_id, d.profile_id, d.queue, d.kind, d.payload_json(), d.priority, d.max_attempts,
+         d.delay_s, d.run_at)
+        for d in drafts
+    ]  # fmt: skip
+    if columns:
+        await connection.execute(_SQL["enqueue_many"], *zip(*columns, strict=True))
+
+
+class PostgresJobQueue:
+    """JobQueue over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]:
+        async def work(connection: Connection) -> list[EnqueueResult]:
+            return [await enqueue(connection, draft) for draft in drafts]
+
+        return await self._database.transaction(work)
+
+    async def claim(
+        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+    ) -> list[Job]:
+        async def work(connection: Connection) -> list[Job]:
+            rows = await connection.fetch(
+                _SQL["take"], worker, list(slots), list(slots.values()), list(kinds), lease_s
+            )
+            # The update returns them in any order.
+            return [job_of(row) for row in sorted(rows, key=_turn)]
+
+        return await self._database.transaction(work)
+
+    async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
+        columns = list(
+            zip(*[(*b.lease, *(b.progress or (None, None))) for b in beats], strict=True)
+        )
+
+        async def work(connection: Connection) -> dict[Lease, bool]:
+            rows = await connection.fetch(_SQL["heartbeat"], *columns, lease_s)
+            return {Lease(*row[:3]): row[3] for row in map(tuple, rows)}
+
+        return await self._database.transaction(work) if beats else {}
+
+    async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
+        columns = list(
+            zip(*[(*e.lease, e.outcome, e.delay_s, e.error) for e in endings], strict=True)
+        )
+
+        async def work(connection: Connection) -> set[Lease]:
+            return {Lease(*row) for row in await connection.fetch(_SQL["end"], *columns)}
+
+        return await self._database.transaction(work) if endings else set()
+
+    async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
+        async def guarded(connection: Connection) -> T:
+            if await connection.fetchval(_SQL["finish"], *lease) is None:
+                raise StaleLeaseError(
+                    f"job {lease.job_id} is not held under attempt {lease.attempt}"
+                )
+            return await work(connection)
+
+        return await self._database.transaction(guarded)
+
+    async def rescue(self) -> int:
+        return await self._changed("rescue", RESCUED_AT_ONCE, LOST)
+
+    async def release(self, worker: str, *, died: bool) -> int:
+        return await self._changed("release", worker, int(died), LOST)
+
+    async def schedule(
+        self, plan: Callable[[datetime], Sequence[tuple[datetime, JobDraft]]]
+    ) -> int:
+        async def work(connection: Connection) -> int:
+            now = await connection.fetchval(_SQL["now"])
+            known = {row["kind"]: row["due"] for row in await connection.fetch(_SQL["dues"])}
+            made = 0
+            # In the order of their kinds, or two schedulers could deadlock.
+            for due, draft in sorted(plan(now), key=lambda pair: pair[1].kind):
+                if draft.kind in known and known[draft.kind] >= due:
+                    continue
+                if await connection.fetchval(_SQL["move_due"], draft.kind, due):
+                    made += (await enqueue(connection, draft)).created
+            return made
+
+        return await self._database.transaction(work)
+
+    async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
+        async def work(connection: Connection) -> tuple[list[QueueMetrics], int]:
+            rows = await connection.fetch(_SQL["figures"])
+            return [QueueMetrics(*row) for row in rows], await connection.fetchval(_SQL["dead"])
+
+        return await self._database.transaction(work, read_only=True)
+
+    async def purge(self, days: int) -> None:
+        while await self._changed("purge", days, PURGED_AT_ONCE) == PURGED_AT_ONCE:
+            pass
+
+    async def _changed(self, name: str, *arguments: object) -> int:
+        """How many rows a statement has changed."""
+
+        async def work(connection: Connection) -> int:
+            return int((await connection.execute(_SQL[name], *arguments)).rpartition(" ")[2])
+
+        return await self._database.transaction(work)
+
+
+class PostgresJobStore:
+    """JobStore: over a database that was opened as waypost_app, or, for the operator, as
+    waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_jobs(
+        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
+    ) -> ListPage:
+        async def work(connection: Connection) -> ListPage:
+            tenant = None if caller is None else caller.tenant_id
+            if caller is not None and asked.profile_id is not None:
+                place = await enter_profile(connection, caller, asked.profile_id, Action.READ)
+                tenant = place.tenant_id
+            last = min(before or MAX_ID, MAX_ID)
+            rows = await connection.fetch(_SQL["list"], tenant, last, *asked, limit + 1)
+            found = [job_of(row) for row in rows[:limit]]
+            return ListPage(found, found[-1].id if len(rows) > limit else None)
+
+        if caller is not None:
+            require_scope(caller, "read")
+        return await self._database.transaction(work, caller=caller, read_only=True)
+
+    async def job(self, caller: Caller | None, job_id: int) -> Job:
+        return await self._on(caller, job_id, Action.READ, _found)
+
+    async def cancel(self, caller: Caller | None, job_id: int) -> Job:
+        change = partial(_changed, "cancel", "has ended and cannot be cancelled")
+        return await self._on(caller, job_id, Action.EDIT, change)
+
+    async def retry(self, caller: Caller | None, job_id: int) -> Job:
+        change = partial(_changed, "retry", "is not one that can be retried")
+        try:
+            return await self._on(caller, job_id, Action.EDIT, change)
+        except asyncpg.UniqueViolationError:
+            raise unique_key_conflict() from None
+
+    async def _on(self, caller: Caller | None, job_id: int, action: Action, do: _OnJob) -> Job:
+        """Do something to a job where it lives, if the caller may."""
+        validate_id(job_id, "job")
+
+        async def work(connection: Connection) -> Job:
+            if caller is None:
+                return await do(connection, None, job_id)
+            try:
+                return await do(connection, caller.tenant_id, job_id)
+            except NotFoundError:
+                place = await enter_job(connection, caller, job_id, action)
+                return await do(connection, place.tenant_id, job_id)
+
+        if caller is not None:
+            require_scope(caller, action.value.scope)
+        return await self._database.transaction(work, caller=caller)
+
+
+async def _found(connection: Connection, tenant: int | None, job_id: int) -> Job:
+    row = await connection.fetchrow(_SQL["job"], tenant, job_id)
+    if row is None:
+        raise NotFoundError("there is no such job")
+    return job_of(row)
+
+
+async def _changed(
+    name: str, refusal: str, connection: Connection, tenant: int | None, job_id: int
+) -> Job:
+    row = await connection.fetchrow(_SQL[name], tenant, job_id)
+    if row is None:
+        found = await _found(connection, tenant, job_id)
+        raise ConflictError("state", f"a job that is {found.state} {refusal}")
+    return job_of(row)
+
+
+def unique_key_conflict() -> ConflictError:
+    return ConflictError("unique_key", "another job has taken this one's place")
+
+
+def job_of(row: asyncpg.Record) -> Job:
+    done, total = row["progress_done"], row["progress_total"]
+    return Job(
+        **{name: row[name] for name in _PLAIN},
+        payload=cast("dict[str, Any]", orjson.loads(row["payload"])),
+        progress=None if done is None else (done, total),
+    )
+
+
+def _turn(row: asyncpg.Record) -> tuple[int, datetime, int]:
+    return -row["priority"], row["run_at"], row["id"]
+
+
+_PLAIN: Final = tuple(set(Job.__dataclass_fields__) - {"payload", "progress"})

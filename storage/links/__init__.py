@@ -1,0 +1,1 @@
+"""Profiles, links and their health in Postgres."""

@@ -1,0 +1,1 @@
+"""Processes' status, and what `doctor` inspects."""

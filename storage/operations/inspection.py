@@ -1,0 +1,58 @@
+"""What `waypost doctor` asks of the servers; nothing here changes anything."""
+
+from typing import NamedTuple
+
+import asyncpg
+import redis.exceptions
+
+from engine.common.errors import UnavailableError
+from storage import migrations
+from storage.bridge import in_asyncio
+from storage.redis.client import RedisServer
+
+_CONNECT_S = 3.0
+
+
+class RedisSettings(NamedTuple):
+    """`maxmemory_policy` is empty where the server does not say."""
+
+    server: str
+    version: str
+    maxmemory_policy: str
+
+
+async def server_version(url: str) -> int:
+    """Postgres' server_version_num, such as 170010. Raises UnavailableError."""
+
+    async def ask() -> int:
+        connection = await asyncpg.connect(url, timeout=_CONNECT_S)
+        try:
+            return int(await connection.fetchval("SHOW server_version_num"))
+        finally:
+            await connection.close(timeout=_CONNECT_S)
+
+    try:
+        return await in_asyncio(ask)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise UnavailableError(f"Postgres does not answer: {error}") from error
+
+
+async def migrations_pending(url: str) -> list[str]:
+    """Names of the files that `migrate` would apply. Raises as `migrate` does."""
+    return await migrations.pending(url)
+
+
+async def redis_settings(url: str) -> RedisSettings:
+    """Raises UnavailableError."""
+    server = await RedisServer.open(url, size=2)
+    try:
+        found = await server.run(server.commands.info, "server")
+        try:
+            policy = await server.run(server.commands.config_get, "maxmemory-policy")
+        except redis.exceptions.ResponseError:
+            policy = {}  # managed servers often refuse CONFIG
+        name = "Valkey" if "valkey_version" in found else "Redis"
+        version = found.get("valkey_version") or found.get("redis_version", "")
+        return RedisSettings(name, str(version), str(policy.get("maxmemory-policy", "")))
+    finally:
+        await server.close()

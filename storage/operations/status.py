@@ -1,0 +1,88 @@
+"""What a process of the engine says of itself, asked over a unix socket in the folder's run folder.
+
+Asked, not published: figures such as the clicks not yet committed must be those of this moment, also when
+Redis or Postgres are away.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from engine.operations.system import ProcessStatus
+
+SUFFIX: Final = ".status"
+FAILURE: Final = ".failure"
+RECENT_S: Final = 60.0
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+LIMIT_S: Final = 1.0
+
+
+async def serve_status(folder: Path, name: str, status: Callable[[], ProcessStatus]) -> None:
+    """Answer whoever connects, until cancelled."""
+    path = folder / f"{name}{SUFFIX}"
+    path.unlink(missing_ok=True)
+    listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+    await listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(16)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        with trio.move_on_after(LIMIT_S), contextlib.suppress(trio.BrokenResourceError):
+            async with stream:
+                await stream.send_all(msgspec.msgpack.encode(status()))
+
+    await trio.serve_listeners(answer, [trio.SocketListener(listener)])
+
+
+async def fetch_statuses(folder: Path) -> list[ProcessStatus]:
+    """The statuses of all processes that answer in time, by name."""
+    found: list[ProcessStatus] = []
+    try:
+        paths = sorted(path for path in os.listdir(folder) if path.endswith(SUFFIX))
+    except OSError:
+        return []
+    async with trio.open_nursery() as nursery:
+        for path in paths:
+            nursery.start_soon(_ask, folder / path, found)
+    return sorted(found, key=lambda status: status.name)
+
+
+async def _ask(path: Path, found: list[ProcessStatus]) -> None:
+    data = bytearray()
+    with trio.move_on_after(LIMIT_S), contextlib.suppress(OSError, trio.BrokenResourceError):
+        stream = await trio.open_unix_socket(str(path))
+        async with stream:
+            async for chunk in stream:
+                data += chunk
+                if len(data) > MAX_ANSWER_BYTES:
+                    return
+        with contextlib.suppress(msgspec.MsgspecError):
+            found.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
+
+
+def note_failure(folder: Path, name: str, reason: str) -> None:
+    """Leave word of why a process has ended: who asks after its end cannot ask it."""
+    with contextlib.suppress(OSError):
+        (folder / f"{name}{FAILURE}").write_text(reason)
+
+
+def recent_failures(folder: Path) -> dict[str, str]:
+    """Why processes have ended within the last minute, by name."""
+    found: dict[str, str] = {}
+    for path in folder.glob(f"*{FAILURE}"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < RECENT_S:
+                found[path.name.removesuffix(FAILURE)] = path.read_text()
+    return found
+
+
+def forget_failures(folder: Path) -> None:
+    """Those of an earlier start."""
+    for path in folder.glob(f"*{FAILURE}"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The database, its named queries and idempotency keys."""

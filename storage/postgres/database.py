@@ -1,0 +1,345 @@
+"""Postgres: the one place that knows the pool, the roles, the time limits and what errors mean.
+
+Guarantees of `Database.run`, which is the only way to Postgres at run time:
+- one crossing, one connection, one transaction: all of `work` is committed, or nothing is;
+- the tenant holds for that transaction only, and never leaks to the next user of the connection;
+- every wait is bounded. The server ends a statement after `query_timeout_ms`; if not even that news
+  arrives (a dead network), the client drops the connection `GRACE_S` later without a farewell;
+- a deadlock or serialisation failure is tried again with jitter, so `work` may run more than once
+  and must not touch anything but its connection; a connection that died idle is replaced;
+- when Postgres is away, calls raise UnavailableError, at once or after `CONNECT_S`; nothing has to
+  be reopened when it comes back. When a connection is lost during COMMIT the outcome is unknown:
+  callers whose work is not idempotent must look before they repeat it.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+
+import asyncpg
+import trio
+from asyncpg.cursor import Cursor
+from asyncpg.transaction import Transaction
+
+from engine.accounts.access import Caller
+from engine.common.errors import UnavailableError
+from storage.bridge import in_asyncio
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Role = Literal["waypost_app", "waypost_edge", "waypost_aggregator"]
+# What `work` gets: a pooled connection is a proxy with the same methods.
+Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+
+CONNECT_S: Final = 3.0
+GRACE_S: Final = 2.0
+MAX_ATTEMPTS: Final = 5
+# Local to the transaction. The tenant is the caller's own; storage/accounts/access.py moves on to another's.
+_SET_CALLER: Final = """SELECT set_config('waypost.tenant', $1, true), set_config('waypost.user', $2, true),
+    set_config('waypost.key', $3, true), set_config('waypost.request', $4, true)"""
+
+
+class _StaleConnectionError(Exception):
+    """A pooled connection was dead before the transaction began: nothing has been done on it."""
+
+
+_RETRIED: Final = (
+    _StaleConnectionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,
+)
+# Reasons outside the statement itself, which a later try may not meet: the network, a server that
+# starts, stops or fails over, a time limit, no room.
+_UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    *_RETRIED,
+)
+
+
+class Database:
+    """A pool of connections that act as one role. Opened on the trio side, connects when needed."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", query_timeout_ms: int) -> None:
+        self._pool = pool
+        self._wait_s = query_timeout_ms / 1000
+
+    @classmethod
+    async def open(cls, url: str, *, role: Role, size: int, query_timeout_ms: int) -> "Database":
+        """A pool of at most `size` connections. Does not need the server to be up."""
+
+        async def create() -> "asyncpg.Pool[asyncpg.Record]":
+            pool = asyncpg.create_pool(
+                url,
+                min_size=0,
+                max_size=size,
+                timeout=CONNECT_S,
+                command_timeout=query_timeout_ms / 1000 + GRACE_S,
+                reset=_leave_as_is,
+                server_settings=session_settings(query_timeout_ms) | {"role": role},
+            )
+            return await pool
+
+        return cls(await in_asyncio(create), query_timeout_ms)
+
+    async def close(self) -> None:
+        """Close every connection; those still in use after `GRACE_S` are dropped."""
+
+        async def close() -> None:
+            try:
+                async with asyncio.timeout(GRACE_S):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+
+        await in_asyncio(close)
+
+    async def ping(self) -> None:
+        """Raises UnavailableError when Postgres does not answer."""
+
+        async def work(connection: Connection) -> None:
+            await connection.fetchval("SELECT 1")
+
+        await self.transaction(work, read_only=True)
+
+    def metrics(self) -> dict[str, int]:
+        """Connections open, and those of them that are idle."""
+        return {"connections": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+
+    async def transaction(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        *,
+        caller: Caller | None = None,
+        read_only: bool = False,
+        one_snapshot: bool = False,
+    ) -> T:
+        """Run `work(connection)` on the host loop in one transaction, and return its value.
+
+        With `caller`, row-level security shows and takes their tenant's rows only, and what changes
+        is logged as theirs. With `read_only`, all statements see one and the same snapshot of the
+        database; with `one_snapshot`, of one that writes: it is tried again when another one has changed
+        meanwhile what it changes. Raises UnavailableError as described above; every other error, unique
+        violations among them, is for whoever called.
+        """
+        return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
+
+    async def second_transaction(
+        self, work: Callable[[Connection], Awaitable[T]], *, one_snapshot: bool = False
+    ) -> T:
+        """The same on one more connection, for who is on the host loop with one already. The pool must have
+        two: who waits for the second one holds the first."""
+        return await self._run(work, None, False, one_snapshot)
+
+    @asynccontextmanager
+    async def snapshot(self, caller: Caller) -> AsyncIterator["SnapshotReader"]:
+        """A snapshot of the database to read more from than fits in memory, as `caller`.
+
+        It holds a connection of the pool until the context ends, so callers bound how many there are. Whoever
+        takes nothing for `idle_in_transaction_session_timeout` loses it. Raises as `run` does.
+        """
+        connection, transaction = await in_asyncio(_map_errors, self._begin, caller)
+        try:
+            yield SnapshotReader(connection)
+        finally:
+            with trio.CancelScope(shield=True):
+                await in_asyncio(self._end, connection, transaction)
+
+    async def _begin(self, caller: Caller) -> tuple[Pooled, Transaction]:
+        for _ in range(MAX_ATTEMPTS):
+            connection = await self._pool.acquire(timeout=self._wait_s)
+            try:
+                transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+                await _start(connection, transaction)
+                await connection.fetchval(_SET_CALLER, *_settings_of(caller))
+                return connection, transaction
+            except _StaleConnectionError as error:
+                stale = error
+                await self._pool.release(connection)
+            except BaseException:
+                await self._pool.release(connection)
+                raise
+        raise stale
+
+    async def _end(self, connection: Pooled, transaction: Transaction) -> None:
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await transaction.rollback()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection.terminate()
+        finally:
+            await self._pool.release(connection)
+
+    async def _run(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        caller: Caller | None,
+        read_only: bool,
+        one_snapshot: bool,
+    ) -> T:
+        attempt = 1
+        while True:
+            try:
+                async with self._pool.acquire(timeout=self._wait_s) as connection:
+                    return await _transaction(connection, work, caller, read_only, one_snapshot)
+            except _RETRIED as error:
+                if attempt == MAX_ATTEMPTS:
+                    raise _unavailable(error) from error
+            except Exception as error:
+                if _is_unavailable(error):
+                    raise _unavailable(error) from error
+                raise
+            await asyncio.sleep(random.uniform(0.5, 1) * 0.005 * 2**attempt)  # noqa: S311
+            attempt += 1
+
+
+class SnapshotReader:
+    """One snapshot. Statements come one after the other, not at the same time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What `work(connection)` finds out."""
+        return await in_asyncio(_map_errors, work, self._connection)
+
+    def rows(self, statement: str, *values: Any, at_once: int = 1_000) -> "Rows":
+        """The rows of a long one, so many at once."""
+        return Rows(self._connection, statement, values, at_once)
+
+
+class Rows:
+    """An iterator over lists of rows; no generator, as nothing is to be closed when it is left early."""
+
+    def __init__(
+        self, connection: Connection, statement: str, values: tuple[Any, ...], at_once: int
+    ) -> None:
+        self._connection = connection
+        self._asked = (statement, *values)
+        self._at_once = at_once
+        self._cursor: Cursor[asyncpg.Record] | None = None
+
+    def __aiter__(self) -> "Rows":
+        return self
+
+    async def __anext__(self) -> "list[asyncpg.Record]":
+        rows = await in_asyncio(_map_errors, self._fetch)
+        if not rows:
+            raise StopAsyncIteration
+        return rows
+
+    async def _fetch(self) -> "list[asyncpg.Record]":
+        if self._cursor is None:
+            self._cursor = await self._connection.cursor(*self._asked)
+        return await self._cursor.fetch(self._at_once)
+
+
+async def _map_errors(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What it returns; raises UnavailableError in place of errors that mean it."""
+    try:
+        return await function(*args, **kwargs)
+    except Exception as error:
+        if _is_unavailable(error):
+            raise _unavailable(error) from error
+        raise
+
+
+async def _transaction(
+    connection: Connection,
+    work: Callable[[Connection], Awaitable[T]],
+    caller: Caller | None,
+    read_only: bool,
+    one_snapshot: bool,
+) -> T:
+    transaction = connection.transaction(
+        isolation="repeatable_read" if read_only or one_snapshot else "read_committed",
+        readonly=read_only,
+    )
+    await _start(connection, transaction)
+    try:
+        if caller is not None:
+            await connection.fetchval(_SET_CALLER, *_settings_of(caller))
+        result = await work(connection)
+    except TimeoutError:
+        # The server would have ended the statement before: it is out of reach, so is a rollback.
+        connection.terminate()
+        raise
+    except BaseException:
+        # With the connection the transaction is lost too, and what said so is the error that counts.
+        with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+            await transaction.rollback()
+        raise
+    await transaction.commit()
+    return result
+
+
+def _settings_of(caller: Caller) -> tuple[str, str, str, str]:
+    key = "" if caller.key_id is None else str(caller.key_id)
+    return str(caller.tenant_id), str(caller.user_id), key, caller.request_id
+
+
+async def _start(connection: Connection, transaction: Transaction) -> None:
+    """Begin. The first to hear that the server has dropped an idle connection."""
+    try:
+        await transaction.start()
+    except BaseException as error:
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
+        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+            raise _StaleConnectionError from error
+        raise
+
+
+def session_settings(query_timeout_ms: int) -> dict[str, str]:
+    """What every session of ours starts with; as startup parameters they survive RESET ALL."""
+    return {
+        "application_name": "waypost",
+        "search_path": "waypost",
+        "timezone": "UTC",
+        "jit": "off",
+        "random_page_cost": "1.1",
+        "statement_timeout": str(query_timeout_ms),
+        "lock_timeout": str(query_timeout_ms),
+        "idle_in_transaction_session_timeout": str(2 * query_timeout_ms + 10_000),
+    }
+
+
+async def _leave_as_is(_: Any) -> None:
+    """All that `run` sets is local to its transaction, so a round trip for RESET ALL is saved."""
+
+
+def _is_unavailable(error: Exception) -> bool:
+    if isinstance(error, _UNAVAILABLE):
+        return True
+    if isinstance(error, asyncpg.InvalidParameterValueError):
+        return 'role "waypost_' in str(error)
+    # A connection or pool that closed under us, or is about to. Wrong use of the driver raises the
+    # same classes, but its messages do not speak of that.
+    return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) and any(
+        words in str(error)
+        for words in ("closed", "closing", "released back to the pool", "cannot switch to state")
+    )
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    if isinstance(error, _StaleConnectionError):
+        return UnavailableError(f"Postgres does not answer: {error.__cause__}")
+    if isinstance(error, asyncpg.InvalidParameterValueError | asyncpg.InvalidCatalogNameError):
+        return UnavailableError(f"Postgres is not set up ({error}); run waypost migrate")
+    reason = str(error) or type(error).__name__
+    return UnavailableError(f"Postgres does not answer: {reason}")

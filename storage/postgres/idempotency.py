@@ -1,0 +1,77 @@
+"""Idempotency keys in Postgres: the answer to a create, in the transaction of that create.
+
+Guarantees:
+- of equal requests with one key, at once or one after the other, one creates; the others get its answer;
+- a create that fails or is lost in a crash leaves no key behind;
+- a key belongs to its user, and is free again 24 hours after it was used.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
+
+from engine.accounts.access import Caller
+from engine.common.errors import UnavailableError
+from engine.common.idempotency import (
+    RETENTION,
+    IdempotentRequest,
+    StoredResponse,
+    error_for_used_key,
+)
+from storage.postgres import queries
+from storage.postgres.database import Connection, Database
+
+_SQL: Final = queries.load("postgres/idempotency")
+PURGED_AT_ONCE: Final = 10_000
+T = TypeVar("T")
+Work = Callable[[Connection], Awaitable[T]]
+
+
+def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -> Work[T]:
+    """`work`, done once under the key and answered by `once.respond` from then on.
+
+    What is returned runs in a transaction that has just begun, with the caller's tenant set. It raises
+    AlreadyAnsweredError with the answer kept, or InvalidError when the key was used for another request.
+    """
+    if once is None:
+        return work
+    owner = caller.tenant_id, caller.user_id, once.key
+
+    async def guarded(connection: Connection) -> T:
+        if not await connection.fetchval(_SQL["claim_key"], *owner, once.request_sha256, RETENTION):
+            row = await connection.fetchrow(_SQL["kept_answer"], *owner)
+            if row is None:  # purged in between
+                raise UnavailableError("the idempotency key expired just now; send it again")
+            headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+            kept = StoredResponse(row["status"], headers, row["body"])
+            raise error_for_used_key(kept, row["request_sha256"], once.request_sha256)
+        result = await work(connection)
+        response = once.respond(result)
+        await connection.execute(_SQL["return_home"], str(caller.tenant_id))
+        await connection.execute(
+            _SQL["keep_answer"],
+            *owner,
+            response.status,
+            msgspec.json.encode(response.headers).decode(),
+            response.body,
+        )
+        return result
+
+    return guarded
+
+
+class IdempotencyPurge:
+    """Their upkeep, over a database that was opened as waypost_aggregator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def purge_expired(self) -> None:
+        """Delete the answers that are no longer promised."""
+
+        async def work(connection: Connection) -> str:
+            return await connection.execute(_SQL["purge_expired"], RETENTION, PURGED_AT_ONCE)
+
+        while await self._database.transaction(work) == f"DELETE {PURGED_AT_ONCE}":
+            pass

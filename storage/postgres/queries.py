@@ -1,0 +1,32 @@
+"""Named queries: SQL lives in .sql files, each beside the module that runs its queries.
+
+A query starts with `-- name: its_name`, the next comment line says its purpose, and it runs to the
+next name or the end of the file. Values are only ever parameters ($1, $2, …).
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Final
+
+_NAME: Final = re.compile(r"^-- name: *(\w+)\n", re.MULTILINE)
+
+
+def load(file: str) -> Mapping[str, str]:
+    """Return the queries of storage/`file`.sql by name, as of load("links/profiles").
+
+    Raises ValueError for a file without names or with a name twice.
+    """
+    return queries((resources.files("storage") / f"{file}.sql").read_text("utf-8"))
+
+
+def queries(text: str) -> Mapping[str, str]:
+    """Return the queries of a file's text by name. Raises ValueError as load()."""
+    _, *parts = _NAME.split(text)
+    names, bodies = parts[::2], parts[1::2]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"there are no names, or one twice: {names}")
+    return MappingProxyType(
+        {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
+    )

@@ -1,0 +1,36 @@
+"""Erasures in memory: the twin of storage.privacy.erasure, as the console asks it. Nothing else is kept there."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from engine.accounts.access import Caller, require_scope
+from engine.common.list_page import ListPage
+from engine.links.profile import ProfileChange
+from engine.privacy.erasure import Erasure
+from storage.links.memory_profiles import MemoryProfiles
+
+
+class MemoryErasureStore:
+    """ErasureStore beside `profiles`."""
+
+    def __init__(
+        self, profiles: MemoryProfiles, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._profiles = profiles
+        self._now = now
+        self._asked: dict[int, list[Erasure]] = {}
+
+    async def erase(
+        self, caller: Caller, profile_id: int, if_version: int | None = None
+    ) -> ProfileChange:
+        tenant_id = (await self._profiles.profile(caller, profile_id)).tenant_id
+        gone = await self._profiles.delete_profile(caller, profile_id, if_version)
+        self._asked.setdefault(tenant_id, []).append(Erasure(gone.id, self._now(), None, 0, 0))
+        return ProfileChange(gone.id, gone.version, True)
+
+    async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
+        require_scope(caller, "read")
+        found = sorted(self._asked.get(caller.tenant_id, ()), reverse=True)
+        found = [one for one in found if not before or one.profile_id < before]
+        page = found[:limit]
+        return ListPage(page, page[-1].profile_id if len(found) > limit else None)

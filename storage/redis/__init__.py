@@ -1,0 +1,1 @@
+"""The Redis client and subscriptions to its channels."""

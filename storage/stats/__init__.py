@@ -1,0 +1,1 @@
+"""Counts of visitors in Postgres: questions, compaction, rebuild."""

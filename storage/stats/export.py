@@ -1,0 +1,25 @@
+"""Raw clicks of a profile, to take along: read by a cursor, in one snapshot and bounded memory."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any, Final
+
+from engine.accounts.access import Caller
+from storage.postgres import queries
+from storage.postgres.database import Database
+
+_SQL: Final = queries.load("stats/stats")
+
+
+class PostgresClickExport:
+    """`ClickExport`, for the app's role. Each export holds a connection; callers bound how many there are."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def clicks(
+        self, tenant_id: int, profile_id: int, start: datetime, end: datetime
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        async with self._database.snapshot(Caller(tenant_id, 0)) as reading:
+            async for rows in reading.rows(_SQL["export"], tenant_id, profile_id, start, end):
+                yield [tuple(row) for row in rows]

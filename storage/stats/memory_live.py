@@ -1,0 +1,44 @@
+"""The in-memory twin of storage/stats/live.py."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from engine.stats.live import LiveUpdate
+from engine.stats.ports import MAX_WATCHED, WATCH_S
+from storage.redis.subscription import DropOldestQueue
+
+
+class MemoryLiveChannel:
+    """`LiveChannel`: workers and consoles share one object. `clock` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until: dict[int, float] = {}
+        self._listeners: set[DropOldestQueue[LiveUpdate]] = set()
+
+    async def subscribe(self, profiles: Sequence[int]) -> None:
+        await trio.lowlevel.checkpoint()
+        self._until |= dict.fromkeys(profiles, self._clock() + WATCH_S)
+
+    async def subscribed_profiles(self) -> frozenset[int]:
+        await trio.lowlevel.checkpoint()
+        now = self._clock()
+        return frozenset([one for one, until in self._until.items() if until >= now][:MAX_WATCHED])
+
+    async def publish(self, news: Sequence[LiveUpdate]) -> None:
+        await trio.lowlevel.checkpoint()
+        for one in news:
+            for waiting in self._listeners:
+                waiting.put(one)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate]]:
+        await trio.lowlevel.checkpoint()
+        waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(1_000)
+        self._listeners.add(waiting)
+        try:
+            yield waiting
+        finally:
+            self._listeners.remove(waiting)

@@ -1,0 +1,1 @@
+"""What edges read: snapshots, paths, places, daily keys."""

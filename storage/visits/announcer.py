@@ -1,0 +1,90 @@
+"""News of changes by Redis pub/sub.
+
+Redis keys: none. The channel `waypost:changes` carries JSON, a list of [profile id, version,
+deleted].
+
+It is the fast way, and allowed to lose some: a message sent while a listener is not connected is
+gone, and a listener that does not keep up loses the oldest. Whoever listens also polls Postgres.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import orjson
+import trio
+
+from engine.common.errors import UnavailableError
+from engine.links.profile import ProfileChange
+from storage.redis.client import RedisServer
+from storage.redis.subscription import DropOldestQueue, listening
+
+CHANNEL: Final = "waypost:changes"
+MAX_WAITING: Final = 10_000
+_PER_MESSAGE: Final = 500
+_ANNOUNCE_S: Final = 1.0
+
+
+class RedisAnnouncer:
+    """`Announcer` on Redis."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._counts = dict.fromkeys(
+            ("announced", "failed", "received", "dropped", "malformed", "disconnected"), 0
+        )
+
+    def metrics(self) -> dict[str, int]:
+        """Changes announced, failed, received, dropped by slow listeners; messages that were not
+        ours; connections lost while listening."""
+        return dict(self._counts)
+
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
+        """As the port says; gives up after a second."""
+        told = 0
+        with trio.move_on_after(_ANNOUNCE_S):
+            try:
+                for start in range(0, len(changes), _PER_MESSAGE):
+                    part = changes[start : start + _PER_MESSAGE]
+                    await self._server.run(
+                        self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(part)
+                    )
+                    told += len(part)
+            except UnavailableError:
+                pass
+        self._counts["announced"] += told
+        self._counts["failed"] += len(changes) - told
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]:
+        """Changes, for as long as the context is open.
+
+        Entering waits until the subscription stands, or has failed once: from then on it is tried
+        again and again, unseen. The iterator never ends by itself.
+        """
+        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
+        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
+
+    def _lost(self) -> None:
+        self._counts["disconnected"] += 1
+
+    def _heard(self, waiting: DropOldestQueue[ProfileChange], message: bytes) -> None:
+        changes = decode(message)
+        self._counts["malformed"] += changes is None
+        self._counts["received"] += len(changes or ())
+        for change in changes or ():
+            self._counts["dropped"] += waiting.put(change)
+
+
+def encode(changes: Sequence[ProfileChange]) -> bytes:
+    return orjson.dumps([(change.profile_id, change.version, change.deleted) for change in changes])
+
+
+def decode(data: bytes) -> list[ProfileChange] | None:
+    """The changes of a message; None for one that is not ours."""
+    try:
+        return [
+            ProfileChange(int(profile_id), int(version), bool(deleted))
+            for profile_id, version, deleted in orjson.loads(data)
+        ]
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,194 @@
+"""Keys of visitors' pseudonyms: on no disk, and the same for all edges.
+
+Edges of one machine share a file in memory (tmpfs): it outlives a restart of theirs, not one of the machine.
+
+    /dev/shm/waypost-keys-UID-HASH/        0700, HASH of the data folder's path
+        keys      0600, JSON of engine/visits/daily_key.py     lock      flock for as long as `keys` is exchanged
+        of        the data folder: once that is gone, all of this goes with the next start of any engine
+
+Redis keys: none. The channel `waypost:visitor-keys` carries greetings and offers to edges of other machines.
+Messages are in no append-only file and no dump; `SET` would be a key on Redis' disk.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import trio
+from redis.asyncio.cluster import RedisCluster
+
+from engine.common.errors import UnavailableError
+from engine.visits.daily_key import DailyKey, best, pack_keys, unpack_keys
+from storage.clicks.files import FileLock
+from storage.embedded.errors import EmbeddedError
+from storage.embedded.folder import make_run_folder
+from storage.redis.client import RedisServer
+from storage.redis.subscription import DropOldestQueue, listening
+
+CHANNEL: Final = "waypost:visitor-keys"
+MAX_WAITING: Final = 1_000
+MAX_FILE_BYTES: Final = 4096
+STALE_S: Final = 48 * 3600
+_SEND_S: Final = 1.0
+_IN_MEMORY: Final = ("tmpfs", "ramfs")
+
+
+class TmpfsKeyStore:
+    """`LocalKeyStore` in a folder that is in memory; made by `open_key_store`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "keys"
+
+    def exchange(self, keys: Sequence[DailyKey], now_us: int) -> dict[int, DailyKey]:
+        lock = FileLock(self.folder / "lock")
+        if not self._acquire(lock):
+            raise UnavailableError("another edge exchanges keys")
+        try:
+            data = self._read()
+            found = best([*(unpack_keys(data) or ()), *keys], now_us)
+            packed = pack_keys(found.values())
+            if packed != data:
+                self._write(packed)
+            return found
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: FileLock) -> bool:
+        try:
+            return lock.acquire()
+        except FileNotFoundError:
+            # What is in memory is anybody's to tidy up; each edge still has its keys.
+            try:
+                make_run_folder(self.folder)
+            except EmbeddedError as error:
+                raise OSError(str(error)) from error
+            return lock.acquire()
+
+    def _read(self) -> bytes:
+        try:
+            with self._file.open("rb") as file:
+                return file.read(MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return b""
+
+    def _write(self, packed: bytes) -> None:
+        new = self._file.with_name("keys.new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(packed)
+        new.replace(self._file)
+
+
+def open_key_store(data: Path) -> TmpfsKeyStore | None:
+    """The shelf of a data folder; None when no file system in memory takes it."""
+    name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
+    prefix = f"waypost-keys-{os.geteuid()}-"
+    for parent in _candidates():
+        if not is_in_memory(parent):
+            continue
+        folder = parent / f"{prefix}{name}"
+        try:
+            make_run_folder(folder)
+            (folder / "of").write_bytes(os.fsencode(data.resolve()))
+        except (EmbeddedError, OSError):
+            continue
+        _remove_stale(parent, prefix, folder)
+        return TmpfsKeyStore(folder)
+    return None
+
+
+def _candidates() -> list[Path]:
+    shared = "/dev/shm"  # noqa: S108  # folders in it have their owner and mode checked
+    return [Path(path) for path in (shared, os.environ.get("XDG_RUNTIME_DIR", "")) if path]
+
+
+def memory_folder() -> Path | None:
+    """Where shelves are made on this machine; None when there is no such place."""
+    usable = (p for p in _candidates() if is_in_memory(p) and os.access(p, os.W_OK | os.X_OK))
+    return next(usable, None)
+
+
+def is_in_memory(folder: Path) -> bool:
+    """Whether the folder's file system is tmpfs or ramfs, by the kernel's own list of mounts."""
+    try:
+        device = folder.stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mounts:
+        fields, _, rest = line.partition(" - ")
+        if fields.split(" ")[2:3] == [wanted]:
+            return rest.split(" ")[0] in _IN_MEMORY
+    return False
+
+
+def swap_files() -> list[str]:
+    """Where memory may be written to on this machine, but for compressed memory (zram)."""
+    try:
+        lines = Path("/proc/swaps").read_text(errors="replace").splitlines()[1:]
+    except OSError:
+        return []
+    names = [line.split()[0] for line in lines if line.strip()]
+    return [name for name in names if "zram" not in name]
+
+
+def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
+    """Keys that nobody came back for are gone as soon as any engine of this user starts."""
+    for folder in parent.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - folder.stat().st_mtime > STALE_S
+            if folder != own and (old or _is_orphaned(folder / "of")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_orphaned(of: Path) -> bool:
+    """Whether the data folder whose path stands there is gone. May raise OSError."""
+    written = of.read_bytes()
+    return bool(written) and not Path(os.fsdecode(written)).exists()
+
+
+class RedisDailyKeyChannel:
+    """`DailyKeyChannel` on Redis."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
+
+    def metrics(self) -> dict[str, int]:
+        """Messages sent, failed, received, dropped as too many waited; connections lost while listening."""
+        return dict(self._counts)
+
+    async def send(self, message: bytes) -> int | None:
+        commands = self._server.commands
+        with trio.move_on_after(_SEND_S):
+            try:
+                heard = await self._server.run(
+                    commands.execute_command, "PUBLISH", CHANNEL, message
+                )
+            except UnavailableError:
+                pass
+            else:
+                self._counts["sent"] += 1
+                # Of a cluster, a node knows its own listeners only.
+                return None if isinstance(commands, RedisCluster) else int(heard)
+        self._counts["failed"] += 1
+        return 0
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        waiting: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
+        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
+
+    def _heard(self, waiting: DropOldestQueue[bytes], message: bytes) -> None:
+        self._counts["received"] += 1
+        self._counts["dropped"] += waiting.put(message)
+
+    def _lost(self) -> None:
+        self._counts["disconnected"] += 1

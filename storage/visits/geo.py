@@ -1,0 +1,238 @@
+"""Places of addresses, from a geo file (MaxMind's format: GeoIP2, GeoLite2, DB-IP) or, without one, `iptocc`.
+
+Guarantees:
+
+- The file is copied into memory of ours (memfd) before it is read. The C reader maps what it reads, and a map
+  of a file that somebody truncates or overwrites ends the process with SIGBUS.
+- A file is looked at when its inode, size or time changes; one that changes while it is copied is left for
+  later.
+- Every record is read before a file takes another one's place. A broken one is refused, counted, and logged
+  once; what was there before stays.
+- The first file of a process is used at once, and dropped again if it turns out to be broken: half a minute
+  without cities at every start would be worse.
+
+`iptocc` knows countries only, without any file.
+"""
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import iptocc
+import maxminddb
+import msgspec
+import trio
+from maxminddb import InvalidDatabaseError
+
+from engine.common.errors import WaypostError
+from engine.visits.place import pack_place, place_of_record
+from storage.visits.geo_check import GeoReport
+
+logger = logging.getLogger("waypost.geo")
+
+MAX_FILE_BYTES: Final = 2 * 1024**3
+CHECK_LIMIT_S: Final = 600.0
+_CHUNK_BYTES: Final = 4 * 1024**2
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class GeoError(WaypostError):
+    """A geo file that cannot be used; `str(error)` says why."""
+
+
+class FileIdentity(NamedTuple):
+    """What tells a file from another of its name."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+
+class GeoFile:
+    """A geo file in memory. Use `load`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        try:
+            self._reader = maxminddb.open_database(self._path, maxminddb.MODE_MMAP_EXT)
+            about = self._reader.metadata()
+        except (InvalidDatabaseError, OSError, ValueError) as error:
+            self._close_descriptor()
+            raise GeoError(
+                f"is no geo file that can be read: {error}".replace(self._path, "it")
+            ) from None
+        self.kind = str(about.database_type)
+        self.built_at = int(about.build_epoch)
+
+    @property
+    def _path(self) -> str:
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def __del__(self) -> None:
+        self._close_descriptor()
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def place(self, address: str) -> bytes:
+        """Raises InvalidDatabaseError for a broken record, ValueError for what is no address of its kind."""
+        return place_of_record(self._reader.get(address))
+
+    async def check(self) -> GeoReport:
+        """Read every record, elsewhere. Raises GeoError when one cannot be read or none tells a place."""
+        with trio.move_on_after(CHECK_LIMIT_S):
+            done = await trio.run_process(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "storage.visits.geo_check",
+                    f"/proc/self/fd/{self._descriptor}",
+                ],
+                pass_fds=(self._descriptor,),
+                env=os.environ | {"PYTHONPATH": str(_ROOT)},
+                capture_stdout=True,
+                capture_stderr=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                # A crash of the reader is the file's, too.
+                raise GeoError(f"cannot be read: the reader ended with {done.returncode}")
+            report = msgspec.json.decode(done.stdout, type=GeoReport)
+            if report.error:
+                raise GeoError(f"is broken behind {report.networks} networks: {report.error}")
+            return report
+        raise GeoError(f"could not be read in {CHECK_LIMIT_S:g} s")
+
+
+def signature(path: Path) -> FileIdentity:
+    """May raise OSError."""
+    found = path.stat()
+    return FileIdentity(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def load(path: Path) -> tuple[GeoFile, FileIdentity]:
+    """Copy the file and open it. Blocks as long as reading it takes. Raises GeoError."""
+    descriptor = -1
+    try:
+        descriptor = os.memfd_create("waypost-geo", os.MFD_CLOEXEC)
+        before = signature(path)
+        if before.size > MAX_FILE_BYTES:
+            raise GeoError(f"is larger than {MAX_FILE_BYTES // 1024**3} GiB")
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+        if signature(path) != before:
+            raise FileChangingError("is being written")
+    except (OSError, GeoError) as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if isinstance(error, GeoError):
+            raise
+        raise GeoError(f"cannot be read: {error.strerror or error}") from None
+    return GeoFile(descriptor), before
+
+
+class FileChangingError(GeoError):
+    """Somebody is at the file; later it will be whole."""
+
+
+class GeoPlaceLookup:
+    """`PlaceLookup` by the file at `path`; an empty path: by `iptocc` alone."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path) if path else None
+        self._file: GeoFile | None = None
+        self._seen: FileIdentity | None = None
+        self._unchecked = False
+        self._missing = False
+        self._counts = dict.fromkeys(("loaded", "refused", "lookups", "unreadable"), 0)
+
+    @property
+    def source(self) -> str:
+        """What places are looked up in now."""
+        return "file" if self._file else "iptocc"
+
+    @property
+    def built_at(self) -> int:
+        """When the file in use was built, in Unix time; 0 without one."""
+        return self._file.built_at if self._file else 0
+
+    def metrics(self) -> dict[str, int]:
+        """Files taken into use and refused; addresses looked up, and of those the ones with broken records."""
+        return dict(self._counts)
+
+    def place(self, address: str) -> bytes:
+        self._counts["lookups"] += 1
+        if self._file is None:
+            return pack_place("", iptocc.country_code(address) or "")
+        try:
+            return self._file.place(address)
+        except InvalidDatabaseError:
+            self._counts["unreadable"] += 1
+        except ValueError:  # no address, or IPv6 asked of a file for IPv4
+            pass
+        return b""
+
+    async def refresh(self) -> bool:
+        if self._path is None:
+            return False
+        if self._unchecked:
+            return await self._check_first()
+        try:
+            found = signature(self._path)
+        except OSError as error:
+            if not self._missing:
+                self._missing = True
+                self._refuse(f"cannot be read: {error.strerror or error}")
+            return False
+        self._missing = False
+        if found == self._seen:
+            return False
+        return await self._exchange(self._path, found)
+
+    async def _exchange(self, path: Path, found: FileIdentity) -> bool:
+        try:
+            file, found = await trio.to_thread.run_sync(load, path)
+            if self._file is not None:
+                await file.check()
+        except FileChangingError:
+            return False
+        except GeoError as error:
+            # Not what stands there by now: that may be whole.
+            self._seen = found
+            self._refuse(str(error))
+            return False
+        self._seen = found
+        self._unchecked = self._file is None
+        self._use(file)
+        return True
+
+    async def _check_first(self) -> bool:
+        assert self._file is not None
+        self._unchecked = False
+        try:
+            await self._file.check()
+        except GeoError as error:
+            self._file = None
+            self._refuse(str(error))
+            return True
+        return False
+
+    def _use(self, file: GeoFile) -> None:
+        self._file = file
+        self._counts["loaded"] += 1
+        built = time.strftime("%Y-%m-%d", time.gmtime(file.built_at))
+        logger.info("places by %s of %s", file.kind, built, extra={"event": "geo_loaded"})
+
+    def _refuse(self, reason: str) -> None:
+        self._counts["refused"] += 1
+        stays = "the file before it stays" if self._file else "places are countries by iptocc"
+        logger.error("%s %s; %s", self._path, reason, stays, extra={"event": "geo_refused"})

@@ -1,0 +1,48 @@
+"""The in-memory twin of storage/visits/announcer.py."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from engine.links.profile import ProfileChange
+from storage.redis.subscription import DropOldestQueue
+from storage.visits.announcer import MAX_WAITING
+
+
+class MemoryPubSub:
+    """The server: several announcers may share it. While `down`, announcements are lost."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.listeners: set[DropOldestQueue[ProfileChange]] = set()
+
+
+class MemoryAnnouncer:
+    """`Announcer` in memory."""
+
+    def __init__(self, channel: MemoryPubSub) -> None:
+        self._channel = channel
+        self._counts = dict.fromkeys(("announced", "failed", "received", "dropped"), 0)
+
+    def metrics(self) -> dict[str, int]:
+        return dict(self._counts)
+
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
+        await trio.lowlevel.checkpoint()
+        self._counts["failed" if self._channel.down else "announced"] += len(changes)
+        if not self._channel.down:
+            for waiting in self._channel.listeners:
+                for change in changes:
+                    self._counts["received"] += 1
+                    self._counts["dropped"] += waiting.put(change)
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[ProfileChange]]:
+        await trio.lowlevel.checkpoint()
+        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
+        self._channel.listeners.add(waiting)
+        try:
+            yield waiting
+        finally:
+            self._channel.listeners.remove(waiting)

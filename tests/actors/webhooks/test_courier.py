@@ -1,0 +1,507 @@
+"""The courier in virtual time: its schedule, its fairness, and what a crash at any moment costs."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import standardwebhooks
+import trio
+
+from actors.webhooks.courier import Courier, CourierLimits
+from engine.accounts.access import Caller
+from engine.common.errors import UnavailableError
+from engine.links.profile import ProfileDraft
+from engine.webhooks.delivery import MAX_TRIES, Attempt, AttemptResult, DueDelivery, RecordOutcome
+from engine.webhooks.events import EventDraft, LinkMilestone
+from engine.webhooks.webhook import DeliveryFilter, NewWebhookDraft, Webhook, WebhookDraft
+from storage.links.memory_profiles import MemoryProfiles
+from storage.webhooks.memory_webhooks import MemoryWebhooks
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+CALLER = Caller(1, 1)
+OK, DOWN = AttemptResult(200), AttemptResult(500)
+Behaviour = Callable[[], Awaitable[AttemptResult]]
+
+
+def now() -> datetime:
+    """The clock of all that has one here: trio's, which jumps."""
+    return START + timedelta(seconds=trio.current_time())
+
+
+async def ok() -> AttemptResult:
+    await trio.sleep(0.001)
+    return OK
+
+
+async def down() -> AttemptResult:
+    await trio.sleep(0.001)
+    return DOWN
+
+
+async def hangs() -> AttemptResult:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+class World:
+    """Receivers by URL, the store, and what arrived when: (seconds since the start, event's id)."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.profiles = MemoryProfiles(now)
+        self.hooks = MemoryWebhooks(self.profiles, now)
+        self.behaviour: dict[str, Behaviour] = defaultdict(lambda: ok)
+        self.got: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.under_way: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.secrets: dict[str, str] = {}
+        self.limits = CourierLimits(**limits)
+        self.began = 0.0
+        self.profile_id = 0
+
+    async def start(self, handle: str = "demo") -> None:
+        """From here on, what happens is of a new profile."""
+        self.began = trio.current_time()
+        draft = ProfileDraft(handle=handle)
+        self.profile_id = (await self.profiles.create_profile(CALLER, draft)).id
+
+    async def webhook(self, name: str, **fields: Any) -> Webhook:
+        url = f"https://{name}.example/"
+        draft = NewWebhookDraft(url=url, **{"event_types": ["*"]} | fields)
+        made = await self.hooks.create_webhook(CALLER, self.profile_id, draft)
+        self.secrets[url] = made.secret or ""
+        return made.webhook
+
+    def happen(self, count: int = 1) -> None:
+        data = LinkMilestone(profile_id=str(self.profile_id), link_id="5", clicks=10)
+        self.hooks.emit([EventDraft(1, self.profile_id, "link.milestone", data)] * count)
+
+    def courier(self, owner: str = "one", queue: Any = None) -> Courier:
+        return Courier(
+            owner, queue or self.hooks, self, now=now, jitter=lambda: 0.0, limits=self.limits
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+        name = url.removeprefix("https://").partition(".")[0]
+        self.got[name].append((trio.current_time() - self.began, headers["webhook-id"]))
+        self.under_way[name] += 1
+        self.most[name] = max(self.most[name], self.under_way[name])
+        try:
+            return await self.behaviour[name]()
+        finally:
+            self.under_way[name] -= 1
+
+    async def states(self, webhook: Webhook) -> list[str]:
+        page = await self.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 1000)
+        return [one.state for one in reversed(page.items)]
+
+    def times(self, name: str) -> list[float]:
+        return [at for at, _ in self.got[name]]
+
+
+async def for_a_while(courier: Courier, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await courier.run()
+
+
+async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+    await world.start()
+    await world.webhook("shop")
+    sent: list[tuple[Mapping[str, str], bytes]] = []
+
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+        sent.append((headers, body))
+        await trio.lowlevel.checkpoint()
+        return OK
+
+    world.post = post  # type: ignore[method-assign]
+    world.happen()
+    courier = Courier("one", world.hooks, world, now=lambda: datetime.now(UTC), jitter=lambda: 0.0)
+    await for_a_while(courier, 1)
+    ((headers, body),) = sent
+    (secret,) = world.secrets.values()
+    told = standardwebhooks.Webhook(secret).verify(body, dict(headers))
+    assert told["type"] == "link.milestone"
+    assert told["data"] == {"profile_id": str(world.profile_id), "link_id": "5", "clicks": 10}
+    assert (headers["content-type"], headers["user-agent"]) == (
+        "application/json",
+        "Waypost-Webhooks/1",
+    )
+    assert courier.metrics()["delivered"] == 1
+
+
+@pytest.mark.slow
+async def test_the_schedule_of_one_that_never_answers(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(poll_s=60.0)
+    await world.start()
+    webhook = await world.webhook("shop")
+    world.behaviour["shop"] = down
+    world.happen()
+    await for_a_while(world.courier(), 200_000)
+    waits = [b - a for a, b in zip(world.times("shop"), world.times("shop")[1:], strict=False)]
+    expected = [5, 300, 1800, 7200, 18000, 36000, 36000]
+    # A breaker's rest of a minute at most, and a look every minute.
+    assert all(e <= w <= e + 121 for e, w in zip(expected, waits, strict=True)), waits
+    assert await world.states(webhook) == ["failed"]
+    assert len(world.got["shop"]) == MAX_TRIES
+    assert len({id_ for _, id_ in world.got["shop"]}) == 1
+
+
+async def test_who_hangs_is_left_after_15_s_and_for_a_minute(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World()
+    await world.start()
+    webhook = await world.webhook("shop")
+    world.behaviour["shop"] = hangs
+    world.happen()
+    await for_a_while(world.courier(), 80)
+    first, second = world.times("shop")
+    assert 75 <= second - first < 76
+    one = (await world.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 9)).items[0]
+    assert (one.made[0].status, one.made[0].error) == (None, "no answer within 15 s")
+    assert one.made[0].duration_ms == 15_000
+
+
+async def test_one_that_hangs_delays_nobody(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(in_flight=32)
+    await world.start()
+    for n in range(3):
+        await world.webhook(f"slow{n}")
+        world.behaviour[f"slow{n}"] = hangs
+    webhook = await world.webhook("good")
+    happened: list[float] = []
+
+    async def traffic() -> None:
+        for _ in range(100):
+            happened.append(trio.current_time() - world.began)
+            world.happen()
+            await trio.sleep(0.3)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(traffic)
+        await for_a_while(world.courier(), 40)
+    late = sorted(b - a for a, b in zip(happened, world.times("good"), strict=True))
+    assert late[-1] < 0.5
+    assert await world.states(webhook) == ["delivered"] * 100
+    # And the breaker spares those that hang: 8 at once, fewer, and then one at a time.
+    assert len(world.got["slow0"]) < 20
+
+
+async def test_many_that_hang_at_once_delay_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A receiver that is not known to answer gets a few requests only: 100 of them leave room."""
+    world = World()
+    world.behaviour.default_factory = lambda: hangs
+    await world.start()
+    for profile in range(6):
+        await world.start(f"slow{profile}")
+        for n in range(20 if profile < 5 else 1):
+            await world.webhook(f"slow{profile}-{n}" if profile < 5 else "good")
+        world.behaviour["good"] = ok
+        world.happen(30)
+    await for_a_while(world.courier(), 2)
+    assert len(world.got["good"]) == 30
+    assert sum(map(len, world.got.values())) - 30 <= 200
+
+
+async def test_no_more_at_once_and_a_second_than_is_set(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(each=3, rate_per_s=10.0)
+    await world.start()
+    await world.webhook("shop")
+    world.happen(100)
+
+    async def takes_a_while() -> AttemptResult:
+        await trio.sleep(0.05)
+        return OK
+
+    world.behaviour["shop"] = takes_a_while
+    await for_a_while(world.courier(), 20)
+    assert world.most["shop"] == 3
+    times = world.times("shop")
+    assert len(times) == 100
+    assert 8.5 <= times[-1] - times[0] <= 12
+
+
+async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(each=4, rate_per_s=10.0)
+    await world.start()
+    gentle = await world.webhook("gentle", max_concurrency=1, max_rate=2)
+    await world.webhook("greedy", max_concurrency=100, max_rate=10_000)
+    world.happen(60)
+
+    async def takes_a_while() -> AttemptResult:
+        await trio.sleep(0.2)
+        return OK
+
+    world.behaviour["gentle"] = world.behaviour["greedy"] = takes_a_while
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(for_a_while, world.courier(), 20)
+        await trio.sleep(15)
+        assert (world.most["gentle"], world.most["greedy"]) == (1, 4)
+        assert 30 <= len(world.got["gentle"]) <= 33
+        assert 4.5 <= world.times("greedy")[-1] <= 8
+        # Lifted, it catches up within seconds.
+        draft = WebhookDraft(url=gentle.url, event_types=["*"])
+        await world.hooks.update_webhook(CALLER, gentle.id, draft)
+    assert len(world.got["gentle"]) == 60
+    assert world.most["gentle"] > 1
+
+
+@pytest.mark.slow
+async def test_a_receiver_that_comes_back_gets_everything(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(rate_per_s=100.0, poll_s=5.0)
+    await world.start()
+    webhook = await world.webhook("shop")
+    world.behaviour["shop"] = down
+    world.happen(50)
+
+    async def back_after_an_hour() -> None:
+        await trio.sleep(3600)
+        world.behaviour["shop"] = ok
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(back_after_an_hour)
+        await for_a_while(world.courier(), 4 * 3600)
+    assert await world.states(webhook) == ["delivered"] * 50
+    # The breaker let few through meanwhile: most had not one attempt in vain.
+    assert len(world.got["shop"]) < 50 + 150
+
+
+@pytest.mark.slow
+async def test_in_order_one_after_the_other(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(poll_s=60.0)
+    await world.start()
+    await world.webhook("shop", ordered=True)
+    dice = random.Random(5)
+
+    async def moody() -> AttemptResult:
+        await trio.sleep(dice.random() / 10)
+        return OK if dice.random() < 0.6 else DOWN
+
+    world.behaviour["shop"] = moody
+    world.happen(30)
+    await for_a_while(world.courier(), 300_000)
+    ids = [id_ for _, id_ in world.got["shop"]]
+    assert world.most["shop"] == 1
+    assert len(set(ids)) == 30
+    # Repeats follow each other: no event was begun before the one before it was through.
+    assert ids == sorted(ids, key=ids.index)
+
+
+async def test_killed_at_any_moment_nothing_is_lost(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+    await world.start()
+    webhook = await world.webhook("shop")
+    dice = random.Random(7)
+
+    async def slow() -> AttemptResult:
+        await trio.sleep(dice.random() / 5)
+        return OK
+
+    world.behaviour["shop"] = slow
+    for _ in range(30):
+        world.happen(3)
+        # A kill is an end without a farewell: no record of what ended, no release.
+        courier = world.courier(queue=Mute(world.hooks))
+        await for_a_while(courier, dice.random() / 2)
+    await for_a_while(world.courier(), 100)
+    assert await world.states(webhook) == ["delivered"] * 90
+    assert len({id_ for _, id_ in world.got["shop"]}) == 90
+
+
+class Mute:
+    """A queue whose every other report is lost, and that gives nothing back at the end."""
+
+    def __init__(self, inner: MemoryWebhooks) -> None:
+        self.inner = inner
+        self.reports = 0
+        self.released = False
+        self.fan_out, self.claim, self.purge = inner.fan_out, inner.claim, inner.purge
+
+    async def release(self, owner: str) -> None:
+        if not self.released:
+            self.released = True
+            await self.inner.release(owner)
+
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
+        self.reports += 1
+        if self.reports % 2:
+            raise UnavailableError("away")
+        return await self.inner.record(owner, attempts)
+
+
+async def test_postgres_away_loses_no_report(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+    await world.start()
+    webhook = await world.webhook("shop")
+    world.happen(20)
+    courier = world.courier(queue=Mute(world.hooks))
+    await for_a_while(courier, 20)
+    assert await world.states(webhook) == ["delivered"] * 20
+    assert len(world.got["shop"]) == 20
+    assert courier.metrics()["last_error"] == "away"
+
+
+async def test_two_couriers_share_webhooks_and_send_each_event_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World()
+    await world.start()
+    for n in range(6):
+        await world.webhook(f"shop{n}")
+    world.happen(10)
+    couriers = [world.courier("one"), world.courier("two")]
+    async with trio.open_nursery() as nursery:
+        for courier in couriers:
+            nursery.start_soon(for_a_while, courier, 10)
+    for n in range(6):
+        assert len(world.got[f"shop{n}"]) == len(set(world.got[f"shop{n}"])) == 10
+    assert sum(courier.metrics()["delivered"] for courier in couriers) == 60
+
+
+@pytest.mark.parametrize("drains", [False, True])
+async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
+    drains: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Also while it takes no more: because it is full, or because it is to stop."""
+    world = World(in_flight=1, lease_ttl_s=10.0)
+    await world.start()
+    webhook = await world.webhook("shop", ordered=True)
+
+    async def takes_almost_all_its_time() -> AttemptResult:
+        await trio.sleep(14)
+        return OK
+
+    world.behaviour["shop"] = takes_almost_all_its_time
+    world.happen()
+    first, second = world.courier("one"), world.courier("two")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run)
+        await trio.sleep(1)
+        nursery.start_soon(second.run)
+        if drains:
+            await first.drain(20)
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    assert len(world.got["shop"]) == 1
+    assert first.metrics()["stale"] == 0
+    assert await world.states(webhook) == ["delivered"]
+
+
+async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.MockClock) -> None:
+    world = World()
+    await world.start()
+    webhook = await world.webhook("shop")
+
+    async def takes_a_second() -> AttemptResult:
+        await trio.sleep(1)
+        return OK
+
+    world.behaviour["shop"] = takes_a_second
+    world.happen(2)
+    courier = world.courier()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(courier.run)
+        await trio.sleep(0.5)
+        world.happen()
+        await courier.drain(20)
+        nursery.cancel_scope.cancel()
+    assert await world.states(webhook) == ["delivered"] * 2
+    assert courier.metrics()["at_hand"] == 0
+    # What came later is its successor's, at once.
+    assert trio.current_time() - world.began < 3
+    await for_a_while(world.courier("two"), 3)
+    assert await world.states(webhook) == ["delivered"] * 3
+
+
+async def test_nothing_of_one_delivery_ends_the_courier(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    await world.start()
+    bad, good = await world.webhook("bad"), await world.webhook("good")
+
+    async def breaks() -> AttemptResult:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError("oops")
+
+    world.behaviour["bad"] = breaks
+    world.happen()
+    await for_a_while(world.courier(), 3)
+    assert await world.states(good) == ["delivered"]
+    one = (await world.hooks.deliveries(CALLER, bad.id, DeliveryFilter(), 0, 9)).items[0]
+    assert one.made[0].error == "could not be sent: ZeroDivisionError"
+    assert "oops" in caplog.text
+
+
+@pytest.mark.slow
+async def test_a_faster_pace_shortens_waits_and_nothing_else(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(pace=60.0, poll_s=1.0)
+    await world.start()
+    await world.webhook("shop")
+    world.behaviour["shop"] = down
+    world.happen()
+    await for_a_while(world.courier(), 3700)
+    waits = [b - a for a, b in zip(world.times("shop"), world.times("shop")[1:], strict=False)]
+    expected = [5, 300, 1800, 7200, 18000, 36000, 36000]
+    assert all(e <= 60 * w <= e + 121 for e, w in zip(expected, waits, strict=True)), waits
+
+
+async def test_nothing_is_kept_of_webhooks_that_are_idle(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.webhooks.courier.MAX_LANES", 5)
+    world = World()
+    await world.start()
+    courier = world.courier()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(courier.run)
+        for n in range(19):
+            webhook = await world.webhook(f"shop{n}")
+            await world.hooks.send_test(CALLER, webhook.id)
+            await trio.sleep(1)
+        assert len(courier._lanes) <= 6
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_claim_beyond_the_lane_is_left_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """After a failure a webhook has less room than was claimed for it."""
+    world = World(each=8)
+    await world.start()
+    await world.webhook("shop")
+    world.behaviour["shop"] = down
+    claimed: list[DueDelivery] = []
+
+    async def claim(*arguments: Any) -> list[DueDelivery]:
+        found = await world.hooks.claim(*arguments)
+        claimed.extend(found)
+        return found
+
+    queue = Mute(world.hooks)
+    queue.claim = claim  # type: ignore[assignment]
+    queue.record = partial(world.hooks.record)  # type: ignore[method-assign, assignment]
+    world.happen(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(for_a_while, world.courier(queue=queue), 4)
+        await trio.sleep(1)
+        world.happen(20)
+    assert len(claimed) > len(world.got["shop"])
+    assert world.most["shop"] <= 4

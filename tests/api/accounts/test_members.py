@@ -1,0 +1,243 @@
+"""Teams and invitations over the API."""
+
+import re
+
+import pytest
+
+from engine.accounts.access import MAX_MEMBERS, Action
+from engine.operations.settings import Settings
+from tests.kit.browsers import Browser, browser_of, logged_in, person
+from tests.kit.consoles import PASSWORD, VISITORS, Console
+
+NEW = "another battery"
+
+
+def console_at_a_url() -> Console:
+    return Console(settings=Settings(visitors_url=VISITORS, console_url="https://c.example/"))
+
+
+async def invited(owner: Browser, path: str, email: str, role: str = "editor") -> str:
+    body = {"email": email, "role": role}
+    answered = await owner.call("POST", f"{path}/invitations", body)
+    assert answered.status == 201, answered.body
+    token: str = answered.json["token"]
+    return token
+
+
+async def joined(owner: Browser, path: str, number: int, role: str = "editor") -> Browser:
+    browser = await person(owner.console, number)
+    token = await invited(owner, path, f"p{number}@example.com", role)
+    answered = await browser.call("POST", "/v1/invitations/accept", {"token": token})
+    assert answered.status == 200, answered.body
+    return browser
+
+
+async def founded(console: Console) -> tuple[Browser, str]:
+    owner = await logged_in(console)
+    made = await owner.call("POST", "/v1/profiles", {"handle": "anna", "title": "Anna"})
+    return owner, f"/v1/profiles/{made.json['id']}"
+
+
+async def test_an_invitation_from_its_making_to_its_end() -> None:
+    owner, path = await founded(console_at_a_url())
+    body = {"email": "Ben@example.com", "role": "viewer", "expires_in_days": 1}
+    made = await owner.call("POST", f"{path}/invitations", body)
+    assert made.status == 201
+    token, url = made.json["token"], made.json["url"]
+    assert re.fullmatch(r"wpi_[\w-]{43}", token)
+    assert url == f"https://c.example/join#{token}"  # the fragment never reaches a server
+    assert (made.json["email"], made.json["role"]) == ("ben@example.com", "viewer")
+    (open_one,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
+    assert open_one == {k: v for k, v in made.json.items() if k not in ("token", "url")}
+
+    console = owner.console
+    preview = await console.call("POST", "/v1/invitations/preview", {"token": token}, key="")
+    assert preview.status == 200
+    assert preview.json["handle"] == "anna"
+    assert (preview.json["email"], preview.json["role"]) == ("ben@example.com", "viewer")
+
+    body = {"token": token, "password": NEW, "name": "Ben"}
+    answered = await console.call("POST", "/v1/invitations/accept", body, key="")
+    ben = browser_of(console, answered)
+    assert (answered.json["role"], answered.json["user"]["name"]) == ("viewer", "Ben")
+    assert (await ben.call("GET", path)).status == 200
+    assert [m["role"] for m in (await ben.call("GET", f"{path}/members")).json["items"]] == [
+        "owner",
+        "viewer",
+    ]
+    again = await console.call("POST", "/v1/invitations/accept", body, key="")
+    assert again.problem(409) == {"token": "has been used"}
+    again = await console.call("POST", "/v1/invitations/preview", {"token": token}, key="")
+    assert again.problem(409) == {"token": "has been used"}
+
+
+async def test_who_has_an_account_is_told_to_log_in() -> None:
+    owner, path = await founded(Console())
+    token = await invited(owner, path, "two@example.com")
+    body = {"token": token, "password": NEW}
+    answered = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
+    assert "log in" in answered.problem(409)["email"]
+    two = await logged_in(owner.console, "two@example.com")
+    answered = await two.call("POST", "/v1/invitations/accept", body)
+    assert answered.problem(422).keys() == {"password"}
+    answered = await two.call("POST", "/v1/invitations/accept", {"token": token})
+    assert (answered.status, answered.json["role"]) == (200, "editor")
+    assert "Set-Cookie" not in answered.headers
+
+
+async def test_a_cookie_accepts_by_its_csrf_token_and_a_dead_one_is_none() -> None:
+    owner, path = await founded(Console())
+    token = await invited(owner, path, "two@example.com")
+    two = await logged_in(owner.console, "two@example.com")
+    body = {"token": token}
+    (await two.call("POST", "/v1/invitations/accept", body, X_CSRF_Token="")).problem(403)
+    await two.call("DELETE", "/v1/session")
+    (await two.call("POST", "/v1/invitations/accept", body)).problem(401)
+    other = await invited(owner, path, "new@example.com")
+    body = {"token": other, "password": NEW}
+    assert (await two.call("POST", "/v1/invitations/accept", body)).status == 201
+    bad_key = await owner.console.call("POST", "/v1/invitations/accept", body, key="bad")
+    bad_key.problem(401)
+
+
+async def test_making_accounts_is_limited_by_address() -> None:
+    console = Console()
+    body = {"token": "wpi_none", "password": NEW}
+    answers = [
+        await console.call("POST", "/v1/invitations/accept", body, key="") for _ in range(21)
+    ]
+    assert [answered.status for answered in answers] == [404] * 20 + [429]
+    assert answers[-1].headers["Retry-After"] == "3"
+    console.limits.down = True
+    (await console.call("POST", "/v1/invitations/accept", body, key="")).problem(503)
+
+
+async def test_an_invitation_can_be_withdrawn() -> None:
+    owner, path = await founded(Console())
+    token = await invited(owner, path, "ben@example.com")
+    (open_one,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
+    where = f"{path}/invitations/{open_one['id']}"
+    assert (await owner.call("DELETE", where)).status == 204
+    (await owner.call("DELETE", where)).problem(404)
+    body = {"token": token, "password": NEW}
+    (await owner.console.call("POST", "/v1/invitations/accept", body, key="")).problem(404)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"email", "role"}),
+        ({"email": "no", "role": "owner"}, {"email", "role"}),
+        ({"email": "a@b.c", "role": "editor", "expires_in_days": 91}, {"expires_in_days"}),
+        (
+            {"email": "a b@b.c", "role": "editor", "expires_in_days": "x"},
+            {"email", "expires_in_days"},
+        ),
+    ],
+)
+async def test_bad_fields_of_an_invitation_are_named(body: object, fields: set[str]) -> None:
+    owner, path = await founded(Console())
+    answered = await owner.call("POST", f"{path}/invitations", body)
+    assert answered.problem(422).keys() == fields
+
+
+async def test_fifty_open_invitations_are_enough() -> None:
+    owner, path = await founded(Console())
+    for number in range(50):
+        await invited(owner, path, f"{number}@example.com")
+    body = {"email": "one-more@example.com", "role": "viewer"}
+    answered = await owner.call("POST", f"{path}/invitations", body)
+    assert answered.problem(409).keys() == {"invitations"}
+    member = await owner.call("POST", f"{path}/invitations", body | {"email": "one@example.com"})
+    assert member.problem(409).keys() == {"email"}
+
+
+async def test_a_full_profile_is_a_conflict() -> None:
+    owner, path = await founded(Console())
+    token = await invited(owner, path, "late@example.com")
+    for number in range(10, 10 + MAX_MEMBERS - 1):
+        await joined(owner, path, number, "viewer")
+    body = {"token": token, "password": NEW}
+    answered = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
+    assert "10 members" in answered.problem(409)["token"]
+
+
+async def test_roles_are_changed_by_version() -> None:
+    owner, path = await founded(Console())
+    ben = await joined(owner, path, 10)
+    where = f"{path}/members/{ben.user_id}"
+    tag = (await owner.call("GET", where)).headers["ETag"]
+    changed = await owner.call("PATCH", where, {"role": "admin"}, If_Match=tag)
+    assert (changed.status, changed.json["role"]) == (200, "admin")
+    assert changed.headers["ETag"] != tag
+    (await owner.call("PATCH", where, {"role": "viewer"}, If_Match=tag)).problem(412)
+    (await owner.call("DELETE", where, If_Match=tag)).problem(412)
+    bad = {"role": "king", "slot": 1}
+    assert (await owner.call("PATCH", where, bad)).problem(422).keys() == {"role", "slot"}
+    (await owner.call("PATCH", f"{path}/members/999", {"role": "viewer"})).problem(404)
+    (await ben.call("PATCH", f"{path}/members/1", {"role": "viewer"})).problem(403)
+    (await ben.call("PATCH", where, {"role": "owner"})).problem(403)
+    assert (await ben.call("PATCH", where, {"role": "viewer"})).status == 200
+    assert (await owner.call("DELETE", where)).status == 204
+    (await ben.call("GET", path)).problem(404)
+
+
+async def test_the_last_owner_stays() -> None:
+    owner, path = await founded(Console())
+    assert (await owner.call("DELETE", f"{path}/members/1")).problem(409).keys() == {"role"}
+    body = {"role": "viewer"}
+    assert (await owner.call("PATCH", f"{path}/members/1", body)).problem(409).keys() == {"role"}
+
+
+async def test_a_profile_is_handed_over() -> None:
+    owner, path = await founded(Console())
+    ben = await joined(owner, path, 10, "viewer")
+    for bad, status in (("1", 409), ("999", 404), ("x", 422), (None, 422)):
+        (await owner.call("POST", f"{path}/transfer", {"user_id": bad})).problem(status)
+    (await ben.call("POST", f"{path}/transfer", {"user_id": "1"})).problem(403)
+    done = await owner.call("POST", f"{path}/transfer", {"user_id": ben.user_id})
+    assert (done.status, done.json["role"]) == (200, "owner")
+    mine = (await owner.call("GET", f"{path}/members/1")).json
+    assert mine["role"] == "admin"
+
+
+ATTEMPTS = {
+    Action.READ: [("GET", "", None), ("GET", "/links", None), ("GET", "/members", None)],
+    Action.EDIT: [
+        ("PATCH", "", {"title": "x"}),
+        ("POST", "/links", {"slug": "x", "target": "https://example.com/"}),
+    ],
+    Action.MANAGE_MEMBERS: [
+        ("GET", "/invitations", None),
+        ("POST", "/invitations", {"email": "x@example.com", "role": "viewer"}),
+        ("PATCH", "/members/99", {"role": "viewer"}),
+    ],
+    Action.TRANSFER: [("POST", "/transfer", {"user_id": "99"})],
+    Action.DELETE: [("DELETE", "", None)],
+}
+
+
+@pytest.mark.parametrize("role", ["admin", "editor", "viewer", None])
+async def test_the_table_of_who_may_do_what_holds(role: str | None) -> None:
+    """Members whose role does not suffice get 403, whoever is none 404, whatever they ask."""
+    owner, path = await founded(Console())
+    await joined(owner, path, 99)
+    if role is None:
+        browser = await person(owner.console, 10)
+    else:
+        browser = await joined(owner, path, 10, role)
+    for action, attempts in ATTEMPTS.items():
+        for method, rest, body in attempts:
+            answered = await browser.call(method, path + rest, body)
+            if role is None:
+                answered.problem(404)
+            elif role in action.value.roles:
+                assert answered.status < 300, (role, method, rest, answered.body)
+            else:
+                answered.problem(403)
+
+
+async def test_a_login_without_credentials_to_accept_is_401() -> None:
+    answered = await Console().call("POST", "/v1/invitations/accept", {"token": "x"}, key="")
+    answered.problem(401)
+    assert PASSWORD not in answered.body.decode()

@@ -1,0 +1,368 @@
+"""`/v1/…/experiments`: what is refused and why, states, and what visitors get of it."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from engine.accounts.access import Caller
+from engine.clicks.click import Click
+from engine.clicks.record_items import EXPOSURES, OUTCOMES, VariantRef, pack_variant_refs
+from engine.experiments.increments import ExperimentCounter
+from engine.visits.edge_assignment import VariantAssigner
+from tests.kit.consoles import NOW, Answered, Console
+
+A = {"name": "a", "weight": 1, "target": "https://a.example"}
+B = {"name": "b", "weight": 1, "target": "https://b.example"}
+
+
+class Lab:
+    """A console with a profile and one link."""
+
+    def __init__(self, console: Console, profile: str, link: str) -> None:
+        self.console = console
+        self.profile = profile
+        self.link = link
+
+    @classmethod
+    async def open(cls) -> "Lab":
+        console = Console()
+        profile = (await console.profile())["id"]
+        return cls(console, profile, (await console.link(profile))["id"])
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        fields = {"name": "Spring", "kind": "destination", "link_id": self.link}
+        return {**fields, "variants": [A, B], **changes}
+
+    async def create(self, **changes: Any) -> Answered:
+        path = f"/v1/profiles/{self.profile}/experiments"
+        return await self.console.call("POST", path, self.body(**changes))
+
+    async def made(self, **changes: Any) -> str:
+        answered = await self.create(**changes)
+        assert answered.status == 201, answered.body
+        found: str = answered.json["id"]
+        return found
+
+    async def step(self, id_: str, what: str, body: Any = None, **headers: str) -> Answered:
+        return await self.console.call("POST", f"/v1/experiments/{id_}/{what}", body, **headers)
+
+
+async def test_an_experiment_is_shown_as_it_was_made() -> None:
+    lab = await Lab.open()
+    made = await lab.create(
+        starts_at="2026-05-01T12:00:00+02:00",
+        targeting={"countries": ["IT"]},
+        namespace={"id": "prices", "low": 0, "high": 0.5},
+        analysis={"margin": 0.01, "on_decision": "promote"},
+    )
+    assert made.status == 201
+    shown = made.json
+    assert made.headers["Location"] == f"/v1/experiments/{shown['id']}"
+    assert (shown["state"], shown["phase"], shown["winner"]) == ("draft", 1, None)
+    assert [v["weight"] for v in shown["variants"]] == [0.5, 0.5]
+    assert shown["variants"][0]["target"] == "https://a.example/"
+    assert shown["starts_at"] == "2026-05-01T10:00:00Z"
+    assert (shown["analysis"]["on_decision"], shown["analysis"]["alpha"]) == ("promote", 0.05)
+    read = await lab.console.call("GET", f"/v1/experiments/{shown['id']}")
+    assert (read.json, read.headers["ETag"]) == (shown, made.headers["ETag"])
+    listed = await lab.console.call("GET", f"/v1/profiles/{lab.profile}/experiments")
+    assert listed.json == {"items": [shown], "next_cursor": None}
+    assert b"secret" not in made.body
+    assert b"seed" not in made.body
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"variants": [A]}, {"variants"}),
+        ({"variants": [A, {**B, "weight": -1}]}, {"variants"}),
+        ({"variants": [A, {**B, "name": "a"}]}, {"variants.1.name"}),
+        ({"variants": [A, {**B, "target": "javascript:1"}]}, {"variants.1.target"}),
+        ({"variants": [A, {**B, "position": 1}]}, {"variants.1"}),
+        ({"variants": "both"}, {"variants"}),
+        ({"link_id": "1"}, {"link_id"}),
+        ({"link_id": 1}, {"link_id"}),
+        ({"link_id": None}, {"link_id"}),
+        ({"kind": "colour"}, {"kind"}),
+        ({"coverage": 1.5, "name": ""}, {"coverage", "name"}),
+        ({"namespace": {"id": "n", "low": 0.5, "high": 0.5}}, {"namespace"}),
+        ({"starts_at": "2026-05-01T00:00:00"}, {"starts_at"}),
+        ({"ends_at": "9999-12-31T23:59:59-01:00"}, {"ends_at"}),
+        ({"starts_at": "0001-01-01T00:00:00+01:00", "ends_at": "9999-12-31T23:59:59.9999Z"},
+         {"starts_at", "ends_at"}),
+        ({"starts_at": "2026-05-01T00:00:00Z", "ends_at": "2026-04-01T00:00:00Z"}, {"ends_at"}),
+        ({"targeting": {"countries": ["Italy"]}}, {"targeting.countries"}),
+        ({"targeting": {"planets": ["Mars"]}}, {"targeting"}),
+        ({"attribution_hours": 0}, {"attribution_hours"}),
+        ({"analysis": {"alpha": 0, "margin": -1}}, {"analysis.alpha", "analysis.margin"}),
+        ({"analysis": {"bandit": {"floor": 0.6}, "on_decision": "stop"}},
+         {"analysis.bandit", "analysis.bandit.floor"}),
+        ({"analysis": {"horizon": {"visitors": 0}, "on_decision": "stop"}},
+         {"analysis.horizon", "analysis.horizon.visitors"}),
+        ({"winner": "a"}, {"winner"}),
+    ],
+)  # fmt: skip
+async def test_what_breaks_rules_is_named(changes: dict[str, Any], fields: set[str]) -> None:
+    lab = await Lab.open()
+    assert (await lab.create(**changes)).problem(422).keys() == fields
+
+
+async def test_two_may_not_have_the_same_part_of_a_namespace() -> None:
+    lab = await Lab.open()
+    await lab.made(namespace={"id": "n", "low": 0, "high": 0.5})
+    refused = await lab.create(namespace={"id": "n", "low": 0.4, "high": 1})
+    assert "overlaps with 0 to 0.5" in refused.problem(422)["namespace"]
+
+
+async def test_a_start_wants_targets_and_a_decision_a_start() -> None:
+    lab = await Lab.open()
+    id_ = await lab.made(variants=[A, {"name": "b", "weight": 1}])
+    assert "before the start" in (await lab.step(id_, "start")).problem(422)["variants.1.target"]
+    refused = await lab.step(id_, "decide", {"winner": "a"})
+    assert "is draft" in refused.problem(409)["state"]
+    patched = await lab.console.call(
+        "PATCH", f"/v1/experiments/{id_}", {"variants": [A, B]}, If_Match='"1"'
+    )
+    assert patched.status == 200, patched.body
+    started = await lab.step(id_, "start")
+    assert (started.json["state"], started.headers["ETag"]) == ("running", '"3"')
+    assert started.json["started_at"] is not None
+    assert lab.console.announcer.changes[-1].profile_id == int(lab.profile)
+    (await lab.step(id_, "start")).problem(409)
+    (await lab.step(id_, "pause", If_Match='"1"')).problem(412)
+    assert "one of a, b" in (await lab.step(id_, "decide", {"winner": "z"})).problem(422)["winner"]
+    (await lab.step(id_, "decide", {})).problem(422)
+    decided = await lab.step(id_, "decide", {"winner": "b"})
+    assert (decided.json["state"], decided.json["winner"]) == ("decided", "b")
+    archived = await lab.step(id_, "archive")
+    assert (archived.json["state"], archived.json["winner"]) == ("archived", "b")
+    assert (await lab.console.call("DELETE", f"/v1/experiments/{id_}")).status == 204
+    (await lab.console.call("GET", f"/v1/experiments/{id_}")).problem(404)
+
+
+async def test_after_the_start_some_things_stay() -> None:
+    lab = await Lab.open()
+    id_ = await lab.made()
+    path = f"/v1/experiments/{id_}"
+    await lab.step(id_, "start")
+    (await lab.console.call("DELETE", path)).problem(409)
+    for change in ({"analysis": {"alpha": 0.1}}, {"kind": "page", "variants": [
+        {"name": "a", "weight": 1}, {"name": "b", "weight": 1, "title": "B"}]}):  # fmt: skip
+        (await lab.console.call("PATCH", path, change)).problem(409)
+    covered = await lab.console.call("PATCH", path, {"coverage": 0.5})
+    assert (covered.json["coverage"], covered.json["phase"]) == (0.5, 1)
+    weighed = await lab.console.call(
+        "PATCH", path, {"variants": [{**A, "weight": 0.9}, {**B, "weight": 0.1}]}
+    )
+    assert weighed.json["phase"] == 2
+
+
+async def test_others_see_nothing_of_it() -> None:
+    lab = await Lab.open()
+    id_ = await lab.made()
+    for method, path, body in (
+        ("GET", f"/v1/experiments/{id_}", None),
+        ("PATCH", f"/v1/experiments/{id_}", {"coverage": 0.5}),
+        ("DELETE", f"/v1/experiments/{id_}", None),
+        ("POST", f"/v1/experiments/{id_}/start", None),
+        ("GET", f"/v1/profiles/{lab.profile}/experiments", None),
+        ("POST", f"/v1/profiles/{lab.profile}/experiments", lab.body()),
+        ("GET", "/v1/experiments/0", None),
+    ):
+        (await lab.console.call(method, path, body, key="two")).problem(404)
+
+
+async def test_a_create_sent_again_creates_once() -> None:
+    lab = await Lab.open()
+    path = f"/v1/profiles/{lab.profile}/experiments"
+    first, again = [
+        await lab.console.call("POST", path, lab.body(), Idempotency_Key="x") for _ in range(2)
+    ]
+    assert first.body == again.body
+    listed = await lab.console.call("GET", path)
+    assert len(listed.json["items"]) == 1
+
+
+# ---- what was found ---------------------------------------------------------------------------------
+
+
+async def counted(lab: Lab, id_: str, *arms: tuple[int, int], per: int = 1) -> None:
+    """So many visitors and, of them, converted ones in each arm, at NOW."""
+    observer = ExperimentCounter()
+    at_us = round(NOW.timestamp() * 1e6)
+    for arm, (visitors, converted) in enumerate(arms):
+        data = pack_variant_refs([VariantRef(int(id_), 1, arm)])
+        for number in range(visitors):
+            name = (arm * 1_000_000 + number + 1).to_bytes(8, "big")
+            click = Click(1, 0, at_us, 1, 1, 1, b"", b"", b"", name)
+            found = {EXPOSURES: data} | ({OUTCOMES: data} if number < converted else {})
+            for _ in range(per):
+                observer.add(click, found)
+    lab.console.counts.store(observer.increments())
+
+
+async def started(lab: Lab, **changes: Any) -> str:
+    id_ = await lab.made(**changes)
+    assert (await lab.step(id_, "start")).status == 200
+    return id_
+
+
+async def results(lab: Lab, id_: str, query: str = "") -> dict[str, Any]:
+    answered = await lab.console.call("GET", f"/v1/experiments/{id_}/results{query}")
+    assert answered.status == 200, answered.body
+    found: dict[str, Any] = answered.json
+    return found
+
+
+async def test_results_count_people_and_compare_with_the_control() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"margin": 0.001})
+    await counted(lab, id_, (4000, 120), (4000, 240), per=3)
+    found = await results(lab, id_)
+    control, treatment = found["variants"]
+    assert (control["exposures"], control["visitors"], control["converted"]) == (12_000, 4000, 120)
+    assert (control["absolute"], control["decision"]) == (None, None)
+    assert treatment["rate"] == 0.06
+    assert treatment["absolute"]["lift"] == pytest.approx(0.03)
+    assert treatment["absolute"]["low"] > 0
+    assert treatment["decision"] == "superior"
+    assert treatment["chance_best"] > 0.999
+    assert found["allocation"]["mismatch"] is False
+    assert found["warnings"] == []
+    assert "every look" in found["inference"]
+    (phase,) = found["phases"]
+    assert [v["converted"] for v in phase["variants"]] == [120, 240]
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body.decode()
+    head, first, second, end = text.split("\r\n")
+    assert (head.split(",")[:3], end) == (["phase", "variant", "weight"], "")
+    assert first.startswith("1,a,0.5,12000,4000,0,360,120,0.03,")
+    assert second.endswith(",superior")
+
+
+async def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, variants=[{**A, "name": "=1+1"}, B])
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body
+    assert b"1,'=1+1,0.5" in text
+
+
+async def test_a_spreadsheet_gets_a_fall_as_a_number() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    await counted(lab, id_, (500, 60), (500, 20))
+    text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body.decode()
+    _, treatment = csv.DictReader(io.StringIO(text))
+    assert float(treatment["lift_low"]) < float(treatment["lift"]) == pytest.approx(-0.08)
+
+
+async def test_what_makes_results_doubtful_is_said() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    assert "Nobody has been exposed yet." in (await results(lab, id_))["warnings"]
+    await counted(lab, id_, (3000, 0), (2000, 0))
+    found = await results(lab, id_)
+    assert found["allocation"]["mismatch"] is True
+    assert "have not got their shares" in found["warnings"][0]
+    assert any("No conversion" in text for text in found["warnings"])
+    patch = {"variants": [{**A, "weight": 0.9}, {**B, "weight": 0.1}]}
+    await lab.console.call("PATCH", f"/v1/experiments/{id_}", patch)
+    found = await results(lab, id_)
+    assert (found["phase"], found["variants"][0]["visitors"]) == (2, 0)
+    assert any("assigned anew" in text for text in found["warnings"])
+    assert (await results(lab, id_, "?phase=1"))["variants"][0]["visitors"] == 3000
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=7")).problem(404)
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=x")).problem(422)
+
+
+async def test_a_fixed_horizon_is_locked_until_its_size() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"horizon": {"visitors": 500}})
+    await counted(lab, id_, (499, 20), (600, 60))
+    found = await results(lab, id_)
+    assert found["horizon"] == {"visitors": 499, "planned": 500, "locked": True}
+    for variant in found["variants"]:
+        assert {variant[name] for name in ("rate", "converted", "outcomes", "chance_best")} == {
+            None
+        }
+    assert found["phases"][0]["variants"][1]["converted"] is None
+    series = await lab.console.call("GET", f"/v1/experiments/{id_}/series")
+    assert series.json["points"] == []
+    await counted(lab, id_, (500, 20), (600, 60))
+    found = await results(lab, id_)
+    assert found["horizon"]["locked"] is False
+    assert found["variants"][1]["absolute"]["p_value"] < 0.05
+    assert "one look" in found["inference"]
+
+
+async def test_a_bandit_tells_no_p_value_and_says_why() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, analysis={"bandit": {"floor": 0.1}})
+    await counted(lab, id_, (500, 20), (500, 60))
+    found = await results(lab, id_)
+    assert found["variants"][1]["absolute"] is None
+    assert found["variants"][1]["chance_best"] > 0.99
+    assert "follow the counts" in found["inference"]
+
+
+async def test_the_series_ends_where_the_results_are() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab)
+    await counted(lab, id_, (400, 40), (400, 80))
+    series = (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=50")).json
+    found = await results(lab, id_)
+    assert series["variants"] == ["a", "b"]
+    last = series["points"][-1]["variants"][1]
+    assert (last["low"], last["high"]) == (
+        found["variants"][1]["absolute"]["low"],
+        found["variants"][1]["absolute"]["high"],
+    )
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=1")).problem(422)
+
+
+async def test_why_a_visitor_gets_what_they_get() -> None:
+    lab = await Lab.open()
+    id_ = await started(lab, targeting={"countries": ["IT"]})
+    path = f"/v1/experiments/{id_}/explain?address=203.0.113.7&user_agent=Firefox"
+    told = (await lab.console.call("GET", path + "&country=IT")).json
+    assert (told["reason"], told["exposed"]) == ("assigned", True)
+    assert told["variant"] == ("a" if told["bucket"] < 0.5 else "b")
+    assert told["sentence"].startswith(f"The visitor is in variant {told['variant']} by position")
+    again = await lab.console.call(
+        "GET", f"/v1/experiments/{id_}/explain?key={told['key']}&country=IT"
+    )
+    assert again.json == told
+    assert "not one of IT" in (await lab.console.call("GET", path)).json["sentence"]
+    forced = (await lab.console.call("GET", path + "&variant=b")).json
+    assert (forced["variant"], forced["reason"], forced["exposed"]) == ("b", "forced", False)
+    for wrong in ("", "?address=here", "?key=a&address=::1", "?key=" + "x" * 600):
+        (await lab.console.call("GET", f"/v1/experiments/{id_}/explain{wrong}")).problem(422)
+
+
+async def test_a_preview_is_a_url_with_a_token() -> None:
+    lab = await Lab.open()
+    id_ = await lab.made()
+    told = (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=b")).json
+    start = f"https://go.example/anna/spring?wp_variant={id_}-1-"
+    assert told["url"].startswith(start)
+    assert told["expires_at"] == "2026-03-16T10:07:00Z"
+    edge = await lab.console.experiments.edge_experiment(Caller(1, 1), int(id_))
+    token = told["url"].partition("wp_variant=")[2].encode()
+    assert VariantAssigner(edge).assign_preview(token, round(NOW.timestamp() * 1e6)).variant == 1
+    (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=z")).problem(422)
+
+
+async def test_a_plan_says_how_many_and_how_long() -> None:
+    console = Console()
+    path = "/v1/experiment-plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
+    told = (await console.call("GET", path)).json
+    assert told["sequential"]["visitors"] > told["fixed"]["visitors"] > 40_000
+    assert told["fixed"]["days"] == told["fixed"]["visitors"] / 500
+    path = f"/v1/experiment-plan?rate=0.02&visitors={told['fixed']['visitors']}"
+    assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)
+    for wrong in ("rate=0.02", "rate=2&lift=0.1", "rate=x&lift=0.1", "rate=0.02&lift=0",
+                  "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan",
+                  "rate=1e-300&lift=1e-9", "rate=0.02&lift=0.1&visitors_per_day=1&share_of_both=1e-320",
+                  "rate=0.02&lift=0.1&visitors_per_day=1e-300&coverage=1e-300"):  # fmt: skip
+        (await console.call("GET", f"/v1/experiment-plan?{wrong}")).problem(422)

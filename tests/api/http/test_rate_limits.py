@@ -1,0 +1,126 @@
+"""Limits of the API: by key and class, by address, with Redis and without."""
+
+import re
+
+import pytest
+import trio
+
+from api.http.rate_limits import REDIS_REST_S
+from engine.accounts.access import Caller
+from engine.common.errors import UnavailableError
+from engine.operations.settings import Settings
+from tests.kit.consoles import VISITORS, Answered, Console
+
+
+def limited(**wanted: int) -> Console:
+    given = {"api_reads_per_minute": 3, "api_writes_per_minute": 2} | wanted
+    return Console(settings=Settings(visitors_url=VISITORS, **given))
+
+
+async def reads(console: Console, count: int, **options: str) -> list[int]:
+    return [(await console.call("GET", "/v1/profiles", **options)).status for _ in range(count)]
+
+
+def test_limits_of_nothing_are_no_limits() -> None:
+    async def run() -> list[int]:
+        return await reads(limited(api_reads_per_minute=0, api_writes_per_minute=0), 30)
+
+    assert trio.run(run) == [200] * 30
+
+
+async def test_a_key_reads_and_writes_so_often_a_minute() -> None:
+    console = limited()
+    assert await reads(console, 4) == [200, 200, 200, 429]
+    made = [
+        (await console.call("POST", "/v1/profiles", {"handle": handle})).status for handle in "abc"
+    ]
+    assert made == [201, 201, 429], "writes have a limit of their own"
+    assert (await console.call("GET", "/v1/profiles", key="two")).status == 200
+    console.clock_us += 20_000_000
+    assert await reads(console, 2) == [200, 429], "a third of a minute earns one of three"
+    assert console.counters.limited == 3
+
+
+async def test_the_headers_say_what_is_left() -> None:
+    console = limited()
+    first = await console.call("GET", "/v1/profiles")
+    assert first.headers["RateLimit-Policy"] == '"reads";q=3;w=60, "address";q=10;w=60'
+    assert first.headers["RateLimit"] == '"reads";r=2;t=40, "address";r=9;t=54'
+    assert "Retry-After" not in first.headers
+    await reads(console, 2)
+    denied = await console.call("GET", "/v1/profiles")
+    denied.problem(429)
+    assert "reads" in denied.json["detail"]
+    assert denied.headers["Retry-After"] == "20"
+    assert re.search(r'"reads";r=0;t=20', denied.headers["RateLimit"])
+
+
+async def test_with_plenty_left_one_request_in_ten_asks_redis() -> None:
+    console = limited(api_reads_per_minute=6_000, api_writes_per_minute=3_000)
+    left = []
+    for n in range(20):
+        console.limits.down = n % 10 != 0
+        answered = await console.call("GET", "/v1/profiles")
+        left.append(int(re.findall(r"r=([0-9]+)", answered.headers["RateLimit"])[0]))
+    assert left == list(range(5_999, 5_979, -1))
+    assert not console.counters.limited_alone, "nothing was decided without Redis' word"
+
+
+async def test_what_is_no_call_of_the_api_is_not_limited() -> None:
+    console = limited()
+    await reads(console, 4)
+    for path in ("/healthz", "/docs", "/openapi.json"):
+        answered = await console.call("GET", path, key="")
+        assert answered.status == 200
+        assert "RateLimit" not in answered.headers
+
+
+async def test_an_address_is_limited_over_all_its_keys() -> None:
+    console = limited(api_reads_per_minute=4, api_writes_per_minute=1)
+    assert await reads(console, 4) + await reads(console, 4, key="two") == [200] * 8
+    console.keys.add("three", Caller(1, 1))
+    assert await reads(console, 3, key="three") == [200, 200, 429]
+
+
+async def test_bad_credentials_are_refused_before_anybody_is_asked(
+    autojump_clock: object,
+) -> None:
+    console = limited()
+    statuses = await reads(console, 301, key="bad")
+    assert statuses == [401] * 300 + [429]
+    asked = console.keys.asked
+    assert (await console.call("GET", "/v1/profiles")).status == 429, "whatever comes from there"
+    assert console.keys.asked == asked
+    await trio.sleep(0.5)
+    assert (await console.call("GET", "/v1/profiles")).status == 200
+
+
+class AwayLimiter:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def decide(self, charges: object) -> list[object]:
+        self.asked += 1
+        raise UnavailableError("Redis does not answer")
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> AwayLimiter:
+    limiter = AwayLimiter()
+    monkeypatch.setattr("tests.kit.consoles.MemoryRateLimiter", lambda *_: limiter)
+    return limiter
+
+
+async def test_without_redis_a_console_counts_by_itself_and_logins_wait(
+    away: AwayLimiter, autojump_clock: object
+) -> None:
+    console = limited()
+    assert await reads(console, 4) == [200, 200, 200, 429]
+    assert away.asked == 1, "a server that does not answer is left alone for a while"
+    assert console.counters.limited_alone == 4
+    await trio.sleep(REDIS_REST_S)
+    await reads(console, 1)
+    assert away.asked == 2
+    login = {"email": "one@example.com", "password": "x"}
+    answered: Answered = await console.call("POST", "/v1/session", login, key="")
+    answered.problem(503)

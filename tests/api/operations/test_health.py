@@ -1,0 +1,96 @@
+"""`/healthz`, `/readyz` and `/metrics`, all without a key."""
+
+import pytest
+import trio
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.operations.exposition import render_exposition
+from engine.common.errors import UnavailableError
+from engine.operations.health import Component, Health
+from engine.operations.metrics import METRICS, Sample
+from tests.kit.consoles import Console
+
+
+async def test_alive() -> None:
+    answered = await Console().call("GET", "/healthz", key="")
+    assert (answered.status, answered.body) == (200, b"ok\n")
+
+
+async def test_ready_names_every_component_and_why_it_is_not() -> None:
+    console = Console()
+    answered = await console.call("GET", "/readyz", key="")
+    assert answered.status == 200
+    assert answered.json == {
+        "ready": True,
+        "components": {"postgres": {"ready": True, "reason": ""}},
+    }
+    console.healthy = Health((Component("postgres", True), Component("edge-0", False, "starting")))
+    answered = await console.call("GET", "/readyz", key="")
+    assert answered.status == 503
+    assert answered.json["components"]["edge-0"] == {"ready": False, "reason": "starting"}
+    console.healthy = Health(())
+    assert (await console.call("GET", "/readyz", key="")).status == 503
+
+
+@pytest.mark.parametrize("error", [UnavailableError("Postgres is away"), RuntimeError("secret")])
+async def test_health_that_cannot_be_told_is_not_ready(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Console) -> Health:
+        raise error
+
+    monkeypatch.setattr(Console, "health", broken)
+    answered = await Console().call("GET", "/readyz", key="")
+    assert answered.status == 503
+    assert b"secret" not in answered.body
+
+
+async def test_health_and_metrics_that_hang_are_503(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    async def stuck(_: Console) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Console, "health", stuck)
+    monkeypatch.setattr(Console, "statistics", stuck)
+    console = Console()
+    assert (await console.call("GET", "/readyz", key="")).status == 503
+    (await console.call("GET", "/metrics", key="")).problem(503)
+
+
+async def test_metrics_are_plain_lines_summed_over_processes() -> None:
+    console = Console(samples=(Sample("waypost_journal_pending_clicks", 4),))
+    await console.call("GET", "/healthz")
+    answered = await console.call("GET", "/metrics", key="")
+    assert answered.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = answered.body.decode().splitlines()
+    assert "waypost_journal_pending_clicks 8" in lines
+    assert 'waypost_process_info{role="edge",pid="11"} 1' in lines
+    assert 'waypost_process_info{role="edge",pid="12"} 1' in lines
+    assert 'waypost_console_requests_total{status="2xx"} 1' in lines
+    assert "# TYPE waypost_journal_pending_clicks gauge" in lines
+    assert "# TYPE waypost_console_requests_total counter" in lines
+
+
+def test_prometheus_reads_what_is_written() -> None:
+    samples = [
+        Sample("waypost_a_total", 2**53, (("why", 'a "b" \\ c\nd'), ("who", "é"))),
+        Sample("waypost_b", 0.25),
+        Sample("waypost_b", float("nan"), (("x", "1"),)),
+        Sample("waypost_b", float("inf"), (("x", "2"),)),
+        *(Sample(name, 1) for name in METRICS),
+    ]
+    read = {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(render_exposition(samples))
+        for sample in family.samples
+    }
+    assert len(read) == len(samples)
+    for name, value, labels in samples:
+        assert repr(float(read[(name, labels)])) == repr(float(value))
+
+
+def test_what_the_console_counts_has_a_help_text() -> None:
+    console = Console()
+    console.counters.count_response(200)
+    assert {sample.name for sample in console.counters.samples()} <= METRICS.keys()

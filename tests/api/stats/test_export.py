@@ -1,0 +1,109 @@
+"""Exports: the rows of a question and raw clicks as files, and that no cell is a formula."""
+
+import csv
+import io
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from engine.clicks.click import ClickKind, VisitorClass
+from engine.clicks.record_items import PLACE, UTM, item
+from engine.common.export import safe_cell
+from engine.stats.ports import CLICK_COLUMNS
+from engine.stats.result import Stats, StatsRow
+from tests.kit.consoles import NOW, Console
+from tests.kit.shipped_batches import click
+
+HOSTILE = '=HYPERLINK("http://evil","x")'
+
+
+async def filled() -> tuple[Console, str]:
+    console = Console()
+    id_ = (await console.profile())["id"]
+    place = item(PLACE, "\x1f".join(("EU", "DE", "BY", "-Stadt")).encode())
+    at_us = round(NOW.timestamp() * 1e6) - 60_000_000
+    common: dict[str, Any] = {"tenant_id": 1, "profile_id": int(id_)}
+    clicks = [
+        click(5, at_us, **common)._replace(
+            visitor_id=b"12345678", items=place + item(UTM, b"utm_source=%40SUM(1)")
+        ),
+        click(0, at_us + 1, kind=ClickKind.VIEW, verdict=VisitorClass.HEAD, **common),
+        click(5, at_us, profile_id=int(id_) + 1),
+    ]
+    console.click_counts.clicks += [(uuid4(), one) for one in clicks]
+    return console, f"/v1/profiles/{id_}"
+
+
+def table(body: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
+
+
+async def test_clicks_as_csv_have_no_visitor_and_no_formula() -> None:
+    console, path = await filled()
+    found = await console.call("GET", f"{path}/clicks/export?format=csv&tz=Europe/Rome")
+    assert found.headers["Content-Type"].startswith("text/csv")
+    assert found.headers["Content-Disposition"].startswith('attachment; filename="waypost-clicks-')
+    first, head = table(found.body)
+    assert tuple(first) == CLICK_COLUMNS
+    assert (first["time"], first["link"]) == ("2026-03-15T11:06:00+01:00", "5")
+    assert (first["utm_source"], first["city"]) == ("'@SUM(1)", "'-Stadt, DE")
+    assert (head["kind"], head["visitor_class"]) == ("view", "head")
+    assert b"12345678" not in found.body
+
+
+async def test_clicks_as_ndjson() -> None:
+    console, path = await filled()
+    found = await console.call(
+        "GET", f"{path}/clicks/export?format=ndjson&from=2026-03-15&to=2026-03-16"
+    )
+    first, head = (msgspec.json.decode(line) for line in found.body.splitlines())
+    assert (first["utm_source"], first["country"], first["browser"]) == ("@SUM(1)", "DE", "curl")
+    assert (head["referrer"], head["country"]) == (None, None)
+
+
+async def test_the_rows_of_a_question() -> None:
+    console, path = await filled()
+    console.stats.answer = Stats(
+        rows=(StatsRow(None, 3, 2, 1, 2, (HOSTILE,)), StatsRow(None, 1, 0, 0, 1, ("",))), as_of=None
+    )
+    query = "group=referrer&metrics=clicks,click_rate"
+    found = await console.call("GET", f"{path}/stats/export?format=csv&{query}")
+    assert table(found.body) == [
+        {"referrer": f"'{HOSTILE}", "clicks": "3", "click_rate": "1.5"},
+        {"referrer": "", "clicks": "1", "click_rate": ""},
+    ]
+    found = await console.call("GET", f"{path}/stats/export?format=ndjson&{query}")
+    assert msgspec.json.decode(found.body.splitlines()[1]) == {
+        "referrer": None, "clicks": 1, "click_rate": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("stats/export", {"format"}), ("stats/export?format=xlsx&group=x", {"format", "group"}),
+        ("clicks/export?format=csv&group=country", {"group"}),
+        ("clicks/export?format=csv&format=csv", {"format"}),
+        ("stats/export?format=csv&compare=previous", {"compare"}),
+        ("clicks/export?format=csv&tz=x&from=y", {"tz", "from"}),
+    ],
+)  # fmt: skip
+async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
+    console, path = await filled()
+    assert (await console.call("GET", f"{path}/{query}")).problem(422).keys() == fields
+
+
+async def test_exports_are_their_members_own() -> None:
+    console, path = await filled()
+    (await console.call("GET", f"{path}/clicks/export?format=csv", key="two")).problem(404)
+    (await console.call("GET", f"{path}/stats/export?format=csv", key="two")).problem(404)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("=1+1", "'=1+1"), ("+1", "'+1"), ("\tx", "'\tx"), ("a=b", "a=b"), (-3, "-3"), (None, ""), ("", "")],
+)  # fmt: skip
+def test_cells(value: Any, shown: str) -> None:
+    assert safe_cell(value) == shown

@@ -1,0 +1,177 @@
+"""`GET /v1/profiles/{id}/stats`: what is asked of the reader and how it is answered."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from trio.testing import MockClock
+
+from api.stats.stats import SEEN_S
+from engine.clicks.dimension import Dimension
+from engine.stats.query import Filter
+from engine.stats.result import MetricValues, Stats, StatsRow
+from engine.visits.classifier import RULES_VERSION
+from tests.kit.consoles import Console
+
+ROME = ZoneInfo("Europe/Rome")
+
+
+async def path_of(console: Console) -> str:
+    return f"/v1/profiles/{(await console.profile())['id']}/stats"
+
+
+async def test_defaults() -> None:
+    console = Console()
+    answered = await console.call("GET", await path_of(console))
+    assert answered.json == {
+        "from": "2026-02-14T00:00:00Z",
+        "to": "2026-03-16T00:00:00Z",
+        "tz": "UTC",
+        "interval": "day",
+        "as_of": None,
+        "rule": RULES_VERSION,
+        "sampling": "none",
+        "totals": {"clicks": 0, "visitors": None, "views": 0, "click_rate": None, "bots": 0},
+        "rows": [],
+    }
+
+
+async def test_rows_carry_the_offset_of_the_zone() -> None:
+    console = Console()
+    console.stats.answer = Stats(
+        rows=(
+            StatsRow(datetime(2026, 3, 28, tzinfo=ROME), 3, 1, 2, 2),
+            StatsRow(datetime(2026, 3, 30, tzinfo=ROME), 4, 0, 0, 4),
+        ),
+        totals=MetricValues(7, 1, 2, 6),
+        as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
+    )
+    query = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert answered.json == {
+        "from": "2026-03-28T00:00:00+01:00",
+        "to": "2026-03-31T00:00:00+02:00",
+        "tz": "Europe/Rome",
+        "interval": "day",
+        "as_of": "2026-03-15T10:06:59Z",
+        "rule": RULES_VERSION,
+        "sampling": "none",
+        "totals": {"clicks": 7, "visitors": 6, "views": 1, "click_rate": 7.0, "bots": 2},
+        "rows": [
+            {
+                "time": "2026-03-28T00:00:00+01:00",
+                "clicks": 3,
+                "visitors": 2,
+                "views": 1,
+                "click_rate": 3.0,
+                "bots": 2,
+            },
+            {
+                "time": "2026-03-30T00:00:00+02:00",
+                "clicks": 4,
+                "visitors": 4,
+                "views": 0,
+                "click_rate": None,
+                "bots": 0,
+            },
+        ],
+    }
+    asked = console.stats.query
+    assert asked is not None
+    assert (asked.tz, asked.interval) == ("Europe/Rome", "day")
+    assert asked.filters == (Filter(Dimension.LINK, "=", "77"),)
+    assert (asked.start, asked.end) == (
+        datetime(2026, 3, 27, 23, tzinfo=UTC),
+        datetime(2026, 3, 30, 22, tzinfo=UTC),
+    )
+
+
+async def test_the_answer_states_the_period_really_used() -> None:
+    console = Console()
+    query = "from=2026-03-01T10:07:00Z&to=2026-03-01T10:31:00Z&interval=15m"
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert (answered.json["from"], answered.json["to"]) == (
+        "2026-03-01T10:00:00Z",
+        "2026-03-01T10:45:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("tz=Mars/Olympus", {"tz"}), ("tz=", {"tz"}), ("interval=year", {"interval"}),
+        ("from=x", {"from"}), ("to=x", {"to"}), ("from=x&to=y&tz=z", {"from", "to", "tz"}),
+        ("link=-1", {"link"}), ("link=x", {"link"}), ("group=planet", {"group"}),
+        ("group=time,country,device", {"group"}), ("group=country,country", {"group"}),
+        ("group=", {"group"}), ("group=TIME", {"group"}), ("metrics=clicks,fame", {"metrics"}),
+        ("metrics=", {"metrics"}), ("order=fame", {"order"}), ("order=--clicks", {"order"}),
+        ("order=visitors&metrics=clicks", {"order"}), ("limit=0", {"limit"}), ("limit=1001", {"limit"}),
+        ("limit=1e2", {"limit"}), ("compare=next", {"compare"}),
+        ("filter[planet]=x", {"filter[planet]"}), ("filter[country]~=D", {"filter[country]~"}),
+        ("filter[city]~=", {"filter[city]~"}), ("filter[link]=abc", {"filter[link]"}),
+        ("filter[city]=" + "x" * 256, {"filter[city]"}), ("filter[city]=a%00b", {"filter[city]"}),
+        ("filter[city]=a%0Ab", {"filter[city]"}), ("filter[city]^=x", {"filter[city]^"}),
+        ("filter[country]=DE&filter[country]=IT", {"filter[country]"}),
+        ("link=5&filter[link]=6", {"link"}),
+        ("&".join(f"filter[city]!={n}" for n in range(9)), {"filter"}), ("filter=x", {"filter"}),
+        ("tz=x&group=y&metrics=z&limit=a", {"tz", "group", "metrics", "limit"}),
+        ("group=time,city&from=2026-01-01&to=2026-12-31&limit=1000", {"limit"}),
+        ("metrics=visitors&interval=hour&from=2026-01-01&to=2026-03-01", {"metrics"}),
+        ("from=2016-01-01&to=2026-01-01&interval=15m", {"interval"}),
+        ("from='; DROP TABLE clicks--", {"from"}), ("group=time'", {"group"}),
+        ("from=2026-03-02&to=2026-03-02", {"from"}), ("from=2026-03-02&to=2026-03-01", {"from"}),
+        ("from=2027-01-01", {"from"}), ("tz=UTC&tz=UTC", {"tz"}), ("%00=%ff", {"\ufffd"}),
+        ("from=2026-01-01&to=2026-03-01&interval=15m", {"interval"}),
+        ("from=2024-01-01&to=2026-03-01&interval=hour", {"interval"}),
+        ("from=2000-01-01&to=2026-03-01&interval=day", {"interval"}),
+    ],
+)  # fmt: skip
+async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
+    console = Console()
+    answered = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert answered.problem(422).keys() == fields
+
+
+async def test_an_unknown_profile_has_no_stats() -> None:
+    console = Console()
+    path = await path_of(console)
+    (await console.call("GET", "/v1/profiles/7/stats")).problem(404)
+    (await console.call("GET", path, key="two")).problem(404)
+
+
+async def test_a_poll_with_nothing_new_asks_nobody() -> None:
+    console = Console()
+    path = f"{await path_of(console)}?group=country"
+    first = await console.call("GET", path)
+    tag = first.headers["ETag"]
+    assert tag.startswith('W/"')
+    asked, console.profiles.profile = console.stats.asked, None
+    again = await console.call("GET", path, If_None_Match=tag)
+    assert (again.status, again.headers["ETag"]) == (304, tag)
+    assert console.stats.asked == asked
+
+
+async def test_what_is_new_or_another_question_has_another_tag() -> None:
+    console = Console()
+    path = await path_of(console)
+    tag = (await console.call("GET", path)).headers["ETag"]
+    other = await console.call("GET", f"{path}?tz=Europe/Rome", If_None_Match=tag)
+    assert other.status == 200
+    console.stats.stats_version = "2"
+    new = await console.call("GET", path, If_None_Match=tag)
+    assert (new.status, new.headers["ETag"] == tag) == (200, False)
+    console.stats.stats_version = None
+    unknown = await console.call("GET", path, If_None_Match=tag)
+    assert unknown.status == 200
+    assert "ETag" not in unknown.headers
+
+
+async def test_a_tag_opens_nothing_to_others_nor_after_a_while(autojump_clock: MockClock) -> None:
+    console = Console()
+    path = await path_of(console)
+    tag = (await console.call("GET", path)).headers["ETag"]
+    (await console.call("GET", path, key="two", If_None_Match=tag)).problem(404)
+    await console.call("DELETE", path.removesuffix("/stats"))
+    assert (await console.call("GET", path, If_None_Match=tag)).status == 304
+    autojump_clock.jump(SEEN_S)
+    (await console.call("GET", path, If_None_Match=tag)).problem(404)

@@ -1,0 +1,132 @@
+"""The bytes of visitors' connections: both ways read alike, and nothing with a body gets through."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.visits.head import MAX_HEAD_BYTES, HeadParser, RefusedHead, VisitRequest
+
+PLAIN = b"GET /spring?a=b HTTP/1.1\r\nHost: x:8080\r\nUser-Agent: ua\r\nReferer: https://r.example/\r\n\r\n"
+
+
+def fed(data: bytes, cuts: list[int]) -> list[VisitRequest | RefusedHead]:
+    """What a reader answers when `data` comes in pieces, cut at these places."""
+    reader, found = HeadParser(), []
+    edges = [0, *sorted(cuts), len(data)]
+    for start, end in pairwise(edges):
+        if start == end:
+            continue
+        answered = reader.feed(data[start:end])
+        found += answered
+        if any(isinstance(a, RefusedHead) or not a.keep_alive for a in answered):
+            break
+    return found
+
+
+def test_a_plain_request_is_read() -> None:
+    assert HeadParser().parse_fast(PLAIN) == VisitRequest(
+        b"/spring", b"a=b", b"ua", b"https://r.example/", b"", False, True, host=b"x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (b"Sec-Purpose: prefetch;prerender", True),
+        (b"purpose: Prefetch", True),
+        (b"X-Purpose: preview", True),
+        (b"Purpose: navigate", False),
+        (b"Repurpose: prefetch", False),
+        (b"X-Moz: prefetch", False),
+    ],
+)
+def test_a_prefetch_is_told(field: bytes, expected: bool) -> None:
+    (request,) = fed(PLAIN[:-2] + field + b"\r\n\r\n", [])
+    assert isinstance(request, VisitRequest)
+    assert request.prefetch == expected
+
+
+HEADS = st.lists(
+    st.sampled_from(
+        [
+            b"GET /x HTTP/1.1\r\nHost: a\r\nSec-Purpose: prefetch\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nPURPOSE: prefetch\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nX-Moz: prefetch\r\n\r\n",
+            PLAIN,
+            b"GET / HTTP/1.1\r\nhOsT: a\r\nACCEPT-language:  de \t\r\n\r\n",
+            b"HEAD /x HTTP/1.1\r\nHost: a\r\nuser-agent: one\r\nUser-Agent: two\r\n\r\n",
+            b"GET /x HTTP/1.0\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            b"GET http://other.example/y?q HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            b"\r\n",
+        ]
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(HEADS, st.data())
+def test_cuts_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(heads)
+    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=6))
+    expected = fed(whole, [])
+    assert fed(whole, cuts) == expected
+    assert fed(whole, list(range(1, len(whole)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", 413),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 413),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),  # RFC 9112 3.2
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),  # RFC 9112 5.1
+        (b"GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n", 400),  # RFC 9112 5.2
+        (b"GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400),
+        (b"GET /" + b"a" * MAX_HEAD_BYTES, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * MAX_HEAD_BYTES, 431),
+    ],
+)
+def test_what_is_refused(head: bytes, status: int) -> None:
+    found = fed(head + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [len(head)])
+    assert [answer.status for answer in found if isinstance(answer, RefusedHead)] == [status]
+    assert not any(isinstance(answer, VisitRequest) for answer in found)
+
+
+@pytest.mark.parametrize(
+    ("field", "keep_alive"),
+    [
+        (b"Connection: close", False),
+        (b"connection:\t Close ", False),
+        (b"Connection: keep-alive, close", False),
+        (b"Connection: x\r\nConnection: close", False),
+        (b"Connection: Upgrade, close\r\nUpgrade: h2c", False),
+        (b"Connection: Upgrade\r\nUpgrade: h2c", True),
+        (b"Connection: keep-alive", True),
+        (b"X: close", True),
+    ],
+)
+def test_both_ways_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
+    head = b"GET /x HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
+    (careful,) = HeadParser().parse_strict(head)
+    assert isinstance(careful, VisitRequest)
+    assert careful.keep_alive is keep_alive
+    assert HeadParser().parse_fast(head) in (careful, None)

@@ -1,0 +1,71 @@
+"""So many requests an address, whichever way they come; this machine's own are not counted."""
+
+import pytest
+
+from api.visits.client_resolver import ClientResolver
+from api.visits.limits import VisitRateLimiter
+from engine.operations.settings import Settings
+from engine.visits.client_address import network_of
+from tests.kit.hosted import hosted_run
+from tests.kit.visitor_servers import get, opened
+
+
+def admitted(
+    limits: VisitRateLimiter, peer: str, forwarded: bytes = b"", now_us: int = 0, hops: int = 0
+) -> bool:
+    return limits.admits(ClientResolver(lambda _: b"", hops).of_forwarded(peer, forwarded), now_us)
+
+
+def test_an_address_asks_so_often_a_second() -> None:
+    limits = VisitRateLimiter(3)
+    assert [admitted(limits, "198.51.100.1") for _ in range(4)] == [True] * 3 + [False]
+    assert admitted(limits, "198.51.100.2")
+    assert admitted(limits, "198.51.100.1", now_us=333_334)
+
+
+@pytest.mark.parametrize("own", ["127.0.0.1", "127.9.9.9", "::1"])
+def test_this_machine_is_not_limited(own: str) -> None:
+    limits = VisitRateLimiter(1)
+    assert all(admitted(limits, own) for _ in range(5))
+
+
+def test_nobody_is_limited_by_0() -> None:
+    limits = VisitRateLimiter(0)
+    assert all(admitted(limits, "198.51.100.1", b"203.0.113.9") for _ in range(5))
+    assert limits.metrics() == {}
+
+
+def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
+    limits = VisitRateLimiter(1)
+    assert admitted(limits, "127.0.0.1", b"6.6.6.1, 203.0.113.9", hops=1)
+    assert not admitted(limits, "127.0.0.1", b"6.6.6.2, 203.0.113.9", hops=1)
+    assert admitted(limits, "127.0.0.1", b"203.0.113.9, 203.0.113.10", hops=1)
+    assert all(admitted(limits, "127.0.0.1", b"\xff", hops=1) for _ in range(3)), "the proxy itself"
+
+
+def test_of_ipv6_a_line_is_one() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("198.51.100.1") == "198.51.100.1"
+    assert network_of("unix") == "unix"
+
+
+@pytest.mark.trio(run=hosted_run)
+async def test_the_door_answers_429_and_counts_no_click() -> None:
+    limits = Settings(visits_per_second=2, trusted_hops=1, head_timeout_ms=5000)
+    async with opened(limits) as door:
+        await door.profiles.made("shop", "a")
+        await door.warm(b"/shop/a")
+        recorded = len(door.journal.records)
+        visitor = await door.visitor()
+        request = get(b"/shop/a", b"X-Forwarded-For: 203.0.113.9")
+        answers = [await visitor.asks(request) for _ in range(3)]
+        assert [answer.status for answer in answers] == [302, 302, 429]
+        assert answers[2].headers["retry-after"] == "1"
+        assert not any(name.startswith("ratelimit") for name in answers[0].headers)
+        other = get(b"/shop/a", b"X-Forwarded-For: 203.0.113.9, 203.0.113.10")
+        assert (await visitor.asks(other)).status == 302
+        await visitor.send(request + other)  # pipelined: the careful way
+        assert [(await visitor.answer()).status for _ in range(2)] == [429, 302]
+        assert len(door.journal.records) == recorded + 4
+        assert door.visitors.answers_by_status[429] == 2

@@ -1,0 +1,230 @@
+"""Webhooks over the API: what people ask for, and what they get wrong."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema_rs import validator_for
+
+from engine.operations.settings import Settings
+from engine.webhooks.delivery import Attempt, AttemptResult
+from engine.webhooks.events import EVENT_TYPES, EventDraft, LinkMilestone
+from engine.webhooks.signature import SignatureError, sign, verify
+from tests.kit.consoles import NOW, VISITORS, Console
+
+HOOK: dict[str, Any] = {"url": "https://example.com/hook", "event_types": ["*"]}
+
+
+async def made(console: Console, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A profile and its webhook."""
+    profile = await console.profile()
+    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK | fields)
+    assert answered.status == 201, answered.body
+    return profile, answered.json
+
+
+async def happened(console: Console, profile: dict[str, Any], count: int = 1) -> None:
+    """Events of the profile, and an attempt at each of their deliveries that failed."""
+    data = LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10)
+    draft = EventDraft(1, int(profile["id"]), "link.milestone", data)
+    console.webhooks.emit([draft] * count)
+    await console.webhooks.fan_out(100)
+    due = await console.webhooks.claim("me", 60, 100, 100, (), ())
+    answer = AttemptResult(500, response=b"\xffno")
+    await console.webhooks.record("me", [Attempt(one, NOW, 12, answer, None) for one in due])
+
+
+async def test_create_read_change_and_delete() -> None:
+    console = Console()
+    profile, webhook = await made(console, description="our shop")
+    assert webhook["secret"].startswith("whsec_")
+    assert (webhook["profile_id"], webhook["event_types"], webhook["enabled"]) == (
+        profile["id"],
+        ["*"],
+        True,
+    )
+    path = f"/v1/webhooks/{webhook['id']}"
+    read = await console.call("GET", path)
+    assert read.json == {k: v for k, v in webhook.items() if k != "secret"}
+    assert (await console.call("GET", path, If_None_Match=read.headers["ETag"])).status == 304
+    listed = await console.call("GET", f"/v1/profiles/{profile['id']}/webhooks")
+    assert listed.json == {"items": [read.json], "next_cursor": None}
+    body = {"event_types": ["member.*", "link.created"], "enabled": False}
+    changed = await console.call("PATCH", path, body, If_Match='"1"')
+    assert changed.json["event_types"] == ["link.created", "member.*"]
+    assert (changed.json["url"], changed.json["enabled"], changed.json["version"]) == (
+        HOOK["url"], False, 2,
+    )  # fmt: skip
+    (await console.call("PATCH", path, body | {"enabled": True}, If_Match='"1"')).problem(412)
+    limited = await console.call("PATCH", path, {"max_concurrency": 2, "max_rate": 20})
+    assert (limited.json["max_concurrency"], limited.json["max_rate"]) == (2, 20)
+    freed = await console.call("PATCH", path, {"max_rate": None})
+    assert (freed.json["max_concurrency"], freed.json["max_rate"]) == (2, None)
+    assert (await console.call("DELETE", path, If_Match='"4"')).status == 204
+    (await console.call("GET", path)).problem(404)
+
+
+async def test_a_secret_is_shown_once_even_if_it_is_asked_for_twice() -> None:
+    console = Console()
+    profile = await console.profile()
+    path = f"/v1/profiles/{profile['id']}/webhooks"
+    first = await console.call("POST", path, HOOK, Idempotency_Key="k1")
+    again = await console.call("POST", path, HOOK, Idempotency_Key="k1")
+    assert "secret" in first.json
+    assert again.json == {k: v for k, v in first.json.items() if k != "secret"}
+    assert again.headers["Location"] == first.headers["Location"]
+
+
+@pytest.mark.parametrize("signature", ["v1", "v1a"])
+async def test_rotation(signature: str) -> None:
+    console = Console()
+    profile, webhook = await made(console, signature=signature)
+    answered = await console.call("POST", f"/v1/webhooks/{webhook['id']}/rotate-secret")
+    assert (answered.status, answered.json["version"]) == (200, 2)
+    console.webhooks.emit(
+        [EventDraft(1, int(profile["id"]), "link.milestone",
+                    LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10))]
+    )  # fmt: skip
+    await console.webhooks.fan_out(1)
+    (due,) = await console.webhooks.claim("me", 60, 9, 9, (), ())
+    signed = " ".join(sign(secret, "a", 1, b"") for secret in due.secrets)
+    sent = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": signed}
+    for given in (webhook, answered.json):
+        assert ("secret" in given) == (signature == "v1")
+        assert (given["public_key"] is None) == (signature == "v1")
+        verify(given.get("secret") or given["public_key"], sent, b"", 1)
+    with pytest.raises(SignatureError):
+        verify("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", sent, b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "bad"),
+    [
+        ({}, {"url", "event_types"}),
+        ({"url": 5, "event_types": "x"}, {"url", "event_types"}),
+        (HOOK | {"url": "http://example.com/"}, {"url"}),
+        (HOOK | {"url": "https://10.0.0.1/"}, {"url"}),
+        (HOOK | {"url": "https://u:p@example.com/"}, {"url"}),
+        (HOOK | {"url": "https://example.com/\r\nx: y"}, {"url"}),
+        (HOOK | {"event_types": ["link.exploded"]}, {"event_types"}),
+        (HOOK | {"description": "\x00" * 300}, {"description"}),
+        (HOOK | {"signature": "none"}, {"signature"}),
+        (HOOK | {"max_concurrency": 0, "max_rate": 10_001}, {"max_concurrency", "max_rate"}),
+        (HOOK | {"max_concurrency": 2.5, "max_rate": "9"}, {"max_concurrency", "max_rate"}),
+        (HOOK | {"ordered": "yes", "enabled": None, "secret": "mine"}, {"ordered", "enabled", "secret"}),
+    ],
+)  # fmt: skip
+async def test_bad_fields_are_all_named(body: dict[str, Any], bad: set[str]) -> None:
+    console = Console()
+    profile = await console.profile()
+    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", body)
+    assert answered.problem(422).keys() == bad
+    _, webhook = await made(Console())
+    assert webhook["version"] == 1
+
+
+async def test_loopback_takes_the_setting() -> None:
+    body = HOOK | {"url": "http://127.0.0.1:9000/hook"}
+    console = Console()
+    profile = await console.profile()
+    path = f"/v1/profiles/{profile['id']}/webhooks"
+    assert (await console.call("POST", path, body)).problem(422).keys() == {"url"}
+    console = Console(settings=Settings(visitors_url=VISITORS, webhook_loopback=True))
+    profile = await console.profile()
+    path = f"/v1/profiles/{profile['id']}/webhooks"
+    assert (await console.call("POST", path, body)).status == 201
+
+
+async def test_others_see_nothing() -> None:
+    console = Console()
+    profile, webhook = await made(console)
+    await happened(console, profile)
+    (one,) = (await console.call("GET", f"/v1/webhooks/{webhook['id']}/deliveries")).json["items"]
+    path = f"/v1/webhooks/{webhook['id']}"
+    for method, target, body in (
+        ("GET", path, None), ("PATCH", path, {"enabled": False}), ("DELETE", path, None),
+        ("POST", f"{path}/rotate-secret", None), ("POST", f"{path}/test", None),
+        ("GET", f"{path}/deliveries", None), ("GET", f"{path}/deliveries/{one['id']}", None),
+        ("POST", f"{path}/deliveries/{one['id']}/replay", None),
+        ("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"}),
+        ("GET", f"/v1/profiles/{profile['id']}/webhooks", None),
+        ("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK),
+    ):  # fmt: skip
+        (await console.call(method, target, body, key="two")).problem(404)
+
+
+async def test_deliveries_with_their_attempts() -> None:
+    console = Console()
+    profile, webhook = await made(console)
+    await happened(console, profile, 3)
+    path = f"/v1/webhooks/{webhook['id']}/deliveries"
+    page = (await console.call("GET", f"{path}?limit=2")).json
+    rest = (await console.call("GET", f"{path}?limit=2&cursor={page['next_cursor']}")).json
+    items = page["items"] + rest["items"]
+    assert [int(one["id"]) for one in items] == sorted(
+        (int(one["id"]) for one in items), reverse=True
+    )
+    assert len(items) == 3
+    one = items[0]
+    assert (one["state"], one["type"], one["attempt_count"]) == ("failed", "link.milestone", 1)
+    assert one["message_id"] == f"evt_{one['id']}"
+    assert one["body"]["data"] == {"profile_id": profile["id"], "link_id": "5", "clicks": 10}
+    assert one["attempts"] == [
+        {"number": 1, "at": "2026-03-15T10:07:00Z", "duration_ms": 12, "status": 500, "error": None,
+         "response": "\N{REPLACEMENT CHARACTER}no"}
+    ]  # fmt: skip
+    assert (await console.call("GET", f"{path}/{one['id']}")).json == one
+    for query, count in (("state=failed", 3), ("state=delivered", 0), ("type=link.created", 0)):
+        assert len((await console.call("GET", f"{path}?{query}")).json["items"]) == count
+    bad = await console.call("GET", f"{path}?state=lost&type=x&cursor=!&limit=0&more=1")
+    assert bad.problem(422).keys() == {"state", "type", "cursor", "limit", "more"}
+
+
+async def test_replay_and_test() -> None:
+    console = Console()
+    profile, webhook = await made(console)
+    await happened(console, profile, 2)
+    path = f"/v1/webhooks/{webhook['id']}"
+    items = (await console.call("GET", f"{path}/deliveries")).json["items"]
+    again = await console.call("POST", f"{path}/deliveries/{items[0]['id']}/replay")
+    assert (again.status, again.json["state"], again.json["attempt_count"]) == (202, "pending", 1)
+    assert again.json["message_id"] == items[0]["message_id"]
+    since = await console.call("POST", f"{path}/replay", {"since": "2026-03-15T10:00:00Z"})
+    assert (since.status, since.json) == (202, {"replayed": 2, "next_since": None})
+    for bad in ("2026-03-15T10:00:00", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"):
+        refused = await console.call("POST", f"{path}/replay", {"since": bad})
+        assert refused.problem(422).keys() == {"since"}
+    tested = await console.call("POST", f"{path}/test")
+    assert (tested.status, tested.json["type"]) == (202, "endpoint.test")
+    await console.call("PATCH", path, {"enabled": False})
+    (await console.call("POST", f"{path}/test")).problem(409)
+    (await console.call("POST", f"{path}/deliveries/{items[0]['id']}/replay")).problem(409)
+    (await console.call("POST", f"{path}/deliveries/17/replay")).problem(409)
+
+
+async def test_twenty_are_enough() -> None:
+    console = Console()
+    profile, _ = await made(console)
+    path = f"/v1/profiles/{profile['id']}/webhooks"
+    for _ in range(19):
+        assert (await console.call("POST", path, HOOK)).status == 201
+    (await console.call("POST", path, HOOK)).problem(409)
+
+
+async def test_the_catalogue_has_a_schema_and_an_example_of_each() -> None:
+    answered = await Console().call("GET", "/v1/event-types")
+    items = answered.json["items"]
+    assert [one["name"] for one in items] == list(EVENT_TYPES)
+    for one in items:
+        validator = validator_for(one["schema"])
+        validator.validate(one["example"])
+        assert not validator.is_valid({"type": one["name"], "data": {}})
+        assert not validator.is_valid(one["example"] | {"type": "other"})
+    assert [one["name"] for one in items if one["opt_in"]] == ["link.clicked"]
+
+
+def test_examples_of_the_reference_have_the_shape_of_answers() -> None:
+    from api.webhooks import deliveries, webhooks
+
+    msgspec.convert(webhooks.EXAMPLE, webhooks.WebhookResponse)
+    msgspec.convert(deliveries._EXAMPLE, deliveries.DeliveryResponse)

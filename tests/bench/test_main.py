@@ -1,0 +1,73 @@
+"""The command line of `python -m bench`."""
+
+import importlib
+import json
+
+import click
+import pytest
+
+from bench.__main__ import BENCHMARKS, main
+from bench.kit.report import write_json
+from bench.load import nginx, wrk
+
+
+@pytest.fixture(autouse=True)
+def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests keep their handlers."""
+    monkeypatch.setattr("bench.__main__.signal.signal", lambda number, handler: None)
+
+
+def test_lists_every_benchmark_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for benchmark in BENCHMARKS:
+        assert any(line.split()[:1] == [benchmark.name] for line in lines)
+        assert benchmark.line in "\n".join(lines)
+
+
+@pytest.mark.slow
+def test_each_benchmark_has_a_command_that_takes_json() -> None:
+    for benchmark in BENCHMARKS:
+        command = importlib.import_module(benchmark.module).command
+        assert isinstance(command, click.Command)
+        assert "--json" in [name for option in command.params for name in option.opts]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "there is no benchmark 'nothing'"),
+        (["redirects", "--sekonds", "3"], "--sekonds"),
+        (["redirects", "--seconds", "many"], "--seconds"),
+        (["redirects", "--rounds", "0"], "--rounds"),
+        (["redirects", "more"], "more"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+@pytest.mark.parametrize("missing", [wrk, nginx])
+def test_what_is_missing_is_named_with_how_to_install_it(
+    missing: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    if missing is nginx:
+        monkeypatch.setattr(wrk, "find", lambda: "wrk")
+    assert main(["redirects"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "apt-get install wrk nginx-light" in error
+
+
+def test_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"rps": 1.5, "failures": ["two\nlines"]})
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"rps": 1.5, "failures": ["two\nlines"]}

@@ -1,0 +1,101 @@
+"""What people may enter about themselves, their keys and their teams."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.accounts.account import (
+    LoginDraft,
+    PasswordDraft,
+    UserDraft,
+    email_errors,
+    shown_user_agent,
+    validate_login,
+    validate_password,
+    validate_user,
+)
+from engine.accounts.api_key import KeyDraft, key_validator
+from engine.accounts.member import InvitationDraft, RoleDraft, validate_invitation, validate_role
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "a@b",
+        "owner@localhost",
+        "ada+x@example.com",
+        "ådå@exämple.com",
+        "x" * 252 + "@b",
+        "a'\"@b.c",
+    ],
+)
+def test_addresses(email: str) -> None:
+    assert email_errors(email) == []
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b c", "a\n@b", "a@b\x00", "a@b\x85", "x" * 253 + "@b",
+     "İ" * 200 + "@b"],
+)  # fmt: skip
+def test_no_addresses(email: str) -> None:
+    (error,) = email_errors(email)
+    assert error.field == "email"
+
+
+@given(st.text(max_size=300))
+def test_an_address_that_passes_is_kept_in_a_form_that_passes(email: str) -> None:
+    draft, errors = validate_login(LoginDraft(email=email, password="x"))
+    assert (draft is None) == bool(errors)
+    if draft is not None:
+        assert email_errors(draft.email) == []
+        assert validate_login(draft) == (draft, [])
+
+
+def test_passwords_are_judged_by_their_length_alone() -> None:
+    for new, fine in (("x" * 9, False), ("x" * 10, True), ("é" * 1000, True), ("x" * 1001, False)):
+        draft, errors = validate_password(PasswordDraft(current="", new=new))
+        assert [error.field for error in errors] == ([] if fine else ["new"])
+        assert (draft is not None) == fine
+    _, errors = validate_password(PasswordDraft(current="x" * 1001, new=""))
+    assert [error.field for error in errors] == ["current", "new"]
+
+
+def test_names_are_one_line() -> None:
+    assert validate_user(UserDraft(name="Ada"))[0] == UserDraft(name="Ada")
+    assert validate_user(UserDraft(name="a\nb"))[0] is None
+
+
+@given(st.text())
+def test_a_user_agent_is_shown_as_one_short_line(header: str) -> None:
+    shown = shown_user_agent(header)
+    assert len(shown) <= 200
+    assert "\n" not in shown
+    assert "\x00" not in shown
+
+
+def test_a_key_ends_in_the_future_or_never() -> None:
+    checked = key_validator(lambda: NOW)
+    zone = timezone(timedelta(hours=2))
+    for expires_at, fine in (
+        (None, True),
+        (NOW + timedelta(seconds=1), True),
+        (NOW, False),
+        (NOW.replace(tzinfo=None) + timedelta(days=1), False),
+        (datetime(2026, 3, 1, 1, tzinfo=zone), False),
+    ):
+        draft = KeyDraft(label="x", scopes=["read"], expires_at=expires_at)
+        assert (checked(draft)[0] is not None) == fine, expires_at
+
+
+def test_nobody_is_invited_as_owner() -> None:
+    draft = InvitationDraft(email="A@B.c", role="owner")
+    assert [error.field for error in validate_invitation(draft)[1]] == ["role"]
+    assert validate_role(RoleDraft(role="owner"))[0] is not None
+    made, _ = validate_invitation(InvitationDraft(email="A@B.c", role="admin"))
+    assert made is not None
+    assert made.email == "a@b.c"

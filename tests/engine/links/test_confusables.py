@@ -1,0 +1,28 @@
+"""Names that may be taken for others are flagged, and names of any one script are not."""
+
+import pytest
+
+from engine.links.confusables import confusable_reason
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["spring", "весна", "спасибо", "日本のlink", "中文", "한국어", "naïve", "straße", "1_2", "été1", "कखग",
+     "spring-весна", "αβγ", "ありがとうlink", "-", "e\u0301te"],
+)  # fmt: skip
+def test_honest_names_pass(name: str) -> None:
+    assert confusable_reason(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sрring", "Cyrillic and Latin"),
+        ("shop-sрring", "Cyrillic and Latin"),
+        ("gοοd", "Greek and Latin"),
+        ("сор", "taken for Latin"),
+        ("сор1", "taken for Latin"),
+    ],
+)
+def test_look_alikes_are_flagged(name: str, said: str) -> None:
+    assert said in (confusable_reason(name) or "")

@@ -1,0 +1,167 @@
+"""What sends a request, by what it says of itself."""
+
+import pytest
+from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clicks.click import (
+    BOT_CLASSES,
+    CLASS_MASK,
+    COUNTED_CLASSES,
+    RULES_VERSION_SHIFT,
+    VisitorClass,
+)
+from engine.visits import classifier
+from engine.visits.classifier import (
+    HEAD_RECORDED,
+    PREFETCH_RECORDED,
+    RULES_VERSION,
+    ClassificationCache,
+    judge,
+    pack_classification,
+)
+
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+ANDROID = "Mozilla/5.0 (Linux; Android 13; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko)"
+
+HUMAN = [
+    f"{IPHONE} Version/17.4 Mobile/15E148 Safari/604.1",
+    f"{ANDROID} Chrome/124.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 "
+    "Safari/537.36 Edg/124.0.0.0",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0) like Gecko",
+    f"{ANDROID} Chrome/124.0.0.0 Mobile Safari/537.36 WhatsApp/2.24",
+    f"{ANDROID} Version/4.0 Chrome/98.0 Mobile Safari/537.36 SogouSearch Android1.0 SogouMobileBrowser/6.0",
+    "Opera/9.80 (Android; Opera Mini/36.2) Presto/2.12.423 Version/12.16",
+    f"{IPHONE} Mobile/21E236 Instagram 327.1.0.24.90 (iPhone15,2; iOS 17_4; de_DE; scale=3.00)",
+    f"{IPHONE} Mobile/15E148 [FBAN/FBIOS;FBAV/451.0.0.40.106;FBDV/iPhone14,5]",
+    f"{ANDROID} Version/4.0 Chrome/124.0 Mobile Safari/537.36 trill_330603 BytedanceWebview/d8a21c6",
+    f"{IPHONE} Mobile/15E148 musical_ly_33.6.0 JsSdk/2.0 NetType/WIFI",
+    f"{IPHONE} Mobile/15E148 Snapchat/12.80.0.35 (like Safari/8617.2.4.10.8, panda)",
+    f"{IPHONE} Mobile/15E148 [Pinterest/iOS]",
+    f"{IPHONE} Mobile/15E148 [LinkedInApp]/9.29.7447",
+    f"{IPHONE} Mobile/15E148 Twitter for iPhone/10.34",
+    f"{IPHONE} GSA/310.0.625295312 Mobile/15E148 Safari/604.1",
+    f"{IPHONE} Mobile/21F90 Instagram 336.0.7.33.90 (iPhone14,5; iOS 17_5_1; en_US; scale=3.00; IABMV/1)",
+    f"{ANDROID} Version/4.0 Chrome/124.0.6367.179 Mobile Safari/537.36 trill_2023403060 "
+    "JsSdk/1.0 NetType/WIFI Channel/googleplay AppName/trill app_version/34.3.6 BytedanceWebview/d8a21c6",
+    f"{ANDROID} Version/4.0 Chrome/103.0.5060.71 Mobile Safari/537.36 musical_ly_2022503040 "
+    "JsSdk/1.0 NetType/WIFI Channel/googleplay AppName/musical_ly app_version/25.3.4 ByteLocale/en Region/US",
+    f"{ANDROID} Version/4.0 Chrome/124.0 Mobile Safari/537.36 [FB_IAB/FB4A;FBAV/465.0.0.49.109;]",
+    f"{ANDROID} Version/4.0 Chrome/120.0 Mobile Safari/537.36[FBAN/EMA;FBLC/de_DE;FBAV/390.0.0.9.116;]",
+    f"{ANDROID} Version/4.0 Chrome/116.0 Mobile Safari/537.36 Barcelona 290.0.0.13.76 Android (33/13; 480dpi)",
+    f"{ANDROID} Version/4.0 Chrome/111.0 Mobile Safari/537.36 XWEB/1110005 MMWEBSDK/20230701 MicroMessenger/"
+    "8.0.40.2420(0x28002858) WeChat/arm64 Weixin NetType/WIFI Language/zh_CN ABI/arm64",
+    f"{IPHONE} Mobile/15E148 MicroMessenger/8.0.38(0x18002633) NetType/4G Language/zh_CN",
+    f"{ANDROID} Version/4.0 Chrome/97.0 Mobile Safari/537.36 T7/13.32 SP-engine/2.70.0 "
+    "baiduboxapp/13.32.0.10 (Baidu; P1 10) NABar/1.0",
+    f"{IPHONE} Mobile/15E148 SP-engine/2.30.0 main%2F1.0 baiduboxapp/12.17.0.16 (Baidu; P2 14.6)",
+    f"{ANDROID} Version/4.0 Chrome/118.0 Mobile Safari/537.36 com.linkedin.android/4.1.862",
+    f"{ANDROID} Version/4.0 Chrome/117.0 Mobile Safari/537.36 Viber/20.7",
+    f"{ANDROID} Version/4.0 Chrome/117.0 Mobile Safari/537.36 Telegram-Android/10.0.5 (Google Pixel 6a)",
+    f"{IPHONE} Mobile/15E148 Tumblr/iPhone/32.3/323010/17.4/tumblr",
+    f"{IPHONE} Mobile/15E148 KAKAOTALK 10.2.5",
+    f"{IPHONE} Mobile/15E148 NAVER(inapp; search; 1070; 12.2.0; 13PRO)",
+    f"{ANDROID} Chrome/114.0 Mobile Safari/537.36 EdgA/114.0 BingSapphire/25.7",
+    "Mozilla/5.0 (Linux; Android 15; CPH2557 Build/AP3A.240617.008; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Version/4.0 Chrome/142.0 Mobile Safari/537.36 [LinkedInApp]/4.1.913",
+    "Mozilla/5.0 (Linux; Android 15; CPH2557 Build/AP3A.240617.008) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 9; CUBOT_X18_Plus) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/96.0 "
+    "Mobile Safari/537.36",
+]
+BOT = [
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    f"{ANDROID} Chrome/124.0 Mobile Safari/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)",
+    "Mozilla/5.0 (compatible; AhrefsBot/7.0; +http://ahrefs.com/robot/)",
+    "Mozilla/5.0 (compatible; YandexBot/3.0; +http://yandex.com/bots)",
+    "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+    "Mozilla/5.0 (compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)",
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0 Safari/537.36",
+    "Baiduspider+(+http://www.baidu.com/search/spider.htm)",
+    "MyOwnBot/0.1",
+    "Somebody's crawler",
+]  # fmt: skip
+PREVIEW = [
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+    "facebookexternalhit/1.1 Facebot Twitterbot/1.0",  # iMessage
+    "WhatsApp/2.23.20.0 A",
+    "Viber",
+    "Tumblr/14.0.835.186",
+    "Hatena Antenna/0.3",
+    "Mozilla/5.0 (compatible; Bluesky Cardyb/1.1; +mailto:support@bsky.app)",
+    "Twitterbot/1.0",
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+    "TelegramBot (like TwitterBot)",
+    "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+    "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
+    "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
+]
+TOOL = [
+    "", "  ", "curl/8.5.0", "Wget/1.21.4", "python-requests/2.31.0", "python-httpx/0.27.0",
+    "Python-urllib/3.11", "aiohttp/3.9", "Go-http-client/1.1", "okhttp/4.9", "axios/1.6", "node-fetch/1.0",
+    "HTTPie/3.2", "wrk/4.1", "PostmanRuntime/7.36", "ua", "Dalvik/2.1.0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "counted"),
+    [
+        *((agent, "human", True) for agent in HUMAN),
+        *((agent, "bot", False) for agent in BOT),
+        *((agent, "preview", False) for agent in PREVIEW),
+        *((agent, "bot", True) for agent in TOOL),
+    ],
+)
+def test_by_user_agent(agent: str, kind: str, counted: bool) -> None:
+    found = judge(agent)
+    assert (found.kind, found.counted, found.rule) == (kind, counted, RULES_VERSION)
+    assert bool(found.name) == (kind != "human")
+    assert judge(agent.encode()) == found
+
+
+def test_of_the_lists_own_crawlers_nearly_none_is_a_person() -> None:
+    """What is left are browsers inside apps, which the list takes for crawlers."""
+    agents = [agent for entry in CRAWLER_USER_AGENTS_DATA for agent in entry.get("instances", ())]
+    people = [agent for agent in agents if judge(agent).kind == "human"]
+    assert len(agents) > 1_000
+    assert len(people) <= len(agents) / 100, people
+
+
+@pytest.mark.parametrize("name", ["Sec-Purpose", "sec-purpose", "Purpose", "X-Purpose", "X-Moz"])
+@pytest.mark.parametrize("value", ["prefetch", "prefetch;prerender", "Preview"])
+def test_what_a_browser_loads_ahead(name: str, value: str) -> None:
+    assert judge(HUMAN[0], {"Accept": "*/*", name: value}).kind == "prefetch"
+    assert judge(HUMAN[0], {name: "navigate"}).kind == "human"
+    assert judge(HUMAN[0], {"X-Other": value}).kind == "human"
+
+
+def test_head_is_head_whoever_sends_it() -> None:
+    assert judge(BOT[0], {"Purpose": "prefetch"}, "head").kind == "head"
+    assert judge(None).kind == "bot"
+
+
+@given(st.binary(max_size=300))
+def test_whatever_comes_is_judged_and_fits_its_byte(agent: bytes) -> None:
+    byte = pack_classification(judge(agent))
+    verdict = VisitorClass(byte & CLASS_MASK)
+    assert byte >> RULES_VERSION_SHIFT == RULES_VERSION
+    assert (verdict in COUNTED_CLASSES) == judge(agent).counted
+    assert (verdict in COUNTED_CLASSES) != (verdict in BOT_CLASSES)
+    assert ClassificationCache()[agent] == byte
+
+
+def test_a_head_and_a_prefetch_have_bytes_of_their_own() -> None:
+    assert HEAD_RECORDED & CLASS_MASK == VisitorClass.HEAD
+    assert PREFETCH_RECORDED & CLASS_MASK == VisitorClass.PREFETCH
+
+
+def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "MAX_KNOWN", 3)
+    known = ClassificationCache()
+    for number in range(10):
+        assert known[b"agent %d" % number] == known[b"agent %d" % number]
+        assert len(known) <= 3

@@ -1,0 +1,63 @@
+"""What a query tells, and that nothing of it but `wp_t` is taken away."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.clicks.record_items import Trigger
+from engine.visits.query_parameters import campaign, is_from_page, take_trigger
+
+PART = st.sampled_from(
+    [b"a=b", b"", b"wp_t=page", b"wp_t=qr", b"wp_t=", b"wp_t", b"xwp_t=qr", b"utm_source=x%20y", b"utm_term=",
+     b"utm_id=1", b"UTM_TERM=x", b"utm_source=2", b"%77p_t=qr"]
+)  # fmt: skip
+UTM = (b"utm_source=", b"utm_medium=", b"utm_campaign=", b"utm_term=", b"utm_content=")
+QUERIES = st.lists(PART, max_size=8).map(b"&".join)
+
+
+@given(QUERIES)
+def test_only_the_trigger_is_taken_out(query: bytes) -> None:
+    trigger, rest = take_trigger(query)
+    parts = query.split(b"&")
+    named = [part for part in parts if part.startswith(b"wp_t=")]
+    assert rest == (b"&".join(p for p in parts if not p.startswith(b"wp_t=")) if named else query)
+    expected = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
+    assert trigger == (expected.get(named[0], Trigger.LINK) if named else Trigger.LINK)
+
+
+@given(QUERIES | st.binary(max_size=400), st.integers(-5, 300))
+def test_a_campaign_fits_its_room(query: bytes, room: int) -> None:
+    found = campaign(query, room)
+    assert len(found) <= max(0, room)
+    whole = b"&".join(part for part in query.split(b"&") if part.startswith(UTM))
+    assert whole.startswith(found)
+    if len(whole) <= room:
+        assert found == whole
+
+
+@pytest.mark.parametrize("room", range(9, 20))
+def test_no_escape_is_cut_in_two(room: int) -> None:
+    cut = campaign(b"utm_term=a%20b%C3%A9", room)
+    assert b"%" not in cut[-2:]
+    assert b"utm_term=a%20b%C3%A9".startswith(cut)
+    assert len(cut) >= room - 2
+
+
+@pytest.mark.parametrize(
+    ("referrer", "expected"),
+    [
+        (b"https://links.example/@shop", True),
+        (b"http://LINKS.example:8080/@shop?x#y", True),
+        (b"https://links.example/@shop/", False),
+        (b"https://links.example/@shop2", False),
+        (b"https://links.example.evil/@shop", False),
+        (b"https://evil/links.example/@shop", False),
+        (b"//links.example/@shop", True),
+        (b"links.example/@shop", False),
+        (b"https://[::1/@shop", False),
+        (b"/@shop", False),
+        (b"", False),
+    ],
+)
+def test_the_own_page_as_referrer(referrer: bytes, expected: bool) -> None:
+    assert is_from_page(referrer, b"links.example", b"/@shop") == expected

@@ -1,0 +1,148 @@
+"""The way of a click under test: a journal in memory, the twins, and trouble that is asked for by name."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import trio
+
+from engine.clicks.batch import Batch
+from engine.clicks.click import Click
+from engine.clicks.journal_format import encode_frame, encode_record
+from engine.common.errors import UnavailableError
+from engine.stats.ledger_ports import WatermarkAdvance
+from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_stream import MemoryClickStream, MemoryStreams
+from tests.kit.shipped_batches import click
+from tests.system.simulation.faults import FaultyClickLedger, FaultyClickStream
+from tests.system.simulation.plain import PlainClickBuffer
+
+T = TypeVar("T")
+MINUTE = 60.0
+
+
+class Tape:
+    """A journal: a frame each `write`, a batch each frame or each few."""
+
+    def __init__(self, frames_a_batch: int = 1) -> None:
+        self.id: UUID = uuid4()
+        self.frames: list[Batch] = []
+        self.forgotten = 0
+        self.reads = 0
+        self.discarded = self.removed = False
+        self.dropped_clicks = self.dropped_bytes = 0
+        self.unreadable: OSError | None = None
+        self._frames_a_batch = frames_a_batch
+        self._news = trio.Event()
+
+    @property
+    def appended(self) -> int:
+        return self.frames[-1].last if self.frames else 0
+
+    synced = appended
+
+    @property
+    def clicks(self) -> list[Click]:
+        return [click(link_id=n) for n in range(1, self.appended + 1)]
+
+    def write(self, *counts: int) -> None:
+        for count in counts:
+            first = self.appended + 1
+            records = [encode_record(click(link_id=n)) for n in range(first, first + count)]
+            self.frames.append(Batch(first, first + count - 1, encode_frame(first, records)))
+        self._news.set()
+        self._news = trio.Event()
+
+    def read(self, after: int, max_bytes: int) -> Batch | None:
+        self.reads += 1
+        if self.unreadable is not None:
+            raise self.unreadable
+        found = [frame for frame in self.frames if frame.last > after][: self._frames_a_batch]
+        if not found:
+            return None
+        assert found[0].last > self.forgotten, "forgotten too early"
+        return Batch(found[0].first, found[-1].last, b"".join(frame.payload for frame in found))
+
+    async def wait_synced(self, above: int) -> None:
+        while self.synced <= above:
+            await self._news.wait()
+
+    def forget(self, committed: int) -> None:
+        self.forgotten = committed
+
+    def holds_clicks(self) -> bool:
+        return bool(self.frames)
+
+    def discard(self) -> None:
+        self.discarded = True
+
+    def close(self, *, remove: bool) -> None:
+        self.removed = remove
+
+
+class Plan:
+    """Trouble by the name of the call: how many of the next ones fail, and how."""
+
+    def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()
+        self.unanswered: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.errors: dict[str, Callable[[], Exception | None]] = {}
+        self.away = False
+
+    async def meet(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        self.calls[name] += 1
+        if self.away or self.refused[name] > 0:
+            self.refused[name] -= 1
+            await trio.sleep(0.001)
+            raise UnavailableError(f"{name} did not arrive")
+        if name in self.errors and (error := self.errors[name]()) is not None:
+            raise error
+        result = await call()
+        if self.unanswered[name] > 0:
+            self.unanswered[name] -= 1
+            raise UnavailableError(f"{name} got no answer")
+        return result
+
+
+class Pipeline:
+    """The twins, each behind a plan of its own."""
+
+    def __init__(self) -> None:
+        self.streams = MemoryStreams()
+        self.counts = MemoryClickTables()
+        self.redis = Plan()
+        self.postgres = Plan()
+        self.stream = FaultyClickStream(MemoryClickStream(self.streams), self.redis)
+        self.ledger = FaultyClickLedger(
+            MemoryClickLedger(self.counts, trio.current_time), self.postgres
+        )
+
+    def counted(self, journal_id: UUID) -> list[Click]:
+        return [click for owner, click in self.counts.clicks if owner == journal_id]
+
+    def entries(self, journal_id: UUID) -> list[int]:
+        return [batch.last for batch in self.streams.entries.get(journal_id, [])]
+
+    async def commit(self, tape: Tape, up_to: int) -> None:
+        """Move the watermark as an aggregator would, from what is on the tape."""
+        ledger = MemoryClickLedger(self.counts, trio.current_time)
+        positions = await ledger.lease("test", 100, 1000)
+        (position,) = [one for one in positions if one.journal_id == tape.id]
+        frames = [
+            frame for frame in tape.frames if frame.last > position.folded and frame.last <= up_to
+        ]
+        await ledger.commit(position, frames)
+        reached = self.counts.journals[tape.id].folded
+        move = WatermarkAdvance(
+            tape.id, position.dimension_counted, reached, position.fencing_token
+        )
+        await ledger.commit_dimension_counts([move], PlainClickBuffer())
+
+
+async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:
+    """Wait in virtual time."""
+    with trio.fail_after(limit_s):
+        while not condition():  # noqa: ASYNC110  (what is waited for has no event)
+            await trio.sleep(0.05)

@@ -1,0 +1,248 @@
+"""A console over in-memory twins, and how tests call it."""
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import orjson
+import trio
+
+from actors.audit.security_log import BufferedSecurityLog
+from actors.operations.runtime import Stop
+from actors.stats.live_subscribers import LiveSubscribers
+from api.accounts.login_throttle import RateLimitedLogins
+from api.http.connection import ConsoleLimits
+from api.http.guard import ASGIApp, ConsoleMetrics
+from api.http.problems import CONTENT_TYPE
+from api.http.serve import serve_console
+from api.processes.console_app import ConsoleDeps, create_app
+from engine.accounts.access import Caller
+from engine.limits.ports import RateLimiter
+from engine.links.profile import ProfileChange
+from engine.operations.health import Component, Health
+from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.settings import Settings
+from engine.operations.system import ProcessState
+from engine.stats.query import StatsQuery
+from engine.stats.result import Stats
+from storage.accounts.memory_accounts import MemoryAccountStore
+from storage.accounts.memory_keys import MemoryApiKeyStore
+from storage.accounts.memory_members import MemoryMembers
+from storage.audit.memory_audit_log import MemoryActivityReader
+from storage.audit.memory_security_events import MemorySecurityStore
+from storage.clicks.memory_ledger import MemoryClickTables
+from storage.experiments.memory_conversions import MemoryConversionStore
+from storage.experiments.memory_counts import MemoryExperimentCounts
+from storage.experiments.memory_experiments import MemoryExperimentStore
+from storage.github.memory_syncs import MemoryGithubSyncs
+from storage.jobs.memory_jobs import MemoryJobs
+from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
+from storage.links.memory_health import MemoryLinkHealthStore
+from storage.links.memory_profiles import MemoryProfiles
+from storage.privacy.memory_archive import MemoryArchiveSource
+from storage.privacy.memory_erasure import MemoryErasureStore
+from storage.stats.memory_live import MemoryLiveChannel
+from storage.stats.memory_stats import MemoryClickExport
+from storage.webhooks.memory_webhooks import MemoryWebhooks
+
+NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
+READY = Health((Component("postgres", True),))
+VISITORS = "https://go.example"
+PASSWORD = "correct horse"
+CLICK_IDS = bytes(range(32))
+
+
+class KeptAnnouncer:
+    """Keeps what is announced; `stuck` makes each announcement last for ever."""
+
+    def __init__(self) -> None:
+        self.changes: list[ProfileChange] = []
+        self.stuck = False
+
+    async def announce(self, changes: Sequence[ProfileChange]) -> None:
+        if self.stuck:
+            await trio.sleep_forever()
+        self.changes += changes
+
+    def listen(self) -> Any:
+        raise NotImplementedError
+
+
+class GivenStats:
+    """Answers `stats` and keeps the query."""
+
+    def __init__(self) -> None:
+        self.answer = Stats(rows=(), as_of=None)
+        self.query: StatsQuery | None = None
+        self.asked = 0
+        self.stats_version: str | None = "1"
+
+    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
+        self.query = query
+        self.asked += 1
+        return self.answer
+
+    async def version(self) -> str | None:
+        return self.stats_version
+
+
+class CountedKeys(MemoryApiKeyStore):
+    asked = 0
+
+    async def authenticate(self, key: str) -> Any:
+        self.asked += 1
+        return await super().authenticate(key)
+
+
+@dataclass
+class Console:
+    """`call` speaks to the app as the tenant of key `one` unless told otherwise."""
+
+    profiles: Any = field(default_factory=MemoryProfiles)
+    stats: GivenStats = field(default_factory=GivenStats)
+    keys: CountedKeys = field(default_factory=CountedKeys)
+    announcer: KeptAnnouncer = field(default_factory=KeptAnnouncer)
+    accounts: MemoryAccountStore = field(default_factory=MemoryAccountStore)
+    limits: MemoryRateLimitServer = field(default_factory=MemoryRateLimitServer)
+    clock_us: int = 0
+    used: list[tuple[Caller, int]] = field(default_factory=list)
+    activity: Any = None
+    jobs: MemoryJobs = field(default_factory=lambda: MemoryJobs(lambda: NOW))
+    security_events: Any = field(default_factory=MemorySecurityStore)
+    settings: Settings = field(default_factory=lambda: Settings(visitors_url=VISITORS + "/"))
+    counters: ConsoleMetrics = field(default_factory=ConsoleMetrics)
+    healthy: Health = READY
+    samples: tuple[Sample, ...] = ()
+    processes: list[ProcessState] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keys.add("one", Caller(1, 1))
+        self.keys.add("two", Caller(2, 2))
+        self.accounts.add(Caller(1, 1), "one@example.com", PASSWORD)
+        self.accounts.add(Caller(2, 2), "two@example.com", PASSWORD)
+        self.activity = self.activity or MemoryActivityReader(self.profiles)
+        self.security_log = BufferedSecurityLog(self.security_events, lambda: NOW)
+        self.members = MemoryMembers(self.profiles, self.accounts)
+        self.counts = MemoryExperimentCounts()
+        self.click_counts = MemoryClickTables()
+        self.live = MemoryLiveChannel(trio.current_time)
+        self.watchers = LiveSubscribers(self.live)
+        self.experiments = MemoryExperimentStore(self.profiles, self.counts, lambda: NOW)
+        self.conversions = MemoryConversionStore(self.profiles, self.experiments, lambda: NOW)
+        self.limiter: RateLimiter = MemoryRateLimiter(self.limits, lambda: self.clock_us)
+        self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
+        self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
+        self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
+        self.app = create_app(self.ports(), self.counters)
+
+    def ports(self) -> ConsoleDeps:
+        return ConsoleDeps(
+            profiles=self.profiles, experiments=self.experiments,
+            conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
+            mark=self.stats.version, click_export=MemoryClickExport(self.click_counts),
+            watchers=self.watchers,
+            keys=self.keys, announcer=self.announcer,
+            webhooks=self.webhooks,
+            accounts=self.accounts, sessions=self.accounts, members=self.members,
+            invitations=self.members, note_use=lambda *use: self.used.append(use),
+            archives=MemoryArchiveSource(self.profiles),
+            erasures=MemoryErasureStore(self.profiles, lambda: NOW),
+            activity=self.activity, jobs=self.jobs, security_log=self.security_log,
+            security_events=self.security_events, github=self.github,
+            throttle=RateLimitedLogins(self.limiter), limiter=self.limiter,
+            settings=self.settings, health=self.health, statistics=self.statistics,
+            system=self.system, is_operator=self.is_operator,
+            now=lambda: NOW,
+        )  # fmt: skip
+
+    async def click_id_secret(self) -> bytes:
+        return CLICK_IDS
+
+    async def health(self) -> Health:
+        return self.healthy
+
+    async def system(self) -> list[ProcessState]:
+        return self.processes
+
+    async def is_operator(self, caller: Caller) -> bool:
+        return caller.tenant_id == 1
+
+    async def statistics(self) -> list[ProcessMetrics]:
+        return [
+            ProcessMetrics("edge", 11, self.samples),
+            ProcessMetrics("edge", 12, self.samples),
+            ProcessMetrics("api", 10, tuple(self.counters.samples())),
+        ]
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str = "one", **headers: str
+    ) -> "Answered":
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key:
+            sent.setdefault("Authorization", f"Bearer {key}")
+        data = None
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+            data = body if isinstance(body, bytes) else orjson.dumps(body)
+        response = await self.app.test_client().open(path, method=method, headers=sent, data=data)
+        return Answered(response.status_code, response.headers, await response.get_data())
+
+    async def profile(self, handle: str = "anna") -> dict[str, Any]:
+        made: dict[str, Any] = (await self.call("POST", "/v1/profiles", {"handle": handle})).json
+        return made
+
+    async def link(self, profile_id: str, slug: str = "spring", **more: Any) -> dict[str, Any]:
+        body = {"slug": slug, "target": "https://example.com/", **more}
+        answered = await self.call("POST", f"/v1/profiles/{profile_id}/links", body)
+        assert answered.status == 201, answered.body
+        made: dict[str, Any] = answered.json
+        return made
+
+
+@dataclass
+class Answered:
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def problem(self, status: int) -> dict[str, str]:
+        """See that this is a whole problem of `status`; its bad fields and their reasons."""
+        assert self.status == status, self.body
+        assert self.headers["Content-Type"] == CONTENT_TYPE
+        document = self.json
+        assert document["status"] == status
+        assert document["title"]
+        assert document["detail"]
+        assert document["type"].startswith("urn:waypost:problem:")
+        return {error["field"]: error["reason"] for error in document.get("errors", [])}
+
+
+@asynccontextmanager
+async def served(
+    app: ASGIApp, counters: ConsoleMetrics, limits: ConsoleLimits | None = None
+) -> AsyncIterator[tuple[int, Stop]]:
+    """`app` on a free port of the loopback: the port, and what stops it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        port = listener.getsockname()[1]
+        nursery.start_soon(serve_console, app, [listener.detach()], stop, counters, limits)
+        yield port, stop
+        stop.request()
+
+
+async def exchange(port: int, data: bytes, limit_s: float = 5) -> bytes:
+    """Send `data`, and read until the server closes."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        await stream.send_all(data)
+        with trio.fail_after(limit_s):
+            return b"".join([chunk async for chunk in stream])

@@ -1,0 +1,106 @@
+"""A GitHub on the loopback: HTTP/1.1 around the twin, so that the client is tried over a real wire."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import h11
+import trio
+
+from engine.github.conversation import GithubResponse
+from storage.github.memory_api import MemoryGithub
+
+
+class Hang(OSError):
+    """A fault: no answer at all, for as long as the client waits."""
+
+
+class Endless(OSError):
+    """A fault: an answer whose body does not end."""
+
+
+class Trickle(OSError):
+    """A fault: an answer of which a byte comes now and then."""
+
+
+@asynccontextmanager
+async def serving(github: MemoryGithub) -> AsyncIterator[str]:
+    """Serve it, under the base URL that it is told and that is returned."""
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listener.socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, partial(_serve, github), [listener])
+        github.url = f"http://127.0.0.1:{port}"
+        yield github.url
+        nursery.cancel_scope.cancel()
+
+
+async def _serve(github: MemoryGithub, stream: trio.SocketStream) -> None:
+    connection = h11.Connection(h11.SERVER)
+    try:
+        while connection.our_state is h11.IDLE:
+            if not await _exchange(github, stream, connection):
+                return
+            connection.start_next_cycle()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError):
+        pass
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await stream.aclose()
+
+
+async def _exchange(
+    github: MemoryGithub, stream: trio.SocketStream, connection: h11.Connection
+) -> bool:
+    """Answer one request; whether the connection goes on."""
+    request = await _request(stream, connection)
+    if request is None:
+        return False
+    headers = {name.decode(): value.decode() for name, value in request.headers}
+    try:
+        answer = github.answer(request.target.decode(), headers)
+    except Hang:
+        await trio.sleep_forever()
+    except (Endless, Trickle) as fault:
+        await _never_end(github, stream, connection, slow=isinstance(fault, Trickle))
+    except OSError:
+        return False
+    await _send(stream, connection, answer)
+    return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
+    found = None
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Request):
+            found = event
+        elif isinstance(event, h11.EndOfMessage):
+            return found
+        elif isinstance(event, h11.ConnectionClosed):
+            return None
+
+
+async def _send(
+    stream: trio.SocketStream, connection: h11.Connection, answer: GithubResponse
+) -> None:
+    headers = list(answer.headers.items())
+    if answer.status != 304:
+        headers.append(("content-length", str(len(answer.body))))
+    data = connection.send(h11.Response(status_code=answer.status, headers=headers, reason=b""))
+    assert data is not None
+    if answer.body:
+        data += connection.send(h11.Data(data=answer.body)) or b""
+    await stream.send_all(data + (connection.send(h11.EndOfMessage()) or b""))
+
+
+async def _never_end(
+    github: MemoryGithub, stream: trio.SocketStream, connection: h11.Connection, *, slow: bool
+) -> None:
+    headers = [*github.headers().items(), ("transfer-encoding", "chunked")]
+    await stream.send_all(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
+    while True:
+        await stream.send_all(connection.send(h11.Data(data=b" " * (1 if slow else 65536))) or b"")
+        await trio.sleep(0.05 if slow else 0)

@@ -1,0 +1,378 @@
+"""What each table, partition and function of the schema is allowed to, one literal entry each.
+
+An object without an entry fails tests/storage/postgres/test_database_isolation.py. For a table: SQL that makes a row of a
+tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a function: who may execute
+it, what it reveals by design, and calls by one tenant with another's ids that must answer as given.
+
+In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
+invitation, {j} a job, {w} a webhook, {e} an event: the caller's own, or the other tenant's in the calls of
+functions.
+"""
+
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """`row` is empty where triggers or the migrations make the rows."""
+
+    row: str
+    app: str = ""
+    edge: str = ""
+    aggregator: str = ""
+
+    def grants(self) -> dict[str, str]:
+        return {
+            "waypost_app": self.app,
+            "waypost_edge": self.edge,
+            "waypost_aggregator": self.aggregator,
+        }
+
+
+class Function(NamedTuple):
+    executes: str  # PUBLIC, roles, or nobody
+    reveals: str
+    calls: tuple[tuple[str, list[tuple[object, ...]]], ...] = ()
+
+
+# In the order in which rows can be made.
+TABLES = {
+    "waypost_migrations": Table("", app="S", edge="S", aggregator="S"),
+    "tenants": Table("INSERT INTO tenants (id, name) VALUES ({t}, 'T{t}')", app="SIUD"),
+    "users": Table(
+        "INSERT INTO users (tenant_id, id, email, password_hash) "
+        "VALUES ({t}, {u}, 'u{t}@example.com', 'hash')",
+        app="SIUD",
+    ),
+    "api_keys": Table(
+        "INSERT INTO api_keys (tenant_id, id, user_id, key_sha256) "
+        "VALUES ({t}, {k}, {u}, sha256('key{t}'))",
+        app="SIUD",
+        # Of keys, sessions and invitations it deletes those that ended, and reads no more than when.
+        aggregator="SD",
+    ),
+    "sessions": Table(
+        "INSERT INTO sessions (tenant_id, id, user_id, token_sha256, expires_at) "
+        "VALUES ({t}, {s}, {u}, sha256('session{t}'), now() + interval '1 day')",
+        app="SIUD",
+        aggregator="SD",
+    ),
+    "profiles": Table(
+        "INSERT INTO profiles (tenant_id, id, handle) VALUES ({t}, {p}, 'h{t}')",
+        app="SIUD",
+        edge="S",
+        # The version of one whose experiment it changes.
+        aggregator="SU",
+    ),
+    "members": Table("", app="SUD", aggregator="S"),
+    "links": Table(
+        "INSERT INTO links (tenant_id, profile_id, id, revision, slug, target) "
+        "VALUES ({t}, {p}, {l}, 1, 's{t}', 'https://example.com/')",
+        app="SIUD",
+        edge="S",
+        # Where they lead, for synchronisation with GitHub.
+        aggregator="S",
+    ),
+    "github_syncs": Table(
+        "INSERT INTO github_syncs (tenant_id, link_id, target) "
+        "VALUES ({t}, {l}, 'https://github.com/o/n{t}')",
+        app="SIUD",
+        aggregator="SUD",
+    ),
+    "link_health": Table(
+        "INSERT INTO link_health (tenant_id, link_id, target) VALUES ({t}, {l}, 'https://t{t}.example/')",
+        app="S",
+        aggregator="SIU",
+    ),
+    "github_limits": Table("", aggregator="SIU"),
+    "short_slugs": Table(
+        "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
+    ),
+    "removed_links": Table(
+        "INSERT INTO removed_links VALUES ({t}, {p}, 2, {l})", app="SIUD", edge="S"
+    ),
+    "profile_changes": Table(
+        "INSERT INTO profile_changes (profile_id, tenant_id, version) VALUES ({p}, {t}, 1)",
+        app="SIU",
+        edge="S",
+        aggregator="SUD",
+    ),
+    "invitations": Table(
+        "INSERT INTO invitations (tenant_id, profile_id, id, email, role, token_sha256, invited_by, "
+        "expires_at) VALUES ({t}, {p}, {i}, 'i{t}@example.com', 'editor', sha256('invitation{t}'), "
+        "{u}, now() + interval '1 day')",
+        app="SIUD",
+        aggregator="SD",
+    ),
+    "idempotency_keys": Table(
+        "INSERT INTO idempotency_keys (tenant_id, user_id, key, request_sha256) "
+        "VALUES ({t}, {u}, 'key', sha256('x'))",
+        app="SIUD",
+        # Deletes what is older than anybody is promised; of the answers themselves it reads none.
+        aggregator="SUD",
+    ),
+    "activity": Table("", app="S", aggregator="SD"),
+    "activity_heads": Table("", aggregator="SD"),
+    "erasures": Table(
+        "INSERT INTO erasures (tenant_id, profile_id) VALUES ({t}, {p})",
+        app="SI",
+        aggregator="SU",
+    ),
+    "security_events": Table(
+        "INSERT INTO security_events (tenant_id, kind) VALUES ({t}, 'login.failed')", app="SI"
+    ),
+    "webhooks": Table(
+        "INSERT INTO webhooks (tenant_id, profile_id, id, url, event_types, slot) "
+        "VALUES ({t}, {p}, {w}, 'https://example.com/t{t}', '{{*}}', 1)",
+        app="SIUD",
+        # Disables what does not answer, and deletes those of profiles that are gone.
+        aggregator="SUD",
+    ),
+    "webhook_secrets": Table(
+        "INSERT INTO webhook_secrets (tenant_id, webhook_id, secret) "
+        "VALUES ({t}, {w}, 'whsec_AAAA')",
+        app="SIUD",
+        aggregator="SD",
+    ),
+    "webhook_states": Table(
+        "INSERT INTO webhook_states (tenant_id, webhook_id) VALUES ({t}, {w})",
+        app="I",
+        aggregator="SU",
+    ),
+    "events": Table(
+        "INSERT INTO events (tenant_id, profile_id, id, type, once, data) "
+        "VALUES ({t}, {p}, {e}, 'link.created', 'once', '{{}}')",
+        app="SI",
+        aggregator="SIUD",
+    ),
+    "deliveries": Table(
+        "INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ({t}, {w}, {e})",
+        app="SIUD",
+        aggregator="SIUD",
+    ),
+    "delivery_attempts": Table(
+        "INSERT INTO delivery_attempts (tenant_id, webhook_id, event_id, number, at, duration_ms) "
+        "VALUES ({t}, {w}, {e}, 1, now(), 5)",
+        app="S",
+        aggregator="SI",
+    ),
+    "namespaces": Table(
+        "INSERT INTO namespaces VALUES ({t}, {p}, 'n', sha256('n{t}'))", app="SI", edge="S"
+    ),
+    "experiments": Table(
+        "INSERT INTO experiments (tenant_id, profile_id, id, link_id, definition) "
+        "VALUES ({t}, {p}, {l}, {l}, '{{}}')",
+        app="SIUD",
+        edge="S",
+        # Decides by a rule, and moves weights.
+        aggregator="SU",
+    ),
+    "experiment_phases": Table(
+        "INSERT INTO experiment_phases VALUES ({t}, {l}, 1, now(), 'start', '[]')",
+        app="SI",
+        aggregator="SI",
+    ),
+    "experiment_visitors": Table(
+        "INSERT INTO experiment_visitors VALUES ({t}, {l}, 1, '2026-01-01', 1, 0)",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "experiment_sums": Table(
+        "INSERT INTO experiment_sums VALUES ({t}, {l}, 1, '2026-01-01', 0, 1)",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "conversions": Table(
+        "INSERT INTO conversions (tenant_id, profile_id, click, name, at, clicked_at, link_id, source, "
+        "attribution) VALUES ({t}, {p}, sha256('c{t}'), 'sale', now(), now(), {l}, 'api', 'attributed')",
+        app="SI",
+        aggregator="SU",
+    ),
+    "conversion_hooks": Table(
+        "INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256) "
+        "VALUES ({t}, {p}, 'shop', 'sale', '{{}}', sha256('hook{t}'))",
+        app="SID",
+    ),
+    "clicks": Table(
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
+        "FROM generate_series(-1, 2) AS d",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "clicks_default": Table(
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "VALUES ({t}, {p}, {l}, '2001-01-01', 1, gen_random_uuid(), 0, 0)",
+    ),
+    "clicks_*": Table("", app="S", aggregator="SI"),
+    "rollups": Table(
+        "INSERT INTO rollups VALUES ({t}, {p}, {l}, '2026-01-01', 1, 0)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_rollups": Table(
+        "INSERT INTO dimension_rollups VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_days": Table(
+        "INSERT INTO dimension_days VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_months": Table(
+        "INSERT INTO dimension_months VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "dimension_quarters": Table(
+        "INSERT INTO dimension_quarters VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', "
+        "'{{0}}', '{{1}}', '{{0}}', '{{0}}', '{{1}}', '{{1}}', '{{1}}', '{{NULL}}')",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "raw_clicks_kept": Table(
+        "INSERT INTO raw_clicks_kept VALUES ({t}, {p}, '2026-01-01')",
+        app="S",
+        aggregator="SIUD",
+    ),
+    "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SIUD"),
+    # An edge registers and retires journals; of it, the app reads when counts were committed.
+    "journal_watermark": Table(
+        "INSERT INTO journal_watermark (journal_id) VALUES (gen_random_uuid())",
+        app="S",
+        edge="SIU",
+        aggregator="SIUD",
+    ),
+    "jobs": Table(
+        "INSERT INTO jobs (tenant_id, profile_id, id, kind, unique_key) "
+        "VALUES ({t}, {p}, {j}, 'test', 'key{t}')",
+        app="SIU",
+        aggregator="SIUD",
+    ),
+    "timetable": Table(
+        "INSERT INTO timetable VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
+    ),
+    "shared_secrets": Table(""),
+    "set_aside_batches": Table(
+        "INSERT INTO set_aside_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
+        aggregator="SIUD",
+    ),
+}
+
+_TRIGGER = Function("", "runs as a trigger only")
+_OWNERS = Function("", "the owner's own, called by its triggers and migrations")
+
+FUNCTIONS = {
+    "current_tenant()": Function("PUBLIC", "what the caller has set"),
+    "current_user_id()": Function("PUBLIC", "what the caller has set"),
+    "new_id()": Function(
+        "waypost_app waypost_aggregator", "the time, and 20 bits of a sequence that all tenants share"),
+    "owns_profile(bigint,bigint)": Function(
+        "waypost_app",
+        "whether a profile is the tenant's own, under its row-level security",
+        (("SELECT owns_profile({t}, {p})", [(False,)]),),
+    ),
+    "profile_access(bigint)": Function(
+        "waypost_app",
+        "tenant and role, to members",
+        (("SELECT * FROM profile_access({p})", []),),
+    ),
+    "link_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM link_access({l})", []),),
+    ),
+    "job_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM job_access({j})", []),),
+    ),
+    "webhook_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM webhook_access({w})", []),),
+    ),
+    "event_names(text)": Function("PUBLIC", "nothing but its argument"),
+    "experiment_access(bigint)": Function(
+        "waypost_app",
+        "tenant, profile and role, to members",
+        (("SELECT * FROM experiment_access({l})", []),),
+    ),
+    "conversion_hook_of(bytea)": Function(
+        "waypost_app",
+        "whose hook it is, to who has its token and has set no other tenant",
+        (("SELECT * FROM conversion_hook_of(sha256('hook{t}'))", []),),
+    ),
+    "click_id_secret()": Function("waypost_app waypost_edge", "what click ids are sealed with, of no tenant"),
+    "my_profiles(bigint,integer)": Function(
+        "waypost_app",
+        "profiles, to their members",
+        (("SELECT id FROM my_profiles(0, 1000) WHERE tenant_id = {t}", []),),
+    ),
+    "profile_members(bigint)": Function(
+        "waypost_app",
+        "names and addresses of a profile's members, to each other",
+        (("SELECT * FROM profile_members({p})", []),),
+    ),
+    "authenticate(bytea)": Function(
+        "waypost_app",
+        "whose key it is, to who has it and has set no other tenant",
+        (("SELECT * FROM authenticate(sha256('key{t}'))", []),),
+    ),
+    "first_owner()": Function(
+        "waypost_app",
+        "the first user's ids, to who has set no other tenant",
+        (("SELECT * FROM first_owner() WHERE tenant_id = {t}", []),),
+    ),
+    "session_user_of(bytea)": Function(
+        "waypost_app",
+        "whose session it is, to who has its token and has set no other tenant",
+        (("SELECT * FROM session_user_of(sha256('session{t}'))", []),),
+    ),
+    "login_of(text)": Function(
+        "waypost_app",
+        "the password's hash of an address, to who has set no other tenant",
+        (("SELECT * FROM login_of('u{t}@example.com')", []),),
+    ),
+    "invitation_of(bytea)": Function(
+        "waypost_app",
+        "a profile's handle and title, to who has the token of an invitation to it",
+        (("SELECT * FROM invitation_of(sha256('guessed'))", []),),
+    ),
+    "accept_invitation(bytea)": Function(
+        "waypost_app",
+        "joins the profile that its token is for",
+        (
+            ("SELECT outcome, tenant_id FROM accept_invitation(sha256('guessed'))", [("unknown", 0)]),
+            ("SELECT outcome FROM accept_invitation(sha256('session{t}'))", [("unknown",)]),
+        ),
+    ),
+    "note_uses(bigint[],bigint[])": Function(
+        "waypost_app",
+        "nothing; says that keys and sessions were used now",
+        (("SELECT note_uses(ARRAY[{k}], ARRAY[{s}])", [(None,)]),),
+    ),
+    "shared_secret(text)": Function("waypost_app", "keys that all processes hash with, of no tenant"),
+    "ensure_click_partitions(integer)": Function("waypost_aggregator", "how many partitions it made"),
+    "click_partition_days()": Function("waypost_aggregator", "days that have a partition"),
+    "drop_click_partitions(date)": Function("waypost_aggregator", "how many partitions it dropped"),
+    "index_click_partition()": Function("waypost_aggregator", "the day that it indexed"),
+    "click_partition(date)": _OWNERS,
+    "make_click_partition(date)": _OWNERS,
+    "activity_hash(bytea,activity)": _OWNERS,
+    "activity_row(jsonb)": _OWNERS,
+    "log_activities(bigint,bigint,text,jsonb[])": _OWNERS,
+    "keep_activity_of(regclass,text,text,text)": _OWNERS,
+    "tables_of_profiles()": Function("waypost_aggregator", "names of tables"),
+    "forget_answers(bigint)": Function(
+        "waypost_aggregator", "how many kept answers showed a profile, which it deletes"
+    ),
+    "log_erasure()": _TRIGGER,
+    "refuse_unless_erased()": _TRIGGER,
+    "add_first_owners()": _TRIGGER,
+    "keep_an_owner()": _TRIGGER,
+    "log_changes()": _TRIGGER,
+    "log_shorts()": _TRIGGER,
+    "refuse_change()": _TRIGGER,
+    "events_of_activity()": _TRIGGER,
+}  # fmt: skip

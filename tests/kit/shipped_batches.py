@@ -1,0 +1,35 @@
+"""Batches as an edge ships them."""
+
+from collections.abc import Sequence
+
+from engine.clicks.batch import Batch
+from engine.clicks.click import Click, ClickKind, VisitorClass
+from engine.clicks.journal_format import encode_frame, encode_record
+
+NOW_US = 1_780_000_000_000_000
+
+
+def click(
+    link_id: int = 5,
+    at_us: int = NOW_US,
+    *,
+    kind: int = ClickKind.CLICK,
+    verdict: int = VisitorClass.HUMAN,
+    tenant_id: int = 1,
+    profile_id: int = 2,
+    user_agent: bytes = b"curl/8",
+    referrer: bytes = b"",
+    language: bytes = b"it",
+) -> Click:
+    return Click(
+        kind, verdict, at_us, tenant_id, profile_id, link_id, user_agent, referrer, language
+    )
+
+
+def batch(first: int, clicks: Sequence[Click], per_frame: int = 3) -> Batch:
+    """Clicks as a batch of frames, the first click with sequence `first`."""
+    frames = []
+    for start in range(0, len(clicks), per_frame):
+        part = clicks[start : start + per_frame]
+        frames.append(encode_frame(first + start, [encode_record(one) for one in part]))
+    return Batch(first, first + len(clicks) - 1, b"".join(frames))

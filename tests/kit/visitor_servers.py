@@ -1,0 +1,219 @@
+"""A visitors' door as an edge runs it, over loopback sockets: nested in the host loop, trio the guest.
+
+Tests that use it run under `hosted_run`. Its clock is the test's: time passes by `later`, which also
+sweeps, as the edge does each second.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+import trio
+
+from actors.visits.registry import Registry
+from api.visits import responses
+from api.visits.client_resolver import ClientResolver
+from api.visits.server import VisitorServer
+from engine.clicks import journal_format
+from engine.clicks.click import Click
+from engine.operations.settings import Settings
+from engine.visits.pseudonym import Pseudonymiser
+from storage.visits.memory_geo import MemoryPlaceLookup
+from tests.kit.delayed_profiles import HeldProfiles
+
+FAIL_S = 20
+HEAD_S, IDLE_S = 10.0, 65.0
+
+
+@dataclass
+class Records:
+    """A journal in memory; `before_write` is called before each write of it."""
+
+    records: list[bytes] = field(default_factory=list)
+    before_write: Callable[[], None] = lambda: None
+
+    def append(self, records: list[bytes]) -> bool:
+        self.before_write()
+        self.records += records
+        return True
+
+    @property
+    def clicks(self) -> list[Click]:
+        if not self.records:
+            return []
+        return list(journal_format.clicks(journal_format.encode_frame(1, self.records)))
+
+
+class Keys:
+    """A key for each day, or for none."""
+
+    def __init__(self) -> None:
+        self.known = True
+
+    def pseudonymiser(self, day: int) -> Pseudonymiser | None:
+        return Pseudonymiser(day.to_bytes(32)) if self.known else None
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def location(self) -> str:
+        return self.headers.get("location", "")
+
+    @property
+    def closes(self) -> bool:
+        return self.headers.get("connection") == "close"
+
+
+class Visitor:
+    """The other end of a connection."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._data = b""
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def answer(self, *, head: bool = False) -> Answer:
+        """The next answer; `head` when it is one to a HEAD, which has no body."""
+        while b"\r\n\r\n" not in self._data:
+            await self._more()
+        text, _, self._data = self._data.partition(b"\r\n\r\n")
+        line, *fields = text.decode("ascii").split("\r\n")
+        headers = {n.lower(): v for n, _, v in (field.partition(": ") for field in fields)}
+        length = 0 if head else int(headers["content-length"])
+        while len(self._data) < length:
+            await self._more()
+        body, self._data = self._data[:length], self._data[length:]
+        assert line.startswith("HTTP/1.1 ")
+        return Answer(int(line.split(" ")[1]), headers, body)
+
+    async def asks(self, request: bytes) -> Answer:
+        await self.send(request)
+        return await self.answer(head=request.startswith(b"HEAD"))
+
+    async def is_closed(self) -> bool:
+        """Wait for what comes next: True for an orderly end, False for bytes that nobody expects."""
+        return not self._data and await self._receive() == b""
+
+    async def is_reset(self) -> bool:
+        """Take all that is still coming; True when a reset ends it."""
+        try:
+            while await self.stream.receive_some(65_536):
+                pass
+        except trio.BrokenResourceError:
+            return True
+        return False
+
+    async def ends(self) -> bool:
+        """Close our sending side; whether the door then closes its own."""
+        await self.stream.send_eof()
+        return await self.is_closed()
+
+    async def _more(self) -> None:
+        data = await self._receive()
+        assert data, f"closed amid an answer: {self._data!r}"
+        self._data += data
+
+    async def _receive(self) -> bytes:
+        with trio.fail_after(FAIL_S):
+            return bytes(await self.stream.receive_some(65_536))
+
+
+class OpenDoor:
+    """The door, what stands behind it, and its time."""
+
+    def __init__(self, limits: Settings, send_buffer_bytes: int | None) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        if send_buffer_bytes:  # inherited by accepted sockets
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        self.listener = listener
+        self.profiles = HeldProfiles()
+        self.journal = Records()
+        self.places = MemoryPlaceLookup()
+        self.keys = Keys()
+        self.seconds = 1000.0
+        self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
+        self.registry = Registry(
+            self.profiles,
+            redirect_tail=responses.redirect_tail,
+            page_tail=responses.profile_page_tail,
+            visitor_cookie=partial(responses.visitor_cookie, secure=False),
+            max_links=limits.max_resident_links,
+            max_unknown=limits.max_unknown_paths,
+        )
+        self.visitors = VisitorServer(
+            listener, self.registry, self.journal, limits,
+            ClientResolver(self.places.place, limits.trusted_hops), self.keys,
+            clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
+        )  # fmt: skip
+        self._streams: list[trio.SocketStream] = []
+
+    def later(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.visitors.sweep()
+
+    async def visitor(self, *, receive_buffer_bytes: int | None = None) -> Visitor:
+        sock = trio.socket.socket()
+        if receive_buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        await sock.connect(self.listener.getsockname())
+        stream = trio.SocketStream(sock)
+        self._streams.append(stream)
+        return Visitor(stream)
+
+    async def warm(self, *paths: bytes) -> None:
+        """Have the profiles of these paths loaded."""
+        visitor = await self.visitor()
+        for path in paths:
+            assert (await visitor.asks(get(path))).status != 503
+        assert await visitor.ends()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what no byte on the wire tells."""
+        with trio.fail_after(FAIL_S):
+            while not condition():  # noqa: ASYNC110  # nothing announces it
+                await trio.sleep(0.002)
+
+    async def close(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()
+        self.visitors.close()
+        self.listener.close()
+
+
+@asynccontextmanager
+async def opened(
+    limits: Settings | None = None, *, send_buffer_bytes: int | None = None
+) -> AsyncIterator[OpenDoor]:
+    """A door that is served, with its finder; nothing is left of it afterwards."""
+    limits = limits or Settings(
+        head_timeout_ms=int(HEAD_S * 1000), idle_timeout_ms=int(IDLE_S * 1000)
+    )
+    door = OpenDoor(limits, send_buffer_bytes)
+    loop = asyncio.get_running_loop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(door.registry.find, door.visitors.deliver))
+        nursery.start_soon(door.registry.runners.run_one)
+        loop.add_reader(door.visitors.descriptor, door.visitors.on_readable)
+        try:
+            yield door
+        finally:
+            loop.remove_reader(door.visitors.descriptor)
+            with trio.CancelScope(shield=True):
+                await door.close()
+            nursery.cancel_scope.cancel()
+
+
+def get(path: bytes, *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+    """A request's head."""
+    lines = [b"%s %s HTTP/%s" % (method, path, version), b"Host: links.example", *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n"

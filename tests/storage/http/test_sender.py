@@ -1,0 +1,512 @@
+"""HTTP to receivers that somebody else has named: hostile names, hostile answers, and good ones."""
+
+import gc
+import gzip
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import pytest
+import trio
+
+from engine.webhooks.delivery import KEPT_RESPONSE_BYTES, AttemptResult
+from storage.http.public_network import MAX_WIRE_BYTES, PublicNetwork, deny_private, system_resolver
+from storage.http.sender import HttpWebhookSender
+
+HEADERS = {"webhook-id": "evt_1", "content-type": "application/json"}
+BODY = b'{"type": "link.created"}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+# For hooks.example, valid until 2100; made for this test and good for nothing else.
+KEY_AND_CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+3Ht5Xtma+zunkI2
+8aBCwMLFuSaoK3OBaUulZG8JSpOhRANCAARrEL+g09DRIqT3qdqe2sxyt+uyTVsQ
+6/TnT5NpI+5z1j1CTUv5ywG9Zecc62LjrL8+MBJa7w4xCpMVcXMS8P3k
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBbTCCAROgAwIBAgIBATAKBggqhkjOPQQDAjAYMRYwFAYDVQQDDA1ob29rcy5l
+eGFtcGxlMCAXDTIwMDEwMTAwMDAwMFoYDzIxMDAwMTAxMDAwMDAwWjAYMRYwFAYD
+VQQDDA1ob29rcy5leGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxC/
+oNPQ0SKk96nantrMcrfrsk1bEOv050+TaSPuc9Y9Qk1L+csBvWXnHOti46y/PjAS
+Wu8OMQqTFXFzEvD95KNMMEowGAYDVR0RBBEwD4INaG9va3MuZXhhbXBsZTAPBgNV
+HRMBAf8EBTADAQH/MB0GA1UdDgQWBBRa5tD9xEsFUfpXNlFG+XgrVWngYTAKBggq
+hkjOPQQDAgNIADBFAiAIaDAufqqWa6b0EuIpwdIH7q71frfOEaFtYGC0rzuVjwIh
+AKtENOtQQ+gLoY3b1Sru67mbYZRZNhT7SyjuaZEo21J8
+-----END CERTIFICATE-----
+"""
+
+
+class Receiver:
+    """A server on the loopback that keeps what it is sent, and answers `answer`."""
+
+    def __init__(self, answer: bytes = OK, *, tls: ssl.SSLContext | None = None) -> None:
+        self.answer = answer
+        self.tls = tls
+        self.connections = 0
+        self.heads: list[bytes] = []
+        self.port = 0
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            try:
+                await self._serve(
+                    trio.SSLStream(stream, self.tls, server_side=True) if self.tls else stream
+                )
+            except trio.BrokenResourceError:
+                pass
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        while True:
+            data = b""
+            while not data.endswith(BODY):
+                more = await stream.receive_some()
+                if not more:
+                    return
+                data += more
+            self.heads.append(data)
+            if not self.answer:
+                return
+            await stream.send_all(self.answer)
+
+
+@asynccontextmanager
+async def running(receiver: Receiver) -> AsyncIterator[Receiver]:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    receiver.port = listener.socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, receiver.serve, [listener])
+        yield receiver
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def sending(**options: Any) -> AsyncIterator[HttpWebhookSender]:
+    sender = HttpWebhookSender(**options)
+    try:
+        with trio.fail_after(10):
+            yield sender
+    finally:
+        await sender.close()
+
+
+def names(**known: list[str]) -> Callable[[str, int], Awaitable[list[str]]]:
+    """A resolver of such names, where `_` is a full stop."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return known[host.replace(".", "_")]
+
+    return resolve
+
+
+async def test_a_request_is_what_the_receiver_expects() -> None:
+    async with (
+        running(Receiver()) as receiver,
+        sending(loopback=True, resolver=names(hooks_example=["127.0.0.1"])) as sender,
+    ):
+        for _ in range(2):
+            url = f"http://hooks.example:{receiver.port}/a/b?c=d"
+            assert await sender.post(url, HEADERS, BODY) == AttemptResult(200, "", b"ok")
+        assert receiver.connections == 1
+        head, _, body = receiver.heads[0].partition(b"\r\n\r\n")
+        assert body == BODY
+        assert head.split(b"\r\n") == [
+            b"POST /a/b?c=d HTTP/1.1",
+            b"Host: hooks.example:%d" % receiver.port,
+            b"Content-Length: 24",
+            b"webhook-id: evt_1",
+            b"content-type: application/json",
+            b"Accept-Encoding: identity",
+        ]
+
+
+async def test_an_address_by_itself_is_called_by_itself() -> None:
+    async with running(Receiver()) as receiver, sending(loopback=True) as sender:
+        assert (
+            await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+        ).status == 200
+        assert b"Host: 127.0.0.1:%d" % receiver.port in receiver.heads[0]
+
+
+async def test_tls_goes_by_the_name_and_is_verified(tmp_path: Path) -> None:
+    pem = tmp_path / "hooks.pem"
+    pem.write_text(KEY_AND_CERTIFICATE)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    asked: list[str | None] = []
+    server.sni_callback = lambda _, name, __: asked.append(name)
+    client = ssl.create_default_context(cafile=str(pem))
+    resolver = names(hooks_example=["127.0.0.1"], other_example=["127.0.0.1"])
+    async with running(Receiver(tls=server)) as receiver:
+        async with sending(loopback=True, resolver=resolver, tls=client) as sender:
+            url = f"https://hooks.example:{receiver.port}/"
+            assert (await sender.post(url, HEADERS, BODY)).status == 200
+            answer = await sender.post(url.replace("hooks", "other"), HEADERS, BODY)
+            assert answer.status is None
+            assert "certificate" in answer.error
+        async with sending(loopback=True, resolver=resolver) as sender:
+            assert "certificate" in (await sender.post(url, HEADERS, BODY)).error
+    assert asked == ["hooks.example", "other.example", "hooks.example"]
+    assert len(receiver.heads) == 1
+
+
+# ---- where nothing may be sent --------------------------------------------------------------------
+
+
+class Connector:
+    """Makes no connection, and keeps to where one was to be made."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream | None = None) -> None:
+        self.asked: list[str] = []
+        self.stream = stream
+
+    async def __call__(
+        self, address: str, port: int, timeout_s: float | None
+    ) -> httpcore.AsyncNetworkStream:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(address)
+        if self.stream is None:
+            raise httpcore.ConnectError("refused")
+        return self.stream
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"], ["::1"], ["10.1.2.3"], ["169.254.169.254"], ["::ffff:8.8.8.8"], ["64:ff9b::808:808"],
+        ["fe80::1%eth0"], ["8.8.8.8", "192.168.0.1"], ["8.8.8.8", "2606:4700::1", "::"], ["0.0.0.0"],
+        ["not an address"], ["08.8.8.8"],
+    ],
+)  # fmt: skip
+async def test_a_name_with_one_bad_address_is_refused_as_a_whole(addresses: list[str]) -> None:
+    connector = Connector()
+    async with sending(resolver=names(hooks_example=addresses), connect=connector) as sender:
+        answer = await sender.post("https://hooks.example/", HEADERS, BODY)
+    assert answer == AttemptResult(
+        None, "hooks.example has an address that is not on the public internet"
+    )
+    assert connector.asked == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0x7f.1", "017700000001", "[::1]", "[::ffff:127.0.0.1]", "localhost",
+     "[fe80::1]", "10.0.0.1", "[fd00:ec2::254]"],
+)  # fmt: skip
+async def test_this_machine_is_refused_however_it_is_written(host: str) -> None:
+    async with running(Receiver()) as receiver, sending() as sender:
+        answer = await sender.post(f"http://{host}:{receiver.port}/", HEADERS, BODY)
+        assert answer.status is None
+        assert "not on the public internet" in answer.error
+        assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1"])
+async def test_loopback_opens_loopback_alone(address: str) -> None:
+    connector = Connector()
+    resolver = names(hooks_example=["127.0.0.1", address])
+    async with sending(loopback=True, resolver=resolver, connect=connector) as sender:
+        assert (
+            "not on the public" in (await sender.post("http://hooks.example/", HEADERS, BODY)).error
+        )
+    assert connector.asked == []
+
+
+async def test_a_name_that_changes_its_mind_gets_nothing() -> None:
+    """The address that was judged is the one that is called; the name is not asked again."""
+    answers = [["8.8.8.8"], ["127.0.0.1"], ["8.8.4.4"]]
+
+    async def flipping(host: str, port: int) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return answers.pop(0)
+
+    connector = Connector()
+    async with sending(resolver=flipping, connect=connector) as sender:
+        assert "could not connect" in (await sender.post("https://h.example/", HEADERS, BODY)).error
+        assert "not on the public" in (await sender.post("https://h.example/", HEADERS, BODY)).error
+        assert "could not connect" in (await sender.post("https://h.example/", HEADERS, BODY)).error
+    assert connector.asked == ["8.8.8.8", "8.8.4.4"]
+    assert answers == []
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
+    addresses = [f"8.8.8.{n}" for n in range(9)]
+    connector = Connector()
+    async with sending(resolver=names(h_example=addresses), connect=connector) as sender:
+        await sender.post("https://h.example/", HEADERS, BODY)
+    assert connector.asked == addresses[:4]
+
+
+async def test_names_that_nobody_knows() -> None:
+    async def unknown(host: str, port: int) -> list[str]:
+        raise OSError(-2, "Name or service not known")
+
+    async def none(host: str, port: int) -> list[str]:
+        return []
+
+    for resolver in (unknown, none):
+        async with sending(resolver=resolver) as sender:
+            answer = await sender.post("https://h.example/", HEADERS, BODY)
+        assert answer.error.startswith("could not connect: h.example ")
+
+
+async def test_the_systems_resolver_gives_plain_addresses() -> None:
+    look_up = system_resolver()
+    assert await look_up("127.0.0.1", 80) == ["127.0.0.1"]
+    assert await look_up("2130706433", 80) == ["127.0.0.1"]
+
+
+async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while somebody waits for them nor afterwards, as the resolver goes on."""
+    asked, given_up = set[str](), threading.Event()
+
+    def getaddrinfo(host: str, port: int, type: int) -> list[Any]:
+        asked.add(host)
+        if host.startswith("dead"):
+            given_up.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(0, 0, 0, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr("storage.http.public_network.socket.getaddrinfo", getaddrinfo)
+    checks = PublicNetwork(deny_private, system_resolver(4), Connector())
+    webhooks = PublicNetwork(deny_private, connect=Connector())
+    try:
+        with trio.move_on_after(0.3):
+            async with trio.open_nursery() as nursery:
+                for n in range(60):
+                    nursery.start_soon(checks.connect_tcp, f"dead{n}.example", 443)
+                    nursery.start_soon(webhooks.connect_tcp, f"dead{n}.test", 443)
+        with trio.fail_after(5), pytest.raises(httpcore.ConnectError, match="refused"):
+            await webhooks.connect_tcp("good.example", 443)
+        assert len(asked) > 40
+    finally:
+        given_up.set()
+
+
+# ---- what receivers answer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    async with running(Receiver()) as receiver, sending(loopback=True) as sender:
+        receiver.answer = (
+            b"HTTP/1.1 %d Over there\r\nLocation: http://127.0.0.1:%d/secret\r\n"
+            b"Content-Length: 0\r\n\r\n" % (status, receiver.port)
+        )
+        answer = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+        assert answer == AttemptResult(status, "redirects are not followed")
+        assert not answer.delivered
+        assert len(receiver.heads) == 1
+
+
+async def test_nothing_is_decompressed_and_retry_after_is_kept() -> None:
+    packed = gzip.compress(b"x" * 1_000_000)
+    answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    receiver = Receiver(answer % len(packed) + packed)
+    async with running(receiver), sending(loopback=True) as sender:
+        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert found == AttemptResult(503, "", packed, "120")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", "did not answer in HTTP/1.1"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "did not answer in HTTP/1.1"),
+        (b"HTTP/1.1 99999 No\r\n\r\n", "did not answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "did not answer in HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nx: a\x00b\r\n\r\n", "did not answer in HTTP/1.1"),
+    ],
+)
+async def test_what_is_no_http_is_said(answer: bytes, error: str) -> None:
+    receiver = Receiver(answer)
+    async with running(receiver), sending(loopback=True) as sender:
+        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert found.status is None
+    assert found.error.startswith(error)
+    assert found.error.isprintable()
+
+
+async def test_what_breaks_off_behind_the_status_has_its_status() -> None:
+    receiver = Receiver(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+    async def once(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(receiver.answer)
+
+    receiver.serve = once  # type: ignore[method-assign]
+    async with running(receiver), sending(loopback=True) as sender:
+        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert found == AttemptResult(200, "", b"half")
+
+
+async def test_nobody_there() -> None:
+    async with running(Receiver()) as receiver:
+        port = receiver.port
+    async with sending(loopback=True) as sender:
+        found = await sender.post(f"http://127.0.0.1:{port}/", HEADERS, BODY)
+    assert found.status is None
+    assert found.error.startswith("could not connect")
+
+
+class Endless(httpcore.AsyncNetworkStream):
+    """A receiver that sends a head, and then parts for ever."""
+
+    def __init__(self, head: bytes, part: bytes) -> None:
+        self.head, self.part = head, part
+        self.sent_bytes = 0
+        self.closed = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        await trio.lowlevel.checkpoint()
+        data = (self.head or self.part)[:max_bytes]
+        self.head = b""
+        self.sent_bytes += len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+
+async def posted_to(stream: Endless) -> AttemptResult:
+    resolver = names(hooks_example=["8.8.8.8"])
+    async with sending(resolver=resolver, connect=Connector(stream)) as sender:
+        answer = await sender.post("http://hooks.example/", HEADERS, BODY)
+        assert stream.closed
+    return answer
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_endless_body_is_cut_off(chunked: bool) -> None:
+    if chunked:
+        stream = Endless(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"400\r\n%b\r\n" % (b"x" * 1024),
+        )
+    else:
+        stream = Endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 1024)
+    assert await posted_to(stream) == AttemptResult(200, "", b"x" * KEPT_RESPONSE_BYTES)
+    assert stream.sent_bytes <= MAX_WIRE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 ", b"O"),
+        (b"HTTP/1.1 200 OK\r\nx: ", b"y"),
+    ],
+    ids=["fields", "informational", "reason", "field"],
+)
+async def test_an_endless_head_is_cut_off(head: bytes, part: bytes) -> None:
+    stream = Endless(head, part * (4096 // len(part)))
+    answer = await posted_to(stream)
+    assert answer.status is None
+    assert stream.sent_bytes <= MAX_WIRE_BYTES
+
+
+async def test_who_is_silent_in_the_midst_of_tls_is_left() -> None:
+    """The connection is closed when nobody waits any more, and not when its memory happens to be freed."""
+    left = trio.Event()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        async with stream:
+            while await stream.receive_some():
+                pass
+            left.set()
+
+    receiver = Receiver()
+    receiver.serve = silent  # type: ignore[method-assign, assignment]
+    gc.disable()
+    try:
+        async with running(receiver), sending(loopback=True) as sender:
+            with trio.move_on_after(0.1) as limit:
+                await sender.post(f"https://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+            assert limit.cancelled_caught
+            with trio.fail_after(1):
+                await left.wait()
+    finally:
+        gc.enable()
+
+
+async def test_a_chunk_that_never_ends_its_size_is_cut_off() -> None:
+    stream = Endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0" * 64)
+    assert (await posted_to(stream)).status == 200
+    assert stream.sent_bytes <= MAX_WIRE_BYTES
+
+
+async def test_a_slow_receiver_is_left_when_the_caller_cancels() -> None:
+    async def drip(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nx: ")
+            while True:
+                await stream.send_all(b"y")
+                await trio.sleep(0.01)
+
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    for behaviour in (drip, silent):
+        receiver = Receiver()
+        receiver.serve = behaviour  # type: ignore[assignment]
+        async with running(receiver), sending(loopback=True) as sender:
+            with trio.move_on_after(0.05) as limit:
+                await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+            assert limit.cancelled_caught
+
+
+async def test_connections_are_bounded_and_found_again() -> None:
+    receiver = Receiver()
+    async with running(receiver), sending(loopback=True) as sender:
+        answers: list[AttemptResult] = []
+
+        async def one() -> None:
+            answers.append(await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(one)
+    assert [answer.status for answer in answers] == [200] * 20
+    assert receiver.connections <= 20
+
+
+async def test_connections_that_nobody_uses_are_closed() -> None:
+    hanging = Receiver()
+
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    hanging.serve = silent  # type: ignore[assignment]
+    async with AsyncExitStack() as stack:
+        one, two, _ = [
+            await stack.enter_async_context(running(receiver))
+            for receiver in (Receiver(), Receiver(), hanging)
+        ]
+        async with sending(loopback=True) as sender, trio.open_nursery() as nursery:
+            urls = [f"http://127.0.0.1:{receiver.port}/" for receiver in (one, two, hanging)]
+            for url in urls[:2]:
+                await sender.post(url, HEADERS, BODY)
+            nursery.start_soon(sender.post, urls[2], HEADERS, BODY)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert len(sender._pools) == 3
+            for pool in sender._pools.values():
+                pool.unused_since_s -= 3
+            await sender.post(urls[1], HEADERS, BODY)
+            # The first is gone, the third is in use, and the second was used again.
+            assert [*sender._pools] == [url[:-1] for url in urls[2:0:-1]]
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,167 @@
+"""LinkHealthStore: one suite for the twin and Postgres."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pytest
+
+from engine.accounts.access import Caller
+from engine.links.health import CheckOutcome, DueCheck, LinkHealth
+from engine.links.health_ports import START, LinkCursor, LinkHealthStore
+from engine.links.link import Link, LinkDraft
+from engine.links.ports import ProfileStore
+from engine.links.profile import ProfileDraft
+from storage.accounts.keys import ensure_owner
+from storage.links.health import PostgresLinkHealthStore
+from storage.links.memory_health import MemoryLinkHealthStore
+from storage.links.memory_profiles import MemoryProfiles
+from storage.links.profiles import PostgresProfileStore
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import opened, second_owner
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+
+class Ports(NamedTuple):
+    store: LinkHealthStore
+    profiles: ProfileStore
+    caller: Caller
+    other: Caller
+
+    async def link(
+        self, slug: str, target: str, kind: str = "url", caller: Caller | None = None
+    ) -> Link:
+        who = caller or self.caller
+        found = (await self.profiles.list_profiles(who, 0, 1)).items
+        if not found:
+            draft = ProfileDraft(handle=f"h{len(slug)}{who.tenant_id % 1000}")
+            found = [await self.profiles.create_profile(who, draft)]
+        draft_ = LinkDraft(slug=slug, target=target, kind=kind)
+        return (await self.profiles.create_link(who, found[0].id, draft_))[0]
+
+    async def health(self, link: Link, caller: Caller | None = None) -> LinkHealth | None:
+        who = caller or self.caller
+        shown = (await self.profiles.link(who, link.id)).health
+        page = await self.profiles.list_links(who, link.profile_id, 0, 100)
+        assert [one.health for one in page.items if one.id == link.id] == [shown]
+        return shown
+
+    async def due(self, limit: int = 100) -> list[DueCheck]:
+        return (await self.store.due(limit))[0]
+
+
+@pytest.fixture
+async def ports(place: str) -> AsyncIterator[Ports]:
+    if not place:
+        profiles = MemoryProfiles()
+        store = MemoryLinkHealthStore(profiles, lambda: datetime.now(UTC))
+        yield Ports(store, profiles, Caller(1, 1), Caller(2, 2))
+        return
+    async with opened(place) as open_database:
+        app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
+        owner = await ensure_owner(app, "owner@example.com")
+        assert owner is not None
+        other = await second_owner(place)
+        yield Ports(
+            PostgresLinkHealthStore(workers), PostgresProfileStore(app), owner.caller, other
+        )
+
+
+def checked(
+    check: DueCheck, state: str = "ok", status: int | None = 200, **fields: object
+) -> CheckOutcome:
+    due = datetime.now(UTC) + timedelta(days=1)
+    return CheckOutcome(check, state, status, "", 0, due)._replace(**fields)  # type: ignore[arg-type]
+
+
+async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Ports) -> None:
+    links = [await ports.link(f"s{n}", f"https://a.example/{n % 4}") for n in range(5)]
+    await ports.link("mail", "mailto:a@example.com", "mailto")
+    await ports.link("repo", "https://github.com/a/b", "github")
+    place = await ports.store.discover(START, 3)
+    assert place == LinkCursor(ports.caller.tenant_id, links[2].id)
+    place = await ports.store.discover(place, 3)
+    assert await ports.store.discover(place, 3) == START
+    first, now = await ports.store.due(2)
+    assert abs((now - datetime.now(UTC)).total_seconds()) < 5
+    checks = first + await ports.due()
+    assert sorted(check.target for check in set(checks)) == [
+        "https://a.example/0", "https://a.example/1", "https://a.example/2", "https://a.example/3",
+        "https://github.com/a/b",
+    ]  # fmt: skip
+    assert {(c.tenant_id, c.state, c.failures) for c in checks} == {
+        (ports.caller.tenant_id, "unknown", 0)
+    }
+    assert await ports.due() == []
+    assert await ports.store.discover(START, 100) == START
+    assert await ports.due() == []
+
+
+async def test_what_is_found_is_shown_on_every_link_to_it(ports: Ports) -> None:
+    one = await ports.link("one", "https://a.example/")
+    two = await ports.link("two", "https://a.example/")
+    other = await ports.link("one", "https://a.example/", caller=ports.other)
+    await ports.store.discover(START, 100)
+    assert await ports.health(one) is None
+    checks = set(await ports.due())
+    assert len(checks) == 2
+    (mine,) = [c for c in checks if c.tenant_id == ports.caller.tenant_id]
+    await ports.store.write([checked(mine, "broken", 404, reason="it answers 404", failures=3)])
+    for link in (one, two):
+        found = await ports.health(link)
+        assert found is not None
+        assert (found.state, found.status, found.reason) == ("broken", 404, "it answers 404")
+        assert found.since == found.checked_at
+    assert await ports.health(other, ports.other) is None
+    # A link that is made later learns what is known, and is not asked for itself.
+    late = await ports.link("late", "https://a.example/")
+    await ports.store.discover(START, 100)
+    found = await ports.health(late)
+    assert found is not None
+    assert found.state == "broken"
+    assert await ports.due() == []
+
+
+async def test_since_is_when_the_state_became_another(ports: Ports) -> None:
+    link = await ports.link("one", "https://a.example/")
+    await ports.store.discover(START, 100)
+    (check,) = await ports.due()
+    seen = []
+    for state in ("ok", "ok", "broken"):
+        await ports.store.write([checked(check, state, None)])
+        found = await ports.health(link)
+        assert found is not None
+        seen.append(found)
+    assert seen[0].since == seen[1].since < seen[1].checked_at
+    assert seen[2].since == seen[2].checked_at
+    assert seen[2].status is None
+
+
+async def test_what_there_was_no_time_for_is_due_again(ports: Ports) -> None:
+    await ports.link("one", "https://a.example/")
+    await ports.link("two", "https://b.example/")
+    await ports.store.discover(START, 100)
+    checks = {check.target: check for check in await ports.due()}
+    await ports.store.write([checked(checks["https://a.example/"], failures=1)])
+    await ports.store.put_back([checks["https://b.example/"]])
+    assert await ports.due() == [checks["https://b.example/"]]
+
+
+async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> None:
+    link = await ports.link("one", "https://a.example/")
+    await ports.store.discover(START, 100)
+    (check,) = await ports.due()
+    await ports.store.write([checked(check, next_at=datetime.now(UTC))])
+    draft = LinkDraft(slug="one", target="https://b.example/")
+    changed, _ = await ports.profiles.update_link(ports.caller, link.id, draft)
+    assert changed.health is None
+    assert await ports.health(link) is None
+    assert await ports.due() == []  # nobody leads to the old one any more
+    await ports.store.discover(START, 100)
+    (check,) = await ports.due()
+    assert check == DueCheck(ports.caller.tenant_id, "https://b.example/", "unknown", 0)
+    await ports.profiles.delete_link(ports.caller, link.id)
+    await ports.store.write([checked(check)])
+    await ports.store.put_back([check])
+    assert await ports.due() == []

@@ -1,0 +1,115 @@
+"""Migrations: any number of times, from anywhere, and never a file that has changed."""
+
+import re
+
+import asyncpg
+import pytest
+import trio
+
+from engine.common.errors import UnavailableError
+from storage.bridge import in_asyncio
+from storage.migrations import Migration, MigrationError, migrate, migrations
+from tests.kit.hosted import hosted_run
+
+pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
+
+NAMES = [file.name for file in migrations()]
+
+
+async def fetch(url: str, query: str, *args: object) -> list[asyncpg.Record]:
+    async def work() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetch(query, *args)
+        finally:
+            await connection.close()
+
+    return await in_asyncio(work)
+
+
+def extra(sql: str, number: int = 9000) -> Migration:
+    return Migration(number, f"{number}_extra.sql", sql, str(hash(sql)))
+
+
+async def test_files_are_numbered_from_one_and_say_when_they_go() -> None:
+    files = migrations()
+    numbers = [file.number for file in files]
+    assert numbers[0] == 1
+    assert len(set(numbers)) == len(numbers)  # a gap is a number that is not used yet
+    for file in files:
+        first = file.sql.splitlines()[0]
+        assert re.fullmatch(r"-- .+\. Goes (before|after) the code\.", first), file.name
+
+
+async def test_a_second_run_does_nothing(bare_database_url: str) -> None:
+    assert await migrate(bare_database_url) == NAMES
+    assert await migrate(bare_database_url) == []
+    assert await migrate(bare_database_url, [*migrations(), extra("SELECT 1")]) == [
+        "9000_extra.sql"
+    ]
+
+
+async def test_runs_at_the_same_time_take_turns(bare_database_url: str) -> None:
+    applied: list[list[str]] = []
+
+    async def run() -> None:
+        applied.append(await migrate(bare_database_url))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(run)
+    assert sorted(applied) == [[], [], [], NAMES]
+
+
+async def test_a_file_that_changed_is_refused(database_url: str) -> None:
+    first, *rest = migrations()
+    changed = [first._replace(sha256="0" * 64), *rest, extra("CREATE TABLE never ()")]
+    with pytest.raises(MigrationError, match=r"0001_tenancy\.sql changed after it was applied"):
+        await migrate(database_url, changed)
+    (row,) = await fetch(database_url, "SELECT to_regclass('waypost.never') AS never")
+    assert row["never"] is None
+
+
+async def test_a_database_that_is_newer_is_refused(database_url: str) -> None:
+    await migrate(database_url, [*migrations(), extra("SELECT 1")])
+    with pytest.raises(MigrationError, match=r"newer than this code: it has 9000_extra\.sql"):
+        await migrate(database_url)
+
+
+async def test_a_file_that_fails_leaves_nothing_behind(database_url: str) -> None:
+    files = [
+        *migrations(),
+        extra("CREATE TABLE one ()", 9000),
+        extra("CREATE TABLE two (); SELECT 1 / 0", 9001),
+        extra("CREATE TABLE three ()", 9002),
+    ]
+    with pytest.raises(MigrationError, match=r"9001_extra\.sql failed.*division by zero"):
+        await migrate(database_url, files)
+    rows = await fetch(database_url, "SELECT tablename FROM pg_tables WHERE schemaname='waypost'")
+    assert {"one", "two", "three"} & {row["tablename"] for row in rows} == {"one"}
+    assert await migrate(database_url, [*files[:-2], files[-1]]) == ["9002_extra.sql"]
+
+
+async def test_somebody_elses_schema_is_left_alone(bare_database_url: str) -> None:
+    await fetch(bare_database_url, "CREATE SCHEMA waypost")
+    with pytest.raises(MigrationError, match=r"not ours|may not act"):
+        await migrate(bare_database_url)
+
+
+async def test_an_encoding_that_cannot_hold_slugs_is_refused(bare_database_url: str) -> None:
+    name = bare_database_url.partition("?")[0].rpartition("/")[2]
+    other = f"{name}_ascii"
+    await fetch(
+        bare_database_url,
+        f"CREATE DATABASE {other} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0",
+    )
+    try:
+        with pytest.raises(MigrationError, match="UTF8"):
+            await migrate(bare_database_url.replace(name, other))
+    finally:
+        await fetch(bare_database_url, f"DROP DATABASE {other} WITH (FORCE)")
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    with pytest.raises(UnavailableError):
+        await migrate("postgresql://waypost@/waypost?host=/nonexistent")

@@ -1,0 +1,78 @@
+"""What processes say of themselves over their sockets, and what is left of those that ended."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from api.processes.process import ProcessSpec, environment
+from engine.operations.actor_tree import ActorNode
+from engine.operations.health import Component
+from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.system import ProcessStatus
+from storage.operations import status
+
+DEEP = ActorNode(
+    name="a",
+    kind="process",
+    running=True,
+    children=(ActorNode(name="b", kind="actor", running=False),),
+)
+TOLD = ProcessStatus(
+    "edge-0", (Component("edge-0", True),), ProcessMetrics("edge", 7, (Sample("x", 1),)), DEEP
+)
+
+
+async def test_who_asks_gets_the_whole_tree(tmp_path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(status.serve_status, tmp_path, "edge-0", lambda: TOLD)
+        with trio.fail_after(5):
+            while not (found := await status.fetch_statuses(tmp_path)):  # noqa: ASYNC110  # a real socket
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert found == [TOLD]
+    assert await status.fetch_statuses(tmp_path) == []
+
+
+def test_word_of_an_end_is_kept_for_a_minute(tmp_path: Path) -> None:
+    status.note_failure(tmp_path, "workers-0", "jobs/x crashed")
+    assert status.recent_failures(tmp_path) == {"workers-0": "jobs/x crashed"}
+    long_ago = time.time() - status.RECENT_S - 1
+    os.utime(tmp_path / "workers-0.failure", (long_ago, long_ago))
+    assert status.recent_failures(tmp_path) == {}
+    status.note_failure(tmp_path, "workers-0", "again")
+    status.forget_failures(tmp_path)
+    assert status.recent_failures(tmp_path) == {}
+    status.note_failure(tmp_path / "missing", "x", "no folder is no reason to fail")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["WaypostError('gave up')", "KeyError('a bug')"])
+def test_a_process_that_ends_by_an_error_leaves_word(tmp_path: Path, error: str) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    code = (
+        "from engine.common.errors import WaypostError\n"
+        "from api.processes.process import main\n"
+        f"async def role(*_): raise {error}\n"
+        "raise SystemExit(main({'workers': role}))"
+    )
+    assignment = ProcessSpec(
+        role="workers", index=0, data=str(tmp_path), parent=os.getpid(), settings={}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(assignment), cwd=Path(__file__).parents[3],
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    (reason,) = status.recent_failures(assignment.run_folder).values()
+    assert reason in ("WaypostError: gave up", "KeyError: 'a bug'")
+
+
+def test_a_status_is_read_back_as_it_was_written() -> None:
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(TOLD), type=ProcessStatus) == TOLD

@@ -1,0 +1,578 @@
+"""Isolation: every object of the schema × what can be done with it × two tenants, out of pg_catalog.
+
+Callers name their tenant and user honestly, as storage/postgres/database.py does for them, and may run any other
+SQL. What they must not get at is a row of the other tenant: read it, change it, or learn from an error
+that it exists.
+"""
+
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+import trio
+
+from engine.accounts.access import Caller
+from storage.bridge import in_asyncio
+from storage.postgres.database import Connection
+from tests.kit.hosted import hosted_run
+from tests.kit.isolation_cases import FUNCTIONS, TABLES, Table
+from tests.kit.pg_catalog import (
+    OWNER,
+    ROLES,
+    UNIQUE_ACROSS_TENANTS,
+    Relation,
+    complaints,
+    functions,
+    relations,
+)
+from tests.kit.stores import OpenDatabase
+
+pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
+
+NAMES = "tukplsijwe"
+ONE = {name: 1001 + n for n, name in enumerate(NAMES)}
+TWO = {name: 2001 + n for n, name in enumerate(NAMES)}
+PAIRS = pytest.mark.parametrize(("mine", "theirs"), [(ONE, TWO), (TWO, ONE)], ids=["one", "two"])
+VERBS = {"S": "SELECT", "I": "INSERT", "U": "UPDATE", "D": "DELETE"}
+REFUSED = asyncpg.InsufficientPrivilegeError
+Work = Callable[[Connection], Awaitable[None]]
+
+
+async def filled(connection: Connection) -> None:
+    """Two tenants with a row in every table, and in every partition of a few days."""
+    await connection.execute("SET search_path = waypost; SELECT ensure_click_partitions(2)")
+    for tenant in (ONE, TWO):
+        await act_as(connection, None, tenant)
+        for table in filter(lambda table: table.row, TABLES.values()):
+            await connection.execute(table.row.format(**tenant))
+        await act_as(connection, None, None)
+
+
+async def act_as(connection: Connection, role: str | None, tenant: dict[str, int] | None) -> None:
+    """From here on, as Database.run does for `role`; None: as the test itself, above all policies."""
+    await connection.execute(f"SET ROLE {role or 'NONE'}")
+    settings = {"tenant": "", "user": ""}
+    if tenant is not None:
+        settings = {"tenant": str(tenant["t"]), "user": str(tenant["u"])}
+    for name, value in settings.items():
+        await connection.execute("SELECT set_config($1, $2, false)", f"waypost.{name}", value)
+
+
+def in_filled(url: str) -> Callable[[Work], Awaitable[None]]:
+    """Runs a test's work on one connection to a database of two tenants."""
+
+    async def run(work: Work) -> None:
+        async def connected() -> None:
+            connection = await asyncpg.connect(url)
+            try:
+                await filled(connection)
+                await work(connection)
+            finally:
+                await connection.close()
+
+        await in_asyncio(connected)
+
+    return run
+
+
+@asynccontextmanager
+async def undone(connection: Connection) -> AsyncIterator[None]:
+    """Whatever happens inside is rolled back, and the connection is the test's own again."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+        await act_as(connection, None, None)
+
+
+async def outcome(
+    connection: Connection, query: str, *arguments: Any, keep: bool = False
+) -> tuple[str, str]:
+    """What an attempt tells: its SQLSTATE and constraint, or its status; deferred checks included.
+
+    With `keep` its effect stays.
+    """
+    savepoint = connection.transaction()
+    await savepoint.start()
+    try:
+        status = await connection.execute(query, *arguments)
+        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except asyncpg.PostgresError as error:
+        await savepoint.rollback()
+        return error.sqlstate or "", error.constraint_name or ""
+    await (savepoint.commit() if keep else savepoint.rollback())
+    return status, ""
+
+
+async def rows_of(connection: Connection, found: list[Relation], tenant: int) -> dict[str, str]:
+    """A sum over each table's rows of the tenant; over all rows of what belongs to no tenant."""
+    queries = [
+        f"SELECT '{r.name}' AS name, coalesce(md5(string_agg(x::text, '|' ORDER BY x::text)), '') AS sum "
+        f"FROM {r.name} AS x" + (f" WHERE {r.tenant_column} = {tenant}" if r.tenant_column else "")
+        for r in found
+    ]
+    return {row["name"]: row["sum"] for row in await connection.fetch(" UNION ALL ".join(queries))}
+
+
+def case_of(relation: Relation) -> Table:
+    """The entry of a table; days' partitions of clicks share one."""
+    if relation.parent == "clicks" and re.fullmatch(r"clicks_\d{8}", relation.name):
+        return TABLES["clicks_*"]
+    return TABLES[relation.name]
+
+
+async def nameable(connection: Connection, table: str, role: str, verb: str) -> list[str]:
+    """The columns that the role may name in such a statement, or all to be refused for."""
+    granted = await columns(connection, table, role, verb)
+    return granted or await columns(connection, table, OWNER, "SELECT")
+
+
+async def columns(connection: Connection, table: str, role: str, verb: str) -> list[str]:
+    """Those that the role is granted."""
+    if verb == "DELETE":
+        return []
+    rows = await connection.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 "
+        "AND NOT attisdropped AND has_column_privilege($2, attrelid, attnum, $3) ORDER BY attnum",
+        table,
+        role,
+        verb,
+    )
+    return [row[0] for row in rows]
+
+
+async def test_every_object_has_a_case(database_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        found = await relations(connection)
+        assert {r.name for r in found if r.kind not in ("r", "p")} == set()
+        assert {r.name for r in found if r.parent == "clicks"} >= {"clicks_default"}
+        assert len([r for r in found if case_of(r) is TABLES["clicks_*"]]) == 4
+        days = re.compile(r"clicks_\d{8}")
+        plain = {r.name for r in found if not days.fullmatch(r.name)}
+        assert plain == TABLES.keys() - {"clicks_*"}
+        executes = await functions(connection)
+        assert executes.keys() == FUNCTIONS.keys()
+        for name, who in executes.items():
+            assert who == set(FUNCTIONS[name].executes.split()), name
+        for role in ROLES:
+            for relation in found:
+                granted = [
+                    letter
+                    for letter, verb in VERBS.items()
+                    if await columns(connection, relation.name, role, verb)
+                    or await connection.fetchval(
+                        "SELECT has_table_privilege($1::text, $2::text, $3)",
+                        role,
+                        relation.name,
+                        verb,
+                    )
+                ]
+                assert "".join(granted) == case_of(relation).grants()[role], (role, relation.name)
+
+    await in_filled(database_url)(work)
+
+
+async def test_the_schema_has_nothing_to_complain_of(database_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        assert await complaints(connection) == []
+        names = await connection.fetch(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'waypost'::regnamespace AND relkind = 'i'"
+        )
+        assert UNIQUE_ACROSS_TENANTS.keys() <= {row[0] for row in names}
+
+    await in_filled(database_url)(work)
+
+
+NOTES = "CREATE TABLE notes (tenant_id bigint, id bigint, PRIMARY KEY (tenant_id, id)); "
+FORCED = "ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+
+
+@pytest.mark.parametrize(
+    ("made", "complaint"),
+    [
+        (NOTES + "GRANT SELECT ON notes TO waypost_app", "notes: row-level security is not"),
+        (NOTES + "ALTER TABLE notes ENABLE ROW LEVEL SECURITY", "notes: row-level security is not"),
+        (NOTES + FORCED + "CREATE POLICY p ON notes USING (true)", "notes: the policy p does not"),
+        (NOTES + FORCED + "CREATE POLICY p ON notes FOR INSERT TO waypost_app WITH CHECK (id > 0)",
+         "notes: the policy p does not"),
+        (NOTES + FORCED + "CREATE UNIQUE INDEX u ON notes (id)", "notes: the unique index u lacks"),
+        ("ALTER TABLE api_keys ADD UNIQUE (tenant_id, id, user_id); CREATE UNIQUE INDEX u ON users (id);"
+         "ALTER TABLE api_keys ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users (id)",
+         "api_keys: the foreign key f lacks"),
+        ("CREATE VIEW all_links AS SELECT * FROM links", "all_links: a view that is not"),
+        ("CREATE MATERIALIZED VIEW all_links AS SELECT 1", "all_links: rows of its kind (m)"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1",
+         "f(): SECURITY DEFINER without a fixed search_path"),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER "
+         "SET search_path = pg_catalog, pg_temp RETURN 1", "f(): SECURITY DEFINER that PUBLIC may"),
+        ("SET ROLE NONE; ALTER ROLE waypost_app BYPASSRLS", "waypost_app: may do more"),
+        ("SET ROLE NONE; ALTER ROLE waypost_edge LOGIN", "waypost_edge: may do more"),
+        ("SET ROLE NONE; GRANT pg_read_all_data TO waypost_app", "waypost_app: is a member of"),
+        ("SET ROLE NONE; ALTER TABLE links OWNER TO waypost_edge", "links: is not owned by"),
+        ("SET ROLE NONE; CREATE TABLE public.x (); ALTER TABLE public.x OWNER TO waypost_app",
+         "waypost_app: owns something"),
+        ("GRANT SELECT ON links TO PUBLIC", "links: SELECT is granted to PUBLIC"),
+        ("GRANT INSERT ON users TO waypost_app", "users: waypost_app may choose ids"),
+        ("GRANT TRUNCATE ON links TO waypost_app", "links: TRUNCATE is granted to waypost_app"),
+    ],
+)  # fmt: skip
+async def test_what_is_added_carelessly_is_caught(
+    database_url: str, made: str, complaint: str
+) -> None:
+    async def work(connection: Connection) -> None:
+        async with undone(connection):
+            await connection.execute("SET LOCAL ROLE waypost_owner")
+            await connection.execute(made)
+            await connection.execute("SET LOCAL ROLE NONE")
+            found = await complaints(connection)
+            assert any(line.startswith(complaint) for line in found), found
+
+    await in_filled(database_url)(work)
+
+
+async def test_an_object_without_a_case_is_caught(database_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        await connection.execute(NOTES + "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1")
+        (notes,) = [r for r in await relations(connection) if r.name == "notes"]
+        with pytest.raises(KeyError):
+            case_of(notes)
+        assert "f()" in (await functions(connection)).keys() - FUNCTIONS.keys()
+
+    await in_filled(database_url)(work)
+
+
+@PAIRS
+@pytest.mark.parametrize("with_tenant", [True, False], ids=["tenant", "no tenant"])
+async def test_the_app_reads_and_changes_no_foreign_row(
+    database_url: str, mine: dict[str, int], theirs: dict[str, int], with_tenant: bool
+) -> None:
+    caller = mine if with_tenant else None
+
+    async def work(connection: Connection) -> None:
+        found = await relations(connection)
+        whole = await rows_of(connection, found, theirs["t"])
+        for relation in (r for r in found if r.tenant_column):
+            assert whole[relation.name], f"{relation.name} has no row of tenant {theirs['t']}"
+            for verb in VERBS.values():
+                where = f"{relation.tenant_column} = {theirs['t']}"
+                granted = await nameable(connection, relation.name, "waypost_app", verb)
+                async with undone(connection):
+                    await act_as(connection, "waypost_app", caller)
+                    told = [
+                        await outcome(connection, query, keep=True)
+                        for query in attempts(relation.name, verb, granted, where, theirs["t"])
+                    ]
+                    await act_as(connection, None, None)
+                    assert await rows_of(connection, found, theirs["t"]) == whole, told
+                    assert told[0][0] in (f"{verb} 0", REFUSED.sqlstate), (relation.name, verb)
+                    # Without a tenant there is nothing at all.
+                    if not with_tenant:
+                        assert told[-1][0] in (f"{verb} 0", "INSERT 0 0", REFUSED.sqlstate), (
+                            relation.name,
+                            verb,
+                        )
+
+    await in_filled(database_url)(work)
+
+
+def attempts(table: str, verb: str, granted: list[str], where: str, foreign: int) -> list[str]:
+    """First one that aims at the other tenant's rows, then one at all."""
+    match verb:
+        case "SELECT":
+            names = ", ".join(granted)
+            return [f"SELECT {names} FROM {table} WHERE {where}", f"SELECT {names} FROM {table}"]
+        case "INSERT":
+            column = where.split(" ")[0]
+            into = f"INSERT INTO {table} ({column})"
+            return [f"{into} VALUES ({foreign})", f"{into} SELECT NULL WHERE false"]
+        case "UPDATE":
+            same = ", ".join(f"{name} = {name}" for name in granted)
+            return [f"UPDATE {table} SET {same} WHERE {where}", f"UPDATE {table} SET {same}"]
+        case _:
+            return [f"DELETE FROM {table} WHERE {where}", f"DELETE FROM {table}"]
+
+
+@PAIRS
+async def test_what_collides_with_a_foreign_row_does_not_tell(
+    database_url: str, mine: dict[str, int], theirs: dict[str, int]
+) -> None:
+    """A row of one's own with a foreign row's keys fares as one whose keys nobody has."""
+
+    async def work(connection: Connection) -> None:
+        for relation in [r for r in await relations(connection) if r.tenant_column]:
+            name, own = relation.name, {relation.tenant_column: mine["t"]}
+            keys = await key_columns(connection, name) - {relation.tenant_column}
+            exempt = await exempt_columns(connection, name)
+            foreign = await row_of(connection, relation, theirs["t"])
+            ghost = foreign | await fresh(connection, name, keys)
+            colliding = foreign | {key: ghost[key] for key in exempt}
+            assert (colliding == ghost) == (keys <= exempt), name
+            for verb in ("INSERT", "UPDATE"):
+                granted = set(await columns(connection, name, "waypost_app", verb))
+                async with undone(connection):
+                    await act_as(connection, "waypost_app", mine)
+                    told = [
+                        await outcome(connection, *written(name, verb, row | own, granted))
+                        for row in (ghost, colliding)
+                    ]
+                    assert told[0] == told[1], (verb, name)
+                async with undone(connection):
+                    await act_as(connection, "waypost_app", mine)
+                    query = written(name, verb, foreign | own, granted)
+                    state, constraint = await outcome(connection, *query)
+                    assert (state, constraint) == told[0] or constraint in UNIQUE_ACROSS_TENANTS
+                if relation.tenant_column in granted:
+                    nobody = {relation.tenant_column: 999_999}
+                    async with undone(connection):
+                        await act_as(connection, "waypost_app", mine)
+                        told = [
+                            await outcome(connection, *written(name, verb, row, granted))
+                            for row in (foreign, ghost | nobody)
+                        ]
+                        assert [state for state, _ in told] == [REFUSED.sqlstate] * 2, (verb, name)
+
+    await in_filled(database_url)(work)
+
+
+async def key_columns(connection: Connection, table: str) -> set[str]:
+    """Columns of unique indexes and foreign keys."""
+    rows = await connection.fetch(
+        "SELECT a.attname FROM pg_attribute AS a WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND ("
+        "EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique "
+        "AND (a.attnum = ANY (i.indkey) OR pg_get_indexdef(i.indexrelid) ~ format('\\m%s\\M', a.attname))) "
+        "OR EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = a.attrelid AND k.contype = 'f' "
+        "AND a.attnum = ANY (k.conkey)))",
+        table,
+    )
+    return {row[0] for row in rows}
+
+
+async def exempt_columns(connection: Connection, table: str) -> set[str]:
+    """Columns whose values are unique across tenants, and say why in the catalogue of exceptions."""
+    rows = await connection.fetch(
+        "SELECT a.attname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
+        "JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY (i.indkey) "
+        "OR 0 = ANY (i.indkey) AND pg_get_indexdef(c.oid) ~ format('\\m%s\\M', a.attname)) "
+        "WHERE i.indrelid = $1::text::regclass AND c.relname = ANY ($2::text[]) "
+        "AND c.relname NOT IN ('tenants_pkey', 'profile_changes_pkey')",
+        table,
+        list(UNIQUE_ACROSS_TENANTS),
+    )
+    return {row[0] for row in rows}
+
+
+async def row_of(connection: Connection, relation: Relation, tenant: int) -> dict[str, Any]:
+    row = await connection.fetchrow(
+        f"SELECT * FROM {relation.name} WHERE {relation.tenant_column} = $1 LIMIT 1", tenant
+    )
+    assert row is not None
+    return dict(row)
+
+
+async def fresh(connection: Connection, table: str, names: set[str]) -> dict[str, Any]:
+    """A value for each column that no row has."""
+    types = await connection.fetch(
+        "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute "
+        "WHERE attrelid = $1::text::regclass AND attname = ANY ($2::text[])",
+        table,
+        sorted(names),
+    )
+    values = {
+        "bigint": 888_888,
+        "smallint": 9,
+        "integer": 888_888,
+        "text": "ghost@example.com" if table == "users" else "ghost",
+        "bytea": b"g" * 32,
+        "timestamp with time zone": datetime(2026, 6, 1, tzinfo=UTC),
+        "date": date(2026, 6, 1),
+    }
+    made = {row["attname"]: values.get(row["type"]) for row in types}
+    assert None not in made.values(), (table, made)
+    return made
+
+
+def written(
+    table: str, verb: str, row: dict[str, Any], granted: set[str]
+) -> tuple[str, *tuple[Any, ...]]:
+    """A statement that writes what may be written of `row`; an update takes one's own rows."""
+    names = [name for name in row if name in granted] or list(row)
+    values = [row[name] for name in names]
+    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    if verb == "INSERT":
+        return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", *values
+    return f"UPDATE {table} SET ({', '.join(names)}) = ROW ({places})", *values
+
+
+@PAIRS
+async def test_no_function_answers_for_somebody_else(
+    database_url: str, mine: dict[str, int], theirs: dict[str, int]
+) -> None:
+    async def work(connection: Connection) -> None:
+        found = await relations(connection)
+        whole = await rows_of(connection, found, theirs["t"])
+        for name, function in FUNCTIONS.items():
+            for call, expected in function.calls:
+                async with undone(connection):
+                    await act_as(connection, "waypost_app", mine)
+                    rows = await connection.fetch(call.format(**theirs))
+                    assert [tuple(row) for row in rows] == expected, (name, rows)
+                    await act_as(connection, None, None)
+                    assert await rows_of(connection, found, theirs["t"]) == whole, name
+
+    await in_filled(database_url)(work)
+
+
+async def test_the_calls_of_functions_do_find_ones_own(database_url: str) -> None:
+    """Else they would prove nothing."""
+
+    async def work(connection: Connection) -> None:
+        for name, function in FUNCTIONS.items():
+            for call, expected in function.calls:
+                if "{" in call and expected not in ([("unknown",)], [(None,)], [("unknown", 0)]):
+                    async with undone(connection):
+                        await act_as(connection, "waypost_app", ONE)
+                        rows = await connection.fetch(call.format(**ONE))
+                        assert [tuple(row) for row in rows] != expected, name
+
+    await in_filled(database_url)(work)
+
+
+@pytest.mark.parametrize("role", ["waypost_edge", "waypost_aggregator"])
+async def test_other_roles_get_no_further_than_their_grants(database_url: str, role: str) -> None:
+    async def work(connection: Connection) -> None:
+        for relation in await relations(connection):
+            granted = case_of(relation).grants()[role]
+            for letter, verb in VERBS.items():
+                named = await nameable(connection, relation.name, role, verb)
+                async with undone(connection):
+                    await act_as(connection, role, ONE)
+                    told = await outcome(
+                        connection,
+                        attempts(
+                            relation.name,
+                            verb,
+                            named,
+                            f"{relation.tenant_column or named[0]} = NULL",
+                            1,
+                        )[-1],
+                    )
+                    refused = told[0] == REFUSED.sqlstate
+                    assert refused == (letter not in granted), (relation.name, verb, told)
+        for name, function in FUNCTIONS.items():
+            if not {"PUBLIC", role} & set(function.executes.split()):
+                nothing = ", ".join("NULL" for _ in name.split("(")[1].strip(")").split(",") if _)
+                async with undone(connection):
+                    await act_as(connection, role, ONE)
+                    told = await outcome(connection, f"SELECT {name.split('(')[0]}({nothing})")
+                    assert told[0] == REFUSED.sqlstate, name
+
+    await in_filled(database_url)(work)
+
+
+async def test_the_planner_tells_no_foreign_values(database_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        await connection.execute("ANALYZE")
+        assert await connection.fetchval(
+            "SELECT count(*) FROM pg_stats WHERE schemaname = 'waypost'"
+        )
+        for role in ("waypost_app", "waypost_edge"):
+            await act_as(connection, role, ONE)
+            seen = await connection.fetch(
+                "SELECT tablename, attname FROM pg_stats WHERE schemaname = 'waypost'"
+            )
+            assert seen == [], role
+
+    await in_filled(database_url)(work)
+
+
+async def test_a_user_who_is_deleted_leaves_other_tenants_profiles_and_their_log_says_so(
+    database_url: str,
+) -> None:
+    async def work(connection: Connection) -> None:
+        found = await relations(connection)
+        await connection.execute(
+            "INSERT INTO members (tenant_id, profile_id, user_id, home_tenant_id, role, slot) "
+            "VALUES ($1, $2, $3, $4, 'editor', 2)", TWO["t"], TWO["p"], ONE["u"], ONE["t"],
+        )  # fmt: skip
+        whole = await rows_of(connection, found, TWO["t"])
+        await act_as(connection, "waypost_app", ONE)
+        await connection.execute("DELETE FROM members WHERE user_id = $1", TWO["u"])
+        # Their own profile needs an owner, so it goes first.
+        await connection.execute("DELETE FROM profiles")
+        await connection.execute("DELETE FROM users")
+        await act_as(connection, None, None)
+        now = await rows_of(connection, found, TWO["t"])
+        changed = {name for name in now if now[name] != whole[name]}
+        assert changed == {"members", "activity", "activity_heads", "events"}
+        told = await connection.fetchrow(
+            "SELECT action, object_id, user_id FROM activity WHERE tenant_id = $1 "
+            "ORDER BY at DESC LIMIT 1", TWO["t"],
+        )  # fmt: skip
+        assert told is not None
+        assert tuple(told) == ("member.deleted", ONE["u"], ONE["u"])
+
+    await in_filled(database_url)(work)
+
+
+SETTINGS = "SELECT " + ", ".join(
+    f"coalesce(current_setting('waypost.{name}', true), '')"
+    for name in ("tenant", "user", "key", "request")
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_setting_outlives_a_transaction_that_is_cancelled(
+    open_database: OpenDatabase, seed: int
+) -> None:
+    app, dice = await open_database("waypost_app", size=4), random.Random(seed)
+    ends = {"whole": 0, "cancelled": 0, "failed": 0}
+
+    async def work(connection: Connection) -> None:
+        for _ in range(3):
+            row = await connection.fetchrow(SETTINGS)
+            assert row is not None
+            assert row[0] == row[1] == row[2] == row[3] != "", "somebody else's"
+            await connection.execute("SELECT set_config('waypost.tenant', $1, true)", row[0])
+            await connection.execute("SELECT pg_sleep(0.0005)")
+        if int(row[0]) % 5 == 0:
+            await connection.execute("SELECT 1 / 0")
+
+    async def client() -> None:
+        for _ in range(40):
+            number = dice.randrange(1, 1_000_000)
+            caller = Caller(number, number, number, request_id=str(number))
+            # Some are given all the time that a loaded machine takes.
+            limit_s = dice.choice((dice.uniform(0, 0.02), 60))
+            with trio.move_on_after(limit_s) as scope:
+                try:
+                    await app.transaction(work, caller=caller)
+                    ends["whole"] += 1
+                except asyncpg.DivisionByZeroError:
+                    ends["failed"] += 1
+            ends["cancelled"] += scope.cancelled_caught
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(client)
+    assert min(ends.values()) > 0, ends
+    seen: dict[int, tuple[str, ...]] = {}
+
+    async def look(connection: Connection) -> None:
+        """Held until all connections of the pool are, so that each is looked at."""
+        row = await connection.fetchrow(SETTINGS)
+        assert row is not None
+        seen[await connection.fetchval("SELECT pg_backend_pid()")] = tuple(row)
+        while len(seen) < 4:
+            await connection.execute("SELECT pg_sleep(0.001)")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(app.transaction, look)
+    assert set(seen.values()) == {("", "", "", "")}

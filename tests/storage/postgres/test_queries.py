@@ -1,0 +1,76 @@
+"""Named queries: every one is used, says its purpose, and is valid SQL."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.postgres import queries
+from storage.postgres.database import Connection
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import OpenDatabase
+
+ROOT = Path(__file__).parents[3]
+STORAGE = ROOT / "storage"
+FILES = sorted(
+    path.relative_to(STORAGE).with_suffix("").as_posix()
+    for path in STORAGE.rglob("*.sql")
+    if path.parent.name != "migrations"
+)
+ROLES = {
+    "visits/snapshots": "waypost_edge",
+    "clicks/ledger": "waypost_aggregator",
+    "github/syncs": "waypost_aggregator",
+    "links/health": "waypost_aggregator",
+    "stats/dimension_counts": "waypost_aggregator",
+    "stats/compaction": "waypost_aggregator",
+    "stats/rebuild": "waypost_aggregator",
+    "stats/daily": "waypost_aggregator",
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_query_says_its_purpose(file: str) -> None:
+    for name, query in queries.load(file).items():
+        assert query.startswith("-- "), name
+
+
+def test_every_query_is_used() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "storage").rglob("*.py"))
+    for file in FILES:
+        for name in queries.load(file):
+            assert f'"{name}"' in code, f"{file}.sql: {name}"
+
+
+@pytest.mark.slow
+@pytest.mark.trio(run=hosted_run)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "profiles",
+        "bulk",
+        "snapshots",
+        "keys",
+        "idempotency",
+        "accounts",
+        "sessions",
+        "members",
+        "invitations",
+        "shared_secrets",
+        "activity",
+        "security_log",
+        "github",
+        "github/syncs",
+        "links/health",
+        "stats/dimension_counts",
+        "stats/compaction",
+        "stats/rebuild",
+        "stats/daily",
+    ],
+)
+async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> None:
+    async def work(connection: Connection) -> None:
+        for query in queries.load(file).values():
+            await connection.prepare(query)
+
+    database = await open_database(ROLES.get(file, "waypost_app"))
+    await database.transaction(work)

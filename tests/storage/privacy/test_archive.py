@@ -1,0 +1,91 @@
+"""The archive of a profile: all of it, nothing of others, nothing that is secret."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from engine.accounts.access import Caller
+from engine.common.errors import ForbiddenError, NotFoundError, UnavailableError
+from engine.links.link import LinkDraft
+from engine.links.profile import ProfileDraft
+from engine.privacy.ports import ArchiveSource
+from storage.accounts.keys import ensure_owner
+from storage.links.memory_profiles import MemoryProfiles
+from storage.links.profiles import PostgresProfileStore
+from storage.postgres.database import Connection
+from storage.privacy.archive import MAX_AT_ONCE, SQL, PostgresArchiveSource
+from storage.privacy.memory_archive import MemoryArchiveSource
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import OpenDatabase, Stores
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+
+@pytest.fixture
+async def archives(stores: Stores) -> ArchiveSource:
+    if isinstance(stores.profiles, MemoryProfiles):
+        return MemoryArchiveSource(stores.profiles)
+    return PostgresArchiveSource(stores.profiles._database)  # type: ignore[attr-defined]
+
+
+async def read(archives: ArchiveSource, caller: Caller, profile_id: int) -> list[dict[str, Any]]:
+    text = b"".join([lines async for lines in archives.archive(caller, profile_id)])
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_it_has_all_of_a_profile_and_nothing_of_another(
+    stores: Stores, archives: ArchiveSource
+) -> None:
+    mine = await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="a", title="é"))
+    for n in range(3):
+        draft = LinkDraft(slug=f"l{n}", target="https://example.com/")
+        await stores.profiles.create_link(stores.caller, mine.id, draft)
+    await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="b", title="other"))
+    first, *rows, last = await read(archives, stores.caller, mine.id)
+    assert first["profile_id"] == str(mine.id)
+    assert last == {"end": True, "rows": len(rows)}
+    assert rows[0]["table"] == "profiles"
+    assert (rows[0]["row"]["id"], rows[0]["row"]["title"]) == (str(mine.id), "é")
+    assert sorted(r["row"]["slug"] for r in rows if r["table"] == "links") == ["l0", "l1", "l2"]
+    assert '"b"' not in json.dumps(rows)
+    await archives.check(stores.caller, mine.id)
+    with pytest.raises(NotFoundError):
+        await archives.check(stores.other, mine.id)
+    with pytest.raises(NotFoundError):
+        await read(archives, stores.other, mine.id)
+    with pytest.raises(ForbiddenError):
+        await archives.check(stores.caller._replace(scopes=("read",)), mine.id)
+
+
+@pytest.mark.slow
+async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabase) -> None:
+    app = await open_database("waypost_app")
+
+    async def tables(connection: Connection) -> dict[str, str]:
+        return {row["of_table"]: row["columns"] for row in await connection.fetch(SQL["tables"])}
+
+    found = await app.transaction(tables)
+    assert {"activity", "clicks", "links", "members", "profiles", "rollups"} <= set(found)
+    columns = set(re.findall(r"\w+", " ".join(found.values())))
+    assert not columns & {
+        "secret", "token_sha256", "key_sha256", "hash", "password_hash", "visitor", "sketches", "tenant_id",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+async def test_so_many_at_once_and_no_more(open_database: OpenDatabase) -> None:
+    app = await open_database("waypost_app")
+    owner = await ensure_owner(app, "owner@example.com")
+    assert owner is not None
+    profile = await PostgresProfileStore(app).create_profile(owner.caller, ProfileDraft(handle="a"))
+    archives = PostgresArchiveSource(app)
+    begun = [archives.archive(owner.caller, profile.id) for _ in range(MAX_AT_ONCE)]
+    for one in begun:
+        await anext(one)
+    with pytest.raises(UnavailableError, match="try again later"):
+        await anext(archives.archive(owner.caller, profile.id))
+    await begun[0].aclose()
+    assert len(await read(archives, owner.caller, profile.id)) > 2
+    await begun[1].aclose()

@@ -1,0 +1,53 @@
+"""Two dimensions crossed, without a server: what is made of Postgres' rows."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.stats import query
+from engine.stats.result import MetricValues, Stats
+from storage.stats.crossed import crossed
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+ASKED = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
+
+
+class Answers:
+    """A connection on which every click has values of its own."""
+
+    def __init__(self, clicks: int) -> None:
+        self._clicks = clicks
+
+    async def fetch(self, *_: object) -> list[Any]:
+        return [
+            (f"c{n}", f"t{n % 9}", 1, NOW, 1, 0, 0, n.to_bytes(8, "big"))
+            for n in range(self._clicks)
+        ]
+
+    async def fetchrow(self, *_: object) -> dict[str, Any]:
+        return {"since": datetime(2000, 1, 1, tzinfo=UTC), "clicks": self._clicks}
+
+    async def fetchval(self, *_: object) -> None:
+        return None
+
+
+def test_others_are_answered_while_many_values_are_summed() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    async def ask() -> Stats:
+        ticking = asyncio.create_task(tick())
+        connection: Any = Answers(30_000)
+        found = await crossed(connection, 1, 2, query.parse_query(ASKED, NOW))
+        ticking.cancel()
+        return found
+
+    found = asyncio.run(ask())
+    assert found.totals == MetricValues(30_000, 0, 0, 30_000)
+    assert len(found.rows) == 100
+    assert ticks > 3

@@ -1,0 +1,284 @@
+"""Statistics by dimension, from tables of which some days are compacted, against each click looked at."""
+
+import random
+import re
+from contextlib import aclosing
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from engine.clicks.click import Click
+from engine.clicks.dimension import Dimension
+from engine.clicks.record_items import EXPOSURES, VariantRef, item, pack_variant_refs
+from engine.common.errors import InvalidError, SlowQueryError
+from engine.stats.period import interval_start_utc, zone
+from engine.stats.ports import ClickExport
+from engine.stats.query import StatsQuery, parse_query, select_rows
+from engine.stats.result import Stats, TimeInterval
+from storage.clicks.memory_ledger import MemoryClickTables
+from storage.postgres.database import Database
+from storage.stats import crossed, reader
+from storage.stats.export import PostgresClickExport
+from storage.stats.memory_stats import MemoryClickExport, counted, moment
+from storage.stats.reader import PostgresStatsReader
+from tests.conftest import execute
+from tests.kit.hosted import hosted_run
+from tests.kit.stats_database import FilledDatabase, ask, random_clicks
+
+pytestmark = pytest.mark.slow
+
+NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
+FIRST = datetime(2026, 2, 26, tzinfo=UTC)
+DIMENSIONS = [
+    Dimension.TOTAL, Dimension.COUNTRY, Dimension.CITY, Dimension.BROWSER, Dimension.REFERRER,
+    Dimension.SOURCE, Dimension.UTM_SOURCE, Dimension.KIND, Dimension.LINK, Dimension.VARIANT,
+]  # fmt: skip
+
+
+CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
+# The same visitors at the same time, by other links and from elsewhere: in the totals they are there once.
+CLICKS += [
+    one._replace(
+        link_id=other.link_id,
+        items=other.items,
+        kind=other.kind,
+        classification=other.classification,
+    )
+    for one, other in zip(CLICKS[:150], CLICKS[7:157], strict=True)
+]
+# Some show an arm of one experiment or of two.
+ARMS = [[VariantRef(9, 1, 0), VariantRef(8, 2, 1)], [VariantRef(9, 1, 1)], []]
+CLICKS = [
+    one._replace(items=one.items + item(EXPOSURES, pack_variant_refs(ARMS[n % 3])))
+    for n, one in enumerate(CLICKS)
+]
+# Late clicks stand in the live tables for a day that is compacted, until that is done again.
+LATE = random_clicks(random.Random(6), 30, FIRST, 80)
+COMPACTED = {FIRST.date() + timedelta(days=n) for n in range(82)} - {date(2026, 4, 3)}
+
+
+@pytest.fixture(scope="module", params=["by hand", "by the aggregation"])
+def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
+    """One filled database for all questions, its compacted days written by hand or by the engine."""
+    if request.param == "by hand":
+        return filled_database("by_hand", CLICKS, COMPACTED, DIMENSIONS, LATE)
+    return filled_database("real", CLICKS, (), DIMENSIONS, LATE, before=max(COMPACTED))
+
+
+def query(**given: str) -> StatsQuery:
+    pairs = [(name.rstrip("_"), value) for name, value in given.items()]
+    pairs = [(f"filter[{n[2:]}]" if n.startswith("f_") else n, v) for n, v in pairs]
+    return parse_query(pairs, NOW)
+
+
+def brute(asked: StatsQuery, clicks: list[Click]) -> Stats:
+    wanted = [one for one in clicks if asked.start <= moment(one) < asked.end]
+    return counted(wanted, asked, None)
+
+
+SPAN = {"from": "2026-02-20", "to": "2026-05-30"}
+QUESTIONS = [
+    query(**SPAN),
+    query(**SPAN, tz="Asia/Kathmandu", link="5"),
+    query(**SPAN, tz="America/Havana", interval="month"),
+    query(**SPAN, interval="month", f_country="DE"),
+    query(**SPAN, tz="Europe/Rome", interval="week", group="time,country", limit="2"),
+    query(**SPAN, interval="hour", tz="Australia/Lord_Howe", f_browser="Chrome"),
+    query(**{"from": "2026-03-10", "to": "2026-03-12"}, interval="15m", group="country,time"),
+    query(**SPAN, group="country"),
+    query(**SPAN, group="country", order="country" and "value", tz="Asia/Kathmandu"),
+    query(**SPAN, group="link", order="-value"),
+    query(**SPAN, group="link,browser"),
+    query(**SPAN, group="browser,link", f_link="6"),
+    query(**SPAN, group="link", f_country="", order="views", limit="2"),
+    query(**SPAN, group="link", f_country="DE", order="-value", limit="2"),
+    query(**SPAN, group="source", order="-click_rate"),
+    query(**SPAN, group="kind", order="-bots"),
+    query(**SPAN, group="variant", metrics="clicks,views,bots"),
+    query(**SPAN, group="variant,link", metrics="clicks,views,bots", f_link="6"),
+    query(**{"from": "2026-03-10T07:10:00Z", "to": "2026-05-19T13:05:00Z"}, group="referrer"),
+    query(**{"from": "2026-03-10T07:10:00Z", "to": "2026-03-10T13:05:00Z"}, group="city"),
+    query(**SPAN, **{"filter[referrer]~": "NEWS"}, group="referrer"),
+    query(**SPAN, **{"filter[country]!": "DE"}, interval="day"),
+    query(**SPAN, **{"filter[link]!": "5"}, group="time,link"),
+    query(**SPAN, **{"filter[link]!": "5"}, group="country"),
+    # From raw clicks.
+    query(**SPAN, group="country,browser", order="-views", limit="3"),
+    query(**SPAN, group="kind,source", order="value"),
+    query(**SPAN, f_country="DE", f_browser="Chrome", tz="Asia/Kathmandu", interval="month"),
+    query(**SPAN, **{"filter[city]~": "m"}, group="time,utm_source", interval="week", link="5"),
+    query(**SPAN, f_trigger="link", group="link,referrer", order="-bots"),
+]  # fmt: skip
+
+
+def plain(answer: Stats) -> list[Any]:
+    """Without visitors, which are estimates, and told apart by UTC days."""
+    return [(row.time, row.values, row.clicks, row.views, row.bots) for row in answer.rows]
+
+
+def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
+    everything = CLICKS + LATE
+    for asked, found in zip(QUESTIONS, ask(url, QUESTIONS), strict=True):
+        wanted = brute(asked, everything)
+        assert plain(found) == plain(wanted), asked
+        assert found.totals.clicks == wanted.totals.clicks
+        # A raw click is another visitor each day, and a sketch of few is exact.
+        if select_rows(asked) is None:
+            assert found.totals == wanted.totals
+        assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
+    assert all(found.rows for found in ask(url, QUESTIONS))
+
+
+def test_rows_of_a_series_are_those_of_the_links_that_it_shows(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others there are: as many rows as an answer may have are not filled with theirs."""
+    asked = query(**SPAN, group="time,link", limit="1", f_browser="Chrome", interval="week")
+    wanted = brute(asked, CLICKS + LATE)
+    first = min(one.link_id for one in CLICKS)
+    shown = {int(row.values[0]) for row in wanted.rows}
+    assert first not in shown
+    monkeypatch.setattr(reader, "MAX_ROWS", len(wanted.rows) // 10 + 1)
+    (found,) = ask(url, [asked])
+    assert plain(found) == plain(wanted)
+
+
+def test_more_links_than_are_looked_at_are_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of some of them would be taken for those of all."""
+    monkeypatch.setattr(reader, "MAX_LINKS", 2)
+    for asked in (
+        query(**SPAN, group="link,country"),
+        query(**SPAN, **{"filter[link]!": "5"}, f_country="DE"),
+    ):
+        with pytest.raises(InvalidError, match=r"link: takes at most 2 links"):
+            ask(url, [asked])
+
+
+@pytest.mark.parametrize("interval", ["hour", "15m"])
+@pytest.mark.parametrize("metrics", ["clicks,views,bots", "clicks,views,bots,visitors"])
+def test_an_hour_or_a_quarter_of_one_alone_is_counted(
+    url: str, interval: TimeInterval, metrics: str
+) -> None:
+    """Also of days that are compacted."""
+    asked = []
+    for one in CLICKS[:20]:
+        start = interval_start_utc(moment(one), interval, zone("UTC"))
+        length = timedelta(minutes=60 if interval == "hour" else 15)
+        period = {"from": start.isoformat(), "to": (start + length).isoformat()}
+        asked += [
+            query(**period, interval=interval, metrics=metrics, group=group)
+            for group in ("time", "time,country")
+        ]
+    found = ask(url, asked)
+    for one, answer in zip(asked, found, strict=True):
+        wanted = brute(one, CLICKS + LATE)
+        assert plain(answer) == plain(wanted)
+        assert answer.totals.clicks == wanted.totals.clicks
+    assert sum(answer.totals.clicks for answer in found) > 10
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("2026-03-15T03:00:00Z", "2026-03-15T20:15:00Z"),
+        ("2026-03-15T22:45:00Z", "2026-03-16T00:30:00Z"),
+        ("2026-03-14T13:15:00Z", "2026-03-20T06:00:00Z"),
+        ("2026-03-15T00:00:00Z", "2026-03-17T00:00:00Z"),
+    ],
+)
+def test_how_much_would_be_crossed_is_told_exactly(
+    url: str, monkeypatch: pytest.MonkeyPatch, start: str, end: str
+) -> None:
+    asked = query(**{"from": start, "to": end}, group="city,country")
+    there = brute(asked, CLICKS + LATE).totals
+    monkeypatch.setattr(crossed, "MAX_CROSSED", -1)
+    with pytest.raises(InvalidError) as refused:
+        ask(url, [asked])
+    told = re.search(r"the period has (\d+)", str(refused.value))
+    assert told is not None
+    assert int(told[1]) == there.clicks + there.views + there.bots
+
+
+def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidError, match="variant"):
+        ask(url, [query(**SPAN, group="variant,country")])
+    with monkeypatch.context() as few:
+        few.setattr(crossed, "MAX_GROUPS", 3)
+        with pytest.raises(InvalidError, match="group: makes more than 3 groups"):
+            ask(url, [query(**SPAN, group="city,country")])
+    monkeypatch.setattr(crossed, "MAX_CROSSED", 100)
+    with pytest.raises(InvalidError, match=r"from: .* at most 100 of them"):
+        ask(url, [query(**SPAN, group="city,country")])
+    execute(url, "UPDATE waypost.profiles SET raw_retention_days = 30")
+    with pytest.raises(InvalidError, match=r"from: .* kept since"):
+        ask(url, [query(**SPAN, group="city,country")])
+    # Kept for long again: what is gone stays gone, of this profile or of all.
+    execute(url, "UPDATE waypost.profiles SET raw_retention_days = 3650")
+    for whose in ("1, 2", "0, 0"):
+        execute(url, f"INSERT INTO waypost.raw_clicks_kept VALUES ({whose}, '2026-03-03')")
+        with pytest.raises(InvalidError, match=r"from: .* kept since 2026-03-03"):
+            ask(url, [query(**SPAN, group="city,country")])
+        execute(url, "DELETE FROM waypost.raw_clicks_kept")
+
+
+def test_a_statement_that_takes_too_long_ends(url: str) -> None:
+    async def run() -> None:
+        app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
+        try:
+            with pytest.raises(SlowQueryError, match="shorter period"):
+                await PostgresStatsReader(app, timeout_ms=1).stats(1, 2, QUESTIONS[5])
+        finally:
+            await app.close()
+
+    hosted_run(run)
+
+
+def test_visitors_are_those_of_each_utc_day(url: str) -> None:
+    """Of whole UTC days by day and of hours, sketches of so few are exact; a local day that has two parts of
+    days counts in each who came in both."""
+    whole = {"from": "2026-03-02", "to": "2026-04-30"}
+    asked = [
+        query(**whole), query(**whole, f_country="DE"),
+        query(**{"from": "2026-05-15", "to": "2026-05-21"}, interval="hour", metrics="visitors,clicks"),
+        query(**{"from": "2026-03-15T03:00:00Z", "to": "2026-03-15T20:00:00Z"}, group="time"),
+        query(**{"from": "2026-03-15T03:00:00Z", "to": "2026-03-15T20:00:00Z"}, interval="15m",
+              metrics="visitors,clicks"),
+        query(**whole, group="browser", order="-visitors"),
+        query(**whole, group="link", metrics="clicks,visitors"),
+        query(**whole, group="kind", metrics="clicks,visitors"),
+        query(**whole, group="time,country", metrics="clicks,visitors"),
+    ]  # fmt: skip
+    for one, found in zip(asked, ask(url, asked), strict=True):
+        wanted = brute(one, CLICKS + LATE)
+        late = len([c for c in LATE if one.start <= moment(c) < one.end])
+        assert 0 <= (found.totals.visitors or 0) - (wanted.totals.visitors or 0) <= late
+        for row, by_hand in zip(found.rows, wanted.rows, strict=True):
+            assert 0 <= (row.visitors or 0) - (by_hand.visitors or 0) <= late
+        assert found.totals.visitors
+
+
+def test_raw_clicks_are_exported_as_the_twin_has_them(url: str) -> None:
+    counts = MemoryClickTables(clicks=[(uuid4(), one) for one in CLICKS + LATE])
+    first, last = FIRST + timedelta(days=3), FIRST + timedelta(days=60)
+
+    async def exported(source: ClickExport) -> list[Any]:
+        found: list[Any] = []
+        async with aclosing(source.clicks(1, 2, first, last)) as some:
+            async for rows in some:
+                found += rows
+        return sorted(found, key=repr)
+
+    async def run() -> None:
+        app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
+        try:
+            stored = await exported(PostgresClickExport(app))
+        finally:
+            await app.close()
+        assert stored == await exported(MemoryClickExport(counts))
+        assert len(stored) > 100
+
+    hosted_run(run)

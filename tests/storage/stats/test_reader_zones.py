@@ -1,0 +1,120 @@
+"""For every IANA zone, a year of random clicks by local day and month is what counting them by hand gives."""
+
+import random
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
+from engine.clicks.dimension import Dimension
+from engine.stats import calendar, period
+from engine.stats.plan import boundaries, plan
+from engine.stats.query import StatsQuery
+from engine.stats.result import TimeInterval
+from tests.kit.stats_database import FilledDatabase, ask, random_clicks
+
+SEED = 20_260
+START = datetime(2025, 12, 30, tzinfo=UTC)
+END = datetime(2027, 1, 3, tzinfo=UTC)
+CLICKS = random_clicks(random.Random(SEED), 400, START, 369)
+dice = random.Random(SEED + 1)
+COMPACTED = {START.date() + timedelta(days=n) for n in range(369) if dice.random() < 0.8}
+
+
+@pytest.fixture(scope="module")
+def url(filled_database: FilledDatabase) -> str:
+    return filled_database("zones", CLICKS, COMPACTED, [Dimension.TOTAL])
+
+
+def by_hand(tz: ZoneInfo, interval: TimeInterval) -> dict[object, list[int]]:
+    """[clicks, views, bots] by what a calendar on the wall says."""
+    found: dict[object, list[int]] = {}
+    for click in CLICKS:
+        judged = click.classification & CLASS_MASK
+        if judged in BOT_CLASSES | COUNTED_CLASSES:
+            place = 2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
+            found.setdefault(label(click, tz, interval), [0, 0, 0])[place] += 1
+    return found
+
+
+def label(click: Click, tz: ZoneInfo, interval: TimeInterval) -> object:
+    day = datetime.fromtimestamp(click.at_us / 1e6, tz).date()
+    return day if interval == "day" else day.replace(day=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interval", ["day", "month"])
+def test_every_zone(url: str, interval: TimeInterval) -> None:
+    """Postgres is asked between moments and knows no zones: once for all zones whose days begin alike."""
+    alike: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
+    for name in sorted(period.zone_names()):
+        tz = period.zone(name)
+        alike.setdefault(boundaries(START, END, interval, tz), []).append(tz)
+    queries = [
+        StatsQuery(start=START, end=END, interval=interval, tz=zones[0].key)
+        for zones in alike.values()
+    ]
+    assert len(queries) > 20
+    for (starts, zones), stats in zip(alike.items(), ask(url, queries), strict=True):
+        for tz in zones:
+            # The moments of rows as this zone's clock shows them.
+            found = {
+                row.time.astimezone(tz).date(): [row.clicks, row.views, row.bots]
+                for row in stats.rows
+                if row.time is not None
+            }
+            if interval == "month":
+                found = {day.replace(day=1): counts for day, counts in found.items()}
+            assert found == by_hand(tz, interval), (tz.key, SEED)
+        assert stats.totals.clicks == sum(row.clicks for row in stats.rows)
+        assert len(starts) >= len(stats.rows)
+
+
+@pytest.mark.parametrize(
+    "name", ["Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "UTC"]
+)
+@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
+def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: TimeInterval) -> None:
+    tz = period.zone(name)
+    start, end = START + timedelta(hours=5), START + timedelta(days=100, minutes=15)
+    starts = boundaries(start, end, interval, tz)
+    made = plan(end, starts)
+    rows = Counter[datetime]()
+    for part in made.parts:
+        for quarter in range(part.first, part.end):
+            moment = midnight(part.day) + quarter * period.QUARTER
+            rows[moment] += 1
+            first = period.interval_start_utc(starts[part.row - 1], interval, tz)
+            assert first == period.interval_start_utc(moment, interval, tz)
+    for whole in (*made.days, *made.months):
+        day = whole.first
+        while day < whole.end:
+            assert (
+                len(
+                    {
+                        period.interval_start_utc(midnight(day) + q * period.QUARTER, interval, tz)
+                        for q in (0, 95)
+                    }
+                )
+                == 1
+            )
+            rows.update(midnight(day) + q * period.QUARTER for q in range(96))
+            day += timedelta(days=1)
+    assert set(rows.values()) == {1}
+    assert (min(rows), max(rows) + period.QUARTER) == (start, end)
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def test_a_day_that_a_zone_left_out_has_no_row() -> None:
+    samoa = period.zone("Pacific/Apia")
+    starts = boundaries(
+        datetime(2011, 12, 28, 10, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC), "day", samoa
+    )
+    days = [start.astimezone(samoa).date().day for start in starts]
+    assert days == [28, 29, 31, 1, 2]
+    assert calendar.interval_start(starts[2], "day", samoa) == starts[2].astimezone(samoa)

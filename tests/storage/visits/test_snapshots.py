@@ -1,0 +1,264 @@
+"""What edges read: whole profiles, differences and news, in memory and in Postgres."""
+
+import random
+from collections.abc import Iterable
+
+import asyncpg
+import pytest
+import trio
+
+from engine.links import name
+from engine.links.link import LinkDraft
+from engine.links.ports import ImportRow
+from engine.links.profile import (
+    MAX_PAGE_LINKS,
+    MAX_WHOLE_LINKS,
+    Profile,
+    ProfileChange,
+    ProfileDraft,
+)
+from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from storage.bridge import in_asyncio
+from storage.visits import snapshots as snapshots_module
+from tests.kit.hosted import hosted_run
+from tests.kit.stores import Stores
+
+pytestmark = pytest.mark.trio(run=hosted_run)
+
+
+def draft(slug: str, status: int = 302) -> LinkDraft:
+    return LinkDraft(slug=slug, target=f"https://example.com/{len(slug)}", status=status)
+
+
+async def profile_with(stores: Stores, handle: str, slugs: Iterable[str]) -> Profile:
+    profile = await stores.profiles.create_profile(
+        stores.caller, ProfileDraft(handle=handle, title=handle.title())
+    )
+    for slug in slugs:
+        await stores.profiles.create_link(stores.caller, profile.id, draft(slug))
+    return await stores.profiles.profile(stores.caller, profile.id)
+
+
+async def import_links(stores: Stores, handle: str, count: int) -> None:
+    rows = [
+        ImportRow(n, handle, f"l{n:05}", f"https://example.com/{n}", f"Title {n}")
+        for n in range(count)
+    ]
+    for start in range(0, count, 5_000):
+        await stores.bulk.import_rows(stores.caller, rows[start : start + 5_000])
+
+
+def by_profile(changes: list[ProfileChange] | None) -> list[ProfileChange]:
+    assert changes is not None
+    return sorted(changes, key=lambda change: change.profile_id)
+
+
+async def test_each_kind_of_path_finds_its_profile(stores: Stores) -> None:
+    demo = await profile_with(stores, "demo", ["spring", "t\u0117l"])
+    paths = [
+        b"/spring",
+        b"/demo/spring",
+        b"/@demo",
+        name.encode_path("demo", "t\u0117l"),
+        name.encode_path("t\u0117l"),
+    ]
+    found = await stores.snapshots.find(paths)
+    (snapshot,) = {id(each): each for each in found}.values()
+    assert isinstance(snapshot, Snapshot)
+    assert (snapshot.tenant_id, snapshot.profile_id) == (stores.caller.tenant_id, demo.id)
+    assert (snapshot.handle, snapshot.title, snapshot.version) == ("demo", "Demo", 3)
+    assert (snapshot.complete, snapshot.since, snapshot.removed) == (True, None, ())
+    assert [link.slug for link in snapshot.links] == ["spring", "t\u0117l"]
+    assert snapshot.links[0] == EdgeLink(
+        snapshot.links[0].id, "spring", "https://example.com/6", 302, False, True
+    )
+    first = snapshot.page[0]
+    assert first == PageLink("spring", "", "https://example.com/6", "url", first.id)
+    assert first.id in {link.id for link in snapshot.links}
+
+
+async def test_what_does_not_exist_is_none(stores: Stores) -> None:
+    await profile_with(stores, "demo", ["spring"])
+    paths = [b"/demo/nothing", b"/nobody/spring", b"/nothing", b"/@nobody", b"/@demo/spring", b"/@"]
+    assert await stores.snapshots.find(paths) == [None] * len(paths)
+    assert await stores.snapshots.find([]) == []
+    found = await stores.snapshots.find([b"/demo/nothing", b"/spring"])
+    assert found[0] is None
+    assert found[1] is not None
+
+
+async def test_only_the_owner_of_a_short_slug_answers_for_it(stores: Stores) -> None:
+    first = await profile_with(stores, "first", ["spring"])
+    second = await profile_with(stores, "second", ["spring"])
+    found = await stores.snapshots.find([b"/spring", b"/first/spring", b"/second/spring"])
+    assert [each and each.profile_id for each in found] == [first.id, first.id, second.id]
+    assert [each and each.links[0].short for each in found] == [True, True, False]
+
+
+async def test_an_empty_profile_has_a_page(stores: Stores) -> None:
+    await profile_with(stores, "empty", [])
+    (found,) = await stores.snapshots.find([b"/@empty"])
+    assert found is not None
+    assert (found.complete, found.links, found.page) == (True, (), ())
+
+
+async def test_a_large_profile_comes_with_what_was_asked(stores: Stores) -> None:
+    await import_links(stores, "large", MAX_WHOLE_LINKS)
+    (found,) = await stores.snapshots.find([b"/large/l00007"])
+    assert found is not None
+    assert (found.complete, len(found.links)) == (True, MAX_WHOLE_LINKS)
+    await import_links(stores, "large", MAX_WHOLE_LINKS + 1)
+    large = await stores.snapshots.find([b"/large/l00150", b"/l00007", b"/large/x", b"/@large"])
+    assert large[0] is large[1] is large[3]
+    assert large[2] is None
+    assert large[0] is not None
+    assert not large[0].complete
+    assert [link.slug for link in large[0].links] == ["l00007", "l00150"]
+    assert large[0].page == found.page
+    assert [link.slug for link in found.page] == [f"l{n:05}" for n in range(MAX_PAGE_LINKS)]
+
+
+async def test_a_difference_has_what_changed_and_what_went_away(stores: Stores) -> None:
+    profile = await profile_with(stores, "demo", ["a", "b", "c"])
+    links = (await stores.profiles.list_links(stores.caller, profile.id, 0, 9)).items
+    await stores.profiles.delete_link(stores.caller, links[0].id)
+    await stores.profiles.update_link(stores.caller, links[2].id, draft("cc", status=301))
+    news = await stores.snapshots.refresh(profile.id, profile.version, 100)
+    assert news is not None
+    assert (news.version, news.since, news.complete) == (6, 4, True)
+    assert [(link.id, link.slug, link.status) for link in news.links] == [(links[2].id, "cc", 301)]
+    assert news.removed == (links[0].id,)
+    assert [link.slug for link in news.page] == ["b", "cc"]
+    nothing = await stores.snapshots.refresh(profile.id, 6, 100)
+    assert nothing is not None
+    assert (nothing.since, nothing.links, nothing.removed) == (6, (), ())
+
+
+async def test_a_difference_that_is_too_large_says_start_again(stores: Stores) -> None:
+    profile = await profile_with(stores, "demo", ["a", "b", "c"])
+    for since, limit in ((1, 2), (99, 100)):
+        news = await stores.snapshots.refresh(profile.id, since, limit)
+        assert news is not None
+        assert (news.complete, news.since, news.links, news.removed) == (False, None, (), ())
+        assert (news.version, len(news.page)) == (4, 3)
+    news = await stores.snapshots.refresh(profile.id, 1, 3)
+    assert news is not None
+    assert len(news.links) == 3
+
+
+async def test_a_deleted_profile_has_no_difference(stores: Stores) -> None:
+    profile = await profile_with(stores, "demo", ["a"])
+    await stores.profiles.delete_profile(stores.caller, profile.id)
+    assert await stores.snapshots.refresh(profile.id, 1, 100) is None
+    assert await stores.snapshots.refresh(12345, 1, 100) is None
+    assert await stores.snapshots.find([b"/a", b"/@demo"]) == [None, None]
+
+
+async def test_news_is_of_every_kind_of_change(stores: Stores) -> None:
+    old = await profile_with(stores, "old", [])
+    none, cursor = await stores.snapshots.changes(None)
+    assert none == []
+    profile = await profile_with(stores, "demo", ["a", "b"])
+    await stores.profiles.update_profile(stores.caller, old.id, ProfileDraft(handle="older"))
+    changes, cursor = await stores.snapshots.changes(cursor)
+    assert by_profile(changes) == [ProfileChange(old.id, 2), ProfileChange(profile.id, 3)]
+    await stores.profiles.delete_profile(stores.caller, profile.id)
+    assert (await stores.snapshots.changes(cursor))[0] == [ProfileChange(profile.id, 4, True)]
+    row = ImportRow(1, "older", "x", "https://example.com/", "")
+    await stores.bulk.import_rows(stores.caller, [row])
+    changes, cursor = await stores.snapshots.changes(cursor)
+    assert by_profile(changes) == [ProfileChange(old.id, 3), ProfileChange(profile.id, 4, True)]
+    assert (await stores.snapshots.changes(cursor))[0] == []
+
+
+# No change is missed, in whatever order transactions commit.
+
+
+async def bump(connection: asyncpg.Connection, profile_id: int) -> None:
+    await connection.execute(
+        "WITH b AS (UPDATE profiles SET version = version + 1 WHERE id = $1 RETURNING version) "
+        "UPDATE profile_changes SET version = b.version, xid = DEFAULT FROM b WHERE profile_id = $1",
+        profile_id,
+    )
+
+
+async def superuser(url: str) -> asyncpg.Connection:
+    return await in_asyncio(asyncpg.connect, url, server_settings={"search_path": "waypost"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_a_transaction_that_commits_late_is_not_missed(stores: Stores, place: str) -> None:
+    slow, fast = await profile_with(stores, "slow", []), await profile_with(stores, "fast", [])
+    connection = await superuser(place)
+    _, cursor = await stores.snapshots.changes(None)
+    await in_asyncio(connection.execute, "BEGIN")
+    await in_asyncio(bump, connection, slow.id)
+    for version in (2, 3):
+        # Later to start, earlier to commit; and what is known is not told again meanwhile.
+        await stores.profiles.update_profile(
+            stores.caller, fast.id, ProfileDraft(handle="fast", title=str(version))
+        )
+        changes, cursor = await stores.snapshots.changes(cursor)
+        assert changes == [ProfileChange(fast.id, version)]
+    assert await stores.snapshots.changes(cursor) == ([], cursor)
+    await in_asyncio(connection.execute, "COMMIT")
+    changes, cursor = await stores.snapshots.changes(cursor)
+    assert changes == [ProfileChange(slow.id, 2)]
+    assert (await stores.snapshots.changes(cursor))[0] == []
+    await in_asyncio(connection.close)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_no_change_is_missed_among_many_writers(stores: Stores, place: str) -> None:
+    ids = [(await profile_with(stores, f"p{n}", [])).id for n in range(4)]
+    _, cursor = await stores.snapshots.changes(None)
+    seen: list[tuple[int, int]] = []
+    done = trio.Event()
+
+    async def write(seed: int) -> None:
+        dice, connection = random.Random(seed), await superuser(place)
+        for _ in range(30):
+            await in_asyncio(connection.execute, "BEGIN")
+            await in_asyncio(bump, connection, dice.choice(ids))
+            await trio.sleep(dice.random() * 0.004)
+            await in_asyncio(connection.execute, "COMMIT")
+        await in_asyncio(connection.close)
+
+    async def poll() -> None:
+        nonlocal cursor
+        while True:
+            last = done.is_set()
+            changes, cursor = await stores.snapshots.changes(cursor)
+            assert changes is not None
+            seen.extend((change.profile_id, change.version) for change in changes)
+            if last:
+                return
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poll)
+        async with trio.open_nursery() as writers:
+            for seed in range(4):
+                writers.start_soon(write, seed)
+        done.set()
+    for profile_id in ids:
+        versions = [version for changed, version in seen if changed == profile_id]
+        current = (await stores.profiles.profile(stores.caller, profile_id)).version
+        assert versions == sorted(set(versions)), "told twice, or out of order"
+        assert versions[-1] == current, "missed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_too_many_changes_and_a_restored_database_mean_all(
+    stores: Stores, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots_module, "MAX_CHANGES", 2)
+    _, cursor = await stores.snapshots.changes(None)
+    for number in range(3):
+        await profile_with(stores, f"p{number}", [])
+    changes, now = await stores.snapshots.changes(cursor)
+    assert changes is None
+    assert (await stores.snapshots.changes(now))[0] == []
+    assert (await stores.snapshots.changes("999999999:999999999:"))[0] is None

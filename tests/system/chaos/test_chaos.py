@@ -1,0 +1,99 @@
+"""Every answered click is counted exactly once: small runs of `python -m bench chaos`, and a full journal."""
+
+import signal
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+
+from bench.chaos import ChaosOptions, failures, run
+from bench.kit import link_set
+from bench.kit.click_audit import audit
+from bench.load.crashable_engine import CrashableEngine, send
+from bench.load.faults import WEIGHTS
+from bench.load.load import Load
+from bench.load.load import LoadPlan as LoadPlan
+from bench.load.sabotage import SABOTAGES
+
+pytestmark = pytest.mark.slow
+
+KINDS = tuple(WEIGHTS)
+LIMIT_S = 40.0
+
+
+@pytest.mark.parametrize(
+    ("seed", "kinds", "edges"), [(1, KINDS[0::2], 1), (2, KINDS[1::2], 2)], ids=["one", "two-edges"]
+)
+def test_each_kind_of_fault_costs_nothing(seed: int, kinds: tuple[str, ...], edges: int) -> None:
+    plan = ChaosOptions(len(kinds), seed, rate=1500, links=40, edges=edges, kinds=kinds)
+    result = run(plan._replace(between_s=(0.1, 0.3)))
+    assert failures(result) == [], result
+    assert result["kills"] == len(kinds)
+    assert result["answered"] > 1000
+    assert 0 <= result["counted"] - result["answered"] <= result["unanswered"]
+    assert result["clicks_unrecorded"] == result["set_aside"] == 0
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", sorted(SABOTAGES))
+def test_a_broken_engine_is_noticed(name: str) -> None:
+    assert failures(run(ChaosOptions(30, 1, rate=3000, links=100, edges=1, sabotage=name)))
+
+
+def test_a_full_journal_counts_what_it_could_not_record() -> None:
+    """Postgres is away until the journal has reached its largest size, under load: redirects go on,
+    and afterwards every one of them is either counted or in `waypost_clicks_unrecorded_total`."""
+    settings = {
+        "WAYPOST_JOURNAL_SEGMENT_BYTES": str(2 * 1024 * 1024),
+        "WAYPOST_JOURNAL_MAX_BYTES": str(4 * 1024 * 1024),
+    }
+    made = link_set.make(20)
+    with CrashableEngine(1, settings) as engine:
+        engine.fill(made)
+
+        def unrecorded() -> int:
+            return int(engine.metrics().get("waypost_clicks_unrecorded_total", 0))
+
+        with a_load(engine, made, rate=8000) as load:
+            until(lambda: load.account.answered > 500)
+            stopped = engine.postgres_processes()
+            send(stopped, signal.SIGSTOP)
+            try:
+                until(lambda: unrecorded() > 1000)
+                answered = load.account.answered
+                until(lambda: load.account.answered > answered + 1000)
+            finally:
+                send(stopped, signal.SIGCONT)
+            until(lambda: not grows(unrecorded))
+            load.stop()
+        settled = engine.settle()
+        missing = int(settled.metrics["waypost_clicks_unrecorded_total"])
+        found = audit(engine, made, load.account)
+    assert found.unanswered == found.refused == 0
+    assert found.answered == found.counted + missing
+    assert found.lost == missing
+    assert found.duplicated == found.phantoms == found.rollup_mismatches == 0
+    assert found.dimension_mismatches == 0
+
+
+def a_load(engine: CrashableEngine, made: list[link_set.SampleLink], rate: float) -> Load:
+    url = urlsplit(engine.visitors_url)
+    assert url.hostname
+    assert url.port
+    paths = [link.path for link in made]
+    plan = LoadPlan(host=url.hostname, port=url.port, paths=paths, rate=rate)
+    return Load(engine.folder, plan)
+
+
+def until(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not check():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+def grows(figure: Callable[[], int]) -> bool:
+    before = figure()
+    time.sleep(1.2)  # longer than the journal waits before it tries to record again
+    return figure() > before

@@ -1,0 +1,283 @@
+"""Builds of the engine that are broken on purpose, each in one place. The simulation must catch all of them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import trio
+
+from actors.clicks.aggregator import GAP_WAIT_S, MAX_BATCHES, READ_WAIT_MS, Aggregator
+from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.shipper import WATERMARK_INTERVAL_S, Shipper
+from engine.clicks.batch import Batch
+from engine.clicks.click import Click
+from engine.clicks.journal_format import clicks
+from engine.common.errors import StaleLeaseError, UnavailableError
+from engine.stats.ledger_ports import (
+    BufferedClicks,
+    JournalLease,
+    JournalWatermarks,
+    WatermarkAdvance,
+)
+from storage.clicks.journal import Journal
+from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_stream import MemoryClickStream
+from tests.system.simulation.plain import PlainClickBuffer
+from tests.system.simulation.world import Build
+
+# Between two transactions that should be one.
+BETWEEN_S = 0.1
+
+
+class _NoRows(MemoryClickTables):
+    """The watermarks of other tables, and nothing else."""
+
+    def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
+        return
+
+
+class TwoTransactions(MemoryClickLedger):
+    """One moves the watermark, the other counts."""
+
+    def __init__(self, counts: MemoryClickTables, now: Callable[[], float]) -> None:
+        super().__init__(counts, now)
+        self._watermarks = MemoryClickLedger(_NoRows(journals=counts.journals), now)
+
+    def _count(self, position: JournalLease, batches: Sequence[Batch]) -> None:
+        taken = [
+            one
+            for batch in batches
+            for sequence, one in enumerate(clicks(batch.payload), batch.first)
+            if sequence > position.folded
+        ]
+        self._counts.add(position.journal_id, taken)
+
+
+class WatermarkFirst(TwoTransactions):
+    """The watermark is committed before the counts: who is killed between the two loses a batch."""
+
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        reached = await self._watermarks.commit(position, batches)
+        await trio.sleep(BETWEEN_S)
+        self._count(position, batches)
+        return reached
+
+
+class CountsFirst(TwoTransactions):
+    """The counts are committed before the watermark: a batch is counted by each who gets that far."""
+
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        self._count(position, batches)
+        await trio.sleep(BETWEEN_S)
+        return await self._watermarks.commit(position, batches)
+
+
+class SummarisedFirst(MemoryClickLedger):
+    """`summarised` moves in a transaction of its own, before the counts by dimension."""
+
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        await super().commit_dimension_counts(moves, PlainClickBuffer())
+        await trio.sleep(BETWEEN_S)
+        self._counts.add_dimension_counts(gathered)
+
+
+class SumsFirst(MemoryClickLedger):
+    """The counts by dimension are committed before `summarised` moves."""
+
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        self._counts.add_dimension_counts(gathered)
+        await trio.sleep(BETWEEN_S)
+        await super().commit_dimension_counts(moves, PlainClickBuffer())
+
+
+class SummariesNotFenced(MemoryClickLedger):
+    """Neither the lease nor the position is compared when clicks are summarised."""
+
+    def _follows(self, move: WatermarkAdvance) -> bool:
+        return move.journal_id in self._counts.journals
+
+
+class WatermarkOfRows(MemoryClickLedger):
+    """What is in the rows may be forgotten, whether it is summarised or not."""
+
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        _, folded = await super().watermarks(journal_id)
+        return JournalWatermarks(folded, folded)
+
+
+class TokenIgnored(MemoryClickLedger):
+    """Whoever knows the position may commit, with or without the lease."""
+
+    def _move(self, position: JournalLease, reached: JournalLease) -> None:
+        row = self._counts.journals.get(position.journal_id)
+        super()._move(position._replace(fencing_token=row.fencing_token if row else 0), reached)
+
+
+class NothingFenced(MemoryClickLedger):
+    """Neither the lease nor the position is compared: two who read the same batch both count it."""
+
+    def _move(self, position: JournalLease, reached: JournalLease) -> None:
+        row = self._counts.journals.get(position.journal_id)
+        if row is None:
+            raise StaleLeaseError("gone")
+        super()._move(
+            position._replace(folded=row.folded, fencing_token=row.fencing_token), reached
+        )
+
+
+class AddedAnyway(MemoryClickStream):
+    """An entry is added behind whatever is there, so that a loss leaves a gap. By itself this is exact."""
+
+    def _add(self, entries: list[Batch], previous: int, batch: Batch) -> bool:
+        if not entries or entries[-1].last < batch.last:
+            super()._add(entries, entries[-1].last if entries else 0, batch)
+        return True
+
+
+class GapsCommitted(MemoryClickLedger):
+    """A gap before a batch is taken for committed."""
+
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        for batch in batches:
+            row = self._counts.journals.get(position.journal_id)
+            if batch.first > position.folded + 1 and row is not None:
+                skipped = position._replace(folded=batch.first - 1)
+                self._move(position, skipped)
+                position = skipped
+            position = await super().commit(position, [batch])
+        return position
+
+
+class GapsNotAwaited(Aggregator):
+    """What is read is folded, whether it continues the position or not."""
+
+    async def _fold_once(self, position: JournalLease) -> JournalLease:
+        batches = await self._stream.read(
+            position.journal_id, position.folded, MAX_BATCHES, READ_WAIT_MS
+        )
+        if not batches:
+            await trio.sleep(GAP_WAIT_S)
+            return position
+        return await self._commit(position, batches)
+
+
+class ForgottenWhenShipped(ActiveJournalShipper):
+    """Segments are deleted when Redis has them, and not when Postgres has."""
+
+    async def _follow(self) -> None:
+        while True:
+            await trio.sleep(0.1)
+            await self.shipper.follow_watermark()
+            self._journal.forget(self.shipper.shipped)
+
+
+class RemovedWhenShipped(OrphanShipper):
+    """A dead edge's journal is deleted when Redis has it."""
+
+    async def _step(self, shipper: Shipper) -> bool:
+        await shipper.ship_ready()
+        await shipper.follow_watermark()
+        await trio.sleep(WATERMARK_INTERVAL_S)
+        return shipper.source.read(shipper.shipped, 1) is not None
+
+
+class RetiredFirst(OrphanShipper):
+    """A row is retired while its clicks are still on the disk: one day both are there again."""
+
+    async def _finish(self, orphan: OrphanedJournal) -> None:
+        with suppress(UnavailableError):
+            await self._ledger.delete_journal(orphan.id)
+        await trio.sleep(1)
+        await super()._finish(orphan)
+
+
+class LossNotNoticed(ActiveJournalShipper):
+    """A watermark that stands still makes nobody look at the stream."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        setattr(self.shipper, "_look_for_loss", trio.lowlevel.checkpoint)  # noqa: B010
+
+
+class NeverSynced(Journal):
+    """`synced` moves without the disk."""
+
+    def _sync_files(self, fds: list[int], names: bool) -> None:
+        return
+
+
+class ShippedUnsynced(Journal):
+    """The shipper may read what the disk does not have yet."""
+
+    async def wait_synced(self, above: int) -> None:
+        while self.appended <= above:  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+    def read(self, after: int, max_bytes: int) -> Batch | None:
+        synced, self.synced = self.synced, self.appended
+        try:
+            return super().read(after, max_bytes)
+        finally:
+            self.synced = synced
+
+
+class NamesNotSynced(Journal):
+    """The names of new segments are left to the kernel."""
+
+    def _sync_files(self, fds: list[int], names: bool) -> None:
+        super()._sync_files(fds, names=False)
+
+
+class Acknowledged(Journal):
+    """What could not be written is said to be recorded."""
+
+    def append(self, records: list[bytes]) -> bool:
+        super().append(records)
+        return True
+
+
+class NotBlottedOut(Journal):
+    """What a failed write has left stays there, although it was counted as not recorded."""
+
+    def _void(self, size: int) -> None:
+        return
+
+
+class SyncedAgain(Journal):
+    """What failed to reach the disk is merely synced again, while the kernel takes its pages for clean."""
+
+    def _rewrite_unsynced(self) -> bool:
+        self._in_doubt = False
+        return True
+
+
+# With a seed that is known to catch it; others do too, and are tried after it.
+BUILDS = {
+    "watermark before the transaction": (5, Build(ledger=WatermarkFirst)),
+    "watermark after the transaction": (5, Build(ledger=CountsFirst)),
+    "lease token not checked": (17, Build(ledger=TokenIgnored)),
+    "neither lease nor position checked": (6, Build(ledger=NothingFenced)),
+    "summarised before its counts": (2, Build(ledger=SummarisedFirst)),
+    "summarised after its counts": (3, Build(ledger=SumsFirst)),
+    "summaries not fenced": (5, Build(ledger=SummariesNotFenced)),
+    "forgotten before it is summarised": (0, Build(ledger=WatermarkOfRows)),
+    "gap not awaited": (
+        7,
+        Build(stream=AddedAnyway, ledger=GapsCommitted, aggregator=GapsNotAwaited),
+    ),
+    "segment deleted when shipped": (8, Build(living=ForgottenWhenShipped)),
+    "orphan removed when shipped": (0, Build(orphans=RemovedWhenShipped)),
+    "row retired before its clicks are deleted": (25, Build(orphans=RetiredFirst)),
+    "loss not looked for": (70, Build(living=LossNotNoticed)),
+    "never synced": (0, Build(journal=NeverSynced)),
+    "names not synced": (3, Build(journal=NamesNotSynced)),
+    "synced again after a failure": (42, Build(journal=SyncedAgain)),
+    "silently acknowledged": (0, Build(journal=Acknowledged)),
+    "failed write not blotted out": (4, Build(journal=NotBlottedOut)),
+    "shipped before it is synced": (0, Build(journal=ShippedUnsynced)),
+}

@@ -1,0 +1,214 @@
+"""A layer of trouble around the in-memory twins: what a network and servers do to the calls of one process.
+
+A call may take any time before it arrives and any time before its answer does, fail without having
+happened, or happen and lose its answer. A process that is killed gets no answers any more; one that is
+stopped (SIGSTOP) gets them when it continues. The twins themselves stay as correct as they are.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import trio
+
+from engine.clicks.batch import Batch
+from engine.clicks.ports import ClickStream
+from engine.common.errors import UnavailableError
+from engine.stats.ledger_ports import (
+    BufferedClicks,
+    ClickLedger,
+    JournalLease,
+    JournalWatermarks,
+    WatermarkAdvance,
+)
+from storage.clicks.memory_ledger import MemoryClickTables
+
+T = TypeVar("T")
+
+
+class Trouble(Protocol):
+    """What happens to a call."""
+
+    async def meet(self, name: str, call: Callable[[], Awaitable[T]]) -> T: ...
+
+
+class Server:
+    """One server as everybody sees it: there, or away until a time."""
+
+    def __init__(self) -> None:
+        self.away_until = 0.0
+
+    @property
+    def away(self) -> bool:
+        return trio.current_time() < self.away_until
+
+
+class Process:
+    """One client process: it lives, is stopped for a while, or is dead."""
+
+    def __init__(
+        self, random: Random, fault_rate: float, delay_s: float, note: Callable[[str], object]
+    ) -> None:
+        """`note` is told what happens to it."""
+        self.note = note
+        self.random = random
+        self.fault_rate = fault_rate
+        self.delay_s = delay_s
+        self.dead = False
+        self._goes_on = trio.Event()
+        self._goes_on.set()
+
+    def stop(self) -> None:
+        if self._goes_on.is_set():
+            self._goes_on = trio.Event()
+
+    def go_on(self) -> None:
+        self._goes_on.set()
+
+    async def pause(self) -> None:
+        """Time passes; and as long as the process is stopped, nothing else happens to it."""
+        if self.random.random() < 0.5:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.sleep(self.random.expovariate(1 / self.delay_s))
+        await self._goes_on.wait()
+
+    def fails(self) -> bool:
+        return self.random.random() < self.fault_rate
+
+
+class Network:
+    """The way from one process to one server and back, with trouble by chance."""
+
+    def __init__(self, process: Process, server: Server) -> None:
+        self._process = process
+        self._server = server
+
+    async def meet(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        await self._process.pause()
+        if self._process.dead or self._server.away or self._process.fails():
+            raise self._unavailable(f"{name} did not arrive")
+        self._process.note(name)
+        result = await call()
+        await self._process.pause()
+        if self._process.dead or self._process.fails():
+            raise self._unavailable(f"{name} got no answer")
+        return result
+
+    def _unavailable(self, message: str) -> UnavailableError:
+        self._process.note(message)
+        return UnavailableError(message)
+
+
+class FaultyClickStream:
+    """`ClickStream` behind trouble."""
+
+    def __init__(self, stream: ClickStream, trouble: Trouble) -> None:
+        self._stream = stream
+        self._trouble = trouble
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        return await self._trouble.meet(name, partial(getattr(self._stream, name), *args))
+
+    async def add(self, journal_id: UUID, previous: int, batch: Batch) -> bool:
+        return bool(await self._call("add", journal_id, previous, batch))
+
+    async def last(self, journal_id: UUID) -> int | None:
+        found: int | None = await self._call("last", journal_id)
+        return found
+
+    async def reset(self, journal_id: UUID) -> None:
+        await self._call("reset", journal_id)
+
+    async def trim(self, journal_id: UUID, below: int) -> None:
+        await self._call("trim", journal_id, below)
+
+    async def read(
+        self, journal_id: UUID, after: int, max_batches: int, wait_ms: int
+    ) -> list[Batch]:
+        found: list[Batch] = await self._call("read", journal_id, after, max_batches, wait_ms)
+        return found
+
+
+class FaultyClickLedger:
+    """`ClickLedger` behind trouble."""
+
+    def __init__(self, ledger: ClickLedger, trouble: Trouble) -> None:
+        self._ledger = ledger
+        self._trouble = trouble
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        return await self._trouble.meet(name, partial(getattr(self._ledger, name), *args))
+
+    async def register(self, journal_id: UUID) -> int:
+        return int(await self._call("register", journal_id))
+
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        found: JournalWatermarks = await self._call("watermarks", journal_id)
+        return found
+
+    async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
+        found: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
+        return found
+
+    async def release(self, owner: str) -> None:
+        await self._call("release", owner)
+
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        reached: JournalLease = await self._call("commit", position, batches)
+        return reached
+
+    async def delete_journal(self, journal_id: UUID) -> None:
+        await self._call("delete_journal", journal_id)
+
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        reached: JournalLease = await self._call("dead_letter", position, batch, reason)
+        return reached
+
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        await self._call("commit_dimension_counts", moves, gathered)
+
+
+class WatchedLedger:
+    """A `ClickLedger` under guard: whoever moves a watermark without its lease is written down in `broken`."""
+
+    def __init__(self, ledger: ClickLedger, counts: MemoryClickTables, broken: list[str]) -> None:
+        self._ledger = ledger
+        self._counts = counts
+        self._broken = broken
+        self.register = ledger.register
+        self.watermarks = ledger.watermarks
+        self.lease = ledger.lease
+        self.release = ledger.release
+        self.delete_journal = ledger.delete_journal
+
+    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        return await self._guarded(position, self._ledger.commit(position, batches))
+
+    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        return await self._guarded(position, self._ledger.dead_letter(position, batch, reason))
+
+    async def commit_dimension_counts(
+        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    ) -> None:
+        rows = {move.journal_id: self._counts.journals.get(move.journal_id) for move in moves}
+        stale = any(
+            (row := rows[move.journal_id]) is None or row.fencing_token != move.fencing_token
+            for move in moves
+        )
+        await self._ledger.commit_dimension_counts(moves, gathered)
+        if stale:
+            self._broken.append("clicks were summarised under a lease that was lost")
+
+    async def _guarded(self, position: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
+        row = self._counts.journals.get(position.journal_id)
+        # Tokens only grow: one that is old before the call cannot be right inside of it.
+        stale = row is None or row.fencing_token != position.fencing_token
+        reached = await call
+        if stale and reached != position:
+            self._broken.append("a watermark was moved under a lease that was lost")
+        return reached

@@ -1,0 +1,402 @@
+"""One machine with edges, two aggregators, Redis and Postgres, and a seed that decides what befalls them.
+
+Time is virtual, tasks are scheduled by the seed, and the parts between the twins are the real ones. Faults
+come for a while; then they stop, and all that was recorded must be counted within a bounded time.
+
+The verdict, for every journal that ever was:
+- no click is counted that was not recorded, and none twice;
+- every recorded click is counted, but for those that were not synced when the power went;
+- what was counted as unrecorded is not counted. Only a disk that fails twice in a row and then loses its
+  process, or its power, may leave such a click to be found;
+- each is counted in the quarter of an hour that the wall clock showed, however it jumped;
+- all of that holds for the counts by dimension too: they are those of the rows, visitors included;
+- nobody commits, or sets aside, under a lease that somebody else has taken over;
+- Postgres never has what the disk may still forget.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+from unittest.mock import patch
+from uuid import UUID
+
+import trio
+from trio.testing import MockClock
+
+from actors.clicks.aggregator import Aggregator
+from actors.clicks.journals import ActiveJournalShipper, OrphanShipper
+from engine.clicks.click import Click
+from engine.clicks.ports import ClickStream
+from engine.clicks.rollup import TIME_BUCKET_US
+from engine.stats.ledger_ports import ClickLedger
+from storage.clicks.journal import Journal
+from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_stream import MemoryClickStream, MemoryStreams
+from tests.kit.faulty_files import Fault, FaultyFiles
+from tests.kit.shipped_batches import NOW_US
+from tests.system.simulation.faults import Process, Server, WatchedLedger
+from tests.system.simulation.plain import by_referrer
+from tests.system.simulation.processes import Edge, Worker, orphans_in_order
+
+EDGES = 2
+WORKERS = 2
+CHAOS_S = 15.0
+DRAIN_S = 180.0
+HOUR_US = 3_600_000_000
+TOLD_EVENTS = 40
+
+
+class Failure(AssertionError):
+    """The verdict on a run that broke a promise."""
+
+
+class Build(NamedTuple):
+    """The parts that a broken build replaces."""
+
+    journal: Callable[..., Journal] = Journal
+    living: Callable[..., ActiveJournalShipper] = ActiveJournalShipper
+    orphans: Callable[..., OrphanShipper] = OrphanShipper
+    aggregator: Callable[..., Aggregator] = Aggregator
+    stream: Callable[[MemoryStreams], ClickStream] = MemoryClickStream
+    ledger: Callable[[MemoryClickTables, Callable[[], float]], ClickLedger] = MemoryClickLedger
+    disk: Callable[..., FaultyFiles] = FaultyFiles
+
+
+@dataclass
+class Account:
+    """What a journal has promised: the first `kept` of `recorded`, and never one of `refused`.
+
+    When it `ended_in_doubt`, some of `refused` may be found: a failed write left them, and blotting them
+    out failed too. If the power goes when it was `doubtful`, the disk may have seen only the first of the two.
+    """
+
+    recorded: list[Click] = field(default_factory=list)
+    refused: list[Click] = field(default_factory=list)
+    kept: int | None = None
+    synced: int = 0
+    doubtful: bool = False
+    ended_in_doubt: bool = False
+
+
+class World:
+    def __init__(self, seed: int, folder: Path, build: Build) -> None:
+        self.random = Random(seed)
+        self.folder = folder / "journals"
+        self.build = build
+        self.disk = build.disk(self._disk_fault, Random(seed))
+        self.disk_rate = 0.0
+        self.calm = False
+        self.redis = Server()
+        self.postgres = Server()
+        self.streams = MemoryStreams()
+        self.counts = MemoryClickTables()
+        self.broken: list[str] = []
+        self.ledger: ClickLedger = WatchedLedger(
+            build.ledger(self.counts, trio.current_time), self.counts, self.broken
+        )
+        self.serials: Iterator[int] = count(1)
+        self.accounts: dict[UUID, Account] = {}
+        self.trace: list[str] = []
+        self.wall_offset_us = 0
+        self.drained_s = 0.0
+        self.power = trio.Event()
+        self.power.set()
+        self._names = count(1)
+        self._edges: list[Edge] = []
+        self.workers: list[Worker] = []
+        self._snapshot: dict[UUID, list[Any]] = {}
+        self._fault_rate = self.random.choice([0.0, 0.02, 0.1])
+        self._delay_s = self.random.choice([0.001, 0.02, 0.2])
+
+    def process(self, name: str) -> Process:
+        note = partial(self.note, f"{name}-{next(self._names)}")
+        return Process(self.random, 0.0 if self.calm else self._fault_rate, self._delay_s, note)
+
+    def note(self, who: str, what: str) -> None:
+        """Add to the trace, which is the same for each run of a seed."""
+        self.trace.append(f"{trio.current_time():10.4f} {who}: {what}")
+
+    def wall_us(self) -> int:
+        return NOW_US + int(trio.current_time() * 1_000_000) + self.wall_offset_us
+
+    def _disk_fault(self, operation: str, number: int) -> Fault | None:
+        if self.calm or self.random.random() >= self.disk_rate:
+            return None
+        fault = Fault(self.random.choice([5, 28]), self.random.choice(["before", "short", "after"]))
+        self.note("disk", f"{operation} {number} fails {fault.when}")
+        return fault
+
+    # ---- what edges report -----------------------------------------------------------------------
+
+    def begun(self, edge: Edge) -> None:
+        self.accounts[edge.journal.id] = Account()
+
+    def offered(self, edge: Edge, clicks: list[Click], taken: bool) -> None:
+        account = self.accounts[edge.journal.id]
+        edge.process.note(f"{len(clicks)} clicks {'recorded' if taken else 'refused'}")
+        (account.recorded if taken else account.refused).extend(clicks)
+        journal = edge.journal
+        if journal.appended != len(account.recorded):
+            raise Failure("appended is not what was recorded")
+        if sum(journal.unrecorded.values()) != len(account.refused):
+            raise Failure("unrecorded is not what was refused")
+
+    def ended(self, edge: Edge) -> None:
+        account = self.accounts.get(edge.journal.id)
+        if account is not None:
+            journal = edge.journal
+            account.kept, account.synced = journal.appended, journal.synced
+            # Names are on the disk only when the sync that brings them there has ended.
+            names = journal._names_synced and not journal._syncing
+            account.doubtful = journal._in_doubt or not names
+            account.ended_in_doubt = journal._in_doubt and edge.files.left_over
+
+    # ---- the life of the world -------------------------------------------------------------------
+
+    async def live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(EDGES):
+                await self._new_edge(nursery)
+            for _ in range(WORKERS):
+                self._new_worker(nursery, f"worker-{next(self.serials)}")
+            with trio.move_on_after(CHAOS_S):
+                await self._chaos(nursery)
+            await self._calm_down(nursery)
+            nursery.cancel_scope.cancel()
+
+    async def _new_edge(self, nursery: trio.Nursery) -> None:
+        edge = Edge(self)
+        self._edges.append(edge)
+        nursery.start_soon(self._keep, nursery, edge)
+
+    async def _keep(self, nursery: trio.Nursery, edge: Edge) -> None:
+        """The parent of an edge: when it ends, the next one starts."""
+        await edge.run()
+        self._edges.remove(edge)
+        await trio.sleep(0.3)
+        await self.power.wait()
+        await self._new_edge(nursery)
+
+    def _new_worker(self, nursery: trio.Nursery, owner: str) -> None:
+        worker = Worker(self, owner)
+        self.workers.append(worker)
+        nursery.start_soon(worker.run)
+
+    async def _chaos(self, nursery: trio.Nursery) -> None:
+        befall: list[tuple[int, Callable[[trio.Nursery], Awaitable[None]]]] = [
+            (4, self._kill_edge),
+            (2, self._stop_edge),
+            (1, self._power_loss),
+            (4, self._kill_worker),
+            (4, self._pause_worker),
+            (3, self._redis_away),
+            (3, self._postgres_away),
+            (3, self._flush),
+            (3, self._lose_last),
+            (3, self._rollback),
+            (2, self._purge),
+            (3, self._bad_disk),
+            (2, self._clock_jump),
+        ]
+        weights, events = zip(*befall, strict=True)
+        interval = self.random.choice([0.2, 0.7, 2.0])
+        while True:
+            await trio.sleep(self.random.expovariate(1 / interval))
+            (event,) = self.random.choices(events, weights)
+            self.note("chaos", event.__name__)
+            with trio.CancelScope(shield=True):
+                await event(nursery)
+
+    async def _kill_edge(self, nursery: trio.Nursery) -> None:
+        if self._edges:
+            await self.random.choice(self._edges).kill()
+
+    async def _stop_edge(self, nursery: trio.Nursery) -> None:
+        living = [edge for edge in self._edges if edge.journal.id in self.accounts]
+        if living:
+            edge = self.random.choice(living)
+            if self.random.random() < 0.5:
+                nursery.start_soon(edge.stop)
+            else:
+                await edge.stop()
+
+    async def _power_loss(self, nursery: trio.Nursery) -> None:
+        self.power = trio.Event()
+        for edge in list(self._edges):
+            account = self.accounts.get(edge.journal.id)
+            row = self.counts.journals.get(edge.journal.id)
+            if account and row and max(row.folded, row.dimension_counted) > edge.journal.synced:
+                raise Failure("Postgres has counted what was not synced")
+            await edge.kill()
+        for folder in orphans_in_order(self.folder):
+            self.disk.lose_power(folder)
+        for account in self.accounts.values():
+            if account.kept is not None:
+                account.ended_in_doubt |= account.doubtful or account.kept > account.synced
+                account.kept = min(account.kept, account.synced)
+        self.power.set()
+
+    async def _kill_worker(self, nursery: trio.Nursery) -> None:
+        worker = self.random.choice(self.workers)
+        self.workers.remove(worker)
+        await worker.kill()
+        self._new_worker(nursery, worker.aggregator.owner)
+
+    async def _pause_worker(self, nursery: trio.Nursery) -> None:
+        process = self.random.choice(self.workers).process
+        process.stop()
+        nursery.start_soon(self._go_on_later, process)
+
+    async def _go_on_later(self, process: Process) -> None:
+        await trio.sleep(self.random.choice([0.5, 4.0, 8.0]))
+        process.go_on()
+
+    async def _redis_away(self, nursery: trio.Nursery) -> None:
+        self.redis.away_until = trio.current_time() + self.random.choice([0.3, 2.0, 10.0])
+
+    async def _postgres_away(self, nursery: trio.Nursery) -> None:
+        self.postgres.away_until = trio.current_time() + self.random.choice([0.3, 2.0, 10.0])
+
+    async def _flush(self, nursery: trio.Nursery) -> None:
+        self.streams.flush()
+
+    async def _lose_last(self, nursery: trio.Nursery) -> None:
+        for journal_id in list(self.streams.entries):
+            self.streams.lose_last(journal_id, self.random.randrange(1, 4))
+
+    async def _rollback(self, nursery: trio.Nursery) -> None:
+        """Redis restarts with what it had when this was called the last time."""
+        if self._snapshot and self.random.random() < 0.7:
+            self.streams.entries = {key: list(kept) for key, kept in self._snapshot.items()}
+        self._snapshot = {key: list(kept) for key, kept in self.streams.entries.items()}
+
+    async def _purge(self, nursery: trio.Nursery) -> None:
+        """Rows of retired journals are deleted; in truth a day later."""
+        for journal_id, row in list(self.counts.journals.items()):
+            if row.retired:
+                del self.counts.journals[journal_id]
+
+    async def _bad_disk(self, nursery: trio.Nursery) -> None:
+        self.disk_rate = self.random.choice([0.05, 0.3, 1.0])
+        nursery.start_soon(self._good_disk)
+
+    async def _good_disk(self) -> None:
+        await trio.sleep(self.random.choice([0.2, 1.0, 5.0]))
+        self.disk_rate = 0.0
+
+    async def _clock_jump(self, nursery: trio.Nursery) -> None:
+        self.wall_offset_us = self.random.choice([-HOUR_US, 0, HOUR_US])
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    async def _calm_down(self, nursery: trio.Nursery) -> None:
+        self.calm = True
+        self.redis.away_until = self.postgres.away_until = 0.0
+        for process in [member.process for member in (*self._edges, *self.workers)]:
+            process.fault_rate = 0.0
+            process.go_on()
+        await trio.sleep(1)
+        for edge in self._edges:
+            edge.visited = False
+        begun = trio.current_time()
+        with trio.move_on_after(DRAIN_S) as limit:
+            while any(edge.pending for edge in self._edges) or len(self._edges) < EDGES:
+                await trio.sleep(0.5)
+                for edge in self._edges:
+                    edge.visited = False
+        self.drained_s = trio.current_time() - begun
+        if limit.cancelled_caught:
+            raise Failure(f"not drained {DRAIN_S:g} s after the last fault")
+        for edge in self._edges:
+            self.ended(edge)
+
+    def judge(self) -> None:
+        """Raises Failure unless the ledger holds what was promised, and nothing else."""
+        counted: dict[UUID, Counter[Click]] = {}
+        for journal_id, one in self.counts.clicks:
+            counted.setdefault(journal_id, Counter())[one] += 1
+        if unknown := set(counted) - set(self.accounts):
+            raise Failure(f"journals {unknown} were never there")
+        for journal_id, account in self.accounts.items():
+            self._judge(account, counted.get(journal_id, Counter()))
+        buckets = Counter(
+            (one.link_id, one.at_us // TIME_BUCKET_US) for _, one in self.counts.clicks
+        )
+        rollups: Counter[tuple[int, int]] = Counter()
+        for key, counts in self.counts.rollups.items():
+            rollups[key.link_id, key.time_bucket_us // TIME_BUCKET_US] += counts.clicks
+        if rollups != buckets:
+            raise Failure(f"rollups are {rollups}, rows {buckets}")
+        sums = by_referrer(one for _, one in self.counts.clicks)
+        if self.counts.sums != sums:
+            raise Failure("the counts by dimension are not those of the rows")
+        if self.broken:
+            raise Failure(self.broken[0])
+        if [one for _, one, _ in self.counts.dead_letters if one.payload]:
+            raise Failure("an intact batch was set aside")
+
+    def _judge(self, account: Account, counted: Counter[Click]) -> None:
+        kept = len(account.recorded) if account.kept is None else account.kept
+        twice = [one for one, times in counted.items() if times > 1]
+        lost = [one for one in account.recorded[:kept] if one not in counted]
+        allowed = set(account.recorded)
+        if account.ended_in_doubt:
+            allowed.update(account.refused)
+        invented = [one for one in counted if one not in allowed]
+        if twice or lost or invented:
+            raise Failure(f"{len(lost)} lost, {len(twice)} twice, {len(invented)} invented")
+
+
+def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa: B008
+    """Live through one seed, judge it, and return the world. Errors carry the end of the trace."""
+    random = Random(seed)
+    worlds: list[World] = []
+
+    async def run() -> None:
+        worlds.append(World(seed, folder, build))
+        await worlds[0].live()
+
+    async def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:
+        await trio.sleep(random.choice([0.0, 0.001, 0.03, 0.3]))
+        result = function(*args)
+        await trio.lowlevel.checkpoint()
+        return result
+
+    # Threads, ids and the order of tasks are the only things that no seed would decide.
+    with (
+        patch("trio.to_thread.run_sync", in_a_thread),
+        patch("storage.clicks.journal.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)),
+        patch("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True),
+    ):
+        trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
+        try:
+            trio.run(run, clock=MockClock(autojump_threshold=0))
+            worlds[0].judge()
+        except BaseException as error:
+            raise told(error, worlds) from error.__cause__
+        finally:
+            for world in worlds:
+                world.disk.let_go()
+    return worlds[0]
+
+
+def told(error: BaseException, worlds: list[World]) -> BaseException:
+    """The verdict, if there is one in a group of errors, with what happened last."""
+    if isinstance(error, BaseExceptionGroup):
+        failures, others = error.split(Failure)
+        if failures is not None and others is None:
+            error = first_of(failures)
+    for world in worlds:
+        error.add_note("\n".join(["the last events:", *world.trace[-TOLD_EVENTS:]]))
+    return error
+
+
+def first_of(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

@@ -1,0 +1,75 @@
+"""A real engine, a GitHub on the loopback, and workers that are killed while they speak with it."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trio
+
+from storage.github.memory_api import MemoryGithub
+from tests.kit.engines import Engine, eventually
+from tests.kit.github_server import Hang, serving
+
+pytestmark = pytest.mark.large
+TOKEN = "github_pat_secret"
+
+
+@contextmanager
+def github() -> Iterator[MemoryGithub]:
+    """Served from a thread of its own."""
+    made = MemoryGithub(lambda: datetime.now(UTC))
+    made.tokens = {TOKEN}
+    up, scope = threading.Event(), trio.CancelScope()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def serve() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        with scope:
+            async with serving(made):
+                up.set()
+                await trio.sleep_forever()
+
+    thread = threading.Thread(target=lambda: trio.run(serve))
+    thread.start()
+    assert up.wait(10)
+    try:
+        yield made
+    finally:
+        trio.from_thread.run_sync(scope.cancel, trio_token=tokens[0])
+        thread.join(10)
+
+
+def test_workers_killed_while_they_ask_github_are_followed_by_others(tmp_path: Path) -> None:
+    with github() as hub:
+        hub.add("trio/trio", stars=7, release="v1")
+        engine = Engine(
+            tmp_path / "data", WAYPOST_GITHUB_URL=hub.url, WAYPOST_GITHUB_TOKEN=TOKEN,
+            WAYPOST_CHECK_LINKS="off",
+        )  # fmt: skip
+        try:
+            with engine.api() as client:
+                profile = client.post("/v1/profiles", json={"handle": "ada"}).json()
+                body = {"slug": "t", "target": "https://github.com/trio/trio"}
+                link = client.post(f"/v1/profiles/{profile['id']}/links", json=body).json()
+                path = f"/v1/links/{link['id']}/github-sync"
+                hub.faults.append(Hang())
+                assert client.post(path).status_code == 202
+                eventually(lambda: hub.ledger)
+                assert client.get(path).json()["state"] == "running"
+                assert client.post(path).status_code == 409
+                (pid,) = engine.pids("workers")
+                os.kill(pid, signal.SIGKILL)
+                eventually(lambda: client.get(path).json()["state"] == "synced")
+                assert client.get(f"/v1/links/{link['id']}").json()["github"]["stars"] == 7
+                assert client.post(path).status_code == 429
+            repo, latest = "/repos/trio/trio", "/repos/trio/trio/releases/latest"
+            assert hub.ledger == [(repo, 0), (repo, 200), (latest, 200)]
+            assert engine.stop() == 0
+            assert TOKEN not in engine.output()
+        finally:
+            engine.kill()

@@ -1,0 +1,150 @@
+"""What the operator sees of a running engine, and what visitors do not: jobs, actors, and their trouble."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import httpx
+import pytest
+
+from actors.jobs.timetable import TIMETABLE
+from storage.embedded import EmbeddedServers
+from tests.kit.engines import Engine, eventually, waypost
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    running = Engine(tmp_path_factory.mktemp("operator") / "data", "--demo")
+    yield running
+    running.kill()
+
+
+def sql(engine: Engine, statement: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(EmbeddedServers(engine.folder).database_url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
+def command(engine: Engine, *arguments: str) -> list[str]:
+    done = waypost(*arguments, "--data", str(engine.folder))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_timetable_is_done_at_the_first_start_and_jobs_can_be_steered(engine: Engine) -> None:
+    def done() -> bool:
+        rows = [json.loads(line) for line in command(engine, "jobs", "list", "--json")]
+        return {r["kind"] for r in rows if r["state"] == "succeeded"} >= {r.kind for r in TIMETABLE}
+
+    eventually(done)
+    sql(
+        engine,
+        "INSERT INTO waypost.jobs (kind, queue, state, finished_at, failures, last_error) "
+        r"VALUES ('jobs.purge', 'chores', 'dead', now(), 10, E'broken\x1b[2J')",
+    )
+    (line,) = command(engine, "jobs", "list", "--state", "dead")
+    job_id, tenant, kind, state, *_, error = line.split("\t")
+    assert (tenant, kind, state, error) == ("–", "jobs.purge", "dead", "broken [2J")
+    # The engine's own jobs are nobody's over the API, whoever knows their ids.
+    with engine.api() as client:
+        assert client.get("/v1/jobs").json()["items"] == []
+        assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+        assert client.post(f"/v1/jobs/{job_id}/retry").status_code == 404
+    shown = json.loads(command(engine, "jobs", "retry", job_id, "--json")[0])
+    assert (shown["state"], shown["failures"]) == ("queued", 0)
+    eventually(lambda: "succeeded" in " ".join(command(engine, "jobs", "show", job_id)))
+    refused = waypost("jobs", "cancel", job_id, "--data", str(engine.folder))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "waypost: state: a job that is succeeded has ended and cannot be cancelled\n"
+    )
+
+
+def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
+    with engine.api() as client:
+        answered = client.get("/v1/system")
+    assert answered.status_code == 200
+    processes = {one["name"]: one for one in answered.json()["processes"]}
+    assert processes.keys() == {"edge-0", "api-0", "workers-0"}
+    assert processes["edge-0"]["pid"] in engine.pids("edge")
+    lines = command(engine, "top", "--once")
+    paths = [line.split("\t")[0] for line in lines]
+    assert {"edge-0/shipper", "api-0/door", "workers-0/jobs/worker"} <= set(paths)
+    assert all(line.split("\t")[1] in ("up", "done") for line in lines), lines
+    (document,) = command(engine, "top", "--once", "--json")
+    assert json.loads(document).keys() == {"ready", "processes"}
+
+
+def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engine) -> None:
+    sql(engine, "ALTER TABLE waypost.timetable RENAME TO lost")
+    try:
+        with httpx.Client(base_url=engine.visitors) as visitor:
+
+            def reported() -> bool:
+                assert visitor.get("/demo/spring").status_code == 302
+                answer = httpx.get(f"{engine.console}/readyz")
+                reason = answer.json()["components"].get("workers-0/jobs/scheduler", {"reason": ""})
+                return answer.status_code == 503 and "UndefinedTableError" in reason["reason"]
+
+            eventually(reported)
+            top = command(engine, "top", "--once")
+            (line,) = [row for row in top if row.startswith("workers-0/jobs/scheduler")]
+            assert line.split("\t")[1] == "CRASHING"
+            # Clicks go on being counted: the aggregator is under another supervisor.
+            engine.wait_committed()
+    finally:
+        sql(engine, "ALTER TABLE waypost.lost RENAME TO timetable")
+
+
+def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) -> None:
+    today = datetime.now(UTC).date()
+    with engine.api() as client:
+        profile = client.post("/v1/profiles", json={"handle": "anew", "title": "Anew"}).json()
+        link = {"slug": "x", "target": "https://example.org/"}
+        assert client.post(f"/v1/profiles/{profile['id']}/links", json=link).status_code == 201
+    for _ in range(3):
+        assert httpx.get(f"{engine.visitors}/anew/x").status_code == 302
+    engine.wait_committed()
+    sql(engine, "UPDATE waypost.rollups SET clicks = clicks + 5")
+    sql(engine, "DELETE FROM waypost.dimension_rollups")
+    (line,) = command(engine, "rebuild", "--day", f"{today}")
+    assert line.startswith("counted ")
+    sql(
+        engine,
+        """DO $$ BEGIN
+            ASSERT (SELECT sum(clicks) FROM waypost.rollups WHERE link_id > 0)
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+            ASSERT (SELECT sum(clicks) FROM waypost.dimension_rollups WHERE link_id > 0 AND dimension = 6)
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+            ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
+        END $$""",
+    )
+    (line,) = command(engine, "reclassify", "--from", f"{today}", "--all")
+    assert line.startswith("judged ")
+    (line,) = command(engine, "reclassify")
+    assert line.startswith("judged 0 clicks")
+    for wrong, said in (
+        (("rebuild", "--day", f"{today}", "--profile", "nobody"), "no profile nobody"),
+        (("reclassify", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
+    ):
+        done = waypost(*wrong, "--data", str(engine.folder))
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].count(said) == 1
+
+
+def test_without_an_engine_there_is_one_line(tmp_path: object) -> None:
+    for arguments in (("top",), ("top", "--once", "--json"), ("jobs",), ("jobs", "show", "1"),
+                      ("rebuild", "--day", "2026-01-01"), ("reclassify",)):  # fmt: skip
+        done = waypost(*arguments, "--data", f"{tmp_path}/none")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert "nothing runs on" in done.stderr
