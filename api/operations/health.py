@@ -36,10 +36,10 @@ class HealthRoutes:
     def __init__(
         self,
         health: Callable[[], Awaitable[Health]],
-        statistics: Callable[[], Awaitable[list[ProcessMetrics]]],
+        metrics: Callable[[], Awaitable[list[ProcessMetrics]]],
     ) -> None:
         self._health = health
-        self._statistics = statistics
+        self._metrics = metrics
 
     def routes(self) -> list[Route]:
         return [
@@ -77,9 +77,11 @@ class HealthRoutes:
     async def metrics(self) -> Response:
         try:
             with trio.fail_after(LIMIT_S):
-                processes = await self._statistics()
+                processes = await self._metrics()
         except trio.TooSlowError:
-            raise UnavailableError("the processes did not tell their figures in time") from None
+            raise UnavailableError(
+                f"the engine's processes did not report their metrics within {LIMIT_S:g} s; try again"
+            ) from None
         return Response(render_exposition(sum_samples(processes)), content_type=CONTENT_TYPE)
 
 
@@ -113,11 +115,14 @@ _READY: Final = Doc(
 )
 _METRICS: Final = Doc(
     id="readMetrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     tag="Service",
     answers={
         200: ResponseDoc(
-            "The figures.", str, "waypost_redirects_total 42\n", content_type=CONTENT_TYPE
+            "The metrics of all processes.",
+            str,
+            "waypost_redirects_total 42\n",
+            content_type=CONTENT_TYPE,
         )
     },
     errors=(503,),

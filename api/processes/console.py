@@ -80,7 +80,7 @@ async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
         ]
         return Health((*servers, *components, *missing))
 
-    async def statistics() -> list[ProcessMetrics]:
+    async def metrics() -> list[ProcessMetrics]:
         found = await status.fetch_statuses(assignment.run_folder)
         return [one.metrics for one in found if one.name != LAUNCHER]
 
@@ -126,7 +126,7 @@ async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
             github=PostgresLinkSyncStore(database),
             settings=settings,
             health=health,
-            statistics=statistics,
+            metrics=metrics,
             system=system,
             is_operator=is_operator,
         ),

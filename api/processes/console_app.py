@@ -84,7 +84,7 @@ See README.md and ARCHITECTURE.md, which come with Waypost.</p>
 <li><a href="/docs">/docs</a>: every call of the API, with examples</li>
 <li><a href="/healthz">/healthz</a>: whether this process is alive</li>
 <li><a href="/readyz">/readyz</a>: whether every component is ready</li>
-<li><a href="/metrics">/metrics</a>: figures for Prometheus</li>
+<li><a href="/metrics">/metrics</a>: metrics for Prometheus</li>
 </ul>
 </html>
 """
@@ -125,7 +125,7 @@ class ConsoleDeps:
     github: LinkSyncStore
     settings: Settings
     health: Callable[[], Awaitable[Health]]
-    statistics: Callable[[], Awaitable[list[ProcessMetrics]]]
+    metrics: Callable[[], Awaitable[list[ProcessMetrics]]]
     system: Callable[[], Awaitable[list[ProcessState]]]
     is_operator: Callable[[Caller], Awaitable[bool]]
     now: Callable[[], datetime] = _now
@@ -197,7 +197,7 @@ def _routes(ports: ConsoleDeps, auth: Auth) -> list[Route]:
         *WebhookRoutes(ports.webhooks, ports.settings.webhook_loopback).routes(),
         *DeliveryRoutes(ports.webhooks).routes(),
         *EventTypeRoutes().routes(),
-        *HealthRoutes(ports.health, ports.statistics).routes(),
+        *HealthRoutes(ports.health, ports.metrics).routes(),
     ]
 
 

@@ -154,7 +154,7 @@ class Console:
             activity=self.activity, jobs=self.jobs, security_log=self.security_log,
             security_events=self.security_events, github=self.github,
             throttle=RateLimitedLogins(self.limiter), limiter=self.limiter,
-            settings=self.settings, health=self.health, statistics=self.statistics,
+            settings=self.settings, health=self.health, metrics=self.metrics,
             system=self.system, is_operator=self.is_operator,
             now=lambda: NOW,
         )  # fmt: skip
@@ -171,7 +171,7 @@ class Console:
     async def is_operator(self, caller: Caller) -> bool:
         return caller.tenant_id == 1
 
-    async def statistics(self) -> list[ProcessMetrics]:
+    async def metrics(self) -> list[ProcessMetrics]:
         return [
             ProcessMetrics("edge", 11, self.samples),
             ProcessMetrics("edge", 12, self.samples),

@@ -52,7 +52,7 @@ async def test_health_and_metrics_that_hang_are_503(
         await trio.sleep_forever()
 
     monkeypatch.setattr(Console, "health", stuck)
-    monkeypatch.setattr(Console, "statistics", stuck)
+    monkeypatch.setattr(Console, "metrics", stuck)
     console = Console()
     assert (await console.call("GET", "/readyz", key="")).status == 503
     (await console.call("GET", "/metrics", key="")).problem(503)
