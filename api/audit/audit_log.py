@@ -17,9 +17,10 @@ from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, json_response, utc
 from api.http.query import PAGE, page_of, page_response, parameters, parsed_id, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from engine.audit.audit_log import ActivityEntry, ActivityFilter, csv_heading, csv_text
+from engine.audit.audit_log import COLUMNS, ActivityEntry, ActivityFilter, csv_row
 from engine.audit.ports import ActivityReader
 from engine.common.errors import FieldError, InvalidError
+from engine.common.export import csv_lines
 from engine.common.list_page import ListPage
 from engine.stats import period
 
@@ -106,10 +107,10 @@ async def _pages(
     page: ListPage, read: Callable[[int], Awaitable[ListPage]], form: str
 ) -> AsyncIterator[bytes]:
     if form == "csv":
-        yield csv_heading().encode()
+        yield csv_lines([COLUMNS])
     while True:
         if form == "csv":
-            yield csv_text(page.items).encode()
+            yield csv_lines(map(csv_row, page.items))
         else:
             yield b"".join(msgspec.json.encode(_shown(entry)) + b"\n" for entry in page.items)
         if page.next_after is None:

@@ -1,13 +1,12 @@
 """`waypost import`: links from a file into the database, in batches, while the engine runs or not."""
 
-import csv
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import BinaryIO, Final
 
 import trio
 from rich.progress import (
@@ -26,6 +25,7 @@ from api.processes import owner
 from api.processes.process import notice
 from engine.accounts.access import Caller
 from engine.common.errors import WaypostError
+from engine.common.export import csv_lines
 from engine.links.import_rows import MAX_LINE_BYTES, RowError, check, parser_for
 from engine.links.ports import ImportRow
 from engine.operations.settings import Settings
@@ -72,7 +72,7 @@ class Rejects:
 
     def __init__(self, source: Path) -> None:
         self.path = source.with_name(source.name + ".rejects.csv")
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
@@ -81,11 +81,11 @@ class Rejects:
     def add(self, line: int, reason: str) -> None:
         if self._file is None:
             try:
-                self._file = self.path.open("w", encoding="utf-8", newline="")
+                self._file = self.path.open("wb")
             except OSError as error:
                 raise WaypostError(f"{self.path} cannot be written: {error.strerror}") from None
-            csv.writer(self._file).writerow(("line", "reason"))
-        csv.writer(self._file).writerow((line, reason.encode("utf-8", "replace").decode()))
+            self._file.write(csv_lines([("line", "reason")]))
+        self._file.write(csv_lines([(line, reason)]))
 
     def close(self) -> None:
         if self._file is not None:

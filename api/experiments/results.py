@@ -1,7 +1,5 @@
 """`/v1/experiments/{id}/results` and `/series`: what an experiment has found so far."""
 
-import csv
-import io
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -12,8 +10,8 @@ from api.http.auth import current_caller
 from api.http.bodies import json_response
 from api.http.query import parameters, path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from engine.audit.audit_log import safe_cell
 from engine.common.errors import FieldError, InvalidError, NotFoundError
+from engine.common.export import csv_lines
 from engine.experiments.counts import ExperimentCounts, PhaseCounts
 from engine.experiments.experiment import StoredExperiment
 from engine.experiments.ports import ExperimentStore
@@ -61,12 +59,8 @@ class ResultRoutes:
 
     async def csv(self, experiment_id: str) -> Response:
         found = await self._results(experiment_id)
-        target = io.StringIO()
-        writer = csv.writer(target, lineterminator="\r\n")
-        writer.writerow(CSV_COLUMNS)
-        for variant in found.variants:
-            writer.writerow(_cells(found.phase, variant))
-        return Response(target.getvalue(), content_type="text/csv; charset=utf-8")
+        cells = [_cells(found.phase, variant) for variant in found.variants]
+        return Response(csv_lines([CSV_COLUMNS, *cells]), content_type="text/csv; charset=utf-8")
 
     async def _results(self, experiment_id: str) -> Results:
         given, errors = parameters("phase")
@@ -106,14 +100,13 @@ def _asked(stored: StoredExperiment, tally: ExperimentCounts, number: int | None
 
 def _cells(phase: int, found: VariantResult) -> list[Any]:
     interval, lift = found.sequential, found.absolute
-    values: list[Any] = [
-        phase, safe_cell(found.name), found.weight, found.exposures, found.visitors, found.multiple_exposures,
+    return [
+        phase, found.name, found.weight, found.exposures, found.visitors, found.multiple_exposures,
         found.outcomes, found.converted, found.rate, interval and interval.low,
         interval and interval.high, lift and lift.lift, lift and lift.low, lift and lift.high,
         lift and lift.p_value, found.p_value_holm, found.chance_best, found.expected_loss,
         found.decision and found.decision.value,
     ]  # fmt: skip
-    return ["" if value is None else value for value in values]
 
 
 def _phase(given: dict[str, str], errors: list[FieldError]) -> int | None:

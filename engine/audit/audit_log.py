@@ -1,14 +1,9 @@
 """The log of changes: its entries, what can be asked of it, and how it is exported."""
 
-import csv
-import io
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
-
-# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection").
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class ActivityEntry(NamedTuple):
@@ -73,29 +68,8 @@ def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def csv_text(rows: list[ActivityEntry]) -> str:
-    """Lines of a CSV file (RFC 4180), without its heading."""
-    return _csv([_cells(row) for row in rows])
-
-
-def csv_heading() -> str:
-    return _csv([COLUMNS])
-
-
-def safe_cell(text: str) -> str:
-    """The text as no spreadsheet runs it: what looks like a formula gets an apostrophe in front."""
-    return "'" + text if text.startswith(_FORMULAS) else text
-
-
-def _csv(rows: list[Any]) -> str:
-    target = io.StringIO()
-    csv.writer(target, lineterminator="\r\n").writerows(
-        [safe_cell(cell) for cell in row] for row in rows
-    )
-    return target.getvalue()
-
-
-def _cells(entry: ActivityEntry) -> tuple[str, ...]:
+def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
+    """Return the cells of an entry, one for each of COLUMNS."""
     return (
         str(entry.seq),
         entry.at.astimezone(UTC).isoformat(),

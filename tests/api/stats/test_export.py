@@ -10,7 +10,6 @@ import pytest
 
 from engine.clicks.click import ClickKind, VisitorClass
 from engine.clicks.record_items import PLACE, UTM, item
-from engine.common.export import safe_cell
 from engine.stats.ports import CLICK_COLUMNS
 from engine.stats.result import Stats, StatsRow
 from tests.kit.consoles import NOW, Console
@@ -99,11 +98,3 @@ async def test_exports_are_their_members_own() -> None:
     console, path = await filled()
     (await console.call("GET", f"{path}/clicks/export?format=csv", key="two")).problem(404)
     (await console.call("GET", f"{path}/stats/export?format=csv", key="two")).problem(404)
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [("=1+1", "'=1+1"), ("+1", "'+1"), ("\tx", "'\tx"), ("a=b", "a=b"), (-3, "-3"), (None, ""), ("", "")],
-)  # fmt: skip
-def test_cells(value: Any, shown: str) -> None:
-    assert safe_cell(value) == shown
