@@ -12,7 +12,7 @@ import click
 from engine.common.errors import WaypostError
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
 from engine.operations import logs, settings
-from engine.operations.settings import SETTINGS, Settings, defaults
+from engine.operations.settings import SETTINGS, Settings
 
 DATA = click.option(
     "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
@@ -23,13 +23,12 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object
 
 def settings_help() -> str:
     """The table of settings for --help; `\\b` keeps click from filling its lines."""
-    known = defaults()
     lines = ["\b", "Settings, from the environment:"]
-    for row in SETTINGS:
-        default = known[row.field]
-        shown = {True: "1", False: "0"}.get(default, default) if default != "" else ""
-        lines.append(f"  {row.variable}{f' [{shown}]' if shown != '' else ''}")
-        lines.append(f"      {row.help}")
+    for setting in SETTINGS:
+        default = setting.default
+        printed = {True: "1", False: "0"}.get(default, default) if default != "" else ""
+        lines.append(f"  {setting.variable}{f' [{printed}]' if printed != '' else ''}")
+        lines.append(f"      {setting.help}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,151 @@
+"""One setting's declaration: a dataclass field that knows its variable, parser, bounds and help.
+
+Parsers take the text of an environment variable and return the value. They raise ValueError; its
+text continues the variable's name: "must be …".
+"""
+
+from collections.abc import Callable
+from dataclasses import field, fields
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+PREFIX: Final = "WAYPOST_"
+MAX_URL_CHARS: Final = 200
+MAX_TOKEN_CHARS: Final = 255
+_DECLARATION: Final = "declaration"
+
+
+class Setting(NamedTuple):
+    """A declared setting. The value of a secret one is in no message, help text or repr."""
+
+    variable: str
+    field: str
+    default: Any
+    parse: Callable[[str], Any]
+    help: str
+    secret: bool
+
+
+class _Declaration(NamedTuple):
+    parse: Callable[[str], Any]
+    help: str
+    variable: str
+    secret: bool
+
+
+def setting(
+    default: Any,
+    parse: Callable[[str], Any],
+    help: str,
+    *,
+    variable: str = "",
+    secret: bool = False,
+) -> Any:
+    """Declare a field of a frozen dataclass as a setting.
+
+    `variable` defaults to WAYPOST_ and the field's name in capitals. `help` is a noun phrase for
+    `waypost --help` with the unit, if the name has none, and the meaning of 0.
+    """
+    declaration = _Declaration(parse, help, variable, secret)
+    return field(default=default, repr=not secret, metadata={_DECLARATION: declaration})
+
+
+def declared_settings(settings_class: type) -> tuple[Setting, ...]:
+    """Return the settings that a dataclass declares, in the order of its fields."""
+    return tuple(
+        Setting(
+            declaration.variable or PREFIX + each.name.upper(),
+            each.name,
+            each.default,
+            declaration.parse,
+            declaration.help,
+            declaration.secret,
+        )
+        for each in fields(settings_class)
+        if (declaration := each.metadata.get(_DECLARATION)) is not None
+    )
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `low` to `high`, both included."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not low <= value <= high:
+            raise ValueError(f"must be between {low} and {high}")
+        return value
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser of exactly these texts."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """Return a parser of URLs with one of these schemes."""
+
+    def parse(text: str) -> str:
+        try:
+            scheme = urlsplit(text).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in schemes:
+            raise ValueError(
+                f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
+            )
+        return text
+
+    return parse
+
+
+def base_url(text: str) -> str:
+    """Parse a URL that paths are appended to; a slash at its end is cut off."""
+    checked = url("http", "https")(text)
+    parts = urlsplit(checked)
+    unusable = parts.username or parts.port == 0 or parts.query or parts.fragment
+    if unusable or not parts.hostname or len(text) > MAX_URL_CHARS:
+        raise ValueError("must be such as https://api.github.com")
+    return checked.rstrip("/")
+
+
+def switch(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be one of 1, 0, true, false, yes, no, on, off")
+
+
+def token(text: str) -> str:
+    if len(text) > MAX_TOKEN_CHARS or not all("!" <= c <= "~" for c in text):
+        raise ValueError(
+            f"must be 1 to {MAX_TOKEN_CHARS} printable ASCII characters without blanks"
+        )
+    return text
+
+
+def host(text: str) -> str:
+    if not text or any(ord(c) < 0x21 for c in text):
+        raise ValueError("must not be empty or have blanks")
+    return text
+
+
+def path(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be a path without control characters")
+    return text
+
+
+milliseconds: Final = whole(10, 86_400_000)
+port: Final = whole(0, 65_535)
