@@ -1,6 +1,6 @@
 """One connection of the console: Hypercorn's HTTP/1.1 protocol over a transport with limits.
 
-Hypercorn 0.18's own trio transport (`TCPServer`) is the base. What is changed, and why:
+It stands in for Hypercorn 0.18's own trio transport (`TCPServer`). What differs, and why:
 
 - HTTP/1.1 only. An `Upgrade` is ignored, as RFC 9110 7.8 allows, so neither h2c nor the WebSocket
   code, which fails on bytes that follow a handshake, is ever reached. `HTTP/2.0` answers 505;
@@ -13,26 +13,25 @@ Hypercorn 0.18's own trio transport (`TCPServer`) is the base. What is changed, 
 - a client that half-closes after its request still gets the answer;
 - the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires, and
   starts and cancels a task for each request;
-- the nursery is entered and left here, and given to Hypercorn's `TaskGroup`: as a context manager that one
-  passes on the cancellation that its nursery has caught, which would end the server with the connection.
+- the nursery is entered and left here (see api/http/hypercorn_adapter.py).
 """
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import h11
 import trio
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.task_group import TaskGroup
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
-from hypercorn.utils import parse_socket_addr
 
 from api.http import problems
-from api.http.guard import new_request_id, safe_headers
+from api.http.guard import Headers, new_request_id, safe_headers
+from api.http.hypercorn_adapter import (
+    Closed,
+    Event,
+    Http1Protocol,
+    HypercornServer,
+    RawData,
+    Updated,
+)
 from api.http.idle_timer import IdleTimer
 
 MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
@@ -49,8 +48,8 @@ _DETAILS: Final = {
 
 
 class ConsoleLimits(NamedTuple):
-    """What one client may take. `connections_each` is of one address, an IPv6 /64; `answer_s` bounds a request
-    whose client has half-closed."""
+    """What one client may take. `connections_each` is for one address, of IPv6 one /64; `answer_s` bounds a
+    request whose client has half-closed."""
 
     connections: int = 1_000
     connections_each: int = 250
@@ -64,8 +63,7 @@ class ConsoleLimits(NamedTuple):
 
 
 def refusal(request: h11.Request) -> int | None:
-    """The status that a head is refused with, where h11 lets pass what proxies may read
-    otherwise."""
+    """Return the status to refuse a head with, if h11 lets pass what proxies may read otherwise."""
     if not request.http_version.startswith(b"1."):
         return 505
     names = {name for name, _ in request.headers}
@@ -79,81 +77,53 @@ def refusal(request: h11.Request) -> int | None:
     return None if _TARGET.fullmatch(request.target) else 400
 
 
-class HTTP1(H11Protocol):
-    """Hypercorn's protocol without its upgrades, and with problem details for malformed
-    requests."""
+class ConsoleProtocol(Http1Protocol):
+    """HTTP/1.1 of the console: refuses what proxies may read otherwise, with problem details."""
 
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Nothing to switch to."""
+    def refusal(self, request: h11.Request) -> int | None:
+        return refusal(request)
 
-    async def _create_stream(self, request: h11.Request) -> None:
-        if (status := refusal(request)) is not None:
-            await self._send_error_response(status)
-            await self.send(Closed())
-            return
-        plain = h11.Request(
-            method=request.method,
-            headers=[(name, value) for name, value in request.headers if name != b"upgrade"],
-            target=request.target,
-            http_version=request.http_version,
-        )
-        await super()._create_stream(plain)
-
-    async def _send_error_response(self, status_code: int) -> None:
-        detail = _DETAILS.get(status_code, "the request is not well-formed HTTP/1.1")
-        body = problems.document(status_code, detail)
+    def error_response(self, status: int) -> tuple[Headers, bytes]:
+        detail = _DETAILS.get(status, "the request is not well-formed HTTP/1.1")
+        body = problems.document(status, detail)
         headers = [
             (b"content-type", problems.CONTENT_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
-            *self.config.response_headers("h11"),
         ]
-        await self._send_h11_event(
-            h11.Response(status_code=status_code, headers=safe_headers(headers, new_request_id()))
-        )
-        await self._send_h11_event(h11.Data(data=body))
-        await self._send_h11_event(h11.EndOfMessage())
+        return safe_headers(headers, new_request_id()), body
 
 
-class ConsoleConnection(TCPServer):
-    """Runs one connection to its end: `await Connection(…).run()`."""
+class ConsoleConnection:
+    """One connection: `await ConsoleConnection(…).run()` serves it to its end."""
 
     def __init__(
-        self,
-        app: AppWrapper,
-        config: Config,
-        context: WorkerContext,
-        stream: trio.SocketStream,
-        limits: ConsoleLimits,
+        self, server: HypercornServer, stream: trio.SocketStream, limits: ConsoleLimits
     ) -> None:
-        super().__init__(app, config, context, LifespanState({}), stream)  # type: ignore[arg-type]
+        self._server = server
+        self._stream = stream
         self._limits = limits
-        self._timer = IdleTimer(context.terminated)
+        self._send_lock = trio.Lock()
+        self._timer = IdleTimer(server.context.terminated)
         self._between_requests = False
         self._closing = False
 
     async def run(self) -> None:
-        try:
-            socket = self.stream.socket
-            client = parse_socket_addr(socket.family, socket.getpeername())
-            server = parse_socket_addr(socket.family, socket.getsockname())
-        except OSError:  # gone before it was looked at
-            return
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            group = TaskGroup()
-            group._nursery = nursery
-            self.protocol: Any = HTTP1(
-                self.app, self.config, self.context, group, ConnectionState({}),
-                False, client, server, self.protocol_send,
-            )  # fmt: skip
+            try:
+                self._protocol = ConsoleProtocol(
+                    self._server, nursery, self._stream, self._on_event
+                )
+            except OSError:  # gone before it was looked at
+                return
             self._timer.set(self._limits.head_s)
-            nursery.start_soon(self._timer.run, self._initiate_server_close)
+            nursery.start_soon(self._timer.run, self._close)
             await self._read_data()
             self._closing = True
             self._timer.close()
 
-    async def protocol_send(self, event: Event) -> None:
+    async def _on_event(self, event: Event) -> None:
         if isinstance(event, RawData):
             await self._write(event.data)
         elif isinstance(event, Closed):
@@ -163,39 +133,44 @@ class ConsoleConnection(TCPServer):
             self._timer.stop()
         elif isinstance(event, Updated) and not self._closing:
             # The next head may have begun already, behind the request that is now answered.
-            self._between_requests = not self.protocol.connection.trailing_data[0]
+            self._between_requests = not self._protocol.next_request_began
             self._timer.set(self._limits.idle_s if self._between_requests else self._limits.head_s)
 
     async def _write(self, data: bytes) -> None:
-        async with self.send_lock:
+        async with self._send_lock:
             with trio.move_on_after(self._limits.send_s, shield=True):
                 try:
-                    await self.stream.send_all(data)
+                    await self._stream.send_all(data)
                     return
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
         # The reader finds the stream closed, and tells the app; unless it has the next request in hand and
         # waits for the end of this answer, which may never come.
-        await trio.aclose_forcefully(self.stream)
+        await trio.aclose_forcefully(self._stream)
         self._expire_after(self._limits.linger_s)
 
     async def _finish(self) -> None:
-        """The last answer is sent: FIN, and from now on `_read_data` drops what it reads."""
+        """Send FIN after the last response; `_read_data` then drops what it reads."""
         self._closing = True
         self._expire_after(self._limits.linger_s)
         self._timer.close()
         try:
-            await self.stream.send_eof()
+            await self._stream.send_eof()
         except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
             pass
-        await self.protocol.handle(Closed())
+        await self._protocol.handle(Closed())
+
+    async def _close(self) -> None:
+        """End a connection that was idle, or slow with its head, for too long."""
+        await self._protocol.handle(Closed())
+        await self._stream.aclose()
 
     async def _read_data(self) -> None:
         while True:
             try:
-                data = await self.stream.receive_some(MAX_RECEIVE_BYTES)
+                data = await self._stream.receive_some(MAX_RECEIVE_BYTES)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
-                await self.protocol.handle(Closed())
+                await self._protocol.handle(Closed())
                 return
             if self._closing:
                 if not data:
@@ -204,7 +179,7 @@ class ConsoleConnection(TCPServer):
             if self._between_requests and data:
                 self._between_requests = False
                 self._timer.set(self._limits.head_s)
-            await self.protocol.handle(RawData(bytes(data)))
+            await self._protocol.handle(RawData(bytes(data)))
             if not data:
                 # Half-closed: a request in flight is answered, then closes the connection.
                 self._expire_after(self._limits.answer_s)

@@ -12,15 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework
 
 from actors.operations.runtime import Stop
 from api.http import problems
 from api.http.connection import ConsoleConnection, ConsoleLimits
-from api.http.guard import ConsoleMetrics, new_request_id, safe_headers
+from api.http.guard import ASGIApp, ConsoleMetrics, new_request_id, safe_headers
+from api.http.hypercorn_adapter import HypercornServer
 from engine.operations.settings import Settings
 from engine.visits.client_address import client_address, network_of
 
@@ -41,7 +38,7 @@ def limits_of(settings: Settings) -> ConsoleLimits:
 
 
 async def serve_console(
-    app: ASGIFramework,
+    app: ASGIApp,
     sockets: Sequence[socket.socket | int],
     stop: Stop,
     counters: ConsoleMetrics,
@@ -53,12 +50,12 @@ async def serve_console(
     app.
     """
     limits = limits or ConsoleLimits()
-    config = configuration(limits)
-    context = WorkerContext(None)
-    wrapped = ASGIWrapper(app)
+    server = HypercornServer.wrap(
+        app, head_bytes=limits.head_bytes, idle_s=limits.idle_s, drain_s=limits.drain_s
+    )
 
     async def serve(stream: trio.SocketStream) -> None:
-        await ConsoleConnection(wrapped, config, context, stream, limits).run()
+        await ConsoleConnection(server, stream, limits).run()
 
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(_opened(s))) for s in sockets]
     async with trio.open_nursery() as connections:
@@ -73,7 +70,7 @@ async def serve_console(
             )
             await stop.wait()
             accepting.cancel_scope.cancel()
-        await context.terminated.set()
+        await server.context.terminated.set()
         connections.cancel_scope.deadline = trio.current_time() + limits.drain_s
 
 
@@ -134,19 +131,6 @@ async def _refuse(stream: trio.SocketStream) -> None:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
     await trio.aclose_forcefully(stream)
-
-
-def configuration(limits: ConsoleLimits) -> Config:
-    """Hypercorn's, with everything off that is not needed. Its log is ours; there is no access
-    log."""
-    config = Config()
-    config.accesslog = None
-    config.errorlog = logging.getLogger("waypost.api.hypercorn")
-    config.include_server_header = False
-    config.h11_max_incomplete_size = limits.head_bytes
-    config.keep_alive_timeout = limits.idle_s
-    config.graceful_timeout = limits.drain_s
-    return config
 
 
 def _opened(sock: socket.socket | int) -> socket.socket:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import trio
-from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from api.http import guard, serve
 from api.http.connection import ConsoleLimits
+from api.http.hypercorn_adapter import HypercornServer
 from api.http.problems import CONTENT_TYPE
 from tests.kit.consoles import Console, exchange, served
 from tests.kit.hosted import hosted_run
@@ -101,8 +100,8 @@ async def test_a_crash_in_one_connection_is_counted_and_kills_no_other(
     """Hypercorn's own transport does crash by that request; the guard around it holds."""
 
     class Unguarded:
-        def __init__(self, app: Any, config: Config, context: WorkerContext, stream: Any, _: Any):
-            self.run = TCPServer(app, config, context, LifespanState({}), stream).run
+        def __init__(self, server: HypercornServer, stream: Any, _: Any):
+            self.run = TCPServer(*server, LifespanState({}), stream).run
 
     monkeypatch.setattr(serve, "ConsoleConnection", Unguarded)
     console = Console()
