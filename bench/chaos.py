@@ -20,7 +20,7 @@ are small, so that they are deleted all the time.
 | `phantoms` | raw clicks that no request explains, or of another link than it asked for |
 | `rollup_mismatches` | links and profiles whose rollups, or totals in the API, are not the count of their raw clicks |
 | `dimension_mismatches` | links and profiles, days and dimensions whose values together are not the count of raw clicks |
-| `clicks_unrecorded`, `set_aside` | what the engine itself says it could not record, or fold |
+| `clicks_unrecorded`, `dead_lettered` | what the engine itself says it could not record, or fold |
 | `stale_leases` | commits refused because the lease had gone to somebody else, as far as the process lived to tell |
 | `gave_up` | how often `waypost up` ended by itself and had to be started again |
 | `drain_s` | from the end of the load until all was committed |
@@ -218,7 +218,7 @@ def table(result: dict[str, Any]) -> Table:
     shown.add_column("", justify="right")
     for key in (
         "requests", "answered", "unanswered", "refused", "counted", "unanswered_counted", "lost",
-        "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches", "set_aside", "clicks_unrecorded",
+        "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches", "dead_lettered", "clicks_unrecorded",
         "stale_leases", "gave_up",
     ):  # fmt: skip
         shown.add_row(key.replace("_", " "), f"{result[key]:,}")

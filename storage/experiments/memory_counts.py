@@ -60,11 +60,11 @@ class MemoryExperimentCounts:
             at = row.exposed_at or row.converted_at
             assert at is not None
             if row.crossed:
-                add(at, row.arm, crossed=1)
+                add(at, row.arm, multiple_exposures=1)
             elif row.exposed_at is not None:
                 add(at, row.arm, visitors=1)
                 if row.converted_at is not None:
-                    add(row.converted_at, row.arm, converted=1)
+                    add(row.converted_at, row.arm, converted_visitors=1)
         return found
 
 

@@ -20,7 +20,7 @@ class KeptUses(MemoryApiKeyStore):
         self.noted: list[tuple[list[int], list[int]]] = []
         self.away = False
 
-    async def note_uses(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
+    async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         if self.away:
             raise UnavailableError("Postgres does not answer")
         self.noted.append((sorted(keys), sorted(sessions)))

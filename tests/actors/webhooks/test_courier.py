@@ -215,7 +215,7 @@ async def test_many_that_hang_at_once_delay_nobody(
 async def test_no_more_at_once_and_a_second_than_is_set(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    world = World(each=3, rate_per_s=10.0)
+    world = World(max_concurrency=3, rate_per_s=10.0)
     await world.start()
     await world.webhook("shop")
     world.happen(100)
@@ -235,7 +235,7 @@ async def test_no_more_at_once_and_a_second_than_is_set(
 async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    world = World(each=4, rate_per_s=10.0)
+    world = World(max_concurrency=4, rate_per_s=10.0)
     await world.start()
     gentle = await world.webhook("gentle", max_concurrency=1, max_rate=2)
     await world.webhook("greedy", max_concurrency=100, max_rate=10_000)
@@ -452,7 +452,7 @@ async def test_nothing_of_one_delivery_ends_the_courier(
 async def test_a_faster_pace_shortens_waits_and_nothing_else(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    world = World(pace=60.0, poll_s=1.0)
+    world = World(time_scale=60.0, poll_s=1.0)
     await world.start()
     await world.webhook("shop")
     world.behaviour["shop"] = down
@@ -484,7 +484,7 @@ async def test_a_claim_beyond_the_lane_is_left_alone(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """After a failure a webhook has less room than was claimed for it."""
-    world = World(each=8)
+    world = World(max_concurrency=8)
     await world.start()
     await world.webhook("shop")
     world.behaviour["shop"] = down

@@ -35,7 +35,7 @@ EXTRAS = st.builds(
 CLICKS = st.builds(
     Click,
     kind=st.integers(0, 3),
-    verdict=st.integers(0, 7) | st.integers(0, 255),
+    classification=st.integers(0, 7) | st.integers(0, 255),
     at_us=st.integers(NOW_US, NOW_US + 3_600_000_000) | I64,
     tenant_id=st.integers(1, 2) | I64,
     profile_id=st.integers(1, 2) | I64,
@@ -43,8 +43,8 @@ CLICKS = st.builds(
     user_agent=st.sampled_from([b"", b"curl", b"\0", b"\xff", FIREFOX]) | st.binary(max_size=255),
     referrer=st.sampled_from([b"https://www.google.de/", b"HTTP://x\0y/"]) | st.binary(max_size=40),
     language=st.sampled_from([b"de-AT,en;q=0.5", b"*"]) | st.binary(max_size=5),
-    visitor=st.just(b"") | st.binary(min_size=8, max_size=8),
-    extra=st.binary(max_size=20) | EXTRAS,
+    visitor_id=st.just(b"") | st.binary(min_size=8, max_size=8),
+    items=st.binary(max_size=20) | EXTRAS,
 )
 BATCHES = st.builds(batch, st.integers(1, 2**62), st.lists(CLICKS, min_size=1, max_size=12))
 

@@ -25,7 +25,7 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def reason(given: Experiment, **context: Any) -> str:
-    found = assign(given, AssignmentContext(**{"key": "k", "at_ms": 100} | context))
+    found = assign(given, AssignmentContext(**{"hash_key": "k", "at_ms": 100} | context))
     assert found.exposed == (found.reason == "assigned")
     return found.reason
 
@@ -119,7 +119,7 @@ def test_a_namespace_has_a_key_of_its_own() -> None:
     """Else a visitor's place in the group would depend on the experiment's secret."""
     given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
     for namespace_key in KEYS[:20]:
-        reasons = {reason(given, key=key, namespace_key=namespace_key) for key in KEYS[:20]}
+        reasons = {reason(given, hash_key=key, namespace_key=namespace_key) for key in KEYS[:20]}
         assert len(reasons) == 1
 
 

@@ -60,7 +60,7 @@ EXTRAS = st.builds(
 CLICKS = st.builds(
     Click,
     kind=st.integers(0, 3),
-    verdict=st.integers(0, 255),
+    classification=st.integers(0, 255),
     at_us=st.integers(NOW_US, NOW_US + 7_200_000_000) | st.integers(-(2**63), 2**63 - 1),
     tenant_id=st.integers(1, 2),
     profile_id=st.integers(1, 2) | st.integers(-(2**63), 2**63 - 1),
@@ -68,8 +68,8 @@ CLICKS = st.builds(
     user_agent=st.sampled_from([b"", b"curl/8", b"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5) Instagram 3"]),
     referrer=st.sampled_from([b"", b"https://t.co/x", b"https://www.example.org/"]),
     language=st.sampled_from([b"", b"de-AT", b"en"]),
-    visitor=st.sampled_from([b"", b"visitor1", b"visitor2", b"\xff" * 8]),
-    extra=st.just(b"") | EXTRAS,
+    visitor_id=st.sampled_from([b"", b"visitor1", b"visitor2", b"\xff" * 8]),
+    items=st.just(b"") | EXTRAS,
 )  # fmt: skip
 SEVERAL = st.lists(CLICKS, min_size=1, max_size=30)
 

@@ -272,7 +272,7 @@ class Crashing(Database):
         self.inner = inner
         self.crashing = True
 
-    async def run(self, work: Any, **options: Any) -> Any:
+    async def transaction(self, work: Any, **options: Any) -> Any:
         async def crashing(connection: Connection) -> Any:
             result = await work(connection)
             if self.crashing:

@@ -227,7 +227,7 @@ async def test_experiments_are_counted_in_the_same_transaction(
             raise ValueError("the first time it fails")
         await add_increments(connection, observed)
 
-    monkeypatch.setattr(ledger, "store_observed", store)
+    monkeypatch.setattr(ledger, "add_increments", store)
     shown = item(EXPOSURES, pack_variant_refs([VariantRef(7, 1, 0)]))
     clicks = [one._replace(items=shown) for one in MIXED]
     position, taken = await bench.committed(await bench.leased(), clicks)

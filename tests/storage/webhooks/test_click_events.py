@@ -128,7 +128,7 @@ async def test_a_commit_that_fails_tells_nothing(
 ) -> None:
     await place.listen(2, "link.clicked", "link.milestone")
     await place.count((2, 5), clicks=8)
-    emit = "storage.webhooks.click_events.emit"
+    emit = "storage.webhooks.click_events.append_to_outbox"
 
     async def breaks(*_: Any) -> None:
         raise ZeroDivisionError

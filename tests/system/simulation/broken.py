@@ -244,7 +244,7 @@ class Acknowledged(Journal):
 class NotBlottedOut(Journal):
     """What a failed write has left stays there, although it was counted as not recorded."""
 
-    def _void(self, size: int) -> None:
+    def _zero_failed_write(self, size: int) -> None:
         return
 
 
