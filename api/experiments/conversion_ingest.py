@@ -108,7 +108,7 @@ class ConversionIngest:
         """A shop's own JSON."""
         hook = await self._store.hook_of(token)
         if hook is None:
-            raise NotFoundError("there is no such hook")
+            raise NotFoundError.of("hook")
         if refused := self._limited(HOOK, f"{hook.tenant_id}:{hook.profile_id}"):
             return refused
         body = await json_object()

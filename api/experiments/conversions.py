@@ -184,9 +184,7 @@ class ConversionRoutes:
         self, told: list[VerifiedConversion], source: ConversionSource
     ) -> list[RecordedConversion | WaypostError]:
         """By profile, each in a transaction of its own; a profile that is not the caller's has no clicks."""
-        found: list[RecordedConversion | WaypostError] = [
-            NotFoundError("there is no such click")
-        ] * len(told)
+        found: list[RecordedConversion | WaypostError] = [NotFoundError.of("click")] * len(told)
         by_profile: dict[int, list[int]] = {}
         for index, one in enumerate(told):
             by_profile.setdefault(one.click.profile_id, []).append(index)

@@ -95,7 +95,7 @@ def _asked(stored: StoredExperiment, tally: ExperimentCounts, number: int | None
     for phase in tally.phases:
         if phase.number == wanted:
             return phase
-    raise NotFoundError("there is no such phase")
+    raise NotFoundError.of("phase")
 
 
 def _cells(phase: int, found: VariantResult) -> list[Any]:

@@ -59,7 +59,7 @@ async def guarded_write(
     for _ in range(ATTEMPTS):
         stored = await read()
         if header is not None and not _guards(header, stored.version):
-            raise LostUpdateError(f"the version is {stored.version} by now; read again, then retry")
+            raise LostUpdateError(stored.version)
         try:
             return await write(stored, stored.version)
         except LostUpdateError:

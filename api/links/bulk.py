@@ -26,7 +26,7 @@ from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
 from api.links.bodies import LinkResponse
 from api.links.link_responses import EXAMPLE, LinkResponses
-from engine.common.errors import FieldError, InvalidError, WaypostError
+from engine.common.errors import FieldError, InvalidError, LostUpdateError, WaypostError
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import LinkChange, LinkChangeResult, ProfileStore
@@ -223,7 +223,7 @@ _DOC: Final = Doc(
                             "type": "urn:waypost:problem:precondition-failed",
                             "title": "Precondition Failed",
                             "status": 412,
-                            "detail": "it has version 2, not 1",
+                            "detail": str(LostUpdateError(2)),
                         },
                     },
                     {"index": 2, "status": 204},

@@ -15,6 +15,7 @@ from api.http.auth import COOKIE, CSRF_HEADER
 from api.http.idempotency import REPLAYED
 from api.http.problems import CONTENT_TYPE, Problem
 from api.http.routes import Doc, ResponseDoc, Route
+from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
 
 VERSION: Final = "3.1.0"
@@ -308,9 +309,9 @@ def _problem(status: int) -> dict[str, Any]:
 _EXAMPLES: Final = {
     401: "this key is unknown",
     403: "this key does not have the scope 'write'",
-    404: "there is no such profile",
+    404: str(NotFoundError.of("profile")),
     409: "handle: is taken",
-    412: "the version is 3 by now; read again, then retry",
+    412: str(LostUpdateError(3)),
     422: "slug: may have only letters, digits, '-' and '_'",
     429: "too many requests; try again in 2 s",
 }

@@ -128,7 +128,7 @@ def last_owner_error() -> ConflictError:
 def refusal_error(outcome: str) -> NoReturn:
     """Say why an invitation was not accepted."""
     if outcome == "unknown":
-        raise NotFoundError("there is no such invitation")
+        raise NotFoundError.of("invitation")
     raise ConflictError("token", _REASONS[outcome])
 
 

@@ -35,6 +35,11 @@ class InvalidError(WaypostError):
 class NotFoundError(WaypostError):
     """The thing does not exist, or is not the caller's to see: the two are told apart nowhere."""
 
+    @classmethod
+    def of(cls, noun: str) -> "NotFoundError":
+        """Return the error for an id or a name of which there is no such `noun`."""
+        return cls(f"there is no such {noun}")
+
 
 class ExpiredError(WaypostError):
     """The key was good once, and is not any more."""
@@ -63,6 +68,10 @@ class TooSoonError(WaypostError):
 
 class LostUpdateError(WaypostError):
     """The object changed since the version that the caller has read. Read again, then retry."""
+
+    def __init__(self, version: int) -> None:
+        """`version` is the one that the object has."""
+        super().__init__(f"the version is {version} by now; read again, then retry")
 
 
 class UnavailableError(WaypostError):

@@ -1,5 +1,6 @@
 """One page of a list, with a cursor for the next."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -8,3 +9,9 @@ class ListPage(NamedTuple):
 
     items: list[Any]
     next_after: int | None
+
+    @classmethod
+    def of(cls, items: Sequence[Any], limit: int, id_field: str = "id") -> "ListPage":
+        """Return the first `limit` of `items`, of which one more was read to know whether others follow."""
+        page = list(items[:limit])
+        return cls(page, getattr(page[-1], id_field) if len(items) > limit else None)

@@ -33,7 +33,7 @@ async def enter_profile(
     """
     row = await connection.fetchrow(_SQL["enter_profile"], validate_id(profile_id, "profile"))
     if row is None:
-        raise NotFoundError("there is no such profile")
+        raise NotFoundError.of("profile")
     require(caller, row["role"], action)
     return ProfileAccess(row["tenant_id"], profile_id, row["role"])
 
@@ -44,7 +44,7 @@ async def enter_link(
     """The same by one of the profile's links."""
     row = await connection.fetchrow(_SQL["enter_link"], validate_id(link_id, "link"))
     if row is None:
-        raise NotFoundError("there is no such link")
+        raise NotFoundError.of("link")
     require(caller, row["role"], action)
     return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
@@ -55,7 +55,7 @@ async def enter_job(
     """The same by a job that belongs to a profile."""
     row = await connection.fetchrow(_SQL["enter_job"], validate_id(job_id, "job"))
     if row is None:
-        raise NotFoundError("there is no such job")
+        raise NotFoundError.of("job")
     require(caller, row["role"], action)
     return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
@@ -67,7 +67,7 @@ async def enter_experiment(
     id_ = validate_id(experiment_id, "experiment")
     row = await connection.fetchrow(_SQL["enter_experiment"], id_)
     if row is None:
-        raise NotFoundError("there is no such experiment")
+        raise NotFoundError.of("experiment")
     require(caller, row["role"], action)
     return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
@@ -75,5 +75,5 @@ async def enter_experiment(
 def validate_id(number: int, kind: str) -> int:
     """An id that a bigint can hold; no other one exists."""
     if not 0 < number <= MAX_ID:
-        raise NotFoundError(f"there is no such {kind}")
+        raise NotFoundError.of(kind)
     return number

@@ -10,7 +10,8 @@ import asyncpg
 
 from engine.accounts.access import Caller
 from engine.accounts.account import NewSession, User, UserDraft
-from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.errors import NotFoundError
+from engine.common.versions import require_version
 from storage.accounts import sessions
 from storage.accounts.passwords import PasswordHasher
 from storage.postgres import queries
@@ -65,8 +66,7 @@ class PostgresAccountStore:
         async def work(connection: Connection) -> User:
             whose = caller.tenant_id, caller.user_id
             stored = _user(await connection.fetchrow(_SQL["lock_user"], *whose))
-            if if_version is not None and stored.version != if_version:
-                raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+            require_version(stored.version, if_version)
             if draft.name == stored.name:
                 return stored
             return _user(await connection.fetchrow(_SQL["rename"], *whose, draft.name))
@@ -99,5 +99,5 @@ class PostgresAccountStore:
 
 def _user(row: asyncpg.Record | None) -> User:
     if row is None:
-        raise NotFoundError("there is no such user")
+        raise NotFoundError.of("user")
     return User(**dict(row))

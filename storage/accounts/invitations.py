@@ -77,7 +77,7 @@ class PostgresInvitationStore:
                 limit + 1,
             )
             found = [Invitation(**dict(row)) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -86,7 +86,7 @@ class PostgresInvitationStore:
             place = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             which = place.tenant_id, profile_id, validate_id(invitation_id, "invitation")
             if await connection.fetchval(SQL["withdraw"], *which) is None:
-                raise NotFoundError("there is no such invitation")
+                raise NotFoundError.of("invitation")
 
         await self._database.transaction(work, caller=caller)
 

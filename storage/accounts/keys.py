@@ -80,7 +80,7 @@ class PostgresApiKeyStore:
                 SQL["list_keys"], caller.tenant_id, caller.user_id, min(after, MAX_ID), limit + 1
             )
             found = [_key(row) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         require_scope(caller, "read")
         return await self._database.transaction(work, caller=caller, read_only=True)
@@ -89,7 +89,7 @@ class PostgresApiKeyStore:
         async def work(connection: Connection) -> None:
             which = caller.tenant_id, caller.user_id, validate_id(key_id, "key")
             if await connection.fetchval(SQL["revoke_key"], *which) is None:
-                raise NotFoundError("there is no such key")
+                raise NotFoundError.of("key")
 
         require_scope(caller, "admin")
         await self._database.transaction(work, caller=caller)

@@ -13,8 +13,9 @@ import asyncpg
 
 from engine.accounts.access import Action, Caller, MemberRole, require_scope
 from engine.accounts.member import Member, last_owner_error, require_other_user, require_owner
-from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.errors import NotFoundError
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_profile, validate_id
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -38,7 +39,7 @@ class PostgresMemberStore:
                 SQL["list_members"], profile_id, min(after, MAX_ID), limit + 1
             )
             found = [Member(**dict(row)) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+            return ListPage.of(found, limit, "user_id")
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -125,10 +126,9 @@ async def _member(
 ) -> Member:
     row = await connection.fetchrow(SQL["member"], profile_id, validate_id(user_id, "member"))
     if row is None:
-        raise NotFoundError("there is no such member")
+        raise NotFoundError.of("member")
     found = Member(**dict(row))
-    if if_version is not None and found.version != if_version:
-        raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+    require_version(found.version, if_version)
     return found
 
 

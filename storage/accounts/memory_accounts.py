@@ -9,8 +9,9 @@ import trio
 
 from engine.accounts.access import Caller
 from engine.accounts.account import MAX_SESSIONS, NewSession, Session, User, UserDraft
-from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.errors import NotFoundError
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from storage.accounts import tokens
 
 
@@ -61,8 +62,7 @@ class MemoryAccountStore:
     ) -> User:
         await trio.lowlevel.checkpoint()
         stored = self._user(caller)
-        if if_version is not None and stored.version != if_version:
-            raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+        require_version(stored.version, if_version)
         if draft.name != stored.name:
             self.users[stored.id] = msgspec.structs.replace(
                 stored, name=draft.name, version=stored.version + 1, updated_at=self._now()
@@ -96,12 +96,12 @@ class MemoryAccountStore:
         await trio.lowlevel.checkpoint()
         now = self._now()
         found = [s for s in self._of(caller.user_id) if s.id > after and s.expires_at > now]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def end_session(self, caller: Caller, session_id: int) -> None:
         await trio.lowlevel.checkpoint()
         if session_id not in [session.id for session in self._of(caller.user_id)]:
-            raise NotFoundError("there is no such session")
+            raise NotFoundError.of("session")
         del self._sessions[session_id]
 
     def begin(self, user: User, user_agent: str) -> NewSession:
@@ -124,5 +124,5 @@ class MemoryAccountStore:
 
     def _user(self, caller: Caller) -> User:
         if caller.user_id not in self.users:
-            raise NotFoundError("there is no such user")
+            raise NotFoundError.of("user")
         return self.users[caller.user_id]

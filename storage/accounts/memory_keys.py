@@ -73,13 +73,13 @@ class MemoryApiKeyStore:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "read")
         found = [key for key in self._of(caller) if key.id > after]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "admin")
         if key_id not in [key.id for key in self._of(caller)]:
-            raise NotFoundError("there is no such key")
+            raise NotFoundError.of("key")
         del self._keys[key_id]
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:

@@ -21,8 +21,9 @@ from engine.accounts.member import (
     require_other_user,
     require_owner,
 )
-from engine.common.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.common.errors import ConflictError, NotFoundError
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.links.profile import Profile
 from storage.accounts import tokens
 from storage.accounts.invitations import has_account, invitation_limit_error
@@ -58,7 +59,7 @@ class MemoryMembers:
         profile, team = self._profiles.team(caller, profile_id, Action.READ)
         found = [self._member(profile, team, user_id) for user_id in sorted(team)]
         found = [member for member in found if member.user_id > after]
-        return ListPage(found[:limit], found[limit - 1].user_id if len(found) > limit else None)
+        return ListPage.of(found, limit, "user_id")
 
     async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
         await trio.lowlevel.checkpoint()
@@ -135,7 +136,7 @@ class MemoryMembers:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         found = [one for one in self._open_of(profile_id) if one.id > after]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -144,7 +145,7 @@ class MemoryMembers:
             if (one.id, one.profile_id) == (invitation_id, profile_id) and digest not in self._used:
                 del self._invitations[digest]
                 return
-        raise NotFoundError("there is no such invitation")
+        raise NotFoundError.of("invitation")
 
     async def preview(self, token: str) -> InvitationPreview:
         await trio.lowlevel.checkpoint()
@@ -220,13 +221,12 @@ class MemoryMembers:
         if_version: int | None = None,
     ) -> Member:
         if user_id not in team:
-            raise NotFoundError("there is no such member")
+            raise NotFoundError.of("member")
         since = profile.created_at
         version, created_at, updated_at = self._changes.get(
             (profile.id, user_id), (1, since, since)
         )
-        if if_version is not None and version != if_version:
-            raise LostUpdateError(f"it has version {version}, not {if_version}")
+        require_version(version, if_version)
         user = self._accounts.users[user_id]
         return Member(
             user_id=user_id,

@@ -43,7 +43,7 @@ class PostgresSessionStore:
                 limit + 1,
             )
             found = [Session(**dict(row)) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -51,7 +51,7 @@ class PostgresSessionStore:
         async def work(connection: Connection) -> None:
             whose = caller.tenant_id, caller.user_id
             if await connection.fetchval(SQL["end_session"], *whose, session_id) is None:
-                raise NotFoundError("there is no such session")
+                raise NotFoundError.of("session")
 
         validate_id(session_id, "session")
         await self._database.transaction(work, caller=caller)

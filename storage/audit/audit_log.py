@@ -77,9 +77,9 @@ async def _page(
             after=_object(row["after"]),
             **{k: v for k, v in row.items() if k not in ("before", "after")},
         )
-        for row in rows[:limit]
+        for row in rows
     ]
-    return ListPage(entries, entries[-1].seq if len(rows) > limit else None)
+    return ListPage.of(entries, limit, "seq")
 
 
 def _object(text: str | None) -> dict[str, Any] | None:

@@ -47,4 +47,4 @@ class MemoryActivityReader:
 
 def _page(chain: list[ActivityEntry], asked: ActivityFilter, before: int, limit: int) -> ListPage:
     found = [e for e in reversed(chain) if (not before or e.seq < before) and asked.takes(e)]
-    return ListPage(found[:limit], found[limit - 1].seq if len(found) > limit else None)
+    return ListPage.of(found, limit, "seq")

@@ -29,4 +29,4 @@ class MemorySecurityStore:
             for stored in reversed(self.stored)
             if stored.event.tenant_id == caller.tenant_id and (not before or stored.id < before)
         ]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)

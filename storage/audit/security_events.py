@@ -53,7 +53,7 @@ class PostgresSecurityStore:
                 StoredSecurityEvent(id_, SecurityEvent._make([*fields, orjson.loads(detail)]))
                 for id_, *fields, detail in rows
             ]
-            return ListPage(found[:limit], found[limit - 1].id if len(rows) > limit else None)
+            return ListPage.of(found, limit)
 
         require_scope(caller, "admin")
         return await self._database.transaction(work, caller=caller, read_only=True)

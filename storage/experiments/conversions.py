@@ -81,7 +81,7 @@ class PostgresConversionStore:
         try:
             return await self._database.transaction(work, caller=Caller(tenant_id, 0))
         except asyncpg.ForeignKeyViolationError:
-            raise NotFoundError("there is no such profile") from None
+            raise NotFoundError.of("profile") from None
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
@@ -90,7 +90,7 @@ class PostgresConversionStore:
             place = await enter_profile(connection, caller, profile_id, Action.READ)
             rows = await connection.fetch(_SQL["list"], *place[:2], min(before, MAX_ID), limit + 1)
             found = [Conversion(*row) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -123,7 +123,7 @@ class PostgresConversionStore:
                 _SQL["list_hooks"], *place[:2], min(after, MAX_ID), limit + 1
             )
             found = [_hook(row) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -132,7 +132,7 @@ class PostgresConversionStore:
             place = await enter_profile(connection, caller, profile_id, Action.EDIT)
             key = *place[:2], validate_id(hook_id, "hook")
             if await connection.fetchval(_SQL["delete_hook"], *key) is None:
-                raise NotFoundError("there is no such hook")
+                raise NotFoundError.of("hook")
 
         await self._database.transaction(work, caller=caller)
 

@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 import asyncpg
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import FieldError, InvalidError, LostUpdateError, NotFoundError
+from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.experiments import conflicts
 from engine.experiments.counts import (
     ConversionValue,
@@ -92,7 +93,7 @@ class PostgresExperimentStore:
                 _SQL["list_experiments"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             found = [stored(row) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._read(caller, work)
 
@@ -190,7 +191,7 @@ class PostgresExperimentStore:
             number = found.experiment.phase if phase is None else phase
             asked = [p for p in await phases_of(connection, *key) if p.number == number]
             if not asked:
-                raise NotFoundError("there is no such phase")
+                raise NotFoundError.of("phase")
             first, last = await connection.fetchrow(_SQL["extent"], *key, number)  # type: ignore[misc]
             if first is None:
                 return found, asked[0], []
@@ -263,7 +264,7 @@ async def _fetch(
 ) -> StoredExperiment:
     row = await connection.fetchrow(_SQL["experiment"], place.tenant_id, experiment_id)
     if row is None:
-        raise NotFoundError("there is no such experiment")
+        raise NotFoundError.of("experiment")
     return stored(row)
 
 
@@ -274,8 +275,7 @@ async def _lock(
     place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
     await lock_profile(connection, place)
     found = await _fetch(connection, place, experiment_id)
-    if if_version is not None and found.version != if_version:
-        raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+    require_version(found.version, if_version)
     return place, found
 
 

@@ -80,7 +80,7 @@ class MemoryConversionStore:
     ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         if self._profiles.team_of(profile_id) is None:
-            raise NotFoundError("there is no such profile")
+            raise NotFoundError.of("profile")
         return self._record(tenant_id, told, source)
 
     def _record(
@@ -112,7 +112,7 @@ class MemoryConversionStore:
             for number, kept in enumerate(self.told.values(), 1)
             if kept[0].click.profile_id == profile_id and (not before or number < before)
         ][::-1]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
@@ -137,7 +137,7 @@ class MemoryConversionStore:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
         found = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -146,7 +146,7 @@ class MemoryConversionStore:
             if (hook.profile_id, hook.id) == (profile_id, hook_id):
                 del self._hooks[digest]
                 return
-        raise NotFoundError("there is no such hook")
+        raise NotFoundError.of("hook")
 
     async def hook_of(self, token: str) -> ResolvedHook | None:
         await trio.lowlevel.checkpoint()

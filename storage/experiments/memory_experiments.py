@@ -10,9 +10,10 @@ import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.experiments import conflicts
 from engine.experiments.automation import AutomaticAction, RunningExperiment
 from engine.experiments.counts import (
@@ -100,7 +101,7 @@ class MemoryExperimentStore:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
         found = [e for e in self._of(profile_id) if e.id > after]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def update_experiment(
         self,
@@ -167,7 +168,7 @@ class MemoryExperimentStore:
         number = found.experiment.phase if phase is None else phase
         asked = [p for p in self._phases[found.id] if p.number == number]
         if not asked:
-            raise NotFoundError("there is no such phase")
+            raise NotFoundError.of("phase")
         counts = self.memory_counts.of(found.id, number)
         whole = self._counted(asked[0], found.id)
         if not counts:
@@ -236,15 +237,14 @@ class MemoryExperimentStore:
     ) -> StoredExperiment:
         found = self._kept.get(experiment_id)
         if found is None:
-            raise NotFoundError("there is no such experiment")
+            raise NotFoundError.of("experiment")
         try:
             self._profiles.team(caller, found.profile_id, action)
         except NotFoundError:
-            raise NotFoundError("there is no such experiment") from None
+            raise NotFoundError.of("experiment") from None
         if found not in self._of(found.profile_id):
-            raise NotFoundError("there is no such experiment")
-        if if_version is not None and found.version != if_version:
-            raise LostUpdateError(f"it has version {found.version}, not {if_version}")
+            raise NotFoundError.of("experiment")
+        require_version(found.version, if_version)
         return found
 
     def _refer(self, profile_id: int, draft: ExperimentDraft) -> None:

@@ -41,7 +41,7 @@ class PostgresLinkSyncStore:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
             if target is None:
-                raise NotFoundError("there is no such link")
+                raise NotFoundError.of("link")
             job = await enqueue(connection, sync_job(place.tenant_id, place.profile_id, link_id))
             row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
             if row is None:  # or one of another target

@@ -183,8 +183,7 @@ class PostgresJobStore:
                 tenant = place.tenant_id
             last = min(before or MAX_ID, MAX_ID)
             rows = await connection.fetch(_SQL["list"], tenant, last, *asked, limit + 1)
-            found = [job_of(row) for row in rows[:limit]]
-            return ListPage(found, found[-1].id if len(rows) > limit else None)
+            return ListPage.of([job_of(row) for row in rows], limit)
 
         if caller is not None:
             require_scope(caller, "read")
@@ -225,7 +224,7 @@ class PostgresJobStore:
 async def _found(connection: Connection, tenant: int | None, job_id: int) -> Job:
     row = await connection.fetchrow(_SQL["job"], tenant, job_id)
     if row is None:
-        raise NotFoundError("there is no such job")
+        raise NotFoundError.of("job")
     return job_of(row)
 
 

@@ -203,7 +203,7 @@ class MemoryJobs:
             and asked.kind in (None, job.kind)
             and asked.profile_id in (None, job.profile_id)
         ]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def job(self, caller: Caller | None, job_id: int) -> Job:
         await trio.lowlevel.checkpoint()
@@ -247,7 +247,7 @@ class MemoryJobs:
         for job in self._of(caller, scope):
             if job.id == job_id:
                 return job
-        raise NotFoundError("there is no such job")
+        raise NotFoundError.of("job")
 
     def _same(self, job: Job | JobDraft) -> list[Job]:
         """Those under its unique key that are queued or running."""

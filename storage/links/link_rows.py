@@ -11,11 +11,10 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from engine.common.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.common.errors import ConflictError, NotFoundError
 from engine.github.repository import LinkSync
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
-from engine.links.profile import Profile
 from storage.accounts.access import ProfileAccess
 from storage.postgres import queries
 from storage.postgres.database import Connection
@@ -75,7 +74,7 @@ async def remove_link(
 async def fetch_link(connection: Connection, place: ProfileAccess, link_id: int) -> Link:
     row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
     if row is None:
-        raise NotFoundError("there is no such link")
+        raise NotFoundError.of("link")
     return link_of(row)
 
 
@@ -98,11 +97,6 @@ def map_unique_violations() -> Iterator[None]:
         if taken is None:
             raise
         raise ConflictError(*taken) from None
-
-
-def check_version(stored: Profile | Link, if_version: int | None) -> None:
-    if if_version is not None and stored.version != if_version:
-        raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
 
 
 async def _keep_in_step(

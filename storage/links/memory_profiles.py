@@ -16,6 +16,7 @@ from engine.accounts.access import Action, Caller, MemberRole, require, require_
 from engine.common.errors import ConflictError, NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.experiments.experiment import EdgeExperiment
 from engine.github.repository import LinkSync
 from engine.links.health import LinkHealth
@@ -30,7 +31,6 @@ from engine.links.profile import (
     draft_of,
 )
 from engine.visits.snapshot import Snapshot
-from storage.links.link_rows import check_version
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
 from storage.visits import paths
@@ -89,7 +89,7 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         held = self.held(caller, profile_id, Action.EDIT)
-        check_version(held.profile, if_version)
+        require_version(held.profile.version, if_version)
         if draft == draft_of(held.profile):
             return held.profile
         if draft.handle != held.profile.handle:
@@ -106,7 +106,7 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         held = self.held(caller, profile_id, Action.DELETE)
-        check_version(held.profile, if_version)
+        require_version(held.profile.version, if_version)
         self._bump(held, deleted=True)
         for link in held.links.values():
             self._release(link)
@@ -153,7 +153,7 @@ class MemoryProfiles:
     ) -> tuple[Link, ProfileChange]:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
-        check_version(link, if_version)
+        require_version(link.version, if_version)
         changed = self._changed(held, link, draft)
         if changed == link:
             return link, ProfileChange(held.profile.id, held.profile.version)
@@ -165,7 +165,7 @@ class MemoryProfiles:
     ) -> ProfileChange:
         await trio.lowlevel.checkpoint()
         held, link = self._held_link(caller, link_id, Action.EDIT)
-        check_version(link, if_version)
+        require_version(link.version, if_version)
         change = self._bump(held)
         self._remove(held, link)
         return change
@@ -206,9 +206,9 @@ class MemoryProfiles:
             return self._add(held, draft)
         found, slug = self._where.get(operation.link_id, (None, ""))
         if found is not held:
-            raise NotFoundError("there is no such link")
+            raise NotFoundError.of("link")
         link = held.links[slug]
-        check_version(link, operation.if_version)
+        require_version(link.version, operation.if_version)
         if operation.op == "delete":
             bump()
             self._remove(held, link)
@@ -331,7 +331,7 @@ class MemoryProfiles:
     def held(self, caller: Caller, profile_id: int, action: Action) -> MemoryProfile:
         held = self._profiles.get(profile_id)
         if held is None or caller.user_id not in held.members:
-            raise NotFoundError("there is no such profile")
+            raise NotFoundError.of("profile")
         require(caller, held.members[caller.user_id], action)
         return held
 
@@ -340,7 +340,7 @@ class MemoryProfiles:
     ) -> tuple[MemoryProfile, Link]:
         held, slug = self._where.get(link_id, (None, ""))
         if held is None or caller.user_id not in held.members:
-            raise NotFoundError("there is no such link")
+            raise NotFoundError.of("link")
         require(caller, held.members[caller.user_id], action)
         return held, held.links[slug]
 
@@ -490,4 +490,4 @@ def _imported(link: Link, row: ImportRow) -> Link:
 
 def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> ListPage:
     found = sorted((item for item in items if item.id > after), key=lambda item: item.id)
-    return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+    return ListPage.of(found, limit)

@@ -17,12 +17,12 @@ from engine.accounts.access import Action, Caller, require_scope
 from engine.common.errors import NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
 from storage.links.link_rows import (
-    check_version,
     fetch_link,
     insert_link,
     link_of,
@@ -72,7 +72,7 @@ class PostgresProfileStore:
     async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(SQL["list_profiles"], min(after, MAX_ID), limit + 1)
-            return _page([_profile(row) for row in rows], limit)
+            return ListPage.of([_profile(row) for row in rows], limit)
 
         require_scope(caller, "read")
 
@@ -139,7 +139,7 @@ class PostgresProfileStore:
             rows = await connection.fetch(
                 SQL["list_links"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
-            return _page([link_of(row) for row in rows], limit)
+            return ListPage.of([link_of(row) for row in rows], limit)
 
         return await self._read(caller, work)
 
@@ -228,7 +228,7 @@ async def lock_profile(connection: Connection, place: ProfileAccess) -> Profile:
 
 async def _lock(connection: Connection, place: ProfileAccess, if_version: int | None) -> Profile:
     stored = await lock_profile(connection, place)
-    check_version(stored, if_version)
+    require_version(stored.version, if_version)
     return stored
 
 
@@ -238,10 +238,10 @@ async def _lock_link(
     """The link, and its profile's version, which cannot move until the transaction ends."""
     row = await connection.fetchrow(SQL["lock_profile_of_link"], place.tenant_id, link_id)
     if row is None:
-        raise NotFoundError("there is no such link")
+        raise NotFoundError.of("link")
     # A statement of its own: it sees what was committed while this one waited for the lock.
     stored = await fetch_link(connection, place, link_id)
-    check_version(stored, if_version)
+    require_version(stored.version, if_version)
     return stored, ProfileChange(row["id"], row["version"])
 
 
@@ -253,8 +253,8 @@ async def _operate(
         return await insert_link(connection, place, operation.draft(None), revision), True
     stored = await fetch_link(connection, place, validate_id(operation.link_id, "link"))
     if stored.profile_id != place.profile_id:
-        raise NotFoundError("there is no such link")
-    check_version(stored, operation.if_version)
+        raise NotFoundError.of("link")
+    require_version(stored.version, operation.if_version)
     if operation.op == "delete":
         await remove_link(connection, place, stored.id, revision)
         return None, True
@@ -273,16 +273,11 @@ async def next_version(connection: Connection, place: ProfileAccess) -> ProfileC
     """The profile's next version, and the news of it."""
     version = await connection.fetchval(SQL["bump_profile"], place.tenant_id, place.profile_id)
     if version is None:
-        raise NotFoundError("there is no such profile")
+        raise NotFoundError.of("profile")
     return ProfileChange(place.profile_id, version)
 
 
 def _profile(row: asyncpg.Record | None) -> Profile:
     if row is None:
-        raise NotFoundError("there is no such profile")
+        raise NotFoundError.of("profile")
     return Profile(**dict(row))
-
-
-def _page(items: list[Profile] | list[Link], limit: int) -> ListPage:
-    """Rows were asked for one more than the limit, to know whether there are more."""
-    return ListPage(items[:limit], items[limit - 1].id if len(items) > limit else None)

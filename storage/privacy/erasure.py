@@ -83,8 +83,7 @@ class PostgresErasureStore:
             rows = await connection.fetch(
                 _SQL["mine"], caller.tenant_id, before or MAX_ID, limit + 1
             )
-            items = [Erasure(**dict(row)) for row in rows[:limit]]
-            return ListPage(items, items[-1].profile_id if len(rows) > limit else None)
+            return ListPage.of([Erasure(**dict(row)) for row in rows], limit, "profile_id")
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 

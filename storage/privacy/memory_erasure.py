@@ -32,5 +32,4 @@ class MemoryErasureStore:
         require_scope(caller, "read")
         found = sorted(self._asked.get(caller.tenant_id, ()), reverse=True)
         found = [one for one in found if not before or one.profile_id < before]
-        page = found[:limit]
-        return ListPage(page, page[-1].profile_id if len(found) > limit else None)
+        return ListPage.of(found, limit, "profile_id")

@@ -13,9 +13,10 @@ import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import LostUpdateError, NotFoundError
+from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.webhooks.delivery import (
     DISABLED_AFTER_S,
     REPLAYED_AT_ONCE,
@@ -161,7 +162,7 @@ class MemoryWebhooks:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
         found = [held.webhook for held in self._of(profile_id) if held.webhook.id > after]
-        return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return ListPage.of(found, limit)
 
     async def update_webhook(
         self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
@@ -215,7 +216,7 @@ class MemoryWebhooks:
             and asked.state in (None, one.state)
             and asked.type in (None, one.event.draft.type)
         ]
-        return ListPage(found[:limit], found[limit - 1].event_id if len(found) > limit else None)
+        return ListPage.of(found, limit, "event_id")
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
@@ -343,10 +344,9 @@ class MemoryWebhooks:
     ) -> _MemoryWebhook:
         held = self._held.get(webhook_id)
         if held is None:
-            raise NotFoundError("there is no such webhook")
+            raise NotFoundError.of("webhook")
         self._profiles.team(caller, held.webhook.profile_id, Action.MANAGE_WEBHOOKS)
-        if if_version is not None and held.webhook.version != if_version:
-            raise LostUpdateError(f"it has version {held.webhook.version}, not {if_version}")
+        require_version(held.webhook.version, if_version)
         return held
 
     def _change(self, held: _MemoryWebhook, **values: object) -> None:

@@ -17,9 +17,10 @@ import asyncpg
 import msgspec
 
 from engine.accounts.access import Action, Caller, require
-from engine.common.errors import ConflictError, LostUpdateError, NotFoundError
+from engine.common.errors import ConflictError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
+from engine.common.versions import require_version
 from engine.webhooks.delivery import (
     REPLAYED_AT_ONCE,
     SHOWN_ATTEMPTS,
@@ -101,7 +102,7 @@ class PostgresWebhookStore:
                 SQL["list_webhooks"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             found = [_webhook(row) for row in rows]
-            return ListPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+            return ListPage.of(found, limit)
 
         return await self._read(caller, work)
 
@@ -162,8 +163,8 @@ class PostgresWebhookStore:
             rows = await connection.fetch(
                 SQL["deliveries"], place.tenant_id, webhook_id, below, *asked, limit + 1
             )
-            found = await _with_attempts(connection, place, webhook_id, rows[:limit])
-            return ListPage(found, found[-1].event_id if len(rows) > limit else None)
+            found = await _with_attempts(connection, place, webhook_id, rows)
+            return ListPage.of(found, limit, "event_id")
 
         return await self._read(caller, work)
 
@@ -257,13 +258,13 @@ def demand_enabled(webhook: Webhook) -> None:
 
 
 def unknown_delivery() -> NotFoundError:
-    return NotFoundError("there is no such delivery")
+    return NotFoundError.of("delivery")
 
 
 async def _enter(connection: Connection, caller: Caller, webhook_id: int) -> ProfileAccess:
     row = await connection.fetchrow(SQL["enter_webhook"], validate_id(webhook_id, "webhook"))
     if row is None:
-        raise NotFoundError("there is no such webhook")
+        raise NotFoundError.of("webhook")
     require(caller, row["role"], Action.MANAGE_WEBHOOKS)
     return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
@@ -271,7 +272,7 @@ async def _enter(connection: Connection, caller: Caller, webhook_id: int) -> Pro
 async def _fetch(connection: Connection, place: ProfileAccess, webhook_id: int) -> Webhook:
     row = await connection.fetchrow(SQL["webhook"], place.tenant_id, webhook_id)
     if row is None:
-        raise NotFoundError("there is no such webhook")
+        raise NotFoundError.of("webhook")
     return _webhook(row)
 
 
@@ -281,8 +282,7 @@ async def _lock(
     await connection.execute(SQL["lock_webhook"], place.tenant_id, webhook_id)
     # A statement of its own: it sees what was committed while this one waited for the lock.
     stored = await _fetch(connection, place, webhook_id)
-    if if_version is not None and stored.version != if_version:
-        raise LostUpdateError(f"it has version {stored.version}, not {if_version}")
+    require_version(stored.version, if_version)
     return stored
 
 
