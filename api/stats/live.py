@@ -11,7 +11,6 @@ shows their key or session again. Of many clicks committed at once, the first 50
 """  # noqa: E501  # the table is read as it stands
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
@@ -23,6 +22,7 @@ from api.http.auth import current_caller
 from api.http.query import path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.accounts.access import Caller
+from engine.clicks.click import time_of
 from engine.common.errors import ForbiddenError, NotFoundError, TooSoonError, UnavailableError
 from engine.links.ports import ProfileStore
 from engine.stats.live import LiveClick
@@ -114,7 +114,7 @@ def _taken(watcher: LiveSubscriber) -> list[LiveClick]:
 
 
 def _shown(click: LiveClick) -> dict[str, Any]:
-    time = datetime.fromtimestamp(click.at_us / 1e6, UTC)
+    time = time_of(click.at_us)
     return {"time": time, "link": str(click.link_id), **click.values}
 
 

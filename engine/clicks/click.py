@@ -1,7 +1,13 @@
 """A click: one answered request of a visitor, as the journal keeps it and Postgres counts it."""
 
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
+
+LAST_US: Final = (
+    253_402_300_799_999_999  # the end of the year 9999, which Postgres and Python can hold
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_USER_AGENT_BYTES: Final = 255
 MAX_REFERRER_BYTES: Final = 255
@@ -57,3 +63,11 @@ class Click(NamedTuple):
     language: bytes
     visitor_id: bytes = b""
     items: bytes = b""
+
+
+def time_of(at_us: int) -> datetime:
+    """Return the UTC time of `at_us`, Unix time in microseconds; a time outside the calendar is the nearest in it.
+
+    Integers throughout: as a float of seconds, the last microsecond of the year 9999 is the year 10000.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(at_us, 0), LAST_US))

@@ -31,6 +31,7 @@ from engine.clicks.click import (
     BOT_CLASSES,
     CLASS_MASK,
     COUNTED_CLASSES,
+    LAST_US,
     RULES_VERSION_SHIFT,
     VISITOR_BYTES,
     ClickKind,
@@ -65,7 +66,6 @@ COPY_TRAILER: Final = b"\xff\xff"
 
 # 2000-01-01, where Postgres counts from; the last moment that Python's datetime has too.
 _EPOCH_US: Final = 946_684_800_000_000
-_LAST_US: Final = 253_402_300_799_999_999
 _MAX_TEXTS: Final = 65_536
 _PARTS: Final = 7
 
@@ -98,7 +98,7 @@ def user_agent_id(text: str) -> int:
 
 def clamped(at_us: int) -> int:
     """A time that both Postgres and Python can hold."""
-    return min(max(at_us, 0), _LAST_US)
+    return min(max(at_us, 0), LAST_US)
 
 
 def column(text: str) -> bytes:

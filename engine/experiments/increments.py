@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
-from engine.clicks.click import VISITOR_BYTES, Click
+from engine.clicks.click import VISITOR_BYTES, Click, time_of
 from engine.clicks.copy_rows import clamped
 from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, VariantRef, unpack_variant_refs
 from engine.clicks.rollup import TIME_BUCKET_US
@@ -130,8 +130,8 @@ class ExperimentCounter:
                 seen.multiple_exposures,
                 seen.exposures,
                 seen.outcomes,
-                time_of(seen.exposed_us),
-                time_of(seen.converted_us),
+                _time_or_none(seen.exposed_us),
+                _time_or_none(seen.converted_us),
             )
             for (tenant, experiment, phase, day, visitor), seen in sorted(
                 self._seen.items(), key=lambda item: item[0]
@@ -151,8 +151,8 @@ def date_of(day: int) -> date:
     return datetime.fromtimestamp(day * 86_400, UTC).date()
 
 
-def time_of(at_us: int | None) -> datetime | None:
-    return None if at_us is None else datetime.fromtimestamp(at_us / 1e6, UTC)
+def _time_or_none(at_us: int | None) -> datetime | None:
+    return None if at_us is None else time_of(at_us)
 
 
 def _bucket(number: int) -> datetime:

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 
 from engine.accounts.access import Action, Caller
+from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
 from engine.common.errors import ConflictError, NotFoundError
 from engine.common.list_page import ListPage
@@ -270,7 +271,7 @@ def unit_of(click: ClickId) -> tuple[int, int, date, int]:
 def day_of(click: ClickId) -> date:
     if click.by_cookie:
         return COOKIE_DAY
-    return datetime.fromtimestamp(click.at_us / 1e6, UTC).date()
+    return time_of(click.at_us).date()
 
 
 def _sum_key(tenant_id: int, told: VerifiedConversion) -> VariantBucketKey:

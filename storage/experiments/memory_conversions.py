@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import trio
 
 from engine.accounts.access import Action, Caller
+from engine.clicks.click import time_of
 from engine.common.errors import ConflictError, NotFoundError
 from engine.common.list_page import ListPage
 from engine.experiments.conversion import (
@@ -34,7 +35,7 @@ def _kept(
     number: int, told: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> Conversion:
     draft, click = told.draft, told.click
-    clicked_at = datetime.fromtimestamp(click.at_us / 1e6, UTC)
+    clicked_at = time_of(click.at_us)
     shared = draft.value, draft.currency, source, attribution
     found = Conversion(
         number, draft.name, draft.order_id, told.at, told.received_at, clicked_at, click.link_id, *shared
