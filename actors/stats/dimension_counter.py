@@ -4,7 +4,7 @@ It follows behind: a click is in the plain counts first, and in these some tenth
 the clicks of all journals and commits their sums together, as what that costs is by row and hardly by click.
 So the busier it is the longer it waits: `COST_SHARE` of the time at most is spent on it.
 
-Each journal has its position in the counts by dimension (`summarised`), which moves in their transaction by
+Each journal has its position in the counts by dimension (`dimension_counted`), which moves in their transaction by
 compare-and-set, as the watermark does. Who starts, or takes a journal over, goes on from there: what is at or
 below the watermark is read again from the stream and only summed. What is gathered here is lost with the
 process, and nothing else.
@@ -42,7 +42,7 @@ MAX_TRIES: Final = 3
 
 @dataclass(slots=True, eq=False)
 class _Journal:
-    """One lease of a journal: `summarised` is committed, `taken` gathered."""
+    """One lease of a journal: `dimension_counted` is committed, `taken` gathered."""
 
     id: UUID
     token: int

@@ -30,10 +30,10 @@ _ROLLUPS = """SELECT link_id, sum(clicks)::bigint AS clicks FROM (
 # Dimension 0 has no counts in the live table, 16 has several values a click, 20 is of profiles only.
 _DIMENSIONS = """WITH raw AS (
     SELECT tenant_id, profile_id, link_id, (at AT TIME ZONE 'UTC')::date AS day,
-        count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind = 1) AS clicks,
-        count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind <> 1) AS views,
-        count(*) FILTER (WHERE verdict IN (2, 3, 4)) AS bots
-    FROM waypost.clicks WHERE verdict NOT IN (5, 7) GROUP BY 1, 2, 3, 4
+        count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind = 1) AS clicks,
+        count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind <> 1) AS views,
+        count(*) FILTER (WHERE classification IN (2, 3, 4)) AS bots
+    FROM waypost.clicks WHERE classification NOT IN (5, 7) GROUP BY 1, 2, 3, 4
 ), expected AS (
     SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots
     FROM raw CROSS JOIN generate_series(1, 19) AS dimension WHERE dimension <> 16
@@ -45,7 +45,7 @@ _DIMENSIONS = """WITH raw AS (
         sum(bots) AS bots
     FROM (
         SELECT tenant_id, profile_id, link_id, dimension, (bucket AT TIME ZONE 'UTC')::date AS day, clicks,
-            views, bots FROM waypost.dimension_rollups
+            views, bots FROM waypost.dimension_counts
         UNION ALL
         SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots FROM waypost.dimension_days
     ) AS live_and_compacted WHERE dimension NOT IN (0, 16) GROUP BY 1, 2, 3, 4, 5
@@ -53,7 +53,7 @@ _DIMENSIONS = """WITH raw AS (
 SELECT count(*) FROM expected FULL JOIN found USING (tenant_id, profile_id, link_id, dimension, day)
 WHERE (expected.clicks, expected.views, expected.bots)
     IS DISTINCT FROM (found.clicks, found.views, found.bots)"""
-_SET_ASIDE = "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.set_aside_batches"
+_SET_ASIDE = "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.dead_letter_batches"
 
 
 class DatabaseCounts(NamedTuple):

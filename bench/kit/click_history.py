@@ -71,7 +71,7 @@ async def write(
         "SELECT id FROM waypost.links WHERE profile_id = $1 ORDER BY id", profile_id
     )
     place, today = (tenant_id, profile_id), now.astimezone(UTC).date()
-    for table in ("rollups", "dimension_rollups", *_COMPACTED):
+    for table in ("rollups", "dimension_counts", *_COMPACTED):
         await connection.execute(
             f"DELETE FROM waypost.{table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608
             *place,
@@ -95,7 +95,7 @@ async def write(
     await connection.execute(
         "DROP TABLE bench_values, bench_days, bench_pool, bench_quarters, bench_sums, bench_shapes"
     )
-    for table in ("rollups", "dimension_rollups", *_COMPACTED):
+    for table in ("rollups", "dimension_counts", *_COMPACTED):
         await connection.execute(f"VACUUM (ANALYZE) waypost.{table}")
 
 

@@ -85,7 +85,7 @@ GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;
 
 -- name: live
 -- Today, quarter by quarter. Of everything there are sketches only, as the counts are in rollups.
-INSERT INTO waypost.dimension_rollups
+INSERT INTO waypost.dimension_counts
 SELECT $1::bigint, $2::bigint, link_id, dimension, $3::date::timestamptz + u.at * interval '15 minutes', value,
     CASE WHEN dimension = 0 THEN 0 ELSE u.clicks - lag(u.clicks, 1, 0::bigint) OVER w END,
     CASE WHEN dimension = 0 THEN 0 ELSE u.views - lag(u.views, 1, 0::bigint) OVER w END,
@@ -115,7 +115,7 @@ ORDER BY link_id, u.at;
 -- name: raw
 -- Raw clicks of the last $3 days, $4 of them, skewed as their sums are; people have come five times each.
 INSERT INTO waypost.clicks (
-    tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict, rule, visitor, browser, os, device,
+    tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification, rule, visitor, browser, os, device,
     referrer_host, source, locale, continent, country, city, domain, utm_source, utm_campaign)
 SELECT $1::bigint, $2::bigint, links[1 + floor(r1 * r1 * r1 * cardinality(links))::int],
     $5::timestamptz - r2 * $3::int * interval '1 day', n, '00000000-0000-0000-0000-000000000001',

@@ -27,7 +27,7 @@ TEXTS = 4_000
 LIMIT_S = 300.0
 POLL_S = 0.02
 _LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
-_MARK = "SELECT sequence, committed_at FROM waypost.journal_watermark WHERE journal_id = $1"
+_MARK = "SELECT folded, committed_at FROM waypost.journals WHERE journal_id = $1"
 _SUMS = "SELECT coalesce(sum(clicks), 0)::bigint FROM waypost.rollups"
 
 
@@ -114,8 +114,8 @@ async def _watch(url: str, journal: UUID, clicks: int) -> list[tuple[int, float]
     try:
         while not found or found[-1][0] < clicks:
             row: Any = await connection.fetchrow(_MARK, journal)
-            if row and row["sequence"] and (not found or row["sequence"] > found[-1][0]):
-                found.append((row["sequence"], row["committed_at"].timestamp()))
+            if row and row["folded"] and (not found or row["folded"] > found[-1][0]):
+                found.append((row["folded"], row["committed_at"].timestamp()))
             if time.monotonic() > started + LIMIT_S:
                 raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
             await connection.execute("SELECT pg_sleep($1)", POLL_S)

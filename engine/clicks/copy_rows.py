@@ -51,7 +51,7 @@ from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
 T = TypeVar("T")
 
 COLUMNS: Final = (
-    "tenant_id", "profile_id", "link_id", "kind", "verdict", "rule", "journal_id",
+    "tenant_id", "profile_id", "link_id", "kind", "classification", "rule", "journal_id",
     "at", "sequence", "visitor",
     "user_agent_id", "browser", "os", "device",
     "referrer", "referrer_host",

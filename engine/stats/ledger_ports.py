@@ -50,7 +50,7 @@ class BufferedClicks(Protocol):
 
 
 class JournalLease(NamedTuple):
-    """How far a journal is folded, and under which fencing token its stream is owned. `summarised` is how
+    """How far a journal is folded, and under which fencing token its stream is owned. `dimension_counted` is how
     far it is in the counts by dimension, at most `sequence`."""
 
     journal_id: UUID
@@ -61,7 +61,7 @@ class JournalLease(NamedTuple):
 
 class ClickLedger(Protocol):
     """The counts, and each journal's watermark next to them in one transaction; in another one the counts
-    by dimension and `summarised`, which follows the watermark."""
+    by dimension and `dimension_counted`, which follows the watermark."""
 
     async def register(self, journal_id: UUID) -> int:
         """Make the journal's row if there is none; its last click that is in all counts."""
@@ -93,7 +93,7 @@ class ClickLedger(Protocol):
     async def commit_dimension_counts(
         self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
     ) -> None:
-        """Counts by dimension, those of experiments, and the moves of `summarised`, all or nothing.
+        """Counts by dimension, those of experiments, and the moves of `dimension_counted`, all or nothing.
 
         `gathered` holds the clicks of the moves. Raises StaleLeaseError that names the journals whose
         position or token is no longer this one's; the others can be tried without them."""

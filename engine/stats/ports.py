@@ -19,7 +19,7 @@ class StatsReader(Protocol):
 
     async def version(self) -> str:
         """A text that is another one after each commit of counts, of whatever tenant. Who changes counts
-        otherwise moves a journal's `summarised_at`."""
+        otherwise moves a journal's `dimension_counted_at`."""
 
 
 # Of an exported click. `link` 0 is the page, `kind` click or view, `verdict` as the dimension kind has it,

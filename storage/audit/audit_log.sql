@@ -3,7 +3,7 @@
 -- name: entries
 -- At most $4 entries of a chain ($1 tenant, $2 profile) before seq $3, newest first, that the filters take.
 SELECT seq, at, user_id, key_id, request_id, action, object_type, object_id, before, after, hash
-FROM activity
+FROM audit_log
 WHERE tenant_id = $1 AND profile_id = $2 AND seq < $3
     AND ($5::text IS NULL OR action = $5) AND ($6::text IS NULL OR object_type = $6)
     AND ($7::bigint IS NULL OR object_id = $7) AND ($8::bigint IS NULL OR user_id = $8)
@@ -12,7 +12,7 @@ ORDER BY seq DESC LIMIT $4;
 
 -- name: has_chain
 -- Whether anything was ever logged of a profile ($2) of the tenant ($1).
-SELECT EXISTS (SELECT FROM activity WHERE tenant_id = $1 AND profile_id = $2);
+SELECT EXISTS (SELECT FROM audit_log WHERE tenant_id = $1 AND profile_id = $2);
 
 -- name: is_there
 -- Whether the profile still exists.

@@ -5,12 +5,12 @@
 SELECT tenant_id, profile_id, seq, hash, jsonb_build_array(
     tenant_id, profile_id, seq, (extract(epoch FROM at) * 1000000)::bigint, user_id, key_id, request_id,
     action, object_type, object_id, before, after)::text AS covered
-FROM activity ORDER BY tenant_id, profile_id, seq;
+FROM audit_log ORDER BY tenant_id, profile_id, seq;
 
 -- name: heads
 -- Where each chain ends.
-SELECT tenant_id, profile_id, seq, hash FROM activity_heads ORDER BY tenant_id, profile_id;
+SELECT tenant_id, profile_id, seq, hash FROM audit_log_heads ORDER BY tenant_id, profile_id;
 
 -- name: estimated
 -- About how many entries there are; -1 when nobody knows.
-SELECT reltuples::bigint FROM pg_class WHERE oid = 'activity'::regclass;
+SELECT reltuples::bigint FROM pg_class WHERE oid = 'audit_log'::regclass;

@@ -1,5 +1,5 @@
 """The click ledger: raw rows, rollups and each journal's watermark, in one Postgres transaction; the counts by
-dimension and `summarised` in another one, which follows (storage/stats/dimension_counts.py).
+dimension and `dimension_counted` in another one, which follows (storage/stats/dimension_counts.py).
 
 Guarantees:
 - A click is counted exactly once. The first statement of a commit moves the watermark by
@@ -88,7 +88,9 @@ class PostgresClickLedger:
         async def work(connection: Connection) -> list[JournalLease]:
             held = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
             if len(held) < limit:
-                held += await connection.fetch(_SQL["take_leases"], owner, limit - len(held), ttl_s)
+                held += await connection.fetch(
+                    _SQL["acquire_leases"], owner, limit - len(held), ttl_s
+                )
             return [JournalLease(*row) for row in held]
 
         return await self._database.transaction(work)
@@ -151,8 +153,8 @@ class PostgresClickLedger:
         reached = position._replace(folded=batch.last, dimension_counted=batch.last)
 
         async def work(connection: Connection) -> None:
-            await _move(connection, position, reached, "move_both")
-            await connection.execute(_SQL["set_aside"], position.journal_id, *batch, reason)
+            await _move(connection, position, reached, "advance_past_dead_letter")
+            await connection.execute(_SQL["dead_letter"], position.journal_id, *batch, reason)
 
         await self._guarded(work)
         return reached
@@ -192,7 +194,7 @@ async def _move(
     connection: Connection,
     position: JournalLease,
     reached: JournalLease,
-    how: str = "move_watermark",
+    how: str = "advance_watermark",
 ) -> None:
     journal_id, sequence, token, _ = position
     moved = await connection.fetchval(_SQL[how], journal_id, sequence, token, reached.folded)

@@ -1,79 +1,79 @@
 -- name: register_journal
 -- A journal's row, made by its edge before the first click.
-INSERT INTO journal_watermark (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHING;
+INSERT INTO journals (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHING;
 
 -- name: watermark
 -- How far a journal is committed in all counts, and in the plain ones.
-SELECT least(sequence, summarised) AS committed, sequence AS folded FROM journal_watermark WHERE journal_id = $1;
+SELECT least(folded, dimension_counted) AS committed, folded FROM journals WHERE journal_id = $1;
 
 -- name: retire
 -- A journal that is wholly committed; nobody leases it any more.
-UPDATE journal_watermark SET retired_at = clock_timestamp() WHERE journal_id = $1;
+UPDATE journals SET retired_at = clock_timestamp() WHERE journal_id = $1;
 
 -- name: purge_retired
 -- Rows of journals that are long gone; the newest stays, as it says how fresh the counts are.
-DELETE FROM journal_watermark
+DELETE FROM journals
 WHERE retired_at < clock_timestamp() - interval '1 day'
-    AND committed_at IS DISTINCT FROM (SELECT max(committed_at) FROM journal_watermark);
+    AND committed_at IS DISTINCT FROM (SELECT max(committed_at) FROM journals);
 
 -- name: renew_leases
 -- Keep what the owner holds. A row that its own commit has locked right now is renewed by that.
 WITH mine AS (
-    SELECT journal_id FROM journal_watermark
+    SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND retired_at IS NULL ORDER BY journal_id LIMIT $2
 ), unlocked AS (
-    SELECT journal_id FROM journal_watermark
+    SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND journal_id IN (SELECT journal_id FROM mine)
     FOR UPDATE SKIP LOCKED
 ), renewed AS (
-    UPDATE journal_watermark AS w
+    UPDATE journals AS w
     SET lease_ttl = make_interval(secs => $3),
         lease_expires = clock_timestamp() + make_interval(secs => $3)
     FROM unlocked WHERE w.journal_id = unlocked.journal_id
-    RETURNING w.journal_id, w.sequence, w.lease_token, w.summarised
+    RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted
 )
-SELECT journal_id, sequence, lease_token, summarised FROM renewed
+SELECT journal_id, folded, fencing_token, dimension_counted FROM renewed
 UNION ALL
-SELECT journal_id, sequence, lease_token, summarised FROM journal_watermark
+SELECT journal_id, folded, fencing_token, dimension_counted FROM journals
 WHERE journal_id IN (SELECT journal_id FROM mine)
     AND journal_id NOT IN (SELECT journal_id FROM unlocked)
     AND lease_owner = $1 AND lease_expires > clock_timestamp();
 
--- name: take_leases
+-- name: acquire_leases
 -- Take what nobody holds, longest free first; what others are looking at is left to them.
 WITH free AS (
-    SELECT journal_id FROM journal_watermark
+    SELECT journal_id FROM journals
     WHERE retired_at IS NULL
         AND (lease_owner IS NULL OR (lease_owner <> $1 AND lease_expires <= clock_timestamp()))
     ORDER BY lease_expires NULLS FIRST, journal_id LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
-UPDATE journal_watermark AS w
+UPDATE journals AS w
 SET lease_owner = $1,
-    lease_token = w.lease_token + 1,
+    fencing_token = w.fencing_token + 1,
     lease_ttl = make_interval(secs => $3),
     lease_expires = clock_timestamp() + make_interval(secs => $3)
 FROM free WHERE w.journal_id = free.journal_id
-RETURNING w.journal_id, w.sequence, w.lease_token, w.summarised;
+RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted;
 
 -- name: release_leases
 -- Give back all that the owner holds, so that nobody has to wait for it to expire.
-UPDATE journal_watermark SET lease_owner = NULL, lease_expires = NULL WHERE lease_owner = $1;
+UPDATE journals SET lease_owner = NULL, lease_expires = NULL WHERE lease_owner = $1;
 
--- name: move_watermark
+-- name: advance_watermark
 -- The fence: compare-and-set on position and token. No row: somebody else has moved or taken it.
-UPDATE journal_watermark
-SET sequence = $4, committed_at = clock_timestamp(),
+UPDATE journals
+SET folded = $4, committed_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
-WHERE journal_id = $1 AND sequence = $2 AND lease_token = $3
+WHERE journal_id = $1 AND folded = $2 AND fencing_token = $3
 RETURNING journal_id;
 
--- name: move_both
--- The same past a batch that is set aside; all before it must be summarised.
-UPDATE journal_watermark
-SET sequence = $4, summarised = $4, committed_at = clock_timestamp(), summarised_at = clock_timestamp(),
+-- name: advance_past_dead_letter
+-- The same past a batch that is set aside; all before it must be dimension_counted.
+UPDATE journals
+SET folded = $4, dimension_counted = $4, committed_at = clock_timestamp(), dimension_counted_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
-WHERE journal_id = $1 AND sequence = $2 AND summarised = $2 AND lease_token = $3
+WHERE journal_id = $1 AND folded = $2 AND dimension_counted = $2 AND fencing_token = $3
 RETURNING journal_id;
 
 -- name: store_user_agents
@@ -94,7 +94,7 @@ ON CONFLICT (tenant_id, profile_id, link_id, bucket)
 DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
     bots = r.bots + excluded.bots;
 
--- name: set_aside
+-- name: dead_letter
 -- A batch that cannot be folded, whole.
-INSERT INTO set_aside_batches (journal_id, first, last, payload, reason)
+INSERT INTO dead_letter_batches (journal_id, first, last, payload, reason)
 VALUES ($1, $2, $3, $4, $5);

@@ -33,7 +33,7 @@ from engine.stats.ledger_ports import (
 
 @dataclass
 class MemoryJournalRow:
-    """A row of `journal_watermark`. `lease_expires` is in seconds of the clock."""
+    """A row of `journals`. `lease_expires` is in seconds of the clock."""
 
     folded: int = 0
     dimension_counted: int = 0

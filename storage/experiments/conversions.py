@@ -218,7 +218,7 @@ async def _count_late(
     connection: Connection, tenant_id: int, late: Sequence[VerifiedConversion], new: Sequence[Any]
 ) -> None:
     experiments = sorted({one.click.experiment_id for one in late})
-    await connection.execute(_SQL["take_turns"], experiments)
+    await connection.execute(_SQL["lock_experiments"], experiments)
     units = sorted({unit_of(one.click) for one in late})
     before = {
         tuple(row)

@@ -8,7 +8,7 @@ WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 -- name: insert
 -- In the order of the key, or two could deadlock; what is there already stays as it is.
 INSERT INTO conversions (tenant_id, profile_id, click, name, order_id, at, clicked_at, link_id, value, currency,
-    source, attribution, experiment_id, phase, arm, day, visitor)
+    source, attribution, experiment_id, phase, variant, day, visitor)
 SELECT $1, $2, * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
     $8::bigint[], $9::numeric[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::int[],
     $15::smallint[], $16::date[], $17::bigint[])
@@ -22,7 +22,7 @@ JOIN unnest($2::bytea[], $3::text[], $4::text[]) AS k (click, name, order_id)
     ON (c.click, c.name, c.order_id) = (k.click, k.name, k.order_id)
 WHERE c.tenant_id = $1;
 
--- name: take_turns
+-- name: lock_experiments
 -- Let conversions of an experiment whose visitors' rows are gone take turns.
 SELECT pg_advisory_xact_lock(hashtextextended('waypost.conversions', id)) FROM unnest($1::bigint[]) AS e (id)
 ORDER BY id;
@@ -38,11 +38,11 @@ WHERE c.tenant_id = $1 AND c.attribution = 'attributed' AND NOT EXISTS (
 
 -- name: add_late
 -- First conversions of visitors whose rows are gone: only sums tell of them.
-INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, arm, outcomes, converted)
+INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, variant, outcomes, converted)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::smallint[], $6::bigint[],
-    $7::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, arm, outcomes, converted)
+    $7::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, variant, outcomes, converted)
 ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT (tenant_id, experiment_id, phase, bucket, arm) DO UPDATE SET
+ON CONFLICT (tenant_id, experiment_id, phase, bucket, variant) DO UPDATE SET
     outcomes = s.outcomes + excluded.outcomes, converted = s.converted + excluded.converted;
 
 -- name: open_days
@@ -52,7 +52,7 @@ SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - $1::int;
 -- name: list
 -- Of a profile, newest first, of ids below $3 (0: from the newest).
 SELECT id, name, order_id, at, received_at, clicked_at, link_id, value, currency, source, attribution,
-    experiment_id, phase, arm
+    experiment_id, phase, variant
 FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3::bigint = 0 OR id < $3::bigint) ORDER BY id DESC LIMIT $4;
 
 -- name: create_hook

@@ -2,61 +2,61 @@
 -- (waypost_app, with the tenant set).
 
 -- name: observe
--- Visitors by key, their arm and what was seen of each ($1 to $11); and every exposure and outcome, whoever's,
--- by arm and time ($12 to $18). First rows, then sums, each in the order of their keys, or two folds could
+-- Visitors by key, their variant and what was seen of each ($1 to $11); and every exposure and outcome, whoever's,
+-- by variant and time ($12 to $18). First rows, then sums, each in the order of their keys, or two folds could
 -- deadlock. What is of an experiment that is gone is left out. A row keeps how the write before left it, so that
 -- this one knows what it changes.
 WITH seen AS (
     SELECT s.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::date[], $5::bigint[], $6::smallint[],
         $7::boolean[], $8::int[], $9::int[], $10::timestamptz[], $11::timestamptz[])
-        AS s (tenant_id, experiment_id, phase, day, visitor, arm, crossed, exposures, outcomes, exposed_at,
+        AS s (tenant_id, experiment_id, phase, day, visitor, variant, multiple_exposures, exposures, outcomes, exposed_at,
             converted_at)
     JOIN experiments AS e ON e.tenant_id = s.tenant_id AND e.id = s.experiment_id
     ORDER BY 1, 2, 3, 4, 5
 ), written AS (
-    INSERT INTO experiment_visitors AS v (tenant_id, experiment_id, phase, day, visitor, arm, crossed, exposures,
+    INSERT INTO experiment_visitors AS v (tenant_id, experiment_id, phase, day, visitor, variant, multiple_exposures, exposures,
         outcomes, exposed_at, converted_at)
     SELECT * FROM seen
     ON CONFLICT (tenant_id, experiment_id, phase, day, visitor) DO UPDATE SET
-        was_counted = v.exposed_at IS NOT NULL AND NOT v.crossed,
-        was_converted = v.exposed_at IS NOT NULL AND v.converted_at IS NOT NULL AND NOT v.crossed,
-        was_crossed = v.crossed,
-        crossed = v.crossed OR excluded.crossed OR v.arm <> excluded.arm,
+        was_counted = v.exposed_at IS NOT NULL AND NOT v.multiple_exposures,
+        was_converted = v.exposed_at IS NOT NULL AND v.converted_at IS NOT NULL AND NOT v.multiple_exposures,
+        had_multiple_exposures = v.multiple_exposures,
+        multiple_exposures = v.multiple_exposures OR excluded.multiple_exposures OR v.variant <> excluded.variant,
         exposures = v.exposures + excluded.exposures,
         outcomes = v.outcomes + excluded.outcomes,
         exposed_at = coalesce(v.exposed_at, excluded.exposed_at),
         converted_at = coalesce(v.converted_at, excluded.converted_at)
     RETURNING v.*
 ), changed AS (
-    SELECT tenant_id, experiment_id, phase, arm, date_bin('15 minutes', exposed_at, 'epoch') AS bucket,
+    SELECT tenant_id, experiment_id, phase, variant, date_bin('15 minutes', exposed_at, 'epoch') AS bucket,
         0::bigint AS exposures, 0::bigint AS outcomes,
-        (NOT crossed)::int - was_counted::int AS visitors, 0 AS converted, 0 AS crossed
+        (NOT multiple_exposures)::int - was_counted::int AS visitors, 0 AS converted, 0 AS multiple_exposures
     FROM written WHERE exposed_at IS NOT NULL
     UNION ALL
-    SELECT tenant_id, experiment_id, phase, arm, date_bin('15 minutes', converted_at, 'epoch'),
-        0, 0, 0, (NOT crossed)::int - was_converted::int, 0
+    SELECT tenant_id, experiment_id, phase, variant, date_bin('15 minutes', converted_at, 'epoch'),
+        0, 0, 0, (NOT multiple_exposures)::int - was_converted::int, 0
     FROM written WHERE exposed_at IS NOT NULL AND converted_at IS NOT NULL
     UNION ALL
-    SELECT tenant_id, experiment_id, phase, arm,
+    SELECT tenant_id, experiment_id, phase, variant,
         date_bin('15 minutes', coalesce(exposed_at, converted_at), 'epoch'), 0, 0, 0, 0, 1
-    FROM written WHERE crossed AND NOT was_crossed
+    FROM written WHERE multiple_exposures AND NOT had_multiple_exposures
     UNION ALL
-    SELECT a.tenant_id, a.experiment_id, a.phase, a.arm, a.bucket, a.exposures, a.outcomes, 0, 0, 0
+    SELECT a.tenant_id, a.experiment_id, a.phase, a.variant, a.bucket, a.exposures, a.outcomes, 0, 0, 0
     FROM unnest($12::bigint[], $13::bigint[], $14::int[], $15::timestamptz[], $16::smallint[], $17::bigint[],
-        $18::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, arm, exposures, outcomes)
+        $18::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, variant, exposures, outcomes)
     JOIN experiments AS e ON e.tenant_id = a.tenant_id AND e.id = a.experiment_id
 )
-INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, arm, exposures, outcomes, visitors,
-    converted, crossed)
-SELECT tenant_id, experiment_id, phase, bucket, arm, sum(exposures), sum(outcomes), sum(visitors), sum(converted),
-    sum(crossed)
+INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, variant, exposures, outcomes, visitors,
+    converted, multiple_exposures)
+SELECT tenant_id, experiment_id, phase, bucket, variant, sum(exposures), sum(outcomes), sum(visitors), sum(converted),
+    sum(multiple_exposures)
 FROM changed GROUP BY 1, 2, 3, 4, 5
-HAVING sum(exposures) <> 0 OR sum(outcomes) <> 0 OR sum(visitors) <> 0 OR sum(converted) <> 0 OR sum(crossed) <> 0
+HAVING sum(exposures) <> 0 OR sum(outcomes) <> 0 OR sum(visitors) <> 0 OR sum(converted) <> 0 OR sum(multiple_exposures) <> 0
 ORDER BY 1, 2, 3, 4, 5
-ON CONFLICT (tenant_id, experiment_id, phase, bucket, arm) DO UPDATE SET
+ON CONFLICT (tenant_id, experiment_id, phase, bucket, variant) DO UPDATE SET
     exposures = s.exposures + excluded.exposures, outcomes = s.outcomes + excluded.outcomes,
     visitors = s.visitors + excluded.visitors, converted = s.converted + excluded.converted,
-    crossed = s.crossed + excluded.crossed;
+    multiple_exposures = s.multiple_exposures + excluded.multiple_exposures;
 
 -- name: forget_visitors
 -- At most $2 visitors of days before $1: nothing tells any more who they were. Those of a cookie stay as long as

@@ -66,17 +66,17 @@ SELECT phase, started_at, reason, variants FROM experiment_phases
 WHERE tenant_id = $1 AND experiment_id = $2 ORDER BY phase;
 
 -- name: sums
--- What was counted by phase and arm.
-SELECT phase, arm, sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
-    sum(crossed)::bigint
-FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 GROUP BY phase, arm;
+-- What was counted by phase and variant.
+SELECT phase, variant, sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
+    sum(multiple_exposures)::bigint
+FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 GROUP BY phase, variant;
 
 -- name: values
--- What conversions of a phase are worth, by arm and currency.
-SELECT arm, currency, count(*), sum(value)::text FROM conversions
+-- What conversions of a phase are worth, by variant and currency.
+SELECT variant, currency, count(*), sum(value)::text FROM conversions
 WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3 AND attribution = 'attributed'
     AND value IS NOT NULL AND currency IS NOT NULL
-GROUP BY arm, currency ORDER BY arm, currency;
+GROUP BY variant, currency ORDER BY variant, currency;
 
 -- name: unattributed
 -- Conversions of an experiment's clicks that do not count in it.
@@ -90,8 +90,8 @@ WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3;
 
 -- name: series
 -- What a phase counted in stretches of $5 seconds from $4 on.
-SELECT floor(extract(epoch FROM bucket - $4) / $5)::bigint AS stretch, arm,
+SELECT floor(extract(epoch FROM bucket - $4) / $5)::bigint AS stretch, variant,
     sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
-    sum(crossed)::bigint
+    sum(multiple_exposures)::bigint
 FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3
 GROUP BY 1, 2 ORDER BY 1, 2;

@@ -3,7 +3,7 @@
 Guarantees:
 - a link that is due is enqueued by one worker, and again ten minutes later should nothing have come of it;
 - of all workers with one token, one sends at a time, and none before a pause has passed: both are one
-  row of `github_limits`, judged by the database's clock;
+  row of `github_request_lease`, judged by the database's clock;
 - what is written down was learned of the target that the link still has; where it is news, webhooks hear of it.
 """
 
@@ -124,7 +124,7 @@ class PostgresGithubRequestLease:
     async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
         async def work(connection: Connection) -> RequestLease | None:
             await connection.execute(SQL["know_limits"], self._id)
-            row = await connection.fetchrow(SQL["take_turn"], self._id, _uuid(holder), ttl_s)
+            row = await connection.fetchrow(SQL["acquire_lease"], self._id, _uuid(holder), ttl_s)
             return None if row is None else RequestLease(row["now"], row["in_a_row"])
 
         return await self._database.transaction(work)
@@ -141,10 +141,10 @@ class PostgresGithubRequestLease:
         await self._execute("pause", wait_s, pause.reason, min(in_a_row, 1000))
 
     async def reset_pauses(self) -> None:
-        await self._execute("calm")
+        await self._execute("reset_pauses")
 
     async def release(self, holder: str) -> None:
-        await self._execute("give_turn", _uuid(holder))
+        await self._execute("release_lease", _uuid(holder))
 
     async def _execute(self, name: str, *arguments: object) -> None:
         async def work(connection: Connection) -> None:

@@ -50,12 +50,12 @@ DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: know_limits
 -- Have a row of this API and token.
-INSERT INTO github_limits (id) VALUES ($1) ON CONFLICT (id) DO NOTHING;
+INSERT INTO github_request_lease (id) VALUES ($1) ON CONFLICT (id) DO NOTHING;
 
--- name: take_turn
+-- name: acquire_lease
 -- Let this holder ($2) be the one who sends, for at most $3 seconds; no row when it is another's turn, or
 -- nobody may send.
-UPDATE github_limits SET holder = $2, held_until = clock_timestamp() + make_interval(secs => $3)
+UPDATE github_request_lease SET holder = $2, held_until = clock_timestamp() + make_interval(secs => $3)
 WHERE id = $1 AND (holder IS NULL OR holder = $2 OR held_until <= clock_timestamp())
     AND (paused_until IS NULL OR paused_until <= clock_timestamp())
 RETURNING clock_timestamp() AS now, in_a_row;
@@ -63,20 +63,20 @@ RETURNING clock_timestamp() AS now, in_a_row;
 -- name: paused
 -- For how many seconds nothing may be sent, and why; no row when something may.
 SELECT extract(epoch FROM paused_until - clock_timestamp())::float8 AS wait_s, reason
-FROM github_limits WHERE id = $1 AND paused_until > clock_timestamp();
+FROM github_request_lease WHERE id = $1 AND paused_until > clock_timestamp();
 
 -- name: pause
 -- Nothing may be sent for $2 seconds; no pause shortens another. Whose turn it was does not matter: what
 -- GitHub said, it said.
-UPDATE github_limits SET
+UPDATE github_request_lease SET
     paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)),
     reason = $3, in_a_row = $4
 WHERE id = $1;
 
--- name: calm
+-- name: reset_pauses
 -- GitHub answers as it should: the next pause is a first one.
-UPDATE github_limits SET in_a_row = 0 WHERE id = $1 AND in_a_row > 0;
+UPDATE github_request_lease SET in_a_row = 0 WHERE id = $1 AND in_a_row > 0;
 
--- name: give_turn
+-- name: release_lease
 -- Whoever else waits may send.
-UPDATE github_limits SET holder = NULL, held_until = NULL WHERE id = $1 AND holder = $2;
+UPDATE github_request_lease SET holder = NULL, held_until = NULL WHERE id = $1 AND holder = $2;

@@ -7,7 +7,7 @@ Guarantees:
   and so is the effect that `finish_with` would have committed with it;
 - a job whose worker died, or stood still past its lease, is put back by `rescue`; one whose heartbeat
   goes on never is. Only the database's clock decides;
-- each time that a periodic job is due is enqueued once: moving its row of `timetable` on is a
+- each time that a periodic job is due is enqueued once: moving its row of `periodic_jobs` on is a
   compare-and-set in the transaction that enqueues, so schedulers need no leader.
 
 Outside of `finish_with`, an effect may happen twice: the worker can die between the effect and its note.
@@ -85,7 +85,7 @@ class PostgresJobQueue:
     ) -> list[Job]:
         async def work(connection: Connection) -> list[Job]:
             rows = await connection.fetch(
-                _SQL["take"], worker, list(slots), list(slots.values()), list(kinds), lease_s
+                _SQL["claim"], worker, list(slots), list(slots.values()), list(kinds), lease_s
             )
             # The update returns them in any order.
             return [job_of(row) for row in sorted(rows, key=_turn)]

@@ -23,7 +23,7 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::
 -- The job that has a unique key.
 SELECT id FROM jobs WHERE tenant_id = $1 AND kind = $2 AND unique_key = $3 AND finished_at IS NULL;
 
--- name: take
+-- name: claim
 -- Jobs whose time has come, of each queue as many as it has free slots, by priority and then by time. Each
 -- priority is a search of its own in the index, which later ones of a higher priority do not slow down; only a
 -- time that is the same for the whole statement can bound it.
@@ -134,11 +134,11 @@ SELECT clock_timestamp();
 
 -- name: dues
 -- When each periodic kind was last due.
-SELECT kind, due FROM timetable;
+SELECT kind, due FROM periodic_jobs;
 
 -- name: move_due
 -- Move a kind's due time on; nothing comes back when another scheduler has done so.
-INSERT INTO timetable AS t (kind, due) VALUES ($1, $2)
+INSERT INTO periodic_jobs AS t (kind, due) VALUES ($1, $2)
 ON CONFLICT (kind) DO UPDATE SET due = excluded.due WHERE t.due < excluded.due
 RETURNING true;
 

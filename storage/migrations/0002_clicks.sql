@@ -16,7 +16,7 @@ CREATE TABLE clicks (
     user_agent_id bigint,
     journal_id uuid NOT NULL,
     kind smallint NOT NULL,
-    verdict smallint NOT NULL,
+    classification smallint NOT NULL,
     referrer text,
     language text
 ) PARTITION BY RANGE (at);
@@ -48,15 +48,15 @@ CREATE TABLE rollups (
 ) WITH (fillfactor = 70);
 CREATE INDEX rollups_profile ON rollups (tenant_id, profile_id, bucket);
 
--- One row a journal: the sequence of its last click that is counted, and who folds it at present.
--- `lease_token` grows whenever the lease changes hands; a commit names position and token, or is refused.
+-- One row a journal: `folded` is the sequence of its last click that is counted, and who folds it at present.
+-- `fencing_token` grows whenever the lease changes hands; a commit names position and token, or is refused.
 -- A journal is retired by its edge once all of it is committed and its files are to be deleted.
-CREATE TABLE journal_watermark (
+CREATE TABLE journals (
     journal_id uuid PRIMARY KEY,
-    sequence bigint NOT NULL DEFAULT 0,
+    folded bigint NOT NULL DEFAULT 0,
     committed_at timestamptz,
     lease_owner text,
-    lease_token bigint NOT NULL DEFAULT 0,
+    fencing_token bigint NOT NULL DEFAULT 0,
     lease_ttl interval,
     lease_expires timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -64,7 +64,7 @@ CREATE TABLE journal_watermark (
 ) WITH (fillfactor = 50);
 
 -- Batches that could not be folded, whole, for somebody to look at.
-CREATE TABLE set_aside_batches (
+CREATE TABLE dead_letter_batches (
     journal_id uuid NOT NULL,
     first bigint NOT NULL,
     last bigint NOT NULL,
@@ -78,8 +78,8 @@ ALTER TABLE clicks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE clicks_default ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE user_agents ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE rollups ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE journal_watermark ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE set_aside_batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE journals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE dead_letter_batches ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON clicks FOR SELECT TO waypost_app
     USING (tenant_id = current_tenant());
@@ -88,19 +88,19 @@ CREATE POLICY tenant ON clicks_default FOR SELECT TO waypost_app
 CREATE POLICY tenant ON rollups FOR SELECT TO waypost_app
     USING (tenant_id = current_tenant());
 -- Journals belong to edges, not to tenants; the grants below say which columns are whose.
-CREATE POLICY freshness ON journal_watermark FOR SELECT TO waypost_app USING (true);
-CREATE POLICY edge_reads ON journal_watermark FOR SELECT TO waypost_edge USING (true);
-CREATE POLICY edge_registers ON journal_watermark FOR INSERT TO waypost_edge WITH CHECK (sequence = 0);
+CREATE POLICY freshness ON journals FOR SELECT TO waypost_app USING (true);
+CREATE POLICY edge_reads ON journals FOR SELECT TO waypost_edge USING (true);
+CREATE POLICY edge_registers ON journals FOR INSERT TO waypost_edge WITH CHECK (folded = 0);
 
 GRANT SELECT ON clicks, rollups TO waypost_app;
-GRANT SELECT (committed_at) ON journal_watermark TO waypost_app;
-CREATE POLICY edge_retires ON journal_watermark FOR UPDATE TO waypost_edge USING (true);
-GRANT SELECT (journal_id, sequence, retired_at), INSERT (journal_id), UPDATE (retired_at)
-    ON journal_watermark TO waypost_edge;
+GRANT SELECT (committed_at) ON journals TO waypost_app;
+CREATE POLICY edge_retires ON journals FOR UPDATE TO waypost_edge USING (true);
+GRANT SELECT (journal_id, folded, retired_at), INSERT (journal_id), UPDATE (retired_at)
+    ON journals TO waypost_edge;
 GRANT SELECT, INSERT ON clicks, user_agents TO waypost_aggregator;
 GRANT SELECT, INSERT, UPDATE ON rollups TO waypost_aggregator;
-GRANT SELECT, INSERT, UPDATE, DELETE ON journal_watermark TO waypost_aggregator;
-GRANT SELECT, INSERT, DELETE ON set_aside_batches TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON journals TO waypost_aggregator;
+GRANT SELECT, INSERT, DELETE ON dead_letter_batches TO waypost_aggregator;
 
 -- Make the partition of each UTC day from yesterday to `days_ahead` days from now that has none yet;
 -- the number made. Callers at the same time take turns. Rows of such a day that went to clicks_default

@@ -104,7 +104,7 @@ CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 -- What was changed, by whom: one row a change, in the transaction of the change, for ever. Rows of one
 -- profile are a chain: each hash covers the row and the hash before it. Profile 0 is the tenant itself.
 -- No foreign key: the log outlives what it tells of.
-CREATE TABLE activity (
+CREATE TABLE audit_log (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
     seq bigint NOT NULL,
@@ -121,7 +121,7 @@ CREATE TABLE activity (
     PRIMARY KEY (tenant_id, profile_id, seq)
 );
 
-CREATE TABLE activity_heads (
+CREATE TABLE audit_log_heads (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
     seq bigint NOT NULL DEFAULT 0,
@@ -148,8 +148,8 @@ ALTER TABLE sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE members ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE invitations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE activity ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE activity_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE audit_log_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE security_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY tenant ON sessions TO waypost_app
@@ -160,7 +160,7 @@ CREATE POLICY tenant ON invitations TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 CREATE POLICY tenant ON idempotency_keys TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
-CREATE POLICY tenant ON activity FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+CREATE POLICY tenant ON audit_log FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
 CREATE POLICY tenant ON security_events FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
 CREATE POLICY report ON security_events FOR INSERT TO waypost_app
     WITH CHECK (tenant_id = coalesce(current_tenant(), 0));
@@ -168,7 +168,7 @@ CREATE POLICY report ON security_events FOR INSERT TO waypost_app
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, invitations, idempotency_keys TO waypost_app;
 -- Joining goes through accept_invitation, the first owner comes with the profile.
 GRANT SELECT, DELETE, UPDATE (role, version, updated_at) ON members TO waypost_app;
-GRANT SELECT ON activity TO waypost_app;
+GRANT SELECT ON audit_log TO waypost_app;
 GRANT SELECT, INSERT ON security_events TO waypost_app;
 
 -- The key of profile_changes is the profile's id alone, which would tell whether another tenant has it:
@@ -197,9 +197,9 @@ CREATE POLICY definer ON links FOR SELECT TO waypost_owner USING (true);
 CREATE POLICY definer ON members TO waypost_owner USING (true) WITH CHECK (true);
 CREATE POLICY definer ON invitations TO waypost_owner USING (true) WITH CHECK (true);
 CREATE POLICY definer ON idempotency_keys TO waypost_owner USING (true) WITH CHECK (true);
-CREATE POLICY definer_reads ON activity FOR SELECT TO waypost_owner USING (true);
-CREATE POLICY definer_writes ON activity FOR INSERT TO waypost_owner WITH CHECK (true);
-CREATE POLICY definer ON activity_heads TO waypost_owner USING (true) WITH CHECK (true);
+CREATE POLICY definer_reads ON audit_log FOR SELECT TO waypost_owner USING (true);
+CREATE POLICY definer_writes ON audit_log FOR INSERT TO waypost_owner WITH CHECK (true);
+CREATE POLICY definer ON audit_log_heads TO waypost_owner USING (true) WITH CHECK (true);
 
 -- ---- members -----------------------------------------------------------------------------------------
 
@@ -418,7 +418,7 @@ $$;
 
 -- ---- the log -------------------------------------------------------------------------------------------
 
-CREATE FUNCTION activity_hash(previous bytea, entry activity) RETURNS bytea
+CREATE FUNCTION audit_log_hash(previous bytea, entry audit_log) RETURNS bytea
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 RETURN sha256(previous || convert_to(jsonb_build_array(
@@ -430,21 +430,21 @@ RETURN sha256(previous || convert_to(jsonb_build_array(
 -- links in a transaction, and each write of a row walks past all its earlier versions of the same
 -- transaction. The head's row is locked until the transaction ends. `changes` is an array of [object_id,
 -- before, after] or [object_id, before, after, action].
-CREATE FUNCTION log_activities(
+CREATE FUNCTION append_to_audit_log(
     of_tenant bigint, of_profile bigint, object_type text, changes jsonb[]
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 DECLARE
-    head activity_heads;
-    entry activity;
+    head audit_log_heads;
+    entry audit_log;
     change jsonb;
-    entries activity[] := '{}';
+    entries audit_log[] := '{}';
 BEGIN
-    INSERT INTO activity_heads (tenant_id, profile_id) VALUES (of_tenant, of_profile)
+    INSERT INTO audit_log_heads (tenant_id, profile_id) VALUES (of_tenant, of_profile)
     ON CONFLICT DO NOTHING;
-    SELECT * INTO head FROM activity_heads
+    SELECT * INTO head FROM audit_log_heads
     WHERE tenant_id = of_tenant AND profile_id = of_profile FOR UPDATE;
     FOREACH change IN ARRAY changes LOOP
         head.seq := head.seq + 1;
@@ -457,18 +457,18 @@ BEGIN
                 ELSE '.updated' END),
             object_type, (change ->> 0)::bigint,
             nullif(change -> 1, 'null'), nullif(change -> 2, 'null'), NULL);
-        entry.hash := activity_hash(head.hash, entry);
+        entry.hash := audit_log_hash(head.hash, entry);
         head.hash := entry.hash;
         entries := entries || entry;
     END LOOP;
-    INSERT INTO activity SELECT * FROM unnest(entries);
-    UPDATE activity_heads SET seq = head.seq, hash = head.hash
+    INSERT INTO audit_log SELECT * FROM unnest(entries);
+    UPDATE audit_log_heads SET seq = head.seq, hash = head.hash
     WHERE tenant_id = of_tenant AND profile_id = of_profile;
 END
 $$;
 
 -- A row as the log shows it: without what no change is (its versions and times) and what nobody may read.
-CREATE FUNCTION activity_row(entry jsonb) RETURNS jsonb
+CREATE FUNCTION audit_log_row(entry jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 RETURN entry - '{tenant_id,profile_id,version,revision,created_at,updated_at,last_used_at,accepted_at,accepted_by,slot,password_hash,key_sha256,token_sha256,home_tenant_id,secret}'::text[];
@@ -503,19 +503,19 @@ BEGIN
     FOR one IN EXECUTE format(
         'SELECT (coalesce(new, old) ->> ''tenant_id'')::bigint AS tenant, '
         'coalesce((coalesce(new, old) ->> %L)::bigint, 0) AS profile, '
-        'array_agg(jsonb_build_array((coalesce(new, old) ->> %L)::bigint, activity_row(old), '
-        'activity_row(new)) ORDER BY (coalesce(new, old) ->> %2$L)::bigint) AS changes '
-        'FROM (%s) AS pairs WHERE activity_row(old) IS DISTINCT FROM activity_row(new) '
+        'array_agg(jsonb_build_array((coalesce(new, old) ->> %L)::bigint, audit_log_row(old), '
+        'audit_log_row(new)) ORDER BY (coalesce(new, old) ->> %2$L)::bigint) AS changes '
+        'FROM (%s) AS pairs WHERE audit_log_row(old) IS DISTINCT FROM audit_log_row(new) '
         'GROUP BY 1, 2 ORDER BY 1, 2', TG_ARGV[2], TG_ARGV[1], pairs)
     LOOP
-        PERFORM log_activities(one.tenant, one.profile, TG_ARGV[0], one.changes);
+        PERFORM append_to_audit_log(one.tenant, one.profile, TG_ARGV[0], one.changes);
     END LOOP;
     RETURN NULL;
 END
 $$;
 
 -- Log every change of a table. New tables of a profile's things call this.
-CREATE FUNCTION keep_activity_of(of_table regclass, object text, id_column text, profile_column text)
+CREATE FUNCTION audit_changes_of(of_table regclass, object text, id_column text, profile_column text)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, waypost, pg_temp
@@ -533,12 +533,12 @@ BEGIN
 END
 $$;
 
-SELECT keep_activity_of('profiles', 'profile', 'id', 'id');
-SELECT keep_activity_of('links', 'link', 'id', 'profile_id');
-SELECT keep_activity_of('members', 'member', 'user_id', 'profile_id');
-SELECT keep_activity_of('invitations', 'invitation', 'id', 'profile_id');
-SELECT keep_activity_of('users', 'user', 'id', '');
-SELECT keep_activity_of('api_keys', 'key', 'id', '');
+SELECT audit_changes_of('profiles', 'profile', 'id', 'id');
+SELECT audit_changes_of('links', 'link', 'id', 'profile_id');
+SELECT audit_changes_of('members', 'member', 'user_id', 'profile_id');
+SELECT audit_changes_of('invitations', 'invitation', 'id', 'profile_id');
+SELECT audit_changes_of('users', 'user', 'id', '');
+SELECT audit_changes_of('api_keys', 'key', 'id', '');
 
 -- A short slug that is claimed with its new link, or renamed with it, is part of that change; only what
 -- happens to it alone is one of its own.
@@ -557,7 +557,7 @@ BEGIN
         'ON l.tenant_id = s.tenant_id AND l.id = s.link_id AND l.created_at < now()',
         CASE TG_OP WHEN 'INSERT' THEN 'new_rows' ELSE 'old_rows' END)
     LOOP
-        PERFORM log_activities(one.tenant_id, one.profile_id, 'link', ARRAY[jsonb_build_array(
+        PERFORM append_to_audit_log(one.tenant_id, one.profile_id, 'link', ARRAY[jsonb_build_array(
             one.link_id,
             CASE TG_OP WHEN 'DELETE' THEN jsonb_build_object('short', one.slug) END,
             CASE TG_OP WHEN 'INSERT' THEN jsonb_build_object('short', one.slug) END,
@@ -580,7 +580,7 @@ BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
 END
 $$;
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON activity
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON security_events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -588,9 +588,9 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON security_event
 REVOKE ALL ON FUNCTION
     owns_profile(bigint, bigint), add_first_owners(), keep_an_owner(), profile_access(bigint), link_access(bigint),
     my_profiles(bigint, integer), profile_members(bigint), authenticate(bytea), first_owner(),
-    session_user_of(bytea), login_of(text), invitation_of(bytea), accept_invitation(bytea), activity_hash(bytea, activity),
-    log_activities(bigint, bigint, text, jsonb[]), activity_row(jsonb), log_changes(), log_shorts(),
-    keep_activity_of(regclass, text, text, text), refuse_change() FROM PUBLIC;
+    session_user_of(bytea), login_of(text), invitation_of(bytea), accept_invitation(bytea), audit_log_hash(bytea, audit_log),
+    append_to_audit_log(bigint, bigint, text, jsonb[]), audit_log_row(jsonb), log_changes(), log_shorts(),
+    audit_changes_of(regclass, text, text, text), refuse_change() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     owns_profile(bigint, bigint), profile_access(bigint), link_access(bigint), my_profiles(bigint, integer), profile_members(bigint),
     authenticate(bytea), first_owner(), session_user_of(bytea), login_of(text), invitation_of(bytea),

@@ -31,19 +31,19 @@ ALTER TABLE profiles ADD COLUMN raw_retention_days smallint NOT NULL DEFAULT 90
     CHECK (raw_retention_days BETWEEN 1 AND 3650);
 
 -- Counts by dimension follow the plain ones (rollups) within a second or two, in transactions of their own:
--- `summarised` is the sequence up to which a journal's clicks are in them. What Redis and the journal may
+-- `dimension_counted` is the sequence up to which a journal's clicks are in them. What Redis and the journal may
 -- forget is what both have passed.
-ALTER TABLE journal_watermark
-    ADD COLUMN summarised bigint NOT NULL DEFAULT 0,
-    ADD COLUMN summarised_at timestamptz;
-UPDATE journal_watermark SET summarised = sequence;
+ALTER TABLE journals
+    ADD COLUMN dimension_counted bigint NOT NULL DEFAULT 0,
+    ADD COLUMN dimension_counted_at timestamptz;
+UPDATE journals SET dimension_counted = folded;
 
 -- Clicks per 15 minutes and value of a dimension (engine/clicks/dimension.py has the numbers), of one link (0: the
 -- page) or of the whole profile (-1). `visitors` is a sketch of the visitors that are counted: mergeable
 -- within a UTC day, as the same person is another visitor on the next. Dimension 0, value '', is everything:
 -- it has the sketch only, as the counts are in rollups. Value '' of another dimension: not known. Beyond a
 -- cap of values in one bucket the rest is together under '(other)'. Upserted in the order of the key.
-CREATE TABLE dimension_rollups (
+CREATE TABLE dimension_counts (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
     link_id bigint NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE dimension_rollups (
     PRIMARY KEY (tenant_id, profile_id, link_id, dimension, bucket, value)
 ) WITH (fillfactor = 70);
 
--- UTC days that are over, compacted out of rollups and dimension_rollups by the daily aggregation. Here
+-- UTC days that are over, compacted out of rollups and dimension_counts by the daily aggregation. Here
 -- dimension 0 has the counts too. Clicks that come late are in those tables again, so a sum is always of
 -- both; the next compaction adds them to the day. Visitors of different UTC days are different, so they add
 -- up: whole days and months need no sketch.
@@ -120,7 +120,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['dimension_rollups', 'dimension_days', 'dimension_months', 'dimension_quarters'] LOOP
+    FOREACH name IN ARRAY ARRAY['dimension_counts', 'dimension_days', 'dimension_months', 'dimension_quarters'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY tenant ON %I FOR SELECT TO waypost_app USING (tenant_id = current_tenant())', name);
         EXECUTE format('GRANT SELECT ON %I TO waypost_app', name);
@@ -131,5 +131,5 @@ $$;
 -- Judging anew, retention and erasure; of partitions, only by way of the table.
 GRANT UPDATE, DELETE ON clicks TO waypost_aggregator;
 GRANT DELETE ON rollups TO waypost_aggregator;
-GRANT SELECT (summarised_at) ON journal_watermark TO waypost_app;
-GRANT SELECT (summarised) ON journal_watermark TO waypost_edge;
+GRANT SELECT (dimension_counted_at) ON journals TO waypost_app;
+GRANT SELECT (dimension_counted) ON journals TO waypost_edge;

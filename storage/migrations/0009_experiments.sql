@@ -63,7 +63,7 @@ CREATE TABLE experiment_phases (
 -- Who was shown what. They serve to count each visitor once, and go when the key of their day is gone: sums
 -- are kept beside them, in the transactions that write them. `day` is the UTC day of the pseudonym; 1970-01-01
 -- where a cookie tells the visitor, whose row lives as long as the experiment. A visitor who was in two arms
--- is `crossed` and counted in neither. A row without exposure is an outcome that came first; it waits.
+-- is `multiple_exposures` and counted in neither. A row without exposure is an outcome that came first; it waits.
 -- The columns `was_…` say how the last write found the row: what it changed follows from both.
 -- No foreign key: what is folded may be of an experiment that was deleted meanwhile.
 CREATE TABLE experiment_visitors (
@@ -72,33 +72,33 @@ CREATE TABLE experiment_visitors (
     phase integer NOT NULL,
     day date NOT NULL,
     visitor bigint NOT NULL,
-    arm smallint NOT NULL,
-    crossed boolean NOT NULL DEFAULT false,
+    variant smallint NOT NULL,
+    multiple_exposures boolean NOT NULL DEFAULT false,
     exposures integer NOT NULL DEFAULT 0,
     outcomes integer NOT NULL DEFAULT 0,
     exposed_at timestamptz,
     converted_at timestamptz,
     was_counted boolean NOT NULL DEFAULT false,
     was_converted boolean NOT NULL DEFAULT false,
-    was_crossed boolean NOT NULL DEFAULT false,
+    had_multiple_exposures boolean NOT NULL DEFAULT false,
     PRIMARY KEY (tenant_id, experiment_id, phase, day, visitor)
 ) WITH (fillfactor = 80);
 CREATE INDEX experiment_visitors_day ON experiment_visitors (day);
 
 -- By quarter of an hour: every exposure and outcome; and visitors by their first exposure, those of them
--- who converted by their first outcome. `crossed` counts visitors by the arm that they were in first.
+-- who converted by their first outcome. `multiple_exposures` counts visitors by the variant that they were in first.
 CREATE TABLE experiment_sums (
     tenant_id bigint NOT NULL,
     experiment_id bigint NOT NULL,
     phase integer NOT NULL,
     bucket timestamptz NOT NULL,
-    arm smallint NOT NULL,
+    variant smallint NOT NULL,
     exposures bigint NOT NULL DEFAULT 0,
     outcomes bigint NOT NULL DEFAULT 0,
     visitors bigint NOT NULL DEFAULT 0,
     converted bigint NOT NULL DEFAULT 0,
-    crossed bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (tenant_id, experiment_id, phase, bucket, arm)
+    multiple_exposures bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, experiment_id, phase, bucket, variant)
 ) WITH (fillfactor = 70);
 
 -- What visitors did after a click, as its target's owner tells us. The key makes each count once: `click` is
@@ -121,7 +121,7 @@ CREATE TABLE conversions (
     attribution text NOT NULL CHECK (attribution IN ('attributed', 'unexposed', 'expired', 'deleted')),
     experiment_id bigint,
     phase integer,
-    arm smallint,
+    variant smallint,
     day date,
     visitor bigint,
     PRIMARY KEY (tenant_id, click, name, order_id),
@@ -190,8 +190,8 @@ GRANT SELECT, UPDATE (visitor) ON conversions TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, version, updated_at), UPDATE (version, updated_at) ON profiles TO waypost_aggregator;
 GRANT SELECT (profile_id, tenant_id, version, xid), UPDATE (version, xid) ON profile_changes TO waypost_aggregator;
 
-SELECT keep_activity_of('experiments', 'experiment', 'id', 'profile_id');
-SELECT keep_activity_of('conversion_hooks', 'conversion_hook', 'id', 'profile_id');
+SELECT audit_changes_of('experiments', 'experiment', 'id', 'profile_id');
+SELECT audit_changes_of('conversion_hooks', 'conversion_hook', 'id', 'profile_id');
 
 -- The tenant, profile and role by an experiment; as link_access.
 CREATE POLICY definer ON experiments FOR SELECT TO waypost_owner USING (true);

@@ -41,13 +41,13 @@ CREATE UNIQUE INDEX jobs_unique ON jobs (tenant_id, kind, unique_key) WHERE fini
 
 -- One row for each periodic kind: the time that its newest job was due. Who moves it on enqueues that job, in
 -- one transaction: so each is enqueued once, however many schedulers there are.
-CREATE TABLE timetable (
+CREATE TABLE periodic_jobs (
     kind text PRIMARY KEY,
     due timestamptz NOT NULL
 );
 
 ALTER TABLE jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE timetable ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE periodic_jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON jobs TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 GRANT SELECT,
@@ -55,7 +55,7 @@ GRANT SELECT,
     UPDATE (state, failures, run_at, finished_at, cancel_requested, progress_done, progress_total)
     ON jobs TO waypost_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO waypost_aggregator;
-GRANT SELECT, INSERT, UPDATE ON timetable TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE ON periodic_jobs TO waypost_aggregator;
 
 -- The tenant and profile of a job, and the role there, of the user who acts; no row unless a member.
 CREATE POLICY definer ON jobs FOR SELECT TO waypost_owner USING (true);

@@ -48,7 +48,7 @@ CREATE TABLE webhook_states (
     tenant_id bigint NOT NULL,
     webhook_id bigint NOT NULL,
     lease_owner text,
-    lease_token bigint NOT NULL DEFAULT 0,
+    fencing_token bigint NOT NULL DEFAULT 0,
     lease_until timestamptz,
     failing_since timestamptz,
     PRIMARY KEY (tenant_id, webhook_id),
@@ -152,7 +152,7 @@ GRANT USAGE ON SEQUENCE event_ids TO waypost_app, waypost_aggregator;
 
 GRANT SELECT, DELETE, UPDATE (enabled, disabled_reason, version, updated_at) ON webhooks TO waypost_aggregator;
 GRANT SELECT, DELETE ON webhook_secrets TO waypost_aggregator;
-GRANT SELECT, UPDATE (lease_owner, lease_token, lease_until, failing_since)
+GRANT SELECT, UPDATE (lease_owner, fencing_token, lease_until, failing_since)
     ON webhook_states TO waypost_aggregator;
 GRANT SELECT, INSERT (tenant_id, profile_id, type, once, data), UPDATE (pending), DELETE
     ON events TO waypost_aggregator;
@@ -196,7 +196,7 @@ RETURN CASE of_type WHEN 'link.clicked' THEN ARRAY[of_type]
 
 -- Feeds the log's entries to the webhooks of their profile. Entries of one profile are written under a lock
 -- that lasts until the transaction ends, so their events' ids are in the order of commits.
-CREATE FUNCTION events_of_activity() RETURNS trigger
+CREATE FUNCTION events_of_audit_log() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
@@ -214,10 +214,10 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER events AFTER INSERT ON activity
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION events_of_activity();
+CREATE TRIGGER events AFTER INSERT ON audit_log
+    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION events_of_audit_log();
 
-SELECT keep_activity_of('webhooks', 'webhook', 'id', 'profile_id');
+SELECT audit_changes_of('webhooks', 'webhook', 'id', 'profile_id');
 
-REVOKE ALL ON FUNCTION webhook_access(bigint), events_of_activity() FROM PUBLIC;
+REVOKE ALL ON FUNCTION webhook_access(bigint), events_of_audit_log() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION webhook_access(bigint) TO waypost_app;

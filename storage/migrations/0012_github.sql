@@ -31,7 +31,7 @@ CREATE INDEX github_syncs_repository ON github_syncs (tenant_id, repository);
 
 -- One row an API and token, by a hash of both: until when GitHub wants no requests, and whose turn it is to
 -- send them. Of no tenant, and the workers' only.
-CREATE TABLE github_limits (
+CREATE TABLE github_request_lease (
     id text PRIMARY KEY CHECK (length(id) = 64),
     paused_until timestamptz,
     reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 200),
@@ -41,7 +41,7 @@ CREATE TABLE github_limits (
 );
 
 ALTER TABLE github_syncs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE github_limits ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+ALTER TABLE github_request_lease ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON github_syncs TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
 
@@ -50,4 +50,4 @@ GRANT SELECT, DELETE, INSERT (tenant_id, link_id, target, asked_at, next_at),
     UPDATE (state, asked_at, next_at, version) ON github_syncs TO waypost_app;
 GRANT SELECT, UPDATE, DELETE ON github_syncs TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, profile_id, target, kind) ON links TO waypost_aggregator;
-GRANT SELECT, INSERT, UPDATE ON github_limits TO waypost_aggregator;
+GRANT SELECT, INSERT, UPDATE ON github_request_lease TO waypost_aggregator;

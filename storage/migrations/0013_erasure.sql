@@ -23,7 +23,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 BEGIN
-    PERFORM log_activities(NEW.tenant_id, 0, 'profile', ARRAY[jsonb_build_array(
+    PERFORM append_to_audit_log(NEW.tenant_id, 0, 'profile', ARRAY[jsonb_build_array(
         NEW.profile_id, NULL, NULL, 'profile.erased')]);
     RETURN NULL;
 END
@@ -32,8 +32,8 @@ CREATE TRIGGER log_insert AFTER INSERT ON erasures FOR EACH ROW EXECUTE FUNCTION
 
 -- The log is append-only but for this: the chain of a profile that is erased goes as a whole. No statement
 -- of the app's gets here, as it may not delete from the log at all.
-DROP TRIGGER append_only ON activity;
-CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON activity
+DROP TRIGGER append_only ON audit_log;
+CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE FUNCTION refuse_unless_erased() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -47,9 +47,9 @@ BEGIN
         USING ERRCODE = 'object_not_in_prerequisite_state';
 END
 $$;
-CREATE TRIGGER only_erased BEFORE DELETE ON activity
+CREATE TRIGGER only_erased BEFORE DELETE ON audit_log
     FOR EACH ROW EXECUTE FUNCTION refuse_unless_erased();
-CREATE TRIGGER only_erased BEFORE DELETE ON activity_heads
+CREATE TRIGGER only_erased BEFORE DELETE ON audit_log_heads
     FOR EACH ROW EXECUTE FUNCTION refuse_unless_erased();
 CREATE POLICY definer ON erasures FOR SELECT TO waypost_owner USING (true);
 
@@ -85,6 +85,6 @@ REVOKE ALL ON FUNCTION
     log_erasure(), refuse_unless_erased(), tables_of_profiles(), forget_answers(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tables_of_profiles(), forget_answers(bigint) TO waypost_aggregator;
 
-GRANT SELECT (tenant_id, profile_id), DELETE ON activity, activity_heads, profile_changes TO waypost_aggregator;
+GRANT SELECT (tenant_id, profile_id), DELETE ON audit_log, audit_log_heads, profile_changes TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, handle) ON profiles TO waypost_aggregator;
 GRANT SELECT (tenant_id, profile_id, user_id, home_tenant_id, role, slot) ON members TO waypost_aggregator;

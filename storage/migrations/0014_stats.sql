@@ -13,4 +13,4 @@ ALTER TABLE dimension_quarters
     ALTER COLUMN visitors_after SET STORAGE PLAIN,
     ALTER COLUMN sketches SET STORAGE EXTERNAL;
 -- Sketches of live quarters, too: compressing them is lost work.
-ALTER TABLE dimension_rollups ALTER COLUMN visitors SET STORAGE EXTERNAL;
+ALTER TABLE dimension_counts ALTER COLUMN visitors SET STORAGE EXTERNAL;

@@ -2,14 +2,14 @@
 
 -- Raw clicks of a profile before this UTC day have been deleted, so its days before that cannot be counted
 -- anew. No row: none have been yet.
-CREATE TABLE raw_clicks_kept (
+CREATE TABLE raw_click_retention (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
     since date NOT NULL,
     PRIMARY KEY (tenant_id, profile_id)
 );
-ALTER TABLE raw_clicks_kept ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, UPDATE, DELETE ON raw_clicks_kept TO waypost_aggregator;
+ALTER TABLE raw_click_retention ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+GRANT SELECT, INSERT, UPDATE, DELETE ON raw_click_retention TO waypost_aggregator;
 GRANT SELECT (tenant_id, id, created_at, raw_retention_days) ON profiles TO waypost_aggregator;
 
 -- Days that have a partition.

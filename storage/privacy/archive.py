@@ -49,16 +49,18 @@ class PostgresArchiveSource:
 
                 async def enter(
                     connection: Connection,
-                ) -> tuple[ProfileAccess, list[tuple[str, str]]]:
+                ) -> tuple[ProfileAccess, list[tuple[str, str, str]]]:
                     place = await enter_profile(connection, caller, profile_id, Action.ARCHIVE)
                     rows = await connection.fetch(SQL["tables"])
-                    return place, [(row["of_table"], row["columns"]) for row in rows]
+                    return place, [
+                        (row["of_table"], row["archived_as"], row["columns"]) for row in rows
+                    ]
 
                 place, tables = await reading.run(enter)
                 yield _line({"waypost": "archive", "format": FORMAT, "profile_id": str(profile_id),
                              "at": datetime.now(UTC)})  # fmt: skip
                 count = 0
-                for table, columns in tables:
+                for table, archived_as, columns in tables:
                     key = "id" if table == "profiles" else "profile_id"
                     statement = (
                         f"SELECT to_jsonb(r)::text FROM (SELECT {columns} FROM {table} "  # noqa: S608  # of the catalogue
@@ -67,7 +69,7 @@ class PostgresArchiveSource:
                     async for rows in reading.rows(statement, place.tenant_id, profile_id):
                         count += len(rows)
                         yield b"".join(
-                            b'{"table":"%b","row":%b}\n' % (table.encode(), row[0].encode())
+                            b'{"table":"%b","row":%b}\n' % (archived_as.encode(), row[0].encode())
                             for row in rows
                         )
                 yield _line({"end": True, "rows": count})

@@ -1,12 +1,23 @@
 -- All that is kept of a profile: run as waypost_app, in the profile's tenant.
 
 -- name: tables
--- Where something of a profile may stand, and its columns that may be read, as a list to select. Left out are
--- bytes (hashes, secrets and sketches) and who visitors were. Ids are texts, as JSON's numbers cannot hold them.
-SELECT c.relname AS of_table,
-    string_agg(CASE WHEN a.atttypid = 'bigint'::regtype AND a.attname ~ '(^|_)id$'
-        THEN format('%1$I::text AS %1$I', a.attname) ELSE quote_ident(a.attname) END, ', ' ORDER BY a.attnum) AS columns
+-- List the tables that may hold rows of a profile: each one's name, its name in the archive, and its readable
+-- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. Ids are
+-- texts, as JSON's numbers cannot hold them. An archive's names are those of its format and not the schema's.
+WITH published (of_table, of_column, name) AS (VALUES
+    ('audit_log', '', 'activity'),
+    ('clicks', 'classification', 'verdict'),
+    ('conversions', 'variant', 'arm'),
+    ('dimension_counts', '', 'dimension_rollups'),
+    ('raw_click_retention', '', 'raw_clicks_kept')
+)
+SELECT c.relname AS of_table, coalesce(t.name, c.relname) AS archived_as,
+    string_agg(format(CASE WHEN a.atttypid = 'bigint'::regtype AND a.attname ~ '(^|_)id$'
+        THEN '%I::text AS %I' ELSE '%I AS %I' END, a.attname, coalesce(n.name, a.attname)),
+        ', ' ORDER BY a.attnum) AS columns
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN published AS t ON t.of_table = c.relname AND t.of_column = ''
+    LEFT JOIN published AS n ON n.of_table = c.relname AND n.of_column = a.attname
 WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
     AND (c.relname = 'profiles' OR EXISTS (
         SELECT FROM pg_attribute AS p WHERE p.attrelid = c.oid AND p.attname = 'profile_id'
@@ -14,4 +25,4 @@ WHERE c.relnamespace = 'waypost'::regnamespace AND c.relkind IN ('r', 'p') AND N
     AND a.atttypid NOT IN ('bytea'::regtype, 'bytea[]'::regtype)
     AND a.attname NOT IN ('tenant_id', 'visitor', 'home_tenant_id')
     AND has_column_privilege(c.oid, a.attnum, 'SELECT')
-GROUP BY c.relname ORDER BY c.relname <> 'profiles', c.relname;
+GROUP BY c.relname, t.name ORDER BY c.relname <> 'profiles', archived_as;

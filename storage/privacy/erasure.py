@@ -116,7 +116,7 @@ class Eraser:
         await self._forget_streams()
 
         async def note(connection: Connection) -> int:
-            answers: int = await connection.fetchval(_SQL["forget_answers"], profile_id)
+            answers: int = await connection.fetchval(_SQL["delete_stored_responses"], profile_id)
             await connection.execute(_SQL["swept"], tenant_id, profile_id, rows + answers)
             return rows + answers
 
@@ -153,13 +153,13 @@ class Eraser:
         behind = (UUID(int=0), 0)
 
         async def work(connection: Connection) -> list[tuple[UUID, int]]:
-            rows = await connection.fetch(_SQL["set_aside_of"], ids, *behind)
+            rows = await connection.fetch(_SQL["dead_letters_with"], ids, *behind)
             for journal_id, first, last, payload in rows:
                 left = without_profile(payload, first, tenant_id, profile_id)
                 if left:
-                    await connection.execute(_SQL["replace_set_aside"], journal_id, last, left)
+                    await connection.execute(_SQL["replace_dead_letter"], journal_id, last, left)
                 else:
-                    await connection.execute(_SQL["delete_set_aside"], journal_id, last)
+                    await connection.execute(_SQL["delete_dead_letter"], journal_id, last)
             return [(row["journal_id"], row["last"]) for row in rows]
 
         while done := await self._database.transaction(work):

@@ -31,23 +31,23 @@ SELECT EXISTS (SELECT FROM profiles WHERE tenant_id = $1 AND id = $2);
 -- Where something of it may be left, and whether it may be erased there.
 SELECT of_table, erasable FROM tables_of_profiles();
 
--- name: forget_answers
+-- name: delete_stored_responses
 -- Answers to creates that show it.
 SELECT forget_answers($1);
 
--- name: set_aside_of
+-- name: dead_letters_with
 -- Batches that could not be folded and have these bytes in them, behind $2 and $3.
-SELECT journal_id, first, last, payload FROM set_aside_batches
+SELECT journal_id, first, last, payload FROM dead_letter_batches
 WHERE position($1::bytea IN payload) > 0 AND (journal_id, last) > ($2::uuid, $3::bigint)
 ORDER BY journal_id, last LIMIT 20;
 
--- name: replace_set_aside
+-- name: replace_dead_letter
 -- One batch with other bytes.
-UPDATE set_aside_batches SET payload = $3 WHERE journal_id = $1 AND last = $2;
+UPDATE dead_letter_batches SET payload = $3 WHERE journal_id = $1 AND last = $2;
 
--- name: delete_set_aside
+-- name: delete_dead_letter
 -- One batch.
-DELETE FROM set_aside_batches WHERE journal_id = $1 AND last = $2;
+DELETE FROM dead_letter_batches WHERE journal_id = $1 AND last = $2;
 
 -- name: swept
 -- One sweep more is done.

@@ -7,7 +7,7 @@ SET LOCAL statement_timeout = '20min';
 SELECT DISTINCT tenant_id, profile_id, (bucket AT TIME ZONE 'UTC')::date AS day FROM rollups
 WHERE bucket < $1::date::timestamp AT TIME ZONE 'UTC'
 UNION
-SELECT DISTINCT tenant_id, profile_id, (bucket AT TIME ZONE 'UTC')::date FROM dimension_rollups
+SELECT DISTINCT tenant_id, profile_id, (bucket AT TIME ZONE 'UTC')::date FROM dimension_counts
 WHERE bucket < $1::date::timestamp AT TIME ZONE 'UTC'
 ORDER BY day, tenant_id, profile_id;
 
@@ -27,18 +27,18 @@ WHERE r.tenant_id = $1 AND r.profile_id = $2 AND r.link_id = some_of.link_id AND
 RETURNING r.link_id, extract(epoch FROM r.bucket)::bigint % 86400 / 900 AS at, r.clicks, r.views, r.bots;
 
 -- name: groups
--- What of a profile's day stands in dimension_rollups: links, dimensions, and how many rows.
-SELECT link_id, dimension, count(*) AS rows FROM dimension_rollups
+-- What of a profile's day stands in dimension_counts: links, dimensions, and how many rows.
+SELECT link_id, dimension, count(*) AS rows FROM dimension_counts
 WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
 GROUP BY link_id, dimension ORDER BY link_id, dimension;
 
 -- name: take_dimensions
 -- Of some links and dimensions of a profile's day, up to $6 rows, those of one value together. Nobody else
--- writes to them meanwhile (storage/stats/dimension_counts.py, take_turns).
-DELETE FROM dimension_rollups WHERE ctid = ANY(ARRAY(
+-- writes to them meanwhile (storage/stats/dimension_counts.py, lock_profiles).
+DELETE FROM dimension_counts WHERE ctid = ANY(ARRAY(
     SELECT r.ctid FROM unnest($4::bigint[], $5::smallint[]) AS u (link_id, dimension)
-    JOIN dimension_rollups AS r ON r.tenant_id = $1 AND r.profile_id = $2 AND r.link_id = u.link_id
+    JOIN dimension_counts AS r ON r.tenant_id = $1 AND r.profile_id = $2 AND r.link_id = u.link_id
         AND r.dimension = u.dimension AND r.bucket >= $3::date::timestamp AT TIME ZONE 'UTC'
         AND r.bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
     ORDER BY r.link_id, r.dimension, r.value LIMIT $6

@@ -27,7 +27,7 @@ MAX_CROSSED: Final = 500_000
 MAX_GROUPS: Final = 50_000  # with days and intervals, before they are cut to the limit asked for
 FEW_BYTES: Final = 4_096  # below, a set is faster than numpy
 _KIND: Final = (
-    "CASE verdict & 7 WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' "
+    "CASE classification & 7 WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' "
     "WHEN 6 THEN 'tool' ELSE 'human' END"
 )
 # VARIANT is not among them: a click can have several.

@@ -11,9 +11,9 @@ FROM profiles;
 -- name: ended
 -- Profiles that keep raw clicks of this UTC day no longer and still may have some: they are noted, so that
 -- nobody counts the day anew.
-INSERT INTO raw_clicks_kept AS k (tenant_id, profile_id, since)
+INSERT INTO raw_click_retention AS k (tenant_id, profile_id, since)
 SELECT p.tenant_id, p.id, $1::date + 1 FROM profiles AS p
-    LEFT JOIN raw_clicks_kept AS h ON h.tenant_id = p.tenant_id AND h.profile_id = p.id
+    LEFT JOIN raw_click_retention AS h ON h.tenant_id = p.tenant_id AND h.profile_id = p.id
 WHERE (clock_timestamp() AT TIME ZONE 'UTC')::date - p.raw_retention_days::int > $1::date
     AND (h.since IS NULL OR h.since <= $1)
 ORDER BY 1, 2
@@ -32,7 +32,7 @@ DELETE FROM clicks WHERE at < $1::date::timestamp AT TIME ZONE 'UTC';
 
 -- name: all_ended
 -- Nobody has raw clicks of days before this one any more, also who keeps them for longer from now on.
-INSERT INTO raw_clicks_kept AS k (tenant_id, profile_id, since) VALUES (0, 0, $1)
+INSERT INTO raw_click_retention AS k (tenant_id, profile_id, since) VALUES (0, 0, $1)
 ON CONFLICT (tenant_id, profile_id) DO UPDATE SET since = greatest(k.since, excluded.since);
 
 -- name: delete_agents

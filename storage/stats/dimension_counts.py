@@ -1,7 +1,7 @@
-"""Counts by dimension in Postgres: added to, read-merge-write, in the transaction that moves `summarised`.
+"""Counts by dimension in Postgres: added to, read-merge-write, in the transaction that moves `dimension_counted`.
 
 Guarantees:
-- Clicks are counted exactly once, as in storage/clicks/ledger.py: the move is a compare-and-set on (summarised, token)
+- Clicks are counted exactly once, as in storage/clicks/ledger.py: the move is a compare-and-set on (dimension_counted, token)
   in the same transaction. It is the last statement, so that a journal's row is locked for a moment only and
   the commits of its next clicks do not wait for this one.
 - No sketch loses what another writer adds: who writes to a profile's rows takes its turn (`lock_profiles`), and
@@ -91,7 +91,7 @@ def _numbers(column: Iterable[int]) -> str:
 async def lock_profiles(connection: Connection, profile_ids: Iterable[int]) -> None:
     """Keep other writers of these profiles' counts by dimension out until the transaction ends."""
     slots = sorted({profile_id % SLOTS for profile_id in profile_ids})
-    await connection.execute(_SQL["take_turns"], slots)
+    await connection.execute(_SQL["lock_profiles"], slots)
 
 
 async def add(connection: Connection, gathered: BufferedClicks) -> None:
@@ -113,7 +113,7 @@ async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> No
 
 async def advance_watermarks(connection: Connection, moves: Sequence[WatermarkAdvance]) -> None:
     """Raises StaleLeaseError with the journals that are not where they were, or another's."""
-    rows = await connection.fetch(_SQL["move_summarised"], *zip(*moves, strict=True))
+    rows = await connection.fetch(_SQL["advance_watermarks"], *zip(*moves, strict=True))
     stale = {one.journal_id for one in moves} - {row["journal_id"] for row in rows}
     if stale:
         names = ", ".join(sorted(journal_id.hex for journal_id in stale))

@@ -1,4 +1,4 @@
--- name: take_turns
+-- name: lock_profiles
 -- Who writes counts by dimension of the same profiles takes turns: reading a sketch, adding to it and
 -- writing it back would lose what another one adds meanwhile. In the order of the slots.
 SELECT pg_advisory_xact_lock(7501, slot) FROM (SELECT slot FROM unnest($1::int[]) AS u (slot) ORDER BY slot) AS s;
@@ -8,7 +8,7 @@ SELECT pg_advisory_xact_lock(7501, slot) FROM (SELECT slot FROM unnest($1::int[]
 SELECT u.number, r.visitors
 FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::smallint[],
     $5::text::bigint[], $6::text[]) WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
-JOIN dimension_rollups AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id
+JOIN dimension_counts AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id
     AND r.link_id = u.link_id AND r.dimension = u.dimension
     AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second' AND r.value = u.value;
 
@@ -16,7 +16,7 @@ JOIN dimension_rollups AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.pr
 -- How many values these buckets of dimensions have, up to $6.
 SELECT (
     SELECT count(*) FROM (
-        SELECT FROM dimension_rollups AS r
+        SELECT FROM dimension_counts AS r
         WHERE r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id AND r.link_id = u.link_id
             AND r.dimension = u.dimension AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second'
             AND r.value NOT IN ('', '(other)')
@@ -29,7 +29,7 @@ ORDER BY u.number;
 
 -- name: add
 -- In the order of the key, which is also how they lie in the index. No sketch: the one there is stays.
-INSERT INTO dimension_rollups AS r
+INSERT INTO dimension_counts AS r
     (tenant_id, profile_id, link_id, dimension, bucket, value, clicks, views, bots, visitors)
 SELECT tenant_id, profile_id, link_id, dimension,
     timestamptz 'epoch' + bucket_s * interval '1 second', value, clicks, views, bots, visitors
@@ -41,12 +41,12 @@ ON CONFLICT (tenant_id, profile_id, link_id, dimension, bucket, value)
 DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.views,
     bots = r.bots + excluded.bots, visitors = coalesce(excluded.visitors, r.visitors);
 
--- name: move_summarised
+-- name: advance_watermarks
 -- The fence, as of the watermark, which it never overtakes.
-UPDATE journal_watermark AS w
-SET summarised = u.reached, summarised_at = clock_timestamp()
+UPDATE journals AS w
+SET dimension_counted = u.reached, dimension_counted_at = clock_timestamp()
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])
     AS u (journal_id, sequence, reached, token)
-WHERE w.journal_id = u.journal_id AND w.summarised = u.sequence AND w.lease_token = u.token
-    AND w.sequence >= u.reached
+WHERE w.journal_id = u.journal_id AND w.dimension_counted = u.sequence AND w.fencing_token = u.token
+    AND w.folded >= u.reached
 RETURNING w.journal_id;

@@ -3,7 +3,7 @@
 Guarantees:
 - exactly once, while folding goes on: all is one transaction of one snapshot. Plain counts are made of all raw
   clicks of the snapshot, as both are committed together; counts by dimension of those whose sequence is at or
-  below `summarised` of their journal, as the others are still to be added. It takes its
+  below `dimension_counted` of their journal, as the others are still to be added. It takes its
   turn as all who write those. Plain counts that a fold changes meanwhile make it start anew; when that has
   been in vain some times, folds wait for it;
 - idempotent: the same raw clicks give the same counts;

@@ -5,8 +5,8 @@ LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: tell_readers
 -- Counts were changed otherwise than by a fold: the watermark of statistics moves.
-UPDATE journal_watermark SET summarised_at = clock_timestamp() WHERE journal_id = (
-    SELECT journal_id FROM journal_watermark ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
+UPDATE journals SET dimension_counted_at = clock_timestamp() WHERE journal_id = (
+    SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
 
 -- name: no_time_limit
 -- A day of a large profile takes longer than a question may. A lock still is not waited for that long.
@@ -19,7 +19,7 @@ SET LOCAL idle_in_transaction_session_timeout = '20min';
 -- name: kept_since
 -- The first UTC day whose raw clicks the profile still has; NULL: no such profile.
 SELECT greatest((clock_timestamp() AT TIME ZONE 'UTC')::date - raw_retention_days::int,
-    (SELECT max(since) FROM raw_clicks_kept WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))))
+    (SELECT max(since) FROM raw_click_retention WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))))
 FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: profiles_of
@@ -72,41 +72,41 @@ DELETE FROM rollups WHERE tenant_id = $1 AND profile_id = $2
 
 -- name: forget_dimensions
 -- Of a profile's day.
-DELETE FROM dimension_rollups WHERE tenant_id = $1 AND profile_id = $2
+DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
 
 -- name: count_rollups
 -- All raw clicks, as whatever is in them is in the rollups too. As engine/clicks/rollup.py counts.
 INSERT INTO rollups (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
 SELECT tenant_id, profile_id, link_id, date_bin('15 minutes', at, timestamptz 'epoch') AS bucket,
-    count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind = 1),
-    count(*) FILTER (WHERE verdict IN (0, 1, 6) AND kind <> 1),
-    count(*) FILTER (WHERE verdict IN (2, 3, 4))
+    count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind = 1),
+    count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind <> 1),
+    count(*) FILTER (WHERE classification IN (2, 3, 4))
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND verdict IN (0, 1, 2, 3, 4, 6)
+    AND at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND classification IN (0, 1, 2, 3, 4, 6)
 GROUP BY tenant_id, profile_id, link_id, bucket ORDER BY 1, 2, 3, 4;
 
 -- name: raw
--- Raw clicks that are summarised; those that are not will be. Of a journal without a row all are.
+-- Raw clicks that are dimension_counted; those that are not will be. Of a journal without a row all are.
 SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'epoch'))::bigint * 1000000,
-    c.kind, c.verdict, c.visitor, c.trigger, c.exposures, c.outcomes,
+    c.kind, c.classification, c.visitor, c.trigger, c.exposures, c.outcomes,
     c.browser, c.os, c.device, c.referrer_host, c.source, c.locale, c.continent, c.country, c.region, c.city,
     c.domain, c.utm_source, c.utm_medium, c.utm_campaign, c.utm_term, c.utm_content
-FROM clicks AS c LEFT JOIN journal_watermark AS w ON w.journal_id = c.journal_id
+FROM clicks AS c LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.verdict IN (0, 1, 2, 3, 4, 6)
-    AND (w.journal_id IS NULL OR c.sequence <= w.summarised)
+    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.classification IN (0, 1, 2, 3, 4, 6)
+    AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted)
 ORDER BY c.at, c.journal_id, c.sequence;
 
 -- name: texts
 -- Texts of a profile's raw clicks of a day that were judged by a rule before $4, each combination once.
 SELECT DISTINCT c.user_agent_id, u.text AS user_agent, c.referrer, c.language, c.utm_source
 FROM clicks AS c LEFT JOIN user_agents AS u ON u.id = c.user_agent_id
-    LEFT JOIN journal_watermark AS w ON w.journal_id = c.journal_id
+    LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.rule < $4
-    AND (w.journal_id IS NULL OR c.sequence <= w.summarised);
+    AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted);
 
 -- name: join_by_hash
 -- There may be no statistics yet of a day's clicks, and each has its texts to be found among thousands.
@@ -119,13 +119,13 @@ SET LOCAL enable_nestloop = on;
 -- name: judge
 -- Those clicks anew, by their texts. What was told by the request itself (a prefetch, a HEAD) stays so.
 UPDATE clicks AS c
-SET verdict = CASE WHEN c.verdict IN (4, 5) THEN c.verdict ELSE u.verdict END, rule = $5,
+SET classification = CASE WHEN c.classification IN (4, 5) THEN c.classification ELSE u.classification END, rule = $5,
     browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,
     locale = u.locale
 FROM (
     SELECT * FROM unnest($6::bigint[], $7::text[], $8::text[], $9::text[], $10::smallint[], $11::text[],
         $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
-        AS t (user_agent_id, referrer, language, utm_source, verdict, browser, os, device, referrer_host, source,
+        AS t (user_agent_id, referrer, language, utm_source, classification, browser, os, device, referrer_host, source,
             locale)
 ) AS u
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
@@ -134,4 +134,4 @@ WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT 
     AND coalesce(c.referrer, '') = coalesce(u.referrer, '')
     AND coalesce(c.language, '') = coalesce(u.language, '')
     AND coalesce(c.utm_source, '') = coalesce(u.utm_source, '')
-    AND NOT EXISTS (SELECT FROM journal_watermark AS w WHERE w.journal_id = c.journal_id AND c.sequence > w.summarised);
+    AND NOT EXISTS (SELECT FROM journals AS w WHERE w.journal_id = c.journal_id AND c.sequence > w.dimension_counted);

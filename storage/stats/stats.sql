@@ -5,14 +5,14 @@ SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 
 -- name: counts
 -- Sums by row of the answer ($7 has their starts), and by link ($12) and value ($13) if asked, of both sides:
 -- quarters of an hour that are not compacted, and months, days and parts of days that are. With dimension 0,
--- rollups has the counts that dimension_rollups has not.
+-- rollups has the counts that dimension_counts has not.
 SELECT CASE WHEN $12 THEN link_id END AS link, CASE WHEN $13 THEN value END AS value, row,
     sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
     sum(visitors)::bigint AS visitors
 FROM (
     SELECT link_id, value, width_bucket(bucket, $7::timestamptz[]) AS row,
         clicks, views, bots, 0::bigint AS visitors
-    FROM dimension_rollups
+    FROM dimension_counts
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND $4 <> 0
     UNION ALL
@@ -89,7 +89,7 @@ SELECT CASE WHEN $12 THEN link_id END AS link, CASE WHEN $13 THEN value END AS v
     sum(visitors)::bigint AS visitors
 FROM (
     SELECT link_id, value, bucket, clicks, views, bots, 0::bigint AS visitors
-    FROM dimension_rollups
+    FROM dimension_counts
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND $4 <> 0
     UNION ALL
@@ -128,7 +128,7 @@ SELECT CASE WHEN $12 THEN link_id END AS link, value, row, day, array_agg(visito
 FROM (
     SELECT link_id, value, width_bucket(bucket, $7::timestamptz[]) AS row,
         (bucket AT TIME ZONE 'UTC')::date AS day, visitors
-    FROM dimension_rollups
+    FROM dimension_counts
     WHERE tenant_id = $1 AND profile_id = $2 AND link_id = ANY($3::bigint[]) AND dimension = $4
         AND bucket >= $5 AND bucket < $6 AND visitors IS NOT NULL
     UNION ALL
@@ -151,18 +151,18 @@ GROUP BY link_id, value, row, day;
 
 -- name: as_of
 -- When the last fold was committed.
-SELECT max(committed_at) FROM journal_watermark;
+SELECT max(committed_at) FROM journals;
 
 -- name: watermark
 -- Another text after each commit: the latest alone would not tell of one that began before it and ended after.
 SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
-    sum(extract(epoch FROM summarised_at)))
-FROM journal_watermark;
+    sum(extract(epoch FROM dimension_counted_at)))
+FROM journals;
 
 -- name: crossable
 -- Since when raw clicks are kept, and how many there are in the period, of a link or ($5 NULL) of all.
 SELECT greatest(now() - raw_retention_days * interval '1 day', (
-    SELECT max(since)::timestamptz FROM raw_clicks_kept WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))
+    SELECT max(since)::timestamptz FROM raw_click_retention WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))
 )) AS since, (
     SELECT coalesce(sum(clicks + views + bots), 0)::bigint FROM (
         SELECT clicks, views, bots FROM rollups
@@ -197,21 +197,21 @@ FROM profiles WHERE tenant_id = $1 AND id = $2;
 -- to find the different ones takes the caller a tenth of the time.
 SELECT /*first*/''::text AS first, /*second*/''::text AS second, /*row*/1 AS row,
     /*day*/NULL::timestamptz AS day,
-    count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
-    count(*) FILTER (WHERE verdict & 7 IN (0, 1, 6) AND kind = 2) AS views,
-    count(*) FILTER (WHERE verdict & 7 IN (2, 3, 4)) AS bots,
-    string_agg(int8send(/*visitor*/NULL), ''::bytea) FILTER (WHERE verdict & 7 IN (0, 1, 6)) AS people
+    count(*) FILTER (WHERE classification & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
+    count(*) FILTER (WHERE classification & 7 IN (0, 1, 6) AND kind = 2) AS views,
+    count(*) FILTER (WHERE classification & 7 IN (2, 3, 4)) AS bots,
+    string_agg(int8send(/*visitor*/NULL), ''::bytea) FILTER (WHERE classification & 7 IN (0, 1, 6)) AS people
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4
     AND /*filters*/cardinality($5::timestamptz[]) > 0
 GROUP BY first, second, row, day
-HAVING count(*) FILTER (WHERE verdict & 7 IN (0, 1, 2, 3, 4, 6)) > 0
+HAVING count(*) FILTER (WHERE classification & 7 IN (0, 1, 2, 3, 4, 6)) > 0
 LIMIT /*limit*/$6;
 
 -- name: export
 -- Raw clicks in the columns of CLICK_COLUMNS (engine/stats/ports.py), day by day; no pseudonym of a visitor.
 SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' ELSE 'view' END,
-    CASE verdict & 7
+    CASE classification & 7
         WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' WHEN 5 THEN 'head' WHEN 6 THEN 'tool'
         ELSE 'human'
     END,

@@ -39,7 +39,7 @@ class PostgresDeliveryQueue:
 
     async def fan_out(self, limit: int) -> int:
         async def work(connection: Connection) -> int:
-            if not await connection.fetchval(_SQL["take_turns"]):
+            if not await connection.fetchval(_SQL["lock_fan_out"]):
                 return 0
             return int(await connection.fetchval(_SQL["fan_out"], limit))
 
@@ -59,7 +59,7 @@ class PostgresDeliveryQueue:
         async def work(connection: Connection) -> list[DueDelivery]:
             if in_flight:
                 await connection.execute(_SQL["renew"], owner, ttl_s, tenants, webhooks)
-            await connection.execute(_SQL["take"], owner, ttl_s, limit)
+            await connection.execute(_SQL["acquire_leases"], owner, ttl_s, limit)
             rows = await connection.fetch(
                 _SQL["claim"], owner, limit, each, tenants, webhooks, events, *_columns(resting, 2)
             )
@@ -78,11 +78,13 @@ class PostgresDeliveryQueue:
 
         async def work(connection: Connection) -> RecordOutcome:
             leases = {(a.due.tenant_id, a.due.webhook_id, a.due.token) for a in attempts}
-            rows = await connection.fetch(_SQL["hold"], owner, *_columns(sorted(leases), 3))
+            rows = await connection.fetch(_SQL["lock_leased"], owner, *_columns(sorted(leases), 3))
             held = {tuple(row) for row in rows}
             good = [a for a in attempts if (a.due.tenant_id, a.due.webhook_id, a.due.token) in held]
             if good:
-                rows = await connection.fetch(_SQL["settle"], *_columns(map(_settled, good), 7))
+                rows = await connection.fetch(
+                    _SQL["record_results"], *_columns(map(_settled, good), 7)
+                )
                 there = {tuple(row) for row in rows}
                 noted = [_noted(a) for a in good if _noted(a)[:3] in there]
                 await connection.execute(_SQL["note_attempts"], *_columns(noted, 9))

@@ -1,6 +1,6 @@
 -- Deliveries as couriers work on them: run as waypost_aggregator.
 
--- name: take_turns
+-- name: lock_fan_out
 -- One fan-out at a time: what a profile's events came in is what its ordered webhooks get them in.
 SELECT pg_try_advisory_xact_lock(hashtext('waypost.fan_out'));
 
@@ -31,7 +31,7 @@ UPDATE webhook_states SET lease_until = now() + make_interval(secs => $2)
 WHERE lease_owner = $1 AND lease_until < now() + make_interval(secs => $2) / 2
     AND (tenant_id, webhook_id) IN (SELECT * FROM unnest($3::bigint[], $4::bigint[]));
 
--- name: take
+-- name: acquire_leases
 -- Webhooks that have something due and that nobody holds. From one webhook with something pending to the
 -- next by the index, so that it matters how many there are and not how much is pending.
 WITH RECURSIVE waiting AS (
@@ -54,7 +54,7 @@ WITH RECURSIVE waiting AS (
 )
 UPDATE webhook_states AS s
 SET lease_owner = $1, lease_until = now() + make_interval(secs => $2),
-    lease_token = s.lease_token + CASE WHEN s.lease_owner = $1 THEN 0 ELSE 1 END
+    fencing_token = s.fencing_token + CASE WHEN s.lease_owner = $1 THEN 0 ELSE 1 END
 FROM free WHERE s.tenant_id = free.tenant_id AND s.webhook_id = free.webhook_id;
 
 -- name: claim
@@ -66,7 +66,7 @@ WITH flying AS (
     SELECT tenant_id, webhook_id, count(*) AS count FROM flying GROUP BY 1, 2
 ), chosen AS (
     SELECT d.tenant_id, d.webhook_id, d.event_id, d.tries, d.attempts, d.next_attempt_at, d.place,
-        s.lease_token, w.profile_id, w.url, w.ordered, w.max_concurrency, w.max_rate
+        s.fencing_token, w.profile_id, w.url, w.ordered, w.max_concurrency, w.max_rate
     FROM webhook_states AS s
     JOIN webhooks AS w ON w.tenant_id = s.tenant_id AND w.id = s.webhook_id AND w.enabled
     LEFT JOIN busy AS b ON b.tenant_id = s.tenant_id AND b.webhook_id = s.webhook_id
@@ -88,7 +88,7 @@ WITH flying AS (
         AND (s.tenant_id, s.webhook_id) NOT IN (SELECT * FROM unnest($7::bigint[], $8::bigint[]))
     ORDER BY d.place, d.next_attempt_at LIMIT $2
 )
-SELECT c.tenant_id, c.profile_id, c.webhook_id, c.event_id, c.lease_token AS token, c.tries,
+SELECT c.tenant_id, c.profile_id, c.webhook_id, c.event_id, c.fencing_token AS token, c.tries,
     c.attempts + 1 AS number, c.url, c.ordered, c.max_concurrency, c.max_rate,
     ARRAY(SELECT k.secret FROM webhook_secrets AS k
         WHERE k.tenant_id = c.tenant_id AND k.webhook_id = c.webhook_id
@@ -98,17 +98,17 @@ SELECT c.tenant_id, c.profile_id, c.webhook_id, c.event_id, c.lease_token AS tok
 FROM chosen AS c JOIN events AS e ON e.tenant_id = c.tenant_id AND e.id = c.event_id
 ORDER BY c.place, c.next_attempt_at;
 
--- name: hold
+-- name: lock_leased
 -- Of the webhooks reported on, those whose lease is still the one that was worked under; nobody takes them
 -- until this is committed.
-SELECT s.tenant_id, s.webhook_id, s.lease_token FROM webhook_states AS s
+SELECT s.tenant_id, s.webhook_id, s.fencing_token FROM webhook_states AS s
 JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
     AS u (tenant_id, webhook_id, token)) AS u
-    ON u.tenant_id = s.tenant_id AND u.webhook_id = s.webhook_id AND u.token = s.lease_token
+    ON u.tenant_id = s.tenant_id AND u.webhook_id = s.webhook_id AND u.token = s.fencing_token
 WHERE s.lease_owner = $1
 ORDER BY 1, 2 FOR UPDATE OF s;
 
--- name: settle
+-- name: record_results
 -- What became of each delivery, and when the next attempt is due; those that are still there. One that
 -- was replayed meanwhile has fewer tries than the attempt began with: it stays as it is, unless it got there.
 UPDATE deliveries AS d

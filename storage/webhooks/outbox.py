@@ -34,7 +34,7 @@ async def append_to_outbox(connection: Connection, drafts: Sequence[EventDraft])
     columns = zip(
         *((d.tenant_id, d.profile_id, d.type, d.once, _json(d.data)) for d in drafts), strict=True
     )
-    await connection.execute(_SQL["emit"], *map(list, columns))
+    await connection.execute(_SQL["append_to_outbox"], *map(list, columns))
 
 
 def _json(data: msgspec.Struct) -> str:

@@ -1,6 +1,6 @@
 -- Events as they happen: run as waypost_app or waypost_aggregator, in the transaction of what happened.
 
--- name: emit
+-- name: append_to_outbox
 -- Write down those events that one of their profile's webhooks wants to hear of. What is told only once
 -- is left out the next time.
 INSERT INTO events (tenant_id, profile_id, type, once, data)

@@ -95,7 +95,7 @@ async def write(
                     plain.append((*key[:3], bucket, *counts))
                 counts = [0, 0, 0]
             live.append((*key[:4], bucket, key.value, *counts, sketch))
-    await _copy(connection, "dimension_rollups", live)
+    await _copy(connection, "dimension_counts", live)
     await _copy(connection, "rollups", plain)
     await _copy(connection, "dimension_quarters", quarters)
     await _copy(connection, "dimension_days", days)

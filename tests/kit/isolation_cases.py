@@ -83,7 +83,7 @@ TABLES = {
         app="S",
         aggregator="SIU",
     ),
-    "github_limits": Table("", aggregator="SIU"),
+    "github_request_lease": Table("", aggregator="SIU"),
     "short_slugs": Table(
         "INSERT INTO short_slugs VALUES ('s{t}', {t}, {p}, {l})", app="SIUD", edge="S"
     ),
@@ -110,8 +110,8 @@ TABLES = {
         # Deletes what is older than anybody is promised; of the answers themselves it reads none.
         aggregator="SUD",
     ),
-    "activity": Table("", app="S", aggregator="SD"),
-    "activity_heads": Table("", aggregator="SD"),
+    "audit_log": Table("", app="S", aggregator="SD"),
+    "audit_log_heads": Table("", aggregator="SD"),
     "erasures": Table(
         "INSERT INTO erasures (tenant_id, profile_id) VALUES ({t}, {p})",
         app="SI",
@@ -193,14 +193,14 @@ TABLES = {
         app="SID",
     ),
     "clicks": Table(
-        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "
         "SELECT {t}, {p}, {l}, now() + d * interval '1 day', 1, gen_random_uuid(), 0, 0 "
         "FROM generate_series(-1, 2) AS d",
         app="S",
         aggregator="SIUD",
     ),
     "clicks_default": Table(
-        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, verdict) "
+        "INSERT INTO clicks (tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification) "
         "VALUES ({t}, {p}, {l}, '2001-01-01', 1, gen_random_uuid(), 0, 0)",
     ),
     "clicks_*": Table("", app="S", aggregator="SI"),
@@ -209,8 +209,8 @@ TABLES = {
         app="S",
         aggregator="SIUD",
     ),
-    "dimension_rollups": Table(
-        "INSERT INTO dimension_rollups VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
+    "dimension_counts": Table(
+        "INSERT INTO dimension_counts VALUES ({t}, {p}, {l}, 1, '2026-01-01', 'DE', 1)",
         app="S",
         aggregator="SIUD",
     ),
@@ -230,15 +230,15 @@ TABLES = {
         app="S",
         aggregator="SIUD",
     ),
-    "raw_clicks_kept": Table(
-        "INSERT INTO raw_clicks_kept VALUES ({t}, {p}, '2026-01-01')",
+    "raw_click_retention": Table(
+        "INSERT INTO raw_click_retention VALUES ({t}, {p}, '2026-01-01')",
         app="S",
         aggregator="SIUD",
     ),
     "user_agents": Table("INSERT INTO user_agents VALUES ({t}, 'agent')", aggregator="SIUD"),
     # An edge registers and retires journals; of it, the app reads when counts were committed.
-    "journal_watermark": Table(
-        "INSERT INTO journal_watermark (journal_id) VALUES (gen_random_uuid())",
+    "journals": Table(
+        "INSERT INTO journals (journal_id) VALUES (gen_random_uuid())",
         app="S",
         edge="SIU",
         aggregator="SIUD",
@@ -249,12 +249,12 @@ TABLES = {
         app="SIU",
         aggregator="SIUD",
     ),
-    "timetable": Table(
-        "INSERT INTO timetable VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
+    "periodic_jobs": Table(
+        "INSERT INTO periodic_jobs VALUES ('test', now()) ON CONFLICT DO NOTHING", aggregator="SIU"
     ),
     "shared_secrets": Table(""),
-    "set_aside_batches": Table(
-        "INSERT INTO set_aside_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
+    "dead_letter_batches": Table(
+        "INSERT INTO dead_letter_batches VALUES (gen_random_uuid(), 1, 1, 'x', 'reason')",
         aggregator="SIUD",
     ),
 }
@@ -359,10 +359,10 @@ FUNCTIONS = {
     "index_click_partition()": Function("waypost_aggregator", "the day that it indexed"),
     "click_partition(date)": _OWNERS,
     "make_click_partition(date)": _OWNERS,
-    "activity_hash(bytea,activity)": _OWNERS,
-    "activity_row(jsonb)": _OWNERS,
-    "log_activities(bigint,bigint,text,jsonb[])": _OWNERS,
-    "keep_activity_of(regclass,text,text,text)": _OWNERS,
+    "audit_log_hash(bytea,audit_log)": _OWNERS,
+    "audit_log_row(jsonb)": _OWNERS,
+    "append_to_audit_log(bigint,bigint,text,jsonb[])": _OWNERS,
+    "audit_changes_of(regclass,text,text,text)": _OWNERS,
     "tables_of_profiles()": Function("waypost_aggregator", "names of tables"),
     "forget_answers(bigint)": Function(
         "waypost_aggregator", "how many kept answers showed a profile, which it deletes"
@@ -374,5 +374,5 @@ FUNCTIONS = {
     "log_changes()": _TRIGGER,
     "log_shorts()": _TRIGGER,
     "refuse_change()": _TRIGGER,
-    "events_of_activity()": _TRIGGER,
+    "events_of_audit_log()": _TRIGGER,
 }  # fmt: skip

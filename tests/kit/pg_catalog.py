@@ -21,16 +21,16 @@ UNIQUE_ACROSS_TENANTS = {
     "profile_changes_pkey": "the policy own_profiles refuses foreign ids before the key is looked at",
     "waypost_migrations_pkey": "not of tenants",
     "user_agents_pkey": "not of tenants, and the aggregator's only",
-    "journal_watermark_pkey": "not of tenants",
+    "journals_pkey": "not of tenants",
     "shared_secrets_pkey": "not of tenants, and the owner's only",
-    "timetable_pkey": "not of tenants, and the workers' only",
-    "github_limits_pkey": "not of tenants, and the aggregator's only",
-    "set_aside_batches_pkey": "not of tenants, and the aggregator's only",
+    "periodic_jobs_pkey": "not of tenants, and the workers' only",
+    "github_request_lease_pkey": "not of tenants, and the aggregator's only",
+    "dead_letter_batches_pkey": "not of tenants, and the aggregator's only",
 }
 # Policies that do not compare the tenant, of roles that act for one.
 OPEN_POLICIES = {
     ("waypost_migrations", "everybody_reads"): "which migrations are applied is no secret",
-    ("journal_watermark", "freshness"): "when counts were last committed, granted by the column",
+    ("journals", "freshness"): "when counts were last committed, granted by the column",
 }
 
 

@@ -85,7 +85,7 @@ def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
 
 
 def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engine) -> None:
-    sql(engine, "ALTER TABLE waypost.timetable RENAME TO lost")
+    sql(engine, "ALTER TABLE waypost.periodic_jobs RENAME TO lost")
     try:
         with httpx.Client(base_url=engine.visitors) as visitor:
 
@@ -102,7 +102,7 @@ def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engi
             # Clicks go on being counted: the aggregator is under another supervisor.
             engine.wait_committed()
     finally:
-        sql(engine, "ALTER TABLE waypost.lost RENAME TO timetable")
+        sql(engine, "ALTER TABLE waypost.lost RENAME TO periodic_jobs")
 
 
 def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) -> None:
@@ -115,7 +115,7 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
         assert httpx.get(f"{engine.visitors}/anew/x").status_code == 302
     engine.wait_committed()
     sql(engine, "UPDATE waypost.rollups SET clicks = clicks + 5")
-    sql(engine, "DELETE FROM waypost.dimension_rollups")
+    sql(engine, "DELETE FROM waypost.dimension_counts")
     (line,) = command(engine, "rebuild", "--day", f"{today}")
     assert line.startswith("counted ")
     sql(
@@ -123,7 +123,7 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
         """DO $$ BEGIN
             ASSERT (SELECT sum(clicks) FROM waypost.rollups WHERE link_id > 0)
                 = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
-            ASSERT (SELECT sum(clicks) FROM waypost.dimension_rollups WHERE link_id > 0 AND dimension = 6)
+            ASSERT (SELECT sum(clicks) FROM waypost.dimension_counts WHERE link_id > 0 AND dimension = 6)
                 = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
             ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
         END $$""",

@@ -27,7 +27,7 @@ def test_the_command_says_it_in_one_line(
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
     line = f"ok    audit     {ENTRIES} entries in 3 chains, each as it was written"
     assert (result.exit_code, result.output.splitlines()) == (0, [line])
-    statement = f"UPDATE activity SET action = 'x' WHERE profile_id = {one} AND seq = 2"
+    statement = f"UPDATE audit_log SET action = 'x' WHERE profile_id = {one} AND seq = 2"
     hosted_run(partial(tamper, database_url, statement))
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
     assert result.exit_code == 1

@@ -221,6 +221,6 @@ async def test_uses_are_noted_again_after_a_minute(
         for used in (key.last_used_at, session.last_used_at):
             assert (now - used < timedelta(seconds=40)) == noted
     # Nobody's doing: the log of changes has the key's making only.
-    query = "SELECT action FROM activity WHERE object_type = 'key'"
+    query = "SELECT action FROM audit_log WHERE object_type = 'key'"
     actions = await app.transaction(lambda connection: connection.fetch(query), caller=ada)
     assert [row["action"] for row in actions] == ["key.created"]

@@ -60,7 +60,7 @@ async def test_what_ended_long_ago_goes(database_url: str, open_database: OpenDa
     assert kept == ["just-ended@example.com", "open@example.com"]
     # The log says so: nobody did it.
     logged = await fetch(
-        "SELECT action || ' ' || (user_id IS NULL) FROM waypost.activity WHERE action LIKE '%.deleted' "
+        "SELECT action || ' ' || (user_id IS NULL) FROM waypost.audit_log WHERE action LIKE '%.deleted' "
         "ORDER BY action"
     )
     assert logged == ["invitation.deleted true"] * 2 + ["key.deleted true"] * 2

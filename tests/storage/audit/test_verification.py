@@ -60,41 +60,41 @@ async def test_what_was_written_is_intact(open_database: OpenDatabase, database_
 
 
 EXCHANGE = (
-    "UPDATE activity SET seq = -seq WHERE profile_id = {one} AND seq IN (2, 3); "
-    "UPDATE activity SET seq = 5 + seq WHERE profile_id = {one} AND seq < 0"
+    "UPDATE audit_log SET seq = -seq WHERE profile_id = {one} AND seq IN (2, 3); "
+    "UPDATE audit_log SET seq = 5 + seq WHERE profile_id = {one} AND seq < 0"
 )
 REHASH = (
-    "CREATE OR REPLACE FUNCTION activity_hash(previous bytea, entry activity) RETURNS bytea LANGUAGE sql "
-    "IMMUTABLE AS 'SELECT entry.hash'; UPDATE activity SET action = 'x' WHERE profile_id = {one} AND seq = 2"
+    "CREATE OR REPLACE FUNCTION audit_log_hash(previous bytea, entry audit_log) RETURNS bytea LANGUAGE sql "
+    "IMMUTABLE AS 'SELECT entry.hash'; UPDATE audit_log SET action = 'x' WHERE profile_id = {one} AND seq = 2"
 )
 
 
 @pytest.mark.parametrize(
     ("statement", "where", "what"),
     [
-        ("UPDATE activity SET after = after || '{{\"slug\": \"x\"}}' WHERE profile_id = {one} AND seq = 3",
+        ("UPDATE audit_log SET after = after || '{{\"slug\": \"x\"}}' WHERE profile_id = {one} AND seq = 3",
          "{one}: entry 3", "not as it was written"),
-        ("UPDATE activity SET user_id = NULL WHERE profile_id = {two} AND seq = 1",
+        ("UPDATE audit_log SET user_id = NULL WHERE profile_id = {two} AND seq = 1",
          "{two}: entry 1", "not as it was written"),
-        ("UPDATE activity SET at = at + interval '1 microsecond' WHERE profile_id = {two} AND seq = 6",
+        ("UPDATE audit_log SET at = at + interval '1 microsecond' WHERE profile_id = {two} AND seq = 6",
          "{two}: entry 6", "not as it was written"),
-        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 3", "{one}: entry 3", "is missing"),
-        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 1", "{one}: entry 1", "is missing"),
-        ("DELETE FROM activity WHERE profile_id = {one} AND seq = 6", "{one}: entry 6", "is missing"),
-        ("DELETE FROM activity WHERE profile_id = {one} AND seq > 2", "{one}: entry 3", "is missing"),
-        ("DELETE FROM activity WHERE profile_id = {one}", "{one}: entry 1", "is missing"),
-        ("DELETE FROM activity WHERE profile_id = {two}", "{two}: entry 1", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {one} AND seq = 3", "{one}: entry 3", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {one} AND seq = 1", "{one}: entry 1", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {one} AND seq = 6", "{one}: entry 6", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {one} AND seq > 2", "{one}: entry 3", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {one}", "{one}: entry 1", "is missing"),
+        ("DELETE FROM audit_log WHERE profile_id = {two}", "{two}: entry 1", "is missing"),
         (EXCHANGE, "{one}: entry 2", "not as it was written"),
         (REHASH, "{one}: entry 2", "not as it was written"),
-        ("INSERT INTO activity SELECT tenant_id, profile_id, 7, at, user_id, key_id, request_id, action, "
-         "object_type, object_id, before, after, hash FROM activity WHERE profile_id = {two} AND seq = 6",
+        ("INSERT INTO audit_log SELECT tenant_id, profile_id, 7, at, user_id, key_id, request_id, action, "
+         "object_type, object_id, before, after, hash FROM audit_log WHERE profile_id = {two} AND seq = 6",
          "{two}: entry 7", "not as it was written"),
-        ("DELETE FROM activity_heads WHERE profile_id = {one}", "{one}: entry 6", "has no head"),
-        ("UPDATE activity_heads SET hash = sha256('') WHERE profile_id = {two}",
+        ("DELETE FROM audit_log_heads WHERE profile_id = {one}", "{one}: entry 6", "has no head"),
+        ("UPDATE audit_log_heads SET hash = sha256('') WHERE profile_id = {two}",
          "{two}: entry 6", "not the one that the chain's head names"),
-        ("UPDATE activity_heads SET seq = 5 WHERE profile_id = {two}", "{two}: entry 6", "was added"),
-        ("UPDATE activity SET hash = sha256('') WHERE profile_id = {one}; "
-         "UPDATE activity SET action = '' WHERE profile_id = {two}", "{one}: entry 1", "not as it was"),
+        ("UPDATE audit_log_heads SET seq = 5 WHERE profile_id = {two}", "{two}: entry 6", "was added"),
+        ("UPDATE audit_log SET hash = sha256('') WHERE profile_id = {one}; "
+         "UPDATE audit_log SET action = '' WHERE profile_id = {two}", "{one}: entry 1", "not as it was"),
     ],
 )  # fmt: skip
 async def test_what_was_done_to_it_is_found(
@@ -112,7 +112,7 @@ async def test_the_log_is_for_appending_only(
 ) -> None:
     await logged(open_database)
     by_row = {
-        (role, "DELETE", "activity") for role in ("waypost_aggregator", "waypost_owner", "NONE")
+        (role, "DELETE", "audit_log") for role in ("waypost_aggregator", "waypost_owner", "NONE")
     }
 
     async def work() -> None:
@@ -126,7 +126,7 @@ async def test_the_log_is_for_appending_only(
                 "waypost_owner",
                 "NONE",
             ):
-                for table in ("activity", "security_events"):
+                for table in ("audit_log", "security_events"):
                     for statement in (
                         f"UPDATE {table} SET request_id = 'x'",
                         f"DELETE FROM {table}",

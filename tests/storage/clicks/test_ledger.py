@@ -219,7 +219,7 @@ async def test_a_damaged_batch_commits_nothing_and_can_be_set_aside(bench: Bench
     assert position.folded == 30
     assert await bench.raw() == 20
     if bench.database is not None:
-        query = "SELECT payload FROM set_aside_batches WHERE first = 11 AND last = 20"
+        query = "SELECT payload FROM dead_letter_batches WHERE first = 11 AND last = 20"
         assert await fetchval(bench.database, query) == damaged.payload
 
 
@@ -346,7 +346,7 @@ async def locked(database: Database, journal_id: UUID) -> AsyncIterator[None]:
     has_lock, release = trio.Event(), asyncio.Event()
 
     async def hold(connection: Connection) -> None:
-        query = "SELECT FROM journal_watermark WHERE journal_id = $1 FOR UPDATE"
+        query = "SELECT FROM journals WHERE journal_id = $1 FOR UPDATE"
         await connection.execute(query, journal_id)
         token.run_sync_soon(has_lock.set)
         await release.wait()
@@ -361,7 +361,7 @@ async def locked(database: Database, journal_id: UUID) -> AsyncIterator[None]:
 async def test_a_commit_renews_its_lease(database: Database) -> None:
     bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     position = await bench.leased("one", ttl_s=60)
-    query = "SELECT lease_expires FROM journal_watermark"
+    query = "SELECT lease_expires FROM journals"
     before = await fetchval(database, query)
     await bench.ledger.commit(position, [batch(1, TEN)])
     assert await fetchval(database, query) > before
@@ -396,9 +396,9 @@ async def test_an_edge_may_register_and_look_and_no_more(
     assert await ledger.register(journal_id) == 0
     assert (await ledger.watermarks(journal_id)).fully_counted == 0
     for statement in (
-        "UPDATE journal_watermark SET sequence = 5",
-        "INSERT INTO journal_watermark (journal_id, sequence) VALUES (gen_random_uuid(), 5)",
-        "SELECT lease_owner FROM journal_watermark",
+        "UPDATE journals SET folded = 5",
+        "INSERT INTO journals (journal_id, folded) VALUES (gen_random_uuid(), 5)",
+        "SELECT lease_owner FROM journals",
         "SELECT FROM clicks",
         "SELECT FROM rollups",
         "SELECT FROM user_agents",

@@ -430,7 +430,7 @@ async def test_changes_are_logged_without_secrets_and_told_to_webhooks(database_
                 await connection.fetch("SELECT type, data ->> 'name' FROM events ORDER BY id"),
                 await connection.fetch(
                     "SELECT user_id IS NULL, after ->> 'state', after ?| '{secret,visitor}' "
-                    "FROM activity WHERE object_type = 'experiment' ORDER BY seq"
+                    "FROM audit_log WHERE object_type = 'experiment' ORDER BY seq"
                 ),
             )
 

@@ -135,7 +135,7 @@ async def test_a_take_reads_no_more_than_it_takes(open_database: OpenDatabase) -
         await connection.execute(fill)
         before = await connection.fetchval(_READ)
         rows = await connection.fetch(
-            queries.load("jobs/jobs")["take"], "w", ["default"], [10], ["a"], 60.0
+            queries.load("jobs/jobs")["claim"], "w", ["default"], [10], ["a"], 60.0
         )
         assert len(rows) == 10
         after: int = await connection.fetchval(_READ)

@@ -510,9 +510,9 @@ async def test_a_user_who_is_deleted_leaves_other_tenants_profiles_and_their_log
         await act_as(connection, None, None)
         now = await rows_of(connection, found, TWO["t"])
         changed = {name for name in now if now[name] != whole[name]}
-        assert changed == {"members", "activity", "activity_heads", "events"}
+        assert changed == {"members", "audit_log", "audit_log_heads", "events"}
         told = await connection.fetchrow(
-            "SELECT action, object_id, user_id FROM activity WHERE tenant_id = $1 "
+            "SELECT action, object_id, user_id FROM audit_log WHERE tenant_id = $1 "
             "ORDER BY at DESC LIMIT 1", TWO["t"],
         )  # fmt: skip
         assert told is not None

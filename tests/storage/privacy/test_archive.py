@@ -67,7 +67,7 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
         return {row["of_table"]: row["columns"] for row in await connection.fetch(SQL["tables"])}
 
     found = await app.transaction(tables)
-    assert {"activity", "clicks", "links", "members", "profiles", "rollups"} <= set(found)
+    assert {"audit_log", "clicks", "links", "members", "profiles", "rollups"} <= set(found)
     columns = set(re.findall(r"\w+", " ".join(found.values())))
     assert not columns & {
         "secret", "token_sha256", "key_sha256", "hash", "password_hash", "visitor", "sketches", "tenant_id",

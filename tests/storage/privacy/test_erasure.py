@@ -108,7 +108,7 @@ async def counted(database: Database, profile: Profile) -> None:
     await ledger.release("one")
 
     async def more(connection: Connection) -> None:
-        for table in ("dimension_rollups", "dimension_days", "dimension_months"):
+        for table in ("dimension_counts", "dimension_days", "dimension_months"):
             when = "'2026-05-01'"
             await connection.execute(
                 f"INSERT INTO {table} VALUES ($1, $2, -1, 1, {when}, 'DE', 1)",
@@ -169,7 +169,7 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     try:
         words = [str(gone.id), "gone"]
         here = await in_asyncio(found, connection, words)
-        assert {"activity", "clicks_default", "dimension_days", "rollups", "links"} <= here
+        assert {"audit_log", "clicks_default", "dimension_days", "rollups", "links"} <= here
         await PostgresErasureStore(app).erase(whose.caller, gone.id)
         await in_asyncio(
             connection.execute,
@@ -179,7 +179,7 @@ async def test_nothing_is_found_of_it_and_all_of_others(
         before = await in_asyncio(found, connection, [str(kept.id), "kept"])
         await eraser.sweep_due()
         assert await in_asyncio(found, connection, words) == {
-            "activity", "erasures", "profile_changes",
+            "audit_log", "erasures", "profile_changes",
         }  # fmt: skip
         await eraser.sweep_due()  # it is not time for the next one
         (erasure,) = (await PostgresErasureStore(app).list_erasures(caller, 0, 10)).items
@@ -196,10 +196,10 @@ async def test_nothing_is_found_of_it_and_all_of_others(
         assert erasure.finished
         # That it was erased, by numbers alone.
         assert await in_asyncio(found, connection, ["gone"]) == set()
-        assert await in_asyncio(found, connection, [str(gone.id)]) == {"activity", "erasures"}
+        assert await in_asyncio(found, connection, [str(gone.id)]) == {"audit_log", "erasures"}
         assert await in_asyncio(found, connection, [str(kept.id), "kept"]) == before
         assert await redis.run(redis.commands.exists, stream_key(journal)) == 0
-        rows = await in_asyncio(connection.fetch, "SELECT payload FROM waypost.set_aside_batches")
+        rows = await in_asyncio(connection.fetch, "SELECT payload FROM waypost.dead_letter_batches")
         ((left,),) = [list(decoded(row["payload"])) for row in rows]
         assert (left.profile_id, left.referrer) == (kept.id, b"kept")
     finally:
@@ -218,7 +218,7 @@ async def test_the_log_of_a_profile_that_stays_cannot_be_erased(
     kept = await made(PostgresProfileStore(app), owner.caller, "kept")
 
     async def work(connection: Connection) -> None:
-        await connection.execute("DELETE FROM activity WHERE profile_id = $1", kept.id)
+        await connection.execute("DELETE FROM audit_log WHERE profile_id = $1", kept.id)
 
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError, match="append-only"):
         await worker.transaction(work)

@@ -131,7 +131,7 @@ class Place:
                     _add(sums, (of, 0, "", second), counts)
             live = await connection.fetch(
                 "SELECT link_id, dimension, value, extract(epoch FROM bucket)::bigint, clicks, views, bots "
-                "FROM dimension_rollups"
+                "FROM dimension_counts"
             )
             for *key, clicked, viewed, bots in live:
                 _add(sums, tuple(key), (clicked, viewed, bots))
@@ -451,17 +451,17 @@ async def test_a_rebuilt_day_mends_what_was_wrong(place: Place) -> None:
         )
     rebuild = DayRebuild(place.database)
     assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
-    told = await summarised_at(place)
+    told = await dimension_counted_at(place)
     for one in days_of():
         await rebuild.rebuild(one)
-    assert await summarised_at(place) > told  # or polls would hear that nothing is new
+    assert await dimension_counted_at(place) > told  # or polls would hear that nothing is new
     await place.check()
     await compact(place.database, lambda done, of: None)
     assert (await place.check()).days == right.days
 
 
-async def summarised_at(place: Place) -> datetime:
-    query = "SELECT max(summarised_at) FROM journal_watermark"
+async def dimension_counted_at(place: Place) -> datetime:
+    query = "SELECT max(dimension_counted_at) FROM journals"
     found: datetime = await place.database.transaction(
         lambda connection: connection.fetchval(query)
     )

@@ -78,7 +78,7 @@ class Bench:
             lambda connection: connection.fetch(
                 "SELECT tenant_id, profile_id, link_id, dimension, "
                 "(extract(epoch FROM bucket) * 1000000)::bigint, value, clicks, views, bots, visitors "
-                "FROM dimension_rollups"
+                "FROM dimension_counts"
             )
         )
         return {

@@ -219,10 +219,10 @@ def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatc
     # Kept for long again: what is gone stays gone, of this profile or of all.
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 3650")
     for whose in ("1, 2", "0, 0"):
-        execute(url, f"INSERT INTO waypost.raw_clicks_kept VALUES ({whose}, '2026-03-03')")
+        execute(url, f"INSERT INTO waypost.raw_click_retention VALUES ({whose}, '2026-03-03')")
         with pytest.raises(InvalidError, match=r"from: .* kept since 2026-03-03"):
             ask(url, [query(**SPAN, group="city,country")])
-        execute(url, "DELETE FROM waypost.raw_clicks_kept")
+        execute(url, "DELETE FROM waypost.raw_click_retention")
 
 
 def test_a_statement_that_takes_too_long_ends(url: str) -> None:

@@ -742,7 +742,7 @@ async def test_the_console_can_read_no_secret_and_the_log_has_none(
 
     async def log(connection: Connection) -> list[Any]:
         return await connection.fetch(
-            "SELECT action, after::text FROM activity WHERE object_type = 'webhook' ORDER BY seq"
+            "SELECT action, after::text FROM audit_log WHERE object_type = 'webhook' ORDER BY seq"
         )
 
     async with opened(place) as open_database:

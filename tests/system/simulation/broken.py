@@ -74,7 +74,7 @@ class CountsFirst(TwoTransactions):
 
 
 class SummarisedFirst(MemoryClickLedger):
-    """`summarised` moves in a transaction of its own, before the counts by dimension."""
+    """`dimension_counted` moves in a transaction of its own, before the counts by dimension."""
 
     async def commit_dimension_counts(
         self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
@@ -85,7 +85,7 @@ class SummarisedFirst(MemoryClickLedger):
 
 
 class SumsFirst(MemoryClickLedger):
-    """The counts by dimension are committed before `summarised` moves."""
+    """The counts by dimension are committed before `dimension_counted` moves."""
 
     async def commit_dimension_counts(
         self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
