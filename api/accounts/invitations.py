@@ -145,8 +145,7 @@ class InvitationRoutes:
     async def _accept_as_new(self, draft: AcceptDraft) -> Response:
         if draft.password is None:
             raise Unauthorized("log in, or send a password to make an account")
-        if (refusal := await self._door.wait("")) is not None:
-            return refusal
+        await self._door.admit("")
         user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
         joined = await self._store.accept_as_new(
             draft.token, draft.password, draft.name, user_agent, request_id()

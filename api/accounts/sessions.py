@@ -1,6 +1,5 @@
 """`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and one's own account."""
 
-import math
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -9,7 +8,7 @@ import msgspec
 from quart import Response, g, request
 from werkzeug.exceptions import Unauthorized
 
-from api.http import client_address, problems
+from api.http import client_address
 from api.http.auth import (
     CurrentSession,
     csrf_token,
@@ -97,13 +96,9 @@ class LoginFlow:
         self._trusted_hops = settings.trusted_hops
         self._secure = settings.console_url.lower().startswith("https://")
 
-    async def wait(self, email: str) -> Response | None:
-        """Nothing, or what to answer who has tried too often. Without `email`, by address alone."""
-        wait_s = await self._throttle.admit(email, client_address.address(self._trusted_hops))
-        if not wait_s:
-            return None
-        headers = {"Retry-After": str(math.ceil(wait_s))}
-        return problems.response(429, "too many tries; wait a little", headers=headers)
+    async def admit(self, email: str) -> None:
+        """Charge one try; without `email`, to the address alone. Raises TooSoonError."""
+        await self._throttle.admit(email, client_address.address(self._trusted_hops))
 
     def give_cookie(self, response: Response, login: NewSession) -> Response:
         lasts = login.session.expires_at - login.session.created_at
@@ -136,8 +131,7 @@ class SessionRoutes:
     async def login(self) -> Response:
         refuse_parameters()
         draft = draft_of(LoginDraft, await json_object(), validate_login, {})
-        if (refusal := await self._door.wait(draft.email)) is not None:
-            return refusal
+        await self._door.admit(draft.email)
         user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
         login = await self._accounts.login(draft.email, draft.password, user_agent)
         if login is None:
@@ -209,8 +203,7 @@ class SessionRoutes:
         now = current_session()
         draft = draft_of(PasswordDraft, await json_object(), validate_password, {})
         user = await self._accounts.user(current_caller())
-        if (refusal := await self._door.wait(user.email)) is not None:
-            return refusal
+        await self._door.admit(user.email)
         if not await self._accounts.change_password(
             current_caller(), draft.current, draft.new, now.id
         ):

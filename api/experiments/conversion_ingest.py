@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import msgspec
 import orjson
-import trio
 from quart import Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from api.experiments.conversions import ConversionParser, ConversionResponse
-from api.http import client_address, problems
+from api.http import client_address
 from api.http.auth import current_caller
 from api.http.bodies import (
     Id,
@@ -28,6 +27,7 @@ from api.http.bodies import (
     utc,
 )
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
+from api.http.rate_limits import now_us
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.experiments.conversion import (
@@ -38,16 +38,17 @@ from engine.experiments.conversion import (
     value_at_path,
 )
 from engine.experiments.ports import ConversionStore
-from engine.limits.local_limiter import LocalRateLimiter
-from engine.limits.rate import Quota
+from engine.limits.local_limiter import LocalRateLimiters
+from engine.limits.ports import Charge
+from engine.limits.rate import Rate, require_allowed
 from engine.visits.client_address import network_of
 
 SCRIPT_BYTES: Final = 1024
 MAX_BODY_BYTES: Final = 4096
 MAX_SUBJECTS: Final = 50_000
 # By address, and by hook: of this console alone.
-SCRIPT: Final = Quota("script", limit=120, period_s=60)
-HOOK: Final = Quota("hook", limit=6000, period_s=60)
+SCRIPT: Final = Rate("script", units=120, period_s=60)
+HOOK: Final = Rate("hook", units=6000, period_s=60)
 _KEPT: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 
 
@@ -73,9 +74,7 @@ class ConversionIngest:
         self._teller = teller
         self._url = url.rstrip("/")
         self._hops = hops
-        self._rates = {
-            quota: LocalRateLimiter(quota, MAX_SUBJECTS, "allow") for quota in (SCRIPT, HOOK)
-        }
+        self._limiters = LocalRateLimiters(MAX_SUBJECTS, "allow")
         self._script = (resources.files(__package__) / "wp.js").read_bytes()
 
     def routes(self) -> list[Route]:
@@ -94,8 +93,7 @@ class ConversionIngest:
 
     async def collect(self) -> Response:
         """What the script sends; the page that it runs on reads no answer."""
-        if refused := self._limited(SCRIPT, network_of(client_address.address(self._hops))):
-            return refused
+        self._require_allowed(SCRIPT, network_of(client_address.address(self._hops)))
         told = await self._teller.parse(await _json())
         recorded = await self._store.record_from_ingest(
             told.click.tenant_id, told.click.profile_id, [told], "script"
@@ -109,8 +107,7 @@ class ConversionIngest:
         hook = await self._store.hook_of(token)
         if hook is None:
             raise NotFoundError.of("hook")
-        if refused := self._limited(HOOK, f"{hook.tenant_id}:{hook.profile_id}"):
-            return refused
+        self._require_allowed(HOOK, f"{hook.tenant_id}:{hook.profile_id}")
         body = await json_object()
         found = {
             name: value_at_path(body, getattr(hook.fields, name))
@@ -130,13 +127,9 @@ class ConversionIngest:
             200 if recorded.duplicate else 201,
         )
 
-    def _limited(self, quota: Quota, subject: str) -> Response | None:
-        decision = self._rates[quota].decide(subject, int(trio.current_time() * 1_000_000))
-        if decision.allowed:
-            return None
-        response = problems.response(429, f"too many requests ({quota.name}); see Retry-After")
-        response.headers["Retry-After"] = str(-(-(decision.retry_after_us or 0) // 1_000_000))
-        return response
+    def _require_allowed(self, rate: Rate, subject: str) -> None:
+        """Charge one request. Raises TooSoonError."""
+        require_allowed([rate], self._limiters.decide([Charge(rate, subject)], now_us()))
 
     # ---- hooks ----------------------------------------------------------------------------------
 
@@ -218,7 +211,7 @@ _COLLECT: Final = Doc(
     summary="Tell a conversion from a page",
     tag=_TAG,
     description="What `/wp.js` sends: a conversion as JSON, of any Content-Type. An address may send "
-    f"{SCRIPT.limit} a minute.",
+    f"{SCRIPT.units} a minute.",
     answers={
         200: ResponseDoc("It is recorded, or had been told before.", ConversionResponse, _TOLD)
     },

@@ -93,6 +93,9 @@ class ConsoleMetrics:
         family = f"{status // 100}xx"
         self.requests[family] = self.requests.get(family, 0) + 1
 
+    def count_limited_alone(self) -> None:
+        self.limited_alone += 1
+
     def samples(self) -> list[Sample]:
         return [
             Sample("waypost_console_connections", self.connections),

@@ -113,7 +113,7 @@ async def problem_response_of(error: Exception) -> Response:
     if isinstance(error, UnavailableError) and not isinstance(error, SlowQueryError):
         headers = {"Retry-After": str(RETRY_AFTER_S)}
     elif isinstance(error, TooSoonError):
-        headers = {"Retry-After": str(max(1, math.ceil(error.wait_s)))}
+        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     return Response(
         msgspec.json.encode(found), status=found.status, headers=headers, content_type=CONTENT_TYPE
     )

@@ -70,11 +70,11 @@ class SessionStore(Protocol):
 class LoginThrottle(Protocol):
     """Keeps passwords from being guessed."""
 
-    async def admit(self, email: str, address: str) -> float:
-        """Seconds to wait before another try for this account from this address; 0 when admitted.
+    async def admit(self, email: str, address: str) -> None:
+        """Charge one login attempt to the account and the address; without `email`, to the address alone.
 
-        Without `email`, the address alone is judged. Raises UnavailableError when nobody can say:
-        then nobody logs in.
+        Raises TooSoonError when one of them has none left, and UnavailableError when the limits cannot be
+        read: then nobody logs in.
         """
 
 

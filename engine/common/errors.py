@@ -59,11 +59,11 @@ class ConflictError(WaypostError):
 
 
 class TooSoonError(WaypostError):
-    """This was asked for a moment ago. `wait_s` from now it may be again."""
+    """A request that came too soon, or a rate limit that is used up. Retry after `retry_after_s`."""
 
-    def __init__(self, reason: str, wait_s: float) -> None:
+    def __init__(self, reason: str, retry_after_s: float) -> None:
         super().__init__(reason)
-        self.wait_s = wait_s
+        self.retry_after_s = retry_after_s
 
 
 class LostUpdateError(WaypostError):

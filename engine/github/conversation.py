@@ -18,12 +18,12 @@ What an interrupted one has learned is kept, so that the next goes on where it e
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
+from engine.common.retry import parse_http_date, parse_retry_after
 from engine.github.repository import (
     MAX_TEXT_CHARS,
     MAX_TOPICS,
@@ -134,8 +134,9 @@ def pause_after(response: GithubResponse, now: datetime, in_a_row: int = 0) -> R
     backoff = min(MIN_PAUSE * 2 ** min(in_a_row, 10), MAX_PAUSE)
     if response.status == 401:
         return RequestPause(backoff, "GitHub refuses the token", True)
-    if response.status in _LIMITED and (wait_s := _whole(headers.get("retry-after"))) is not None:
-        wait = min(timedelta(seconds=wait_s), MAX_PAUSE)
+    retry_after_s = parse_retry_after(headers.get("retry-after", ""), now)
+    if response.status in _LIMITED and retry_after_s is not None:
+        wait = min(timedelta(seconds=retry_after_s), MAX_PAUSE)
         return RequestPause(wait + _MARGIN, "GitHub's secondary rate limit", True)
     if _whole(headers.get("x-ratelimit-remaining")) == 0:
         return RequestPause(_reset(headers, now, backoff), "GitHub's rate limit")
@@ -152,18 +153,12 @@ def _reset(headers: Mapping[str, str], now: datetime, otherwise: timedelta) -> t
     if reset_s is None:
         return otherwise
     try:
-        wait = datetime.fromtimestamp(reset_s, UTC) - (_date(headers) or now)
+        wait = datetime.fromtimestamp(reset_s, UTC) - (
+            parse_http_date(headers.get("date", "")) or now
+        )
     except (ValueError, OverflowError, OSError):
         return otherwise
     return min(max(wait, timedelta()), MAX_PAUSE) + _MARGIN
-
-
-def _date(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _whole(text: str | None) -> int | None:

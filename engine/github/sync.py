@@ -54,9 +54,9 @@ class RequestLease(NamedTuple):
 
 
 class PauseState(NamedTuple):
-    """For how long nothing may be sent."""
+    """A pause of requests: GitHub may be asked again after `retry_after_s`, and why not before."""
 
-    wait_s: float
+    retry_after_s: float
     reason: str
 
 
@@ -97,5 +97,5 @@ def check_sync_allowed(state: SyncState, asked_s: float | None, no_job: bool) ->
     if not no_job and (state != "queued" or recently):
         raise ConflictError("github", "a synchronisation is queued or runs")
     if recently and asked_s is not None:
-        wait_s = ASK_INTERVAL_S - asked_s
-        raise TooSoonError("this link's synchronisation was asked for a moment ago", wait_s)
+        retry_after_s = ASK_INTERVAL_S - asked_s
+        raise TooSoonError("this link's synchronisation was asked for a moment ago", retry_after_s)

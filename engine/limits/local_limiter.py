@@ -1,39 +1,40 @@
-"""A rate limit of one process: the TATs of many subjects in bounded memory.
+"""Rate limits of one process: the TATs of many subjects in bounded memory.
 
 Guarantees:
-- never more than `max_subjects` are held, whatever comes;
+- never more than `max_subjects` are kept, whatever comes;
 - a decision takes constant time in the worst case, as nothing is ever swept as a whole;
 - a subject is forgotten only after its TAT has passed, when forgetting it changes no decision. So
-  all decisions about held subjects are those of `engine.limits.rate.decide`.
+  all decisions about kept subjects are those of `engine.limits.rate.decide`.
 
 Theory: a hand goes round the subjects (as in the clock algorithm of page replacement) and looks at
 two of them whenever a new one comes, so it overtakes the newcomers, and what has passed takes up no
 more room than what has not. When all room is taken it looks at more; when they are all in use, a
-newcomer is answered by `when_full`, counted and not held: those that are known stay limited.
+newcomer is answered by `when_full`, counted and not kept: subjects that are kept stay limited.
 
 Rejected: an order by last use (costs more each time, and one subject with a long TAT at its front
 keeps all behind it), two generations swapped each period (frees 100,000 entries in one step, which
 is a stall of milliseconds on the visitors' path).
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, Literal
 
-from engine.limits.rate import Quota, RateDecision, decide
+from engine.limits.ports import Charge
+from engine.limits.rate import Rate, RateDecision, decide
+
+WhenFull = Literal["allow", "deny"]
 
 _LOOKS: Final = 2
 _LOOKS_WHEN_FULL: Final = 16
 
 
 class LocalRateLimiter:
-    """One quota for many subjects. `when_full` says what becomes of a subject without room."""
+    """One rate for many subjects. `when_full` decides for a subject without room."""
 
-    def __init__(
-        self, quota: Quota, max_subjects: int, when_full: Literal["allow", "deny"]
-    ) -> None:
+    def __init__(self, rate: Rate, max_subjects: int, when_full: WhenFull) -> None:
         if max_subjects < 1:
             raise ValueError("max_subjects must be at least 1")
-        self._quota = quota
+        self._rate = rate
         self._max_subjects = max_subjects
         self._when_full = when_full
         self._tats_us: dict[Hashable, int] = {}
@@ -43,23 +44,27 @@ class LocalRateLimiter:
         self._counts = dict.fromkeys(("denied", "forgotten", "full"), 0)
 
     def metrics(self) -> dict[str, int]:
-        """`denied` decisions; subjects `forgotten` as their TAT had passed; newcomers answered by
-        `when_full`."""
+        """Return counts: `subjects` kept, decisions `denied`, subjects `forgotten` as their TAT had passed,
+        newcomers answered by `when_full` (`full`)."""
         return {"subjects": len(self._ring), **self._counts}
 
     def decide(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
-        """As `engine.limits.rate.decide`, with what is held of `subject`. `now_us` is a monotonic clock's."""
+        """Decide a cost of `subject` by its TAT. `now_us` is a monotonic clock's. Raises ValueError."""
         tat_us = self._tats_us.get(subject)
         if tat_us is None:
             return self._decide_new(subject, now_us, cost)
-        decision = decide(self._quota, tat_us, now_us, cost)
+        decision = decide(self._rate, tat_us, now_us, cost)
         self._tats_us[subject] = now_us + decision.reset_after_us
         if not decision.allowed:
             self._counts["denied"] += 1
         return decision
 
+    def peek(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
+        """Return the decision that `decide` would make, and charge nothing."""
+        return decide(self._rate, self._tats_us.get(subject, now_us), now_us, cost)
+
     def _decide_new(self, subject: Hashable, now_us: int, cost: int) -> RateDecision:
-        decision = decide(self._quota, now_us, now_us, cost)
+        decision = decide(self._rate, now_us, now_us, cost)
         if not decision.allowed:
             self._counts["denied"] += 1
         elif decision.reset_after_us:
@@ -77,8 +82,8 @@ class LocalRateLimiter:
         if self._when_full == "allow":
             return decision
         self._counts["denied"] += 1
-        interval_us = self._quota.interval_us
-        return RateDecision(False, self._quota.burst, 0, interval_us, self._quota.tolerance_us)
+        interval_us = self._rate.interval_us
+        return RateDecision(False, self._rate.burst, 0, interval_us, self._rate.tolerance_us)
 
     def _forget_passed(self, now_us: int, looks: int) -> None:
         ring, tats_us = self._ring, self._tats_us
@@ -94,3 +99,27 @@ class LocalRateLimiter:
             if self._hand < len(ring):
                 ring[self._hand] = last
             self._counts["forgotten"] += 1
+
+
+class LocalRateLimiters:
+    """Several rates, each with a LocalRateLimiter that is made when its rate is first charged."""
+
+    def __init__(self, max_subjects: int, when_full: WhenFull) -> None:
+        self._max_subjects = max_subjects
+        self._when_full: WhenFull = when_full
+        self._limiters: dict[str, LocalRateLimiter] = {}
+
+    def decide(self, charges: Sequence[Charge], now_us: int) -> list[RateDecision]:
+        """Return a decision for each charge, in their order. Raises ValueError for a negative cost."""
+        return [self._of(rate).decide(subject, now_us, cost) for rate, subject, cost in charges]
+
+    def clear(self) -> None:
+        """Forget all subjects."""
+        self._limiters.clear()
+
+    def _of(self, rate: Rate) -> LocalRateLimiter:
+        limiter = self._limiters.get(rate.name)
+        if limiter is None:
+            limiter = LocalRateLimiter(rate, self._max_subjects, self._when_full)
+            self._limiters[rate.name] = limiter
+        return limiter

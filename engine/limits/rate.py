@@ -1,8 +1,8 @@
-"""Rate limits: the generic cell rate algorithm (GCRA), and what HTTP says of a decision.
+"""Rates and decisions by the generic cell rate algorithm (GCRA), and the header fields that report them.
 
 Source: ITU-T I.371 annex A, "virtual scheduling". One number is kept for each subject, its
-theoretical arrival time (TAT): when the quota will be whole again. With emission interval
-T = period / limit, tolerance D = burst * T, cost c and time t:
+theoretical arrival time (TAT): when its burst will be whole again. With emission interval
+T = period / units, tolerance D = burst * T, cost c and time t:
 
     before = min(max(TAT, t), t + D)          never behind t, and never further ahead than D
     after  = before + c * T
@@ -10,10 +10,10 @@ T = period / limit, tolerance D = burst * T, cost c and time t:
     reset after TAT - t;  remaining floor((D - reset after) / T);  retry after: after - D - t
 
 The upper bound of `before` is not in the source. No honest TAT lies beyond t + D: one that does was
-stored before the clock went back or the quota was made smaller, and would lock its subject out. So
+stored before the clock went back or the rate was made smaller, and would lock its subject out. So
 a denial stores too, if the TAT was beyond the bound; any other denial leaves it as it was.
 
-All times are whole microseconds of the caller's clock. T is rounded up, so a limit is never
+All times are whole microseconds of the caller's clock. T is rounded up, so a rate is never
 exceeded in the long run, and missed by 1 % at the most.
 """
 
@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from engine.common.errors import TooSoonError
+
 _NAME: Final = re.compile(r"[a-z0-9-]{1,40}")
 _SECOND_US: Final = 1_000_000
 _MIN_INTERVAL_US: Final = 100
@@ -29,15 +31,15 @@ _MAX_PERIOD_S: Final = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
-    """`limit` units per `period_s` seconds, of which `burst` may be used at once (0: all of them).
+class Rate:
+    """`units` per `period_s` seconds, of which `burst` may be used at once (0: all of them).
 
-    In any one period up to `limit + burst` units pass: a burst that was saved up, and the refill.
-    `name` is 1-40 of a-z, 0-9 and `-`, and stands for one quota only. Raises ValueError.
+    In any one period up to `units + burst` pass: a burst that was saved up, and the refill.
+    `name` is 1-40 of a-z, 0-9 and `-`, and stands for one rate only. Raises ValueError.
     """
 
     name: str
-    limit: int
+    units: int
     period_s: int
     burst: int = 0
     interval_us: int = field(init=False, repr=False)
@@ -45,41 +47,41 @@ class Quota:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"a quota's name must be 1-40 of a-z, 0-9 and -, not {self.name!r}")
+            raise ValueError(f"a rate's name must be 1-40 of a-z, 0-9 and -, not {self.name!r}")
         if not 1 <= self.period_s <= _MAX_PERIOD_S:
             raise ValueError(f"{self.name}: period_s must be between 1 and {_MAX_PERIOD_S}")
-        if not 1 <= self.limit <= self.period_s * _SECOND_US // _MIN_INTERVAL_US:
-            raise ValueError(f"{self.name}: limit must be between 1 and 10,000 a second")
-        if not 0 <= self.burst <= self.limit:
-            raise ValueError(f"{self.name}: burst must be between 1 and limit, or 0 for limit")
-        interval_us = -(-self.period_s * _SECOND_US // self.limit)
-        burst = self.burst or self.limit
+        if not 1 <= self.units <= self.period_s * _SECOND_US // _MIN_INTERVAL_US:
+            raise ValueError(f"{self.name}: units must be between 1 and 10,000 per second")
+        if not 0 <= self.burst <= self.units:
+            raise ValueError(f"{self.name}: burst must be between 1 and units, or 0 for units")
+        interval_us = -(-self.period_s * _SECOND_US // self.units)
+        burst = self.burst or self.units
         object.__setattr__(self, "burst", burst)
         object.__setattr__(self, "interval_us", interval_us)
         object.__setattr__(self, "tolerance_us", burst * interval_us)
 
 
 class RateDecision(NamedTuple):
-    """`limit` is the largest value of `remaining`: the quota's burst.
+    """A decision on one cost. `burst` is the rate's: the largest value of `remaining`.
 
     `retry_after_us` is 0 when allowed, and None when the cost is above the burst: such a request is
-    never allowed, however long one waits. `reset_after_us` is the time until the quota is whole; the
+    never allowed, however long one waits. `reset_after_us` is the time until the burst is whole; the
     TAT to store, allowed or not, is the time of the decision plus that.
     """
 
     allowed: bool
-    limit: int
+    burst: int
     remaining: int
     retry_after_us: int | None
     reset_after_us: int
 
 
-def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> RateDecision:
-    """Whether `cost` units may be used now. `tat_us`: what was stored, any time in the past if nothing.
+def decide(rate: Rate, tat_us: int, now_us: int, cost: int = 1) -> RateDecision:
+    """Decide whether `cost` units may be used. `tat_us` is the stored TAT; without one, any past time.
 
     Cost 0 asks without using. Raises ValueError when the cost is negative.
     """
-    interval_us, tolerance_us = quota.interval_us, quota.tolerance_us
+    interval_us, tolerance_us = rate.interval_us, rate.tolerance_us
     ahead_us = tat_us - now_us
     if ahead_us < 0:
         ahead_us = 0
@@ -90,14 +92,26 @@ def decide(quota: Quota, tat_us: int, now_us: int, cost: int = 1) -> RateDecisio
     after_us = ahead_us + cost * interval_us
     if after_us <= tolerance_us:
         remaining = (tolerance_us - after_us) // interval_us
-        return RateDecision(True, quota.burst, remaining, 0, after_us)
+        return RateDecision(True, rate.burst, remaining, 0, after_us)
     remaining = (tolerance_us - ahead_us) // interval_us
-    retry_us = after_us - tolerance_us if cost <= quota.burst else None
-    return RateDecision(False, quota.burst, remaining, retry_us, ahead_us)
+    retry_us = after_us - tolerance_us if cost <= rate.burst else None
+    return RateDecision(False, rate.burst, remaining, retry_us, ahead_us)
 
 
-def header_fields(decided: Sequence[tuple[Quota, RateDecision]]) -> list[tuple[str, str]]:
-    """The fields of an answer: `RateLimit-Policy`, `RateLimit`, and `Retry-After` when denied.
+def require_allowed(
+    rates: Sequence[Rate], decisions: Sequence[RateDecision], detail: str = ""
+) -> None:
+    """Raise TooSoonError unless all decisions allow. `detail` replaces its text, which names the rates."""
+    denied = [
+        rate.name for rate, decision in zip(rates, decisions, strict=True) if not decision.allowed
+    ]
+    if denied:
+        text = detail or f"too many requests ({', '.join(denied)}); see Retry-After"
+        raise TooSoonError(text, retry_after_s(decisions) or 0)
+
+
+def header_fields(decided: Sequence[tuple[Rate, RateDecision]]) -> list[tuple[str, str]]:
+    """Return the fields of a response: `RateLimit-Policy`, `RateLimit`, and `Retry-After` when denied.
 
     Form: draft-ietf-httpapi-ratelimit-headers-11, lists of structured fields (RFC 9651), whole
     seconds rounded up. `t` is a time in which no more than `r` units can be used, so:
@@ -111,12 +125,12 @@ def header_fields(decided: Sequence[tuple[Quota, RateDecision]]) -> list[tuple[s
         return []
     retry_s = retry_after_s([decision for _, decision in decided])
     policies, limits = [], []
-    for quota, decision in decided:
-        window_s = _seconds(_window_us(quota, decision))
+    for rate, decision in decided:
+        window_s = _seconds(_window_us(rate, decision))
         if retry_s is not None:
             window_s = min(window_s, retry_s)
-        policies.append(f'"{quota.name}";q={quota.limit};w={quota.period_s}')
-        limits.append(f'"{quota.name}";r={decision.remaining};t={window_s}')
+        policies.append(f'"{rate.name}";q={rate.units};w={rate.period_s}')
+        limits.append(f'"{rate.name}";r={decision.remaining};t={window_s}')
     fields = [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(limits))]
     if retry_s is not None:
         fields.append(("Retry-After", str(retry_s)))
@@ -124,19 +138,19 @@ def header_fields(decided: Sequence[tuple[Quota, RateDecision]]) -> list[tuple[s
 
 
 def retry_after_s(decisions: Sequence[RateDecision]) -> int | None:
-    """The longest wait of those that denied, in whole seconds rounded up.
+    """Return the longest wait of the denials, in whole seconds rounded up.
 
-    None when all allowed, and when one of them will never allow it.
+    None when all allow, and when one of them will never allow its cost.
     """
     waits = [decision.retry_after_us for decision in decisions if not decision.allowed]
-    known = [wait for wait in waits if wait is not None]
-    return _seconds(max(known)) if known and len(known) == len(waits) else None
+    finite = [wait for wait in waits if wait is not None]
+    return _seconds(max(finite)) if finite and len(finite) == len(waits) else None
 
 
-def _window_us(quota: Quota, decision: RateDecision) -> int:
+def _window_us(rate: Rate, decision: RateDecision) -> int:
     if decision.remaining:
-        return decision.remaining * quota.interval_us
-    return decision.reset_after_us - (quota.burst - 1) * quota.interval_us
+        return decision.remaining * rate.interval_us
+    return decision.reset_after_us - (rate.burst - 1) * rate.interval_us
 
 
 def _seconds(time_us: int) -> int:

@@ -7,11 +7,11 @@ The schedule is that of Standard Webhooks' example in its first half and ends af
 - 410 says that nobody listens there any more.
 """
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
+
+from engine.common.retry import parse_retry_after
 
 RETRY_SCHEDULE_S: Final = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
 MAX_TRIES: Final = len(RETRY_SCHEDULE_S)
@@ -28,7 +28,6 @@ REPLAYED_AT_ONCE: Final = 10_000
 
 DeliveryState = Literal["pending", "delivered", "failed"]
 DELIVERY_STATES: Final[tuple[str, ...]] = get_args(DeliveryState)
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 class DueDelivery(NamedTuple):
@@ -139,23 +138,9 @@ def delay_s(
         return None
     base = RETRY_SCHEDULE_S[tries]
     wait = base * (1 + JITTER * jitter())
-    asked = retry_after_s(answer.retry_after, now)
-    if asked is not None:
-        wait = max(wait, min(asked, 2 * base))
+    retry_after_s = parse_retry_after(answer.retry_after, now)
+    if retry_after_s is not None:
+        wait = max(wait, min(retry_after_s, 2 * base))
     if answer.timed_out or answer.status in OVERLOADED:
         wait = max(wait, OVERLOADED_BACKOFF_S)
     return wait
-
-
-def retry_after_s(header: str, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110 10.2.3); None when it says nothing of use."""
-    text = header.strip()
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - now).total_seconds())

@@ -158,7 +158,7 @@ class MemoryGithubSyncs:
         await trio.lowlevel.checkpoint()
         if (row := self._rows.get(link_id)) is not None:
             row.state, row.reason, row.version = "queued", paused.reason, row.version + 1
-            row.next_at = self._now() + timedelta(seconds=paused.wait_s)
+            row.next_at = self._now() + timedelta(seconds=paused.retry_after_s)
 
     async def forget(self, tenant_id: int, link_id: int) -> None:
         await trio.lowlevel.checkpoint()

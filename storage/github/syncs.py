@@ -75,7 +75,7 @@ class PostgresGithubSyncQueue:
         return await self._database.transaction(look)
 
     async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None:
-        await self._execute("postpone", tenant_id, link_id, paused.wait_s, paused.reason)
+        await self._execute("postpone", tenant_id, link_id, paused.retry_after_s, paused.reason)
 
     async def forget(self, tenant_id: int, link_id: int) -> None:
         await self._execute("forget", tenant_id, link_id)

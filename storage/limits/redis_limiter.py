@@ -1,7 +1,7 @@
 """Rate limits that many processes share, in Redis, by one Lua script.
 
 Redis keys                                type    deleted by
-waypost:rate:<quota>:{<subject's hash>}   string  its own expiry, once the TAT in it has passed
+waypost:rate:<rate>:{<subject's hash>}   string  its own expiry, once the TAT in it has passed
 
 The value is the TAT of `engine.limits.rate`, in microseconds of the server's clock (TIME), so the clocks of
 clients do not matter. The script is the whole of a decision: nothing comes between reading a TAT and
@@ -123,17 +123,17 @@ class RedisRateLimiter:
     def _call(self, now: bytes, charges: list[Charge]) -> "_ScriptCall":
         args: list[str | bytes | int] = [self._key(charge) for charge in charges]
         args.append(now)
-        for quota, _, cost in charges:
+        for rate, _, cost in charges:
             # Above the burst it is never allowed, by however much: keep the number small.
-            used_us = min(cost, quota.burst + 1) * quota.interval_us
-            args += (quota.interval_us, quota.tolerance_us, used_us)
+            used_us = min(cost, rate.burst + 1) * rate.interval_us
+            args += (rate.interval_us, rate.tolerance_us, used_us)
         return _ScriptCall(self._server.commands, len(charges), args)
 
     def _key(self, charge: Charge) -> str:
         # What people type as an account's name need not be valid Unicode.
         subject = charge.subject.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(subject, key=self._secret, digest_size=16)
-        return f"waypost:rate:{charge.quota.name}:{{{digest.hexdigest()}}}"
+        return f"waypost:rate:{charge.rate.name}:{{{digest.hexdigest()}}}"
 
 
 class _ScriptCall(NamedTuple):
@@ -164,7 +164,7 @@ async def _gather(calls: list[_ScriptCall]) -> list[Any]:
 def _decision(charge: Charge, answer: list[int]) -> RateDecision:
     allowed, remaining, wait_us, reset_us = answer
     retry_us = None if wait_us < 0 else wait_us
-    return RateDecision(bool(allowed), charge.quota.burst, remaining, retry_us, reset_us)
+    return RateDecision(bool(allowed), charge.rate.burst, remaining, retry_us, reset_us)
 
 
 def check_charges(charges: Sequence[Charge]) -> None:

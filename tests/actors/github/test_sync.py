@@ -404,7 +404,7 @@ async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None
     assert len(await here.run()) == 2
     with pytest.raises(TooSoonError) as caught:
         await here.syncs.ask_github_sync(here.caller, link.id)
-    assert caught.value.wait_s == 60
+    assert caught.value.retry_after_s == 60
     done = await here.syncs.github_sync(here.caller, link.id)
     assert done is not None
     assert (done.state, done.next_at) == ("synced", None)  # nobody wants it kept in step

@@ -1,17 +1,18 @@
 """Credit on rate limits: how often the limiter is asked, and by how much a limit can be exceeded."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.limits.credit import MAX_UNCHARGED_UNITS, MIN_BURST, RateLimitCredit
 from engine.limits.ports import Charge
-from engine.limits.rate import Quota, RateDecision, decide
+from engine.limits.rate import Rate, RateDecision, decide
 
-READS = Quota("reads", limit=MIN_BURST, period_s=60)
-SMALL = Quota("small", limit=MIN_BURST - 1, period_s=60)
-ADDRESS = Quota("address", limit=4 * MIN_BURST, period_s=60)
+READS = Rate("reads", units=MIN_BURST, period_s=60)
+SMALL = Rate("small", units=MIN_BURST - 1, period_s=60)
+ADDRESS = Rate("address", units=4 * MIN_BURST, period_s=60)
 
 
 class World:
@@ -24,30 +25,33 @@ class World:
         self.asked = 0
         self.away = False
 
-    def ask(self, charges: Sequence[Charge]) -> list[RateDecision]:
+    async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         self.asked += 1
         if self.away:
             raise ConnectionError
-        found = []
-        for quota, subject, cost in charges:
-            decision = decide(quota, self.tats_us.get((quota.name, subject), 0), self.now_us, cost)
-            self.tats_us[quota.name, subject] = self.now_us + decision.reset_after_us
-            found.append(decision)
-        return found
-
-    def request(self, *quotas: Quota, process: int = 0, subject: str = "me") -> list[RateDecision]:
-        credit, charges = self.credits[process], [Charge(quota, subject) for quota in quotas]
-        known = credit.spend(charges, self.now_us)
-        if known is not None:
-            return known
-        asked = credit.charged(charges)
-        try:
-            decisions = self.ask(asked)
-        except ConnectionError:
-            credit.give_back(charges, asked)
-            raise
-        credit.settle(charges, asked, decisions, self.now_us)
+        decisions = []
+        for rate, subject, cost in charges:
+            decision = decide(rate, self.tats_us.get((rate.name, subject), 0), self.now_us, cost)
+            self.tats_us[rate.name, subject] = self.now_us + decision.reset_after_us
+            decisions.append(decision)
         return decisions
+
+    def request(self, *rates: Rate, process: int = 0, subject: str = "me") -> list[RateDecision]:
+        credit, charges = self.credits[process], [Charge(rate, subject) for rate in rates]
+        decisions = credit.spend(charges, self.now_us)
+        if decisions is not None:
+            return decisions
+        return finished(credit.charge(self, charges, lambda: self.now_us))
+
+
+def finished(call: Coroutine[None, None, list[RateDecision]]) -> list[RateDecision]:
+    """Run a call that never waits."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        decisions: list[RateDecision] = end.value
+        return decisions
+    raise AssertionError("the call waits")
 
 
 def test_one_request_in_ten_asks_and_all_are_charged() -> None:
@@ -101,13 +105,20 @@ def test_a_limiter_that_is_long_away_leaves_a_debt_that_can_be_paid() -> None:
     world, charges = World(), [Charge(READS, "me")]
     credit = world.credits[0]
     world.request(READS)
+    costs = []
+
+    class Away:
+        async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
+            costs.append(charges[0].cost)
+            while credit.spend(charges, world.now_us):
+                """Other requests come while the limiter does not answer."""
+            raise ConnectionError
+
     for _ in range(300):
-        asked = credit.charged(charges)
-        while credit.spend(charges, world.now_us):
-            """Others come while the limiter does not answer."""
-        credit.give_back(charges, asked)
+        with pytest.raises(ConnectionError):
+            finished(credit.charge(Away(), charges, lambda: world.now_us))
         world.now_us += 1_000_000
-    assert credit.charged(charges)[0].cost <= MAX_UNCHARGED_UNITS + 1
+    assert max(costs) <= MAX_UNCHARGED_UNITS + 1
 
 
 def test_who_was_away_longest_is_forgotten() -> None:

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.limits.local_limiter import LocalRateLimiter
-from engine.limits.rate import Quota, RateDecision, decide
+from engine.limits.local_limiter import LocalRateLimiter, LocalRateLimiters
+from engine.limits.ports import Charge
+from engine.limits.rate import Rate, RateDecision, decide
 
 S = 1_000_000
 NOW = 1_000 * S
 # One a second, three at once.
-QUOTA = Quota("visitor", 60, 60, 3)
+RATE = Rate("visitor", 60, 60, 3)
 
 requests = st.lists(
     st.tuples(st.integers(0, 8), st.integers(0, 2 * S), st.integers(0, 4)), max_size=120
@@ -21,13 +22,13 @@ requests = st.lists(
 def test_subjects_are_decided_as_if_each_was_alone_and_never_forgotten(
     asked: list[tuple[int, int, int]],
 ) -> None:
-    rate = LocalRateLimiter(QUOTA, 100, "deny")
+    limiter = LocalRateLimiter(RATE, 100, "deny")
     tats_us: dict[int, int] = {}
     now_us = NOW
     for subject, wait_us, cost in asked:
         now_us += wait_us
-        expected = decide(QUOTA, tats_us.get(subject, 0), now_us, cost)
-        assert rate.decide(subject, now_us, cost) == expected
+        expected = decide(RATE, tats_us.get(subject, 0), now_us, cost)
+        assert limiter.decide(subject, now_us, cost) == expected
         if expected.allowed:
             tats_us[subject] = now_us + expected.reset_after_us
 
@@ -36,21 +37,21 @@ def test_subjects_are_decided_as_if_each_was_alone_and_never_forgotten(
 def test_the_bound_holds_and_nobody_held_is_let_go_early(
     asked: list[tuple[int, int, int]], most: int, allow: bool
 ) -> None:
-    rate = LocalRateLimiter(QUOTA, most, "allow" if allow else "deny")
+    limiter = LocalRateLimiter(RATE, most, "allow" if allow else "deny")
     tats_us: dict[int, int] = {}
     now_us = NOW
     for subject, wait_us, cost in asked:
         now_us += wait_us
-        full_before = rate.metrics()["full"]
-        decision = rate.decide(subject, now_us, cost)
-        assert rate.metrics()["subjects"] <= most
-        if rate.metrics()["full"] > full_before:
+        full_before = limiter.metrics()["full"]
+        decision = limiter.decide(subject, now_us, cost)
+        assert limiter.metrics()["subjects"] <= most
+        if limiter.metrics()["full"] > full_before:
             # Only a newcomer is turned away, and only when all room is in use.
             assert tats_us.get(subject, 0) <= now_us
             assert sum(tat_us > now_us for tat_us in tats_us.values()) == most
             assert decision.allowed == allow
             continue
-        assert decision == decide(QUOTA, tats_us.get(subject, 0), now_us, cost)
+        assert decision == decide(RATE, tats_us.get(subject, 0), now_us, cost)
         if decision.allowed:
             tats_us[subject] = now_us + decision.reset_after_us
 
@@ -60,38 +61,59 @@ def test_a_newcomer_without_room_is_answered_and_counted() -> None:
         ("allow", RateDecision(True, 3, 2, 0, S)),
         ("deny", RateDecision(False, 3, 0, S, 3 * S)),
     ]:
-        rate = LocalRateLimiter(QUOTA, 2, when_full)  # type: ignore[arg-type]
+        limiter = LocalRateLimiter(RATE, 2, when_full)  # type: ignore[arg-type]
         for subject in "ab":
-            assert rate.decide(subject, NOW, 3).allowed
-        assert rate.decide("c", NOW) == expected
-        assert not rate.decide("a", NOW).allowed
+            assert limiter.decide(subject, NOW, 3).allowed
+        assert limiter.decide("c", NOW) == expected
+        assert not limiter.decide("a", NOW).allowed
         denied = 1 + (when_full == "deny")
-        assert rate.metrics() == {"subjects": 2, "denied": denied, "forgotten": 0, "full": 1}
+        assert limiter.metrics() == {"subjects": 2, "denied": denied, "forgotten": 0, "full": 1}
         # Their time has passed: there is room again.
-        assert rate.decide("c", NOW + 3 * S).allowed
-        assert rate.decide("c", NOW + 3 * S, 2).allowed
-        assert not rate.decide("c", NOW + 3 * S).allowed
+        assert limiter.decide("c", NOW + 3 * S).allowed
+        assert limiter.decide("c", NOW + 3 * S, 2).allowed
+        assert not limiter.decide("c", NOW + 3 * S).allowed
 
 
 def test_asking_without_using_takes_no_room() -> None:
-    rate = LocalRateLimiter(QUOTA, 2, "deny")
+    limiter = LocalRateLimiter(RATE, 2, "deny")
     for subject in range(10):
-        assert rate.decide(subject, NOW, 0).allowed
-        assert not rate.decide(subject, NOW, 4).allowed
-    assert rate.metrics()["subjects"] == 0
+        assert limiter.decide(subject, NOW, 0).allowed
+        assert not limiter.decide(subject, NOW, 4).allowed
+    assert limiter.metrics()["subjects"] == 0
 
 
 def test_passing_subjects_take_no_more_room_than_those_in_use() -> None:
-    rate = LocalRateLimiter(QUOTA, 100_000, "deny")
+    limiter = LocalRateLimiter(RATE, 100_000, "deny")
     in_use = 1_000
     for number in range(20_000):
         # Each is in use for a second, and a thousand come in a second.
-        assert rate.decide(number, NOW + number * S // in_use).allowed
-    statistics = rate.metrics()
-    assert statistics["subjects"] <= 2 * in_use
-    assert statistics["subjects"] + statistics["forgotten"] == 20_000
+        assert limiter.decide(number, NOW + number * S // in_use).allowed
+    metrics = limiter.metrics()
+    assert metrics["subjects"] <= 2 * in_use
+    assert metrics["subjects"] + metrics["forgotten"] == 20_000
 
 
 def test_room_for_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="max_subjects"):
-        LocalRateLimiter(QUOTA, 0, "deny")
+        LocalRateLimiter(RATE, 0, "deny")
+
+
+def test_a_peek_decides_and_charges_nothing() -> None:
+    limiter = LocalRateLimiter(RATE, 100, "deny")
+    assert all(limiter.peek("a", NOW, RATE.burst).allowed for _ in range(3))
+    limiter.decide("a", NOW, RATE.burst)
+    denied = limiter.peek("a", NOW)
+    assert denied == limiter.decide("a", NOW)
+    assert denied.retry_after_us == RATE.interval_us
+    assert limiter.peek("a", NOW + RATE.interval_us).allowed
+    assert limiter.metrics()["subjects"] == 1
+
+
+def test_rates_are_limited_each_on_its_own() -> None:
+    limiters = LocalRateLimiters(100, "allow")
+    other = Rate("other", 1, 60)
+    charges = [Charge(RATE, "a", RATE.burst), Charge(other, "a")]
+    for _ in range(2):
+        assert [decision.allowed for decision in limiters.decide(charges, NOW)] == [True, True]
+        assert [decision.allowed for decision in limiters.decide(charges, NOW)] == [False, False]
+        limiters.clear()

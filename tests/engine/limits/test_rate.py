@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.limits.rate import Quota, RateDecision, decide, header_fields, retry_after_s
+from engine.common.errors import TooSoonError
+from engine.limits.rate import (
+    Rate,
+    RateDecision,
+    decide,
+    header_fields,
+    require_allowed,
+    retry_after_s,
+)
 
 S = 1_000_000
 # TATs of a real clock are large numbers.
 NOW = 1_790_000_000 * S
 # One every two seconds, three at once.
-QUOTA = Quota("small", 30, 60, 3)
+RATE = Rate("small", 30, 60, 3)
 
 # Seconds since the start and cost; then allowed, remaining, retry after and reset after in seconds.
 STEPS = [
@@ -37,15 +45,15 @@ def test_steps_worked_out_by_hand() -> None:
     tat_us = 0
     for seconds, cost, allowed, remaining, retry_s, reset_s in STEPS:
         now_us = NOW + int(seconds * S)
-        decision = decide(QUOTA, tat_us, now_us, cost)
+        decision = decide(RATE, tat_us, now_us, cost)
         retry_us = None if retry_s is None else retry_s * S
         assert decision == RateDecision(allowed, 3, remaining, retry_us, reset_s * S), seconds
         if decision.allowed:
             tat_us = now_us + decision.reset_after_us
 
 
-quotas = st.builds(
-    lambda limit, period_s, burst: Quota("q", limit, period_s, min(burst, limit)),
+rates = st.builds(
+    lambda limit, period_s, burst: Rate("q", limit, period_s, min(burst, limit)),
     st.integers(1, 500),
     st.integers(1, 3_600),
     st.integers(0, 20),
@@ -53,47 +61,47 @@ quotas = st.builds(
 waits = st.one_of(st.just(0), st.integers(0, 5 * S), st.integers(0, 4_000 * S))
 
 
-@given(quotas, st.lists(st.tuples(waits, st.integers(0, 22)), max_size=60))
-def test_it_decides_as_a_bucket_of_tokens(quota: Quota, asked: list[tuple[int, int]]) -> None:
-    tokens, now_us, tat_us = Fraction(quota.burst), NOW, 0
+@given(rates, st.lists(st.tuples(waits, st.integers(0, 22)), max_size=60))
+def test_it_decides_as_a_bucket_of_tokens(rate: Rate, asked: list[tuple[int, int]]) -> None:
+    tokens, now_us, tat_us = Fraction(rate.burst), NOW, 0
     for wait_us, cost in asked:
         now_us += wait_us
-        tokens = min(Fraction(quota.burst), tokens + Fraction(wait_us, quota.interval_us))
-        decision = decide(quota, tat_us, now_us, cost)
+        tokens = min(Fraction(rate.burst), tokens + Fraction(wait_us, rate.interval_us))
+        decision = decide(rate, tat_us, now_us, cost)
         assert decision.allowed == (cost <= tokens)
         if decision.allowed:
             tokens -= cost
             tat_us = now_us + decision.reset_after_us
         assert decision.remaining == tokens.numerator // tokens.denominator
-        assert decision.reset_after_us == (quota.burst - tokens) * quota.interval_us
+        assert decision.reset_after_us == (rate.burst - tokens) * rate.interval_us
 
 
-@given(quotas, st.integers(-(10**9), 10**10), st.integers(1, 20))
+@given(rates, st.integers(-(10**9), 10**10), st.integers(1, 20))
 def test_retry_after_is_the_first_moment_at_which_it_is_allowed(
-    quota: Quota, ahead_us: int, cost: int
+    rate: Rate, ahead_us: int, cost: int
 ) -> None:
-    decision = decide(quota, NOW + ahead_us, NOW, cost)
+    decision = decide(rate, NOW + ahead_us, NOW, cost)
     if decision.allowed:
         assert decision.retry_after_us == 0
     elif decision.retry_after_us is None:
-        assert cost > quota.burst
-        assert not decide(quota, NOW + ahead_us, NOW + 10**15, cost).allowed
+        assert cost > rate.burst
+        assert not decide(rate, NOW + ahead_us, NOW + 10**15, cost).allowed
     else:
         # Behind the tolerance the TAT counts as the tolerance: it is what a script finds later.
         tat_us = NOW + decision.reset_after_us
         moment_us = NOW + decision.retry_after_us
-        assert decide(quota, tat_us, moment_us, cost).allowed
-        assert not decide(quota, tat_us, moment_us - 1, cost).allowed
+        assert decide(rate, tat_us, moment_us, cost).allowed
+        assert not decide(rate, tat_us, moment_us - 1, cost).allowed
 
 
-@given(quotas, st.integers(1, 10))
+@given(rates, st.integers(1, 10))
 def test_in_the_long_run_the_limit_is_never_exceeded_and_nearly_reached(
-    quota: Quota, periods: int
+    rate: Rate, periods: int
 ) -> None:
-    end_us = NOW + periods * quota.period_s * S
+    end_us = NOW + periods * rate.period_s * S
     now_us, tat_us, passed = NOW, 0, 0
     while True:
-        decision = decide(quota, tat_us, now_us)
+        decision = decide(rate, tat_us, now_us)
         if decision.allowed:
             passed, tat_us = passed + 1, now_us + decision.reset_after_us
             continue
@@ -102,20 +110,20 @@ def test_in_the_long_run_the_limit_is_never_exceeded_and_nearly_reached(
         if now_us >= end_us or passed > 2_000:
             break
     elapsed_us = min(now_us, end_us) - NOW
-    earned = Fraction(elapsed_us * quota.limit, quota.period_s * S)
-    assert 0.99 * earned - 1 <= passed - quota.burst <= earned
+    earned = Fraction(elapsed_us * rate.units, rate.period_s * S)
+    assert 0.99 * earned - 1 <= passed - rate.burst <= earned
 
 
 def test_a_clock_that_went_back_locks_nobody_out() -> None:
     year_us = 365 * 86_400 * S
-    decision = decide(QUOTA, NOW + year_us, NOW)
+    decision = decide(RATE, NOW + year_us, NOW)
     assert decision == RateDecision(False, 3, 0, 2 * S, 6 * S)
-    assert decide(QUOTA, NOW + decision.reset_after_us, NOW + 2 * S).allowed
+    assert decide(RATE, NOW + decision.reset_after_us, NOW + 2 * S).allowed
 
 
 def test_a_negative_cost_is_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
-        decide(QUOTA, 0, NOW, -1)
+        decide(RATE, 0, NOW, -1)
 
 
 @pytest.mark.parametrize(
@@ -125,32 +133,32 @@ def test_a_negative_cost_is_refused() -> None:
         ('a"b', 1, 1, 1, "name"),
         ("a\n", 1, 1, 1, "name"),
         ("a" * 41, 1, 1, 1, "name"),
-        ("a", 0, 1, 0, "limit"),
-        ("a", 10_001, 1, 1, "limit"),
+        ("a", 0, 1, 0, "units"),
+        ("a", 10_001, 1, 1, "units"),
         ("a", 1, 0, 1, "period_s"),
         ("a", 1, 366 * 86_400 + 1, 1, "period_s"),
         ("a", 5, 1, 6, "burst"),
         ("a", 5, 1, -1, "burst"),
     ],
 )
-def test_a_quota_that_makes_no_sense_is_refused(
+def test_a_rate_that_makes_no_sense_is_refused(
     name: str, limit: int, period_s: int, burst: int, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
-        Quota(name, limit, period_s, burst)
+        Rate(name, limit, period_s, burst)
 
 
 def test_a_quota_without_burst_may_be_used_at_once() -> None:
-    assert Quota("api", 100, 60).burst == 100
+    assert Rate("api", 100, 60).burst == 100
 
 
-API = Quota("api-key", 100, 60)
-LOGIN = Quota("login", 5, 900)
+API = Rate("api-key", 100, 60)
+LOGIN = Rate("login", 5, 900)
 
 
-def used(quota: Quota, units: int, cost: int = 1) -> RateDecision:
+def used(rate: Rate, units: int, cost: int = 1) -> RateDecision:
     """The decision for `cost` after `units` were used, all at once."""
-    return decide(quota, NOW + units * quota.interval_us, NOW, cost)
+    return decide(rate, NOW + units * rate.interval_us, NOW, cost)
 
 
 def test_fields_say_what_is_left_and_for_how_long() -> None:
@@ -195,14 +203,27 @@ def test_seconds_are_rounded_up(wait_us: int) -> None:
     assert 0 <= seconds * S - wait_us < S
 
 
-@given(quotas, st.integers(-(10**9), 10**10), st.integers(0, 22))
+@given(rates, st.integers(-(10**9), 10**10), st.integers(0, 22))
 def test_a_client_that_reads_the_fields_stays_within_the_policy(
-    quota: Quota, ahead_us: int, cost: int
+    rate: Rate, ahead_us: int, cost: int
 ) -> None:
-    decision = decide(quota, NOW + ahead_us, NOW, cost)
-    fields = dict(header_fields([(quota, decision)]))
+    decision = decide(rate, NOW + ahead_us, NOW, cost)
+    fields = dict(header_fields([(rate, decision)]))
     left, window_s = (int(part[2:]) for part in fields["RateLimit"].split(";")[1:])
-    assert 0 <= left <= quota.limit
+    assert 0 <= left <= rate.units
     assert 0 < window_s <= max(int(fields.get("Retry-After", 10**9)), 1)
     if decision.allowed:
-        assert left * quota.period_s <= quota.limit * window_s
+        assert left * rate.period_s <= rate.units * window_s
+
+
+def test_a_denial_names_its_rates_and_the_wait() -> None:
+    small, large = RATE, Rate("large", 600, 60)
+    allowed, denied = decide(large, 0, NOW), decide(small, NOW + small.tolerance_us, NOW)
+    require_allowed([large], [allowed])
+    with pytest.raises(
+        TooSoonError, match=r"too many requests \(small\); see Retry-After"
+    ) as caught:
+        require_allowed([large, small], [allowed, denied])
+    assert caught.value.retry_after_s == 2
+    with pytest.raises(TooSoonError, match="too many tries"):
+        require_allowed([small], [denied], "too many tries")

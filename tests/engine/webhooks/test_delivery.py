@@ -1,7 +1,6 @@
 """When a delivery is tried again: the whole table, and its properties."""
 
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,6 @@ from engine.webhooks.delivery import (
     AttemptResult,
     DueDelivery,
     delay_s,
-    retry_after_s,
 )
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -90,26 +88,6 @@ def test_bounds(tries: int, answer: AttemptResult, jitter: float) -> None:
     assert 0.8 * base <= found <= max(2 * base, 60)
     if not answer.retry_after and not answer.timed_out and answer.status not in (429, 502, 504):
         assert found == pytest.approx(base * (1 + 0.2 * jitter))
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("", None), ("120", 120), (" 120 ", 120), ("1.5", 1.5), ("-1", None), ("1e3", None), ("Ⅻ", None),
-        ("9" * 400, None), ("nan", None), ("Fri, 99 Foo 2026", None), ("\x00", None),
-        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
-        (format_datetime(NOW - timedelta(hours=1), usegmt=True), 0),
-        ("Friday, 01-May-26 12:01:30 GMT", 90), ("Fri May  1 12:01:30 2026", 90),
-    ],
-)  # fmt: skip
-def test_retry_after(header: str, expected: float | None) -> None:
-    assert retry_after_s(header, NOW) == expected
-
-
-@given(st.text())
-def test_no_header_breaks_it(header: str) -> None:
-    found = retry_after_s(header, NOW)
-    assert found is None or found >= 0
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ async def test_who_asks_gets_a_job_once_at_a_time_and_once_a_minute(ports: Ports
     assert (found.state, found.next_at) == ("synced", None)
     with pytest.raises(TooSoonError) as caught:
         await ports.store.ask_github_sync(ports.caller, link.id)
-    assert 50 < caught.value.wait_s <= 60
+    assert 50 < caught.value.retry_after_s <= 60
     assert await ports.taken() == []
 
 
@@ -388,7 +388,7 @@ async def test_in_a_pause_nobody_sends_and_no_pause_shortens_another(ports: Port
     await turns.release("one")
     paused = await turns.paused()
     assert paused is not None
-    assert 1790 < paused.wait_s <= 1800
+    assert 1790 < paused.retry_after_s <= 1800
     for holder in ("one", "two"):
         assert await turns.acquire(holder, 60) is None
     assert await ports.elsewhere.paused() is None

@@ -9,7 +9,7 @@ import trio
 
 from engine.common.errors import UnavailableError
 from engine.limits.ports import Charge, RateLimiter
-from engine.limits.rate import Quota, RateDecision, decide
+from engine.limits.rate import Rate, RateDecision, decide
 from storage.limits.memory_limiter import MemoryRateLimiter, MemoryRateLimitServer
 from storage.limits.redis_limiter import MAX_CHARGES, RedisRateLimiter, TimedRateDecision
 from storage.redis.client import RedisServer
@@ -21,8 +21,8 @@ S = 1_000_000
 SECRET = bytes(range(32))
 # Long: a busy machine must not turn an answer into an error, but where that is what is tested.
 PATIENT_MS = 20_000
-KEY = Quota("api-key", 30, 60, 3)
-ADDRESS = Quota("api-address", 100, 10)
+KEY = Rate("api-key", 30, 60, 3)
+ADDRESS = Rate("api-address", 100, 10)
 
 
 class Clock:
@@ -98,7 +98,7 @@ async def test_a_burst_and_then_the_rate(bench: Bench) -> None:
 async def test_charges_are_decided_each_on_its_own_and_in_order(bench: Bench) -> None:
     charges = [Charge(KEY, "7", 3), Charge(ADDRESS, "7", 10), Charge(KEY, "8"), Charge(KEY, "7")]
     decisions = await bench.limiter.decide(charges)
-    assert [(one.allowed, one.limit, one.remaining) for one in decisions] == [
+    assert [(one.allowed, one.burst, one.remaining) for one in decisions] == [
         (True, 3, 0),
         (True, 100, 90),
         (True, 3, 2),
@@ -150,7 +150,7 @@ async def test_a_twin_that_is_down_is_unavailable() -> None:
 async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: str) -> None:
     """The oracle takes what was answered in the server's order, and must come to the same."""
     clients, rounds = 64, 40
-    fast, slow = Quota("fast", 2_000, 1, 20), Quota("slow", 1_200, 60, 300)
+    fast, slow = Rate("fast", 2_000, 1, 20), Rate("slow", 1_200, 60, 300)
     answered: dict[Charge, list[TimedRateDecision]] = {}
 
     async def client(number: int) -> None:
@@ -172,7 +172,7 @@ async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: 
         decisions.sort(key=lambda t: (t.at_us, t.decision.reset_after_us, not t.decision.allowed))
         tat_us = wrong = 0
         for at_us, decision in decisions:
-            expected = decide(charge.quota, tat_us, at_us)
+            expected = decide(charge.rate, tat_us, at_us)
             wrong += decision != expected
             if expected.allowed:
                 tat_us = at_us + expected.reset_after_us
@@ -192,7 +192,7 @@ async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
     server: RedisServer,
 ) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
-    long = Quota("long", 1, 3_600)
+    long = Rate("long", 1, 3_600)
     await limiter.decide([Charge(long, "203.0.113.7"), Charge(long, "other", 0)])
     (key,) = await server.run(server.commands.keys, "*")
     assert key.startswith(b"waypost:rate:long:{")
@@ -207,7 +207,7 @@ async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
 
 async def test_a_key_is_gone_after_its_tat(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
-    await limiter.decide([Charge(Quota("brief", 1_000, 1, 1), "7")])
+    await limiter.decide([Charge(Rate("brief", 1_000, 1, 1), "7")])
     with trio.fail_after(10):
         while await server.run(server.commands.dbsize):
             pass

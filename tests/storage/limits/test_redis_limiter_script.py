@@ -5,13 +5,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.limits.ports import Charge
-from engine.limits.rate import Quota, decide
+from engine.limits.rate import Rate, decide
 from storage.limits.redis_limiter import RedisRateLimiter, TimedRateDecision
 from storage.redis.client import RedisServer
 from tests.kit.hosted import hosted_run
 from tests.storage.limits.test_redis_limiter import ADDRESS, KEY, PATIENT_MS, SECRET, Clock, S
 
-QUOTAS = [KEY, ADDRESS, Quota("odd", 7, 13, 5), Quota("one", 1, 300)]
+QUOTAS = [KEY, ADDRESS, Rate("odd", 7, 13, 5), Rate("one", 1, 300)]
 WAITS_US = st.one_of(st.just(0), st.integers(0, 20 * S), st.integers(-400 * S, 400 * S))
 
 
@@ -31,7 +31,7 @@ WAITS_US = st.one_of(st.just(0), st.integers(0, 20 * S), st.integers(-400 * S, 4
 )
 @pytest.mark.slow
 def test_the_script_decides_as_the_rule(
-    redis_url: str, asked: list[tuple[Quota, str, int, int]]
+    redis_url: str, asked: list[tuple[Rate, str, int, int]]
 ) -> None:
     async def play() -> None:
         clock, tats_us = Clock(), dict[tuple[str, str], int]()
@@ -39,14 +39,14 @@ def test_the_script_decides_as_the_rule(
         try:
             await server.run(server.commands.flushdb)
             limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS, clock_us=clock)
-            for quota, subject, cost, wait_us in asked:
+            for rate, subject, cost, wait_us in asked:
                 clock.now_us += wait_us
-                held = (quota.name, subject)
+                held = (rate.name, subject)
                 tat_us = tats_us.get(held, 0)
-                expected = decide(quota, tat_us, clock.now_us, cost)
-                answer = await limiter.timed([Charge(quota, subject, cost)])
+                expected = decide(rate, tat_us, clock.now_us, cost)
+                answer = await limiter.timed([Charge(rate, subject, cost)])
                 assert answer == [TimedRateDecision(clock.now_us, expected)]
-                beyond = tat_us - clock.now_us > quota.tolerance_us
+                beyond = tat_us - clock.now_us > rate.tolerance_us
                 if (expected.allowed and cost) or beyond:
                     tats_us[held] = clock.now_us + expected.reset_after_us
         finally:
