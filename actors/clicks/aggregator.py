@@ -21,8 +21,8 @@ import trio
 
 from actors.stats.dimension_counter import DimensionCounter
 from engine.clicks.batch import Batch
-from engine.clicks.journal_format import FormatError
 from engine.clicks.ports import ClickStream
+from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.common.retry import backoff_s
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease

@@ -24,7 +24,7 @@ from uuid import UUID
 import trio
 
 from engine.clicks.batch import Batch
-from engine.clicks.journal_format import FormatError
+from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease, WatermarkAdvance

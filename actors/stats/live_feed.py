@@ -13,7 +13,8 @@ import trio
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.continuation import BatchSlice, batches_after
-from engine.clicks.journal_format import FormatError, clicks
+from engine.clicks.journal_format import clicks
+from engine.clicks.record_layout import FormatError
 from engine.common.errors import UnavailableError
 from engine.stats.live import LiveUpdate, live_update
 from engine.stats.ports import LiveChannel

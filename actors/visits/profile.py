@@ -25,7 +25,6 @@ from actors.visits.variants import (
     exposure_items,
     outcome_items,
 )
-from engine.clicks import journal_format
 from engine.clicks.click import CLASS_MASK, MAX_ITEMS_BYTES, VISITOR_BYTES, ClickKind, VisitorClass
 from engine.clicks.click_id import PARAMETER, ClickId
 from engine.clicks.record_items import (
@@ -40,6 +39,7 @@ from engine.clicks.record_items import (
     items,
 )
 from engine.clicks.record_items import unpack_variant_refs as arms_of
+from engine.clicks.record_layout import NO_VISITOR, pack_ids, pack_record
 from engine.common.errors import UnavailableError
 from engine.links import name, target
 from engine.visits.edge_assignment import (
@@ -60,10 +60,6 @@ logger = logging.getLogger("waypost.profile")
 
 _RETRY_S: Final = 0.2
 _UNSAFE: Final = re.compile(rb"[^\x21-\x7e]")
-_RECORD_BYTES: Final = journal_format.RECORD_BYTES
-_FIXED_BYTES: Final = _RECORD_BYTES + VISITOR_BYTES
-_NO_VISITOR: Final = journal_format.NO_VISITOR
-_pack_fixed = journal_format.pack_fixed
 # Looked up once: each visit asks for them.
 _LINK, _PAGE, _VIEW = Trigger.LINK, Trigger.PAGE, ClickKind.VIEW
 _TRIGGERS: Final = {trigger: item(TRIGGER, bytes((trigger,))) for trigger in Trigger}
@@ -89,7 +85,7 @@ class VisitRoute:
         self, actor: "ProfileActor", link_id: int, kind: int, status: int, tail: bytes
     ) -> None:
         self.actor = actor
-        self.ids = journal_format.pack_ids(actor.tenant_id, actor.profile_id, link_id)
+        self.ids = pack_ids(actor.tenant_id, actor.profile_id, link_id)
         self.link_id = link_id
         self.kind = kind
         self.status = status
@@ -159,7 +155,7 @@ class ProfileActor:
             trigger = _PAGE
         if trigger:
             extra += _TRIGGERS[trigger]
-        visitor = _NO_VISITOR
+        visitor = NO_VISITOR
         if visitors is not None:
             visitor = visitors.pseudonym(self._ids + origin.network + agent)
         fields = arms = b""
@@ -194,10 +190,10 @@ class ProfileActor:
                     tail = self._registry.redirect_tail(route.status, location)
         if utm:  # the last item, as it is what can be cut
             extra += item(UTM, campaign(utm, min(255, MAX_ITEMS_BYTES - len(extra) - 2)))
-        la, lr, ll = len(agent), len(referrer), len(language)
-        size = _FIXED_BYTES + la + lr + ll + len(extra)
-        fixed = _pack_fixed(size, route.kind, verdict, at_us, route.ids, la, lr, ll)
-        return fields + tail, b"".join((fixed, agent, referrer, language, visitor, extra))
+        record = pack_record(
+            route.kind, verdict, at_us, route.ids, agent, referrer, language, visitor, extra
+        )
+        return fields + tail, record
 
     def _render_page(
         self, request: VisitRequest, origin: ClientInfo, verdict: int, at_us: int, forced: bytes

@@ -16,8 +16,7 @@ and a time that no calendar has becomes the nearest one: a click with a strange 
 kept, it never holds up the batch it came in.
 """
 
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple, TypeVar
@@ -33,19 +32,10 @@ from engine.clicks.click import (
     COUNTED_CLASSES,
     LAST_US,
     RULES_VERSION_SHIFT,
-    VISITOR_BYTES,
     ClickKind,
 )
-from engine.clicks.journal_format import (
-    CLICKS,
-    CLICKS_VERSION,
-    FRAME_BYTES,
-    NO_VISITOR,
-    RECORD_BYTES,
-    FormatError,
-    Frame,
-    frame_at,
-)
+from engine.clicks.journal_format import batch_records
+from engine.clicks.record_layout import NO_VISITOR, unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
 
 T = TypeVar("T")
@@ -69,8 +59,6 @@ _EPOCH_US: Final = 946_684_800_000_000
 _MAX_TEXTS: Final = 65_536
 _PARTS: Final = 7
 
-_RECORD: Final = Struct("<H2sq24sBBB")
-_IDS: Final = Struct("<qqq")
 _FIRST_COLUMNS: Final = Struct(">hiqiqiqihihihi16s")
 _MIDDLE_COLUMNS: Final = Struct(">iqiqi8s")
 _NO_VISITOR_COLUMNS: Final = Struct(">iqiqi")
@@ -130,7 +118,7 @@ class EncodedTexts:
         self.agents: dict[bytes, Columns] = {}
         self.referrers: dict[bytes, Columns] = {}
         self.languages: dict[bytes, bytes] = {}
-        self.extras: dict[bytes, Columns] = {}
+        self.items: dict[bytes, Columns] = {}
         self._known: set[int] = set()
         agents.load()  # not when the first click waits
 
@@ -167,7 +155,7 @@ class EncodedTexts:
         text = dimension_values.text(data)
         return _kept(self.languages, data, column(text) + column(dimension_values.language(text)))
 
-    def facts(self, data: bytes) -> Columns:
+    def item_columns(self, data: bytes) -> Columns:
         """`trigger` and all that stands behind it in COLUMNS, but for `source`."""
         extra = dimension_values.parse_items(data)
         encoded = b"".join(
@@ -179,7 +167,7 @@ class EncodedTexts:
             )
         )
         source = _source(referrers.source_of_utm(extra.utm.source))
-        return _kept(self.extras, data, Columns(encoded, source))
+        return _kept(self.items, data, Columns(encoded, source))
 
 
 def _source(name: str) -> bytes:
@@ -212,110 +200,59 @@ class FoldRows:
         Raises FormatError when the payload is damaged, or does not hold exactly the clicks that the
         batch says; this object is then of no more use.
         """
-        payload = batch.payload
         parts: list[bytes] = []
-        try:
-            for frame in validate_frames(batch):
-                if frame.last > after:
-                    self._take(payload, frame, max(0, after + 1 - frame.first), parts)
-        except struct.error:
-            raise FormatError("record is cut off") from None
-        self.rows.append(b"".join(parts))
-        self.clicks += len(parts) // _PARTS
-
-    def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
-        position = record_offset(payload, frame, skip)
-        unpack, pack, pack_none = (
-            _RECORD.unpack_from,
-            _MIDDLE_COLUMNS.pack,
-            _NO_VISITOR_COLUMNS.pack,
-        )
         texts = self._texts
         agents, referrers, languages = texts.agents.get, texts.referrers.get, texts.languages.get
-        extras = texts.extras.get
+        items_columns = texts.items.get
+        pack, pack_without_visitor = _MIDDLE_COLUMNS.pack, _NO_VISITOR_COLUMNS.pack
         low = high = 0
         groups: dict[bytes, _Group] = {}
-        for sequence in range(frame.first + skip, frame.last + 1):
-            size, what, at, ids, la, lr, ll = unpack(payload, position)
-            agent_at = position + RECORD_BYTES
-            referrer_at = agent_at + la
-            language_at = referrer_at + lr
-            tail = language_at + ll
-            position += size
-            if position == tail:
-                visitor, extra = NO_VISITOR, b""
-            elif position >= tail + VISITOR_BYTES:
-                visitor, extra = payload[tail : tail + 8], payload[tail + 8 : position]
-            else:
-                raise FormatError("record size is wrong")
-            if position > frame.end:
-                raise FormatError("record size is wrong")
-            agent = payload[agent_at:referrer_at]
-            referrer = payload[referrer_at:language_at]
-            language = payload[language_at:tail]
+        for sequence, key, at, agent, referrer, language, visitor_id, items in batch_records(
+            batch, after
+        ):
             if not low <= at < high:
                 at = clamped(at)
                 low = at - at % TIME_BUCKET_US
                 high = low + TIME_BUCKET_US
                 groups = self._buckets.setdefault(low, {})
-            key = what + ids
             group = groups.get(key)
             if group is None:
                 group = groups[key] = _Group(self._first_columns(key))
             group.clicks += 1
             of_agent, app = agents(agent) or texts.agent(agent)
             of_referrer, source = referrers(referrer) or texts.referrer(referrer)
-            of_extra, tagged = extras(extra) or texts.facts(extra)
+            of_items, tagged = items_columns(items) or texts.item_columns(items)
             parts += (
                 group.first_columns,
-                pack_none(8, at - _EPOCH_US, 8, sequence, -1)
-                if visitor == NO_VISITOR
-                else pack(8, at - _EPOCH_US, 8, sequence, 8, visitor),
+                pack_without_visitor(8, at - _EPOCH_US, 8, sequence, -1)
+                if visitor_id == NO_VISITOR
+                else pack(8, at - _EPOCH_US, 8, sequence, 8, visitor_id),
                 of_agent,
                 of_referrer,
                 languages(language) or texts.language(language),
-                of_extra,
+                of_items,
                 source or app or tagged or _NULL,
             )
-        if position != frame.end:
-            raise FormatError("frame has bytes behind its last record")
+        self.rows.append(b"".join(parts))
+        self.clicks += len(parts) // _PARTS
 
     def _first_columns(self, key: bytes) -> bytes:
-        tenant_id, profile_id, link_id = _IDS.unpack_from(key, 2)
+        kind, classification, tenant_id, profile_id, link_id = unpack_group_key(key)
+        visitor_class, rules = classification & CLASS_MASK, classification >> RULES_VERSION_SHIFT
         return _FIRST_COLUMNS.pack(
             len(COLUMNS), 8, tenant_id, 8, profile_id, 8, link_id,
-            2, key[0], 2, key[1] & CLASS_MASK, 2, key[1] >> RULES_VERSION_SHIFT, 16, self._journal,
+            2, kind, 2, visitor_class, 2, rules, 16, self._journal,
         )  # fmt: skip
 
     def sums(self) -> list[tuple[RollupKey, RollupCounts]]:
-        """As `rollup.fold`: sorted by key."""
+        """Return what rollup_counts() says of the clicks: sums sorted by key."""
         sums: dict[tuple[int, int, int, int], list[int]] = {}
         for bucket_us, groups in self._buckets.items():
             for key, group in groups.items():
-                judged = key[1] & CLASS_MASK
-                if judged in COUNTED_CLASSES or judged in BOT_CLASSES:
-                    entry = sums.setdefault((*_IDS.unpack_from(key, 2), bucket_us), [0, 0, 0])
-                    entry[2 if judged in BOT_CLASSES else key[0] != ClickKind.CLICK] += group.clicks
+                kind, classification, *ids = unpack_group_key(key)
+                visitor_class = classification & CLASS_MASK
+                is_bot = visitor_class in BOT_CLASSES
+                if is_bot or visitor_class in COUNTED_CLASSES:
+                    entry = sums.setdefault((*ids, bucket_us), [0, 0, 0])
+                    entry[2 if is_bot else kind != ClickKind.CLICK] += group.clicks
         return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]
-
-
-def validate_frames(batch: Batch) -> Iterator[Frame]:
-    """The batch's frames. Raises FormatError at one that is not valid, and when they are not
-    together exactly the clicks that the batch says: the watermark moves by what it says."""
-    start, expected = 0, batch.first
-    while start < len(batch.payload):
-        frame = frame_at(batch.payload, start, expected)
-        if frame.type != CLICKS or frame.version != CLICKS_VERSION:
-            raise FormatError(f"frame type {frame.type} version {frame.version} is not known here")
-        yield frame
-        start, expected = frame.end, frame.last + 1
-    if expected != batch.last + 1:
-        raise FormatError(f"batch ends at click {expected - 1}, not at {batch.last}")
-
-
-def record_offset(payload: bytes, frame: Frame, skip: int) -> int:
-    """Where the record behind the frame's first `skip` stands."""
-    position = frame.start + FRAME_BYTES
-    for _ in range(skip):
-        position += max(RECORD_BYTES, int.from_bytes(payload[position : position + 2], "little"))
-    return position

@@ -11,23 +11,28 @@ sequence of a frame's last click is `first + count - 1`, and a frame that does n
 predecessor is not valid. Reading stops at the first frame that is not valid: what stands behind it was
 never acknowledged as synced, or is not a journal.
 
-A record is one click:
-
-    u16 size | u8 kind | u8 verdict | i64 at_us | i64 tenant | i64 profile | i64 link
-    | u8 len user agent | u8 len referrer | u8 len language | the three texts | 8 B visitor | extra
-
-What stands behind the texts is either nothing or a visitor's pseudonym (zeros: not known) and, to the end of
-the record, what else is known of the click (engine/clicks/record_items.py).
+A record is one click or view; engine/clicks/record_layout.py has its bytes.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from struct import Struct
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import google_crc32c
 
-from engine.clicks.click import VISITOR_BYTES, Click
+from engine.clicks.batch import Batch
+from engine.clicks.click import Click
+from engine.clicks.record_layout import (
+    NO_VISITOR,
+    FormatError,
+    Record,
+    pack_ids,
+    pack_record,
+    records,
+    unpack_group_key,
+)
 
 FORMAT: Final = 1
 MAGIC: Final = b"WPJRNL"
@@ -43,22 +48,6 @@ _FRAME_START: Final = Struct("<II")
 FRAME_BYTES: Final = _FRAME.size
 MAX_FRAME_CLICKS: Final = 256
 MAX_FRAME_BYTES: Final = 256 * 1024
-
-_RECORD: Final = Struct("<HBBqqqqBBB")
-RECORD_BYTES: Final = _RECORD.size
-_RECORD_IDS: Final = Struct("<qqq")
-_PROFILE: Final = Struct("<qq")
-_RECORD_FIXED: Final = Struct("<HBBq24sBBB")
-
-NO_VISITOR: Final = bytes(VISITOR_BYTES)
-
-# A record in two steps, for whoever packs a route's ids once: what is fixed takes them as they are packed.
-pack_ids = _RECORD_IDS.pack
-pack_fixed = _RECORD_FIXED.pack
-
-
-class FormatError(ValueError):
-    """The bytes are not what the format says; `str(error)` says where and why."""
 
 
 class SegmentHeader(NamedTuple):
@@ -105,20 +94,19 @@ def decode_header(data: bytes) -> SegmentHeader:
 
 
 def encode_record(click: Click) -> bytes:
-    """One click as a record. Texts and extra must be within their bounds (engine/clicks/click.py)."""
-    kind, verdict, at_us, tenant, profile, link, agent, referrer, language, visitor, extra = click
-    tail = (visitor or NO_VISITOR) + extra if visitor or extra else b""
-    size = RECORD_BYTES + len(agent) + len(referrer) + len(language) + len(tail)
-    return (
-        _RECORD.pack(
-            size, kind, verdict, at_us, tenant, profile, link,
-            len(agent), len(referrer), len(language),
-        )
-        + agent
-        + referrer
-        + language
-        + tail
-    )  # fmt: skip
+    """Return a click's record. Texts and items must be within their bounds (engine/clicks/click.py)."""
+    visitor_id = click.visitor_id or (NO_VISITOR if click.items else b"")
+    return pack_record(
+        click.kind,
+        click.classification,
+        click.at_us,
+        pack_ids(click.tenant_id, click.profile_id, click.link_id),
+        click.user_agent,
+        click.referrer,
+        click.language,
+        visitor_id,
+        click.items,
+    )
 
 
 def encode_frame(first: int, records: list[bytes]) -> bytes:
@@ -156,20 +144,58 @@ def frames(data: bytes, start: int = 0, expected: int | None = None) -> Iterator
         expected = frame.last + 1
 
 
+def validate_frames(batch: Batch) -> Iterator[Frame]:
+    """Yield the batch's frames. Raises FormatError at one that is not valid, and when they are not
+    together exactly the clicks that the batch says: the watermark moves by what it says."""
+    last = batch.first - 1
+    for frame in _whole_frames(batch.payload, batch.first):
+        yield frame
+        last = frame.last
+    if last != batch.last:
+        raise FormatError(f"batch ends at click {last}, not at {batch.last}")
+
+
+def batch_records(batch: Batch, after: int) -> Iterator[Record]:
+    """Yield the batch's records whose sequence is above `after`, as record_layout.records() does.
+
+    Raises FormatError when the payload is damaged, or does not hold exactly the clicks that the batch says.
+    """
+    return _frame_records(batch.payload, validate_frames(batch), after)
+
+
 def clicks(payload: bytes, after: int = 0) -> Iterator[Click]:
-    """The clicks of a batch's frames whose sequence is above `after`.
+    """Yield the clicks of a batch's frames whose sequence is above `after`.
 
     Raises FormatError at the first frame or record that is not valid: a payload has no torn end.
     """
+    make = Click._make
+    for _, key, at_us, agent, referrer, language, visitor_id, items in _frame_records(
+        payload, _whole_frames(payload, None), after
+    ):
+        kind, classification, *ids = unpack_group_key(key)
+        visitor_id = b"" if visitor_id == NO_VISITOR else visitor_id
+        yield make(
+            (kind, classification, at_us, *ids, agent, referrer, language, visitor_id, items)
+        )
+
+
+def _whole_frames(payload: bytes, expected: int | None) -> Iterator[Frame]:
+    """Yield the frames that the payload consists of. Raises FormatError at the first that is not valid."""
     start = 0
-    expected: int | None = None
     while start < len(payload):
         frame = frame_at(payload, start, expected)
-        start, expected = frame.end, frame.last + 1
         if frame.type != CLICKS or frame.version != CLICKS_VERSION:
             raise FormatError(f"frame type {frame.type} version {frame.version} is not known here")
-        if frame.last > after:
-            yield from _records(payload, frame, max(0, after + 1 - frame.first))
+        yield frame
+        start, expected = frame.end, frame.last + 1
+
+
+def _frame_records(payload: bytes, frames: Iterator[Frame], after: int) -> Iterator[Record]:
+    return chain.from_iterable(
+        records(payload, frame.start + FRAME_BYTES, frame.end, frame.first, frame.clicks, after)
+        for frame in frames
+        if frame.last > after
+    )
 
 
 def without_profile(payload: bytes, first: int, tenant_id: int, profile_id: int) -> bytes:
@@ -185,36 +211,3 @@ def without_profile(payload: bytes, first: int, tenant_id: int, profile_id: int)
         return b""
     frames = range(0, len(kept), MAX_FRAME_CLICKS)
     return b"".join(encode_frame(first + n, kept[n : n + MAX_FRAME_CLICKS]) for n in frames)
-
-
-def profile_marker(tenant_id: int, profile_id: int) -> bytes:
-    """What is in each record of a profile's."""
-    return _PROFILE.pack(tenant_id, profile_id)
-
-
-def _records(payload: bytes, frame: Frame, skip: int) -> Iterator[Click]:
-    position = frame.start + FRAME_BYTES
-    unpack = _RECORD.unpack_from
-    make = Click._make
-    for index in range(frame.clicks):
-        if position + RECORD_BYTES > frame.end:
-            raise FormatError("record is cut off")
-        size, kind, verdict, at, tenant, profile, link, la, lr, ll = unpack(payload, position)
-        text = position + RECORD_BYTES
-        tail = text + la + lr + ll
-        position += size
-        if not (position == tail or position >= tail + VISITOR_BYTES) or position > frame.end:
-            raise FormatError("record size is wrong")
-        if index >= skip:
-            yield make(
-                (
-                    kind, verdict, at, tenant, profile, link,
-                    payload[text : text + la],
-                    payload[text + la : text + la + lr],
-                    payload[text + la + lr : tail],
-                    payload[tail : min(tail + VISITOR_BYTES, position)].replace(NO_VISITOR, b""),
-                    payload[tail + VISITOR_BYTES : position],
-                )
-            )  # fmt: skip
-    if position != frame.end:
-        raise FormatError("frame has bytes behind its last record")

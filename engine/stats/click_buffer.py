@@ -5,7 +5,6 @@ click costs a few look-ups and 36 bytes, however long its texts are (about 1.2 Â
 when another aggregator takes a journal over, its clicks are dropped here.
 """
 
-import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from struct import Struct
@@ -26,10 +25,11 @@ from engine.clicks.click import (
     ClickKind,
     VisitorClass,
 )
-from engine.clicks.copy_rows import clamped, record_offset, validate_frames
+from engine.clicks.copy_rows import clamped
 from engine.clicks.dimension import Dimension
-from engine.clicks.journal_format import NO_VISITOR, RECORD_BYTES, FormatError, Frame
+from engine.clicks.journal_format import batch_records
 from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, items, unpack_variant_refs
+from engine.clicks.record_layout import unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.increments import ExperimentCounter, ExperimentIncrements
 from engine.stats.dimension_counts import KINDS, variant
@@ -37,15 +37,13 @@ from engine.stats.vectorised_counts import ClickColumns, CountBlock, CountScope,
 
 MAX_TEXTS: Final = 65_536
 
-_RECORD: Final = Struct("<H2sq24sBBB")
-_IDS: Final = Struct("<qqq")
 _KEPT: Final = Struct("<iiiii8sq")
 _DTYPE: Final = np.dtype(
     [("group", "<i4"), ("agent", "<i4"), ("referrer", "<i4"), ("language", "<i4"), ("extra", "<i4"),
      ("visitor", ">i8"), ("at", "<i8")]
 )  # fmt: skip
 _BOT: Final = 2  # how a group is counted, where it is neither clicks nor views
-_NOWHERE: Final = -1  # the group of clicks that are not counted
+_NOT_COUNTED: Final = -1  # the group of clicks that are not counted
 
 
 class _TextDictionary(dict[bytes, int]):
@@ -106,7 +104,7 @@ class ValueDictionary:
         self.agents = _Agents(self, 4)
         self.referrers = _Referrers(self, 2)
         self.languages = _Languages(self, 1)
-        self.extras = _ItemsTable(self, len(dimension_values.ITEM_DIMENSIONS) + 2)
+        self.items = _ItemsTable(self, len(dimension_values.ITEM_DIMENSIONS) + 2)
         # What a click says of experiments: items of its extra, and the values of VARIANT.
         self.arms: list[tuple[dict[int, bytes], list[int]]] = []
         self._arms: dict[tuple[bytes, ...], int] = {}
@@ -115,7 +113,7 @@ class ValueDictionary:
     @property
     def is_full(self) -> bool:
         tables = (self._numbers, self._arms, self.agents, self.referrers, self.languages)
-        return max(len(self.extras), *(len(table) for table in tables)) > MAX_TEXTS
+        return max(len(self.items), *(len(table) for table in tables)) > MAX_TEXTS
 
     def number(self, value: str) -> int:
         number = self._numbers.get(value)
@@ -169,12 +167,35 @@ class ClickBuffer:
         Raises FormatError as `copy_rows.FoldRows.add` does; nothing is taken then.
         """
         parts: list[bytes] = []
-        try:
-            for frame in validate_frames(batch):
-                if frame.last > after:
-                    self._take(batch.payload, frame, max(0, after + 1 - frame.first), parts)
-        except struct.error:
-            raise FormatError("record is cut off") from None
+        pack, keep, words = _KEPT.pack, parts.append, self.words
+        agents, referrers, languages, items_table = (
+            words.agents, words.referrers, words.languages, words.items,
+        )  # fmt: skip
+        low = high = 0
+        groups: dict[bytes, int] = {}
+        for _, key, at, agent, referrer, language, visitor_id, packed in batch_records(
+            batch, after
+        ):
+            if not low <= at < high:
+                at = clamped(at)
+                low = at - at % TIME_BUCKET_US
+                high = low + TIME_BUCKET_US
+                groups = self._buckets.setdefault(low, {})
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = self._group(key, low)
+            if group != _NOT_COUNTED:
+                keep(
+                    pack(
+                        group,
+                        agents[agent],
+                        referrers[referrer],
+                        languages[language],
+                        items_table[packed],
+                        visitor_id,
+                        at,
+                    )
+                )
         kept = b"".join(parts)
         self._bytes += len(kept)
         self._kept.setdefault(journal_id, []).append(kept)
@@ -182,66 +203,20 @@ class ClickBuffer:
     def drop(self, journal_id: UUID) -> None:
         self._bytes -= sum(map(len, self._kept.pop(journal_id, [])))
 
-    def _take(self, payload: bytes, frame: Frame, skip: int, parts: list[bytes]) -> None:
-        position = record_offset(payload, frame, skip)
-        unpack, pack, keep = _RECORD.unpack_from, _KEPT.pack, parts.append
-        words = self.words
-        agents, referrers, languages, extras = (
-            words.agents, words.referrers, words.languages, words.extras,
-        )  # fmt: skip
-        low = high = 0
-        groups: dict[bytes, int] = {}
-        for _ in range(frame.first + skip, frame.last + 1):
-            size, what, at, ids, la, lr, ll = unpack(payload, position)
-            agent_at = position + RECORD_BYTES
-            referrer_at = agent_at + la
-            language_at = referrer_at + lr
-            tail = language_at + ll
-            position += size
-            visitor, extra = NO_VISITOR, b""
-            if position != tail:
-                visitor, extra = payload[tail : tail + 8], payload[tail + 8 : position]
-                if position < tail + 8:
-                    raise FormatError("record size is wrong")
-            if position > frame.end:
-                raise FormatError("record size is wrong")
-            if not low <= at < high:
-                at = clamped(at)
-                low = at - at % TIME_BUCKET_US
-                high = low + TIME_BUCKET_US
-                groups = self._buckets.setdefault(low, {})
-            key = what + ids
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = self._group(key, low)
-            if group != _NOWHERE:
-                keep(
-                    pack(
-                        group,
-                        agents[payload[agent_at:referrer_at]],
-                        referrers[payload[referrer_at:language_at]],
-                        languages[payload[language_at:tail]],
-                        extras[extra],
-                        visitor,
-                        at,
-                    )
-                )
-        if position != frame.end:
-            raise FormatError("frame has bytes behind its last record")
-
     def _group(self, key: bytes, bucket_us: int) -> int:
-        """Clicks of one verdict, kind and link in one bucket."""
-        judged = key[1] & CLASS_MASK
-        if judged not in COUNTED_CLASSES and judged not in BOT_CLASSES:
-            return _NOWHERE
-        tenant_id, profile_id, link_id = _IDS.unpack_from(key, 2)
+        """Return the number of a group key's clicks in one time bucket; _NOT_COUNTED for none."""
+        kind, classification, tenant_id, profile_id, link_id = unpack_group_key(key)
+        visitor_class = classification & CLASS_MASK
+        if visitor_class not in COUNTED_CLASSES and visitor_class not in BOT_CLASSES:
+            return _NOT_COUNTED
         scope = CountScope(tenant_id, profile_id, link_id, bucket_us)
         number = self._scope_numbers.get(scope)
         if number is None:
             number = self._scope_numbers[scope] = len(self.scopes)
             self.scopes.append(scope)
-        counted_as = _BOT if judged in BOT_CLASSES else int(key[0] != ClickKind.CLICK)
-        self._groups.append((number, counted_as, self.words.number(KINDS[VisitorClass(judged)])))
+        counted_as = _BOT if visitor_class in BOT_CLASSES else int(kind != ClickKind.CLICK)
+        kind_name = KINDS[VisitorClass(visitor_class)]
+        self._groups.append((number, counted_as, self.words.number(kind_name)))
         return len(self._groups) - 1
 
     def _data(self) -> Any:
@@ -256,7 +231,7 @@ class ClickBuffer:
         browser, os, device, app = words.agents.columns()[:, data["agent"]]
         host, known = words.referrers.columns()[:, data["referrer"]]
         (language,) = words.languages.columns()[:, data["language"]]
-        *of_extra, tagged, arms_of = words.extras.columns()[:, data["extra"]]
+        *of_extra, tagged, arms_of = words.items.columns()[:, data["extra"]]
         values: dict[Dimension, Numbers] = {
             **dict(zip(dimension_values.AGENT_DIMENSIONS, (browser, os, device), strict=True)),
             **dict(zip(dimension_values.ITEM_DIMENSIONS, of_extra, strict=True)),
@@ -284,7 +259,7 @@ class ClickBuffer:
         """What counted clicks say of experiments."""
         observer = ExperimentCounter()
         data = self._data()
-        arms_of = self.words.extras.columns()[-1][data["extra"]]
+        arms_of = self.words.items.columns()[-1][data["extra"]]
         for index in np.flatnonzero(arms_of).tolist():
             group, *_, visitor, at_us = data[index].tolist()
             scope, counted_as, _ = self._groups[group]

@@ -16,9 +16,9 @@ import trio
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.continuation import batches_after
-from engine.clicks.copy_rows import clamped, validate_frames
+from engine.clicks.copy_rows import clamped
 from engine.clicks.dimension import OTHER
-from engine.clicks.journal_format import clicks
+from engine.clicks.journal_format import clicks, validate_frames
 from engine.clicks.rollup import RollupCounts, RollupKey, rollup_counts
 from engine.common.errors import StaleLeaseError
 from engine.experiments.increments import ExperimentIncrements

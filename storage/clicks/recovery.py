@@ -26,10 +26,9 @@ from engine.clicks.journal_format import (
     CLICKS_VERSION,
     HEADER_BYTES,
     MAX_FRAME_BYTES,
-    RECORD_BYTES,
-    FormatError,
     Frame,
 )
+from engine.clicks.record_layout import FIXED_BYTES, FormatError
 from storage.clicks.files import DiskFileSystem, FileLock, FileSystem
 from storage.clicks.journal import LOCK_NAME, SUFFIX, discard, remove_folder
 
@@ -198,7 +197,7 @@ class OrphanReader:
         gap = frame.first - self._next
         if (
             gap < 0
-            or gap * RECORD_BYTES > skipped + at
+            or gap * FIXED_BYTES > skipped + at
             or (limit is not None and frame.first >= limit)
         ):
             return None

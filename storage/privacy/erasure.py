@@ -20,7 +20,8 @@ import trio
 from redis.exceptions import ResponseError
 
 from engine.accounts.access import Action, Caller, require_scope
-from engine.clicks.journal_format import profile_marker, without_profile
+from engine.clicks.journal_format import without_profile
+from engine.clicks.record_layout import profile_marker
 from engine.common.errors import UnavailableError, WaypostError
 from engine.common.list_page import ListPage
 from engine.links.profile import ProfileChange

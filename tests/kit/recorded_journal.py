@@ -5,8 +5,7 @@ from pathlib import Path
 
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
-from engine.clicks.copy_rows import validate_frames
-from engine.clicks.journal_format import clicks, encode_record
+from engine.clicks.journal_format import clicks, encode_record, validate_frames
 from storage.clicks.files import FileSystem
 from storage.clicks.journal import Journal
 from storage.clicks.recovery import OrphanReader

@@ -12,9 +12,10 @@ from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
-from engine.clicks.copy_rows import EncodedTexts, FoldRows, clamped, user_agent_id, validate_frames
-from engine.clicks.journal_format import FormatError, clicks
+from engine.clicks.copy_rows import EncodedTexts, FoldRows, clamped, user_agent_id
+from engine.clicks.journal_format import clicks, validate_frames
 from engine.clicks.record_items import PLACE, item
+from engine.clicks.record_layout import FormatError
 from engine.clicks.rollup import rollup_counts
 from tests.kit.shipped_batches import NOW_US, batch, click
 

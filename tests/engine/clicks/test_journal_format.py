@@ -19,8 +19,6 @@ from engine.clicks.journal_format import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
     MAX_FRAME_CLICKS,
-    RECORD_BYTES,
-    FormatError,
     SegmentHeader,
     decode_header,
     encode_frame,
@@ -29,6 +27,7 @@ from engine.clicks.journal_format import (
     frame_at,
     frames,
 )
+from engine.clicks.record_layout import FIXED_BYTES, FormatError, profile_marker
 
 LONG = st.integers(-(2**63), 2**63 - 1)
 BYTE = st.integers(0, 255)
@@ -102,9 +101,7 @@ def test_a_profiles_clicks_are_taken_out_and_no_others(
     left = journal_format.without_profile(payload, first, 1, 2)
     others = [click for click in whose if (click.tenant_id, click.profile_id) != (1, 2)]
     assert list(journal_format.clicks(left)) == others
-    assert all(
-        journal_format.profile_marker(1, 2) in written(1, [[c]]) for c in whose if c not in others
-    )
+    assert all(profile_marker(1, 2) in written(1, [[c]]) for c in whose if c not in others)
     assert journal_format.without_profile(payload[:-1], first, 1, 2) == b""
 
 
@@ -123,7 +120,7 @@ def test_the_largest_frame_is_within_its_bound() -> None:
     extra = b"e" * MAX_ITEMS_BYTES
     largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", extra)
     data = encode_frame(1, [encode_record(largest)] * MAX_FRAME_CLICKS)
-    record_bytes = RECORD_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_ITEMS_BYTES
+    record_bytes = FIXED_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_ITEMS_BYTES
     assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * record_bytes
     assert len(data) <= MAX_FRAME_BYTES
     assert frame_at(data, 0).clicks == MAX_FRAME_CLICKS
@@ -172,10 +169,16 @@ CLICK = [Click(1, 1, 5, 1, 1, 1, b"a", b"b", b"c")]
 
 def forged(**changes: int) -> bytes:
     """A frame whose checksum is right and whose content is not."""
-    values = {"kind": 1, "version": 1, "count": 1, "size": RECORD_BYTES + 3, "agent": 1} | changes
+    values = {
+        "kind": 1,
+        "version": 1,
+        "count": 1,
+        "size": FIXED_BYTES + 3,
+        "agent": 1,
+    } | changes
     record = bytearray(encode_record(CLICK[0]))
     struct.pack_into("<H", record, 0, values["size"])
-    record[RECORD_BYTES - 3] = values["agent"]
+    record[FIXED_BYTES - 3] = values["agent"]
     tail = struct.pack("<BBHQ", values["kind"], values["version"], values["count"], 1) + record
     length = changes.get("length", len(tail) + 8)
     return struct.pack("<II", length, google_crc32c.value(tail)) + tail
@@ -185,7 +188,7 @@ def forged(**changes: int) -> bytes:
     "changes",
     [
         {"kind": 2}, {"version": 2}, {"count": 0}, {"count": 2}, {"count": 65535},
-        {"size": 0}, {"size": 1}, {"size": 65535}, {"size": RECORD_BYTES + 2}, {"agent": 255},
+        {"size": 0}, {"size": 1}, {"size": 65535}, {"size": FIXED_BYTES + 2}, {"agent": 255},
         {"agent": 0}, {"length": 0}, {"length": 8}, {"length": FRAME_BYTES - 1},
         {"length": MAX_FRAME_BYTES + 1}, {"length": 2**32 - 1},
     ],

@@ -16,8 +16,8 @@ import trio
 from engine.accounts.access import Caller
 from engine.clicks.click import RULES_VERSION_SHIFT, Click, ClickKind, VisitorClass
 from engine.clicks.copy_rows import user_agent_id
-from engine.clicks.journal_format import FormatError
 from engine.clicks.record_items import HOST, PLACE, TRIGGER, UTM, item
+from engine.clicks.record_layout import FormatError
 from engine.clicks.rollup import rollup_counts
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.stats.ledger_ports import ClickLedger, JournalLease, WatermarkAdvance

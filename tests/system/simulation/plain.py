@@ -8,9 +8,9 @@ import numpy as np
 from engine.clicks import referrer
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
-from engine.clicks.copy_rows import clamped, validate_frames
+from engine.clicks.copy_rows import clamped
 from engine.clicks.dimension import ALL_LINKS, Dimension
-from engine.clicks.journal_format import clicks
+from engine.clicks.journal_format import clicks, validate_frames
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.increments import ExperimentIncrements
 from engine.stats.dimension_counts import (
