@@ -11,9 +11,15 @@ import trio
 from engine.accounts.access import Caller
 from engine.accounts.ports import ApiKeyStore
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 
 EVERY_S: Final = 5.0
 MAX_NOTED: Final = 10_000
+
+DROPPED_USES: Final = Metric(
+    "waypost_last_used_dropped_total",
+    "Requests missing in last_used_at of their API key or session, as too many waited",
+)
 
 
 class LastUsed:
@@ -23,10 +29,15 @@ class LastUsed:
         self._store = store
         self._keys: set[int] = set()
         self._sessions: set[int] = set()
-        self._unnoted = 0
+        self.dropped = 0
 
-    def metrics(self) -> dict[str, int]:
-        return {"noted": len(self._keys) + len(self._sessions), "unnoted": self._unnoted}
+    @property
+    def waiting(self) -> int:
+        """Keys and sessions whose use is noted and not stored yet."""
+        return len(self._keys) + len(self._sessions)
+
+    def samples(self) -> list[Sample]:
+        return [DROPPED_USES.sample(self.dropped)]
 
     def note(self, caller: Caller, session_id: int = 0) -> None:
         """A request of the caller's, by their key or this session."""
@@ -36,7 +47,7 @@ class LastUsed:
         if len(noted) < MAX_NOTED:
             noted.add(id_)
         elif id_ not in noted:
-            self._unnoted += 1
+            self.dropped += 1
 
     async def run(self) -> None:
         while True:
@@ -52,4 +63,4 @@ class LastUsed:
         try:
             await self._store.record_last_used(list(keys), list(sessions))
         except UnavailableError:
-            self._unnoted += len(keys) + len(sessions)
+            self.dropped += len(keys) + len(sessions)

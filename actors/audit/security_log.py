@@ -16,6 +16,7 @@ from engine.accounts.access import Caller
 from engine.audit.ports import SecurityStore
 from engine.audit.security_event import NO_TENANT, SecurityEvent, SecurityEventKind, redact_detail
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 
 FLUSH_S: Final = 1.0
 MAX_EVENTS: Final = 10_000
@@ -25,6 +26,11 @@ MAX_KEYS: Final = 10_000
 LAST_S: Final = 2.0
 
 _Key = tuple[str, int, int | None, int | None]
+
+DROPPED_EVENTS: Final = Metric(
+    "waypost_security_events_dropped_total",
+    "Security events dropped, as too many waited to be written",
+)
 
 
 def _now() -> datetime:
@@ -39,10 +45,14 @@ class BufferedSecurityLog:
         self._now = now
         self._waiting: dict[_Key, SecurityEvent] = {}
         self._used: OrderedDict[int, float] = OrderedDict()
-        self._dropped = 0
+        self.dropped = 0
 
-    def metrics(self) -> dict[str, int]:
-        return {"waiting": len(self._waiting), "dropped": self._dropped}
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def samples(self) -> list[Sample]:
+        return [DROPPED_EVENTS.sample(self.dropped)]
 
     def note(
         self, kind: SecurityEventKind, caller: Caller | None, request_id: str, **detail: str | int
@@ -61,7 +71,7 @@ class BufferedSecurityLog:
                 *key, request_id, self._now(), 1, redact_detail(detail)
             )
         else:
-            self._dropped += 1
+            self.dropped += 1
 
     async def run(self) -> None:
         try:
@@ -96,7 +106,7 @@ class BufferedSecurityLog:
             elif len(self._waiting) < MAX_EVENTS:
                 self._waiting[key] = event
             else:
-                self._dropped += event.times
+                self.dropped += event.times
 
     def _is_news(self, key_id: int) -> bool:
         now = trio.current_time()

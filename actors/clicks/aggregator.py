@@ -14,7 +14,7 @@ them, and however many there are, none is left to nobody.
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import trio
@@ -25,6 +25,7 @@ from engine.clicks.ports import ClickStream
 from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError, WaypostError
 from engine.common.retry import backoff_s
+from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease
 
 logger = logging.getLogger("waypost.aggregator")
@@ -38,6 +39,24 @@ READ_WAIT_MS: Final = 500
 GAP_WAIT_S: Final = 0.1
 MAX_TRIES: Final = 3
 RELEASE_LIMIT_S: Final = 2.0
+
+FOLDED_CLICKS: Final = Metric(
+    "waypost_folded_clicks_total", "Clicks and views added to raw rows and rollups"
+)
+FOLDS: Final = Metric(
+    "waypost_folds_total", "Transactions that added clicks to raw rows and rollups"
+)
+FOLD_GAPS: Final = Metric(
+    "waypost_fold_gaps_total",
+    "Reads of a stream whose next batch did not continue its journal's watermark",
+)
+STALE_LEASES: Final = Metric(
+    "waypost_stale_leases_total", "Commits refused, as another worker held the journal's lease"
+)
+DEAD_LETTERS: Final = Metric(
+    "waypost_batches_dead_lettered_total",
+    "Batches that could not be folded and are kept with the reason",
+)
 
 
 class Aggregator:
@@ -208,17 +227,21 @@ class Aggregator:
                     break
         return position
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "streams": len(self._folding),
-            "folded": self.folded,
-            "commits": self.commits,
-            "gaps": self.gaps,
-            "stale": self.stale,
-            "set_aside": self.dead_lettered,
-            "last_error": self.last_error,
-            "summaries": self.summariser.metrics(),
-        }
+    @property
+    def streams(self) -> int:
+        """Streams whose lease it holds."""
+        return len(self._folding)
+
+    def samples(self) -> list[Sample]:
+        """Return its own samples and those of its dimension counter."""
+        return [
+            FOLDED_CLICKS.sample(self.folded),
+            FOLDS.sample(self.commits),
+            FOLD_GAPS.sample(self.gaps),
+            STALE_LEASES.sample(self.stale),
+            DEAD_LETTERS.sample(self.dead_lettered),
+            *self.summariser.samples(),
+        ]
 
 
 def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:

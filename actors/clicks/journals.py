@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import trio
 
 from actors.clicks.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Shipper
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import ClickLedger
 
 logger = logging.getLogger("waypost.journals")
@@ -18,6 +19,23 @@ READ_RETRY_S: Final = 1.0
 RETIRE_RETRY_S: Final = 1.0
 UNREADABLE_RETRY_S: Final = 30.0
 MAX_ORPHANS_AT_ONCE: Final = 4
+
+PENDING_CLICKS: Final = Metric(
+    "waypost_journal_pending_clicks",
+    "Clicks and views in journals that are not known to be committed to Postgres; 0: all are",
+)
+ADOPTED_JOURNALS: Final = Metric(
+    "waypost_journals_adopted_total", "Journals of dead edges that were adopted"
+)
+UNREADABLE_JOURNALS: Final = Metric(
+    "waypost_journals_unreadable_total", "Times that an adopted journal could not be read"
+)
+DROPPED_CLICKS: Final = Metric(
+    "waypost_journal_dropped_clicks_total", "Clicks of damaged journals that could not be read"
+)
+DROPPED_BYTES: Final = Metric(
+    "waypost_journal_dropped_bytes_total", "Bytes of damaged journals that could not be read"
+)
 
 
 class ActiveJournal(JournalSource, Protocol):
@@ -71,6 +89,9 @@ class ActiveJournalShipper:
     def pending(self) -> int:
         """Clicks that are answered and recorded, and not known to be committed."""
         return self._journal.appended - self.shipper.committed
+
+    def samples(self) -> list[Sample]:
+        return [PENDING_CLICKS.sample(self.pending), *self.shipper.samples()]
 
     async def run(self) -> None:
         await self.shipper.start()
@@ -224,15 +245,14 @@ class OrphanShipper:
         self._scan()
         return sum(max(1, s.shipped - s.committed) for s in self._shippers.values())
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "adopted": self.adopted,
-            "finished": self.finished,
-            "dropped_clicks": self.dropped_clicks,
-            "dropped_bytes": self.dropped_bytes,
-            "unreadable": self.unreadable,
-            "shippers": [shipper.metrics() for shipper in self._shippers.values()],
-        }
+    def samples(self) -> list[Sample]:
+        return [
+            PENDING_CLICKS.sample(self.pending_clicks()),
+            ADOPTED_JOURNALS.sample(self.adopted),
+            UNREADABLE_JOURNALS.sample(self.unreadable),
+            DROPPED_CLICKS.sample(self.dropped_clicks),
+            DROPPED_BYTES.sample(self.dropped_bytes),
+        ]
 
 
 async def _delete_journal(journal: JournalSource, stream: ClickStream, ledger: ClickLedger) -> bool:

@@ -16,7 +16,7 @@ whose front is far behind is not searched once more for each try while Redis is 
 
 import logging
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import trio
@@ -25,6 +25,7 @@ from engine.clicks.batch import Batch
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.common.retry import backoff_s
+from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import ClickLedger, JournalWatermarks
 
 logger = logging.getLogger("waypost.shipper")
@@ -32,6 +33,11 @@ logger = logging.getLogger("waypost.shipper")
 BATCH_BYTES: Final = 256 * 1024
 WATERMARK_INTERVAL_S: Final = 0.1
 STALL_S: Final = 2.0
+
+STREAM_RESETS: Final = Metric(
+    "waypost_stream_resets_total",
+    "Streams emptied and shipped anew from their journal's watermark",
+)
 
 
 class JournalSource(Protocol):
@@ -199,14 +205,5 @@ class Shipper:
         self.last_error = str(error)
         await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "journal": self.source.id.hex,
-            "shipped": self.shipped,
-            "committed": self.committed,
-            "folded": self.folded,
-            "in_flight_bytes": self._in_flight_bytes,
-            "batches": self.batches,
-            "resets": self.resets,
-            "last_error": self.last_error,
-        }
+    def samples(self) -> list[Sample]:
+        return [STREAM_RESETS.sample(self.resets)]

@@ -14,10 +14,21 @@ import trio
 from actors.jobs.worker import JobContext
 from engine.experiments.automation import RunningExperiment, next_action
 from engine.experiments.ports import RunningExperiments
+from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.experiments")
 
 AT_ONCE: Final = 20
+
+ACTIONS: Final = Metric(
+    "waypost_experiment_actions_total",
+    "Automatic actions on experiments: mismatch (an SRM alarm), end, weights",
+    ("action",),
+)
+FAILURES: Final = Metric(
+    "waypost_experiment_failures_total",
+    "Evaluations of running experiments that failed; the log says why",
+)
 
 
 def _now() -> datetime:
@@ -59,3 +70,6 @@ class ExperimentAutomation:
             "experiment %d: %s (%s)", watched.stored.id, found.action, found.verdict,
             extra={"event": "experiment_step"},
         )  # fmt: skip
+
+    def samples(self) -> list[Sample]:
+        return [*ACTIONS.by_label(self.steps), FAILURES.sample(self.failed)]

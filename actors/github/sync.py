@@ -23,6 +23,7 @@ from engine.github.ports import GithubApi, GithubRequestLease, GithubSyncQueue
 from engine.github.repository import Repository, parse_repository_url, web_host
 from engine.github.sync import DueSync, PauseState, RequestLease, SyncOutcome, outcome_of
 from engine.jobs.job import SnoozeError
+from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.github")
 
@@ -31,6 +32,15 @@ TURN_S: Final = 60.0  # longer than any conversation: nobody loses their turn wh
 GIVE_S: Final = 2.0
 LOOK_S: Final = 0.25
 DUE_AT_ONCE: Final = 200
+
+REQUESTS: Final = Metric(
+    "waypost_github_requests_total",
+    "Requests to GitHub, by status of the response; none: no response in time",
+    ("status",),
+)
+PAUSES: Final = Metric(
+    "waypost_github_pauses_total", "Pauses that GitHub asked for, in which nothing was sent"
+)
 
 
 class GithubSync:
@@ -54,6 +64,9 @@ class GithubSync:
         self.requests: dict[str, int] = {}
         self.pauses = 0
         self.shared = 0
+
+    def samples(self) -> list[Sample]:
+        return [PAUSES.sample(self.pauses), *REQUESTS.by_label(self.requests)]
 
     async def schedule(self, _: JobContext) -> None:
         """Enqueue what is due, unless GitHub wants no requests now.

@@ -7,9 +7,21 @@ import trio
 from engine.common.errors import UnavailableError
 from engine.jobs.ports import JobQueue, QueueMetrics
 from engine.operations.actor_tree import ActorStatus
-from engine.operations.metrics import Sample
+from engine.operations.metrics import Metric, Sample
 
 LOOK_S: Final = 5.0
+
+QUEUED_JOBS: Final = Metric(
+    "waypost_jobs_queued", "Jobs that wait, those with a later start included, by queue", ("queue",)
+)
+OLDEST_JOB: Final = Metric(
+    "waypost_jobs_oldest_seconds",
+    "Seconds that the first job that could run has waited, by queue",
+    ("queue",),
+)
+DEAD_JOBS: Final = Metric(
+    "waypost_jobs_dead", "Jobs that failed at every attempt and are kept for the operator"
+)
 
 
 class QueueGauges:
@@ -35,9 +47,8 @@ class QueueGauges:
         return ActorStatus(waiting, lag | {"dead_jobs": float(self.dead)}, self.last_error)
 
     def samples(self) -> list[Sample]:
-        found = [Sample("waypost_jobs_dead", self.dead)]
-        for q in self.queues:
-            label = (("queue", q.queue),)
-            found.append(Sample("waypost_jobs_queued", q.queued, label))
-            found.append(Sample("waypost_jobs_oldest_seconds", q.oldest_s, label))
-        return found
+        return [
+            DEAD_JOBS.sample(self.dead),
+            *(QUEUED_JOBS.sample(each.queued, each.queue) for each in self.queues),
+            *(OLDEST_JOB.sample(each.oldest_s, each.queue) for each in self.queues),
+        ]

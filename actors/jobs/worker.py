@@ -31,6 +31,7 @@ from engine.jobs.job import (
 )
 from engine.jobs.ports import JobQueue
 from engine.operations.actor_tree import ActorStatus
+from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.jobs")
 
@@ -44,6 +45,15 @@ RETRY_S: Final = 1.0
 MAX_ENDINGS: Final = 500
 LAST_S: Final = 3.0
 T = TypeVar("T")
+
+RUNNING_JOBS: Final = Metric("waypost_jobs_running", "Jobs that workers run at the moment")
+ENDED_ATTEMPTS: Final = Metric(
+    "waypost_jobs_ended_total", "Attempts at jobs that ended, by outcome", ("outcome",)
+)
+STALE_ATTEMPTS: Final = Metric(
+    "waypost_jobs_stale_total",
+    "Attempts at jobs whose result was discarded, as another worker held the lease",
+)
 
 
 class JobContext:
@@ -160,14 +170,12 @@ class Worker:
             len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error
         )
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "running": len(self.attempts),
-            "unwritten": len(self._endings),
-            "stale": self.stale,
-            "outcomes": dict(self.outcomes),
-            "last_error": self.last_error,
-        }
+    def samples(self) -> list[Sample]:
+        return [
+            RUNNING_JOBS.sample(len(self.attempts)),
+            STALE_ATTEMPTS.sample(self.stale),
+            *ENDED_ATTEMPTS.by_label(self.outcomes),
+        ]
 
     # ---- taking -----------------------------------------------------------------------------------
 

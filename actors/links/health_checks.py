@@ -16,6 +16,7 @@ from ada_url import URL
 from actors.jobs.worker import JobContext
 from engine.links.health import CheckOutcome, CheckResult, DueCheck, TargetCheck, outcome_of
 from engine.links.health_ports import START, LinkCursor, LinkHealthStore, Prober
+from engine.operations.metrics import Metric, Sample
 
 RUN_S: Final = 50.0
 CHECK_S: Final = 10.0
@@ -26,6 +27,10 @@ CONCURRENCY: Final = 16
 DUE_AT_ONCE: Final = 200
 DISCOVERED_AT_ONCE: Final = 1000
 DISCOVERIES: Final = 5
+
+CHECKS: Final = Metric(
+    "waypost_link_checks_total", "Checks of links' targets, by the state they found", ("state",)
+)
 
 
 class LinkChecks:
@@ -107,6 +112,9 @@ class LinkChecks:
                 )
         assert inquiry.verdict is not None
         return inquiry.verdict
+
+    def samples(self) -> list[Sample]:
+        return CHECKS.by_label(self.verdicts)
 
 
 async def _until_stopping(context: JobContext, scope: trio.CancelScope) -> None:

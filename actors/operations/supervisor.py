@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -163,16 +163,6 @@ class Supervisor:
             last_error=look.last_error or state.last_error,
             children=() if child.group is None else child.group.nodes(),
         )
-
-    def metrics(self) -> dict[str, Any]:
-        return {
-            state.name: {
-                "running": state.running,
-                "restarts": state.restarts,
-                "last_error": state.last_error,
-            }
-            for state in self.children.values()
-        }
 
 
 def group(

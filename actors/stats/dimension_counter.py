@@ -18,7 +18,7 @@ that no journal grows for ever: `waypost rebuild` puts them there, as the raw ro
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import trio
@@ -27,6 +27,7 @@ from engine.clicks.batch import Batch
 from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
+from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease, WatermarkAdvance
 
 logger = logging.getLogger("waypost.summariser")
@@ -38,6 +39,20 @@ LONGEST_S: Final = 10.0
 COST_SHARE: Final = 0.2
 IDLE_S: Final = 0.1
 MAX_TRIES: Final = 3
+
+COUNTED_CLICKS: Final = Metric(
+    "waypost_dimension_counted_clicks_total", "Clicks added to the dimension counts"
+)
+DIMENSION_COMMITS: Final = Metric(
+    "waypost_dimension_commits_total", "Transactions that added clicks to the dimension counts"
+)
+LAG: Final = Metric(
+    "waypost_dimension_lag_clicks", "Clicks in the rollups and not yet in the dimension counts"
+)
+SKIPPED_CLICKS: Final = Metric(
+    "waypost_dimension_skipped_clicks_total",
+    "Clicks left out of the dimension counts after an error",
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -219,12 +234,10 @@ class DimensionCounter:
         """Clicks that are gathered and not committed."""
         return sum(one.taken - one.summarised for one in self._journals.values())
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "summarised": self.counted,
-            "commits": self.commits,
-            "lag": self.lag,
-            "skipped": self.skipped,
-            "interval_s": self._interval_s,
-            "last_error": self.last_error,
-        }
+    def samples(self) -> list[Sample]:
+        return [
+            COUNTED_CLICKS.sample(self.counted),
+            DIMENSION_COMMITS.sample(self.commits),
+            LAG.sample(self.lag),
+            SKIPPED_CLICKS.sample(self.skipped),
+        ]

@@ -6,7 +6,7 @@ is dropped and counted, as the counts have it anyway.
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import trio
 
@@ -16,11 +16,18 @@ from engine.clicks.continuation import BatchSlice, batches_after
 from engine.clicks.journal_format import clicks
 from engine.clicks.record_layout import FormatError
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 from engine.stats.live import LiveUpdate, live_update
 from engine.stats.ports import LiveChannel
 
 POLL_S: Final = 1.0
 MAX_WAITING: Final = 64
+
+PUBLISHED: Final = Metric("waypost_live_published_total", "Live updates published to consoles")
+DROPPED: Final = Metric(
+    "waypost_live_dropped_total",
+    "Live updates dropped, as too many waited, Redis was away or a batch could not be read",
+)
 
 
 class LiveFeed:
@@ -79,9 +86,5 @@ class LiveFeed:
         except UnavailableError:
             self.dropped += len(found)
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "watched": len(self._watched),
-            "published": self.published,
-            "dropped": self.dropped,
-        }
+    def samples(self) -> list[Sample]:
+        return [PUBLISHED.sample(self.published), DROPPED.sample(self.dropped)]

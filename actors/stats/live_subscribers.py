@@ -7,11 +7,12 @@ does not keep up is let go and counted: it may come again.
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from engine.common.errors import TooSoonError, UnavailableError
+from engine.operations.metrics import Metric, Sample
 from engine.stats.live import LiveClick, LiveUpdate
 from engine.stats.ports import WATCH_S, LiveChannel
 
@@ -21,6 +22,14 @@ MAX_OF_PROCESS: Final = 200
 MAX_WAITING: Final = 500
 MINUTE_S: Final = 60
 RETRY_S: Final = 5.0
+
+SUBSCRIBERS: Final = Metric(
+    "waypost_live_subscribers", "Streams of live updates that consoles serve at the moment"
+)
+REFUSED: Final = Metric("waypost_live_refused_total", "Streams of live updates refused at a limit")
+SLOW: Final = Metric(
+    "waypost_live_slow_total", "Live updates that a subscriber was too slow to take"
+)
 
 
 class LiveSubscriber:
@@ -150,5 +159,12 @@ class LiveSubscribers:
             if watcher.profile_id == one.profile_id and not watcher.ended:
                 self.slow += not watcher.put(one.clicks)
 
-    def metrics(self) -> dict[str, Any]:
-        return {"watchers": len(self._watchers), "refused": self.refused, "slow": self.slow}
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    def samples(self) -> list[Sample]:
+        return [
+            SUBSCRIBERS.sample(len(self)),
+            REFUSED.sample(self.refused),
+            SLOW.sample(self.slow),
+        ]

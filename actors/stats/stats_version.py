@@ -6,16 +6,24 @@ newer than the counts that are read after it, so no answer that is tagged with i
 
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from engine.common.errors import WaypostError
+from engine.operations.metrics import Metric, Sample
 
 POLL_S: Final = 0.25
 REST_AFTER_S: Final = 60.0
 MAX_AGE_S: Final = 2.0
 WAIT_S: Final = 1.0
+
+VERSION_READS: Final = Metric(
+    "waypost_stats_version_reads_total", "Reads of the stats version from Postgres"
+)
+VERSION_FAILURES: Final = Metric(
+    "waypost_stats_version_failures_total", "Reads of the stats version that failed"
+)
 
 
 class StatsVersionCache:
@@ -59,5 +67,5 @@ class StatsVersionCache:
                 self.failures += 1
             await trio.sleep(POLL_S)
 
-    def metrics(self) -> dict[str, Any]:
-        return {"reads": self.reads, "failures": self.failures}
+    def samples(self) -> list[Sample]:
+        return [VERSION_READS.sample(self.reads), VERSION_FAILURES.sample(self.failures)]

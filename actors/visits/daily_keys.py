@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 from engine.visits.daily_key import (
     DAY_US,
     DailyKey,
@@ -39,6 +40,23 @@ QUIET_S: Final = 0.1  # in which what was just said is not said again
 _BUSY_TRIES: Final = 100
 _BUSY_S: Final = 0.01
 
+DAILY_KEYS: Final = Metric("waypost_daily_keys", "Daily keys that edges hold in memory")
+KEY_STORES: Final = Metric(
+    "waypost_daily_key_stores",
+    "Edges that also keep daily keys in tmpfs, so that the keys outlive a restart",
+)
+KEY_CONFLICTS: Final = Metric(
+    "waypost_daily_key_conflicts_total",
+    "Daily keys in use that were replaced by another machine's: visitors of both count twice",
+)
+STORE_FAILURES: Final = Metric(
+    "waypost_daily_key_store_failures_total",
+    "Daily keys that could not be written to tmpfs or read",
+)
+MALFORMED_MESSAGES: Final = Metric(
+    "waypost_daily_key_malformed_total", "Messages on the channel of daily keys that are none"
+)
+
 
 class DailyKeys:
     """`run` is a supervisor's child; `ids` is the door's."""
@@ -60,18 +78,22 @@ class DailyKeys:
         self._said_at: dict[int, float] = {}  # when the key held was last heard on the channel
         self._failing = False  # the shelf, and that was said
         self.ready = trio.Event()  # today has a key
-        self._counts = dict.fromkeys(
-            ("made", "adopted", "conflicts", "malformed", "shelf_failures"), 0
+        self.counts = dict.fromkeys(
+            ("made", "adopted", "conflicts", "malformed", "store_failures"), 0
         )
 
     def pseudonymiser(self, day: int) -> Pseudonymiser | None:
         """Pseudonyms of that day (since 1970, UTC); None while it has no key."""
         return self._ids.get(day)
 
-    def metrics(self) -> dict[str, int]:
-        """Keys held, made here, adopted from others, of those conflicts: where the own one was in use; messages
-        that were none; times that the shelf could not be used."""
-        return {"held": len(self._held), "shared": int(self._shelf is not None), **self._counts}
+    def samples(self) -> list[Sample]:
+        return [
+            DAILY_KEYS.sample(len(self._held)),
+            KEY_STORES.sample(self._shelf is not None),
+            KEY_CONFLICTS.sample(self.counts["conflicts"]),
+            STORE_FAILURES.sample(self.counts["store_failures"]),
+            MALFORMED_MESSAGES.sample(self.counts["malformed"]),
+        ]
 
     async def run(self) -> None:
         greeted_at = -GREET_S
@@ -114,7 +136,7 @@ class DailyKeys:
         await self._share()
         for day in wanted_days(now_us):
             if day not in self._held:
-                self._counts["made"] += 1
+                self.counts["made"] += 1
                 self._take([DailyKey(day, False, now_us, self._random_key())])
                 await self._share()
             if day not in self._ids:
@@ -149,11 +171,11 @@ class DailyKeys:
             if held is None or held.key == key.key:
                 continue
             changed = True
-            self._counts["adopted"] += 1
+            self.counts["adopted"] += 1
             if day in self._ids:
                 self._ids[day] = Pseudonymiser(key.key)
             if held.used:
-                self._counts["conflicts"] += 1
+                self.counts["conflicts"] += 1
                 logger.warning(
                     "another edge's key is used for the rest of the day: visitors of both count twice",
                     extra={"event": "visitor_key_conflict"},
@@ -183,7 +205,7 @@ class DailyKeys:
                     logger.error("keys are not shared: %s", error, extra={"event": "shelf_failed"})
                 break
         self._failing = True
-        self._counts["shelf_failures"] += 1
+        self.counts["store_failures"] += 1
         self._take(())
 
     # ---- agreeing -----------------------------------------------------------------------------------
@@ -192,7 +214,7 @@ class DailyKeys:
         async for message in messages:
             said = unpack(message)
             if said is None:
-                self._counts["malformed"] += 1
+                self.counts["malformed"] += 1
             elif isinstance(said, KeyAnnouncement):
                 held = self._held.get(said.day)
                 if held is not None and fingerprint(held.key) != said.fingerprint:

@@ -69,5 +69,7 @@ class Dispatcher:
                 else:
                     actor.mailbox.waiting = False
 
-    def metrics(self) -> dict[str, int]:
-        return {"waiting": len(self._queue), "posted": self.posted, "refused": self.refused}
+    @property
+    def waiting(self) -> int:
+        """Actors with messages that no runner has taken yet."""
+        return len(self._queue)

@@ -25,6 +25,7 @@ from actors.visits.profile import ProfileActor, VisitRoute
 from engine.clicks.click_id import ClickIdCipher
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
+from engine.operations.metrics import Metric, Sample
 from engine.visits.ports import SnapshotSource
 from engine.visits.snapshot import Snapshot
 
@@ -38,6 +39,31 @@ _SWEEP_PROFILES: Final = 20_000
 
 Waiter = Any
 Found = tuple[list[Waiter], VisitRoute | None]
+
+RESIDENT_PROFILES: Final = Metric("waypost_resident_profiles", "Profiles that edges hold in memory")
+RESIDENT_LINKS: Final = Metric("waypost_resident_links", "Links that edges hold in memory")
+UNKNOWN_PATHS: Final = Metric(
+    "waypost_unknown_paths", "Paths that edges remember as leading nowhere"
+)
+PATH_QUERIES: Final = Metric(
+    "waypost_path_queries_total", "Queries to Postgres that looked paths up"
+)
+PATH_LOOKUPS: Final = Metric("waypost_path_lookups_total", "Paths looked up in Postgres")
+REFUSED_LOOKUPS: Final = Metric(
+    "waypost_path_lookups_refused_total",
+    "Visits answered 503, as too many waited for their path to be looked up",
+)
+LOADED_PROFILES: Final = Metric("waypost_profiles_loaded_total", "Profiles loaded into memory")
+REFRESHED_PROFILES: Final = Metric(
+    "waypost_profiles_refreshed_total", "Profiles in memory replaced by a newer version"
+)
+PASSIVATED_PROFILES: Final = Metric(
+    "waypost_profiles_passivated_total", "Profiles dropped from memory to make room"
+)
+CLICKS_WITHOUT_ID: Final = Metric(
+    "waypost_clicks_without_id_total",
+    "Clicks whose target got no click id, as the edge did not have the secret yet",
+)
 
 
 class Registry:
@@ -72,7 +98,7 @@ class Registry:
         self._waiting: dict[bytes, list[Waiter]] = {}
         self._waiters = 0
         self._news = trio.Event()
-        self._counts = dict.fromkeys(
+        self.counts = dict.fromkeys(
             ("queries", "lookups", "loaded", "refreshed", "passivated", "unknown", "refused",
              "unavailable", "changes"), 0,
         )  # fmt: skip
@@ -86,7 +112,7 @@ class Registry:
     def wait(self, path: bytes, waiter: Waiter) -> bool:
         """Have the path looked up; the finder hands `waiter` back with its route. False: too many wait."""
         if self._waiters >= MAX_WAITING:
-            self._counts["refused"] += 1
+            self.counts["refused"] += 1
             return False
         self._waiters += 1
         self._waiting.setdefault(path, []).append(waiter)
@@ -104,12 +130,12 @@ class Registry:
             paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
             epoch = self._epoch
             self._missed = {}
-            self._counts["queries"] += 1
-            self._counts["lookups"] += len(paths)
+            self.counts["queries"] += 1
+            self.counts["lookups"] += len(paths)
             try:
                 snapshots = await self.source.find(paths)
             except UnavailableError:
-                self._counts["unavailable"] += 1
+                self.counts["unavailable"] += 1
                 deliver([(self._take(path), None) for path in paths], False)
                 await trio.sleep(0.1)
                 continue
@@ -133,7 +159,7 @@ class Registry:
             if snapshot is not None and route is None and self._outdated(snapshot):
                 continue  # its waiters stay, and are looked up again
             if route is None:
-                self._counts["unknown"] += 1
+                self.counts["unknown"] += 1
                 if epoch == self._epoch:
                     self._remember_unknown(path)
             found.append((self._take(path), route))
@@ -155,7 +181,7 @@ class Registry:
         if actor is None:
             actor = ProfileActor(self, snapshot)
             self.profiles[snapshot.profile_id] = actor
-            self._counts["loaded"] += 1
+            self.counts["loaded"] += 1
             self._swap([], [*actor.add(snapshot.links), actor.page_route()])
         elif actor.version < snapshot.version and snapshot.complete:
             self.apply(actor, snapshot)
@@ -184,7 +210,7 @@ class Registry:
                 self._drop([actor])
             else:
                 self._post(actor, change.version)
-            self._counts["changes"] += 1
+            self.counts["changes"] += 1
 
     def _forget_unknown_paths(self, change: ProfileChange) -> None:
         if self._missed is not None:
@@ -214,7 +240,7 @@ class Registry:
             self._epoch += 1  # links that it does not name have new paths
         self._forget_page(actor)
         gone, new = actor.replace(snapshot)
-        self._counts["refreshed"] += 1
+        self.counts["refreshed"] += 1
         self._swap(gone, [*new, actor.page_route()])
         self._count_resident(actor)
 
@@ -275,16 +301,29 @@ class Registry:
             excess -= actor.weight
             if excess <= 0:
                 break
-        self._counts["passivated"] += len(chosen)
+        self.counts["passivated"] += len(chosen)
         return chosen
 
-    def metrics(self) -> dict[str, int]:
-        return {
-            "profiles": len(self.profiles),
-            "links": self.links,
-            "paths": len(self.paths),
-            "unknown_paths": len(self._unknown),
-            "waiting": self._waiters,
-            **self._counts,
-            **{f"mailbox_{key}": value for key, value in self.runners.metrics().items()},
-        }
+    @property
+    def waiting(self) -> int:
+        """Visitors who wait for their path to be looked up."""
+        return self._waiters
+
+    @property
+    def unknown_paths(self) -> int:
+        return len(self._unknown)
+
+    def samples(self) -> list[Sample]:
+        counts = self.counts
+        return [
+            RESIDENT_PROFILES.sample(len(self.profiles)),
+            RESIDENT_LINKS.sample(self.links),
+            UNKNOWN_PATHS.sample(self.unknown_paths),
+            PATH_QUERIES.sample(counts["queries"]),
+            PATH_LOOKUPS.sample(counts["lookups"]),
+            REFUSED_LOOKUPS.sample(counts["refused"]),
+            LOADED_PROFILES.sample(counts["loaded"]),
+            REFRESHED_PROFILES.sample(counts["refreshed"]),
+            PASSIVATED_PROFILES.sample(counts["passivated"]),
+            CLICKS_WITHOUT_ID.sample(self.unsealed),
+        ]

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import trio
 
 from engine.common.errors import UnavailableError, WaypostError
 from engine.common.retry import backoff_s
 from engine.operations.actor_tree import ActorStatus
+from engine.operations.metrics import Metric, Sample
 from engine.webhooks import signature
 from engine.webhooks.circuit_breaker import CircuitBreaker
 from engine.webhooks.delivery import ATTEMPT_TIMEOUT_S, Attempt, AttemptResult, DueDelivery, delay_s
@@ -37,6 +38,28 @@ IDLE_S: Final = 0.5
 LAST_S: Final = 3.0
 MAX_LANES: Final = 10_000
 USER_AGENT: Final = "Waypost-Webhooks/1"
+
+IN_FLIGHT: Final = Metric(
+    "waypost_webhooks_in_flight", "Deliveries that are being attempted or wait to be recorded"
+)
+CIRCUIT_OPEN: Final = Metric(
+    "waypost_webhooks_circuit_open", "Webhooks whose circuit breaker is open"
+)
+EVENTS: Final = Metric("waypost_webhooks_events_total", "Events that became deliveries")
+ATTEMPTS: Final = Metric(
+    "waypost_webhooks_attempts_total",
+    "Attempts at deliveries that ended: delivered, retried or given_up",
+    ("outcome",),
+)
+STALE_DELIVERIES: Final = Metric(
+    "waypost_webhooks_stale_total",
+    "Attempts at deliveries whose result was refused, as another worker held the lease",
+)
+DISABLED: Final = Metric(
+    "waypost_webhooks_disabled_total",
+    "Webhooks disabled, as they were gone or failed for five days",
+)
+_OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "given_up"}
 
 
 class CourierLimits(NamedTuple):
@@ -141,16 +164,16 @@ class Courier:
         lag = {"in_flight_deliveries": len(self._at_hand)}
         return ActorStatus(len(self._ended), lag, self.last_error)
 
-    def metrics(self) -> dict[str, Any]:
-        return {
-            "at_hand": len(self._at_hand),
-            "resting": sum(lane.is_open for lane in self._lanes.values()),
-            "events": self.events,
-            **self.attempts,
-            "stale": self.stale,
-            "disabled": self.disabled,
-            "last_error": self.last_error,
-        }
+    def samples(self) -> list[Sample]:
+        circuits_open = sum(lane.is_open for lane in self._lanes.values())
+        return [
+            IN_FLIGHT.sample(len(self._at_hand)),
+            CIRCUIT_OPEN.sample(circuits_open),
+            EVENTS.sample(self.events),
+            STALE_DELIVERIES.sample(self.stale),
+            DISABLED.sample(self.disabled),
+            *(ATTEMPTS.sample(self.attempts[state], label) for state, label in _OUTCOMES.items()),
+        ]
 
     # ---- loops ----------------------------------------------------------------------------------
 

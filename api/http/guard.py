@@ -20,7 +20,7 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from api.http import problems
-from engine.operations.metrics import Sample
+from engine.operations.metrics import Metric, Sample
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -49,6 +49,27 @@ SAFE_HEADERS: Final = (
 # Where people reach the console by https: a year of nothing else, for this host alone.
 TRANSPORT_HEADER: Final = (b"strict-transport-security", b"max-age=31536000")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+REQUESTS: Final = Metric(
+    "waypost_console_requests_total",
+    "Requests that the console answered, by class of status",
+    ("status",),
+)
+CONNECTIONS: Final = Metric("waypost_console_connections", "Open connections of the console")
+REFUSED_CONNECTIONS: Final = Metric(
+    "waypost_console_connections_refused_total", "Connections of the console refused at the limit"
+)
+CRASHES: Final = Metric(
+    "waypost_console_crashes_total",
+    "Connections of the console that ended by an unexpected error",
+)
+LIMITED_REQUESTS: Final = Metric(
+    "waypost_console_limited_total", "Requests of the console that a rate limit denied"
+)
+LOCAL_DECISIONS: Final = Metric(
+    "waypost_console_rate_limits_local_total",
+    "Rate limits that a console decided by itself, as Redis did not answer",
+)
 
 
 def new_request_id() -> str:
@@ -98,15 +119,12 @@ class ConsoleMetrics:
 
     def samples(self) -> list[Sample]:
         return [
-            Sample("waypost_console_connections", self.connections),
-            Sample("waypost_console_connections_refused_total", self.refused),
-            Sample("waypost_console_crashes_total", self.crashes),
-            Sample("waypost_console_limited_total", self.limited),
-            Sample("waypost_console_rate_limits_local_total", self.limited_alone),
-            *(
-                Sample("waypost_console_requests_total", count, (("status", family),))
-                for family, count in sorted(self.requests.items())
-            ),
+            CONNECTIONS.sample(self.connections),
+            REFUSED_CONNECTIONS.sample(self.refused),
+            CRASHES.sample(self.crashes),
+            LIMITED_REQUESTS.sample(self.limited),
+            LOCAL_DECISIONS.sample(self.limited_alone),
+            *REQUESTS.by_label(dict(sorted(self.requests.items()))),
         ]
 
 

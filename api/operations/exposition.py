@@ -8,23 +8,25 @@ what this writes with prometheus_client's own parser.
 from collections.abc import Iterable
 from typing import Final
 
-from engine.operations.metrics import METRICS, Sample
+from engine.operations.metrics import Sample
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def render_exposition(samples: Iterable[Sample]) -> str:
-    """The text; samples of one name must stand together."""
+    """Return the text, with HELP and TYPE of each metric; samples of one name must stand together."""
     lines: list[str] = []
     previous = ""
-    for name, value, labels in samples:
-        if name != previous:
-            previous = name
-            if name in METRICS:
-                lines.append(f"# HELP {name} {METRICS[name]}")
-            lines.append(f"# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}")
-        pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-        lines.append(f"{name}{{{pairs}}} {_number(value)}" if pairs else f"{name} {_number(value)}")
+    for metric, value, labels in samples:
+        if metric.name != previous:
+            previous = metric.name
+            lines.append(f"# HELP {metric.name} {metric.help}")
+            lines.append(f"# TYPE {metric.name} {metric.kind}")
+        pairs = ",".join(
+            f'{label}="{_escape(text)}"' for label, text in zip(metric.labels, labels, strict=True)
+        )
+        name = f"{metric.name}{{{pairs}}}" if pairs else metric.name
+        lines.append(f"{name} {_number(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -36,5 +38,5 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -139,32 +139,26 @@ async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
     def samples() -> list[Sample]:
         return [
             *counters.samples(),
-            Sample("waypost_live_subscribers", watchers.metrics()["watchers"]),
-            Sample("waypost_live_refused_total", watchers.refused),
-            Sample("waypost_live_slow_total", watchers.slow),
-            Sample("waypost_announcements_lost_total", announcer.metrics()["failed"]),
-            Sample("waypost_password_hashes_waiting", passwords.metrics()["waiting"]),
-            Sample("waypost_key_uses_unnoted_total", uses.metrics()["unnoted"]),
-            Sample("waypost_security_events_dropped_total", security_log.metrics()["dropped"]),
+            *watchers.samples(),
+            *watermark.samples(),
+            *announcer.samples(),
+            *passwords.samples(),
+            *uses.samples(),
+            *security_log.samples(),
+            *database.samples(),
         ]
 
     tree = supervisor(
         "console",
         [
             status_child(assignment, lambda: tree, components, samples),
-            ChildSpec(
-                name="uses", start=uses.run, look=lambda: ActorStatus(uses.metrics()["noted"])
-            ),
+            ChildSpec(name="uses", start=uses.run, look=lambda: ActorStatus(uses.waiting)),
             ChildSpec(name="watchers", start=watchers.run),
-            ChildSpec(
-                name="watermark",
-                start=watermark.run,
-                look=lambda: ActorStatus(watermark.metrics()["reads"]),
-            ),
+            ChildSpec(name="watermark", start=watermark.run),
             ChildSpec(
                 name="security_log",
                 start=security_log.run,
-                look=lambda: ActorStatus(security_log.metrics()["waiting"]),
+                look=lambda: ActorStatus(security_log.waiting),
             ),
             ChildSpec(
                 name="door",

@@ -19,6 +19,7 @@ from actors.visits.daily_keys import DailyKeys
 from actors.visits.places import watch_places
 from actors.visits.registry import Registry
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
+from api.visits import metrics as visitor_metrics
 from api.visits import responses
 from api.visits.client_resolver import ClientResolver
 from api.visits.server import VisitorServer
@@ -29,6 +30,7 @@ from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import KEY_BYTES
+from storage.clicks import metrics as journal_metrics
 from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.recovery import OrphanReader, orphans
@@ -191,11 +193,6 @@ class Edge:
 
     # ---- what it says of itself ---------------------------------------------------------------
 
-    @property
-    def pending(self) -> int:
-        """Clicks recorded on this machine and not known to be committed; an orphan counts at least one."""
-        return self.shipper.pending + self.orphans.pending_clicks()
-
     def _shipping(self) -> ActorStatus:
         shipper = self.shipper.shipper
         return ActorStatus(None, {"pending_clicks": self.shipper.pending}, shipper.last_error)
@@ -204,7 +201,7 @@ class Edge:
         return ActorStatus(None, {"journals": self.orphans.adopted - self.orphans.finished})
 
     def _mail(self) -> ActorStatus:
-        return ActorStatus(self.registry.runners.metrics()["waiting"])
+        return ActorStatus(self.registry.runners.waiting)
 
     def components(self) -> list[Component]:
         name = self.assignment.name
@@ -221,71 +218,16 @@ class Edge:
         ]
 
     def samples(self) -> list[Sample]:
-        door, journal, registry = self.door, self.journal, self.registry.metrics()
-        orphaned = self.orphans.metrics()
-        refusals = [
-            Sample("waypost_refusals_total", count, (("status", str(status)),))
-            for status, count in door.answers_by_status.items()
-        ]
-        unrecorded = [
-            Sample("waypost_clicks_unrecorded_total", count, (("reason", reason),))
-            for reason, count in (journal.unrecorded or {"disk": 0}).items()
-        ]
         return [
-            Sample("waypost_redirects_total", door.redirects),
-            Sample("waypost_pages_total", door.views),
-            *refusals,
-            Sample("waypost_connections", door.connections),
-            Sample("waypost_connections_accepted_total", door.accepted),
-            Sample("waypost_connections_refused_total", door.refused),
-            Sample("waypost_connections_timed_out_total", door.timed_out),
-            Sample("waypost_visitor_errors_total", door.errors),
-            Sample("waypost_visits_untracked_total", door.visits.metrics().get("full", 0)),
-            Sample("waypost_journal_pending_clicks", self.pending),
-            Sample("waypost_journal_appended_total", journal.appended),
-            Sample("waypost_journal_bytes", journal.bytes_on_disk),
-            Sample("waypost_journal_sync_failures_total", journal.sync_failures),
-            Sample("waypost_journal_dropped_clicks_total", orphaned["dropped_clicks"]),
-            Sample("waypost_journal_dropped_bytes_total", orphaned["dropped_bytes"]),
-            Sample("waypost_journals_adopted_total", orphaned["adopted"]),
-            Sample("waypost_stream_resets_total", self.shipper.shipper.resets),
-            *unrecorded,
-            Sample("waypost_resident_profiles", registry["profiles"]),
-            Sample("waypost_resident_links", registry["links"]),
-            Sample("waypost_unknown_paths", registry["unknown_paths"]),
-            Sample("waypost_path_queries_total", registry["queries"]),
-            Sample("waypost_path_lookups_total", registry["lookups"]),
-            Sample("waypost_clicks_without_id_total", self.registry.unsealed),
-            Sample("waypost_path_lookups_refused_total", registry["refused"]),
-            Sample("waypost_profiles_loaded_total", registry["loaded"]),
-            Sample("waypost_profiles_refreshed_total", registry["refreshed"]),
-            Sample("waypost_profiles_passivated_total", registry["passivated"]),
-            *self._samples_of_visitors(),
-        ]
-
-    def _samples_of_visitors(self) -> list[Sample]:
-        places, keys = self.places.metrics(), self.visitor_keys.metrics()
-        channel = self._key_channel.metrics()
-        return [
-            Sample("waypost_geo_source", 1, (("source", self.places.source),)),
-            Sample(
-                "waypost_geo_built_seconds",
-                self.places.built_at,
-                (("process", self.assignment.name),),
-            ),
-            Sample("waypost_geo_loaded_total", places["loaded"]),
-            Sample("waypost_geo_refused_total", places["refused"]),
-            Sample("waypost_geo_lookups_total", places["lookups"]),
-            Sample("waypost_geo_unreadable_total", places["unreadable"]),
-            Sample("waypost_visitor_keys", keys["held"]),
-            Sample("waypost_visitor_key_shared", keys["shared"]),
-            Sample("waypost_visitor_key_conflicts_total", keys["conflicts"]),
-            Sample(
-                "waypost_visitor_key_failures_total", keys["shelf_failures"], (("of", "shelf"),)
-            ),
-            Sample("waypost_visitor_key_failures_total", channel["failed"], (("of", "channel"),)),
-            Sample("waypost_visitor_key_malformed_total", keys["malformed"]),
-            Sample("waypost_visitors_unidentified_total", self.door.unidentified),
+            *visitor_metrics.samples(self.door),
+            *journal_metrics.samples(self.journal),
+            *self.shipper.samples(),
+            *self.orphans.samples(),
+            *self.registry.samples(),
+            *self.places.samples(self.assignment.name),
+            *self.visitor_keys.samples(),
+            *self._key_channel.samples(),
+            *self._database.samples(),
         ]
 
     # ---- the end ------------------------------------------------------------------------------

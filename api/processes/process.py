@@ -22,7 +22,7 @@ from engine.common.errors import WaypostError
 from engine.operations import logs
 from engine.operations.actor_tree import ActorNode, crash_looping, walk
 from engine.operations.health import Component
-from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.metrics import Metric, ProcessMetrics, Sample
 from engine.operations.settings import Settings
 from engine.operations.system import ProcessStatus
 from storage.embedded.folder import layout
@@ -30,6 +30,7 @@ from storage.embedded.launcher import die_with_parent
 from storage.operations.status import note_failure, serve_status
 
 VARIABLE: Final = "WAYPOST_PROCESS"
+RESTARTS: Final = Metric("waypost_restarts_total", "Restarts of supervised actors after a crash")
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +151,7 @@ def status_child(
 
 
 def _restarts_of(process: ActorNode) -> Sample:
-    return Sample("waypost_restarts_total", sum(node.restarts for _, node in walk(process)))
+    return RESTARTS.sample(sum(node.restarts for _, node in walk(process)))
 
 
 async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:

@@ -129,7 +129,7 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
     known = handlers(settings, database, redis, ledger, queue, github, checks, watcher)
     worker = Worker(owner, queue, known, SLOTS)
     scheduler = Scheduler(queue, worker.wake)
-    figures = QueueGauges(queue)
+    gauges = QueueGauges(queue)
     feed = LiveFeed(RedisLiveChannel(redis))
     aggregator = Aggregator(
         owner,
@@ -139,8 +139,6 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
         gather=ClickBufferFactory(),
         committed=feed.committed,
     )
-    summariser = aggregator.summariser
-
     sender = HttpWebhookSender(loopback=settings.webhook_loopback)
     courier = make_courier(owner, database, sender, courier_limits(settings))
 
@@ -149,39 +147,15 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
 
     def samples() -> list[Sample]:
         return [
-            Sample("waypost_folded_clicks_total", aggregator.folded),
-            Sample("waypost_folds_total", aggregator.commits),
-            Sample("waypost_fold_gaps_total", aggregator.gaps),
-            Sample("waypost_stale_leases_total", aggregator.stale),
-            Sample("waypost_batches_dead_lettered_total", aggregator.dead_lettered),
-            Sample("waypost_dimension_counted_clicks_total", summariser.counted),
-            Sample("waypost_dimension_commits_total", summariser.commits),
-            Sample("waypost_dimension_lag_clicks", summariser.lag),
-            Sample("waypost_dimension_skipped_clicks_total", summariser.skipped),
-            *(
-                Sample("waypost_experiment_actions_total", count, (("what", what),))
-                for what, count in watcher.steps.items()
-            ),
-            Sample("waypost_experiment_failures_total", watcher.failed),
-            Sample("waypost_live_published_total", feed.published),
-            Sample("waypost_live_dropped_total", feed.dropped),
-            Sample("waypost_jobs_running", len(worker.attempts)),
-            Sample("waypost_jobs_stale_total", worker.stale),
-            *figures.samples(),
-            *(
-                Sample("waypost_jobs_ended_total", count, (("outcome", outcome),))
-                for outcome, count in worker.outcomes.items()
-            ),
-            *(
-                Sample("waypost_link_checks_total", count, (("state", state),))
-                for state, count in checks.verdicts.items()
-            ),
-            Sample("waypost_github_pauses_total", github.pauses),
-            *(
-                Sample("waypost_github_requests_total", count, (("status", status),))
-                for status, count in github.requests.items()
-            ),
-            *courier_samples(courier),
+            *aggregator.samples(),
+            *feed.samples(),
+            *worker.samples(),
+            *gauges.samples(),
+            *watcher.samples(),
+            *checks.samples(),
+            *github.samples(),
+            *courier.samples(),
+            *database.samples(),
         ]
 
     tree = supervisor(
@@ -202,7 +176,7 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
                 ChildSpec(name="worker", start=worker.run, look=worker.status),
                 ChildSpec(name="rescue", start=partial(run_every, RESCUE_S, queue.rescue)),
                 ChildSpec(name="scheduler", start=scheduler.run, look=scheduler.status),
-                ChildSpec(name="figures", start=figures.run, look=figures.status),
+                ChildSpec(name="queue-gauges", start=gauges.run, look=gauges.status),
             ),
             status_child(assignment, lambda: tree, components, samples),
         ],
@@ -222,9 +196,6 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
             await sender.close()
             await redis.close()
             await database.close()
-
-
-_OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "given_up"}
 
 
 def courier_limits(settings: Settings) -> CourierLimits:
@@ -247,18 +218,3 @@ def make_courier(
         jitter=lambda: random.uniform(-1, 1),  # noqa: S311
         limits=limits,
     )
-
-
-def courier_samples(courier: Courier) -> list[Sample]:
-    figures = courier.metrics()
-    return [
-        Sample("waypost_webhooks_in_flight", figures["at_hand"]),
-        Sample("waypost_webhooks_circuit_open", figures["resting"]),
-        Sample("waypost_webhooks_events_total", figures["events"]),
-        Sample("waypost_webhooks_stale_total", figures["stale"]),
-        Sample("waypost_webhooks_disabled_total", figures["disabled"]),
-        *(
-            Sample("waypost_webhooks_attempts_total", figures[state], (("outcome", outcome),))
-            for state, outcome in _OUTCOMES.items()
-        ),
-    ]

@@ -9,9 +9,15 @@ from typing import Final
 
 from engine.limits.local_limiter import LocalRateLimiter
 from engine.limits.rate import Rate
+from engine.operations.metrics import Metric, Sample
 from engine.visits.request import ClientInfo
 
 MAX_ADDRESSES: Final = 100_000
+
+UNTRACKED_VISITS: Final = Metric(
+    "waypost_visits_untracked_total",
+    "Visits that passed unlimited, as more addresses came than the rate limiter holds",
+)
 
 
 class VisitRateLimiter:
@@ -31,6 +37,5 @@ class VisitRateLimiter:
             return True
         return self._limiter.decide(origin.rate_limit_subject, now_us).allowed
 
-    def metrics(self) -> dict[str, int]:
-        """Return those of LocalRateLimiter; empty without a limit."""
-        return self._limiter.metrics() if self._limiter else {}
+    def samples(self) -> list[Sample]:
+        return [UNTRACKED_VISITS.sample(self._limiter.counts["full"] if self._limiter else 0)]

@@ -41,12 +41,14 @@ class LocalRateLimiter:
         # The keys of the dict once more, for the hand to walk: a dict cannot be entered midway.
         self._ring: list[Hashable] = []
         self._hand = 0
-        self._counts = dict.fromkeys(("denied", "forgotten", "full"), 0)
+        # Decisions `denied`, subjects `forgotten` as their TAT had passed, newcomers answered by
+        # `when_full` (`full`).
+        self.counts = dict.fromkeys(("denied", "forgotten", "full"), 0)
 
-    def metrics(self) -> dict[str, int]:
-        """Return counts: `subjects` kept, decisions `denied`, subjects `forgotten` as their TAT had passed,
-        newcomers answered by `when_full` (`full`)."""
-        return {"subjects": len(self._ring), **self._counts}
+    @property
+    def subjects(self) -> int:
+        """Subjects kept."""
+        return len(self._ring)
 
     def decide(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
         """Decide a cost of `subject` by its TAT. `now_us` is a monotonic clock's. Raises ValueError."""
@@ -56,7 +58,7 @@ class LocalRateLimiter:
         decision = decide(self._rate, tat_us, now_us, cost)
         self._tats_us[subject] = now_us + decision.reset_after_us
         if not decision.allowed:
-            self._counts["denied"] += 1
+            self.counts["denied"] += 1
         return decision
 
     def peek(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
@@ -66,7 +68,7 @@ class LocalRateLimiter:
     def _decide_new(self, subject: Hashable, now_us: int, cost: int) -> RateDecision:
         decision = decide(self._rate, now_us, now_us, cost)
         if not decision.allowed:
-            self._counts["denied"] += 1
+            self.counts["denied"] += 1
         elif decision.reset_after_us:
             self._forget_passed(now_us, _LOOKS)
             if len(self._ring) >= self._max_subjects:
@@ -78,10 +80,10 @@ class LocalRateLimiter:
         return decision
 
     def _full(self, decision: RateDecision) -> RateDecision:
-        self._counts["full"] += 1
+        self.counts["full"] += 1
         if self._when_full == "allow":
             return decision
-        self._counts["denied"] += 1
+        self.counts["denied"] += 1
         interval_us = self._rate.interval_us
         return RateDecision(False, self._rate.burst, 0, interval_us, self._rate.tolerance_us)
 
@@ -98,7 +100,7 @@ class LocalRateLimiter:
             last = ring.pop()
             if self._hand < len(ring):
                 ring[self._hand] = last
-            self._counts["forgotten"] += 1
+            self.counts["forgotten"] += 1
 
 
 class LocalRateLimiters:

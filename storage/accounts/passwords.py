@@ -16,10 +16,15 @@ import argon2
 import trio
 
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 
 AT_ONCE: Final = 2
 MAX_WAITING: Final = 32
 T = TypeVar("T")
+
+WAITING_HASHES: Final = Metric(
+    "waypost_password_hashes_waiting", "Hashes of passwords that wait for a core"
+)
 
 
 class PasswordHasher:
@@ -30,9 +35,13 @@ class PasswordHasher:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._nobodys = _of_nobody(self._hasher)
 
-    def metrics(self) -> dict[str, int]:
-        limiter = self._limiter.statistics()
-        return {"hashing": limiter.borrowed_tokens, "waiting": limiter.tasks_waiting}
+    @property
+    def waiting(self) -> int:
+        """Hashes that wait for a core."""
+        return self._limiter.statistics().tasks_waiting
+
+    def samples(self) -> list[Sample]:
+        return [WAITING_HASHES.sample(self.waiting)]
 
     async def hash(self, password: str) -> str:
         """Raises UnavailableError when too many wait."""
@@ -54,7 +63,7 @@ class PasswordHasher:
         return self._hasher.check_needs_rehash(stored)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        if self._limiter.statistics().tasks_waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING:
             raise UnavailableError("too many passwords are being checked; retry")
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
 

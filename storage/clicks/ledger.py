@@ -62,13 +62,6 @@ class PostgresClickLedger:
         self._texts = EncodedTexts()
         self._texts_since = clock()
         self._events = ClickEventWriter(clock)
-        self._commits = 0
-        self._clicks = 0
-        self._stale = 0
-
-    def metrics(self) -> dict[str, int]:
-        """Transactions and clicks committed, and commits refused, since the start."""
-        return {"commits": self._commits, "clicks": self._clicks, "stale": self._stale}
 
     async def register(self, journal_id: UUID) -> int:
         async def work(connection: Connection) -> int:
@@ -128,8 +121,6 @@ class PostgresClickLedger:
         agents, totals = await self._guarded(work)
         texts.stored(agents)
         self._events.keep(totals)
-        self._commits += 1
-        self._clicks += folding.clicks
         return reached
 
     async def delete_journal(self, journal_id: UUID) -> None:
@@ -174,9 +165,6 @@ class PostgresClickLedger:
     async def _guarded(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             return await self._database.transaction(work)
-        except StaleLeaseError:
-            self._stale += 1
-            raise
         except asyncpg.CheckViolationError as error:
             # A day's partition was attached between the routing of a row to the default partition
             # and its insert. The next try is routed right.

@@ -25,6 +25,7 @@ from asyncpg.transaction import Transaction
 
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 from storage.bridge import in_asyncio
 
 P = ParamSpec("P")
@@ -42,6 +43,12 @@ MAX_ATTEMPTS: Final = 5
 # Local to the transaction. The tenant is the caller's own; storage/accounts/access.py moves on to another's.
 _SET_CALLER: Final = """SELECT set_config('waypost.tenant', $1, true), set_config('waypost.user', $2, true),
     set_config('waypost.key', $3, true), set_config('waypost.request', $4, true)"""
+
+CONNECTIONS: Final = Metric(
+    "waypost_database_connections",
+    "Open connections to Postgres, by state: idle or busy",
+    ("state",),
+)
 
 
 class _StaleConnectionError(Exception):
@@ -117,9 +124,9 @@ class Database:
 
         await self.transaction(work, read_only=True)
 
-    def metrics(self) -> dict[str, int]:
-        """Connections open, and those of them that are idle."""
-        return {"connections": self._pool.get_size(), "idle": self._pool.get_idle_size()}
+    def samples(self) -> list[Sample]:
+        open_connections, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return CONNECTIONS.by_label({"idle": idle, "busy": open_connections - idle})
 
     async def transaction(
         self,

@@ -26,10 +26,7 @@ class RedisLiveChannel:
     def __init__(self, server: RedisServer, clock: Callable[[], float] = time.time) -> None:
         self._server = server
         self._clock = clock
-        self._counts = dict.fromkeys(("received", "dropped", "malformed", "disconnected"), 0)
-
-    def metrics(self) -> dict[str, int]:
-        return dict(self._counts)
+        self.counts = dict.fromkeys(("received", "dropped", "malformed", "disconnected"), 0)
 
     async def subscribe(self, profiles: Sequence[int]) -> None:
         now = self._clock()
@@ -60,10 +57,10 @@ class RedisLiveChannel:
     def _heard(self, waiting: DropOldestQueue[LiveUpdate], message: bytes) -> None:
         news = decode(message)
         if news is None:
-            self._counts["malformed"] += 1
+            self.counts["malformed"] += 1
             return
-        self._counts["received"] += 1
-        self._counts["dropped"] += waiting.put(news)
+        self.counts["received"] += 1
+        self.counts["dropped"] += waiting.put(news)
 
     def _lost(self) -> None:
-        self._counts["disconnected"] += 1
+        self.counts["disconnected"] += 1

@@ -16,6 +16,7 @@ import trio
 
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
+from engine.operations.metrics import Metric, Sample
 from storage.redis.client import RedisServer
 from storage.redis.subscription import DropOldestQueue, listening
 
@@ -24,20 +25,22 @@ MAX_WAITING: Final = 10_000
 _PER_MESSAGE: Final = 500
 _ANNOUNCE_S: Final = 1.0
 
+LOST_ANNOUNCEMENTS: Final = Metric(
+    "waypost_announcements_lost_total", "Changes that were not announced and left to polling"
+)
+
 
 class RedisAnnouncer:
     """`Announcer` on Redis."""
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self._counts = dict.fromkeys(
+        self.counts = dict.fromkeys(
             ("announced", "failed", "received", "dropped", "malformed", "disconnected"), 0
         )
 
-    def metrics(self) -> dict[str, int]:
-        """Changes announced, failed, received, dropped by slow listeners; messages that were not
-        ours; connections lost while listening."""
-        return dict(self._counts)
+    def samples(self) -> list[Sample]:
+        return [LOST_ANNOUNCEMENTS.sample(self.counts["failed"])]
 
     async def announce(self, changes: Sequence[ProfileChange]) -> None:
         """As the port says; gives up after a second."""
@@ -52,8 +55,8 @@ class RedisAnnouncer:
                     told += len(part)
             except UnavailableError:
                 pass
-        self._counts["announced"] += told
-        self._counts["failed"] += len(changes) - told
+        self.counts["announced"] += told
+        self.counts["failed"] += len(changes) - told
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]:
         """Changes, for as long as the context is open.
@@ -65,14 +68,14 @@ class RedisAnnouncer:
         return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _lost(self) -> None:
-        self._counts["disconnected"] += 1
+        self.counts["disconnected"] += 1
 
     def _heard(self, waiting: DropOldestQueue[ProfileChange], message: bytes) -> None:
         changes = decode(message)
-        self._counts["malformed"] += changes is None
-        self._counts["received"] += len(changes or ())
+        self.counts["malformed"] += changes is None
+        self.counts["received"] += len(changes or ())
         for change in changes or ():
-            self._counts["dropped"] += waiting.put(change)
+            self.counts["dropped"] += waiting.put(change)
 
 
 def encode(changes: Sequence[ProfileChange]) -> bytes:

@@ -24,6 +24,7 @@ import trio
 from redis.asyncio.cluster import RedisCluster
 
 from engine.common.errors import UnavailableError
+from engine.operations.metrics import Metric, Sample
 from engine.visits.daily_key import DailyKey, best, pack_keys, unpack_keys
 from storage.clicks.files import FileLock
 from storage.embedded.errors import EmbeddedError
@@ -37,6 +38,11 @@ MAX_FILE_BYTES: Final = 4096
 STALE_S: Final = 48 * 3600
 _SEND_S: Final = 1.0
 _IN_MEMORY: Final = ("tmpfs", "ramfs")
+
+CHANNEL_FAILURES: Final = Metric(
+    "waypost_daily_key_channel_failures_total",
+    "Messages about daily keys that could not be sent to the other edges",
+)
 
 
 class TmpfsKeyStore:
@@ -160,11 +166,10 @@ class RedisDailyKeyChannel:
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self._counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
+        self.counts = dict.fromkeys(("sent", "failed", "received", "dropped", "disconnected"), 0)
 
-    def metrics(self) -> dict[str, int]:
-        """Messages sent, failed, received, dropped as too many waited; connections lost while listening."""
-        return dict(self._counts)
+    def samples(self) -> list[Sample]:
+        return [CHANNEL_FAILURES.sample(self.counts["failed"])]
 
     async def send(self, message: bytes) -> int | None:
         commands = self._server.commands
@@ -176,10 +181,10 @@ class RedisDailyKeyChannel:
             except UnavailableError:
                 pass
             else:
-                self._counts["sent"] += 1
+                self.counts["sent"] += 1
                 # Of a cluster, a node knows its own listeners only.
                 return None if isinstance(commands, RedisCluster) else int(heard)
-        self._counts["failed"] += 1
+        self.counts["failed"] += 1
         return 0
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -187,8 +192,8 @@ class RedisDailyKeyChannel:
         return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
 
     def _heard(self, waiting: DropOldestQueue[bytes], message: bytes) -> None:
-        self._counts["received"] += 1
-        self._counts["dropped"] += waiting.put(message)
+        self.counts["received"] += 1
+        self.counts["dropped"] += waiting.put(message)
 
     def _lost(self) -> None:
-        self._counts["disconnected"] += 1
+        self.counts["disconnected"] += 1

@@ -28,6 +28,7 @@ import trio
 from maxminddb import InvalidDatabaseError
 
 from engine.common.errors import WaypostError
+from engine.operations.metrics import Metric, Sample
 from engine.visits.place import pack_place, place_of_record
 from storage.visits.geo_check import GeoReport
 
@@ -37,6 +38,28 @@ MAX_FILE_BYTES: Final = 2 * 1024**3
 CHECK_LIMIT_S: Final = 600.0
 _CHUNK_BYTES: Final = 4 * 1024**2
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+GEO_DATABASE: Final = Metric(
+    "waypost_geo_database_info",
+    "Edges that look places up in a geo file, or in iptocc (countries only)",
+    ("database",),
+)
+GEO_BUILT_AT: Final = Metric(
+    "waypost_geo_built_seconds",
+    "Unix time at which the geo file in use was built, in seconds; 0: no file",
+    ("process",),
+)
+GEO_LOADED: Final = Metric("waypost_geo_loaded_total", "Geo files taken into use")
+GEO_REFUSED: Final = Metric(
+    "waypost_geo_refused_total",
+    "Geo files that were broken or not there; the one before stays in use",
+)
+GEO_LOOKUPS: Final = Metric(
+    "waypost_geo_lookups_total", "Client addresses whose place was looked up"
+)
+GEO_UNREADABLE: Final = Metric(
+    "waypost_geo_unreadable_total", "Client addresses whose record in the geo file is broken"
+)
 
 
 class GeoError(WaypostError):
@@ -153,11 +176,11 @@ class GeoPlaceLookup:
         self._seen: FileIdentity | None = None
         self._unchecked = False
         self._missing = False
-        self._counts = dict.fromkeys(("loaded", "refused", "lookups", "unreadable"), 0)
+        self.counts = dict.fromkeys(("loaded", "refused", "lookups", "unreadable"), 0)
 
     @property
-    def source(self) -> str:
-        """What places are looked up in now."""
+    def database(self) -> str:
+        """The database that places are looked up in: `file` or `iptocc`."""
         return "file" if self._file else "iptocc"
 
     @property
@@ -165,18 +188,25 @@ class GeoPlaceLookup:
         """When the file in use was built, in Unix time; 0 without one."""
         return self._file.built_at if self._file else 0
 
-    def metrics(self) -> dict[str, int]:
-        """Files taken into use and refused; addresses looked up, and of those the ones with broken records."""
-        return dict(self._counts)
+    def samples(self, process: str) -> list[Sample]:
+        """Return the samples; `process` is the name of the process that looks up."""
+        return [
+            GEO_DATABASE.sample(1, self.database),
+            GEO_BUILT_AT.sample(self.built_at, process),
+            GEO_LOADED.sample(self.counts["loaded"]),
+            GEO_REFUSED.sample(self.counts["refused"]),
+            GEO_LOOKUPS.sample(self.counts["lookups"]),
+            GEO_UNREADABLE.sample(self.counts["unreadable"]),
+        ]
 
     def place(self, address: str) -> bytes:
-        self._counts["lookups"] += 1
+        self.counts["lookups"] += 1
         if self._file is None:
             return pack_place("", iptocc.country_code(address) or "")
         try:
             return self._file.place(address)
         except InvalidDatabaseError:
-            self._counts["unreadable"] += 1
+            self.counts["unreadable"] += 1
         except ValueError:  # no address, or IPv6 asked of a file for IPv4
             pass
         return b""
@@ -228,11 +258,11 @@ class GeoPlaceLookup:
 
     def _use(self, file: GeoFile) -> None:
         self._file = file
-        self._counts["loaded"] += 1
+        self.counts["loaded"] += 1
         built = time.strftime("%Y-%m-%d", time.gmtime(file.built_at))
         logger.info("places by %s of %s", file.kind, built, extra={"event": "geo_loaded"})
 
     def _refuse(self, reason: str) -> None:
-        self._counts["refused"] += 1
+        self.counts["refused"] += 1
         stays = "the file before it stays" if self._file else "places are countries by iptocc"
         logger.error("%s %s; %s", self._path, reason, stays, extra={"event": "geo_refused"})

@@ -23,19 +23,16 @@ class MemoryAnnouncer:
 
     def __init__(self, channel: MemoryPubSub) -> None:
         self._channel = channel
-        self._counts = dict.fromkeys(("announced", "failed", "received", "dropped"), 0)
-
-    def metrics(self) -> dict[str, int]:
-        return dict(self._counts)
+        self.counts = dict.fromkeys(("announced", "failed", "received", "dropped"), 0)
 
     async def announce(self, changes: Sequence[ProfileChange]) -> None:
         await trio.lowlevel.checkpoint()
-        self._counts["failed" if self._channel.down else "announced"] += len(changes)
+        self.counts["failed" if self._channel.down else "announced"] += len(changes)
         if not self._channel.down:
             for waiting in self._channel.listeners:
                 for change in changes:
-                    self._counts["received"] += 1
-                    self._counts["dropped"] += waiting.put(change)
+                    self.counts["received"] += 1
+                    self.counts["dropped"] += waiting.put(change)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[ProfileChange]]:

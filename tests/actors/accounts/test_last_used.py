@@ -53,7 +53,7 @@ async def test_no_more_than_the_bound_wait(monkeypatch: pytest.MonkeyPatch) -> N
     noted = LastUsed(store)
     for key_id in (1, 2, 3, 1, 2):
         noted.note(KEY._replace(key_id=key_id))
-    assert noted.metrics() == {"noted": 2, "unnoted": 1}
+    assert (noted.waiting, noted.dropped) == (2, 1)
     await noted.store()
     assert store.noted == [([1, 2], [])]
 
@@ -64,7 +64,7 @@ async def test_while_storage_is_away_uses_are_given_up() -> None:
     store.away = True
     noted.note(KEY)
     await noted.store()
-    assert noted.metrics() == {"noted": 0, "unnoted": 1}
+    assert (noted.waiting, noted.dropped) == (0, 1)
     store.away = False
     await noted.store()
     assert store.noted == []

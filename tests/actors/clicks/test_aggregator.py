@@ -76,8 +76,7 @@ async def test_what_is_in_the_stream_is_counted(
     nursery.start_soon(aggregator.run)
     await until(lambda: watermark(pipeline, tape) == 209)
     assert pipeline.counted(tape.id) == tape.clicks
-    statistics = aggregator.metrics()
-    assert (statistics["folded"], statistics["streams"], statistics["gaps"]) == (209, 1, 0)
+    assert (aggregator.folded, aggregator.streams, aggregator.gaps) == (209, 1, 0)
 
 
 async def test_a_gap_is_waited_out(
@@ -290,7 +289,7 @@ async def test_several_share_the_streams(
     for aggregator in both:
         nursery.start_soon(aggregator.run)
     await trio.sleep(3 * TTL_S)
-    assert [aggregator.metrics()["streams"] for aggregator in both] == [2 * STREAMS_A_ROUND] * 2
+    assert [aggregator.streams for aggregator in both] == [2 * STREAMS_A_ROUND] * 2
 
 
 async def test_a_stopped_ones_leases_are_free_at_once(

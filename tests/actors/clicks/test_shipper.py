@@ -50,7 +50,7 @@ async def test_batches_are_shipped_in_order_and_nothing_is_left_out(
     assert await shipper.ship_ready()
     assert not await shipper.ship_ready()
     assert pipeline.streams.entries[tape.id] == tape.frames
-    assert shipper.metrics()["shipped"] == 9
+    assert shipper.shipped == 9
     tape.write(2)
     assert await shipper.ship_ready()
     assert pipeline.entries(tape.id) == [3, 4, 9, 11]
@@ -352,7 +352,7 @@ async def test_orphans_are_shipped_retired_and_removed(
         await until(lambda: all(tape.removed for tape in tapes))
         nursery.cancel_scope.cancel()
     assert orphans.pending_clicks() == 0
-    assert orphans.metrics()["finished"] == 9
+    assert orphans.finished == 9
     for tape in tapes:
         assert aggregated.counted(tape.id) == tape.clicks
         assert tape.discarded
@@ -428,5 +428,5 @@ async def test_damage_is_told(
         nursery.start_soon(orphans.run)
         await until(lambda: tape.removed)
         nursery.cancel_scope.cancel()
-    assert orphans.metrics()["dropped_clicks"] == 7
+    assert orphans.dropped_clicks == 7
     assert "journal_damaged" in [getattr(record, "event", "") for record in caplog.records]

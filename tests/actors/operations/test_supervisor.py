@@ -73,10 +73,9 @@ async def test_a_crash_restarts_that_child_only(
     await run_for(20, tree)
     assert actors.story == ["one starts", "three starts", "three ends", "one ends"]
     assert len(actors.starts) == 3
-    statistics = tree.metrics()
-    assert statistics["two"]["restarts"] == 2
-    assert statistics["two"]["last_error"] == "ValueError: out of order"
-    assert statistics["one"] == {"running": False, "restarts": 0, "last_error": ""}
+    one, two = tree.children["one"], tree.children["two"]
+    assert (two.restarts, two.last_error) == (2, "ValueError: out of order")
+    assert (one.running, one.restarts, one.last_error) == (False, 0, "")
     assert [record.event for record in caplog.records] == ["actor_crashed"] * 2  # type: ignore[attr-defined]
 
 
@@ -114,7 +113,7 @@ async def test_crashes_that_are_far_apart_do_not_add_up(
     tree = Supervisor("tree", [actors.crashes("rare", 31)], intensity=2, period_s=60)
     await run_for(1000, tree)
     assert len(actors.starts) > 25
-    assert tree.metrics()["rare"]["restarts"] == len(actors.starts) - 1
+    assert tree.children["rare"].restarts == len(actors.starts) - 1
 
 
 async def test_jitter_stretches_the_backoff(autojump_clock: MockClock) -> None:

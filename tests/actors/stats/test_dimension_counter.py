@@ -73,7 +73,7 @@ async def test_little_is_summed_at_once(
     await bench.take(journal_id)
     await until(lambda: bench.done(journal_id), IDLE_S + 0.1)
     assert bench.counts.sums == count_by_dimension(click(link_id=n) for n in range(5))
-    assert bench.summariser.metrics()["summarised"] == 5
+    assert bench.summariser.counted == 5
 
 
 async def test_the_more_it_costs_the_longer_it_waits(

@@ -83,7 +83,15 @@ class Edge:
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.registry.metrics()
+        registry = self.registry
+        return registry.counts | {
+            "profiles": len(registry.profiles),
+            "links": registry.links,
+            "paths": len(registry.paths),
+            "unknown_paths": registry.unknown_paths,
+            "waiting": registry.waiting,
+            "mailbox_refused": registry.runners.refused,
+        }
 
 
 @asynccontextmanager
@@ -115,7 +123,7 @@ def assert_consistent(registry: Registry) -> None:
         if route.status != 200:
             link_routes = list(route.actor.routes.values())
             assert any(each is route for each in link_routes), f"{path!r} leads to an old route"
-    assert registry.metrics()["waiting"] == 0
+    assert registry.waiting == 0
 
 
 # ---- loads -----------------------------------------------------------------------------------------

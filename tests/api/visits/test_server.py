@@ -278,14 +278,14 @@ async def test_a_visitor_who_leaves_while_waiting_costs_the_others_nothing() -> 
         leaves, stays = await door.visitor(), await door.visitor()
         await leaves.send(get(b"/far/x"))
         await stays.send(get(b"/far/x"))
-        await door.until(lambda: door.registry.metrics()["waiting"] == 2)
+        await door.until(lambda: door.registry.waiting == 2)
         leaves.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         await leaves.stream.aclose()
         await door.until(lambda: door.visitors.connections == 1)
         door.profiles.release()
         assert (await stays.answer()).location == "https://x.example/"
         assert len(door.journal.clicks) == 2  # who left was not sent anywhere
-        assert door.registry.metrics()["waiting"] == 0
+        assert door.registry.waiting == 0
 
 
 # ---- bounds ----------------------------------------------------------------------------------------
@@ -396,14 +396,14 @@ async def test_too_many_who_wait_are_told_so(monkeypatch: pytest.MonkeyPatch) ->
         crowd = [await door.visitor() for _ in range(3)]
         for number, visitor in enumerate(crowd):
             await visitor.send(get(b"/cold-%d" % number))
-        await door.until(lambda: door.registry.metrics()["waiting"] == 3)
+        await door.until(lambda: door.registry.waiting == 3)
         late = await door.visitor()
         answer = await late.asks(get(b"/cold"))
         assert (answer.status, answer.closes) == (503, False)
         assert (await late.asks(get(b"/shop/a"))).status == 302
         door.profiles.release()
         assert [(await visitor.answer()).status for visitor in crowd] == [404] * 3
-        assert door.registry.metrics()["refused"] == 1
+        assert door.registry.counts["refused"] == 1
 
 
 async def test_cold_profiles_get_503_while_storage_is_away_and_then_their_answer() -> None:
@@ -429,7 +429,7 @@ async def test_a_mistake_of_ours_costs_one_visitor_and_nobody_else(
         door.profiles.hold()
         await bad.send(get(b"/odd/o"))
         await good.send(get(b"/far/x"))
-        await door.until(lambda: door.registry.metrics()["waiting"] == 2)
+        await door.until(lambda: door.registry.waiting == 2)
         answer_route = door.visitors._answer_route
 
         def fails(connection: object, request: object, route: object) -> None:

@@ -42,10 +42,10 @@ def test_the_bound_holds_and_nobody_held_is_let_go_early(
     now_us = NOW
     for subject, wait_us, cost in asked:
         now_us += wait_us
-        full_before = limiter.metrics()["full"]
+        full_before = limiter.counts["full"]
         decision = limiter.decide(subject, now_us, cost)
-        assert limiter.metrics()["subjects"] <= most
-        if limiter.metrics()["full"] > full_before:
+        assert limiter.subjects <= most
+        if limiter.counts["full"] > full_before:
             # Only a newcomer is turned away, and only when all room is in use.
             assert tats_us.get(subject, 0) <= now_us
             assert sum(tat_us > now_us for tat_us in tats_us.values()) == most
@@ -67,7 +67,8 @@ def test_a_newcomer_without_room_is_answered_and_counted() -> None:
         assert limiter.decide("c", NOW) == expected
         assert not limiter.decide("a", NOW).allowed
         denied = 1 + (when_full == "deny")
-        assert limiter.metrics() == {"subjects": 2, "denied": denied, "forgotten": 0, "full": 1}
+        assert limiter.subjects == 2
+        assert limiter.counts == {"denied": denied, "forgotten": 0, "full": 1}
         # Their time has passed: there is room again.
         assert limiter.decide("c", NOW + 3 * S).allowed
         assert limiter.decide("c", NOW + 3 * S, 2).allowed
@@ -79,7 +80,7 @@ def test_asking_without_using_takes_no_room() -> None:
     for subject in range(10):
         assert limiter.decide(subject, NOW, 0).allowed
         assert not limiter.decide(subject, NOW, 4).allowed
-    assert limiter.metrics()["subjects"] == 0
+    assert limiter.subjects == 0
 
 
 def test_passing_subjects_take_no_more_room_than_those_in_use() -> None:
@@ -88,9 +89,8 @@ def test_passing_subjects_take_no_more_room_than_those_in_use() -> None:
     for number in range(20_000):
         # Each is in use for a second, and a thousand come in a second.
         assert limiter.decide(number, NOW + number * S // in_use).allowed
-    metrics = limiter.metrics()
-    assert metrics["subjects"] <= 2 * in_use
-    assert metrics["subjects"] + metrics["forgotten"] == 20_000
+    assert limiter.subjects <= 2 * in_use
+    assert limiter.subjects + limiter.counts["forgotten"] == 20_000
 
 
 def test_room_for_nobody_is_refused() -> None:
@@ -106,7 +106,7 @@ def test_a_peek_decides_and_charges_nothing() -> None:
     assert denied == limiter.decide("a", NOW)
     assert denied.retry_after_us == RATE.interval_us
     assert limiter.peek("a", NOW + RATE.interval_us).allowed
-    assert limiter.metrics()["subjects"] == 1
+    assert limiter.subjects == 1
 
 
 def test_rates_are_limited_each_on_its_own() -> None:

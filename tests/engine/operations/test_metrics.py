@@ -1,12 +1,16 @@
-"""Statistics of processes: sums and what each name means."""
+"""Metrics of processes: their declaration, and their sums over processes."""
 
-from engine.operations.metrics import METRICS, ProcessMetrics, Sample, sum_samples
+import pytest
+
+from engine.operations.metrics import PROCESS_INFO, Metric, ProcessMetrics, Sample, sum_samples
+
+PENDING = Metric("waypost_pending_clicks", "Clicks that wait")
+UNRECORDED = Metric("waypost_unrecorded_total", "Clicks not recorded", ("reason",))
 
 
 def test_same_names_and_labels_are_summed_and_others_kept_apart() -> None:
-    pending = Sample("waypost_journal_pending_clicks", 3)
-    disk = Sample("waypost_clicks_unrecorded_total", 2, (("reason", "disk"),))
-    full = Sample("waypost_clicks_unrecorded_total", 5, (("reason", "full"),))
+    pending = PENDING.sample(3)
+    disk, full = UNRECORDED.by_label({"disk": 2, "full": 5})
     samples = sum_samples(
         [
             ProcessMetrics("edge", 1, (pending, disk)),
@@ -14,20 +18,24 @@ def test_same_names_and_labels_are_summed_and_others_kept_apart() -> None:
             ProcessMetrics("api", 3, ()),
         ]
     )
-    assert [sample for sample in samples if sample.name != "waypost_process_info"] == [
+    assert [sample for sample in samples if sample.metric is not PROCESS_INFO] == [
+        pending._replace(value=6),
         disk._replace(value=4),
         full,
-        pending._replace(value=6),
     ]
-    assert [s.labels for s in samples if s.name == "waypost_process_info"] == [
-        (("role", "api"), ("pid", "3")),
-        (("role", "edge"), ("pid", "1")),
-        (("role", "edge"), ("pid", "2")),
+    assert [sample.labels for sample in samples if sample.metric is PROCESS_INFO] == [
+        ("api", "3"),
+        ("edge", "1"),
+        ("edge", "2"),
     ]
 
 
-def test_names_are_prefixed_and_help_is_one_line() -> None:
-    for name, text in METRICS.items():
-        assert name.startswith("waypost_")
-        assert text
-        assert "\n" not in text
+def test_a_name_says_the_kind() -> None:
+    assert (PENDING.kind, UNRECORDED.kind) == ("gauge", "counter")
+
+
+def test_a_sample_has_all_labels_of_its_metric() -> None:
+    assert UNRECORDED.sample(1, "disk") == Sample(UNRECORDED, 1, ("disk",))
+    for labels in ((), ("disk", "full")):
+        with pytest.raises(ValueError, match="waypost_unrecorded_total has the labels"):
+            UNRECORDED.sample(1, *labels)

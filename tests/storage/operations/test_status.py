@@ -13,10 +13,11 @@ import trio
 from api.processes.process import ProcessSpec, environment
 from engine.operations.actor_tree import ActorNode
 from engine.operations.health import Component
-from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.metrics import Metric, ProcessMetrics
 from engine.operations.system import ProcessStatus
 from storage.operations import status
 
+PENDING = Metric("waypost_pending_clicks", "Clicks that wait")
 DEEP = ActorNode(
     name="a",
     kind="process",
@@ -24,7 +25,7 @@ DEEP = ActorNode(
     children=(ActorNode(name="b", kind="actor", running=False),),
 )
 TOLD = ProcessStatus(
-    "edge-0", (Component("edge-0", True),), ProcessMetrics("edge", 7, (Sample("x", 1),)), DEEP
+    "edge-0", (Component("edge-0", True),), ProcessMetrics("edge", 7, (PENDING.sample(1),)), DEEP
 )
 
 

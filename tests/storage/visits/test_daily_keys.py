@@ -209,6 +209,6 @@ async def test_without_a_server_it_is_0_and_counted() -> None:
         assert await channel.send(b"x") == 0
         async with channel.listen():
             await trio.sleep(0.05)
-    assert channel.metrics()["failed"] == 1
-    assert channel.metrics()["disconnected"] > 0
+    assert channel.counts["failed"] == 1
+    assert channel.counts["disconnected"] > 0
     await server.close()

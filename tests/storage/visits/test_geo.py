@@ -95,7 +95,7 @@ async def test_a_new_file_is_in_use_without_a_restart(places: GeoPlaceLookup, fi
     write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": "Elsewhere"}}}})
     assert await places.refresh()
     assert unpack_place(places.place("203.0.113.9"))[3] == "Elsewhere"
-    assert places.metrics()["loaded"] == 2
+    assert places.counts["loaded"] == 2
     assert not await places.refresh()
 
 
@@ -124,7 +124,7 @@ async def test_a_broken_file_is_refused_and_the_old_one_stays(
         for _ in range(3):
             assert not await places.refresh()
     assert [r.event for r in caplog.records] == ["geo_refused"]  # type: ignore[attr-defined]
-    assert places.metrics()["refused"] == 1
+    assert places.counts["refused"] == 1
     assert unpack_place(places.place("203.0.113.9"))[3] == "Munich"
 
     write(file, NETWORKS)
@@ -154,9 +154,9 @@ async def test_a_first_file_that_is_broken_is_dropped(file: Path) -> None:
     places = GeoPlaceLookup(str(file))
     assert await places.refresh()
     assert places.place("203.0.113.9") == b""
-    assert places.metrics()["unreadable"] == 1
+    assert places.counts["unreadable"] == 1
     assert await places.refresh()
-    assert places.source == "iptocc"
+    assert places.database == "iptocc"
     assert not await places.refresh()
 
 

@@ -1,0 +1,49 @@
+"""The metrics of the server for visitors: what it counts of connections and responses."""
+
+from typing import Final
+
+from api.visits.server import VisitorServer
+from engine.operations.metrics import Metric, Sample
+
+REDIRECTS: Final = Metric("waypost_redirects_total", "Visits answered with a redirect")
+PAGES: Final = Metric("waypost_pages_total", "Visits answered with a profile's page")
+REFUSALS: Final = Metric(
+    "waypost_refusals_total",
+    "Visits answered with an error, by status; 404: the path leads nowhere",
+    ("status",),
+)
+CONNECTIONS: Final = Metric("waypost_connections", "Open connections of visitors")
+ACCEPTED_CONNECTIONS: Final = Metric(
+    "waypost_connections_accepted_total", "Connections of visitors accepted"
+)
+REFUSED_CONNECTIONS: Final = Metric(
+    "waypost_connections_refused_total",
+    "Connections of visitors refused at the limit or for want of file descriptors",
+)
+TIMED_OUT_CONNECTIONS: Final = Metric(
+    "waypost_connections_timed_out_total",
+    "Connections of visitors closed, as they were idle or slow for too long",
+)
+VISITOR_ERRORS: Final = Metric(
+    "waypost_visitor_errors_total", "Connections of visitors that ended by an unexpected error"
+)
+UNIDENTIFIED_VISITORS: Final = Metric(
+    "waypost_visitors_unidentified_total",
+    "Clicks and views recorded without a pseudonym, as there was no daily key yet",
+)
+
+
+def samples(server: VisitorServer) -> list[Sample]:
+    """Return the samples of `server` and its rate limiter."""
+    return [
+        REDIRECTS.sample(server.redirects),
+        PAGES.sample(server.views),
+        *REFUSALS.by_label(server.answers_by_status),
+        CONNECTIONS.sample(server.connections),
+        ACCEPTED_CONNECTIONS.sample(server.accepted),
+        REFUSED_CONNECTIONS.sample(server.refused),
+        TIMED_OUT_CONNECTIONS.sample(server.timed_out),
+        VISITOR_ERRORS.sample(server.errors),
+        UNIDENTIFIED_VISITORS.sample(server.unidentified),
+        *server.visits.samples(),
+    ]
