@@ -22,9 +22,9 @@ from engine.common.errors import FieldError, InvalidError, UnavailableError
 from engine.common.export import CONTENT_TYPES, FORMATS, ExportFormat
 from engine.links.ports import ProfileStore
 from engine.stats import period
-from engine.stats import query as stats_query
 from engine.stats.ports import CLICK_COLUMNS, ClickExport, StatsReader
 from engine.stats.query import StatsQuery
+from engine.stats.query_parser import parse_query, printable_name
 from engine.stats.result import Stats
 
 MAX_AT_ONCE: Final = 2  # each holds a connection to the database
@@ -98,7 +98,7 @@ class StatsExportRoutes:
         if not with_query:
             errors += [
                 FieldError(
-                    stats_query.printable_name(name),
+                    printable_name(name),
                     "is not a parameter here; there are format, from, to, tz",
                 )
                 for name, _ in rest
@@ -109,7 +109,7 @@ class StatsExportRoutes:
                 ("group", "country")
             ]
         try:
-            query = stats_query.parse_query(rest, utc(self._now()))
+            query = parse_query(rest, utc(self._now()))
         except InvalidError as error:
             raise InvalidError(errors + error.errors) from None
         if errors:

@@ -25,10 +25,10 @@ from engine.accounts.access import Caller
 from engine.clicks.dimension import ALL_LINKS, BY_NAME
 from engine.links.ports import ProfileStore
 from engine.stats import period
-from engine.stats import query as stats_query
 from engine.stats.dimension_counts import max_values
 from engine.stats.ports import StatsReader
-from engine.stats.query import MAX_LIMIT, StatsQuery
+from engine.stats.query import StatsQuery, previous_period
+from engine.stats.query_parser import MAX_LIMIT, SEARCHABLE, parse_query
 from engine.stats.result import MetricValues, Stats, TimeInterval
 from engine.visits.classifier import RULES_VERSION
 
@@ -136,7 +136,7 @@ class StatsRoutes:
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         before = None
         if query.previous:
-            earlier = stats_query.previous_period(query)
+            earlier = previous_period(query)
             before = stats_response(
                 earlier, await self._reader.stats(profile.tenant_id, id_, earlier)
             )
@@ -190,7 +190,7 @@ def _fresh(tag: str | None) -> dict[str, str]:
 
 def query_of_request(now: datetime) -> StatsQuery:
     """The request's query, or InvalidError with every bad parameter."""
-    return stats_query.parse_query(list(request.args.items(multi=True)), utc(now))
+    return parse_query(list(request.args.items(multi=True)), utc(now))
 
 
 def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> dict[str, Any]:
@@ -263,7 +263,7 @@ FILTERS: Final = tuple(
         f"(`filter[{name}]!=`), every other one."
         + (
             f" With `~` (`filter[{name}]~=`), those that contain it."
-            if dimension in stats_query.SEARCHABLE
+            if dimension in SEARCHABLE
             else ""
         ),
     )

@@ -3,18 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from engine.common.errors import FieldError, InvalidError
 from engine.stats.result import TimeInterval
 
 _QUARTER = timedelta(minutes=15)
-
-
-def zone(name: str) -> ZoneInfo:
-    """Raises InvalidError for a name that is not an IANA time zone's."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise InvalidError([FieldError("tz", "is not a zone's name, as Europe/Rome is")]) from None
 
 
 def interval_start(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:

@@ -28,7 +28,7 @@ from engine.clicks.click import (
     ClickKind,
     VisitorClass,
 )
-from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.clicks.dimension import ALL_LINKS, SPECS, Dimension
 from engine.clicks.record_items import VariantRef, items, unpack_variant_refs
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.increments import ExperimentCounter, ExperimentIncrements
@@ -38,29 +38,13 @@ KINDS: Final = {
     VisitorClass.PREVIEW: "preview", VisitorClass.PREFETCH: "prefetch",
 }  # fmt: skip
 
-# Values of a bucket's dimension that have rows of their own.
-MAX_VALUES: Final = 200
-MAX_VALUES_OPEN_ENDED: Final = 100
 MAX_VALUES_PER_LINK: Final = 50
-_MANY: Final = frozenset(
-    {
-        Dimension.CITY, Dimension.REFERRER, Dimension.DOMAIN, Dimension.UTM_SOURCE, Dimension.UTM_MEDIUM,
-        Dimension.UTM_CAMPAIGN, Dimension.UTM_TERM, Dimension.UTM_CONTENT,
-    }
-)  # fmt: skip
-# Of these nobody can make values up.
-_UNCAPPED: Final = frozenset(
-    {Dimension.TOTAL, Dimension.LINK, Dimension.DEVICE, Dimension.TRIGGER, Dimension.KIND}
-)
 
 
 def max_values(dimension: int, link_id: int) -> int | None:
     """How many values of the dimension a bucket of the link may have; None: as many as there are."""
-    if dimension in _UNCAPPED:
-        return None
-    if link_id != ALL_LINKS:
-        return MAX_VALUES_PER_LINK
-    return MAX_VALUES_OPEN_ENDED if dimension in _MANY else MAX_VALUES
+    cap = SPECS[Dimension(dimension)].cap
+    return cap if cap is None or link_id == ALL_LINKS else MAX_VALUES_PER_LINK
 
 
 class DimensionCountKey(NamedTuple):

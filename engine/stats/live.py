@@ -10,14 +10,13 @@ from typing import Final
 import msgspec
 
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import SPECS
 from engine.stats.dimension_counts import dimension_values
 
 MAX_CLICKS_PER_UPDATE: Final = 50
-_TOLD: Final = (
-    Dimension.COUNTRY, Dimension.CITY, Dimension.REFERRER, Dimension.SOURCE, Dimension.DEVICE,
-    Dimension.BROWSER, Dimension.TRIGGER, Dimension.KIND,
-)  # fmt: skip
+_NAMES: Final = {
+    int(dimension): dimension.name.lower() for dimension, spec in SPECS.items() if spec.live
+}
 
 
 class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +53,11 @@ def live_update(profile_id: int, clicks: Iterable[Click]) -> LiveUpdate | None:
 
 
 def _told(click: Click) -> LiveClick:
-    names = {int(one): one.name.lower() for one in _TOLD}
-    values = {names[one]: value for one, value in dimension_values(click) if one in names and value}
+    values = {
+        _NAMES[dimension]: value
+        for dimension, value in dimension_values(click)
+        if dimension in _NAMES and value
+    }
     return LiveClick(at_us=click.at_us, link_id=click.link_id, values=values)
 
 

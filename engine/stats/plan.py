@@ -1,153 +1,305 @@
-"""How a period is read from sums of whole UTC months and days, and from quarters of an hour at its edges.
+"""A plan: which stored rows answer a stats query.
 
-A row of the answer is an interval of a zone's clock, which seldom begins with a UTC day. Whole days inside it
-are read as such, whole months as one; what is left of a day at either end is a part, of which the prefix sums
-of `dimension_quarters` know the counts with two look-ups. A series by local day is made of parts only.
+Counts are stored by one dimension at a time, of each link and of the whole profile. They answer what groups and
+filters by one dimension besides link and time; two dimensions that cross are counted from raw clicks.
+
+| rows | hold | table |
+|---|---|---|
+| ROLLUPS | clicks, views and bots by quarter of an hour and link, not compacted | `rollups` |
+| LIVE_DIMENSIONS | the same by value of a dimension, with sketches of visitors | `dimension_counts` |
+| MONTHS | compacted UTC months by value of a dimension, with visitors | `dimension_months` |
+| DAYS | compacted UTC days by value of a dimension, with visitors | `dimension_days` |
+| DAY_PARTS | a part of a compacted day, from its prefix sums | `dimension_quarters` |
+| QUARTERS | each quarter of an hour of compacted days | `dimension_quarters` |
+
+A sum is always of rows that are compacted and of rows that are not. A plan's statements run in the order of its
+fields; what an earlier one finds narrows the later ones (engine/stats/merge.py). Storage only executes them.
 """
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterable
+from datetime import date, datetime
+from enum import Enum, auto
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
-from engine.stats import calendar, period
-from engine.stats.result import TimeInterval
+import msgspec
 
-QUARTERS: Final = 96  # of a UTC day
-_MIDNIGHT: Final = time()
-_DAY: Final = timedelta(days=1)
-_HOUR: Final = timedelta(hours=1)
-_QUARTER: Final = timedelta(minutes=15)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY: Final = _EPOCH.toordinal()
+from engine.clicks.dimension import ALL_LINKS, Dimension
+from engine.common.errors import FieldError, InvalidError
+from engine.stats import period
+from engine.stats.period_split import DayPart, PeriodSplit, interval_starts, split_period
+from engine.stats.query import MAX_ROWS, Filter, StatsQuery
 
-
-class DateRange(NamedTuple):
-    """UTC days or months, half-open: [first, end). For months, both are a month's first day."""
-
-    first: date
-    end: date
+# Groups that are sorted by visitors, which takes the sketches of all.
+MAX_SORTED: Final = 5_000
+# Links whose own rows are read, where another dimension is in play.
+MAX_LINKS: Final = 20_000
+# Sums of a series: rows of an answer, of which some may lie outside its groups.
+MAX_SUMS: Final = 10 * MAX_ROWS
+_WHOLE_PROFILE: Final = (ALL_LINKS,)
 
 
-class DayPart(NamedTuple):
-    """Quarters [first, end) of a UTC day, which belong to row `row` (from 1)."""
+class RowKind(Enum):
+    """Stored rows: see the table above."""
+
+    ROLLUPS = auto()
+    LIVE_DIMENSIONS = auto()
+    MONTHS = auto()
+    DAYS = auto()
+    DAY_PARTS = auto()
+    QUARTERS = auto()
+
+
+class QuarterRange(NamedTuple):
+    """Quarters [first, end) of a UTC day."""
 
     day: date
     first: int
     end: int
-    row: int
 
 
-class PeriodPlan(NamedTuple):
-    """`starts` are the moments at which rows begin, in UTC, ascending, the first at the period's start.
+class VisitorSketches(NamedTuple):
+    """Sketches to merge for visitors: those that are not compacted, and of compacted days those in `ranges`.
 
-    Each quarter of the period is in one of the others, exactly once, and no whole day or month has two rows.
+    `add_stored`: whether the visitors that stand in compacted rows are added to them. Those of a quarter say
+    nothing of its hour.
+    """
+
+    ranges: tuple[QuarterRange, ...]
+    add_stored: bool = True
+
+
+class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """One read of stored counts, summed by row of the answer, and by link and value if `by_link`, `by_value`.
+
+    It reads rows of `dimension`, of the kinds in `kinds`, in the pieces of `split`, of `links` (None: of those
+    that the plan's statement `links` finds; ALL_LINKS: of the whole profile), whose value passes `filters` and is
+    one of `values` (None: any). `order` is a metric or `value`, `''` where the order does not matter; of the
+    sums, the first `limit` are returned. `sketches` None: visitors are not wanted.
+    """
+
+    dimension: Dimension
+    kinds: tuple[RowKind, ...]
+    split: PeriodSplit
+    links: tuple[int, ...] | None = _WHOLE_PROFILE
+    filters: tuple[Filter, ...] = ()
+    values: tuple[str, ...] | None = None
+    by_link: bool = False
+    by_value: bool = False
+    order: str = ""
+    descending: bool = True
+    limit: int
+    sketches: VisitorSketches | None = None
+
+
+class CountsPlan(NamedTuple):
+    """The statements that answer a query from stored counts.
+
+    `links`: the links that have rows in the period. `groups`: the first groups of the whole period. `series`:
+    rows by time, of those groups if there are any. `totals` None: they are the sums of the series.
+    """
+
+    links: CountsStatement | None
+    groups: CountsStatement | None
+    series: CountsStatement | None
+    totals: CountsStatement | None
+
+
+class RawClicksPlan(NamedTuple):
+    """Raw clicks in [starts[0], end), summed by the values of `groups`, by row (from `starts`) and UTC day.
+
+    `link` is the one link to which the query's filters restrict them, if any.
     """
 
     starts: tuple[datetime, ...]
-    months: tuple[DateRange, ...]
-    days: tuple[DateRange, ...]
-    parts: tuple[DayPart, ...]
-
-    @property
-    def inner(self) -> tuple[DayPart, ...]:
-        """Parts that touch neither end of their day: no prefix knows their visitors."""
-        return tuple(part for part in self.parts if part.first > 0 and part.end < QUARTERS)
+    end: datetime
+    groups: tuple[Dimension, ...]
+    filters: tuple[Filter, ...]
+    link: int | None
+    visitors: bool
 
 
-def boundaries(
-    start: datetime, end: datetime, interval: TimeInterval, tz: ZoneInfo
-) -> tuple[datetime, ...]:
-    """Where the intervals of [start, end) begin, in UTC; the first is cut at `start`."""
-    found = [start]
-    if interval == "15m":
-        found += [start + n * _QUARTER for n in range(1, -((start - end) // _QUARTER))]
-        return tuple(found)
-    if interval == "hour":
-        following = _next_hour(start, tz)
-        while following < end:
-            found.append(following)
-            now, later = following.astimezone(tz), (following + _HOUR).astimezone(tz)
-            # Without a change of clocks in between, an hour takes an hour.
-            plain = now.minute == 0 and now.utcoffset() == later.utcoffset()
-            following = following + _HOUR if plain else _next_hour(following, tz)
-        return tuple(found)
-    first = calendar.interval_start(start, interval, tz).date()
-    for day in _first_days(first, interval):
-        midnight = calendar.midnight(datetime.combine(day, _MIDNIGHT), tz).astimezone(UTC)
-        if midnight >= end:
-            break
-        # A day that a zone left out begins when the next one does.
-        if midnight > found[-1]:
-            found.append(midnight)
-    return tuple(found)
+class _Selection(NamedTuple):
+    """Which stored rows a query is about.
+
+    `links` as of CountsStatement. `link_filters` choose the links where `links` is None.
+    """
+
+    dimension: Dimension
+    filters: tuple[Filter, ...]
+    links: tuple[int, ...] | None = _WHOLE_PROFILE
+    link_filters: tuple[Filter, ...] = ()
 
 
-def _next_hour(moment: datetime, tz: ZoneInfo) -> datetime:
-    """Some hours are shorter: clocks change by half an hour, too."""
-    following = period.interval_start_utc(moment + _HOUR, "hour", tz)
-    return following if following > moment else moment + _QUARTER
+def plan(query: StatsQuery) -> CountsPlan | RawClicksPlan:
+    """Decide what answers the query. Raises InvalidError for what nothing answers."""
+    selection = _select(query)
+    if selection is None:
+        return _raw_clicks_plan(query)
+    return CountsPlan(
+        links=_links_statement(query, selection),
+        groups=_groups_statement(query, selection),
+        series=_series_statement(query, selection),
+        totals=_totals_statement(query, selection),
+    )
 
 
-def _first_days(day: date, interval: TimeInterval) -> Iterator[date]:
-    """The days that intervals begin with, after the one that begins with `day`."""
-    step = 7 * _DAY if interval == "week" else _DAY
-    while True:
-        day = (day + 31 * _DAY).replace(day=1) if interval == "month" else day + step
-        yield day
+def is_crossed(query: StatsQuery) -> bool:
+    """Return whether two dimensions cross that stored counts do not have together."""
+    return len(query.dimensions - {Dimension.LINK}) > 1
 
 
-def plan(end: datetime, starts: Sequence[datetime]) -> PeriodPlan:
-    """For rows that begin at `starts` (UTC, whole quarters, ascending) up to `end`."""
-    months: list[DateRange] = []
-    days: list[DateRange] = []
-    parts: list[DayPart] = []
-    # In quarters of an hour since 1970: whole numbers are cut ten times as fast as times are.
-    edges = [(moment - _EPOCH) // _QUARTER for moment in (*starts, end)]
-    for row, (first, last) in enumerate(itertools.pairwise(edges), 1):
-        first_day, first_quarter = divmod(first, QUARTERS)
-        last_day, last_quarter = divmod(last, QUARTERS)
-        if first_quarter and first_day == last_day:
-            parts.append(DayPart(_date(first_day), first_quarter, last_quarter, row))
-            continue
-        if first_quarter:
-            parts.append(DayPart(_date(first_day), first_quarter, QUARTERS, row))
-            first_day += 1
-        if first_day < last_day:
-            _split(_date(first_day), _date(last_day), months, days)
-        if last_quarter:
-            parts.append(DayPart(_date(last_day), 0, last_quarter, row))
-    return PeriodPlan(tuple(starts), tuple(_joined(months)), tuple(_joined(days)), tuple(parts))
+def _select(query: StatsQuery) -> _Selection | None:
+    if is_crossed(query):
+        return None
+    others = query.dimensions - {Dimension.LINK}
+    link_filters = query.filters_of(Dimension.LINK)
+    many_links = Dimension.LINK in query.groups or any(f.operator != "=" for f in link_filters)
+    if not others and many_links:
+        return _Selection(Dimension.LINK, link_filters)
+    dimension = next(iter(others), Dimension.TOTAL)
+    filters = query.filters_of(dimension)
+    if many_links:
+        return _Selection(dimension, filters, None, link_filters)
+    if link_filters:
+        return _Selection(dimension, filters, (int(link_filters[0].value),))
+    return _Selection(dimension, filters)
 
 
-def _date(day: int) -> date:
-    """Of the day that is so many after 1970-01-01."""
-    return date.fromordinal(_EPOCH_DAY + day)
+def _interval_starts(query: StatsQuery) -> tuple[datetime, ...]:
+    return interval_starts(query.start, query.end, query.interval, period.zone(query.tz))
 
 
-def _split(first: date, end: date, months: list[DateRange], days: list[DateRange]) -> None:
-    """Whole days of one row: those that make up whole months apart."""
-    month_first = first if first.day == 1 else (first.replace(day=1) + 32 * _DAY).replace(day=1)
-    month_end = end.replace(day=1)
-    if month_first < month_end:
-        months.append(DateRange(month_first, month_end))
-        days += [DateRange(first, month_first), DateRange(month_end, end)]
+def _whole(query: StatsQuery) -> PeriodSplit:
+    """Return the split of the period into one row."""
+    return split_period((query.start,), query.end)
+
+
+def _row_kinds(dimension: Dimension, split: PeriodSplit) -> tuple[RowKind, ...]:
+    kinds = [_live_rows(dimension)]
+    if split.months:
+        kinds.append(RowKind.MONTHS)
+    if split.days:
+        kinds.append(RowKind.DAYS)
+    if split.parts:
+        kinds.append(RowKind.DAY_PARTS)
+    return tuple(kinds)
+
+
+def _live_rows(dimension: Dimension) -> RowKind:
+    # Rows of TOTAL in the live table have visitors only: their counts stand in the rollups.
+    return RowKind.ROLLUPS if dimension is Dimension.TOTAL else RowKind.LIVE_DIMENSIONS
+
+
+def _links_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
+    if selection.links is not None:
+        return None
+    split = _whole(query)
+    return CountsStatement(
+        dimension=Dimension.LINK,
+        kinds=_row_kinds(Dimension.LINK, split),
+        split=split,
+        filters=selection.link_filters,
+        by_value=True,
+        limit=MAX_LINKS + 1,
+    )
+
+
+def _groups_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
+    if not query.groups:
+        return None
+    return msgspec.structs.replace(
+        _grouped(query, _whole_statement(query, selection)),
+        order=query.order,
+        descending=query.descending,
+        limit=MAX_SORTED + 1 if query.order == "visitors" else query.limit,
+    )
+
+
+def _totals_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
+    if not query.groups and not query.visitors:
+        return None
+    if query.groups and (query.visitors or Dimension.VARIANT in query.groups):
+        # Values share visitors, and clicks that show two variants: the total is read without the groups.
+        # Where that reads each link, too, it reads the same ones.
+        ungrouped = _select(msgspec.structs.replace(query, groups=()))
+        selection = ungrouped or selection
+    return _whole_statement(query, selection)
+
+
+def _whole_statement(query: StatsQuery, selection: _Selection) -> CountsStatement:
+    """Return the statement that sums the whole period into one row."""
+    split = _whole(query)
+    return CountsStatement(
+        dimension=selection.dimension,
+        kinds=_row_kinds(selection.dimension, split),
+        split=split,
+        links=selection.links,
+        filters=selection.filters,
+        limit=MAX_SUMS,
+        sketches=VisitorSketches(_ranges(split.inner_parts)) if query.visitors else None,
+    )
+
+
+def _series_statement(query: StatsQuery, selection: _Selection) -> CountsStatement | None:
+    if query.groups and not query.by_time:
+        return None
+    starts = _interval_starts(query)
+    sketches = None
+    if query.fine:
+        split = PeriodSplit(starts, query.end)
+        kinds: tuple[RowKind, ...] = (_live_rows(selection.dimension), RowKind.QUARTERS)
+        if query.visitors and query.interval == "hour":
+            days = _whole_days(split_period(starts, query.end).parts)
+            sketches = VisitorSketches(days, add_stored=False)
+        elif query.visitors:
+            sketches = VisitorSketches(())
     else:
-        days.append(DateRange(first, end))
+        split = split_period(starts, query.end)
+        kinds = _row_kinds(selection.dimension, split)
+        sketches = VisitorSketches(_ranges(split.inner_parts)) if query.visitors else None
+    statement = CountsStatement(
+        dimension=selection.dimension,
+        kinds=kinds,
+        split=split,
+        links=selection.links,
+        filters=selection.filters,
+        limit=MAX_SUMS,
+        sketches=sketches,
+    )
+    return _grouped(query, statement)
 
 
-def _joined(ranges: Iterable[DateRange]) -> Iterator[DateRange]:
-    """Ranges that meet as one, empty ones left out."""
-    held: DateRange | None = None
-    for one in ranges:
-        if one.first == one.end:
-            continue
-        if held is not None and held.end == one.first:
-            held = DateRange(held.first, one.end)
-            continue
-        if held is not None:
-            yield held
-        held = one
-    if held is not None:
-        yield held
+def _grouped(query: StatsQuery, statement: CountsStatement) -> CountsStatement:
+    return msgspec.structs.replace(
+        statement,
+        by_link=Dimension.LINK in query.groups and statement.links is None,
+        by_value=statement.dimension in query.groups,
+    )
+
+
+def _ranges(parts: Iterable[DayPart]) -> tuple[QuarterRange, ...]:
+    return tuple(QuarterRange(day, first, end) for day, first, end, _ in parts)
+
+
+def _whole_days(parts: Iterable[DayPart]) -> tuple[QuarterRange, ...]:
+    """Return each day's parts as one range."""
+    days: dict[date, QuarterRange] = {}
+    for day, first, end, _ in parts:
+        known = days.get(day, QuarterRange(day, first, end))
+        days[day] = QuarterRange(day, min(first, known.first), max(end, known.end))
+    return tuple(days.values())
+
+
+def _raw_clicks_plan(query: StatsQuery) -> RawClicksPlan:
+    if Dimension.VARIANT in query.dimensions:  # a click can have several
+        reason = "variant cannot be crossed with another dimension"
+        raise InvalidError([FieldError("group", reason)])
+    links = [f for f in query.filters_of(Dimension.LINK) if f.operator == "="]
+    return RawClicksPlan(
+        starts=_interval_starts(query) if query.by_time else (query.start,),
+        end=query.end,
+        groups=query.groups,
+        filters=query.filters,
+        link=int(links[0].value) if links else None,
+        visitors=query.visitors,
+    )

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from engine.clicks.dimension import TEXT_COLUMNS
 from engine.stats.live import LiveUpdate
 from engine.stats.query import StatsQuery
 from engine.stats.result import Stats
@@ -22,12 +23,12 @@ class StatsReader(Protocol):
         otherwise moves a journal's `dimension_counted_at`."""
 
 
-# Of an exported click. `link` 0 is the page, `kind` click or view, `verdict` as the dimension kind has it,
+# Of an exported click. `link` 0 is the page, `kind` click or view, `visitor_class` as the dimension kind has it,
 # and head; what is not known is None.
 CLICK_COLUMNS: Final = (
-    "time", "link", "kind", "visitor_class", "continent", "country", "region", "city", "browser", "os", "device",
-    "referrer", "source", "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "language",
-    "domain", "trigger",
+    "time", "link", "kind", "visitor_class",
+    *(dimension.name.lower() for dimension in TEXT_COLUMNS.values()),
+    "trigger",
 )  # fmt: skip
 
 

@@ -7,22 +7,13 @@ from typing import Any, Final
 import numpy as np
 
 from engine.clicks.click import BOT_CLASSES, ClickKind, VisitorClass
-from engine.clicks.dimension import Dimension
+from engine.clicks.dimension import TEXT_COLUMNS, Dimension
 from engine.clicks.dimension_values import TRIGGERS
 from engine.clicks.record_items import Trigger, unpack_variant_refs
 from engine.stats.dimension_counts import KINDS, variant
 from engine.stats.vectorised_counts import ClickColumns, CountBlock, CountScope, Numbers
 
-# Texts of a raw row, and the dimensions whose values they are; NULL is ''.
-TEXTS: Final = {
-    "browser": Dimension.BROWSER, "os": Dimension.OS, "device": Dimension.DEVICE,
-    "referrer_host": Dimension.REFERRER, "source": Dimension.SOURCE, "locale": Dimension.LANGUAGE,
-    "continent": Dimension.CONTINENT, "country": Dimension.COUNTRY, "region": Dimension.REGION,
-    "city": Dimension.CITY, "domain": Dimension.DOMAIN, "utm_source": Dimension.UTM_SOURCE,
-    "utm_medium": Dimension.UTM_MEDIUM, "utm_campaign": Dimension.UTM_CAMPAIGN,
-    "utm_term": Dimension.UTM_TERM, "utm_content": Dimension.UTM_CONTENT,
-}  # fmt: skip
-_DIMENSIONS: Final = (*TEXTS.values(), Dimension.TRIGGER, Dimension.KIND)
+_DIMENSIONS: Final = (*TEXT_COLUMNS.values(), Dimension.TRIGGER, Dimension.KIND)
 
 
 class RawClickRows:
@@ -44,7 +35,7 @@ class RawClickRows:
         self, link_id: int, bucket_us: int, kind: int, verdict: int, visitor: int | None,
         trigger: int, exposures: bytes | None, outcomes: bytes | None, *texts: str | None,
     ) -> None:  # fmt: skip
-        """`texts` in the order of TEXTS."""
+        """`texts` in the order of TEXT_COLUMNS, NULL for ''."""
         scope = self._scopes.setdefault(
             CountScope(*self._place, link_id, bucket_us), len(self._scopes)
         )

@@ -15,10 +15,10 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from engine.clicks.dimension import OTHER
+from engine.clicks.dimension import MAX_VALUES, OTHER
 from engine.common.errors import StaleLeaseError
 from engine.stats import sketch
-from engine.stats.dimension_counts import MAX_VALUES, max_values
+from engine.stats.dimension_counts import max_values
 from engine.stats.ledger_ports import BufferedClicks, WatermarkAdvance
 from engine.stats.vectorised_counts import CountBlock
 from storage.postgres import queries

@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from engine.accounts.access import Caller
+from engine.clicks.dimension import TEXT_COLUMNS
 from storage.postgres import queries
 from storage.postgres.database import Database
 
 _SQL: Final = queries.load("stats/stats")
+_EXPORT: Final = _SQL["export"].format(texts=", ".join(TEXT_COLUMNS))
 
 
 class PostgresClickExport:
@@ -21,5 +23,5 @@ class PostgresClickExport:
         self, tenant_id: int, profile_id: int, start: datetime, end: datetime
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         async with self._database.snapshot(Caller(tenant_id, 0)) as reading:
-            async for rows in reading.rows(_SQL["export"], tenant_id, profile_id, start, end):
+            async for rows in reading.rows(_EXPORT, tenant_id, profile_id, start, end):
                 yield [tuple(row) for row in rows]

@@ -22,6 +22,7 @@ from engine.clicks import dimension_values
 from engine.clicks import referrer as referrers
 from engine.clicks import user_agent as agents
 from engine.clicks.click import CLASS_MASK
+from engine.clicks.dimension import TEXT_COLUMNS
 from engine.common.errors import NotFoundError, UnavailableError, WaypostError
 from engine.stats.raw_rows import RawClickRows
 from engine.visits.classifier import RULES_VERSION, judge, pack_classification
@@ -31,6 +32,9 @@ from storage.stats import dimension_counts
 from storage.stats.compaction import ProfileDay
 
 _SQL: Final = queries.load("stats/rebuild")
+_RAW: Final = _SQL["raw"].replace(
+    "/*texts*/NULL::text AS texts", ", ".join(f"c.{column}" for column in TEXT_COLUMNS)
+)
 T = TypeVar("T")
 CLICKS_AT_ONCE: Final = 50_000
 LONGEST_S: Final = 1200.0
@@ -131,7 +135,7 @@ async def _rebuild(connection: Connection, one: ProfileDay) -> int:
         await connection.execute(_SQL[name], *one, timeout=LONGEST_S)
     counted = 0
     rows = RawClickRows(*one[:2])
-    async for row in connection.cursor(_SQL["raw"], *one, prefetch=1000, timeout=LONGEST_S):
+    async for row in connection.cursor(_RAW, *one, prefetch=1000, timeout=LONGEST_S):
         rows.add(*row)
         counted += 1
         if len(rows) == CLICKS_AT_ONCE:

@@ -88,11 +88,11 @@ WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3::date::timestamp AT TIME Z
 GROUP BY tenant_id, profile_id, link_id, bucket ORDER BY 1, 2, 3, 4;
 
 -- name: raw
--- Raw clicks that are dimension_counted; those that are not will be. Of a journal without a row all are.
+-- Read raw clicks that are in the dimension counts; the others will be. Of a journal without a row all are. In the
+-- place of the mark stand the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
 SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'epoch'))::bigint * 1000000,
     c.kind, c.classification, c.visitor, c.trigger, c.exposures, c.outcomes,
-    c.browser, c.os, c.device, c.referrer_host, c.source, c.locale, c.continent, c.country, c.region, c.city,
-    c.domain, c.utm_source, c.utm_medium, c.utm_campaign, c.utm_term, c.utm_content
+    /*texts*/NULL::text AS texts
 FROM clicks AS c LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.classification IN (0, 1, 2, 3, 4, 6)

@@ -4,11 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.common.errors import InvalidError
 from engine.stats import calendar
 from engine.stats.result import TimeInterval
 from tests.kit.intervals import CHANGES, first_moment
@@ -23,8 +21,3 @@ def test_the_start_is_the_first_moment(
     start = calendar.interval_start(moment + timedelta(minutes=7, microseconds=1), interval, zone)
     assert start.astimezone(UTC) == first_moment(moment, interval, zone)
     assert start.tzinfo == zone
-
-
-def test_an_unknown_zone_is_an_error_of_the_field() -> None:
-    with pytest.raises(InvalidError, match="tz"):
-        calendar.zone("Mars/Olympus")

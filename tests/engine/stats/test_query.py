@@ -1,11 +1,11 @@
-"""What is asked of the counts: the period that another one is compared with."""
+"""A stats query: the period that another one is compared with."""
 
 from datetime import UTC, datetime
 
 import pytest
 
 from engine.stats import query
-from engine.stats.query import parse_query
+from engine.stats.query_parser import parse_query
 
 NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
 

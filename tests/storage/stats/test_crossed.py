@@ -4,9 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.stats import query
+from engine.stats.plan import RawClicksPlan, plan
+from engine.stats.query_parser import parse_query
 from engine.stats.result import MetricValues, Stats
 from storage.stats.crossed import crossed
+from storage.stats.statements import ProfileKey
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ASKED = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
@@ -43,7 +45,10 @@ def test_others_are_answered_while_many_values_are_summed() -> None:
     async def ask() -> Stats:
         ticking = asyncio.create_task(tick())
         connection: Any = Answers(30_000)
-        found = await crossed(connection, 1, 2, query.parse_query(ASKED, NOW))
+        query = parse_query(ASKED, NOW)
+        planned = plan(query)
+        assert isinstance(planned, RawClicksPlan)
+        found = await crossed(connection, ProfileKey(1, 2), query, planned)
         ticking.cancel()
         return found
 

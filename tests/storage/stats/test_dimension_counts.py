@@ -9,13 +9,12 @@ import trio
 
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click, ClickKind, VisitorClass
-from engine.clicks.dimension import ALL_LINKS, OTHER, Dimension
+from engine.clicks.dimension import ALL_LINKS, MAX_VALUES_OPEN_ENDED, OTHER, Dimension
 from engine.clicks.record_items import EXPOSURES, PLACE, UTM, VariantRef, item, pack_variant_refs
 from engine.common.errors import StaleLeaseError
 from engine.experiments.increments import ExperimentIncrements
 from engine.stats.click_buffer import ClickBuffer, ValueDictionary
 from engine.stats.dimension_counts import (
-    MAX_VALUES_OPEN_ENDED,
     MAX_VALUES_PER_LINK,
     DimensionCountKey,
     count_by_dimension,

@@ -10,7 +10,7 @@ import pytest
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 from engine.clicks.dimension import Dimension
 from engine.stats import calendar, period
-from engine.stats.plan import boundaries, plan
+from engine.stats.period_split import interval_starts, split_period
 from engine.stats.query import StatsQuery
 from engine.stats.result import TimeInterval
 from tests.kit.stats_database import FilledDatabase, ask, random_clicks
@@ -51,7 +51,7 @@ def test_every_zone(url: str, interval: TimeInterval) -> None:
     alike: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
     for name in sorted(period.zone_names()):
         tz = period.zone(name)
-        alike.setdefault(boundaries(START, END, interval, tz), []).append(tz)
+        alike.setdefault(interval_starts(START, END, interval, tz), []).append(tz)
     queries = [
         StatsQuery(start=START, end=END, interval=interval, tz=zones[0].key)
         for zones in alike.values()
@@ -79,8 +79,8 @@ def test_every_zone(url: str, interval: TimeInterval) -> None:
 def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: TimeInterval) -> None:
     tz = period.zone(name)
     start, end = START + timedelta(hours=5), START + timedelta(days=100, minutes=15)
-    starts = boundaries(start, end, interval, tz)
-    made = plan(end, starts)
+    starts = interval_starts(start, end, interval, tz)
+    made = split_period(starts, end)
     rows = Counter[datetime]()
     for part in made.parts:
         for quarter in range(part.first, part.end):
@@ -112,7 +112,7 @@ def midnight(day: date) -> datetime:
 
 def test_a_day_that_a_zone_left_out_has_no_row() -> None:
     samoa = period.zone("Pacific/Apia")
-    starts = boundaries(
+    starts = interval_starts(
         datetime(2011, 12, 28, 10, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC), "day", samoa
     )
     days = [start.astimezone(samoa).date().day for start in starts]

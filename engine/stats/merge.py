@@ -1,0 +1,149 @@
+"""Sums of stored rows merged into an answer: pure, whatever database has summed them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from engine.clicks.dimension import OTHER, Dimension
+from engine.common.errors import FieldError, InvalidError
+from engine.stats import period, plan
+from engine.stats.plan import CountsStatement
+from engine.stats.query import StatsQuery
+from engine.stats.result import MetricValues, StatsRow
+from engine.stats.sketch import union_size
+
+
+class SumKey(NamedTuple):
+    """What a sum is of: the row of the answer, from 1; link and value where the statement is by them."""
+
+    link: int | None
+    value: str | None
+    row: int
+
+
+Sums = dict[SumKey, MetricValues]
+TOTAL: SumKey = SumKey(None, None, 1)
+
+
+def links_of(sums: Sums) -> tuple[int, ...]:
+    """Return the links that have rows. Raises InvalidError if they are too many to read each one's rows."""
+    if len(sums) > plan.MAX_LINKS:
+        reason = (
+            f"takes at most {plan.MAX_LINKS} links beside another dimension; ask for one link, "
+            "or for a shorter period"
+        )
+        raise InvalidError([FieldError("link", reason)])
+    return tuple(int(key.value) for key in sums if key.value and key.value != OTHER)
+
+
+def of_links(statement: CountsStatement, links: tuple[int, ...] | None) -> CountsStatement:
+    """Return the statement for the links that were found, where it reads each link's rows."""
+    if statement.links is not None:
+        return statement
+    return msgspec.structs.replace(statement, links=links)
+
+
+def of_groups(statement: CountsStatement, groups: Iterable[SumKey]) -> CountsStatement:
+    """Return the statement for rows of these groups only."""
+    groups = list(groups)
+    if statement.by_link:
+        links = tuple(sorted({key.link for key in groups if key.link is not None}))
+        statement = msgspec.structs.replace(statement, links=links)
+    if statement.by_value:
+        values = tuple(key.value or "" for key in groups)
+        statement = msgspec.structs.replace(statement, values=values)
+    return statement
+
+
+def with_visitors(
+    statement: CountsStatement,
+    sums: Sums,
+    sketches: Iterable[tuple[SumKey, Sequence[bytes]]],
+) -> Sums:
+    """Return the sums with the visitors of `sketches`, each of which is of one link, value and UTC day.
+
+    Visitors of different days are different, so they add up, as do those of different values.
+    """
+    if statement.sketches is None:
+        return {key: _visitors(values, None) for key, values in sums.items()}
+    merged: defaultdict[SumKey, int] = defaultdict(int)
+    for key, parts in sketches:
+        merged[key] += union_size(parts)
+    stored = statement.sketches.add_stored
+    return {
+        key: _visitors(values, merged.get(key, 0) + ((values.visitors or 0) if stored else 0))
+        for key, values in sums.items()
+    }
+
+
+def _visitors(values: MetricValues, visitors: int | None) -> MetricValues:
+    return MetricValues(values.clicks, values.views, values.bots, visitors)
+
+
+def check_sortable(query: StatsQuery, sums: Sums) -> None:
+    """Raises InvalidError if the query sorts by visitors and there are too many groups to know theirs."""
+    if query.order == "visitors" and len(sums) > plan.MAX_SORTED:
+        reason = f"takes at most {plan.MAX_SORTED} groups by visitors; filter, or order by clicks"
+        raise InvalidError([FieldError("order", reason)])
+
+
+def first_groups(query: StatsQuery, sums: Sums) -> Sums:
+    """Return the groups of the answer, in its order; `sums` are in it unless it is by visitors."""
+    if query.order != "visitors":
+        return sums
+    ordered = sorted(sums.items(), key=lambda item: item[1].visitors or 0)
+    if query.descending:
+        ordered.reverse()
+    return dict(ordered[: query.limit])
+
+
+def group_rows(query: StatsQuery, groups: Sums) -> tuple[StatsRow, ...]:
+    return tuple(_row(query, None, key, values) for key, values in groups.items())
+
+
+def series_rows(
+    query: StatsQuery, starts: Sequence[datetime], sums: Sums, groups: Iterable[SumKey] | None
+) -> tuple[StatsRow, ...]:
+    """Return rows by time; with `groups`, of those only, and in their order where times are the same."""
+    if groups is None:
+        groups = (TOTAL,)
+    ranks = {key._replace(row=0): rank for rank, key in enumerate(groups)}
+    ranked = sorted(
+        (key.row, rank, key) for key in sums if (rank := ranks.get(key._replace(row=0))) is not None
+    )
+    times = list(_times(query, starts))
+    return tuple(_row(query, times[row - 1], key, sums[key]) for row, _, key in ranked)
+
+
+def _times(query: StatsQuery, starts: Sequence[datetime]) -> Iterator[datetime]:
+    """Yield when each row's interval begins; the first may have begun before the period."""
+    tz = period.zone(query.tz)
+    for start in starts[:1]:
+        yield period.interval_start_utc(start, query.interval, tz).astimezone(tz)
+    for start in starts[1:]:
+        yield start.astimezone(tz)
+
+
+def _row(query: StatsQuery, time: datetime | None, key: SumKey, values: MetricValues) -> StatsRow:
+    group = tuple(
+        str(key.link) if dimension is Dimension.LINK and key.link is not None else key.value or ""
+        for dimension in query.groups
+    )
+    return StatsRow(time, values.clicks, values.views, values.bots, values.visitors, group)
+
+
+def total(query: StatsQuery, sums: Mapping[SumKey, MetricValues]) -> MetricValues:
+    """Return the one sum of a statement without groups and rows."""
+    return sums.get(TOTAL, MetricValues(0, 0, 0, 0 if query.visitors else None))
+
+
+def total_of_rows(rows: Iterable[StatsRow]) -> MetricValues:
+    rows = list(rows)
+    return MetricValues(
+        sum(row.clicks for row in rows),
+        sum(row.views for row in rows),
+        sum(row.bots for row in rows),
+    )
