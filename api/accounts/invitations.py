@@ -11,7 +11,7 @@ import msgspec
 from quart import Response, request
 from werkzeug.exceptions import Unauthorized
 
-from api.accounts.sessions import LoginFlow, UserResponse, login_response
+from api.accounts.sessions import TRIES, LoginFlow, UserResponse, login_response
 from api.http.auth import caller_or_none, current_caller, request_id
 from api.http.bodies import (
     Id,
@@ -93,8 +93,15 @@ class InvitationRoutes:
                 self.withdraw,
                 _WITHDRAW,
             ),
-            Route("POST", "/v1/invitations/preview", self.preview, _PREVIEW),
-            Route("POST", "/v1/invitations/accept", self.accept, _ACCEPT),
+            Route(
+                "POST",
+                "/v1/invitations/preview",
+                self.preview,
+                _PREVIEW,
+                "public",
+                {429: "login.throttled"},
+            ),
+            Route("POST", "/v1/invitations/accept", self.accept, _ACCEPT, "optional", TRIES),
         ]
 
     async def create(self, profile_id: str) -> Response:
@@ -249,7 +256,6 @@ _PREVIEW: Final = Doc(
         )
     },
     errors=(404, 409),
-    access="everybody",
 )
 _ACCEPT: Final = Doc(
     id="acceptInvitation",
@@ -270,5 +276,4 @@ _ACCEPT: Final = Doc(
         ),
     },
     errors=(401, 404, 409),
-    access="perhaps",
 )

@@ -51,7 +51,13 @@ class KeyRoutes:
         return [
             Route("POST", "/v1/keys", self.create, _CREATE),
             Route("GET", "/v1/keys", self.list_page, _LIST),
-            Route("DELETE", "/v1/keys/<key_id>", self.revoke, _REVOKE),
+            Route(
+                "DELETE",
+                "/v1/keys/<key_id>",
+                self.revoke,
+                _REVOKE,
+                security_events={204: "key.revoked"},
+            ),
         ]
 
     async def create(self) -> Response:

@@ -1,5 +1,6 @@
 """`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and one's own account."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -44,8 +45,13 @@ from engine.accounts.account import (
     validate_user,
 )
 from engine.accounts.ports import AccountStore, LoginThrottle, SessionStore
+from engine.audit.security_event import SecurityEventKind
 from engine.common.errors import NotFoundError
 from engine.operations.settings import Settings
+
+# How answers to tries of a password are noted, and those that end a session.
+TRIES: Final[Mapping[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
+_ENDED: Final[Mapping[int, SecurityEventKind]] = {204: "session.revoked"}
 
 
 class UserResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,14 +124,28 @@ class SessionRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/v1/session", self.login, _LOGIN),
+            Route(
+                "POST",
+                "/v1/session",
+                self.login,
+                _LOGIN,
+                "public",
+                {201: "login.succeeded", **TRIES},
+            ),
             Route("GET", "/v1/session", self.who, _WHO),
-            Route("DELETE", "/v1/session", self.logout, _LOGOUT),
-            Route("GET", "/v1/sessions", self.list_page, _LIST),
-            Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END),
+            Route("DELETE", "/v1/session", self.logout, _LOGOUT, "session", _ENDED),
+            Route("GET", "/v1/sessions", self.list_page, _LIST, "session"),
+            Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END, "session", _ENDED),
             Route("GET", "/v1/user", self.read, _READ),
             Route("PATCH", "/v1/user", self.update, _UPDATE),
-            Route("POST", "/v1/user/password", self.change_password, _PASSWORD),
+            Route(
+                "POST",
+                "/v1/user/password",
+                self.change_password,
+                _PASSWORD,
+                "session",
+                {204: "password.changed", **TRIES},
+            ),
         ]
 
     async def login(self) -> Response:
@@ -171,7 +191,6 @@ class SessionRoutes:
 
     async def revoke(self, session_id: str) -> Response:
         refuse_parameters()
-        current_session()
         await self._sessions.end_session(current_caller(), path_id(session_id))
         return empty_response(204)
 
@@ -271,7 +290,6 @@ _LOGIN: Final = Doc(
     body_example={"email": "ada@example.com", "password": "…"},
     answers={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
     errors=(401,),
-    access="everybody",
 )
 _WHO: Final = Doc(
     id="readSession",
@@ -290,7 +308,6 @@ _LOGOUT: Final = Doc(
     summary="Log out",
     tag="Sessions",
     answers={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
-    access="session",
 )
 _LIST: Final = Doc(
     id="listSessions",
@@ -304,14 +321,12 @@ _LIST: Final = Doc(
             {"items": [_SESSION], "next_cursor": None},
         )
     },
-    access="session",
 )
 _END: Final = Doc(
     id="endSession",
     summary="End a session",
     tag="Sessions",
     answers={204: ResponseDoc("It has ended.")},
-    access="session",
 )
 _READ: Final = Doc(
     id="readUser",
@@ -337,5 +352,4 @@ _PASSWORD: Final = Doc(
     body=PasswordDraft,
     body_example={"current": "…", "new": "a long sentence is best"},
     answers={204: ResponseDoc("It is changed.")},
-    access="session",
 )

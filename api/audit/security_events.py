@@ -1,6 +1,6 @@
-"""`/v1/security-events`: logins, denials, limits and uses of keys; and what notes the denials."""
+"""`/v1/security-events`: logins, denials, limits and uses of keys; and the noting of denials."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,26 +14,19 @@ from api.http.routes import Doc, ResponseDoc, Route
 from engine.audit.ports import SecurityLog, SecurityStore
 from engine.audit.security_event import SecurityEventKind, StoredSecurityEvent
 
-_ANYWHERE: Final[dict[int, SecurityEventKind]] = {
+_AT_EVERY_ROUTE: Final[dict[int, SecurityEventKind]] = {
     401: "access.denied",
     403: "access.denied",
     429: "rate.limited",
 }
-# What a status means at some routes more.
-_LOGIN: Final[dict[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
-_MORE: Final[dict[tuple[str, str], dict[int, SecurityEventKind]]] = {
-    ("POST", "/v1/session"): {201: "login.succeeded", **_LOGIN},
-    ("POST", "/v1/invitations/preview"): {429: "login.throttled"},
-    ("POST", "/v1/invitations/accept"): _LOGIN,
-    ("DELETE", "/v1/session"): {204: "session.revoked"},
-    ("DELETE", "/v1/sessions/<session_id>"): {204: "session.revoked"},
-    ("POST", "/v1/user/password"): {204: "password.changed", **_LOGIN},
-    ("DELETE", "/v1/keys/<key_id>"): {204: "key.revoked"},
-}
 
 
-def record_denials(log: SecurityLog) -> Callable[[Response], Awaitable[Response]]:
-    """An after_request function: what was denied, limited or logged in is noted by its answer."""
+def record_denials(
+    log: SecurityLog, routes: Iterable[Route]
+) -> Callable[[Response], Awaitable[Response]]:
+    """Return an after_request function that notes uses of keys, and the events that an answer's status
+    means: at every route, and at its own."""
+    events = {(route.method, route.rule): route.security_events for route in routes}
 
     async def note(response: Response) -> Response:
         who, id_, status = caller_or_none(), request_id(), response.status_code
@@ -41,7 +34,7 @@ def record_denials(log: SecurityLog) -> Callable[[Response], Awaitable[Response]
             log.note("key.used", who, id_)
         rule = request.url_rule.rule if request.url_rule else ""
         method = request.method if rule else ""
-        kind = (_ANYWHERE | _MORE.get((method, rule), {})).get(status)
+        kind = events.get((method, rule), {}).get(status) or _AT_EVERY_ROUTE.get(status)
         if kind is not None:
             log.note(kind, who, id_, status=status, method=method, route=rule)
         return response

@@ -80,9 +80,9 @@ class ConversionIngest:
     def routes(self) -> list[Route]:
         hooks = "/v1/profiles/<profile_id>/conversion-hooks"
         return [
-            Route("GET", "/wp.js", self.script, _SCRIPT),
-            Route("POST", "/collect", self.collect, _COLLECT),
-            Route("POST", "/in/<token>", self.take, _TAKE),
+            Route("GET", "/wp.js", self.script, _SCRIPT, access="public"),
+            Route("POST", "/collect", self.collect, _COLLECT, access="public"),
+            Route("POST", "/in/<token>", self.take, _TAKE, access="public"),
             Route("POST", hooks, self.create, _CREATE),
             Route("GET", hooks, self.list_hooks, _LIST),
             Route("DELETE", f"{hooks}/<hook_id>", self.delete, _DELETE),
@@ -204,7 +204,6 @@ _SCRIPT: Final = Doc(
     description="It keeps the click id of the page's address on the target's own site, and tells a conversion "
     "with `waypost(name, {value, currency, order_id})` or by its attribute `data-convert`.",
     answers={200: ResponseDoc("The script.", str, "(function…", content_type="text/javascript")},
-    access="everybody",
 )
 _COLLECT: Final = Doc(
     id="collectConversion",
@@ -216,7 +215,6 @@ _COLLECT: Final = Doc(
         200: ResponseDoc("It is recorded, or had been told before.", ConversionResponse, _TOLD)
     },
     errors=(400, 404, 413, 422, 429, 503),
-    access="everybody",
 )
 _TAKE: Final = Doc(
     id="takeConversion",
@@ -238,7 +236,6 @@ _TAKE: Final = Doc(
         ),
     },
     errors=(404, 422, 429, 503),
-    access="everybody",
     paths={"token": "The hook's secret."},
 )
 _CREATE: Final = Doc(

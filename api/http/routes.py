@@ -1,4 +1,4 @@
-"""A route: one method of one path, who answers it, and how it is documented.
+"""A route: one method of one path, who may call it, what handles it, and how it is documented.
 
 A route is described in the place where it is defined: `Doc` holds what only that route knows, and
 api/reference/openapi.py adds what follows from it (a body can be malformed or too large, a path's id may not
@@ -7,10 +7,18 @@ exist, a key may be missing). A route of the API without a `Doc` fails tests/api
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from quart import Response
+
+from engine.audit.security_event import SecurityEventKind
+
+# Who may call a route: a caller with a key or a session, one with a session only, one with or without
+# credentials, or everybody, whose credentials are not even read.
+Access = Literal["key", "session", "optional", "public"]
+_NO_EVENTS: Final[Mapping[int, SecurityEventKind]] = MappingProxyType({})
 
 
 class ResponseDoc(NamedTuple):
@@ -39,8 +47,7 @@ class Doc:
     `id` is its operationId, `body` the struct that a request's JSON is read into and
     `body_example` one such JSON. `errors` are the statuses of problems beyond those that follow from
     the rest: 401, 403, 404 with an id in the path, 422, 429 and 503 under `/v1`, and 400, 408, 413
-    and 415 with a body. `access` says who may call: whoever has a key or session, a session only,
-    those and strangers, or everybody.
+    and 415 with a body.
     """
 
     id: str
@@ -52,7 +59,6 @@ class Doc:
     body_example: Any = None
     query: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = ()
-    access: Literal["key", "session", "perhaps", "everybody"] = "key"
     tagged: bool = False  # a read that gives an ETag and honours If-None-Match
     guarded: bool = False  # a change that honours If-Match
     once: bool = False  # a create that honours Idempotency-Key
@@ -60,12 +66,19 @@ class Doc:
 
 
 class Route(NamedTuple):
-    """`rule` as Werkzeug reads it. The handler takes the rule's variables, as strings, by name."""
+    """`rule` as Werkzeug reads it. The handler takes the rule's variables, as strings, by name.
+
+    `access` is enforced by api/http/auth.py and shown by api/reference: every route outside of `/v1` is
+    public. `security_events` says which answers are noted as what in the security log, by their status,
+    beyond those that are noted at every route (api/audit/security_events.py).
+    """
 
     method: str
     rule: str
     handler: Callable[..., Awaitable[Response]]
     doc: Doc | None = None
+    access: Access = "key"
+    security_events: Mapping[int, SecurityEventKind] = _NO_EVENTS
 
 
 def changes_of(

@@ -43,9 +43,9 @@ class HealthRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/healthz", self.alive, _ALIVE),
-            Route("GET", "/readyz", self.ready, _READY),
-            Route("GET", "/metrics", self.metrics, _METRICS),
+            Route("GET", "/healthz", self.alive, _ALIVE, access="public"),
+            Route("GET", "/readyz", self.ready, _READY, access="public"),
+            Route("GET", "/metrics", self.metrics, _METRICS, access="public"),
         ]
 
     async def alive(self) -> Response:
@@ -90,7 +90,6 @@ _ALIVE: Final = Doc(
     summary="Whether this process is alive",
     tag="Service",
     answers={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
-    access="everybody",
 )
 _READY: Final = Doc(
     id="readReadiness",
@@ -111,7 +110,6 @@ _READY: Final = Doc(
             },
         ),
     },
-    access="everybody",
 )
 _METRICS: Final = Doc(
     id="readMetrics",
@@ -126,5 +124,4 @@ _METRICS: Final = Doc(
         )
     },
     errors=(503,),
-    access="everybody",
 )

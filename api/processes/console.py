@@ -1,10 +1,20 @@
 """The console: the API and what watches the engine, in a process of its own."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
+from quart_trio import QuartTrio
 
+import api.accounts.routes as accounts
+import api.audit.routes as audit
+import api.experiments.routes as experiments
+import api.github.routes as github
+import api.jobs.routes as jobs
+import api.links.routes as links
+import api.operations.routes as operations
+import api.privacy.routes as privacy
+import api.stats.routes as stats
+import api.webhooks.routes as webhooks
 from actors.accounts.last_used import LastUsed
 from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.runtime import Stop
@@ -13,16 +23,18 @@ from actors.stats.live_subscribers import LiveSubscribers
 from actors.stats.stats_version import StatsVersionCache
 from api.accounts.login_throttle import RateLimitedLogins
 from api.http.guard import ConsoleMetrics
+from api.http.key_cache import KeyCache
+from api.http.routes import Route
 from api.http.serve import limits_of, serve_console
-from api.processes.console_app import ConsoleDeps, create_app
+from api.http.shared import Shared
+from api.processes.console_app import AppDeps, create_app
+from api.processes.engine_status import EngineStatus
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from engine.accounts.access import Caller
-from engine.common.errors import UnavailableError
 from engine.operations.actor_tree import ActorStatus
-from engine.operations.health import Component, Health
-from engine.operations.metrics import ProcessMetrics, Sample
+from engine.operations.health import Component
+from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
-from engine.operations.system import LAUNCHER, ProcessState, process_states, unexpected
 from storage.accounts.accounts import PostgresAccountStore
 from storage.accounts.invitations import PostgresInvitationStore
 from storage.accounts.keys import PostgresApiKeyStore, first_owner
@@ -37,7 +49,6 @@ from storage.github.links import PostgresLinkSyncStore
 from storage.jobs.jobs import PostgresJobStore
 from storage.limits.shared_secret import SharedRateLimiter
 from storage.links.profiles import PostgresProfileStore
-from storage.operations import status
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import PostgresErasureStore
@@ -48,10 +59,8 @@ from storage.stats.reader import PostgresStatsReader
 from storage.visits.announcer import RedisAnnouncer
 from storage.webhooks.webhooks import PostgresWebhookStore
 
-ASK_LIMIT_S = 1.5
 
-
-async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
+async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     database = await Database.open(
         settings.database_url,
         role="waypost_app",
@@ -59,118 +68,25 @@ async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
         query_timeout_ms=settings.query_timeout_ms,
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    announcer, counters = RedisAnnouncer(redis), ConsoleMetrics()
-    keys, passwords = PostgresApiKeyStore(database), PasswordHasher()
-    uses, session_s = LastUsed(keys), settings.session_hours * 3600
-    security_events = PostgresSecurityStore(database)
-    security_log = BufferedSecurityLog(security_events)
-
-    async def health() -> Health:
-        found = {one.name: one for one in await status.fetch_statuses(assignment.run_folder)}
-        components = [component for one in found.values() for component in one.components]
-        failures = status.recent_failures(assignment.run_folder)
-        missing = [
-            component
-            for name in assignment.processes
-            for component in unexpected(name, found.get(name), failures.get(name, ""))
-        ]
-        servers = [
-            await _answers("postgres", database.ping),
-            await _answers("redis", redis.ping),
-        ]
-        return Health((*servers, *components, *missing))
-
-    async def metrics() -> list[ProcessMetrics]:
-        found = await status.fetch_statuses(assignment.run_folder)
-        return [one.metrics for one in found if one.name != LAUNCHER]
-
-    async def system() -> list[ProcessState]:
-        found = await status.fetch_statuses(assignment.run_folder)
-        failures = status.recent_failures(assignment.run_folder)
-        return process_states(found, assignment.processes, failures)
-
-    async def is_operator(caller: Caller) -> bool:
-        owner = await first_owner(database)
-        return owner is not None and owner.tenant_id == caller.tenant_id
-
-    limiter = SharedRateLimiter(database, redis)
-    stats = PostgresStatsReader(database, settings.stats_timeout_ms)
-    watermark = StatsVersionCache(stats.version)
-    watchers = LiveSubscribers(RedisLiveChannel(redis))
-    app = create_app(
-        ConsoleDeps(
-            profiles=PostgresProfileStore(database),
-            experiments=PostgresExperimentStore(database),
-            conversions=PostgresConversionStore(database),
-            click_id_secret=partial(click_id_secret, database),
-            stats=stats,
-            mark=watermark.current,
-            click_export=PostgresClickExport(database),
-            watchers=watchers,
-            keys=keys,
-            accounts=PostgresAccountStore(database, passwords, session_s),
-            sessions=PostgresSessionStore(database),
-            members=PostgresMemberStore(database),
-            invitations=PostgresInvitationStore(database, passwords, session_s),
-            throttle=RateLimitedLogins(limiter),
-            limiter=limiter,
-            note_use=uses.note,
-            activity=PostgresActivityReader(database),
-            archives=PostgresArchiveSource(database),
-            erasures=PostgresErasureStore(database),
-            jobs=PostgresJobStore(database),
-            security_log=security_log,
-            security_events=security_events,
-            webhooks=PostgresWebhookStore(database),
-            announcer=announcer,
-            github=PostgresLinkSyncStore(database),
-            settings=settings,
-            health=health,
-            metrics=metrics,
-            system=system,
-            is_operator=is_operator,
-        ),
-        counters,
-    )
+    parts = ConsoleParts(settings, database, redis)
+    status = EngineStatus(spec, {"postgres": database.ping, "redis": redis.ping})
+    app = parts.app(status)
+    server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits_of(settings))
 
     def components() -> list[Component]:
-        return [Component(assignment.name, tree.children["door"].running)]
-
-    def samples() -> list[Sample]:
-        return [
-            *counters.samples(),
-            *watchers.samples(),
-            *watermark.samples(),
-            *announcer.samples(),
-            *passwords.samples(),
-            *uses.samples(),
-            *security_log.samples(),
-            *database.samples(),
-        ]
+        return [Component(spec.name, tree.children["door"].running)]
 
     tree = supervisor(
         "console",
         [
-            status_child(assignment, lambda: tree, components, samples),
-            ChildSpec(name="uses", start=uses.run, look=lambda: ActorStatus(uses.waiting)),
-            ChildSpec(name="watchers", start=watchers.run),
-            ChildSpec(name="watermark", start=watermark.run),
-            ChildSpec(
-                name="security_log",
-                start=security_log.run,
-                look=lambda: ActorStatus(security_log.waiting),
-            ),
-            ChildSpec(
-                name="door",
-                start=partial(
-                    serve_console, app, assignment.sockets, stop, counters, limits_of(settings)
-                ),
-            ),
+            status_child(spec, lambda: tree, components, parts.samples),
+            *parts.children(),
+            ChildSpec(name="door", start=server),
         ],
     )
 
     async def drain() -> None:
-        watchers.close()
+        parts.live_subscribers.close()
         with trio.move_on_after(settings.drain_timeout_ms / 1000):
             while tree.children["door"].running:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
@@ -183,12 +99,131 @@ async def console(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
             await database.close()
 
 
-async def _answers(name: str, ping: Callable[[], Awaitable[None]]) -> Component:
-    try:
-        with trio.fail_after(ASK_LIMIT_S):
-            await ping()
-    except UnavailableError as error:
-        return Component(name, False, str(error))
-    except trio.TooSlowError:
-        return Component(name, False, f"does not answer within {ASK_LIMIT_S:g} s")
-    return Component(name, True)
+class ConsoleParts:
+    """What the console is made of, over open connections: its stores, its actors and its app."""
+
+    def __init__(self, settings: Settings, database: Database, redis: RedisServer) -> None:
+        self.settings = settings
+        self.database = database
+        self.metrics = ConsoleMetrics()
+        self.announcer = RedisAnnouncer(redis)
+        self.passwords = PasswordHasher()
+        self.limiter = SharedRateLimiter(database, redis)
+        self.profiles = PostgresProfileStore(database)
+        self.sessions = PostgresSessionStore(database)
+        self.key_store = PostgresApiKeyStore(database)
+        self.key_cache = KeyCache(self.key_store)
+        self.last_used = LastUsed(self.key_store)
+        self.security_events = PostgresSecurityStore(database)
+        self.security_log = BufferedSecurityLog(self.security_events)
+        self.stats = PostgresStatsReader(database, settings.stats_timeout_ms)
+        self.stats_version = StatsVersionCache(self.stats.version)
+        self.live_subscribers = LiveSubscribers(RedisLiveChannel(redis))
+
+    def app(self, status: EngineStatus) -> QuartTrio:
+        deps = AppDeps(
+            keys=self.key_cache,
+            sessions=self.sessions,
+            note_use=self.last_used.note,
+            limiter=self.limiter,
+            security_log=self.security_log,
+            metrics=self.metrics,
+        )
+        return create_app(self.routes(status), deps, self.settings)
+
+    def routes(self, status: EngineStatus) -> list[Route]:
+        """The routes of every domain, in the order in which the reference shows them."""
+        database, shared = self.database, Shared(settings=self.settings)
+        operation_deps = operations.OperationDeps(
+            health=status.health,
+            metrics=status.metrics,
+            system=status.system,
+            is_operator=self.is_operator,
+        )
+        return [
+            *links.routes(self.link_deps(), shared),
+            *experiments.routes(self.experiment_deps(), shared),
+            *github.routes(
+                github.GithubDeps(profiles=self.profiles, syncs=PostgresLinkSyncStore(database)),
+                shared,
+            ),
+            *audit.routes(
+                audit.AuditDeps(
+                    activity=PostgresActivityReader(database), security_events=self.security_events
+                )
+            ),
+            *stats.routes(self.stats_deps(), shared),
+            *accounts.routes(self.account_deps(), shared),
+            *privacy.routes(self.privacy_deps()),
+            *jobs.routes(jobs.JobDeps(jobs=PostgresJobStore(database))),
+            *webhooks.routes(webhooks.WebhookDeps(webhooks=PostgresWebhookStore(database)), shared),
+            *operations.routes(operation_deps),
+        ]
+
+    def account_deps(self) -> accounts.AccountDeps:
+        session_s = self.settings.session_hours * 3600
+        return accounts.AccountDeps(
+            accounts=PostgresAccountStore(self.database, self.passwords, session_s),
+            sessions=self.sessions,
+            keys=self.key_store,
+            members=PostgresMemberStore(self.database),
+            invitations=PostgresInvitationStore(self.database, self.passwords, session_s),
+            login_throttle=RateLimitedLogins(self.limiter),
+            forget_key=self.key_cache.forget,
+        )
+
+    def experiment_deps(self) -> experiments.ExperimentDeps:
+        return experiments.ExperimentDeps(
+            experiments=PostgresExperimentStore(self.database),
+            conversions=PostgresConversionStore(self.database),
+            click_id_secret=partial(click_id_secret, self.database),
+            profiles=self.profiles,
+            announcer=self.announcer,
+        )
+
+    def link_deps(self) -> links.LinkDeps:
+        return links.LinkDeps(profiles=self.profiles, announcer=self.announcer)
+
+    def privacy_deps(self) -> privacy.PrivacyDeps:
+        return privacy.PrivacyDeps(
+            profiles=self.profiles,
+            archives=PostgresArchiveSource(self.database),
+            erasures=PostgresErasureStore(self.database),
+            announcer=self.announcer,
+        )
+
+    def stats_deps(self) -> stats.StatsDeps:
+        return stats.StatsDeps(
+            profiles=self.profiles,
+            stats=self.stats,
+            version=self.stats_version.current,
+            click_export=PostgresClickExport(self.database),
+            live_subscribers=self.live_subscribers,
+        )
+
+    async def is_operator(self, caller: Caller) -> bool:
+        owner = await first_owner(self.database)
+        return owner is not None and owner.tenant_id == caller.tenant_id
+
+    def children(self) -> list[ChildSpec]:
+        """The actors that the endpoints need beside them."""
+        uses, log = self.last_used, self.security_log
+        return [
+            ChildSpec(name="uses", start=uses.run, look=lambda: ActorStatus(uses.waiting)),
+            ChildSpec(name="watchers", start=self.live_subscribers.run),
+            ChildSpec(name="watermark", start=self.stats_version.run),
+            ChildSpec(name="security_log", start=log.run, look=lambda: ActorStatus(log.waiting)),
+        ]
+
+    def samples(self) -> list[Sample]:
+        counted = (
+            self.metrics,
+            self.live_subscribers,
+            self.stats_version,
+            self.announcer,
+            self.passwords,
+            self.last_used,
+            self.security_log,
+            self.database,
+        )
+        return [sample for part in counted for sample in part.samples()]

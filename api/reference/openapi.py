@@ -14,7 +14,7 @@ import msgspec
 from api.http.auth import COOKIE, CSRF_HEADER
 from api.http.idempotency import REPLAYED
 from api.http.problems import CONTENT_TYPE, Problem
-from api.http.routes import Doc, ResponseDoc, Route
+from api.http.routes import Access, Doc, ResponseDoc, Route
 from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
 
@@ -22,11 +22,11 @@ VERSION: Final = "3.1.0"
 _REF: Final = "#/components/schemas/{name}"
 _VARIABLE: Final = re.compile(r"<(?:\w+:)?(\w+)>")
 _ID: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}
-_SECURITY: Final[Mapping[str, list[dict[str, list[str]]]]] = {
+_SECURITY: Final[Mapping[Access, list[dict[str, list[str]]]]] = {
     "key": [{"key": []}, {"session": []}],
     "session": [{"session": []}],
-    "perhaps": [{"key": []}, {"session": []}, {}],
-    "everybody": [],
+    "optional": [{"key": []}, {"session": []}, {}],
+    "public": [],
 }
 # What each problem is about, in the words that tell a user what to do.
 _PROBLEMS: Final[Mapping[int, str]] = {
@@ -183,7 +183,7 @@ def _operation(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
         "tags": [doc.tag],
         "parameters": _parameters(route, doc, schemas),
         "responses": _responses(route, doc, schemas),
-        "security": _SECURITY[doc.access],
+        "security": _SECURITY[route.access],
     }
     if doc.description:
         operation["description"] = doc.description
@@ -247,9 +247,9 @@ def statuses(route: Route, doc: Doc) -> set[int]:
     found = set(doc.errors)
     if route.rule.startswith("/v1"):
         found |= {422, 429, 503}
-        if doc.access != "everybody":
+        if route.access != "public":
             found.add(403)
-        if doc.access in ("key", "session"):
+        if route.access in ("key", "session"):
             found.add(401)
     if _VARIABLE.search(route.rule):
         found.add(404)

@@ -31,9 +31,9 @@ class ReferenceRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("GET", "/openapi.json", self.document, _DOCUMENT),
-            Route("GET", "/docs", self.page),
-            Route("GET", STYLE, self.style),
+            Route("GET", "/openapi.json", self.document, _DOCUMENT, access="public"),
+            Route("GET", "/docs", self.page, access="public"),
+            Route("GET", STYLE, self.style, access="public"),
         ]
 
     async def document(self) -> Response:
@@ -52,5 +52,4 @@ _DOCUMENT: Final = Doc(
     tag="Service",
     description="The OpenAPI 3.1 document of this console.",
     answers={200: ResponseDoc("The document.", dict[str, Any])},
-    access="everybody",
 )

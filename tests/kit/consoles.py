@@ -10,16 +10,30 @@ from typing import Any
 import msgspec
 import orjson
 import trio
+from quart_trio import QuartTrio
 
+import api.accounts.routes as accounts
+import api.audit.routes as audit
+import api.experiments.routes as experiments
+import api.github.routes as github
+import api.jobs.routes as jobs
+import api.links.routes as links
+import api.operations.routes as operations
+import api.privacy.routes as privacy
+import api.stats.routes as stats
+import api.webhooks.routes as webhooks
 from actors.audit.security_log import BufferedSecurityLog
 from actors.operations.runtime import Stop
 from actors.stats.live_subscribers import LiveSubscribers
 from api.accounts.login_throttle import RateLimitedLogins
 from api.http.connection import ConsoleLimits
 from api.http.guard import ASGIApp, ConsoleMetrics
+from api.http.key_cache import KeyCache
 from api.http.problems import CONTENT_TYPE
+from api.http.routes import Route
 from api.http.serve import serve_console
-from api.processes.console_app import ConsoleDeps, create_app
+from api.http.shared import Shared
+from api.processes.console_app import AppDeps, create_app
 from engine.accounts.access import Caller
 from engine.limits.ports import RateLimiter
 from engine.links.profile import ProfileChange
@@ -137,27 +151,66 @@ class Console:
         self.github = MemoryGithubSyncs(self.profiles, self.jobs, lambda: NOW)
         self.link_health = MemoryLinkHealthStore(self.profiles, lambda: NOW)
         self.webhooks = MemoryWebhooks(self.profiles, lambda: NOW)
-        self.app = create_app(self.ports(), self.counters)
+        self.erasures = MemoryErasureStore(self.profiles, lambda: NOW)
+        self.app = self.create_app()
 
-    def ports(self) -> ConsoleDeps:
-        return ConsoleDeps(
-            profiles=self.profiles, experiments=self.experiments,
-            conversions=self.conversions, click_id_secret=self.click_id_secret, stats=self.stats,
-            mark=self.stats.version, click_export=MemoryClickExport(self.click_counts),
-            watchers=self.watchers,
-            keys=self.keys, announcer=self.announcer,
-            webhooks=self.webhooks,
-            accounts=self.accounts, sessions=self.accounts, members=self.members,
-            invitations=self.members, note_use=lambda *use: self.used.append(use),
-            archives=MemoryArchiveSource(self.profiles),
-            erasures=MemoryErasureStore(self.profiles, lambda: NOW),
-            activity=self.activity, jobs=self.jobs, security_log=self.security_log,
-            security_events=self.security_events, github=self.github,
-            throttle=RateLimitedLogins(self.limiter), limiter=self.limiter,
-            settings=self.settings, health=self.health, metrics=self.metrics,
-            system=self.system, is_operator=self.is_operator,
-            now=lambda: NOW,
-        )  # fmt: skip
+    def create_app(self) -> QuartTrio:
+        deps = AppDeps(
+            keys=KeyCache(self.keys),
+            sessions=self.accounts,
+            note_use=lambda *use: self.used.append(use),
+            limiter=self.limiter,
+            security_log=self.security_log,
+            metrics=self.counters,
+        )
+        return create_app(self.routes(deps.keys), deps, self.settings)
+
+    def routes(self, key_cache: KeyCache) -> list[Route]:
+        """The routes of every domain, as api/processes/console.py orders them."""
+        shared = Shared(settings=self.settings, now=lambda: NOW)
+        return [
+            *links.routes(
+                links.LinkDeps(profiles=self.profiles, announcer=self.announcer), shared
+            ),
+            *experiments.routes(
+                experiments.ExperimentDeps(
+                    experiments=self.experiments, conversions=self.conversions, profiles=self.profiles,
+                    click_id_secret=self.click_id_secret, announcer=self.announcer,
+                ), shared
+            ),
+            *github.routes(github.GithubDeps(profiles=self.profiles, syncs=self.github), shared),
+            *audit.routes(
+                audit.AuditDeps(activity=self.activity, security_events=self.security_events)
+            ),
+            *stats.routes(
+                stats.StatsDeps(
+                    profiles=self.profiles, stats=self.stats, version=self.stats.version,
+                    click_export=MemoryClickExport(self.click_counts),
+                    live_subscribers=self.watchers,
+                ), shared
+            ),
+            *accounts.routes(
+                accounts.AccountDeps(
+                    accounts=self.accounts, sessions=self.accounts, keys=self.keys,
+                    members=self.members, invitations=self.members,
+                    login_throttle=RateLimitedLogins(self.limiter), forget_key=key_cache.forget,
+                ), shared
+            ),
+            *privacy.routes(
+                privacy.PrivacyDeps(
+                    profiles=self.profiles, archives=MemoryArchiveSource(self.profiles),
+                    erasures=self.erasures, announcer=self.announcer,
+                )
+            ),
+            *jobs.routes(jobs.JobDeps(jobs=self.jobs)),
+            *webhooks.routes(webhooks.WebhookDeps(webhooks=self.webhooks), shared),
+            *operations.routes(
+                operations.OperationDeps(
+                    health=self.health, metrics=self.metrics, system=self.system,
+                    is_operator=self.is_operator,
+                )
+            ),
+        ]  # fmt: skip
 
     async def click_id_secret(self) -> bytes:
         return CLICK_IDS

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import trio
 
-from api.http import auth
+from api.http import key_cache
 from engine.accounts.access import Caller
 from engine.accounts.api_key import MAX_KEYS
 from tests.kit.consoles import NOW, Console
@@ -85,7 +85,7 @@ async def test_revoked_elsewhere_it_ends_within_the_cache(autojump_clock: object
     made = (await console.call("POST", "/v1/keys", KEY)).json
     assert (await console.call("GET", "/v1/profiles", key=made["key"])).status == 200
     await console.keys.revoke_key(Caller(1, 1), int(made["id"]))
-    await trio.sleep(auth.CACHE_S + 0.01)
+    await trio.sleep(key_cache.CACHE_S + 0.01)
     (await console.call("GET", "/v1/profiles", key=made["key"])).problem(401)
 
 

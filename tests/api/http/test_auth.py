@@ -4,7 +4,7 @@ import pytest
 import trio
 from werkzeug.datastructures import Headers
 
-from api.http import auth
+from api.http import key_cache
 from engine.common.errors import UnavailableError
 from tests.kit.consoles import Console
 
@@ -53,7 +53,7 @@ async def test_a_good_key_is_cached_for_a_while_and_a_bad_one_is_not(
     for _ in range(3):
         assert (await console.call("GET", "/v1/profiles")).status == 200
     assert console.keys.asked == 1
-    await trio.sleep(auth.CACHE_S + 0.01)
+    await trio.sleep(key_cache.CACHE_S + 0.01)
     assert (await console.call("GET", "/v1/profiles")).status == 200
     assert console.keys.asked == 2
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_a_good_key_is_cached_for_a_while_and_a_bad_one_is_not(
 
 
 async def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "CACHE_KEYS", 1)
+    monkeypatch.setattr(key_cache, "MAX_KEYS", 1)
     console = Console()
     for _ in range(2):
         await console.call("GET", "/v1/profiles", key="one")

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from api.processes.console_app import create_app
 from engine.accounts.access import Caller
 from engine.accounts.api_key import KeyDraft
 from engine.accounts.member import InvitationDraft
@@ -287,7 +286,7 @@ async def test_a_thousand_changes_by_the_api_are_a_thousand_entries(place: Place
     console = Console(activity=place.log, settings=unlimited)
     console.profiles = place.profiles
     console.keys.add("real", place.caller)
-    console.app = create_app(console.ports(), console.counters)
+    console.app = console.create_app()
     made = 0
     profiles: list[str] = []
     links: list[tuple[str, str]] = []

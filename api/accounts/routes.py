@@ -1,0 +1,42 @@
+"""The endpoints of users, sessions, keys, members and invitations, and what they need."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.accounts.invitations import InvitationRoutes
+from api.accounts.keys import KeyRoutes
+from api.accounts.members import MemberRoutes
+from api.accounts.sessions import LoginFlow, SessionRoutes
+from api.http.routes import Route
+from api.http.shared import Shared
+from engine.accounts.ports import (
+    AccountStore,
+    ApiKeyStore,
+    InvitationStore,
+    LoginThrottle,
+    MemberStore,
+    SessionStore,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeps:
+    """`forget_key` is called with the id of each key that is revoked."""
+
+    accounts: AccountStore
+    sessions: SessionStore
+    keys: ApiKeyStore
+    members: MemberStore
+    invitations: InvitationStore
+    login_throttle: LoginThrottle
+    forget_key: Callable[[int], None]
+
+
+def routes(deps: AccountDeps, shared: Shared) -> list[Route]:
+    login_flow = LoginFlow(deps.login_throttle, shared.settings)
+    return [
+        *SessionRoutes(deps.accounts, deps.sessions, login_flow).routes(),
+        *KeyRoutes(deps.keys, deps.forget_key, shared.now).routes(),
+        *MemberRoutes(deps.members).routes(),
+        *InvitationRoutes(deps.invitations, login_flow, shared.settings.console_url).routes(),
+    ]

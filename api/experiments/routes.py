@@ -1,0 +1,42 @@
+"""The endpoints of experiments and conversions, and what they need."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from api.experiments.conversion_ingest import ConversionIngest
+from api.experiments.conversions import ConversionParser, ConversionRoutes
+from api.experiments.experiments import ExperimentRoutes
+from api.experiments.explain import ExplainRoutes
+from api.experiments.plan import PlanRoutes
+from api.experiments.results import ResultRoutes
+from api.http.routes import Route
+from api.http.shared import Shared
+from engine.experiments.ports import ConversionStore, ExperimentStore
+from engine.links.ports import ProfileStore
+from engine.visits.ports import Announcer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentDeps:
+    """`click_id_secret` is the secret under which click ids are sealed; it may have to be fetched."""
+
+    experiments: ExperimentStore
+    conversions: ConversionStore
+    click_id_secret: Callable[[], Awaitable[bytes]]
+    profiles: ProfileStore
+    announcer: Announcer
+
+
+def routes(deps: ExperimentDeps, shared: Shared) -> list[Route]:
+    settings = shared.settings
+    parser = ConversionParser(deps.click_id_secret, shared.now)
+    return [
+        *ExperimentRoutes(deps.experiments, deps.announcer, settings.private_targets).routes(),
+        *ConversionRoutes(deps.conversions, parser).routes(),
+        *ConversionIngest(
+            deps.conversions, parser, settings.console_url, settings.trusted_hops
+        ).routes(),
+        *PlanRoutes().routes(),
+        *ResultRoutes(deps.experiments).routes(),
+        *ExplainRoutes(deps.experiments, deps.profiles, shared.visitors_url, shared.now).routes(),
+    ]

@@ -1,0 +1,50 @@
+"""API keys that were good a moment ago.
+
+A key that was good is taken as good for `CACHE_S` more, without asking the store: so long does a key live on
+that another process has revoked. In the process that revokes it, it ends at once. Only SHA-256 sums of keys
+are held. A key that is no good is looked up each time.
+"""
+
+import hashlib
+from collections import OrderedDict
+from typing import Final
+
+import trio
+
+from engine.accounts.access import Caller
+from engine.accounts.ports import ApiKeyStore
+
+CACHE_S: Final = 5.0
+MAX_KEYS: Final = 1024
+
+
+class KeyCache:
+    """Answers whose key a text is, from memory or from the store."""
+
+    def __init__(self, store: ApiKeyStore) -> None:
+        self._store = store
+        self._callers: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._revocations = 0
+
+    async def authenticate(self, text: str) -> Caller | None:
+        """Return the key's caller, None for an unknown key. Raises ExpiredError, UnavailableError."""
+        digest = hashlib.sha256(text.encode("ascii")).digest()
+        cached = self._callers.get(digest)
+        if cached is not None and trio.current_time() < cached[1]:
+            return cached[0]
+        started_at, revocations = trio.current_time(), self._revocations
+        caller = await self._store.authenticate(text)
+        self._callers.pop(digest, None)
+        # An answer from before a revocation may be about the key that was revoked meanwhile.
+        if caller is not None and revocations == self._revocations:
+            self._callers[digest] = (caller, started_at + CACHE_S)
+            if len(self._callers) > MAX_KEYS:
+                self._callers.popitem(last=False)
+        return caller
+
+    def forget(self, key_id: int) -> None:
+        """Drop a key that has just been revoked."""
+        self._revocations += 1
+        for digest, (caller, _) in list(self._callers.items()):
+            if caller.key_id == key_id:
+                del self._callers[digest]

@@ -1,0 +1,16 @@
+"""The endpoints of jobs, and what they need."""
+
+from dataclasses import dataclass
+
+from api.http.routes import Route
+from api.jobs.jobs import JobRoutes
+from engine.jobs.ports import JobStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDeps:
+    jobs: JobStore
+
+
+def routes(deps: JobDeps) -> list[Route]:
+    return JobRoutes(deps.jobs).routes()

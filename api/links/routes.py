@@ -1,0 +1,34 @@
+"""The endpoints of profiles and links, and what they need."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from api.http.routes import Route
+from api.http.shared import Shared
+from api.links.bulk import BulkRoutes
+from api.links.links import LinkRoutes
+from api.links.profiles import ProfileRoutes
+from engine.github.repository import web_host
+from engine.links.link import validate_draft
+from engine.links.ports import ProfileStore
+from engine.visits.ports import Announcer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkDeps:
+    profiles: ProfileStore
+    announcer: Announcer
+
+
+def routes(deps: LinkDeps, shared: Shared) -> list[Route]:
+    check = partial(
+        validate_draft,
+        private_hosts=shared.settings.private_targets,
+        github_host=web_host(shared.settings.github_url),
+    )
+    url = shared.visitors_url
+    return [
+        *ProfileRoutes(deps.profiles, deps.announcer, url).routes(),
+        *LinkRoutes(deps.profiles, deps.announcer, url, check).routes(),
+        *BulkRoutes(deps.profiles, deps.announcer, url, check).routes(),
+    ]

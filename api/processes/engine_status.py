@@ -1,0 +1,58 @@
+"""What the console says of the whole engine on this machine: health, metrics and state of its processes."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import trio
+
+from api.processes.process import ProcessSpec
+from engine.common.errors import UnavailableError
+from engine.operations.health import Component, Health
+from engine.operations.metrics import ProcessMetrics
+from engine.operations.system import LAUNCHER, ProcessState, process_states, unexpected
+from storage.operations import status
+
+PING_LIMIT_S: Final = 1.5
+
+
+class EngineStatus:
+    """Asks each process of `spec`'s engine over its socket, and each server by its ping."""
+
+    def __init__(
+        self, spec: ProcessSpec, pings: Mapping[str, Callable[[], Awaitable[None]]]
+    ) -> None:
+        self._spec = spec
+        self._pings = pings
+
+    async def health(self) -> Health:
+        folder = self._spec.run_folder
+        statuses = {status_.name: status_ for status_ in await status.fetch_statuses(folder)}
+        components = [c for status_ in statuses.values() for c in status_.components]
+        failures = status.recent_failures(folder)
+        missing = [
+            component
+            for name in self._spec.processes
+            for component in unexpected(name, statuses.get(name), failures.get(name, ""))
+        ]
+        servers = [await _ping(name, ping) for name, ping in self._pings.items()]
+        return Health((*servers, *components, *missing))
+
+    async def metrics(self) -> list[ProcessMetrics]:
+        statuses = await status.fetch_statuses(self._spec.run_folder)
+        return [status_.metrics for status_ in statuses if status_.name != LAUNCHER]
+
+    async def system(self) -> list[ProcessState]:
+        folder = self._spec.run_folder
+        statuses = await status.fetch_statuses(folder)
+        return process_states(statuses, self._spec.processes, status.recent_failures(folder))
+
+
+async def _ping(name: str, ping: Callable[[], Awaitable[None]]) -> Component:
+    try:
+        with trio.fail_after(PING_LIMIT_S):
+            await ping()
+    except UnavailableError as error:
+        return Component(name, False, str(error))
+    except trio.TooSlowError:
+        return Component(name, False, f"does not answer within {PING_LIMIT_S:g} s")
+    return Component(name, True)

@@ -1,0 +1,32 @@
+"""The endpoints of statistics, exports and live updates, and what they need."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from actors.stats.live_subscribers import LiveSubscribers
+from api.http.routes import Route
+from api.http.shared import Shared
+from api.stats.export import StatsExportRoutes
+from api.stats.live import LiveRoutes
+from api.stats.stats import StatsRoutes
+from engine.links.ports import ProfileStore
+from engine.stats.ports import ClickExport, StatsReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsDeps:
+    """`version` is the stats version; None while it is not known."""
+
+    profiles: ProfileStore
+    stats: StatsReader
+    version: Callable[[], Awaitable[str | None]]
+    click_export: ClickExport
+    live_subscribers: LiveSubscribers
+
+
+def routes(deps: StatsDeps, shared: Shared) -> list[Route]:
+    return [
+        *StatsRoutes(deps.profiles, deps.stats, deps.version, shared.now).routes(),
+        *LiveRoutes(deps.profiles, deps.live_subscribers).routes(),
+        *StatsExportRoutes(deps.profiles, deps.stats, deps.click_export, shared.now).routes(),
+    ]
