@@ -36,7 +36,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -44,9 +43,9 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
+from actors.visits.click_ids import ClickIds
 from actors.visits.profile import ProfileActor
-from actors.visits.registry import Registry
-from api.visits import responses
+from api.visits.responses import visit_responses
 from bench.kit.machine import machine
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
@@ -56,9 +55,8 @@ from engine.clicks.click import VisitorClass
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant
 from engine.experiments.verdict.srm import ALPHA
 from engine.visits.pseudonym import Pseudonymiser
-from engine.visits.request import ClientInfo, VisitRequest
+from engine.visits.request import ClientInfo, Visit, VisitRequest
 from engine.visits.snapshot import EdgeLink, Snapshot
-from storage.links.memory_profiles import MemoryProfiles
 
 SEED = 20_260_501
 CONNECTIONS = 32
@@ -68,6 +66,7 @@ KILL_WAIT_S = 15.0
 SETTINGS = {"WAYPOST_TRUSTED_HOPS": "1", "WAYPOST_VISITS_PER_SECOND": "0"}
 ARMS = ("https://a.example/", "https://b.example/")
 PROFILE = "lab"
+AT_US = 1_780_000_000_000_000
 ROUNDS_IN_PROCESS = 7
 RETURNING, STRANGERS = 10_000, 40_000  # people of one run; edges remember 16,384
 
@@ -330,7 +329,7 @@ def _heads(folder: Path, slug: str, count: int, host: str) -> Path:
 def in_process(people: int = 20_000) -> float:
     """What an experiment adds to the actor's part of a redirect, microseconds, over so many people in turn."""
     plain, tried = _actor(), _actor(_even())
-    visitors, dice = Pseudonymiser(bytes(32)), random.Random(SEED)  # noqa: S311
+    pseudonymiser, dice = Pseudonymiser(bytes(32)), random.Random(SEED)  # noqa: S311
     seen = [
         (
             VisitRequest(
@@ -347,8 +346,8 @@ def in_process(people: int = 20_000) -> float:
         (route,) = actor.routes.values()
         visit = actor.visit
         started = time.process_time_ns()
-        for request, origin in seen:
-            visit(route, request, origin, visitors, VisitorClass.HUMAN, 1_780_000_000_000_000)
+        for request, client in seen:
+            visit(route, Visit(request, client, VisitorClass.HUMAN, AT_US, pseudonymiser))
         return (time.process_time_ns() - started) / 1000 / len(seen)
 
     rounds = [(cost(plain), cost(tried)) for _ in range(ROUNDS_IN_PROCESS)]
@@ -364,22 +363,18 @@ def _even() -> EdgeExperiment:
 
 
 def _actor(*experiments: EdgeExperiment) -> ProfileActor:
-    registry = Registry(
-        MemoryProfiles(),
-        redirect_tail=responses.redirect_tail,
-        page_tail=responses.profile_page_tail,
-        visitor_cookie=partial(responses.visitor_cookie, secure=False),
-        max_links=100,
-        max_unknown=100,
-    )
     link = EdgeLink(1, "x", "https://plain.example/", 302, False, True)
     snapshot = Snapshot(
         tenant_id=1, profile_id=2, handle="lab", title="", version=1, complete=True,
         links=(link,), page=(), experiments=experiments,
     )  # fmt: skip
-    actor = ProfileActor(registry, snapshot)
+    actor = ProfileActor(snapshot, visit_responses(secure=False), ClickIds(), _no_refresh)
     actor.add(snapshot.links)
     return actor
+
+
+async def _no_refresh(actor: ProfileActor, version: int) -> None:
+    raise NotImplementedError
 
 
 # ---- the command --------------------------------------------------------------------------------------

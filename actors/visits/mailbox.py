@@ -1,8 +1,7 @@
-"""A bounded mailbox, and the few runners that serve the mailboxes of a great many actors.
+"""A bounded mailbox, and a dispatcher that serves the mailboxes of a great many actors with a few tasks.
 
-No task exists for an idle actor: an actor with mail stands in the run queue once, a runner takes it and lets
-it handle its letters one after the other. So an actor never runs twice at the same time, and a million
-actors cost no task at all.
+An idle actor costs no task: an actor with messages stands in the run queue once, and a task of the dispatcher
+lets it handle its messages one after the other. So an actor never runs twice at the same time.
 """
 
 from collections import deque
@@ -10,66 +9,65 @@ from typing import Any, Final, Protocol
 
 import trio
 
-MAX_LETTERS: Final = 64
+MAX_MESSAGES: Final = 64
 
 
 class Actor(Protocol):
     mailbox: "Mailbox"
 
-    async def handle_message(self, letter: Any) -> None:
-        """Handle one letter. An error that escapes ends the runner, which its supervisor restarts."""
+    async def handle_message(self, message: Any) -> None:
+        """Handle one message. An error that escapes ends the task, which its supervisor restarts."""
 
 
 class Mailbox:
-    """Letters in order of arrival. `post` answers False when it is full: the sender must cope."""
+    """Messages in order of arrival; `waiting` while its actor stands in the run queue or runs."""
 
-    __slots__ = ("letters", "waiting")
+    __slots__ = ("messages", "waiting")
 
     def __init__(self) -> None:
-        self.letters: deque[Any] = deque()
+        self.messages: deque[Any] = deque()
         self.waiting = False
 
 
 class Dispatcher:
-    """The run queue. Post from any synchronous code of the trio thread; `run` is one runner."""
+    """The run queue. Call `send` from any synchronous code of the trio thread; `run_one` is one task."""
 
     def __init__(self) -> None:
         self._queue: deque[Actor] = deque()
-        self._news = trio.Event()
-        self.posted = 0
+        self._queued = trio.Event()
         self.refused = 0
 
-    def send(self, actor: Actor, letter: Any) -> bool:
-        """Put a letter into the actor's mailbox; False, and counted, when that is full."""
+    def send(self, actor: Actor, message: Any) -> bool:
+        """Put a message into the actor's mailbox. Returns False, and counts it, when that is full: the
+        sender must cope."""
         mailbox = actor.mailbox
-        if len(mailbox.letters) >= MAX_LETTERS:
+        if len(mailbox.messages) >= MAX_MESSAGES:
             self.refused += 1
             return False
-        mailbox.letters.append(letter)
-        self.posted += 1
+        mailbox.messages.append(message)
         if not mailbox.waiting:
             mailbox.waiting = True
             self._queue.append(actor)
-            self._news.set()
+            self._queued.set()
         return True
 
     async def run_one(self) -> None:
-        """Serve actors with mail until cancelled. Several may run at the same time."""
+        """Serve actors with messages until cancelled. Several tasks may run it at the same time."""
         while True:
             while not self._queue:
-                self._news = trio.Event()
-                await self._news.wait()
+                self._queued = trio.Event()
+                await self._queued.wait()
             actor = self._queue.popleft()
             try:
-                await actor.handle_message(actor.mailbox.letters.popleft())
+                await actor.handle_message(actor.mailbox.messages.popleft())
             finally:
-                if actor.mailbox.letters:
+                if actor.mailbox.messages:
                     self._queue.append(actor)
-                    self._news.set()
+                    self._queued.set()
                 else:
                     actor.mailbox.waiting = False
 
     @property
     def waiting(self) -> int:
-        """Actors with messages that no runner has taken yet."""
+        """Actors with messages that no task has taken yet."""
         return len(self._queue)

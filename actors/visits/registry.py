@@ -1,13 +1,13 @@
-"""The registry: which path leads to which profile actor, and how cold ones come to life.
+"""The registry: which path leads to which profile actor, and how profiles are loaded and passivated.
 
-Hot: `paths` maps a raw path to its route; the door asks it directly. Cold: the path's waiters gather under
-one key, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time and not
+Hot: `paths` maps a raw path to its route; the visitor server reads it directly. Cold: waiters gather under
+their path, and one finder asks storage for up to MAX_PATHS_A_QUERY paths at once, one query at a time and not
 more often than every FIND_INTERVAL_S. So a profile is loaded once however many wait, and a scan of random
 paths reaches Postgres at a bounded rate whatever its own. Paths that lead nowhere are remembered, bounded.
 
-Freshness: an announcement, or else the poll of versions, posts the new version to the actor. News of a
-profile that is not resident makes all remembered unknown paths doubtful, in one step (an epoch). News that
-comes while a query runs may be newer than what the query read: such a profile is looked up again.
+Freshness: an announcement, or else the poll of versions, sends the new version to the actor. A change of a
+profile that is not resident invalidates all remembered unknown paths, in one step (an epoch). A change that
+arrives while a query runs may be newer than what the query read: such a profile is looked up again.
 
 Memory: resident links are bounded, those that a page shows included; a profile without any counts as one.
 A profile not visited since the sweep last passed is passivated: its routes are dropped and the next visitor
@@ -20,9 +20,11 @@ from typing import Any, Final
 
 import trio
 
+from actors.visits.click_ids import ClickIds
 from actors.visits.mailbox import Dispatcher
-from actors.visits.profile import ProfileActor, VisitRoute
-from engine.clicks.click_id import ClickIdCipher
+from actors.visits.profile import ProfileActor
+from actors.visits.responses import VisitResponses
+from actors.visits.route import VisitRoute
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.operations.metrics import Metric, Sample
@@ -33,12 +35,14 @@ MAX_PATHS_A_QUERY: Final = 500
 MAX_WAITING: Final = 8192
 FIND_INTERVAL_S: Final = 0.005
 REFRESH_LIMIT: Final = 1000
-MAX_MISSED: Final = 10_000
+MAX_CHANGES_DURING_QUERY: Final = 10_000
+_RETRY_S: Final = 0.2
 _SWEEP_S: Final = 1.0
 _SWEEP_PROFILES: Final = 20_000
 
 Waiter = Any
 Found = tuple[list[Waiter], VisitRoute | None]
+
 
 RESIDENT_PROFILES: Final = Metric("waypost_resident_profiles", "Profiles that edges hold in memory")
 RESIDENT_LINKS: Final = Metric("waypost_resident_links", "Links that edges hold in memory")
@@ -67,56 +71,55 @@ CLICKS_WITHOUT_ID: Final = Metric(
 
 
 class Registry:
+    """The profile actors of one edge. Run `find`, `sweep` and some `dispatcher.run_one` as tasks."""
+
     def __init__(
         self,
         source: SnapshotSource,
+        responses: VisitResponses,
         *,
-        redirect_tail: Callable[[int, bytes], bytes],
-        page_tail: Callable[[tuple[str, str]], bytes],
-        visitor_cookie: Callable[[bytes], bytes],
         max_links: int,
         max_unknown: int,
     ) -> None:
-        self.source = source
-        self.redirect_tail = redirect_tail
-        self.page_tail = page_tail
-        self.visitor_cookie = visitor_cookie
-        self.seal: ClickIdCipher | None = None  # for click ids, once its secret is known
-        self.unsealed = 0  # clicks that were to have an id before that
-        self.refresh_limit = REFRESH_LIMIT
         self.paths: dict[bytes, VisitRoute] = {}
         self.profiles: dict[int, ProfileActor] = {}
-        self.runners = Dispatcher()
+        self.dispatcher = Dispatcher()
+        self.click_ids = ClickIds()
+        self.refresh_limit = REFRESH_LIMIT
         self.links = 0
+        self._source = source
+        # Shared by all actors, one bound method too: there may be a million of them.
+        self._parts_of_actor = (responses, self.click_ids, self._refresh)
         self._max_links = max_links
         self._unknown: dict[bytes, int] = {}
         self._max_unknown = max_unknown
         self._epoch = 0
         self._weight = 0
-        # Versions told since the finder's query began; None: so many that all it finds is doubtful.
-        self._missed: dict[int, int] | None = {}
+        # Versions by profile, announced since the finder's query began; None: too many to know them.
+        self._changed_versions: dict[int, int] | None = {}
         self._waiting: dict[bytes, list[Waiter]] = {}
         self._waiters = 0
-        self._news = trio.Event()
+        self._wanted = trio.Event()
         self.counts = dict.fromkeys(
             ("queries", "lookups", "loaded", "refreshed", "passivated", "unknown", "refused",
              "unavailable", "changes"), 0,
         )  # fmt: skip
 
-    # ---- asked by the door, synchronous -------------------------------------------------------
+    # ---- for the visitor server, synchronous --------------------------------------------------
 
     def is_unknown(self, path: bytes) -> bool:
-        """Whether the canonical path is known to lead nowhere."""
+        """Return whether the canonical path is known to lead nowhere."""
         return self._unknown.get(path) == self._epoch
 
     def wait(self, path: bytes, waiter: Waiter) -> bool:
-        """Have the path looked up; the finder hands `waiter` back with its route. False: too many wait."""
+        """Have the path looked up; the finder hands `waiter` back with its route. Returns False when too
+        many wait."""
         if self._waiters >= MAX_WAITING:
             self.counts["refused"] += 1
             return False
         self._waiters += 1
         self._waiting.setdefault(path, []).append(waiter)
-        self._news.set()
+        self._wanted.set()
         return True
 
     # ---- the finder ---------------------------------------------------------------------------
@@ -125,24 +128,24 @@ class Registry:
         """Look waiting paths up, for ever. `deliver(found, available)` gets every waiter back once."""
         while True:
             while not self._waiting:
-                self._news = trio.Event()
-                await self._news.wait()
+                self._wanted = trio.Event()
+                await self._wanted.wait()
             paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
             epoch = self._epoch
-            self._missed = {}
+            self._changed_versions = {}
             self.counts["queries"] += 1
             self.counts["lookups"] += len(paths)
             try:
-                snapshots = await self.source.find(paths)
+                snapshots = await self._source.find(paths)
             except UnavailableError:
                 self.counts["unavailable"] += 1
-                deliver([(self._take(path), None) for path in paths], False)
+                deliver([(self._pop_waiters(path), None) for path in paths], False)
                 await trio.sleep(0.1)
                 continue
             deliver(self._admit_all(paths, snapshots, epoch), True)
             await trio.sleep(FIND_INTERVAL_S)
 
-    def _take(self, path: bytes) -> list[Waiter]:
+    def _pop_waiters(self, path: bytes) -> list[Waiter]:
         waiters = self._waiting.pop(path, [])
         self._waiters -= len(waiters)
         return waiters
@@ -151,22 +154,23 @@ class Registry:
         self, paths: list[bytes], snapshots: list[Snapshot | None], epoch: int
     ) -> list[Found]:
         for distinct in {id(s): s for s in snapshots if s is not None}.values():
-            if not self._outdated(distinct):
+            if not self._is_outdated(distinct):
                 self._admit(distinct)
-        found: list[Found] = []
+        results: list[Found] = []
         for path, snapshot in zip(paths, snapshots, strict=True):
             route = self.paths.get(path)
-            if snapshot is not None and route is None and self._outdated(snapshot):
+            if snapshot is not None and route is None and self._is_outdated(snapshot):
                 continue  # its waiters stay, and are looked up again
             if route is None:
                 self.counts["unknown"] += 1
                 if epoch == self._epoch:
                     self._remember_unknown(path)
-            found.append((self._take(path), route))
-        return found
+            results.append((self._pop_waiters(path), route))
+        return results
 
-    def _outdated(self, snapshot: Snapshot) -> bool:
-        if self._missed is None or self._missed.get(snapshot.profile_id, 0) > snapshot.version:
+    def _is_outdated(self, snapshot: Snapshot) -> bool:
+        changed = self._changed_versions
+        if changed is None or changed.get(snapshot.profile_id, 0) > snapshot.version:
             return True
         actor = self.profiles.get(snapshot.profile_id)
         return actor is not None and actor.version > snapshot.version
@@ -179,29 +183,30 @@ class Registry:
     def _admit(self, snapshot: Snapshot) -> None:
         actor = self.profiles.get(snapshot.profile_id)
         if actor is None:
-            actor = ProfileActor(self, snapshot)
+            actor = ProfileActor(snapshot, *self._parts_of_actor)
             self.profiles[snapshot.profile_id] = actor
             self.counts["loaded"] += 1
             self._swap([], [*actor.add(snapshot.links), actor.page_route()])
         elif actor.version < snapshot.version and snapshot.complete:
-            self.apply(actor, snapshot)
+            self._apply(actor, snapshot)
         elif actor.version <= snapshot.version:
-            # Newer than what the actor has of its other links: they catch up by letter.
+            # Newer than the actor's other links: a message lets them catch up.
             self._swap([], actor.add(snapshot.links))
-            self._post(actor, snapshot.version)
+            self._send_version(actor, snapshot.version)
         self._count_resident(actor)
 
     # ---- changes ------------------------------------------------------------------------------
 
     def changed(self, changes: Iterable[ProfileChange] | None) -> None:
-        """News from an announcement or a poll; None: so many that everything must be doubted."""
+        """Take changes from an announcement or a poll; None: too many to list, so nothing is known to be
+        current."""
         if changes is None:
             self._epoch += 1
-            self._missed = None
+            self._changed_versions = None
             self._drop(list(self.profiles.values()))
             return
         for change in changes:
-            self._forget_unknown_paths(change)
+            self._note_version(change)
             actor = self.profiles.get(change.profile_id)
             if actor is None:
                 self._epoch += 1
@@ -209,24 +214,40 @@ class Registry:
                 self._epoch += 1
                 self._drop([actor])
             else:
-                self._post(actor, change.version)
+                self._send_version(actor, change.version)
             self.counts["changes"] += 1
 
-    def _forget_unknown_paths(self, change: ProfileChange) -> None:
-        if self._missed is not None:
-            known = self._missed.get(change.profile_id, 0)
-            self._missed[change.profile_id] = max(change.version, known)
-            if len(self._missed) > MAX_MISSED:
-                self._missed = None
+    def _note_version(self, change: ProfileChange) -> None:
+        """Remember the version for the query that may be running."""
+        if self._changed_versions is not None:
+            known = self._changed_versions.get(change.profile_id, 0)
+            self._changed_versions[change.profile_id] = max(change.version, known)
+            if len(self._changed_versions) > MAX_CHANGES_DURING_QUERY:
+                self._changed_versions = None
 
-    def _post(self, actor: ProfileActor, version: int) -> None:
+    def _send_version(self, actor: ProfileActor, version: int) -> None:
         if version > actor.wanted or (version > actor.version and not actor.mailbox.waiting):
             actor.wanted = max(version, actor.wanted)
-            if not self.runners.send(actor, version):
+            if not self.dispatcher.send(actor, version):
                 self._drop([actor])
 
-    def apply(self, actor: ProfileActor, snapshot: Snapshot | None) -> None:
-        """A refresh came back: make it what visitors get. None: the profile is gone."""
+    async def _refresh(self, actor: ProfileActor, version: int) -> None:
+        """Bring a resident actor up to `version`; for the actor's own message handler."""
+        if self.profiles.get(actor.profile_id) is not actor:
+            return
+        try:
+            snapshot = await self._source.refresh(
+                actor.profile_id, actor.version, self.refresh_limit
+            )
+        except UnavailableError:
+            # Visitors get the version in memory meanwhile. No poll repeats this change, so it is sent again.
+            await trio.sleep(_RETRY_S)
+            self.dispatcher.send(actor, version)
+            return
+        self._apply(actor, snapshot)
+
+    def _apply(self, actor: ProfileActor, snapshot: Snapshot | None) -> None:
+        """Let visitors get the snapshot of a refresh; None: the profile is gone."""
         if self.profiles.get(actor.profile_id) is not actor:
             return
         if snapshot is None:
@@ -265,10 +286,10 @@ class Registry:
             self._forget_page(actor)
             self._weight -= actor.weight
             if actor.wanted > actor.version:
-                self._epoch += 1  # nobody will ask any more which links are new
+                self._epoch += 1  # no refresh will add its new links to the paths
 
     def _forget_page(self, actor: ProfileActor) -> None:
-        """Its handle may be another profile's by now: leave what is not its own."""
+        """Remove the page's paths, except those that another profile has by now."""
         for path in actor.page_paths:
             route = self.paths.get(path)
             if route is not None and route.actor is actor:
@@ -280,7 +301,7 @@ class Registry:
         actor.weight = weight
 
     async def sweep(self) -> None:
-        """Keep resident links under their bound, for ever: second chance for what was visited."""
+        """Keep resident links under their bound, for ever: second chance for visited profiles."""
         while True:
             await trio.sleep(_SWEEP_S)
             while self._weight > self._max_links:
@@ -288,6 +309,7 @@ class Registry:
                 await trio.lowlevel.checkpoint()
 
     def _idle(self) -> list[ProfileActor]:
+        """Choose profiles to passivate: oldest first, those not visited since the last sweep."""
         chosen: list[ProfileActor] = []
         excess = self._weight - self._max_links * 9 // 10
         for _ in range(min(_SWEEP_PROFILES, len(self.profiles))):
@@ -325,5 +347,5 @@ class Registry:
             LOADED_PROFILES.sample(counts["loaded"]),
             REFRESHED_PROFILES.sample(counts["refreshed"]),
             PASSIVATED_PROFILES.sample(counts["passivated"]),
-            CLICKS_WITHOUT_ID.sample(self.unsealed),
+            CLICKS_WITHOUT_ID.sample(self.click_ids.missing),
         ]

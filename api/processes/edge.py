@@ -20,8 +20,8 @@ from actors.visits.places import watch_places
 from actors.visits.registry import Registry
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.visits import metrics as visitor_metrics
-from api.visits import responses
 from api.visits.client_resolver import ClientResolver
+from api.visits.responses import visit_responses
 from api.visits.server import VisitorServer
 from engine.clicks.click_id import ClickIdCipher
 from engine.common.errors import UnavailableError
@@ -73,11 +73,7 @@ class Edge:
         self._source = PostgresSnapshotSource(database)
         self.registry = Registry(
             self._source,
-            redirect_tail=responses.redirect_tail,
-            page_tail=responses.profile_page_tail,
-            visitor_cookie=partial(
-                responses.visitor_cookie, secure=settings.visitors_url.startswith("https://")
-            ),
+            visit_responses(secure=settings.visitors_url.startswith("https://")),
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
         )
@@ -126,9 +122,9 @@ class Edge:
                 name="announcements",
                 start=partial(follow_announcements, self._announcer, registry.changed),
             ),
-            # The runners share one queue of actors with mail.
+            # These tasks share one queue of actors with messages.
             *(
-                ChildSpec(name=f"profiles-{i}", start=registry.runners.run_one, look=self._mail)
+                ChildSpec(name=f"profiles-{i}", start=registry.dispatcher.run_one, look=self._mail)
                 for i in range(RUNNERS)
             ),
             ChildSpec(name="finder", start=partial(registry.find, self.door.deliver)),
@@ -144,9 +140,11 @@ class Edge:
 
     async def _learn_click_ids(self) -> None:
         """Ask for what click ids are sealed with, until it is known."""
-        while self.registry.seal is None:
+        while self.registry.click_ids.cipher is None:
             try:
-                self.registry.seal = ClickIdCipher(await click_id_secret(self._database))
+                self.registry.click_ids.cipher = ClickIdCipher(
+                    await click_id_secret(self._database)
+                )
             except UnavailableError:
                 await trio.sleep(1)
 
@@ -201,7 +199,7 @@ class Edge:
         return ActorStatus(None, {"journals": self.orphans.adopted - self.orphans.finished})
 
     def _mail(self) -> ActorStatus:
-        return ActorStatus(self.registry.runners.waiting)
+        return ActorStatus(self.registry.dispatcher.waiting)
 
     def components(self) -> list[Component]:
         name = self.assignment.name

@@ -38,7 +38,7 @@ def samples(server: VisitorServer) -> list[Sample]:
     return [
         REDIRECTS.sample(server.redirects),
         PAGES.sample(server.views),
-        *REFUSALS.by_label(server.answers_by_status),
+        *REFUSALS.by_label(server.refusals_by_status),
         CONNECTIONS.sample(server.connections),
         ACCEPTED_CONNECTIONS.sample(server.accepted),
         REFUSED_CONNECTIONS.sample(server.refused),

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from actors.visits.responses import VisitResponses
 from engine.links.target import is_location_safe
 
 _COMMON: Final = (
@@ -94,6 +96,11 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
         COOKIE_AGE_S,
         b"; Secure" if secure else b"",
     )
+
+
+def visit_responses(*, secure: bool) -> VisitResponses:
+    """Return what profile actors write responses with. `secure`: cookies are for HTTPS only."""
+    return VisitResponses(redirect_tail, profile_page_tail, partial(visitor_cookie, secure=secure))
 
 
 def profile_page_tail(page: tuple[str, str]) -> bytes:

@@ -1,10 +1,12 @@
-"""A visitor's request, and where it comes from: what a door has read, and what actors decide by."""
+"""A visitor's request, its client, and both as one visit: what an edge reads and its actors decide by."""
 
 import msgspec
 
+from engine.visits.pseudonym import Pseudonymiser
+
 
 class VisitRequest(msgspec.Struct, gc=False):
-    """One request to answer. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds;
+    """One request of a visitor. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds;
     `host` is in lower case, without a port."""
 
     path: bytes
@@ -15,21 +17,35 @@ class VisitRequest(msgspec.Struct, gc=False):
     head_only: bool
     keep_alive: bool
     prefetch: bool = False
-    forwarded_for: bytes = b""  # only looked for behind trusted proxies
+    forwarded_for: bytes = b""  # only read behind trusted proxies
     host: bytes = b""
-    cookie: bytes = b""  # what `wp_v` is, where a visitor has one
+    cookie: bytes = b""  # the value of `wp_v`; empty when the visitor sent none
 
 
 class ClientInfo(msgspec.Struct, gc=False, frozen=True):
-    """Where a request comes from: what is left of its address once that was looked at.
+    """The client of a request, without its address.
 
-    `network` is of `engine.visits.client_address.packed_network`, `place` an item of engine/clicks/record_items.py or empty.
-    Both are for use in memory; only the place is recorded.
+    `network` is made by engine/visits/client_address.py, `place` is a record item or empty
+    (engine/clicks/record_items.py). Both are for use in memory; only the place is recorded.
     """
 
     network: bytes
     place: bytes = b""
-    rate_limit_subject: str | None = None  # whom the visitors' limit counts; None: nobody
+    rate_limit_subject: str | None = None  # None: the client is not rate limited
 
 
 UNKNOWN_CLIENT = ClientInfo(b"\0")
+
+
+class Visit(msgspec.Struct, gc=False):
+    """One visit to answer: the request, its client and what the edge knows of the moment.
+
+    `classification` is the record's byte (engine/visits/classifier.py), `at_us` Unix time in microseconds,
+    `pseudonymiser` that of the UTC day of `at_us`; None while the day has no key.
+    """
+
+    request: VisitRequest
+    client: ClientInfo
+    classification: int
+    at_us: int
+    pseudonymiser: Pseudonymiser | None

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import trio
 
 from actors.visits.registry import Registry
-from api.visits import responses
 from api.visits.client_resolver import ClientResolver
+from api.visits.responses import visit_responses
 from api.visits.server import VisitorServer
 from engine.clicks import journal_format
 from engine.clicks.click import Click
@@ -144,9 +144,7 @@ class OpenDoor:
         self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
         self.registry = Registry(
             self.profiles,
-            redirect_tail=responses.redirect_tail,
-            page_tail=responses.profile_page_tail,
-            visitor_cookie=partial(responses.visitor_cookie, secure=False),
+            visit_responses(secure=False),
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )
@@ -202,7 +200,7 @@ async def opened(
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(door.registry.find, door.visitors.deliver))
-        nursery.start_soon(door.registry.runners.run_one)
+        nursery.start_soon(door.registry.dispatcher.run_one)
         loop.add_reader(door.visitors.descriptor, door.visitors.on_readable)
         try:
             yield door

@@ -14,19 +14,19 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.visits import registry as registry_module
 from actors.visits.changes import ChangePoller, follow_announcements
-from actors.visits.mailbox import MAX_LETTERS
+from actors.visits.mailbox import MAX_MESSAGES
 from actors.visits.registry import FIND_INTERVAL_S, Found, Registry
-from api.visits import responses
+from api.visits.responses import visit_responses
 from engine.common.errors import ConflictError, UnavailableError
 from engine.links.link import LinkDraft
 from engine.links.ports import ImportRow
 from engine.links.profile import MAX_WHOLE_LINKS, ProfileChange, ProfileDraft
-from engine.visits.request import UNKNOWN_CLIENT, VisitRequest
+from engine.visits.request import UNKNOWN_CLIENT, Visit, VisitRequest
 from storage.visits.memory_announcer import MemoryAnnouncer, MemoryPubSub
 from tests.kit.delayed_profiles import TENANT, HeldProfiles
 
 POLL_S = 0.4
-PLAIN = VisitRequest(b"/", b"", b"", b"", b"", False, True)
+PLAIN = Visit(VisitRequest(b"/", b"", b"", b"", b"", False, True), UNKNOWN_CLIENT, 0, 1, None)
 
 
 class Edge:
@@ -39,9 +39,7 @@ class Edge:
         self.poller = ChangePoller(self.profiles, POLL_S)
         self.registry = Registry(
             self.profiles,
-            redirect_tail=responses.redirect_tail,
-            page_tail=responses.profile_page_tail,
-            visitor_cookie=partial(responses.visitor_cookie, secure=False),
+            visit_responses(secure=False),
             max_links=max_links,
             max_unknown=max_unknown,
         )
@@ -74,7 +72,7 @@ class Edge:
                 raise UnavailableError("away")
         if route is None:
             return None
-        tail, _ = route.actor.visit(route, PLAIN, UNKNOWN_CLIENT, None, 0, 1)
+        tail, _ = route.actor.visit(route, PLAIN)
         return route.target.decode() if route.status != 200 else tail.decode()
 
     async def announce(self, *changes: ProfileChange) -> None:
@@ -90,7 +88,7 @@ class Edge:
             "paths": len(registry.paths),
             "unknown_paths": registry.unknown_paths,
             "waiting": registry.waiting,
-            "mailbox_refused": registry.runners.refused,
+            "mailbox_refused": registry.dispatcher.refused,
         }
 
 
@@ -101,7 +99,7 @@ async def working(*, polling: bool = False, **bounds: int) -> AsyncIterator[Edge
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.deliver))
         for _ in range(2):
-            nursery.start_soon(edge.registry.runners.run_one)
+            nursery.start_soon(edge.registry.dispatcher.run_one)
         nursery.start_soon(edge.registry.sweep)
         nursery.start_soon(follow_announcements, edge.announcer, edge.registry.changed)
         if polling:
@@ -116,12 +114,12 @@ def assert_consistent(registry: Registry) -> None:
     """Counters and indexes say the same as the actors."""
     actors = registry.profiles.values()
     assert registry.links == sum(len(actor.routes) for actor in actors)
-    resident = {id(actor) for actor in actors}
+    resident = {id(actor): actor for actor in actors}
     for path, route in registry.paths.items():
         assert id(route.actor) in resident, f"{path!r} leads to an actor that is gone"
         assert path in route.paths
         if route.status != 200:
-            link_routes = list(route.actor.routes.values())
+            link_routes = list(resident[id(route.actor)].routes.values())
             assert any(each is route for each in link_routes), f"{path!r} leads to an old route"
     assert registry.waiting == 0
 
@@ -389,7 +387,7 @@ async def test_a_flood_of_news_for_one_profile_loses_nothing(autojump_clock: Moc
         await edge.visit(b"/a")
         assert await edge.visit(b"/z") is None
         edge.profiles.hold()
-        for number in range(MAX_LETTERS + 10):
+        for number in range(MAX_MESSAGES + 10):
             _, change = await edge.profiles.linked(profile_id, f"n{number}")
             await edge.announce(change)
         _, change = await edge.profiles.linked(profile_id, "z")

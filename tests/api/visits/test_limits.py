@@ -68,4 +68,4 @@ async def test_the_door_answers_429_and_counts_no_click() -> None:
         await visitor.send(request + other)  # pipelined: the careful way
         assert [(await visitor.answer()).status for _ in range(2)] == [429, 302]
         assert len(door.journal.records) == recorded + 4
-        assert door.visitors.answers_by_status[429] == 2
+        assert door.visitors.refusals_by_status[429] == 2

@@ -6,7 +6,7 @@ import socket
 import pytest
 import trio
 
-from api.visits import server
+from api.visits import connection_set, server
 from api.visits.head import MAX_HEAD_BYTES
 from engine.clicks.click import RULES_VERSION_SHIFT, ClickKind, VisitorClass
 from engine.operations.settings import Settings
@@ -114,7 +114,7 @@ async def test_a_refusal_is_read_whole_and_then_the_connection_ends(
         assert ("allow" in answer.headers) is (status == 405)
         assert await visitor.ends()
         await door.until(lambda: door.visitors.connections == 0)
-        assert door.visitors.answers_by_status[status] == 1
+        assert door.visitors.refusals_by_status[status] == 1
         assert door.profiles.asked == []
 
 
@@ -301,8 +301,8 @@ async def test_a_slow_reader_of_many_answers_gets_them_all_in_bounded_memory() -
 
         def watch() -> None:
             nonlocal most
-            held = sum(len(answer) for _, answer in door.visitors._answers) + sum(
-                len(c.unsent) for c in door.visitors._connections.values()
+            held = sum(len(answer) for _, answer in door.visitors._responses) + sum(
+                len(c.unsent) for c in door.visitors._connections.by_descriptor.values()
             )
             most = max(most, held)
 
@@ -349,7 +349,7 @@ async def test_requests_behind_a_cold_one_are_bounded() -> None:
         size = 4 * server.MAX_QUEUED_REQUESTS
         async with trio.open_nursery() as nursery:
             nursery.start_soon(visitor.send, get(b"/shop/a") * size)
-            (connection,) = door.visitors._connections.values()
+            (connection,) = door.visitors._connections.by_descriptor.values()
             await door.until(lambda: len(connection.queue) >= server.MAX_QUEUED_REQUESTS)
             most = server.MAX_QUEUED_REQUESTS + server.READ_BYTES // len(get(b"/shop/a")) + 1
             for _ in range(20):
@@ -512,7 +512,7 @@ async def test_a_cold_answer_that_takes_too_long_is_503() -> None:
         await door.profiles.is_holding()
         door.later(server.WAIT_LIMIT_S - 0.1)
         await visitor.send(get(b"/shop/a"))  # waits behind, and buys the first no time
-        (connection,) = door.visitors._connections.values()
+        (connection,) = door.visitors._connections.by_descriptor.values()
         await door.until(lambda: len(connection.queue) == 1)
         door.later(0.2)
         answer = await visitor.answer()
@@ -529,7 +529,7 @@ async def test_a_visitor_who_ignores_a_refusal_is_not_listened_to_for_ever() -> 
         assert await visitor.is_closed()
         await visitor.send(b"more" * 1000)
         assert door.visitors.connections == 1
-        door.later(server.LINGER_S + 0.1)
+        door.later(connection_set.LINGER_S + 0.1)
         assert door.visitors.connections == 0
         assert door.visitors.timed_out == 0  # it was answered long ago
 
@@ -585,7 +585,7 @@ async def test_a_drain_lets_a_refusal_be_read() -> None:
 
 
 def unfinished(door: OpenDoor) -> int:
-    return sum(c.reader.unfinished for c in door.visitors._connections.values())
+    return sum(c.parser.unfinished for c in door.visitors._connections.by_descriptor.values())
 
 
 def raw_send(visitor: Visitor, data: bytes) -> None:

@@ -273,8 +273,8 @@ async def test_a_target_is_handed_an_id_that_tells_of_the_click(lab: Lab) -> Non
     await lab.told(change)
     (unsealed,) = await lab.visits(1)
     assert unsealed.location == "https://spring.example/?a=1#top"  # nobody knows the secret yet
-    assert lab.door.registry.unsealed == 1
-    seal = lab.door.registry.seal = ClickIdCipher(bytes(range(32)))
+    assert lab.door.registry.click_ids.missing == 1
+    seal = lab.door.registry.click_ids.cipher = ClickIdCipher(bytes(range(32)))
     id_ = await lab.run()
     lab.door.journal.records.clear()
     answers = await lab.visits(20)

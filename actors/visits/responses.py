@@ -1,0 +1,16 @@
+"""How a profile actor gets its responses written, without knowing HTTP."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class VisitResponses(NamedTuple):
+    """Functions of api/visits/responses.py. A tail is a response after its status line and date.
+
+    `redirect_tail(status, location)` raises ValueError for a location that no header may carry;
+    `page_tail((title, body))` takes HTML; `visitor_cookie(value)` returns a header field.
+    """
+
+    redirect_tail: Callable[[int, bytes], bytes]
+    page_tail: Callable[[tuple[str, str]], bytes]
+    visitor_cookie: Callable[[bytes], bytes]

@@ -1,0 +1,110 @@
+"""Open connections of the visitor server: their place in the epoll set, what is sent to them, how they end."""
+
+import os
+import select
+from collections.abc import Callable
+from os import write  # looked up once: it runs for every response
+from typing import Final
+
+from api.visits.connection import IN, VisitorConnection
+
+MAX_DISCARDED_BYTES: Final = 1024 * 1024
+LINGER_S: Final = 2.0
+
+
+class ConnectionSet:
+    """Connections by descriptor, and the epoll set that they wait in. Never blocks."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.epoll = select.epoll()
+        self.by_descriptor: dict[int, VisitorConnection] = {}
+        self._monotonic = monotonic
+
+    def add(self, connection: VisitorConnection) -> None:
+        """Take a connection in; it waits in the epoll set once register() or watch() has put it there."""
+        self.by_descriptor[connection.fd] = connection
+
+    def register(self, connection: VisitorConnection) -> None:
+        if not connection.registered:
+            connection.registered = True
+            self.epoll.register(connection.fd, connection.mask)
+
+    def watch(self, connection: VisitorConnection, mask: int) -> None:
+        """Wait for these events of the connection; 0: for none."""
+        if connection.fd < 0 or mask == connection.mask:
+            return
+        connection.mask = mask
+        if connection.registered:
+            self.epoll.modify(connection.fd, mask)
+        elif mask:
+            self.register(connection)
+
+    def send(self, connection: VisitorConnection, response: bytes) -> None:
+        """Send a response, or keep what does not fit until the visitor takes it."""
+        if connection.unsent or connection.fd < 0:
+            connection.unsent += response
+            return
+        try:
+            sent = write(connection.fd, response)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close(connection)
+            return
+        if sent != len(response):
+            connection.unsent = response[sent:]
+            self.watch(connection, select.EPOLLOUT)
+        elif connection.closing or connection.ended:
+            self._after_response(connection)
+
+    def send_unsent(self, connection: VisitorConnection) -> bool:
+        """Send more of what is kept. Returns whether the connection is open and has nothing left to send."""
+        if connection.unsent:
+            try:
+                sent = write(connection.fd, connection.unsent)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self.close(connection)
+                return False
+            connection.unsent = connection.unsent[sent:]
+            if connection.unsent:
+                return False
+        self._after_response(connection)
+        return connection.fd >= 0 and not connection.discard
+
+    def _after_response(self, connection: VisitorConnection) -> None:
+        if connection.closing:
+            if connection.linger and not connection.ended:
+                self._linger(connection)
+            else:
+                self.close(connection)
+        elif connection.ended and connection.waiting is None and not connection.queue:
+            self.close(connection)
+
+    def _linger(self, connection: VisitorConnection) -> None:
+        """Receive and drop what is still on its way, for a while: closing with bytes unread would send a
+        reset, which can destroy the last response before it was read (RFC 9112 9.6)."""
+        try:
+            connection.end_output()
+        except OSError:
+            self.close(connection)
+            return
+        connection.discard = MAX_DISCARDED_BYTES
+        connection.deadline = self._monotonic() + LINGER_S
+        connection.linger = False
+        self.watch(connection, IN)
+        self.register(connection)
+
+    def close(self, connection: VisitorConnection) -> None:
+        if connection.fd < 0:
+            return
+        del self.by_descriptor[connection.fd]
+        os.close(connection.fd)  # leaves the epoll set with its last descriptor
+        connection.fd = -1
+        connection.queue.clear()
+
+    def close_all(self) -> None:
+        for connection in list(self.by_descriptor.values()):
+            self.close(connection)
+        self.epoll.close()

@@ -1,0 +1,37 @@
+"""What the visitor server is given: a journal, pseudonyms and limits."""
+
+from typing import Protocol
+
+from engine.visits.pseudonym import Pseudonymiser
+
+
+class ClickRecorder(Protocol):
+    """The journal."""
+
+    def append(self, records: list[bytes]) -> bool: ...
+
+
+class PseudonymSource(Protocol):
+    """Pseudonymisers by day."""
+
+    def pseudonymiser(self, day: int) -> Pseudonymiser | None:
+        """Return that of a day since 1970 in UTC; None while no key is known for it."""
+
+
+class VisitorLimits(Protocol):
+    """Settings that bound connections and requests."""
+
+    @property
+    def max_connections(self) -> int: ...
+
+    @property
+    def head_timeout_ms(self) -> int: ...
+
+    @property
+    def idle_timeout_ms(self) -> int: ...
+
+    @property
+    def visits_per_second(self) -> int: ...
+
+    @property
+    def trusted_hops(self) -> int: ...
