@@ -2,7 +2,7 @@
 
 One for one: a child that ends with an error is restarted after a backoff, the others go on. More than
 `intensity` crashes within `period_s` mean that restarting does not help: the supervisor gives up and raises
-Escalated, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
+EscalationError, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
 starts it anew. A supervisor may be a child of another one (`group`): its children are restarted together when
 it gives up, and those of its siblings are left alone for longer. Children start in order and are stopped in
 reverse, each before the one it relies on.
@@ -27,7 +27,7 @@ GROUP_INTENSITY: Final = 5
 PERIOD_S: Final = 60.0
 
 
-class Escalated(WaypostError):
+class EscalationError(WaypostError):
     """A child crashed more often than its supervisor puts up with."""
 
 
@@ -131,7 +131,7 @@ class Supervisor:
         state.crashes.append(now)
         crashes = self._recent(state)
         if crashes > self._intensity:
-            raise Escalated(
+            raise EscalationError(
                 f"{self.name}/{state.name} crashed {crashes} times in "
                 f"{self._period_s:g} s, last: {state.last_error}"
             )
@@ -177,6 +177,6 @@ def describe_error(error: BaseException) -> str:
     """An error in a line, out of groups that have no other in them."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    if isinstance(error, Escalated):
+    if isinstance(error, EscalationError):
         return str(error)[:500]
     return " ".join(f"{type(error).__name__}: {error}"[:500].split())

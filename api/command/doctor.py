@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from actors.operations.runtime import Stop
+from api.command.servers import run_until_stopped
 from engine.common.errors import UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.audit.verification import AuditResult, verify
 from storage.clicks.recovery import orphans
-from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 from storage.operations.inspection import migrations_pending, redis_settings, server_version
 from storage.visits.daily_keys import memory_folder, swap_files
 from storage.visits.geo import GeoError, load
@@ -63,7 +64,7 @@ class Doctor:
             return False
         try:
             lock_folder(self.folder).close()
-        except FolderInUse as error:
+        except FolderInUseError as error:
             servers = EmbeddedServers(self.folder)
             self.settings = replace(
                 self.settings, database_url=servers.database_url, redis_url=servers.redis_url
@@ -196,23 +197,19 @@ async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResul
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task("verifying", total=None)
-        found: AuditResult | None = None
+        audit: AuditResult | None = None
 
-        async def walk() -> None:
-            nonlocal found
-            found = await verify(
+        async def work() -> None:
+            nonlocal audit
+            audit = await verify(
                 doctor.settings.database_url,
                 lambda done, of: bar.update(task, completed=done, total=max(of, done)),
             )
-            nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(walk)
-            await stop.wait()
-            nursery.cancel_scope.cancel()
-    if found is None:
+        await run_until_stopped(work, stop)
+    if audit is None:
         raise UnavailableError("stopped before the end of the log")
-    return found
+    return audit
 
 
 def show_audit(audit: AuditResult) -> int:

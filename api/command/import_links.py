@@ -30,7 +30,7 @@ from engine.links.import_rows import MAX_LINE_BYTES, RowError, check, parser_for
 from engine.links.ports import ImportRow
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
-from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 from storage.links.import_rows import PostgresLinkImporter
 from storage.migrations import migrate
 from storage.postgres.database import Database
@@ -160,7 +160,7 @@ class Importer:
         try:
             self._stack.enter_context(lock_folder(self.folder))
             self._stack.enter_context(servers)
-        except FolderInUse:
+        except FolderInUseError:
             pass  # `up` runs there, and so do its servers
         self.settings = replace(
             self.settings, database_url=servers.database_url, redis_url=servers.redis_url

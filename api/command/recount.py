@@ -1,9 +1,10 @@
-"""`waypost rebuild` and `waypost reclassify`: counts made anew out of raw clicks."""
+"""`waypost rebuild` and `waypost reclassify`: count days again out of their raw clicks."""
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from actors.operations.runtime import Stop
-from api.command.servers import with_servers
+from api.command.servers import run_until_stopped, with_servers
 from engine.common.errors import UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.postgres.database import Database
@@ -24,14 +25,18 @@ LONGEST_DAYS: Final = 3660
 
 
 class RecountResult(NamedTuple):
-    """How many profiles' days were counted anew, out of how many clicks."""
+    """How many days of profiles were counted again, out of how many clicks."""
 
     days: int
     clicks: int
 
 
+# Recounts one day of a profile; returns how many clicks that was, 0 if nothing changed.
+Work = Callable[[DayRebuild, ProfileDay], Awaitable[int]]
+
+
 def days_between(first: date, last: date) -> list[date]:
-    """Both included. Raises WaypostError."""
+    """Return the days from first to last, both included. Raises WaypostError."""
     count = (last - first).days + 1
     if not 1 <= count <= LONGEST_DAYS:
         raise WaypostError(
@@ -43,97 +48,102 @@ def days_between(first: date, last: date) -> list[date]:
 async def rebuild(
     settings: Settings, folder: Path, day: date, profile: str | None, stop: Stop
 ) -> RecountResult:
-    """Count a day anew, of all profiles or one. Raises WaypostError."""
+    """Count a day of all profiles or of one again, out of its raw clicks. Raises WaypostError."""
 
-    async def work(rebuild: DayRebuild, one: ProfileDay) -> int:
-        return await rebuild.rebuild(one)
+    async def work(rebuild: DayRebuild, profile_day: ProfileDay) -> int:
+        return await rebuild.rebuild(profile_day)
 
-    return await _recount(settings, folder, [day], profile, work, stop)
+    return await _recount(settings, folder, Recount([day], profile, work), stop)
 
 
 async def reclassify(
     settings: Settings, folder: Path, days: list[date], everything: bool, stop: Stop
 ) -> RecountResult:
-    """Judge raw clicks by the present rule, and count anew the days where that changed something."""
+    """Classify raw clicks by the present rules, and count the days again where that changed something.
 
-    async def work(rebuild: DayRebuild, one: ProfileDay) -> int:
+    Raises WaypostError.
+    """
+
+    async def work(rebuild: DayRebuild, profile_day: ProfileDay) -> int:
         try:
-            return await rebuild.reclassify(one, everything=everything)
+            return await rebuild.reclassify(profile_day, everything=everything)
         except RebuildError:
-            return 0  # its raw clicks are about to go
+            return 0  # its raw clicks are about to be deleted
 
-    return await _recount(settings, folder, days, None, work, stop)
+    return await _recount(settings, folder, Recount(days, None, work), stop)
 
 
-async def _recount(
-    settings: Settings,
-    folder: Path,
-    days: list[date],
-    profile: str | None,
-    work: Callable[[DayRebuild, ProfileDay], Awaitable[int]],
-    stop: Stop,
-) -> RecountResult:
-    found = with_servers(settings, folder)
+class Recount:
+    """Recounts days, one profile after the other, and keeps the result so far."""
+
+    def __init__(self, days: list[date], profile: str | None, work: Work) -> None:
+        self._days = days
+        self._profile = profile
+        self._work = work
+        self._refusals: list[RebuildError] = []
+        self._result = RecountResult(0, 0)
+        self._finished = False
+
+    async def run(self, rebuild: DayRebuild) -> None:
+        """Recount all days. A profile that cannot be recounted does not stop the others."""
+        with _progress() as report:
+            for number, day in enumerate(self._days):
+                profile_days = await rebuild.profiles(day, self._profile)
+                for done, profile_day in enumerate(profile_days):
+                    report(f"{day}", number + done / len(profile_days), len(self._days))
+                    await self._recount(rebuild, profile_day)
+                report(f"{day}", number + 1, len(self._days))
+        self._finished = True
+
+    async def _recount(self, rebuild: DayRebuild, profile_day: ProfileDay) -> None:
+        try:
+            clicks = await self._work(rebuild, profile_day)
+        except RebuildError as error:
+            self._refusals.append(error)
+            return
+        days = self._result.days + bool(clicks)
+        self._result = RecountResult(days, self._result.clicks + clicks)
+
+    def result(self) -> RecountResult:
+        """Return the result of a run. Raises UnavailableError if it was stopped, RebuildError if refused."""
+        days = self._result.days
+        if not self._finished:
+            raise UnavailableError(f"stopped after {days:,} days; run it again for the rest")
+        if self._refusals:
+            others = f" ({days:,} others were)" if days else ""
+            raise RebuildError(f"{self._refusals[0]}{others}")
+        return self._result
+
+
+async def _recount(settings: Settings, folder: Path, recount: Recount, stop: Stop) -> RecountResult:
+    settings = with_servers(settings, folder)
     database = await Database.open(
-        found.database_url,
+        settings.database_url,
         role="waypost_aggregator",
         size=3,
-        query_timeout_ms=found.query_timeout_ms,
+        query_timeout_ms=settings.query_timeout_ms,
     )
-    recounted = RecountResult(0, 0)
-    refused: list[RebuildError] = []
-    finished = False
-
-    async def walk() -> None:
-        nonlocal recounted, finished
-        counts = DayRebuild(database)
-        with _progress() as tell:
-            for number, day in enumerate(days):
-                profiles = await counts.profiles(day, profile)
-                for done, one in enumerate(profiles):
-                    tell(f"{day}", number + done / len(profiles), len(days))
-                    try:
-                        clicks = await work(counts, one)
-                    except RebuildError as error:
-                        refused.append(error)
-                        continue
-                    recounted = RecountResult(
-                        recounted.days + bool(clicks), recounted.clicks + clicks
-                    )
-                tell(f"{day}", number + 1, len(days))
-        finished = True
-        nursery.cancel_scope.cancel()
-
     try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(walk)
-            await stop.wait()
-            nursery.cancel_scope.cancel()
+        await run_until_stopped(partial(recount.run, DayRebuild(database)), stop)
     except* WaypostError as group:
         raise group.exceptions[0] from None
     finally:
         with trio.CancelScope(shield=True):
             await database.close()
-    if not finished:
-        raise UnavailableError(f"stopped after {recounted.days:,} days; run it again for the rest")
-    if refused:
-        others = f" ({recounted.days:,} others were)" if recounted.days else ""
-        raise RebuildError(f"{refused[0]}{others}")
-    return recounted
+    return recount.result()
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float, int], None]]:
-    """A bar on a terminal, else a line each time that a day is done."""
+    """A bar on a terminal, else a line after each day."""
     if not sys.stderr.isatty():
-        yield (
-            lambda text, done, of: (
-                click.echo(f"{text}: {done:.0f} of {of} days", err=True)
-                if done == int(done)
-                else None
-            )
-        )
+        yield _report_whole_days
         return
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("counting", total=1)
         yield lambda text, done, of: bar.update(task, description=text, completed=done, total=of)
+
+
+def _report_whole_days(text: str, done: float, of: int) -> None:
+    if done == int(done):
+        click.echo(f"{text}: {done:.0f} of {of} days", err=True)

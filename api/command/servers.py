@@ -1,23 +1,43 @@
-"""Where a command of the operator's finds the servers: the given ones, or those of a running `up`."""
+"""What the operator's commands share: finding the servers, and ending when they are stopped."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import trio
+
+from actors.operations.runtime import Stop
 from engine.common.errors import WaypostError
 from engine.operations.settings import Settings
-from storage.embedded import EmbeddedServers, FolderInUse, lock_folder
+from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 
 
 def with_servers(settings: Settings, folder: Path) -> Settings:
-    """The settings with the URLs of servers that can be expected to answer. Raises WaypostError."""
+    """Return the settings with the URLs of the servers: the given ones, or those of a running `up`.
+
+    Raises WaypostError if there are none.
+    """
     if settings.database_url:
         return settings
     if folder.is_dir():
         try:
             lock_folder(folder).close()
-        except FolderInUse:
+        except FolderInUseError:
             servers = EmbeddedServers(folder)
             return replace(settings, database_url=servers.database_url, redis_url=servers.redis_url)
     raise WaypostError(
         f"nothing runs on {folder}: start `waypost up`, name its folder with --data, or set DATABASE_URL"
     )
+
+
+async def run_until_stopped(work: Callable[[], Awaitable[None]], stop: Stop) -> None:
+    """Run `work` to its end, or cancel it when `stop` is requested."""
+
+    async def run() -> None:
+        await work()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await stop.wait()
+        nursery.cancel_scope.cancel()

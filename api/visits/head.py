@@ -111,7 +111,8 @@ class HeadParser:
         request = self.parse_fast(data)
         return self.parse_strict(data) if request is None else [request]
 
-    def parse_fast(self, data: bytes) -> VisitRequest | None:
+    # long: the hot path of every request in one piece; each call that it were cut into costs 50 ns.
+    def parse_fast(self, data: bytes) -> VisitRequest | None:  # noqa: C901
         """The request, if `data` is exactly one plain head; None: feed the same bytes to `careful`."""
         end = data.find(b" ", 4)
         if (

@@ -18,7 +18,7 @@ as they are: a `group key`, which `unpack_group_key` tells apart.
 
 from collections.abc import Iterator
 from struct import Struct
-from struct import error as StructError
+from struct import error as struct_error
 from typing import Final
 
 from engine.clicks.click import VISITOR_BYTES
@@ -112,7 +112,7 @@ def records(
                 visitor_id,
                 items,
             )
-    except StructError:
+    except struct_error:
         raise FormatError("record is cut off") from None
     if position != end:
         raise FormatError("frame has bytes behind its last record")

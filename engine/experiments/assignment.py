@@ -81,29 +81,38 @@ def assign(experiment: Experiment, context: AssignmentContext) -> Assignment:
         if state == "decided":
             return Assignment(experiment.winner, "decided")
         return _NOBODY["state"]
-    at_ms = context.at_ms
-    if experiment.starts_at_ms is not None and at_ms < experiment.starts_at_ms:
-        return _NOBODY["early"]
-    if experiment.ends_at_ms is not None and at_ms >= experiment.ends_at_ms:
-        return _NOBODY["late"]
-    if context.bot:
-        return _NOBODY["bot"]
-    seed_state, ranges, namespace, countries, devices, languages = experiment.prepared
-    if countries and context.country not in countries:
-        return _NOBODY["country"]
-    if devices and context.device not in devices:
-        return _NOBODY["device"]
-    if languages and context.language not in languages:
-        return _NOBODY["language"]
-    if namespace is not None:
-        group_state, low, high = namespace
-        if not low <= slot(group_state, context.namespace_key) / SLOTS < high:
-            return _NOBODY["namespace"]
-    bucket = slot(seed_state, context.hash_key) / SLOTS
-    index = ranges.find(bucket)
+    excluded = _exclusion(experiment, context)
+    if excluded is not None:
+        return _NOBODY[excluded]
+    prepared = experiment.prepared
+    bucket = slot(prepared.seed_state, context.hash_key) / SLOTS
+    index = prepared.ranges.find(bucket)
     if index is None:
         return Assignment(None, "coverage", False, bucket)
     return Assignment(index, "assigned", True, bucket)
+
+
+def _exclusion(experiment: Experiment, context: AssignmentContext) -> AssignmentReason | None:
+    """Return why schedule, targeting or namespace of a running experiment exclude a visitor; None if not."""
+    at_ms = context.at_ms
+    if experiment.starts_at_ms is not None and at_ms < experiment.starts_at_ms:
+        return "early"
+    if experiment.ends_at_ms is not None and at_ms >= experiment.ends_at_ms:
+        return "late"
+    if context.bot:
+        return "bot"
+    namespace, countries, devices, languages = experiment.prepared[2:]
+    if countries and context.country not in countries:
+        return "country"
+    if devices and context.device not in devices:
+        return "device"
+    if languages and context.language not in languages:
+        return "language"
+    if namespace is not None:
+        group_state, low, high = namespace
+        if not low <= slot(group_state, context.namespace_key) / SLOTS < high:
+            return "namespace"
+    return None
 
 
 def explain(experiment: Experiment, context: AssignmentContext) -> str:

@@ -6,8 +6,8 @@
 Blocking calls, for the main thread: the servers live no longer than the thread that starts them.
 """
 
-from storage.embedded.errors import EmbeddedError, FolderInUse
+from storage.embedded.errors import EmbeddedError, FolderInUseError
 from storage.embedded.folder import FolderLock, lock_folder
 from storage.embedded.servers import EmbeddedServers
 
-__all__ = ["EmbeddedError", "EmbeddedServers", "FolderInUse", "FolderLock", "lock_folder"]
+__all__ = ["EmbeddedError", "EmbeddedServers", "FolderInUseError", "FolderLock", "lock_folder"]

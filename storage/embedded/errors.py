@@ -9,7 +9,7 @@ class EmbeddedError(WaypostError):
     """The folder or a server in it can't be used. Says why, with the server's last words."""
 
 
-class FolderInUse(WaypostError):
+class FolderInUseError(WaypostError):
     """Another run holds the folder. `pid` is its process, or None when that can't be told."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from storage.embedded.errors import EmbeddedError, FolderInUse, one_line
+from storage.embedded.errors import EmbeddedError, FolderInUseError, one_line
 
 # A unix socket's path has 107 bytes; the longest of ours ends in "/.s.PGSQL.5432".
 MAX_RUN_BYTES = 107 - len("/.s.PGSQL.5432")
@@ -142,7 +142,7 @@ class FolderLock:
 def lock_folder(folder: Path) -> FolderLock:
     """Take `folder`, making it (0700) if missing. Does not wait.
 
-    Raises FolderInUse when another run has it, EmbeddedError when it can't be made or written.
+    Raises FolderInUseError when another run has it, EmbeddedError when it can't be made or written.
     """
     make_folder(folder)
     folder = folder.resolve()
@@ -159,7 +159,7 @@ def lock_folder(folder: Path) -> FolderLock:
     except BlockingIOError:
         pid = _written_pid(descriptor)
         os.close(descriptor)
-        raise FolderInUse(folder, pid) from None
+        raise FolderInUseError(folder, pid) from None
     except OSError as error:
         os.close(descriptor)
         raise EmbeddedError(f"cannot lock the data folder {folder}: {one_line(error)}") from error

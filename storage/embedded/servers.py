@@ -62,7 +62,7 @@ class EmbeddedServers:
     def start(self) -> None:
         """Both answer when this returns. Those that run already are left alone.
 
-        Raises FolderInUse, or EmbeddedError with one line that says why.
+        Raises FolderInUseError, or EmbeddedError with one line that says why.
         """
         if sys.platform != "linux":
             raise EmbeddedError("the embedded servers need Linux: set DATABASE_URL and REDIS_URL")

@@ -11,15 +11,15 @@ from engine.github.conversation import GithubResponse
 from storage.github.memory_api import MemoryGithub
 
 
-class Hang(OSError):
+class HangError(OSError):
     """A fault: no answer at all, for as long as the client waits."""
 
 
-class Endless(OSError):
+class EndlessError(OSError):
     """A fault: an answer whose body does not end."""
 
 
-class Trickle(OSError):
+class TrickleError(OSError):
     """A fault: an answer of which a byte comes now and then."""
 
 
@@ -59,10 +59,10 @@ async def _exchange(
     headers = {name.decode(): value.decode() for name, value in request.headers}
     try:
         answer = github.answer(request.target.decode(), headers)
-    except Hang:
+    except HangError:
         await trio.sleep_forever()
-    except (Endless, Trickle) as fault:
-        await _never_end(github, stream, connection, slow=isinstance(fault, Trickle))
+    except (EndlessError, TrickleError) as fault:
+        await _never_end(github, stream, connection, slow=isinstance(fault, TrickleError))
     except OSError:
         return False
     await _send(stream, connection, answer)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -194,27 +194,21 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
     return Trials(*stores, owner.caller, Caller(2, 2), fold, watch)
 
 
-class opened:
-    """Opens databases at a URL, and closes them all at the end."""
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[OpenDatabase]:
+    """Yield a function that opens databases at the URL; all are closed at the end."""
+    async with AsyncExitStack() as stack:
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> OpenDatabase:
         async def open_role(
-            role: Role, size: int = 4, query_timeout_ms: int = 10_000, url: str = self._url
+            role: Role, size: int = 4, query_timeout_ms: int = 10_000, url: str = url
         ) -> Database:
             database = await Database.open(
                 url, role=role, size=size, query_timeout_ms=query_timeout_ms
             )
-            self._stack.push_async_callback(database.close)
+            stack.push_async_callback(database.close)
             return database
 
-        return open_role
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        yield open_role
 
 
 async def second_owner(url: str, email: str = "", password_hash: str = "") -> Caller:

@@ -13,7 +13,7 @@ import trio
 
 from storage.github.memory_api import MemoryGithub
 from tests.kit.engines import Engine, eventually
-from tests.kit.github_server import Hang, serving
+from tests.kit.github_server import HangError, serving
 
 pytestmark = pytest.mark.large
 TOKEN = "github_pat_secret"
@@ -57,7 +57,7 @@ def test_workers_killed_while_they_ask_github_are_followed_by_others(tmp_path: P
                 body = {"slug": "t", "target": "https://github.com/trio/trio"}
                 link = client.post(f"/v1/profiles/{profile['id']}/links", json=body).json()
                 path = f"/v1/links/{link['id']}/github-sync"
-                hub.faults.append(Hang())
+                hub.faults.append(HangError())
                 assert client.post(path).status_code == 202
                 eventually(lambda: hub.ledger)
                 assert client.get(path).json()["state"] == "running"

@@ -18,7 +18,7 @@ from engine.github.repository import GONE_PERIOD, SYNC_PERIOD, Release
 from engine.github.sync import RETRIES
 from engine.links.link import LinkDraft
 from storage.github.memory_api import MemoryGithubApi
-from tests.kit.github_server import Endless, Hang, Trickle
+from tests.kit.github_server import EndlessError, HangError, TrickleError
 from tests.kit.github_world import START, TOKEN, World, world
 
 REPO, LATEST = "/repos/trio/trio", "/repos/trio/trio/releases/latest"
@@ -441,7 +441,7 @@ async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any)
     assert len(made.github.ledger) == 5
 
 
-@pytest.mark.parametrize("fault", [Hang, Trickle, OSError])
+@pytest.mark.parametrize("fault", [HangError, TrickleError, OSError])
 async def test_a_server_that_does_not_answer_in_time(fault: type[OSError]) -> None:
     async with world(True, total_s=0.15) as here:
         here.github.add("trio/trio")
@@ -458,7 +458,7 @@ async def test_a_server_that_does_not_answer_in_time(fault: type[OSError]) -> No
 
 async def test_a_body_without_an_end_is_read_no_further_than_its_bound() -> None:
     async with world(True) as here:
-        here.github.faults.append(Endless())
+        here.github.faults.append(EndlessError())
         link = await here.link("trio/trio")
         with trio.fail_after(5):
             await here.run()

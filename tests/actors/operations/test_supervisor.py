@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.operations.supervisor import ChildSpec, Escalated, Supervisor, group
+from actors.operations.supervisor import ChildSpec, EscalationError, Supervisor, group
 from engine.operations.actor_tree import ActorStatus
 
 
@@ -91,7 +91,7 @@ async def test_restarts_back_off_and_then_escalate(
     ]
     assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4])
     error = leaf(caught.value)
-    assert isinstance(error, Escalated)
+    assert isinstance(error, EscalationError)
     assert str(error) == "tree/bad crashed 5 times in 60 s, last: ValueError: out of order"
 
 
@@ -102,7 +102,7 @@ async def test_escalation_stops_the_others_in_reverse(
     children = [actors.lives("one"), actors.crashes("bad"), actors.lives("two")]
     with pytest.raises(ExceptionGroup) as caught:
         await Supervisor("tree", children, intensity=2).run()
-    assert isinstance(leaf(caught.value), Escalated)
+    assert isinstance(leaf(caught.value), EscalationError)
     assert actors.story[-2:] == ["two ends", "one ends"]
 
 

@@ -685,15 +685,19 @@ async def live_through(dice: random.Random) -> None:
             while edge.counts["waiting"]:  # noqa: ASYNC110  # nobody is told
                 await trio.sleep(0.01)
         for path in paths:
-            truth = edge.profiles._resolve(path)
-            seen = await edge.visit(path)
-            if truth is None:
-                assert seen is None, path
-            elif truth[1] is None:
-                assert seen is not None, path
-                assert f"<title>@{truth[0].profile.handle}</title>" in seen
-            else:
-                assert seen == truth[1].target, path
+            await sees_what_is_stored(edge, path)
+
+
+async def sees_what_is_stored(edge: Edge, path: bytes) -> None:
+    truth = edge.profiles._resolve(path)
+    seen = await edge.visit(path)
+    if truth is None:
+        assert seen is None, path
+    elif truth[1] is None:
+        assert seen is not None, path
+        assert f"<title>@{truth[0].profile.handle}</title>" in seen
+    else:
+        assert seen == truth[1].target, path
 
 
 @given(st.integers(0, 2**32))

@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 import redis
 
-from storage.embedded import EmbeddedError, EmbeddedServers, FolderInUse, lock_folder
+from storage.embedded import EmbeddedError, EmbeddedServers, FolderInUseError, lock_folder
 from storage.embedded import folder as folder_module
 from storage.embedded import log as log_module
 from storage.embedded import wheel as wheel_module
@@ -312,7 +312,7 @@ def test_folder_is_locked_until_closed(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with lock_folder(folder) as lock:
         assert folder.stat().st_mode & 0o777 == 0o700
-        with pytest.raises(FolderInUse) as caught:
+        with pytest.raises(FolderInUseError) as caught:
             lock_folder(folder)
         assert caught.value.pid == os.getpid()
     lock.close()
@@ -322,7 +322,7 @@ def test_folder_is_locked_until_closed(tmp_path: Path) -> None:
 @slow
 def test_second_run_is_refused(data: Path) -> None:
     with holder(data) as (process, _, database_url, _):
-        with pytest.raises(FolderInUse) as caught:
+        with pytest.raises(FolderInUseError) as caught:
             EmbeddedServers(data).start()
         assert str(caught.value) == (f"the data folder {data} is in use by process {process.pid}")
         assert query(database_url, "SELECT word FROM note") == "kept", "the first runs on"
@@ -333,7 +333,7 @@ def test_lock_taken_before_the_servers_serves_them_too(data: Path) -> None:
     with lock_folder(data):
         with EmbeddedServers(data) as servers:
             assert read(servers) == ("kept", "kept")
-        with pytest.raises(FolderInUse):
+        with pytest.raises(FolderInUseError):
             lock_folder(data)
 
 

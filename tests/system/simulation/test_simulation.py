@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.simulation.broken import BUILDS, AddedAnyway
-from tests.system.simulation.world import Build, Failure, simulate
+from tests.system.simulation.world import BrokenPromiseError, Build, simulate
 
 SEEDS = 32
 MANY_SEEDS = 3000
@@ -87,7 +87,7 @@ def test_a_broken_build_is_caught(first: int, build: Build, tmp_path: Path) -> N
     for seed in range(first, first + SEEDS_TO_CATCH):
         try:
             simulate(seed, tmp_path / str(seed), build)
-        except Failure:
+        except BrokenPromiseError:
             return
     pytest.fail(f"not caught by {SEEDS_TO_CATCH} seeds")
 

@@ -51,7 +51,7 @@ HOUR_US = 3_600_000_000
 TOLD_EVENTS = 40
 
 
-class Failure(AssertionError):
+class BrokenPromiseError(AssertionError):
     """The verdict on a run that broke a promise."""
 
 
@@ -142,9 +142,9 @@ class World:
         (account.recorded if taken else account.refused).extend(clicks)
         journal = edge.journal
         if journal.appended != len(account.recorded):
-            raise Failure("appended is not what was recorded")
+            raise BrokenPromiseError("appended is not what was recorded")
         if sum(journal.unrecorded.values()) != len(account.refused):
-            raise Failure("unrecorded is not what was refused")
+            raise BrokenPromiseError("unrecorded is not what was refused")
 
     def ended(self, edge: Edge) -> None:
         account = self.accounts.get(edge.journal.id)
@@ -231,7 +231,7 @@ class World:
             account = self.accounts.get(edge.journal.id)
             row = self.counts.journals.get(edge.journal.id)
             if account and row and max(row.folded, row.dimension_counted) > edge.journal.synced:
-                raise Failure("Postgres has counted what was not synced")
+                raise BrokenPromiseError("Postgres has counted what was not synced")
             await edge.kill()
         for folder in orphans_in_order(self.folder):
             self.disk.lose_power(folder)
@@ -311,17 +311,17 @@ class World:
                     edge.visited = False
         self.drained_s = trio.current_time() - begun
         if limit.cancelled_caught:
-            raise Failure(f"not drained {DRAIN_S:g} s after the last fault")
+            raise BrokenPromiseError(f"not drained {DRAIN_S:g} s after the last fault")
         for edge in self._edges:
             self.ended(edge)
 
     def judge(self) -> None:
-        """Raises Failure unless the ledger holds what was promised, and nothing else."""
+        """Raises BrokenPromiseError unless the ledger holds what was promised, and nothing else."""
         counted: dict[UUID, Counter[Click]] = {}
         for journal_id, one in self.counts.clicks:
             counted.setdefault(journal_id, Counter())[one] += 1
         if unknown := set(counted) - set(self.accounts):
-            raise Failure(f"journals {unknown} were never there")
+            raise BrokenPromiseError(f"journals {unknown} were never there")
         for journal_id, account in self.accounts.items():
             self._judge(account, counted.get(journal_id, Counter()))
         buckets = Counter(
@@ -331,14 +331,14 @@ class World:
         for key, counts in self.counts.rollups.items():
             rollups[key.link_id, key.time_bucket_us // TIME_BUCKET_US] += counts.clicks
         if rollups != buckets:
-            raise Failure(f"rollups are {rollups}, rows {buckets}")
+            raise BrokenPromiseError(f"rollups are {rollups}, rows {buckets}")
         sums = by_referrer(one for _, one in self.counts.clicks)
         if self.counts.sums != sums:
-            raise Failure("the counts by dimension are not those of the rows")
+            raise BrokenPromiseError("the counts by dimension are not those of the rows")
         if self.broken:
-            raise Failure(self.broken[0])
+            raise BrokenPromiseError(self.broken[0])
         if [one for _, one, _ in self.counts.dead_letters if one.payload]:
-            raise Failure("an intact batch was set aside")
+            raise BrokenPromiseError("an intact batch was set aside")
 
     def _judge(self, account: Account, counted: Counter[Click]) -> None:
         kept = len(account.recorded) if account.kept is None else account.kept
@@ -349,7 +349,9 @@ class World:
             allowed.update(account.refused)
         invented = [one for one in counted if one not in allowed]
         if twice or lost or invented:
-            raise Failure(f"{len(lost)} lost, {len(twice)} twice, {len(invented)} invented")
+            raise BrokenPromiseError(
+                f"{len(lost)} lost, {len(twice)} twice, {len(invented)} invented"
+            )
 
 
 def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa: B008
@@ -388,7 +390,7 @@ def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa:
 def told(error: BaseException, worlds: list[World]) -> BaseException:
     """The verdict, if there is one in a group of errors, with what happened last."""
     if isinstance(error, BaseExceptionGroup):
-        failures, others = error.split(Failure)
+        failures, others = error.split(BrokenPromiseError)
         if failures is not None and others is None:
             error = first_of(failures)
     for world in worlds:
