@@ -41,8 +41,11 @@ DROPPED_BYTES: Final = Metric(
 class ActiveJournal(JournalSource, Protocol):
     """The writer's journal, as far as shipping goes."""
 
-    appended: int
-    synced: int
+    @property
+    def appended(self) -> int: ...
+
+    @property
+    def synced(self) -> int: ...
 
     async def wait_synced(self, above: int) -> None: ...
 

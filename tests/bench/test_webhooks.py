@@ -82,7 +82,7 @@ def test_receivers_have_their_moods_and_keep_ledgers() -> None:
         assert sent(good, "c") == b"..."
         good.hanging, good.down = False, True
         assert sent(good, "d") == b""
-    assert (good.bad, good.ledger.keys()) == (1, {"a", "c"})
+    assert (good.bad, set(good.ledger)) == (1, {"a", "c"})
     entry = good.ledger["a"]
     assert (entry.arrivals, entry.taken, entry.taken_at_arrival) == (2, 2, 1)
     assert (good.ledger["c"].arrivals, good.ledger["c"].taken) == (1, 0)

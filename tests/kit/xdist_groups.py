@@ -8,7 +8,7 @@ LOADS = ("tests/bench/", "tests/system/chaos/")
 TOGETHER = ("tests/system/test_up.py",)
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives out the largest scope first: the loads to one worker, while the other does the rest.
 
     By name, as groups by mark (`--dist loadgroup`) are lost between xdist 3.8 and pytest 9.2.

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from engine.visits.daily_key import DAY_US, unpack_keys
+from engine.visits.daily_key import DAY_US, DailyKey, unpack_keys
 from engine.visits.pseudonym import KEY_BYTES, Pseudonymiser
 from storage.embedded import EmbeddedServers
 from storage.visits.daily_keys import TmpfsKeyStore, is_in_memory, open_key_store
@@ -178,12 +178,16 @@ def test_neither_address_nor_key_is_found_anywhere(folder: Path) -> None:
     after_the_day(folder, shelf, secrets, before, hops)
 
 
+def kept_keys(store: TmpfsKeyStore) -> list[DailyKey]:
+    return unpack_keys((store.folder / "keys").read_bytes()) or []
+
+
 def after_the_day(
     folder: Path, shelf: TmpfsKeyStore, secrets: dict[str, set[bytes]], before: set[int],
     hops: dict[str, str],
 ) -> None:  # fmt: skip
     """The key is gone, and with it the way from a visitor to what was recorded."""
-    (old,) = unpack_keys((shelf.folder / "keys").read_bytes()) or ()
+    (old,) = kept_keys(shelf)
     assert len(old.key) == KEY_BYTES
     shelf.exchange([], time.time_ns() // 1000 + 2 * DAY_US)
     for file in shelf.folder.iterdir():
@@ -191,7 +195,7 @@ def after_the_day(
     later = Engine(folder, **hops)
     try:
         assert not of_keys(shelf).keys() - {f"key of day {old.day}"}
-        fresh = unpack_keys((shelf.folder / "keys").read_bytes()) or ()
+        fresh = kept_keys(shelf)
         assert [one.key for one in fresh] != [old.key]
         visit(later)
         later.wait_committed()

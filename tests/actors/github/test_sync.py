@@ -210,7 +210,7 @@ async def test_the_limits_last_request_is_the_last_one_sent(here: World) -> None
 async def test_githubs_clock_is_what_its_reset_is_read_by(here: World) -> None:
     ahead = START + timedelta(hours=5)
     limited = here.github.problem(429, "API rate limit exceeded")
-    headers = limited.headers | {
+    headers = dict(limited.headers) | {
         "date": ahead.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         "x-ratelimit-remaining": "0",
         "x-ratelimit-reset": str(int(ahead.timestamp()) + 600),

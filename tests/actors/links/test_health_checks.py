@@ -1,6 +1,7 @@
 """Checks of links' targets, in virtual time: politely, once a day each, and what becomes of the links."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from actors.jobs.worker import JobContext
 from actors.links.health_checks import CHECK_S, PAUSE_S, RUN_S, LinkChecks
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
-from engine.links.health import LinkHealth, ProbeResult
+from engine.links.health import CheckOutcome, LinkHealth, ProbeResult
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileDraft
 from storage.jobs.memory_jobs import MemoryJobs
@@ -39,8 +40,8 @@ class World:
 
     async def link(self, target: str, kind: str = "url") -> Link:
         if not self.profile_id:
-            draft = ProfileDraft(handle="ada")
-            self.profile_id = (await self.profiles.create_profile(self.caller, draft)).id
+            profile_draft = ProfileDraft(handle="ada")
+            self.profile_id = (await self.profiles.create_profile(self.caller, profile_draft)).id
         slug = f"s{len(self.profiles.all_links())}"
         draft = LinkDraft(slug=slug, target=target, kind=kind)
         return (await self.profiles.create_link(self.caller, self.profile_id, draft))[0]
@@ -95,8 +96,8 @@ async def test_a_host_is_asked_one_thing_at_a_time_with_pauses(autojump_clock: M
     assert {host: len(at) for host, at in times.items()} == {
         "one.example": 11, "two.example": 10, "three.example": 1,
     }  # fmt: skip
-    for at in times.values():
-        gaps = [later - before for before, later in pairwise(at)]
+    for host_times in times.values():
+        gaps = [later - before for before, later in pairwise(host_times)]
         assert all(gap >= 0.5 + PAUSE_S - 1e-6 for gap in gaps)
     assert times["two.example"][0] < times["one.example"][1]  # hosts side by side
 
@@ -187,7 +188,7 @@ async def test_what_was_done_is_written_when_storage_comes_back(autojump_clock: 
     world = World()
     link = await world.link("https://a.example/")
 
-    async def away(_: object) -> None:
+    async def away(checked: Sequence[CheckOutcome]) -> None:
         raise UnavailableError("Postgres does not answer")
 
     write, world.store.write = world.store.write, away  # type: ignore[method-assign]

@@ -129,8 +129,6 @@ async def test_a_commit_that_fails_or_loses_its_answer(
         # The other one was in that commit too, unless it was taken too late for it.
         with suppress(StaleLeaseError):
             bench.summariser.buffered_until(other)
-            other = None
-        if other is not None:
             bench.begin(other)
     await bench.take(journal_id)
     await until(lambda: bench.done(journal_id))

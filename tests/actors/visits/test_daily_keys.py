@@ -1,5 +1,6 @@
 """Edges agree on a day's key: at the same moment, apart and together again, over midnight and restarts."""
 
+import math
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -193,8 +194,9 @@ class Silent(MemoryDailyKeyChannel):
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        await trio.sleep_forever()
-        yield self._server  # type: ignore[misc]
+        await trio.sleep(math.inf)
+        async with super().listen() as messages:
+            yield messages
 
 
 async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ from actors.visits import registry as registry_module
 from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.mailbox import MAX_MESSAGES
 from actors.visits.registry import FIND_INTERVAL_S, Found, Registry
+from actors.visits.route import VisitRoute
 from api.visits.responses import visit_responses
 from engine.common.errors import ConflictError, UnavailableError
 from engine.links.link import LinkDraft
@@ -58,10 +59,11 @@ class Edge:
         if route is None and self.registry.is_unknown(path):
             return None
         if route is None:
-            done, delivered = trio.Event(), []
+            done = trio.Event()
+            delivered: list[tuple[VisitRoute | None, bool]] = []
 
-            def waiter(*found: object) -> None:
-                delivered.append(found)
+            def waiter(route: VisitRoute | None, available: bool) -> None:
+                delivered.append((route, available))
                 done.set()
 
             if not self.registry.wait(path, waiter):
@@ -144,7 +146,7 @@ async def test_a_profile_is_loaded_once_however_many_wait(autojump_clock: MockCl
                 nursery.start_soon(visit, b"/shop/a")  # while the query runs
             await wait_all_tasks_blocked()
             edge.profiles.release()
-        assert sorted(set(seen)) == ["https://a.example/", "https://b.example/"]
+        assert set(seen) == {"https://a.example/", "https://b.example/"}
         assert len(seen) == 350
         assert len(edge.profiles.asked) == 1
         assert sorted(edge.profiles.asked[0][1]) == [b"/a", b"/shop/a", b"/shop/b"]

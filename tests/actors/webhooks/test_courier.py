@@ -53,7 +53,7 @@ class World:
     def __init__(self, **limits: Any) -> None:
         self.profiles = MemoryProfiles(now)
         self.hooks = MemoryWebhooks(self.profiles, now)
-        self.behaviour: dict[str, Behaviour] = defaultdict(lambda: ok)
+        self.behaviour: defaultdict[str, Behaviour] = defaultdict(lambda: ok)
         self.got: dict[str, list[tuple[float, str]]] = defaultdict(list)
         self.under_way: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
@@ -330,7 +330,8 @@ class Mute:
         self.inner = inner
         self.reports = 0
         self.released = False
-        self.fan_out, self.claim, self.purge = inner.fan_out, inner.claim, inner.purge
+        self.fan_out, self.purge = inner.fan_out, inner.purge
+        self.claim: Callable[..., Awaitable[list[DueDelivery]]] = inner.claim
 
     async def release(self, owner: str) -> None:
         if not self.released:
@@ -496,8 +497,8 @@ async def test_a_claim_beyond_the_lane_is_left_alone(
         return found
 
     queue = Mute(world.hooks)
-    queue.claim = claim  # type: ignore[assignment]
-    queue.record = partial(world.hooks.record)  # type: ignore[method-assign, assignment]
+    queue.claim = claim
+    queue.record = partial(world.hooks.record)  # type: ignore[method-assign]
     world.happen(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(for_a_while, world.courier(queue=queue), 4)

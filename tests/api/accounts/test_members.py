@@ -1,6 +1,7 @@
 """Teams and invitations over the API."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -201,7 +202,7 @@ async def test_a_profile_is_handed_over() -> None:
     assert mine["role"] == "admin"
 
 
-ATTEMPTS = {
+ATTEMPTS: dict[Action, list[tuple[str, str, Any]]] = {
     Action.READ: [("GET", "", None), ("GET", "/links", None), ("GET", "/members", None)],
     Action.EDIT: [
         ("PATCH", "", {"title": "x"}),

@@ -122,6 +122,7 @@ async def test_many_at_once_each_for_itself() -> None:
     assert [one["status"] for one in found[399:]] == [200, 422, 422, 404]
     assert found[400]["errors"][0]["field"] == "click_id"
     await counted(shop.lab, shop.experiment, (0, 0), (0, 0))
+    wrong: Any
     for wrong in ([], [good[0]] * 1001, "all", {}):
         (await shop.tell({"conversions": wrong})).problem(422)
     (await shop.tell({"conversions": good[:1], "name": "x"})).problem(422)

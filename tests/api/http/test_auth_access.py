@@ -7,7 +7,7 @@ from api.http.key_cache import KeyCache
 from api.http.routes import Route
 from tests.kit.consoles import Console
 
-SCHEMES = {
+SCHEMES: dict[str, list[dict[str, list[str]]]] = {
     "key": [{"key": []}, {"session": []}],
     "session": [{"session": []}],
     "optional": [{"key": []}, {"session": []}, {}],

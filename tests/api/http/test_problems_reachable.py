@@ -86,7 +86,8 @@ async def a_body_that_does_not_come(console: Console) -> Answered:
     async with client.request("/v1/profiles", method="POST", headers=headers) as sent:
         await sent.send(b"{")
     response = await sent.as_response()
-    return Answered(response.status_code, response.headers, await response.get_data())
+    data = await response.get_data(as_text=False)
+    return Answered(response.status_code, response.headers, data)
 
 
 @case(409)

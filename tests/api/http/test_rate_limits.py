@@ -1,6 +1,7 @@
 """Limits of the API: by key and class, by address, with Redis and without."""
 
 import re
+from typing import Any
 
 import pytest
 import trio
@@ -13,7 +14,7 @@ from tests.kit.consoles import VISITORS, Answered, Console
 
 
 def limited(**wanted: int) -> Console:
-    given = {"api_reads_per_minute": 3, "api_writes_per_minute": 2} | wanted
+    given: dict[str, Any] = {"api_reads_per_minute": 3, "api_writes_per_minute": 2} | wanted
     return Console(settings=Settings(visitors_url=VISITORS, **given))
 
 

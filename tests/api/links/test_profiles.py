@@ -128,7 +128,7 @@ async def test_an_unconditional_change_is_merged_again_after_a_collision(
     async def colliding(*args: object) -> object:
         if collisions[0]:
             collisions[0] -= 1
-            raise LostUpdateError("changed meanwhile")
+            raise LostUpdateError(2)
         return await update(*args)
 
     monkeypatch.setattr(console.profiles, "update_profile", colliding)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from quart_trio.testing import connections
 from trio.testing import MockClock
 
 from actors.stats import live_subscribers
@@ -16,6 +17,7 @@ from api.stats import live
 from engine.clicks.click import Click, ClickKind, VisitorClass
 from engine.clicks.record_items import PLACE, item
 from engine.common.errors import TooSoonError, UnavailableError
+from engine.stats.live import LiveClick
 from tests.kit.consoles import Console
 from tests.kit.shipped_batches import batch, click
 
@@ -48,6 +50,7 @@ async def watched(console: Console, id_: str) -> AsyncIterator[Stream]:
     )
     async with connection:
         await connection.send_complete()
+        assert isinstance(connection, connections.TestHTTPConnection)
         yield Stream(connection)
         await connection.disconnect()
         await trio.sleep(1)
@@ -155,7 +158,7 @@ async def test_watchers_are_bounded_and_slow_ones_let_go(monkeypatch: pytest.Mon
             with watchers.subscription(3, 8), pytest.raises(UnavailableError):
                 watchers.admit(4, 7)
         for _ in range(live_subscribers.MAX_WAITING):
-            assert first.put([live.LiveClick(at_us=1, link_id=2, values={})])
-        assert not first.put([live.LiveClick(at_us=1, link_id=2, values={})])
+            assert first.put([LiveClick(at_us=1, link_id=2, values={})])
+        assert not first.put([LiveClick(at_us=1, link_id=2, values={})])
         assert first.ended == "slow"
     assert (len(watchers), watchers.refused, watchers.slow) == (0, 3, 0)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.visits.head import MAX_HEAD_BYTES, HeadParser, RefusedHead, VisitRequest
+from api.visits.head import MAX_HEAD_BYTES, HeadParser, RefusedHead
+from engine.visits.request import VisitRequest
 
 PLAIN = b"GET /spring?a=b HTTP/1.1\r\nHost: x:8080\r\nUser-Agent: ua\r\nReferer: https://r.example/\r\n\r\n"
 

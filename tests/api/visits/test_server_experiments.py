@@ -45,7 +45,12 @@ class Lab:
     async def run(self, state: Any = "running", slug: str = "spring", **changes: Any) -> int:
         """Start an experiment on a link, and let the edge know."""
         link = await self.link(slug)
-        fields = {"name": "x", "kind": "destination", "variants": (A, B), "link_id": link}
+        fields: dict[str, Any] = {
+            "name": "x",
+            "kind": "destination",
+            "variants": (A, B),
+            "link_id": link,
+        }
         draft, errors = validate_draft(ExperimentDraft(**fields | changes))
         assert draft is not None, errors
         made, change = await self.experiments.create_experiment(TENANT, self.profile_id, draft)
@@ -65,7 +70,8 @@ class Lab:
 
     async def link(self, slug: str) -> int:
         page = await self.door.profiles.list_links(TENANT, self.profile_id, 0, 100)
-        return next(link.id for link in page.items if link.slug == slug)
+        link_id: int = next(link.id for link in page.items if link.slug == slug)
+        return link_id
 
     async def visits(
         self, count: int, path: bytes = b"/shop/spring", agent: bytes = CHROME, *fields: bytes
@@ -225,12 +231,12 @@ async def test_a_cookie_is_set_where_it_is_asked_for_and_tells_who_comes_back(la
     id_ = await lab.run(cookie=True)
     lab.door.journal.records.clear()
     visitor = await lab.door.visitor()
-    jar = {}
+    jar: dict[int, tuple[bytes, str | None]] = {}
     for number in range(40):
         answer = await ask(visitor, b"/shop/spring", 7)  # all from one address
-        cookie, _, attributes = answer.headers["set-cookie"].partition("; ")
+        cookie_text, _, attributes = answer.headers["set-cookie"].partition("; ")
         assert attributes == "Path=/; Max-Age=15552000; SameSite=Lax; HttpOnly"
-        jar[number] = cookie.encode(), answer.location
+        jar[number] = cookie_text.encode(), answer.location
     assert len({location for _, location in jar.values()}) == 2
     for number, (cookie, location) in jar.items():
         for head in (b"Cookie: x=1; %b; y=2" % cookie, b"cookie:" + cookie):

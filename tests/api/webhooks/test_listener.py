@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import MemoryReceiveStream, MemorySendStream
 
 from api.command.listen import shown
 from api.webhooks.listener import MAX_BODY_BYTES, Received, WebhookListener, printable
@@ -36,7 +37,9 @@ class Heard:
 
 
 @asynccontextmanager
-async def connected(listener: WebhookListener) -> AsyncIterator[trio.StapledStream]:
+async def connected(
+    listener: WebhookListener,
+) -> AsyncIterator[trio.StapledStream[MemorySendStream, MemoryReceiveStream]]:
     client, server = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, server)

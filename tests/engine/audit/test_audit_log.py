@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from engine.common.export import csv_lines
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def entry(**fields: object) -> ActivityEntry:
+def entry(**fields: Any) -> ActivityEntry:
     made = ActivityEntry(
         1, AT, None, None, None, None, "link.updated", "link", 7, None, None, b"\x01" * 32
     )

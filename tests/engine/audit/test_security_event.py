@@ -14,9 +14,13 @@ def test_nothing_says_where_from(text: str) -> None:
 
 
 def test_what_is_told_is_short() -> None:
-    detail = {f"n{n}": "x" * 1000 for n in range(50)}
+    detail: dict[str, str | int] = {f"n{n}": "x" * 1000 for n in range(50)}
     found = redact_detail(detail)
     assert len(found) == MAX_DETAILS
-    assert {len(value) for value in found.values()} == {MAX_CHARS}
-    route = {"status": 403, "route": "/v1/profiles/<profile_id>", "method": "GET"}
+    assert {len(str(value)) for value in found.values()} == {MAX_CHARS}
+    route: dict[str, str | int] = {
+        "status": 403,
+        "route": "/v1/profiles/<profile_id>",
+        "method": "GET",
+    }
     assert redact_detail(route) == route

@@ -96,6 +96,7 @@ def test_the_fixed_part_is_where_the_layout_says(
     )  # fmt: skip
     assert record[39:] == agent + referrer + language + (NO_VISITOR + items if items else b"")
     ((sequence, key, *rest),) = row(1, record)
+    assert isinstance(key, bytes)
     assert sequence == 1
     assert unpack_group_key(key) == (kind, classification, tenant, profile, link)
     assert rest == [at_us, agent, referrer, language, NO_VISITOR, items]

@@ -17,7 +17,7 @@ KEYS = [hash_key(b"secret", str(number).encode()) for number in range(2000)]
 
 
 def experiment(**changes: Any) -> Experiment:
-    fields = {
+    fields: dict[str, Any] = {
         "id": 7, "name": "Spring", "kind": "destination", "link_id": 1, "seed": "s",
         "state": "running", "variants": VARIANTS,
     }  # fmt: skip
@@ -25,7 +25,8 @@ def experiment(**changes: Any) -> Experiment:
 
 
 def reason(given: Experiment, **context: Any) -> str:
-    found = assign(given, AssignmentContext(**{"hash_key": "k", "at_ms": 100} | context))
+    fields: dict[str, Any] = {"hash_key": "k", "at_ms": 100}
+    found = assign(given, AssignmentContext(**fields | context))
     assert found.exposed == (found.reason == "assigned")
     return found.reason
 

@@ -24,10 +24,12 @@ def watched(*arms: tuple[int, int], **changes: Any) -> RunningExperiment:
         Variant(name=n, weight=1 / len(arms), target=f"https://{n}.example/") for n in names
     )
     mismatch_at = changes.pop("mismatch_at", None)
-    fields = {"name": "x", "kind": "destination", "variants": variants, "link_id": 1, "id": 7, "seed": "s",
-              "state": "running"} | changes  # fmt: skip
+    fields: dict[str, Any] = {
+        "name": "x", "kind": "destination", "variants": variants, "link_id": 1, "id": 7, "seed": "s",
+        "state": "running",
+    }  # fmt: skip
     made = StoredExperiment(
-        experiment=Experiment(**fields), profile_id=1, version=3, created_at=START, updated_at=START,
+        experiment=Experiment(**fields | changes), profile_id=1, version=3, created_at=START, updated_at=START,
         started_at=START, mismatch_at=mismatch_at,
     )  # fmt: skip
     counts = tuple(VariantCounts(visitors=v, converted_visitors=c) for v, c in arms)

@@ -29,12 +29,22 @@ B = Variant(name="b", weight=0.5, target="https://b.example/")
 
 
 def draft(**changes: Any) -> ExperimentDraft:
-    fields = {"name": "Spring", "kind": "destination", "variants": (A, B), "link_id": 1}
+    fields: dict[str, Any] = {
+        "name": "Spring",
+        "kind": "destination",
+        "variants": (A, B),
+        "link_id": 1,
+    }
     return ExperimentDraft(**fields | changes)
 
 
 def experiment(**changes: Any) -> Experiment:
-    fields = {"name": "Spring", "kind": "destination", "variants": (A, B), "link_id": 1}
+    fields: dict[str, Any] = {
+        "name": "Spring",
+        "kind": "destination",
+        "variants": (A, B),
+        "link_id": 1,
+    }
     return Experiment(**fields | {"id": 7, "seed": "s"} | changes)
 
 

@@ -61,7 +61,8 @@ def test_a_year_of_looking_every_few_minutes_finds_each_due_once(
     expression: str, zone: str
 ) -> None:
     """Times due only ever grow, and a daily row has one on each local day, also when clocks change."""
-    now, seen = utc("2026-01-01T12:00:00"), []
+    now = utc("2026-01-01T12:00:00")
+    seen: list[datetime] = []
     while now <= utc("2026-12-31T12:00:00"):
         due = Cron(expression, zone).last_due(now)
         if not seen or due != seen[-1]:

@@ -46,8 +46,9 @@ def test_steps_worked_out_by_hand() -> None:
     for seconds, cost, allowed, remaining, retry_s, reset_s in STEPS:
         now_us = NOW + int(seconds * S)
         decision = decide(RATE, tat_us, now_us, cost)
-        retry_us = None if retry_s is None else retry_s * S
-        assert decision == RateDecision(allowed, 3, remaining, retry_us, reset_s * S), seconds
+        retry_us = None if retry_s is None else round(retry_s * S)
+        reset_us = round(reset_s * S)
+        assert decision == RateDecision(allowed, 3, remaining, retry_us, reset_us), seconds
         if decision.allowed:
             tat_us = now_us + decision.reset_after_us
 

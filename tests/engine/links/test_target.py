@@ -34,7 +34,7 @@ likely_urls = st.builds(
     st.sampled_from(["example.com", "a.example:8080", "b\u00fccher.example", "8.8.8.8", "[2606::1]"]),
     st.text(max_size=30) | odd_urls,
 )  # fmt: skip
-kinds: st.SearchStrategy[TargetKind] = st.sampled_from(TARGET_KINDS)  # type: ignore[arg-type]
+kinds: st.SearchStrategy[TargetKind] = st.sampled_from(TARGET_KINDS)
 
 
 @given(odd_urls | likely_urls | st.text(max_size=40), kinds, st.booleans())

@@ -37,7 +37,12 @@ def edge(**changes: Any) -> EdgeExperiment:
     variants = tuple(
         Variant(name=name, weight=0.25, target=f"https://{name}.example/") for name in "abcd"
     )
-    fields = {"name": "x", "kind": "destination", "variants": variants, "link_id": 1}
+    fields: dict[str, Any] = {
+        "name": "x",
+        "kind": "destination",
+        "variants": variants,
+        "link_id": 1,
+    }
     experiment = Experiment(**fields | {"id": 7, "seed": "s", "state": "running"} | changes)
     return EdgeExperiment(experiment, SECRET, GROUP)
 

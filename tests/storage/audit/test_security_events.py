@@ -1,6 +1,7 @@
 """Security events: one contract, in memory and in Postgres."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ ADA, GRACE = Caller(1, 11, 111), Caller(2, 22)
 AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def event(tenant_id: int, times: int, **fields: object) -> SecurityEvent:
+def event(tenant_id: int, times: int, **fields: Any) -> SecurityEvent:
     made = SecurityEvent(
         "access.denied", tenant_id, 11, None, "r1", AT, times, {"status": 403, "why": "ü"}
     )

@@ -35,7 +35,8 @@ async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
                 slug=slug, target="https://example.com/?a=%00", title='"\\ü😀\u2028 <b>'
             )
             await profiles.create_link(owner.caller, profile.id, draft)
-    return owner.caller, *ids
+    first, second = ids
+    return owner.caller, first, second
 
 
 async def tamper(url: str, statement: str) -> None:

@@ -151,21 +151,23 @@ async def test_the_limit_refuses_and_forgetting_lifts_it(tmp_path: Path) -> None
     assert journal.failed == "limit"
     journal.forget(first_of_second - 1)
     # Nobody has to visit for this: a load balancer may ask for health first.
-    assert journal.failed is None
+    assert not journal.failed
     assert recorder.append(20)
     recorder.check_accounts()
     journal.close(remove=True)
     assert not journal.folder.exists()
 
 
-async def test_a_disk_that_does_not_keep_up(recorder: Recorder, monkeypatch: object) -> None:
+async def test_a_disk_that_does_not_keep_up(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = recorder.journal
-    monkeypatch.setattr("storage.clicks.journal._MAX_UNSYNCED_BYTES", 5_000)  # type: ignore[attr-defined]
+    monkeypatch.setattr("storage.clicks.journal._MAX_UNSYNCED_BYTES", 5_000)
     while recorder.append(20):
         pass
     assert journal.failed == "behind"
     await journal.sync()
-    assert journal.failed is None
+    assert not journal.failed
     assert recorder.append(20)
     recorder.check_accounts()
 
@@ -213,7 +215,7 @@ async def test_without_space_for_a_segment_what_is_recorded_goes_its_way(tmp_pat
     files.decide = lambda operation, number: None
     recorder.clock.now += 2
     assert await journal.sync()
-    assert journal.failed is None
+    assert not journal.failed
     assert recorder.append(20)
     check_found(recorder_killed(recorder), at_least=len(recorder.recorded))
 

@@ -100,7 +100,7 @@ async def test_a_journal_on_a_full_disk(tmp_path: Path) -> None:
         filler.unlink()
         recorder.clock.now += 2
         assert await journal.sync()  # by itself, before anybody visits
-        assert journal.failed is None
+        assert not journal.failed
         assert recorder.append(200)
         assert await journal.sync()
         assert recorder.read_all(max_bytes=MIB) == recorder.recorded

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,10 +176,14 @@ def test_a_segment_that_is_gone(orphaned: Orphaned, missing: int) -> None:
     assert recovery.dropped_clicks == 0
 
 
+def flip_bit(data: bytearray, at: int) -> None:
+    data[at] ^= 1
+
+
 def test_what_is_read_twice_is_dropped_once(orphaned: Orphaned, adopted: OrphanReader) -> None:
     for segment in (0, 1):
         start, _, _, _ = orphaned.frames(segment)[1]
-        orphaned.change(segment, lambda data, at=start: data.__setitem__(at, data[at] ^ 1))
+        orphaned.change(segment, partial(flip_bit, at=start))
     list(batches(adopted))
     dropped = (adopted.dropped_clicks, adopted.dropped_bytes)
     assert adopted.holds_clicks()

@@ -63,7 +63,7 @@ def us(at: datetime) -> int:
 def click(running: StoredExperiment, visitor: int, arm: int, at: datetime, **more: Any) -> ClickId:
     experiment = running.experiment
     assert experiment.link_id is not None
-    fields = {
+    fields: dict[str, Any] = {
         "experiment_id": running.id, "phase": experiment.phase, "arm": arm,
         "visitor": visitor.to_bytes(8, "big", signed=True) if visitor else b"",
     }  # fmt: skip
@@ -83,7 +83,7 @@ async def tell(
     shop: Shop, running: StoredExperiment, *some: VerifiedConversion
 ) -> list[tuple[str, bool]]:
     found = await shop.store.record(shop.trials.caller, running.profile_id, some, "api")
-    return [tuple(one) for one in found]
+    return [(result.attribution, result.duplicate) for result in found]
 
 
 async def test_a_conversion_counts_once_and_a_visitor_once(shop: Shop) -> None:

@@ -41,7 +41,12 @@ DAY = 86_400_000_000
 
 
 def draft(link_id: int, /, **changes: Any) -> ExperimentDraft:
-    fields = {"name": "Spring", "kind": "destination", "variants": (A, B), "link_id": link_id}
+    fields: dict[str, Any] = {
+        "name": "Spring",
+        "kind": "destination",
+        "variants": (A, B),
+        "link_id": link_id,
+    }
     found, errors = validate_draft(ExperimentDraft(**fields | changes))
     assert found is not None, errors
     return found
@@ -415,7 +420,7 @@ async def test_changes_are_logged_without_secrets_and_told_to_webhooks(database_
         trials = await stored_trials(open_role)
         app = await open_role("waypost_app")
         profile_id, _ = await a_link(trials)
-        hook = NewWebhookDraft(url="https://example.com/", event_types=("experiment.*",))
+        hook = NewWebhookDraft(url="https://example.com/", event_types=["experiment.*"])
         await PostgresWebhookStore(app).create_webhook(trials.caller, profile_id, hook)
         running = await started(trials)
         skewed = [("show", n, int(n > 1500), NOON) for n in range(1, 2401)]

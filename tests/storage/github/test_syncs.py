@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -76,8 +76,8 @@ class Ports(NamedTuple):
     async def link(self, slug: str = "trio", target: str = "", kind: str = "github") -> Link:
         found = (await self.profiles.list_profiles(self.caller, 0, 1)).items
         if not found:
-            draft = ProfileDraft(handle="ada")
-            found = [await self.profiles.create_profile(self.caller, draft)]
+            profile_draft = ProfileDraft(handle="ada")
+            found = [await self.profiles.create_profile(self.caller, profile_draft)]
         draft = LinkDraft(slug=slug, target=target or "https://github.com/trio/trio", kind=kind)
         return (await self.profiles.create_link(self.caller, found[0].id, draft))[0]
 
@@ -130,7 +130,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def synced(known: RememberedRepository = KNOWN, **fields: object) -> SyncOutcome:
+def synced(known: RememberedRepository = KNOWN, **fields: Any) -> SyncOutcome:
     due = _now() + timedelta(hours=5)
     return SyncOutcome("synced", "", known, 0, due)._replace(**fields)
 

@@ -431,7 +431,7 @@ async def test_who_is_silent_in_the_midst_of_tls_is_left() -> None:
             left.set()
 
     receiver = Receiver()
-    receiver.serve = silent  # type: ignore[method-assign, assignment]
+    receiver.serve = silent  # type: ignore[method-assign]
     gc.disable()
     try:
         async with running(receiver), sending(loopback=True) as sender:
@@ -463,7 +463,7 @@ async def test_a_slow_receiver_is_left_when_the_caller_cancels() -> None:
 
     for behaviour in (drip, silent):
         receiver = Receiver()
-        receiver.serve = behaviour  # type: ignore[assignment]
+        receiver.serve = behaviour  # type: ignore[method-assign]
         async with running(receiver), sending(loopback=True) as sender:
             with trio.move_on_after(0.05) as limit:
                 await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
@@ -491,7 +491,7 @@ async def test_connections_that_nobody_uses_are_closed() -> None:
     async def silent(stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
 
-    hanging.serve = silent  # type: ignore[assignment]
+    hanging.serve = silent  # type: ignore[method-assign]
     async with AsyncExitStack() as stack:
         one, two, _ = [
             await stack.enter_async_context(running(receiver))

@@ -195,6 +195,7 @@ async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
     long = Rate("long", 1, 3_600)
     await limiter.decide([Charge(long, "203.0.113.7"), Charge(long, "other", 0)])
     (key,) = await server.run(server.commands.keys, "*")
+    assert isinstance(key, bytes)
     assert key.startswith(b"waypost:rate:long:{")
     assert len(key) == len("waypost:rate:long:{}") + 32
     assert b"203" not in key.partition(b"{")[0]

@@ -1,5 +1,7 @@
 """Many changes of one profile's links at once: each on its own, all in one version."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -119,8 +121,10 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
         stores.caller, profile.id, [update(b.id, 7, title="x"), update(b.id, 1, title="y")]
     )
     assert isinstance(outcomes[0].error, LostUpdateError)
-    assert outcomes[1].link == msgspec.structs.replace(
-        b, title="y", version=2, updated_at=outcomes[1].link.updated_at
+    changed = outcomes[1].link
+    assert changed is not None
+    assert changed == msgspec.structs.replace(
+        b, title="y", version=2, updated_at=changed.updated_at
     )
 
 
@@ -148,7 +152,7 @@ async def test_strangers_and_viewers_change_nothing(stores: Stores) -> None:
 
 async def test_they_are_done_once(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
-    asked = IdempotentRequest(
+    asked = IdempotentRequest[Any](
         "key", b"s" * 32, lambda result: StoredResponse(200, {}, str(result[1]).encode())
     )
     _, change = await stores.profiles.change_links(stores.caller, profile.id, [create("a")], asked)

@@ -541,6 +541,7 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
             assert row[0] == row[1] == row[2] == row[3] != "", "somebody else's"
             await connection.execute("SELECT set_config('waypost.tenant', $1, true)", row[0])
             await connection.execute("SELECT pg_sleep(0.0005)")
+        assert row is not None
         if int(row[0]) % 5 == 0:
             await connection.execute("SELECT 1 / 0")
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -157,7 +158,7 @@ class TestPostgres:
             ]
 
         await trio.to_thread.run_sync(join, place, stores.caller, profile)
-        asked = IdempotentRequest("l", SAME, lambda _: StoredResponse(201, {}, b""))
+        asked = IdempotentRequest[Any]("l", SAME, lambda _: StoredResponse(201, {}, b""))
         await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
         with pytest.raises(AlreadyAnsweredError):
             await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)

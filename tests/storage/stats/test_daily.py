@@ -145,9 +145,7 @@ class Place:
             days = await connection.fetch("SELECT * FROM dimension_days")
             months = await connection.fetch("SELECT * FROM dimension_months")
             whole: Sums = {}
-            for (*key, column), count in sums.items():
-                row = whole.get(tuple(key), (0, 0, 0))  # type: ignore[arg-type]
-                whole[tuple(key)] = (*row[:column], count, *row[column + 1 :])  # type: ignore[index]
+            _fill(whole, sums)
             return Counts(
                 {key: row for key, row in whole.items() if any(row)},
                 {(*row[2:4], row["value"], row["day"]): tuple(row)[6:] for row in days},
@@ -193,6 +191,14 @@ def _add(sums: Counter[tuple[Any, ...]], key: tuple[Any, ...], counts: Iterable[
         sums[(*key, column)] += count
 
 
+def _fill(whole: Sums, sums: Counter[tuple[Any, ...]]) -> None:
+    """Add the counts by key and column to the rows of `whole`."""
+    for (link_id, dimension, value, second, column), count in sums.items():
+        key = (link_id, dimension, value, second)
+        row = whole.get(key, (0, 0, 0))
+        whole[key] = (*row[:column], count, *row[column + 1 :])
+
+
 def expected(committed: list[Click], summarised: list[Click]) -> Sums:
     found: Counter[tuple[Any, ...]] = Counter()
     for key, counts in rollups(committed):
@@ -202,9 +208,7 @@ def expected(committed: list[Click], summarised: list[Click]) -> Sums:
         row = (sums.clicks, sums.views, sums.bots)
         _add(found, (one.link_id, one.dimension, one.value, one.bucket_us // 1_000_000), row)
     whole: Sums = {}
-    for (*key, column), count in found.items():
-        before = whole.get(tuple(key), (0, 0, 0))  # type: ignore[arg-type]
-        whole[tuple(key)] = (*before[:column], count, *before[column + 1 :])  # type: ignore[index]
+    _fill(whole, found)
     return {key: counts for key, counts in whole.items() if any(counts)}
 
 

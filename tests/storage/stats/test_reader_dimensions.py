@@ -176,8 +176,8 @@ def test_an_hour_or_a_quarter_of_one_alone_is_counted(
             for group in ("time", "time,country")
         ]
     found = ask(url, asked)
-    for one, answer in zip(asked, found, strict=True):
-        wanted = brute(one, CLICKS + LATE)
+    for question, answer in zip(asked, found, strict=True):
+        wanted = brute(question, CLICKS + LATE)
         assert plain(answer) == plain(wanted)
         assert answer.totals.clicks == wanted.totals.clicks
     assert sum(answer.totals.clicks for answer in found) > 10

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -142,6 +143,11 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
         )  # fmt: skip
 
 
+async def row_count(table: str, connection: Connection) -> int:
+    count: int = await connection.fetchval(f"SELECT count(*) FROM {table}")
+    return count
+
+
 async def as_owner(url: str, statement: str, *arguments: object) -> None:
     async def work() -> None:
         connection = await asyncpg.connect(url)
@@ -224,7 +230,7 @@ async def test_a_create_that_is_sent_again_makes_nothing_and_its_answer_has_no_s
     hooks: Hooks,
 ) -> None:
     stored = StoredResponse(201, {}, b"{}")
-    once = IdempotentRequest("key", b"x" * 32, lambda made: stored)
+    once = IdempotentRequest[Any]("key", b"x" * 32, lambda made: stored)
     await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
     with pytest.raises(AlreadyAnsweredError) as replayed:
         await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
@@ -642,12 +648,7 @@ async def test_one_with_many_deliveries_is_deleted_and_nobody_waits_for_it(
         else:
             await PostgresWebhookStore(app).delete_webhook(hooks.caller, webhook.id)
         for table in ("webhooks", "deliveries", "delivery_attempts"):
-            assert (
-                await workers.transaction(
-                    lambda c, of=table: c.fetchval(f"SELECT count(*) FROM {of}")
-                )
-                == 0
-            )
+            assert await workers.transaction(partial(row_count, table)) == 0
 
 
 @pytest.mark.slow
@@ -685,7 +686,8 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
     await hooks.emit(
         [EventDraft(hooks.profile.tenant_id, hooks.profile.id, "link.milestone", data)]
     )
-    begun, outcomes = trio.Event(), []
+    begun = trio.Event()
+    outcomes: list[Any] = []
 
     async def delete() -> None:
         async def slowly(connection: Connection) -> None:

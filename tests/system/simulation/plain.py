@@ -1,6 +1,7 @@
 """Clicks that wait to be summed, the plain way: the reference of engine/stats/dimension_counts.py behind the port."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -57,14 +58,11 @@ class PlainClickBuffer:
         sums = self.sums(self._all())
         if not sums:
             return
-        columns = [list(column) for column in zip(*sums, strict=True)]
         counts = [[one.clicks, one.views, one.bots, len(one.visitors)] for one in sums.values()]
         visitors = [visitor for one in sums.values() for visitor in one.visitors]
-        yield CountBlock(
-            *columns,
-            *[list(column) for column in zip(*counts, strict=True)],
-            np.array(visitors, np.int64),
-        )
+        columns: list[Any] = [list(column) for column in zip(*sums, strict=True)]
+        columns += [list(column) for column in zip(*counts, strict=True)]
+        yield CountBlock._make([*columns, np.array(visitors, np.int64)])
 
     def experiment_increments(self) -> ExperimentIncrements:
         return experiment_increments(self._all())

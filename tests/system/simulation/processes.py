@@ -217,10 +217,12 @@ class Edge:
             await self.living.drain()
             while self.living.pending:  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.02)
-        if self.process.dead:
-            return
         # The tree stops, the process still lives.
-        finished = self.living.pending == 0 and await self.living.delete_journal()
+        finished = (
+            not self.process.dead
+            and self.living.pending == 0
+            and await self.living.delete_journal()
+        )
         if self.process.dead:
             return
         with suppress(OSError):

@@ -50,15 +50,17 @@ class Line:
         return call
 
     async def _on_its_way(self) -> None:
-        if self.cut:
-            await trio.sleep_forever()  # of a process that is dead nothing more is heard
+        await self._end_if_cut()
         await trio.sleep(self._dice.expovariate(1 / 0.02))
         # A process that stands still hears of what it had asked when it goes on.
         await trio.sleep_until(max(self.stopped_until, trio.current_time()))
-        if self.cut:
-            await trio.sleep_forever()
+        await self._end_if_cut()
         if not self.calm and self._dice.random() < 0.05:
             raise UnavailableError("lost")
+
+    async def _end_if_cut(self) -> None:
+        if self.cut:
+            await trio.sleep_forever()  # nothing more is heard of a process that is dead
 
 
 class Storm:

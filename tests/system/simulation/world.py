@@ -297,7 +297,8 @@ class World:
     async def _calm_down(self, nursery: trio.Nursery) -> None:
         self.calm = True
         self.redis.away_until = self.postgres.away_until = 0.0
-        for process in [member.process for member in (*self._edges, *self.workers)]:
+        members: list[Edge | Worker] = [*self._edges, *self.workers]
+        for process in [member.process for member in members]:
             process.fault_rate = 0.0
             process.go_on()
         await trio.sleep(1)
@@ -375,7 +376,7 @@ def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa:
         patch("storage.clicks.journal.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)),
         patch("trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING", True),
     ):
-        trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
+        trio._core._run._r.seed(seed)
         try:
             trio.run(run, clock=MockClock(autojump_threshold=0))
             worlds[0].judge()

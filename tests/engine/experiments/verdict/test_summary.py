@@ -59,8 +59,8 @@ def test_a_summary_of_a_clear_winner() -> None:
 
 def test_several_treatments_share_alpha() -> None:
     arms = [Proportion(10_000, 1000)] * 3
-    assert analyse(arms, [1 / 3] * 3).standings[1].absolute == absolute(*arms[:2], 0.025)
-    assert analyse(arms[:2], [0.5] * 2).standings[1].absolute == absolute(*arms[:2], 0.05)
+    assert analyse(arms, [1 / 3] * 3).standings[1].absolute == absolute(arms[0], arms[1], 0.025)
+    assert analyse(arms[:2], [0.5] * 2).standings[1].absolute == absolute(arms[0], arms[1], 0.05)
 
 
 def test_nothing_is_decided_of_a_mismatch() -> None:
