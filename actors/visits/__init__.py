@@ -1,1 +1,1 @@
-"""Profile actors and what they answer visitors with."""
+"""Profile actors, their registry and their changes, and the daily keys of an edge."""

@@ -1,4 +1,4 @@
-"""How an edge learns that a profile has changed: announcements, and polling for those that were lost."""
+"""Changes of profiles as an edge receives them: announcements, and polling for lost ones."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -18,14 +18,15 @@ _RETRY_S: Final = 0.5
 async def follow_announcements(
     announcer: Announcer, changed: Callable[[Iterable[ProfileChange] | None], None]
 ) -> None:
-    """Hand every announcement on, for ever; the announcer reconnects by itself."""
+    """Pass every announced change to `changed`, for ever; the announcer reconnects by itself."""
     async with announcer.listen() as changes:
         async for change in changes:
             changed([change])
 
 
 class ChangePoller:
-    """Asks for changes by version: what makes "visible within a second" hold without announcements."""
+    """Reads changes from storage at an interval, so that edges show them within a second even without
+    announcements."""
 
     def __init__(self, source: SnapshotSource, interval_s: float) -> None:
         self._source = source
@@ -35,6 +36,7 @@ class ChangePoller:
         self.last_error = ""
 
     async def run(self, changed: Callable[[Iterable[ProfileChange] | None], None]) -> None:
+        """Pass changes to `changed`, for ever; None: too many to list."""
         cursor: str | None = None
         while True:
             try:

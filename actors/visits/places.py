@@ -1,4 +1,4 @@
-"""Keeps places fresh: a geo file that was exchanged is in use a few seconds later."""
+"""Refresh of places: a replaced geo file is in use a few seconds later."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ INTERVAL_S: Final = 2.0
 
 
 async def watch_places(places: PlaceLookup, changed: Callable[[], None]) -> None:
-    """Look again and again, and say so when places may differ."""
+    """Refresh the geo file at an interval, for ever, and call `changed` when places may differ."""
     while True:
         if await places.refresh():
             changed()

@@ -252,8 +252,8 @@ class ProfileActor:
     def _click(
         self, route: VisitRoute, visit: Visit, variant_items: bytes, visitor_id: bytes
     ) -> ClickId:
-        """Return what a click id says: the link, the time, the first exposure, and the visitor, by cookie
-        where the exposure is told by one."""
+        """Return the content of a click id: the link, the time, the first exposure and the visitor; by cookie,
+        if the exposure is."""
         if not variant_items:
             return ClickId(
                 self.tenant_id, self.profile_id, route.link_id, visit.at_us, visitor=visitor_id
@@ -274,7 +274,7 @@ class ProfileActor:
         )
 
     def _cookie(self, request: VisitRequest, wanted: bool) -> tuple[bytes, bytes]:
-        """Return (the visitor's cookie, the header field that sets it where it is a new one). A cookie is
+        """Return (the visitor's cookie or empty, the header field that sets a new one or empty). A new one is
         made only if `wanted`."""
         if request.cookie or not wanted:
             return request.cookie, b""

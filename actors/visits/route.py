@@ -1,4 +1,4 @@
-"""The route of one path: the actor that answers its visits, and what of a response and its record is fixed."""
+"""The route of one path: the actor that answers its visits, and the fixed parts of response and record."""
 
 from typing import Protocol
 

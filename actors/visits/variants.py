@@ -64,8 +64,7 @@ class LinkExperiments:
     def assign(
         self, visit: Visit, is_human: bool, cookie: bytes
     ) -> tuple[VariantDestination | None, bytes, bool]:
-        """Return (destination or None for the link's own target, packed exposure, whether the visitor was
-        told by cookie)."""
+        """Return (destination or None for the link's own target, packed exposure, whether it is by cookie)."""
         for assigner, destinations in self._live:
             variant, packed, _ = assigner.assign(visit, is_human, cookie)
             if variant is not None:
@@ -103,8 +102,8 @@ class PageExperiments:
     def assign(
         self, visit: Visit, is_human: bool, cookie: bytes
     ) -> tuple[list[AssignedVariant], bytes, int]:
-        """Return (the assignment of each live experiment, packed exposures, a bit for each exposure that is
-        told by cookie, the lowest for the first)."""
+        """Return (the assignment of each live experiment, packed exposures, a bit for each exposure by cookie,
+        the lowest for the first)."""
         assignments, packed, by_cookie = [], b"", 0
         for assigner in self.live:
             assignment = assigner.assign(visit, is_human, cookie)
@@ -178,8 +177,8 @@ def with_variant(
 
 
 def exposure_items(packed: bytes, pseudonym: bytes, by_cookie: int) -> bytes:
-    """Return the record items of exposures. `pseudonym`: the visitor's by cookie; `by_cookie`: the bits of
-    exposures that it tells."""
+    """Return the record items of exposures. `pseudonym` is the visitor's by cookie, `by_cookie` the bits of the
+    exposures that are by cookie."""
     if not packed:
         return b""
     items = item(EXPOSURES, packed)

@@ -15,8 +15,8 @@ class VisitorConnection:
     """A descriptor that does not block, and the state of the visitor at its other end."""
 
     __slots__ = (
-        "client", "closing", "deadline", "discard", "ended", "fd", "limited", "linger", "mask", "parser", "peer",
-        "queue", "registered", "unsent", "waiting",
+        "client", "closing", "deadline", "discard", "ended", "fd", "limited", "linger", "mask", "parser",
+        "peer", "queue", "registered", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(

@@ -1,14 +1,14 @@
-"""Bytes of a visitor's connection → request heads, judged by llhttp. No socket, no await.
+"""Request heads of visitors, parsed from a connection's bytes by llhttp. No socket, no await.
 
-The visitors' door takes GET and HEAD without a body, nothing else, so nothing is left to smuggle: a
-request that has, or might have, a body is refused and its connection closed; what stands behind it is
-never read as a request.
+The visitor server takes GET and HEAD without a body, nothing else, so nothing is left to smuggle: a request
+that has, or might have, a body is refused and its connection closed; bytes behind it are never read as a
+request.
 
-Two ways lead to a `Request`. The plain way is for what browsers send: one whole `GET /… HTTP/1.1` head in
-one read. llhttp judges it without header callbacks (1.4 µs) and one regular expression finds the four fields
-we need (2 µs; a longer list of names takes 5, and searching a lower-cased copy for each name 3). All else
-(HEAD, pipelined, cut in pieces, HTTP/1.0, anything odd) takes the careful way with all of llhttp's callbacks.
-A head means the same on both ways: a test feeds every input whole, cut anywhere and a byte at a time.
+There are two parsers. The fast one is for the usual request of a browser: one whole `GET /… HTTP/1.1` head in
+one read. llhttp checks it without header callbacks (1.4 µs) and one regular expression finds the four fields
+that are needed (2 µs; a longer list of names takes 5, and searching a lower-cased copy for each name 3). The
+strict one, with all of llhttp's callbacks, is for the rest: HEAD, pipelined or cut in pieces, HTTP/1.0,
+anything unusual. Both read a head alike: a test feeds every input whole, cut anywhere and a byte at a time.
 """
 
 import re
@@ -37,14 +37,13 @@ _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@\s]+)", re.IGNORECASE)
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]+")
 
 
-# Host values seen and found well-formed, blanks around them included, and the host that each is: a few names,
-# so a small table.
+# The host of each well-formed Host value, blanks around it included: a few names, so a small table.
 _hosts: dict[bytes, bytes] = {}
 _MAX_HOSTS: Final = 256
 
 
 def _host(value: bytes) -> bytes | None:
-    """The host that a header's value names, in lower case and without port; None when it is not well-formed."""
+    """Return the host of a header's value, in lower case and without port; None when it is not well-formed."""
     stripped = value.strip(b" \t")
     if _HOST.fullmatch(stripped) is None:
         return None
@@ -56,16 +55,16 @@ def _host(value: bytes) -> bytes | None:
 
 
 class RefusedHead(msgspec.Struct, gc=False, frozen=True):
-    """The bytes are not something this door answers: send `status` and close."""
+    """Bytes that the server refuses: send `status` and close."""
 
     status: int
     head_only: bool = False
 
 
 class _Completion:
-    """What llhttp calls on the plain way: it only tells that one message, and no more, ended here.
+    """llhttp's callbacks of the fast parser: they only count the messages that began and ended.
 
-    Whether the connection may be kept is to be asked then: afterwards llhttp has forgotten.
+    Whether the connection may be kept is read in the callback: afterwards llhttp has forgotten.
     """
 
     __slots__ = ("begun", "ended", "keep_alive", "parser")
@@ -83,15 +82,14 @@ class _Completion:
         self.keep_alive = self.parser.should_keep_alive()  # type: ignore[union-attr]
 
 
-# One for all readers: parsing never waits, and a parser with one of its own would be a cycle.
+# One for all parsers: parsing never waits, and a parser with its own would be a reference cycle.
 _completion: Final = _Completion()
 
 
 class HeadParser:
-    """One connection's bytes. Feed it what was read; it answers what came whole.
+    """Parses one connection's bytes: feed() returns the requests that are complete.
 
-    After a Refusal it is dead: feed it no more. It never holds more than MAX_HEAD_BYTES of an
-    unfinished head.
+    After a RefusedHead, feed it no more. It never holds more than MAX_HEAD_BYTES of an unfinished head.
     """
 
     __slots__ = ("_fields", "_parser", "_rest")
@@ -107,13 +105,13 @@ class HeadParser:
         return bool(self._rest)
 
     def feed(self, data: bytes) -> list[VisitRequest | RefusedHead]:
-        """The plain way if that will do, else the careful one."""
+        """Parse fast if possible, else strictly."""
         request = self.parse_fast(data)
         return self.parse_strict(data) if request is None else [request]
 
     # long: the hot path of every request in one piece; each call that it were cut into costs 50 ns.
     def parse_fast(self, data: bytes) -> VisitRequest | None:  # noqa: C901
-        """The request, if `data` is exactly one plain head; None: feed the same bytes to `careful`."""
+        """Return the request if `data` is exactly one usual head; None: pass the bytes to parse_strict()."""
         end = data.find(b" ", 4)
         if (
             data[end : end + 11] != b" HTTP/1.1\r\n"
@@ -121,14 +119,14 @@ class HeadParser:
             or data[-4:] != b"\r\n\r\n"
             or len(data) > MAX_HEAD_BYTES
             or self._rest
-            # A prefetch, perhaps. `in` would take 0.5 µs: it tries whether the bytes are a number.
+            # Perhaps a prefetch. `in` would take 0.5 µs, as it first tries to read the bytes as a number.
             or data.find(b"urpose:") >= 0
         ):
             return None
         host = agent = referrer = language = forwarded = b""
         hosts = 0
         for field, value in self._fields(data):
-            length = len(field)  # tells all names but two apart, however they are spelt
+            length = len(field)  # tells all names but two apart, in any case
             if length == 10:
                 agent = value
             elif length == 4:
@@ -180,44 +178,44 @@ class HeadParser:
         )
 
     def parse_strict(self, data: bytes) -> list[VisitRequest | RefusedHead]:
-        """Whatever came whole with `data`, in order."""
+        """Return the requests that `data` completes, in order; the last one may be a refusal."""
         data = self._rest + data
-        found: list[VisitRequest | RefusedHead] = []
+        heads: list[VisitRequest | RefusedHead] = []
         while True:
-            # RFC 9112 2.2: empty lines before a request line are to be ignored.
+            # RFC 9112 2.2: ignore empty lines before a request line.
             while data.startswith(b"\r\n"):
                 data = data[2:]
             end = data.find(b"\r\n\r\n")
             if end < 0:
                 break
             if end + 4 > MAX_HEAD_BYTES:
-                found.append(RefusedHead(_too_large(data)))
-                return found
-            judged = check_head(data[: end + 4])
-            found.append(judged)
-            if isinstance(judged, RefusedHead):
-                return found
-            if not judged.keep_alive:
+                heads.append(RefusedHead(_too_large(data)))
+                return heads
+            head = check_head(data[: end + 4])
+            heads.append(head)
+            if isinstance(head, RefusedHead):
+                return heads
+            if not head.keep_alive:
                 self._rest = b""
-                return found
+                return heads
             data = data[end + 4 :]
         if len(data) > MAX_HEAD_BYTES:
-            found.append(RefusedHead(_too_large(data)))
+            heads.append(RefusedHead(_too_large(data)))
         elif data not in (b"", b"\r") and (
             _METHOD.match(data) is None or b"\n\n" in data or b"\n\r\n" in data
         ):
-            # Not HTTP, or line ends that no head can finish with: no point in waiting for more.
-            found.append(RefusedHead(400))
+            # Not HTTP, or line ends that no head can end with: more bytes cannot repair it.
+            heads.append(RefusedHead(400))
         else:
             self._rest = data
-        return found
+        return heads
 
 
 def _visitor_cookie(head: bytes) -> bytes:
-    """The value of the cookie `wp_v`, empty when there is none, or several."""
+    """Return the value of the cookie `wp_v`; empty when there is none, or several."""
     fields = _COOKIES(head)
-    found = _WP_V(b"; ".join(fields)) if fields else []
-    return found[0] if len(found) == 1 else b""
+    values = _WP_V(b"; ".join(fields)) if fields else []
+    return values[0] if len(values) == 1 else b""
 
 
 def _too_large(data: bytes) -> int:
@@ -226,7 +224,7 @@ def _too_large(data: bytes) -> int:
 
 
 class _Events:
-    """llhttp's callbacks for the careful way."""
+    """llhttp's callbacks of the strict parser."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -247,40 +245,29 @@ class _Events:
 
 
 def check_head(head: bytes) -> VisitRequest | RefusedHead:
-    """One whole head, blank line included."""
+    """Parse one whole head, blank line included."""
     events = _Events()
     parser = events.parser = httptools.HttpRequestParser(events)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
-        # An offer to speak something else, which a server may ignore (RFC 9110 7.8).
+        # An offer to change the protocol, which a server may ignore (RFC 9110 7.8).
         events.complete = True
     except httptools.HttpParserError:
         return RefusedHead(400)
     finally:
-        events.parser = None  # or the two would be a cycle
-    method = parser.get_method()
+        events.parser = None  # otherwise the two would be a reference cycle
+    method, version = parser.get_method(), parser.get_http_version()
     head_only = method == b"HEAD"
-    version = parser.get_http_version()
-    if version not in ("1.0", "1.1"):
-        return RefusedHead(505, head_only)
-    hosts = [value for name, value in events.headers if name == b"host"]
-    if len(hosts) > 1 or (version == "1.1" and not hosts):
-        return RefusedHead(400, head_only)
-    if hosts and _HOST.fullmatch(hosts[0]) is None:
-        return RefusedHead(400, head_only)
-    if b"\r\n " in head or b"\r\n\t" in head:  # obsolete line folding, RFC 9112 5.2
-        return RefusedHead(400, head_only)
-    if method not in (b"GET", b"HEAD"):
-        return RefusedHead(405)
-    if not events.complete or _announces_body(events.headers):
-        return RefusedHead(413, head_only)
+    status = _refusal_status(head, method, version, events)
+    if status:
+        return RefusedHead(status, head_only)
     form = _origin_form(events.url)
     if form is None:
         return RefusedHead(400, head_only)
     target, authority = form
-    # RFC 9112 3.2.2: of a request in absolute form, the Host field is to be ignored.
-    host = authority or (hosts[0] if hosts else b"")
+    # RFC 9112 3.2.2: ignore the Host field of a request in absolute form.
+    host = authority or next((value for name, value in events.headers if name == b"host"), b"")
     path, _, query = target.partition(b"?")
     fields = dict(events.headers)
     return VisitRequest(
@@ -291,12 +278,30 @@ def check_head(head: bytes) -> VisitRequest | RefusedHead:
         fields.get(b"accept-language", b"")[:63],
         head_only,
         version == "1.1" and events.keep_alive,
-        # As the plain way looks for it: every spelling of every name would cost each request more.
+        # As the fast parser looks for it: every spelling of every name would cost each request more.
         b"urpose:" in head and _is_prefetch(events.headers),
         b", ".join(value for name, value in events.headers if name == b"x-forwarded-for"),
         _hosts.get(host) or _host(host) or b"",
         _visitor_cookie(head) if b"wp_v=" in head else b"",
     )
+
+
+def _refusal_status(head: bytes, method: bytes, version: str, events: _Events) -> int:
+    """Return the status to refuse a head with; 0 when it is acceptable so far."""
+    if version not in ("1.0", "1.1"):
+        return 505
+    hosts = [value for name, value in events.headers if name == b"host"]
+    if len(hosts) > 1 or (version == "1.1" and not hosts):
+        return 400
+    if hosts and _HOST.fullmatch(hosts[0]) is None:
+        return 400
+    if b"\r\n " in head or b"\r\n\t" in head:  # obsolete line folding, RFC 9112 5.2
+        return 400
+    if method not in (b"GET", b"HEAD"):
+        return 405
+    if not events.complete or _announces_body(events.headers):
+        return 413
+    return 0
 
 
 def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
@@ -314,7 +319,7 @@ def _is_prefetch(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _origin_form(url: bytes) -> tuple[bytes, bytes] | None:
-    """The path with its query, and the authority that an absolute URL names."""
+    """Return (path with query, the authority of an absolute URL or empty); None for another form."""
     if _TARGET.fullmatch(url) is None:
         return None
     if url.startswith(b"/"):

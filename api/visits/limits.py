@@ -31,11 +31,11 @@ class VisitRateLimiter:
     def enabled(self) -> bool:
         return self._limiter is not None
 
-    def admits(self, origin: ClientInfo, now_us: int) -> bool:
+    def admits(self, client: ClientInfo, now_us: int) -> bool:
         """Charge one request; False if its sender has none left. `now_us` is a monotonic clock's."""
-        if self._limiter is None or origin.rate_limit_subject is None:
+        if self._limiter is None or client.rate_limit_subject is None:
             return True
-        return self._limiter.decide(origin.rate_limit_subject, now_us).allowed
+        return self._limiter.decide(client.rate_limit_subject, now_us).allowed
 
     def samples(self) -> list[Sample]:
         return [UNTRACKED_VISITS.sample(self._limiter.counts["full"] if self._limiter else 0)]

@@ -1,4 +1,4 @@
-"""The visitors' listening socket: descriptors of connections, and a short no when there are too many."""
+"""The visitors' listening socket: descriptors of connections, and a short 503 when there are too many."""
 
 import contextlib
 import errno
@@ -15,13 +15,13 @@ _MINIMAL_503: Final = (
 
 
 class Listener:
-    """Takes a socket over and makes it non-blocking."""
+    """A listening socket, made non-blocking."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._socket = listening
         self.descriptor = listening.fileno()
-        # `accept` makes a socket object of it, which costs as much as all else that we do for a short
-        # connection: a look at the socket's name and 3 µs of Python. A descriptor is all that is needed.
+        # socket.accept() makes a socket object, which costs as much as the rest of a short connection:
+        # a system call for the socket's name and 3 µs of Python. Only the descriptor is needed.
         self._accept: Callable[[], tuple[int, object]] = listening._accept  # type: ignore[attr-defined]
         listening.setblocking(False)
         with contextlib.suppress(OSError):
@@ -29,9 +29,10 @@ class Listener:
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def accept(self) -> tuple[int, str]:
-        """A connection's descriptor, not blocking, and its peer's address, empty for a unix socket.
+        """Return (a connection's descriptor, not blocking, its peer's address or empty for a unix socket).
 
-        Raises BlockingIOError when none waits, another OSError for one that is gone or cannot be taken.
+        Raises BlockingIOError when no connection waits, another OSError for one that is gone or cannot be
+        accepted.
         """
         fd, address = self._accept()
         os.set_blocking(fd, False)
@@ -39,12 +40,12 @@ class Listener:
 
 
 def is_exhausted(error: OSError) -> bool:
-    """Whether no connection can be taken at the moment, rather than this one."""
+    """Return whether no connection can be accepted at the moment, rather than only this one."""
     return error.errno in _EXHAUSTED
 
 
 def turn_away(fd: int) -> None:
-    """Say 503 and close."""
+    """Send a 503 and close."""
     with contextlib.suppress(OSError):
         os.write(fd, _MINIMAL_503)
         os.read(fd, 16 * 1024)  # left unread, it makes the close a reset

@@ -1,4 +1,4 @@
-"""What the visitor server is given: a journal, pseudonyms and limits."""
+"""Ports of the visitor server: the journal, pseudonyms and limits."""
 
 from typing import Protocol
 

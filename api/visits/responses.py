@@ -1,4 +1,4 @@
-"""Ready answers of the visitors' door: status lines with the date, and small honest pages."""
+"""Ready responses of the visitor server: status lines with the date, redirects, pages and refusals."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ _STATUSES: Final = (200, 301, 302, 307, 308, *_PAGES)
 
 
 def html(title: str, body: str) -> bytes:
-    """A whole, valid page; both arguments are HTML already."""
+    """Return a whole, valid page; both arguments are HTML already."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -50,7 +50,7 @@ _STYLE: Final = (
     "color:inherit;text-decoration:none;overflow-wrap:anywhere}a:hover,a:focus{border-color:#3d5afe}"
     "@media(prefers-color-scheme:dark){body{background:#17171b;color:#ececf1}a{border-color:#44444d}}"
 )
-# The one style that may run is ours, by its hash.
+# Only this style is allowed, by its hash.
 CONTENT_SECURITY_POLICY: Final = (
     b"default-src 'none'; style-src 'sha256-%b'; img-src 'self'; base-uri 'none'; "
     b"form-action 'none'; frame-ancestors 'none'"
@@ -59,11 +59,12 @@ CONTENT_SECURITY_POLICY: Final = (
 
 
 def response_tail(fields: bytes, body: bytes) -> bytes:
-    """What follows the status line and date: `fields` (each ended by CRLF), the length, the body."""
+    """Return a response after its status line and date: `fields` (each ended by CRLF), the length, the body."""
     return fields + _COMMON + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\n") -> bytes:
+    """Return an HTML response after its status line and date; `fields` are more header fields."""
     return response_tail(
         fields
         + b"Content-Type: text/html; charset=utf-8\r\nContent-Security-Policy: "
@@ -74,11 +75,11 @@ def page_tail(body: bytes, fields: bytes = b"Cache-Control: private, no-store\r\
 
 
 def redirect_tail(status: int, location: bytes) -> bytes:
-    """A redirect behind its status line and date. `location` must be what a header may carry.
+    """Return a redirect after its status line and date.
 
-    301 and 308 are cached by browsers for ever unless told otherwise; 90 seconds spare repeat visits
-    and still let an edited link take effect. Raises ValueError for a location with control bytes or
-    blanks, which were refused when the link was stored: nothing written by hand gets out either.
+    Browsers cache 301 and 308 for ever by default; 90 seconds spare repeated visits and still let an edited
+    link take effect. Raises ValueError for a location with control bytes or blanks. The API refuses those too;
+    this keeps rows written by hand from getting out.
     """
     if not is_location_safe(location):
         raise ValueError("a location must be printable ASCII without blanks")
@@ -90,7 +91,7 @@ COOKIE_AGE_S: Final = 180 * 86_400
 
 
 def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
-    """The field that lets a browser keep the cookie of experiments that ask for one."""
+    """Return the header field that sets the cookie of experiments that ask for one."""
     return b"Set-Cookie: wp_v=%b; Path=/; Max-Age=%d; SameSite=Lax; HttpOnly%b\r\n" % (
         value,
         COOKIE_AGE_S,
@@ -99,44 +100,47 @@ def visitor_cookie(value: bytes, *, secure: bool) -> bytes:
 
 
 def visit_responses(*, secure: bool) -> VisitResponses:
-    """Return what profile actors write responses with. `secure`: cookies are for HTTPS only."""
+    """Return the functions that write responses for profile actors. `secure`: cookies are for HTTPS only."""
     return VisitResponses(redirect_tail, profile_page_tail, partial(visitor_cookie, secure=secure))
 
 
 def profile_page_tail(page: tuple[str, str]) -> bytes:
-    """A profile's page; (title, body) as HTML. One with thumbnails may load images from elsewhere."""
-    made = page_tail(html(*page))
+    """Return a profile's page after its status line and date, from (title, body) as HTML.
+
+    A page with thumbnails may load images from other servers.
+    """
+    tail = page_tail(html(*page))
     if "<img " in page[1]:
-        made = made.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
-    return made
+        tail = tail.replace(b"img-src 'self'", b"img-src 'self' https:", 1)
+    return tail
 
 
 def _refusal(status: int) -> bytes:
     title, sentence = _PAGES[status]
-    extra = {
+    fields = {
         405: b"Allow: GET, HEAD\r\n",
         429: b"Retry-After: 1\r\n",
         503: b"Retry-After: 1\r\n",
     }.get(status, b"")
     return page_tail(
         html(f"{status} {title}", f"<h1>{title}</h1>\n<p>{sentence}</p>"),
-        b"Cache-Control: no-store\r\n" + extra,
+        b"Cache-Control: no-store\r\n" + fields,
     )
 
 
 REFUSALS: Final = {status: _refusal(status) for status in _PAGES}
 
 
-def without_body(answer: bytes) -> bytes:
-    """The same answer as HEAD gets it: everything up to and with the blank line."""
-    return answer[: answer.index(b"\r\n\r\n") + 4]
+def without_body(response: bytes) -> bytes:
+    """Return a response as HEAD gets it: up to the blank line, which is included."""
+    return response[: response.index(b"\r\n\r\n") + 4]
 
 
 class StatusLines:
     """Status lines with the current date, made once a second.
 
-    RFC 9110 6.6.1 wants a Date from every server with a clock; formatting one per answer would cost
-    more than the rest of the answer.
+    RFC 9110 6.6.1 wants a Date from every server with a clock; formatting one for each response would cost
+    more than the rest of it.
     """
 
     def __init__(self) -> None:
@@ -145,7 +149,7 @@ class StatusLines:
         self.close: dict[int, bytes] = {}
 
     def at(self, now_us: int) -> None:
-        """Make the lines right for this time; cheap when the second has not changed."""
+        """Update the lines to this time; cheap when the second has not changed."""
         second = now_us // 1_000_000
         if second == self._second:
             return

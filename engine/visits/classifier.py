@@ -1,20 +1,20 @@
-"""Who asks: a person, or what kind of machine, judged by what the request says of itself.
+"""The classifier of visits: human, or which kind of machine, by what the request says of itself.
 
-| kind | what | counted |
+| kind | client | counted |
 |---|---|---|
 | `human` | a browser, an app's own browser too | yes |
 | `bot` | crawlers, monitors, scanners, headless browsers | no |
 | `bot` | command-line tools and HTTP libraries, unknown programs, no user agent at all | yes |
 | `preview` | a messenger or network that shows the link to its users | no |
-| `prefetch` | a browser that loads what may be wanted next | no |
-| `head` | a HEAD, which nobody reads | no |
+| `prefetch` | a browser that loads a page before its user asks for it | no |
+| `head` | a HEAD, whose response no visitor sees | no |
 
-A tool is counted, since a person may stand behind it, and since a limit that guessed would lose clicks that
-happened; whoever does not want it filters by its verdict. docs/counting.md says so to users.
+A tool is counted, since a human may stand behind it, and since a guess would lose clicks that happened; stats
+can be filtered by class. docs/counting.md tells users.
 
-Patterns are those of `crawler-user-agents`, by its tags, and what calls itself a bot. Nearly all of them are
-plain words, found together in one pass (Aho and Corasick, 1975: "Efficient string matching", CACM 18:6);
-so a user agent never seen costs some 30 µs, one that was seen a look-up.
+Patterns are those of `crawler-user-agents`, by its tags, and names by which programs call themselves bots.
+Nearly all of them are plain words, matched in one pass (Aho and Corasick, 1975: "Efficient string matching",
+CACM 18:6); so a new user agent costs some 30 µs, a known one a look-up.
 """
 
 import re
@@ -24,14 +24,15 @@ from typing import Any, Final, Literal, NamedTuple
 
 from engine.clicks.click import RULES_VERSION_SHIFT, VisitorClass
 
-RULES_VERSION: Final = 2  # grows with every change of what is judged how
+RULES_VERSION: Final = 2  # grows with every change of a classification
 MAX_KNOWN: Final = 8_192
 
 VisitorKind = Literal["human", "bot", "preview", "prefetch", "head"]
 
 
 class Classification(NamedTuple):
-    """`name` is the pattern that told, empty for a person; `counted` whether it is a click."""
+    """The class of a visit. `name` is the pattern that matched, empty for a human; `counted`: it is a click or
+    view in stats; `rule` is the version of the rules."""
 
     kind: VisitorKind
     counted: bool
@@ -42,20 +43,19 @@ class Classification(NamedTuple):
 _HUMAN: Final = Classification("human", True)
 _HEAD: Final = Classification("head", False, "HEAD")
 
-# Browsers inside apps, and what a pattern would take for a bot by its name.
+# Browsers inside apps, and phones that a pattern would take for bots by their names.
 _APPS: Final = re.compile(
     r"FBAN|FBAV|FB_IAB|MetaIAB|Instagram [0-9]|musical_ly|BytedanceWebview|trill_[0-9]|Snapchat/|"
     r"\[Pinterest/|SogouMobileBrowser|SogouSearch|LinkedInApp|Twitter for |\bGSA/|\bLine/[0-9]|CUBOT|Cubot"
 )
-_CALLS_ITSELF: Final = re.compile(r"(?i)bot\b|bots\b|crawl|spider|slurp|headless|\+https?://")
-# Too loose for us as they are: browsers inside these apps have their names at the end, previews at the start.
-# A build of Android that phones have. And what the list lacks.
-_CLOSER: Final = {
+_CALLS_ITSELF_BOT: Final = re.compile(r"(?i)bot\b|bots\b|crawl|spider|slurp|headless|\+https?://")
+# Patterns that are too loose: browsers inside these apps have their names at the end, previews at the start.
+_STRICTER: Final = {
     "WhatsApp": "^WhatsApp", "Viber": "^Viber", "Tumblr\\/": "^Tumblr/", "Bluesky\\/": "^Bluesky/",
     "Notion\\/": "^Notion/", "Hatena": "^Hatena",
 }  # fmt: skip
-_LOOSE: Final = ("AP3A\\.240617\\.008",)
-_MORE: Final = {"Cardyb": "preview"}
+_LEFT_OUT: Final = ("AP3A\\.240617\\.008",)  # a build of Android that phones have
+_ADDED: Final = {"Cardyb": "preview"}
 _BROWSERS: Final = ("Mozilla/", "Opera/")
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 
@@ -65,7 +65,7 @@ def judge(
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
 ) -> Classification:
-    """What sent a request; `headers` by names in any case."""
+    """Classify a request; names of `headers` may be in any case."""
     if method.upper() == "HEAD":
         return _HEAD
     for name, value in (headers or {}).items():
@@ -77,7 +77,7 @@ def judge(
 
 
 def is_prefetch(name: str, value: str) -> bool:
-    """Whether this header says that nobody has asked for it yet."""
+    """Return whether this header says that the browser loads ahead of its user."""
     return name.lower() in _PREFETCH_HEADERS and any(
         word in value.lower() for word in ("prefetch", "prerender", "preview")
     )
@@ -89,22 +89,22 @@ def _by_agent(agent: str) -> Classification:
         return Classification("bot", True, "no user agent")
     if _APPS.search(agent):
         return _HUMAN
-    found = _patterns().found(agent)
+    matches = _patterns().matches(agent)
     for tag, kind in (("preview", "preview"), ("bot", "bot")):
-        if tag in found:
-            return Classification(kind, False, found[tag])  # type: ignore[arg-type]
-    if told := _CALLS_ITSELF.search(agent):
-        return Classification("bot", False, told[0].lower())
-    if "tool" in found:
-        return Classification("bot", True, found["tool"])
+        if tag in matches:
+            return Classification(kind, False, matches[tag])  # type: ignore[arg-type]
+    if named := _CALLS_ITSELF_BOT.search(agent):
+        return Classification("bot", False, named[0].lower())
+    if "tool" in matches:
+        return Classification("bot", True, matches["tool"])
     return _HUMAN if agent.startswith(_BROWSERS) else Classification("bot", True, "unknown program")
 
 
 class _Patterns:
-    """All patterns: plain words in one automaton, the few others in one expression."""
+    """All patterns: plain words in one automaton, the few other ones in one expression."""
 
     def __init__(self) -> None:
-        # With the data, 15 ms and more than a megabyte: for those processes that judge.
+        # With the data, 15 ms and more than a megabyte: only for processes that classify.
         import ahocorasick
         from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
@@ -112,13 +112,13 @@ class _Patterns:
         self._others: list[tuple[re.Pattern[str], str]] = []
         for entry in CRAWLER_USER_AGENTS_DATA:
             pattern = entry["pattern"]
-            if pattern in _LOOSE:
+            if pattern in _LEFT_OUT:
                 continue
-            self._add(_CLOSER.get(pattern, pattern), _tag(entry.get("tags", ())))
-        for word, tag in _MORE.items():
+            self._add(_STRICTER.get(pattern, pattern), _tag(entry.get("tags", ())))
+        for word, tag in _ADDED.items():
             self._add(word, tag)
         self._words.make_automaton()
-        self._any_other = re.compile("|".join(f"(?:{one.pattern})" for one, _ in self._others))
+        self._any_other = re.compile("|".join(f"(?:{other.pattern})" for other, _ in self._others))
 
     def _add(self, pattern: str, tag: str) -> None:
         word = _plain(pattern)
@@ -127,16 +127,16 @@ class _Patterns:
         else:
             self._words.add_word(word, (tag, word))
 
-    def found(self, agent: str) -> dict[str, str]:
-        """The first pattern of each tag."""
-        found: dict[str, str] = {}
+    def matches(self, agent: str) -> dict[str, str]:
+        """Return the first matching pattern of each tag."""
+        patterns: dict[str, str] = {}
         for _, (tag, word) in self._words.iter(agent):
-            found.setdefault(tag, word)
+            patterns.setdefault(tag, word)
         if self._any_other.search(agent):
             for pattern, tag in self._others:
                 if pattern.search(agent):
-                    found.setdefault(tag, pattern.pattern)
-        return found
+                    patterns.setdefault(tag, pattern.pattern)
+        return patterns
 
 
 @cache
@@ -145,33 +145,33 @@ def _patterns() -> _Patterns:
 
 
 def _tag(tags: object) -> str:
-    named = set(tags) if isinstance(tags, (list, tuple)) else set()
-    if "social-preview" in named:
+    names = set(tags) if isinstance(tags, (list, tuple)) else set()
+    if "social-preview" in names:
         return "preview"
-    return "tool" if "http-library" in named else "bot"
+    return "tool" if "http-library" in names else "bot"
 
 
 def _plain(pattern: str) -> str | None:
-    """The word that a pattern without any operator stands for."""
+    """Return the word that a pattern stands for; None when it has an operator."""
     if re.search(r"(?<!\\)[\[\](){}.*+?^$|]|\\\w", pattern):
         return None
     return re.sub(r"\\(\W)", r"\1", pattern)
 
 
-# ---- as the journal keeps it -----------------------------------------------------------------------
+# ---- as a record has it -----------------------------------------------------------------------------
 
-_VERDICTS: Final = {
+_CLASSES: Final = {
     "human": VisitorClass.HUMAN, "bot": VisitorClass.BOT, "preview": VisitorClass.PREVIEW,
     "prefetch": VisitorClass.PREFETCH, "head": VisitorClass.HEAD,
 }  # fmt: skip
 
 
-def pack_classification(judgement: Classification) -> int:
-    """A judgement in one byte: verdict and rule."""
-    verdict = _VERDICTS[judgement.kind]
-    if verdict == VisitorClass.BOT and judgement.counted:
-        verdict = VisitorClass.TOOL
-    return verdict | judgement.rule << RULES_VERSION_SHIFT
+def pack_classification(classification: Classification) -> int:
+    """Return a record's byte: class and version of the rules."""
+    visitor_class = _CLASSES[classification.kind]
+    if visitor_class == VisitorClass.BOT and classification.counted:
+        visitor_class = VisitorClass.TOOL
+    return visitor_class | classification.rule << RULES_VERSION_SHIFT
 
 
 HEAD_RECORDED: Final = pack_classification(_HEAD)
@@ -179,15 +179,15 @@ PREFETCH_RECORDED: Final = pack_classification(Classification("prefetch", False)
 
 
 class ClassificationCache(dict[bytes, int]):
-    """What is recorded for each user agent, judged when it is first seen; bounded, and emptied when full:
-    after that each is judged once more."""
+    """The record's byte for each user agent, classified when it is first seen. Bounded, and emptied when
+    full: after that each is classified once more."""
 
     def __init__(self) -> None:
         super().__init__()
-        _patterns()  # not when the first visitor waits
+        _patterns()  # loaded before the first visitor waits
 
     def __missing__(self, agent: bytes) -> int:
         if len(self) >= MAX_KNOWN:
             self.clear()
-        found = self[agent] = pack_classification(judge(agent))
-        return found
+        classification = self[agent] = pack_classification(judge(agent))
+        return classification

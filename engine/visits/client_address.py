@@ -1,8 +1,7 @@
 """The client's address behind proxies: the N-th from the right of X-Forwarded-For.
 
-Each proxy appends the address that it was called from, so with N proxies of ours in front, the N-th entry
-from the right was written by the outermost of them. What stands further left is whatever the client
-claims, and is never looked at.
+Each proxy appends the address that it was called from, so behind N trusted proxies the N-th entry from the
+right was written by the outermost of them. Entries further left are claims of the client and never read.
 """
 
 import ipaddress
@@ -15,26 +14,27 @@ _V6_BRACKETS: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")
 
 
 def client_address(peer: str, forwarded_for: str | None, hops: int) -> str:
-    """The address in its canonical form; `peer` itself, e.g. that of a unix socket, when it is none.
+    """Return the address in canonical form; `peer` itself when that is no address, as of a unix socket.
 
-    `forwarded_for` is the header's value, several joined by commas in their order; `hops` how many
-    proxies are trusted. The peer is the answer without trusted proxies, and when the header has fewer
-    entries than it must or no address at that place.
+    `forwarded_for` is the header's value, several joined by commas in their order; `hops` is the number of
+    trusted proxies. Without them, and when the header has too few entries or no address at that place,
+    the peer is returned.
     """
-    own = parse_address(peer) or peer
+    peer_address = parse_address(peer) or peer
     if hops <= 0 or not forwarded_for:
-        return own
+        return peer_address
     # Only the right end counts: a proxy appends, however long what the client has sent.
     entries = forwarded_for[-MAX_HEADER_CHARS:].rsplit(",", hops)[-hops:]
     if len(forwarded_for[-MAX_HEADER_CHARS:].split(",")) < hops:
-        return own
-    return parse_address(entries[0]) or own
+        return peer_address
+    return parse_address(entries[0]) or peer_address
 
 
 def parse_address(text: str) -> str | None:
-    """The canonical form of an address with or without a port; an IPv4 one in IPv6 is that IPv4 one.
+    """Return the canonical form of an address with or without a port; None for other text.
 
-    None for what is no address. A zone (`%eth0`) is dropped: it means something to one host only.
+    An IPv4 address in IPv6 becomes that IPv4 address. A zone (`%eth0`) is dropped: it has a meaning on one
+    host only.
     """
     text = text.strip()
     if match := _V4_PORT.fullmatch(text) or _V6_BRACKETS.fullmatch(text):
@@ -49,7 +49,7 @@ def parse_address(text: str) -> str | None:
 
 
 def network_of(address: str) -> str:
-    """The address, of an IPv6 one the /64: so many belong to one line."""
+    """Return an IPv4 address itself, the /64 of an IPv6 one (one subscriber's line), other text as it is."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -60,7 +60,7 @@ def network_of(address: str) -> str:
 
 
 def packed_network(address: str) -> bytes:
-    """`network` as bytes that say their own length; a zero for what is no address."""
+    """Return network_of() an address as bytes after their length; a zero byte for other text."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

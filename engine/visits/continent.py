@@ -1,4 +1,4 @@
-"""Which continent a country is on, for sources that do not say: the seven of GeoNames, by ISO 3166-1."""
+"""Continents of countries, for geo files without them: the seven of GeoNames, by ISO 3166-1."""
 
 from typing import Final
 
@@ -30,5 +30,5 @@ _BY_COUNTRY: Final = {
 
 
 def continent_of(country: str) -> str:
-    """The continent's code; empty when the country is none that we know."""
+    """Return the continent's code; empty for a code of no country."""
     return _BY_COUNTRY.get(country, "")

@@ -1,17 +1,18 @@
-"""The key of a day's pseudonyms, and how edges that know nothing of each other come to have the same one.
+"""The daily key of pseudonyms, and how edges that know nothing of each other come to share one.
 
 Rules:
 
 - A key is random, for one UTC day, prepared PREPARE_US before that day begins, and forgotten KEPT_US after it
   began: less than 48 hours in all.
-- Of several keys for one day all edges choose alike: one that is in use before one that is not, then the one
-  made first, then the lesser one. `used` is never taken back, so whoever speaks last, the choice ends the same.
-- Whoever has no key makes a candidate, offers it, and uses what it knows best once others had time to answer.
-- Edges greet each other with the fingerprint of what they have. Who has something else answers with an offer;
-  who is offered something worse answers with its own; who is offered something better takes it.
+- Of several keys for one day all edges choose the same: a used one before an unused one, then the one made
+  first, then the lesser one. `used` is never taken back, so the order of messages does not matter.
+- An edge without a key makes a candidate, offers it, and uses the best key that it knows once other edges had
+  time to answer.
+- Edges greet each other with the fingerprint of their key. An edge with another key answers with an offer; an
+  edge that is offered a worse key answers with its own; an edge that is offered a better key takes it.
 
-So two edges that disagree in spite of it, since they could not hear each other, agree soon after they can, for
-the rest of the day. A visitor of both, or of the one that changed, is then counted twice on that day.
+So two edges that disagree nevertheless, as they could not hear each other, agree soon after they can, for the
+rest of the day. A visitor of both, or of the one that changed, is then counted twice on that day.
 """
 
 import binascii
@@ -30,51 +31,52 @@ MAX_DAYS: Final = 4  # yesterday, today and tomorrow, and one for clocks that di
 
 
 class DailyKey(NamedTuple):
-    """`day` since 1970 in UTC; `created_us` when it was made, in Unix time."""
+    """The key of one day, counted since 1970 in UTC. `created_us` is Unix time in microseconds; `used`: an edge
+    has made pseudonyms with it."""
 
     day: int
     used: bool
     created_us: int
     key: bytes
 
-    def is_better(self, than: "DailyKey") -> bool:
-        """Whether it is to be chosen; False for the same key."""
-        return self._rank() < than._rank()
+    def is_better(self, other: "DailyKey") -> bool:
+        """Return whether edges choose this key over the other; False for the same key."""
+        return self._rank() < other._rank()
 
     def _rank(self) -> tuple[bool, int, bytes]:
         return (not self.used, self.created_us, self.key)
 
 
 class KeyAnnouncement(NamedTuple):
-    """Somebody is there, and has the key with this fingerprint for the day."""
+    """A greeting: the sender has the key with this fingerprint for the day."""
 
     day: int
     fingerprint: str
 
 
 def wanted_days(now_us: int) -> list[int]:
-    """The days that a key is needed for now: today, and near its end tomorrow."""
+    """Return the days that need a key: today, and near its end tomorrow."""
     today = now_us // DAY_US
     return [today, today + 1] if (now_us + PREPARE_US) // DAY_US > today else [today]
 
 
 def is_kept(day: int, now_us: int) -> bool:
-    """Whether a key of this day may be held now."""
+    """Return whether a key of this day may be in memory."""
     return day * DAY_US - PREPARE_US <= now_us < day * DAY_US + KEPT_US
 
 
 def best(keys: Iterable[DailyKey], now_us: int) -> dict[int, DailyKey]:
-    """For each day whose key may be held, the one to choose."""
-    found: dict[int, DailyKey] = {}
-    for one in keys:
-        held = found.get(one.day)
-        if is_kept(one.day, now_us) and (held is None or one.is_better(held)):
-            found[one.day] = one
-    return found
+    """Return the key to choose for each day whose key may be in memory."""
+    chosen: dict[int, DailyKey] = {}
+    for key in keys:
+        rival = chosen.get(key.day)
+        if is_kept(key.day, now_us) and (rival is None or key.is_better(rival)):
+            chosen[key.day] = key
+    return chosen
 
 
 def fingerprint(key: bytes) -> str:
-    """Tells two keys apart, and tells nothing of a random one."""
+    """Return a text that tells two keys apart, and reveals nothing of a random one."""
     return blake2b(b"visitor key", digest_size=8, key=key).hexdigest()
 
 
@@ -87,7 +89,7 @@ def pack_keys(keys: Iterable[DailyKey]) -> bytes:
 
 
 def unpack_keys(data: bytes) -> list[DailyKey] | None:
-    """None when the bytes are nothing that `pack_keys` wrote."""
+    """Return the keys; None for bytes that pack_keys() did not write."""
     try:
         rows = msgspec.json.decode(data, type=list[tuple[int, bool, int, str]])
         keys = [
@@ -104,13 +106,13 @@ def pack_greeting(greeting: KeyAnnouncement) -> bytes:
 
 
 def unpack(message: bytes) -> KeyAnnouncement | list[DailyKey] | None:
-    """What a message says; None when it is not one of ours."""
+    """Return the content of a message: a greeting or offered keys; None when it is neither."""
     keys = unpack_keys(message)
     if keys is not None:
         return keys
     try:
-        found: Any = msgspec.json.decode(message, type=dict[str, int | str])
-        day, has = found["day"], found["has"]
+        greeting: Any = msgspec.json.decode(message, type=dict[str, int | str])
+        day, text = greeting["day"], greeting["has"]
     except (msgspec.DecodeError, KeyError):
         return None
-    return KeyAnnouncement(day, has) if isinstance(day, int) and isinstance(has, str) else None
+    return KeyAnnouncement(day, text) if isinstance(day, int) and isinstance(text, str) else None

@@ -1,7 +1,8 @@
-"""Where an address is: continent, country, region and city, as a click's record keeps them.
+"""The place of a client address: continent, country, region and city, as a click's record has them.
 
-Read from records of the schemas that MaxMind (GeoIP2, GeoLite2: City, Country) and DB-IP (City, Country) use,
-and of flat ones with `country_code`. Text of a file is not trusted: it is cut, and control characters go.
+It is read from geo files with the schemas of MaxMind (GeoIP2, GeoLite2: City, Country) and DB-IP (City,
+Country), and from flat ones with `country_code`. Text of a file is not trusted: it is cut, and control
+characters are removed.
 """
 
 import re
@@ -18,9 +19,9 @@ _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
 
 def pack_place(continent: str, country: str, region: str = "", city: str = "") -> bytes:
-    """The data of the item PLACE (engine/clicks/record_items.py); empty when nothing of it is known.
+    """Return the data of the record item PLACE (engine/clicks/record_items.py); empty when all parts are.
 
-    A continent that is not one is looked up by the country. A country that is no ISO code is left out.
+    A continent that is none is looked up by the country. A country that is no ISO code is left out.
     """
     if _COUNTRY.fullmatch(country) is None:
         country = region = ""
@@ -31,14 +32,14 @@ def pack_place(continent: str, country: str, region: str = "", city: str = "") -
 
 
 def unpack_place(data: bytes) -> tuple[str, str, str, str]:
-    """Continent, country, region, city of an item's data; empty strings for what is not known."""
-    found = data.decode("utf-8", "replace").split(SEPARATOR)
-    continent, country, region, city = [*found, "", "", "", ""][:4]
+    """Return (continent, country, region, city) of an item's data; unknown parts are empty."""
+    parts = data.decode("utf-8", "replace").split(SEPARATOR)
+    continent, country, region, city = [*parts, "", "", "", ""][:4]
     return continent, country, region, city
 
 
 def place_of_record(record: object) -> bytes:
-    """`place` of a geo file's record; empty when it has another shape."""
+    """Return the packed place of a geo file's record; empty when that has another shape."""
     if not isinstance(record, Mapping):
         return b""
     country = _text(record, "country", "iso_code") or _text(record, "country_code")
@@ -46,7 +47,7 @@ def place_of_record(record: object) -> bytes:
     city = _text(record, "city", "names", "en") or _text(record, "city")
     divisions = record.get("subdivisions")
     first = divisions[0] if isinstance(divisions, list) and divisions else None
-    # The largest division; of DB-IP's, which has no codes, the name.
+    # The largest division, by its code or, as DB-IP has none, its name.
     region = ""
     if isinstance(first, Mapping):
         region = _text(first, "iso_code") or _text(first, "names", "en")
@@ -54,10 +55,10 @@ def place_of_record(record: object) -> bytes:
 
 
 def _text(record: Mapping[str, Any], *path: str) -> str:
-    found: Any = record
+    value: Any = record
     for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else ""
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,4 +1,4 @@
-"""Ports of what edges read, and of the daily key that they share."""
+"""Ports of an edge: snapshots and their changes, places, and the daily keys that edges share."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,64 +10,68 @@ from engine.visits.snapshot import Snapshot
 
 
 class SnapshotSource(Protocol):
-    """What edges read: every tenant's profiles, read only."""
+    """Snapshots of every tenant's profiles, read only."""
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
-        """The profile that answers each canonical path, in the order asked, or None.
+        """Return the snapshot of the profile that answers each canonical path, or None, in the paths' order.
 
         Paths are `/slug`, `/handle/slug` or `/@handle`, as `engine.links.name.canonical_path` spells them. A
-        profile of more than MAX_WHOLE_LINKS links comes incomplete, with the asked links only;
-        several asked paths of one profile give the very same Snapshot object.
+        profile of more than MAX_WHOLE_LINKS links comes incomplete, with the requested links only;
+        several paths of one profile give the very same Snapshot object.
         """
 
     async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
-        """What changed after version `since`; None when the profile is gone.
+        """Return the difference after version `since`; None when the profile is gone.
 
-        When more than `limit` links changed, the answer is incomplete with no links and `since` None:
-        forget them and ask again as visitors come.
+        When more than `limit` links changed, the snapshot is incomplete with no links and `since` None:
+        drop the links and find them again as visitors come.
         """
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
-        """Changes committed since `cursor`, and the next cursor; each at least once, none ever missed.
+        """Return (changes committed since `cursor`, the next cursor): each change at least once, none missed.
 
-        With None: no changes, only a cursor of now. A list of None means too many: assume all changed.
+        With the cursor None: no changes, only the cursor of this moment. With changes None, there were too
+        many: assume that every profile has changed.
         """
 
 
 class Announcer(Protocol):
-    """News of changes by Redis pub/sub: fast, and allowed to lose some. Polling makes up for that."""
+    """Announcements of changes by Redis pub/sub: fast, and allowed to be lost. Polling makes up for that."""
 
     async def announce(self, changes: Sequence[ProfileChange]) -> None:
-        """Never raises: a lost announcement is found by polling, and counted."""
+        """Announce changes. Never raises: a failure is counted, and polling finds the change."""
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]: ...
 
 
 class PlaceLookup(Protocol):
-    """Where addresses are. Looking one up is synchronous, at the visitors' door."""
+    """Places of addresses. Looking one up is synchronous, as the visitor server does it."""
 
     def place(self, address: str) -> bytes:
-        """The data of the item PLACE (engine/clicks/record_items.py); empty when nobody can tell. Never raises."""
+        """Return the data of the record item PLACE (engine/clicks/record_items.py); empty when it is unknown.
+        Never raises."""
 
     async def refresh(self) -> bool:
-        """Look whether there is something newer; whether places may differ now."""
+        """Load a newer geo file, if there is one. Returns whether places may differ from before."""
 
 
 class LocalKeyStore(Protocol):
-    """What edges of one machine share without writing it to a disk."""
+    """Daily keys that the edges of one machine share without writing them to a disk."""
 
     def exchange(self, keys: Sequence[DailyKey], now_us: int) -> dict[int, DailyKey]:
-        """Lay these down, drop what is past its time, and take the best of each day.
+        """Store the keys, drop those past their time, and return the best key by day.
 
-        Raises UnavailableError while another edge does the same, OSError when there is no room.
+        Raises UnavailableError while another edge does the same, OSError when there is no space.
         """
 
 
 class DailyKeyChannel(Protocol):
-    """What edges of all machines hear, and nobody writes down."""
+    """Messages between the edges of all machines, stored nowhere."""
 
     async def send(self, message: bytes) -> int | None:
-        """How many listen, the sender among them; None when nobody can tell, 0 when it failed. Never raises."""
+        """Send to all edges. Returns how many listen, the sender among them; None when that is unknown, 0 when
+        sending failed. Never raises."""
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Messages, the own ones too, from when the subscription stands or has failed once."""
+        """Open an iterator over messages, the edge's own too, from when the subscription stands or has failed
+        once."""

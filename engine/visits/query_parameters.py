@@ -1,4 +1,4 @@
-"""What a visitor's query tells: what led here (`wp_t`), and the campaign (`utm_…`)."""
+"""Parameters of a visitor's query: the trigger (`wp_t`) and the campaign (`utm_…`)."""
 
 import re
 from typing import Final
@@ -7,14 +7,15 @@ from urllib.parse import urlsplit
 from engine.clicks.record_items import Trigger
 
 PARAMETER: Final = b"wp_t="
-PAGE_QUERY: Final = "wp_t=page"  # of the links on a page
+PAGE_QUERY: Final = "wp_t=page"  # in the links of a page
 _WHOLE: Final = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
 _UTM: Final = re.compile(rb"(?:^|(?<=&))utm_(?:source|medium|campaign|term|content)=[^&]*").findall
 
 
 def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
-    """The trigger that `wp_t` names (the first one, if several do), and the query without it."""
-    # For every visit with a query: `find` and a plain loop are several times faster than `in` and a generator.
+    """Return (the trigger that the first `wp_t` names, the query without `wp_t`)."""
+    # Runs for every visit with a query: `find` and a plain loop are several times faster than `in` and a
+    # generator.
     if (whole := _WHOLE.get(query)) is not None:
         return whole, b""
     if query.find(PARAMETER) < 0:
@@ -28,19 +29,19 @@ def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
     return trigger or Trigger.LINK, b"&".join(rest)
 
 
-def campaign(query: bytes, room: int) -> bytes:
-    """The `utm_…` parameters as they came, joined by `&`, at most `room` bytes; never half an escape."""
-    found = b"&".join(_UTM(query))
-    if len(found) > room:
-        found = found[: max(0, room)]
-        escape = found.rfind(b"%", -2)
+def campaign(query: bytes, max_bytes: int) -> bytes:
+    """Return the `utm_…` parameters as they came, joined by `&`, cut to `max_bytes` but in no escape."""
+    parameters = b"&".join(_UTM(query))
+    if len(parameters) > max_bytes:
+        parameters = parameters[: max(0, max_bytes)]
+        escape = parameters.rfind(b"%", -2)
         if escape >= 0:
-            found = found[:escape]
-    return found
+            parameters = parameters[:escape]
+    return parameters
 
 
 def is_from_page(referrer: bytes, host: bytes, page: bytes) -> bool:
-    """Whether the referrer is the profile's own page, `page` its path, on the host that was asked for."""
+    """Return whether the referrer is the profile's own page, with path `page`, on the request's host."""
     if b"/@" not in referrer:
         return False
     try:

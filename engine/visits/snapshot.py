@@ -6,7 +6,7 @@ from engine.experiments.experiment import EdgeExperiment
 
 
 class EdgeLink(msgspec.Struct, frozen=True, gc=False):
-    """What an edge needs of one link."""
+    """One link as an edge needs it."""
 
     id: int
     slug: str
@@ -18,7 +18,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):
-    """What the rendered page needs of one link, in the page's order."""
+    """One link as the rendered page needs it, in the page's order."""
 
     slug: str
     title: str
@@ -31,10 +31,10 @@ class PageLink(msgspec.Struct, frozen=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One profile as of `version`, read in one database snapshot.
 
-    `complete` says that `links` holds every link of the profile; otherwise the profile is larger than
-    an edge holds whole and `links` has only those that were asked for. With `since` set, it is a
-    difference: `links` changed and `removed` (ids) went away after that version, and `complete` says
-    that a complete snapshot stays complete with it. `experiments` are all that are not archived.
+    `complete`: `links` holds every link of the profile. Otherwise the profile is larger than an edge holds
+    whole, and `links` has only the requested ones. With `since` set, it is a difference: `links` changed and
+    `removed` (ids) went away after that version, and `complete` says that a complete snapshot stays complete
+    with it. `experiments` are all that are not archived.
     """
 
     tenant_id: int

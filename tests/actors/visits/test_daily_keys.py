@@ -164,7 +164,7 @@ async def test_tomorrows_key_is_there_before_tomorrow_and_yesterdays_goes(
             assert pseudonym(keys, DAY) is None
             assert pseudonym(keys, DAY + 1) == tomorrow
             assert keys.counts["conflicts"] == 0
-            assert not any(held.key == old for held in keys._held.values())
+            assert not any(held.key == old for held in keys._keys.values())
         assert not any(held.key == old for held in shelf.keys.values())
 
 
@@ -245,4 +245,4 @@ async def test_keys_of_other_days_are_not_taken(autojump_clock: MockClock) -> No
         await channel.send(pack_keys([DailyKey(DAY - 5, True, 1, bytes(32))]))
         await channel.send(pack_greeting(KeyAnnouncement(DAY + 5, "x")))
         await trio.sleep(1)
-        assert len(keys._held) == 1
+        assert len(keys._keys) == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.visits import client_resolver as origins_module
+from api.visits import client_resolver as client_resolver
 from api.visits.client_resolver import ClientResolver
 from engine.visits.client_address import client_address, network_of, packed_network
 
@@ -46,10 +46,10 @@ def test_what_the_client_claims_costs_no_lookup() -> None:
 
 
 def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origins_module, "MAX_KNOWN", 10)
+    monkeypatch.setattr(client_resolver, "MAX_CLIENTS", 10)
     lookups = Lookups()
     origins = ClientResolver(lookups, 0)
     for number in range(100):
         assert origins.of_peer(f"203.0.113.{number}") is origins.of_peer(f"203.0.113.{number}")
-        assert len(origins._known) <= 10
+        assert len(origins._clients) <= 10
     assert len(lookups.asked) == 100
