@@ -91,7 +91,7 @@ class DailyKeys:
     def samples(self) -> list[Sample]:
         return [
             DAILY_KEYS.sample(len(self._keys)),
-            KEY_STORES.sample(self._store is not None),
+            KEY_STORES.sample(int(self._store is not None)),
             KEY_CONFLICTS.sample(self.counts["conflicts"]),
             STORE_FAILURES.sample(self.counts["store_failures"]),
             MALFORMED_MESSAGES.sample(self.counts["malformed"]),
