@@ -215,3 +215,24 @@ def get(path: bytes, *fields: bytes, method: bytes = b"GET", version: bytes = b"
     """A request's head."""
     lines = [b"%s %s HTTP/%s" % (method, path, version), b"Host: links.example", *fields]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+async def shop(door: OpenDoor, links: int = 2) -> int:
+    """A resident profile `shop`, with the links `a`, `b`, ...; and `far`, which is cold."""
+    profile_id = await door.profiles.made("shop", *"abcdefgh"[:links])
+    await door.profiles.made("far", "x", "y")
+    await door.warm(b"/shop/a")
+    return profile_id
+
+
+def unfinished(door: OpenDoor) -> int:
+    return sum(c.parser.unfinished for c in door.visitors._connections.by_descriptor.values())
+
+
+def raw_send(visitor: Visitor, data: bytes) -> None:
+    """Put bytes on the wire without letting the door's loop turn."""
+    sock = socket.socket(fileno=visitor.stream.socket.fileno())
+    try:
+        sock.send(data)
+    finally:
+        sock.detach()
