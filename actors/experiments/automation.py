@@ -11,9 +11,11 @@ from typing import Final
 
 import trio
 
-from actors.jobs.worker import JobContext
 from engine.experiments.automation import RunningExperiment, next_action
 from engine.experiments.ports import RunningExperiments
+from engine.jobs.handler import Handler, JobContext
+from engine.jobs.periodic import MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.experiments")
@@ -43,6 +45,16 @@ class ExperimentAutomation:
         self._now = now
         self.steps = dict.fromkeys(("mismatch", "end", "weights"), 0)
         self.failed = 0
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "experiments.automate",
+                Every(MINUTE),
+                "end experiments by their rules, raise SRM alarms, update bandit weights",
+                Handler(run=self.run, time_limit_s=300),
+            )
+        ]
 
     async def run(self, _: JobContext | None = None) -> None:
         after = 0

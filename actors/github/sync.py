@@ -16,13 +16,15 @@ from typing import Final
 
 import trio
 
-from actors.jobs.worker import JobContext
 from engine.common.errors import UnavailableError
 from engine.github.conversation import Conversation, pause_after
 from engine.github.ports import GithubApi, GithubRequestLease, GithubSyncQueue
 from engine.github.repository import Repository, parse_repository_url, web_host
-from engine.github.sync import DueSync, PauseState, RequestLease, SyncOutcome, outcome_of
+from engine.github.sync import SYNC_KIND, DueSync, PauseState, RequestLease, SyncOutcome, outcome_of
+from engine.jobs.handler import Handler, JobContext
 from engine.jobs.job import SnoozeError
+from engine.jobs.periodic import MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.operations.metrics import Metric, Sample
 
 logger = logging.getLogger("waypost.github")
@@ -32,6 +34,7 @@ TURN_S: Final = 60.0  # longer than any conversation: nobody loses their turn wh
 GIVE_S: Final = 2.0
 LOOK_S: Final = 0.25
 DUE_AT_ONCE: Final = 200
+SYNC_LIMIT_S: Final = 120.0
 
 REQUESTS: Final = Metric(
     "waypost_github_requests_total",
@@ -67,6 +70,20 @@ class GithubSync:
 
     def samples(self) -> list[Sample]:
         return [PAUSES.sample(self.pauses), *REQUESTS.by_label(self.requests)]
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "github.schedule",
+                Every(MINUTE),
+                "enqueue the synchronisations that are due, spread over 6 hours",
+                Handler(run=self.schedule),
+            )
+        ]
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the handlers of the jobs that are not periodic, by kind."""
+        return {SYNC_KIND: Handler(run=self.sync, time_limit_s=SYNC_LIMIT_S)}
 
     async def schedule(self, _: JobContext) -> None:
         """Enqueue what is due, unless GitHub wants no requests now.

@@ -11,13 +11,14 @@ as a heartbeat tells, or when none has got through for as long as a lease lasts.
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import trio
 
 from engine.common.errors import StaleLeaseError, UnavailableError, WaypostError
+from engine.jobs.handler import Handler, JobContext
 from engine.jobs.job import (
     AttemptEnd,
     AttemptOutcome,
@@ -44,7 +45,6 @@ LONGEST_IDLE_S: Final = 0.5
 RETRY_S: Final = 1.0
 MAX_ENDINGS: Final = 500
 LAST_S: Final = 3.0
-T = TypeVar("T")
 
 RUNNING_JOBS: Final = Metric("waypost_jobs_running", "Jobs that workers run at the moment")
 ENDED_ATTEMPTS: Final = Metric(
@@ -54,41 +54,6 @@ STALE_ATTEMPTS: Final = Metric(
     "waypost_jobs_stale_total",
     "Attempts at jobs whose result was discarded, as another worker held the lease",
 )
-
-
-class JobContext:
-    """What a handler knows and may do."""
-
-    def __init__(self, job: Job, queue: JobQueue) -> None:
-        self.job = job
-        self._queue = queue
-        self.progress: tuple[int, int] | None = None
-        self.finished = False
-        self.stopping = False
-
-    def report_progress(self, done: int, total: int) -> None:
-        """Shown to who asks for the job, from the next heartbeat on."""
-        self.progress = (done, total)
-
-    async def finish_with(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Commit `work(connection)` and the job's success in one transaction; the last thing to do.
-
-        Raises StaleLeaseError, with no effect, when the job is another worker's by now: let it pass.
-        """
-        result = await self._queue.finish_with(self.job.lease, work)
-        self.finished = True
-        return result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handler:
-    """How jobs of one kind are done. `run` may raise SnoozeError and GiveUpError; other errors are failures.
-
-    Cancelled when it takes longer than `time_limit_s`, which is a failure too.
-    """
-
-    run: Callable[[JobContext], Awaitable[None]]
-    time_limit_s: float = 60.0
 
 
 @dataclass(slots=True)

@@ -13,7 +13,9 @@ from typing import Final
 import trio
 from ada_url import URL
 
-from actors.jobs.worker import JobContext
+from engine.jobs.handler import Handler, JobContext
+from engine.jobs.periodic import MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.links.health import CheckOutcome, CheckResult, DueCheck, TargetCheck, outcome_of
 from engine.links.health_ports import START, LinkCursor, LinkHealthStore, Prober
 from engine.operations.metrics import Metric, Sample
@@ -42,6 +44,16 @@ class LinkChecks:
         self._enabled = enabled
         self._place: LinkCursor = START
         self.verdicts: dict[str, int] = {}
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "links.check",
+                Every(MINUTE),
+                "check each link's target once a day",
+                Handler(run=self.run, time_limit_s=120),
+            )
+        ]
 
     async def run(self, context: JobContext) -> None:
         if not self._enabled:

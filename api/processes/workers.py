@@ -1,8 +1,8 @@
-"""The workers: the aggregator and whoever does jobs, under one supervisor."""
+"""The workers: they count clicks, deliver webhooks and run jobs, in one process."""
 
 import random
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -13,8 +13,8 @@ from actors.clicks.aggregator import Aggregator
 from actors.experiments.automation import ExperimentAutomation
 from actors.github.sync import GithubSync
 from actors.jobs.queue_gauges import QueueGauges
-from actors.jobs.timetable import Scheduler
-from actors.jobs.worker import RESCUE_S, Handler, JobContext, Worker
+from actors.jobs.scheduler import Scheduler
+from actors.jobs.worker import RESCUE_S, Worker
 from actors.links.health_checks import LinkChecks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
@@ -22,13 +22,13 @@ from actors.operations.supervisor import ChildSpec
 from actors.stats.live_feed import LiveFeed
 from actors.webhooks.courier import Courier, CourierLimits
 from api.processes.process import ProcessSpec, group, status_child, supervisor, until_stopped
-from engine.github.sync import SYNC_KIND, SYNC_QUEUE
+from engine.github.sync import SYNC_QUEUE
+from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
 from engine.operations.settings import Settings
 from engine.stats.click_buffer import ClickBufferFactory
-from engine.webhooks.ports import WebhookSender
 from storage.accounts.purge import AccountsPurge
 from storage.clicks.ledger import PostgresClickLedger
 from storage.clicks.partitions import Partitions
@@ -50,117 +50,71 @@ from storage.stats.live import RedisLiveChannel
 from storage.webhooks.deliveries import PostgresDeliveryQueue
 
 # The queues that are served, and how many jobs of each run at once.
-SLOTS: Final[Mapping[str, int]] = {"default": 16, "chores": 4, SYNC_QUEUE: 1}
-
-DAILY_LIMIT_S: Final = 4 * 3600.0
+CONCURRENCY: Final[Mapping[str, int]] = {"default": 16, PERIODIC_QUEUE: 4, SYNC_QUEUE: 1}
 
 
-def handlers(
-    settings: Settings,
-    database: Database,
-    redis: RedisServer,
-    ledger: PostgresClickLedger,
-    queue: PostgresJobQueue,
-    github: GithubSync,
-    checks: LinkChecks,
-    watcher: ExperimentAutomation,
-) -> dict[str, Handler]:
-    """Who does each kind of job. actors/jobs/timetable.py says which are periodic."""
-    upkeep = AccountsPurge(database)
-    days_ahead = settings.partitions_ahead_days
-    return {
-        "analytics.daily": Handler(
-            run=partial(aggregate, DailyAggregation(database)), time_limit_s=DAILY_LIMIT_S
-        ),
-        "clicks.partitions": chore(partial(Partitions(database).ensure, days_ahead)),
-        "journals.purge": chore(ledger.purge_retired),
-        "idempotency.purge": chore(IdempotencyPurge(database).purge_expired),
-        "sessions.purge": chore(upkeep.purge_sessions),
-        "keys.purge": chore(upkeep.purge_keys),
-        "invitations.purge": chore(upkeep.purge_invitations),
-        "webhooks.purge": chore(PostgresDeliveryQueue(database).purge),
-        "profiles.erase": chore(Eraser(database, redis).sweep_due),
-        "experiments.automate": Handler(run=watcher.run, time_limit_s=300),
-        "experiments.purge": chore(ExperimentCountsPurge(database).forget),
-        "links.check": Handler(run=checks.run, time_limit_s=120),
-        "github.schedule": Handler(run=github.schedule),
-        SYNC_KIND: Handler(run=github.sync, time_limit_s=120),
-        "jobs.purge": chore(partial(queue.purge, settings.jobs_kept_days)),
-    }
+class Workers:
+    """The actors of one process, over a database that was opened as waypost_aggregator."""
 
-
-async def aggregate(daily: DailyAggregation, context: JobContext) -> None:
-    await daily.run(context.report_progress)
-
-
-def chore(work: Callable[[], Awaitable[object]]) -> Handler:
-    """A job without a payload that may be done any number of times."""
-
-    async def run(_: JobContext) -> None:
-        await work()
-
-    return Handler(run=run, time_limit_s=600)
-
-
-async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
-    database = await Database.open(
-        settings.database_url,
-        role="waypost_aggregator",
-        size=settings.database_pool,
-        query_timeout_ms=settings.query_timeout_ms,
-    )
-    redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
-    ledger = PostgresClickLedger(database)
-    # Of this place, not of this process: what a killed one held, its successor need not wait for.
-    owner = f"{socket.gethostname()}:{assignment.run_folder}:{assignment.name}"
-    queue = PostgresJobQueue(database)
-    github_api = HttpGithubApi(settings.github_url, settings.github_token)
-    github = GithubSync(
-        PostgresGithubSyncQueue(database),
-        PostgresGithubRequestLease(database, settings.github_url, settings.github_token),
-        github_api,
-        owner,
-    )
-    prober = HttpProber(everywhere=settings.check_links == "everywhere")
-    checks = LinkChecks(
-        PostgresLinkHealthStore(database), prober, enabled=settings.check_links != "off"
-    )
-    watcher = ExperimentAutomation(PostgresRunningExperiments(database))
-    known = handlers(settings, database, redis, ledger, queue, github, checks, watcher)
-    worker = Worker(owner, queue, known, SLOTS)
-    scheduler = Scheduler(queue, worker.wake)
-    gauges = QueueGauges(queue)
-    feed = LiveFeed(RedisLiveChannel(redis))
-    aggregator = Aggregator(
-        owner,
-        RedisClickStream(redis),
-        ledger,
-        lease_ttl_s=settings.lease_ttl_ms / 1000,
-        gather=ClickBufferFactory(),
-        committed=feed.committed,
-    )
-    sender = HttpWebhookSender(loopback=settings.webhook_loopback)
-    courier = make_courier(owner, database, sender, courier_limits(settings))
-
-    def components() -> list[Component]:
-        return [Component(assignment.name, tree.children["aggregation"].running)]
-
-    def samples() -> list[Sample]:
-        return [
-            *aggregator.samples(),
-            *feed.samples(),
-            *worker.samples(),
-            *gauges.samples(),
-            *watcher.samples(),
-            *checks.samples(),
-            *github.samples(),
-            *courier.samples(),
-            *database.samples(),
+    def __init__(
+        self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
+    ) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._database = database
+        # Of this place, not of this process: a successor need not wait for a killed one's leases.
+        self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
+        self._feed = LiveFeed(RedisLiveChannel(redis))
+        self._aggregator = Aggregator(
+            self._owner,
+            RedisClickStream(redis),
+            PostgresClickLedger(database),
+            lease_ttl_s=settings.lease_ttl_ms / 1000,
+            gather=ClickBufferFactory(),
+            committed=self._feed.committed,
+        )
+        self._sender = HttpWebhookSender(loopback=settings.webhook_loopback)
+        self._courier = Courier(
+            self._owner,
+            PostgresDeliveryQueue(database),
+            self._sender,
+            now=lambda: datetime.now(UTC),
+            jitter=lambda: random.uniform(-1, 1),  # noqa: S311
+            limits=courier_limits(settings),
+        )
+        self._github_api = HttpGithubApi(settings.github_url, settings.github_token)
+        self._github = self._github_sync()
+        self._prober = HttpProber(everywhere=settings.check_links == "everywhere")
+        self._checks = LinkChecks(
+            PostgresLinkHealthStore(database), self._prober, enabled=settings.check_links != "off"
+        )
+        self._automation = ExperimentAutomation(PostgresRunningExperiments(database))
+        self.periodic_jobs = [
+            *self._checks.periodic_jobs(),
+            *self._github.periodic_jobs(),
+            *self._automation.periodic_jobs(),
+            *maintenance(settings, database, redis),
         ]
+        handlers = {job.kind: job.handler for job in self.periodic_jobs} | self._github.handlers()
+        self._queue = PostgresJobQueue(database)
+        self._gauges = QueueGauges(self._queue)
+        self._worker = Worker(self._owner, self._queue, handlers, CONCURRENCY)
+        self._scheduler = Scheduler(self._queue, self._worker.wake, self.periodic_jobs)
+        self.tree = supervisor("workers", self._children())
 
-    tree = supervisor(
-        "workers",
-        [
+    def _github_sync(self) -> GithubSync:
+        settings = self._settings
+        return GithubSync(
+            PostgresGithubSyncQueue(self._database),
+            PostgresGithubRequestLease(self._database, settings.github_url, settings.github_token),
+            self._github_api,
+            self._owner,
+        )
+
+    def _children(self) -> list[ChildSpec]:
+        aggregator, courier, worker = self._aggregator, self._courier, self._worker
+        scheduler, gauges = self._scheduler, self._gauges
+        return [
             group(
                 "aggregation",
                 ChildSpec(
@@ -168,34 +122,62 @@ async def workers(assignment: ProcessSpec, settings: Settings, stop: Stop) -> No
                     start=aggregator.run,
                     look=lambda: ActorStatus(last_error=aggregator.last_error),
                 ),
-                ChildSpec(name="live", start=feed.run),
+                ChildSpec(name="live", start=self._feed.run),
             ),
             group("webhooks", ChildSpec(name="courier", start=courier.run, look=courier.status)),
             group(
                 "jobs",
                 ChildSpec(name="worker", start=worker.run, look=worker.status),
-                ChildSpec(name="rescue", start=partial(run_every, RESCUE_S, queue.rescue)),
+                ChildSpec(name="rescue", start=partial(run_every, RESCUE_S, self._queue.rescue)),
                 ChildSpec(name="scheduler", start=scheduler.run, look=scheduler.status),
                 ChildSpec(name="queue-gauges", start=gauges.run, look=gauges.status),
             ),
-            status_child(assignment, lambda: tree, components, samples),
-        ],
-    )
+            status_child(self._spec, lambda: self.tree, self.components, self.samples),
+        ]
 
-    async def drain() -> None:
+    def components(self) -> list[Component]:
+        return [Component(self._spec.name, self.tree.children["aggregation"].running)]
+
+    def samples(self) -> list[Sample]:
+        return [
+            *self._aggregator.samples(),
+            *self._feed.samples(),
+            *self._courier.samples(),
+            *self._worker.samples(),
+            *self._gauges.samples(),
+            *self._checks.samples(),
+            *self._github.samples(),
+            *self._automation.samples(),
+            *self._database.samples(),
+        ]
+
+    async def drain(self) -> None:
+        """Let jobs and deliveries in flight end, for drain_timeout_ms at most."""
+        limit_s = self._settings.drain_timeout_ms / 1000
         async with trio.open_nursery() as nursery:
-            for each in (worker.drain, courier.drain):
-                nursery.start_soon(each, settings.drain_timeout_ms / 1000)
+            nursery.start_soon(self._worker.drain, limit_s)
+            nursery.start_soon(self._courier.drain, limit_s)
 
-    try:
-        await until_stopped(tree, stop, drain)
-    finally:
-        with trio.CancelScope(shield=True):
-            await prober.close()
-            await github_api.close()
-            await sender.close()
-            await redis.close()
-            await database.close()
+    async def close(self) -> None:
+        """Close the connections to the internet. Call it when everything has stopped."""
+        await self._prober.close()
+        await self._github_api.close()
+        await self._sender.close()
+
+
+def maintenance(settings: Settings, database: Database, redis: RedisServer) -> list[PeriodicJob]:
+    """Return the periodic jobs that storage does by itself."""
+    return [
+        *DailyAggregation(database).periodic_jobs(),
+        *Partitions(database).periodic_jobs(settings.partitions_ahead_days),
+        *PostgresClickLedger(database).periodic_jobs(),
+        *IdempotencyPurge(database).periodic_jobs(),
+        *AccountsPurge(database).periodic_jobs(),
+        *PostgresDeliveryQueue(database).periodic_jobs(),
+        *Eraser(database, redis).periodic_jobs(),
+        *ExperimentCountsPurge(database).periodic_jobs(),
+        *PostgresJobQueue(database).periodic_jobs(settings.jobs_kept_days),
+    ]
 
 
 def courier_limits(settings: Settings) -> CourierLimits:
@@ -206,15 +188,20 @@ def courier_limits(settings: Settings) -> CourierLimits:
     )
 
 
-def make_courier(
-    owner: str, database: Database, sender: WebhookSender, limits: CourierLimits
-) -> Courier:
-    """`database` was opened as waypost_aggregator."""
-    return Courier(
-        owner,
-        PostgresDeliveryQueue(database),
-        sender,
-        now=lambda: datetime.now(UTC),
-        jitter=lambda: random.uniform(-1, 1),  # noqa: S311
-        limits=limits,
+async def workers(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
+    """Run the workers until `stop` is asked for. Raises WaypostError."""
+    database = await Database.open(
+        settings.database_url,
+        role="waypost_aggregator",
+        size=settings.database_pool,
+        query_timeout_ms=settings.query_timeout_ms,
     )
+    redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
+    process = Workers(spec, settings, database, redis)
+    try:
+        await until_stopped(process.tree, stop, process.drain)
+    finally:
+        with trio.CancelScope(shield=True):
+            await process.close()
+            await redis.close()
+            await database.close()

@@ -9,10 +9,11 @@ from typing import Final
 
 import trio
 
-from actors.jobs.worker import RESCUE_S, Handler, JobContext, Worker
+from actors.jobs.worker import RESCUE_S, Worker
 from actors.operations import runtime
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
+from engine.jobs.handler import Handler, JobContext
 from storage.jobs.jobs import PostgresJobQueue
 from storage.postgres.database import Connection, Database
 

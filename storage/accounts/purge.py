@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import HOUR, MINUTE, PeriodicJob
+from engine.jobs.schedule import Cron, Every
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
@@ -14,6 +17,28 @@ class AccountsPurge:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "sessions.purge",
+                Every(HOUR, 10 * MINUTE),
+                "delete sessions that have ended: they say who used what",
+                repeatable(self.purge_sessions),
+            ),
+            PeriodicJob(
+                "keys.purge",
+                Cron("10 3 * * *"),
+                "delete API keys that ended 30 days ago",
+                repeatable(self.purge_keys),
+            ),
+            PeriodicJob(
+                "invitations.purge",
+                Cron("20 3 * * *"),
+                "delete invitations that cannot be accepted any more: they hold e-mail addresses",
+                repeatable(self.purge_invitations),
+            ),
+        ]
 
     async def purge_sessions(self) -> None:
         await self._purge("purge_sessions")

@@ -32,6 +32,9 @@ from engine.clicks.continuation import batches_after
 from engine.clicks.copy_rows import COLUMNS, COPY_HEADER, COPY_TRAILER, EncodedTexts, FoldRows
 from engine.clicks.rollup import RollupCounts, RollupKey
 from engine.common.errors import StaleLeaseError, UnavailableError
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import HOUR, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.stats.ledger_ports import (
     BufferedClicks,
     JournalLease,
@@ -62,6 +65,16 @@ class PostgresClickLedger:
         self._texts = EncodedTexts()
         self._texts_since = clock()
         self._events = ClickEventWriter(clock)
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "journals.purge",
+                Every(HOUR),
+                "delete rows of journals that were deleted more than a day ago",
+                repeatable(self.purge_retired),
+            )
+        ]
 
     async def register(self, journal_id: UUID) -> int:
         async def work(connection: Connection) -> int:

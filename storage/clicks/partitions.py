@@ -5,6 +5,11 @@ needs no right but to call it. Clicks are never lost for want of a partition, th
 default one.
 """
 
+from functools import partial
+
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import HOUR, PeriodicJob
+from engine.jobs.schedule import Every
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
@@ -16,6 +21,16 @@ class Partitions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self, days_ahead: int) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "clicks.partitions",
+                Every(HOUR),
+                "create partitions of clicks before their day begins",
+                repeatable(partial(self.ensure, days_ahead)),
+            )
+        ]
 
     async def ensure(self, days_ahead: int) -> int:
         """Make what is missing from yesterday to `days_ahead` days from now (UTC); how many were

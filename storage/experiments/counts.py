@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from engine.experiments.increments import ExperimentIncrements
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
@@ -42,6 +45,16 @@ class ExperimentCountsPurge:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "experiments.purge",
+                Every(10 * MINUTE),
+                "delete experiment visitors after their daily key has expired",
+                repeatable(self.forget),
+            )
+        ]
 
     async def forget(self) -> int:
         """Delete rows of visitors that nothing tells apart any more, and all of experiments that are gone; how

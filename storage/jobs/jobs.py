@@ -24,8 +24,11 @@ import orjson
 from engine.accounts.access import Action, Caller, require_scope
 from engine.common.errors import ConflictError, NotFoundError, StaleLeaseError
 from engine.common.list_page import ListPage
+from engine.jobs.handler import repeatable
 from engine.jobs.job import AttemptEnd, EnqueueResult, Heartbeat, Job, JobDraft, JobFilter, Lease
+from engine.jobs.periodic import PeriodicJob
 from engine.jobs.ports import QueueMetrics
+from engine.jobs.schedule import Cron
 from storage.accounts.access import MAX_ID, enter_job, enter_profile, validate_id
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -152,6 +155,16 @@ class PostgresJobQueue:
             return [QueueMetrics(*row) for row in rows], await connection.fetchval(_SQL["dead"])
 
         return await self._database.transaction(work, read_only=True)
+
+    def periodic_jobs(self, kept_days: int) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "jobs.purge",
+                Cron("40 3 * * *"),
+                "delete jobs that ended WAYPOST_JOBS_KEPT_DAYS ago",
+                repeatable(partial(self.purge, kept_days)),
+            )
+        ]
 
     async def purge(self, days: int) -> None:
         while await self._changed("purge", days, PURGED_AT_ONCE) == PURGED_AT_ONCE:

@@ -19,6 +19,9 @@ from engine.common.idempotency import (
     StoredResponse,
     error_for_used_key,
 )
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import HOUR, PeriodicJob
+from engine.jobs.schedule import Every
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
@@ -66,6 +69,16 @@ class IdempotencyPurge:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "idempotency.purge",
+                Every(HOUR),
+                "delete responses to creates after the 24 hours for which they are kept",
+                repeatable(self.purge_expired),
+            )
+        ]
 
     async def purge_expired(self) -> None:
         """Delete the answers that are no longer promised."""

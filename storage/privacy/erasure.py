@@ -24,6 +24,9 @@ from engine.clicks.journal_format import without_profile
 from engine.clicks.record_layout import profile_marker
 from engine.common.errors import UnavailableError, WaypostError
 from engine.common.list_page import ListPage
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.links.profile import ProfileChange
 from engine.privacy.erasure import FIRST_SWEEP_AFTER_S, SWEEP_INTERVALS_S, Erasure
 from storage.accounts.access import MAX_ID, enter_profile
@@ -95,6 +98,16 @@ class Eraser:
     def __init__(self, database: Database, redis: RedisServer) -> None:
         self._database = database
         self._redis = redis
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "profiles.erase",
+                Every(MINUTE),
+                "erase requested profiles, including clicks that arrive late",
+                repeatable(self.sweep_due),
+            )
+        ]
 
     async def sweep_due(self) -> None:
         """Erase what there is now of each profile whose sweep's time has come."""

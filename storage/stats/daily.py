@@ -10,12 +10,16 @@ from collections.abc import Callable
 from datetime import date
 from typing import Final
 
+from engine.jobs.handler import Handler, JobContext
+from engine.jobs.periodic import PeriodicJob
+from engine.jobs.schedule import Cron
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.stats.compaction import compact
 
 _SQL: Final = queries.load("stats/daily")
 LONGEST_S: Final = 1200.0
+RUN_LIMIT_S: Final = 4 * 3600.0
 
 
 class DailyAggregation:
@@ -23,6 +27,19 @@ class DailyAggregation:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "analytics.daily",
+                Cron("30 0 * * *"),
+                "compact finished days, delete raw clicks that are kept no longer",
+                Handler(run=self._run_job, time_limit_s=RUN_LIMIT_S),
+            )
+        ]
+
+    async def _run_job(self, context: JobContext) -> None:
+        await self.run(context.report_progress)
 
     async def run(self, tell: Callable[[int, int], None] = lambda done, of: None) -> None:
         """All of it. `tell` is told how many profiles' days are compacted, of how many."""

@@ -14,6 +14,9 @@ from typing import Final
 
 import msgspec
 
+from engine.jobs.handler import repeatable
+from engine.jobs.periodic import HOUR, MINUTE, PeriodicJob
+from engine.jobs.schedule import Every
 from engine.webhooks.delivery import (
     DISABLED_AFTER_S,
     RETENTION_DAYS,
@@ -36,6 +39,16 @@ class PostgresDeliveryQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def periodic_jobs(self) -> list[PeriodicJob]:
+        return [
+            PeriodicJob(
+                "webhooks.purge",
+                Every(HOUR, 20 * MINUTE),
+                f"delete events and deliveries after {RETENTION_DAYS} days",
+                repeatable(self.purge),
+            )
+        ]
 
     async def fan_out(self, limit: int) -> int:
         async def work(connection: Connection) -> int:

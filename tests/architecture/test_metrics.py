@@ -3,13 +3,12 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.architecture.sources import ROOT, name_of, sources, tree_of
+from tests.architecture.metrics import Declaration, declarations, is_call_of, product_sources
+from tests.architecture.sources import ROOT, name_of, tree_of
 
 HOME = "engine/operations/metrics.py"
 # The last word of a gauge's name: its unit, or the state that its unit is in.
@@ -18,34 +17,6 @@ UNITS = {
     "stores", "subscribers",
 }  # fmt: skip
 STATES = {"dead", "in_flight", "circuit_open", "queued", "running", "waiting"}
-ROOMS = ("engine", "storage", "actors", "api")
-
-
-class Declaration(NamedTuple):
-    """A module's constant that holds a metric."""
-
-    file: str
-    constant: str
-    name: str
-    help: str
-
-
-def is_call_of(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
-
-
-def product_sources() -> list[Path]:
-    return [path for path in sources() if name_of(path).split("/")[0] in ROOMS]
-
-
-def declarations() -> Iterator[Declaration]:
-    for path in product_sources():
-        for node in tree_of(path).body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                call = node.value
-                if isinstance(call, ast.Call) and is_call_of(call, "Metric"):
-                    name, text = (ast.literal_eval(argument) for argument in call.args[:2])
-                    yield Declaration(name_of(path), node.target.id, name, text)
 
 
 DECLARED = sorted(declarations(), key=lambda declared: declared.name)

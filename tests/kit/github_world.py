@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from actors.github.sync import GithubSync
-from actors.jobs.worker import JobContext
 from engine.accounts.access import Caller
 from engine.github.ports import GithubApi
 from engine.github.repository import LinkSync
 from engine.github.sync import SYNC_KIND, SYNC_QUEUE
+from engine.jobs.handler import JobContext
 from engine.jobs.job import AttemptEnd
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileDraft

@@ -11,16 +11,16 @@ from typing import Any
 
 import trio
 
-from actors.jobs.timetable import PeriodicJob, Scheduler
-from actors.jobs.worker import Handler, JobContext, Worker
+from actors.jobs.scheduler import Scheduler
+from actors.jobs.worker import Worker
 from actors.operations import runtime
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
+from engine.jobs.handler import Handler, JobContext
+from engine.jobs.periodic import PeriodicJob
 from engine.jobs.schedule import Every
 from storage.jobs.jobs import PostgresJobQueue
 from storage.postgres.database import Connection, Database
-
-TABLE = (PeriodicJob("tick", Every(1), "a second has passed", queue="default"),)
 
 
 def say(*words: object) -> None:
@@ -42,12 +42,17 @@ async def run(context: JobContext) -> None:
     await context.finish_with(effect)
 
 
+TICK = PeriodicJob(
+    "tick", Every(1), "do what is due each second", Handler(run=run), queue="default"
+)
+
+
 async def main(url: str, name: str, lease_s: float, stop: Stop) -> None:
     database = await Database.open(url, role="waypost_aggregator", size=4, query_timeout_ms=5000)
     queue = PostgresJobQueue(database)
-    handlers = {"work": Handler(run=run), "tick": Handler(run=run)}
+    handlers = {"work": Handler(run=run), TICK.kind: TICK.handler}
     worker = Worker(name, queue, handlers, {"default": 4}, lease_s=lease_s)
-    scheduler = Scheduler(queue, worker.wake, TABLE, 0.05)
+    scheduler = Scheduler(queue, worker.wake, [TICK], 0.05)
     async with trio.open_nursery() as nursery:
         for start in (worker.run, scheduler.run, partial(run_every, lease_s / 3, queue.rescue)):
             nursery.start_soon(start)

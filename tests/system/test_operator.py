@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from actors.jobs.timetable import TIMETABLE
 from storage.embedded import EmbeddedServers
+from tests.architecture.metrics import declarations
 from tests.kit.engines import Engine, eventually, waypost
+from tests.kit.unconnected import unconnected_workers
 
 pytestmark = pytest.mark.slow
 
@@ -40,16 +42,18 @@ def command(engine: Engine, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_timetable_is_done_at_the_first_start_and_jobs_can_be_steered(engine: Engine) -> None:
+def test_periodic_jobs_are_done_at_the_first_start_and_jobs_can_be_steered(engine: Engine) -> None:
+    kinds = {job.kind for job in unconnected_workers().periodic_jobs}
+
     def done() -> bool:
         rows = [json.loads(line) for line in command(engine, "jobs", "list", "--json")]
-        return {r["kind"] for r in rows if r["state"] == "succeeded"} >= {r.kind for r in TIMETABLE}
+        return {row["kind"] for row in rows if row["state"] == "succeeded"} >= kinds
 
     eventually(done)
     sql(
         engine,
         "INSERT INTO waypost.jobs (kind, queue, state, finished_at, failures, last_error) "
-        r"VALUES ('jobs.purge', 'chores', 'dead', now(), 10, E'broken\x1b[2J')",
+        r"VALUES ('jobs.purge', 'periodic', 'dead', now(), 10, E'broken\x1b[2J')",
     )
     (line,) = command(engine, "jobs", "list", "--state", "dead")
     job_id, tenant, kind, state, *_, error = line.split("\t")
@@ -67,6 +71,22 @@ def test_the_timetable_is_done_at_the_first_start_and_jobs_can_be_steered(engine
     assert refused.stderr == (
         "waypost: state: a job that is succeeded has ended and cannot be cancelled\n"
     )
+
+
+def test_a_running_engine_reports_every_metric_with_its_help(engine: Engine) -> None:
+    assert httpx.get(f"{engine.visitors}/demo/spring").status_code == 302
+    engine.wait_committed()
+    families = {
+        family.name + "_total" * (family.type == "counter"): family
+        for family in text_string_to_metric_families(httpx.get(f"{engine.console}/metrics").text)
+    }
+    declared = {metric.name: metric for metric in declarations()}
+    # A metric with labels is there as soon as one of its labels has a value.
+    unlabelled = {name for name, metric in declared.items() if not metric.labels}
+    assert unlabelled <= families.keys() <= declared.keys()
+    for name, family in families.items():
+        assert family.documentation == declared[name].help
+        assert {len(sample.labels) for sample in family.samples} == {len(declared[name].labels)}
 
 
 def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
@@ -122,9 +142,9 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
         engine,
         """DO $$ BEGIN
             ASSERT (SELECT sum(clicks) FROM waypost.rollups WHERE link_id > 0)
-                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND classification IN (0, 1, 6));
             ASSERT (SELECT sum(clicks) FROM waypost.dimension_counts WHERE link_id > 0 AND dimension = 6)
-                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND verdict IN (0, 1, 6));
+                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND classification IN (0, 1, 6));
             ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
         END $$""",
     )

@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.jobs.worker import Handler, JobContext, Worker
+from actors.jobs.worker import Worker
 from engine.common.errors import UnavailableError
+from engine.jobs.handler import Handler, JobContext
 from engine.jobs.job import AttemptEnd, GiveUpError, Heartbeat, Job, JobDraft, Lease, SnoozeError
 from storage.jobs.memory_jobs import MemoryJobs
 

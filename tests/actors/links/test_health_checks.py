@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.jobs.worker import JobContext
 from actors.links.health_checks import CHECK_S, PAUSE_S, RUN_S, LinkChecks
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
+from engine.jobs.handler import JobContext
 from engine.links.health import CheckOutcome, LinkHealth, ProbeResult
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileDraft

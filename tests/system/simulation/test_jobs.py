@@ -14,18 +14,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.jobs.timetable import PeriodicJob, Scheduler
-from actors.jobs.worker import RESCUE_S, Handler, JobContext, Worker
+from actors.jobs.scheduler import Scheduler
+from actors.jobs.worker import RESCUE_S, Worker
 from actors.operations.periodic import run_every
 from engine.common.errors import UnavailableError
+from engine.jobs.handler import Handler, JobContext
 from engine.jobs.job import JobDraft
+from engine.jobs.periodic import PeriodicJob
 from engine.jobs.schedule import Every
 from storage.jobs.memory_jobs import MemoryJobs
 
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.large) for seed in range(6, 200))]
-TABLE = (
-    PeriodicJob("tick", Every(20), "twenty seconds have passed", queue="default", max_attempts=100),
-)
 STORM_S = 120.0
 CALM_LIMIT_S = 3600.0
 
@@ -113,11 +112,13 @@ class Storm:
             await trio.sleep(self.dice.uniform(0, 3))
 
     async def _process(self, name: str, line: Any) -> None:
-        handlers = {kind: Handler(run=self._work, time_limit_s=300) for kind in ("work", "tick")}
+        handler = Handler(run=self._work, time_limit_s=300)
+        tick = PeriodicJob("tick", Every(20), "tick", handler, queue="default", max_attempts=100)
+        handlers = {"work": handler, tick.kind: tick.handler}
         worker = Worker(name, line, handlers, {"default": 5}, dice=self.dice.random)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.run)
-            nursery.start_soon(Scheduler(line, worker.wake, TABLE).run)
+            nursery.start_soon(Scheduler(line, worker.wake, [tick]).run)
             nursery.start_soon(partial(run_every, RESCUE_S, line.rescue))
 
     async def _work(self, context: JobContext) -> None:

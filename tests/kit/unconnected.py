@@ -1,0 +1,15 @@
+"""The workers of an engine that is not there: they can be asked what they would do."""
+
+from api.processes.process import ProcessSpec
+from api.processes.workers import Workers
+from engine.operations.settings import Settings
+from storage.postgres.database import Database
+from storage.redis.client import RedisServer
+
+
+def unconnected_workers() -> Workers:
+    """Return workers whose servers must not be asked anything."""
+    database = Database(None, 1000)  # type: ignore[arg-type]
+    redis = RedisServer(None, None, None)  # type: ignore[arg-type]
+    spec = ProcessSpec(role="workers", index=0, data="unused", parent=0, settings={})
+    return Workers(spec, Settings(), database, redis)
