@@ -5,7 +5,7 @@ fragment of the page that asks whether to accept.
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response, request
@@ -35,6 +35,7 @@ from engine.accounts.member import (
     validate_invitation,
 )
 from engine.accounts.ports import InvitationStore
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
 
 
@@ -74,7 +75,7 @@ class JoinedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):
-    token: str
+    token: Annotated[str, StandIn("")]
 
 
 class InvitationRoutes:

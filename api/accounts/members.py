@@ -1,7 +1,7 @@
 """`/v1/profiles/{id}/members` and `…/transfer`: who is in a profile's team, as what."""
 
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response
@@ -30,6 +30,7 @@ from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from engine.accounts.access import MemberRole
 from engine.accounts.member import Member, RoleDraft, validate_role
 from engine.accounts.ports import MemberStore
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 
 
@@ -48,7 +49,7 @@ class MemberResponse(msgspec.Struct, frozen=True, kw_only=True):
 class TransferDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The member who becomes owner."""
 
-    user_id: str
+    user_id: Annotated[str, StandIn("")]
 
 
 class MemberRoutes:

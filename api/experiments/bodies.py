@@ -9,6 +9,7 @@ import msgspec
 
 from api.http.bodies import Id, Version, draft_of, utc
 from api.http.query import parsed_id
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.experiments.analysis import Analysis
 from engine.experiments.experiment import (
@@ -64,10 +65,12 @@ class NamespaceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants to test."""
 
-    name: str
-    kind: Annotated[ExperimentKind, msgspec.Meta(description="what varies")]
+    name: Annotated[str, StandIn("")]
+    kind: Annotated[ExperimentKind, msgspec.Meta(description="what varies"), StandIn("")]
     variants: Annotated[
-        list[VariantBody], msgspec.Meta(description=f"{MIN_VARIANTS} to {MAX_VARIANTS}")
+        list[VariantBody],
+        msgspec.Meta(description=f"{MIN_VARIANTS} to {MAX_VARIANTS}"),
+        StandIn(()),
     ]
     link_id: Id | None = None
     block_id: Id | None = None

@@ -1,7 +1,7 @@
 """`/v1/profiles/{id}/experiments` and `/v1/experiments/{id}`: what is tested, and its states."""
 
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from quart import Response
@@ -28,6 +28,7 @@ from api.http.idempotency import answered, idempotency_of_request
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.idempotency import StoredResponse
 from engine.experiments.experiment import ExperimentState, StoredExperiment
@@ -39,7 +40,7 @@ from engine.visits.ports import Announcer
 class DecisionBody(msgspec.Struct, frozen=True):
     """Which variant everybody gets from now on, by its name."""
 
-    winner: str
+    winner: Annotated[str, StandIn("")]
 
 
 class ExperimentRoutes:

@@ -14,6 +14,7 @@ import orjson
 from quart import Response, request
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
+from engine.common.drafts import stand_in_of
 from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import StoredResponse
 
@@ -24,20 +25,6 @@ Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
 MAX_FIELD_CHARS: Final = 64
 MAX_YEAR: Final = 9998
 _JSON_TYPES: Final = frozenset({"application/json", "application/merge-patch+json"})
-
-# Stand-ins for bad fields while the engine judges the others (a field without has its default). What it says
-# of a stand-in is dropped; an unknown `kind` keeps it from judging the target, whose rules depend on it.
-_STAND_INS: Final[Mapping[str, Any]] = {
-    "handle": "a", "slug": "a", "target": "https://a.example/", "title": "",
-    "status": 302, "kind": "", "passthrough": False, "click_id": "", "short": None,
-    "email": "", "password": "", "current": "", "new": "", "name": "", "label": "", "scopes": [],
-    "url": "https://a.example/", "description": "", "event_types": ["*"], "ordered": False, "enabled": True,
-    "max_concurrency": None, "max_rate": None, "signature": "v1", "since": datetime(2026, 1, 1, tzinfo=UTC),
-    "failed_only": True,
-    "expires_at": None, "expires_in_days": 1, "role": "", "token": "", "user_id": "",
-    "variants": [], "winner": "", "raw_retention_days": 90,
-}  # fmt: skip
-
 
 Id = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$", description="an id")]
 Version = Annotated[int, msgspec.Meta(ge=1, description="grows by one with each change")]
@@ -130,13 +117,13 @@ def draft_of(
             bad.add(name)
             errors.append(FieldError(name, reason))
             values.pop(name, None)
-            if name in _STAND_INS:
-                values[name] = _STAND_INS[name]
-    checked, broken = check(type_(**values))
+            if (stand_in := stand_in_of(field.type)) is not None:
+                values[name] = stand_in.value
+    draft, broken = check(type_(**values))
     errors += [error for error in broken if error.field not in bad]
-    if errors or checked is None:
+    if errors or draft is None:
         raise InvalidError(errors)
-    return checked
+    return draft
 
 
 def _converted(value: Any, type_: Any) -> tuple[Any, str | None]:

@@ -1,6 +1,6 @@
 """`/v1/webhooks/{id}/deliveries`: what was sent to a webhook, each attempt of it, and sending it again."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ from api.http.bodies import Id, ListResponse, draft_of, json_object, json_respon
 from api.http.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.audit.audit_log import with_ids
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
 from engine.webhooks.delivery import (
     DELIVERY_STATES,
@@ -54,7 +55,7 @@ class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayDraft(msgspec.Struct, frozen=True, kw_only=True):
     """Send again what has happened since; with `failed_only` false, what was delivered too."""
 
-    since: datetime
+    since: Annotated[datetime, StandIn(datetime(2026, 1, 1, tzinfo=UTC))]
     failed_only: bool = True
 
 

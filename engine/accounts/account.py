@@ -6,10 +6,11 @@ makes it hard to guess is its length, and rules about characters make people cho
 
 import re
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors
 
@@ -54,21 +55,21 @@ class NewSession(NamedTuple):
 
 
 class LoginDraft(msgspec.Struct, frozen=True, kw_only=True):
-    email: str
-    password: str
+    email: Annotated[str, StandIn("")]
+    password: Annotated[str, StandIn("")]
 
 
 class PasswordDraft(msgspec.Struct, frozen=True, kw_only=True):
     """The password one has, and the one wanted."""
 
-    current: str
-    new: str
+    current: Annotated[str, StandIn("")]
+    new: Annotated[str, StandIn("")]
 
 
 class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody may change of their account."""
 
-    name: str
+    name: Annotated[str, StandIn("")]
 
 
 def validate_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldError]]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from engine.accounts.access import Caller, Scope, require_scope, scope_errors
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, ForbiddenError
 from engine.common.text_rules import text_errors
 
@@ -17,8 +18,8 @@ MAX_LABEL_CHARS: Final = 200
 class KeyDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a key to be. Without `expires_at` it works until it is revoked."""
 
-    label: str
-    scopes: list[str]
+    label: Annotated[str, StandIn("")]
+    scopes: Annotated[list[str], StandIn(())]
     expires_at: datetime | None = None
 
 

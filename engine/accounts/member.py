@@ -5,12 +5,13 @@ owners, everybody may leave, and a profile always has an owner.
 """
 
 from datetime import datetime
-from typing import Final, Literal, NamedTuple, NoReturn, get_args
+from typing import Annotated, Final, Literal, NamedTuple, NoReturn, get_args
 
 import msgspec
 
 from engine.accounts.access import MAX_MEMBERS, ROLES, Caller, MemberRole
 from engine.accounts.account import NewSession, email_errors, password_errors
+from engine.common.drafts import StandIn
 from engine.common.errors import ConflictError, FieldError, ForbiddenError, NotFoundError
 from engine.common.text_rules import text_errors
 
@@ -37,7 +38,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):
-    role: str
+    role: Annotated[str, StandIn("")]
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +54,8 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitationDraft(msgspec.Struct, frozen=True, kw_only=True):
-    email: str
-    role: str
+    email: Annotated[str, StandIn("")]
+    role: Annotated[str, StandIn("")]
     expires_in_days: int = DEFAULT_EXPIRY_DAYS
 
 
@@ -72,7 +73,7 @@ class InvitationPreview(msgspec.Struct, frozen=True, kw_only=True):
 class AcceptDraft(msgspec.Struct, frozen=True, kw_only=True):
     """`password` and `name` make an account, for who has none."""
 
-    token: str
+    token: Annotated[str, StandIn("")]
     password: str | None = None
     name: str = ""
 

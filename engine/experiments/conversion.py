@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from engine.clicks.click_id import MAX_CHARS, ClickId
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors
 
@@ -31,7 +32,9 @@ class ConversionDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What is told. `at` None: now."""
 
     click_id: Annotated[
-        str, msgspec.Meta(description="the value of `wp_click` that the target was called with")
+        str,
+        msgspec.Meta(description="the value of `wp_click` that the target was called with"),
+        StandIn(""),
     ]
     name: Annotated[str, msgspec.Meta(description="what was done, such as `sale`")] = "conversion"
     order_id: Annotated[
@@ -109,7 +112,7 @@ class ResolvedHook(NamedTuple):
 class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a hook to be. `name` is that of its conversions."""
 
-    label: str
+    label: Annotated[str, StandIn("")]
     name: str = "sale"
     fields: HookFieldPaths = HookFieldPaths()
 

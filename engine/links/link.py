@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.github.repository import WEB_HOST, LinkSync
@@ -75,11 +76,12 @@ Short = Annotated[
 class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a link to be; `checked` judges and normalises it."""
 
-    slug: Slug
-    target: LinkTarget
+    slug: Annotated[Slug, StandIn("a")]
+    target: Annotated[LinkTarget, StandIn("https://a.example/")]
     title: LinkTitle = ""
     status: RedirectStatus = 302
-    kind: LinkKind = "url"
+    # A kind that is not there keeps the target from being judged, whose rules depend on it.
+    kind: Annotated[LinkKind, StandIn("")] = "url"
     passthrough: Passthrough = False
     click_id: HasClickId = False
     short: Short = None

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.links import name
@@ -45,7 +46,7 @@ RetentionDays = Annotated[
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a profile to be."""
 
-    handle: Handle
+    handle: Annotated[Handle, StandIn("a")]
     title: ProfileTitle = ""
     raw_retention_days: RetentionDays = RETENTION_DAYS
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, NamedTuple, TypeVar
 import ada_url
 import msgspec
 
+from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
 from engine.links.target import TargetError, check, is_private_host
@@ -82,8 +83,8 @@ Enabled = Annotated[bool, msgspec.Meta(description="false: nothing is sent")]
 class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants a webhook to be. The kind of its signature stays as it was made."""
 
-    url: WebhookUrl
-    event_types: EventTypes
+    url: Annotated[WebhookUrl, StandIn("https://a.example/")]
+    event_types: Annotated[EventTypes, StandIn(("*",))]
     description: Description = ""
     ordered: Ordered = False
     max_concurrency: MaxConcurrency | None = None
