@@ -1,4 +1,4 @@
-"""`waypost archive`: all that is kept of a profile, into a file."""
+"""`waypost archive`: all data of a profile, into a file."""
 
 import os
 from contextlib import aclosing
@@ -16,11 +16,11 @@ from storage.privacy.erasure import owner_of
 
 
 async def archive(settings: Settings, folder: Path, handle: str, file: Path, stop: Stop) -> int:
-    """Write it; how many bytes. The file has its name once it is whole. Raises WaypostError."""
-    found = with_servers(settings, folder)
-    limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
-    app = await Database.open(found.database_url, role="waypost_app", **limits)
-    worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
+    """Write the archive and return its bytes. The file gets its name once it is whole. Raises WaypostError."""
+    settings = with_servers(settings, folder)
+    limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
+    app = await Database.open(settings.database_url, role="waypost_app", **limits)
+    worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)
     unfinished = file.with_name(file.name + ".unfinished")
     size = 0
     try:
@@ -32,8 +32,8 @@ async def archive(settings: Settings, folder: Path, handle: str, file: Path, sto
             async with aclosing(
                 PostgresArchiveSource(app).archive(owner.caller, owner.profile_id)
             ) as lines:
-                async for some in lines:
-                    size += out.write(some)
+                async for line in lines:
+                    size += out.write(line)
                     if stop.is_set():
                         raise UnavailableError("stopped before the end of the archive")
         unfinished.replace(file)

@@ -1,4 +1,4 @@
-"""`waypost doctor`: looks at everything that has to be right, and says what is not."""
+"""`waypost doctor`: checks of folder, servers, schema, geo file and daily keys, each with its finding."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do if it is not right."""
+    """One line: the thing that was checked, its state, and what to do about it."""
 
     state: FindingState
     what: str
@@ -50,9 +50,9 @@ class Doctor:
         self.findings.append(Finding(state, what, text))
 
     def look_at_folder(self) -> bool:
-        """Whether servers can be expected to answer: given ones, or those of a running `up`."""
+        """Check the data folder. Returns whether servers should answer: given or embedded ones."""
         if not self.folder.is_dir():
-            self.add("warn", "folder", f"{self.folder} is not there yet; `waypost up` makes it")
+            self.add("warn", "folder", f"{self.folder} does not exist yet; `waypost up` creates it")
         elif not os.access(self.folder, os.W_OK):
             self.add("fail", "folder", f"{self.folder} cannot be written by this user")
         else:
@@ -74,9 +74,7 @@ class Doctor:
         except WaypostError as error:
             self.add("fail", "folder", str(error))
             return False
-        self.add(
-            "ok", "servers", "embedded, and not running now: start `waypost up` to look at them"
-        )
+        self.add("ok", "servers", "embedded, and not running: start `waypost up` to check them")
         return False
 
     def _look_at_disk(self) -> None:
@@ -91,7 +89,7 @@ class Doctor:
         self.add("ok", "journals", f"{len(journals)} with {size / 1024**2:.0f} MiB of segments")
 
     async def look_at_places(self) -> None:
-        """The geo file: read as a whole, as an edge would."""
+        """Check the geo file by reading all of it, as an edge does."""
         if not self.settings.geo_file:
             self.add("ok", "places", "countries only; WAYPOST_GEO_FILE adds regions and cities")
             return
@@ -109,22 +107,22 @@ class Doctor:
         )
 
     def look_at_visitor_keys(self) -> None:
-        """Where keys of pseudonyms are kept, and whether that can reach a disk."""
+        """Check where daily keys are kept, and whether they can reach a disk."""
         memory = memory_folder()
         if memory is None:
             self.add(
                 "warn",
                 "keys",
-                "no tmpfs (/dev/shm, XDG_RUNTIME_DIR) takes visitors' keys: edges keep them in their own "
-                "memory, so a restart begins a new one, and edges agree through Redis only",
+                "daily keys cannot be kept in a tmpfs (/dev/shm, XDG_RUNTIME_DIR): edges keep them in their "
+                "own memory, so a restart makes a new key, and edges agree through Redis only",
             )
         else:
-            self.add("ok", "keys", f"visitors' keys are in memory, shared in {memory}")
+            self.add("ok", "keys", f"daily keys are kept in memory, shared in {memory}")
         if swap := swap_files():
             self.add(
                 "warn",
                 "swap",
-                f"memory may be written to {', '.join(swap)}, keys with it: encrypt it or turn it off",
+                f"daily keys may be swapped out to {', '.join(swap)}: encrypt swap or turn it off",
             )
 
     async def look_at_servers(self) -> None:
@@ -153,19 +151,19 @@ class Doctor:
             self.add("ok", "schema", "up to date")
 
     async def _look_at_redis(self) -> None:
-        found = await redis_settings(self.settings.redis_url)
-        self.add("ok", "redis", f"{found.server} {found.version}")
-        if found.maxmemory_policy not in ("", "noeviction"):
+        redis = await redis_settings(self.settings.redis_url)
+        self.add("ok", "redis", f"{redis.server} {redis.version}")
+        if redis.maxmemory_policy not in ("", "noeviction"):
             self.add(
                 "warn",
                 "redis",
-                f"maxmemory-policy is {found.maxmemory_policy}: evicted clicks are shipped again, "
+                f"maxmemory-policy is {redis.maxmemory_policy}: evicted clicks are shipped again, "
                 "which costs time; set it to noeviction",
             )
 
 
 async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:
-    """All findings, in the order in which things are needed."""
+    """Return all findings, in the order in which things are needed."""
     del stop
     doctor = Doctor(settings, folder)
     running = doctor.look_at_folder()
@@ -177,7 +175,7 @@ async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]
 
 
 def show(findings: list[Finding]) -> int:
-    """Print the findings; the exit code: 1 when something has to be mended."""
+    """Print the findings. Returns the exit code: 1 if a check fails."""
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=colours[finding.state])
@@ -188,7 +186,7 @@ def show(findings: list[Finding]) -> int:
 async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResult:
     """Verify the log of changes; on a terminal, with its progress.
 
-    Raises UnavailableError when there is no server to ask.
+    Raises UnavailableError when there is no server.
     """
     doctor = Doctor(settings, folder)
     if not doctor.look_at_folder():
@@ -213,7 +211,7 @@ async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResul
 
 
 def show_audit(audit: AuditResult) -> int:
-    """Print the one line; the exit code: 1 when the log is not as it was written."""
+    """Print the result as one line. Returns the exit code: 1 if the log was changed."""
     counts = f"{audit.entries:,} entries in {audit.chains:,} chains"
     if audit.broken:
         click.echo(

@@ -1,4 +1,4 @@
-"""`waypost erase`: a profile gone for good, by the operator and whoever owns it."""
+"""`waypost erase`: erase a profile for good, as its owner could."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from storage.visits.announcer import RedisAnnouncer
 
 
 async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> int:
-    """Delete the profile as its owner would, and erase what there is of it; how many rows.
+    """Delete the profile as its owner would, and erase its data. Returns the number of rows.
 
-    Raises NotFoundError, and WaypostError when there is no server to ask.
+    Raises NotFoundError, and WaypostError when there is no server.
     """
-    del stop  # a profile that is deleted is erased by the workers, whatever becomes of this
-    found = with_servers(settings, folder)
-    limits = {"size": 1, "query_timeout_ms": found.query_timeout_ms}
-    app = await Database.open(found.database_url, role="waypost_app", **limits)
-    worker = await Database.open(found.database_url, role="waypost_aggregator", **limits)
-    redis = await RedisServer.open(found.redis_url, size=2)
+    del stop  # the workers erase a deleted profile, also if this command is killed
+    settings = with_servers(settings, folder)
+    limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
+    app = await Database.open(settings.database_url, role="waypost_app", **limits)
+    worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)
+    redis = await RedisServer.open(settings.redis_url, size=2)
     try:
         eraser = Eraser(worker, redis)
         owner = await owner_of(worker, handle)

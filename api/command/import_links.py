@@ -43,7 +43,7 @@ PLAIN_INTERVAL_S: Final = 5.0
 
 @dataclass(slots=True)
 class ImportProgress:
-    """What became of the rows so far."""
+    """The rows read so far, by what became of them."""
 
     created: int = 0
     updated: int = 0
@@ -68,7 +68,7 @@ class ImportProgress:
 
 
 class Rejects:
-    """FILE.rejects.csv, made with the first bad row; one of an earlier run is removed."""
+    """FILE.rejects.csv, created with the first rejected row. The file of an earlier run is removed."""
 
     def __init__(self, source: Path) -> None:
         self.path = source.with_name(source.name + ".rejects.csv")
@@ -93,7 +93,7 @@ class Rejects:
 
 
 def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
-    """(number, line without its end), None for a line that is too long; blank lines are left out."""
+    """Yield number and line, without its end; None for a line that is too long. Blank lines are skipped."""
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 2):
         number += 1
@@ -110,7 +110,7 @@ def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | 
 def rows(
     file: BinaryIO, tally: ImportProgress, rejects: Rejects, *, private_hosts: bool
 ) -> Iterator[ImportRow]:
-    """The good rows of a file; the bad ones go to `rejects`."""
+    """Yield the valid rows of a file; the others go to `rejects`."""
     parse = None
     for number, line in lines(file, tally):
         try:
@@ -128,7 +128,7 @@ def rows(
 
 
 class Importer:
-    """One file into one tenant."""
+    """Import of one file into the first tenant."""
 
     def __init__(self, settings: Settings, folder: Path, path: Path) -> None:
         self.settings = settings
@@ -137,7 +137,7 @@ class Importer:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Importer":
-        """Open the file and find the servers: given ones, those of a running `up`, or our own."""
+        """Open the file and find the servers: given ones, those of a running `up`, or started here."""
         try:
             self.file: BinaryIO = self._stack.enter_context(self.path.open("rb"))
             self.size = self.path.stat().st_size
@@ -167,7 +167,7 @@ class Importer:
         )
 
     async def run(self, stop: Stop) -> ImportProgress:
-        """Import all of it, batch by batch; stopped, what was committed stays."""
+        """Import the file batch by batch. After a stop, the committed batches stay."""
         settings = self.settings
         await migrate(settings.database_url)
         database = await Database.open(
@@ -181,7 +181,7 @@ class Importer:
             await owner.ensure(database, settings, self.folder)
             caller = await first_owner(database)
             if caller is None:
-                raise WaypostError("there is no account to import into")
+                raise WaypostError("there is no account to import into: run `waypost up` first")
             return await self._import(
                 caller, PostgresLinkImporter(database), RedisAnnouncer(redis), stop
             )
@@ -218,7 +218,7 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """A bar on a terminal, a plain line now and then in a log."""
+    """Progress: a bar on a terminal, elsewhere a line every few seconds."""
 
     def __init__(self, size: int) -> None:
         self._progress = Progress(

@@ -1,4 +1,4 @@
-"""`waypost jobs`: the operator's view of all jobs, the engine's own too."""
+"""`waypost jobs`: jobs of all tenants and of the engine, for the operator."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -31,15 +31,15 @@ _COLOURS: Final = {
 async def with_jobs(
     settings: Settings, folder: Path, work: Callable[[PostgresJobStore], Awaitable[T]]
 ) -> T:
-    """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server to ask."""
-    found = with_servers(settings, folder)
-    if await migrations_pending(found.database_url):
+    """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server."""
+    settings = with_servers(settings, folder)
+    if await migrations_pending(settings.database_url):
         raise UnavailableError("the schema is not up to date: run `waypost migrate`")
     database = await Database.open(
-        found.database_url,
+        settings.database_url,
         role="waypost_aggregator",
         size=1,
-        query_timeout_ms=found.query_timeout_ms,
+        query_timeout_ms=settings.query_timeout_ms,
     )
     try:
         return await work(PostgresJobStore(database))
@@ -48,13 +48,13 @@ async def with_jobs(
             await database.close()
 
 
-async def listed(jobs: PostgresJobStore, asked: JobFilter, limit: int) -> list[Job]:
-    page = await jobs.list_jobs(None, asked, 0, limit)
+async def listed(jobs: PostgresJobStore, job_filter: JobFilter, limit: int) -> list[Job]:
+    page = await jobs.list_jobs(None, job_filter, 0, limit)
     return list(page.items)
 
 
 def show_list(jobs: list[Job], *, as_json: bool) -> None:
-    """A table on a terminal, else one line each: columns by tabs, or JSON."""
+    """Print a table on a terminal; elsewhere a line per job, as JSON or as columns between tabs."""
     if as_json:
         for job in jobs:
             click.echo(_json(job))
@@ -69,12 +69,12 @@ def show_list(jobs: list[Job], *, as_json: bool) -> None:
 
 
 def show(job: Job, *, as_json: bool) -> None:
-    """All that is known of one job."""
+    """Print all fields of one job."""
     if as_json:
         click.echo(_json(job))
         return
     for name, value in asdict(job).items():
-        click.echo(f"{name:<17}{_shown(value)}")
+        click.echo(f"{name:<17}{_printed(value)}")
 
 
 _COLUMNS: Final = ("id", "tenant", "kind", "state", "attempt", "failures", "run at", "last error")
@@ -89,12 +89,12 @@ def _cells(job: Job) -> tuple[str, ...]:
         job.kind,
         job.state,
         *numbers,
-        _shown(job.run_at),
-        _shown(job.last_error),
+        _printed(job.run_at),
+        _printed(job.last_error),
     )
 
 
-def _shown(value: object) -> str:
+def _printed(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, dict):

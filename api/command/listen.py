@@ -21,7 +21,7 @@ CHECKED_ID: Final = "a"
 
 
 def validate_secrets(secrets: Sequence[str]) -> None:
-    """Raises WaypostError for what can verify nothing."""
+    """Raise WaypostError for a secret that cannot verify anything."""
     for secret in secrets:
         if not secret.startswith((HMAC_PREFIX, PUBLIC_PREFIX)):
             raise WaypostError(f"--secret must start with {HMAC_PREFIX} or {PUBLIC_PREFIX}")
@@ -34,51 +34,49 @@ def validate_secrets(secrets: Sequence[str]) -> None:
 async def listen(
     stop: Stop, host: str, port: int, secrets: Sequence[str], count: int, status: int
 ) -> int:
-    """Until `stop` is asked for, or `count` requests have come (0: any number); how many were not right."""
+    """Receive requests until `stop`, or `count` of them (0: no limit). Returns how many were refused."""
     validate_secrets(secrets)
-    (found,) = bind(host, port, 1, "webhooks")
-    wrong = 0
+    (socket,) = bind(host, port, 1, "webhooks")
+    refused = 0
     left = count
 
     def say(received: Received) -> None:
-        nonlocal wrong, left
-        wrong += bool(received.problem)
+        nonlocal refused, left
+        refused += bool(received.problem)
         left -= 1
-        click.echo(shown(received, bool(secrets)))
+        click.echo(text_of(received, bool(secrets)))
         if count and not left:
             stop.request()
 
     listener = WebhookListener(secrets, time.time, say, status)
     click.echo(
-        f"listening on {url_of(found)}; the engine needs WAYPOST_WEBHOOK_LOOPBACK=1 to send here"
+        f"listening on {url_of(socket)}; the engine needs WAYPOST_WEBHOOK_LOOPBACK=1 to send here"
     )
     if not secrets:
-        click.echo("without --secret nothing is verified")
-    streams = trio.SocketListener(trio.socket.from_stdlib_socket(found))
+        click.echo("without --secret, no request is verified")
+    streams = trio.SocketListener(trio.socket.from_stdlib_socket(socket))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(trio.serve_listeners, listener.serve, [streams]))
         await stop.wait()
         await trio.sleep(0.05)  # the last answer is still on its way
         nursery.cancel_scope.cancel()
-    return wrong
+    return refused
 
 
-def shown(received: Received, has_secrets: bool) -> str:
-    """A line that says what came, and the body."""
-    verdict = "verified" if received.verified else "not verified"
+def text_of(received: Received, has_secrets: bool) -> str:
+    """Return a line about the request, and its body."""
+    result = "verified" if received.verified else "not verified"
     if received.problem:
-        verdict = f"REFUSED: {received.problem}"
+        result = f"REFUSED: {received.problem}"
     elif not has_secrets:
-        verdict = "not verified"
+        result = "not verified"
     at = datetime.now().astimezone().strftime("%H:%M:%S")
-    line = " ".join(
-        part for part in (at, received.type or "?", received.id or "?", verdict) if part
-    )
+    line = " ".join(part for part in (at, received.type or "?", received.id or "?", result) if part)
     return f"{line}\n{_pretty(received.body)}" if received.body else line
 
 
 def _pretty(body: bytes) -> str:
-    """JSON, indented; control characters are escaped in it. Anything else as Python writes bytes."""
+    """Return JSON indented, with control characters escaped; any other body as Python writes bytes."""
     try:
         return msgspec.json.format(
             msgspec.json.encode(msgspec.json.decode(body)), indent=2

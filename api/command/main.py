@@ -16,13 +16,13 @@ from engine.operations.settings import SETTINGS, Settings
 
 DATA = click.option(
     "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
-    show_default=True, metavar="DIR", help="data folder: journals and, if embedded, the servers",
+    show_default=True, metavar="DIR", help="data folder: journals and embedded servers",
 )  # fmt: skip
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, one object a line")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="print JSON, one object per line")
 
 
 def settings_help() -> str:
-    """The table of settings for --help; `\\b` keeps click from filling its lines."""
+    """Return the table of settings for --help; `\\b` keeps click from filling its lines."""
     lines = ["\b", "Settings, from the environment:"]
     for setting in SETTINGS:
         default = setting.default
@@ -39,14 +39,16 @@ def cli() -> None:
 
 
 def serving(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `up` and `serve` share."""
+    """Add the options that `up` and `serve` share."""
     for option in reversed(
         (
             DATA,
-            click.option("--visitors-port", type=click.IntRange(0, 65535), help="0: any free port"),
-            click.option("--console-port", type=click.IntRange(0, 65535), help="0: any free port"),
+            click.option("--visitors-port", type=click.IntRange(0, 65535), metavar="PORT",
+                         help="port for visitors; default: WAYPOST_VISITORS_PORT; 0: any free port"),
+            click.option("--console-port", type=click.IntRange(0, 65535), metavar="PORT",
+                         help="port of the console; default: WAYPOST_CONSOLE_PORT; 0: any free port"),
             click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True,
-                         help="processes that share the visitors' port"),
+                         help="number of edge processes that share the visitors' port"),
         )
     ):  # fmt: skip
         command = option(command)
@@ -55,11 +57,14 @@ def serving(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @cli.command()
 @serving
-@click.option("--demo", is_flag=True, help="add one filled profile, `demo`")
+@click.option("--demo", is_flag=True, help="create a profile `demo` with links and clicks")
 def up(
     folder: Path, visitors_port: int | None, console_port: int | None, edges: int, demo: bool
 ) -> None:
-    """Run everything on this machine; embedded Postgres and Valkey unless both URLs are set."""
+    """Run everything on this machine.
+
+    Starts embedded Postgres and Valkey servers unless DATABASE_URL and REDIS_URL are set.
+    """
     from api.processes.launch import ROLES
 
     run_roles(
@@ -70,20 +75,20 @@ def up(
 @cli.command()
 @serving
 @click.option("--roles", default="edge,api,workers", show_default=True, metavar="LIST",
-              help="what this machine runs, separated by commas")  # fmt: skip
+              help="roles that this machine runs, separated by commas: edge, api, workers")  # fmt: skip
 def serve(
     folder: Path, visitors_port: int | None, console_port: int | None, edges: int, roles: str
 ) -> None:
-    """Run some roles against real servers (DATABASE_URL, REDIS_URL)."""
+    """Run roles against real servers (DATABASE_URL, REDIS_URL)."""
     from api.processes.launch import ROLES
 
     chosen = tuple(dict.fromkeys(role.strip() for role in roles.split(",")))
     for role in chosen:
         if role not in ROLES:
-            raise WaypostError(f"--roles: '{role}' is none of {', '.join(ROLES)}")
-    found = read(visitors_port=visitors_port, console_port=console_port)
-    require_servers(found, "serve")
-    run_roles(found, folder, chosen, edges, False)
+            raise WaypostError(f"--roles must name {', '.join(ROLES)}, not '{role}'")
+    config = read(visitors_port=visitors_port, console_port=console_port)
+    require_servers(config, "serve")
+    run_roles(config, folder, chosen, edges, False)
 
 
 @cli.command()
@@ -92,9 +97,9 @@ def migrate() -> None:
     from actors.operations import runtime
     from storage.migrations import migrate as apply
 
-    found = read()
-    require_servers(found, "migrate")
-    applied = runtime.run(lambda stop: apply(found.database_url))
+    config = read()
+    require_servers(config, "migrate")
+    applied = runtime.run(lambda stop: apply(config.database_url))
     for name in applied:
         click.echo(f"applied {name}")
     click.echo("the schema is up to date")
@@ -104,13 +109,16 @@ def migrate() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @DATA
 def import_(file: Path, folder: Path) -> None:
-    """Import links: CSV (handle,slug,target,title) or JSON lines; bad rows go to FILE.rejects.csv."""
+    """Import links from CSV or JSON lines.
+
+    Columns of a CSV file: handle,slug,target,title. Rejected rows go to FILE.rejects.csv, with reasons.
+    """
     from actors.operations import runtime
     from api.command.import_links import Importer
 
-    found = read()
-    logs.configure(found.log_format, "import")
-    with Importer(found, folder, file) as importer:
+    config = read()
+    logs.configure(config.log_format, "import")
+    with Importer(config, folder, file) as importer:
         tally = runtime.run(importer.run)
     click.echo(tally.line())
     if tally.rejected:
@@ -122,85 +130,97 @@ def import_(file: Path, folder: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @DATA
 def archive(handle: str, file: Path, folder: Path) -> None:
-    """Export all that is kept of a profile, as lines of JSON, to take along."""
+    """Export all data of a profile as JSON lines."""
     from actors.operations import runtime
     from api.command.archive import archive as write
 
-    found = read()
-    size = runtime.run(lambda stop: write(found, folder, handle, file, stop))
+    config = read()
+    size = runtime.run(lambda stop: write(config, folder, handle, file, stop))
     click.echo(f"wrote {file}: {size:,} bytes")
 
 
 @cli.command()
 @click.argument("handle")
 @DATA
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--yes", is_flag=True, help="erase without asking for confirmation")
 def erase(handle: str, folder: Path, yes: bool) -> None:
-    """Erase a profile for good: its links, statistics, log, and all else that is kept of it."""
+    """Erase a profile for good: its links, counts, clicks and log of changes."""
     from actors.operations import runtime
     from api.command.erase import erase as apply
 
-    found = read()
+    config = read()
     if not yes:
-        click.confirm(f"Erase {handle} for good? Nothing brings it back", abort=True)
-    rows = runtime.run(lambda stop: apply(found, folder, handle, stop))
-    click.echo(f"erased {handle}: {rows:,} rows; what arrives late is erased by the workers")
+        click.confirm(f"Erase {handle} for good? This cannot be undone", abort=True)
+    rows = runtime.run(lambda stop: apply(config, folder, handle, stop))
+    click.echo(f"erased {handle}: {rows:,} rows; the workers erase clicks that arrive later")
 
 
 @cli.command()
-@click.option("--day", required=True, type=click.DateTime(["%Y-%m-%d"]), help="a UTC day")
-@click.option("--profile", metavar="HANDLE|ID", help="only this one; all without it")
+@click.option("--day", required=True, type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
+              help="UTC day to count again, as YYYY-MM-DD")  # fmt: skip
+@click.option("--profile", metavar="HANDLE|ID", help="one profile; default: all profiles")
 @DATA
 def rebuild(day: datetime, profile: str | None, folder: Path) -> None:
-    """Count a day anew out of its raw clicks, while folding goes on."""
+    """Count a day again from its raw clicks, while the engine runs."""
     from actors.operations import runtime
     from api.command import recount
 
-    found = read()
-    done = runtime.run(lambda stop: recount.rebuild(found, folder, day.date(), profile, stop))
-    click.echo(f"counted {done.clicks:,} clicks of {done.days:,} profiles anew")
+    config = read()
+    result = runtime.run(lambda stop: recount.rebuild(config, folder, day.date(), profile, stop))
+    click.echo(f"counted {result.clicks:,} clicks of {result.days:,} profiles again")
 
 
 @cli.command()
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
-              help="the first UTC day; without it, 90 days before --to")  # fmt: skip
+              help="first UTC day, as YYYY-MM-DD; default: 90 days before --to")  # fmt: skip
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
-              help="the last UTC day, included; today without it")  # fmt: skip
-@click.option("--all", "everything", is_flag=True, help="also what the present rule has judged")
+              help="last UTC day, included; default: today")  # fmt: skip
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="include clicks that the present rules have classified",
+)
 @DATA
 def reclassify(
     first: datetime | None, last: datetime | None, everything: bool, folder: Path
 ) -> None:
-    """Judge raw clicks by the present rule, and count the days anew where that changes something."""
+    """Classify raw clicks by the present rules.
+
+    Counts the days again where that changes a classification.
+    """
     from actors.operations import runtime
     from api.command import recount
 
-    found = read()
+    config = read()
     to = last.date() if last else datetime.now(UTC).date()
     days = recount.days_between(first.date() if first else to - timedelta(days=90), to)
-    done = runtime.run(lambda stop: recount.reclassify(found, folder, days, everything, stop))
-    click.echo(f"judged {done.clicks:,} clicks anew, on {done.days:,} days of profiles")
+    result = runtime.run(lambda stop: recount.reclassify(config, folder, days, everything, stop))
+    click.echo(f"classified {result.clicks:,} clicks again, on {result.days:,} days of profiles")
 
 
 @cli.command()
 @DATA
-@click.option("--audit", is_flag=True, help="verify the log of changes instead, entry by entry")
+@click.option("--audit", is_flag=True, help="verify every entry of the log of changes instead")
 def doctor(folder: Path, audit: bool) -> None:
-    """Look at everything that has to be right; exit code 1 when something is to be mended."""
+    """Check disk, servers, schema and settings. Exit code 1 if a check fails."""
     from actors.operations import runtime
     from api.command.doctor import examine, show, show_audit, verify_log
 
-    found = read()
+    config = read()
     if audit:
-        sys.exit(show_audit(runtime.run(lambda stop: verify_log(found, folder, stop))))
-    sys.exit(show(runtime.run(lambda stop: examine(found, folder, stop))))
+        sys.exit(show_audit(runtime.run(lambda stop: verify_log(config, folder, stop))))
+    sys.exit(show(runtime.run(lambda stop: examine(config, folder, stop))))
 
 
 @cli.group(invoke_without_command=True)
 @DATA
 @click.pass_context
 def jobs(context: click.Context, folder: Path) -> None:
-    """See and steer jobs, those of all tenants and the engine's own; `list` if nothing else is said."""
+    """List, show, retry and cancel jobs. Without a subcommand: list.
+
+    Jobs of all tenants and of the engine.
+    """
     context.default_map = {name: {"folder": folder} for name in jobs.commands}
     if context.invoked_subcommand is None:
         context.invoke(list_, folder=folder)
@@ -208,20 +228,23 @@ def jobs(context: click.Context, folder: Path) -> None:
 
 @jobs.command(name="list")
 @DATA
-@click.option("--state", type=click.Choice(JOB_STATES), help="only jobs in this state")
-@click.option("--kind", help="only jobs of this kind")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--state", type=click.Choice(JOB_STATES), help="jobs in one state; default: all states"
+)
+@click.option("--kind", help="jobs of one kind; default: all kinds")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+              help="largest number of jobs")  # fmt: skip
 @AS_JSON
 def list_(
     folder: Path, state: JobState | None, kind: str | None, limit: int, as_json: bool
 ) -> None:
-    """The newest jobs first."""
+    """List jobs, the newest first."""
     from actors.operations import runtime
     from api.command.jobs import listed, show_list, with_jobs
 
-    asked, found = JobFilter(state, kind), read()
+    job_filter, config = JobFilter(state, kind), read()
     rows = runtime.run(
-        lambda stop: with_jobs(found, folder, lambda jobs: listed(jobs, asked, limit))
+        lambda stop: with_jobs(config, folder, lambda jobs: listed(jobs, job_filter, limit))
     )
     show_list(rows, as_json=as_json)
 
@@ -231,7 +254,7 @@ def list_(
 @DATA
 @AS_JSON
 def show_(job_id: int, folder: Path, as_json: bool) -> None:
-    """All that is known of one job, its payload too."""
+    """Show one job with its payload."""
     on_job("job", job_id, folder, as_json)
 
 
@@ -240,7 +263,10 @@ def show_(job_id: int, folder: Path, as_json: bool) -> None:
 @DATA
 @AS_JSON
 def retry(job_id: int, folder: Path, as_json: bool) -> None:
-    """Let a dead or cancelled job start afresh, or one that waits after a failure run now."""
+    """Start a dead or cancelled job again.
+
+    A job that waits after a failure runs at once.
+    """
     on_job("retry", job_id, folder, as_json)
 
 
@@ -249,7 +275,7 @@ def retry(job_id: int, folder: Path, as_json: bool) -> None:
 @DATA
 @AS_JSON
 def cancel(job_id: int, folder: Path, as_json: bool) -> None:
-    """Cancel a queued job at once; stop a running one within seconds."""
+    """Cancel a job: a queued one at once, a running one within seconds."""
     on_job("cancel", job_id, folder, as_json)
 
 
@@ -257,27 +283,30 @@ def on_job(do: str, job_id: int, folder: Path, as_json: bool) -> None:
     from actors.operations import runtime
     from api.command.jobs import show, with_jobs
 
-    found = read()
+    config = read()
     job = runtime.run(
-        lambda stop: with_jobs(found, folder, lambda jobs: getattr(jobs, do)(None, job_id))
+        lambda stop: with_jobs(config, folder, lambda jobs: getattr(jobs, do)(None, job_id))
     )
     show(job, as_json=as_json)
 
 
 @cli.command()
 @DATA
-@click.option("--once", is_flag=True, help="once instead of again and again")
+@click.option("--once", is_flag=True, help="print once and exit")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1, 3600),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="time between two looks",
+    help="seconds between two updates",
 )
 @AS_JSON
 def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
-    """Watch every process and actor on this machine: restarts, mailboxes, lag, last errors."""
+    """Watch all processes and actors of this machine.
+
+    Shows restarts, mailboxes, lag and last errors.
+    """
     from actors.operations import runtime
     from api.command.top import watch
 
@@ -286,7 +315,7 @@ def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
 
 @cli.group()
 def webhooks() -> None:
-    """For who receives webhooks."""
+    """Tools for people who receive webhooks."""
 
 
 @webhooks.command()
@@ -295,7 +324,7 @@ def webhooks() -> None:
     type=click.IntRange(0, 65535),
     default=9000,
     show_default=True,
-    help="0: any free port",
+    help="port to listen on; 0: any free port",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
 @click.option(
@@ -304,33 +333,35 @@ def webhooks() -> None:
     multiple=True,
     envvar="WEBHOOK_SECRET",
     metavar="SECRET",
-    help="whsec_… or whpk_…, also as WEBHOOK_SECRET; several while one is replaced",
+    help="secret (whsec_…) or public key (whpk_…) to verify with; repeat while one is replaced; "
+    "default: WEBHOOK_SECRET",
 )
 @click.option(
     "--count",
     type=click.IntRange(0),
     default=0,
-    help="end after so many; exit code 1 if one was wrong",
+    show_default=True,
+    help="requests to receive before exiting, with exit code 1 if one was refused; 0: no limit",
 )
 @click.option(
     "--status",
     type=click.IntRange(200, 599),
     default=204,
     show_default=True,
-    help="what to answer when all is well",
+    help="status of responses to verified requests",
 )
 def listen(port: int, host: str, secrets: tuple[str, ...], count: int, status: int) -> None:
-    """Receive webhooks on this machine: verify each, print it, answer it."""
+    """Receive webhooks on this machine, verify and print them."""
     from actors.operations import runtime
     from api.command.listen import listen as receive
 
-    wrong = runtime.run(lambda stop: receive(stop, host, port, secrets, count, status))
-    sys.exit(1 if count and wrong else 0)
+    refused = runtime.run(lambda stop: receive(stop, host, port, secrets, count, status))
+    sys.exit(1 if count and refused else 0)
 
 
 @cli.command(hidden=True)
 def process() -> None:
-    """One process of the engine; started by `up` and `serve`, not by people."""
+    """Run one process of the engine; `up` and `serve` start it."""
     from api.processes.console import console
     from api.processes.edge import edge
     from api.processes.process import main as run_process
@@ -340,28 +371,29 @@ def process() -> None:
 
 
 def read(**overrides: Any) -> Settings:
-    """Settings from the environment, with what the command line says above them."""
+    """Return the settings: those of the command line, then those of the environment."""
     return settings.read(os.environ, **overrides)
 
 
-def require_servers(found: Settings, command: str) -> None:
-    if not found.database_url:
-        raise WaypostError(f"waypost {command} needs DATABASE_URL and REDIS_URL")
+def require_servers(config: Settings, command: str) -> None:
+    """Raise WaypostError unless the settings name the servers."""
+    if not config.database_url:
+        raise WaypostError(f"waypost {command} needs DATABASE_URL and REDIS_URL; set both")
 
 
 def run_roles(
-    found: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: bool
+    config: Settings, folder: Path, roles: tuple[str, ...], edges: int, demo: bool
 ) -> None:
     from actors.operations import runtime
     from api.processes.launch import Launch
 
-    logs.configure(found.log_format, "launcher")
-    with Launch(found, folder, roles, edges, demo) as everything:
+    logs.configure(config.log_format, "launcher")
+    with Launch(config, folder, roles, edges, demo) as everything:
         runtime.run(everything.run)
 
 
 def main() -> None:
-    """One line and exit code 2 for what a person can mend; a traceback is a bug of ours."""
+    """Run the command line. An error that people can mend is one line and exit code 2; a traceback is a bug."""
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -373,26 +405,27 @@ def main() -> None:
     except WaypostError as error:
         fail(str(error))
     except BaseExceptionGroup as group:
-        known = single_waypost_error(group)
-        if known is None:
+        single = single_waypost_error(group)
+        if single is None:
             raise
-        fail(str(known))
+        fail(str(single))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def single_waypost_error(group: BaseExceptionGroup[BaseException]) -> WaypostError | None:
-    """The WaypostError in a group that has nothing else in it."""
-    found: list[WaypostError] = []
+    """Return the first WaypostError of a group; None if the group has any other error in it."""
+    errors: list[WaypostError] = []
     for error in group.exceptions:
         inner = single_waypost_error(error) if isinstance(error, BaseExceptionGroup) else error
         if not isinstance(inner, WaypostError):
             return None
-        found.append(inner)
-    return found[0]
+        errors.append(inner)
+    return errors[0]
 
 
 def fail(line: str) -> None:
+    """Print the text as one line and exit with code 2."""
     text = " ".join(line.split())
     sys.stderr.write(f"waypost: {text}\n")
     sys.exit(2)

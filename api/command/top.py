@@ -1,4 +1,4 @@
-"""`waypost top`: every process on this machine and the actors in it, as they are now."""
+"""`waypost top`: the state of every process on this machine and of its actors."""
 
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "no
 
 
 class TopRow(NamedTuple):
-    """One process or actor. `depth` 0 is a process; `path` its name with those above it."""
+    """One process or actor. `depth` 0 is a process; `path` is its name behind those of its parents."""
 
     depth: int
     path: str
@@ -43,26 +43,28 @@ class TopRow(NamedTuple):
 
 
 async def watch(folder: Path, stop: Stop, *, once: bool, as_json: bool, interval_s: float) -> None:
-    """Show it every `interval_s` until stopped. Raises WaypostError when nothing answers at first."""
-    found = await look(folder)
+    """Print the states every `interval_s` until stopped. Raises WaypostError if no process answers at first."""
+    processes = await look(folder)
     if once or as_json or not sys.stdout.isatty():
         while True:
-            say(found, as_json=as_json)
+            say(processes, as_json=as_json)
             if once or await _stopped(stop, interval_s):
                 return
-            found = await look(folder)
+            processes = await look(folder)
     console = Console()
-    with Live(table(found), console=console, screen=True, auto_refresh=False) as live:
+    with Live(table(processes), console=console, screen=True, auto_refresh=False) as live:
         while not await _stopped(stop, interval_s):
             live.update(table(await look(folder, missing_ok=True)), refresh=True)
 
 
 async def look(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
     run = layout(folder).run
-    found = await status.fetch_statuses(run)
-    if not found and not missing_ok:
-        raise WaypostError(f"nothing runs on {folder}; --data names the folder of a running engine")
-    return process_states(found, (), status.recent_failures(run))
+    statuses = await status.fetch_statuses(run)
+    if not statuses and not missing_ok:
+        raise WaypostError(
+            f"nothing runs on {folder}: name the folder of a running engine with --data"
+        )
+    return process_states(statuses, (), status.recent_failures(run))
 
 
 async def _stopped(stop: Stop, after_s: float) -> bool:
@@ -72,9 +74,9 @@ async def _stopped(stop: Stop, after_s: float) -> bool:
 
 
 def say(processes: list[ProcessState], *, as_json: bool) -> None:
-    """One JSON object in a line, or a line for each process and actor with tabs between its columns."""
+    """Print one JSON object, or a line per process and actor with columns between tabs."""
     if as_json:
-        ready = all(one.ready for one in processes)
+        ready = all(process.ready for process in processes)
         click.echo(msgspec.json.encode({"ready": ready, "processes": processes}))
         return
     for line in lines(processes):
@@ -82,22 +84,22 @@ def say(processes: list[ProcessState], *, as_json: bool) -> None:
 
 
 def table(processes: list[ProcessState]) -> Table:
-    shown = Table(*COLUMNS, box=None, header_style="bold", title="Waypost", title_style="bold")
+    grid = Table(*COLUMNS, box=None, header_style="bold", title="Waypost", title_style="bold")
     for line in lines(processes):
         state, *rest = line.cells()
         name = Text("  " * line.depth + line.path.rpartition("/")[2], "" if line.depth else "bold")
         # Text, as what errors say must not be read as markup.
-        shown.add_row(name, Text(state, _STYLES.get(state, "")), *map(Text, rest))
-    return shown
+        grid.add_row(name, Text(state, _STYLES.get(state, "")), *map(Text, rest))
+    return grid
 
 
 def lines(processes: list[ProcessState]) -> Iterator[TopRow]:
-    for one in processes:
-        state = "up" if one.ready else "not ready" if one.running else "DOWN"
-        error = one_line("; ".join(one.reasons) or one.last_error)
-        yield TopRow(0, one.name, state, one.for_s, one.restarts, "", "", error)
-        for node in one.actors:
-            yield from _below(node, one.name, 1)
+    for process in processes:
+        state = "up" if process.ready else "not ready" if process.running else "DOWN"
+        error = one_line("; ".join(process.reasons) or process.last_error)
+        yield TopRow(0, process.name, state, process.for_s, process.restarts, "", "", error)
+        for node in process.actors:
+            yield from _below(node, process.name, 1)
 
 
 def _below(node: ActorNode, path: str, depth: int) -> Iterator[TopRow]:
@@ -122,5 +124,5 @@ def _state(node: ActorNode) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without what a terminal would take for commands."""
+    """Return the text without characters that a terminal takes for commands."""
     return "".join(c if c.isprintable() else " " for c in text)

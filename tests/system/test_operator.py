@@ -149,9 +149,9 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
         END $$""",
     )
     (line,) = command(engine, "reclassify", "--from", f"{today}", "--all")
-    assert line.startswith("judged ")
+    assert line.startswith("classified ")
     (line,) = command(engine, "reclassify")
-    assert line.startswith("judged 0 clicks")
+    assert line.startswith("classified 0 clicks")
     for wrong, said in (
         (("rebuild", "--day", f"{today}", "--profile", "nobody"), "no profile nobody"),
         (("reclassify", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
