@@ -63,13 +63,7 @@ class Edge:
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
         self._folder = assignment.folder / "journals"
         self._adopted: dict[str, OrphanReader] = {}
-        self.journal = Journal(
-            self._folder,
-            segment_bytes=settings.journal_segment_bytes,
-            max_bytes=settings.journal_max_bytes - self._orphaned_bytes(),
-            sync_ms=settings.journal_sync_ms,
-        )
-        self.journal.open()
+        self.journal = self._open_journal()
         self._source = PostgresSnapshotSource(database)
         self.registry = Registry(
             self._source,
@@ -105,6 +99,17 @@ class Edge:
             self.visitor_keys,
         )
         self.tree = supervisor("edge", self._children())
+
+    def _open_journal(self) -> Journal:
+        """Return this edge's journal, open. Orphaned journals count towards the disk that it may take."""
+        journal = Journal(
+            self._folder,
+            segment_bytes=self.settings.journal_segment_bytes,
+            max_bytes=self.settings.journal_max_bytes - self._orphaned_bytes(),
+            sync_ms=self.settings.journal_sync_ms,
+        )
+        journal.open()
+        return journal
 
     def _children(self) -> list[ChildSpec]:
         registry = self.registry

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
-from api.command.listen import shown
+from api.command.listen import text_of
 from api.webhooks.listener import MAX_BODY_BYTES, Received, WebhookListener, printable
 from engine.webhooks.signature import headers, new_key_pair, new_secret
 
@@ -106,7 +106,7 @@ async def test_what_else_may_come(
     (line,) = await heard.answered(data)
     assert line.split()[1] == status
     assert all(text.isprintable() for text in heard.received[0][:2])
-    assert shown(heard.received[0], has_secrets=True)
+    assert text_of(heard.received[0], has_secrets=True)
 
 
 async def test_who_says_nothing_is_left(autojump_clock: trio.testing.MockClock) -> None:
