@@ -1,29 +1,28 @@
-"""The aggregator: Redis streams → Postgres, each click once; actors/stats/dimension_counter.py follows it.
+"""The aggregator: folds Redis streams into Postgres, each click once; the dimension counter follows it.
 
-It leases journals and folds each from its watermark on: the position lives next to the counts, and moves in
-the same transaction. Whoever commits must still hold the lease's token and the very position it read, so two
+It leases journals and folds each from its watermark on, which is stored next to the counts and moves in the
+same transaction. A commit must still hold the lease's fencing token and the very watermark that it read, so two
 aggregators can work on one stream by mistake and only one of them gets its commit.
 
 A gap in a stream, if it is one, is waited out: the shipper finds it and ships again. A batch that cannot be
-folded is set aside whole with its reason, and the stream goes on. No stream's trouble stops another one.
-
-Each round takes a few streams more than are held, as long as there are free ones: several aggregators share
-them, and however many there are, none is left to nobody.
+folded is dead-lettered whole with its reason, and the stream goes on. No stream's trouble stops another one.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from typing import Final
 from uuid import UUID
 
 import trio
 
+from actors.clicks.journal_leases import JournalLeases
+from actors.clicks.leased_journal import LeasedJournal, leased_journal
 from actors.stats.dimension_counter import DimensionCounter
 from engine.clicks.batch import Batch
 from engine.clicks.ports import ClickStream
 from engine.clicks.record_layout import FormatError
-from engine.common.errors import StaleLeaseError, UnavailableError, WaypostError
+from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease
@@ -33,12 +32,9 @@ logger = logging.getLogger("waypost.aggregator")
 # With batches of a backlog, 2 MB: a transaction of some ten thousand clicks. Four times as much folds no
 # faster, and costs four times the memory.
 MAX_BATCHES: Final = 8
-MAX_STREAMS: Final = 512
-STREAMS_A_ROUND: Final = 8
 READ_WAIT_MS: Final = 500
 GAP_WAIT_S: Final = 0.1
 MAX_TRIES: Final = 3
-RELEASE_LIMIT_S: Final = 2.0
 
 FOLDED_CLICKS: Final = Metric(
     "waypost_folded_clicks_total", "Clicks and views added to raw rows and rollups"
@@ -67,19 +63,18 @@ class Aggregator:
         ledger: ClickLedger,
         *,
         lease_ttl_s: float,
-        gather: Callable[[], BufferedClicks],
-        committed: Callable[[int, Sequence[Batch]], None] = lambda *_: None,
+        new_buffer: Callable[[], BufferedClicks],
+        on_fold: Callable[[int, Sequence[Batch]], None] = lambda *_: None,
     ) -> None:
-        """`committed` is told of each commit: from which position on, and of what. It must not wait."""
-        self._committed = committed
-        self.summariser = DimensionCounter(ledger, gather)
+        """`new_buffer` returns an empty click buffer. `on_fold` is called after each commit with the
+        watermark before it and the batches folded; it must not wait."""
+        self._on_fold = on_fold
+        self.dimension_counter = DimensionCounter(ledger, new_buffer)
         self.owner = owner
         self._stream = stream
         self._ledger = ledger
-        self._lease_ttl_s = lease_ttl_s
-        self._positions: dict[UUID, JournalLease] = {}
+        self._leases = JournalLeases(owner, ledger, lease_ttl_s)
         self._folding: dict[UUID, trio.CancelScope] = {}
-        self._held = 0
         self.folded = 0
         self.commits = 0
         self.gaps = 0
@@ -88,124 +83,108 @@ class Aggregator:
         self.last_error = ""
 
     async def run(self) -> None:
-        """Lease, and fold what is leased, until cancelled; then give the leases back.
-
-        What an earlier life of this owner still holds is given back first, so that it is taken under a
-        new token and whoever had the old one commits nothing more.
-        """
-        await self._release()
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.summariser.run)
-                while True:
-                    await self._lease(nursery)
-                    await trio.sleep(min(1.0, self._lease_ttl_s / 4))
-        finally:
-            with trio.CancelScope(shield=True):
-                await self._release()
-
-    async def _release(self) -> None:
-        with trio.move_on_after(RELEASE_LIMIT_S), suppress(WaypostError):  # else they expire
-            await self._ledger.release(self.owner)
+        """Lease journals and fold what is leased, until cancelled."""
+        async with self._leases, trio.open_nursery() as nursery:
+            nursery.start_soon(self.dimension_counter.run)
+            while True:
+                await self._lease(nursery)
+                await self._leases.wait()
 
     async def _lease(self, nursery: trio.Nursery) -> None:
-        limit = min(MAX_STREAMS, self._held + STREAMS_A_ROUND)
+        """Renew the leases; stop folding journals that were lost, start folding those acquired."""
         try:
-            positions = await self._ledger.lease(self.owner, limit, self._lease_ttl_s)
+            leases = await self._leases.renew()
         except UnavailableError as error:
             self.last_error = str(error)
             return
-        self._held = len(positions)
-        leased = {position.journal_id: position for position in positions}
         for journal_id, scope in list(self._folding.items()):
-            if journal_id not in leased:
+            if journal_id not in leases:
                 scope.cancel()
-        for journal_id, position in leased.items():
+        for journal_id, lease in leases.items():
             if journal_id not in self._folding:
                 scope = trio.CancelScope()
                 self._folding[journal_id] = scope
-                nursery.start_soon(self._fold, position, scope, name=f"fold-{journal_id.hex[:8]}")
+                nursery.start_soon(self._fold, lease, scope, name=f"fold-{journal_id.hex[:8]}")
 
-    async def _fold(self, position: JournalLease, scope: trio.CancelScope) -> None:
+    async def _fold(self, lease: JournalLease, scope: trio.CancelScope) -> None:
+        """Fold one journal until its lease is lost or `scope` is cancelled."""
         failures = 0
-        self.summariser.journal_leased(position)
         try:
-            with scope:
+            with scope, self._open(lease) as journal:
                 while True:
                     try:
-                        position = await self._fold_once(position)
+                        await self._fold_once(journal)
                         failures = 0
                     except StaleLeaseError:
                         raise
                     except Exception as error:
                         failures += 1
-                        self._report(position, error)
+                        self._report(journal, error)
                         await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
         except StaleLeaseError as error:
-            # Somebody else owns the stream; the next lease tells who goes on.
+            # Another aggregator leases the stream; the next renewal says whether it is this one's again.
             self.stale += 1
             self.last_error = str(error)
         finally:
-            self.summariser.journal_lost(position.journal_id)
-            del self._folding[position.journal_id]
+            del self._folding[lease.journal_id]
 
-    def _report(self, position: JournalLease, error: Exception) -> None:
+    def _open(self, lease: JournalLease) -> AbstractContextManager[LeasedJournal]:
+        return leased_journal(lease, self._ledger, self.dimension_counter, self._count_fold)
+
+    def _count_fold(
+        self, before: JournalLease, after: JournalLease, batches: Sequence[Batch]
+    ) -> None:
+        self.folded += after.folded - before.folded
+        self.commits += 1
+        self._on_fold(before.folded, batches)
+
+    def _report(self, journal: LeasedJournal, error: Exception) -> None:
         self.last_error = str(error)
         if not isinstance(error, UnavailableError):
             logger.error(
-                "journal %s cannot be folded: %r", position.journal_id.hex, error,
-                extra={"event": "fold_failed", "journal": position.journal_id.hex},
+                "journal %s cannot be folded: %r", journal.id.hex, error,
+                extra={"event": "fold_failed", "journal": journal.id.hex},
             )  # fmt: skip
 
-    async def _fold_once(self, position: JournalLease) -> JournalLease:
-        journal_id = position.journal_id
-        # The counts by dimension may be further back, after a crash.
-        done = min(position.folded, self.summariser.buffered_until(journal_id))
-        batches = await self._stream.read(journal_id, done, MAX_BATCHES, READ_WAIT_MS)
-        ready = contiguous_batches(batches, done)
+    async def _fold_once(self, journal: LeasedJournal) -> None:
+        """Read the stream once, and fold what continues the journal."""
+        sequence = journal.resume_at
+        batches = await self._stream.read(journal.id, sequence, MAX_BATCHES, READ_WAIT_MS)
+        ready = contiguous_batches(batches, sequence)
         if not ready:
             if batches:
                 self.gaps += 1
                 await trio.sleep(GAP_WAIT_S)
-                await self._verify_lost_commit(journal_id, done)
-            return position
-        behind = [batch for batch in ready if batch.last <= position.folded]
-        await self.summariser.buffer(journal_id, behind)
-        ahead = ready[len(behind) :]
+                await self._verify_lost_commit(journal.id, sequence)
+            return
+        ahead = await journal.catch_up(ready)
         if not ahead:
-            return position
+            return
         try:
-            after = await self._commit(position, ahead)
+            await journal.fold(ahead)
         except (UnavailableError, StaleLeaseError):
             raise
         except Exception as error:
-            after = await self._fold_one_by_one(position, ahead, error)
-        return after
+            await self._fold_one_by_one(journal, ahead, error)
 
-    async def _verify_lost_commit(self, journal_id: UUID, done: int) -> None:
-        """A commit whose answer was lost may have happened, and what it took been trimmed since: then the
-        gap is only here. Raises StaleLeaseError, as the lease tells where to go on."""
+    async def _verify_lost_commit(self, journal_id: UUID, sequence: int) -> None:
+        """A commit whose answer was lost may have happened, and its batches been trimmed since: then the
+        gap is only here. Raises StaleLeaseError, as a new lease says where to go on."""
         committed, _ = await self._ledger.watermarks(journal_id)
-        if committed > done:
-            raise StaleLeaseError(f"journal {journal_id} is at click {committed}, not at {done}")
-
-    async def _commit(self, position: JournalLease, batches: list[Batch]) -> JournalLease:
-        after = await self._ledger.commit(position, batches)
-        self.folded += after.folded - position.folded
-        self.commits += 1
-        self._committed(position.folded, batches)
-        await self.summariser.buffer(position.journal_id, batches)
-        return after
+        if committed > sequence:
+            raise StaleLeaseError(
+                f"journal {journal_id} is at click {committed}, not at {sequence}"
+            )
 
     async def _fold_one_by_one(
-        self, position: JournalLease, batches: list[Batch], error: Exception
-    ) -> JournalLease:
-        """One of them cannot be folded: find out which, keep it aside, and go on."""
+        self, journal: LeasedJournal, batches: list[Batch], error: Exception
+    ) -> None:
+        """Fold batches one at a time, and dead-letter those that cannot be folded."""
         logger.warning("a fold failed and is tried batch by batch: %s", error)
         for batch in batches:
             for attempt in range(1, MAX_TRIES + 1):
                 try:
-                    position = await self._commit(position, [batch])
+                    await journal.fold([batch])
                     break
                 except (UnavailableError, StaleLeaseError):
                     raise
@@ -213,19 +192,18 @@ class Aggregator:
                     if attempt < MAX_TRIES and not isinstance(refused, FormatError):
                         await trio.sleep(backoff_s(attempt, first_s=0.1, limit_s=1.0))
                         continue
-                    reason = f"{type(refused).__name__}: {refused}"[:1000]
-                    # Both positions move past it, so what is before it comes first.
-                    await self.summariser.wait_committed(position.journal_id)
-                    position = await self._ledger.dead_letter(position, batch, reason)
-                    self.summariser.skip_to(position.journal_id, position.folded)
-                    self.dead_lettered += 1
-                    logger.error(
-                        "batch %d-%d of journal %s was set aside: %s",
-                        batch.first, batch.last, position.journal_id.hex, reason,
-                        extra={"event": "batch_set_aside", "journal": position.journal_id.hex},
-                    )  # fmt: skip
+                    await self._dead_letter(journal, batch, refused)
                     break
-        return position
+
+    async def _dead_letter(self, journal: LeasedJournal, batch: Batch, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"[:1000]
+        await journal.dead_letter(batch, reason)
+        self.dead_lettered += 1
+        logger.error(
+            "batch %d-%d of journal %s was dead-lettered: %s",
+            batch.first, batch.last, journal.id.hex, reason,
+            extra={"event": "batch_dead_lettered", "journal": journal.id.hex},
+        )  # fmt: skip
 
     @property
     def streams(self) -> int:
@@ -240,7 +218,7 @@ class Aggregator:
             FOLD_GAPS.sample(self.gaps),
             STALE_LEASES.sample(self.stale),
             DEAD_LETTERS.sample(self.dead_lettered),
-            *self.summariser.samples(),
+            *self.dimension_counter.samples(),
         ]
 
 

@@ -1,36 +1,41 @@
-"""The summariser: what the aggregator has committed → counts by dimension, each click once.
+"""The dimension counter: stage two of counting, from folded clicks to dimension counts, each click once.
 
-It follows behind: a click is in the plain counts first, and in these some tenths of a second later. It gathers
-the clicks of all journals and commits their sums together, as what that costs is by row and hardly by click.
-So the busier it is the longer it waits: `COST_SHARE` of the time at most is spent on it.
+It follows the fold: a click is in the rollups first, and in the dimension counts some tenths of a second later.
+It buffers the clicks of all journals and commits their counts together, as the cost of a commit grows with its
+rows and hardly with its clicks. So the busier it is the longer it waits: `COST_SHARE` of the time at most is
+spent on it.
 
-Each journal has its position in the counts by dimension (`dimension_counted`), which moves in their transaction by
-compare-and-set, as the watermark does. Who starts, or takes a journal over, goes on from there: what is at or
-below the watermark is read again from the stream and only summed. What is gathered here is lost with the
-process, and nothing else.
+Each journal has a watermark of this stage, `dimension_counted`, which moves by compare-and-set in the
+transaction of the counts. After a restart or a lease change, counting resumes there: clicks up to `folded` are
+read from the stream again and added to the dimension counts only. A process that dies loses its click buffer
+and nothing else.
 
-Bounds: two gatherings, one that is being committed and one that is filled, each of MAX_CLICKS or
-MAX_KEYS; when both are full, folding waits. A commit that fails for any reason but a server that is away is
-tried MAX_TRIES times; then the clicks are left out of the counts by dimension, which is counted and logged, so
-that no journal grows for ever: `waypost rebuild` puts them there, as the raw rows have them.
+Whoever holds the lease of a journal follows it with `follow()`, and hands clicks over through the
+`CountedJournal` that this yields; there is no other way in, and it ends with the lease.
+
+Bounds: two click buffers, one that is being committed and one that is filled, each of MAX_CLICKS or
+MAX_KEYS; when both are full, folding waits. A commit that fails for any reason but an unavailable server is
+tried MAX_TRIES times; then its clicks are left out of the dimension counts, which is counted and logged, so
+that no journal grows for ever: `waypost rebuild` adds them, from the raw rows.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
 import trio
 
 from engine.clicks.batch import Batch
+from engine.clicks.continuation import batches_after
 from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease, WatermarkAdvance
 
-logger = logging.getLogger("waypost.summariser")
+logger = logging.getLogger("waypost.dimension_counter")
 
 MAX_CLICKS: Final = 200_000
 MAX_KEYS: Final = 10_000
@@ -55,29 +60,81 @@ SKIPPED_CLICKS: Final = Metric(
 )
 
 
-@dataclass(slots=True, eq=False)
-class _Journal:
-    """One lease of a journal: `dimension_counted` is committed, `taken` gathered."""
+class CountedJournal:
+    """A journal under one lease, as the dimension counter follows it.
 
-    id: UUID
-    token: int
-    summarised: int
-    taken: int
+    `counted` is the watermark that is committed, `buffered` the last sequence that is counted or buffered.
+    Each method raises StaleLeaseError once the lease is lost or the block of follow() was left.
+    """
+
+    __slots__ = ("_counter", "_lease", "buffered", "counted")
+
+    def __init__(self, counter: "DimensionCounter", lease: JournalLease) -> None:
+        self._counter = counter
+        self._lease = lease
+        self.counted = self.buffered = lease.dimension_counted
+
+    @property
+    def id(self) -> UUID:
+        return self._lease.journal_id
+
+    @property
+    def is_behind(self) -> bool:
+        return self.counted < self.buffered
+
+    def advance(self) -> WatermarkAdvance:
+        """Return the move of the watermark past all that is buffered."""
+        return WatermarkAdvance(self.id, self.counted, self.buffered, self._lease.fencing_token)
+
+    def require_lease(self) -> None:
+        if not self._counter.follows(self):
+            raise StaleLeaseError(f"journal {self.id} is counted by another owner")
+
+    async def buffer(self, batches: Sequence[Batch]) -> None:
+        """Buffer folded clicks; those at or below `buffered` are skipped. Waits while the buffers are full.
+
+        Raises ValueError when clicks between `buffered` and the batches are missing: nothing is taken then.
+        """
+        self.require_lease()
+        for batch, after in batches_after(self.buffered, batches):
+            await self._counter.wait_for_space()
+            self.require_lease()
+            self._counter.buffer(self, batch, after)
+            self.buffered = batch.last
+            await trio.lowlevel.checkpoint()
+
+    async def wait_counted(self) -> None:
+        """Wait until all that was buffered is committed."""
+        self.require_lease()
+        while self.is_behind:
+            await self._counter.wait_for_commit()
+            self.require_lease()
+
+    def skip_to(self, sequence: int) -> None:
+        """Go on behind `sequence`, as a dead-lettered batch moved both watermarks there.
+
+        Raises RuntimeError unless wait_counted() came first: what is buffered would be counted at a
+        watermark that is not its own.
+        """
+        self.require_lease()
+        if self.is_behind:
+            raise RuntimeError(f"clicks of journal {self.id} are buffered: wait_counted() first")
+        self.counted = self.buffered = sequence
 
 
 class DimensionCounter:
-    def __init__(self, ledger: ClickLedger, gather: Callable[[], BufferedClicks]) -> None:
-        """`gather` makes an empty gathering."""
+    def __init__(self, ledger: ClickLedger, new_buffer: Callable[[], BufferedClicks]) -> None:
+        """`new_buffer` returns an empty click buffer."""
         self._ledger = ledger
-        self._gather = gather
+        self._new_buffer = new_buffer
         self._filled: BufferedClicks | None = None
-        self._journals: dict[UUID, _Journal] = {}
+        self._journals: dict[UUID, CountedJournal] = {}
         self._interval_s = SHORTEST_S
         self._flushed_at = -LONGEST_S
-        self._took_at = 0.0
+        self._buffered_at = 0.0
         self._urgent = False
-        self._news = trio.Event()
-        self._room = trio.Event()
+        self._buffered = trio.Event()
+        self._committed = trio.Event()
         self.counted = 0
         self.commits = 0
         self.skipped = 0
@@ -85,114 +142,102 @@ class DimensionCounter:
 
     # ---- what the aggregator hands over -----------------------------------------------------------
 
-    def journal_leased(self, position: JournalLease) -> None:
-        """A journal that is leased from now on."""
-        self.journal_lost(position.journal_id)
-        at = position.dimension_counted
-        journal = _Journal(position.journal_id, position.fencing_token, at, at)
-        self._journals[position.journal_id] = journal
+    @contextmanager
+    def follow(self, lease: JournalLease) -> Iterator[CountedJournal]:
+        """Count a leased journal inside of the block. Raises RuntimeError if it is followed already."""
+        if lease.journal_id in self._journals:
+            raise RuntimeError(f"journal {lease.journal_id} is followed already")
+        journal = self._journals[lease.journal_id] = CountedJournal(self, lease)
+        try:
+            yield journal
+        finally:
+            self._drop(journal)
 
-    def journal_lost(self, journal_id: UUID) -> None:
-        """A journal that is not leased any more: what is gathered of it is somebody else's.
+    def follows(self, journal: CountedJournal) -> bool:
+        return self._journals.get(journal.id) is journal
 
-        What a commit under way has of it stays there: whether that still counts, its fence decides.
+    def _drop(self, journal: CountedJournal) -> None:
+        """Drop the buffered clicks of a journal whose lease has ended; its next owner counts them.
+
+        Those that are being committed stay there: the fencing token decides whether they count.
         """
-        if self._journals.pop(journal_id, None) is not None and self._filled is not None:
-            self._filled.drop(journal_id)
+        if self.follows(journal):
+            del self._journals[journal.id]
+            if self._filled is not None:
+                self._filled.drop(journal.id)
 
-    def skip_to(self, journal_id: UUID, sequence: int) -> None:
-        """A batch was set aside: the journal, which is settled, is past it in all counts."""
-        journal = self._journal(journal_id)
-        journal.summarised = journal.taken = sequence
-
-    def buffered_until(self, journal_id: UUID) -> int:
-        """Up to where a journal is summarised or about to be. Raises StaleLeaseError."""
-        return self._journal(journal_id).taken
-
-    def _journal(self, journal_id: UUID) -> _Journal:
-        journal = self._journals.get(journal_id)
-        if journal is None:
-            raise StaleLeaseError(f"journal {journal_id} was summarised by somebody else")
-        return journal
-
-    async def buffer(self, journal_id: UUID, batches: Sequence[Batch]) -> None:
-        """Clicks that are committed, in sequence; what was taken before is passed over."""
-        for batch in batches:
-            while self._is_full():
-                await self._room.wait()
-            journal = self._journal(journal_id)
-            if batch.last <= journal.taken:
-                continue
-            if self._filled is None:
-                self._filled = self._gather()
-            try:
-                self._filled.add(journal_id, batch, journal.taken)
-            except FormatError as error:  # it was whole when it was committed
-                self._left_out(journal_id, batch.last - journal.taken, error)
-            journal.taken = batch.last
-            self._took_at = trio.current_time()
-            self._news.set()
-            await trio.lowlevel.checkpoint()
+    async def wait_for_space(self) -> None:
+        """Wait until the buffer that is filled takes clicks."""
+        while self._is_full():
+            await self._committed.wait()
 
     def _is_full(self) -> bool:
         filled = self._filled
         return filled is not None and (filled.clicks >= MAX_CLICKS or filled.keys >= MAX_KEYS)
 
-    async def wait_committed(self, journal_id: UUID) -> None:
-        """Wait until all that was taken of a journal is committed."""
-        while (journal := self._journal(journal_id)).summarised < journal.taken:
-            self._urgent = True
-            self._news.set()
-            await self._room.wait()
+    def buffer(self, journal: CountedJournal, batch: Batch, after: int) -> None:
+        """Add a batch's clicks above `after`. For CountedJournal, which keeps the order."""
+        if self._filled is None:
+            self._filled = self._new_buffer()
+        try:
+            self._filled.add(journal.id, batch, after)
+        except FormatError as error:  # it was whole when it was committed
+            self._left_out(journal.id, batch.last - after, error)
+        self._buffered_at = trio.current_time()
+        self._buffered.set()
+
+    async def wait_for_commit(self) -> None:
+        """Ask for a commit without delay, and wait until one is done."""
+        self._urgent = True
+        self._buffered.set()
+        await self._committed.wait()
 
     # ---- committing -------------------------------------------------------------------------------
 
     async def run(self) -> None:
         while True:
-            await self._due()
+            await self._wait_until_due()
             began = trio.current_time()
             await self._flush()
             cost_s = trio.current_time() - began
             self._flushed_at = trio.current_time()
             self._interval_s = min(LONGEST_S, max(SHORTEST_S, cost_s / COST_SHARE - cost_s))
 
-    async def _due(self) -> None:
-        """Until there is something, and the interval has passed or nothing more comes."""
+    async def _wait_until_due(self) -> None:
+        """Wait for clicks, and until the interval has passed or nothing more comes."""
         while True:
-            self._news = trio.Event()
+            self._buffered = trio.Event()
             now = trio.current_time()
             if self._filled is None:
-                await self._news.wait()
+                await self._buffered.wait()
                 continue
             idle_s = max(IDLE_S, self._interval_s / 8)
-            soonest = min(self._flushed_at + self._interval_s, self._took_at + idle_s)
+            soonest = min(self._flushed_at + self._interval_s, self._buffered_at + idle_s)
             wait_s = max(soonest, self._flushed_at + SHORTEST_S) - now
             if wait_s <= 0 or self._urgent or self._is_full():
                 return
             with trio.move_on_after(wait_s):
-                await self._news.wait()
+                await self._buffered.wait()
 
     async def _flush(self) -> None:
+        """Commit what is buffered, again and again until it is counted, stale or left out."""
         self._urgent = False
-        sent, self._filled = self._filled, None
-        moves = {
-            WatermarkAdvance(one.id, one.summarised, one.taken, one.token): one
-            for one in self._journals.values()
-            if one.taken > one.summarised
+        buffer, self._filled = self._filled, None
+        advances = {
+            journal.advance(): journal for journal in self._journals.values() if journal.is_behind
         }
-        self._resume_folding()
+        self._wake_waiting()
         failures = tries = 0
-        while sent is not None and moves:
+        while buffer is not None and advances:
             try:
-                await self._ledger.commit_dimension_counts(sorted(moves), sent)
-                self._moved(moves)
+                await self._ledger.commit_dimension_counts(sorted(advances), buffer)
+                self._advance(advances)
                 break
             except StaleLeaseError as error:
                 self.last_error = str(error)
-                for move in [move for move in moves if move.journal_id in error.journals]:
-                    sent.drop(move.journal_id)
-                    if self._journals.get(move.journal_id) is moves.pop(move):
-                        self.journal_lost(move.journal_id)
+                for advance in [move for move in advances if move.journal_id in error.journals]:
+                    buffer.drop(advance.journal_id)
+                    self._drop(advances.pop(advance))
             except UnavailableError as error:
                 self.last_error = str(error)
                 failures += 1
@@ -200,39 +245,38 @@ class DimensionCounter:
             except Exception as error:
                 tries += 1
                 self.last_error = str(error)
-                logger.error("counts by dimension cannot be committed: %r", error,
-                             extra={"event": "summary_failed"})  # fmt: skip
+                logger.error("dimension counts cannot be committed: %r", error,
+                             extra={"event": "dimension_counts_failed"})  # fmt: skip
                 if tries == MAX_TRIES:
-                    sent = self._gather()
-                    for move in moves:
-                        self._left_out(
-                            move.journal_id, move.to_sequence - move.from_sequence, error
-                        )
+                    buffer = self._new_buffer()
+                    for advance in advances:
+                        clicks = advance.to_sequence - advance.from_sequence
+                        self._left_out(advance.journal_id, clicks, error)
                 await trio.sleep(backoff_s(tries, first_s=0.1, limit_s=1.0))
-        self._resume_folding()
+        self._wake_waiting()
 
-    def _moved(self, moves: dict[WatermarkAdvance, _Journal]) -> None:
+    def _advance(self, advances: dict[WatermarkAdvance, CountedJournal]) -> None:
         self.commits += 1
-        for move, journal in moves.items():
-            self.counted += move.to_sequence - move.from_sequence
-            journal.summarised = move.to_sequence
+        for advance, journal in advances.items():
+            self.counted += advance.to_sequence - advance.from_sequence
+            journal.counted = advance.to_sequence
 
     def _left_out(self, journal_id: UUID, clicks: int, error: Exception) -> None:
         self.skipped += clicks
         logger.error(
-            "%d clicks of journal %s were left out of the counts by dimension: %r",
+            "%d clicks of journal %s were left out of the dimension counts: %r",
             clicks, journal_id.hex, error,
-            extra={"event": "summary_skipped", "journal": journal_id.hex},
+            extra={"event": "dimension_counts_skipped", "journal": journal_id.hex},
         )  # fmt: skip
 
-    def _resume_folding(self) -> None:
-        self._room.set()
-        self._room = trio.Event()
+    def _wake_waiting(self) -> None:
+        self._committed.set()
+        self._committed = trio.Event()
 
     @property
     def lag(self) -> int:
-        """Clicks that are gathered and not committed."""
-        return sum(one.taken - one.summarised for one in self._journals.values())
+        """Clicks that are buffered and not committed."""
+        return sum(journal.buffered - journal.counted for journal in self._journals.values())
 
     def samples(self) -> list[Sample]:
         return [

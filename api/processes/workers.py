@@ -70,8 +70,8 @@ class Workers:
             RedisClickStream(redis),
             PostgresClickLedger(database),
             lease_ttl_s=settings.lease_ttl_ms / 1000,
-            gather=ClickBufferFactory(),
-            committed=self._feed.committed,
+            new_buffer=ClickBufferFactory(),
+            on_fold=self._feed.committed,
         )
         self._sender = HttpWebhookSender(loopback=settings.webhook_loopback)
         self._courier = Courier(

@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.clicks.aggregator import STREAMS_A_ROUND, Aggregator, contiguous_batches
+from actors.clicks.aggregator import Aggregator, contiguous_batches
+from actors.clicks.journal_leases import STREAMS_A_ROUND
 from engine.clicks.batch import Batch
 from engine.common.errors import UnavailableError
 from engine.stats.ledger_ports import JournalLease, WatermarkAdvance
@@ -25,7 +26,7 @@ def pipeline() -> Pipeline:
 
 def aggregator_of(pipeline: Pipeline, owner: str = "one") -> Aggregator:
     return Aggregator(
-        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, gather=PlainClickBuffer
+        owner, pipeline.stream, pipeline.ledger, lease_ttl_s=TTL_S, new_buffer=PlainClickBuffer
     )
 
 
@@ -230,7 +231,7 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     await shipped(pipeline, tape)
     ledger = Stopped(pipeline.ledger, pipeline.postgres)
     stopped = Aggregator(
-        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, gather=PlainClickBuffer
+        "stopped", pipeline.stream, ledger, lease_ttl_s=TTL_S, new_buffer=PlainClickBuffer
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stopped.run)

@@ -57,7 +57,7 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
         journal, pipeline.stream, pipeline.ledger, window_bytes=4096, linger_s=0.05
     )
     aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainClickBuffer
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, new_buffer=PlainClickBuffer
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(living.run)

@@ -34,7 +34,7 @@ def living_of(pipeline: Pipeline, tape: Tape, window: int = 10**6) -> ActiveJour
 async def aggregated(pipeline: Pipeline, nursery: trio.Nursery) -> Pipeline:
     """With an aggregator at work."""
     aggregator = Aggregator(
-        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, gather=PlainClickBuffer
+        "one", pipeline.stream, pipeline.ledger, lease_ttl_s=10, new_buffer=PlainClickBuffer
     )
     nursery.start_soon(aggregator.run)
     return pipeline

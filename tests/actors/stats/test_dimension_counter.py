@@ -1,7 +1,7 @@
-"""The summariser: what is committed is summed, once; soon where there is little, together in a crowd."""
+"""The dimension counter: what is folded is counted, once; soon where there is little, together in a crowd."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.stats import dimension_counter
-from actors.stats.dimension_counter import IDLE_S, LONGEST_S, DimensionCounter
+from actors.stats.dimension_counter import IDLE_S, LONGEST_S, CountedJournal, DimensionCounter
 from engine.clicks.batch import Batch
 from engine.common.errors import StaleLeaseError
 from engine.stats.dimension_counts import count_by_dimension
@@ -22,33 +22,42 @@ from tests.system.simulation.plain import PlainClickBuffer
 
 
 class Bench:
-    """A summariser over the twin, and journals that are committed in the plain counts."""
+    """A dimension counter over the twin, and journals whose clicks are folded."""
 
     def __init__(self) -> None:
         self.counts = MemoryClickTables()
         self.plan = Plan()
         ledger = MemoryClickLedger(self.counts, trio.current_time)
-        self.summariser = DimensionCounter(FaultyClickLedger(ledger, self.plan), PlainClickBuffer)
-        self.taken: list[Batch] = []
+        self.counter = DimensionCounter(FaultyClickLedger(ledger, self.plan), PlainClickBuffer)
+        self.journals: dict[UUID, CountedJournal] = {}
+        self.blocks: dict[UUID, AbstractContextManager[CountedJournal]] = {}
+        self.batches: list[Batch] = []
 
     def journal(self) -> UUID:
         journal_id = uuid4()
         self.counts.journals[journal_id] = MemoryJournalRow(fencing_token=1)
-        self.begin(journal_id)
+        self.follow(journal_id)
         return journal_id
 
-    def begin(self, journal_id: UUID) -> None:
+    def follow(self, journal_id: UUID) -> None:
         row = self.counts.journals[journal_id]
-        self.summariser.journal_leased(
-            JournalLease(journal_id, row.folded, row.fencing_token, row.dimension_counted)
-        )
+        lease = JournalLease(journal_id, row.folded, row.fencing_token, row.dimension_counted)
+        self.blocks[journal_id] = self.counter.follow(lease)
+        self.journals[journal_id] = self.blocks[journal_id].__enter__()
 
-    async def take(self, journal_id: UUID, count: int = 5) -> None:
+    def leave(self, journal_id: UUID) -> None:
+        self.blocks.pop(journal_id).__exit__(None, None, None)
+
+    def follow_again(self, journal_id: UUID) -> None:
+        self.leave(journal_id)
+        self.follow(journal_id)
+
+    async def fold(self, journal_id: UUID, count: int = 5) -> None:
         row = self.counts.journals[journal_id]
-        news = batch(row.folded + 1, [click(link_id=n) for n in range(count)])
-        row.folded = news.last
-        self.taken.append(news)
-        await self.summariser.buffer(journal_id, [news])
+        folded = batch(row.folded + 1, [click(link_id=n) for n in range(count)])
+        row.folded = folded.last
+        self.batches.append(folded)
+        await self.journals[journal_id].buffer([folded])
 
     def done(self, journal_id: UUID) -> bool:
         row = self.counts.journals[journal_id]
@@ -57,7 +66,7 @@ class Bench:
     @property
     def clicks(self) -> int:
         """In the counts, by the systems of all links."""
-        return sum(one.clicks for key, one in self.counts.sums.items() if key[2:4] == (-1, 6))
+        return sum(counts.clicks for key, counts in self.counts.sums.items() if key[2:4] == (-1, 6))
 
 
 @pytest.fixture
@@ -65,15 +74,15 @@ async def bench() -> Bench:
     return Bench()
 
 
-async def test_little_is_summed_at_once(
+async def test_little_is_counted_at_once(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    await bench.take(journal_id)
+    await bench.fold(journal_id)
     await until(lambda: bench.done(journal_id), IDLE_S + 0.1)
     assert bench.counts.sums == count_by_dimension(click(link_id=n) for n in range(5))
-    assert bench.summariser.counted == 5
+    assert bench.counter.counted == 5
 
 
 async def test_the_more_it_costs_the_longer_it_waits(
@@ -84,28 +93,28 @@ async def test_the_more_it_costs_the_longer_it_waits(
         return await call()  # type: ignore[misc]
 
     bench.plan.meet = slow  # type: ignore[method-assign, assignment]
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
     begun = trio.current_time()
     while trio.current_time() < begun + 60:
-        await bench.take(journal_id)
+        await bench.fold(journal_id)
         await trio.sleep(0.02)
     # A second's cost at most every five, where the shortest interval would have had it nearly all the time.
-    assert 10 <= bench.summariser.commits <= 13
-    assert bench.summariser.lag < 5 / 0.02 * 5 * 2
+    assert 10 <= bench.counter.commits <= 13
+    assert bench.counter.lag < 5 / 0.02 * 5 * 2
     await until(lambda: bench.done(journal_id), LONGEST_S)
-    assert bench.clicks == sum(one.last - one.first + 1 for one in bench.taken)
+    assert bench.clicks == sum(batch.last - batch.first + 1 for batch in bench.batches)
 
 
-async def test_a_journals_commits_are_not_summed_twice(
+async def test_a_journals_folds_are_not_counted_twice(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    await bench.take(journal_id)
-    await bench.summariser.buffer(journal_id, bench.taken)
+    await bench.fold(journal_id)
+    await bench.journals[journal_id].buffer(bench.batches)
     await until(lambda: bench.done(journal_id))
-    await bench.summariser.buffer(journal_id, bench.taken)
+    await bench.journals[journal_id].buffer(bench.batches)
     await trio.sleep(LONGEST_S)
     assert bench.clicks == 5
 
@@ -115,22 +124,21 @@ async def test_a_commit_that_fails_or_loses_its_answer(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery, kind: str
 ) -> None:
     """Of the second kind it has happened, and the position is somebody else's to tell."""
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id, other = bench.journal(), bench.journal()
     getattr(bench.plan, kind)["commit_dimension_counts"] = 1
-    await bench.take(journal_id)
-    await bench.take(other)
+    await bench.fold(journal_id)
+    await bench.fold(other)
     await until(lambda: bench.done(journal_id) and bench.done(other))
     await trio.sleep(1)
     if kind == "unanswered":
         with pytest.raises(StaleLeaseError):
-            bench.summariser.buffered_until(journal_id)
-        bench.begin(journal_id)
-        # The other one was in that commit too, unless it was taken too late for it.
-        with suppress(StaleLeaseError):
-            bench.summariser.buffered_until(other)
-            bench.begin(other)
-    await bench.take(journal_id)
+            bench.journals[journal_id].require_lease()
+        bench.follow_again(journal_id)
+        # The other one was in that commit too, unless it was buffered too late for it.
+        if not bench.counter.follows(bench.journals[other]):
+            bench.follow_again(other)
+    await bench.fold(journal_id)
     await until(lambda: bench.done(journal_id))
     assert bench.clicks == 15
 
@@ -139,15 +147,15 @@ async def test_who_loses_a_lease_takes_nobody_along(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     lost, kept = bench.journal(), bench.journal()
-    await bench.take(lost)
-    await bench.take(kept)
+    await bench.fold(lost)
+    await bench.fold(kept)
     bench.counts.journals[lost].fencing_token += 1
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     await until(lambda: bench.done(kept))
     assert not bench.done(lost)
     assert bench.clicks == 5
     with pytest.raises(StaleLeaseError):
-        await bench.summariser.buffer(lost, bench.taken)
+        await bench.journals[lost].buffer(bench.batches)
 
 
 async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
@@ -162,13 +170,12 @@ async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
         return await call()  # type: ignore[misc]
 
     bench.plan.meet = held  # type: ignore[method-assign, assignment]
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    await bench.take(journal_id)
+    await bench.fold(journal_id)
     await started.wait()
-    bench.summariser.journal_lost(journal_id)
-    bench.begin(journal_id)
-    await bench.summariser.buffer(journal_id, bench.taken)
+    bench.follow_again(journal_id)
+    await bench.journals[journal_id].buffer(bench.batches)
     goes_on.set()
     await until(lambda: bench.done(journal_id))
     await trio.sleep(LONGEST_S)
@@ -180,16 +187,16 @@ async def test_when_both_are_full_folding_waits(
 ) -> None:
     monkeypatch.setattr(dimension_counter, "MAX_CLICKS", 20)
     bench.plan.away = True
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
 
-    async def take_on() -> None:
+    async def fold_on() -> None:
         for _ in range(30):
-            await bench.take(journal_id)
+            await bench.fold(journal_id)
 
-    nursery.start_soon(take_on)
+    nursery.start_soon(fold_on)
     await trio.sleep(60)
-    assert 20 <= bench.summariser.lag <= 40
+    assert 20 <= bench.counter.lag <= 40
     bench.plan.away = False
     await until(lambda: bench.clicks == 150)
 
@@ -197,17 +204,17 @@ async def test_when_both_are_full_folding_waits(
 async def test_settling_waits_for_this_journal(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    await bench.take(journal_id)
-    await bench.summariser.wait_committed(journal_id)
+    await bench.fold(journal_id)
+    await bench.journals[journal_id].wait_counted()
     assert bench.done(journal_id)
     bench.counts.journals[journal_id].folded = bench.counts.journals[
         journal_id
     ].dimension_counted = 9
-    bench.summariser.skip_to(journal_id, 9)
-    await bench.take(journal_id)
-    await bench.summariser.wait_committed(journal_id)
+    bench.journals[journal_id].skip_to(9)
+    await bench.fold(journal_id)
+    await bench.journals[journal_id].wait_counted()
     assert bench.clicks == 10
 
 
@@ -223,15 +230,63 @@ async def test_what_cannot_be_committed_is_left_out_in_the_end(
         return ValueError("no such value") if refused <= dimension_counter.MAX_TRIES else None
 
     bench.plan.errors["commit_dimension_counts"] = error
-    nursery.start_soon(bench.summariser.run)
+    nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    await bench.take(journal_id)
+    await bench.fold(journal_id)
     await until(lambda: bench.done(journal_id))
     assert bench.clicks == 0
-    assert bench.summariser.skipped == 5
-    assert {"summary_failed", "summary_skipped"} <= {
+    assert bench.counter.skipped == 5
+    assert {"dimension_counts_failed", "dimension_counts_skipped"} <= {
         getattr(record, "event", "") for record in caplog.records
     }
-    await bench.take(journal_id)
+    await bench.fold(journal_id)
     await until(lambda: bench.done(journal_id))
     assert bench.clicks == 5
+
+
+async def test_a_journal_is_followed_once_at_a_time(bench: Bench) -> None:
+    journal_id = bench.journal()
+    row = bench.counts.journals[journal_id]
+    lease = JournalLease(journal_id, row.folded, row.fencing_token, row.dimension_counted)
+    with (
+        pytest.raises(RuntimeError, match="followed already"),
+        bench.counter.follow(lease),
+    ):
+        pytest.fail("followed twice")
+    bench.journals[journal_id].require_lease()
+
+
+async def test_a_journal_ends_with_its_block(bench: Bench) -> None:
+    """Nothing that is called after it counts anything, and what was buffered is dropped."""
+    journal_id = bench.journal()
+    await bench.fold(journal_id)
+    journal = bench.journals[journal_id]
+    bench.leave(journal_id)
+    assert bench.counter.lag == 0
+    for batches in (bench.batches, []):
+        with pytest.raises(StaleLeaseError):
+            await journal.buffer(batches)
+    with pytest.raises(StaleLeaseError):
+        await journal.wait_counted()
+    with pytest.raises(StaleLeaseError):
+        journal.skip_to(9)
+    bench.follow(journal_id)
+    with pytest.raises(StaleLeaseError):  # the next lease makes a new one of it
+        await journal.buffer(bench.batches)
+
+
+async def test_clicks_that_would_be_left_out_are_refused(bench: Bench) -> None:
+    journal_id = bench.journal()
+    ahead = batch(3, [click()])
+    with pytest.raises(ValueError, match="clicks 1 to 2 are missing"):
+        await bench.journals[journal_id].buffer([ahead])
+    assert bench.journals[journal_id].buffered == 0
+    assert bench.counter.lag == 0
+
+
+async def test_no_batch_is_skipped_before_what_is_buffered_is_counted(bench: Bench) -> None:
+    journal_id = bench.journal()
+    await bench.fold(journal_id)
+    with pytest.raises(RuntimeError, match="wait_counted"):
+        bench.journals[journal_id].skip_to(9)
+    assert bench.journals[journal_id].buffered == 5

@@ -1,7 +1,7 @@
 """Builds of the engine that are broken on purpose, each in one place. The simulation must catch all of them."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,9 @@ import trio
 
 from actors.clicks.aggregator import GAP_WAIT_S, MAX_BATCHES, READ_WAIT_MS, Aggregator
 from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.leased_journal import LeasedJournal
 from actors.clicks.shipper import WATERMARK_INTERVAL_S, Shipper
+from actors.stats.dimension_counter import CountedJournal, DimensionCounter
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.journal_format import clicks
@@ -73,8 +75,8 @@ class CountsFirst(TwoTransactions):
         return await self._watermarks.commit(position, batches)
 
 
-class SummarisedFirst(MemoryClickLedger):
-    """`dimension_counted` moves in a transaction of its own, before the counts by dimension."""
+class DimensionWatermarkFirst(MemoryClickLedger):
+    """`dimension_counted` moves in a transaction of its own, before the dimension counts."""
 
     async def commit_dimension_counts(
         self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
@@ -84,8 +86,8 @@ class SummarisedFirst(MemoryClickLedger):
         self._counts.add_dimension_counts(gathered)
 
 
-class SumsFirst(MemoryClickLedger):
-    """The counts by dimension are committed before `dimension_counted` moves."""
+class DimensionCountsFirst(MemoryClickLedger):
+    """The dimension counts are committed before `dimension_counted` moves."""
 
     async def commit_dimension_counts(
         self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
@@ -95,15 +97,15 @@ class SumsFirst(MemoryClickLedger):
         await super().commit_dimension_counts(moves, PlainClickBuffer())
 
 
-class SummariesNotFenced(MemoryClickLedger):
-    """Neither the lease nor the position is compared when clicks are summarised."""
+class DimensionCountsNotFenced(MemoryClickLedger):
+    """Neither the fencing token nor the watermark is compared when dimensions are counted."""
 
     def _follows(self, move: WatermarkAdvance) -> bool:
         return move.journal_id in self._counts.journals
 
 
-class WatermarkOfRows(MemoryClickLedger):
-    """What is in the rows may be forgotten, whether it is summarised or not."""
+class ForgottenWhenFolded(MemoryClickLedger):
+    """What is folded may be forgotten, whether it is in the dimension counts or not."""
 
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
         _, folded = await super().watermarks(journal_id)
@@ -111,7 +113,7 @@ class WatermarkOfRows(MemoryClickLedger):
 
 
 class TokenIgnored(MemoryClickLedger):
-    """Whoever knows the position may commit, with or without the lease."""
+    """Whoever knows the watermark may commit, with or without the lease."""
 
     def _move(self, position: JournalLease, reached: JournalLease) -> None:
         row = self._counts.journals.get(position.journal_id)
@@ -119,7 +121,7 @@ class TokenIgnored(MemoryClickLedger):
 
 
 class NothingFenced(MemoryClickLedger):
-    """Neither the lease nor the position is compared: two who read the same batch both count it."""
+    """Neither the fencing token nor the watermark is compared: two who read one batch both count it."""
 
     def _move(self, position: JournalLease, reached: JournalLease) -> None:
         row = self._counts.journals.get(position.journal_id)
@@ -154,16 +156,43 @@ class GapsCommitted(MemoryClickLedger):
 
 
 class GapsNotAwaited(Aggregator):
-    """What is read is folded, whether it continues the position or not."""
+    """What is read is folded, whether it continues the watermark or not."""
 
-    async def _fold_once(self, position: JournalLease) -> JournalLease:
-        batches = await self._stream.read(
-            position.journal_id, position.folded, MAX_BATCHES, READ_WAIT_MS
-        )
+    async def _fold_once(self, journal: LeasedJournal) -> None:
+        folded = journal.lease.folded
+        batches = await self._stream.read(journal.id, folded, MAX_BATCHES, READ_WAIT_MS)
         if not batches:
             await trio.sleep(GAP_WAIT_S)
-            return position
-        return await self._commit(position, batches)
+            return
+        for batch in batches:
+            # Past the gap in both counts, or the journal would refuse to go on.
+            journal._counted.buffered = max(journal._counted.buffered, batch.first - 1)
+            await journal.fold([batch])
+
+
+class NotCaughtUp(Aggregator):
+    """Dimension counts go on where the fold does, as if they were never behind."""
+
+    @contextmanager
+    def _open(self, lease: JournalLease) -> Iterator[LeasedJournal]:
+        with super()._open(lease) as journal:
+            journal._counted.buffered = lease.folded
+            yield journal
+
+
+class NotDropped(DimensionCounter):
+    """What is buffered of a journal stays when its lease is lost, and the next owner counts it too."""
+
+    def _drop(self, journal: CountedJournal) -> None:
+        filled, self._filled = self._filled, None
+        super()._drop(journal)
+        self._filled = filled
+
+
+class BufferKept(Aggregator):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.dimension_counter = NotDropped(self._ledger, options["new_buffer"])
 
 
 class ForgottenWhenShipped(ActiveJournalShipper):
@@ -260,24 +289,26 @@ class SyncedAgain(Journal):
 BUILDS = {
     "watermark before the transaction": (5, Build(ledger=WatermarkFirst)),
     "watermark after the transaction": (5, Build(ledger=CountsFirst)),
-    "lease token not checked": (17, Build(ledger=TokenIgnored)),
-    "neither lease nor position checked": (6, Build(ledger=NothingFenced)),
-    "summarised before its counts": (2, Build(ledger=SummarisedFirst)),
-    "summarised after its counts": (3, Build(ledger=SumsFirst)),
-    "summaries not fenced": (5, Build(ledger=SummariesNotFenced)),
-    "forgotten before it is summarised": (0, Build(ledger=WatermarkOfRows)),
+    "fencing token not checked": (28, Build(ledger=TokenIgnored)),
+    "neither fencing token nor watermark checked": (7, Build(ledger=NothingFenced)),
+    "dimension watermark before its counts": (2, Build(ledger=DimensionWatermarkFirst)),
+    "dimension watermark after its counts": (5, Build(ledger=DimensionCountsFirst)),
+    "dimension counts not fenced": (5, Build(ledger=DimensionCountsNotFenced)),
+    "forgotten before it is in all counts": (0, Build(ledger=ForgottenWhenFolded)),
     "gap not awaited": (
         7,
         Build(stream=AddedAnyway, ledger=GapsCommitted, aggregator=GapsNotAwaited),
     ),
+    "dimension counts not caught up": (0, Build(aggregator=NotCaughtUp)),
+    "buffer kept when a lease is lost": (6, Build(aggregator=BufferKept)),
     "segment deleted when shipped": (8, Build(living=ForgottenWhenShipped)),
     "orphan removed when shipped": (0, Build(orphans=RemovedWhenShipped)),
-    "row retired before its clicks are deleted": (25, Build(orphans=RetiredFirst)),
+    "row retired before its clicks are deleted": (31, Build(orphans=RetiredFirst)),
     "loss not looked for": (70, Build(living=LossNotNoticed)),
-    "never synced": (0, Build(journal=NeverSynced)),
-    "names not synced": (3, Build(journal=NamesNotSynced)),
+    "never synced": (1, Build(journal=NeverSynced)),
+    "names not synced": (4, Build(journal=NamesNotSynced)),
     "synced again after a failure": (42, Build(journal=SyncedAgain)),
     "silently acknowledged": (0, Build(journal=Acknowledged)),
-    "failed write not blotted out": (4, Build(journal=NotBlottedOut)),
+    "failed write not blotted out": (20, Build(journal=NotBlottedOut)),
     "shipped before it is synced": (0, Build(journal=ShippedUnsynced)),
 }

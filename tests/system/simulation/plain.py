@@ -84,7 +84,7 @@ def by_referrer(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCou
     return found
 
 
-class SmallGathering(PlainClickBuffer):
-    """Of two dimensions, as a simulation sums much and often."""
+class SmallClickBuffer(PlainClickBuffer):
+    """Counts two dimensions only, as a simulation counts much and often."""
 
     sums = staticmethod(by_referrer)

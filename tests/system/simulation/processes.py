@@ -17,7 +17,7 @@ from storage.clicks.recovery import OrphanReader, orphans
 from tests.kit.faulty_files import FaultyFiles
 from tests.kit.shipped_batches import click
 from tests.system.simulation.faults import FaultyClickLedger, FaultyClickStream, Network, Process
-from tests.system.simulation.plain import SmallGathering
+from tests.system.simulation.plain import SmallClickBuffer
 
 if TYPE_CHECKING:
     from tests.system.simulation.world import World
@@ -240,7 +240,7 @@ class Worker:
         )
         ledger = FaultyClickLedger(world.ledger, Network(self.process, world.postgres))
         self.aggregator: Aggregator = world.build.aggregator(
-            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, gather=SmallGathering
+            owner, stream, ledger, lease_ttl_s=LEASE_TTL_S, new_buffer=SmallClickBuffer
         )
         self.ended = trio.Event()
         self._scope = trio.CancelScope()

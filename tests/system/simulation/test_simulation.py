@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.simulation import broken
 from tests.system.simulation.broken import BUILDS, AddedAnyway
 from tests.system.simulation.world import BrokenPromiseError, Build, simulate
 
@@ -38,7 +39,7 @@ def simulate_all(seeds: Sequence[int], folder: Path) -> None:
         try:
             simulate(seed, folder / str(seed))
         except BaseException as error:
-            error.add_note(f"replay: pytest tests/simulation --seed {seed} -k seeds")
+            error.add_note(f"replay: pytest tests/system/simulation --seed {seed} -k seeds")
             raise
 
 
@@ -79,6 +80,18 @@ def test_a_world_has_every_kind_of_trouble(tmp_path: Path) -> None:
     }  # fmt: skip
     assert counted > 5_000
     assert stale > 0
+
+
+@pytest.mark.parametrize(
+    "build",
+    [kind for kind in vars(broken).values() if getattr(kind, "__module__", "") == broken.__name__],
+)
+def test_a_broken_build_breaks_something_that_is_there(build: type) -> None:
+    """A method that was renamed would leave a build whole, which is then caught by chance or never."""
+    helpers = {"_count"}
+    for name in set(vars(build)) - helpers:
+        if callable(getattr(build, name)):
+            assert any(hasattr(base, name) for base in build.__bases__), name
 
 
 @pytest.mark.slow
