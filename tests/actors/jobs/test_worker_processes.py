@@ -150,8 +150,8 @@ def test_whatever_is_killed_or_stopped_every_job_takes_effect_once(
 ) -> None:
     dice, faults, count = random.Random(seed), 8, 50
     with processes(ledger.url) as start:
+        began = time.monotonic()  # the first ticks while the others start
         living = [start(f"w{n}") for n in range(3)]
-        began = time.monotonic()
         for fault in range(faults):
             ledger.add(count, sleep_s=0.1)
             time.sleep(dice.uniform(0.05, 0.4))
