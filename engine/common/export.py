@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import re
+import string
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
@@ -23,6 +24,7 @@ CONTENT_TYPES: Final = {
     "ndjson": "application/x-ndjson",
 }
 
+_HARMLESS: Final = frozenset(string.ascii_letters + string.digits)
 # Blanks, control characters and invisible format characters, then what begins a formula.
 _FORMULA: Final = re.compile(
     r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -52,11 +54,13 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def safe_cell(value: Any) -> str:
     """Return the cell's text, with an apostrophe in front if a spreadsheet could run it as a formula."""
+    if isinstance(value, str):
+        # The look at the first character is quicker than the pattern, for most cells.
+        return value if value[:1] in _HARMLESS or not _FORMULA.match(value) else f"'{value}"
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat()
-    text = str(value)
     if isinstance(value, int | float) and math.isfinite(value):
-        return text
-    return f"'{text}" if _FORMULA.match(text) else text
+        return str(value)
+    return safe_cell(str(value))

@@ -72,7 +72,7 @@ def test_with_less_than_half_left_each_one_asks() -> None:
     assert world.asked == asked + 50
 
 
-def test_small_quotas_are_always_asked_for_also_beside_others() -> None:
+def test_small_rates_are_always_asked_for_also_beside_others() -> None:
     world = World()
     for _ in range(30):
         world.request(SMALL)

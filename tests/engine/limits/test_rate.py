@@ -149,7 +149,7 @@ def test_a_rate_that_makes_no_sense_is_refused(
         Rate(name, limit, period_s, burst)
 
 
-def test_a_quota_without_burst_may_be_used_at_once() -> None:
+def test_a_rate_without_burst_may_be_used_at_once() -> None:
     assert Rate("api", 100, 60).burst == 100
 
 

@@ -11,14 +11,14 @@ from storage.redis.client import RedisServer
 from tests.kit.hosted import hosted_run
 from tests.storage.limits.test_redis_limiter import ADDRESS, KEY, PATIENT_MS, SECRET, Clock, S
 
-QUOTAS = [KEY, ADDRESS, Rate("odd", 7, 13, 5), Rate("one", 1, 300)]
+RATES = [KEY, ADDRESS, Rate("odd", 7, 13, 5), Rate("one", 1, 300)]
 WAITS_US = st.one_of(st.just(0), st.integers(0, 20 * S), st.integers(-400 * S, 400 * S))
 
 
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(QUOTAS),
+            st.sampled_from(RATES),
             st.sampled_from("ab"),
             st.integers(0, 7),
             WAITS_US,
