@@ -58,28 +58,26 @@ def of_groups(statement: CountsStatement, groups: Iterable[SumKey]) -> CountsSta
     return statement
 
 
-def with_visitors(
-    statement: CountsStatement,
-    sums: Sums,
-    sketches: Iterable[tuple[SumKey, Sequence[bytes]]],
-) -> Sums:
-    """Return the sums with the visitors of `sketches`, each of which is of one link, value and UTC day.
+def add_visitors(
+    sums: Sums, sketches: Iterable[tuple[SumKey, Sequence[bytes]]], *, add_stored: bool
+) -> None:
+    """Add the visitors of `sketches`, each of one link, value and UTC day, to the sums.
 
-    Visitors of different days are different, so they add up, as do those of different values.
+    Visitors of different days are different, so they add up, as do those of different values. Without
+    `add_stored`, the sums' own visitors do not count.
     """
-    if statement.sketches is None:
-        return {key: _visitors(values, None) for key, values in sums.items()}
+    if not add_stored:
+        for key, values in sums.items():
+            sums[key] = _with_visitors(values, 0)
     merged: defaultdict[SumKey, int] = defaultdict(int)
     for key, parts in sketches:
         merged[key] += union_size(parts)
-    stored = statement.sketches.add_stored
-    return {
-        key: _visitors(values, merged.get(key, 0) + ((values.visitors or 0) if stored else 0))
-        for key, values in sums.items()
-    }
+    for key, visitors in merged.items():
+        if key in sums:
+            sums[key] = _with_visitors(sums[key], (sums[key].visitors or 0) + visitors)
 
 
-def _visitors(values: MetricValues, visitors: int | None) -> MetricValues:
+def _with_visitors(values: MetricValues, visitors: int) -> MetricValues:
     return MetricValues(values.clicks, values.views, values.bots, visitors)
 
 
@@ -132,12 +130,14 @@ def _row(query: StatsQuery, time: datetime | None, key: SumKey, values: MetricVa
         str(key.link) if dimension is Dimension.LINK and key.link is not None else key.value or ""
         for dimension in query.groups
     )
-    return StatsRow(time, values.clicks, values.views, values.bots, values.visitors, group)
+    visitors = values.visitors if query.visitors else None
+    return StatsRow(time, values.clicks, values.views, values.bots, visitors, group)
 
 
 def total(query: StatsQuery, sums: Mapping[SumKey, MetricValues]) -> MetricValues:
     """Return the one sum of a statement without groups and rows."""
-    return sums.get(TOTAL, MetricValues(0, 0, 0, 0 if query.visitors else None))
+    values = sums.get(TOTAL, MetricValues(visitors=0))
+    return values if query.visitors else MetricValues(values.clicks, values.views, values.bots)
 
 
 def total_of_rows(rows: Iterable[StatsRow]) -> MetricValues:

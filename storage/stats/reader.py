@@ -95,7 +95,7 @@ class _CountsReading:
     async def _groups(self, statement: CountsStatement) -> Sums:
         sums = await self._counts(statement)
         merge.check_sortable(self._query, sums)
-        sums = await self._with_visitors(merge.of_groups(statement, sums), sums)
+        await self._add_visitors(merge.of_groups(statement, sums), sums)
         return merge.first_groups(self._query, sums)
 
     async def _totals(self, rows: tuple[StatsRow, ...]) -> MetricValues:
@@ -104,7 +104,9 @@ class _CountsReading:
         return merge.total(self._query, await self._sums(self._plan.totals))
 
     async def _sums(self, statement: CountsStatement) -> Sums:
-        return await self._with_visitors(statement, await self._counts(statement))
+        sums = await self._counts(statement)
+        await self._add_visitors(statement, sums)
+        return sums
 
     async def _counts(self, statement: CountsStatement) -> Sums:
         statement = merge.of_links(statement, self._links)
@@ -112,10 +114,12 @@ class _CountsReading:
         rows = await self._connection.fetch(text, *values)
         return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
 
-    async def _with_visitors(self, statement: CountsStatement, sums: Sums) -> Sums:
-        if statement.sketches is None:
-            return merge.with_visitors(statement, sums, ())
+    async def _add_visitors(self, statement: CountsStatement, sums: Sums) -> None:
+        wanted = statement.sketches
+        if wanted is None:
+            return
         statement = merge.of_links(statement, self._links)
         text, values = statements.sketches(self._profile, statement)
         rows = await self._connection.fetch(text, *values)
-        return merge.with_visitors(statement, sums, ((SumKey(*row[:3]), row[3]) for row in rows))
+        sketches = ((SumKey(*row[:3]), row[3]) for row in rows)
+        merge.add_visitors(sums, sketches, add_stored=wanted.add_stored)

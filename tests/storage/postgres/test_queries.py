@@ -74,3 +74,12 @@ async def test_every_query_is_valid(open_database: OpenDatabase, file: str) -> N
 
     database = await open_database(ROLES.get(file, "waypost_app"))
     await database.transaction(work)
+
+
+def test_named_parameters_are_numbered_in_the_order_of_their_first_use() -> None:
+    query = "SELECT :to::text, a[1:2], ':' FROM t WHERE a >= :from AND a < :to"
+    text, values = queries.bind(query, {"from": 1, "to": 2, "unused": 3})
+    assert text == "SELECT $1::text, a[1:2], ':' FROM t WHERE a >= $2 AND a < $1"
+    assert values == [2, 1]
+    with pytest.raises(KeyError):
+        queries.bind(query, {"from": 1})

@@ -1,16 +1,15 @@
 """For every IANA zone, a year of random clicks by local day and month is what counting them by hand gives."""
 
 import random
-from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, Click, ClickKind
 from engine.clicks.dimension import Dimension
-from engine.stats import calendar, period
-from engine.stats.period_split import interval_starts, split_period
+from engine.stats import period
+from engine.stats.period_split import interval_starts
 from engine.stats.query import StatsQuery
 from engine.stats.result import TimeInterval
 from tests.kit.stats_database import FilledDatabase, ask, random_clicks
@@ -70,51 +69,3 @@ def test_every_zone(url: str, interval: TimeInterval) -> None:
             assert found == by_hand(tz, interval), (tz.key, SEED)
         assert stats.totals.clicks == sum(row.clicks for row in stats.rows)
         assert len(starts) >= len(stats.rows)
-
-
-@pytest.mark.parametrize(
-    "name", ["Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "UTC"]
-)
-@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
-def test_a_plan_has_each_quarter_once_and_in_its_row(name: str, interval: TimeInterval) -> None:
-    tz = period.zone(name)
-    start, end = START + timedelta(hours=5), START + timedelta(days=100, minutes=15)
-    starts = interval_starts(start, end, interval, tz)
-    made = split_period(starts, end)
-    rows = Counter[datetime]()
-    for part in made.parts:
-        for quarter in range(part.first, part.end):
-            moment = midnight(part.day) + quarter * period.QUARTER
-            rows[moment] += 1
-            first = period.interval_start_utc(starts[part.row - 1], interval, tz)
-            assert first == period.interval_start_utc(moment, interval, tz)
-    for whole in (*made.days, *made.months):
-        day = whole.first
-        while day < whole.end:
-            assert (
-                len(
-                    {
-                        period.interval_start_utc(midnight(day) + q * period.QUARTER, interval, tz)
-                        for q in (0, 95)
-                    }
-                )
-                == 1
-            )
-            rows.update(midnight(day) + q * period.QUARTER for q in range(96))
-            day += timedelta(days=1)
-    assert set(rows.values()) == {1}
-    assert (min(rows), max(rows) + period.QUARTER) == (start, end)
-
-
-def midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def test_a_day_that_a_zone_left_out_has_no_row() -> None:
-    samoa = period.zone("Pacific/Apia")
-    starts = interval_starts(
-        datetime(2011, 12, 28, 10, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC), "day", samoa
-    )
-    days = [start.astimezone(samoa).date().day for start in starts]
-    assert days == [28, 29, 31, 1, 2]
-    assert calendar.interval_start(starts[2], "day", samoa) == starts[2].astimezone(samoa)
