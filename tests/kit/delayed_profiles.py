@@ -1,4 +1,4 @@
-"""Profiles in memory whose answers can be held back, or fail, as those of a real server do."""
+"""Profiles in memory whose results can be held back, or fail, as those of a real server do."""
 
 from collections.abc import Sequence
 
@@ -14,66 +14,66 @@ from storage.links.memory_profiles import MemoryProfiles
 TENANT = Caller(1, 1)
 
 
-class HeldProfiles(MemoryProfiles):
-    """`hold()` keeps what was read from its reader until `release()`; `away` makes the server fail."""
+class DelayedProfiles(MemoryProfiles):
+    """`hold()` keeps results from their readers until `release()`; `away` makes reads fail."""
 
     def __init__(self) -> None:
         super().__init__()
         self.away = False
-        self.asked: list[tuple[float, list[bytes]]] = []
-        self.refreshed: list[int] = []
-        self._let_go = trio.Event()
-        self._let_go.set()
+        self.queries: list[tuple[float, list[bytes]]] = []  # (time, paths) of each find()
+        self.refreshed: list[int] = []  # the profile of each refresh()
+        self._released = trio.Event()
+        self._released.set()
         self._holding = trio.Event()
 
     def hold(self) -> None:
-        if self._let_go.is_set():
-            self._let_go = trio.Event()
+        if self._released.is_set():
+            self._released = trio.Event()
         self._holding = trio.Event()
 
-    async def is_holding(self) -> None:
-        """Wait until a reader is being held: its answer has been read, and not been handed over."""
+    async def wait_until_held(self) -> None:
+        """Wait until a result has been read, and is held back from its reader."""
         await self._holding.wait()
 
     def release(self) -> None:
-        self._let_go.set()
+        self._released.set()
 
     async def _hold(self) -> None:
         self._holding.set()
-        await self._let_go.wait()
+        await self._released.wait()
         if self.away:
             raise UnavailableError("the server is away")
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
-        self.asked.append((trio.current_time(), list(paths)))
-        found = await super().find(paths)
+        self.queries.append((trio.current_time(), list(paths)))
+        snapshots = await super().find(paths)
         await self._hold()
-        return found
+        return snapshots
 
     async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
         self.refreshed.append(profile_id)
-        found = await super().refresh(profile_id, since, limit)
+        snapshot = await super().refresh(profile_id, since, limit)
         await self._hold()
-        return found
+        return snapshot
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         if self.away:
             raise UnavailableError("the server is away")
         return await super().changes(cursor)
 
-    async def made(self, handle: str, *slugs: str, title: str = "") -> int:
-        """The id of a new profile with these links, which lead to https://{slug}.example/."""
+    async def add_profile(self, handle: str, *slugs: str, title: str = "") -> int:
+        """Return the id of a new profile with these links, which lead to https://{slug}.example/."""
         profile = await self.create_profile(TENANT, ProfileDraft(handle=handle, title=title))
         for slug in slugs:
-            await self.linked(profile.id, slug)
+            await self.add_link(profile.id, slug)
         return profile.id
 
-    async def linked(
-        self, profile_id: int, slug: str, target: str = "", **more: object
+    async def add_link(
+        self, profile_id: int, slug: str, target: str = "", **fields: object
     ) -> tuple[Link, ProfileChange]:
-        wanted = {"slug": slug, "target": target or f"https://{slug}.example/", **more}
-        return await self.create_link(TENANT, profile_id, LinkDraft(**wanted))  # type: ignore[arg-type]
+        values = {"slug": slug, "target": target or f"https://{slug}.example/", **fields}
+        return await self.create_link(TENANT, profile_id, LinkDraft(**values))  # type: ignore[arg-type]
 
-    async def retargeted(self, link: Link, target: str) -> ProfileChange:
-        wanted = LinkDraft(slug=link.slug, target=target)
-        return (await self.update_link(TENANT, link.id, wanted))[1]
+    async def retarget(self, link: Link, target: str) -> ProfileChange:
+        draft = LinkDraft(slug=link.slug, target=target)
+        return (await self.update_link(TENANT, link.id, draft))[1]

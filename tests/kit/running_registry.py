@@ -15,17 +15,17 @@ from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.visits.request import UNKNOWN_CLIENT, Visit, VisitRequest
 from storage.visits.memory_announcer import MemoryAnnouncer, MemoryPubSub
-from tests.kit.delayed_profiles import HeldProfiles
+from tests.kit.delayed_profiles import DelayedProfiles
 
 POLL_S = 0.4
 PLAIN = Visit(VisitRequest(b"/", b"", b"", b"", b"", False, True), UNKNOWN_CLIENT, 0, 1, None)
 
 
-class Edge:
-    """A registry at work, and what a door asks of it."""
+class RunningRegistry:
+    """A registry with profiles in memory, and visits of it."""
 
     def __init__(self, *, max_links: int = 10_000, max_unknown: int = 1000) -> None:
-        self.profiles = HeldProfiles()
+        self.profiles = DelayedProfiles()
         self.channel = MemoryPubSub()
         self.announcer = MemoryAnnouncer(self.channel)
         self.poller = ChangePoller(self.profiles, POLL_S)
@@ -36,13 +36,13 @@ class Edge:
             max_unknown=max_unknown,
         )
 
-    def deliver(self, found: list[Found], available: bool) -> None:
-        for waiters, route in found:
+    def deliver(self, results: list[Found], available: bool) -> None:
+        for waiters, route in results:
             for waiter in waiters:
                 waiter(route, available)
 
     async def visit(self, path: bytes) -> str | None:
-        """Where the path leads (a page's own path for a page), None for 404.
+        """Return the target of the path's link, or the page as text; None for 404.
 
         Raises UnavailableError for 503.
         """
@@ -86,9 +86,11 @@ class Edge:
 
 
 @asynccontextmanager
-async def working(*, polling: bool = False, **bounds: int) -> AsyncIterator[Edge]:
-    """An edge with a finder, runners, a sweep and announcements; with polling only if wanted."""
-    edge = Edge(**bounds)
+async def running_registry(
+    *, polling: bool = False, **bounds: int
+) -> AsyncIterator[RunningRegistry]:
+    """Run a registry with its finder, dispatcher, sweep and announcements; with polling only if `polling`."""
+    edge = RunningRegistry(**bounds)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(edge.registry.find, edge.deliver))
         for _ in range(2):
@@ -104,7 +106,7 @@ async def working(*, polling: bool = False, **bounds: int) -> AsyncIterator[Edge
 
 
 def assert_consistent(registry: Registry) -> None:
-    """Counters and indexes say the same as the actors."""
+    """Assert that counters and indexes agree with the actors."""
     actors = registry.profiles.values()
     assert registry.links == sum(len(actor.routes) for actor in actors)
     resident = {id(actor): actor for actor in actors}

@@ -1,7 +1,7 @@
-"""A visitors' door as an edge runs it, over loopback sockets: nested in the host loop, trio the guest.
+"""A visitor server as an edge runs it, over loopback sockets: nested in the host loop, trio the guest.
 
-Tests that use it run under `hosted_run`. Its clock is the test's: time passes by `later`, which also
-sweeps, as the edge does each second.
+Tests that use it run under `hosted_run`. Its clock is the test's: time passes by `advance`, which also sweeps,
+as the edge does each second.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from engine.clicks.click import Click
 from engine.operations.settings import Settings
 from engine.visits.pseudonym import Pseudonymiser
 from storage.visits.memory_geo import MemoryPlaceLookup
-from tests.kit.delayed_profiles import HeldProfiles
+from tests.kit.delayed_profiles import DelayedProfiles
 
 FAIL_S = 20
 HEAD_S, IDLE_S = 10.0, 65.0
 
 
 @dataclass
-class Records:
-    """A journal in memory; `before_write` is called before each write of it."""
+class MemoryJournal:
+    """A journal in memory; `before_write` is called before each write."""
 
     records: list[bytes] = field(default_factory=list)
     before_write: Callable[[], None] = lambda: None
@@ -48,8 +48,8 @@ class Records:
         return list(journal_format.clicks(journal_format.encode_frame(1, self.records)))
 
 
-class Keys:
-    """A key for each day, or for none."""
+class DayNumberKeys:
+    """A daily key for each day, or for none."""
 
     def __init__(self) -> None:
         self.known = True
@@ -58,7 +58,7 @@ class Keys:
         return Pseudonymiser(day.to_bytes(32)) if self.known else None
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
@@ -82,30 +82,30 @@ class Visitor:
     async def send(self, data: bytes) -> None:
         await self.stream.send_all(data)
 
-    async def answer(self, *, head: bool = False) -> Answer:
-        """The next answer; `head` when it is one to a HEAD, which has no body."""
+    async def response(self, *, head: bool = False) -> Response:
+        """Receive the next response; `head` when it is for a HEAD, which has no body."""
         while b"\r\n\r\n" not in self._data:
-            await self._more()
+            await self._receive_more()
         text, _, self._data = self._data.partition(b"\r\n\r\n")
         line, *fields = text.decode("ascii").split("\r\n")
         headers = {n.lower(): v for n, _, v in (field.partition(": ") for field in fields)}
         length = 0 if head else int(headers["content-length"])
         while len(self._data) < length:
-            await self._more()
+            await self._receive_more()
         body, self._data = self._data[:length], self._data[length:]
         assert line.startswith("HTTP/1.1 ")
-        return Answer(int(line.split(" ")[1]), headers, body)
+        return Response(int(line.split(" ")[1]), headers, body)
 
-    async def asks(self, request: bytes) -> Answer:
-        await self.send(request)
-        return await self.answer(head=request.startswith(b"HEAD"))
+    async def request(self, data: bytes) -> Response:
+        await self.send(data)
+        return await self.response(head=data.startswith(b"HEAD"))
 
     async def is_closed(self) -> bool:
-        """Wait for what comes next: True for an orderly end, False for bytes that nobody expects."""
+        """Wait for the next bytes: True for an orderly end, False if there are any."""
         return not self._data and await self._receive() == b""
 
     async def is_reset(self) -> bool:
-        """Take all that is still coming; True when a reset ends it."""
+        """Receive all that still comes; True when a reset ends it."""
         try:
             while await self.stream.receive_some(65_536):
                 pass
@@ -114,13 +114,13 @@ class Visitor:
         return False
 
     async def ends(self) -> bool:
-        """Close our sending side; whether the door then closes its own."""
+        """Close the sending side. Returns whether the server then closes its own."""
         await self.stream.send_eof()
         return await self.is_closed()
 
-    async def _more(self) -> None:
+    async def _receive_more(self) -> None:
         data = await self._receive()
-        assert data, f"closed amid an answer: {self._data!r}"
+        assert data, f"closed amid a response: {self._data!r}"
         self._data += data
 
     async def _receive(self) -> bytes:
@@ -128,18 +128,18 @@ class Visitor:
             return bytes(await self.stream.receive_some(65_536))
 
 
-class OpenDoor:
-    """The door, what stands behind it, and its time."""
+class ServedEdge:
+    """An edge: its visitor server, registry, journal and clock."""
 
     def __init__(self, limits: Settings, send_buffer_bytes: int | None) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         if send_buffer_bytes:  # inherited by accepted sockets
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         self.listener = listener
-        self.profiles = HeldProfiles()
-        self.journal = Records()
+        self.profiles = DelayedProfiles()
+        self.journal = MemoryJournal()
         self.places = MemoryPlaceLookup()
-        self.keys = Keys()
+        self.keys = DayNumberKeys()
         self.seconds = 1000.0
         self.wall_us = 1_767_225_600_000_000  # a midnight in UTC
         self.registry = Registry(
@@ -148,16 +148,16 @@ class OpenDoor:
             max_links=limits.max_resident_links,
             max_unknown=limits.max_unknown_paths,
         )
-        self.visitors = VisitorServer(
+        self.server = VisitorServer(
             listener, self.registry, self.journal, limits,
             ClientResolver(self.places.place, limits.trusted_hops), self.keys,
             clock_us=lambda: self.wall_us, monotonic=lambda: self.seconds,
         )  # fmt: skip
         self._streams: list[trio.SocketStream] = []
 
-    def later(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.seconds += seconds
-        self.visitors.sweep()
+        self.server.sweep()
 
     async def visitor(self, *, receive_buffer_bytes: int | None = None) -> Visitor:
         sock = trio.socket.socket()
@@ -172,11 +172,11 @@ class OpenDoor:
         """Have the profiles of these paths loaded."""
         visitor = await self.visitor()
         for path in paths:
-            assert (await visitor.asks(get(path))).status != 503
+            assert (await visitor.request(get(path))).status != 503
         assert await visitor.ends()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for what no byte on the wire tells."""
+        """Wait for a state that no byte on the wire announces."""
         with trio.fail_after(FAIL_S):
             while not condition():  # noqa: ASYNC110  # nothing announces it
                 await trio.sleep(0.002)
@@ -184,53 +184,54 @@ class OpenDoor:
     async def close(self) -> None:
         for stream in self._streams:
             await stream.aclose()
-        self.visitors.close()
+        self.server.close()
         self.listener.close()
 
 
 @asynccontextmanager
-async def opened(
+async def served_edge(
     limits: Settings | None = None, *, send_buffer_bytes: int | None = None
-) -> AsyncIterator[OpenDoor]:
-    """A door that is served, with its finder; nothing is left of it afterwards."""
+) -> AsyncIterator[ServedEdge]:
+    """Serve an edge with its finder and one task of its dispatcher; nothing is left of it afterwards."""
     limits = limits or Settings(
         head_timeout_ms=int(HEAD_S * 1000), idle_timeout_ms=int(IDLE_S * 1000)
     )
-    door = OpenDoor(limits, send_buffer_bytes)
+    edge = ServedEdge(limits, send_buffer_bytes)
     loop = asyncio.get_running_loop()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(door.registry.find, door.visitors.deliver))
-        nursery.start_soon(door.registry.dispatcher.run_one)
-        loop.add_reader(door.visitors.descriptor, door.visitors.on_readable)
+        nursery.start_soon(partial(edge.registry.find, edge.server.deliver))
+        nursery.start_soon(edge.registry.dispatcher.run_one)
+        loop.add_reader(edge.server.descriptor, edge.server.on_readable)
         try:
-            yield door
+            yield edge
         finally:
-            loop.remove_reader(door.visitors.descriptor)
+            loop.remove_reader(edge.server.descriptor)
             with trio.CancelScope(shield=True):
-                await door.close()
+                await edge.close()
             nursery.cancel_scope.cancel()
 
 
 def get(path: bytes, *fields: bytes, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
-    """A request's head."""
+    """Return a request's head."""
     lines = [b"%s %s HTTP/%s" % (method, path, version), b"Host: links.example", *fields]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-async def shop(door: OpenDoor, links: int = 2) -> int:
-    """A resident profile `shop`, with the links `a`, `b`, ...; and `far`, which is cold."""
-    profile_id = await door.profiles.made("shop", *"abcdefgh"[:links])
-    await door.profiles.made("far", "x", "y")
-    await door.warm(b"/shop/a")
+async def shop(edge: ServedEdge, links: int = 2) -> int:
+    """Add a resident profile `shop`, with the links `a`, `b`, ..., and a cold one, `far`. Returns shop's id."""
+    profile_id = await edge.profiles.add_profile("shop", *"abcdefgh"[:links])
+    await edge.profiles.add_profile("far", "x", "y")
+    await edge.warm(b"/shop/a")
     return profile_id
 
 
-def unfinished(door: OpenDoor) -> int:
-    return sum(c.parser.unfinished for c in door.visitors._connections.by_descriptor.values())
+def unfinished(edge: ServedEdge) -> int:
+    """Return how many connections have an unfinished head."""
+    return sum(c.parser.unfinished for c in edge.server._connections.by_descriptor.values())
 
 
 def raw_send(visitor: Visitor, data: bytes) -> None:
-    """Put bytes on the wire without letting the door's loop turn."""
+    """Put bytes on the wire without letting the server's loop turn."""
     sock = socket.socket(fileno=visitor.stream.socket.fileno())
     try:
         sock.send(data)

@@ -1,4 +1,4 @@
-"""Edges agree on a day's key: at the same moment, apart and together again, over midnight and restarts."""
+"""Edges agree on a daily key: at one moment, apart and together again, over midnight and restarts."""
 
 import math
 import random
@@ -21,7 +21,7 @@ from engine.visits.daily_key import (
 from storage.visits.memory_daily_keys import MemoryDailyKeyChannel, MemoryKeyBroker, MemoryKeyStore
 
 DAY = 20_000
-WHO = b"profile, network and agent"
+IDENTITY = b"profile, network and agent"
 
 
 class Edges:
@@ -35,13 +35,13 @@ class Edges:
 
     @asynccontextmanager
     async def edge(
-        self, shelf: MemoryKeyStore | None = None, *, ahead_us: int = 0, cut_off: bool = False
+        self, store: MemoryKeyStore | None = None, *, ahead_us: int = 0, cut_off: bool = False
     ) -> AsyncIterator[tuple[DailyKeys, MemoryDailyKeyChannel]]:
         channel = MemoryDailyKeyChannel(self.server)
         if cut_off:
             self.server.cut_off.add(channel)
         keys = DailyKeys(
-            shelf,
+            store,
             channel,
             now_us=lambda: self.now_us() + ahead_us,
             random_key=lambda: self.dice.randbytes(32),
@@ -56,11 +56,11 @@ class Edges:
 
 
 def pseudonym(keys: DailyKeys, day: int = DAY) -> bytes | None:
-    ids = keys.pseudonymiser(day)
-    return ids.pseudonym(WHO) if ids else None
+    pseudonymiser = keys.pseudonymiser(day)
+    return pseudonymiser.pseudonym(IDENTITY) if pseudonymiser else None
 
 
-async def test_alone_it_has_a_key_at_once(autojump_clock: MockClock) -> None:
+async def test_an_edge_alone_has_a_key_at_once(autojump_clock: MockClock) -> None:
     edges = Edges()
     async with edges.edge() as (keys, _):
         started = trio.current_time()
@@ -71,24 +71,24 @@ async def test_alone_it_has_a_key_at_once(autojump_clock: MockClock) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_who_start_together_agree_before_first_use(
+async def test_edges_that_start_together_agree_before_first_use(
     seed: int, autojump_clock: MockClock
 ) -> None:
     edges = Edges(seed)
     skews = [edges.dice.randrange(-5_000_000, 5_000_000) for _ in range(3)]
     async with (
-        edges.edge(ahead_us=skews[0]) as (one, _),
-        edges.edge(ahead_us=skews[1]) as (two, _),
-        edges.edge(ahead_us=skews[2]) as (three, _),
+        edges.edge(ahead_us=skews[0]) as (first, _),
+        edges.edge(ahead_us=skews[1]) as (second, _),
+        edges.edge(ahead_us=skews[2]) as (third, _),
     ):
-        for keys in (one, two, three):
+        for keys in (first, second, third):
             await keys.ready.wait()
-        assert pseudonym(one) == pseudonym(two) == pseudonym(three) is not None
-        assert [keys.counts["conflicts"] for keys in (one, two, three)] == [0, 0, 0]
+        assert pseudonym(first) == pseudonym(second) == pseudonym(third) is not None
+        assert [keys.counts["conflicts"] for keys in (first, second, third)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_a_newcomer_takes_what_is_in_use(seed: int, autojump_clock: MockClock) -> None:
+async def test_a_new_edge_takes_the_key_in_use(seed: int, autojump_clock: MockClock) -> None:
     """Also when the newcomer's clock is behind, so that its candidate looks older."""
     edges = Edges(seed)
     async with edges.edge() as (old, _):
@@ -102,82 +102,82 @@ async def test_a_newcomer_takes_what_is_in_use(seed: int, autojump_clock: MockCl
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_who_could_not_hear_each_other_agree_once_they_can(
+async def test_edges_that_could_not_hear_each_other_agree_once_they_can(
     seed: int, autojump_clock: MockClock
 ) -> None:
     edges = Edges(seed)
     skew = edges.dice.randrange(-5_000_000, 5_000_000)
     async with (
-        edges.edge() as (one, _),
-        edges.edge(ahead_us=skew, cut_off=True) as (two, channel),
-        edges.edge() as (three, _),
+        edges.edge() as (first, _),
+        edges.edge(ahead_us=skew, cut_off=True) as (second, channel),
+        edges.edge() as (third, _),
     ):
         await trio.sleep(edges.dice.uniform(1, 40))
-        assert pseudonym(one) == pseudonym(three) != pseudonym(two) is not None
+        assert pseudonym(first) == pseudonym(third) != pseudonym(second) is not None
         edges.server.cut_off.remove(channel)
         await trio.sleep(GREET_S + TICK_S + 1)
-        agreed = pseudonym(one)
-        assert agreed == pseudonym(two) == pseudonym(three)
-        assert sum(keys.counts["conflicts"] for keys in (one, two, three)) in (1, 2)
+        agreed = pseudonym(first)
+        assert agreed == pseudonym(second) == pseudonym(third)
+        assert sum(keys.counts["conflicts"] for keys in (first, second, third)) in (1, 2)
         await trio.sleep(100)
-        assert agreed == pseudonym(one) == pseudonym(two) == pseudonym(three)
+        assert agreed == pseudonym(first) == pseudonym(second) == pseudonym(third)
 
 
 async def test_one_machine_agrees_without_a_server_and_after_a_restart(
     autojump_clock: MockClock,
 ) -> None:
-    edges, shelf = Edges(), MemoryKeyStore()
-    async with edges.edge(shelf, cut_off=True) as (one, _):
-        await one.ready.wait()
-        before = pseudonym(one)
-        async with edges.edge(shelf, cut_off=True) as (two, _):
-            await two.ready.wait()
-            assert pseudonym(two) == before
-    async with edges.edge(shelf, cut_off=True) as (again, _):
-        await again.ready.wait()
-        assert pseudonym(again) == before
-        assert again.counts["made"] == 0
+    edges, store = Edges(), MemoryKeyStore()
+    async with edges.edge(store, cut_off=True) as (first, _):
+        await first.ready.wait()
+        before = pseudonym(first)
+        async with edges.edge(store, cut_off=True) as (second, _):
+            await second.ready.wait()
+            assert pseudonym(second) == before
+    async with edges.edge(store, cut_off=True) as (restarted, _):
+        await restarted.ready.wait()
+        assert pseudonym(restarted) == before
+        assert restarted.counts["made"] == 0
 
 
 async def test_tomorrows_key_is_there_before_tomorrow_and_yesterdays_goes(
     autojump_clock: MockClock,
 ) -> None:
-    edges, shelf = Edges(), MemoryKeyStore()
-    async with edges.edge(shelf) as (one, _), edges.edge() as (two, _):
-        await one.ready.wait()
-        await two.ready.wait()
+    edges, store = Edges(), MemoryKeyStore()
+    async with edges.edge(store) as (first, _), edges.edge() as (second, _):
+        await first.ready.wait()
+        await second.ready.wait()
         edges.noon_us += 43_200_000_000 - PREPARE_US - 10_000_000
         await trio.sleep(2 * TICK_S)
-        assert pseudonym(one, DAY + 1) is None
+        assert pseudonym(first, DAY + 1) is None
         await trio.sleep(10 + TICK_S + 2 * SETTLE_S + 0.1)
-        tomorrow = pseudonym(one, DAY + 1)
-        assert tomorrow == pseudonym(two, DAY + 1) is not None
-        today = pseudonym(one)
+        tomorrow = pseudonym(first, DAY + 1)
+        assert tomorrow == pseudonym(second, DAY + 1) is not None
+        today = pseudonym(first)
         assert today != tomorrow
-        edges.noon_us += PREPARE_US  # past midnight: what was today's click is yesterday's
+        edges.noon_us += PREPARE_US  # past midnight
         await trio.sleep(2 * TICK_S)
-        assert (pseudonym(one), pseudonym(one, DAY + 1)) == (today, tomorrow)
-        old = shelf.keys[DAY].key
+        assert (pseudonym(first), pseudonym(first, DAY + 1)) == (today, tomorrow)
+        old = store.keys[DAY].key
         edges.noon_us += 36 * 3_600_000_000
         await trio.sleep(2 * TICK_S)
-        for keys in (one, two):
+        for keys in (first, second):
             assert pseudonym(keys, DAY) is None
             assert pseudonym(keys, DAY + 1) == tomorrow
             assert keys.counts["conflicts"] == 0
-            assert not any(held.key == old for held in keys._keys.values())
-        assert not any(held.key == old for held in shelf.keys.values())
+            assert not any(key.key == old for key in keys._keys.values())
+        assert not any(key.key == old for key in store.keys.values())
 
 
-class Broken(MemoryKeyStore):
+class FullKeyStore(MemoryKeyStore):
     def exchange(self, keys: object, now_us: int) -> dict[int, DailyKey]:
         raise OSError(28, "No space left on device")
 
 
-async def test_without_a_shelf_that_works_a_key_is_in_memory(
+async def test_a_key_is_in_memory_when_its_store_fails(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     edges = Edges()
-    async with edges.edge(Broken()) as (keys, _):
+    async with edges.edge(FullKeyStore()) as (keys, _):
         await keys.ready.wait()
         assert pseudonym(keys)
         await trio.sleep(5 * TICK_S)
@@ -185,7 +185,7 @@ async def test_without_a_shelf_that_works_a_key_is_in_memory(
         assert len(caplog.records) == 1
 
 
-class Silent(MemoryDailyKeyChannel):
+class SilentChannel(MemoryDailyKeyChannel):
     """A server that takes connections and says nothing, for as long as storage waits for it."""
 
     async def send(self, message: bytes) -> int | None:
@@ -199,14 +199,14 @@ class Silent(MemoryDailyKeyChannel):
             yield messages
 
 
-async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
-    """Who comes back has its key at once, whoever is new after two seconds at most."""
-    shelf, dice = MemoryKeyStore(), random.Random(1)
+async def test_a_silent_server_keeps_no_edge_waiting(autojump_clock: MockClock) -> None:
+    """A restarted edge has its key at once, a new one after two seconds at most."""
+    store, dice = MemoryKeyStore(), random.Random(1)
     for limit_s in (2.0, 0.0):
         started = trio.current_time()
         keys = DailyKeys(
-            shelf,
-            Silent(MemoryKeyBroker()),
+            store,
+            SilentChannel(MemoryKeyBroker()),
             now_us=lambda: DAY * DAY_US + int(trio.current_time() * 1e6),
             random_key=lambda: dice.randbytes(32),
         )
@@ -226,7 +226,7 @@ async def test_a_silent_server_keeps_nobody_waiting(autojump_clock: MockClock) -
         pack_keys([DailyKey(DAY + day, True, 1, bytes(32)) for day in range(9)]),
     ],
 )  # fmt: skip
-async def test_what_is_no_message_is_counted(message: bytes, autojump_clock: MockClock) -> None:
+async def test_malformed_messages_are_counted(message: bytes, autojump_clock: MockClock) -> None:
     edges = Edges()
     async with edges.edge() as (keys, channel):
         await keys.ready.wait()

@@ -13,12 +13,12 @@ from engine.common.errors import ConflictError
 from engine.links.link import LinkDraft
 from engine.links.profile import ProfileChange, ProfileDraft
 from tests.kit.delayed_profiles import TENANT
-from tests.kit.running_registry import POLL_S, Edge, working
+from tests.kit.running_registry import POLL_S, RunningRegistry, running_registry
 
 
 async def test_a_renamed_profile_answers_on_its_new_handle_only(autojump_clock: MockClock) -> None:
-    async with working() as edge:
-        profile_id = await edge.profiles.made("old", "a")
+    async with running_registry() as edge:
+        profile_id = await edge.profiles.add_profile("old", "a")
         await edge.visit(b"/old/a")
         assert await edge.visit(b"/new/a") is None
         renamed = await edge.profiles.update_profile(TENANT, profile_id, ProfileDraft(handle="new"))
@@ -32,13 +32,13 @@ async def test_a_renamed_profile_answers_on_its_new_handle_only(autojump_clock: 
 async def test_a_handle_passes_from_one_profile_to_another(
     autojump_clock: MockClock, order: tuple[int, int]
 ) -> None:
-    async with working() as edge:
-        one = await edge.profiles.made("x", "a", title="One")
-        two = await edge.profiles.made("y", "b", title="Two")
+    async with running_registry() as edge:
+        first_id = await edge.profiles.add_profile("x", "a", title="One")
+        second_id = await edge.profiles.add_profile("y", "b", title="Two")
         assert "One" in (await edge.visit(b"/@x") or "")
         assert "Two" in (await edge.visit(b"/@y") or "")
         changes = []
-        for profile_id, handle, title in ((one, "z", "One"), (two, "x", "Two")):
+        for profile_id, handle, title in ((first_id, "z", "One"), (second_id, "x", "Two")):
             draft = ProfileDraft(handle=handle, title=title)
             moved = await edge.profiles.update_profile(TENANT, profile_id, draft)
             changes.append(ProfileChange(profile_id, moved.version))
@@ -55,11 +55,11 @@ async def test_a_handle_passes_from_one_profile_to_another(
 async def test_a_short_slug_passes_from_one_profile_to_another(
     autojump_clock: MockClock, order: tuple[int, int]
 ) -> None:
-    async with working() as edge:
-        one = await edge.profiles.made("one")
-        two = await edge.profiles.made("two")
-        first, _ = await edge.profiles.linked(one, "s", "https://one.example/")
-        second, _ = await edge.profiles.linked(two, "s", "https://two.example/")
+    async with running_registry() as edge:
+        first_id = await edge.profiles.add_profile("one")
+        second_id = await edge.profiles.add_profile("two")
+        first, _ = await edge.profiles.add_link(first_id, "s", "https://one.example/")
+        second, _ = await edge.profiles.add_link(second_id, "s", "https://two.example/")
         for path, target in ((b"/s", "one"), (b"/one/s", "one"), (b"/two/s", "two")):
             assert await edge.visit(path) == f"https://{target}.example/"
         _, released = await edge.profiles.update_link(
@@ -77,31 +77,33 @@ async def test_a_short_slug_passes_from_one_profile_to_another(
 
 
 async def test_a_deleted_profile_is_gone_at_once(autojump_clock: MockClock) -> None:
-    async with working() as edge:
-        profile_id = await edge.profiles.made("shop", "a")
+    async with running_registry() as edge:
+        profile_id = await edge.profiles.add_profile("shop", "a")
         await edge.visit(b"/a")
         gone = await edge.profiles.delete_profile(TENANT, profile_id)
         await edge.announce(ProfileChange(profile_id, gone.version, True))
         for path in (b"/a", b"/shop/a", b"/@shop"):
             assert await edge.visit(path) is None
         assert (edge.counts["profiles"], edge.counts["links"], edge.counts["paths"]) == (0, 0, 0)
-        again = await edge.profiles.made("shop", "a")  # by somebody else, perhaps
-        await edge.announce(ProfileChange(again, 2))
+        new_id = await edge.profiles.add_profile("shop", "a")  # perhaps by another member
+        await edge.announce(ProfileChange(new_id, 2))
         assert await edge.visit(b"/a") == "https://a.example/"
 
 
 async def test_a_target_that_no_header_may_carry_costs_its_own_link_only(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with working() as edge:
-        profile_id = await edge.profiles.made("shop", "a")
-        await edge.profiles.linked(profile_id, "bad", "https://x.example/\r\nSet-Cookie: a=b")
+    async with running_registry() as edge:
+        profile_id = await edge.profiles.add_profile("shop", "a")
+        await edge.profiles.add_link(profile_id, "bad", "https://x.example/\r\nSet-Cookie: a=b")
         assert await edge.visit(b"/shop/bad") is None
         assert await edge.visit(b"/shop/a") == "https://a.example/"
         assert [r.event for r in caplog.records] == ["unsafe_target"]  # type: ignore[attr-defined]
 
 
-async def change_something(edge: Edge, ids: list[int], dice: random.Random) -> ProfileChange | None:
+async def change_something(
+    edge: RunningRegistry, ids: list[int], dice: random.Random
+) -> ProfileChange | None:
     profile_id = dice.choice(ids)
     links = (await edge.profiles.list_links(TENANT, profile_id, 0, 100)).items
     draft = LinkDraft(
@@ -127,8 +129,8 @@ async def change_something(edge: Edge, ids: list[int], dice: random.Random) -> P
 
 
 async def live_through(dice: random.Random) -> None:
-    async with working(polling=True) as edge:
-        ids = [await edge.profiles.made(handle) for handle in "xy"]
+    async with running_registry(polling=True) as edge:
+        ids = [await edge.profiles.add_profile(handle) for handle in "xy"]
         paths = [b"/a", b"/b"]
         paths += [b"/%s/%s" % (h, s) for h in (b"x", b"y", b"z") for s in (b"a", b"b")]
         paths += [b"/@x", b"/@y", b"/@z"]
@@ -157,25 +159,25 @@ async def live_through(dice: random.Random) -> None:
             await trio.sleep(2 * POLL_S)
             nursery.cancel_scope.cancel()
         with trio.fail_after(5):
-            while edge.counts["waiting"]:  # noqa: ASYNC110  # nobody is told
+            while edge.counts["waiting"]:  # noqa: ASYNC110  # nothing announces it
                 await trio.sleep(0.01)
         for path in paths:
             await sees_what_is_stored(edge, path)
 
 
-async def sees_what_is_stored(edge: Edge, path: bytes) -> None:
+async def sees_what_is_stored(edge: RunningRegistry, path: bytes) -> None:
     truth = edge.profiles._resolve(path)
-    seen = await edge.visit(path)
+    result = await edge.visit(path)
     if truth is None:
-        assert seen is None, path
+        assert result is None, path
     elif truth[1] is None:
-        assert seen is not None, path
-        assert f"<title>@{truth[0].profile.handle}</title>" in seen
+        assert result is not None, path
+        assert f"<title>@{truth[0].profile.handle}</title>" in result
     else:
-        assert seen == truth[1].target, path
+        assert result == truth[1].target, path
 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
-def test_after_any_story_visitors_get_what_is_stored(seed: int) -> None:
+def test_after_any_story_visitors_get_the_stored_links(seed: int) -> None:
     trio.run(partial(live_through, random.Random(seed)), clock=MockClock(autojump_threshold=0))

@@ -12,65 +12,65 @@ from engine.common.errors import UnavailableError
 from engine.links.ports import ImportRow
 from engine.links.profile import MAX_WHOLE_LINKS
 from tests.kit.delayed_profiles import TENANT
-from tests.kit.running_registry import working
+from tests.kit.running_registry import running_registry
 
 
 async def test_a_profile_is_loaded_once_however_many_wait(autojump_clock: MockClock) -> None:
-    async with working() as edge:
-        await edge.profiles.made("shop", "a", "b")
-        seen: list[str | None] = []
+    async with running_registry() as edge:
+        await edge.profiles.add_profile("shop", "a", "b")
+        targets: list[str | None] = []
 
         async def visit(path: bytes) -> None:
-            seen.append(await edge.visit(path))
+            targets.append(await edge.visit(path))
 
         edge.profiles.hold()
         async with trio.open_nursery() as nursery:
             for number in range(300):
                 nursery.start_soon(visit, (b"/shop/a", b"/shop/b", b"/a")[number % 3])
-            await edge.profiles.is_holding()
+            await edge.profiles.wait_until_held()
             for _ in range(50):
                 nursery.start_soon(visit, b"/shop/a")  # while the query runs
             await wait_all_tasks_blocked()
             edge.profiles.release()
-        assert set(seen) == {"https://a.example/", "https://b.example/"}
-        assert len(seen) == 350
-        assert len(edge.profiles.asked) == 1
-        assert sorted(edge.profiles.asked[0][1]) == [b"/a", b"/shop/a", b"/shop/b"]
+        assert set(targets) == {"https://a.example/", "https://b.example/"}
+        assert len(targets) == 350
+        assert len(edge.profiles.queries) == 1
+        assert sorted(edge.profiles.queries[0][1]) == [b"/a", b"/shop/a", b"/shop/b"]
         assert await edge.visit(b"/@shop")
-        assert len(edge.profiles.asked) == 1
+        assert len(edge.profiles.queries) == 1
         assert edge.counts["loaded"] == 1
 
 
 async def test_a_waiter_who_leaves_does_not_end_the_load_of_the_others(
     autojump_clock: MockClock,
 ) -> None:
-    async with working() as edge:
-        await edge.profiles.made("shop", "a")
+    async with running_registry() as edge:
+        await edge.profiles.add_profile("shop", "a")
         edge.profiles.hold()
-        seen: list[str | None] = []
+        targets: list[str | None] = []
 
         async def visit(scope: trio.CancelScope) -> None:
             with scope:
-                seen.append(await edge.visit(b"/shop/a"))
+                targets.append(await edge.visit(b"/shop/a"))
 
         scopes = [trio.CancelScope() for _ in range(5)]
         async with trio.open_nursery() as nursery:
             for scope in scopes:
                 nursery.start_soon(visit, scope)
-            await edge.profiles.is_holding()
+            await edge.profiles.wait_until_held()
             for scope in scopes[:4]:
                 scope.cancel()
             await wait_all_tasks_blocked()
             edge.profiles.release()
-        assert seen == ["https://a.example/"]
+        assert targets == ["https://a.example/"]
         assert edge.counts["queries"] == 1
 
 
 async def test_a_failure_reaches_all_who_wait_and_the_next_visit_loads(
     autojump_clock: MockClock,
 ) -> None:
-    async with working() as edge:
-        await edge.profiles.made("shop", "a")
+    async with running_registry() as edge:
+        await edge.profiles.add_profile("shop", "a")
         edge.profiles.away = True
         edge.profiles.hold()
         failed = 0
@@ -84,7 +84,7 @@ async def test_a_failure_reaches_all_who_wait_and_the_next_visit_loads(
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(visit)
-            await edge.profiles.is_holding()
+            await edge.profiles.wait_until_held()
             edge.profiles.release()
         assert failed == 10
         assert edge.counts["unavailable"] == 1
@@ -96,12 +96,12 @@ async def test_too_many_who_wait_are_refused(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry_module, "MAX_WAITING", 4)
-    async with working() as edge:
+    async with running_registry() as edge:
         edge.profiles.hold()
         async with trio.open_nursery() as nursery:
             for number in range(4):
                 nursery.start_soon(edge.visit, b"/cold-%d" % number)
-            await edge.profiles.is_holding()
+            await edge.profiles.wait_until_held()
             with pytest.raises(UnavailableError):
                 await edge.visit(b"/cold")
             edge.profiles.release()
@@ -112,30 +112,30 @@ async def test_too_many_who_wait_are_refused(
 async def test_a_scan_reaches_the_store_at_a_bounded_rate_and_is_remembered_boundedly(
     autojump_clock: MockClock,
 ) -> None:
-    async with working(max_unknown=1000) as edge:
+    async with running_registry(max_unknown=1000) as edge:
         paths = [b"/scan-%d" % number for number in range(6000)]
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
             for path in paths:
                 nursery.start_soon(edge.visit, path)
-        times = [at for at, _ in edge.profiles.asked]
+        times = [at for at, _ in edge.profiles.queries]
         assert len(times) == 6000 / registry_module.MAX_PATHS_A_QUERY
         assert times[0] == begun
         gaps = [after - before for before, after in pairwise(times)]
         assert min(gaps) == pytest.approx(FIND_INTERVAL_S)
         assert edge.counts["unknown_paths"] == 1000
-        in_order = [path for _, asked in edge.profiles.asked for path in asked]
+        in_order = [path for _, queried in edge.profiles.queries for path in queried]
         for path in in_order[-1000:]:
             assert await edge.visit(path) is None
-        assert len(edge.profiles.asked) == 12  # none of them asked again
-        # One at a time it is no faster: what is asked again and again waits for its turn.
+        assert len(edge.profiles.queries) == 12  # none of them is looked up again
+        # One after the other they are no faster: each waits for the next query.
         for path in in_order[:50]:
             assert await edge.visit(path) is None
-        assert edge.profiles.asked[-1][0] - times[-1] >= 49 * FIND_INTERVAL_S
+        assert edge.profiles.queries[-1][0] - times[-1] >= 49 * FIND_INTERVAL_S
 
 
 async def test_a_large_profile_comes_link_by_link(autojump_clock: MockClock) -> None:
-    async with working() as edge:
+    async with running_registry() as edge:
         rows = [
             ImportRow(n, "large", f"l{n}", f"https://l{n}.example/", "")
             for n in range(MAX_WHOLE_LINKS + 50)
@@ -150,7 +150,7 @@ async def test_a_large_profile_comes_link_by_link(autojump_clock: MockClock) -> 
 async def test_idle_profiles_passivate_under_the_bound_and_come_back(
     autojump_clock: MockClock,
 ) -> None:
-    async with working(max_links=1000) as edge:
+    async with running_registry(max_links=1000) as edge:
         for number in range(30):
             rows = [
                 ImportRow(n, f"p{number}", f"l{n}-{number}", f"https://l{n}.example/", "")
@@ -179,9 +179,9 @@ async def test_idle_profiles_passivate_under_the_bound_and_come_back(
 
 
 async def test_pages_without_resident_links_are_bounded_too(autojump_clock: MockClock) -> None:
-    async with working(max_links=1000, max_unknown=100) as edge:
+    async with running_registry(max_links=1000, max_unknown=100) as edge:
         for number in range(3000):
-            await edge.profiles.made(f"p{number}")
+            await edge.profiles.add_profile(f"p{number}")
         for start in range(0, 3000, 500):
             async with trio.open_nursery() as nursery:
                 for number in range(start, start + 500):

@@ -1,4 +1,4 @@
-"""The bytes of visitors' connections: both ways read alike, and nothing with a body gets through."""
+"""Heads of visitors' requests: both parsers read alike, and nothing with a body gets through."""
 
 from itertools import pairwise
 
@@ -12,18 +12,18 @@ from engine.visits.request import VisitRequest
 PLAIN = b"GET /spring?a=b HTTP/1.1\r\nHost: x:8080\r\nUser-Agent: ua\r\nReferer: https://r.example/\r\n\r\n"
 
 
-def fed(data: bytes, cuts: list[int]) -> list[VisitRequest | RefusedHead]:
-    """What a reader answers when `data` comes in pieces, cut at these places."""
-    reader, found = HeadParser(), []
+def feed(data: bytes, cuts: list[int]) -> list[VisitRequest | RefusedHead]:
+    """Return the results of a parser when `data` comes in pieces, cut at these places."""
+    parser, results = HeadParser(), []
     edges = [0, *sorted(cuts), len(data)]
     for start, end in pairwise(edges):
         if start == end:
             continue
-        answered = reader.feed(data[start:end])
-        found += answered
-        if any(isinstance(a, RefusedHead) or not a.keep_alive for a in answered):
+        parsed = parser.feed(data[start:end])
+        results += parsed
+        if any(isinstance(a, RefusedHead) or not a.keep_alive for a in parsed):
             break
-    return found
+    return results
 
 
 def test_a_plain_request_is_read() -> None:
@@ -43,8 +43,8 @@ def test_a_plain_request_is_read() -> None:
         (b"X-Moz: prefetch", False),
     ],
 )
-def test_a_prefetch_is_told(field: bytes, expected: bool) -> None:
-    (request,) = fed(PLAIN[:-2] + field + b"\r\n\r\n", [])
+def test_a_prefetch_is_recognised(field: bytes, expected: bool) -> None:
+    (request,) = feed(PLAIN[:-2] + field + b"\r\n\r\n", [])
     assert isinstance(request, VisitRequest)
     assert request.prefetch == expected
 
@@ -77,9 +77,9 @@ HEADS = st.lists(
 def test_cuts_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(heads)
     cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=6))
-    expected = fed(whole, [])
-    assert fed(whole, cuts) == expected
-    assert fed(whole, list(range(1, len(whole)))) == expected
+    expected = feed(whole, [])
+    assert feed(whole, cuts) == expected
+    assert feed(whole, list(range(1, len(whole)))) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_cuts_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * MAX_HEAD_BYTES, 431),
     ],
 )
-def test_what_is_refused(head: bytes, status: int) -> None:
-    found = fed(head + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [len(head)])
-    assert [answer.status for answer in found if isinstance(answer, RefusedHead)] == [status]
-    assert not any(isinstance(answer, VisitRequest) for answer in found)
+def test_refusals(head: bytes, status: int) -> None:
+    results = feed(head + b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n", [len(head)])
+    assert [result.status for result in results if isinstance(result, RefusedHead)] == [status]
+    assert not any(isinstance(result, VisitRequest) for result in results)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_what_is_refused(head: bytes, status: int) -> None:
         (b"X: close", True),
     ],
 )
-def test_both_ways_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
+def test_both_parsers_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
     head = b"GET /x HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
-    (careful,) = HeadParser().parse_strict(head)
-    assert isinstance(careful, VisitRequest)
-    assert careful.keep_alive is keep_alive
-    assert HeadParser().parse_fast(head) in (careful, None)
+    (strict,) = HeadParser().parse_strict(head)
+    assert isinstance(strict, VisitRequest)
+    assert strict.keep_alive is keep_alive
+    assert HeadParser().parse_fast(head) in (strict, None)

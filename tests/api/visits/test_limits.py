@@ -1,4 +1,4 @@
-"""So many requests an address, whichever way they come; this machine's own are not counted."""
+"""A rate of requests for each address, however it is named; this machine is not limited."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from api.visits.limits import VisitRateLimiter
 from engine.operations.settings import Settings
 from engine.visits.client_address import network_of
 from tests.kit.hosted import hosted_run
-from tests.kit.visitor_servers import get, opened
+from tests.kit.visitor_servers import get, served_edge
 
 
 def admitted(
@@ -16,7 +16,7 @@ def admitted(
     return limits.admits(ClientResolver(lambda _: b"", hops).of_forwarded(peer, forwarded), now_us)
 
 
-def test_an_address_asks_so_often_a_second() -> None:
+def test_an_address_has_its_rate() -> None:
     limits = VisitRateLimiter(3)
     assert [admitted(limits, "198.51.100.1") for _ in range(4)] == [True] * 3 + [False]
     assert admitted(limits, "198.51.100.2")
@@ -29,13 +29,13 @@ def test_this_machine_is_not_limited(own: str) -> None:
     assert all(admitted(limits, own) for _ in range(5))
 
 
-def test_nobody_is_limited_by_0() -> None:
+def test_0_is_no_limit() -> None:
     limits = VisitRateLimiter(0)
     assert all(admitted(limits, "198.51.100.1", b"203.0.113.9") for _ in range(5))
     assert [sample.value for sample in limits.samples()] == [0]
 
 
-def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
+def test_the_address_is_the_one_that_the_trusted_proxy_names() -> None:
     limits = VisitRateLimiter(1)
     assert admitted(limits, "127.0.0.1", b"6.6.6.1, 203.0.113.9", hops=1)
     assert not admitted(limits, "127.0.0.1", b"6.6.6.2, 203.0.113.9", hops=1)
@@ -43,7 +43,7 @@ def test_behind_a_proxy_its_word_counts_and_not_the_clients() -> None:
     assert all(admitted(limits, "127.0.0.1", b"\xff", hops=1) for _ in range(3)), "the proxy itself"
 
 
-def test_of_ipv6_a_line_is_one() -> None:
+def test_a_64_of_ipv6_is_one_network() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") == "2001:db8::/64"
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
     assert network_of("198.51.100.1") == "198.51.100.1"
@@ -51,21 +51,21 @@ def test_of_ipv6_a_line_is_one() -> None:
 
 
 @pytest.mark.trio(run=hosted_run)
-async def test_the_door_answers_429_and_counts_no_click() -> None:
+async def test_the_server_answers_429_and_counts_no_click() -> None:
     limits = Settings(visits_per_second=2, trusted_hops=1, head_timeout_ms=5000)
-    async with opened(limits) as door:
-        await door.profiles.made("shop", "a")
-        await door.warm(b"/shop/a")
-        recorded = len(door.journal.records)
-        visitor = await door.visitor()
+    async with served_edge(limits) as edge:
+        await edge.profiles.add_profile("shop", "a")
+        await edge.warm(b"/shop/a")
+        recorded = len(edge.journal.records)
+        visitor = await edge.visitor()
         request = get(b"/shop/a", b"X-Forwarded-For: 203.0.113.9")
-        answers = [await visitor.asks(request) for _ in range(3)]
-        assert [answer.status for answer in answers] == [302, 302, 429]
-        assert answers[2].headers["retry-after"] == "1"
-        assert not any(name.startswith("ratelimit") for name in answers[0].headers)
+        responses = [await visitor.request(request) for _ in range(3)]
+        assert [response.status for response in responses] == [302, 302, 429]
+        assert responses[2].headers["retry-after"] == "1"
+        assert not any(name.startswith("ratelimit") for name in responses[0].headers)
         other = get(b"/shop/a", b"X-Forwarded-For: 203.0.113.9, 203.0.113.10")
-        assert (await visitor.asks(other)).status == 302
-        await visitor.send(request + other)  # pipelined: the careful way
-        assert [(await visitor.answer()).status for _ in range(2)] == [429, 302]
-        assert len(door.journal.records) == recorded + 4
-        assert door.visitors.refusals_by_status[429] == 2
+        assert (await visitor.request(other)).status == 302
+        await visitor.send(request + other)  # pipelined: the strict parser
+        assert [(await visitor.response()).status for _ in range(2)] == [429, 302]
+        assert len(edge.journal.records) == recorded + 4
+        assert edge.server.refusals_by_status[429] == 2

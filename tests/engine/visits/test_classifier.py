@@ -1,4 +1,4 @@
-"""What sends a request, by what it says of itself."""
+"""Classifications of user agents and headers."""
 
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
@@ -117,23 +117,27 @@ TOOL = [
     ],
 )
 def test_by_user_agent(agent: str, kind: str, counted: bool) -> None:
-    found = judge(agent)
-    assert (found.kind, found.counted, found.rule) == (kind, counted, RULES_VERSION)
-    assert bool(found.name) == (kind != "human")
-    assert judge(agent.encode()) == found
+    classification = judge(agent)
+    assert (classification.kind, classification.counted, classification.rule) == (
+        kind,
+        counted,
+        RULES_VERSION,
+    )
+    assert bool(classification.name) == (kind != "human")
+    assert judge(agent.encode()) == classification
 
 
-def test_of_the_lists_own_crawlers_nearly_none_is_a_person() -> None:
-    """What is left are browsers inside apps, which the list takes for crawlers."""
+def test_nearly_no_crawler_of_the_list_is_human() -> None:
+    """The few others are browsers inside apps, which the list takes for crawlers."""
     agents = [agent for entry in CRAWLER_USER_AGENTS_DATA for agent in entry.get("instances", ())]
-    people = [agent for agent in agents if judge(agent).kind == "human"]
+    humans = [agent for agent in agents if judge(agent).kind == "human"]
     assert len(agents) > 1_000
-    assert len(people) <= len(agents) / 100, people
+    assert len(humans) <= len(agents) / 100, humans
 
 
 @pytest.mark.parametrize("name", ["Sec-Purpose", "sec-purpose", "Purpose", "X-Purpose", "X-Moz"])
 @pytest.mark.parametrize("value", ["prefetch", "prefetch;prerender", "Preview"])
-def test_what_a_browser_loads_ahead(name: str, value: str) -> None:
+def test_a_browser_that_loads_ahead_is_a_prefetch(name: str, value: str) -> None:
     assert judge(HUMAN[0], {"Accept": "*/*", name: value}).kind == "prefetch"
     assert judge(HUMAN[0], {name: "navigate"}).kind == "human"
     assert judge(HUMAN[0], {"X-Other": value}).kind == "human"
@@ -145,23 +149,23 @@ def test_head_is_head_whoever_sends_it() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_is_judged_and_fits_its_byte(agent: bytes) -> None:
+def test_any_user_agent_has_a_classification_that_fits_its_byte(agent: bytes) -> None:
     byte = pack_classification(judge(agent))
-    verdict = VisitorClass(byte & CLASS_MASK)
+    visitor_class = VisitorClass(byte & CLASS_MASK)
     assert byte >> RULES_VERSION_SHIFT == RULES_VERSION
-    assert (verdict in COUNTED_CLASSES) == judge(agent).counted
-    assert (verdict in COUNTED_CLASSES) != (verdict in BOT_CLASSES)
+    assert (visitor_class in COUNTED_CLASSES) == judge(agent).counted
+    assert (visitor_class in COUNTED_CLASSES) != (visitor_class in BOT_CLASSES)
     assert ClassificationCache()[agent] == byte
 
 
-def test_a_head_and_a_prefetch_have_bytes_of_their_own() -> None:
+def test_a_head_and_a_prefetch_have_their_own_bytes() -> None:
     assert HEAD_RECORDED & CLASS_MASK == VisitorClass.HEAD
     assert PREFETCH_RECORDED & CLASS_MASK == VisitorClass.PREFETCH
 
 
-def test_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "MAX_KNOWN", 3)
-    known = ClassificationCache()
+    cache = ClassificationCache()
     for number in range(10):
-        assert known[b"agent %d" % number] == known[b"agent %d" % number]
-        assert len(known) <= 3
+        assert cache[b"agent %d" % number] == cache[b"agent %d" % number]
+        assert len(cache) <= 3

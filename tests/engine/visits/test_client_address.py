@@ -1,4 +1,4 @@
-"""The client's address: only what trusted proxies wrote counts, and nothing makes it fail."""
+"""The client's address: only entries of trusted proxies count, and no input makes it fail."""
 
 import ipaddress
 
@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from engine.visits.client_address import client_address, parse_address
 
 ADDRESSES = st.ip_addresses().map(str)
-# Whatever a client may send: commas too, so that it can pretend to any number of entries.
+# Anything that a client may send: commas too, so that it can pretend any number of entries.
 FORGED = st.text(max_size=60) | st.lists(ADDRESSES, max_size=5).map(", ".join)
 
 
 @pytest.mark.parametrize(
-    ("forwarded", "hops", "found"),
+    ("forwarded", "hops", "expected_address"),
     [
         (None, 1, "10.0.0.1"),
         ("", 1, "10.0.0.1"),
@@ -37,27 +37,27 @@ FORGED = st.text(max_size=60) | st.lists(ADDRESSES, max_size=5).map(", ".join)
     ],
 )
 def test_the_entry_of_the_outermost_trusted_proxy_is_the_client(
-    forwarded: str | None, hops: int, found: str
+    forwarded: str | None, hops: int, expected_address: str
 ) -> None:
-    assert client_address("10.0.0.1", forwarded, hops) == found
+    assert client_address("10.0.0.1", forwarded, hops) == expected_address
 
 
 @pytest.mark.parametrize(
-    ("peer", "shown"),
+    ("peer", "canonical"),
     [("::ffff:127.0.0.1", "127.0.0.1"), ("2001:DB8::1", "2001:db8::1"), ("unix:", "unix:"), ("", "")],
 )  # fmt: skip
-def test_without_proxies_it_is_the_peer(peer: str, shown: str) -> None:
-    assert client_address(peer, "203.0.113.7", 0) == shown
+def test_without_proxies_it_is_the_peer(peer: str, canonical: str) -> None:
+    assert client_address(peer, "203.0.113.7", 0) == canonical
 
 
-def test_a_proxy_on_a_unix_socket_says_who_calls() -> None:
+def test_a_proxy_on_a_unix_socket_names_its_client() -> None:
     assert client_address("unix:", "6.6.6.6, 203.0.113.7", 1) == "203.0.113.7"
     assert client_address("unix:", "nonsense", 1) == "unix:"
 
 
 @given(FORGED, st.lists(ADDRESSES, min_size=1, max_size=16))
-def test_what_the_client_claims_changes_nothing(forged: str, written: list[str]) -> None:
-    """Each proxy appended who called it; the client sent any header before that."""
+def test_a_claim_of_the_client_changes_nothing(forged: str, written: list[str]) -> None:
+    """Each proxy appended the address of its caller; the client sent any header before that."""
     honest = ", ".join(written)
     expected = client_address("10.0.0.1", honest, len(written))
     assert client_address("10.0.0.1", f"{forged}, {honest}", len(written)) == expected
@@ -68,9 +68,9 @@ def test_what_the_client_claims_changes_nothing(forged: str, written: list[str])
 def test_any_input_gives_an_address_or_the_peer(
     peer: str, forwarded: str | None, hops: int
 ) -> None:
-    found = client_address(peer, forwarded, hops)
-    if found != peer:
-        ipaddress.ip_address(found)
+    address = client_address(peer, forwarded, hops)
+    if address != peer:
+        ipaddress.ip_address(address)
 
 
 def test_an_endless_header_costs_no_more_than_its_end() -> None:

@@ -1,4 +1,4 @@
-"""Which key of a day is chosen, when one is held, and how they are written."""
+"""Daily keys: the choice between several, the time that they are kept, and their bytes."""
 
 from itertools import permutations
 
@@ -33,20 +33,20 @@ KEYS = st.builds(
 
 
 @given(st.lists(KEYS, max_size=4))
-def test_in_whatever_order_keys_are_met_the_same_is_chosen(keys: list[DailyKey]) -> None:
+def test_the_choice_does_not_depend_on_the_order_of_keys(keys: list[DailyKey]) -> None:
     chosen = set()
     for order in permutations(keys):
-        held: dict[int, DailyKey] = {}
+        chosen_keys: dict[int, DailyKey] = {}
         for key in order:
-            held = best([*held.values(), key], NOON_US)
-        chosen.add(held.get(DAY))
+            chosen_keys = best([*chosen_keys.values(), key], NOON_US)
+        chosen.add(chosen_keys.get(DAY))
     assert len(chosen) == 1
     if any(key.used for key in keys):
         assert chosen.pop().used  # type: ignore[union-attr]
 
 
 @given(st.integers(DAY * DAY_US, (DAY + 3) * DAY_US))
-def test_todays_key_is_always_wanted_and_none_is_held_for_48_hours(now_us: int) -> None:
+def test_todays_key_is_always_wanted_and_none_is_kept_for_48_hours(now_us: int) -> None:
     today = now_us // DAY_US
     assert today in wanted_days(now_us)
     assert all(is_kept(day, now_us) for day in wanted_days(now_us))
@@ -55,7 +55,7 @@ def test_todays_key_is_always_wanted_and_none_is_held_for_48_hours(now_us: int) 
     assert PREPARE_US + KEPT_US < 48 * 3_600_000_000
 
 
-def test_what_is_written_is_read() -> None:
+def test_packed_keys_are_unpacked() -> None:
     keys = [DailyKey(DAY, True, NOON_US, bytes(range(32))), DailyKey(DAY + 1, False, 0, bytes(32))]
     assert unpack_keys(pack_keys(keys)) == unpack(pack_keys(keys)) == keys
     greeting = KeyAnnouncement(DAY, fingerprint(keys[0].key))
@@ -66,5 +66,5 @@ def test_what_is_written_is_read() -> None:
 
 @given(st.binary(max_size=100))
 def test_anything_else_is_refused(data: bytes) -> None:
-    found = unpack(data)
-    assert found is None or isinstance(found, KeyAnnouncement) or found == []
+    content = unpack(data)
+    assert content is None or isinstance(content, KeyAnnouncement) or content == []

@@ -1,4 +1,4 @@
-"""Places of any record, whatever a file says."""
+"""Places of geo files' records, also of malformed ones."""
 
 import pytest
 from hypothesis import given
@@ -60,7 +60,7 @@ def test_text_is_cut_between_characters(region: str, city: str) -> None:
         (None, ("", "", "", "")),
     ],
 )
-def test_what_a_record_says(record: object, expected: tuple[str, ...]) -> None:
+def test_the_place_of_a_record(record: object, expected: tuple[str, ...]) -> None:
     assert unpack_place(place_of_record(record)) == expected
 
 

@@ -1,4 +1,4 @@
-"""What a query tells, and that nothing of it but `wp_t` is taken away."""
+"""Triggers and campaigns of queries; nothing but `wp_t` is taken out."""
 
 import pytest
 from hypothesis import given
@@ -26,21 +26,21 @@ def test_only_the_trigger_is_taken_out(query: bytes) -> None:
 
 
 @given(QUERIES | st.binary(max_size=400), st.integers(-5, 300))
-def test_a_campaign_fits_its_room(query: bytes, room: int) -> None:
-    found = campaign(query, room)
-    assert len(found) <= max(0, room)
+def test_a_campaign_fits_its_bound(query: bytes, max_bytes: int) -> None:
+    cut = campaign(query, max_bytes)
+    assert len(cut) <= max(0, max_bytes)
     whole = b"&".join(part for part in query.split(b"&") if part.startswith(UTM))
-    assert whole.startswith(found)
-    if len(whole) <= room:
-        assert found == whole
+    assert whole.startswith(cut)
+    if len(whole) <= max_bytes:
+        assert cut == whole
 
 
-@pytest.mark.parametrize("room", range(9, 20))
-def test_no_escape_is_cut_in_two(room: int) -> None:
-    cut = campaign(b"utm_term=a%20b%C3%A9", room)
+@pytest.mark.parametrize("max_bytes", range(9, 20))
+def test_no_escape_is_cut_in_two(max_bytes: int) -> None:
+    cut = campaign(b"utm_term=a%20b%C3%A9", max_bytes)
     assert b"%" not in cut[-2:]
     assert b"utm_term=a%20b%C3%A9".startswith(cut)
-    assert len(cut) >= room - 2
+    assert len(cut) >= max_bytes - 2
 
 
 @pytest.mark.parametrize(
