@@ -1,4 +1,4 @@
-"""Upkeep: what is done every few seconds, and needs no queue."""
+"""Work that is repeated every few seconds and needs no queue."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,11 +10,11 @@ from engine.common.errors import UnavailableError
 _RETRY_S: Final = 2.0
 
 
-async def run_every(interval_s: float, chore: Callable[[], Awaitable[object]]) -> None:
-    """Do a chore now and each `interval_s` from then on; soon again when its server is away."""
+async def run_every(interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do `work` at once and every `interval_s` after it ended; after _RETRY_S when its server is away."""
     while True:
         try:
-            await chore()
+            await work()
         except UnavailableError:
             await trio.sleep(_RETRY_S)
         else:

@@ -28,25 +28,25 @@ PERIOD_S: Final = 60.0
 
 
 class EscalationError(WaypostError):
-    """A child crashed more often than its supervisor puts up with."""
+    """The error of a supervisor whose child crashed more than `intensity` times in `period_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
     """What to run. `start` runs for ever, or returns when its work is done for good.
 
-    `look` tells of it while it lives; `group` is the supervisor that `start` runs, if it is one.
+    `status` reports on it while it runs; `group` is the supervisor that `start` runs, if it is one.
     """
 
     name: str
     start: Callable[[], Awaitable[None]]
-    look: Callable[[], ActorStatus] = ActorStatus
+    status: Callable[[], ActorStatus] = ActorStatus
     group: "Supervisor | None" = None
 
 
 @dataclass(slots=True)
 class ChildStatus:
-    """What `statistics` tells of one child."""
+    """The state of one child, for as long as its supervisor lives."""
 
     name: str
     running: bool = False
@@ -139,17 +139,17 @@ class Supervisor:
         await trio.sleep(backoff_s(crashes, first_s=0.05, limit_s=5.0) * self._jitter())
 
     def _recent(self, state: ChildStatus) -> int:
-        """How often it has crashed within the period."""
+        """Return how often the child crashed within the period."""
         while state.crashes and state.crashes[0] <= trio.current_time() - self._period_s:
             state.crashes.popleft()
         return len(state.crashes)
 
     def nodes(self) -> tuple[ActorNode, ...]:
-        """The children and all under them, as they are now."""
+        """Return the nodes of the children, each with all below it."""
         return tuple(self._node(child, self.children[child.name]) for child in self._specs)
 
     def _node(self, child: ChildSpec, state: ChildStatus) -> ActorNode:
-        look = child.look()
+        status = child.status()
         return ActorNode(
             name=child.name,
             kind="actor" if child.group is None else "supervisor",
@@ -158,9 +158,9 @@ class Supervisor:
             for_s=trio.current_time() - state.started_at if state.running else 0.0,
             restarts=state.restarts,
             crashes=self._recent(state),
-            mailbox=look.mailbox,
-            lag=dict(look.lag),
-            last_error=look.last_error or state.last_error,
+            mailbox=status.mailbox,
+            lag=dict(status.lag),
+            last_error=status.last_error or state.last_error,
             children=() if child.group is None else child.group.nodes(),
         )
 

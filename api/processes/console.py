@@ -74,21 +74,21 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits_of(settings))
 
     def components() -> list[Component]:
-        return [Component(spec.name, tree.children["door"].running)]
+        return [Component(spec.name, tree.children["server"].running)]
 
     tree = supervisor(
         "console",
         [
             status_child(spec, lambda: tree, components, parts.samples),
             *parts.children(),
-            ChildSpec(name="door", start=server),
+            ChildSpec(name="server", start=server),
         ],
     )
 
     async def drain() -> None:
         parts.live_subscribers.close()
         with trio.move_on_after(settings.drain_timeout_ms / 1000):
-            while tree.children["door"].running:  # noqa: ASYNC110  # bounded, at the end only
+            while tree.children["server"].running:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
 
     try:
@@ -209,10 +209,10 @@ class ConsoleParts:
         """The actors that the endpoints need beside them."""
         uses, log = self.last_used, self.security_log
         return [
-            ChildSpec(name="uses", start=uses.run, look=lambda: ActorStatus(uses.waiting)),
+            ChildSpec(name="uses", start=uses.run, status=lambda: ActorStatus(uses.waiting)),
             ChildSpec(name="watchers", start=self.live_subscribers.run),
             ChildSpec(name="watermark", start=self.stats_version.run),
-            ChildSpec(name="security_log", start=log.run, look=lambda: ActorStatus(log.waiting)),
+            ChildSpec(name="security_log", start=log.run, status=lambda: ActorStatus(log.waiting)),
         ]
 
     def samples(self) -> list[Sample]:

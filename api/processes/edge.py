@@ -1,16 +1,16 @@
-"""The edge: visitors' door, profile actors, journal and shipper, in one process."""
+"""The edge: the server for visitors, profile actors, journal and shipper, in one process."""
 
 import asyncio
-import logging
 import resource
 import secrets
 import socket
 import time
 from functools import partial
+from typing import Final
 
 import trio
 
-from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.journals import ActiveJournalShipper, OrphanShipper
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
@@ -18,6 +18,7 @@ from actors.visits.changes import ChangePoller, follow_announcements
 from actors.visits.daily_keys import DailyKeys
 from actors.visits.places import watch_places
 from actors.visits.registry import Registry
+from api.processes.adoption import JournalAdoption
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.visits import metrics as visitor_metrics
 from api.visits.client_resolver import ClientResolver
@@ -33,7 +34,6 @@ from engine.visits.pseudonym import KEY_BYTES
 from storage.clicks import metrics as journal_metrics
 from storage.clicks.journal import Journal
 from storage.clicks.ledger import PostgresClickLedger
-from storage.clicks.recovery import OrphanReader, orphans
 from storage.clicks.stream import RedisClickStream
 from storage.experiments.conversions import click_id_secret
 from storage.postgres.database import Database
@@ -43,85 +43,112 @@ from storage.visits.daily_keys import RedisDailyKeyChannel, open_key_store
 from storage.visits.geo import GeoPlaceLookup
 from storage.visits.snapshots import PostgresSnapshotSource
 
-logger = logging.getLogger("waypost.edge")
-
-RUNNERS = 4
-MAX_ADOPTED = 32
-COMMIT_WAIT_S = 5.0
-KEY_WAIT_S = 2.0
-SEAL_INTERVAL_S = 5.0
+JOURNALS: Final = "journals"
+DISPATCHERS: Final = 4
+COMMIT_WAIT_S: Final = 5.0
+KEY_WAIT_S: Final = 2.0
+SEAL_INTERVAL_S: Final = 5.0
 
 
 class Edge:
+    """The actors of one edge, over a database that was opened as waypost_edge."""
+
     def __init__(
-        self, assignment: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
+        self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
     ) -> None:
-        self.assignment = assignment
-        self.settings = settings
+        self._spec = spec
+        self._settings = settings
         self._database = database
         self._announcer = RedisAnnouncer(redis)
+        self._key_channel = RedisDailyKeyChannel(redis)
+        self._places = GeoPlaceLookup(settings.geo_file)
+        self._adoption = JournalAdoption(spec.folder / JOURNALS)
+        self._journal = self._open_journal()
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
-        self._folder = assignment.folder / "journals"
-        self._adopted: dict[str, OrphanReader] = {}
-        self.journal = self._open_journal()
-        self._source = PostgresSnapshotSource(database)
-        self.registry = Registry(
-            self._source,
+        window_bytes = settings.ship_window_bytes
+        self._shipper = ActiveJournalShipper(
+            self._journal,
+            stream,
+            ledger,
+            window_bytes=window_bytes,
+            linger_s=settings.ship_linger_ms / 1000,
+        )
+        self._orphans = OrphanShipper(
+            partial(self._adoption.adopt, self._journal.folder),
+            stream,
+            ledger,
+            window_bytes=window_bytes,
+        )
+        snapshots = PostgresSnapshotSource(database)
+        self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
+        self._registry = Registry(
+            snapshots,
             visit_responses(secure=settings.visitors_url.startswith("https://")),
             max_links=settings.max_resident_links,
             max_unknown=settings.max_unknown_paths,
         )
-        self.poller = ChangePoller(self._source, settings.poll_interval_ms / 1000)
-        self.shipper = ActiveJournalShipper(
-            self.journal,
-            stream,
-            ledger,
-            window_bytes=settings.ship_window_bytes,
-            linger_s=settings.ship_linger_ms / 1000,
-        )
-        self.orphans = OrphanShipper(
-            self._adopt, stream, ledger, window_bytes=settings.ship_window_bytes
-        )
-        self.places = GeoPlaceLookup(settings.geo_file)
-        self._key_channel = RedisDailyKeyChannel(redis)
-        self.visitor_keys = DailyKeys(
-            open_key_store(assignment.folder),
+        self._daily_keys = DailyKeys(
+            open_key_store(spec.folder),
             self._key_channel,
             now_us=lambda: time.time_ns() // 1000,
             random_key=lambda: secrets.token_bytes(KEY_BYTES),
         )
-        self.door = VisitorServer(
-            socket.socket(fileno=assignment.sockets[0]),
-            self.registry,
-            self.journal,
-            settings,
-            ClientResolver(self.places.place, settings.trusted_hops),
-            self.visitor_keys,
-        )
+        self._server = self._visitor_server()
         self.tree = supervisor("edge", self._children())
 
     def _open_journal(self) -> Journal:
-        """Return this edge's journal, open. Orphaned journals count towards the disk that it may take."""
+        """Open this edge's journal; orphans take their share of the disk that it may use."""
+        edges = sum(name.startswith("edge") for name in self._spec.processes)
         journal = Journal(
-            self._folder,
-            segment_bytes=self.settings.journal_segment_bytes,
-            max_bytes=self.settings.journal_max_bytes - self._orphaned_bytes(),
-            sync_ms=self.settings.journal_sync_ms,
+            self._spec.folder / JOURNALS,
+            segment_bytes=self._settings.journal_segment_bytes,
+            max_bytes=self._settings.journal_max_bytes
+            - self._adoption.orphaned_bytes() // max(1, edges),
+            sync_ms=self._settings.journal_sync_ms,
         )
         journal.open()
         return journal
 
+    def _visitor_server(self) -> VisitorServer:
+        return VisitorServer(
+            socket.socket(fileno=self._spec.sockets[0]),
+            self._registry,
+            self._journal,
+            self._settings,
+            ClientResolver(self._places.place, self._settings.trusted_hops),
+            self._daily_keys,
+        )
+
     def _children(self) -> list[ChildSpec]:
-        registry = self.registry
         return [
-            ChildSpec(name="journal", start=self.journal.run),
-            ChildSpec(name="shipper", start=self.shipper.run, look=self._shipping),
+            *self._recording(),
+            *self._profiles(),
+            ChildSpec(name="click-ids", start=self._learn_click_ids),
+            ChildSpec(name="daily-keys", start=self._daily_keys.run),
+            ChildSpec(
+                name="geo", start=partial(watch_places, self._places, self._server.places_changed)
+            ),
+            ChildSpec(name="server", start=self._serve_visitors),
+            status_child(self._spec, lambda: self.tree, self.components, self.samples),
+        ]
+
+    def _recording(self) -> list[ChildSpec]:
+        """The actors that bring clicks to disk and to Redis."""
+        return [
+            ChildSpec(name="journal", start=self._journal.run),
+            ChildSpec(name="shipper", start=self._shipper.run, status=self._shipper_status),
             ChildSpec(name="sealing", start=partial(run_every, SEAL_INTERVAL_S, self._seal)),
-            ChildSpec(name="orphans", start=self.orphans.run, look=self._adopting),
+            ChildSpec(name="orphans", start=self._orphans.run, status=self._orphans_status),
+        ]
+
+    def _profiles(self) -> list[ChildSpec]:
+        """The actors that keep profiles in memory and up to date."""
+        registry = self._registry
+        return [
             ChildSpec(
                 name="poller",
-                start=partial(self.poller.run, registry.changed),
-                look=lambda: ActorStatus(last_error=self.poller.last_error),
+                start=partial(self._poller.run, registry.changed),
+                status=lambda: ActorStatus(last_error=self._poller.last_error),
             ),
             ChildSpec(
                 name="announcements",
@@ -129,89 +156,58 @@ class Edge:
             ),
             # These tasks share one queue of actors with messages.
             *(
-                ChildSpec(name=f"profiles-{i}", start=registry.dispatcher.run_one, look=self._mail)
-                for i in range(RUNNERS)
+                ChildSpec(
+                    name=f"profiles-{number}",
+                    start=registry.dispatcher.run_one,
+                    status=lambda: ActorStatus(registry.dispatcher.waiting),
+                )
+                for number in range(DISPATCHERS)
             ),
-            ChildSpec(name="finder", start=partial(registry.find, self.door.deliver)),
-            ChildSpec(name="click-ids", start=self._learn_click_ids),
+            ChildSpec(name="finder", start=partial(registry.find, self._server.deliver)),
             ChildSpec(name="passivation", start=registry.sweep),
-            ChildSpec(name="visitor-keys", start=self.visitor_keys.run),
-            ChildSpec(
-                name="geo", start=partial(watch_places, self.places, self.door.places_changed)
-            ),
-            ChildSpec(name="door", start=self._open_door),
-            status_child(self.assignment, lambda: self.tree, self.components, self.samples),
         ]
 
     async def _learn_click_ids(self) -> None:
-        """Ask for what click ids are sealed with, until it is known."""
-        while self.registry.click_ids.cipher is None:
+        """Ask Postgres for the secret of click ids until it answers."""
+        while self._registry.click_ids.cipher is None:
             try:
-                self.registry.click_ids.cipher = ClickIdCipher(
-                    await click_id_secret(self._database)
-                )
+                secret = await click_id_secret(self._database)
+                self._registry.click_ids.cipher = ClickIdCipher(secret)
             except UnavailableError:
                 await trio.sleep(1)
 
-    async def _open_door(self) -> None:
+    async def _serve_visitors(self) -> None:
         # A visitor is served without a pseudonym rather than not at all.
         with trio.move_on_after(KEY_WAIT_S):
-            await self.visitor_keys.ready.wait()
+            await self._daily_keys.ready.wait()
         loop = asyncio.get_running_loop()
-        loop.add_reader(self.door.descriptor, self.door.on_readable)
+        loop.add_reader(self._server.descriptor, self._server.on_readable)
         try:
             while True:
                 await trio.sleep(1)
-                self.door.sweep()
+                self._server.sweep()
         finally:
-            loop.remove_reader(self.door.descriptor)
+            loop.remove_reader(self._server.descriptor)
 
     async def _seal(self) -> None:
-        self.journal.seal(self.settings.journal_seal_ms / 1000)
-        self.journal.forget(self.shipper.shipper.committed)
+        self._journal.seal(self._settings.journal_seal_ms / 1000)
+        self._journal.forget(self._shipper.shipper.committed)
 
-    def _orphaned_bytes(self) -> int:
-        return sum(
-            file.stat().st_size
-            for folder in orphans(self._folder)
-            for file in folder.glob("*.segment")
-        ) // max(1, sum(name.startswith("edge") for name in self.assignment.processes))
+    # ---- status -------------------------------------------------------------------------------
 
-    def _adopt(self) -> list[OrphanedJournal]:
-        """Take the journals of this folder that nobody holds any more."""
-        taken: list[OrphanedJournal] = []
-        for folder in orphans(self._folder):
-            if len(self._adopted) >= MAX_ADOPTED:
-                break
-            if folder == self.journal.folder or folder.name in self._adopted:
-                continue
-            recovery = OrphanReader(folder, released=lambda name: self._adopted.pop(name, None))
-            try:
-                if recovery.adopt():
-                    self._adopted[folder.name] = recovery
-                    taken.append(recovery)
-            except OSError as error:
-                logger.error("journal %s cannot be taken over: %s", folder.name, error)
-        return taken
+    def _shipper_status(self) -> ActorStatus:
+        lag = {"pending_clicks": self._shipper.pending}
+        return ActorStatus(None, lag, self._shipper.shipper.last_error)
 
-    # ---- what it says of itself ---------------------------------------------------------------
-
-    def _shipping(self) -> ActorStatus:
-        shipper = self.shipper.shipper
-        return ActorStatus(None, {"pending_clicks": self.shipper.pending}, shipper.last_error)
-
-    def _adopting(self) -> ActorStatus:
-        return ActorStatus(None, {"journals": self.orphans.adopted - self.orphans.finished})
-
-    def _mail(self) -> ActorStatus:
-        return ActorStatus(self.registry.dispatcher.waiting)
+    def _orphans_status(self) -> ActorStatus:
+        return ActorStatus(None, {"journals": self._orphans.adopted - self._orphans.finished})
 
     def components(self) -> list[Component]:
-        name = self.assignment.name
-        journal = self.journal.failed
-        errors = [self.poller.last_error] if self.poller.last_error else []
+        name = self._spec.name
+        journal = self._journal.failed
+        errors = [self._poller.last_error] if self._poller.last_error else []
         return [
-            Component(name, self.tree.children["door"].running, ""),
+            Component(name, self.tree.children["server"].running, ""),
             Component(
                 f"{name}/journal",
                 journal is None,
@@ -222,47 +218,48 @@ class Edge:
 
     def samples(self) -> list[Sample]:
         return [
-            *visitor_metrics.samples(self.door),
-            *journal_metrics.samples(self.journal),
-            *self.shipper.samples(),
-            *self.orphans.samples(),
-            *self.registry.samples(),
-            *self.places.samples(self.assignment.name),
-            *self.visitor_keys.samples(),
+            *visitor_metrics.samples(self._server),
+            *journal_metrics.samples(self._journal),
+            *self._shipper.samples(),
+            *self._orphans.samples(),
+            *self._registry.samples(),
+            *self._places.samples(self._spec.name),
+            *self._daily_keys.samples(),
             *self._key_channel.samples(),
             *self._database.samples(),
         ]
 
-    # ---- the end ------------------------------------------------------------------------------
+    # ---- end ----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Stop accepting, answer what is in flight, sync, ship, and wait a while for the commit."""
-        self.door.drain()
-        with trio.move_on_after(self.settings.drain_timeout_ms / 1000):
-            while self.door.connections:
+        """Stop accepting, answer the requests in flight, sync, ship, and wait a while for the commit."""
+        self._server.drain()
+        with trio.move_on_after(self._settings.drain_timeout_ms / 1000):
+            while self._server.connections:
                 await trio.sleep(0.05)
-                self.door.sweep()
-        with trio.move_on_after(self.settings.drain_timeout_ms / 1000):
-            await self.journal.sync()
-            await self.shipper.drain()
+                self._server.sweep()
+        with trio.move_on_after(self._settings.drain_timeout_ms / 1000):
+            await self._journal.sync()
+            await self._shipper.drain()
             with trio.move_on_after(COMMIT_WAIT_S):
-                while self.shipper.pending:  # noqa: ASYNC110  # bounded, at the end only
+                while self._shipper.pending:  # noqa: ASYNC110  # bounded, at the end only
                     await trio.sleep(0.02)
 
     async def finish(self) -> None:
-        """Once everything has stopped."""
-        self.door.close()
-        finished = self.shipper.pending == 0 and await self.shipper.delete_journal()
-        self.journal.close(remove=finished)
+        """Close the server and the journal. Call it when everything has stopped."""
+        self._server.close()
+        finished = self._shipper.pending == 0 and await self._shipper.delete_journal()
+        self._journal.close(remove=finished)
 
 
 def keep_memory_off_disk() -> None:
-    """No core dump: it would have addresses and keys in it."""
+    """Forbid core dumps: one would hold addresses and keys."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
-async def edge(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
+async def edge(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
+    """Run the edge until `stop` is asked for. Raises WaypostError."""
     keep_memory_off_disk()
     database = await Database.open(
         settings.database_url,
@@ -272,7 +269,7 @@ async def edge(assignment: ProcessSpec, settings: Settings, stop: Stop) -> None:
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     try:
-        process = Edge(assignment, settings, database, redis)
+        process = Edge(spec, settings, database, redis)
         await until_stopped(process.tree, stop, process.drain)
         await process.finish()
     finally:

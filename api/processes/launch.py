@@ -1,4 +1,5 @@
-"""The parent of all processes on one machine: servers, schema, owner, children, and their end in order."""
+"""The launch of all processes on one machine: servers, schema, owner, children, and their end in
+order."""
 
 import os
 import socket
@@ -34,7 +35,7 @@ WATCH_INTERVAL_S: Final = 0.5
 
 
 class Launch:
-    """`roles` on this machine. Used as a context manager: entering takes everything that can be refused."""
+    """`roles` on this machine. A context manager: entering acquires everything that can be refused."""
 
     def __init__(
         self, settings: Settings, folder: Path, roles: tuple[str, ...], edges: int, with_demo: bool
@@ -99,7 +100,7 @@ class Launch:
         notice(f"embedded Postgres and Valkey run ({time.monotonic() - started:.1f} s)")
 
     async def run(self, stop: Stop) -> None:
-        """Until `stop` is asked for, or restarting does not help. Raises WaypostError then."""
+        """Run until `stop` is requested. Raises WaypostError when restarting a process does not help."""
         for name in await migrate(self.settings.database_url):
             notice(f"migration {name} applied")
         await self._fill()
@@ -137,7 +138,7 @@ class Launch:
                 await database.close()
 
     async def _drain(self, launcher: Launcher) -> None:
-        """Edges first, while the workers still commit what they ship."""
+        """Stop the edges first, while the workers still commit what the edges ship."""
         limit_s = self.settings.drain_timeout_ms / 1000 + 10
         for role in ("edge", "api", "workers"):
             await launcher.stop(role, limit_s)
@@ -150,22 +151,22 @@ class Launch:
     def _command(self, name: str, names: tuple[str, ...]) -> ProcessCommand:
         role, _, index = name.rpartition("-")
         sockets = {"edge": self.visitors, "api": self.console}.get(role, [])
-        mine = (sockets[int(index)].fileno(),) if sockets else ()
-        assignment = ProcessSpec(
+        descriptors = (sockets[int(index)].fileno(),) if sockets else ()
+        spec = ProcessSpec(
             role=role,
             index=int(index),
             data=str(self.folder.resolve()),
             parent=os.getpid(),
             settings=settings_for_child(self.settings),
-            sockets=mine,
+            sockets=descriptors,
             processes=names,
         )
         return ProcessCommand(
             name=name,
-            # -P and an explicit path: a folder `engine` where the user stands must not be taken for ours.
+            # -P and an explicit path: a folder `engine` in the working directory must not be imported.
             arguments=[sys.executable, "-P", "-m", "api.command", "process"],
-            environment=environment(assignment) | {"PYTHONPATH": str(_ROOT)},
-            pass_fds=mine,
+            environment=environment(spec) | {"PYTHONPATH": str(_ROOT)},
+            pass_fds=descriptors,
         )
 
     async def _serve_status(self, launcher: Launcher) -> None:
@@ -181,10 +182,10 @@ class Launch:
         await status.serve_status(layout(self.folder).run, LAUNCHER, current)
 
     async def _announce_ready(self, launcher: Launcher, stop: Stop) -> None:
-        wanted = {process.command.name for process in launcher.processes}
+        expected = {process.command.name for process in launcher.processes}
         run_folder = layout(self.folder).run
         with trio.move_on_after(READY_LIMIT_S) as limit:
-            while not wanted <= await self._ready(run_folder):  # noqa: ASYNC110  # other processes
+            while not expected <= await self._ready(run_folder):  # noqa: ASYNC110  # other processes
                 await trio.sleep(0.02)
         if limit.cancelled_caught:
             self._failure = WaypostError(
@@ -196,9 +197,9 @@ class Launch:
 
     async def _ready(self, run_folder: Path) -> set[str]:
         return {
-            one.name
-            for one in await status.fetch_statuses(run_folder)
-            if all(component.ready for component in one.components)
+            each.name
+            for each in await status.fetch_statuses(run_folder)
+            if all(component.ready for component in each.components)
         }
 
     def _say_ready(self) -> None:
@@ -215,12 +216,12 @@ class Launch:
                 notice(line)
 
     async def _watch_servers(self, servers: EmbeddedServers) -> None:
-        """Start an embedded server that died again; blocking, in this thread (see its docstring)."""
+        """Restart embedded servers that died. Blocks this thread (see EmbeddedServers.restart)."""
         while True:
             await trio.sleep(WATCH_INTERVAL_S)
             for name in servers.poll():
-                notice(f"{name} died and is started again")
+                notice(f"{name} died and is restarted")
                 try:
                     servers.restart(name)
                 except WaypostError as error:
-                    notice(f"{name} could not be started: {error}")
+                    notice(f"{name} could not be restarted: {error}")

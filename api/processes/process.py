@@ -1,4 +1,4 @@
-"""One process of the engine: how it is told what to be, and what is the same for every role."""
+"""One process of the engine: its specification, and what processes of all roles have in common."""
 
 import logging
 import os
@@ -34,7 +34,8 @@ RESTARTS: Final = Metric("waypost_restarts_total", "Restarts of supervised actor
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a parent tells its child, in the environment (a URL may hold a password, so no argument)."""
+    """What a child process is to be. Its parent passes it in the environment: a URL may hold a
+    password, and arguments can be read by every user of the machine."""
 
     role: str
     index: int
@@ -57,14 +58,14 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
         return layout(self.folder).run
 
 
-def environment(assignment: ProcessSpec) -> dict[str, str]:
-    """The child's environment: the parent's, less what the assignment replaces."""
+def environment(spec: ProcessSpec) -> dict[str, str]:
+    """Return the child's environment: the parent's without settings, and the specification."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
     }
-    return kept | {VARIABLE: msgspec.json.encode(assignment).decode()}
+    return kept | {VARIABLE: msgspec.json.encode(spec).decode()}
 
 
 def settings_for_child(settings: Settings) -> dict[str, str | int | bool]:
@@ -75,14 +76,14 @@ ProcessMain = Callable[[ProcessSpec, Settings, Stop], Awaitable[None]]
 
 
 def main(roles: dict[str, ProcessMain]) -> int:
-    """Run the assignment in the environment; the exit code."""
-    assignment = msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec)
-    die_with_parent(assignment.parent, signal.SIGKILL)
-    settings = Settings(**assignment.settings)  # type: ignore[arg-type]  # the parent's own, checked
-    logs.configure(settings.log_format, assignment.name)
+    """Run the process that the environment specifies. Returns its exit code."""
+    spec = msgspec.json.decode(os.environ.pop(VARIABLE), type=ProcessSpec)
+    die_with_parent(spec.parent, signal.SIGKILL)
+    settings = Settings(**spec.settings)  # type: ignore[arg-type]  # the parent's own, checked
+    logs.configure(settings.log_format, spec.name)
 
     async def run(stop: Stop) -> None:
-        await roles[assignment.role](assignment, settings, stop)
+        await roles[spec.role](spec, settings, stop)
 
     code = 0
     try:
@@ -90,21 +91,21 @@ def main(roles: dict[str, ProcessMain]) -> int:
     except* WaypostError as errors:
         for error in _leaves(errors):
             logging.getLogger("waypost").critical("%s", error, extra={"event": "gave_up"})
-        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
+        note_failure(spec.run_folder, spec.name, describe_error(_leaves(errors)[0]))
         code = 1
     except* KeyboardInterrupt:
         code = 1
     except* Exception as errors:
-        note_failure(assignment.run_folder, assignment.name, describe_error(_leaves(errors)[0]))
+        note_failure(spec.run_folder, spec.name, describe_error(_leaves(errors)[0]))
         raise
     return code
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
+    leaves: list[BaseException] = []
     for error in group.exceptions:
-        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
+        leaves.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return leaves
 
 
 def supervisor(name: str, children: list[ChildSpec]) -> Supervisor:
@@ -112,7 +113,7 @@ def supervisor(name: str, children: list[ChildSpec]) -> Supervisor:
 
 
 def group(name: str, *children: ChildSpec) -> ChildSpec:
-    """Children under a supervisor of their own, which is a child itself."""
+    """Return a child that is a supervisor of `children`."""
     return group_of(name, list(children), jitter=_jitter)
 
 
@@ -121,31 +122,32 @@ def _jitter() -> float:
 
 
 def status_child(
-    assignment: ProcessSpec,
+    spec: ProcessSpec,
     tree: Callable[[], Supervisor],
     components: Callable[[], list[Component]],
     samples: Callable[[], list[Sample]],
 ) -> ChildSpec:
-    """The child that answers who asks for this process' status; `tree` is what it is a child of."""
+    """Return the child that serves this process's status on its unix socket. `tree` is the
+    supervisor it belongs to."""
     began = time.monotonic()
 
     def status() -> ProcessStatus:
         node = ActorNode(
-            name=assignment.name,
+            name=spec.name,
             kind="process",
             running=True,
             for_s=time.monotonic() - began,
             children=tree().nodes(),
         )
         return ProcessStatus(
-            assignment.name,
+            spec.name,
             (*components(), *crash_looping(node)),
-            ProcessMetrics(assignment.role, os.getpid(), (*samples(), _restarts_of(node))),
+            ProcessMetrics(spec.role, os.getpid(), (*samples(), _restarts_of(node))),
             node,
         )
 
     async def serve() -> None:
-        await serve_status(assignment.run_folder, assignment.name, status)
+        await serve_status(spec.run_folder, spec.name, status)
 
     return ChildSpec(name="status", start=serve)
 
@@ -155,7 +157,7 @@ def _restarts_of(process: ActorNode) -> Sample:
 
 
 async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:
-    """Run the tree until `stop` is asked for, then drain, then stop the tree in reverse order."""
+    """Run the tree until `stop` is requested, then drain, then stop the tree in reverse order."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tree.run)
         await stop.wait()
@@ -164,6 +166,6 @@ async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaita
 
 
 def notice(text: str) -> None:
-    """A line for the person at the terminal."""
+    """Print a line for the operator at the terminal."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

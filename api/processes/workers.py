@@ -120,17 +120,17 @@ class Workers:
                 ChildSpec(
                     name="aggregator",
                     start=aggregator.run,
-                    look=lambda: ActorStatus(last_error=aggregator.last_error),
+                    status=lambda: ActorStatus(last_error=aggregator.last_error),
                 ),
                 ChildSpec(name="live", start=self._feed.run),
             ),
-            group("webhooks", ChildSpec(name="courier", start=courier.run, look=courier.status)),
+            group("webhooks", ChildSpec(name="courier", start=courier.run, status=courier.status)),
             group(
                 "jobs",
-                ChildSpec(name="worker", start=worker.run, look=worker.status),
+                ChildSpec(name="worker", start=worker.run, status=worker.status),
                 ChildSpec(name="rescue", start=partial(run_every, RESCUE_S, self._queue.rescue)),
-                ChildSpec(name="scheduler", start=scheduler.run, look=scheduler.status),
-                ChildSpec(name="queue-gauges", start=gauges.run, look=gauges.status),
+                ChildSpec(name="scheduler", start=scheduler.run, status=scheduler.status),
+                ChildSpec(name="queue-gauges", start=gauges.run, status=gauges.status),
             ),
             status_child(self._spec, lambda: self.tree, self.components, self.samples),
         ]

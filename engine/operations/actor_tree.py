@@ -1,4 +1,4 @@
-"""What a process tells of its actors: supervisors and what they supervise, as one tree."""
+"""The actors of a process as one tree: supervisors and their children."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -11,8 +11,7 @@ CRASH_LOOP_COUNT: int = 3  # crashes within a supervisor's period from which on 
 
 
 class ActorStatus(NamedTuple):
-    """What an actor tells of itself: letters or calls that wait for it, how far it is behind, by a name
-    that ends in its unit, and the error that it lives with."""
+    """An actor's status: messages waiting, lag by name (units last), and its last error."""
 
     mailbox: int | None = None
     lag: Mapping[str, float] = {}
@@ -40,7 +39,7 @@ class ActorNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def walk(node: ActorNode, path: str = "") -> Iterator[tuple[str, ActorNode]]:
-    """A node and all under it, each with its path such as `workers-0/jobs/rescue`."""
+    """Yield a node and all below it, each with its path, such as `workers-0/jobs/rescue`."""
     here = f"{path}/{node.name}" if path else node.name
     yield here, node
     for child in node.children:

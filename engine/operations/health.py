@@ -1,11 +1,11 @@
-"""Health: whether each component can do its work, and why not."""
+"""Health: whether each component is ready to do its work, and why it is not."""
 
 from typing import NamedTuple
 
 
 class Component(NamedTuple):
-    """One thing that must work, such as `postgres` or `edge-0`. `reason` is one line for a
-    person."""
+    """A part of the engine that must work, such as `postgres` or `edge-0`. `reason` is one line for
+    the operator."""
 
     name: str
     ready: bool
@@ -13,9 +13,11 @@ class Component(NamedTuple):
 
 
 class Health(NamedTuple):
+    """The components of the whole engine."""
+
     components: tuple[Component, ...]
 
     @property
     def ready(self) -> bool:
-        """Whether all are. With no component at all, nothing has started yet: not ready."""
+        """Whether all components are ready. Without any, nothing has started yet: not ready."""
         return bool(self.components) and all(component.ready for component in self.components)

@@ -10,6 +10,8 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({})))
 
 
 class TextFormatter(logging.Formatter):
+    """A line of text with the time in UTC."""
+
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
         self.converter = time.gmtime
@@ -17,6 +19,8 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
+    """A JSON object with the fields that the event adds."""
+
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
@@ -38,7 +42,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(form: str, process: str) -> None:
-    """Send what is logged at INFO and above to standard error."""
+    """Send log records of INFO and above to standard error. `form`: text or json."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(process) if form == "json" else TextFormatter(process))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

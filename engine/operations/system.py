@@ -1,4 +1,4 @@
-"""The whole engine on one machine as its processes tell of it: `/v1/system` and `waypost top` show this."""
+"""The state of all processes on one machine, made of their statuses, for `/v1/system` and `waypost top`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ LAUNCHER: Final = "launcher"
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
-    """What a process says of itself. `name` is the role and its number, such as `edge-0`."""
+    """The status that a process reports. `name` is the role and its number, such as `edge-0`."""
 
     name: str
     components: tuple[Component, ...]
@@ -38,22 +38,23 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
 def process_states(
     statuses: Sequence[ProcessStatus], expected: Iterable[str], failures: Mapping[str, str]
 ) -> list[ProcessState]:
-    """Each process that answers or is expected to. `failures` say why some have ended lately.
+    """Return the state of each process that answers or is `expected` to.
 
-    The launcher is one of those that answer; it knows how often the others were restarted.
+    `failures` say by name why processes ended within the last minute. The launcher's status has the
+    numbers of restarts of the others.
     """
-    known = {status.name: status for status in statuses}
-    launcher = known.pop(LAUNCHER, None)
-    kept = {node.name: node for node in launcher.tree.children} if launcher else {}
-    names = [*expected, *kept, *known]
+    by_name = {status.name: status for status in statuses}
+    launcher = by_name.pop(LAUNCHER, None)
+    launched = {node.name: node for node in launcher.tree.children} if launcher else {}
+    names = [*expected, *launched, *by_name]
     return [
-        _state(name, known.get(name), kept.get(name), failures.get(name, ""))
+        _state(name, by_name.get(name), launched.get(name), failures.get(name, ""))
         for name in dict.fromkeys(names)
     ]
 
 
 def _state(
-    name: str, status: ProcessStatus | None, kept: ActorNode | None, failure: str
+    name: str, status: ProcessStatus | None, launched: ActorNode | None, failure: str
 ) -> ProcessState:
     components = (*unready(status), *unexpected(name, status, failure))
     return ProcessState(
@@ -62,19 +63,20 @@ def _state(
         running=status is not None,
         ready=not components,
         reasons=tuple(f"{c.name}: {c.reason}" if c.reason else c.name for c in components),
-        restarts=kept.restarts if kept else 0,
-        last_error=failure or (kept.last_error if kept else ""),
+        restarts=launched.restarts if launched else 0,
+        last_error=failure or (launched.last_error if launched else ""),
         for_s=status.tree.for_s if status else 0.0,
         actors=status.tree.children if status else (),
     )
 
 
 def unready(status: ProcessStatus | None) -> list[Component]:
+    """Return the components of the process that are not ready."""
     return [c for c in status.components if not c.ready] if status else []
 
 
 def unexpected(name: str, status: ProcessStatus | None, failure: str) -> list[Component]:
-    """That a process does not answer, or has given up lately."""
+    """Return a component that is not ready if the process does not answer or ended lately."""
     if status is None:
         return [Component(name, False, f"does not answer{failure and '; ended by ' + failure}")]
     return [Component(name, False, f"was restarted, as it ended by {failure}")] if failure else []

@@ -220,8 +220,8 @@ async def test_a_group_that_never_comes_right_ends_its_supervisor(
 
 async def test_the_tree_shows_what_is_below(autojump_clock: MockClock) -> None:
     actors = Actors()
-    look = ActorStatus(3, {"pending_clicks": 7}, "away")
-    told = ChildSpec(name="told", start=trio.sleep_forever, look=lambda: look)
+    reported = ActorStatus(3, {"pending_clicks": 7}, "away")
+    told = ChildSpec(name="told", start=trio.sleep_forever, status=lambda: reported)
     tree = Supervisor("tree", [group("inner", [told, actors.crashes("bad", 4)])])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tree.run)

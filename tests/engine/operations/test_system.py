@@ -45,7 +45,7 @@ def test_processes_that_answer_that_are_missing_and_that_were_restarted() -> Non
     )
     found = process_states(
         [
-            status(node("edge-0", node("door"), for_s=5.0), pid=11),
+            status(node("edge-0", node("server"), for_s=5.0), pid=11),
             status(TREE, Component("workers-0", True), Component("a", False, "b"), pid=12),
             status(launcher),
         ],
@@ -55,7 +55,7 @@ def test_processes_that_answer_that_are_missing_and_that_were_restarted() -> Non
     edge, workers, edge_1, api = found
     assert (edge.name, edge.pid, edge.ready, edge.restarts) == ("edge-0", 11, True, 2)
     assert (edge.for_s, edge.last_error) == (5.0, "signal SIGKILL")
-    assert [actor.name for actor in edge.actors] == ["door"]
+    assert [actor.name for actor in edge.actors] == ["server"]
     assert (workers.running, workers.ready) == (True, False)
     assert workers.reasons == ("a: b", "workers-0: was restarted, as it ended by KeyError: 'y'")
     assert (edge_1.running, edge_1.pid, edge_1.reasons) == (False, 0, ("edge-1: does not answer",))
