@@ -1,4 +1,4 @@
-"""Who ships the journals of one edge: its own living one, and those that dead edges left behind."""
+"""Shippers of one edge's journals: its own active one, and those that dead edges left behind."""
 
 import logging
 from collections.abc import Callable
@@ -39,7 +39,7 @@ DROPPED_BYTES: Final = Metric(
 
 
 class ActiveJournal(JournalSource, Protocol):
-    """The writer's journal, as far as shipping goes."""
+    """The journal that this edge writes, as its shipper sees it."""
 
     @property
     def appended(self) -> int: ...
@@ -71,7 +71,7 @@ class OrphanedJournal(JournalSource, Protocol):
 
 
 class ActiveJournalShipper:
-    """Ships the journal that the door writes, for ever."""
+    """Ships the journal that this edge writes, as long as the edge runs."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ActiveJournalShipper:
 
     @property
     def pending(self) -> int:
-        """Clicks that are answered and recorded, and not known to be committed."""
+        """Clicks that are recorded and not known to be in all counts."""
         return self._journal.appended - self.shipper.committed
 
     def samples(self) -> list[Sample]:
@@ -128,7 +128,7 @@ class ActiveJournalShipper:
                 self._journal.forget(self.shipper.committed)
 
     async def delete_journal(self) -> bool:
-        """Leave no trace of a journal that is wholly committed. False: its folder must stay."""
+        """Delete a journal that is wholly counted. Returns False when its folder must stay."""
         try:
             self._journal.discard()
         except OSError as error:
@@ -137,16 +137,16 @@ class ActiveJournalShipper:
         return await _delete_journal(self._journal, self._stream, self._ledger)
 
     async def drain(self) -> None:
-        """Ship what is synced. The caller bounds the time."""
+        """Ship all that is synced. The caller bounds the time."""
         while self.shipper.shipped < self._journal.synced:
-            # What is shipped before the start is done, the start throws away.
+            # start() resets the stream, so ship nothing before it has run.
             if not self.shipper.registered or not await self.shipper.ship_ready():
                 await trio.sleep(WATERMARK_INTERVAL_S)
                 await self.shipper.follow_watermark()
 
 
 class OrphanShipper:
-    """Adopts the orphans of this machine, ships them until all is committed, and deletes them."""
+    """Adopts the orphaned journals of this machine, ships them until all is counted, and deletes them."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class OrphanShipper:
         *,
         window_bytes: int,
     ) -> None:
-        """`find` returns orphans that this process has just taken the lock of."""
+        """`find` returns orphaned journals whose lock this process has just acquired."""
         self._find = find
         self._stream = stream
         self._ledger = ledger
@@ -172,7 +172,7 @@ class OrphanShipper:
         self._waiting: list[OrphanedJournal] = []
 
     async def run(self) -> None:
-        # After a crash: those that were under way are still this process' to ship.
+        # After a crash of this actor its process still holds the locks of these journals.
         self._waiting = list(self._orphans)
         async with trio.open_nursery() as nursery:
             while True:
@@ -202,7 +202,7 @@ class OrphanShipper:
                     "journal %s cannot be read: %s", orphan.id.hex, error,
                     extra={"event": "journal_unreadable", "journal": orphan.id.hex},
                 )  # fmt: skip
-            # Not at once, and without keeping the others waiting: the disk may be bad for good.
+            # Later, and without making the other journals wait: the disk may be bad for good.
             await trio.sleep(UNREADABLE_RETRY_S)
 
     async def _ship_whole(self, orphan: OrphanedJournal, shipper: Shipper) -> None:
@@ -213,7 +213,7 @@ class OrphanShipper:
         await self._finish(orphan)
 
     async def _step(self, shipper: Shipper) -> bool:
-        """Whether there is more to do."""
+        """Ship once and read the watermark. Returns whether clicks are left that are not counted."""
         shipped = await shipper.ship_ready()
         moved = await shipper.follow_watermark()
         if shipper.shipped > shipper.committed:
@@ -224,7 +224,7 @@ class OrphanShipper:
 
     async def _finish(self, orphan: OrphanedJournal) -> None:
         # In this order: clicks that are on the disk must have their watermark, and a row that is not
-        # retired has its folder. Whoever adopts an empty folder has nothing else to do than this.
+        # retired has its folder. An edge that adopts an empty folder only has to delete its row and the folder.
         orphan.discard()
         while True:
             if await _delete_journal(orphan, self._stream, self._ledger):
@@ -244,7 +244,7 @@ class OrphanShipper:
             )  # fmt: skip
 
     def pending_clicks(self) -> int:
-        """At least one for each dead edge's journal that is not wholly committed, found just now too."""
+        """Return at least 1 for each orphaned journal that is not wholly counted, after one more search."""
         self._scan()
         return sum(max(1, s.shipped - s.committed) for s in self._shippers.values())
 
@@ -263,7 +263,7 @@ async def _delete_journal(journal: JournalSource, stream: ClickStream, ledger: C
         await stream.reset(journal.id)
         await ledger.delete_journal(journal.id)
     except UnavailableError as error:
-        # Its row would be leased for ever, and its entries kept: somebody has to come back for them.
+        # Its row would be leased for ever, and its entries kept: the caller has to try again.
         logger.warning("journal %s is not retired yet: %s", journal.id.hex, error)
         return False
     return True

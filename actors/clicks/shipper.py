@@ -1,17 +1,17 @@
-"""The shipper: one journal → its Redis stream, whole frames a batch, in order, none left out.
+"""The shipper: copies one journal to its Redis stream in batches of whole frames, in order, none left out.
 
-It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that are not in
-Postgres' plain counts; the journal is the buffer for the rest. The watermark in Postgres is the truth: what is
-at or below it, in the counts by dimension too, is deleted here and trimmed there; what Redis lost above it is
-shipped again. Those counts follow by a bounded number of clicks (actors/stats/dimension_counter.py): so is the stream.
+It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that are not folded yet;
+the journal is the buffer for the rest. The watermarks in Postgres are the truth: clicks at or below both are
+deleted here and trimmed there; clicks above that Redis lost are shipped again. The dimension counts follow the
+fold by a bounded number of clicks (actors/stats/dimension_counter.py), so the stream is bounded too.
 
 How a loss is found: `add` appends only behind the very entry that was shipped last, so a stream that was
-emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the
-stream's front is looked at. Either way the stream is reset and shipped again from the watermark. A batch that
-was shipped twice is skipped where it is committed, so doing this once too often costs only time.
+emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the shipper
+reads the front of the stream. Either way the stream is reset and shipped again from the watermark. A batch that
+was shipped twice is skipped by the fold, so a reset too many costs only time.
 
-A batch whose `add` got no answer is kept and offered again: the stream knows it if it has it, and a source
-whose front is far behind is not searched once more for each try while Redis is away.
+A batch whose `add` got no answer is kept and added again: the stream recognises the batch if it has it, and a
+source whose front is far behind is not searched once more for each try while Redis is away.
 """
 
 import logging
@@ -41,7 +41,7 @@ STREAM_RESETS: Final = Metric(
 
 
 class JournalSource(Protocol):
-    """A journal as its shipper reads it: the living one, or an orphan's recovery."""
+    """A journal as its shipper reads it: the active one of this edge, or an orphaned one."""
 
     id: UUID
 
@@ -76,11 +76,11 @@ class Shipper:
         self._in_flight_bytes = 0
         self._moved_at = 0.0
         self._failures = 0
-        # Of two that change the stream at once, each would overwrite what the other knows of it.
+        # Two tasks that change the stream at once would each overwrite the other's record of it.
         self._one_writer = trio.Lock()
 
     async def start(self) -> None:
-        """Find out where to go on: the watermark, and what the stream still has behind it."""
+        """Register the journal and reset its stream, to ship from the watermark on."""
         while True:
             try:
                 self.committed = await self._ledger.register(self.source.id)
@@ -101,7 +101,7 @@ class Shipper:
         self._moved_at = trio.current_time()
 
     async def ship_ready(self) -> bool:
-        """Ship what can be read and fits the window. Whether anything was shipped."""
+        """Ship the batches that can be read and fit the window. Returns whether any was shipped."""
         shipped = False
         while True:
             try:
@@ -115,7 +115,7 @@ class Shipper:
             shipped = True
 
     async def _ship_next(self) -> bool:
-        """False: nothing can be read, or the window is full."""
+        """Ship one batch. Returns False when none can be read, or the window is full."""
         if self._in_flight_bytes >= self._window_bytes:
             return False
         batch = self._next_batch()
@@ -154,13 +154,13 @@ class Shipper:
             extra={"event": "stream_reset", "journal": self.source.id.hex},
         )  # fmt: skip
         watermark = await self._ledger.watermarks(self.source.id)
-        # Whoever follows it may know a later one by now, and have had the segments below it deleted.
+        # follow_watermark() may have seen a later one by now, and have had the segments below it deleted.
         self.committed = max(self.committed, watermark.fully_counted)
         await self._stream.reset(self.source.id)
         self._begin_at_watermark()
 
     async def follow_watermark(self) -> bool:
-        """Ask Postgres once how far it is. Whether the watermark moved."""
+        """Read the watermarks once, and trim the stream. Returns whether a watermark moved."""
         if self.shipped <= self.committed and not self._in_flight:
             return False
         try:
@@ -179,7 +179,7 @@ class Shipper:
         return moved
 
     def _advance(self, watermark: JournalWatermarks) -> bool:
-        """Whether it moved."""
+        """Note the watermarks. Returns whether one of them moved."""
         committed, folded = watermark
         if committed <= self.committed and folded <= self.folded:
             return False

@@ -7,8 +7,8 @@
     counts      the counts are committed in a transaction of their own, before the watermark: an aggregator
                 that is killed between the two counts a batch twice
 
-    summarised  a journal's position in the counts by dimension is committed before them: an aggregator that
-                is killed between the two leaves clicks out of them
+    dimensions  a journal's `dimension_counted` is committed before the dimension counts: an aggregator that is
+                killed between the two leaves clicks out of them
 
 The engine itself has no switch for this. `python -m bench.load.sabotage NAME up …` runs the engine's command
 line with a part of it replaced, and starts its processes in the same way:
@@ -38,32 +38,32 @@ GAP_S: Final = 0.2
 
 def _two_transactions(*, counts_first: bool) -> None:
     original = PostgresClickLedger.commit
-    fence = ledger._move
+    fence = ledger._advance
 
     async def nothing(*_: Any) -> None:
         return None
 
     async def commit(
-        self: PostgresClickLedger, position: JournalLease, batches: Sequence[Batch]
+        self: PostgresClickLedger, lease: JournalLease, batches: Sequence[Batch]
     ) -> JournalLease:
         if not batches:
-            return position
-        reached = position._replace(folded=batches[-1].last)
+            return lease
+        moved_lease = lease._replace(folded=batches[-1].last)
 
         async def move() -> None:
             await self._database.transaction(
-                lambda connection: fence(connection, position, reached)
+                lambda connection: fence(connection, lease, moved_lease)
             )
 
         async def count() -> None:
-            await original(self, position, batches)
+            await original(self, lease, batches)
 
         for step in (count, move) if counts_first else (move, count):
             await step()
             await trio.sleep(GAP_S)
-        return reached
+        return moved_lease
 
-    setattr(ledger, "_move", nothing)  # noqa: B010
+    setattr(ledger, "_advance", nothing)  # noqa: B010
     setattr(PostgresClickLedger, "commit", commit)  # noqa: B010
 
 
@@ -75,22 +75,22 @@ def _counts() -> None:
     _two_transactions(counts_first=True)
 
 
-def _summarised() -> None:
+def _dimensions() -> None:
     original = dimension_counts.advance_watermarks
 
     async def nothing(*_: Any) -> None:
         return None
 
-    async def summarise(
-        self: PostgresClickLedger, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+    async def commit_dimension_counts(
+        self: PostgresClickLedger, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        await self._database.transaction(lambda connection: original(connection, moves))
+        await self._database.transaction(lambda connection: original(connection, advances))
         await trio.sleep(GAP_S)
-        await whole(self, moves, gathered)
+        await whole(self, advances, buffer)
 
     whole = PostgresClickLedger.commit_dimension_counts
     setattr(dimension_counts, "advance_watermarks", nothing)  # noqa: B010
-    setattr(PostgresClickLedger, "commit_dimension_counts", summarise)  # noqa: B010
+    setattr(PostgresClickLedger, "commit_dimension_counts", commit_dimension_counts)  # noqa: B010
 
 
 def _forget() -> None:
@@ -109,7 +109,7 @@ SABOTAGES: Final[dict[str, Callable[[], None]]] = {
     "watermark": _watermark,
     "forget": _forget,
     "counts": _counts,
-    "summarised": _summarised,
+    "dimensions": _dimensions,
 }
 
 

@@ -1,4 +1,4 @@
-"""A click: one answered request of a visitor, as the journal keeps it and Postgres counts it."""
+"""A click: one recorded visit, as the journal keeps it and Postgres counts it."""
 
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -17,16 +17,17 @@ MAX_ITEMS_BYTES: Final = 392  # so that the largest frame stays within its bound
 
 
 class ClickKind(IntEnum):
-    """What was answered."""
+    """The kind of a recorded visit: a redirect, or a view of a page."""
 
     CLICK = 1
     VIEW = 2
 
 
 class VisitorClass(IntEnum):
-    """Who asked, as engine/visits/classifier.py judges. Some are counted; the rest is kept apart, not thrown away.
+    """What kind of client sent the request (engine/visits/classifier.py). Some classes are counted; the others
+    are kept apart, not thrown away.
 
-    A record's byte has the verdict in its three low bits and the rule's version above them.
+    A record's `classification` has the class in its three low bits and the rules version above them.
     """
 
     UNCLASSIFIED = 0
@@ -41,16 +42,16 @@ class VisitorClass(IntEnum):
 COUNTED_CLASSES: Final = frozenset(
     (VisitorClass.UNCLASSIFIED, VisitorClass.HUMAN, VisitorClass.TOOL)
 )
-# Kept as a sum of its own; a HEAD is in none.
+# Counted apart, as bots; a HEAD request is in no count.
 BOT_CLASSES: Final = frozenset((VisitorClass.BOT, VisitorClass.PREVIEW, VisitorClass.PREFETCH))
 CLASS_MASK: Final = 7
 RULES_VERSION_SHIFT: Final = 3
 
 
 class Click(NamedTuple):
-    """One record. `verdict` is the record's byte, rule included; `at_us` Unix time in microseconds; `link_id`
-    is 0 for a view of the page. `visitor` is a pseudonym of VISITOR_BYTES, or empty when nobody can tell;
-    `extra` what engine/clicks/record_items.py encodes."""
+    """One record. `classification` is the record's byte, rules version included; `at_us` Unix time in
+    microseconds; `link_id` is 0 for a view of the page. `visitor_id` is a pseudonym of VISITOR_BYTES, or empty
+    when it is not known; `items` are packed record items (engine/clicks/record_items.py)."""
 
     kind: int
     classification: int
@@ -66,7 +67,7 @@ class Click(NamedTuple):
 
 
 def time_of(at_us: int) -> datetime:
-    """Return the UTC time of `at_us`, Unix time in microseconds; a time outside the calendar is the nearest in it.
+    """Return the UTC time of `at_us`, Unix time in microseconds, or the nearest time in the calendar.
 
     Integers throughout: as a float of seconds, the last microsecond of the year 9999 is the year 10000.
     """

@@ -1,4 +1,4 @@
-"""What continues a position: batches behind it are skipped, overlaps sliced, gaps refused."""
+"""Continuation of a watermark: batches at or below it are skipped, overlaps sliced, gaps refused."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,16 +13,16 @@ class BatchSlice(NamedTuple):
     after: int
 
 
-def batches_after(position: int, batches: Iterable[Batch]) -> list[BatchSlice]:
-    """The news in `batches`, in their order, for somebody who has all clicks up to `position`.
+def batches_after(watermark: int, batches: Iterable[Batch]) -> list[BatchSlice]:
+    """Return the slices of `batches` above `watermark`, in their order.
 
-    Raises ValueError when a click would be left out: a position that moved over it would lose it.
+    Raises ValueError when a click would be left out: a watermark that moved over it would lose it.
     """
-    news = []
+    slices = []
     for batch in batches:
-        if batch.first > position + 1:
-            raise ValueError(f"clicks {position + 1} to {batch.first - 1} are missing")
-        if batch.last > position:
-            news.append(BatchSlice(batch, position))
-            position = batch.last
-    return news
+        if batch.first > watermark + 1:
+            raise ValueError(f"clicks {watermark + 1} to {batch.first - 1} are missing")
+        if batch.last > watermark:
+            slices.append(BatchSlice(batch, watermark))
+            watermark = batch.last
+    return slices

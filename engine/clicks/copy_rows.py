@@ -1,14 +1,15 @@
-"""Clicks as Postgres takes them fastest: from a journal's bytes to COPY rows and sums in one pass.
+"""COPY rows: from a journal's bytes to the fastest input of Postgres and to rollups in one pass.
 
-`journal_format.clicks`, `rollup.fold` and `traits` say the same in plain words and are the reference; a
-property test holds the two together. This one exists because it runs for every click of every edge.
+journal_format.clicks(), rollup.rollup_counts() and dimension_values say the same in plain words and are the
+reference; a property test holds the two together. This module exists because it runs for every click of
+every edge.
 
 What makes it fast (2 to 3 µs a click where the reference, with rows by asyncpg, takes 9 to 12):
-- a record's ids and its verdict are the key of a table that holds the row's first columns, encoded,
+- a record's ids and its classification are the key of a table that holds the row's first columns, encoded,
   and the count, so a row and its sum cost one look-up;
-- each of a record's texts is the key of a table that holds all the columns that are told by it, encoded
-  (a user agent's browser, system and device; what the door found out beside the texts), so most texts
-  are decoded, parsed and hashed once in a process' life and not once a click;
+- each of a record's texts is the key of a table that holds all columns that follow from it, encoded
+  (a user agent's browser, system and device; the record items' place and UTM parameters), so most texts
+  are decoded, parsed and hashed once in a process's life and not once per click;
 - clicks of one 15-minute bucket come in a row, so the bucket is looked up only when it changes.
 
 Rows go into Postgres' text columns, so bytes that are not UTF-8 are replaced and NUL is left out,
@@ -69,7 +70,7 @@ _NULL: Final = _LENGTH.pack(-1)
 
 
 class _Group:
-    """Rows with one kind, verdict and ids in one bucket: their first columns, and how many."""
+    """Rows of one group key in one time bucket: their first columns, and how many."""
 
     __slots__ = ("clicks", "first_columns")
 
@@ -79,7 +80,7 @@ class _Group:
 
 
 def user_agent_id(text: str) -> int:
-    """The id of a user agent is a hash of it, so storing clicks never has to ask for ids first."""
+    """Return the id of a user agent: a hash of it, so that storing clicks never has to query ids first."""
     digest = blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -90,7 +91,7 @@ def clamped(at_us: int) -> int:
 
 
 def column(text: str) -> bytes:
-    """A text as a column; '' is NULL."""
+    """Encode a text as a column; '' becomes NULL."""
     return _bytes_column(text.encode())
 
 
@@ -99,7 +100,7 @@ def _bytes_column(data: bytes) -> bytes:
 
 
 class Columns(NamedTuple):
-    """The columns that a text of a record fills, and the column `source` if it is the text that tells it."""
+    """The columns that a text of a record fills, and the column `source` if the text names one."""
 
     encoded: bytes
     source: bytes
@@ -109,8 +110,8 @@ class EncodedTexts:
     """Encoded columns by the texts that fill them, kept from batch to batch and bounded, and the user
     agents still to store.
 
-    A user agent stays in `unstored` until `stored` is told that the transaction which wrote it has
-    been committed; a transaction that failed thus leaves nothing behind.
+    A user agent stays in `unstored` until stored() is called after the commit of the transaction that
+    wrote it; a transaction that failed thus leaves nothing behind.
     """
 
     def __init__(self) -> None:
@@ -120,10 +121,10 @@ class EncodedTexts:
         self.languages: dict[bytes, bytes] = {}
         self.items: dict[bytes, Columns] = {}
         self._known: set[int] = set()
-        agents.load()  # not when the first click waits
+        agents.load()  # here, so that the first click does not wait for it
 
     def stored(self, ids: Iterable[int]) -> None:
-        """The transaction that wrote these user agents has been committed."""
+        """Note that the transaction that wrote these user agents was committed."""
         if len(self._known) > _MAX_TEXTS:
             self._known.clear()
         for agent_id in ids:
@@ -131,7 +132,7 @@ class EncodedTexts:
             self.unstored.pop(agent_id, None)
 
     def agent(self, data: bytes) -> Columns:
-        """`user_agent_id`, `browser`, `os`, `device`."""
+        """Encode `user_agent_id`, `browser`, `os`, `device`."""
         text = dimension_values.text(data)
         number = _NULL
         if text:
@@ -139,34 +140,34 @@ class EncodedTexts:
             if agent_id not in self._known:
                 self.unstored[agent_id] = text
             number = _NUMBER.pack(8, agent_id)
-        found = agents.parse(text)
-        encoded = b"".join((number, *map(column, (found.browser, found.os, found.device))))
-        return _kept(self.agents, data, Columns(encoded, _source(found.app)))
+        agent = agents.parse(text)
+        encoded = b"".join((number, *map(column, (agent.browser, agent.os, agent.device))))
+        return _kept(self.agents, data, Columns(encoded, _source(agent.app)))
 
     def referrer(self, data: bytes) -> Columns:
-        """`referrer`, `referrer_host`."""
+        """Encode `referrer`, `referrer_host`."""
         text = dimension_values.text(data)
         host = referrers.referrer_host(text)
         columns = Columns(column(text) + column(host), _source(referrers.source_of_host(host)))
         return _kept(self.referrers, data, columns)
 
     def language(self, data: bytes) -> bytes:
-        """`language`, `locale`."""
+        """Encode `language`, `locale`."""
         text = dimension_values.text(data)
         return _kept(self.languages, data, column(text) + column(dimension_values.language(text)))
 
     def item_columns(self, data: bytes) -> Columns:
-        """`trigger` and all that stands behind it in COLUMNS, but for `source`."""
-        extra = dimension_values.parse_items(data)
+        """Encode `trigger` and all that stands behind it in COLUMNS, but for `source`."""
+        items = dimension_values.parse_items(data)
         encoded = b"".join(
             (
-                _SMALL_NUMBER.pack(2, extra.trigger),
-                *map(column, (*extra.place, *extra.utm, extra.domain)),
-                _bytes_column(extra.exposures),
-                _bytes_column(extra.outcomes),
+                _SMALL_NUMBER.pack(2, items.trigger),
+                *map(column, (*items.place, *items.utm, items.domain)),
+                _bytes_column(items.exposures),
+                _bytes_column(items.outcomes),
             )
         )
-        source = _source(referrers.source_of_utm(extra.utm.source))
+        source = _source(referrers.source_of_utm(items.utm.source))
         return _kept(self.items, data, Columns(encoded, source))
 
 
@@ -195,7 +196,7 @@ class FoldRows:
         self._buckets: dict[int, dict[bytes, _Group]] = {}
 
     def add(self, batch: Batch, after: int) -> None:
-        """Take the batch's clicks whose sequence is above `after`.
+        """Add the batch's clicks whose sequence is above `after`.
 
         Raises FormatError when the payload is damaged, or does not hold exactly the clicks that the
         batch says; this object is then of no more use.

@@ -1,7 +1,7 @@
-"""What a click says of itself, read out of its record: what is counted by, and stands in its raw row.
+"""Dimension values of a click, read out of its record, as they are counted and stand in its raw row.
 
-Values are those of dimensions (engine/clicks/dimension.py), the same in raw rows and in counts: a region with its
-country (`DE-BY`), a city with its country (`Munich, DE`), '' for what is not known.
+Values are those of dimensions (engine/clicks/dimension.py), the same in raw rows and in counts: a region with
+its country (`DE-BY`), a city with its country (`Munich, DE`), '' for what is not known.
 """
 
 from typing import Final, NamedTuple
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 class RecordItems(NamedTuple):
-    """What a record's extra says; `exposures` and `outcomes` packed as there (engine/clicks/record_items.py)."""
+    """A record's items, parsed; `exposures` and `outcomes` stay packed (engine/clicks/record_items.py)."""
 
     trigger: int = Trigger.LINK
     place: Place = Place()
@@ -45,26 +45,26 @@ class RecordItems(NamedTuple):
     outcomes: bytes = b""
 
 
-NO_EXTRA: Final = RecordItems()
+NO_ITEMS: Final = RecordItems()
 
 
 def text(data: bytes) -> str:
-    """What Postgres can hold of a visitor's bytes."""
+    """Decode a visitor's bytes to what Postgres can hold: no NUL, no invalid UTF-8."""
     return data.decode("utf-8", "replace").replace("\0", "")
 
 
 def parse_items(data: bytes) -> RecordItems:
     if not data:
-        return NO_EXTRA
-    found = items(data)
-    trigger = found.get(TRIGGER, b"\0")[0]
+        return NO_ITEMS
+    data_by_tag = items(data)
+    trigger = data_by_tag.get(TRIGGER, b"\0")[0]
     return RecordItems(
         trigger if trigger in TRIGGERS else Trigger.LINK,
-        _place(found.get(PLACE, b"")),
-        printable(text(found.get(HOST, b""))),
-        utms.parse(found.get(UTM, b"")),
-        found.get(EXPOSURES, b""),
-        found.get(OUTCOMES, b""),
+        _place(data_by_tag.get(PLACE, b"")),
+        printable(text(data_by_tag.get(HOST, b""))),
+        utms.parse(data_by_tag.get(UTM, b"")),
+        data_by_tag.get(EXPOSURES, b""),
+        data_by_tag.get(OUTCOMES, b""),
     )
 
 
@@ -83,7 +83,7 @@ def _place(data: bytes) -> Place:
 
 
 def source(referrer_host: str, agent: UserAgent, utm_source: str) -> str:
-    """The known source of a click, or ''."""
+    """Return the known source of a click, or ''."""
     return (
         referrers.source_of_host(referrer_host) or agent.app or referrers.source_of_utm(utm_source)
     )
@@ -93,7 +93,7 @@ def language(header: str) -> str:
     return languages.primary_language(header)
 
 
-# Dimensions of which a click has one value, by what tells them.
+# Dimensions of which a click has one value, by the part of the record that names it.
 AGENT_DIMENSIONS: Final = (Dimension.BROWSER, Dimension.OS, Dimension.DEVICE)
 ITEM_DIMENSIONS: Final = (
     Dimension.CONTINENT, Dimension.COUNTRY, Dimension.REGION, Dimension.CITY, Dimension.UTM_SOURCE,
@@ -102,6 +102,6 @@ ITEM_DIMENSIONS: Final = (
 )  # fmt: skip
 
 
-def values_of_extra(extra: RecordItems) -> tuple[str, ...]:
-    """Beside ITEM_DIMENSIONS."""
-    return (*extra.place, *extra.utm, extra.domain, TRIGGERS[Trigger(extra.trigger)])
+def item_values(items: RecordItems) -> tuple[str, ...]:
+    """Return the values of ITEM_DIMENSIONS, in their order."""
+    return (*items.place, *items.utm, items.domain, TRIGGERS[Trigger(items.trigger)])

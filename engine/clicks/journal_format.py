@@ -5,8 +5,8 @@ A segment file is a header, then frames, then zeros (segments are allocated befo
     header   magic "WPJRNL" u16 format | 16 B journal id | u64 first sequence | u64 created_us | u32 crc
     frame    u32 length | u32 crc | u8 type | u8 version | u16 count | u64 first sequence | records
 
-A frame is what one wake-up of the door recorded; `length` counts the whole frame, `crc` is CRC32C over
-everything behind it. Clicks are numbered from 1 without a gap, for the whole life of a journal: the
+A frame holds the records of one wake-up of the visitor server; `length` counts the whole frame, `crc` is
+CRC32C over everything behind it. Clicks are numbered from 1 without a gap, for the whole life of a journal: the
 sequence of a frame's last click is `first + count - 1`, and a frame that does not start right behind its
 predecessor is not valid. Reading stops at the first frame that is not valid: what stands behind it was
 never acknowledged as synced, or is not a journal.
@@ -79,7 +79,7 @@ def encode_header(header: SegmentHeader) -> bytes:
 
 
 def decode_header(data: bytes) -> SegmentHeader:
-    """Raises FormatError when it is short, damaged or of a later format."""
+    """Parse a segment header. Raises FormatError when it is short, damaged or of a later format."""
     if len(data) < HEADER_BYTES:
         raise FormatError("segment header is short")
     body = bytes(data[: _HEADER.size])
@@ -110,13 +110,16 @@ def encode_record(click: Click) -> bytes:
 
 
 def encode_frame(first: int, records: list[bytes]) -> bytes:
-    """A frame of clicks `first` … `first + len(records) - 1`."""
+    """Return a frame of clicks `first` … `first + len(records) - 1`."""
     tail = _FRAME_BODY.pack(CLICKS, CLICKS_VERSION, len(records), first) + b"".join(records)
     return _FRAME_START.pack(len(tail) + 8, google_crc32c.value(tail)) + tail
 
 
 def frame_at(data: bytes, start: int, expected: int | None = None) -> Frame:
-    """The frame at `start`, checked. Raises FormatError; `expected` is the sequence it must start with."""
+    """Return the frame at `start`, validated. `expected` is the sequence that it must start with.
+
+    Raises FormatError.
+    """
     if len(data) - start < FRAME_BYTES:
         raise FormatError("frame header is short")
     length, crc, kind, version, count, first = _FRAME.unpack_from(data, start)
@@ -133,7 +136,7 @@ def frame_at(data: bytes, start: int, expected: int | None = None) -> Frame:
 
 
 def frames(data: bytes, start: int = 0, expected: int | None = None) -> Iterator[Frame]:
-    """The valid frames from `start` on; ends silently at the first bytes that are not one."""
+    """Yield the valid frames from `start` on, up to the first bytes that are none."""
     while True:
         try:
             frame = frame_at(data, start, expected)
@@ -199,8 +202,10 @@ def _frame_records(payload: bytes, frames: Iterator[Frame], after: int) -> Itera
 
 
 def without_profile(payload: bytes, first: int, tenant_id: int, profile_id: int) -> bytes:
-    """A batch's frames without the clicks of a profile, numbered from `first` on; nothing if no others are in
-    it. Of bytes that are not valid nobody can say whose they are: nothing is left of them either."""
+    """Return a batch's frames without the clicks of a profile, numbered from `first` on; b"" if none is left.
+
+    Bytes that are not valid may hold clicks of any profile, so nothing is left of them either.
+    """
     try:
         kept = [
             encode_record(click)

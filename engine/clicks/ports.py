@@ -10,16 +10,17 @@ class ClickStream(Protocol):
     """One Redis stream a journal; an entry is a batch, its id the batch's last sequence."""
 
     async def add(self, journal_id: UUID, previous: int, batch: Batch) -> bool:
-        """Append a batch if the stream's last entry is `previous`; False when it is not.
+        """Append a batch if the stream's last entry is `previous`. Returns False when it is not.
 
         False means that the stream lost entries or has others: `reset` it and ship again from the
         watermark. `previous` 0 with an empty stream is always right after a reset.
         """
 
     async def last(self, journal_id: UUID) -> int | None:
-        """The last entry's sequence; None when the stream is empty."""
+        """Return the last entry's sequence; None when the stream is empty."""
 
-    async def reset(self, journal_id: UUID) -> None: ...
+    async def reset(self, journal_id: UUID) -> None:
+        """Delete the stream."""
 
     async def trim(self, journal_id: UUID, below: int) -> None:
         """Delete entries under sequence `below`, never the last one."""
@@ -27,4 +28,4 @@ class ClickStream(Protocol):
     async def read(
         self, journal_id: UUID, after: int, max_batches: int, wait_ms: int
     ) -> list[Batch]:
-        """Entries after a sequence, oldest first; waits up to `wait_ms` for the first."""
+        """Return entries above a sequence, oldest first. Waits up to `wait_ms` for the first."""

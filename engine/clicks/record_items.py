@@ -1,21 +1,21 @@
-"""What else is known of a click: the end of a journal's record, as tagged items.
+"""Record items: the tagged optional parts at the end of a record (engine/clicks/record_layout.py).
 
     u8 tag | u8 length | data
 
-Absent items cost nothing, and a tag that a reader does not know is passed over. None of it holds a control
-character that a visitor chose: the door takes hosts and queries of printable bytes only, and what looks like
-the mark of a frame would slow the search behind damage (storage/clicks/recovery.py).
+An absent item takes no byte, and a reader skips a tag that it does not know. No item holds a control
+character that a visitor chose: the visitor server accepts hosts and queries of printable bytes only, as bytes
+that look like the mark of a frame would slow the search behind damage (storage/clicks/recovery.py).
 
 | tag | data |
 |---|---|
 | place | continent, country, region, city, joined by 0x1F: `EU`, `DE`, `BY`, `Munich` |
-| host | the name that was asked for, lower case, no port |
+| host | the host of the request, lower case, no port |
 | utm | the query's `utm_…` parameters as they came, joined by `&` |
 | trigger | one byte of Trigger; absent: the link itself |
-| exposures | what was shown: 11 bytes each, of Arm |
-| outcomes | what this click decides for: the same |
-| cookie | of experiments that ask for one: the visitor's pseudonym by it (8 bytes), a byte each of exposures
-and outcomes with a bit for those that are theirs, the lowest for the first |
+| exposures | the variants that the visitor was shown: a VariantRef each, 11 bytes |
+| outcomes | the variants for which this click is a success: a VariantRef each |
+| cookie | of experiments that assign by cookie: the visitor's pseudonym by it (8 bytes), then a byte each for
+exposures and outcomes with a bit for those of such experiments, the lowest for the first |
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,14 +31,14 @@ EXPOSURES: Final = 5
 OUTCOMES: Final = 6
 COOKIE: Final = 7
 
-_ARM: Final = Struct(">qHB")
+_VARIANT_REF: Final = Struct(">qHB")
 MAX_HOST_BYTES: Final = 96  # so that a record has room for the rest
 MAX_KNOWN_HOSTS: Final = 256
-MAX_ARMS: Final = 8  # of one record
+MAX_VARIANT_REFS: Final = 8  # of one record
 
 
 class Trigger(IntEnum):
-    """What led to the click."""
+    """What the visitor followed."""
 
     LINK = 0
     PAGE = 1
@@ -46,7 +46,7 @@ class Trigger(IntEnum):
 
 
 class VariantRef(NamedTuple):
-    """An experiment's arm: `phase` grows with each change of its weights."""
+    """A variant of an experiment in one phase; `phase` grows with each change of its weights."""
 
     experiment_id: int
     phase: int
@@ -57,39 +57,39 @@ NO_VARIANT_REF: Final = VariantRef(0, 0, 0)
 
 
 def item(tag: int, data: bytes) -> bytes:
-    """One item; empty data is no item. Raises ValueError beyond 255 bytes."""
+    """Return one item, b"" for empty data. Raises ValueError beyond 255 bytes."""
     return bytes((tag, len(data))) + data if data else b""
 
 
 class HostItems(dict[bytes, bytes]):
-    """The item of each host, made when it is first seen; empty for a name that is too long for a record.
+    """The item of each host, made when it is first seen; empty for a host that is too long for a record.
     Bounded, and emptied when full."""
 
     def __missing__(self, host: bytes) -> bytes:
         if len(self) >= MAX_KNOWN_HOSTS:
             self.clear()
-        found = self[host] = item(HOST, host) if len(host) <= MAX_HOST_BYTES else b""
-        return found
+        host_item = self[host] = item(HOST, host) if len(host) <= MAX_HOST_BYTES else b""
+        return host_item
 
 
-def items(extra: bytes) -> dict[int, bytes]:
-    """Data by tag; of a tag that comes twice the last, and what is cut off is left out."""
-    found: dict[int, bytes] = {}
+def items(packed: bytes) -> dict[int, bytes]:
+    """Return the data of items by tag: the last of a tag that comes twice, nothing of a cut-off item."""
+    data_by_tag: dict[int, bytes] = {}
     position = 0
-    while position + 2 <= len(extra):
-        end = position + 2 + extra[position + 1]
-        if end > len(extra):
+    while position + 2 <= len(packed):
+        end = position + 2 + packed[position + 1]
+        if end > len(packed):
             break
-        found[extra[position]] = extra[position + 2 : end]
+        data_by_tag[packed[position]] = packed[position + 2 : end]
         position = end
-    return found
+    return data_by_tag
 
 
-def pack_variant_refs(arms: Iterable[VariantRef]) -> bytes:
-    return b"".join(_ARM.pack(*arm) for arm in arms)
+def pack_variant_refs(variants: Iterable[VariantRef]) -> bytes:
+    return b"".join(_VARIANT_REF.pack(*variant) for variant in variants)
 
 
 def unpack_variant_refs(data: bytes) -> Iterator[VariantRef]:
-    """Whole ones only."""
-    for start in range(0, len(data) - _ARM.size + 1, _ARM.size):
-        yield VariantRef(*_ARM.unpack_from(data, start))
+    """Yield the references in `data`; a cut-off one is left out."""
+    for start in range(0, len(data) - _VARIANT_REF.size + 1, _VARIANT_REF.size):
+        yield VariantRef(*_VARIANT_REF.unpack_from(data, start))

@@ -1,4 +1,4 @@
-"""Rollups: counts per profile, link and 15-minute bucket.
+"""Rollups: counts per profile, link and time bucket of 15 minutes.
 
 Every time zone in use is offset from UTC by a multiple of 15 minutes, so any zone's day, a DST day
 too, is an exact sum of buckets.
@@ -22,7 +22,7 @@ class RollupKey(NamedTuple):
 
 
 class RollupCounts(NamedTuple):
-    """`bots`: clicks and views that machines made, which are in neither of the others."""
+    """`bots`: clicks and views of bots, previews and prefetches, which are in neither of the others."""
 
     clicks: int
     views: int
@@ -30,15 +30,16 @@ class RollupCounts(NamedTuple):
 
 
 def rollup_counts(clicks: Iterable[Click]) -> list[tuple[RollupKey, RollupCounts]]:
-    """Sums of the clicks per key, sorted by key. HEADs add nothing."""
+    """Return the counts of the clicks per key, sorted by key. HEAD requests add nothing."""
     sums: dict[tuple[int, int, int, int], list[int]] = {}
-    for kind, verdict, at_us, tenant_id, profile_id, link_id, *_ in clicks:
-        judged = verdict & CLASS_MASK
-        if judged not in COUNTED_CLASSES and judged not in BOT_CLASSES:
+    for kind, classification, at_us, tenant_id, profile_id, link_id, *_ in clicks:
+        visitor_class = classification & CLASS_MASK
+        is_bot = visitor_class in BOT_CLASSES
+        if not is_bot and visitor_class not in COUNTED_CLASSES:
             continue
         key = (tenant_id, profile_id, link_id, at_us - at_us % TIME_BUCKET_US)
         entry = sums.get(key)
         if entry is None:
             entry = sums[key] = [0, 0, 0]
-        entry[2 if judged in BOT_CLASSES else kind != ClickKind.CLICK] += 1
+        entry[2 if is_bot else kind != ClickKind.CLICK] += 1
     return [(RollupKey(*key), RollupCounts(*sums[key])) for key in sorted(sums)]

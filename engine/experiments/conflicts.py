@@ -1,12 +1,12 @@
 """Which experiments of one profile may run at the same time.
 
 Two that test the same thing would decide over each other's visitors, unless each visitor is in one of them
-at most: in parts of one namespace that do not overlap. A click's record has room for MAX_ARMS.
+at most: in parts of one namespace that do not overlap. A click's record has room for MAX_VARIANT_REFS.
 """
 
 from collections.abc import Iterable, Sequence
 
-from engine.clicks.record_items import MAX_ARMS
+from engine.clicks.record_items import MAX_VARIANT_REFS
 from engine.common.errors import ConflictError, InvalidError
 from engine.experiments.experiment import (
     MAX_EXPERIMENTS,
@@ -34,9 +34,11 @@ def check_start(experiment: Experiment, others: Iterable[Experiment]) -> None:
     alike = [o for o in running if o.kind == experiment.kind]
     if experiment.kind == "destination":
         alike = [o for o in alike if o.link_id == experiment.link_id]
-    if len(alike) >= MAX_ARMS:
+    if len(alike) >= MAX_VARIANT_REFS:
         where = "the page" if experiment.kind == "page" else "one link"
-        raise ConflictError("state", f"cannot be running: {MAX_ARMS} experiments of {where} are")
+        raise ConflictError(
+            "state", f"cannot be running: {MAX_VARIANT_REFS} experiments of {where} are"
+        )
 
 
 def _tests_the_same(one: Experiment, other: Experiment) -> bool:

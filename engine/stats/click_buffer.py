@@ -1,8 +1,8 @@
-"""Clicks of journals on their way into sums by dimension: read once, kept as numbers until they are summed.
+"""The click buffer: clicks of journals as columns of numbers, until they are counted by dimension.
 
-Each text becomes a number the first time that it is seen, and with it what it tells (engine/clicks/dimension_values.py), so a
-click costs a few look-ups and 36 bytes, however long its texts are (about 1.2 µs). Clicks are kept by journal:
-when another aggregator takes a journal over, its clicks are dropped here.
+Each text becomes a number the first time that it is seen, and so do the dimension values that it stands for
+(engine/clicks/dimension_values.py), so a click costs a few look-ups and 36 bytes, however long its texts are
+(about 1.2 µs). Clicks are kept by journal: those of a journal whose lease is lost are dropped.
 """
 
 from array import array
@@ -88,7 +88,7 @@ class _Languages(_TextDictionary):
 class _ItemsTable(_TextDictionary):
     def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
         extra = dimension_values.parse_items(data)
-        told = (*dimension_values.values_of_extra(extra), referrers.source_of_utm(extra.utm.source))
+        told = (*dimension_values.item_values(extra), referrers.source_of_utm(extra.utm.source))
         found = items(data) if extra.exposures or extra.outcomes else {}
         return (*map(words.number, told), words.arms_number(found))
 
@@ -135,7 +135,7 @@ class ValueDictionary:
 
 
 class ClickBuffer:
-    """Clicks that wait to be summed."""
+    """Clicks that wait to be counted by dimension."""
 
     def __init__(self, words: ValueDictionary) -> None:
         self.words = words
@@ -148,7 +148,7 @@ class ClickBuffer:
 
     @property
     def clicks(self) -> int:
-        """How many are kept; of those that are not counted at all, none."""
+        """How many clicks are kept. Clicks of classes that are in no count are not."""
         return self._bytes // _KEPT.size
 
     @property
@@ -162,9 +162,9 @@ class ClickBuffer:
         return self.columns().blocks()
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
-        """Take the batch's clicks whose sequence is above `after`.
+        """Add the batch's clicks whose sequence is above `after`.
 
-        Raises FormatError as `copy_rows.FoldRows.add` does; nothing is taken then.
+        Raises FormatError as copy_rows.FoldRows.add() does; nothing is added then.
         """
         parts: list[bytes] = []
         pack, keep, words = _KEPT.pack, parts.append, self.words

@@ -89,7 +89,7 @@ def dimension_values(click: Click) -> Iterator[tuple[int, str]]:
     host = referrers.referrer_host(traits.text(click.referrer))
     extra = traits.parse_items(click.items)
     yield from zip(traits.AGENT_DIMENSIONS, (agent.browser, agent.os, agent.device), strict=True)
-    yield from zip(traits.ITEM_DIMENSIONS, traits.values_of_extra(extra), strict=True)
+    yield from zip(traits.ITEM_DIMENSIONS, traits.item_values(extra), strict=True)
     yield Dimension.REFERRER, host
     yield Dimension.SOURCE, traits.source(host, agent, extra.utm.source)
     yield Dimension.LANGUAGE, traits.language(traits.text(click.language))

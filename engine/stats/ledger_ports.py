@@ -1,4 +1,4 @@
-"""What the aggregator hands over to be counted by dimension; see `engine.links.ports.ClickLedger.summarise`."""
+"""Ports of the click ledger: watermarks and leases of journals, folds and dimension counts."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -10,15 +10,14 @@ from engine.stats.vectorised_counts import CountBlock
 
 
 class JournalWatermarks(NamedTuple):
-    """How far a journal is counted: its last click that is in all counts, and that is in the plain ones; 0
-    before the first."""
+    """The last sequences of a journal that are in all counts, and in the rollups; 0 before the first."""
 
     fully_counted: int
     folded: int
 
 
 class WatermarkAdvance(NamedTuple):
-    """A journal's clicks above `sequence`, up to `reached`, on their way into the counts by dimension."""
+    """A move of a journal's `dimension_counted`: its clicks above `from_sequence`, up to `to_sequence`."""
 
     journal_id: UUID
     from_sequence: int
@@ -27,22 +26,23 @@ class WatermarkAdvance(NamedTuple):
 
 
 class BufferedClicks(Protocol):
-    """Clicks of several journals that wait to be summed by dimension (engine/stats/click_buffer.py)."""
+    """Clicks of several journals that wait to be counted by dimension (engine/stats/click_buffer.py)."""
 
     @property
     def clicks(self) -> int: ...
 
     @property
     def keys(self) -> int:
-        """Of about how many links and buckets."""
+        """About how many pairs of a link and a time bucket the clicks have."""
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
-        """Take the batch's clicks above sequence `after`. Raises FormatError, and then takes none."""
+        """Add the batch's clicks above sequence `after`. Raises FormatError, and then adds none."""
 
-    def drop(self, journal_id: UUID) -> None: ...
+    def drop(self, journal_id: UUID) -> None:
+        """Drop the clicks of a journal."""
 
     def profiles(self) -> set[tuple[int, int]]:
-        """Tenant and profile ids of all clicks."""
+        """Return (tenant_id, profile_id) of all clicks."""
 
     def blocks(self) -> Iterator[CountBlock]: ...
 
@@ -50,8 +50,10 @@ class BufferedClicks(Protocol):
 
 
 class JournalLease(NamedTuple):
-    """How far a journal is folded, and under which fencing token its stream is owned. `dimension_counted` is how
-    far it is in the counts by dimension, at most `sequence`."""
+    """A journal's watermarks and the fencing token under which it is leased.
+
+    `dimension_counted` is at most `folded`.
+    """
 
     journal_id: UUID
     folded: int
@@ -60,40 +62,44 @@ class JournalLease(NamedTuple):
 
 
 class ClickLedger(Protocol):
-    """The counts, and each journal's watermark next to them in one transaction; in another one the counts
-    by dimension and `dimension_counted`, which follows the watermark."""
+    """Where clicks are counted. A fold moves `folded` in the transaction of the raw rows and rollups; another
+    transaction has the dimension counts and `dimension_counted`, which follows."""
 
     async def register(self, journal_id: UUID) -> int:
-        """Make the journal's row if there is none; its last click that is in all counts."""
+        """Create the journal's row if there is none. Returns its last sequence that is in all counts."""
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks: ...
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+        """Return the journal's watermarks; zeros for one without a row."""
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
-        """Renew the leases that `owner` holds and take free or expired ones, `limit` in all.
+        """Renew the leases of `owner` and acquire free or expired ones, `limit` in all.
 
-        A lease that changes hands gets a higher token. Times are the database's own.
+        A lease that changes hands gets a higher fencing token. Times are by the database's clock.
         """
 
-    async def release(self, owner: str) -> None: ...
+    async def release(self, owner: str) -> None:
+        """Release all leases of `owner`."""
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        """Raw rows, rollups and the watermark's move, all or nothing.
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        """Fold batches: add raw rows and rollups and move `folded`, all or nothing. Returns the lease moved.
 
-        `batches` continue the position without a gap; what lies at or below it is skipped. Raises
-        StaleLeaseError when the position or the token is no longer this one's.
+        `batches` continue `folded` without a gap; clicks at or below it are skipped. Raises
+        StaleLeaseError when the watermark or the fencing token of the journal is another one.
         """
 
     async def delete_journal(self, journal_id: UUID) -> None:
         """Forget a journal that is wholly committed and deleted. Its id never comes again."""
 
-    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        """Keep a batch that cannot be folded, whole, and move both positions past it, under the same guard:
-        all before it must be summarised."""
+    async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        """Keep a batch that cannot be folded, whole, and move both watermarks past it. Returns the lease moved.
+
+        Raises StaleLeaseError as commit() does, and when `dimension_counted` is behind `folded`.
+        """
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        """Counts by dimension, those of experiments, and the moves of `dimension_counted`, all or nothing.
+        """Add dimension counts and those of experiments and move `dimension_counted`, all or nothing.
 
-        `gathered` holds the clicks of the moves. Raises StaleLeaseError that names the journals whose
-        position or token is no longer this one's; the others can be tried without them."""
+        `buffer` holds the clicks of the advances. Raises StaleLeaseError that names the journals whose
+        watermark or fencing token is another one; the rest can be tried without them."""

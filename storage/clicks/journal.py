@@ -1,10 +1,10 @@
-"""The journal: what is recorded of answered requests until Postgres has committed it.
+"""The journal: an edge's write-ahead log of records, kept until Postgres has committed them.
 
 Guarantees:
 
 - A frame is in the page cache before `append` returns True; no kill of a process can lose it then.
-- It is on the disk at most `sync_ms` later; `synced` never runs ahead of the disk. Only what is synced is
-  shipped, so that what Postgres has counted can never be forgotten here by a power loss.
+- It is on the disk at most `sync_ms` later; `synced` never runs ahead of the disk. Only synced records
+  are shipped, so that a power loss here can never forget a click that Postgres has counted.
 - `append` returning False means that these clicks are not recorded; they are counted with the reason.
   Recording resumes by itself: after `_RETRY_S` the next frame, or the next sync, tries a new segment.
 - A sequence is never used twice. A journal has one writer, from its creation until that process ends; then
@@ -61,7 +61,7 @@ class Segment:
 
 
 class Journal:
-    """The writer's side. `append` is synchronous and called from the visitors' door; `run` is a task."""
+    """The writer's side. append() is synchronous and called by the visitor server; run() is a task."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Journal:
         self._cursor: SegmentCursor | None = None
 
     def open(self) -> None:
-        """Make the folder and the first segment. Raises WaypostError when the disk does not allow it."""
+        """Create the folder and the first segment. Raises WaypostError when the disk does not allow it."""
         new = self.folder.with_suffix(NEW_SUFFIX)
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -127,7 +127,7 @@ class Journal:
     # ---- the hot side: synchronous -------------------------------------------------------------
 
     def append(self, records: list[bytes]) -> bool:
-        """Write these clicks. False: they are not recorded, and counted in `unrecorded` by reason.
+        """Write these records. Returns False when they are not recorded; `unrecorded` counts them by reason.
 
         `failed` says why while it lasts: "full" and "disk" as the disk said it, "limit" when the journal
         has reached its largest size, "behind" when the disk takes too long to sync.
@@ -171,14 +171,15 @@ class Journal:
         return self._begin_segment(self.appended + 1)
 
     def _takes(self, segment: Segment, size: int) -> bool:
-        """Any segment takes one append, however large: no two may begin with the same sequence."""
+        """Return whether the append fits. Any segment takes one append, however large: no two segments may
+        begin with the same sequence."""
         return segment.end + size <= self._segment_bytes or segment.end == HEADER_BYTES
 
     def _begin_segment(self, first: int) -> Segment:
         try:
             segment = self._write_segment(first, [])
         except OSError as error:
-            # What the other segments hold is as good as it was: it is synced and shipped meanwhile.
+            # The other segments are as good as they were: they are synced and shipped meanwhile.
             self._lacking = True
             raise _SegmentNotCreatedError(error.errno, error.strerror) from error
         self._lacking = False
@@ -191,8 +192,8 @@ class Journal:
     def seal(self, older_than_s: float) -> None:
         """Go on in a new segment if the one being written has clicks and is older than this.
 
-        However few visitors come, what is committed then leaves the disk by `forget` within that time.
-        A disk without room for a segment more is no failure: the one being written has some.
+        However few visitors come, counted clicks then leave the disk by forget() within that time. A disk
+        without room for one more segment is no failure: the one being written has room.
         """
         segment = self._segments[-1]
         if (
@@ -213,7 +214,7 @@ class Journal:
         return self.folder / f"{first:020d}{SUFFIX}"
 
     def _make_segment(self, first: int, frames: list[bytes]) -> Segment:
-        """A file with these frames in it, in the place of what had its name before."""
+        """Write a segment of these frames; it replaces a file of the same name."""
         segment = self._write_segment(first, frames)
         self._name_segment(segment)
         return segment
@@ -254,9 +255,9 @@ class Journal:
         self._dirty.set()
 
     def _zero_failed_write(self, size: int) -> None:
-        """Blot out what a failed write may have left: it is counted as not recorded, and stays that.
+        """Overwrite with zeros the bytes that a failed write may have left: its clicks count as not recorded.
 
-        If this fails too, a process that ends before recording resumes may leave it to be found.
+        If this fails too, a process that ends before recording resumes may leave them to be found.
         """
         segment = self._segments[-1]
         if self._takes(segment, size):
@@ -264,7 +265,7 @@ class Journal:
                 self._files.write(segment.fd, bytes(size), segment.end)
 
     def _resume(self) -> bool:
-        """Whether recording goes on: the time to try again has come, and trying worked."""
+        """Try to record again if it is time to. Returns whether recording goes on."""
         if self._clock() < self._retry_at or self._syncing:
             return False
         if self._in_doubt and not self._rewrite_unsynced():
@@ -275,7 +276,7 @@ class Journal:
         return True
 
     def _begin_missing_segment(self) -> bool:
-        """Have the segment ready that could not be begun, before any visitor needs it."""
+        """Begin the segment that could not be begun, before any visitor needs it. Returns whether it worked."""
         try:
             self._begin_segment(self.appended + 1)
         except OSError as error:
@@ -284,7 +285,7 @@ class Journal:
         return True
 
     def _rewrite_unsynced(self) -> bool:
-        """Write every frame whose way to the disk is in doubt into new segments."""
+        """Write every frame that may not be on the disk into new segments. Returns whether it worked."""
         kept = [segment for segment in self._segments if segment.first <= self.synced]
         doubtful = self._segments[len(kept) :]
         made: list[Segment] = []
@@ -304,7 +305,7 @@ class Journal:
                 frames = [data for last, data in written if first <= last < behind]
                 made.append(self._make_segment(first, frames))
         except OSError as error:
-            # Those that were made hold nothing but what is in doubt: they may stand until replaced.
+            # The new segments hold nothing but frames in doubt: they may stand until replaced.
             self._close(made)
             self._fail(error)
             return False
@@ -332,19 +333,19 @@ class Journal:
             await trio.sleep(self._sync_s)
 
     async def sync(self) -> bool:
-        """Bring all that was appended before this call to the disk. False when the disk refused."""
+        """Bring all that was appended before this call to the disk. Returns False when the disk refused."""
         async with self._one_sync:
             return await self._sync()
 
     async def _sync(self) -> bool:
         # After a failed fdatasync the kernel may drop the pages and report success the next time:
-        # what is in doubt is written again elsewhere, never merely synced again.
+        # frames in doubt are written again elsewhere, never merely synced again.
         if (self._in_doubt or self._lacking) and not self._resume():
             self._dirty.set()
             if self._in_doubt:
                 return False
         target, groups = self.appended, len(self._unsynced)
-        # A new segment's name is what ends the one before it, whatever a failed write has left there.
+        # The name of a new segment ends the one before it, whatever a failed write has left there.
         if self.synced >= target and self._names_synced:
             return True
         fds = [segment.fd for segment in self._segments if segment.last > self.synced]
@@ -384,7 +385,10 @@ class Journal:
             await self._news.wait()
 
     def read(self, after: int, max_bytes: int) -> Batch | None:
-        """The next whole frames behind `after`, about `max_bytes`, synced ones only. May raise OSError."""
+        """Return the next whole synced frames above `after`, about `max_bytes`; None if there are none.
+
+        Raises OSError.
+        """
         for index, segment in enumerate(self._segments):
             last = min(self.synced, segment.last)
             if index + 1 < len(self._segments):
@@ -396,12 +400,12 @@ class Journal:
         return None
 
     def forget(self, committed: int) -> None:
-        """Delete the segments that Postgres' watermark has passed, except the one being written."""
+        """Delete the segments at or below this watermark, except the one being written."""
         while len(self._segments) > 1 and self._segments[1].first - 1 <= committed:
             segment = self._segments.pop(0)
             self._close([segment])
             with contextlib.suppress(OSError):
-                # Else the file stays behind; it is deleted with the folder.
+                # On an error the file stays behind, and is deleted with the folder.
                 self._files.remove(segment.path)
             if self.failed == "limit":
                 self._retry_at = 0.0
@@ -409,13 +413,13 @@ class Journal:
                     self.failed = None
 
     def discard(self) -> None:
-        """Delete all it holds: only once that is committed, and nothing is written any more."""
+        """Delete its segments: only once all clicks are counted, and nothing is written any more."""
         self._close(self._segments)
         self._segments.clear()
         discard(self.folder, self._files)
 
     def close(self, *, remove: bool) -> None:
-        """Close everything; `remove` deletes the folder: only once all of it is committed."""
+        """Close everything. `remove` deletes the folder: only once all clicks are counted."""
         self._close(self._segments)
         self._segments.clear()
         try:
@@ -430,7 +434,7 @@ class _SegmentNotCreatedError(OSError):
 
 
 class _AppendRefusedError(OSError):
-    """We refuse ourselves; nothing on the disk is in doubt."""
+    """The journal itself refuses an append; nothing on the disk is in doubt."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -438,14 +442,14 @@ class _AppendRefusedError(OSError):
 
 
 def _last(data: bytes) -> int:
-    """The last sequence in whole frames."""
+    """Return the last sequence in whole frames."""
     return list(journal_format.frames(data))[-1].last
 
 
 def discard(folder: Path, files: FileSystem) -> None:
-    """Delete the segments of a journal that is wholly committed, and outlast a power loss.
+    """Delete the segments of a journal that is wholly counted, durably.
 
-    The folder stays, until the journal's row is retired: whoever finds it empty does that.
+    The folder stays until the journal's row is retired: an edge that adopts it empty does that.
     """
     for suffix in (SUFFIX, NEW_SUFFIX):
         for path in sorted(folder.glob(f"*{suffix}")):
@@ -454,7 +458,7 @@ def discard(folder: Path, files: FileSystem) -> None:
 
 
 def remove_folder(folder: Path, files: FileSystem) -> None:
-    """Delete a journal that is wholly committed; the lock file goes last."""
+    """Delete a journal that is wholly counted; the lock file goes last."""
     if not folder.is_dir():
         return
     discard(folder, files)
@@ -474,7 +478,7 @@ class SegmentCursor:
         self._offset = HEADER_BYTES
 
     def read(self, after: int, last: int, max_bytes: int) -> Batch | None:
-        """Whole frames behind `after` and up to `last`; None when there is none yet."""
+        """Return whole frames above `after` and up to `last`; None when there is none yet."""
         if after + 1 < self._next:
             self._next, self._offset = self.segment.first, HEADER_BYTES
         size = max(max_bytes, journal_format.MAX_FRAME_BYTES)

@@ -1,15 +1,15 @@
-"""The click ledger: raw rows, rollups and each journal's watermark, in one Postgres transaction; the counts by
-dimension and `dimension_counted` in another one, which follows (storage/stats/dimension_counts.py).
+"""The click ledger: raw rows, rollups and each journal's `folded` watermark, in one Postgres transaction; the
+dimension counts and `dimension_counted` in another one, which follows (storage/stats/dimension_counts.py).
 
 Guarantees:
 - A click is counted exactly once. The first statement of a commit moves the watermark by
-  compare-and-set on (position, token); it locks the journal's row, so of two commits from one
-  position one waits, finds the row changed, and is refused. All counts are in the same transaction.
+  compare-and-set on (folded, fencing token); it locks the journal's row, so of two commits from one
+  watermark one waits, sees that the row has changed, and is refused. All counts are in the same transaction.
   The lease only keeps aggregators from working for nothing: exactness does not rest on it, nor on
   any clock.
 - A commit that fails leaves nothing, neither in Postgres nor in the tables of texts kept here.
-  After an UnavailableError it may have happened or not: ask `lease` for the position again and go
-  on from it.
+  After an UnavailableError it may have happened or not: call lease() again and go on from the
+  watermark that it returns.
 - Two aggregators cannot deadlock: user agents and rollups are written in the order of their keys.
 - Only the database's clock decides about leases. A commit renews its lease too, so `lease` never
   has to wait for a commit under way.
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class PostgresClickLedger:
-    """`ClickLedger` on Postgres. An edge's role may `register` and read `watermark`; the rest is
+    """`ClickLedger` on Postgres. An edge's role may register() and read watermarks(); the rest is
     the aggregator's."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -92,12 +92,12 @@ class PostgresClickLedger:
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         async def work(connection: Connection) -> list[JournalLease]:
-            held = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
-            if len(held) < limit:
-                held += await connection.fetch(
-                    _SQL["acquire_leases"], owner, limit - len(held), ttl_s
+            rows = await connection.fetch(_SQL["renew_leases"], owner, limit, ttl_s)
+            if len(rows) < limit:
+                rows += await connection.fetch(
+                    _SQL["acquire_leases"], owner, limit - len(rows), ttl_s
                 )
-            return [JournalLease(*row) for row in held]
+            return [JournalLease(*row) for row in rows]
 
         return await self._database.transaction(work)
 
@@ -107,26 +107,26 @@ class PostgresClickLedger:
 
         await self._database.transaction(work)
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """As the port says. Also raises ValueError for a gap, and FormatError for a damaged batch.
 
-        Nothing is committed then. To find a damaged batch, commit one at a time and set that one
-        aside.
+        Nothing is committed then. To find a damaged batch, commit one at a time and dead-letter that
+        one.
         """
-        news = batches_after(position.folded, batches)
-        if not news:
-            return position
-        texts = self._known_texts()
-        folding = FoldRows(position.journal_id, texts)
-        for batch, after in news:
-            folding.add(batch, after)
+        slices = batches_after(lease.folded, batches)
+        if not slices:
+            return lease
+        texts = self._text_cache()
+        fold_rows = FoldRows(lease.journal_id, texts)
+        for batch, after in slices:
+            fold_rows.add(batch, after)
             await trio.lowlevel.checkpoint()
-        reached = position._replace(folded=news[-1].batch.last)
-        sums = folding.sums()
+        moved = lease._replace(folded=slices[-1].batch.last)
+        sums = fold_rows.sums()
 
         async def work(connection: Connection) -> tuple[list[int], Totals]:
-            await _move(connection, position, reached)
-            await _copy(connection, folding.rows)
+            await _advance(connection, lease, moved)
+            await _copy(connection, fold_rows.rows)
             agents = await _store_agents(connection, texts)
             await _add_up(connection, sums)
             return agents, await self._events.write(connection, sums)
@@ -134,7 +134,7 @@ class PostgresClickLedger:
         agents, totals = await self._guarded(work)
         texts.stored(agents)
         self._events.keep(totals)
-        return reached
+        return moved
 
     async def delete_journal(self, journal_id: UUID) -> None:
         async def work(connection: Connection) -> None:
@@ -150,28 +150,28 @@ class PostgresClickLedger:
 
         await self._database.transaction(work)
 
-    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        """As the port says. Raises ValueError when the batch does not continue the position."""
-        if not batches_after(position.folded, [batch]):
-            return position
-        reached = position._replace(folded=batch.last, dimension_counted=batch.last)
+    async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        """As the port says. Raises ValueError when the batch does not continue `folded`."""
+        if not batches_after(lease.folded, [batch]):
+            return lease
+        moved = lease._replace(folded=batch.last, dimension_counted=batch.last)
 
         async def work(connection: Connection) -> None:
-            await _move(connection, position, reached, "advance_past_dead_letter")
-            await connection.execute(_SQL["dead_letter"], position.journal_id, *batch, reason)
+            await _advance(connection, lease, moved, "advance_past_dead_letter")
+            await connection.execute(_SQL["dead_letter"], lease.journal_id, *batch, reason)
 
         await self._guarded(work)
-        return reached
+        return moved
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        observed = gathered.experiment_increments()
+        increments = buffer.experiment_increments()
 
         async def work(connection: Connection) -> None:
-            await dimension_counts.add(connection, gathered)
-            await add_increments(connection, observed)
-            await dimension_counts.advance_watermarks(connection, moves)
+            await dimension_counts.add(connection, buffer)
+            await add_increments(connection, increments)
+            await dimension_counts.advance_watermarks(connection, advances)
 
         await self._guarded(work)
 
@@ -183,25 +183,27 @@ class PostgresClickLedger:
             # and its insert. The next try is routed right.
             raise UnavailableError(f"clicks were being repartitioned: {error}") from error
 
-    def _known_texts(self) -> EncodedTexts:
-        """Others when their time is over; a commit under way goes on with those that it began with."""
+    def _text_cache(self) -> EncodedTexts:
+        """Return the text cache, replaced by an empty one after its lifetime. A commit in progress keeps the
+        cache it started with."""
         if self._clock() - self._texts_since > TEXTS_S:
             self._texts = EncodedTexts()
             self._texts_since = self._clock()
         return self._texts
 
 
-async def _move(
+async def _advance(
     connection: Connection,
-    position: JournalLease,
-    reached: JournalLease,
-    how: str = "advance_watermark",
+    lease: JournalLease,
+    moved: JournalLease,
+    query: str = "advance_watermark",
 ) -> None:
-    journal_id, sequence, token, _ = position
-    moved = await connection.fetchval(_SQL[how], journal_id, sequence, token, reached.folded)
-    if moved is None:
+    """Move watermarks by compare-and-set. Raises StaleLeaseError."""
+    journal_id, folded, fencing_token, _ = lease
+    row = await connection.fetchval(_SQL[query], journal_id, folded, fencing_token, moved.folded)
+    if row is None:
         raise StaleLeaseError(
-            f"journal {journal_id} is not at click {sequence} under token {token}"
+            f"journal {journal_id} is not at click {folded} under fencing token {fencing_token}"
         )
 
 

@@ -1,8 +1,7 @@
 """The in-memory twin of storage/clicks/ledger.py: the same guarantees, in plain words.
 
-A transaction is a stretch without a checkpoint; there is one before it and one after, where the
-real one waits: a task that is cancelled at the second has committed and does not know, as happens
-to the real one.
+A transaction runs without a checkpoint; there is one before it and one after, where the real one waits:
+a task that is cancelled at the second has committed and does not know, as happens with Postgres.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,18 +55,18 @@ class MemoryClickTables:
     clicks: list[tuple[UUID, Click]] = field(default_factory=list)
     rollups: dict[RollupKey, RollupCounts] = field(default_factory=dict)
     sums: dict[DimensionCountKey, DimensionCounts] = field(default_factory=dict)
-    observed: list[ExperimentIncrements] = field(default_factory=list)
+    experiment_increments: list[ExperimentIncrements] = field(default_factory=list)
     dead_letters: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
 
-    def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
-        self.clicks += ((journal_id, click) for click in news)
-        for key, counts in rollup_counts(news):
+    def add(self, journal_id: UUID, clicks: Sequence[Click]) -> None:
+        self.clicks += ((journal_id, click) for click in clicks)
+        for key, counts in rollup_counts(clicks):
             before = self.rollups.get(key, RollupCounts(0, 0))
             self.rollups[key] = RollupCounts(*map(sum, zip(before, counts, strict=True)))
 
-    def add_dimension_counts(self, gathered: BufferedClicks) -> None:
-        for block in gathered.blocks():
+    def add_dimension_counts(self, buffer: BufferedClicks) -> None:
+        for block in buffer.blocks():
             ends = list(accumulate(block.sizes, initial=0))
             for number, key in enumerate(zip(*block[:6], strict=True)):
                 of = set(block.visitors[ends[number] : ends[number + 1]].tolist())
@@ -77,9 +76,9 @@ class MemoryClickTables:
                 self.sums.setdefault(
                     self._own_or_other(DimensionCountKey(*key)), DimensionCounts()
                 ).add(sums)
-        observed = gathered.experiment_increments()
-        if observed.sums:
-            self.observed.append(observed)
+        increments = buffer.experiment_increments()
+        if increments.sums:
+            self.experiment_increments.append(increments)
 
     def _own_or_other(self, key: DimensionCountKey) -> DimensionCountKey:
         most = max_values(key.dimension, key.link_id)
@@ -115,25 +114,25 @@ class MemoryClickLedger:
         journals = sorted(
             (key, journal) for key, journal in self._counts.journals.items() if not journal.retired
         )
-        held = [(key, journal) for key, journal in journals if journal.owner == owner][:limit]
+        leased = [(key, journal) for key, journal in journals if journal.owner == owner][:limit]
         free = [
             (key, journal)
             for key, journal in journals
             if journal.owner is None or (journal.owner != owner and journal.expires <= now)
         ]
         free.sort(key=lambda item: item[1].expires)
-        for key, journal in free[: limit - len(held)]:
+        for key, journal in free[: limit - len(leased)]:
             journal.owner = owner
             journal.fencing_token += 1
-            held.append((key, journal))
-        for _, journal in held:
+            leased.append((key, journal))
+        for _, journal in leased:
             journal.renew(now, ttl_s)
-        positions = [
+        leases = [
             JournalLease(key, journal.folded, journal.fencing_token, journal.dimension_counted)
-            for key, journal in held
+            for key, journal in leased
         ]
         await trio.lowlevel.checkpoint()
-        return positions
+        return leases
 
     async def release(self, owner: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -142,77 +141,79 @@ class MemoryClickLedger:
                 journal.owner = None
                 journal.expires = 0.0
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         """As the port says, and ValueError for a gap, FormatError for a damaged batch."""
-        news = batches_after(position.folded, batches)
-        if not news:
-            return position
-        taken: list[Click] = []
-        for batch, after in news:
+        slices = batches_after(lease.folded, batches)
+        if not slices:
+            return lease
+        folded: list[Click] = []
+        for batch, after in slices:
             for _ in validate_frames(batch):
                 pass
-            taken += (
+            folded += (
                 click._replace(at_us=clamped(click.at_us)) for click in clicks(batch.payload, after)
             )
             await trio.lowlevel.checkpoint()
-        reached = position._replace(folded=news[-1].batch.last)
-        self._move(position, reached)
-        self._counts.add(position.journal_id, taken)
+        moved = lease._replace(folded=slices[-1].batch.last)
+        self._advance(lease, moved)
+        self._counts.add(lease.journal_id, folded)
         await trio.lowlevel.checkpoint()
-        return reached
+        return moved
 
     async def delete_journal(self, journal_id: UUID) -> None:
         await trio.lowlevel.checkpoint()
         if (journal := self._counts.journals.get(journal_id)) is not None:
             journal.retired = True
 
-    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        if not batches_after(position.folded, [batch]):
-            return position
+    async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        if not batches_after(lease.folded, [batch]):
+            return lease
         await trio.lowlevel.checkpoint()
-        reached = position._replace(folded=batch.last, dimension_counted=batch.last)
-        journal = self._counts.journals.get(position.journal_id)
-        if journal is not None and journal.dimension_counted != position.folded:
-            raise StaleLeaseError(f"journal {position.journal_id} is not summarised")
-        self._move(position, reached)
+        moved = lease._replace(folded=batch.last, dimension_counted=batch.last)
+        journal = self._counts.journals.get(lease.journal_id)
+        if journal is not None and journal.dimension_counted != lease.folded:
+            raise StaleLeaseError(f"the dimension counts of journal {lease.journal_id} are behind")
+        self._advance(lease, moved)
         if journal is not None:
             journal.dimension_counted = batch.last
-        self._counts.dead_letters.append((position.journal_id, batch, reason))
+        self._counts.dead_letters.append((lease.journal_id, batch, reason))
         await trio.lowlevel.checkpoint()
-        return reached
+        return moved
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
         await trio.lowlevel.checkpoint()
-        self._summarise(moves, gathered)
+        self._add_dimension_counts(advances, buffer)
         await trio.lowlevel.checkpoint()
 
-    def _summarise(self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks) -> None:
-        stale = {move.journal_id for move in moves if not self._follows(move)}
+    def _add_dimension_counts(
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
+    ) -> None:
+        stale = {advance.journal_id for advance in advances if not self._continues(advance)}
         if stale:
-            raise StaleLeaseError(f"journals {stale} are not where they were summarised to", stale)
-        for move in moves:
-            self._counts.journals[move.journal_id].dimension_counted = move.to_sequence
-        self._counts.add_dimension_counts(gathered)
+            raise StaleLeaseError(f"the dimension counts of journals {stale} are elsewhere", stale)
+        for advance in advances:
+            self._counts.journals[advance.journal_id].dimension_counted = advance.to_sequence
+        self._counts.add_dimension_counts(buffer)
 
-    def _follows(self, move: WatermarkAdvance) -> bool:
-        journal = self._counts.journals.get(move.journal_id)
+    def _continues(self, advance: WatermarkAdvance) -> bool:
+        journal = self._counts.journals.get(advance.journal_id)
         return journal is not None and (
             (journal.dimension_counted, journal.fencing_token)
-            == (move.from_sequence, move.fencing_token)
-            and move.to_sequence <= journal.folded
+            == (advance.from_sequence, advance.fencing_token)
+            and advance.to_sequence <= journal.folded
         )
 
-    def _move(self, position: JournalLease, reached: JournalLease) -> None:
-        journal_id, sequence, token, _ = position
+    def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
+        journal_id, folded, fencing_token, _ = lease
         journal = self._counts.journals.get(journal_id)
-        if journal is None or (journal.folded, journal.fencing_token) != (sequence, token):
+        if journal is None or (journal.folded, journal.fencing_token) != (folded, fencing_token):
             raise StaleLeaseError(
-                f"journal {journal_id} is not at click {sequence} under token {token}"
+                f"journal {journal_id} is not at click {folded} under fencing token {fencing_token}"
             )
         now = self._now()
-        journal.folded = reached.folded
+        journal.folded = moved.folded
         if journal.owner is not None:
             journal.renew(now, journal.ttl_s)
         self._counts.committed_at = datetime.fromtimestamp(now, UTC)

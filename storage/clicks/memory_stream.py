@@ -1,4 +1,4 @@
-"""The in-memory twin of storage/clicks/stream.py, and of what Redis may do to a stream."""
+"""The in-memory twin of storage/clicks/stream.py, and of the losses that Redis may bring to a stream."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from engine.clicks.batch import Batch
 
 
 class MemoryStreams:
-    """The server: several streams objects may share it."""
+    """The server, which several `MemoryClickStream`s may share."""
 
     def __init__(self) -> None:
         self.entries: dict[UUID, list[Batch]] = {}
@@ -68,9 +68,9 @@ class MemoryClickStream:
     ) -> list[Batch]:
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(wait_ms / 1000):
-            while not (found := self._above(journal_id, after)) and wait_ms > 0:
+            while not (batches := self._above(journal_id, after)) and wait_ms > 0:
                 await self._streams.added.wait()
-        return found[:max_batches]
+        return batches[:max_batches]
 
     def _above(self, journal_id: UUID, after: int) -> list[Batch]:
         return [batch for batch in self._streams.entries.get(journal_id, ()) if batch.last > after]

@@ -1,12 +1,12 @@
 """Recovery: the journals that dead processes left behind, read to their last valid frame.
 
-A journal whose writer is gone is never written again. Whoever takes its lock ships what Postgres has not
-committed yet, then deletes the folder. What cannot be read is counted, never guessed:
+A journal whose writer is gone is never written again. The edge that acquires its lock ships the clicks that
+Postgres has not committed yet, then deletes the folder. What cannot be read is counted, never guessed:
 
 - a torn tail is dropped: it had not been synced, or the disk lost it;
 - damage in the middle is stepped over: reading goes on with the next intact frame, else with the next segment.
   The clicks between are lost and counted in `dropped_clicks`. Such a gap is a batch of its own, without a
-  payload: the ledger sets it aside, which moves the watermark across it and leaves a trace of what was lost.
+  payload: it is dead-lettered, which moves the watermark across it and leaves a trace of what was lost.
 
 The search for the next intact frame cannot be led astray by what visitors send: no header of theirs may hold
 the control characters that mark a frame, and no frame is taken whose sequence says that more clicks are lost
@@ -37,10 +37,10 @@ _MARK_AT: Final = 8
 
 
 def orphans(folder: Path) -> list[Path]:
-    """The journal folders below `folder`, held or not, oldest first."""
+    """Return the journal folders below `folder`, locked or not, oldest first."""
     try:
-        found = [path for path in folder.iterdir() if path.is_dir() and _journal_id(path)]
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+        folders = [path for path in folder.iterdir() if path.is_dir() and _journal_id(path)]
+        return sorted(folders, key=lambda path: path.stat().st_mtime_ns)
     except OSError:
         return []
 
@@ -53,7 +53,7 @@ def _journal_id(path: Path) -> UUID | None:
 
 
 class OrphanReader:
-    """One orphan. `adopt` it, then `read` until None, `close(remove=True)` once committed."""
+    """One orphaned journal: adopt(), then read() until None, close(remove=True) once all is counted."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class OrphanReader:
         files: FileSystem | None = None,
         released: Callable[[str], object] = lambda name: None,
     ) -> None:
-        """`released` is told the folder's name when the orphan is closed."""
+        """`released` is called with the folder's name when the journal is closed."""
         self.folder = folder
         self._released = released
         self.id = UUID(hex=folder.name)
@@ -77,7 +77,7 @@ class OrphanReader:
         self._lost_bytes: dict[tuple[int, int], int] = {}
 
     def adopt(self) -> bool:
-        """Take the journal; False when its writer, or another reader, holds it. May raise OSError."""
+        """Lock the journal. Returns False when its writer or another reader has the lock. Raises OSError."""
         if not self.folder.is_dir() or not self._lock.acquire():
             return False
         self._list()
@@ -99,10 +99,10 @@ class OrphanReader:
         return sum(self._lost_bytes.values())
 
     def holds_clicks(self) -> bool:
-        """Whether there is any click in it, committed or not. May raise OSError."""
+        """Return whether there is any click in it, counted or not. Raises OSError."""
         if self.read(0, 1) is None:
             return False
-        # That was not the reading: where it starts is not known before the watermark is.
+        # Start over: where reading begins is not known before the watermark is.
         self._list()
         self._lost_clicks.clear()
         self._lost_bytes.clear()
@@ -113,7 +113,7 @@ class OrphanReader:
         return sum(path.stat().st_size for _, path in self._paths if path.exists())
 
     def read(self, after: int, max_bytes: int) -> Batch | None:
-        """The next clicks behind `after`; None when there are no more. May raise OSError."""
+        """Return the next clicks above `after`; None when there are no more. Raises OSError."""
         self._seek(after)
         while self._index < len(self._paths):
             first, path = self._paths[self._index]
@@ -128,7 +128,7 @@ class OrphanReader:
         return None
 
     def _seek(self, after: int) -> None:
-        """Go to the segment of the first click behind `after`, unless that is still ahead in this one."""
+        """Go to the segment of the first click above `after`, unless that is still ahead in this one."""
         firsts = [first for first, _ in self._paths]
         index = max(0, bisect_right(firsts, after + 1) - 1)
         if after + 1 < self._next or index > self._index:
@@ -136,7 +136,7 @@ class OrphanReader:
             self._next = min(firsts[index], after + 1)
 
     def _take(self, after: int, size: int) -> Batch | None:
-        """The valid frames at this place; moves on when there are none."""
+        """Return the valid frames at this place; move on when there are none."""
         data = self._files.read(self._fd, size, self._offset)
         limit = self._limit()
         start = end = 0
@@ -158,20 +158,20 @@ class OrphanReader:
     def _step_over(self, after: int, limit: int | None) -> Batch | None:
         """Nothing valid here: go to the next intact frame, else to the next segment."""
         if limit is not None and self._next >= limit:
-            # What stands here is in the next segment, or was not recorded.
+            # These clicks are in the next segment, or were not recorded.
             self._go_to(self._index + 1)
             return None
-        found, damaged = self._search(limit)
+        frame, damaged = self._search(limit)
         if damaged:
             self._lost_bytes[self._index, self._offset] = damaged
-        if found is None:
+        if frame is None:
             self._go_to(self._index + 1)
             return None
         self._offset += damaged
-        return self._gap(found.first, after)
+        return self._gap(frame.first, after)
 
     def _search(self, limit: int | None) -> tuple[Frame | None, int]:
-        """The next intact frame of this segment, and how many damaged bytes stand before it."""
+        """Return the next intact frame of this segment, and how many damaged bytes stand before it."""
         skipped = damaged = 0
         while data := self._files.read(self._fd, 2 * MAX_FRAME_BYTES, self._offset + skipped):
             used = len(data.rstrip(b"\0"))
@@ -204,7 +204,7 @@ class OrphanReader:
         return frame
 
     def _gap(self, first: int, after: int) -> Batch | None:
-        """Go on with click `first`; those before it are lost."""
+        """Go on with click `first`. Returns the clicks before it as a lost batch, None if there are none."""
         begin = max(self._next, after + 1)
         self._next = first
         if begin >= first:
@@ -218,13 +218,13 @@ class OrphanReader:
         return None
 
     def _go_to(self, index: int) -> None:
-        """To the front of a segment. `_next` stays: a gap before it is for `read` to find."""
+        """Go to the front of a segment. `_next` stays, so that read() finds a gap before it."""
         if self._fd >= 0:
             self._files.close(self._fd)
         self._fd, self._index, self._offset = -1, index, HEADER_BYTES
 
     def discard(self) -> None:
-        """Delete all it holds: only once that is committed."""
+        """Delete its segments: only once all clicks are counted."""
         self._go_to(len(self._paths))
         try:
             discard(self.folder, self._files)
@@ -232,9 +232,9 @@ class OrphanReader:
             self._list()
 
     def close(self, *, remove: bool) -> None:
-        """Let go; `remove` deletes the folder: only once all of it is committed.
+        """Release the lock. `remove` deletes the folder: only once all clicks are counted.
 
-        May raise OSError, and holds it still then.
+        Raises OSError, and keeps the lock then.
         """
         self._go_to(len(self._paths))
         if remove:

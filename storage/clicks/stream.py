@@ -1,15 +1,15 @@
-"""The click streams in Redis: what connects an edge's journal to the aggregator, and may be lost.
+"""The click streams in Redis: the way of an edge's journal to the aggregator. They may be lost.
 
 Redis keys                          type     deleted by
-waypost:{<journal id, hex>}:clicks  stream   the shipper: by `trim` what is committed, by `reset`
-                                             all, when some were lost; of a journal that is gone:
-                                             whoever removes the journal
+waypost:{<journal id, hex>}:clicks  stream   the shipper: counted entries by `trim`, all of them by
+                                             `reset`, when some were lost and when the journal is
+                                             deleted
 
 The braces put all keys of a journal into one slot of a cluster. An entry is a batch: id `<last>-0`,
 fields `f` (first sequence) and `d` (the frames' bytes).
 
 Theory: the journal is the truth, so a stream need not be safe, it only must never have a hole that
-nobody notices. One shipper writes a stream, and every entry is added on condition that the last one
+goes unnoticed. One shipper writes a stream, and every entry is added on condition that the last one
 is its predecessor. `trim` always leaves the last entry, so what that was is known for as long as
 Redis keeps its memory. When Redis forgets (a restart with an older AOF, a failover, FLUSHALL), the
 stream ends elsewhere and the very next `add` is refused. The shipper then resets the stream and
@@ -48,7 +48,7 @@ local tail = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 return tail and tail[1] or false
 """)
 
-# Nothing at or above the bound means that all may go but the last.
+# Without an entry at or above the bound, all may go but the last.
 _TRIM: Final = Script("""
 if redis.call('XRANGE', KEYS[1], ARGV[1] .. '-0', '+', 'COUNT', 1)[1] then
   return redis.call('XTRIM', KEYS[1], 'MINID', '=', ARGV[1] .. '-0')

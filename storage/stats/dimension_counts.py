@@ -1,9 +1,9 @@
-"""Counts by dimension in Postgres: added to, read-merge-write, in the transaction that moves `dimension_counted`.
+"""Dimension counts in Postgres: read, merged and written in the transaction that moves `dimension_counted`.
 
 Guarantees:
-- Clicks are counted exactly once, as in storage/clicks/ledger.py: the move is a compare-and-set on (dimension_counted, token)
-  in the same transaction. It is the last statement, so that a journal's row is locked for a moment only and
-  the commits of its next clicks do not wait for this one.
+- Clicks are counted exactly once, as in storage/clicks/ledger.py: the watermark moves by compare-and-set on
+  (dimension_counted, fencing token) in the same transaction. It is the last statement, so that a journal's row
+  is locked for a moment only and the next folds of its clicks do not wait for this one.
 - No sketch loses what another writer adds: who writes to a profile's rows takes its turn (`lock_profiles`), and
   so do compaction and rebuilding. With that, no two can deadlock over these rows.
 - A bucket of a dimension has at most `summary.cap` values and OTHER.
@@ -94,13 +94,13 @@ async def lock_profiles(connection: Connection, profile_ids: Iterable[int]) -> N
     await connection.execute(_SQL["lock_profiles"], slots)
 
 
-async def add(connection: Connection, gathered: BufferedClicks) -> None:
-    await lock_profiles(connection, {profile_id for _, profile_id in gathered.profiles()})
-    await add_blocks(connection, gathered.blocks())
+async def add(connection: Connection, buffer: BufferedClicks) -> None:
+    await lock_profiles(connection, {profile_id for _, profile_id in buffer.profiles()})
+    await add_blocks(connection, buffer.blocks())
 
 
 async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> None:
-    """Whose turn it is."""
+    """Add the rows to the tables. Call only after lock_profiles(), in the same transaction."""
     waiting = _CountRows()
     for block in blocks:
         waiting.extend(block)
@@ -111,13 +111,16 @@ async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> No
         await _add(connection, waiting)
 
 
-async def advance_watermarks(connection: Connection, moves: Sequence[WatermarkAdvance]) -> None:
-    """Raises StaleLeaseError with the journals that are not where they were, or another's."""
-    rows = await connection.fetch(_SQL["advance_watermarks"], *zip(*moves, strict=True))
-    stale = {one.journal_id for one in moves} - {row["journal_id"] for row in rows}
+async def advance_watermarks(connection: Connection, advances: Sequence[WatermarkAdvance]) -> None:
+    """Move `dimension_counted` of the journals. Raises StaleLeaseError with those that have another watermark
+    or fencing token."""
+    rows = await connection.fetch(_SQL["advance_watermarks"], *zip(*advances, strict=True))
+    stale = {advance.journal_id for advance in advances} - {row["journal_id"] for row in rows}
     if stale:
         names = ", ".join(sorted(journal_id.hex for journal_id in stale))
-        raise StaleLeaseError(f"journals {names} are not where they were summarised to", stale)
+        raise StaleLeaseError(
+            f"journals {names} have other dimension counts or another owner", stale
+        )
 
 
 async def _add(connection: Connection, rows: _CountRows) -> None:

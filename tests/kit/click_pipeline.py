@@ -128,17 +128,15 @@ class Pipeline:
     async def commit(self, tape: Tape, up_to: int) -> None:
         """Move the watermark as an aggregator would, from what is on the tape."""
         ledger = MemoryClickLedger(self.counts, trio.current_time)
-        positions = await ledger.lease("test", 100, 1000)
-        (position,) = [one for one in positions if one.journal_id == tape.id]
+        leases = await ledger.lease("test", 100, 1000)
+        (lease,) = [lease for lease in leases if lease.journal_id == tape.id]
         frames = [
-            frame for frame in tape.frames if frame.last > position.folded and frame.last <= up_to
+            frame for frame in tape.frames if frame.last > lease.folded and frame.last <= up_to
         ]
-        await ledger.commit(position, frames)
-        reached = self.counts.journals[tape.id].folded
-        move = WatermarkAdvance(
-            tape.id, position.dimension_counted, reached, position.fencing_token
-        )
-        await ledger.commit_dimension_counts([move], PlainClickBuffer())
+        await ledger.commit(lease, frames)
+        folded = self.counts.journals[tape.id].folded
+        advance = WatermarkAdvance(tape.id, lease.dimension_counted, folded, lease.fencing_token)
+        await ledger.commit_dimension_counts([advance], PlainClickBuffer())
 
 
 async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_ARMS: Final = 10
+MAX_VARIANT_REFS: Final = 10
 NODES: Final = 24
 # Where, in standard deviations about each posterior's mean, the integrals are cut in pieces.
 _CUTS: Final = (-40, -20, -12, -8, -6, -4.5, -3, -2, -1, 0, 1, 2, 3, 4.5, 6, 8, 12, 20, 40)
@@ -44,8 +44,8 @@ def posteriors(
     Raises ValueError.
     """
     check(*arms)
-    if not 1 <= len(arms) <= MAX_ARMS:
-        raise ValueError(f"{len(arms)} arms: there must be 1 to {MAX_ARMS}")
+    if not 1 <= len(arms) <= MAX_VARIANT_REFS:
+        raise ValueError(f"{len(arms)} arms: there must be 1 to {MAX_VARIANT_REFS}")
     if not min(prior) >= 1 or not math.isfinite(sum(prior)):
         raise ValueError("the prior's parameters must be 1 or more")
     import numpy as np

@@ -108,7 +108,7 @@ async def test_a_gap_is_waited_out(
     ],
     ids=["short", "long", "changed", "empty"],
 )
-async def test_a_poison_batch_is_set_aside_whole_and_the_stream_goes_on(
+async def test_a_poison_batch_is_dead_lettered_whole_and_the_stream_goes_on(
     autojump_clock: MockClock,
     pipeline: Pipeline,
     nursery: trio.Nursery,
@@ -142,7 +142,7 @@ async def test_an_error_that_passes_sets_nothing_aside(
     assert pipeline.counted(tape.id) == tape.clicks
 
 
-async def test_a_stream_that_cannot_even_be_set_aside_stops_no_other(
+async def test_a_stream_that_cannot_even_dead_letter_stops_no_other(
     autojump_clock: MockClock, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Tape(), Tape()

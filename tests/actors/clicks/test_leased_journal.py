@@ -95,9 +95,9 @@ async def test_nothing_is_folded_or_dead_lettered_before_it_has_caught_up(bench:
     third = bench.tape.frames[2]
     with leased_journal(await bench.lease_behind(), bench.ledger, bench.counter) as journal:
         for _ in range(2):
-            with pytest.raises(RuntimeError, match="clicks 1 to 4 .* catch_up"):
+            with pytest.raises(RuntimeError, match=r"clicks 1 to 4 .* catch_up"):
                 await journal.fold([third])
-            with pytest.raises(RuntimeError, match="clicks 1 to 4 .* catch_up"):
+            with pytest.raises(RuntimeError, match=r"clicks 1 to 4 .* catch_up"):
                 await journal.dead_letter(third, "poison")
             await journal.catch_up(bench.tape.frames[:0])
         with pytest.raises(ValueError, match="clicks 1 to 2 are missing"):

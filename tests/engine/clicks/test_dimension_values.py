@@ -163,7 +163,7 @@ def test_extra() -> None:
     assert (
         dimension_values.parse_items(b"")
         == dimension_values.parse_items(b"\x01")
-        == dimension_values.NO_EXTRA
+        == dimension_values.NO_ITEMS
     )
     assert dimension_values.parse_items(item(TRIGGER, b"\x09")).trigger == Trigger.LINK
 

@@ -58,18 +58,18 @@ class Bench(NamedTuple):
         )
         return {tuple(row[:4]): tuple(row[4:]) for row in rows}
 
-    async def summarised(self, position: JournalLease) -> JournalLease:
-        """With all clicks passed in the counts by dimension too, which have nothing of them."""
-        journal_id, sequence, token, summarised = position
-        move = WatermarkAdvance(journal_id, summarised, sequence, token)
-        await self.ledger.commit_dimension_counts([move], PlainClickBuffer())
-        return position._replace(dimension_counted=sequence)
+    async def dimension_counted(self, lease: JournalLease) -> JournalLease:
+        """Move `dimension_counted` to `folded`, without any counts. Returns the lease moved."""
+        journal_id, folded, token, dimension_counted = lease
+        advance = WatermarkAdvance(journal_id, dimension_counted, folded, token)
+        await self.ledger.commit_dimension_counts([advance], PlainClickBuffer())
+        return lease._replace(dimension_counted=folded)
 
     async def leased(self, owner: str = "one", ttl_s: float = 60) -> JournalLease:
         """A new journal, leased."""
         await self.ledger.register(uuid4())
-        (position,) = await self.ledger.lease(owner, 1, ttl_s)
-        return position
+        (lease,) = await self.ledger.lease(owner, 1, ttl_s)
+        return lease
 
 
 async def fetchval(database: Database, query: str, *values: Any) -> Any:
@@ -111,8 +111,8 @@ async def test_registering_makes_the_row_once(bench: Bench) -> None:
     journal_id = uuid4()
     assert (await bench.ledger.watermarks(journal_id)).fully_counted == 0
     assert await bench.ledger.register(journal_id) == 0
-    (position,) = await bench.ledger.lease("one", 9, 60)
-    await bench.summarised(await bench.ledger.commit(position, [batch(1, TEN)]))
+    (lease,) = await bench.ledger.lease("one", 9, 60)
+    await bench.dimension_counted(await bench.ledger.commit(lease, [batch(1, TEN)]))
     assert await bench.ledger.register(journal_id) == 10
     assert (await bench.ledger.watermarks(journal_id)).fully_counted == 10
 
@@ -127,18 +127,18 @@ async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
         click(verdict=VisitorClass.TOOL | 1 << RULES_VERSION_SHIFT),
         click(at_us=NOW_US + 900_000_000),
     ]
-    position = await bench.leased()
-    reached = await bench.ledger.commit(position, [batch(1, mixed[:4]), batch(5, mixed[4:])])
-    assert reached == position._replace(folded=16)
-    await bench.summarised(reached)
-    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 16
+    lease = await bench.leased()
+    moved = await bench.ledger.commit(lease, [batch(1, mixed[:4]), batch(5, mixed[4:])])
+    assert moved == lease._replace(folded=16)
+    await bench.dimension_counted(moved)
+    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 16
     assert await bench.raw() == 16
     assert await bench.rollups() == sums(mixed)
 
 
 async def test_what_is_shipped_twice_is_counted_once(bench: Bench) -> None:
-    position = await bench.leased()
-    first = await bench.ledger.commit(position, [batch(1, TEN)])
+    lease = await bench.leased()
+    first = await bench.ledger.commit(lease, [batch(1, TEN)])
     again = await bench.ledger.commit(first, [batch(1, TEN), batch(1, TEN)])
     assert again == first
     assert await bench.raw() == 10
@@ -147,50 +147,50 @@ async def test_what_is_shipped_twice_is_counted_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 10))
 async def test_what_overlaps_is_sliced(bench: Bench, cut: int) -> None:
-    position = await bench.leased()
-    position = await bench.ledger.commit(position, [batch(1, TEN[:cut])])
+    lease = await bench.leased()
+    lease = await bench.ledger.commit(lease, [batch(1, TEN[:cut])])
     whole = batch(1, TEN)
     tail = batch(cut, TEN[cut - 1 :] + TEN[:2])
-    position = await bench.ledger.commit(position, [whole, tail])
-    assert position.folded == 12
+    lease = await bench.ledger.commit(lease, [whole, tail])
+    assert lease.folded == 12
     assert await bench.rollups() == sums([*TEN, *TEN[:2]])
 
 
 async def test_a_gap_is_refused(bench: Bench) -> None:
-    position = await bench.leased()
+    lease = await bench.leased()
     for batches in ([batch(2, TEN)], [batch(1, TEN), batch(12, TEN)]):
         with pytest.raises(ValueError, match="missing"):
-            await bench.ledger.commit(position, batches)
+            await bench.ledger.commit(lease, batches)
     with pytest.raises(ValueError, match="missing"):
-        await bench.ledger.dead_letter(position, batch(2, TEN), "gap")
-    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 0
+        await bench.ledger.dead_letter(lease, batch(2, TEN), "gap")
+    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 0
     assert await bench.raw() == 0
 
 
 async def test_a_lease_that_was_taken_over_commits_nothing_more(bench: Bench) -> None:
     stale = await bench.leased("one", ttl_s=0)
-    (position,) = await bench.ledger.lease("two", 1, 60)
-    assert position == stale._replace(fencing_token=stale.fencing_token + 1)
+    (lease,) = await bench.ledger.lease("two", 1, 60)
+    assert lease == stale._replace(fencing_token=stale.fencing_token + 1)
     with pytest.raises(StaleLeaseError):
         await bench.ledger.commit(stale, [batch(1, TEN)])
     with pytest.raises(StaleLeaseError):
         await bench.ledger.dead_letter(stale, batch(1, TEN), "stale")
     assert await bench.raw() == 0
-    assert (await bench.ledger.commit(position, [batch(1, TEN)])).folded == 10
+    assert (await bench.ledger.commit(lease, [batch(1, TEN)])).folded == 10
 
 
 async def test_an_expired_lease_that_nobody_took_still_commits(bench: Bench) -> None:
-    position = await bench.leased("one", ttl_s=0)
-    assert (await bench.ledger.commit(position, [batch(1, TEN)])).folded == 10
+    lease = await bench.leased("one", ttl_s=0)
+    assert (await bench.ledger.commit(lease, [batch(1, TEN)])).folded == 10
 
 
 async def test_of_two_commits_from_one_position_exactly_one_wins(bench: Bench) -> None:
-    position = await bench.leased()
+    lease = await bench.leased()
     outcomes: Counter[str] = Counter()
 
     async def commit(count: int) -> None:
         try:
-            await bench.ledger.commit(position, [batch(1, TEN[:count])])
+            await bench.ledger.commit(lease, [batch(1, TEN[:count])])
             outcomes["won"] += count
         except StaleLeaseError:
             outcomes["lost"] += 1
@@ -201,22 +201,22 @@ async def test_of_two_commits_from_one_position_exactly_one_wins(bench: Bench) -
     assert outcomes["lost"] == 2
     assert await bench.raw() == outcomes["won"]
     (again,) = await bench.ledger.lease("one", 1, 60)
-    assert again == position._replace(folded=outcomes["won"])
+    assert again == lease._replace(folded=outcomes["won"])
 
 
-async def test_a_damaged_batch_commits_nothing_and_can_be_set_aside(bench: Bench) -> None:
-    position = await bench.leased()
+async def test_a_damaged_batch_commits_nothing_and_can_be_dead_lettered(bench: Bench) -> None:
+    lease = await bench.leased()
     damaged = batch(11, TEN)
     damaged = damaged._replace(payload=damaged.payload[:-1] + b"\0")
     with pytest.raises(FormatError):
-        await bench.ledger.commit(position, [batch(1, TEN), damaged])
+        await bench.ledger.commit(lease, [batch(1, TEN), damaged])
     assert await bench.raw() == 0
-    position = await bench.ledger.commit(position, [batch(1, TEN)])
-    position = await bench.summarised(position)
-    position = await bench.ledger.dead_letter(position, damaged, "checksum")
-    assert await bench.ledger.dead_letter(position, damaged, "checksum") == position
-    position = await bench.ledger.commit(position, [batch(21, TEN)])
-    assert position.folded == 30
+    lease = await bench.ledger.commit(lease, [batch(1, TEN)])
+    lease = await bench.dimension_counted(lease)
+    lease = await bench.ledger.dead_letter(lease, damaged, "checksum")
+    assert await bench.ledger.dead_letter(lease, damaged, "checksum") == lease
+    lease = await bench.ledger.commit(lease, [batch(21, TEN)])
+    assert lease.folded == 30
     assert await bench.raw() == 20
     if bench.database is not None:
         query = "SELECT payload FROM dead_letter_batches WHERE first = 11 AND last = 20"
@@ -225,9 +225,9 @@ async def test_a_damaged_batch_commits_nothing_and_can_be_set_aside(bench: Bench
 
 @pytest.mark.parametrize("at_us", [-(2**63), -1, 0, 4_000_000_000_000_000, 2**63 - 1])
 async def test_a_strange_clock_or_text_holds_nothing_up(bench: Bench, at_us: int) -> None:
-    position = await bench.leased()
+    lease = await bench.leased()
     strange = click(at_us=at_us, user_agent=b"\0\xff", referrer=b"\xc3", language=b"\0")
-    await bench.ledger.commit(position, [batch(1, [strange, click()])])
+    await bench.ledger.commit(lease, [batch(1, [strange, click()])])
     assert await bench.raw() == 2
     assert sum(counts[0] for counts in (await bench.rollups()).values()) == 2
 
@@ -239,30 +239,30 @@ async def test_leases_are_renewed_taken_when_free_and_bounded(bench: Bench) -> N
     one = await bench.ledger.lease("one", 3, 60)
     two = await bench.ledger.lease("two", 9, 60)
     assert [len(one), len(two)] == [3, 2]
-    assert sorted(position.journal_id for position in one + two) == journals
+    assert sorted(lease.journal_id for lease in one + two) == journals
     assert sorted(await bench.ledger.lease("one", 9, 60)) == sorted(one)
     assert len(await bench.ledger.lease("one", 2, 60)) == 2
     assert await bench.ledger.lease("three", 9, 60) == []
 
 
 async def test_a_released_lease_is_free_at_once(bench: Bench) -> None:
-    position = await bench.leased("one")
+    lease = await bench.leased("one")
     await bench.ledger.release("one")
     (taken,) = await bench.ledger.lease("two", 9, 60)
-    assert taken.fencing_token > position.fencing_token
+    assert taken.fencing_token > lease.fencing_token
     await bench.ledger.release("one")
     assert await bench.ledger.lease("three", 9, 60) == []
 
 
 async def test_a_retired_journal_is_leased_no_more(bench: Bench) -> None:
-    position = await bench.leased("one", ttl_s=0)
-    position = await bench.ledger.commit(position, [batch(1, TEN)])
-    await bench.summarised(position)
-    await bench.ledger.delete_journal(position.journal_id)
+    lease = await bench.leased("one", ttl_s=0)
+    lease = await bench.ledger.commit(lease, [batch(1, TEN)])
+    await bench.dimension_counted(lease)
+    await bench.ledger.delete_journal(lease.journal_id)
     await bench.ledger.delete_journal(uuid4())
     assert await bench.ledger.lease("one", 9, 60) == []
     assert await bench.ledger.lease("two", 9, 60) == []
-    assert (await bench.ledger.watermarks(position.journal_id)).fully_counted == 10
+    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 10
 
 
 class Crashing(Database):
@@ -286,14 +286,14 @@ async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> N
     crashing = Crashing(database)
     bench = Bench(PostgresClickLedger(crashing), MemoryClickTables(), database)
     crashing.crashing = False
-    position = await bench.leased()
+    lease = await bench.leased()
     crashing.crashing = True
     with pytest.raises(UnavailableError):
-        await bench.ledger.commit(position, [batch(1, TEN)])
+        await bench.ledger.commit(lease, [batch(1, TEN)])
     assert await bench.raw() == 0
     assert await bench.rollups() == {}
     crashing.crashing = False
-    await bench.ledger.commit(position, [batch(1, TEN)])
+    await bench.ledger.commit(lease, [batch(1, TEN)])
     assert await bench.raw() == 10
     stored = await database.transaction(
         lambda connection: connection.fetch("SELECT id, text FROM user_agents")
@@ -308,11 +308,11 @@ async def test_a_user_agent_is_said_to_be_seen_each_day(database: Database) -> N
     now = 0.0
     ledger = PostgresClickLedger(database, clock=lambda: now)
     bench = Bench(ledger, MemoryClickTables(), database)
-    position = await bench.leased()
+    lease = await bench.leased()
 
     async def seen_today(news: list[Click]) -> int:
-        nonlocal position
-        position = await ledger.commit(position, [batch(position.folded + 1, news)])
+        nonlocal lease
+        lease = await ledger.commit(lease, [batch(lease.folded + 1, news)])
         return int(
             await fetchval(database, "SELECT count(*) FROM user_agents WHERE seen = current_date")
         )
@@ -332,10 +332,10 @@ async def test_a_user_agent_is_said_to_be_seen_each_day(database: Database) -> N
 async def test_renewing_does_not_wait_for_a_commit_under_way(database: Database) -> None:
     ledger = PostgresClickLedger(database)
     bench = Bench(ledger, MemoryClickTables(), database)
-    position = await bench.leased()
-    async with locked(database, position.journal_id):
+    lease = await bench.leased()
+    async with locked(database, lease.journal_id):
         with trio.fail_after(2):
-            assert await ledger.lease("one", 9, 60) == [position]
+            assert await ledger.lease("one", 9, 60) == [lease]
             assert await ledger.lease("two", 9, 60) == []
 
 
@@ -360,10 +360,10 @@ async def locked(database: Database, journal_id: UUID) -> AsyncIterator[None]:
 
 async def test_a_commit_renews_its_lease(database: Database) -> None:
     bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
-    position = await bench.leased("one", ttl_s=60)
+    lease = await bench.leased("one", ttl_s=60)
     query = "SELECT lease_expires FROM journals"
     before = await fetchval(database, query)
-    await bench.ledger.commit(position, [batch(1, TEN)])
+    await bench.ledger.commit(lease, [batch(1, TEN)])
     assert await fetchval(database, query) > before
 
 
@@ -374,14 +374,14 @@ async def test_two_ledgers_that_count_the_same_links_do_not_deadlock(database: D
         await ledgers[0].register(journal_id)
     many = [click(link_id=n * 7 % 50, user_agent=b"a%d" % (n * 3 % 40)) for n in range(400)]
 
-    async def fold_all(ledger: PostgresClickLedger, position: JournalLease, order: int) -> None:
+    async def fold_all(ledger: PostgresClickLedger, lease: JournalLease, order: int) -> None:
         for start in range(1, 2001, 400):
-            position = await ledger.commit(position, [batch(start, many[::order], 50)])
+            lease = await ledger.commit(lease, [batch(start, many[::order], 50)])
 
     positions = await ledgers[0].lease("one", 2, 60)
     async with trio.open_nursery() as nursery:
-        for ledger, position, order in zip(ledgers, positions, (1, -1), strict=True):
-            nursery.start_soon(fold_all, ledger, position, order)
+        for ledger, lease, order in zip(ledgers, positions, (1, -1), strict=True):
+            nursery.start_soon(fold_all, ledger, lease, order)
     bench = Bench(ledgers[0], MemoryClickTables(), database)
     assert await bench.raw() == 4000
     assert sum(counts[0] for counts in (await bench.rollups()).values()) == 4000
@@ -436,7 +436,7 @@ async def test_partitions_take_over_what_the_default_one_holds(database: Databas
     today = datetime.now(UTC)
     days = [today - timedelta(days=400), today, today, today + timedelta(days=1)]
     clicks = [click(at_us=int(day.timestamp() * 1e6)) for day in days]
-    position = await bench.ledger.commit(await bench.leased(), [batch(1, clicks)])
+    lease = await bench.ledger.commit(await bench.leased(), [batch(1, clicks)])
     assert await day_rows(database) == {"clicks_default": 4}
     made = Counter[int]()
 
@@ -448,7 +448,7 @@ async def test_partitions_take_over_what_the_default_one_holds(database: Databas
             nursery.start_soon(ensure)
     assert made == {4: 1, 0: 2}
     assert await Partitions(database).ensure(3) == 1
-    await bench.ledger.commit(position, [batch(5, clicks)])
+    await bench.ledger.commit(lease, [batch(5, clicks)])
     assert await day_rows(database) == {
         "clicks_default": 2,
         f"clicks_{days[1]:%Y%m%d}": 4,
@@ -468,7 +468,7 @@ async def test_every_table_and_partition_forces_row_level_security(database: Dat
 async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
     ledger = PostgresClickLedger(database)
     await ledger.register(uuid4())
-    (position,) = await ledger.lease("one", 1, 60)
+    (lease,) = await ledger.lease("one", 1, 60)
     known = click(
         user_agent=b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
         referrer=b"https://l.instagram.com/",
@@ -480,7 +480,7 @@ async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
         + item(UTM, b"utm_source=ig&utm_content=x%20y")
         + item(TRIGGER, b"\2"),
     )
-    await ledger.commit(position, [batch(1, [known, click(user_agent=b"", language=b"")])])
+    await ledger.commit(lease, [batch(1, [known, click(user_agent=b"", language=b"")])])
     rows = await database.transaction(
         lambda connection: connection.fetch(
             "SELECT visitor, browser, os, device, referrer_host, source, locale, trigger, continent, "

@@ -172,7 +172,7 @@ async def test_who_is_not_where_it_was_counts_nothing_and_is_named(
     assert await bench.found() == expected(MIXED)
 
 
-async def test_a_batch_is_set_aside_only_where_all_before_it_is_summarised(bench: Bench) -> None:
+async def test_a_batch_is_dead_lettered_only_where_all_before_it_is_counted(bench: Bench) -> None:
     position, taken = await bench.committed(await bench.leased(), MIXED)
     poison = Batch(25, 30, b"?")
     with pytest.raises(StaleLeaseError):
@@ -218,7 +218,7 @@ async def test_values_beyond_the_cap_are_together(bench: Bench) -> None:
 async def test_experiments_are_counted_in_the_same_transaction(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored: list[ExperimentIncrements] = bench.counts.observed
+    stored: list[ExperimentIncrements] = bench.counts.experiment_increments
 
     async def store(connection: Connection, observed: ExperimentIncrements) -> None:
         if not stored:

@@ -40,68 +40,68 @@ class _NoRows(MemoryClickTables):
 
 
 class TwoTransactions(MemoryClickLedger):
-    """One moves the watermark, the other counts."""
+    """One advances the watermark, the other counts."""
 
     def __init__(self, counts: MemoryClickTables, now: Callable[[], float]) -> None:
         super().__init__(counts, now)
         self._watermarks = MemoryClickLedger(_NoRows(journals=counts.journals), now)
 
-    def _count(self, position: JournalLease, batches: Sequence[Batch]) -> None:
+    def _count(self, lease: JournalLease, batches: Sequence[Batch]) -> None:
         taken = [
             one
             for batch in batches
             for sequence, one in enumerate(clicks(batch.payload), batch.first)
-            if sequence > position.folded
+            if sequence > lease.folded
         ]
-        self._counts.add(position.journal_id, taken)
+        self._counts.add(lease.journal_id, taken)
 
 
 class WatermarkFirst(TwoTransactions):
     """The watermark is committed before the counts: who is killed between the two loses a batch."""
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        reached = await self._watermarks.commit(position, batches)
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        moved = await self._watermarks.commit(lease, batches)
         await trio.sleep(BETWEEN_S)
-        self._count(position, batches)
-        return reached
+        self._count(lease, batches)
+        return moved
 
 
 class CountsFirst(TwoTransactions):
     """The counts are committed before the watermark: a batch is counted by each who gets that far."""
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        self._count(position, batches)
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        self._count(lease, batches)
         await trio.sleep(BETWEEN_S)
-        return await self._watermarks.commit(position, batches)
+        return await self._watermarks.commit(lease, batches)
 
 
 class DimensionWatermarkFirst(MemoryClickLedger):
-    """`dimension_counted` moves in a transaction of its own, before the dimension counts."""
+    """`dimension_counted` advances in a transaction of its own, before the dimension counts."""
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        await super().commit_dimension_counts(moves, PlainClickBuffer())
+        await super().commit_dimension_counts(advances, PlainClickBuffer())
         await trio.sleep(BETWEEN_S)
-        self._counts.add_dimension_counts(gathered)
+        self._counts.add_dimension_counts(buffer)
 
 
 class DimensionCountsFirst(MemoryClickLedger):
-    """The dimension counts are committed before `dimension_counted` moves."""
+    """The dimension counts are committed before `dimension_counted` advances."""
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        self._counts.add_dimension_counts(gathered)
+        self._counts.add_dimension_counts(buffer)
         await trio.sleep(BETWEEN_S)
-        await super().commit_dimension_counts(moves, PlainClickBuffer())
+        await super().commit_dimension_counts(advances, PlainClickBuffer())
 
 
 class DimensionCountsNotFenced(MemoryClickLedger):
     """Neither the fencing token nor the watermark is compared when dimensions are counted."""
 
-    def _follows(self, move: WatermarkAdvance) -> bool:
-        return move.journal_id in self._counts.journals
+    def _continues(self, advance: WatermarkAdvance) -> bool:
+        return advance.journal_id in self._counts.journals
 
 
 class ForgottenWhenFolded(MemoryClickLedger):
@@ -115,21 +115,19 @@ class ForgottenWhenFolded(MemoryClickLedger):
 class TokenIgnored(MemoryClickLedger):
     """Whoever knows the watermark may commit, with or without the lease."""
 
-    def _move(self, position: JournalLease, reached: JournalLease) -> None:
-        row = self._counts.journals.get(position.journal_id)
-        super()._move(position._replace(fencing_token=row.fencing_token if row else 0), reached)
+    def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
+        row = self._counts.journals.get(lease.journal_id)
+        super()._advance(lease._replace(fencing_token=row.fencing_token if row else 0), moved)
 
 
 class NothingFenced(MemoryClickLedger):
     """Neither the fencing token nor the watermark is compared: two who read one batch both count it."""
 
-    def _move(self, position: JournalLease, reached: JournalLease) -> None:
-        row = self._counts.journals.get(position.journal_id)
+    def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
+        row = self._counts.journals.get(lease.journal_id)
         if row is None:
             raise StaleLeaseError("gone")
-        super()._move(
-            position._replace(folded=row.folded, fencing_token=row.fencing_token), reached
-        )
+        super()._advance(lease._replace(folded=row.folded, fencing_token=row.fencing_token), moved)
 
 
 class AddedAnyway(MemoryClickStream):
@@ -144,15 +142,15 @@ class AddedAnyway(MemoryClickStream):
 class GapsCommitted(MemoryClickLedger):
     """A gap before a batch is taken for committed."""
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         for batch in batches:
-            row = self._counts.journals.get(position.journal_id)
-            if batch.first > position.folded + 1 and row is not None:
-                skipped = position._replace(folded=batch.first - 1)
-                self._move(position, skipped)
-                position = skipped
-            position = await super().commit(position, [batch])
-        return position
+            row = self._counts.journals.get(lease.journal_id)
+            if batch.first > lease.folded + 1 and row is not None:
+                skipped = lease._replace(folded=batch.first - 1)
+                self._advance(lease, skipped)
+                lease = skipped
+            lease = await super().commit(lease, [batch])
+        return lease
 
 
 class GapsNotAwaited(Aggregator):
@@ -234,7 +232,7 @@ class LossNotNoticed(ActiveJournalShipper):
 
 
 class NeverSynced(Journal):
-    """`synced` moves without the disk."""
+    """`synced` advances without the disk."""
 
     def _sync_files(self, fds: list[int], names: bool) -> None:
         return

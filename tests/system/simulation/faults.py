@@ -156,25 +156,25 @@ class FaultyClickLedger:
     async def release(self, owner: str) -> None:
         await self._call("release", owner)
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        reached: JournalLease = await self._call("commit", position, batches)
-        return reached
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        moved: JournalLease = await self._call("commit", lease, batches)
+        return moved
 
     async def delete_journal(self, journal_id: UUID) -> None:
         await self._call("delete_journal", journal_id)
 
-    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        reached: JournalLease = await self._call("dead_letter", position, batch, reason)
-        return reached
+    async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        moved: JournalLease = await self._call("dead_letter", lease, batch, reason)
+        return moved
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        await self._call("commit_dimension_counts", moves, gathered)
+        await self._call("commit_dimension_counts", advances, buffer)
 
 
 class WatchedLedger:
-    """A `ClickLedger` under guard: whoever moves a watermark without its lease is written down in `broken`."""
+    """A `ClickLedger` that notes in `broken` each move of a watermark without its lease."""
 
     def __init__(self, ledger: ClickLedger, counts: MemoryClickTables, broken: list[str]) -> None:
         self._ledger = ledger
@@ -186,29 +186,32 @@ class WatchedLedger:
         self.release = ledger.release
         self.delete_journal = ledger.delete_journal
 
-    async def commit(self, position: JournalLease, batches: Sequence[Batch]) -> JournalLease:
-        return await self._guarded(position, self._ledger.commit(position, batches))
+    async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
+        return await self._guarded(lease, self._ledger.commit(lease, batches))
 
-    async def dead_letter(self, position: JournalLease, batch: Batch, reason: str) -> JournalLease:
-        return await self._guarded(position, self._ledger.dead_letter(position, batch, reason))
+    async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
+        return await self._guarded(lease, self._ledger.dead_letter(lease, batch, reason))
 
     async def commit_dimension_counts(
-        self, moves: Sequence[WatermarkAdvance], gathered: BufferedClicks
+        self, advances: Sequence[WatermarkAdvance], buffer: BufferedClicks
     ) -> None:
-        rows = {move.journal_id: self._counts.journals.get(move.journal_id) for move in moves}
+        rows = {
+            advance.journal_id: self._counts.journals.get(advance.journal_id)
+            for advance in advances
+        }
         stale = any(
-            (row := rows[move.journal_id]) is None or row.fencing_token != move.fencing_token
-            for move in moves
+            (row := rows[advance.journal_id]) is None or row.fencing_token != advance.fencing_token
+            for advance in advances
         )
-        await self._ledger.commit_dimension_counts(moves, gathered)
+        await self._ledger.commit_dimension_counts(advances, buffer)
         if stale:
-            self._broken.append("clicks were summarised under a lease that was lost")
+            self._broken.append("dimensions were counted under a lease that was lost")
 
-    async def _guarded(self, position: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
-        row = self._counts.journals.get(position.journal_id)
+    async def _guarded(self, lease: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
+        row = self._counts.journals.get(lease.journal_id)
         # Tokens only grow: one that is old before the call cannot be right inside of it.
-        stale = row is None or row.fencing_token != position.fencing_token
-        reached = await call
-        if stale and reached != position:
+        stale = row is None or row.fencing_token != lease.fencing_token
+        moved = await call
+        if stale and moved != lease:
             self._broken.append("a watermark was moved under a lease that was lost")
-        return reached
+        return moved

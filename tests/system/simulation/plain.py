@@ -1,4 +1,4 @@
-"""Clicks that wait to be summed, the plain way: the reference of engine/stats/dimension_counts.py behind the port."""
+"""A plain click buffer: the reference engine/stats/dimension_counts.py behind the port."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

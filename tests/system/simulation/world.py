@@ -339,7 +339,7 @@ class World:
         if self.broken:
             raise BrokenPromiseError(self.broken[0])
         if [one for _, one, _ in self.counts.dead_letters if one.payload]:
-            raise BrokenPromiseError("an intact batch was set aside")
+            raise BrokenPromiseError("an intact batch was dead-lettered")
 
     def _judge(self, account: Account, counted: Counter[Click]) -> None:
         kept = len(account.recorded) if account.kept is None else account.kept
