@@ -111,17 +111,20 @@ async def first_owner(database: Database) -> Caller | None:
     return await database.transaction(work, read_only=True)
 
 
-async def ensure_owner(database: Database, email: str) -> OwnerCredentials | None:
+async def ensure_owner(
+    database: Database, email: str, hasher: argon2.PasswordHasher | None = None
+) -> OwnerCredentials | None:
     """Make the first tenant with a user and an API key; None when there is a tenant already.
 
     Of several calls at the same time, exactly one gets credentials. `database`: opened as
-    waypost_app.
+    waypost_app; `hasher`: hashes the password, by default as RFC 9106 recommends.
     """
+    hasher = hasher or argon2.PasswordHasher()
     if await first_owner(database) is not None:
         return None
     password = secrets.token_urlsafe(18)
     api_key = tokens.new("wp_")
-    password_hash = await trio.to_thread.run_sync(argon2.PasswordHasher().hash, password)
+    password_hash = await trio.to_thread.run_sync(hasher.hash, password)
 
     async def work(connection: Connection) -> OwnerCredentials | None:
         await connection.execute(SQL["lock_owner"])

@@ -81,7 +81,7 @@ async def stores(place: str) -> AsyncIterator[Stores]:
         return
     async with opened(place) as open_database:
         app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
-        owner = await ensure_owner(app, "owner@example.com")
+        owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
         yield Stores(
             PostgresProfileStore(app),
@@ -183,7 +183,7 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
     """Over Postgres, of a first owner; there is no other one."""
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
     aggregator = await open_database("waypost_aggregator")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
 
     async def fold(observed: ExperimentIncrements) -> None:

@@ -11,7 +11,7 @@ from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from tests.kit.consoles import Console
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import opened
+from tests.kit.stores import FAST, opened
 
 CREATES: list[tuple[str, Any]] = [
     ("/v1/profiles", {"handle": "b"}),
@@ -86,7 +86,7 @@ async def test_twenty_at_once_get_one_answer_of_one_profile(database_url: str) -
     """Over real Postgres, with fewer connections than requests."""
     async with opened(database_url) as open_database:
         database = await open_database("waypost_app")
-        owner = await ensure_owner(database, "owner@example.com")
+        owner = await ensure_owner(database, "owner@example.com", FAST)
         assert owner is not None
         console = Console(
             profiles=PostgresProfileStore(database), activity=MemoryActivityReader(MemoryProfiles())

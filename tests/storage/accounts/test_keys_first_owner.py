@@ -12,7 +12,7 @@ from storage.accounts.keys import OwnerCredentials, PostgresApiKeyStore, ensure_
 from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection, Database
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase
+from tests.kit.stores import FAST, OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -26,7 +26,7 @@ def sql(query: str, *args: object) -> Callable[[Connection], Awaitable[list[asyn
 
 async def filled(app: Database) -> OwnerCredentials:
     """A tenant with a row in every table."""
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles = PostgresProfileStore(app)
     profile = await profiles.create_profile(owner.caller, ProfileDraft(handle="demo"))

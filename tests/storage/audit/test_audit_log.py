@@ -50,7 +50,7 @@ class Place(NamedTuple):
 @pytest.fixture
 async def place(open_database: OpenDatabase, database_url: str) -> Place:
     app = await open_database("waypost_app")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     caller = owner.caller._replace(request_id="r1")
     return Place(

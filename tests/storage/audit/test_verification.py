@@ -13,7 +13,7 @@ from storage.audit.verification import AuditResult, verify
 from storage.bridge import in_asyncio
 from storage.links.profiles import PostgresProfileStore
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase
+from tests.kit.stores import FAST, OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -23,7 +23,7 @@ ENTRIES = 2 + 2 * (1 + 5)  # a user and a key; two profiles with five links each
 async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
     """The first owner, and two profiles of six entries each."""
     app = await open_database("waypost_app")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles, ids = PostgresProfileStore(app), []
     for handle in ("one", "two"):

@@ -37,7 +37,7 @@ from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection
 from storage.webhooks.webhooks import PostgresWebhookStore
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import opened, second_owner
+from tests.kit.stores import FAST, opened, second_owner
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -116,7 +116,7 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         return
     async with opened(place) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
-        owner = await ensure_owner(app, "owner@example.com")
+        owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
         yield Ports(
             PostgresLinkSyncStore(app), PostgresGithubSyncQueue(workers),
@@ -411,7 +411,7 @@ async def test_pauses_in_a_row_are_counted_until_it_is_calm(ports: Ports) -> Non
 async def test_webhooks_hear_of_news_and_of_nothing_else(database_url: str) -> None:
     async with opened(database_url) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
-        owner = await ensure_owner(app, "owner@example.com")
+        owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
         ports = Ports(
             PostgresLinkSyncStore(app), PostgresGithubSyncQueue(workers), MemoryGithubRequestLease(_now),

@@ -18,7 +18,7 @@ from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import opened, second_owner
+from tests.kit.stores import FAST, opened, second_owner
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -60,7 +60,7 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         return
     async with opened(place) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
-        owner = await ensure_owner(app, "owner@example.com")
+        owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
         other = await second_owner(place)
         yield Ports(

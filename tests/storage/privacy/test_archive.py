@@ -18,7 +18,7 @@ from storage.postgres.database import Connection
 from storage.privacy.archive import MAX_AT_ONCE, SQL, PostgresArchiveSource
 from storage.privacy.memory_archive import MemoryArchiveSource
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase, Stores
+from tests.kit.stores import FAST, OpenDatabase, Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -77,7 +77,7 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
 @pytest.mark.slow
 async def test_so_many_at_once_and_no_more(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profile = await PostgresProfileStore(app).create_profile(owner.caller, ProfileDraft(handle="a"))
     archives = PostgresArchiveSource(app)

@@ -25,7 +25,7 @@ from storage.privacy.memory_erasure import MemoryErasureStore
 from storage.redis.client import RedisServer
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import batch, click
-from tests.kit.stores import OpenDatabase, Stores
+from tests.kit.stores import FAST, OpenDatabase, Stores
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -145,7 +145,7 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     app = await open_database("waypost_app")
     worker = await open_database("waypost_aggregator")
     redis = await RedisServer.open(redis_url, size=2)
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles, caller = PostgresProfileStore(app), owner.caller
     gone = await made(profiles, caller, "gone")
@@ -213,7 +213,7 @@ async def test_the_log_of_a_profile_that_stays_cannot_be_erased(
 ) -> None:
     app = await open_database("waypost_app")
     worker = await open_database("waypost_aggregator")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     kept = await made(PostgresProfileStore(app), owner.caller, "kept")
 

@@ -21,7 +21,7 @@ from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
 from storage.visits.snapshots import PostgresSnapshotSource
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase, opened, second_owner
+from tests.kit.stores import FAST, OpenDatabase, opened, second_owner
 
 
 def applied(held: Snapshot, news: Snapshot) -> Snapshot:
@@ -85,7 +85,7 @@ async def test_differences_lead_to_what_is_found_in_postgres(
     open_database: OpenDatabase, seed: int
 ) -> None:
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     await follow(
         PostgresProfileStore(app),

@@ -20,7 +20,7 @@ from storage.links.profiles import PostgresProfileStore
 from storage.postgres.database import Connection, Database
 from storage.webhooks.outbox import append_to_outbox
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase
+from tests.kit.stores import FAST, OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 @pytest.fixture
 async def place(open_database: OpenDatabase) -> Place:
     app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
-    owner = await ensure_owner(app, "owner@example.com")
+    owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles = PostgresProfileStore(app)
     profile = await profiles.create_profile(owner.caller, ProfileDraft(handle="demo"))

@@ -32,7 +32,7 @@ from storage.webhooks.memory_webhooks import MemoryWebhooks
 from storage.webhooks.outbox import append_to_outbox
 from storage.webhooks.webhooks import PostgresWebhookStore
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import opened, second_owner
+from tests.kit.stores import FAST, opened, second_owner
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -116,7 +116,7 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
         return
     async with opened(place) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
-        owner = await ensure_owner(app, "owner@example.com")
+        owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
 
         async def written(drafts: Sequence[EventDraft]) -> None:
