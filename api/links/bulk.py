@@ -24,8 +24,7 @@ from api.http.problems import Problem, problem_of
 from api.http.query import parsed_id, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
-from api.links.bodies import LinkResponse
-from api.links.link_responses import EXAMPLE, LinkResponses
+from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses
 from engine.common.errors import FieldError, InvalidError, LostUpdateError, WaypostError
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft

@@ -1,16 +1,49 @@
 """Links as the API shows them, and what it says of names that may be taken for others."""
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from api.github import sync
-from api.http.bodies import FieldReason, utc
-from api.links.bodies import LinkResponse
+from api.github.bodies import SyncResponse
+from api.http.bodies import FieldReason, Id, Url, Version, utc
 from engine.links import name
 from engine.links.confusables import confusable_reason
 from engine.links.health import LinkHealth
 from engine.links.link import Link
+
+
+class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, `github` when it is kept
+    in step with a repository, `health` when its target has been checked. `warnings` are in the answers to
+    changes: what is allowed, but may not be meant."""
+
+    id: Id
+    profile_id: Id
+    slug: str
+    target: str
+    title: str
+    status: int
+    kind: str
+    passthrough: bool
+    click_id: bool
+    short: bool
+    url: Url
+    short_url: Url | None
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+    github: SyncResponse | msgspec.UnsetType = msgspec.UNSET
+    health: LinkHealth | msgspec.UnsetType = msgspec.UNSET
+    warnings: list[FieldReason] | msgspec.UnsetType = msgspec.UNSET
+
+
+# What the API shows under the same name and in the same form as it is stored.
+_AS_STORED: Final = (
+    {field.name for field in msgspec.structs.fields(LinkResponse)}
+    & {field.name for field in msgspec.structs.fields(Link)}
+) - {"id", "profile_id", "created_at", "updated_at", "github", "health"}
 
 
 class LinkResponses:
@@ -22,21 +55,13 @@ class LinkResponses:
         return LinkResponse(
             id=str(link.id),
             profile_id=str(link.profile_id),
-            slug=link.slug,
-            target=link.target,
-            title=link.title,
-            status=link.status,
-            kind=link.kind,
-            passthrough=link.passthrough,
-            click_id=link.click_id,
-            short=link.short,
             url=self._url(handle, link.slug),
             short_url=self._url(link.slug) if link.short else None,
-            version=link.version,
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
             github=msgspec.UNSET if link.github is None else sync.sync_response(link.github),
             health=msgspec.UNSET if link.health is None else _shown_health(link.health),
+            **{name: getattr(link, name) for name in _AS_STORED},
         )
 
     def response_with_warnings(self, handle: str, link: Link) -> LinkResponse:

@@ -21,8 +21,7 @@ from api.http.idempotency import answered, idempotency_of_request
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
-from api.links.bodies import LinkResponse
-from api.links.link_responses import EXAMPLE, LinkResponses, besides
+from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses, besides
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import ProfileStore

@@ -1,5 +1,6 @@
 """`/v1/profiles`: the profiles that the caller is a member of."""
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -7,7 +8,10 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import (
+    Id,
     ListResponse,
+    Url,
+    Version,
     draft_of,
     empty_response,
     json_object,
@@ -20,13 +24,25 @@ from api.http.idempotency import answered, idempotency_of_request
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
-from api.links.bodies import ProfileResponse
 from engine.common.idempotency import StoredResponse
 from engine.links import name
 from engine.links.ports import ProfileStore
 from engine.links.profile import Profile, ProfileChange, ProfileDraft, validate_draft
 from engine.links.profile import draft_of as as_draft
 from engine.visits.ports import Announcer
+
+
+class ProfileResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile as the API shows it; `url` is its page."""
+
+    id: Id
+    handle: str
+    title: str
+    raw_retention_days: int
+    url: Url
+    version: Version
+    created_at: datetime
+    updated_at: datetime
 
 
 class ProfileRoutes:

@@ -149,6 +149,6 @@ async def _claim(
     return await connection.fetchval(SQL["claim_free_short"], *key, slug) is not None
 
 
-def _columns(draft: LinkDraft) -> tuple[object, ...]:
-    fields = draft.slug, draft.target, draft.title, draft.status, draft.kind
-    return *fields, draft.passthrough, draft.click_id
+def _columns(draft: LinkDraft) -> list[object]:
+    """The parameters of create_link and update_link behind the first three, in the order of LinkDraft."""
+    return [getattr(draft, name) for name in LinkDraft.__struct_fields__ if name != "short"]

@@ -31,6 +31,7 @@ from engine.links.profile import (
     draft_of,
 )
 from engine.visits.snapshot import Snapshot
+from storage.links.link_rows import wanted_link
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
 from storage.visits import paths
@@ -388,20 +389,14 @@ class MemoryProfiles:
 
     def _add(self, held: MemoryProfile, draft: LinkDraft) -> Link:
         now = self._now()
+        short = draft.short is not False and draft.slug not in self._shorts
         link = Link(
             id=self._new_id(),
             profile_id=held.profile.id,
-            slug=draft.slug,
-            target=draft.target,
-            title=draft.title,
-            status=draft.status,
-            kind=draft.kind,
-            passthrough=draft.passthrough,
-            click_id=draft.click_id,
-            short=draft.short is not False and draft.slug not in self._shorts,
             version=1,
             created_at=now,
             updated_at=now,
+            **msgspec.structs.asdict(draft) | {"short": short},
         )
         if link.short:
             self._shorts[link.slug] = link.id
@@ -419,22 +414,12 @@ class MemoryProfiles:
     def _changed(self, held: MemoryProfile, link: Link, draft: LinkDraft) -> Link:
         """What the draft makes of a link, but for its version and time."""
         owner = self._shorts.get(draft.slug)
-        wanted = link.short if draft.short is None else draft.short
+        wanted = wanted_link(link, draft)
         if draft.slug != link.slug and draft.slug in held.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and owner not in (None, link.id):
             raise ConflictError("short", "is taken on the default domain")
-        return msgspec.structs.replace(
-            link,
-            slug=draft.slug,
-            target=draft.target,
-            title=draft.title,
-            status=draft.status,
-            kind=draft.kind,
-            passthrough=draft.passthrough,
-            click_id=draft.click_id,
-            short=wanted and owner in (None, link.id),
-        )
+        return msgspec.structs.replace(wanted, short=wanted.short and owner in (None, link.id))
 
     def _remove(self, held: MemoryProfile, link: Link) -> None:
         self._release(link)
