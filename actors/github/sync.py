@@ -90,7 +90,7 @@ class GithubSync:
 
         No more than can be asked in a minute, one after the other: the rest waits where it can be sorted.
         """
-        if await self._turns.paused() is None:
+        if await self._turns.current_pause() is None:
             await self._syncs.enqueue_due(DUE_AT_ONCE)
 
     async def sync(self, context: JobContext) -> None:
@@ -109,7 +109,9 @@ class GithubSync:
     async def _turn(self, context: JobContext) -> RequestLease | PauseState:
         """Wait for it, at most as long as the job may run, and not while the worker is to stop."""
         while True:
-            turn = await self._turns.acquire(self._holder, TURN_S) or await self._turns.paused()
+            turn = (
+                await self._turns.acquire(self._holder, TURN_S) or await self._turns.current_pause()
+            )
             if turn is not None:
                 return turn
             if context.stopping:
@@ -126,34 +128,34 @@ class GithubSync:
         if repository is None:
             await self._syncs.forget(tenant_id, link_id)
             return
-        settled = await self._syncs.sibling(work, repository.key, context.job.created_at)
+        settled = await self._syncs.sibling_outcome(work, repository.key, context.job.created_at)
         if settled is None:
             settled = await self._converse(work, repository, turn)
         else:
             self.shared += 1
-        await context.finish_with(self._syncs.finishing(work, repository.key, settled))
+        await context.finish_with(self._syncs.outcome_writer(work, repository.key, settled))
 
     async def _converse(
         self, work: DueSync, repository: Repository, turn: RequestLease
     ) -> SyncOutcome:
-        began, in_a_row = self._clock(), turn.in_a_row
+        began, in_a_row = self._clock(), turn.consecutive_pauses
 
         def now() -> datetime:
             return turn.now + timedelta(seconds=self._clock() - began)
 
-        talk = Conversation(self._api.base_url, repository, work.known, turn.now)
+        talk = Conversation(self._api.base_url, repository, work.remembered, turn.now)
         paused: datetime | None = None
         with trio.move_on_after(CONVERSATION_S):
             while talk.request is not None:
                 try:
-                    response = await self._api.ask(talk.request)
+                    response = await self._api.send(talk.request)
                 except UnavailableError as error:
                     self._count("none")
                     talk.interrupt("retry", str(error))
                     break
                 self._count(str(response.status))
                 pause = pause_after(response, now(), in_a_row)
-                talk.take(response)
+                talk.receive(response)
                 if pause is not None:
                     in_a_row += pause.escalates
                     paused = now() + pause.wait

@@ -68,7 +68,7 @@ class LinkChecks:
     async def _work(self) -> None:
         hosts = HostLimiter()
         while True:
-            checks, now = await self._store.due(DUE_AT_ONCE)
+            checks, now = await self._store.claim(DUE_AT_ONCE)
             if not checks:
                 return
             await self._check(checks, now, hosts)
@@ -101,11 +101,11 @@ class LinkChecks:
 
     async def _write(self, checks: Sequence[DueCheck], done: Sequence[CheckOutcome]) -> None:
         if done:
-            await self._store.write(done)
+            await self._store.record(done)
         was_done = {(one.check.tenant_id, one.check.target) for one in done}
         left = [check for check in checks if (check.tenant_id, check.target) not in was_done]
         if left:
-            await self._store.put_back(left)
+            await self._store.release(left)
 
     async def _verdict(
         self, target: str, hosts: "HostLimiter", free: trio.CapacityLimiter
@@ -116,14 +116,14 @@ class LinkChecks:
             async with hosts.turn(inquiry.probe.url), free:
                 began = trio.current_time()
                 with trio.move_on_after(left_s) as limit:
-                    inquiry.take(await self._prober.send(inquiry.probe))
+                    inquiry.receive(await self._prober.send(inquiry.probe))
                 left_s -= trio.current_time() - began
             if limit.cancelled_caught:
                 return CheckResult(
                     "broken", None, f"no answer within {CHECK_S:g} s", transient=True
                 )
-        assert inquiry.verdict is not None
-        return inquiry.verdict
+        assert inquiry.result is not None
+        return inquiry.result
 
     def samples(self) -> list[Sample]:
         return CHECKS.by_label(self.verdicts)

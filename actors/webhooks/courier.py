@@ -282,7 +282,7 @@ class Courier:
             answer,
             None if wait is None else wait / self._limits.time_scale,
         )
-        lane.end(ended, good=answer.delivered, scale=1 / self._limits.time_scale)
+        lane.end(ended, succeeded=answer.delivered, scale=1 / self._limits.time_scale)
         self.attempts[attempt.state] += 1
         self._ended.append(attempt)
         self._done.notify()

@@ -25,7 +25,7 @@ from api.http.bodies import (
 )
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
-from engine.accounts.account import shown_user_agent
+from engine.accounts.account import clean_user_agent
 from engine.accounts.member import (
     AcceptDraft,
     Invitation,
@@ -154,7 +154,7 @@ class InvitationRoutes:
         if draft.password is None:
             raise Unauthorized("log in, or send a password to make an account")
         await self._door.admit("")
-        user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
+        user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
         joined = await self._store.accept_as_new(
             draft.token, draft.password, draft.name, user_agent, request_id()
         )

@@ -39,7 +39,7 @@ from engine.accounts.account import (
     Session,
     User,
     UserDraft,
-    shown_user_agent,
+    clean_user_agent,
     validate_login,
     validate_password,
     validate_user,
@@ -152,7 +152,7 @@ class SessionRoutes:
         refuse_parameters()
         draft = draft_of(LoginDraft, await json_object(), validate_login, {})
         await self._door.admit(draft.email)
-        user_agent = shown_user_agent(request.headers.get("User-Agent", ""))
+        user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
         login = await self._accounts.login(draft.email, draft.password, user_agent)
         if login is None:
             raise Unauthorized("the email or the password is wrong")

@@ -26,7 +26,7 @@ from api.processes.process import notice
 from engine.accounts.access import Caller
 from engine.common.errors import WaypostError
 from engine.common.export import csv_lines
-from engine.links.import_rows import MAX_LINE_BYTES, RowError, check, parser_for
+from engine.links.import_rows import MAX_LINE_BYTES, RowError, parser_for, validate_row
 from engine.links.ports import ImportRow
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
@@ -121,7 +121,7 @@ def rows(
                 parse, is_header = parser_for(text)
                 if is_header:
                     continue
-            yield check(number, parse(text), private_hosts=private_hosts)
+            yield validate_row(number, parse(text), private_hosts=private_hosts)
         except RowError as error:
             tally.rejected += 1
             rejects.add(number, str(error))

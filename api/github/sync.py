@@ -51,7 +51,7 @@ class GithubSyncRoutes:
         if parse_repository_url(link.target, self._host) is None:
             reason = f"is not a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
-        sync, job = await self._store.ask_github_sync(current_caller(), link.id)
+        sync, job = await self._store.request_github_sync(current_caller(), link.id)
         asked = AskedResponse(
             github=sync_response(sync), **msgspec.structs.asdict(job_response(job))
         )

@@ -142,7 +142,7 @@ def delivery_response(delivery: Delivery) -> DeliveryResponse:
         attempt_count=delivery.attempts,
         next_attempt_at=None if delivery.next_attempt_at is None else utc(delivery.next_attempt_at),
         finished_at=None if delivery.finished_at is None else utc(delivery.finished_at),
-        attempts=[_attempt(one) for one in delivery.made],
+        attempts=[_attempt(one) for one in delivery.recent_attempts],
         body=_body(delivery),
     )
 

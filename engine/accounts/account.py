@@ -104,7 +104,7 @@ def password_errors(password: str, field: str = "password") -> list[FieldError]:
     return _length_errors(password, field, MIN_PASSWORD_CHARS)
 
 
-def shown_user_agent(header: str) -> str:
+def clean_user_agent(header: str) -> str:
     """A User-Agent fit to be stored and shown in a list of sessions."""
     return _CONTROL.sub("", header)[:MAX_USER_AGENT_CHARS]
 

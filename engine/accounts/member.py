@@ -126,7 +126,7 @@ def last_owner_error() -> ConflictError:
     return ConflictError("role", "a profile needs an owner; make another member one first")
 
 
-def refusal_error(outcome: str) -> NoReturn:
+def raise_refusal(outcome: str) -> NoReturn:
     """Say why an invitation was not accepted."""
     if outcome == "unknown":
         raise NotFoundError.of("invitation")

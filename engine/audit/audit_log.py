@@ -37,7 +37,7 @@ class ActivityFilter(NamedTuple):
     start: datetime | None = None
     end: datetime | None = None
 
-    def takes(self, entry: ActivityEntry) -> bool:
+    def matches(self, entry: ActivityEntry) -> bool:
         """Whether the entry is to be shown; SQL says the same in storage/audit/audit_log.sql."""
         return (
             self.action in (None, entry.action)

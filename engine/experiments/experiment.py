@@ -239,7 +239,7 @@ def _checked_variant(
         errors.append(FieldError(field, "of a destination may have a target only"))
     elif url:
         try:
-            url = target.check(url, private_hosts=private_hosts)
+            url = target.validate_target(url, private_hosts=private_hosts)
         except target.TargetError as error:
             errors.append(FieldError(f"{field}.target", str(error)))
     return msgspec.structs.replace(variant, target=url), errors

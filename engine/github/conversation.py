@@ -85,7 +85,7 @@ class SyncResult(NamedTuple):
 
     ending: Ending
     reason: str
-    known: RememberedRepository
+    remembered: RememberedRepository
 
 
 class _Owner(msgspec.Struct):
@@ -191,7 +191,7 @@ class Conversation:
         else:
             self._ask_repository()
 
-    def take(self, response: GithubResponse) -> None:
+    def receive(self, response: GithubResponse) -> None:
         """Go on with the answer to `request`."""
         asked, self.request = self.request, None
         assert asked is not None

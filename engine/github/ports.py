@@ -17,12 +17,12 @@ class LinkSyncStore(Protocol):
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
         """None when it is not kept in step, and nobody has asked."""
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+    async def request_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         """Have a link synchronised now: its state, and the job. For who may change the link.
 
         A job that is queued because its time had come is the one. Raises ConflictError("github", …) while
         one runs, or waits because somebody asked, and TooSoonError when somebody asked less than
-        ASK_INTERVAL_S ago. That the target is a repository was found out before.
+        SYNC_REQUEST_INTERVAL_S ago. That the target is a repository was found out before.
         """
 
 
@@ -35,14 +35,14 @@ class GithubSyncQueue(Protocol):
     async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
         """The link is running from here on; None when it is gone, or nobody wants it synchronised."""
 
-    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
+    async def sibling_outcome(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
         """What another link of the tenant to the same repository has come to since then."""
 
     async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None: ...
 
     async def forget(self, tenant_id: int, link_id: int) -> None: ...
 
-    def finishing(
+    def outcome_writer(
         self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         """Writes down what it came to, on the connection it is given; unless the target has changed."""
@@ -54,7 +54,7 @@ class GithubRequestLease(Protocol):
     async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
         """The turn; None while another has it, or there is a pause. Taken again by its own holder."""
 
-    async def paused(self) -> PauseState | None: ...
+    async def current_pause(self) -> PauseState | None: ...
 
     async def pause(self, pause: RequestPause, in_a_row: int) -> None:
         """No pause shortens another."""
@@ -69,5 +69,5 @@ class GithubApi(Protocol):
     @property
     def base_url(self) -> str: ...
 
-    async def ask(self, request: GithubRequest) -> GithubResponse:
+    async def send(self, request: GithubRequest) -> GithubResponse:
         """Redirects are not followed. Raises UnavailableError when there is no answer in time."""

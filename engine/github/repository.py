@@ -13,7 +13,7 @@ MAX_TOPICS: Final = 20
 MAX_TEXT_CHARS: Final = 500
 SYNC_PERIOD: Final = timedelta(hours=6)
 GONE_PERIOD: Final = timedelta(hours=24)
-ASK_INTERVAL_S: Final = 60
+SYNC_REQUEST_INTERVAL_S: Final = 60
 
 _OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,37}[A-Za-z0-9])?")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")

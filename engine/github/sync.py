@@ -8,9 +8,9 @@ import msgspec
 from engine.common.errors import ConflictError, TooSoonError
 from engine.github.conversation import SyncResult
 from engine.github.repository import (
-    ASK_INTERVAL_S,
     GONE_PERIOD,
     SYNC_PERIOD,
+    SYNC_REQUEST_INTERVAL_S,
     RememberedRepository,
     SyncState,
     next_due_at,
@@ -29,9 +29,9 @@ class DueSync(NamedTuple):
     link_id: int
     profile_id: int
     target: str
-    kept: bool
+    periodic: bool
     failures: int
-    known: RememberedRepository
+    remembered: RememberedRepository
 
 
 class SyncOutcome(NamedTuple):
@@ -40,17 +40,17 @@ class SyncOutcome(NamedTuple):
 
     state: SyncState
     reason: str
-    known: RememberedRepository
+    remembered: RememberedRepository
     failures: int
     next_at: datetime
-    soon: bool = False
+    will_retry: bool = False
 
 
 class RequestLease(NamedTuple):
     """The right to send requests. `in_a_row`: how many pauses there were without a good answer since."""
 
     now: datetime
-    in_a_row: int
+    consecutive_pauses: int
 
 
 class PauseState(NamedTuple):
@@ -74,10 +74,10 @@ def outcome_of(
         return SyncOutcome("synced", "", known, 0, next_due_at(tenant_id, key, now, SYNC_PERIOD))
     if ending == "limited":
         until = paused or now + RETRIES[0]
-        return SyncOutcome("queued", reason, known, failures, until, soon=True)
+        return SyncOutcome("queued", reason, known, failures, until, will_retry=True)
     if ending == "retry" and failures < len(RETRIES):
         due = now + RETRIES[failures]
-        return SyncOutcome("failed", reason, known, failures + 1, due, soon=True)
+        return SyncOutcome("failed", reason, known, failures + 1, due, will_retry=True)
     if ending == "retry":
         # Next time from the beginning: what was read is old by then.
         known = msgspec.structs.replace(known, release_due=False)
@@ -87,15 +87,15 @@ def outcome_of(
     return SyncOutcome("failed", reason, known, 0, next_due_at(tenant_id, key, now, GONE_PERIOD))
 
 
-def check_sync_allowed(state: SyncState, asked_s: float | None, no_job: bool) -> None:
+def require_sync_allowed(state: SyncState, asked_s: float | None, no_job: bool) -> None:
     """Whether somebody may have a link synchronised now, who last did so `asked_s` ago.
 
     A queued job whose time had just come is as good as a new one. Raises ConflictError while one runs or
     waits because of an earlier call, and TooSoonError.
     """
-    recently = asked_s is not None and asked_s < ASK_INTERVAL_S
+    recently = asked_s is not None and asked_s < SYNC_REQUEST_INTERVAL_S
     if not no_job and (state != "queued" or recently):
         raise ConflictError("github", "a synchronisation is queued or runs")
     if recently and asked_s is not None:
-        retry_after_s = ASK_INTERVAL_S - asked_s
+        retry_after_s = SYNC_REQUEST_INTERVAL_S - asked_s
         raise TooSoonError("this link's synchronisation was asked for a moment ago", retry_after_s)

@@ -100,39 +100,39 @@ class TargetCheck:
         self._url = target
         self._hops = 0
         self.probe: Probe | None = Probe("HEAD", target)
-        self.verdict: CheckResult | None = None
+        self.result: CheckResult | None = None
 
-    def take(self, answer: ProbeResult) -> None:
+    def receive(self, answer: ProbeResult) -> None:
         asked, self.probe = self.probe, None
         assert asked is not None
         status = answer.status
         if status in _REDIRECTS and answer.location:
             self._follow(asked, answer)
         elif status is not None and status < 400:
-            self.verdict = CheckResult("ok", status, "")
+            self.result = CheckResult("ok", status, "")
         elif status is not None and asked.method == "HEAD":
             self.probe = Probe("GET", asked.url)
         elif status is None:
             state: LinkHealthState = "unknown" if answer.local_error else "broken"
             reason = answer.reason[:MAX_REASON_CHARS]
-            self.verdict = CheckResult(state, None, reason, answer.transient)
+            self.result = CheckResult(state, None, reason, answer.transient)
         elif status == 416:  # it is there, and has fewer bytes than were asked for
-            self.verdict = CheckResult("ok", status, "")
+            self.result = CheckResult("ok", status, "")
         elif status in _NOT_FOR_MACHINES:
-            self.verdict = CheckResult(
+            self.result = CheckResult(
                 "unknown", status, f"it answers {status}, maybe to machines only"
             )
         else:
-            self.verdict = CheckResult("broken", status, f"it answers {status}", status >= 500)
+            self.result = CheckResult("broken", status, f"it answers {status}", status >= 500)
 
     def _follow(self, asked: Probe, answer: ProbeResult) -> None:
         self._hops += 1
         if self._hops > MAX_HOPS:
-            self.verdict = CheckResult("broken", answer.status, f"more than {MAX_HOPS} redirects")
+            self.result = CheckResult("broken", answer.status, f"more than {MAX_HOPS} redirects")
             return
         url = resolve_redirect(asked.url, answer.location)
         if url is None:
-            self.verdict = CheckResult("broken", answer.status, "it redirects to what is no URL")
+            self.result = CheckResult("broken", answer.status, "it redirects to what is no URL")
         else:
             self.probe = Probe(asked.method, url)
 

@@ -26,12 +26,12 @@ class LinkHealthStore(Protocol):
         The last one looked at; START when those were the last of all.
         """
 
-    async def due(self, limit: int) -> tuple[list[DueCheck], datetime]:
+    async def claim(self, limit: int) -> tuple[list[DueCheck], datetime]:
         """Targets whose time has come, each once, and the time. Others do not get them for an hour."""
 
-    async def write(self, checked: Sequence[CheckOutcome]) -> None: ...
+    async def record(self, checked: Sequence[CheckOutcome]) -> None: ...
 
-    async def put_back(self, checks: Sequence[DueCheck]) -> None:
+    async def release(self, checks: Sequence[DueCheck]) -> None:
         """There was no time for these."""
 
 

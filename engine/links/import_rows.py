@@ -74,7 +74,7 @@ def _split(line: str) -> list[str]:
         raise RowError(f"not a row in CSV: {error}") from None
 
 
-def check(line: int, row: dict[str, str], *, private_hosts: bool) -> ImportRow:
+def validate_row(line: int, row: dict[str, str], *, private_hosts: bool) -> ImportRow:
     """The row by the same rules as the API's. Raises RowError naming every bad field at once."""
     text = "".join(row.values())
     if not text.isascii():

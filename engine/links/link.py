@@ -120,7 +120,7 @@ def validate_draft(
         errors.append(FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}"))
     else:
         try:
-            normalised = target.check(
+            normalised = target.validate_target(
                 draft.target,
                 draft.kind,  # type: ignore[arg-type]  # judged against KINDS above
                 private_hosts=private_hosts,

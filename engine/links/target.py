@@ -28,7 +28,7 @@ class TargetError(ValueError):
     """The target is refused; `str(error)` is the reason, fit for a person."""
 
 
-def check(
+def validate_target(
     url: str, kind: TargetKind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> str:
     """Normalise a link's target, or raise `TargetError` with the reason.

@@ -59,10 +59,10 @@ class CircuitBreaker:
         self.in_flight += 1
         self._next_s = max(self._next_s, now_s) + self._interval_s
 
-    def end(self, now_s: float, *, good: bool, scale: float = 1.0) -> None:
+    def end(self, now_s: float, *, succeeded: bool, scale: float = 1.0) -> None:
         """A request has ended. `scale` shortens a rest, for who lets time pass faster."""
         self.in_flight -= 1
-        if good:
+        if succeeded:
             self.failures, self._rest_until_s = 0, 0.0
             self._window = min(self._each, self._window + 1)
             return

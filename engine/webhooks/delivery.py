@@ -74,7 +74,7 @@ class Delivery(NamedTuple):
     next_attempt_at: datetime | None
     finished_at: datetime | None
     data: dict[str, object]
-    made: tuple[RecordedAttempt, ...]
+    recent_attempts: tuple[RecordedAttempt, ...]
 
 
 class ReplayResult(NamedTuple):
@@ -113,18 +113,18 @@ class Attempt(NamedTuple):
     due: DueDelivery
     at: datetime
     duration_ms: int
-    answer: AttemptResult
+    result: AttemptResult
     delay_s: float | None
 
     @property
     def state(self) -> DeliveryState:
-        if self.answer.delivered:
+        if self.result.delivered:
             return "delivered"
         return "failed" if self.delay_s is None else "pending"
 
     @property
     def gone(self) -> bool:
-        return self.answer.status == GONE
+        return self.result.status == GONE
 
 
 def delay_s(

@@ -9,7 +9,7 @@ import msgspec
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
-from engine.links.target import TargetError, check, is_private_host
+from engine.links.target import TargetError, is_private_host, validate_target
 from engine.webhooks.events import SUBSCRIBABLE_NAMES
 from engine.webhooks.public_address import allowed_address, is_loopback
 from engine.webhooks.signature import sign
@@ -161,7 +161,7 @@ def validate_url(text: str, *, loopback: bool = False) -> str:
     A host by name is judged again by its addresses when something is sent: this is to say early what
     would never work.
     """
-    url = ada_url.URL(check(text))
+    url = ada_url.URL(validate_target(text))
     host = url.hostname.strip("[]")
     own = loopback and (is_loopback(host) or host == "localhost" or host.endswith(".localhost"))
     if url.hash or text.rstrip(" ").endswith("#"):

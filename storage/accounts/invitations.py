@@ -16,7 +16,7 @@ from engine.accounts.member import (
     InvitationDraft,
     InvitationPreview,
     JoinResult,
-    refusal_error,
+    raise_refusal,
 )
 from engine.common.errors import ConflictError, NotFoundError
 from engine.common.list_page import ListPage
@@ -144,11 +144,11 @@ def has_account() -> ConflictError:
 async def _invited(connection: Connection, token: str) -> InvitationPreview:
     row = await connection.fetchrow(SQL["invitation_of"], tokens.digest(token))
     if row is None:
-        refusal_error("unknown")
+        raise_refusal("unknown")
     if row["accepted"]:
-        refusal_error("used")
+        raise_refusal("used")
     if row["expired"]:
-        refusal_error("expired")
+        raise_refusal("expired")
     return InvitationPreview(**{field: row[field] for field in InvitationPreview.__struct_fields__})
 
 
@@ -156,5 +156,5 @@ async def _join(connection: Connection, token: str) -> JoinResult:
     row = await connection.fetchrow(SQL["accept_invitation"], tokens.digest(token))
     assert row is not None
     if row["outcome"] != "joined":
-        refusal_error(row["outcome"])
+        raise_refusal(row["outcome"])
     return JoinResult(row["profile_id"], row["role"])

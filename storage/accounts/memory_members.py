@@ -17,7 +17,7 @@ from engine.accounts.member import (
     JoinResult,
     Member,
     last_owner_error,
-    refusal_error,
+    raise_refusal,
     require_other_user,
     require_owner,
 )
@@ -172,7 +172,7 @@ class MemoryMembers:
         if invitation.email in [user.email for user in self._accounts.users.values()]:
             raise has_account()
         if len(team) >= MAX_MEMBERS:
-            refusal_error("full")
+            raise_refusal("full")
         new_id = secrets.randbits(60)
         user = self._accounts.add(Caller(new_id, new_id), invitation.email, password, name)
         joined = self._join(user.id, token)
@@ -181,9 +181,9 @@ class MemoryMembers:
     def _join(self, user_id: int, token: str) -> JoinResult:
         digest, invitation, profile, team = self._invited(token)
         if user_id in team:
-            refusal_error("member")
+            raise_refusal("member")
         if len(team) >= MAX_MEMBERS:
-            refusal_error("full")
+            raise_refusal("full")
         team[user_id] = msgspec.convert(invitation.role, MemberRole)
         self._changes[(profile.id, user_id)] = (1, self._now(), self._now())
         self._used.add(digest)
@@ -192,15 +192,15 @@ class MemoryMembers:
     def _invited(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, MemberRole]]:
         digest = tokens.digest(token) or b""
         if digest not in self._invitations:
-            refusal_error("unknown")
+            raise_refusal("unknown")
         invitation = self._invitations[digest]
         found = self._profiles.team_of(invitation.profile_id)
         if found is None:
-            refusal_error("unknown")
+            raise_refusal("unknown")
         if digest in self._used:
-            refusal_error("used")
+            raise_refusal("used")
         if invitation.expires_at <= self._now():
-            refusal_error("expired")
+            raise_refusal("expired")
         return digest, invitation, *found
 
     def _open_of(self, profile_id: int) -> list[Invitation]:

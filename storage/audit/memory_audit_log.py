@@ -46,5 +46,5 @@ class MemoryActivityReader:
 
 
 def _page(chain: list[ActivityEntry], asked: ActivityFilter, before: int, limit: int) -> ListPage:
-    found = [e for e in reversed(chain) if (not before or e.seq < before) and asked.takes(e)]
+    found = [e for e in reversed(chain) if (not before or e.seq < before) and asked.matches(e)]
     return ListPage.of(found, limit, "seq")

@@ -27,7 +27,7 @@ class HttpGithubApi:
         self._total_s = total_s
         self._pool = httpcore.AsyncConnectionPool(max_connections=2, keepalive_expiry=KEEP_S)
 
-    async def ask(self, request: GithubRequest) -> GithubResponse:
+    async def send(self, request: GithubRequest) -> GithubResponse:
         try:
             with trio.fail_after(self._total_s):
                 return await self._ask(request)

@@ -11,7 +11,7 @@ import msgspec
 from engine.accounts.access import Action, Caller
 from engine.common.errors import NotFoundError
 from engine.github.repository import LinkSync
-from engine.github.sync import SYNC_KIND, SYNC_QUEUE, check_sync_allowed
+from engine.github.sync import SYNC_KIND, SYNC_QUEUE, require_sync_allowed
 from engine.jobs.job import Job, JobDraft
 from storage.accounts.access import enter_link
 from storage.jobs.jobs import enqueue, job_of
@@ -36,7 +36,7 @@ class PostgresLinkSyncStore:
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+    async def request_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         async def work(connection: Connection) -> tuple[LinkSync, Job]:
             place = await enter_link(connection, caller, link_id, Action.EDIT)
             target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
@@ -47,7 +47,7 @@ class PostgresLinkSyncStore:
             if row is None:  # or one of another target
                 await connection.execute(SQL["stop_sync"], place.tenant_id, link_id)
             else:
-                check_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
+                require_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
             text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
             row = await connection.fetchrow(SQL["job"], place.tenant_id, job.job_id)
             assert row is not None

@@ -216,7 +216,7 @@ class MemoryGithubApi:
     def base_url(self) -> str:
         return self._github.url
 
-    async def ask(self, request: GithubRequest) -> GithubResponse:
+    async def send(self, request: GithubRequest) -> GithubResponse:
         await trio.lowlevel.checkpoint()
         headers = {k.lower(): v for k, v in headers_of(request, self._token).items()}
         try:

@@ -22,7 +22,7 @@ from engine.github.sync import (
     PauseState,
     RequestLease,
     SyncOutcome,
-    check_sync_allowed,
+    require_sync_allowed,
 )
 from engine.jobs.job import Job, JobDraft
 from engine.links.link import Link
@@ -85,7 +85,7 @@ class MemoryGithubSyncs:
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
         return self.shown(await self._profiles.link(caller, link_id))
 
-    async def ask_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
+    async def request_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         async with self._asking:  # enqueuing waits, and nobody may come in between
             return await self._ask(caller, link_id)
 
@@ -96,7 +96,7 @@ class MemoryGithubSyncs:
         now, there = self._now(), self._jobs_of(link_id)
         if row is not None:
             asked_s = None if row.asked_at is None else (now - row.asked_at).total_seconds()
-            check_sync_allowed(row.state, asked_s, not there)
+            require_sync_allowed(row.state, asked_s, not there)
         row = replace(row or _SyncRow(link.target, link.kind, now), state="queued", asked_at=now)
         row.next_at, row.version = now + GUARD, row.version + 1
         self._rows[link_id] = row
@@ -134,7 +134,7 @@ class MemoryGithubSyncs:
             tenant_id, link_id, link.profile_id, row.target, kept, row.failures, row.known
         )
 
-    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
+    async def sibling_outcome(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
         await trio.lowlevel.checkpoint()
         found = [
             row
@@ -164,7 +164,7 @@ class MemoryGithubSyncs:
         await trio.lowlevel.checkpoint()
         self._rows.pop(link_id, None)
 
-    def finishing(
+    def outcome_writer(
         self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
         async def finish(_: Any) -> None:
@@ -173,8 +173,8 @@ class MemoryGithubSyncs:
             if row is None or row.target != work.target:
                 return
             row.repository, row.state, row.reason = key, settled.state, settled.reason
-            row.failures, row.known = settled.failures, settled.known
-            row.next_at = settled.next_at if work.kept or settled.soon else None
+            row.failures, row.known = settled.failures, settled.remembered
+            row.next_at = settled.next_at if work.periodic or settled.will_retry else None
             row.synced_at = self._now() if settled.state == "synced" else row.synced_at
             row.version += 1
 
@@ -226,7 +226,7 @@ class MemoryGithubRequestLease:
         self._holder, self._held_until = holder, now + timedelta(seconds=ttl_s)
         return RequestLease(now, self._in_a_row)
 
-    async def paused(self) -> PauseState | None:
+    async def current_pause(self) -> PauseState | None:
         await trio.lowlevel.checkpoint()
         if self._paused_until is None or self._paused_until <= self._now():
             return None

@@ -62,7 +62,7 @@ class PostgresGithubSyncQueue:
 
         return await self._database.transaction(work)
 
-    async def sibling(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
+    async def sibling_outcome(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
         async def look(connection: Connection) -> SyncOutcome | None:
             row = await connection.fetchrow(
                 SQL["sibling"], work.tenant_id, work.link_id, key, since
@@ -80,10 +80,10 @@ class PostgresGithubSyncQueue:
     async def forget(self, tenant_id: int, link_id: int) -> None:
         await self._execute("forget", tenant_id, link_id)
 
-    def finishing(
+    def outcome_writer(
         self, work: DueSync, key: str, settled: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
-        known = settled.known
+        known = settled.remembered
 
         async def finish(connection: Connection) -> None:
             written = await connection.execute(
@@ -100,9 +100,9 @@ class PostgresGithubSyncQueue:
                 known.release_etag,
                 known.release_due,
                 known.named_at,
-                settled.next_at if work.kept or settled.soon else None,
+                settled.next_at if work.periodic or settled.will_retry else None,
             )
-            if written == "UPDATE 1" and known.facts and known.facts != work.known.facts:
+            if written == "UPDATE 1" and known.facts and known.facts != work.remembered.facts:
                 await append_to_outbox(connection, [_event(work, known.facts)])
 
         return finish
@@ -129,7 +129,7 @@ class PostgresGithubRequestLease:
 
         return await self._database.transaction(work)
 
-    async def paused(self) -> PauseState | None:
+    async def current_pause(self) -> PauseState | None:
         async def work(connection: Connection) -> PauseState | None:
             row = await connection.fetchrow(SQL["paused"], self._id)
             return None if row is None else PauseState(*row)

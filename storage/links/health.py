@@ -27,7 +27,7 @@ class PostgresLinkHealthStore:
 
         return await self._database.transaction(work)
 
-    async def due(self, limit: int) -> tuple[list[DueCheck], datetime]:
+    async def claim(self, limit: int) -> tuple[list[DueCheck], datetime]:
         async def work(connection: Connection) -> tuple[list[DueCheck], datetime]:
             now = await connection.fetchval(SQL["now"])
             rows = await connection.fetch(SQL["due"], limit)
@@ -35,7 +35,7 @@ class PostgresLinkHealthStore:
 
         return await self._database.transaction(work)
 
-    async def write(self, checked: Sequence[CheckOutcome]) -> None:
+    async def record(self, checked: Sequence[CheckOutcome]) -> None:
         rows = [
             (c.check.tenant_id, c.check.target, c.state, c.status, c.reason, c.failures, c.next_at)
             for c in checked
@@ -47,7 +47,7 @@ class PostgresLinkHealthStore:
         if rows:
             await self._database.transaction(work)
 
-    async def put_back(self, checks: Sequence[DueCheck]) -> None:
+    async def release(self, checks: Sequence[DueCheck]) -> None:
         async def work(connection: Connection) -> None:
             tenants, targets = [c.tenant_id for c in checks], [c.target for c in checks]
             await connection.execute(SQL["put_back"], tenants, targets)

@@ -69,7 +69,7 @@ class MemoryLinkHealthStore:
                 self._rows.setdefault((place.tenant_id, link.target), _TargetRow(self._now()))
         return looked[-1][0] if len(looked) == limit else START
 
-    async def due(self, limit: int) -> tuple[list[DueCheck], datetime]:
+    async def claim(self, limit: int) -> tuple[list[DueCheck], datetime]:
         await trio.lowlevel.checkpoint()
         now = self._now()
         there = {(tenant_id, link.target) for tenant_id, link in self._profiles.all_links()}
@@ -83,7 +83,7 @@ class MemoryLinkHealthStore:
             found.append(DueCheck(*key, row.state, row.failures))
         return found, now
 
-    async def write(self, checked: Sequence[CheckOutcome]) -> None:
+    async def record(self, checked: Sequence[CheckOutcome]) -> None:
         await trio.lowlevel.checkpoint()
         now = self._now()
         for one in checked:
@@ -93,7 +93,7 @@ class MemoryLinkHealthStore:
             row.state, row.status, row.reason = one.state, one.status, one.reason
             row.failures, row.next_at, row.checked_at = one.failures, one.next_at, now
 
-    async def put_back(self, checks: Sequence[DueCheck]) -> None:
+    async def release(self, checks: Sequence[DueCheck]) -> None:
         await trio.lowlevel.checkpoint()
         for check in checks:
             self._rows[check.tenant_id, check.target].next_at = self._now()

@@ -135,7 +135,7 @@ async def _note_endpoint_health(connection: Connection, attempts: Sequence[Attem
     health: dict[tuple[int, int], bool] = {}
     for attempt in attempts:
         key = attempt.due.tenant_id, attempt.due.webhook_id
-        health[key] = health.get(key, False) or attempt.answer.delivered
+        health[key] = health.get(key, False) or attempt.result.delivered
     # What is gone is a URL: the webhook may have another one by now.
     gone = {(a.due.tenant_id, a.due.webhook_id, a.due.url) for a in attempts if a.gone}
     if not health:
@@ -160,7 +160,7 @@ def _told(tenant_id: int, profile_id: int, webhook_id: int, url: str, reason: st
 
 
 def _noted(attempt: Attempt) -> tuple[object, ...]:
-    due, answer = attempt.due, attempt.answer
+    due, answer = attempt.due, attempt.result
     return (
         due.tenant_id, due.webhook_id, due.event_id, due.number, attempt.at, attempt.duration_ms,
         answer.status, answer.error[:500] or None, answer.response or None,

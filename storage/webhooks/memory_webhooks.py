@@ -396,7 +396,7 @@ class MemoryWebhooks:
         )  # fmt: skip
 
     def _settle(self, held: _MemoryWebhook, attempt: Attempt) -> None:
-        due, answer, now = attempt.due, attempt.answer, self._now()
+        due, answer, now = attempt.due, attempt.result, self._now()
         one = self._deliveries[held.webhook.id].get(due.event_id)
         if one is None:
             return
@@ -414,7 +414,7 @@ class MemoryWebhooks:
     def _judge(self, held: _MemoryWebhook, attempt: Attempt) -> bool:
         """Disable what is gone, or has not worked for too long; whether that was done."""
         now = self._now()
-        if attempt.answer.delivered:
+        if attempt.result.delivered:
             held.failing_since = None
             return False
         held.failing_since = held.failing_since or now

@@ -68,7 +68,7 @@ class World:
         """Let time pass, do what is due then, and tell what GitHub was asked."""
         self.time += later
         self.github.ledger.clear()
-        if await self.turns.paused() is None:
+        if await self.turns.current_pause() is None:
             await self.syncs.enqueue_due(100)
         for context in await self.taken():
             await self.worker.sync(context)

@@ -396,24 +396,24 @@ async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None
     link = await here.link("trio/trio", kind="url")
     assert await here.syncs.github_sync(here.caller, link.id) is None
     assert await here.run(DAY) == []
-    found, job = await here.syncs.ask_github_sync(here.caller, link.id)
+    found, job = await here.syncs.request_github_sync(here.caller, link.id)
     assert found.state == "queued"
     assert (job.kind, job.state) == ("github.sync", "queued")
     with pytest.raises(ConflictError):
-        await here.syncs.ask_github_sync(here.caller, link.id)
+        await here.syncs.request_github_sync(here.caller, link.id)
     assert len(await here.run()) == 2
     with pytest.raises(TooSoonError) as caught:
-        await here.syncs.ask_github_sync(here.caller, link.id)
+        await here.syncs.request_github_sync(here.caller, link.id)
     assert caught.value.retry_after_s == 60
     done = await here.syncs.github_sync(here.caller, link.id)
     assert done is not None
     assert (done.state, done.next_at) == ("synced", None)  # nobody wants it kept in step
     here.time += MINUTE
-    await here.syncs.ask_github_sync(here.caller, link.id)
+    await here.syncs.request_github_sync(here.caller, link.id)
     with pytest.raises(NotFoundError):
-        await here.syncs.ask_github_sync(Caller(2, 2), link.id)
+        await here.syncs.request_github_sync(Caller(2, 2), link.id)
     with pytest.raises(ForbiddenError):
-        await here.syncs.ask_github_sync(here.caller._replace(scopes=("read",)), link.id)
+        await here.syncs.request_github_sync(here.caller._replace(scopes=("read",)), link.id)
 
 
 async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any) -> None:
@@ -424,13 +424,13 @@ async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any)
     sending = 0
 
     class Slow(MemoryGithubApi):
-        async def ask(self, request: Any) -> GithubResponse:
+        async def send(self, request: Any) -> GithubResponse:
             nonlocal sending
             sending += 1
             assert sending == 1
             await trio.sleep(2)
             sending -= 1
-            return await super().ask(request)
+            return await super().send(request)
 
     await made.syncs.enqueue_due(100)
     workers = [made.another(name, Slow(made.github)) for name in ("one", "two", "three")]

@@ -191,10 +191,10 @@ async def test_what_was_done_is_written_when_storage_comes_back(autojump_clock: 
     async def away(checked: Sequence[CheckOutcome]) -> None:
         raise UnavailableError("Postgres does not answer")
 
-    write, world.store.write = world.store.write, away  # type: ignore[method-assign]
+    write, world.store.record = world.store.record, away  # type: ignore[method-assign]
     with pytest.RaisesGroup(UnavailableError):
         await world.run()
-    world.store.write = write  # type: ignore[method-assign]
+    world.store.record = write  # type: ignore[method-assign]
     assert await world.run() == []
     await trio.sleep(3600)
     assert len(await world.run()) == 1

@@ -30,7 +30,9 @@ async def sync(console: Console, path: str) -> None:
     work = await console.github.begin(1, int(path.split("/")[3]))
     assert work is not None
     settled = SyncOutcome("synced", "", RememberedRepository(facts=FACTS), 0, NOW)
-    await console.jobs.finish_with(job.lease, console.github.finishing(work, "trio/trio", settled))
+    await console.jobs.finish_with(
+        job.lease, console.github.outcome_writer(work, "trio/trio", settled)
+    )
 
 
 async def test_asking_shows_the_job_and_then_what_was_learned() -> None:

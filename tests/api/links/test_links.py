@@ -148,8 +148,8 @@ async def test_health_is_shown_once_it_is_known() -> None:
     before = await console.call("GET", f"/v1/links/{link['id']}")
     assert "health" not in before.json
     await console.link_health.discover(START, 10)
-    ((check,), now) = await console.link_health.due(10)
-    await console.link_health.write([CheckOutcome(check, "broken", 404, "it answers 404", 0, now)])
+    ((check,), now) = await console.link_health.claim(10)
+    await console.link_health.record([CheckOutcome(check, "broken", 404, "it answers 404", 0, now)])
     after = await console.call(
         "GET", f"/v1/links/{link['id']}", If_None_Match=before.headers["ETag"]
     )

@@ -10,8 +10,8 @@ from engine.accounts.account import (
     LoginDraft,
     PasswordDraft,
     UserDraft,
+    clean_user_agent,
     email_errors,
-    shown_user_agent,
     validate_login,
     validate_password,
     validate_user,
@@ -72,7 +72,7 @@ def test_names_are_one_line() -> None:
 
 @given(st.text())
 def test_a_user_agent_is_shown_as_one_short_line(header: str) -> None:
-    shown = shown_user_agent(header)
+    shown = clean_user_agent(header)
     assert len(shown) <= 200
     assert "\n" not in shown
     assert "\x00" not in shown

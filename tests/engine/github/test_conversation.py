@@ -104,7 +104,7 @@ def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
         pause = pause_after(responses[sent], NOW, failures)
         if pause is not None:
             assert timedelta() <= pause.wait <= MAX_PAUSE + timedelta(seconds=1)
-        talk.take(responses[sent])
+        talk.receive(responses[sent])
         sent += 1
     assert sent <= 2 * (MAX_HOPS + 1)
     assert talk.result is not None
@@ -112,13 +112,13 @@ def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
     settled = outcome_of(talk.result, failures, 1, REPOSITORY.key, NOW, None)
     assert len(settled.reason) <= 200
     assert settled.next_at > NOW
-    for tag in (settled.known.etag, settled.known.release_etag):
+    for tag in (settled.remembered.etag, settled.remembered.release_etag):
         assert len(tag) <= 200
-    text = msgspec.json.encode(settled.known.facts).decode()
+    text = msgspec.json.encode(settled.remembered.facts).decode()
     assert len(text) <= 16_384
     assert "\\u0000" not in text
     again = msgspec.json.decode(text, type=RepositoryFacts | None)
-    assert again == settled.known.facts
+    assert again == settled.remembered.facts
 
 
 REPOSITORY_BODY = b'{"full_name": "trio/trio", "stargazers_count": 5, "forks_count": 1}'
@@ -127,12 +127,12 @@ REPOSITORY_BODY = b'{"full_name": "trio/trio", "stargazers_count": 5, "forks_cou
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"more": ' + b"[" * 100_000])
 def test_answers_that_are_nested_without_end_make_no_sense(body: bytes) -> None:
     talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.take(GithubResponse(200, {}, body))
+    talk.receive(GithubResponse(200, {}, body))
     assert talk.result is not None
     assert (talk.result.ending, talk.result.reason) == ("retry", "GitHub's answer makes no sense")
     talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.take(GithubResponse(200, {}, REPOSITORY_BODY))
-    talk.take(GithubResponse(200, {}, body))
+    talk.receive(GithubResponse(200, {}, REPOSITORY_BODY))
+    talk.receive(GithubResponse(200, {}, body))
     assert talk.result is not None
     assert talk.result.ending == "synced"
 
@@ -140,11 +140,13 @@ def test_answers_that_are_nested_without_end_make_no_sense(body: bytes) -> None:
 @pytest.mark.parametrize("date", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"])
 def test_a_release_of_a_time_that_no_year_of_utc_has_has_none(date: str) -> None:
     talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.take(GithubResponse(200, {}, REPOSITORY_BODY))
-    talk.take(GithubResponse(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode()))
+    talk.receive(GithubResponse(200, {}, REPOSITORY_BODY))
+    talk.receive(
+        GithubResponse(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode())
+    )
     assert talk.result is not None
-    assert talk.result.known.facts is not None
-    assert talk.result.known.facts.last_release == Release(tag="v1", published_at=None)
+    assert talk.result.remembered.facts is not None
+    assert talk.result.remembered.facts.last_release == Release(tag="v1", published_at=None)
 
 
 @pytest.mark.parametrize(
@@ -196,4 +198,4 @@ def test_what_may_pass_is_tried_again_and_then_once_a_period() -> None:
     ]
     assert waits == list(RETRIES)
     last = outcome_of(talk.result, len(RETRIES), 1, "trio/trio", NOW, None)
-    assert not last.soon
+    assert not last.will_retry

@@ -102,14 +102,14 @@ def test_an_enterprise_server_has_its_own_repositories_only() -> None:
     assert parse_repository_url("https://git.example/a/b", "git.example") == Repository("a", "b")
     assert parse_repository_url("https://github.com/a/b", "git.example") is None
     with pytest.raises(target.TargetError, match=r"https://git\.example/owner/name"):
-        target.check("https://github.com/a/b", "github", github_host="git.example")
+        target.validate_target("https://github.com/a/b", "github", github_host="git.example")
 
 
 def test_a_links_target_of_this_kind() -> None:
-    assert target.check("https://GitHub.com/a/b", "github") == "https://github.com/a/b"
+    assert target.validate_target("https://GitHub.com/a/b", "github") == "https://github.com/a/b"
     for url in ("https://github.com/a", "mailto:a@example.com", "https://example.com/a/b"):
         with pytest.raises(target.TargetError):
-            target.check(url, "github")
+            target.validate_target(url, "github")
 
 
 @given(

@@ -29,10 +29,10 @@ def told(*answers: ProbeResult) -> tuple[list[Probe], CheckResult]:
     for answer in answers:
         assert inquiry.probe is not None
         sent.append(inquiry.probe)
-        inquiry.take(answer)
+        inquiry.receive(answer)
     assert inquiry.probe is None
-    assert inquiry.verdict is not None
-    return sent, inquiry.verdict
+    assert inquiry.result is not None
+    return sent, inquiry.result
 
 
 @pytest.mark.parametrize("status", [200, 204, 206, 299])

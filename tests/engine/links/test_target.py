@@ -16,9 +16,9 @@ from engine.links.target import (
     TargetError,
     TargetKind,
     add_query,
-    check,
     is_location_safe,
     is_private_host,
+    validate_target,
 )
 
 PIECES = st.sampled_from(
@@ -46,12 +46,12 @@ def test_what_is_let_through_is_safe_and_stays_as_it_is(
     url: str, kind: TargetKind, private_hosts: bool
 ) -> None:
     try:
-        target = check(url, kind, private_hosts=private_hosts)
+        target = validate_target(url, kind, private_hosts=private_hosts)
     except TargetError:
         return
     assert re.fullmatch(r"[\x21-\x7e]{1,2048}", target)
     assert is_location_safe(target.encode())
-    assert check(target, kind, private_hosts=private_hosts) == target
+    assert validate_target(target, kind, private_hosts=private_hosts) == target
     if kind != "url":
         assert target.startswith(f"{kind}:")
         return
@@ -72,7 +72,7 @@ def test_a_script_gets_through_in_no_disguise(
     for place, character in noise:
         url = url[:place] + character + url[place:]
     with pytest.raises(TargetError):
-        check(url, kind)
+        validate_target(url, kind)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_script_gets_through_in_no_disguise(
 )
 def test_what_is_refused_and_why(url: str, reason: str) -> None:
     with pytest.raises(TargetError, match=re.escape(reason)):
-        check(url)
+        validate_target(url)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_refused_and_why(url: str, reason: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_taken_is_spelt_as_a_browser_does(url: str, target: str) -> None:
-    assert check(url) == target
+    assert validate_target(url) == target
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_contacts_take_their_own_scheme_only(
 ) -> None:
     if target is None:
         with pytest.raises(TargetError, match=r"is not a|control"):
-            check(url, kind)
+            validate_target(url, kind)
     else:
-        assert check(url, kind) == target
+        assert validate_target(url, kind) == target
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_contacts_take_their_own_scheme_only(
 )  # fmt: skip
 def test_private_hosts_are_refused_where_they_are_not_wanted(host: str) -> None:
     url = f"http://{host}:8080/x"
-    assert check(url)  # by default they are fine
+    assert validate_target(url)  # by default they are fine
     with pytest.raises(TargetError, match="not on the public internet"):
-        check(url, private_hosts=False)
+        validate_target(url, private_hosts=False)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_private_hosts_are_refused_where_they_are_not_wanted(host: str) -> None:
      "[64:ff9b::808:808]", "[::ffff:8.8.8.8]", "mylocal.example", "notlocalhost.example"],
 )  # fmt: skip
 def test_public_hosts_are_taken(host: str) -> None:
-    assert check(f"http://{host}/", private_hosts=False)
+    assert validate_target(f"http://{host}/", private_hosts=False)
 
 
 @given(st.ip_addresses(v=4))
@@ -177,7 +177,7 @@ def test_an_address_is_judged_the_same_in_each_notation(address: ipaddress.IPv4A
     for host in notations:
         refused = True
         with contextlib.suppress(TargetError):
-            refused = not check(f"http://{host}/", private_hosts=False)
+            refused = not validate_target(f"http://{host}/", private_hosts=False)
         assert refused is private, host
 
 
@@ -190,7 +190,7 @@ safe_queries = st.from_regex(rb"[\x21\x22\x24-\x7e]{1,30}", fullmatch=True)
 @example("https://example.com/?b=2&#f?g", b"a=1")
 def test_a_passed_query_comes_behind_the_targets_own(url: str, query: bytes) -> None:
     try:
-        target = check(url)
+        target = validate_target(url)
     except TargetError:
         return
     whole = add_query(target.encode(), query)

@@ -10,13 +10,13 @@ from engine.webhooks.circuit_breaker import FAILURE_THRESHOLD, MAX_OPEN_S, Circu
 def failed(lane: CircuitBreaker, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         lane.begin(now_s)
-        lane.end(now_s, good=False)
+        lane.end(now_s, succeeded=False)
 
 
 def succeeded(lane: CircuitBreaker, times: int, now_s: float = 0.0) -> None:
     for _ in range(times):
         lane.begin(now_s)
-        lane.end(now_s, good=True)
+        lane.end(now_s, succeeded=True)
 
 
 def test_a_receiver_that_works_gets_more_at_once_up_to_so_many() -> None:
@@ -30,7 +30,7 @@ def test_a_receiver_that_works_gets_more_at_once_up_to_so_many() -> None:
         assert lane.permits(0) == left
         lane.begin(0)
     assert lane.permits(0) == 0
-    lane.end(0, good=True)
+    lane.end(0, succeeded=True)
     assert lane.permits(0) == 1
 
 
@@ -48,7 +48,7 @@ def test_one_that_fails_gets_fewer_and_then_rests() -> None:
     assert lane.permits(5.1) == 1
     lane.begin(5.1)
     assert lane.permits(5.1) == 0
-    lane.end(5.1, good=True)
+    lane.end(5.1, succeeded=True)
     assert lane.permits(5.1) == 2
     assert lane.is_idle
 
@@ -94,7 +94,7 @@ def test_no_more_than_the_rate_and_a_seconds_burst(rate: float, pauses: list[flo
         while lane.permits(now):
             lane.begin(now)
             begun.append(now)
-            lane.end(now, good=True)
+            lane.end(now, succeeded=True)
     for first in range(len(begun)):
         for last in range(first, min(len(begun), first + 50)):
             assert last - first <= rate * (begun[last] - begun[first] + 1) + 1e-3
@@ -108,5 +108,5 @@ def test_it_always_comes_to_a_next_attempt(answers: list[bool]) -> None:
             now += MAX_OPEN_S
         assert lane.permits(now) >= 1
         lane.begin(now)
-        lane.end(now, good=good)
+        lane.end(now, succeeded=good)
     assert lane.in_flight == 0

@@ -263,7 +263,7 @@ async def test_filters_and_pages(place: Place) -> None:
         ActivityFilter(start=middle, end=middle + timedelta(microseconds=1)),
         ActivityFilter("link.created", "link", links[1].id, caller.user_id, None, None),
     ):
-        expected = [e for e in entries if asked.takes(e)]
+        expected = [e for e in entries if asked.matches(e)]
         page = await place.log.of_profile(caller, profile.id, asked, 0, 100)
         assert page.items == expected, asked
         assert asked == ActivityFilter(user_id=1) or expected

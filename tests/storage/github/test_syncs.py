@@ -100,7 +100,9 @@ class Ports(NamedTuple):
         work = await self.syncs.begin(self.caller.tenant_id, link.id)
         assert work is not None
         (job,) = await self.taken()
-        await self.jobs.finish_with(job.lease, self.syncs.finishing(work, "trio/trio", settled))
+        await self.jobs.finish_with(
+            job.lease, self.syncs.outcome_writer(work, "trio/trio", settled)
+        )
         return settled
 
 
@@ -148,7 +150,7 @@ async def test_a_link_is_due_from_its_beginning_and_keeps_what_is_learned(ports:
 
     work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert work is not None
-    assert (work.target, work.kept, work.failures, work.known) == (
+    assert (work.target, work.periodic, work.failures, work.remembered) == (
         link.target,
         True,
         0,
@@ -156,14 +158,14 @@ async def test_a_link_is_due_from_its_beginning_and_keeps_what_is_learned(ports:
     )
     assert (await ports.state(link)).state == "running"
     settled = synced()
-    await ports.jobs.finish_with(job.lease, ports.syncs.finishing(work, "trio/trio", settled))
+    await ports.jobs.finish_with(job.lease, ports.syncs.outcome_writer(work, "trio/trio", settled))
     found = await ports.state(link)
     assert (found.state, found.facts, found.next_at) == ("synced", FACTS, settled.next_at)
     assert found.synced_at is not None
     assert found.version > first.version
     again = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert again is not None
-    assert again.known == KNOWN
+    assert again.remembered == KNOWN
 
 
 async def test_what_fails_keeps_what_was_known_and_is_due_again(ports: Ports) -> None:
@@ -200,24 +202,24 @@ async def test_links_of_other_kinds_are_not_kept(ports: Ports) -> None:
 
 async def test_who_asks_gets_a_job_once_at_a_time_and_once_a_minute(ports: Ports) -> None:
     link = await ports.link(kind="url")
-    asked, queued = await ports.store.ask_github_sync(ports.caller, link.id)
+    asked, queued = await ports.store.request_github_sync(ports.caller, link.id)
     assert asked.state == "queued"
     assert asked.next_at is not None
     with pytest.raises(ConflictError):
-        await ports.store.ask_github_sync(ports.caller, link.id)
+        await ports.store.request_github_sync(ports.caller, link.id)
     (job,) = await ports.taken()
     assert job.id == queued.id
     assert (queued.kind, queued.state, queued.profile_id) == (SYNC_KIND, "queued", link.profile_id)
     work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert work is not None
-    assert not work.kept
+    assert not work.periodic
     with pytest.raises(ConflictError):
-        await ports.store.ask_github_sync(ports.caller, link.id)
-    await ports.jobs.finish_with(job.lease, ports.syncs.finishing(work, "trio/trio", synced()))
+        await ports.store.request_github_sync(ports.caller, link.id)
+    await ports.jobs.finish_with(job.lease, ports.syncs.outcome_writer(work, "trio/trio", synced()))
     found = await ports.state(link)
     assert (found.state, found.next_at) == ("synced", None)
     with pytest.raises(TooSoonError) as caught:
-        await ports.store.ask_github_sync(ports.caller, link.id)
+        await ports.store.request_github_sync(ports.caller, link.id)
     assert 50 < caught.value.retry_after_s <= 60
     assert await ports.taken() == []
 
@@ -225,10 +227,10 @@ async def test_who_asks_gets_a_job_once_at_a_time_and_once_a_minute(ports: Ports
 async def test_who_asks_for_what_is_queued_anyway_gets_that_job(ports: Ports) -> None:
     link = await ports.link()
     await ports.syncs.enqueue_due(10)
-    asked, queued = await ports.store.ask_github_sync(ports.caller, link.id)
+    asked, queued = await ports.store.request_github_sync(ports.caller, link.id)
     assert asked.state == "queued"
     with pytest.raises(ConflictError):
-        await ports.store.ask_github_sync(ports.caller, link.id)
+        await ports.store.request_github_sync(ports.caller, link.id)
     assert [job.id for job in await ports.taken()] == [queued.id]
 
 
@@ -238,7 +240,7 @@ async def test_of_many_who_ask_at_once_one_gets_a_job(ports: Ports) -> None:
 
     async def ask() -> None:
         try:
-            await ports.store.ask_github_sync(ports.caller, link.id)
+            await ports.store.request_github_sync(ports.caller, link.id)
             outcomes.append("202")
         except ConflictError:
             outcomes.append("409")
@@ -270,7 +272,7 @@ async def test_a_worker_that_lost_its_job_writes_nothing(ports: Ports) -> None:
     work = await ports.syncs.begin(ports.caller.tenant_id, link.id)
     assert work is not None
     await ports.jobs.release("w", died=True)
-    finish = ports.syncs.finishing(work, "trio/trio", synced())
+    finish = ports.syncs.outcome_writer(work, "trio/trio", synced())
     with pytest.raises(StaleLeaseError):
         await ports.jobs.finish_with(job.lease, finish)
     assert (await ports.state(link)).state == "running"  # until another has it done
@@ -281,12 +283,12 @@ async def test_only_members_ask_and_only_who_may_edit(ports: Ports) -> None:
     reader = ports.caller._replace(scopes=("read",))
     for stranger in (ports.other, ports.caller):
         with pytest.raises(NotFoundError):
-            await ports.store.ask_github_sync(stranger, link.id + (stranger == ports.caller))
+            await ports.store.request_github_sync(stranger, link.id + (stranger == ports.caller))
         with pytest.raises(NotFoundError):
             await ports.store.github_sync(stranger, link.id + (stranger == ports.caller))
     assert await ports.store.github_sync(reader, link.id) is not None
     with pytest.raises(ForbiddenError):
-        await ports.store.ask_github_sync(reader, link.id)
+        await ports.store.request_github_sync(reader, link.id)
 
 
 async def test_another_target_or_kind_makes_it_another_link(ports: Ports) -> None:
@@ -297,7 +299,7 @@ async def test_another_target_or_kind_makes_it_another_link(ports: Ports) -> Non
     (job,) = await ports.taken()
     other = LinkDraft(slug=link.slug, target="https://github.com/trio/two", kind="github")
     changed, _ = await ports.profiles.update_link(ports.caller, link.id, other)
-    await ports.jobs.finish_with(job.lease, ports.syncs.finishing(work, "trio/trio", synced()))
+    await ports.jobs.finish_with(job.lease, ports.syncs.outcome_writer(work, "trio/trio", synced()))
     found = await ports.state(link)
     assert (found.state, found.facts) == ("queued", None)  # what was learned is of the old target
     assert await ports.syncs.enqueue_due(10) == 1
@@ -322,7 +324,7 @@ async def test_a_link_that_is_deleted_takes_its_row_along(ports: Ports) -> None:
     assert work is not None
     await ports.profiles.delete_link(ports.caller, link.id)
     (job,) = await ports.taken()
-    await ports.jobs.finish_with(job.lease, ports.syncs.finishing(work, "trio/trio", synced()))
+    await ports.jobs.finish_with(job.lease, ports.syncs.outcome_writer(work, "trio/trio", synced()))
     assert await ports.syncs.begin(ports.caller.tenant_id, link.id) is None
 
 
@@ -335,17 +337,19 @@ async def test_a_sibling_is_of_the_same_tenant_and_repository_and_new_enough(por
     assert work is not None
     assert other is not None
     since = jobs[two.id].created_at
-    assert await ports.syncs.sibling(other, "trio/trio", since) is None
+    assert await ports.syncs.sibling_outcome(other, "trio/trio", since) is None
     lease = jobs[link.id].lease
-    await ports.jobs.finish_with(lease, ports.syncs.finishing(work, "trio/trio", synced()))
-    found = await ports.syncs.sibling(other, "trio/trio", since)
+    await ports.jobs.finish_with(lease, ports.syncs.outcome_writer(work, "trio/trio", synced()))
+    found = await ports.syncs.sibling_outcome(other, "trio/trio", since)
     assert found is not None
-    assert (found.state, found.known, found.failures) == ("synced", KNOWN, 0)
-    assert await ports.syncs.sibling(other, "trio/two", since) is None
-    assert await ports.syncs.sibling(other, "trio/trio", _now() + timedelta(seconds=5)) is None
-    assert await ports.syncs.sibling(work, "trio/trio", since) is None  # that is itself
+    assert (found.state, found.remembered, found.failures) == ("synced", KNOWN, 0)
+    assert await ports.syncs.sibling_outcome(other, "trio/two", since) is None
+    assert (
+        await ports.syncs.sibling_outcome(other, "trio/trio", _now() + timedelta(seconds=5)) is None
+    )
+    assert await ports.syncs.sibling_outcome(work, "trio/trio", since) is None  # that is itself
     stranger = other._replace(tenant_id=ports.other.tenant_id)
-    assert await ports.syncs.sibling(stranger, "trio/trio", since) is None
+    assert await ports.syncs.sibling_outcome(stranger, "trio/trio", since) is None
 
 
 async def test_what_has_to_wait_is_due_then(ports: Ports) -> None:
@@ -368,9 +372,9 @@ async def test_one_sends_at_a_time(ports: Ports) -> None:
     turn = await turns.acquire("one", 60)
     assert turn is not None
     assert abs((turn.now - _now()).total_seconds()) < 5
-    assert turn.in_a_row == 0
+    assert turn.consecutive_pauses == 0
     assert await turns.acquire("two", 60) is None
-    assert await turns.paused() is None
+    assert await turns.current_pause() is None
     assert await turns.acquire("one", 60) is not None  # the same place, in another life
     assert await ports.elsewhere.acquire("two", 60) is not None
     await turns.release("two")
@@ -386,12 +390,12 @@ async def test_in_a_pause_nobody_sends_and_no_pause_shortens_another(ports: Port
     await turns.pause(RequestPause(timedelta(minutes=30), "long"), 1)
     await turns.pause(RequestPause(timedelta(minutes=1), "short"), 2)
     await turns.release("one")
-    paused = await turns.paused()
+    paused = await turns.current_pause()
     assert paused is not None
     assert 1790 < paused.retry_after_s <= 1800
     for holder in ("one", "two"):
         assert await turns.acquire(holder, 60) is None
-    assert await ports.elsewhere.paused() is None
+    assert await ports.elsewhere.current_pause() is None
 
 
 async def test_pauses_in_a_row_are_counted_until_it_is_calm(ports: Ports) -> None:
@@ -400,11 +404,11 @@ async def test_pauses_in_a_row_are_counted_until_it_is_calm(ports: Ports) -> Non
     await turns.pause(RequestPause(timedelta(), "x"), 3)
     turn = await turns.acquire("one", 60)
     assert turn is not None
-    assert turn.in_a_row == 3
+    assert turn.consecutive_pauses == 3
     await turns.reset_pauses()
     turn = await turns.acquire("one", 60)
     assert turn is not None
-    assert turn.in_a_row == 0
+    assert turn.consecutive_pauses == 0
 
 
 @pytest.mark.slow

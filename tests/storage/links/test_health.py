@@ -48,7 +48,7 @@ class Ports(NamedTuple):
         return shown
 
     async def due(self, limit: int = 100) -> list[DueCheck]:
-        return (await self.store.due(limit))[0]
+        return (await self.store.claim(limit))[0]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Po
     assert place == LinkCursor(ports.caller.tenant_id, links[2].id)
     place = await ports.store.discover(place, 3)
     assert await ports.store.discover(place, 3) == START
-    first, now = await ports.store.due(2)
+    first, now = await ports.store.claim(2)
     assert abs((now - datetime.now(UTC)).total_seconds()) < 5
     checks = first + await ports.due()
     assert sorted(check.target for check in set(checks)) == [
@@ -107,7 +107,7 @@ async def test_what_is_found_is_shown_on_every_link_to_it(ports: Ports) -> None:
     checks = set(await ports.due())
     assert len(checks) == 2
     (mine,) = [c for c in checks if c.tenant_id == ports.caller.tenant_id]
-    await ports.store.write([checked(mine, "broken", 404, reason="it answers 404", failures=3)])
+    await ports.store.record([checked(mine, "broken", 404, reason="it answers 404", failures=3)])
     for link in (one, two):
         found = await ports.health(link)
         assert found is not None
@@ -129,7 +129,7 @@ async def test_since_is_when_the_state_became_another(ports: Ports) -> None:
     (check,) = await ports.due()
     seen = []
     for state in ("ok", "ok", "broken"):
-        await ports.store.write([checked(check, state, None)])
+        await ports.store.record([checked(check, state, None)])
         found = await ports.health(link)
         assert found is not None
         seen.append(found)
@@ -143,8 +143,8 @@ async def test_what_there_was_no_time_for_is_due_again(ports: Ports) -> None:
     await ports.link("two", "https://b.example/")
     await ports.store.discover(START, 100)
     checks = {check.target: check for check in await ports.due()}
-    await ports.store.write([checked(checks["https://a.example/"], failures=1)])
-    await ports.store.put_back([checks["https://b.example/"]])
+    await ports.store.record([checked(checks["https://a.example/"], failures=1)])
+    await ports.store.release([checks["https://b.example/"]])
     assert await ports.due() == [checks["https://b.example/"]]
 
 
@@ -152,7 +152,7 @@ async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> No
     link = await ports.link("one", "https://a.example/")
     await ports.store.discover(START, 100)
     (check,) = await ports.due()
-    await ports.store.write([checked(check, next_at=datetime.now(UTC))])
+    await ports.store.record([checked(check, next_at=datetime.now(UTC))])
     draft = LinkDraft(slug="one", target="https://b.example/")
     changed, _ = await ports.profiles.update_link(ports.caller, link.id, draft)
     assert changed.health is None
@@ -162,6 +162,6 @@ async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> No
     (check,) = await ports.due()
     assert check == DueCheck(ports.caller.tenant_id, "https://b.example/", "unknown", 0)
     await ports.profiles.delete_link(ports.caller, link.id)
-    await ports.store.write([checked(check)])
-    await ports.store.put_back([check])
+    await ports.store.record([checked(check)])
+    await ports.store.release([check])
     assert await ports.due() == []

@@ -69,7 +69,7 @@ async def probing(**options: Any) -> AsyncIterator[HttpProber]:
 async def asked(prober: HttpProber, url: str) -> TargetCheck:
     inquiry = TargetCheck(url)
     while inquiry.probe is not None:
-        inquiry.take(await prober.send(inquiry.probe))
+        inquiry.receive(await prober.send(inquiry.probe))
     return inquiry
 
 
@@ -94,8 +94,8 @@ async def test_a_get_asks_for_a_few_bytes_and_reads_no_body() -> None:
     answers = {"HEAD /": b"HTTP/1.1 405 \r\nContent-Length: 0\r\n\r\n", "GET /": huge}
     async with running(answers) as target, probing() as prober:
         inquiry = await asked(prober, f"http://127.0.0.1:{target.port}/")
-        assert inquiry.verdict is not None
-        assert inquiry.verdict.state == "ok"
+        assert inquiry.result is not None
+        assert inquiry.result.state == "ok"
         assert "Range: bytes=0-1023" in target.heads[1]
         await trio.sleep(0.05)
         assert target.sent_bytes < 20_000_000  # what fits into buffers, and then it was hung up on
@@ -122,8 +122,8 @@ async def test_redirects_are_followed_hop_by_hop() -> None:
         probing(everywhere=False, resolver=resolve, connect=connect) as prober,
     ):
         inquiry = await asked(prober, "http://public.example/")
-        assert inquiry.verdict is not None
-        assert inquiry.verdict == ("unknown", None, "it is not on the public internet", False)
+        assert inquiry.result is not None
+        assert inquiry.result == ("unknown", None, "it is not on the public internet", False)
         assert seen == ["public.example", "localhost.example"]
         assert len(target.heads) == 2  # and nothing was sent to the third
 

@@ -294,7 +294,7 @@ async def test_an_event_is_delivered_once_to_each_webhook_that_wants_it(hooks: H
     (newest,) = page.items
     assert (newest.state, newest.attempts, newest.next_attempt_at) == ("delivered", 1, None)
     assert newest.data["clicks"] == 1
-    (attempt,) = newest.made
+    (attempt,) = newest.recent_attempts
     assert attempt[2:] == (12, 200, "", b"thanks")
     rest = await hooks.store.deliveries(hooks.caller, wants.id, ALL, page.next_after or 0, 1)
     assert [one.data["clicks"] for one in rest.items] == [0]
@@ -325,7 +325,7 @@ async def test_what_failed_is_due_again_when_its_wait_is_over(hooks: Hooks) -> N
         assert len(page.items) == count
     one = await hooks.store.delivery(hooks.caller, webhook.id, again.event_id)
     assert (one.state, one.attempts) == ("failed", 2)
-    assert [(a.number, a.status, a.error) for a in one.made] == [
+    assert [(a.number, a.status, a.error) for a in one.recent_attempts] == [
         (1, 500, ""),
         (2, None, "timed out"),
     ]
@@ -519,7 +519,7 @@ async def test_replays(hooks: Hooks) -> None:
     await hooks.report(due[:2], OK, None)
     await hooks.report(due[2:], DOWN, None)
     again = await hooks.store.replay(hooks.caller, webhook.id, due[0].event_id)
-    assert (again.state, again.attempts, len(again.made)) == ("pending", 1, 1)
+    assert (again.state, again.attempts, len(again.recent_attempts)) == ("pending", 1, 1)
     (first,) = await hooks.claim()
     assert (first.event_id, first.tries, first.number) == (due[0].event_id, 0, 2)
     await hooks.report([first], OK, None)
