@@ -26,7 +26,14 @@ from api.processes.process import notice
 from engine.accounts.access import Caller
 from engine.common.errors import WaypostError
 from engine.common.export import csv_lines
-from engine.links.import_rows import MAX_LINE_BYTES, RowError, parser_for, validate_row
+from engine.links.import_rows import (
+    MAX_LINE_BYTES,
+    ArchiveParser,
+    Parse,
+    RowError,
+    parser_for,
+    validate_row,
+)
 from engine.links.ports import ImportRow
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
@@ -110,10 +117,21 @@ def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | 
 def rows(
     file: BinaryIO, tally: ImportProgress, rejects: Rejects, *, private_hosts: bool
 ) -> Iterator[ImportRow]:
-    """Yield the valid rows of a file; the others go to `rejects`."""
-    parse = None
+    """Yield the valid rows of a file; the others go to `rejects`.
+
+    Raises InvalidError for an archive of another format.
+    """
+
+    def reject(number: int, reason: str) -> None:
+        tally.rejected += 1
+        rejects.add(number, reason)
+
+    parse: Parse | None = None
+    number = 0
     for number, line in lines(file, tally):
         try:
+            if line is None and isinstance(parse, ArchiveParser):
+                continue  # no link is that long
             if line is None:
                 raise RowError(f"is longer than {MAX_LINE_BYTES} bytes")
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
@@ -121,10 +139,12 @@ def rows(
                 parse, is_header = parser_for(text)
                 if is_header:
                     continue
-            yield validate_row(number, parse(text), private_hosts=private_hosts)
+            if (row := parse(text)) is not None:
+                yield validate_row(number, row, private_hosts=private_hosts)
         except RowError as error:
-            tally.rejected += 1
-            rejects.add(number, str(error))
+            reject(number, str(error))
+    if isinstance(parse, ArchiveParser) and not parse.ended:
+        reject(number, "is the last line, and the archive has no end: it was not written whole")
 
 
 class Importer:

@@ -109,7 +109,7 @@ def migrate() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @DATA
 def import_(file: Path, folder: Path) -> None:
-    """Import links from CSV or JSON lines.
+    """Import links from CSV, JSON lines or the archive of a profile.
 
     Columns of a CSV file: handle,slug,target,title. Rejected rows go to FILE.rejects.csv, with reasons.
     """

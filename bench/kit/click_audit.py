@@ -30,10 +30,11 @@ _ROLLUPS = """SELECT link_id, sum(clicks)::bigint AS clicks FROM (
 # Dimension 0 has no counts in the live table, 16 has several values a click, 20 is of profiles only.
 _DIMENSIONS = """WITH raw AS (
     SELECT tenant_id, profile_id, link_id, (at AT TIME ZONE 'UTC')::date AS day,
-        count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind = 1) AS clicks,
-        count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind <> 1) AS views,
-        count(*) FILTER (WHERE classification IN (2, 3, 4)) AS bots
-    FROM waypost.clicks WHERE classification NOT IN (5, 7) GROUP BY 1, 2, 3, 4
+        count(*) FILTER (WHERE waypost.is_counted(classification) AND kind = 1) AS clicks,
+        count(*) FILTER (WHERE waypost.is_counted(classification) AND kind <> 1) AS views,
+        count(*) FILTER (WHERE waypost.is_bot(classification)) AS bots
+    FROM waypost.clicks WHERE waypost.is_counted(classification) OR waypost.is_bot(classification)
+    GROUP BY 1, 2, 3, 4
 ), expected AS (
     SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots
     FROM raw CROSS JOIN generate_series(1, 19) AS dimension WHERE dimension <> 16

@@ -1,6 +1,9 @@
-"""Import files: a line of CSV or JSON → a checked row, or the reason why not.
+"""Import files: a line of CSV, JSON or an archive → a checked row, or the reason why not.
 
 One line is one row: a quote that was never closed spoils its own line and not the rest of the file.
+
+The archive of a profile (storage/privacy/archive.py) has a line for every row of every table. An import takes the
+profile's links from it; counts, members and logs stay behind.
 """
 
 import csv
@@ -9,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from engine.common.errors import FieldError, InvalidError
 from engine.links import link, profile
 from engine.links.link import LinkDraft
 from engine.links.ports import ImportRow
@@ -16,6 +20,7 @@ from engine.links.profile import ProfileDraft
 
 COLUMNS: Final = ("handle", "slug", "target", "title")
 MAX_LINE_BYTES: Final = 16 * 1024
+ARCHIVE_FORMAT: Final = 1
 _REQUIRED: Final = frozenset(COLUMNS[:3])
 
 
@@ -30,13 +35,42 @@ class _JsonRow(msgspec.Struct, forbid_unknown_fields=True):
     title: str = ""
 
 
-Parse = Callable[[str], dict[str, str]]
+class _ArchiveHeader(msgspec.Struct):
+    waypost: str = ""
+    format: int = 0
+
+
+class _ArchiveLine(msgspec.Struct):
+    table: str = ""
+    row: msgspec.Raw = msgspec.Raw(b"{}")
+    end: bool = False
+
+
+class _ArchivedProfile(msgspec.Struct):
+    handle: str
+
+
+class _ArchivedLink(msgspec.Struct):
+    slug: str
+    target: str
+    title: str = ""
+
+
+Parse = Callable[[str], dict[str, str] | None]
 _decode_json: Final = msgspec.json.Decoder(_JsonRow).decode
+_decode_archive_header: Final = msgspec.json.Decoder(_ArchiveHeader).decode
+_decode_archive_line: Final = msgspec.json.Decoder(_ArchiveLine).decode
 
 
 def parser_for(first_line: str) -> tuple[Parse, bool]:
-    """(how to read this file's lines, whether the first one is a header), judged by the first line."""
+    """Return (the parser of a file's lines, whether its first line is a header), by that first line.
+
+    A parser returns None for a line without a row, and raises RowError. Raises InvalidError for an archive of
+    another format.
+    """
     text = first_line.strip()
+    if _is_archive(text):
+        return ArchiveParser(), True
     if text.startswith("{"):
         return parse_json, False
     names = [name.strip().lower() for name in _split(text)]
@@ -51,6 +85,40 @@ def parse_json(line: str) -> dict[str, str]:
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise RowError(f"not a row in JSON: {error}") from None
     return msgspec.structs.asdict(row)
+
+
+class ArchiveParser:
+    """The parser of an archive's lines after the first. `ended` once its last line was parsed."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._handle = ""
+
+    def __call__(self, line: str) -> dict[str, str] | None:
+        try:
+            parsed = _decode_archive_line(line)
+            self.ended = parsed.end
+            if parsed.table == "profiles":
+                self._handle = msgspec.json.decode(parsed.row, type=_ArchivedProfile).handle
+            if parsed.table != "links":
+                return None
+            row = msgspec.json.decode(parsed.row, type=_ArchivedLink)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise RowError(f"not a line of an archive: {error}") from None
+        return {"handle": self._handle, **msgspec.structs.asdict(row)}
+
+
+def _is_archive(first_line: str) -> bool:
+    try:
+        header = _decode_archive_header(first_line)
+    except (msgspec.MsgspecError, UnicodeError):
+        return False
+    if header.waypost != "archive":
+        return False
+    if header.format != ARCHIVE_FORMAT:
+        reason = f"must be {ARCHIVE_FORMAT}: another version of waypost wrote this archive"
+        raise InvalidError([FieldError("format", reason)])
+    return True
 
 
 def csv_parser(names: list[str]) -> Parse:

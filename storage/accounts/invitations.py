@@ -1,6 +1,6 @@
 """Invitations to profiles, in Postgres.
 
-`accept_invitation` (storage/migrations/0003_teams.sql) is what lets somebody in: it locks the profile,
+`accept_invitation` (storage/migrations/0003_accounts.sql) is what lets somebody in: it locks the profile,
 so that joins take turns, and a profile has ten slots, whose numbers are a key.
 """
 

@@ -96,7 +96,7 @@ class PostgresApiKeyStore:
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
         async def work(connection: Connection) -> None:
-            await connection.execute(SQL["note_uses"], sorted(keys), sorted(sessions))
+            await connection.execute(SQL["record_last_used"], sorted(keys), sorted(sessions))
 
         await self._database.transaction(work)
 

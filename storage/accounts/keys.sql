@@ -55,6 +55,6 @@ UPDATE api_keys SET revoked_at = clock_timestamp()
 WHERE tenant_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL
 RETURNING id;
 
--- name: note_uses
+-- name: record_last_used
 -- Say that keys and sessions were used.
-SELECT note_uses($1, $2);
+SELECT record_last_used($1, $2);

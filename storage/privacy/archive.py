@@ -14,12 +14,12 @@ import trio
 
 from engine.accounts.access import Action, Caller
 from engine.common.errors import UnavailableError
+from engine.links.import_rows import ARCHIVE_FORMAT
 from storage.accounts.access import ProfileAccess, enter_profile
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
-FORMAT: Final = 1
 SQL: Final = queries.load("privacy/archive")
 
 
@@ -57,7 +57,7 @@ class PostgresArchiveSource:
                     ]
 
                 place, tables = await reading.run(enter)
-                yield _line({"waypost": "archive", "format": FORMAT, "profile_id": str(profile_id),
+                yield _line({"waypost": "archive", "format": ARCHIVE_FORMAT, "profile_id": str(profile_id),
                              "at": datetime.now(UTC)})  # fmt: skip
                 count = 0
                 for table, archived_as, columns in tables:

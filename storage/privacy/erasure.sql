@@ -33,7 +33,7 @@ SELECT of_table, erasable FROM tables_of_profiles();
 
 -- name: delete_stored_responses
 -- Answers to creates that show it.
-SELECT forget_answers($1);
+SELECT delete_stored_responses($1);
 
 -- name: dead_letters_with
 -- Batches that could not be folded and have these bytes in them, behind $2 and $3.

@@ -79,12 +79,12 @@ DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
 -- All raw clicks, as whatever is in them is in the rollups too. As engine/clicks/rollup.py counts.
 INSERT INTO rollups (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
 SELECT tenant_id, profile_id, link_id, date_bin('15 minutes', at, timestamptz 'epoch') AS bucket,
-    count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind = 1),
-    count(*) FILTER (WHERE classification IN (0, 1, 6) AND kind <> 1),
-    count(*) FILTER (WHERE classification IN (2, 3, 4))
+    count(*) FILTER (WHERE is_counted(classification) AND kind = 1),
+    count(*) FILTER (WHERE is_counted(classification) AND kind <> 1),
+    count(*) FILTER (WHERE is_bot(classification))
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND classification IN (0, 1, 2, 3, 4, 6)
+    AND at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND (is_counted(classification) OR is_bot(classification))
 GROUP BY tenant_id, profile_id, link_id, bucket ORDER BY 1, 2, 3, 4;
 
 -- name: raw
@@ -95,7 +95,7 @@ SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'e
     /*texts*/NULL::text AS texts
 FROM clicks AS c LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.classification IN (0, 1, 2, 3, 4, 6)
+    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND (is_counted(c.classification) OR is_bot(c.classification))
     AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted)
 ORDER BY c.at, c.journal_id, c.sequence;
 
@@ -119,7 +119,7 @@ SET LOCAL enable_nestloop = on;
 -- name: judge
 -- Those clicks anew, by their texts. What was told by the request itself (a prefetch, a HEAD) stays so.
 UPDATE clicks AS c
-SET classification = CASE WHEN c.classification IN (4, 5) THEN c.classification ELSE u.classification END, rule = $5,
+SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification ELSE u.classification END, rule = $5,
     browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,
     locale = u.locale
 FROM (

@@ -121,9 +121,8 @@ def ascii_lower(text: str) -> str:
 # Expressions of raw clicks' values. VARIANT is not among them: a click can have several.
 _COLUMNS: Final = {
     **{dimension: f"coalesce({column}, '')" for column, dimension in TEXT_COLUMNS.items()},
-    Dimension.TRIGGER: "CASE trigger WHEN 1 THEN 'page' WHEN 2 THEN 'qr' ELSE 'link' END",
-    Dimension.KIND: "CASE classification & 7 WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' "
-    "WHEN 6 THEN 'tool' ELSE 'human' END",
+    Dimension.TRIGGER: "trigger_name(trigger)",
+    Dimension.KIND: "visitor_kind(classification)",
     Dimension.LINK: "link_id::text",
 }
 _CONDITIONS: Final = {

@@ -185,25 +185,20 @@ FROM profiles WHERE tenant_id = :tenant_id AND id = :profile_id;
 -- storage/stats/crossed.py. `pseudonyms` are the visitors', 8 bytes each, as often as they came: to find the
 -- different ones takes the caller a tenth of the time.
 SELECT {first} AS first, {second} AS second, {row} AS row, {day}::timestamptz AS day,
-    count(*) FILTER (WHERE classification & 7 IN (0, 1, 6) AND kind = 1) AS clicks,
-    count(*) FILTER (WHERE classification & 7 IN (0, 1, 6) AND kind = 2) AS views,
-    count(*) FILTER (WHERE classification & 7 IN (2, 3, 4)) AS bots,
-    string_agg(int8send({visitor}), ''::bytea) FILTER (WHERE classification & 7 IN (0, 1, 6)) AS pseudonyms
+    count(*) FILTER (WHERE is_counted(classification) AND kind = 1) AS clicks,
+    count(*) FILTER (WHERE is_counted(classification) AND kind = 2) AS views,
+    count(*) FILTER (WHERE is_bot(classification)) AS bots,
+    string_agg(int8send({visitor}), ''::bytea) FILTER (WHERE is_counted(classification)) AS pseudonyms
 FROM clicks
 WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND at >= :from AND at < :to {filters}
 GROUP BY first, second, row, day
-HAVING count(*) FILTER (WHERE classification & 7 IN (0, 1, 2, 3, 4, 6)) > 0
+HAVING count(*) FILTER (WHERE is_counted(classification) OR is_bot(classification)) > 0
 LIMIT :limit;
 
 -- name: export
 -- Read raw clicks in the columns of CLICK_COLUMNS (engine/stats/ports.py), day by day; no pseudonym of a visitor.
 -- In braces stand the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
 SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' ELSE 'view' END,
-    CASE classification & 7
-        WHEN 2 THEN 'bot' WHEN 3 THEN 'preview' WHEN 4 THEN 'prefetch' WHEN 5 THEN 'head' WHEN 6 THEN 'tool'
-        ELSE 'human'
-    END,
-    {texts},
-    CASE trigger WHEN 1 THEN 'page' WHEN 2 THEN 'qr' ELSE 'link' END
+    visitor_kind(classification), {texts}, trigger_name(trigger)
 FROM clicks
 WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3 AND at < $4;

@@ -2,7 +2,7 @@
 other.
 
 Changes of links, profiles, members and assets need nothing of this: a trigger on the log of changes writes
-their events (storage/migrations/0011_webhooks.sql).
+their events (storage/migrations/0009_webhooks.sql).
 """
 
 from collections.abc import Sequence

@@ -293,6 +293,11 @@ FUNCTIONS = {
         (("SELECT * FROM webhook_access({w})", []),),
     ),
     "event_names(text)": Function("PUBLIC", "nothing but its argument"),
+    "is_bot(smallint)": Function("PUBLIC", "nothing but its argument"),
+    "is_counted(smallint)": Function("PUBLIC", "nothing but its argument"),
+    "is_set_by_request(smallint)": Function("PUBLIC", "nothing but its argument"),
+    "trigger_name(smallint)": Function("PUBLIC", "nothing but its argument"),
+    "visitor_kind(smallint)": Function("PUBLIC", "nothing but its argument"),
     "experiment_access(bigint)": Function(
         "waypost_app",
         "tenant, profile and role, to members",
@@ -347,10 +352,10 @@ FUNCTIONS = {
             ("SELECT outcome FROM accept_invitation(sha256('session{t}'))", [("unknown",)]),
         ),
     ),
-    "note_uses(bigint[],bigint[])": Function(
+    "record_last_used(bigint[],bigint[])": Function(
         "waypost_app",
         "nothing; says that keys and sessions were used now",
-        (("SELECT note_uses(ARRAY[{k}], ARRAY[{s}])", [(None,)]),),
+        (("SELECT record_last_used(ARRAY[{k}], ARRAY[{s}])", [(None,)]),),
     ),
     "shared_secret(text)": Function("waypost_app", "keys that all processes hash with, of no tenant"),
     "ensure_click_partitions(integer)": Function("waypost_aggregator", "how many partitions it made"),
@@ -364,15 +369,15 @@ FUNCTIONS = {
     "append_to_audit_log(bigint,bigint,text,jsonb[])": _OWNERS,
     "audit_changes_of(regclass,text,text,text)": _OWNERS,
     "tables_of_profiles()": Function("waypost_aggregator", "names of tables"),
-    "forget_answers(bigint)": Function(
+    "delete_stored_responses(bigint)": Function(
         "waypost_aggregator", "how many kept answers showed a profile, which it deletes"
     ),
     "log_erasure()": _TRIGGER,
     "refuse_unless_erased()": _TRIGGER,
     "add_first_owners()": _TRIGGER,
-    "keep_an_owner()": _TRIGGER,
+    "require_an_owner()": _TRIGGER,
     "log_changes()": _TRIGGER,
-    "log_shorts()": _TRIGGER,
+    "log_short_slugs()": _TRIGGER,
     "refuse_change()": _TRIGGER,
     "events_of_audit_log()": _TRIGGER,
 }  # fmt: skip

@@ -147,9 +147,11 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
         engine,
         """DO $$ BEGIN
             ASSERT (SELECT sum(clicks) FROM waypost.rollups WHERE link_id > 0)
-                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND classification IN (0, 1, 6));
+                = (SELECT count(*) FROM waypost.clicks
+                    WHERE link_id > 0 AND waypost.is_counted(classification));
             ASSERT (SELECT sum(clicks) FROM waypost.dimension_counts WHERE link_id > 0 AND dimension = 6)
-                = (SELECT count(*) FROM waypost.clicks WHERE link_id > 0 AND classification IN (0, 1, 6));
+                = (SELECT count(*) FROM waypost.clicks
+                    WHERE link_id > 0 AND waypost.is_counted(classification));
             ASSERT (SELECT count(*) FROM waypost.clicks WHERE link_id > 0) >= 3;
         END $$""",
     )

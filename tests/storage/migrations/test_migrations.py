@@ -6,9 +6,12 @@ import asyncpg
 import pytest
 import trio
 
+from engine.clicks.click import BOT_CLASSES, CLASS_MASK, COUNTED_CLASSES, VisitorClass
+from engine.clicks.dimension_values import TRIGGERS
 from engine.common.errors import UnavailableError
+from engine.stats.dimension_counts import KINDS
 from storage.bridge import in_asyncio
-from storage.migrations import Migration, MigrationError, migrate, migrations
+from storage.migrations import Migration, MigrationError, migrate, migrations, pending
 from tests.kit.hosted import hosted_run
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
@@ -64,10 +67,47 @@ async def test_runs_at_the_same_time_take_turns(bare_database_url: str) -> None:
 async def test_a_file_that_changed_is_refused(database_url: str) -> None:
     first, *rest = migrations()
     changed = [first._replace(sha256="0" * 64), *rest, extra("CREATE TABLE never ()")]
-    with pytest.raises(MigrationError, match=r"0001_tenancy\.sql changed after it was applied"):
+    with pytest.raises(
+        MigrationError, match=r"0001_roles_and_functions\.sql changed after it was applied"
+    ):
         await migrate(database_url, changed)
     (row,) = await fetch(database_url, "SELECT to_regclass('waypost.never') AS never")
     assert row["never"] is None
+
+
+async def test_a_database_of_an_older_baseline_is_refused_with_what_to_do(
+    bare_database_url: str,
+) -> None:
+    older = [file._replace(name="0001_tenancy.sql") for file in migrations()[:1]]
+    await migrate(bare_database_url, older)
+    for refused in (migrate, pending):
+        with pytest.raises(MigrationError) as caught:
+            await refused(bare_database_url)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert "`waypost archive HANDLE FILE`" in message
+        assert "`waypost import FILE`" in message
+
+
+async def test_classes_of_clicks_are_those_of_the_engine(database_url: str) -> None:
+    """The numbers in SQL's functions, for every byte that a record can have."""
+    rows = await fetch(
+        database_url,
+        "SELECT c, waypost.is_counted(c), waypost.is_bot(c), waypost.is_set_by_request(c), "
+        "waypost.visitor_kind(c), waypost.trigger_name(c) "
+        "FROM (SELECT n::smallint AS c FROM generate_series(0, 255) AS n) AS bytes",
+    )
+    assert len(rows) == 256
+    for byte, *answers in rows:
+        visitor_class = byte & CLASS_MASK
+        kind = "head" if visitor_class == VisitorClass.HEAD else KINDS.get(visitor_class, "human")
+        assert answers == [
+            visitor_class in COUNTED_CLASSES,
+            visitor_class in BOT_CLASSES,
+            visitor_class in {VisitorClass.PREFETCH, VisitorClass.HEAD},
+            kind,
+            TRIGGERS.get(byte, "link"),
+        ], byte
 
 
 async def test_a_database_that_is_newer_is_refused(database_url: str) -> None:

@@ -75,6 +75,20 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
 
 
 @pytest.mark.slow
+async def test_names_in_an_archive_outlive_those_of_the_schema(open_database: OpenDatabase) -> None:
+    app = await open_database("waypost_app")
+
+    async def tables(connection: Connection) -> dict[str, str]:
+        return {row["archived_as"]: row["columns"] for row in await connection.fetch(SQL["tables"])}
+
+    archived = await app.transaction(tables)
+    assert archived.keys() >= {"activity", "dimension_rollups", "raw_clicks_kept"}
+    assert archived.keys().isdisjoint({"audit_log", "dimension_counts", "raw_click_retention"})
+    assert "classification AS verdict" in archived["clicks"]
+    assert "variant AS arm" in archived["conversions"]
+
+
+@pytest.mark.slow
 async def test_so_many_at_once_and_no_more(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com", FAST)

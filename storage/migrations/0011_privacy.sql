@@ -1,7 +1,8 @@
--- Erasing a profile for good: all that was counted, logged and written of it. Goes before the code.
---
--- What is left is one row here, of numbers only: clicks of a machine that was off may still arrive, and are
--- erased by the sweeps that follow. The tenant's own log says that a profile of that number was erased.
+-- Erasing a profile for good: its counts, its log and all other rows. Goes before the code.
+
+-- What is left of an erased profile is one row here, of numbers only: clicks of a machine that was off may still
+-- arrive, and are erased by the sweeps that follow. The tenant's own audit log says that a profile of that number
+-- was erased.
 CREATE TABLE erasures (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
     profile_id bigint NOT NULL CHECK (profile_id > 0),
@@ -14,10 +15,12 @@ CREATE TABLE erasures (
 ALTER TABLE erasures ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON erasures TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON erasures FOR SELECT TO waypost_owner USING (true);
 GRANT SELECT, INSERT (tenant_id, profile_id) ON erasures TO waypost_app;
 GRANT SELECT, UPDATE ON erasures TO waypost_aggregator;
+GRANT SELECT (tenant_id, profile_id), DELETE ON audit_log, audit_log_heads, profile_changes TO waypost_aggregator;
 
--- In the tenant's log, as the profile's own goes.
+-- An erasure is logged by its tenant, as the profile's own log goes.
 CREATE FUNCTION log_erasure() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
@@ -30,11 +33,8 @@ END
 $$;
 CREATE TRIGGER log_insert AFTER INSERT ON erasures FOR EACH ROW EXECUTE FUNCTION log_erasure();
 
--- The log is append-only but for this: the chain of a profile that is erased goes as a whole. No statement
--- of the app's gets here, as it may not delete from the log at all.
-DROP TRIGGER append_only ON audit_log;
-CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON audit_log
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+-- The audit log is append-only but for this: the chain of an erased profile goes as a whole. No statement of the
+-- app's gets here, as it may not delete from the log at all.
 CREATE FUNCTION refuse_unless_erased() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, waypost, pg_temp
@@ -51,10 +51,9 @@ CREATE TRIGGER only_erased BEFORE DELETE ON audit_log
     FOR EACH ROW EXECUTE FUNCTION refuse_unless_erased();
 CREATE TRIGGER only_erased BEFORE DELETE ON audit_log_heads
     FOR EACH ROW EXECUTE FUNCTION refuse_unless_erased();
-CREATE POLICY definer ON erasures FOR SELECT TO waypost_owner USING (true);
 
--- Where something of a profile may be left once it is deleted: tables with its number that no foreign key
--- empties then. Those that nobody may delete from are told too: somebody forgot to grant it.
+-- The tables that may keep rows of a deleted profile: they have its number, and no foreign key empties them.
+-- `erasable` is false where a DELETE for workers was forgotten.
 CREATE FUNCTION tables_of_profiles() RETURNS TABLE (of_table text, erasable boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -70,21 +69,18 @@ AS $$
     ORDER BY c.relname
 $$;
 
--- Answers to creates may show a profile or its links for a day.
-CREATE FUNCTION forget_answers(of_profile bigint) RETURNS bigint
+-- Delete the stored responses to creates that show a profile or its links. Returns how many.
+CREATE FUNCTION delete_stored_responses(of_profile bigint) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH gone AS (
+    WITH deleted AS (
         DELETE FROM waypost.idempotency_keys
         WHERE position(convert_to('"' || of_profile || '"', 'UTF8') IN body) > 0 RETURNING 1
     )
-    SELECT count(*) FROM gone
+    SELECT count(*) FROM deleted
 $$;
-REVOKE ALL ON FUNCTION
-    log_erasure(), refuse_unless_erased(), tables_of_profiles(), forget_answers(bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tables_of_profiles(), forget_answers(bigint) TO waypost_aggregator;
 
-GRANT SELECT (tenant_id, profile_id), DELETE ON audit_log, audit_log_heads, profile_changes TO waypost_aggregator;
-GRANT SELECT (tenant_id, id, handle) ON profiles TO waypost_aggregator;
-GRANT SELECT (tenant_id, profile_id, user_id, home_tenant_id, role, slot) ON members TO waypost_aggregator;
+REVOKE ALL ON FUNCTION log_erasure(), refuse_unless_erased(), tables_of_profiles(), delete_stored_responses(bigint)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tables_of_profiles(), delete_stored_responses(bigint) TO waypost_aggregator;

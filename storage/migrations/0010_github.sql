@@ -1,10 +1,8 @@
--- What GitHub says of links that lead to repositories. Goes before the code.
-ALTER TABLE links DROP CONSTRAINT links_kind_check,
-    ADD CONSTRAINT links_kind_check CHECK (kind IN ('url', 'mailto', 'tel', 'github'));
+-- Facts about the GitHub repositories that links lead to. Goes before the code.
 
--- One row a link that is kept in step. `target` is the link's when it was written: a row of another target
--- says nothing any more. `next_at` is when it is due, null for never; `repository` is the lower-case
--- owner/name, by which links of one tenant share an answer.
+-- One row for each link that is synchronised. `target` is the link's when the row was written: a row of another
+-- target says nothing any more. `next_at` is when the link is due, null for never; `repository` is the lower-case
+-- owner/name, by which links of one tenant share a response.
 CREATE TABLE github_syncs (
     tenant_id bigint NOT NULL,
     link_id bigint NOT NULL,
@@ -29,8 +27,16 @@ CREATE TABLE github_syncs (
 CREATE INDEX github_syncs_due ON github_syncs (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX github_syncs_repository ON github_syncs (tenant_id, repository);
 
--- One row an API and token, by a hash of both: until when GitHub wants no requests, and whose turn it is to
--- send them. Of no tenant, and the workers' only.
+ALTER TABLE github_syncs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON github_syncs TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+-- The app begins, hurries and ends synchronisations; only workers write what GitHub says.
+GRANT SELECT, DELETE, INSERT (tenant_id, link_id, target, asked_at, next_at),
+    UPDATE (state, asked_at, next_at, version) ON github_syncs TO waypost_app;
+GRANT SELECT, UPDATE, DELETE ON github_syncs TO waypost_aggregator;
+
+-- One row for each API and token, by a hash of both: the lease on sending requests, and the pause that GitHub
+-- asked for. Of no tenant, and the workers' only.
 CREATE TABLE github_request_lease (
     id text PRIMARY KEY CHECK (length(id) = 64),
     paused_until timestamptz,
@@ -39,15 +45,6 @@ CREATE TABLE github_request_lease (
     holder uuid,
     held_until timestamptz
 );
-
-ALTER TABLE github_syncs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+COMMENT ON COLUMN github_request_lease.in_a_row IS 'consecutive pauses of a kind that lasts longer each time';
 ALTER TABLE github_request_lease ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON github_syncs TO waypost_app
-    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
-
--- The app begins, hurries and ends synchronisations; what GitHub says, only workers write.
-GRANT SELECT, DELETE, INSERT (tenant_id, link_id, target, asked_at, next_at),
-    UPDATE (state, asked_at, next_at, version) ON github_syncs TO waypost_app;
-GRANT SELECT, UPDATE, DELETE ON github_syncs TO waypost_aggregator;
-GRANT SELECT (tenant_id, id, profile_id, target, kind) ON links TO waypost_aggregator;
 GRANT SELECT, INSERT, UPDATE ON github_request_lease TO waypost_aggregator;

@@ -1,12 +1,10 @@
 -- Jobs, and when each periodic one was last due. Goes before the code.
 --
--- Jobs of tenant 0 are the system's own. The app enqueues and sees its tenant's jobs; workers act as
--- waypost_aggregator, which row-level security does not bound, and which enqueues for whatever tenant.
-GRANT EXECUTE ON FUNCTION new_id() TO waypost_aggregator;
-GRANT USAGE ON SEQUENCE ids TO waypost_aggregator;
+-- Jobs of tenant 0 are the engine's own. The app enqueues and sees its tenant's jobs; workers act as
+-- waypost_aggregator, which row-level security does not bound, and which enqueues for any tenant.
 
--- `attempt` is the fencing token of a lease; who ends a job sets `finished_at`. What a heartbeat changes is in no index, so that it is done in
--- place (HOT).
+-- `attempt` is the fencing token of a lease; the attempt that ends a job sets `finished_at`. No index has a
+-- column that a heartbeat changes, so that it is updated in place (HOT).
 CREATE TABLE jobs (
     tenant_id bigint NOT NULL DEFAULT 0,
     id bigint NOT NULL DEFAULT new_id(),
@@ -39,40 +37,35 @@ CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_dead ON jobs (finished_at) WHERE state = 'dead';
 CREATE UNIQUE INDEX jobs_unique ON jobs (tenant_id, kind, unique_key) WHERE finished_at IS NULL;
 
--- One row for each periodic kind: the time that its newest job was due. Who moves it on enqueues that job, in
--- one transaction: so each is enqueued once, however many schedulers there are.
-CREATE TABLE periodic_jobs (
-    kind text PRIMARY KEY,
-    due timestamptz NOT NULL
-);
-
 ALTER TABLE jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-ALTER TABLE periodic_jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON jobs TO waypost_app
     USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY definer ON jobs FOR SELECT TO waypost_owner USING (true);
 GRANT SELECT,
     INSERT (tenant_id, profile_id, queue, kind, payload, priority, unique_key, run_at, max_attempts),
     UPDATE (state, failures, run_at, finished_at, cancel_requested, progress_done, progress_total)
     ON jobs TO waypost_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO waypost_aggregator;
+
+-- One row for each periodic kind: when its newest job was due. A scheduler moves `due` on and enqueues that job
+-- in one transaction: so each is enqueued once, however many schedulers there are.
+CREATE TABLE periodic_jobs (
+    kind text PRIMARY KEY,
+    due timestamptz NOT NULL
+);
+ALTER TABLE periodic_jobs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE ON periodic_jobs TO waypost_aggregator;
 
--- The tenant and profile of a job, and the role there, of the user who acts; no row unless a member.
-CREATE POLICY definer ON jobs FOR SELECT TO waypost_owner USING (true);
-CREATE FUNCTION job_access(asked_job bigint)
+-- The tenant and profile of a job, and the current user's role there; no row unless they are a member.
+CREATE FUNCTION job_access(of_job bigint)
 RETURNS TABLE (tenant_id bigint, profile_id bigint, role text)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT j.tenant_id, j.profile_id, m.role
     FROM waypost.members AS m
-    JOIN waypost.jobs AS j ON j.tenant_id = m.tenant_id AND j.id = asked_job AND j.profile_id = m.profile_id
+    JOIN waypost.jobs AS j ON j.tenant_id = m.tenant_id AND j.id = of_job AND j.profile_id = m.profile_id
     WHERE m.user_id = waypost.current_user_id()
 $$;
 REVOKE ALL ON FUNCTION job_access(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION job_access(bigint) TO waypost_app;
-
--- What has ended and is kept no longer (storage/accounts/purge.py).
-GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
-GRANT SELECT (tenant_id, id, expires_at, revoked_at), DELETE ON api_keys TO waypost_aggregator;
-GRANT SELECT (tenant_id, id, expires_at, accepted_at), DELETE ON invitations TO waypost_aggregator;

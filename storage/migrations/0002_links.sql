@@ -1,0 +1,180 @@
+-- Profiles, their links and short slugs, their changes, and the health of targets. Goes before the code.
+
+-- ---- profiles ------------------------------------------------------------------------------------------
+
+-- `version` grows by one with every change of the profile or of any of its links. A transaction that changes
+-- one of them updates this row first: its lock serialises the changes of a profile.
+CREATE TABLE profiles (
+    tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
+    id bigint NOT NULL DEFAULT new_id(),
+    handle text COLLATE "C" NOT NULL CHECK (handle ~ '^[a-z0-9][a-z0-9_.-]*$' AND length(handle) <= 32),
+    title text NOT NULL DEFAULT '' CHECK (length(title) <= 120),
+    raw_retention_days smallint NOT NULL DEFAULT 90 CHECK (raw_retention_days BETWEEN 1 AND 3650),
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, id)
+) WITH (fillfactor = 80);
+COMMENT ON COLUMN profiles.raw_retention_days IS 'how long raw clicks are kept; counts stay';
+CREATE UNIQUE INDEX profiles_handle ON profiles (handle);
+
+ALTER TABLE profiles ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON profiles TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY visitors ON profiles FOR SELECT TO waypost_edge USING (true);
+CREATE POLICY definer ON profiles FOR SELECT TO waypost_owner USING (true);
+-- A row lock is an update to row-level security.
+CREATE POLICY definer_locks ON profiles FOR UPDATE TO waypost_owner USING (true);
+
+-- The app neither gives nor changes ids: an id means the same profile in every tenant (members, visitors'
+-- look-ups), so a row under another profile's id would stand for that one.
+GRANT SELECT, DELETE,
+    INSERT (tenant_id, handle, title, raw_retention_days, version, created_at, updated_at),
+    UPDATE (handle, title, raw_retention_days, version, created_at, updated_at)
+    ON profiles TO waypost_app;
+GRANT SELECT ON profiles TO waypost_edge;
+GRANT SELECT (tenant_id, id, handle, raw_retention_days, version, created_at, updated_at),
+    UPDATE (version, updated_at)
+    ON profiles TO waypost_aggregator;
+
+-- ---- links ---------------------------------------------------------------------------------------------
+
+-- The checks of `target` are the second line of defence: its text is written into a Location header as it is.
+-- `version` counts the changes of the link, `revision` is the profile's version at the last of them.
+CREATE TABLE links (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    id bigint NOT NULL DEFAULT new_id(),
+    revision bigint NOT NULL,
+    version bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    position integer NOT NULL DEFAULT 0,
+    status smallint NOT NULL DEFAULT 302 CHECK (status IN (301, 302, 307, 308)),
+    passthrough boolean NOT NULL DEFAULT false,
+    click_id boolean NOT NULL DEFAULT false,
+    kind text NOT NULL DEFAULT 'url' CHECK (kind IN ('url', 'mailto', 'tel', 'github')),
+    slug text COLLATE "C" NOT NULL CHECK (slug ~ '^[^/[:cntrl:]]+$' AND length(slug) <= 64),
+    target text COLLATE "C" NOT NULL CHECK (target ~ '^[\x21-\x7e]+$' AND length(target) <= 2048),
+    title text NOT NULL DEFAULT '' CHECK (length(title) <= 200),
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+COMMENT ON COLUMN links.click_id IS 'whether the target gets a sealed click id, which conversions name';
+-- The profile stands first and not the tenant: a query by profile and slug alone can then use this index
+-- only. Among several with the same prefix the planner, before it has statistics, picks any, and would
+-- read a whole profile for each slug.
+CREATE UNIQUE INDEX links_slug ON links (profile_id, slug, tenant_id);
+CREATE UNIQUE INDEX links_listing ON links (tenant_id, profile_id, id);
+CREATE INDEX links_page ON links (tenant_id, profile_id, position, id);
+CREATE INDEX links_revision ON links (tenant_id, profile_id, revision);
+
+ALTER TABLE links ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON links TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY visitors ON links FOR SELECT TO waypost_edge USING (true);
+CREATE POLICY definer ON links FOR SELECT TO waypost_owner USING (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON links TO waypost_app;
+GRANT SELECT ON links TO waypost_edge;
+-- Workers check and synchronise targets.
+GRANT SELECT (tenant_id, id, profile_id, target, kind) ON links TO waypost_aggregator;
+
+-- The owner of `/{slug}` on the default domain: always a link with that slug, first come, first served.
+CREATE TABLE short_slugs (
+    slug text COLLATE "C" PRIMARY KEY,
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE
+);
+CREATE UNIQUE INDEX short_slugs_link ON short_slugs (tenant_id, link_id);
+
+ALTER TABLE short_slugs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON short_slugs TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY visitors ON short_slugs FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON short_slugs TO waypost_app;
+GRANT SELECT ON short_slugs TO waypost_edge;
+
+-- Tombstones, by which edges that hold an older version of the profile drop the link.
+CREATE TABLE removed_links (
+    tenant_id bigint NOT NULL,
+    profile_id bigint NOT NULL,
+    revision bigint NOT NULL,
+    link_id bigint NOT NULL,
+    PRIMARY KEY (tenant_id, profile_id, revision, link_id),
+    FOREIGN KEY (tenant_id, profile_id) REFERENCES profiles ON DELETE CASCADE
+);
+
+ALTER TABLE removed_links ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON removed_links TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY visitors ON removed_links FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON removed_links TO waypost_app;
+GRANT SELECT ON removed_links TO waypost_edge;
+
+-- ---- changes -------------------------------------------------------------------------------------------
+
+-- The last change of each profile, for edges that poll. It outlives the profile. Transactions commit in
+-- another order than they start, so a poll compares `xid` with the snapshot of the poll before: no sequence
+-- or clock could name what was not visible then.
+CREATE TABLE profile_changes (
+    profile_id bigint PRIMARY KEY,
+    tenant_id bigint NOT NULL,
+    version bigint NOT NULL,
+    deleted boolean NOT NULL DEFAULT false,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id()
+) WITH (fillfactor = 80);
+CREATE INDEX profile_changes_xid ON profile_changes (xid);
+
+-- The key of profile_changes is the profile's id alone, which would reveal whether another tenant has it: the
+-- policy refuses another tenant's ids before the key is looked at. Volatile, to see a profile that the same
+-- statement has made.
+CREATE FUNCTION owns_profile(of_tenant bigint, of_profile bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM waypost.profiles WHERE tenant_id = of_tenant AND id = of_profile);
+END
+$$;
+REVOKE ALL ON FUNCTION owns_profile(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION owns_profile(bigint, bigint) TO waypost_app;
+
+ALTER TABLE profile_changes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON profile_changes TO waypost_app
+    USING (tenant_id = current_tenant()) WITH CHECK (tenant_id = current_tenant());
+CREATE POLICY own_profiles ON profile_changes AS RESTRICTIVE FOR INSERT TO waypost_app
+    WITH CHECK (owns_profile(tenant_id, profile_id));
+CREATE POLICY visitors ON profile_changes FOR SELECT TO waypost_edge USING (true);
+GRANT SELECT, INSERT (profile_id, tenant_id, version), UPDATE (version, deleted, xid)
+    ON profile_changes TO waypost_app;
+GRANT SELECT ON profile_changes TO waypost_edge;
+-- Workers announce the changes that they make: a winner, a bandit's weights.
+GRANT SELECT (profile_id, tenant_id, version, xid), UPDATE (version, xid) ON profile_changes TO waypost_aggregator;
+
+-- ---- health of targets ---------------------------------------------------------------------------------
+
+-- One row for each link whose target can be checked. `target` is the link's when the row was written: a row
+-- of another target says nothing any more. Rows of one tenant and target change together.
+CREATE TABLE link_health (
+    tenant_id bigint NOT NULL,
+    link_id bigint NOT NULL,
+    target text COLLATE "C" NOT NULL CHECK (length(target) <= 2048),
+    state text NOT NULL DEFAULT 'unknown' CHECK (state IN ('unknown', 'ok', 'broken')),
+    status smallint,
+    reason text NOT NULL DEFAULT '' CHECK (length(reason) <= 200),
+    failures smallint NOT NULL DEFAULT 0,
+    checked_at timestamptz,
+    since timestamptz,
+    next_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, link_id),
+    FOREIGN KEY (tenant_id, link_id) REFERENCES links ON DELETE CASCADE
+) WITH (fillfactor = 80);
+CREATE INDEX link_health_due ON link_health (next_at);
+CREATE INDEX link_health_target ON link_health (tenant_id, md5(target));
+
+ALTER TABLE link_health ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON link_health FOR SELECT TO waypost_app USING (tenant_id = current_tenant());
+GRANT SELECT ON link_health TO waypost_app;
+GRANT SELECT, INSERT, UPDATE ON link_health TO waypost_aggregator;
