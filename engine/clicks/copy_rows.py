@@ -35,20 +35,25 @@ from engine.clicks.click import (
     RULES_VERSION_SHIFT,
     ClickKind,
 )
+from engine.clicks.dimension import SPECS
 from engine.clicks.journal_format import batch_records
 from engine.clicks.record_layout import NO_VISITOR, unpack_group_key
 from engine.clicks.rollup import TIME_BUCKET_US, RollupCounts, RollupKey
 
 T = TypeVar("T")
 
+_ITEM_COLUMNS: Final = tuple(
+    text_column
+    for dimension in dimension_values.ITEM_DIMENSIONS
+    if (text_column := SPECS[dimension].column)
+)
 COLUMNS: Final = (
     "tenant_id", "profile_id", "link_id", "kind", "classification", "rule", "journal_id",
     "at", "sequence", "visitor",
     "user_agent_id", "browser", "os", "device",
     "referrer", "referrer_host",
     "language", "locale",
-    "trigger", "continent", "country", "region", "city",
-    "utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "domain",
+    "trigger", *_ITEM_COLUMNS,
     "exposures", "outcomes",
     "source",
 )  # fmt: skip

@@ -6,7 +6,6 @@ from urllib.parse import unquote_plus
 
 from engine.clicks.text import printable
 
-NAMES: Final = ("source", "medium", "campaign", "term", "content")
 MAX_VALUE: Final = 100  # characters
 
 
@@ -20,6 +19,7 @@ class UtmParameters(NamedTuple):
     content: str = ""
 
 
+NAMES: Final = UtmParameters._fields
 NONE: Final = UtmParameters()
 _SPACES: Final = re.compile(r"\s+")
 

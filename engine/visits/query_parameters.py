@@ -4,12 +4,13 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from engine.clicks import utm
 from engine.clicks.record_items import Trigger
 
 PARAMETER: Final = b"wp_t="
 PAGE_QUERY: Final = "wp_t=page"  # in the links of a page
 _WHOLE: Final = {b"wp_t=page": Trigger.PAGE, b"wp_t=qr": Trigger.QR}
-_UTM: Final = re.compile(rb"(?:^|(?<=&))utm_(?:source|medium|campaign|term|content)=[^&]*").findall
+_UTM: Final = re.compile(rb"(?:^|(?<=&))utm_(?:%s)=[^&]*" % "|".join(utm.NAMES).encode()).findall
 
 
 def take_trigger(query: bytes) -> tuple[Trigger, bytes]:
