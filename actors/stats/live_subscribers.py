@@ -14,7 +14,7 @@ import trio
 from engine.common.errors import TooSoonError, UnavailableError
 from engine.operations.metrics import Metric, Sample
 from engine.stats.live import LiveClick, LiveUpdate
-from engine.stats.ports import WATCH_S, LiveChannel
+from engine.stats.ports import SUBSCRIPTION_S, LiveChannel
 
 MAX_OF_USER: Final = 6
 MAX_OF_PROFILE: Final = 50
@@ -140,7 +140,7 @@ class LiveSubscribers:
             except UnavailableError:
                 await trio.sleep(RETRY_S / 5)
                 continue
-            with trio.move_on_after(WATCH_S / 3):
+            with trio.move_on_after(SUBSCRIPTION_S / 3):
                 await self._came.wait()
 
     async def _receive(self) -> None:

@@ -1,8 +1,8 @@
-"""`GET /v1/profiles/{id}/stats/export` and `…/clicks/export`: an answer of the statistics, and raw clicks, as files.
+"""`GET /v1/profiles/{id}/stats/export` and `…/clicks/export`: rows of a stats query, and raw clicks, as files.
 
-Clicks are streamed while they are read: what fails behind the first line breaks the connection off, so a file
-that came whole is whole. MAX_AT_ONCE of them are written at a time.
-"""  # noqa: E501  # two paths
+Clicks are streamed while they are read: a failure behind the first line breaks the connection off, so a file
+that arrives whole is complete. MAX_AT_ONCE exports of clicks run at a time.
+"""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -41,7 +41,7 @@ class StatsExportRoutes:
         self._reader = reader
         self._clicks = clicks
         self._now = now
-        self._places = trio.CapacityLimiter(MAX_AT_ONCE)
+        self._running = trio.CapacityLimiter(MAX_AT_ONCE)
 
     def routes(self) -> list[Route]:
         return [
@@ -51,20 +51,20 @@ class StatsExportRoutes:
 
     async def stats(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        format_, query = self._asked(with_query=True)
+        format_, query = self._parse(with_query=True)
         if query.previous:
             raise InvalidError([FieldError("compare", "is not for a file; ask for each period")])
         profile = await self._store.profile(current_caller(), id_)
-        found = await self._reader.stats(profile.tenant_id, id_, query)
-        names, rows = _table(query, found)
+        stats = await self._reader.stats(profile.tenant_id, id_, query)
+        names, rows = _table(query, stats)
         body = export.file_head(format_, names) + export.file_rows(format_, names, rows)
         return _file(Response(body, content_type=CONTENT_TYPES[format_]), f"stats-{id_}.{format_}")
 
     async def clicks(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        format_, query = self._asked(with_query=False)
+        format_, query = self._parse(with_query=False)
         profile = await self._store.profile(current_caller(), id_)
-        if not self._places.available_tokens:
+        if not self._running.available_tokens:
             raise UnavailableError(f"{MAX_AT_ONCE} exports are being written; try again later")
         response = Response(
             self._lines(profile.tenant_id, id_, format_, query), content_type=CONTENT_TYPES[format_]
@@ -76,19 +76,19 @@ class StatsExportRoutes:
         self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery
     ) -> AsyncIterator[bytes]:
         borrower = object()
-        await self._places.acquire_on_behalf_of(borrower)
+        await self._running.acquire_on_behalf_of(borrower)
         try:
             tz = period.zone(query.tz)
-            found = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
+            clicks = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
             yield export.file_head(format_, CLICK_COLUMNS)
-            async with aclosing(found) as some:
-                async for rows in some:
+            async with aclosing(clicks) as chunks:
+                async for rows in chunks:
                     local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
                     yield export.file_rows(format_, CLICK_COLUMNS, local)
         finally:
-            self._places.release_on_behalf_of(borrower)
+            self._running.release_on_behalf_of(borrower)
 
-    def _asked(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
+    def _parse(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
         pairs = list(request.args.items(multi=True))
         formats = [value for name, value in pairs if name == "format"]
         errors = []
@@ -119,7 +119,7 @@ class StatsExportRoutes:
 
 def _table(query: StatsQuery, stats: Stats) -> tuple[list[str], list[Sequence[Any]]]:
     tz = period.zone(query.tz)
-    groups = [one.name.lower() for one in query.groups]
+    groups = [dimension.name.lower() for dimension in query.groups]
     names = [*(["time"] if query.by_time else []), *groups, *query.metrics]
     rows = [
         (
@@ -144,7 +144,7 @@ _STATS: Final = Doc(
     tag="Statistics",
     description="The rows that the same question to `stats` answers. In CSV, a text that a spreadsheet would "
     "take for a formula has an apostrophe in front.",
-    query=(_FORMAT, *(one for one in QUERY if one.name != "compare")),
+    query=(_FORMAT, *(parameter for parameter in QUERY if parameter.name != "compare")),
     answers={
         200: ResponseDoc(
             "The rows.",

@@ -103,18 +103,18 @@ class StatsResponse(
 
 
 class StatsRoutes:
-    """`now` is the clock: aware. `mark` is how far counting has come, or None."""
+    """Routes of stats. `now` is the clock: aware. `version` gives the stats version, or None."""
 
     def __init__(
         self,
         store: ProfileStore,
         reader: StatsReader,
-        mark: Callable[[], Awaitable[str | None]],
+        version: Callable[[], Awaitable[str | None]],
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._reader = reader
-        self._mark = mark
+        self._version = version
         self._now = now
         self._seen = RecentAccess()
 
@@ -125,7 +125,7 @@ class StatsRoutes:
         id_ = path_id(profile_id)
         query = query_of_request(self._now())
         # Before the counts are read: they may be newer than their tag says, never older.
-        tag = _tag(id_, query, await self._mark())
+        tag = _tag(id_, query, await self._version())
         if tag is not None and tag_matches(tag):
             if not self._seen.lately(current_caller(), id_):
                 await self._store.profile(current_caller(), id_)
@@ -144,41 +144,40 @@ class StatsRoutes:
 
 
 class RecentAccess:
-    """Who was let see which profile within the last seconds.
+    """A short cache of granted accesses (caller, profile), used only to answer 304.
 
-    It stands in for asking the store where the answer is a 304, and only there: that tells nobody anything
-    but that what they hold, with this very tag, is still so. Counts are never given by it. So somebody who
-    is no member any more hears for SEEN_S at most that nothing is new.
+    A 304 tells a caller nothing but that the counts which belong to this very tag have not changed. A removed
+    member can therefore still receive a 304 for up to SEEN_S seconds, but never counts.
     """
 
     def __init__(self) -> None:
         self._until: OrderedDict[tuple[Any, ...], float] = OrderedDict()
 
-    def note(self, who: Caller, profile_id: int) -> None:
-        key = self._key(who, profile_id)
+    def note(self, caller: Caller, profile_id: int) -> None:
+        key = self._key(caller, profile_id)
         self._until[key] = trio.current_time() + SEEN_S
         self._until.move_to_end(key)
         if len(self._until) > MAX_RECENT:
             self._until.popitem(last=False)
 
-    def lately(self, who: Caller, profile_id: int) -> bool:
-        return trio.current_time() < self._until.get(self._key(who, profile_id), 0.0)
+    def lately(self, caller: Caller, profile_id: int) -> bool:
+        return trio.current_time() < self._until.get(self._key(caller, profile_id), 0.0)
 
     @staticmethod
-    def _key(who: Caller, profile_id: int) -> tuple[Any, ...]:
-        return (*who._replace(request_id=""), profile_id)
+    def _key(caller: Caller, profile_id: int) -> tuple[Any, ...]:
+        return (*caller._replace(request_id=""), profile_id)
 
 
-def _tag(profile_id: int, query: StatsQuery, mark: str | None) -> str | None:
-    """The same for the same question as long as nothing is counted. Weak: an answer's bytes may differ."""
-    if mark is None:
+def _tag(profile_id: int, query: StatsQuery, version: str | None) -> str | None:
+    """Return the entity tag: the same for a query until something is counted. Weak: bytes may differ."""
+    if version is None:
         return None
-    text = msgspec.json.encode((profile_id, query, mark, RULES_VERSION))
+    text = msgspec.json.encode((profile_id, query, version, RULES_VERSION))
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _fresh(tag: str | None) -> dict[str, str]:
-    """Whoever keeps the answer asks again before using it."""
+    """Return headers by which a client revalidates a response before it uses it again."""
     if tag is None:
         return {}
     return {
@@ -189,17 +188,17 @@ def _fresh(tag: str | None) -> dict[str, str]:
 
 
 def query_of_request(now: datetime) -> StatsQuery:
-    """The request's query, or InvalidError with every bad parameter."""
+    """Return the request's query. Raises InvalidError with every bad parameter."""
     return parse_query(list(request.args.items(multi=True)), utc(now))
 
 
 def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> dict[str, Any]:
-    """What StatsResponse describes; of plain dicts, as thousands of rows are made of what was asked for."""
+    """Return the body that StatsResponse describes; as plain dicts, as there are thousands of rows."""
     whole = stats_response(query, stats)
     caps = {
-        one.name.lower(): {"profile": most, "link": max_values(one, 0)}
-        for one in sorted(query.dimensions)
-        if (most := max_values(one, ALL_LINKS)) is not None
+        dimension.name.lower(): {"profile": cap, "link": max_values(dimension, 0)}
+        for dimension in sorted(query.dimensions)
+        if (cap := max_values(dimension, ALL_LINKS)) is not None
     }
     return {
         "from": whole["from"],
@@ -217,15 +216,15 @@ def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> di
 
 
 def stats_response(query: StatsQuery, stats: Stats) -> dict[str, Any]:
-    """What PreviousResponse describes."""
+    """Return the body that PreviousResponse describes."""
     tz = period.zone(query.tz)
-    names = [one.name.lower() for one in query.groups]
+    names = [dimension.name.lower() for dimension in query.groups]
     rows = []
     for row in stats.rows:
-        found: dict[str, Any] = {} if row.time is None else {"time": row.time.astimezone(tz)}
+        body: dict[str, Any] = {} if row.time is None else {"time": row.time.astimezone(tz)}
         for name, value in zip(names, row.values, strict=True):
-            found[name] = value or None
-        rows.append(found | metrics_of(query, row))
+            body[name] = value or None
+        rows.append(body | metrics_of(query, row))
     return {
         "from": query.start.astimezone(tz),
         "to": query.end.astimezone(tz),
@@ -235,7 +234,7 @@ def stats_response(query: StatsQuery, stats: Stats) -> dict[str, Any]:
 
 
 def metrics_of(query: StatsQuery, counted: MetricValues | Any) -> dict[str, Any]:
-    """The metrics that were asked for."""
+    """Return the metrics of the query, by name."""
     return {metric: _metric(metric, counted) for metric in query.metrics}
 
 

@@ -9,7 +9,7 @@ _QUARTER = timedelta(minutes=15)
 
 
 def interval_start(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
-    """The start of the interval that `moment` (aware) is in, aware, in the zone."""
+    """Return the start of the interval that `moment` (aware) is in, aware, in the zone."""
     local = moment.astimezone(tz)
     if interval == "15m":
         utc = moment.astimezone(UTC)
@@ -28,12 +28,12 @@ def _first_day(wall: datetime, interval: TimeInterval) -> datetime:
 
 
 def midnight(wall: datetime, tz: ZoneInfo) -> datetime:
-    """When a day begins: at its first midnight if it has two, behind the gap if it has none."""
+    """Return when a day begins: at its first midnight if it has two, behind the gap if it has none."""
     return wall.replace(tzinfo=tz, fold=0).astimezone(UTC).astimezone(tz)
 
 
 def hour_start(moment: datetime, tz: ZoneInfo) -> datetime:
-    """The first moment of an hour of the zone's clock that would have started at `moment`.
+    """Return the first moment of an hour of the zone's clock that would have started at `moment`.
 
     The two differ where clocks change within an hour, as Lord Howe's do by 30 minutes: the part
     behind the change is an hour of its own and starts with the change.

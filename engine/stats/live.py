@@ -1,7 +1,7 @@
-"""Clicks as they come, for who watches a profile: what is told of each, and how it is sent.
+"""Live updates: a profile's clicks of one commit, for live subscribers, and their bytes.
 
-A message has a profile's clicks of one commit: the first `MAX_CLICKS_PER_UPDATE` in full, and the counts of all. Nothing
-in it tells visitors apart.
+An update has the first `MAX_CLICKS_PER_UPDATE` clicks in full, and the counts of all. Nothing in it tells
+visitors apart.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,11 @@ _NAMES: Final = {
 
 
 class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
-    """`at_us`: Unix time in microseconds. `link_id` 0: a view of the page. `values` by name of a dimension, as
-    far as they are known."""
+    """A click of a live update.
+
+    `at_us`: Unix time in microseconds. `link_id` 0: a view of the page. `values` by name of a dimension, those
+    that are known.
+    """
 
     at_us: int
     link_id: int
@@ -29,7 +32,7 @@ class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one profile. The counts are of all its clicks of a commit, `clicks` of some of them."""
+    """An update of one profile: the counts of all its clicks of a commit, and `clicks`, some of them."""
 
     profile_id: int
     clicks: list[LiveClick]
@@ -37,22 +40,24 @@ class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def live_update(profile_id: int, clicks: Iterable[Click]) -> LiveUpdate | None:
-    """None when nothing of it is counted."""
+    """Return the update of a profile's clicks; None if none of them is counted."""
     counts = [0, 0, 0]
-    told: list[LiveClick] = []
+    live_clicks: list[LiveClick] = []
     for click in clicks:
-        judged = click.classification & CLASS_MASK
-        if judged not in BOT_CLASSES | COUNTED_CLASSES:
+        visitor_class = click.classification & CLASS_MASK
+        if visitor_class not in BOT_CLASSES | COUNTED_CLASSES:
             continue
-        counts[2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)] += 1
-        if len(told) < MAX_CLICKS_PER_UPDATE:
-            told.append(_told(click))
-    if not told:
+        counts[2 if visitor_class in BOT_CLASSES else int(click.kind != ClickKind.CLICK)] += 1
+        if len(live_clicks) < MAX_CLICKS_PER_UPDATE:
+            live_clicks.append(_live_click(click))
+    if not live_clicks:
         return None
-    return LiveUpdate(profile_id=profile_id, clicks=told, counts=(counts[0], counts[1], counts[2]))
+    return LiveUpdate(
+        profile_id=profile_id, clicks=live_clicks, counts=(counts[0], counts[1], counts[2])
+    )
 
 
-def _told(click: Click) -> LiveClick:
+def _live_click(click: Click) -> LiveClick:
     values = {
         _NAMES[dimension]: value
         for dimension, value in dimension_values(click)
@@ -61,12 +66,12 @@ def _told(click: Click) -> LiveClick:
     return LiveClick(at_us=click.at_us, link_id=click.link_id, values=values)
 
 
-def encode(news: LiveUpdate) -> bytes:
-    return msgspec.json.encode(news)
+def encode(update: LiveUpdate) -> bytes:
+    return msgspec.json.encode(update)
 
 
 def decode(data: bytes) -> LiveUpdate | None:
-    """None for what is not ours."""
+    """Return the update, or None for other bytes."""
     try:
         return msgspec.json.decode(data, type=LiveUpdate)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Rows of an answer in the order asked for, where all of them are at hand."""
+"""Rows of an answer in the order of the query, where all of them are in memory."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from engine.stats.result import MetricValues, StatsRow
 
 
 class RowGroup(NamedTuple):
-    """When a row's interval begins, in UTC (None: rows are not by time), and the values of its groups."""
+    """A row's key: when its interval begins, in UTC (None: not by time), and the values of its groups."""
 
     start: datetime | None
     values: tuple[str, ...]
@@ -21,40 +21,42 @@ class RowGroup(NamedTuple):
 def order_groups(
     groups: Mapping[RowGroup, MetricValues], query: StatsQuery, tz: ZoneInfo
 ) -> tuple[StatsRow, ...]:
-    """The first groups by their sums over the whole period; by time, then in that order."""
+    """Return rows of the first groups by their sums over the whole period; by time, then in that order."""
     ranks = {values: rank for rank, values in enumerate(_first(groups, query))}
-    shown = [group for group in groups if group.values in ranks]
-    shown.sort(
+    ranked = [group for group in groups if group.values in ranks]
+    ranked.sort(
         key=lambda group: (group.start is not None and group.start.timestamp(), ranks[group.values])
     )
-    return tuple(_row(group, groups[group], tz) for group in shown)
+    return tuple(_row(group, groups[group], tz) for group in ranked)
 
 
-def _row(group: RowGroup, counted: MetricValues, tz: ZoneInfo) -> StatsRow:
+def _row(group: RowGroup, metrics: MetricValues, tz: ZoneInfo) -> StatsRow:
     time = None if group.start is None else group.start.astimezone(tz)
     return StatsRow(
-        time, counted.clicks, counted.views, counted.bots, counted.visitors, group.values
+        time, metrics.clicks, metrics.views, metrics.bots, metrics.visitors, group.values
     )
 
 
 def _first(groups: Mapping[RowGroup, MetricValues], query: StatsQuery) -> list[tuple[str, ...]]:
     sums: dict[tuple[str, ...], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for (_, values), one in groups.items():
-        added = (one.clicks, one.views, one.bots, one.visitors or 0)
+    for (_, values), metrics in groups.items():
+        added = (metrics.clicks, metrics.views, metrics.bots, metrics.visitors or 0)
         sums[values][:] = map(sum, zip(sums[values], added, strict=True))
     limit = query.limit if query.groups else len(sums)
     if query.order == "value":
         return (nlargest if query.descending else nsmallest)(limit, sums)
     # A sort of all would keep the interpreter from any other thread for as long as it takes.
-    return nsmallest(limit, sums, key=lambda one: (_rank(MetricValues(*sums[one]), query), one))
+    return nsmallest(
+        limit, sums, key=lambda values: (_rank(MetricValues(*sums[values]), query), values)
+    )
 
 
-def _rank(counted: MetricValues, query: StatsQuery) -> tuple[bool, float]:
-    """Ascending; what has no rate comes last either way."""
+def _rank(metrics: MetricValues, query: StatsQuery) -> tuple[bool, float]:
+    """Return the sort key of a group; a group without a rate comes last either way."""
     if query.order == "click_rate":
-        number = counted.clicks / counted.views if counted.views else None
+        number = metrics.clicks / metrics.views if metrics.views else None
     else:
-        number = getattr(counted, query.order)
+        number = getattr(metrics, query.order)
     if number is None:
         return True, 0.0
     return False, -float(number) if query.descending else float(number)

@@ -1,12 +1,11 @@
-"""Periods of time in a zone, as people write and read them; for statistics.
+"""Periods of statistics in a time zone, as callers write them.
 
 A moment is written as an instant (`2026-03-01T10:00:00Z`, or with an offset) or as a local date or
-time (`2026-03-01`, `2026-03-01T10:00`), read in the zone asked for; a bare date is its local
+time (`2026-03-01`, `2026-03-01T10:00`), read in the query's zone; a bare date is its local
 midnight. A local time that a clock change skips means as long after the change as it claims to be
 (02:30 is 03:30); one that happens twice means the first.
 
-Counts are kept in 15-minute buckets, so a period's start is taken down and its end up to the
-quarter.
+Counts are kept in 15-minute buckets, so a period is widened to whole quarters.
 """
 
 import re
@@ -46,9 +45,9 @@ def zone_names() -> frozenset[str]:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone of this name. Raises ValueError.
+    """Return the IANA zone of this name. Raises ValueError.
 
-    `ZoneInfo` alone would take `localtime`, the server's own, for one too.
+    `ZoneInfo` alone would accept `localtime`, the server's own, too.
     """
     if name not in zone_names():
         raise ValueError("is not a time zone of the IANA database, such as Europe/Rome")
@@ -56,9 +55,9 @@ def zone(name: str) -> ZoneInfo:
 
 
 def parse_moment(text: str, tz: tzinfo) -> datetime:
-    """What `text` means in zone `tz`, as an instant in UTC. Raises ValueError.
+    """Return what `text` means in zone `tz`, as an instant in UTC. Raises ValueError.
 
-    A `+` of an offset that a URL turned into a blank is taken as the `+` that it was.
+    A URL turns the `+` of an offset into a blank, which is read as the `+` that it was.
     """
     match = _MOMENT.fullmatch(text)
     if match is None:
@@ -80,7 +79,7 @@ def parse_moment(text: str, tz: tzinfo) -> datetime:
 
 
 def _padded(clock: str) -> str:
-    """Three or six digits of a second, as `time.fromisoformat` of Python 3.11 wants them."""
+    """Pad a second to six digits after the point, as `time.fromisoformat` of Python 3.11 requires."""
     whole, dot, fraction = clock.partition(".")
     return f"{whole}.{fraction:0<6}" if dot else whole
 
@@ -94,12 +93,12 @@ def ceil_quarter(instant: datetime) -> datetime:
 
 
 def interval_start_utc(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
-    """The start, in UTC, of the interval of zone `tz` that `instant` is in."""
+    """Return the start, in UTC, of the interval of zone `tz` that `instant` is in."""
     return calendar.interval_start(instant, interval, tz).astimezone(UTC)
 
 
 def interval_end(instant: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
-    """The end, in UTC, of the interval that `instant` is in."""
+    """Return the end, in UTC, of the interval that `instant` is in."""
     start = calendar.interval_start(instant, interval, tz)
     if interval == "15m":
         return start.astimezone(UTC) + QUARTER
@@ -118,7 +117,7 @@ def parse_period(
     tz: ZoneInfo,
     now: datetime,
 ) -> tuple[datetime, datetime]:
-    """The half-open period [start, stop) in whole quarters, in UTC.
+    """Return the half-open period [start, stop) in whole quarters, in UTC.
 
     Without `stop`, it is the end of the interval that `now` is in, so that the latest counts are
     inside. Without `start`, it is the start of the interval that lies 30 local days before the end.

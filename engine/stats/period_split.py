@@ -1,8 +1,8 @@
 """A period split into the pieces that the tables of stored counts have.
 
 A row of an answer is an interval of a zone's clock, which seldom begins with a UTC day. Whole UTC days inside
-it are read as days, whole months as one; the rest at either end is a part of a day, whose counts the prefix sums
-of `dimension_quarters` give with two look-ups. A series by local day consists of parts only.
+it are read as days, whole months as one; the rest at either end is a part of a day, whose counts the prefix
+sums of `dimension_quarters` give with two look-ups. A series by local day consists of parts only.
 """
 
 import itertools

@@ -72,8 +72,8 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     """One read of stored counts, summed by row of the answer, and by link and value if `by_link`, `by_value`.
 
     It reads rows of `dimension`, of the kinds in `kinds`, in the pieces of `split`, of `links` (None: of those
-    that the plan's statement `links` finds; ALL_LINKS: of the whole profile), whose value passes `filters` and is
-    one of `values` (None: any). `order` is a metric or `value`, `''` where the order does not matter; of the
+    that the plan's statement `links` finds; ALL_LINKS: of the whole profile), whose value passes `filters` and
+    is one of `values` (None: any). `order` is a metric or `value`, `''` where the order does not matter; of the
     sums, the first `limit` are returned. `sketches` None: visitors are not wanted.
     """
 

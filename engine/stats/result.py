@@ -12,7 +12,7 @@ INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
 
 
 class MetricValues(msgspec.Struct, frozen=True):
-    """Sums. `visitors` None: not asked for."""
+    """Sums. `visitors` None: not among the metrics of the query."""
 
     clicks: int = 0
     views: int = 0
@@ -21,8 +21,11 @@ class MetricValues(msgspec.Struct, frozen=True):
 
 
 class StatsRow(msgspec.Struct, frozen=True):
-    """`time` is the start of the interval, aware, in the asked zone, or None where rows are not by time;
-    `values` stand in the order of the query's groups, '' for what is not known."""
+    """A row of an answer.
+
+    `time` is the start of the interval, aware, in the query's zone, or None where rows are not by time;
+    `values` stand in the order of the query's groups, '' for what is not known.
+    """
 
     time: datetime | None
     clicks: int
@@ -33,9 +36,11 @@ class StatsRow(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that have counts: by time oldest first, of groups in the order asked for. `totals` are of all that
-    the query's filters let pass, also of groups beyond its limit. `as_of`: when the last fold was committed,
-    if ever."""
+    """An answer: rows that have counts, by time oldest first, of groups in the query's order.
+
+    `totals` are of all rows that pass the query's filters, also of groups beyond its limit. `as_of`: when the
+    last fold was committed, if ever.
+    """
 
     rows: tuple[StatsRow, ...]
     as_of: datetime | None

@@ -1,4 +1,4 @@
-"""Raw clicks of a profile, to take along: read by a cursor, in one snapshot and bounded memory."""
+"""The export of a profile's raw clicks: read by a cursor, in one snapshot and bounded memory."""
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
@@ -14,7 +14,7 @@ _EXPORT: Final = _SQL["export"].format(texts=", ".join(TEXT_COLUMNS))
 
 
 class PostgresClickExport:
-    """`ClickExport`, for the app's role. Each export holds a connection; callers bound how many there are."""
+    """`ClickExport` for the app's role. Each export holds a connection; callers bound how many there are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,6 +22,6 @@ class PostgresClickExport:
     async def clicks(
         self, tenant_id: int, profile_id: int, start: datetime, end: datetime
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
-        async with self._database.snapshot(Caller(tenant_id, 0)) as reading:
-            async for rows in reading.rows(_EXPORT, tenant_id, profile_id, start, end):
+        async with self._database.snapshot(Caller(tenant_id, 0)) as snapshot:
+            async for rows in snapshot.rows(_EXPORT, tenant_id, profile_id, start, end):
                 yield [tuple(row) for row in rows]

@@ -1,8 +1,8 @@
-"""Clicks as they come, from workers to consoles, while somebody watches.
+"""Live updates on their way from workers to consoles, while there are live subscribers.
 
-Redis keys: `waypost:watched`, a sorted set of profiles by the Unix second until which somebody watches them.
-Consoles add to it, and take out what is over; it expires as a whole soon after the last did so. The channel
-`waypost:live` carries engine/stats/live.py's messages of those profiles. It may lose some: it is to be looked at.
+Redis keys: `waypost:live_profiles`, a sorted set of profiles by the Unix second until which they are
+subscribed. Consoles add to it, and remove what has expired; it expires as a whole soon after the last did so.
+The topic `waypost:live` carries the updates of those profiles (engine/stats/live.py). It may lose some.
 """
 
 import time
@@ -11,11 +11,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from engine.stats.live import LiveUpdate, decode, encode
-from engine.stats.ports import MAX_WATCHED, WATCH_S
+from engine.stats.ports import MAX_SUBSCRIBED, SUBSCRIPTION_S
 from storage.redis.client import RedisServer
 from storage.redis.subscription import DropOldestQueue, listening
 
-KEY: Final = "waypost:watched"
+KEY: Final = "waypost:live_profiles"
 CHANNEL: Final = "waypost:live"
 MAX_WAITING: Final = 1_000
 
@@ -30,37 +30,37 @@ class RedisLiveChannel:
 
     async def subscribe(self, profiles: Sequence[int]) -> None:
         now = self._clock()
-        scores = [part for profile in profiles for part in (now + WATCH_S, profile)]
-        ask, run = self._server.run, self._server.commands.execute_command
-        await ask(run, "ZREMRANGEBYSCORE", KEY, "-inf", f"({now}")
+        scores = [part for profile in profiles for part in (now + SUBSCRIPTION_S, profile)]
+        run, execute = self._server.run, self._server.commands.execute_command
+        await run(execute, "ZREMRANGEBYSCORE", KEY, "-inf", f"({now}")
         if scores:
-            await ask(run, "ZADD", KEY, *scores)
-            await ask(run, "EXPIRE", KEY, int(4 * WATCH_S))
+            await run(execute, "ZADD", KEY, *scores)
+            await run(execute, "EXPIRE", KEY, int(4 * SUBSCRIPTION_S))
 
     async def subscribed_profiles(self) -> frozenset[int]:
-        found = await self._server.run(
+        profiles = await self._server.run(
             self._server.commands.execute_command,
-            "ZRANGEBYSCORE", KEY, self._clock(), "+inf", "LIMIT", 0, MAX_WATCHED,
+            "ZRANGEBYSCORE", KEY, self._clock(), "+inf", "LIMIT", 0, MAX_SUBSCRIBED,
         )  # fmt: skip
-        return frozenset(int(one) for one in found)
+        return frozenset(int(profile) for profile in profiles)
 
-    async def publish(self, news: Sequence[LiveUpdate]) -> None:
-        for one in news:
+    async def publish(self, updates: Sequence[LiveUpdate]) -> None:
+        for update in updates:
             await self._server.run(
-                self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(one)
+                self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(update)
             )
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
         waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
+        return listening(self._server, CHANNEL, waiting, self._take, self._disconnected)
 
-    def _heard(self, waiting: DropOldestQueue[LiveUpdate], message: bytes) -> None:
-        news = decode(message)
-        if news is None:
+    def _take(self, waiting: DropOldestQueue[LiveUpdate], message: bytes) -> None:
+        update = decode(message)
+        if update is None:
             self.counts["malformed"] += 1
             return
         self.counts["received"] += 1
-        self.counts["dropped"] += waiting.put(news)
+        self.counts["dropped"] += waiting.put(update)
 
-    def _lost(self) -> None:
+    def _disconnected(self) -> None:
         self.counts["disconnected"] += 1

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from engine.stats.live import LiveUpdate
-from engine.stats.ports import MAX_WATCHED, WATCH_S
+from engine.stats.ports import MAX_SUBSCRIBED, SUBSCRIPTION_S
 from storage.redis.subscription import DropOldestQueue
 
 
@@ -20,18 +20,20 @@ class MemoryLiveChannel:
 
     async def subscribe(self, profiles: Sequence[int]) -> None:
         await trio.lowlevel.checkpoint()
-        self._until |= dict.fromkeys(profiles, self._clock() + WATCH_S)
+        self._until |= dict.fromkeys(profiles, self._clock() + SUBSCRIPTION_S)
 
     async def subscribed_profiles(self) -> frozenset[int]:
         await trio.lowlevel.checkpoint()
         now = self._clock()
-        return frozenset([one for one, until in self._until.items() if until >= now][:MAX_WATCHED])
+        return frozenset(
+            [profile for profile, until in self._until.items() if until >= now][:MAX_SUBSCRIBED]
+        )
 
-    async def publish(self, news: Sequence[LiveUpdate]) -> None:
+    async def publish(self, updates: Sequence[LiveUpdate]) -> None:
         await trio.lowlevel.checkpoint()
-        for one in news:
+        for update in updates:
             for waiting in self._listeners:
-                waiting.put(one)
+                waiting.put(update)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate]]:

@@ -1,4 +1,4 @@
-"""The in-memory twin of storage/stats/reader.py: each click is looked at anew, and visitors are counted exactly."""
+"""The in-memory twin of storage/stats/reader.py: it looks at each click, and counts visitors exactly."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -65,29 +65,32 @@ class MemoryClickExport:
 
 
 def _exported(click: Click, at: datetime) -> tuple[Any, ...]:
-    judged = VisitorClass(click.classification & CLASS_MASK)
-    click = click._replace(
-        classification=VisitorClass.HUMAN
-    )  # a HEAD has no values to be counted by, but is known
-    named: dict[str, Any] = {
-        one.name.lower(): next(iter(values(click, one)), None) for one in Dimension if one
+    visitor_class = VisitorClass(click.classification & CLASS_MASK)
+    # A HEAD is not counted and has no values, but an export has it with them.
+    click = click._replace(classification=VisitorClass.HUMAN)
+    columns: dict[str, Any] = {
+        dimension.name.lower(): next(iter(values(click, dimension)), None)
+        for dimension in Dimension
+        if dimension
     }
-    named |= {
+    columns |= {
         "time": at,
         "kind": "click" if click.kind == ClickKind.CLICK else "view",
-        "visitor_class": "human" if judged is VisitorClass.UNCLASSIFIED else judged.name.lower(),
+        "visitor_class": "human"
+        if visitor_class is VisitorClass.UNCLASSIFIED
+        else visitor_class.name.lower(),
     }
-    return tuple(named[column] or None for column in CLICK_COLUMNS)
+    return tuple(columns[column] or None for column in CLICK_COLUMNS)
 
 
 def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) -> Stats:
-    """The answer by brute force, from clicks of one profile within the period."""
+    """Return the answer by brute force, from clicks of one profile within the period."""
     tz = period.zone(query.tz)
     totals, groups = _Sum(), defaultdict[RowGroup, _Sum](_Sum)
     for click in clicks:
         if not _passes(click, query.filters):
             continue
-        # Of a value that a filter left over, a click with several has each that passes.
+        # A click with several values of a dimension counts in each that passes the filters.
         totals.add(click)
         start = None
         if query.by_time:
@@ -95,48 +98,48 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
             start = calendar.interval_start(moment(click), query.interval, tz).astimezone(UTC)
         for values in _combinations(click, query):
             groups[RowGroup(start, values)].add(click)
-    counts = {key: one.counted(query) for key, one in groups.items() if one.any}
+    counts = {key: sums.counted(query) for key, sums in groups.items() if sums.any}
     return Stats(rows=order_groups(counts, query, tz), totals=totals.counted(query), as_of=as_of)
 
 
 class _Sum:
     def __init__(self) -> None:
         self.clicks = self.views = self.bots = 0
-        self._who: set[tuple[int, bytes]] = set()
+        self._visitors: set[tuple[int, bytes]] = set()
 
     def add(self, click: Click) -> None:
-        judged = click.classification & CLASS_MASK
-        if judged in BOT_CLASSES:
+        visitor_class = click.classification & CLASS_MASK
+        if visitor_class in BOT_CLASSES:
             self.bots += 1
-        elif judged in COUNTED_CLASSES:
+        elif visitor_class in COUNTED_CLASSES:
             if click.kind == ClickKind.CLICK:
                 self.clicks += 1
             else:
                 self.views += 1
             if click.visitor_id:
-                self._who.add((click.at_us // 86_400_000_000, click.visitor_id))
+                self._visitors.add((click.at_us // 86_400_000_000, click.visitor_id))
 
     @property
     def any(self) -> bool:
         return self.clicks + self.views + self.bots > 0
 
     def counted(self, query: StatsQuery) -> MetricValues:
-        visitors = len(self._who) if "visitors" in query.metrics else None
+        visitors = len(self._visitors) if "visitors" in query.metrics else None
         return MetricValues(self.clicks, self.views, self.bots, visitors)
 
 
 def moment(click: Click) -> datetime:
-    """Of the quarter of an hour that it is in."""
+    """Return the start of the quarter of an hour that the click is in."""
     bucket_us = click.at_us - click.at_us % 900_000_000
     return _EPOCH + timedelta(microseconds=bucket_us)
 
 
 def _passes(click: Click, filters: Iterable[Filter]) -> bool:
-    return all(any(passes(one, v) for v in values(click, one.dimension)) for one in filters)
+    return all(any(passes(f, value) for value in values(click, f.dimension)) for f in filters)
 
 
 def passes(condition: Filter, value: str) -> bool:
-    """Whether a value fulfils it."""
+    """Return whether a value fulfils the condition."""
     if condition.operator == "=":
         return value == condition.value
     if condition.operator == "!=":
@@ -145,23 +148,23 @@ def passes(condition: Filter, value: str) -> bool:
 
 
 def _lower(text: str) -> str:
-    """A and a are alike, Ä and ä are not."""
+    """Return the text with ASCII letters in lower case: A and a are alike, Ä and ä are not."""
     return "".join(c.lower() if c.isascii() else c for c in text)
 
 
 def _combinations(click: Click, query: StatsQuery) -> Iterator[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = [()]
+    combinations: list[tuple[str, ...]] = [()]
     for dimension in query.groups:
-        filters = [one for one in query.filters if one.dimension is dimension]
+        filters = query.filters_of(dimension)
         wanted = [v for v in values(click, dimension) if all(passes(f, v) for f in filters)]
-        found = [(*before, value) for before in found for value in wanted]
-    yield from found
+        combinations = [(*before, value) for before in combinations for value in wanted]
+    yield from combinations
 
 
 def values(click: Click, dimension: Dimension) -> tuple[str, ...]:
-    """The click's values of a dimension; but for arms of experiments there is one."""
+    """Return the click's values of a dimension: one, but for variants of experiments."""
     if dimension is Dimension.LINK:
         return (str(click.link_id),)
     if click.classification & CLASS_MASK not in COUNTED_CLASSES | BOT_CLASSES:
         return ()
-    return tuple(value for one, value in dimension_values(click) if one == dimension)
+    return tuple(value for number, value in dimension_values(click) if number == dimension)

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from engine.stats.live import LiveClick, LiveUpdate
-from engine.stats.ports import WATCH_S
+from engine.stats.ports import SUBSCRIPTION_S
 from storage.redis.client import RedisServer
 from storage.stats.live import CHANNEL, RedisLiveChannel
 from storage.stats.memory_live import MemoryLiveChannel
@@ -44,12 +44,12 @@ async def test_what_is_watched_is_watched_for_a_while(channel: tuple[Any, Clock]
     board, clock = channel
     assert await board.subscribed_profiles() == frozenset()
     await board.subscribe([1, 2**62])
-    clock.now += WATCH_S - 1
+    clock.now += SUBSCRIPTION_S - 1
     await board.subscribe([1])
     assert await board.subscribed_profiles() == {1, 2**62}
     clock.now += 2
     assert await board.subscribed_profiles() == {1}
-    clock.now += WATCH_S
+    clock.now += SUBSCRIPTION_S
     await board.subscribe([])
     assert await board.subscribed_profiles() == frozenset()
 
