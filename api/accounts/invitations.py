@@ -206,7 +206,7 @@ _CREATE: Final = Doc(
     description="Send them `url`, which is in this answer and never again. Takes the role admin.",
     body=InvitationDraft,
     body_example={"email": "grace@example.com", "role": "editor", "expires_in_days": 7},
-    answers={
+    responses={
         201: ResponseDoc(
             "The invitation.",
             InvitationResponse,
@@ -221,7 +221,7 @@ _LIST: Final = Doc(
     tag="Teams",
     description="Takes the role admin.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of invitations.",
             ListResponse[InvitationResponse],
@@ -234,7 +234,7 @@ _WITHDRAW: Final = Doc(
     summary="Withdraw an invitation",
     tag="Teams",
     description="Takes the role admin.",
-    answers={204: ResponseDoc("It is no good any more.")},
+    responses={204: ResponseDoc("It is no good any more.")},
 )
 _PREVIEW: Final = Doc(
     id="previewInvitation",
@@ -242,7 +242,7 @@ _PREVIEW: Final = Doc(
     tag="Teams",
     body=TokenDraft,
     body_example={"token": _ONCE_SHOWN},
-    answers={
+    responses={
         200: ResponseDoc(
             "The invitation.",
             InvitedResponse,
@@ -270,7 +270,7 @@ _ACCEPT: Final = Doc(
         "password": "a long sentence is best",
         "name": "Grace Hopper",
     },
-    answers={
+    responses={
         200: ResponseDoc("The caller is a member.", JoinedResponse, _JOINED),
         201: ResponseDoc(
             "An account was made, and is a member.", JoinedResponse, _JOINED, ("Set-Cookie",)

@@ -116,7 +116,7 @@ _CREATE: Final = Doc(
         "scopes": ["read", "write"],
         "expires_at": "2027-05-01T00:00:00Z",
     },
-    answers={201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"})},
+    responses={201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"})},
     errors=(409,),
 )
 _LIST: Final = Doc(
@@ -124,7 +124,7 @@ _LIST: Final = Doc(
     summary="List one's own API keys",
     tag="Keys",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of keys.", ListResponse[KeyResponse], {"items": [_EXAMPLE], "next_cursor": None}
         )
@@ -135,5 +135,5 @@ _REVOKE: Final = Doc(
     summary="Revoke an API key",
     tag="Keys",
     description="It opens nothing any more: here at once, on other machines within seconds.",
-    answers={204: ResponseDoc("It is revoked.")},
+    responses={204: ResponseDoc("It is revoked.")},
 )

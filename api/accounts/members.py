@@ -145,7 +145,7 @@ _LIST: Final = Doc(
     summary="List a profile's members",
     tag="Teams",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of members.",
             ListResponse[MemberResponse],
@@ -157,7 +157,7 @@ _READ: Final = Doc(
     id="readMember",
     summary="Read a member",
     tag="Teams",
-    answers={200: ResponseDoc("The member.", MemberResponse, _EXAMPLE)},
+    responses={200: ResponseDoc("The member.", MemberResponse, _EXAMPLE)},
     tagged=True,
     paths=_PATHS,
 )
@@ -168,7 +168,7 @@ _UPDATE: Final = Doc(
     description="Takes the role admin; only owners make or unmake owners.",
     body=changes_of(RoleDraft),
     body_example={"role": "admin"},
-    answers={
+    responses={
         200: ResponseDoc(
             "The member.", MemberResponse, _EXAMPLE | {"role": "admin", "version": 2}, ("ETag",)
         )
@@ -182,7 +182,7 @@ _REMOVE: Final = Doc(
     summary="Remove a member, or leave",
     tag="Teams",
     description="Everybody may leave, but the last owner; to remove others takes the role admin.",
-    answers={204: ResponseDoc("They are no member any more.")},
+    responses={204: ResponseDoc("They are no member any more.")},
     errors=(409,),
     guarded=True,
     paths=_PATHS,
@@ -194,7 +194,7 @@ _TRANSFER: Final = Doc(
     description="The member named becomes owner, the caller admin. Takes the role owner.",
     body=TransferDraft,
     body_example={"user_id": "365072220160000021"},
-    answers={
+    responses={
         200: ResponseDoc(
             "The new owner.", MemberResponse, _EXAMPLE | {"role": "owner", "version": 2}, ("ETag",)
         )

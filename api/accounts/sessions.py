@@ -288,14 +288,14 @@ _LOGIN: Final = Doc(
     description="The session is in a cookie. Changes by it name `csrf_token` in a header.",
     body=LoginDraft,
     body_example={"email": "ada@example.com", "password": "…"},
-    answers={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
+    responses={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
     errors=(401,),
 )
 _WHO: Final = Doc(
     id="readSession",
     summary="Who asks, and what they may",
     tag="Sessions",
-    answers={
+    responses={
         200: ResponseDoc(
             "The caller.",
             WhoAmIResponse,
@@ -307,14 +307,14 @@ _LOGOUT: Final = Doc(
     id="logOut",
     summary="Log out",
     tag="Sessions",
-    answers={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
+    responses={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
 )
 _LIST: Final = Doc(
     id="listSessions",
     summary="List one's own sessions",
     tag="Sessions",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of sessions.",
             ListResponse[SessionResponse],
@@ -326,13 +326,13 @@ _END: Final = Doc(
     id="endSession",
     summary="End a session",
     tag="Sessions",
-    answers={204: ResponseDoc("It has ended.")},
+    responses={204: ResponseDoc("It has ended.")},
 )
 _READ: Final = Doc(
     id="readUser",
     summary="Read one's own account",
     tag="Sessions",
-    answers={200: ResponseDoc("The account.", UserResponse, _USER)},
+    responses={200: ResponseDoc("The account.", UserResponse, _USER)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -341,7 +341,7 @@ _UPDATE: Final = Doc(
     tag="Sessions",
     body=changes_of(UserDraft),
     body_example={"name": "Ada"},
-    answers={200: ResponseDoc("The account.", UserResponse, _USER | {"name": "Ada"}, ("ETag",))},
+    responses={200: ResponseDoc("The account.", UserResponse, _USER | {"name": "Ada"}, ("ETag",))},
     guarded=True,
 )
 _PASSWORD: Final = Doc(
@@ -351,5 +351,5 @@ _PASSWORD: Final = Doc(
     description="Ends every other session. Keys go on to work.",
     body=PasswordDraft,
     body_example={"current": "…", "new": "a long sentence is best"},
-    answers={204: ResponseDoc("It is changed.")},
+    responses={204: ResponseDoc("It is changed.")},
 )

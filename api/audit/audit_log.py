@@ -212,7 +212,7 @@ _PROFILES: Final = Doc(
     tag="Activity",
     description="Takes the role editor.",
     query=(*PAGE, *_QUERY),
-    answers={200: _PAGE},
+    responses={200: _PAGE},
 )
 _CSV: Final = "seq,at,action\r\n1,2026-05-01T09:30:00Z,profile.created\r\n"
 _EXPORT: Final = Doc(
@@ -221,7 +221,7 @@ _EXPORT: Final = Doc(
     tag="Activity",
     description="As CSV or as lines of JSON, newest first. Takes the role editor.",
     query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), *_QUERY),
-    answers={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
+    responses={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
 )
 _TENANTS: Final = Doc(
     id="listOwnActivity",
@@ -230,6 +230,6 @@ _TENANTS: Final = Doc(
     description="The users and keys of the caller's tenant; with `profile`, the log of a profile that lives "
     "there, or did until it was deleted.",
     query=(*PAGE, Parameter("profile", "A profile, maybe deleted.", Id), *_QUERY),
-    answers={200: _PAGE},
+    responses={200: _PAGE},
     errors=(404,),
 )

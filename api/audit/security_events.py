@@ -89,7 +89,7 @@ _LIST: Final = Doc(
     tag="Activity",
     description="Of the caller's tenant, newest first. Takes the scope admin.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of events.",
             ListResponse[SecurityEventResponse],

@@ -13,7 +13,7 @@ import trio
 from actors.operations.runtime import Stop
 from api.processes.sockets import listen as bind
 from api.processes.sockets import url_of
-from api.webhooks.listener import Received, WebhookListener
+from api.webhooks.receiver import ReceivedRequest, WebhookReceiver
 from engine.common.errors import WaypostError
 from engine.webhooks.signature import HMAC_PREFIX, PUBLIC_PREFIX, SignatureError, sign
 
@@ -40,7 +40,7 @@ async def listen(
     refused = 0
     left = count
 
-    def say(received: Received) -> None:
+    def say(received: ReceivedRequest) -> None:
         nonlocal refused, left
         refused += bool(received.problem)
         left -= 1
@@ -48,7 +48,7 @@ async def listen(
         if count and not left:
             stop.request()
 
-    listener = WebhookListener(secrets, time.time, say, status)
+    receiver = WebhookReceiver(secrets, time.time, say, status)
     click.echo(
         f"listening on {url_of(socket)}; the engine needs WAYPOST_WEBHOOK_LOOPBACK=1 to send here"
     )
@@ -56,14 +56,14 @@ async def listen(
         click.echo("without --secret, no request is verified")
     streams = trio.SocketListener(trio.socket.from_stdlib_socket(socket))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(trio.serve_listeners, listener.serve, [streams]))
+        nursery.start_soon(partial(trio.serve_listeners, receiver.serve, [streams]))
         await stop.wait()
         await trio.sleep(0.05)  # the last answer is still on its way
         nursery.cancel_scope.cancel()
     return refused
 
 
-def text_of(received: Received, has_secrets: bool) -> str:
+def text_of(received: ReceivedRequest, has_secrets: bool) -> str:
     """Return a line about the request, and its body."""
     result = "verified" if received.verified else "not verified"
     if received.problem:

@@ -203,7 +203,7 @@ _SCRIPT: Final = Doc(
     tag=_TAG,
     description="It keeps the click id of the page's address on the target's own site, and tells a conversion "
     "with `waypost(name, {value, currency, order_id})` or by its attribute `data-convert`.",
-    answers={200: ResponseDoc("The script.", str, "(function…", content_type="text/javascript")},
+    responses={200: ResponseDoc("The script.", str, "(function…", content_type="text/javascript")},
 )
 _COLLECT: Final = Doc(
     id="collectConversion",
@@ -211,7 +211,7 @@ _COLLECT: Final = Doc(
     tag=_TAG,
     description="What `/wp.js` sends: a conversion as JSON, of any Content-Type. An address may send "
     f"{SCRIPT.units} a minute.",
-    answers={
+    responses={
         200: ResponseDoc("It is recorded, or had been told before.", ConversionResponse, _TOLD)
     },
     errors=(400, 404, 413, 422, 429, 503),
@@ -229,7 +229,7 @@ _TAKE: Final = Doc(
         "currency": "EUR",
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],
     },
-    answers={
+    responses={
         201: ResponseDoc("It is recorded.", ConversionResponse, _TOLD),
         200: ResponseDoc(
             "It had been told before.", ConversionResponse, _TOLD | {"duplicate": True}
@@ -245,7 +245,7 @@ _CREATE: Final = Doc(
     description="Its URL is in this answer and never again. Takes the role editor.",
     body=HookDraft,
     body_example={"label": "The shop", "fields": _EXAMPLE["fields"]},
-    answers={
+    responses={
         201: ResponseDoc(
             "The hook.", HookResponse, _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"}
         )
@@ -257,7 +257,7 @@ _LIST: Final = Doc(
     summary="List a profile's hooks for conversions",
     tag=_TAG,
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of hooks.",
             ListResponse[HookResponse],
@@ -270,5 +270,5 @@ _DELETE: Final = Doc(
     summary="Delete a hook for conversions",
     tag=_TAG,
     description="Its URL is good for nothing any more. Takes the role editor.",
-    answers={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("It is gone.")},
 )

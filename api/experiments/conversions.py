@@ -235,7 +235,7 @@ _LIST: Final = Doc(
     tag="Conversions",
     description="Newest first, with those that no experiment counts and why.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of conversions.",
             ListResponse[KeptConversion],
@@ -278,7 +278,7 @@ _CREATE: Final = Doc(
         "value": "49.90",
         "currency": "EUR",
     },
-    answers={
+    responses={
         201: ResponseDoc(
             "It is recorded.",
             ConversionsResponse,

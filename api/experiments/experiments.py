@@ -24,7 +24,7 @@ from api.http.bodies import (
     replayable_response,
 )
 from api.http.etag import etag, guarded_delete, guarded_write, read_response
-from api.http.idempotency import answered, idempotency_of_request
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
@@ -78,7 +78,7 @@ class ExperimentRoutes:
         once = await idempotency_of_request(created)
         stored, change = await self._store.create_experiment(current_caller(), id_, draft, once)
         await announce(self._announcer, [change])
-        return answered(created((stored, change)))
+        return response_of(created((stored, change)))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -173,11 +173,11 @@ _CREATE: Final = Doc(
         "link_id": "365072220160000002",
         "variants": EXAMPLE_VARIANTS,
     },
-    answers={
+    responses={
         201: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE, ("Location", "ETag"))
     },
     errors=(409,),
-    once=True,
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listExperiments",
@@ -185,7 +185,7 @@ _LIST: Final = Doc(
     tag=_TAG,
     description="Oldest first.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of experiments.",
             ListResponse[ExperimentResponse],
@@ -197,7 +197,7 @@ _READ: Final = Doc(
     id="readExperiment",
     summary="Read an experiment",
     tag=_TAG,
-    answers={200: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE)},
+    responses={200: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -209,7 +209,7 @@ _UPDATE: Final = Doc(
     "assigned anew; kind, subject and analysis stay. Takes the role editor.",
     body=changes_of(ExperimentBody, "ExperimentChanges"),
     body_example={"coverage": 0.5},
-    answers={
+    responses={
         200: ResponseDoc(
             "The experiment as it is now.",
             ExperimentResponse,
@@ -226,7 +226,7 @@ _DELETE: Final = Doc(
     tag=_TAG,
     description="With what it counted. One that runs is paused or decided first (409). Takes the role "
     "editor.",
-    answers={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("It is gone.")},
     errors=(409,),
     guarded=True,
 )
@@ -239,7 +239,7 @@ def _step(id_: str, summary: str, description: str, **changes: object) -> Doc:
         summary=summary,
         tag=_TAG,
         description=f"{description} Takes the role editor.",
-        answers={
+        responses={
             200: ResponseDoc("The experiment as it is now.", ExperimentResponse, example, ("ETag",))
         },
         errors=(409,),
@@ -275,7 +275,7 @@ _DECIDE: Final = Doc(
     description="From now on everybody gets the variant of this name. Takes the role editor.",
     body=DecisionBody,
     body_example={"winner": "video"},
-    answers={
+    responses={
         200: ResponseDoc(
             "The experiment as it is now.",
             ExperimentResponse,

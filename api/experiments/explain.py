@@ -169,7 +169,7 @@ _EXPLAIN: Final = Doc(
         Parameter("language", "A primary subtag.", example="it"),
         Parameter("variant", "A variant that a preview asks for."),
     ),
-    answers={
+    responses={
         200: ResponseDoc(
             "What they get, and why.",
             ExplainResponse,
@@ -191,7 +191,7 @@ _PREVIEW: Final = Doc(
     description="A URL that shows it for a day, in any state but archived. Visits by it are counted as clicks, "
     "not in the experiment. Takes the role editor.",
     query=(Parameter("variant", "The variant's name.", example="video"),),
-    answers={
+    responses={
         200: ResponseDoc(
             "Where to look.",
             PreviewResponse,

@@ -122,7 +122,7 @@ _PLAN: Final = Doc(
             ),
         )
     ),
-    answers={
+    responses={
         200: ResponseDoc(
             "The size.",
             PlanResponse,

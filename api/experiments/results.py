@@ -177,7 +177,7 @@ _RESULTS: Final = Doc(
     description="Visitors are people of a day (or of a cookie), each counted once. Of a fixed horizon, what "
     "compares variants is null until the planned size.",
     query=(_PHASE,),
-    answers={200: ResponseDoc("The results.", Results, _RESULT)},
+    responses={200: ResponseDoc("The results.", Results, _RESULT)},
 )
 _CSV: Final = Doc(
     id="readExperimentResultsCsv",
@@ -185,7 +185,7 @@ _CSV: Final = Doc(
     tag=_TAG,
     description="One line for each variant.",
     query=(_PHASE,),
-    answers={
+    responses={
         200: ResponseDoc(
             "The results.", str, ",".join(CSV_COLUMNS) + "\r\n", content_type="text/csv"
         )
@@ -206,7 +206,7 @@ _SERIES: Final = Doc(
             100,
         ),
     ),
-    answers={
+    responses={
         200: ResponseDoc(
             "The series.",
             SeriesResponse,

@@ -105,7 +105,7 @@ _READ: Final = Doc(
     tag="Links",
     description="404 also for a link that is not kept in step: neither of kind `github`, nor ever asked "
     "for.",
-    answers={200: ResponseDoc("The state of its synchronisation.", SyncResponse, EXAMPLE)},
+    responses={200: ResponseDoc("The state of its synchronisation.", SyncResponse, EXAMPLE)},
 )
 _ASK: Final = Doc(
     id="askGithubSync",
@@ -114,7 +114,7 @@ _ASK: Final = Doc(
     description="For a link whose target is a repository, of kind `github` or `url`; 422 for others. "
     "Once a minute a link (429), and not while it is queued or runs (409). While GitHub's limit is reached, "
     "the job waits for its end.",
-    answers={
+    responses={
         202: ResponseDoc(
             "A job does it.",
             AskedResponse,

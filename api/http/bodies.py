@@ -20,7 +20,7 @@ from engine.common.idempotency import StoredResponse
 
 Item = TypeVar("Item")
 Draft = TypeVar("Draft", bound=msgspec.Struct)
-Checked = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
+Validator = Callable[[Draft], tuple[Draft | None, list[FieldError]]]
 
 MAX_FIELD_CHARS: Final = 64
 MAX_YEAR: Final = 9998
@@ -91,7 +91,7 @@ async def json_object() -> dict[str, Any]:
 
 
 def draft_of(
-    type_: type[Draft], body: Mapping[str, Any], check: Checked[Draft], base: Mapping[str, Any]
+    type_: type[Draft], body: Mapping[str, Any], check: Validator[Draft], base: Mapping[str, Any]
 ) -> Draft:
     """The draft that `body` makes of `base`, the fields it does not give; checked by the engine.
 
@@ -99,7 +99,7 @@ def draft_of(
     """
     fields = {field.name: field for field in msgspec.structs.fields(type_)}
     errors = [
-        FieldError(shown_name(name), f"is not a field here; there are {', '.join(fields)}")
+        FieldError(printable_name(name), f"is not a field here; there are {', '.join(fields)}")
         for name in body
         if name not in fields
     ]
@@ -145,7 +145,7 @@ def _has_utc(time: datetime) -> bool:
         return False
 
 
-def shown_name(name: str) -> str:
+def printable_name(name: str) -> str:
     """An unknown field's name, fit to be repeated in an answer and a log."""
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return printable[:MAX_FIELD_CHARS]

@@ -28,13 +28,13 @@ Stored = TypeVar("Stored", bound=Versioned)
 Result = TypeVar("Result")
 
 
-def etag(version: int, besides: str = "") -> str:
-    return f'"{version}.{besides}"' if besides else f'"{version}"'
+def etag(version: int, suffix: str = "") -> str:
+    return f'"{version}.{suffix}"' if suffix else f'"{version}"'
 
 
-def read_response(value: Any, version: int, besides: str = "") -> Response:
-    """The object, or 304 when the caller has this version, and what is besides it."""
-    headers = {"ETag": etag(version, besides)}
+def read_response(value: Any, version: int, suffix: str = "") -> Response:
+    """The object, or 304 when the caller has this version, and its suffix."""
+    headers = {"ETag": etag(version, suffix)}
     header = request.headers.get("If-None-Match")
     if header is not None and _matches(header, headers["ETag"].strip('"')):
         return empty_response(304, headers)

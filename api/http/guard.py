@@ -108,14 +108,14 @@ class ConsoleMetrics:
         self.refused = 0
         self.crashes = 0
         self.limited = 0
-        self.limited_alone = 0
+        self.local_decisions = 0
 
     def count_response(self, status: int) -> None:
         family = f"{status // 100}xx"
         self.requests[family] = self.requests.get(family, 0) + 1
 
-    def count_limited_alone(self) -> None:
-        self.limited_alone += 1
+    def count_local_decision(self) -> None:
+        self.local_decisions += 1
 
     def samples(self) -> list[Sample]:
         return [
@@ -123,7 +123,7 @@ class ConsoleMetrics:
             REFUSED_CONNECTIONS.sample(self.refused),
             CRASHES.sample(self.crashes),
             LIMITED_REQUESTS.sample(self.limited),
-            LOCAL_DECISIONS.sample(self.limited_alone),
+            LOCAL_DECISIONS.sample(self.local_decisions),
             *REQUESTS.by_label(dict(sorted(self.requests.items()))),
         ]
 

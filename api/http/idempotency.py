@@ -39,7 +39,7 @@ async def idempotency_of_request(
     return IdempotentRequest(key, digest, respond)
 
 
-def answered(stored: StoredResponse) -> Response:
+def response_of(stored: StoredResponse) -> Response:
     return Response(stored.body, status=stored.status, headers=dict(stored.headers))
 
 
@@ -50,6 +50,6 @@ def register(app: Quart) -> None:
 
 async def _again(error: Exception) -> Response:
     assert isinstance(error, AlreadyAnsweredError)
-    response = answered(error.response)
+    response = response_of(error.response)
     response.headers[REPLAYED] = "true"
     return response

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from quart import request
 
-from api.http.bodies import ListResponse, shown_name
+from api.http.bodies import ListResponse, printable_name
 from api.http.routes import Parameter
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.list_page import ListPage
@@ -64,7 +64,7 @@ def parameters(*known: str) -> tuple[dict[str, str], list[FieldError]]:
     for name, values in given.items():
         if name not in known:
             hint = f"there are {', '.join(known)}" if known else "there is none"
-            errors.append(FieldError(shown_name(name), f"is not a parameter here; {hint}"))
+            errors.append(FieldError(printable_name(name), f"is not a parameter here; {hint}"))
         elif len(values) > 1:
             errors.append(FieldError(name, "is given more than once"))
     return {name: values[0] for name, values in given.items() if name in known}, errors

@@ -35,7 +35,7 @@ class ApiRateLimiter:
     def __init__(self, limiter: RateLimiter, settings: Settings, counters: ConsoleMetrics) -> None:
         self._counters = counters
         self._limiter = LayeredRateLimiter(
-            limiter, MAX_SUBJECTS, now_us, counters.count_limited_alone
+            limiter, MAX_SUBJECTS, now_us, counters.count_local_decision
         )
         self._trusted_hops = settings.trusted_hops
         reads, writes = settings.api_reads_per_minute, settings.api_writes_per_minute

@@ -53,7 +53,7 @@ class Doc:
     id: str
     summary: str
     tag: str
-    answers: Mapping[int, ResponseDoc]
+    responses: Mapping[int, ResponseDoc]
     description: str = ""
     body: Any = None
     body_example: Any = None
@@ -61,7 +61,7 @@ class Doc:
     errors: tuple[int, ...] = ()
     tagged: bool = False  # a read that gives an ETag and honours If-None-Match
     guarded: bool = False  # a change that honours If-Match
-    once: bool = False  # a create that honours Idempotency-Key
+    idempotent: bool = False  # a create that honours Idempotency-Key
     paths: Mapping[str, str] = field(default_factory=dict)  # what a variable of the rule means
 
 

@@ -164,7 +164,7 @@ _LIST: Final = Doc(
         ),
         Parameter("profile", "Only jobs of this profile.", Id),
     ),
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of jobs.",
             ListResponse[JobResponse],
@@ -177,7 +177,7 @@ _READ: Final = Doc(
     id="readJob",
     summary="Read a job",
     tag="Jobs",
-    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
+    responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     paths=_PATHS,
 )
 _RETRY: Final = Doc(
@@ -185,7 +185,7 @@ _RETRY: Final = Doc(
     summary="Retry a job",
     tag="Jobs",
     description="A dead or cancelled one starts afresh; one that waits after a failure runs now. Else 409.",
-    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
+    responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     errors=(409,),
     paths=_PATHS,
 )
@@ -195,7 +195,7 @@ _CANCEL: Final = Doc(
     tag="Jobs",
     description="A queued one is cancelled at once; a running one is stopped within seconds, unless it ends "
     "before. 409 when it has ended.",
-    answers={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE | {"state": "cancelled"})},
+    responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE | {"state": "cancelled"})},
     errors=(409,),
     paths=_PATHS,
 )

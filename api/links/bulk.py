@@ -11,15 +11,15 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import (
-    Checked,
     Id,
+    Validator,
     Version,
     draft_of,
     json_object,
+    printable_name,
     replayable_response,
-    shown_name,
 )
-from api.http.idempotency import answered, idempotency_of_request
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.problems import Problem, problem_of
 from api.http.query import parsed_id, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
@@ -63,7 +63,7 @@ class BulkRoutes:
         store: ProfileStore,
         announcer: Announcer,
         visitors_url: str,
-        check: Checked[LinkDraft],
+        check: Validator[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
@@ -94,7 +94,7 @@ class BulkRoutes:
         once = await idempotency_of_request(done)
         outcomes, change = await self._store.change_links(current_caller(), id_, operations, once)
         await announce(self._announcer, [change])
-        return answered(done((outcomes, change)))
+        return response_of(done((outcomes, change)))
 
     def _judged(self, asked: Any) -> LinkChange | InvalidError:
         """What the store is to do, or what is wrong with the form of it."""
@@ -110,7 +110,9 @@ class BulkRoutes:
                 given.pop("id", None), given.pop("if_version", None)
             )
         if op == "delete":
-            errors += [FieldError(shown_name(name), "is not a field of a delete") for name in given]
+            errors += [
+                FieldError(printable_name(name), "is not a field of a delete") for name in given
+            ]
         if errors:
             return InvalidError(errors)
 
@@ -133,7 +135,7 @@ def _operations(body: dict[str, Any]) -> list[Any]:
     """The list of them, whatever they are; raises InvalidError for anything else."""
     asked = body.get("operations")
     errors = [
-        FieldError(shown_name(name), "is not a field here; there is operations")
+        FieldError(printable_name(name), "is not a field here; there is operations")
         for name in body
         if name != "operations"
     ]
@@ -208,7 +210,7 @@ _DOC: Final = Doc(
             {"op": "delete", "id": "365072220160000004"},
         ]
     },
-    answers={
+    responses={
         200: ResponseDoc(
             "A result for each operation, in their order.",
             BulkResponse,
@@ -231,5 +233,5 @@ _DOC: Final = Doc(
             },
         )
     },
-    once=True,
+    idempotent=True,
 )

@@ -74,7 +74,7 @@ class LinkResponses:
         return self._visitors_url + name.encode_path(*keys).decode("ascii")
 
 
-def besides(link: Link) -> str:
+def tag_suffix(link: Link) -> str:
     """What the answer shows and the link's version does not count, as part of an entity tag."""
     github = "" if link.github is None else f"g{link.github.version}"
     health = "" if link.health is None else f"h{link.health.checked_at.timestamp():.6f}"

@@ -8,8 +8,8 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import (
-    Checked,
     ListResponse,
+    Validator,
     draft_of,
     empty_response,
     json_object,
@@ -17,11 +17,11 @@ from api.http.bodies import (
     replayable_response,
 )
 from api.http.etag import etag, guarded_delete, guarded_write, read_response
-from api.http.idempotency import answered, idempotency_of_request
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
-from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses, besides
+from api.links.link_responses import EXAMPLE, LinkResponse, LinkResponses, tag_suffix
 from engine.common.idempotency import StoredResponse
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import ProfileStore
@@ -37,7 +37,7 @@ class LinkRoutes:
         store: ProfileStore,
         announcer: Announcer,
         visitors_url: str,
-        check: Checked[LinkDraft],
+        check: Validator[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
@@ -70,7 +70,7 @@ class LinkRoutes:
         once = await idempotency_of_request(created)
         link, change = await self._store.create_link(current_caller(), id_, draft, once)
         await announce(self._announcer, [change])
-        return answered(created((link, change)))
+        return response_of(created((link, change)))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -83,7 +83,7 @@ class LinkRoutes:
         link = await self._store.link(current_caller(), path_id(link_id))
         profile = await self._store.profile(current_caller(), link.profile_id)
         return read_response(
-            self._answers.response(profile.handle, link), link.version, besides(link)
+            self._answers.response(profile.handle, link), link.version, tag_suffix(link)
         )
 
     async def update(self, link_id: str) -> Response:
@@ -135,9 +135,9 @@ _CREATE: Final = Doc(
         "target": "https://example.com/spring",
         "title": "Spring collection",
     },
-    answers={201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag"))},
+    responses={201: ResponseDoc("The link.", LinkResponse, EXAMPLE, ("Location", "ETag"))},
     errors=(409,),
-    once=True,
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listLinks",
@@ -145,7 +145,7 @@ _LIST: Final = Doc(
     tag="Links",
     description="Oldest first.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of links.",
             ListResponse[LinkResponse],
@@ -157,7 +157,7 @@ _READ: Final = Doc(
     id="readLink",
     summary="Read a link",
     tag="Links",
-    answers={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
+    responses={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -167,7 +167,7 @@ _UPDATE: Final = Doc(
     description="Fields that are left out stay as they are. Takes the role editor.",
     body=changes_of(LinkDraft),
     body_example={"target": "https://example.com/summer"},
-    answers={
+    responses={
         200: ResponseDoc(
             "The link as it is now.",
             LinkResponse,
@@ -183,6 +183,6 @@ _DELETE: Final = Doc(
     summary="Delete a link",
     tag="Links",
     description="What it counted stays. Takes the role editor.",
-    answers={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("It is gone.")},
     guarded=True,
 )

@@ -20,7 +20,7 @@ from api.http.bodies import (
     utc,
 )
 from api.http.etag import etag, guarded_delete, guarded_write, read_response
-from api.http.idempotency import answered, idempotency_of_request
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from api.links.announce import announce
@@ -66,7 +66,7 @@ class ProfileRoutes:
         once = await idempotency_of_request(self._created)
         profile = await self._store.create_profile(current_caller(), draft, once)
         await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
-        return answered(self._created(profile))
+        return response_of(self._created(profile))
 
     async def list_page(self) -> Response:
         after, limit = page_of_request()
@@ -146,9 +146,9 @@ _CREATE: Final = Doc(
     description="The caller becomes its owner. Its page is at `/@handle` on the visitors' address.",
     body=ProfileDraft,
     body_example={"handle": "ada", "title": "Ada Lovelace"},
-    answers={201: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE, ("Location", "ETag"))},
+    responses={201: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE, ("Location", "ETag"))},
     errors=(409,),
-    once=True,
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listProfiles",
@@ -156,7 +156,7 @@ _LIST: Final = Doc(
     tag="Profiles",
     description="Those that the caller is a member of, oldest first.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of profiles.",
             ListResponse[ProfileResponse],
@@ -168,7 +168,7 @@ _READ: Final = Doc(
     id="readProfile",
     summary="Read a profile",
     tag="Profiles",
-    answers={200: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE)},
+    responses={200: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -178,7 +178,7 @@ _UPDATE: Final = Doc(
     description="Fields that are left out stay as they are. Takes the role editor.",
     body=changes_of(ProfileDraft),
     body_example={"title": "Ada"},
-    answers={200: ResponseDoc("The profile as it is now.", ProfileResponse, _RENAMED, ("ETag",))},
+    responses={200: ResponseDoc("The profile as it is now.", ProfileResponse, _RENAMED, ("ETag",))},
     errors=(409,),
     guarded=True,
 )
@@ -187,6 +187,6 @@ _DELETE: Final = Doc(
     summary="Delete a profile",
     tag="Profiles",
     description="With all its links; counts stay. Takes the role owner.",
-    answers={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("It is gone.")},
     guarded=True,
 )

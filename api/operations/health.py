@@ -89,13 +89,13 @@ _ALIVE: Final = Doc(
     id="readHealth",
     summary="Whether this process is alive",
     tag="Service",
-    answers={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
+    responses={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
 )
 _READY: Final = Doc(
     id="readReadiness",
     summary="Whether every component is ready",
     tag="Service",
-    answers={
+    responses={
         200: ResponseDoc(
             "All are ready.",
             HealthResponse,
@@ -115,7 +115,7 @@ _METRICS: Final = Doc(
     id="readMetrics",
     summary="Metrics for Prometheus",
     tag="Service",
-    answers={
+    responses={
         200: ResponseDoc(
             "The metrics of all processes.",
             str,

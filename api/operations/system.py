@@ -58,7 +58,7 @@ _READ: Final = Doc(
     summary="Read the state of every process and actor",
     tag="Service",
     description="Of the machine that answers. Takes the scope admin, and a user of the engine's first tenant.",
-    answers={
+    responses={
         200: ResponseDoc(
             "All processes, each with its tree of supervisors and actors.",
             SystemResponse,

@@ -44,7 +44,7 @@ _READ: Final = Doc(
     description="Lines of JSON: the first says what this is, the others are rows of tables, and the last says "
     "that it is whole (`end`). Raw clicks are in it for as long as they are kept; pseudonyms of visitors and "
     "secrets are not. Takes the role owner.",
-    answers={
+    responses={
         200: ResponseDoc(
             "All of it.",
             str,

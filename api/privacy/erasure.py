@@ -87,7 +87,7 @@ _ERASE: Final = Doc(
     description="Deletes it, and within two minutes erases all that was counted, logged and kept of it: "
     "clicks, statistics, experiments, webhooks and its log of changes. There is no way back; export it "
     "first. Sweeps for what arrives late follow for a week. Takes the role owner.",
-    answers={
+    responses={
         202: ResponseDoc(
             "It is gone, and is being erased.", OrderResponse, {"profile_id": "29482304924123136"}
         )
@@ -100,7 +100,7 @@ _LIST: Final = Doc(
     tag="Profiles",
     description="Of the caller's tenant, newest profiles first.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "One page of them.",
             ListResponse[ErasureResponse],

@@ -157,7 +157,7 @@ class _Schemas:
     def __init__(self, docs: Iterable[Doc]) -> None:
         types: list[Any] = [Problem]
         for doc in docs:
-            types += [a.model for a in doc.answers.values() if a.model is not None]
+            types += [a.model for a in doc.responses.values() if a.model is not None]
             types += [] if doc.body is None else [doc.body]
             types += [parameter.schema for parameter in doc.query]
         unique = list({repr(type_): type_ for type_ in types}.values())
@@ -217,7 +217,7 @@ def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any
     asked = {
         "If-None-Match": doc.tagged,
         "If-Match": doc.guarded,
-        "Idempotency-Key": doc.once,
+        "Idempotency-Key": doc.idempotent,
         "X-Request-Id": True,
     }
     parameters += [{"$ref": f"#/components/parameters/{n}"} for n, there in asked.items() if there]
@@ -226,10 +226,10 @@ def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any
 
 def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for status, answer in doc.answers.items():
+    for status, answer in doc.responses.items():
         names = {*answer.headers, "X-Request-Id"}
         names |= {"ETag"} if doc.tagged else set()
-        names |= {REPLAYED} if doc.once else set()
+        names |= {REPLAYED} if doc.idempotent else set()
         names |= {"RateLimit", "RateLimit-Policy"} if route.rule.startswith("/v1") else set()
         responses[str(status)] = _good(answer, names, schemas)
     if doc.tagged:
@@ -237,7 +237,7 @@ def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
             "description": "It still has the version that `If-None-Match` names.",
             "headers": _headers(("ETag", "X-Request-Id")),
         }
-    for status in sorted(statuses(route, doc) - doc.answers.keys()):
+    for status in sorted(statuses(route, doc) - doc.responses.keys()):
         responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(status)}"}
     return responses
 

@@ -51,5 +51,5 @@ _DOCUMENT: Final = Doc(
     summary="Read this description",
     tag="Service",
     description="The OpenAPI 3.1 document of this console.",
-    answers={200: ResponseDoc("The document.", dict[str, Any])},
+    responses={200: ResponseDoc("The document.", dict[str, Any])},
 )

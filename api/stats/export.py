@@ -145,7 +145,7 @@ _STATS: Final = Doc(
     description="The rows that the same question to `stats` answers. In CSV, a text that a spreadsheet would "
     "take for a formula has an apostrophe in front.",
     query=(_FORMAT, *(parameter for parameter in QUERY if parameter.name != "compare")),
-    answers={
+    responses={
         200: ResponseDoc(
             "The rows.",
             str,
@@ -162,7 +162,7 @@ _CLICKS: Final = Doc(
     "day and in no order within one. Nothing in it tells visitors apart. At most two are written at once; "
     "others get 503.",
     query=(_FORMAT, *PERIOD),
-    answers={
+    responses={
         200: ResponseDoc(
             "The clicks.",
             str,

@@ -129,7 +129,7 @@ _READ: Final = Doc(
     description="Server-sent events: `click` for each that is committed, `minute` with the counts of the last "
     "minute, `end` with a reason. A stream ends after ten minutes at the latest; come again with the key. One "
     "user may have six at once, else 429.",
-    answers={
+    responses={
         200: ResponseDoc(
             "Events, until it ends.",
             LiveEventResponse,

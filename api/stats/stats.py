@@ -315,7 +315,7 @@ _READ: Final = Doc(
     "apart, as `bots`. Intervals and values without counts have no row.",
     query=QUERY,
     tagged=True,
-    answers={
+    responses={
         200: ResponseDoc(
             "The counts.",
             StatsResponse,

@@ -215,7 +215,7 @@ _LIST: Final = Doc(
         ),
         Parameter("type", "Only events of this type.", str, "link.created"),
     ),
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of deliveries.",
             ListResponse[DeliveryResponse],
@@ -228,14 +228,14 @@ _READ: Final = Doc(
     summary="Read a delivery",
     tag="Webhooks",
     description="With its attempts. Takes the role admin.",
-    answers={200: ResponseDoc("The delivery.", DeliveryResponse, _EXAMPLE)},
+    responses={200: ResponseDoc("The delivery.", DeliveryResponse, _EXAMPLE)},
 )
 _REPLAY: Final = Doc(
     id="replayDelivery",
     summary="Send one delivery again",
     tag="Webhooks",
     description="Whatever became of it, as if for the first time and with the same id. Takes the role admin.",
-    answers={202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED)},
+    responses={202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED)},
     errors=(409,),
 )
 _REPLAY_SINCE: Final = Doc(
@@ -246,7 +246,7 @@ _REPLAY_SINCE: Final = Doc(
     f"{REPLAYED_AT_ONCE:,} at most in one call. Takes the role admin.",
     body=ReplayDraft,
     body_example={"since": "2026-05-01T00:00:00Z"},
-    answers={
+    responses={
         202: ResponseDoc("They will be sent.", ReplayResponse, {"replayed": 17, "next_since": None})
     },
     errors=(409,),
@@ -256,7 +256,7 @@ _TEST: Final = Doc(
     summary="Send a test event",
     tag="Webhooks",
     description="An event `endpoint.test`, to this webhook alone. Takes the role admin.",
-    answers={
+    responses={
         202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED | {"type": "endpoint.test"})
     },
     errors=(409,),

@@ -77,7 +77,7 @@ _LIST: Final = Doc(
     summary="List the types of events",
     tag="Webhooks",
     description="All of them, with the JSON Schema of what is sent and an example.",
-    answers={
+    responses={
         200: ResponseDoc(
             "The types.",
             EventTypesResponse,

@@ -19,7 +19,7 @@ from api.http.bodies import (
     utc,
 )
 from api.http.etag import etag, guarded_delete, guarded_write, read_response
-from api.http.idempotency import answered, idempotency_of_request
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from engine.common.errors import FieldError
@@ -93,7 +93,7 @@ class WebhookRoutes:
 
         once = await idempotency_of_request(created)
         made = await self._store.create_webhook(current_caller(), id_, draft, once)
-        return answered(created(made, secret=True))
+        return response_of(created(made, secret=True))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -201,7 +201,7 @@ _CREATE: Final = Doc(
         "event_types": ["link.*", "member.created"],
         "description": "our shop",
     },
-    answers={
+    responses={
         201: ResponseDoc(
             "The webhook.",
             WebhookResponse,
@@ -210,7 +210,7 @@ _CREATE: Final = Doc(
         )
     },
     errors=(409,),
-    once=True,
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listWebhooks",
@@ -218,7 +218,7 @@ _LIST: Final = Doc(
     tag="Webhooks",
     description="Oldest first. Takes the role admin.",
     query=PAGE,
-    answers={
+    responses={
         200: ResponseDoc(
             "A page of webhooks.",
             ListResponse[WebhookResponse],
@@ -231,7 +231,7 @@ _READ: Final = Doc(
     summary="Read a webhook",
     tag="Webhooks",
     description="Takes the role admin.",
-    answers={200: ResponseDoc("The webhook.", WebhookResponse, EXAMPLE)},
+    responses={200: ResponseDoc("The webhook.", WebhookResponse, EXAMPLE)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
@@ -242,7 +242,7 @@ _UPDATE: Final = Doc(
     "`enabled` is true, beginning with what was pending. Takes the role admin.",
     body=changes_of(WebhookDraft),
     body_example={"enabled": True},
-    answers={
+    responses={
         200: ResponseDoc(
             "The webhook as it is now.", WebhookResponse, EXAMPLE | {"version": 2}, ("ETag",)
         )
@@ -254,7 +254,7 @@ _DELETE: Final = Doc(
     summary="Delete a webhook",
     tag="Webhooks",
     description="With its deliveries. Takes the role admin.",
-    answers={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("It is gone.")},
     guarded=True,
 )
 _ROTATE: Final = Doc(
@@ -263,7 +263,7 @@ _ROTATE: Final = Doc(
     tag="Webhooks",
     description="The new one is in this answer and never again. For 24 hours what is sent is signed with "
     "both. Takes the role admin.",
-    answers={
+    responses={
         200: ResponseDoc(
             "The webhook.",
             WebhookResponse,

@@ -64,7 +64,7 @@ async def test_with_plenty_left_one_request_in_ten_asks_redis(autojump_clock: ob
         answered = await console.call("GET", "/v1/profiles")
         left.append(int(re.findall(r"r=([0-9]+)", answered.headers["RateLimit"])[0]))
     assert left == list(range(5_999, 5_979, -1))
-    assert not console.counters.limited_alone, "nothing was decided without Redis' word"
+    assert not console.counters.local_decisions, "nothing was decided without Redis' word"
 
 
 async def test_what_is_no_call_of_the_api_is_not_limited() -> None:
@@ -118,7 +118,7 @@ async def test_without_redis_a_console_counts_by_itself_and_logins_wait(
     console = limited()
     assert await reads(console, 4) == [200, 200, 200, 429]
     assert away.asked == 1, "a server that does not answer is left alone for a while"
-    assert console.counters.limited_alone == 4
+    assert console.counters.local_decisions == 4
     await trio.sleep(BACK_OFF_US / 1_000_000)
     await reads(console, 1)
     assert away.asked == 2

@@ -120,7 +120,7 @@ async def test_examples_are_what_their_schemas_say() -> None:
 def test_two_operations_of_one_name_are_refused() -> None:
     async def handler() -> Any: ...
 
-    doc = Doc(id="same", summary="Same", tag="T", answers={200: ResponseDoc("Good.")})
+    doc = Doc(id="same", summary="Same", tag="T", responses={200: ResponseDoc("Good.")})
     routes = [Route("GET", "/a", handler, doc), Route("GET", "/b", handler, doc)]
     with pytest.raises(ValueError, match="same"):
         openapi.document(routes, version="1", url="/")
@@ -153,7 +153,7 @@ async def test_the_page_escapes_what_it_shows() -> None:
         id="x",
         summary="<b>&",
         tag="<T>",
-        answers={200: ResponseDoc("<script>", str, "</code><script>")},
+        responses={200: ResponseDoc("<script>", str, "</code><script>")},
     )
     made = page(openapi.document([Route("GET", "/a", handler, doc)], version="<1>", url="/"), "/s")
     assert "<script>" not in made

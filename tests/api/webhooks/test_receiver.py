@@ -11,7 +11,7 @@ import trio
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
 from api.command.listen import text_of
-from api.webhooks.listener import MAX_BODY_BYTES, Received, WebhookListener, printable
+from api.webhooks.receiver import MAX_BODY_BYTES, ReceivedRequest, WebhookReceiver, printable
 from engine.webhooks.signature import headers, new_key_pair, new_secret
 
 SECRET = new_secret(b"s" * 32)
@@ -23,12 +23,12 @@ AT = 1_790_000_000
 
 class Heard:
     def __init__(self, *secrets: str) -> None:
-        self.received: list[Received] = []
-        self.listener = WebhookListener(secrets, lambda: AT, self.received.append)
+        self.received: list[ReceivedRequest] = []
+        self.receiver = WebhookReceiver(secrets, lambda: AT, self.received.append)
 
     async def answered(self, *requests: bytes) -> list[bytes]:
         """Status lines to what one connection sends."""
-        async with connected(self.listener) as client:
+        async with connected(self.receiver) as client:
             for request in requests:
                 await client.send_all(request)
             await client.send_eof()
@@ -38,11 +38,11 @@ class Heard:
 
 @asynccontextmanager
 async def connected(
-    listener: WebhookListener,
+    receiver: WebhookReceiver,
 ) -> AsyncIterator[trio.StapledStream[MemorySendStream, MemoryReceiveStream]]:
     client, server = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.serve, server)
+        nursery.start_soon(receiver.serve, server)
         with trio.fail_after(100):
             yield client
         await client.aclose()
@@ -61,7 +61,7 @@ async def test_what_is_signed_is_taken_one_after_the_other(
 ) -> None:
     heard = Heard(OTHER, SECRET)
     assert await heard.answered(request(), request()) == [b"HTTP/1.1 204 "] * 2
-    assert heard.received == [Received("evt_1", "link.created", True, "", BODY)] * 2
+    assert heard.received == [ReceivedRequest("evt_1", "link.created", True, "", BODY)] * 2
 
 
 @pytest.mark.parametrize("secret", [OTHER, PRIVATE])
@@ -110,7 +110,7 @@ async def test_what_else_may_come(
 
 
 async def test_who_says_nothing_is_left(autojump_clock: trio.testing.MockClock) -> None:
-    async with connected(Heard().listener) as client:
+    async with connected(Heard().receiver) as client:
         assert await client.receive_some() == b""
 
 

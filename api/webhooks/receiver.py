@@ -24,7 +24,7 @@ IDLE_S: Final = 60.0
 _READ_BYTES: Final = 64 * 1024
 
 
-class Received(NamedTuple):
+class ReceivedRequest(NamedTuple):
     """What came. `problem` is why it was not taken; empty when it was. Texts are printable."""
 
     id: str
@@ -34,7 +34,7 @@ class Received(NamedTuple):
     body: bytes
 
 
-class WebhookListener:
+class WebhookReceiver:
     """`secrets` are `whsec_` secrets and `whpk_` public keys, of which one must fit; with none, nothing is
     verified. `now` is in seconds since 1970, `say` is told of everything that came, `status` answers what is
     good."""
@@ -43,7 +43,7 @@ class WebhookListener:
         self,
         secrets: Sequence[str],
         now: Callable[[], float],
-        say: Callable[[Received], None],
+        say: Callable[[ReceivedRequest], None],
         status: int = 204,
     ) -> None:
         self._secrets = secrets
@@ -75,7 +75,7 @@ class WebhookListener:
             assert isinstance(request, h11.Request)
             status = await self._judged(request, connection, stream)
         except h11.RemoteProtocolError as error:
-            self._say(Received("", "", False, f"is no HTTP: {error}", b""))
+            self._say(ReceivedRequest("", "", False, f"is no HTTP: {error}", b""))
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             head = h11.Response(status_code=status, headers=[("Content-Length", "0")])
             await stream.send_all(connection.send(head) or b"")
@@ -90,11 +90,13 @@ class WebhookListener:
             if isinstance(event, h11.Data):
                 body += event.data
             if len(body) > MAX_BODY_BYTES or isinstance(event, h11.ConnectionClosed):
-                self._say(Received("", "", False, f"is longer than {MAX_BODY_BYTES} bytes", b""))
+                self._say(
+                    ReceivedRequest("", "", False, f"is longer than {MAX_BODY_BYTES} bytes", b"")
+                )
                 return 413
         if request.method != b"POST":
             method = printable(request.method.decode("ascii", "replace"))
-            self._say(Received("", "", False, f"is a {method}, not a POST", b""))
+            self._say(ReceivedRequest("", "", False, f"is a {method}, not a POST", b""))
             return 405
         return self._take(request, bytes(body))
 
@@ -107,7 +109,9 @@ class WebhookListener:
         problem = self._problem(headers, body)
         verified = bool(self._secrets) and not problem
         self._say(
-            Received(printable(headers.get(ID_HEADER, "")), type_of(body), verified, problem, body)
+            ReceivedRequest(
+                printable(headers.get(ID_HEADER, "")), type_of(body), verified, problem, body
+            )
         )
         return 401 if problem else self._status
 
