@@ -1,4 +1,4 @@
-"""Checks of links' targets in Postgres, as workers see them."""
+"""Checks of links' targets in Postgres, as workers read and write them."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Imports into Postgres: up to 5,000 links in one transaction of a few statements.
 
-Handles and short slugs are always taken in sorted order, so two imports wait for each other rather
-than deadlock; what deadlocks all the same is tried again.
+Every import locks handles and short slugs in sorted order, so that two imports wait for each other rather
+than deadlock. The database layer repeats a transaction that deadlocks all the same.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ async def _write(
     profiles: dict[str, tuple[int, int]],
     rows: Sequence[ImportRow],
 ) -> tuple[int, int, list[ProfileChange]]:
-    """Write what differs; how many links were created and updated, and the profiles touched."""
+    """Write the rows that differ. Returns the links created, the links updated and the profiles' changes."""
     written = await connection.fetch(
         SQL["write_links"],
         tenant_id,

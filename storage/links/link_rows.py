@@ -1,7 +1,7 @@
-"""Links in Postgres, row by row: what every change of a link comes down to.
+"""Links in Postgres, row by row: the statements that every change of a link consists of.
 
-The caller holds the lock of the links' profile, and has entered the tenant where it lives. `revision` is
-the version that the profile has, or will have, with the change.
+The calling code has locked the links' profile and entered its tenant. `revision` is the version of the
+profile that has the change.
 """
 
 from collections.abc import Iterator
@@ -29,57 +29,57 @@ _TAKEN: Final = {
 
 
 async def insert_link(
-    connection: Connection, place: ProfileAccess, draft: LinkDraft, revision: int
+    connection: Connection, access: ProfileAccess, draft: LinkDraft, revision: int
 ) -> Link:
     row = await connection.fetchrow(
-        SQL["create_link"], place.tenant_id, place.profile_id, revision, *_columns(draft)
+        SQL["create_link"], access.tenant_id, access.profile_id, revision, *_columns(draft)
     )
     assert row is not None
     short = draft.short is not False and await _claim(
         connection,
-        (place.tenant_id, place.profile_id, row["id"]),
+        (access.tenant_id, access.profile_id, row["id"]),
         draft.slug,
         must=bool(draft.short),
     )
     fields = msgspec.structs.asdict(draft) | dict(row) | {"short": short}
-    link = Link(profile_id=place.profile_id, version=1, **fields)
-    return await _keep_in_step(connection, place, link, None)
+    link = Link(profile_id=access.profile_id, version=1, **fields)
+    return await _follow_target(connection, access, link, None)
 
 
-def wanted_link(stored: Link, draft: LinkDraft) -> Link:
-    """What the draft makes of a stored link; equal to it when it changes nothing."""
+def apply_draft(stored: Link, draft: LinkDraft) -> Link:
+    """Return the stored link with the draft's fields; equal to `stored` if the draft changes nothing."""
     short = stored.short if draft.short is None else draft.short
     return msgspec.structs.replace(stored, **msgspec.structs.asdict(draft) | {"short": short})
 
 
 async def rewrite_link(
-    connection: Connection, place: ProfileAccess, stored: Link, draft: LinkDraft, revision: int
+    connection: Connection, access: ProfileAccess, stored: Link, draft: LinkDraft, revision: int
 ) -> Link:
-    wanted = wanted_link(stored, draft)
+    updated = apply_draft(stored, draft)
     row = await connection.fetchrow(
-        SQL["update_link"], place.tenant_id, stored.id, revision, *_columns(draft)
+        SQL["update_link"], access.tenant_id, stored.id, revision, *_columns(draft)
     )
     assert row is not None
-    short = await _move_short(connection, place, stored, wanted, bool(draft.short))
-    link = msgspec.structs.replace(wanted, **dict(row) | {"short": short})
-    return await _keep_in_step(connection, place, link, stored)
+    short = await _move_short(connection, access, stored, updated, bool(draft.short))
+    link = msgspec.structs.replace(updated, **dict(row) | {"short": short})
+    return await _follow_target(connection, access, link, stored)
 
 
 async def remove_link(
-    connection: Connection, place: ProfileAccess, link_id: int, revision: int
+    connection: Connection, access: ProfileAccess, link_id: int, revision: int
 ) -> None:
-    await connection.execute(SQL["delete_link"], place.tenant_id, link_id, revision)
+    await connection.execute(SQL["delete_link"], access.tenant_id, link_id, revision)
 
 
-async def fetch_link(connection: Connection, place: ProfileAccess, link_id: int) -> Link:
-    row = await connection.fetchrow(SQL["link"], place.tenant_id, link_id)
+async def fetch_link(connection: Connection, access: ProfileAccess, link_id: int) -> Link:
+    row = await connection.fetchrow(SQL["link"], access.tenant_id, link_id)
     if row is None:
         raise NotFoundError.of("link")
     return link_of(row)
 
 
 def link_of(row: asyncpg.Record) -> Link:
-    """A row of the queries `link` and `list_links`."""
+    """Return the link in a row of the query `link` or `list_links`."""
     fields = dict(row)
     for name, kind in (("github", LinkSync), ("health", LinkHealth)):
         if fields[name] is not None:
@@ -89,7 +89,7 @@ def link_of(row: asyncpg.Record) -> Link:
 
 @contextmanager
 def map_unique_violations() -> Iterator[None]:
-    """Unique violations of names that people choose become ConflictErrors."""
+    """Raise ConflictError for a handle, slug or short slug that Postgres refuses as not unique."""
     try:
         yield
     except asyncpg.UniqueViolationError as error:
@@ -99,15 +99,15 @@ def map_unique_violations() -> Iterator[None]:
         raise ConflictError(*taken) from None
 
 
-async def _keep_in_step(
-    connection: Connection, place: ProfileAccess, link: Link, before: Link | None
+async def _follow_target(
+    connection: Connection, access: ProfileAccess, link: Link, before: Link | None
 ) -> Link:
-    """Begin, or stop, to ask GitHub what the link's target is, where that is another now."""
+    """Start or stop the synchronisation with GitHub and drop the link's health, if its target changed."""
     if before is not None and (before.kind, before.target) == (link.kind, link.target):
         return link
     if before is not None and before.target != link.target:
         link = msgspec.structs.replace(link, health=None)
-    key = place.tenant_id, link.id
+    key = access.tenant_id, link.id
     if before is not None:
         await connection.execute(_GITHUB["stop_sync"], *key)
     if link.kind != "github":
@@ -118,26 +118,29 @@ async def _keep_in_step(
 
 
 async def _move_short(
-    connection: Connection, place: ProfileAccess, stored: Link, wanted: Link, must: bool
+    connection: Connection, access: ProfileAccess, stored: Link, updated: Link, must: bool
 ) -> bool:
-    """Let the link own `/{slug}` as wanted; whether it does. A new slug is one statement, so that the
-    log has it as part of the link's change."""
-    if (wanted.short, wanted.slug) == (stored.short, stored.slug):
+    """Claim, rename or release `/{slug}`. Returns whether the link owns it.
+
+    A rename is one statement, so that the audit log shows it as part of the link's change. With `must`, a
+    slug of another link raises UniqueViolationError.
+    """
+    if (updated.short, updated.slug) == (stored.short, stored.slug):
         return stored.short
-    if stored.short and wanted.short:
+    if stored.short and updated.short:
         renamed = await connection.fetchval(
             SQL["rename_short" if must else "rename_free_short"],
-            place.tenant_id,
+            access.tenant_id,
             stored.id,
-            wanted.slug,
+            updated.slug,
         )
         if renamed is not None:
             return True
     if stored.short:
-        await connection.execute(SQL["release_short"], place.tenant_id, stored.id)
+        await connection.execute(SQL["release_short"], access.tenant_id, stored.id)
         return False
-    key = (place.tenant_id, stored.profile_id, stored.id)
-    return wanted.short and await _claim(connection, key, wanted.slug, must=must)
+    key = (access.tenant_id, stored.profile_id, stored.id)
+    return updated.short and await _claim(connection, key, updated.slug, must=must)
 
 
 async def _claim(
@@ -150,5 +153,5 @@ async def _claim(
 
 
 def _columns(draft: LinkDraft) -> list[object]:
-    """The parameters of create_link and update_link behind the first three, in the order of LinkDraft."""
+    """Return the parameters of create_link and update_link after the first three, in LinkDraft's order."""
     return [getattr(draft, name) for name in LinkDraft.__struct_fields__ if name != "short"]

@@ -1,4 +1,4 @@
-"""Checks of links' targets in memory: the twin of storage/links/health.py, and a prober that is told answers."""
+"""Checks of links' targets in memory: the twin of storage/links/health.py, and a prober with set results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ GUARD = timedelta(hours=1)
 
 @dataclass
 class _TargetRow:
-    """What is known of a target, for all of a tenant's links to it."""
+    """The health of a target, shared by all links of a tenant that lead to it."""
 
     next_at: datetime
     state: LinkHealthState = "unknown"
@@ -35,20 +35,23 @@ class _TargetRow:
 
 
 class MemoryLinkHealthStore:
-    """LinkHealthStore over the links of `profiles`, which shows them its rows."""
+    """LinkHealthStore over the links of `profiles`, which returns them with their health."""
 
     def __init__(self, profiles: MemoryProfiles, now: Callable[[], datetime]) -> None:
         self._profiles = profiles
         self._now = now
         self._rows: dict[tuple[int, str], _TargetRow] = {}
-        self._seen: dict[tuple[int, int], str] = {}  # the target of each link that was discovered
-        profiles.with_health = self._shown
+        # (tenant id, link id) of each discovered link → its target then.
+        self._discovered: dict[tuple[int, int], str] = {}
+        profiles.with_health = self._health
 
-    def _shown(self, link: Link) -> LinkHealth | None:
-        found = [
-            t for (t, id_), target in self._seen.items() if (id_, target) == (link.id, link.target)
+    def _health(self, link: Link) -> LinkHealth | None:
+        tenants = [
+            tenant_id
+            for (tenant_id, link_id), target in self._discovered.items()
+            if (link_id, target) == (link.id, link.target)
         ]
-        row = self._rows.get((found[0], link.target)) if found else None
+        row = self._rows.get((tenants[0], link.target)) if tenants else None
         if row is None or row.checked_at is None or row.since is None:
             return None
         return LinkHealth(
@@ -62,36 +65,36 @@ class MemoryLinkHealthStore:
     async def discover(self, after: LinkCursor, limit: int) -> LinkCursor:
         await trio.lowlevel.checkpoint()
         links = sorted((LinkCursor(t, link.id), link) for t, link in self._profiles.all_links())
-        looked = [(place, link) for place, link in links if place > after][:limit]
-        for place, link in looked:
+        batch = [(cursor, link) for cursor, link in links if cursor > after][:limit]
+        for cursor, link in batch:
             if link.kind in ("url", "github"):
-                self._seen[place] = link.target
-                self._rows.setdefault((place.tenant_id, link.target), _TargetRow(self._now()))
-        return looked[-1][0] if len(looked) == limit else START
+                self._discovered[cursor] = link.target
+                self._rows.setdefault((cursor.tenant_id, link.target), _TargetRow(self._now()))
+        return batch[-1][0] if len(batch) == limit else START
 
     async def claim(self, limit: int) -> tuple[list[DueCheck], datetime]:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        there = {(tenant_id, link.target) for tenant_id, link in self._profiles.all_links()}
+        linked = {(tenant_id, link.target) for tenant_id, link in self._profiles.all_links()}
         ready = [
-            (r.next_at, key) for key, r in self._rows.items() if r.next_at <= now and key in there
+            (r.next_at, key) for key, r in self._rows.items() if r.next_at <= now and key in linked
         ]
-        found = []
+        checks = []
         for _, key in sorted(ready)[:limit]:
             row = self._rows[key]
             row.next_at = now + GUARD
-            found.append(DueCheck(*key, row.state, row.failures))
-        return found, now
+            checks.append(DueCheck(*key, row.state, row.failures))
+        return checks, now
 
     async def record(self, checked: Sequence[CheckOutcome]) -> None:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        for one in checked:
-            row = self._rows[one.check.tenant_id, one.check.target]
-            if row.state != one.state or row.since is None:
+        for outcome in checked:
+            row = self._rows[outcome.check.tenant_id, outcome.check.target]
+            if row.state != outcome.state or row.since is None:
                 row.since = now
-            row.state, row.status, row.reason = one.state, one.status, one.reason
-            row.failures, row.next_at, row.checked_at = one.failures, one.next_at, now
+            row.state, row.status, row.reason = outcome.state, outcome.status, outcome.reason
+            row.failures, row.next_at, row.checked_at = outcome.failures, outcome.next_at, now
 
     async def release(self, checks: Sequence[DueCheck]) -> None:
         await trio.lowlevel.checkpoint()
@@ -100,15 +103,15 @@ class MemoryLinkHealthStore:
 
 
 class MemoryProber:
-    """Prober that answers by URL what it was told, and 200 otherwise. An answer takes `takes_s`."""
+    """Prober that returns `results` by URL, or by (method, URL), else 200; each takes `takes_s` seconds."""
 
     def __init__(self, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
-        self.answers: dict[tuple[str, str] | str, ProbeResult] = {}
-        self.ledger: list[tuple[float, Probe]] = []
+        self.results: dict[tuple[str, str] | str, ProbeResult] = {}
+        self.probes: list[tuple[float, Probe]] = []  # with the time in seconds
 
     async def send(self, probe: Probe) -> ProbeResult:
-        self.ledger.append((trio.current_time(), probe))
+        self.probes.append((trio.current_time(), probe))
         await trio.sleep(self.takes_s)
-        told = self.answers.get(probe.url, ProbeResult(200))
-        return self.answers.get((probe.method, probe.url), told)
+        result = self.results.get(probe.url, ProbeResult(200))
+        return self.results.get((probe.method, probe.url), result)

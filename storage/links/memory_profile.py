@@ -1,4 +1,4 @@
-"""A profile as the in-memory twins hold it, and its snapshot."""
+"""A profile of the in-memory twins, and its snapshot."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,10 @@ from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 
 
 class MemoryProfile:
-    """A profile and its links by slug; revisions of links, and of those removed, by link id."""
+    """A profile, its members' roles by user id and its links by slug.
+
+    `revisions` and `removed` have, by link id, the profile's version of a link's last change or removal.
+    """
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -19,7 +22,7 @@ class MemoryProfile:
         self.removed: dict[int, int] = {}
 
 
-def snapshot(held: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snapshot:
+def snapshot(entry: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snapshot:
     edge_links = [
         EdgeLink(
             link.id,
@@ -32,13 +35,13 @@ def snapshot(held: MemoryProfile, complete: bool, links: Iterable[Link]) -> Snap
         )
         for link in sorted(links, key=lambda link: link.id)
     ]
-    ordered = sorted(held.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]
+    ordered = sorted(entry.links.values(), key=lambda link: link.id)[:MAX_PAGE_LINKS]
     return Snapshot(
-        tenant_id=held.profile.tenant_id,
-        profile_id=held.profile.id,
-        handle=held.profile.handle,
-        title=held.profile.title,
-        version=held.profile.version,
+        tenant_id=entry.profile.tenant_id,
+        profile_id=entry.profile.id,
+        handle=entry.profile.handle,
+        title=entry.profile.title,
+        version=entry.profile.version,
         complete=complete,
         links=tuple(edge_links),
         page=tuple(

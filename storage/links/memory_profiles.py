@@ -1,7 +1,7 @@
-"""Profiles and links in memory: the twin of storage.links.profiles, storage.links.import_rows and storage.visits.snapshots.
+"""Profiles and links in memory: the twin of storage.links.profiles, its import_rows, and visits.snapshots.
 
-One object holds the state of all tenants. A method changes it without a checkpoint in between,
-which makes each one a transaction.
+One object holds the state of all tenants. No method yields to another task while it changes that state, so
+each is a transaction.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from engine.links.profile import (
     draft_of,
 )
 from engine.visits.snapshot import Snapshot
-from storage.links.link_rows import wanted_link
+from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
 from storage.visits import paths
@@ -49,15 +49,17 @@ class MemoryProfiles:
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         self._now = now
         self._profiles: dict[int, MemoryProfile] = {}
-        self._where: dict[int, tuple[MemoryProfile, str]] = {}  # link id → its profile, its slug
+        self._by_link_id: dict[
+            int, tuple[MemoryProfile, str]
+        ] = {}  # link id → its profile, its slug
         self._handles: dict[str, int] = {}
         self._shorts: dict[str, int] = {}
-        self._news: dict[int, tuple[int, ProfileChange]] = {}
-        self._moves = itertools.count(1)
-        self._moved = 0
+        self._latest_changes: dict[int, tuple[int, ProfileChange]] = {}
+        self._change_numbers = itertools.count(1)
+        self._last_number = 0
         self._sequence = itertools.count(1)
-        self._answers = MemoryIdempotency(now)
-        # Of a profile, as edges see them: what the twin of experiments keeps.
+        self._idempotency = MemoryIdempotency(now)
+        # The twins of experiments, GitHub and health set these: their part of a snapshot or link.
         self.experiments_of: Callable[[int], tuple[EdgeExperiment, ...]] = lambda _: ()
         self.with_github: Callable[[Link], LinkSync | None] = lambda _: None
         self.with_health: Callable[[Link], LinkHealth | None] = lambda _: None
@@ -69,17 +71,19 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "write")
-        return self._answers.only_once(caller, once, lambda: self._create(caller, draft).profile)
+        return self._idempotency.only_once(
+            caller, once, lambda: self._create(caller, draft).profile
+        )
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
-        return self.held(caller, profile_id, Action.READ).profile
+        return self.enter(caller, profile_id, Action.READ).profile
 
     async def list_profiles(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "read")
-        mine = (h.profile for h in self._profiles.values() if caller.user_id in h.members)
-        return _page(mine, after, limit)
+        profiles = (e.profile for e in self._profiles.values() if caller.user_id in e.members)
+        return _page(profiles, after, limit)
 
     async def update_profile(
         self,
@@ -89,32 +93,32 @@ class MemoryProfiles:
         if_version: int | None = None,
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self.held(caller, profile_id, Action.EDIT)
-        require_version(held.profile.version, if_version)
-        if draft == draft_of(held.profile):
-            return held.profile
-        if draft.handle != held.profile.handle:
+        entry = self.enter(caller, profile_id, Action.EDIT)
+        require_version(entry.profile.version, if_version)
+        if draft == draft_of(entry.profile):
+            return entry.profile
+        if draft.handle != entry.profile.handle:
             if draft.handle in self._handles:
                 raise ConflictError("handle", "is taken")
-            del self._handles[held.profile.handle]
+            del self._handles[entry.profile.handle]
             self._handles[draft.handle] = profile_id
-        self._bump(held)
-        held.profile = msgspec.structs.replace(held.profile, **msgspec.structs.asdict(draft))
-        return held.profile
+        self._bump(entry)
+        entry.profile = msgspec.structs.replace(entry.profile, **msgspec.structs.asdict(draft))
+        return entry.profile
 
     async def delete_profile(
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         await trio.lowlevel.checkpoint()
-        held = self.held(caller, profile_id, Action.DELETE)
-        require_version(held.profile.version, if_version)
-        self._bump(held, deleted=True)
-        for link in held.links.values():
+        entry = self.enter(caller, profile_id, Action.DELETE)
+        require_version(entry.profile.version, if_version)
+        self._bump(entry, deleted=True)
+        for link in entry.links.values():
             self._release(link)
-            del self._where[link.id]
-        del self._handles[held.profile.handle]
+            del self._by_link_id[link.id]
+        del self._handles[entry.profile.handle]
         del self._profiles[profile_id]
-        return held.profile
+        return entry.profile
 
     # Links
 
@@ -128,22 +132,22 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
 
         def work() -> tuple[Link, ProfileChange]:
-            held = self.held(caller, profile_id, Action.EDIT)
-            self._check_free(held, draft)
-            change = self._bump(held)
-            return self._add(held, draft), change
+            entry = self.enter(caller, profile_id, Action.EDIT)
+            self._check_free(entry, draft)
+            change = self._bump(entry)
+            return self._add(entry, draft), change
 
-        return self._answers.only_once(caller, once, work)
+        return self._idempotency.only_once(caller, once, work)
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         await trio.lowlevel.checkpoint()
-        return self._shown(self._held_link(caller, link_id, Action.READ)[1])
+        return self._with_twins(self._enter_link(caller, link_id, Action.READ)[1])
 
     async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
-        held = self.held(caller, profile_id, Action.READ)
-        page = _page(held.links.values(), after, limit)
-        return page._replace(items=[self._shown(link) for link in page.items])
+        entry = self.enter(caller, profile_id, Action.READ)
+        page = _page(entry.links.values(), after, limit)
+        return page._replace(items=[self._with_twins(link) for link in page.items])
 
     async def update_link(
         self,
@@ -153,22 +157,22 @@ class MemoryProfiles:
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
         await trio.lowlevel.checkpoint()
-        held, link = self._held_link(caller, link_id, Action.EDIT)
+        entry, link = self._enter_link(caller, link_id, Action.EDIT)
         require_version(link.version, if_version)
-        changed = self._changed(held, link, draft)
+        changed = self._changed(entry, link, draft)
         if changed == link:
-            return link, ProfileChange(held.profile.id, held.profile.version)
-        change = self._bump(held)
-        return self._replace(held, link, changed), change
+            return link, ProfileChange(entry.profile.id, entry.profile.version)
+        change = self._bump(entry)
+        return self._replace(entry, link, changed), change
 
     async def delete_link(
         self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> ProfileChange:
         await trio.lowlevel.checkpoint()
-        held, link = self._held_link(caller, link_id, Action.EDIT)
+        entry, link = self._enter_link(caller, link_id, Action.EDIT)
         require_version(link.version, if_version)
-        change = self._bump(held)
-        self._remove(held, link)
+        change = self._bump(entry)
+        self._remove(entry, link)
         return change
 
     async def change_links(
@@ -181,44 +185,44 @@ class MemoryProfiles:
         await trio.lowlevel.checkpoint()
 
         def work() -> tuple[list[LinkChangeResult], ProfileChange]:
-            held = self.held(caller, profile_id, Action.EDIT)
-            version = held.profile.version
+            entry = self.enter(caller, profile_id, Action.EDIT)
+            version = entry.profile.version
             outcomes = []
             for operation in operations:
                 try:
-                    outcomes.append(LinkChangeResult(self._operate(held, operation, version)))
+                    outcomes.append(LinkChangeResult(self._operate(entry, operation, version)))
                 except WaypostError as error:
                     outcomes.append(LinkChangeResult(error=error))
-            return outcomes, ProfileChange(profile_id, held.profile.version)
+            return outcomes, ProfileChange(profile_id, entry.profile.version)
 
-        return self._answers.only_once(caller, once, work)
+        return self._idempotency.only_once(caller, once, work)
 
-    def _operate(self, held: MemoryProfile, operation: LinkChange, version: int) -> Link | None:
-        """One of many; the first that writes takes the profile beyond `version`."""
+    def _operate(self, entry: MemoryProfile, operation: LinkChange, version: int) -> Link | None:
+        """Apply one of many changes. The first that writes moves the profile to `version` + 1."""
 
         def bump() -> None:
-            if held.profile.version == version:
-                self._bump(held)
+            if entry.profile.version == version:
+                self._bump(entry)
 
         if operation.op == "create":
             draft = operation.draft(None)
-            self._check_free(held, draft)
+            self._check_free(entry, draft)
             bump()
-            return self._add(held, draft)
-        found, slug = self._where.get(operation.link_id, (None, ""))
-        if found is not held:
+            return self._add(entry, draft)
+        owner, slug = self._by_link_id.get(operation.link_id, (None, ""))
+        if owner is not entry:
             raise NotFoundError.of("link")
-        link = held.links[slug]
+        link = entry.links[slug]
         require_version(link.version, operation.if_version)
         if operation.op == "delete":
             bump()
-            self._remove(held, link)
+            self._remove(entry, link)
             return None
-        changed = self._changed(held, link, operation.draft(link))
+        changed = self._changed(entry, link, operation.draft(link))
         if changed == link:
             return link
         bump()
-        return self._replace(held, link, changed)
+        return self._replace(entry, link, changed)
 
     # Imports
 
@@ -234,120 +238,123 @@ class MemoryProfiles:
             if owner is not None and not self._may_import(caller, self._profiles[owner]):
                 rejected.append((row.line, f"handle: {row.handle!r} is taken"))
             elif last[row.handle, row.slug] is row:
-                held = self._profiles[owner] if owner else self._create_empty(caller, row.handle)
-                link = held.links.get(row.slug)
+                entry = self._profiles[owner] if owner else self._create_empty(caller, row.handle)
+                link = entry.links.get(row.slug)
                 if link is None:
                     created += 1
                 elif _imported(link, row) != link:
                     updated += 1
                 else:
                     continue
-                if held.profile.id not in changes:
-                    changes[held.profile.id] = self._bump(held)
+                if entry.profile.id not in changes:
+                    changes[entry.profile.id] = self._bump(entry)
                 if link is None:
-                    self._add(held, LinkDraft(slug=row.slug, target=row.target, title=row.title))
+                    self._add(entry, LinkDraft(slug=row.slug, target=row.target, title=row.title))
                 else:
-                    self._replace(held, link, _imported(link, row))
+                    self._replace(entry, link, _imported(link, row))
         unchanged = len(rows) - created - updated - len(rejected)
         return ImportResult(created, updated, unchanged, rejected, list(changes.values()))
 
-    # What edges read
+    # SnapshotSource, for edges
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
         await trio.lowlevel.checkpoint()
-        answers = [self._resolve(path) for path in paths]
-        asked: dict[int, list[Link]] = {}
-        for held, link in filter(None, answers):
-            asked.setdefault(held.profile.id, []).extend([link] if link else [])
+        matches = [self._resolve(path) for path in paths]
+        links_by_profile: dict[int, list[Link]] = {}
+        for entry, link in filter(None, matches):
+            links_by_profile.setdefault(entry.profile.id, []).extend([link] if link else [])
         snapshots = {
             profile_id: self._snapshot(self._profiles[profile_id], links)
-            for profile_id, links in asked.items()
+            for profile_id, links in links_by_profile.items()
         }
-        return [snapshots[answer[0].profile.id] if answer else None for answer in answers]
+        return [snapshots[match[0].profile.id] if match else None for match in matches]
 
     async def refresh(self, profile_id: int, since: int, limit: int) -> Snapshot | None:
         await trio.lowlevel.checkpoint()
-        held = self._profiles.get(profile_id)
-        if held is None:
+        entry = self._profiles.get(profile_id)
+        if entry is None:
             return None
-        changed = [link for link in held.links.values() if held.revisions[link.id] > since]
-        removed = sorted(link for link, version in held.removed.items() if version > since)
-        too_far = not 0 <= held.profile.version - since <= MAX_HISTORY
+        changed = [link for link in entry.links.values() if entry.revisions[link.id] > since]
+        removed = sorted(link for link, version in entry.removed.items() if version > since)
+        too_far = not 0 <= entry.profile.version - since <= MAX_HISTORY
         if too_far or len(changed) + len(removed) > limit:
-            return self._whole(snapshot(held, False, ()))
-        complete = len(held.links) <= MAX_WHOLE_LINKS
+            return self._with_experiments(snapshot(entry, False, ()))
+        complete = len(entry.links) <= MAX_WHOLE_LINKS
         return msgspec.structs.replace(
-            self._whole(snapshot(held, complete, changed)), since=since, removed=tuple(removed)
+            self._with_experiments(snapshot(entry, complete, changed)),
+            since=since,
+            removed=tuple(removed),
         )
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         await trio.lowlevel.checkpoint()
         if cursor is None:
-            return [], str(self._moved)
-        news = [change for move, change in self._news.values() if move > int(cursor)]
-        return (news if len(news) <= 10_000 else None), str(self._moved)
+            return [], str(self._last_number)
+        changes = [c for number, c in self._latest_changes.values() if number > int(cursor)]
+        return (changes if len(changes) <= 10_000 else None), str(self._last_number)
 
-    # Teams: what the twin of members changes is the very dict that is judged by here
+    # Teams: the twin of members changes the dict of roles that enter() reads
 
     def team(
         self, caller: Caller, profile_id: int, action: Action
     ) -> tuple[Profile, dict[int, MemberRole]]:
-        """A profile and its members' roles, for a caller who may do this."""
-        held = self.held(caller, profile_id, action)
-        return held.profile, held.members
+        """Return a profile and its members' roles. Raises NotFoundError, or ForbiddenError for the action."""
+        entry = self.enter(caller, profile_id, action)
+        return entry.profile, entry.members
 
     def team_of(self, profile_id: int) -> tuple[Profile, dict[int, MemberRole]] | None:
-        """The same for whoever has an invitation; None when the profile is gone."""
-        held = self._profiles.get(profile_id)
-        return None if held is None else (held.profile, held.members)
+        """Return a profile and its members' roles without a check of access; None if it was deleted."""
+        entry = self._profiles.get(profile_id)
+        return None if entry is None else (entry.profile, entry.members)
 
-    # Experiments: their twin changes profiles by these
+    # For the twin of experiments
 
     def links_of(self, profile_id: int) -> set[int]:
-        """The ids of a profile's links; empty when it is gone."""
-        held = self._profiles.get(profile_id)
-        return set() if held is None else {link.id for link in held.links.values()}
+        """Return the ids of a profile's links; empty if it was deleted."""
+        entry = self._profiles.get(profile_id)
+        return set() if entry is None else {link.id for link in entry.links.values()}
 
     def bump(self, profile_id: int) -> ProfileChange:
-        """The next version of a profile."""
+        """Give a profile its next version."""
         return self._bump(self._profiles[profile_id])
 
-    # What the twins of synchronisation need
+    # For the twins of synchronisation and health
 
     def all_links(self) -> list[tuple[int, Link]]:
-        """Every link with its tenant."""
+        """Return all links as (tenant id, link)."""
         return [
-            (held.profile.tenant_id, link)
-            for held in self._profiles.values()
-            for link in held.links.values()
+            (entry.profile.tenant_id, link)
+            for entry in self._profiles.values()
+            for link in entry.links.values()
         ]
 
-    def _shown(self, link: Link) -> Link:
+    def _with_twins(self, link: Link) -> Link:
         return msgspec.structs.replace(
             link, github=self.with_github(link), health=self.with_health(link)
         )
 
     # The state
 
-    def held(self, caller: Caller, profile_id: int, action: Action) -> MemoryProfile:
-        held = self._profiles.get(profile_id)
-        if held is None or caller.user_id not in held.members:
+    def enter(self, caller: Caller, profile_id: int, action: Action) -> MemoryProfile:
+        """Return a profile for the action. Raises NotFoundError for no member, else ForbiddenError."""
+        entry = self._profiles.get(profile_id)
+        if entry is None or caller.user_id not in entry.members:
             raise NotFoundError.of("profile")
-        require(caller, held.members[caller.user_id], action)
-        return held
+        require(caller, entry.members[caller.user_id], action)
+        return entry
 
-    def _held_link(
+    def _enter_link(
         self, caller: Caller, link_id: int, action: Action
     ) -> tuple[MemoryProfile, Link]:
-        held, slug = self._where.get(link_id, (None, ""))
-        if held is None or caller.user_id not in held.members:
+        entry, slug = self._by_link_id.get(link_id, (None, ""))
+        if entry is None or caller.user_id not in entry.members:
             raise NotFoundError.of("link")
-        require(caller, held.members[caller.user_id], action)
-        return held, held.links[slug]
+        require(caller, entry.members[caller.user_id], action)
+        return entry, entry.links[slug]
 
-    def _may_import(self, caller: Caller, held: MemoryProfile) -> bool:
-        mine = held.profile.tenant_id == caller.tenant_id
-        return mine and held.members.get(caller.user_id) in Action.EDIT.value.roles
+    def _may_import(self, caller: Caller, entry: MemoryProfile) -> bool:
+        same_tenant = entry.profile.tenant_id == caller.tenant_id
+        return same_tenant and entry.members.get(caller.user_id) in Action.EDIT.value.roles
 
     def _new_id(self) -> int:
         return (int(time.time() * 1000) - _EPOCH_2026_MS << 20) | next(self._sequence)
@@ -355,13 +362,13 @@ class MemoryProfiles:
     def _create(self, caller: Caller, draft: ProfileDraft) -> MemoryProfile:
         if draft.handle in self._handles:
             raise ConflictError("handle", "is taken")
-        held = self._create_empty(caller, draft.handle)
-        held.profile = msgspec.structs.replace(held.profile, **msgspec.structs.asdict(draft))
-        self._bump(held)
-        return held
+        entry = self._create_empty(caller, draft.handle)
+        entry.profile = msgspec.structs.replace(entry.profile, **msgspec.structs.asdict(draft))
+        self._bump(entry)
+        return entry
 
     def _create_empty(self, caller: Caller, handle: str) -> MemoryProfile:
-        """A profile of version 0, to be bumped before anybody sees it."""
+        """Create a profile of version 0. Its first change makes it version 1, before any caller reads it."""
         now, profile_id = self._now(), self._new_id()
         profile = Profile(
             id=profile_id,
@@ -372,27 +379,27 @@ class MemoryProfiles:
             created_at=now,
             updated_at=now,
         )
-        held = self._profiles[profile_id] = MemoryProfile(profile)
-        held.members[caller.user_id] = "owner"
+        entry = self._profiles[profile_id] = MemoryProfile(profile)
+        entry.members[caller.user_id] = "owner"
         self._handles[handle] = profile_id
-        return held
+        return entry
 
-    def _bump(self, held: MemoryProfile, *, deleted: bool = False) -> ProfileChange:
-        version = held.profile.version + 1
-        held.profile = msgspec.structs.replace(
-            held.profile, version=version, updated_at=self._now()
+    def _bump(self, entry: MemoryProfile, *, deleted: bool = False) -> ProfileChange:
+        version = entry.profile.version + 1
+        entry.profile = msgspec.structs.replace(
+            entry.profile, version=version, updated_at=self._now()
         )
-        change = ProfileChange(held.profile.id, version, deleted)
-        self._moved = next(self._moves)
-        self._news[change.profile_id] = (self._moved, change)
+        change = ProfileChange(entry.profile.id, version, deleted)
+        self._last_number = next(self._change_numbers)
+        self._latest_changes[change.profile_id] = (self._last_number, change)
         return change
 
-    def _add(self, held: MemoryProfile, draft: LinkDraft) -> Link:
+    def _add(self, entry: MemoryProfile, draft: LinkDraft) -> Link:
         now = self._now()
         short = draft.short is not False and draft.slug not in self._shorts
         link = Link(
             id=self._new_id(),
-            profile_id=held.profile.id,
+            profile_id=entry.profile.id,
             version=1,
             created_at=now,
             updated_at=now,
@@ -400,42 +407,42 @@ class MemoryProfiles:
         )
         if link.short:
             self._shorts[link.slug] = link.id
-        held.links[link.slug] = link
-        held.revisions[link.id] = held.profile.version
-        self._where[link.id] = held, link.slug
+        entry.links[link.slug] = link
+        entry.revisions[link.id] = entry.profile.version
+        self._by_link_id[link.id] = entry, link.slug
         return link
 
-    def _check_free(self, held: MemoryProfile, draft: LinkDraft) -> None:
-        if draft.slug in held.links:
+    def _check_free(self, entry: MemoryProfile, draft: LinkDraft) -> None:
+        if draft.slug in entry.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and draft.slug in self._shorts:
             raise ConflictError("short", "is taken on the default domain")
 
-    def _changed(self, held: MemoryProfile, link: Link, draft: LinkDraft) -> Link:
-        """What the draft makes of a link, but for its version and time."""
+    def _changed(self, entry: MemoryProfile, link: Link, draft: LinkDraft) -> Link:
+        """Return the link with the draft's fields and its old version and time. Raises ConflictError."""
         owner = self._shorts.get(draft.slug)
-        wanted = wanted_link(link, draft)
-        if draft.slug != link.slug and draft.slug in held.links:
+        updated = apply_draft(link, draft)
+        if draft.slug != link.slug and draft.slug in entry.links:
             raise ConflictError("slug", "is taken in this profile")
         if draft.short and owner not in (None, link.id):
             raise ConflictError("short", "is taken on the default domain")
-        return msgspec.structs.replace(wanted, short=wanted.short and owner in (None, link.id))
+        return msgspec.structs.replace(updated, short=updated.short and owner in (None, link.id))
 
-    def _remove(self, held: MemoryProfile, link: Link) -> None:
+    def _remove(self, entry: MemoryProfile, link: Link) -> None:
         self._release(link)
-        del held.links[link.slug], held.revisions[link.id], self._where[link.id]
-        held.removed[link.id] = held.profile.version
+        del entry.links[link.slug], entry.revisions[link.id], self._by_link_id[link.id]
+        entry.removed[link.id] = entry.profile.version
 
-    def _replace(self, held: MemoryProfile, old: Link, changed: Link) -> Link:
+    def _replace(self, entry: MemoryProfile, old: Link, changed: Link) -> Link:
         self._release(old)
         if changed.short:
             self._shorts[changed.slug] = changed.id
         link = msgspec.structs.replace(changed, version=old.version + 1, updated_at=self._now())
         if link.slug != old.slug:
-            del held.links[old.slug]
-        held.links[link.slug] = link
-        held.revisions[link.id] = held.profile.version
-        self._where[link.id] = held, link.slug
+            del entry.links[old.slug]
+        entry.links[link.slug] = link
+        entry.revisions[link.id] = entry.profile.version
+        self._by_link_id[link.id] = entry, link.slug
         return link
 
     def _release(self, link: Link) -> None:
@@ -443,36 +450,37 @@ class MemoryProfiles:
             del self._shorts[link.slug]
 
     def _resolve(self, path: bytes) -> tuple[MemoryProfile, Link | None] | None:
-        asked = paths.parse(path)
-        held: MemoryProfile | None
-        if asked.handle is None:
-            held, _ = self._where.get(self._shorts.get(asked.slug or "", 0), (None, ""))
+        parsed = paths.parse(path)
+        entry: MemoryProfile | None
+        if parsed.handle is None:
+            entry, _ = self._by_link_id.get(self._shorts.get(parsed.slug or "", 0), (None, ""))
         else:
-            held = self._profiles.get(self._handles.get(asked.handle, 0))
-        if held is None:
+            entry = self._profiles.get(self._handles.get(parsed.handle, 0))
+        if entry is None:
             return None
-        if asked.slug is None:
-            return held, None
-        link = held.links.get(asked.slug)
-        return (held, link) if link else None
+        if parsed.slug is None:
+            return entry, None
+        link = entry.links.get(parsed.slug)
+        return (entry, link) if link else None
 
-    def _snapshot(self, held: MemoryProfile, asked: Sequence[Link]) -> Snapshot:
-        if len(held.links) <= MAX_WHOLE_LINKS:
-            return self._whole(snapshot(held, True, held.links.values()))
-        return self._whole(snapshot(held, False, {link.id: link for link in asked}.values()))
+    def _snapshot(self, entry: MemoryProfile, links: Sequence[Link]) -> Snapshot:
+        if len(entry.links) <= MAX_WHOLE_LINKS:
+            return self._with_experiments(snapshot(entry, True, entry.links.values()))
+        unique = {link.id: link for link in links}.values()
+        return self._with_experiments(snapshot(entry, False, unique))
 
-    def _whole(self, snapshot: Snapshot) -> Snapshot:
-        found = self.experiments_of(snapshot.profile_id)
-        return msgspec.structs.replace(snapshot, experiments=found)
+    def _with_experiments(self, snapshot: Snapshot) -> Snapshot:
+        experiments = self.experiments_of(snapshot.profile_id)
+        return msgspec.structs.replace(snapshot, experiments=experiments)
 
 
 def _imported(link: Link, row: ImportRow) -> Link:
-    """The link as the row wants it. A row without a title keeps the link's."""
+    """Return the link with the row's target and title. A row without a title keeps the link's."""
     return msgspec.structs.replace(
         link, target=row.target, title=row.title or link.title, kind="url"
     )
 
 
 def _page(items: Iterable[Profile] | Iterable[Link], after: int, limit: int) -> ListPage:
-    found = sorted((item for item in items if item.id > after), key=lambda item: item.id)
-    return ListPage.of(found, limit)
+    following = sorted((item for item in items if item.id > after), key=lambda item: item.id)
+    return ListPage.of(following, limit)

@@ -1,7 +1,8 @@
-"""Requests to what links lead to: to the public internet, and no more than the head of an answer.
+"""Probes of links' targets: on the public internet only, and no more of a response than its head.
 
-Connections are made as storage/http/public_network.py says, redirects are the caller's to follow: so each hop's
-address is judged. A body is not read; where there is one, the connection is closed instead.
+storage/http/public_network.py makes the connections and checks each address. The prober follows no redirect:
+the calling code sends a probe to each hop, so that every hop's address is checked. A response's body is not
+read: the connection is closed instead.
 """
 
 import errno
@@ -27,12 +28,14 @@ USER_AGENT: Final = "Waypost/0.1 (link check, once a day)"
 MAX_CONNECTIONS: Final = 64
 MAX_KEPT: Final = 16
 KEEP_S: Final = 2.0
-# Of our own network, or of the resolver that we ask.
-_OURS: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EMFILE, errno.EADDRNOTAVAIL})
+# Errors of this machine's network, not of the target.
+_LOCAL_ERRORS: Final = frozenset(
+    {errno.ENETUNREACH, errno.ENETDOWN, errno.EMFILE, errno.EADDRNOTAVAIL}
+)
 
 
 class HttpProber:
-    """Prober over HTTP/1.1. `everywhere`: private addresses are allowed too. Used in one trio run."""
+    """Prober over HTTP/1.1, for one trio run. `everywhere` allows private addresses too."""
 
     def __init__(
         self,
@@ -42,13 +45,13 @@ class HttpProber:
         connect: Connect | None = None,
         tls: SSLContext | None = None,
     ) -> None:
-        also = allow_private if everywhere else deny_private
+        allow = allow_private if everywhere else deny_private
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_KEPT,
             keepalive_expiry=KEEP_S,
-            network_backend=PublicNetwork(also, resolver, connect),
+            network_backend=PublicNetwork(allow, resolver, connect),
         )
 
     async def send(self, probe: Probe) -> ProbeResult:
@@ -64,7 +67,7 @@ class HttpProber:
                 probe.method, request_url(url), headers=headers
             ) as response:
                 if probe.method == "HEAD":
-                    await response.aread()  # nothing, and the connection can be used again
+                    await response.aread()  # empty; keeps the connection usable
                 return ProbeResult(response.status, _location(response))
         except RefusedError:
             return ProbeResult(None, reason="it is not on the public internet", local_error=True)
@@ -86,8 +89,8 @@ def allow_private(address: str) -> bool:
 
 
 def _location(response: httpcore.Response) -> str:
-    found = [value for name, value in response.headers if name.lower() == b"location"]
-    return found[0].decode("utf-8", "replace") if found else ""
+    values = [value for name, value in response.headers if name.lower() == b"location"]
+    return values[0].decode("utf-8", "replace") if values else ""
 
 
 def _unconnected(error: httpcore.ConnectError) -> ProbeResult:
@@ -98,7 +101,7 @@ def _unconnected(error: httpcore.ConnectError) -> ProbeResult:
         if cause.errno == socket.EAI_NONAME:
             return ProbeResult(None, reason="its host is not known", transient=True)
         return ProbeResult(None, reason="its host's name could not be looked up", local_error=True)
-    if cause is not None and cause.errno in _OURS:
+    if cause is not None and cause.errno in _LOCAL_ERRORS:
         return ProbeResult(None, reason="there is no way to it from here", local_error=True)
     if "certificate" in str(error).lower():
         return ProbeResult(None, reason="its certificate is not good", transient=True)

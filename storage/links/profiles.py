@@ -1,11 +1,11 @@
-"""Profiles and links in Postgres, as the console changes them.
+"""Profiles and links in Postgres, for the console.
 
 Guarantees, on top of those of `engine.links.ports.ProfileStore`:
-- every change takes the lock of its profile's row first, so changes of one profile take turns and
-  `version` and `revision` have neither gaps nor repeats;
-- what is compared with `if_version` cannot change before the transaction ends;
-- an update that changes nothing writes nothing, and nobody is told;
-- a link that owns `/{slug}` owns it under the slug it has now, never under an earlier one.
+- every change locks its profile's row first, so changes of one profile are serial, and `version` and
+  `revision` have neither gaps nor repeats;
+- the version that `if_version` is compared with cannot change before the transaction ends;
+- an update that changes nothing writes nothing and announces nothing;
+- a link that owns `/{slug}` owns it under its current slug, never under an earlier one.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,13 +23,13 @@ from engine.links.ports import LinkChange, LinkChangeResult
 from engine.links.profile import MAX_HISTORY, Profile, ProfileChange, ProfileDraft, draft_of
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_link, enter_profile, validate_id
 from storage.links.link_rows import (
+    apply_draft,
     fetch_link,
     insert_link,
     link_of,
     map_unique_violations,
     remove_link,
     rewrite_link,
-    wanted_link,
 )
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -64,8 +64,8 @@ class PostgresProfileStore:
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         async def work(connection: Connection) -> Profile:
-            place = await enter_profile(connection, caller, profile_id, Action.READ)
-            return _profile(await connection.fetchrow(SQL["profile"], place.tenant_id, profile_id))
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
+            return _profile(await connection.fetchrow(SQL["profile"], access.tenant_id, profile_id))
 
         return await self._read(caller, work)
 
@@ -86,13 +86,13 @@ class PostgresProfileStore:
         if_version: int | None = None,
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            stored = await _lock(connection, place, if_version)
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            stored = await _lock(connection, access, if_version)
             if draft == draft_of(stored):
                 return stored
             row = await connection.fetchrow(
                 SQL["update_profile"],
-                place.tenant_id,
+                access.tenant_id,
                 profile_id,
                 draft.handle,
                 draft.title,
@@ -106,8 +106,8 @@ class PostgresProfileStore:
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
-            place = await enter_profile(connection, caller, profile_id, Action.DELETE)
-            return await delete_entered(connection, place, if_version)
+            access = await enter_profile(connection, caller, profile_id, Action.DELETE)
+            return await delete_entered(connection, access, if_version)
 
         return await self._change(caller, work)
 
@@ -119,25 +119,25 @@ class PostgresProfileStore:
         once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
     ) -> tuple[Link, ProfileChange]:
         async def work(connection: Connection) -> tuple[Link, ProfileChange]:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            change = await next_version(connection, place)
-            return await insert_link(connection, place, draft, change.version), change
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            change = await next_version(connection, access)
+            return await insert_link(connection, access, draft, change.version), change
 
         return await self._change(caller, run_once(caller, once, work))
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         async def work(connection: Connection) -> Link:
-            place = await enter_link(connection, caller, link_id, Action.READ)
-            return await fetch_link(connection, place, link_id)
+            access = await enter_link(connection, caller, link_id, Action.READ)
+            return await fetch_link(connection, access, link_id)
 
         return await self._read(caller, work)
 
     async def list_links(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
             await connection.execute(SQL["read_in_index_order"])
             rows = await connection.fetch(
-                SQL["list_links"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
+                SQL["list_links"], access.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
             return ListPage.of([link_of(row) for row in rows], limit)
 
@@ -151,12 +151,12 @@ class PostgresProfileStore:
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
         async def work(connection: Connection) -> tuple[Link, ProfileChange]:
-            place = await enter_link(connection, caller, link_id, Action.EDIT)
-            stored, unchanged = await _lock_link(connection, place, link_id, if_version)
-            if wanted_link(stored, draft) == stored:
+            access = await enter_link(connection, caller, link_id, Action.EDIT)
+            stored, unchanged = await _lock_link(connection, access, link_id, if_version)
+            if apply_draft(stored, draft) == stored:
                 return stored, unchanged
-            change = await next_version(connection, place)
-            return await rewrite_link(connection, place, stored, draft, change.version), change
+            change = await next_version(connection, access)
+            return await rewrite_link(connection, access, stored, draft, change.version), change
 
         return await self._change(caller, work)
 
@@ -164,11 +164,11 @@ class PostgresProfileStore:
         self, caller: Caller, link_id: int, if_version: int | None = None
     ) -> ProfileChange:
         async def work(connection: Connection) -> ProfileChange:
-            place = await enter_link(connection, caller, link_id, Action.EDIT)
-            await _lock_link(connection, place, link_id, if_version)
-            change = await next_version(connection, place)
-            await remove_link(connection, place, link_id, change.version)
-            await _forget_removed(connection, place, change.version)
+            access = await enter_link(connection, caller, link_id, Action.EDIT)
+            await _lock_link(connection, access, link_id, if_version)
+            change = await next_version(connection, access)
+            await remove_link(connection, access, link_id, change.version)
+            await _forget_removed(connection, access, change.version)
             return change
 
         return await self._change(caller, work)
@@ -181,22 +181,22 @@ class PostgresProfileStore:
         once: IdempotentRequest[tuple[list[LinkChangeResult], ProfileChange]] | None = None,
     ) -> tuple[list[LinkChangeResult], ProfileChange]:
         async def work(connection: Connection) -> tuple[list[LinkChangeResult], ProfileChange]:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            version = (await _lock(connection, place, None)).version
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            version = (await _lock(connection, access, None)).version
             outcomes, changed = [], False
             for operation in operations:
                 try:
                     async with connection.transaction():
                         with map_unique_violations():
-                            link, wrote = await _operate(connection, place, operation, version + 1)
+                            link, wrote = await _operate(connection, access, operation, version + 1)
                     outcomes.append(LinkChangeResult(link=link))
                     changed = changed or wrote
                 except WaypostError as error:
                     outcomes.append(LinkChangeResult(error=error))
             if not changed:
                 return outcomes, ProfileChange(profile_id, version)
-            change = await next_version(connection, place)
-            await _forget_removed(connection, place, change.version)
+            change = await next_version(connection, access)
+            await _forget_removed(connection, access, change.version)
             return outcomes, change
 
         return await self._change(caller, run_once(caller, once, work))
@@ -210,71 +210,71 @@ class PostgresProfileStore:
 
 
 async def delete_entered(
-    connection: Connection, place: ProfileAccess, if_version: int | None
+    connection: Connection, access: ProfileAccess, if_version: int | None
 ) -> Profile:
-    """Delete a profile whose place has been entered. Raises LostUpdateError."""
-    await _lock(connection, place, if_version)
+    """Delete the profile of `access`. Raises LostUpdateError."""
+    await _lock(connection, access, if_version)
     return _profile(
-        await connection.fetchrow(SQL["delete_profile"], place.tenant_id, place.profile_id)
+        await connection.fetchrow(SQL["delete_profile"], access.tenant_id, access.profile_id)
     )
 
 
-async def lock_profile(connection: Connection, place: ProfileAccess) -> Profile:
-    """The profile, held against changes until the transaction ends."""
+async def lock_profile(connection: Connection, access: ProfileAccess) -> Profile:
+    """Lock the profile against changes until the transaction ends, and return it."""
     return _profile(
-        await connection.fetchrow(SQL["lock_profile"], place.tenant_id, place.profile_id)
+        await connection.fetchrow(SQL["lock_profile"], access.tenant_id, access.profile_id)
     )
 
 
-async def _lock(connection: Connection, place: ProfileAccess, if_version: int | None) -> Profile:
-    stored = await lock_profile(connection, place)
+async def _lock(connection: Connection, access: ProfileAccess, if_version: int | None) -> Profile:
+    stored = await lock_profile(connection, access)
     require_version(stored.version, if_version)
     return stored
 
 
 async def _lock_link(
-    connection: Connection, place: ProfileAccess, link_id: int, if_version: int | None
+    connection: Connection, access: ProfileAccess, link_id: int, if_version: int | None
 ) -> tuple[Link, ProfileChange]:
-    """The link, and its profile's version, which cannot move until the transaction ends."""
-    row = await connection.fetchrow(SQL["lock_profile_of_link"], place.tenant_id, link_id)
+    """Lock a link's profile until the transaction ends. Returns the link and the profile's version."""
+    row = await connection.fetchrow(SQL["lock_profile_of_link"], access.tenant_id, link_id)
     if row is None:
         raise NotFoundError.of("link")
-    # A statement of its own: it sees what was committed while this one waited for the lock.
-    stored = await fetch_link(connection, place, link_id)
+    # In its own statement, because it must see what was committed during the wait for the lock.
+    stored = await fetch_link(connection, access, link_id)
     require_version(stored.version, if_version)
     return stored, ProfileChange(row["id"], row["version"])
 
 
 async def _operate(
-    connection: Connection, place: ProfileAccess, operation: LinkChange, revision: int
+    connection: Connection, access: ProfileAccess, operation: LinkChange, revision: int
 ) -> tuple[Link | None, bool]:
-    """One operation of many: the link as it is then, and whether anything was written."""
+    """Apply one of many changes. Returns the link (None if deleted) and whether anything was written."""
     if operation.op == "create":
-        return await insert_link(connection, place, operation.draft(None), revision), True
-    stored = await fetch_link(connection, place, validate_id(operation.link_id, "link"))
-    if stored.profile_id != place.profile_id:
+        return await insert_link(connection, access, operation.draft(None), revision), True
+    stored = await fetch_link(connection, access, validate_id(operation.link_id, "link"))
+    if stored.profile_id != access.profile_id:
         raise NotFoundError.of("link")
     require_version(stored.version, operation.if_version)
     if operation.op == "delete":
-        await remove_link(connection, place, stored.id, revision)
+        await remove_link(connection, access, stored.id, revision)
         return None, True
     draft = operation.draft(stored)
-    if wanted_link(stored, draft) == stored:
+    if apply_draft(stored, draft) == stored:
         return stored, False
-    return await rewrite_link(connection, place, stored, draft, revision), True
+    return await rewrite_link(connection, access, stored, draft, revision), True
 
 
-async def _forget_removed(connection: Connection, place: ProfileAccess, version: int) -> None:
+async def _forget_removed(connection: Connection, access: ProfileAccess, version: int) -> None:
     oldest = version - MAX_HISTORY
-    await connection.execute(SQL["forget_removed"], place.tenant_id, place.profile_id, oldest)
+    await connection.execute(SQL["forget_removed"], access.tenant_id, access.profile_id, oldest)
 
 
-async def next_version(connection: Connection, place: ProfileAccess) -> ProfileChange:
-    """The profile's next version, and the news of it."""
-    version = await connection.fetchval(SQL["bump_profile"], place.tenant_id, place.profile_id)
+async def next_version(connection: Connection, access: ProfileAccess) -> ProfileChange:
+    """Give the profile its next version, and return the change to announce. Raises NotFoundError."""
+    version = await connection.fetchval(SQL["bump_profile"], access.tenant_id, access.profile_id)
     if version is None:
         raise NotFoundError.of("profile")
-    return ProfileChange(place.profile_id, version)
+    return ProfileChange(access.profile_id, version)
 
 
 def _profile(row: asyncpg.Record | None) -> Profile:

@@ -17,7 +17,7 @@ class MemoryArchiveSource:
 
     async def check(self, caller: Caller, profile_id: int) -> None:
         await trio.lowlevel.checkpoint()
-        self._profiles.held(caller, profile_id, Action.ARCHIVE)
+        self._profiles.enter(caller, profile_id, Action.ARCHIVE)
 
     async def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
         await self.check(caller, profile_id)

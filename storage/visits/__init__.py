@@ -1,1 +1,1 @@
-"""What edges read: snapshots, paths, places, daily keys."""
+"""Sources of edges: snapshots, paths, places, daily keys."""

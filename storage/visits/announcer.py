@@ -1,10 +1,10 @@
-"""News of changes by Redis pub/sub.
+"""Announcements of changes by Redis pub/sub.
 
 Redis keys: none. The channel `waypost:changes` carries JSON, a list of [profile id, version,
 deleted].
 
-It is the fast way, and allowed to lose some: a message sent while a listener is not connected is
-gone, and a listener that does not keep up loses the oldest. Whoever listens also polls Postgres.
+Announcements are fast and may be lost: a listener that is not connected gets none, and a listener that falls
+behind loses the oldest. Every listener therefore also polls Postgres.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -43,8 +43,8 @@ class RedisAnnouncer:
         return [LOST_ANNOUNCEMENTS.sample(self.counts["failed"])]
 
     async def announce(self, changes: Sequence[ProfileChange]) -> None:
-        """As the port says; gives up after a second."""
-        told = 0
+        """Announce the changes. Gives up after one second, and counts the rest as failed."""
+        announced = 0
         with trio.move_on_after(_ANNOUNCE_S):
             try:
                 for start in range(0, len(changes), _PER_MESSAGE):
@@ -52,30 +52,30 @@ class RedisAnnouncer:
                     await self._server.run(
                         self._server.commands.execute_command, "PUBLISH", CHANNEL, encode(part)
                     )
-                    told += len(part)
+                    announced += len(part)
             except UnavailableError:
                 pass
-        self.counts["announced"] += told
-        self.counts["failed"] += len(changes) - told
+        self.counts["announced"] += announced
+        self.counts["failed"] += len(changes) - announced
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[ProfileChange]]:
-        """Changes, for as long as the context is open.
+        """Iterate over announced changes for as long as the context is open.
 
-        Entering waits until the subscription stands, or has failed once: from then on it is tried
-        again and again, unseen. The iterator never ends by itself.
+        Entering waits for the subscription or its first failure. A lost subscription is renewed in the
+        background; the iterator never ends by itself.
         """
-        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
+        queue: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
+        return listening(self._server, CHANNEL, queue, self._receive, self._count_disconnect)
 
-    def _lost(self) -> None:
+    def _count_disconnect(self) -> None:
         self.counts["disconnected"] += 1
 
-    def _heard(self, waiting: DropOldestQueue[ProfileChange], message: bytes) -> None:
+    def _receive(self, queue: DropOldestQueue[ProfileChange], message: bytes) -> None:
         changes = decode(message)
         self.counts["malformed"] += changes is None
         self.counts["received"] += len(changes or ())
         for change in changes or ():
-            self.counts["dropped"] += waiting.put(change)
+            self.counts["dropped"] += queue.put(change)
 
 
 def encode(changes: Sequence[ProfileChange]) -> bytes:
@@ -83,7 +83,7 @@ def encode(changes: Sequence[ProfileChange]) -> bytes:
 
 
 def decode(data: bytes) -> list[ProfileChange] | None:
-    """The changes of a message; None for one that is not ours."""
+    """Return the changes in a message; None if the message is malformed."""
     try:
         return [
             ProfileChange(int(profile_id), int(version), bool(deleted))

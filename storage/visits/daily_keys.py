@@ -1,13 +1,13 @@
-"""Keys of visitors' pseudonyms: on no disk, and the same for all edges.
+"""Daily keys of visitors' pseudonyms: on no disk, and the same for all edges.
 
-Edges of one machine share a file in memory (tmpfs): it outlives a restart of theirs, not one of the machine.
+Edges of one machine share a file in memory (tmpfs). It outlives a restart of the edges, not of the machine.
 
     /dev/shm/waypost-keys-UID-HASH/        0700, HASH of the data folder's path
-        keys      0600, JSON of engine/visits/daily_key.py     lock      flock for as long as `keys` is exchanged
-        of        the data folder: once that is gone, all of this goes with the next start of any engine
+        keys      0600, JSON of engine/visits/daily_key.py     lock      flock while an edge exchanges `keys`
+        of        the path of the data folder: without it, any engine deletes this folder at its start
 
 Redis keys: none. The channel `waypost:visitor-keys` carries greetings and offers to edges of other machines.
-Messages are in no append-only file and no dump; `SET` would be a key on Redis' disk.
+Redis writes messages to no append-only file and no dump; `SET` would put a key on its disk.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ CHANNEL_FAILURES: Final = Metric(
 
 
 class TmpfsKeyStore:
-    """`LocalKeyStore` in a folder that is in memory; made by `open_key_store`."""
+    """`LocalKeyStore` in a folder in memory; use `open_key_store`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,11 +58,11 @@ class TmpfsKeyStore:
             raise UnavailableError("another edge exchanges keys")
         try:
             data = self._read()
-            found = best([*(unpack_keys(data) or ()), *keys], now_us)
-            packed = pack_keys(found.values())
+            best_keys = best([*(unpack_keys(data) or ()), *keys], now_us)
+            packed = pack_keys(best_keys.values())
             if packed != data:
                 self._write(packed)
-            return found
+            return best_keys
         finally:
             lock.release()
 
@@ -70,7 +70,7 @@ class TmpfsKeyStore:
         try:
             return lock.acquire()
         except FileNotFoundError:
-            # What is in memory is anybody's to tidy up; each edge still has its keys.
+            # A cleaner may have deleted the folder in tmpfs. The edges still hold their keys: create it again.
             try:
                 make_run_folder(self.folder)
             except EmbeddedError as error:
@@ -93,7 +93,7 @@ class TmpfsKeyStore:
 
 
 def open_key_store(data: Path) -> TmpfsKeyStore | None:
-    """The shelf of a data folder; None when no file system in memory takes it."""
+    """Return the key store of a data folder; None if no file system in memory can hold it."""
     name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
     prefix = f"waypost-keys-{os.geteuid()}-"
     for parent in _candidates():
@@ -116,28 +116,28 @@ def _candidates() -> list[Path]:
 
 
 def memory_folder() -> Path | None:
-    """Where shelves are made on this machine; None when there is no such place."""
+    """Return the folder in memory that holds this machine's key stores; None if there is none."""
     usable = (p for p in _candidates() if is_in_memory(p) and os.access(p, os.W_OK | os.X_OK))
     return next(usable, None)
 
 
 def is_in_memory(folder: Path) -> bool:
-    """Whether the folder's file system is tmpfs or ramfs, by the kernel's own list of mounts."""
+    """Return whether the folder's file system is tmpfs or ramfs, by the kernel's list of mounts."""
     try:
         device = folder.stat().st_dev
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
     except OSError:
         return False
-    wanted = f"{os.major(device)}:{os.minor(device)}"
+    device_number = f"{os.major(device)}:{os.minor(device)}"
     for line in mounts:
         fields, _, rest = line.partition(" - ")
-        if fields.split(" ")[2:3] == [wanted]:
+        if fields.split(" ")[2:3] == [device_number]:
             return rest.split(" ")[0] in _IN_MEMORY
     return False
 
 
 def swap_files() -> list[str]:
-    """Where memory may be written to on this machine, but for compressed memory (zram)."""
+    """Return the swap files and devices of this machine, without compressed memory (zram)."""
     try:
         lines = Path("/proc/swaps").read_text(errors="replace").splitlines()[1:]
     except OSError:
@@ -147,7 +147,7 @@ def swap_files() -> list[str]:
 
 
 def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
-    """Keys that nobody came back for are gone as soon as any engine of this user starts."""
+    """Delete this user's key stores that are older than STALE_S or whose data folder was deleted."""
     for folder in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             old = time.time() - folder.stat().st_mtime > STALE_S
@@ -156,7 +156,7 @@ def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
 
 
 def _is_orphaned(of: Path) -> bool:
-    """Whether the data folder whose path stands there is gone. May raise OSError."""
+    """Return whether the data folder with the path in the file `of` was deleted. May raise OSError."""
     written = of.read_bytes()
     return bool(written) and not Path(os.fsdecode(written)).exists()
 
@@ -175,25 +175,25 @@ class RedisDailyKeyChannel:
         commands = self._server.commands
         with trio.move_on_after(_SEND_S):
             try:
-                heard = await self._server.run(
+                receivers = await self._server.run(
                     commands.execute_command, "PUBLISH", CHANNEL, message
                 )
             except UnavailableError:
                 pass
             else:
                 self.counts["sent"] += 1
-                # Of a cluster, a node knows its own listeners only.
-                return None if isinstance(commands, RedisCluster) else int(heard)
+                # A node of a cluster counts its own listeners only.
+                return None if isinstance(commands, RedisCluster) else int(receivers)
         self.counts["failed"] += 1
         return 0
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        waiting: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, waiting, self._heard, self._lost)
+        queue: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
+        return listening(self._server, CHANNEL, queue, self._receive, self._count_disconnect)
 
-    def _heard(self, waiting: DropOldestQueue[bytes], message: bytes) -> None:
+    def _receive(self, queue: DropOldestQueue[bytes], message: bytes) -> None:
         self.counts["received"] += 1
-        self.counts["dropped"] += waiting.put(message)
+        self.counts["dropped"] += queue.put(message)
 
-    def _lost(self) -> None:
+    def _count_disconnect(self) -> None:
         self.counts["disconnected"] += 1

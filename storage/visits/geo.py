@@ -1,17 +1,17 @@
-"""Places of addresses, from a geo file (MaxMind's format: GeoIP2, GeoLite2, DB-IP) or, without one, `iptocc`.
+"""Places of client addresses, from a geo file (MaxMind's format: GeoIP2, GeoLite2, DB-IP) or from `iptocc`.
 
 Guarantees:
 
-- The file is copied into memory of ours (memfd) before it is read. The C reader maps what it reads, and a map
-  of a file that somebody truncates or overwrites ends the process with SIGBUS.
-- A file is looked at when its inode, size or time changes; one that changes while it is copied is left for
-  later.
-- Every record is read before a file takes another one's place. A broken one is refused, counted, and logged
-  once; what was there before stays.
+- The file is copied into the process's own memory (memfd) before it is read. The C reader maps its file, and
+  a program that truncates or overwrites a mapped file ends the process with SIGBUS.
+- A file is loaded when its inode, size or time changes; a file that changes while it is copied is left for
+  the next refresh.
+- Every record is read before a file replaces another one. A broken file is refused, counted and logged once,
+  and the earlier file stays in use.
 - The first file of a process is used at once, and dropped again if it turns out to be broken: half a minute
   without cities at every start would be worse.
 
-`iptocc` knows countries only, without any file.
+Without a geo file, `iptocc` gives countries only.
 """
 
 import logging
@@ -63,11 +63,11 @@ GEO_UNREADABLE: Final = Metric(
 
 
 class GeoError(WaypostError):
-    """A geo file that cannot be used; `str(error)` says why."""
+    """A geo file that cannot be used; `str(error)` is the reason, to be read after the file's name."""
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from another of its name."""
+    """A file's inode, size in bytes and time of change in ns: they differ between two files of one name."""
 
     inode: int
     size: int
@@ -81,14 +81,14 @@ class GeoFile:
         self._descriptor = descriptor
         try:
             self._reader = maxminddb.open_database(self._path, maxminddb.MODE_MMAP_EXT)
-            about = self._reader.metadata()
+            metadata = self._reader.metadata()
         except (InvalidDatabaseError, OSError, ValueError) as error:
             self._close_descriptor()
             raise GeoError(
-                f"is no geo file that can be read: {error}".replace(self._path, "it")
+                f"is not a readable geo file: {error}".replace(self._path, "it")
             ) from None
-        self.kind = str(about.database_type)
-        self.built_at = int(about.build_epoch)
+        self.kind = str(metadata.database_type)
+        self.built_at = int(metadata.build_epoch)
 
     @property
     def _path(self) -> str:
@@ -103,13 +103,16 @@ class GeoFile:
             os.close(descriptor)
 
     def place(self, address: str) -> bytes:
-        """Raises InvalidDatabaseError for a broken record, ValueError for what is no address of its kind."""
+        """Return the packed place of an address, `b""` if unknown.
+
+        Raises InvalidDatabaseError for a broken record, ValueError for an address not of the file's kind.
+        """
         return place_of_record(self._reader.get(address))
 
     async def check(self) -> GeoReport:
-        """Read every record, elsewhere. Raises GeoError when one cannot be read or none tells a place."""
+        """Read every record in another process. Raises GeoError for a broken record or without any place."""
         with trio.move_on_after(CHECK_LIMIT_S):
-            done = await trio.run_process(
+            process = await trio.run_process(
                 [
                     sys.executable,
                     "-P",
@@ -123,24 +126,24 @@ class GeoFile:
                 capture_stderr=True,
                 check=False,
             )
-            if done.returncode != 0:
-                # A crash of the reader is the file's, too.
-                raise GeoError(f"cannot be read: the reader ended with {done.returncode}")
-            report = msgspec.json.decode(done.stdout, type=GeoReport)
+            if process.returncode != 0:
+                # The reader crashes on some broken files.
+                raise GeoError(f"cannot be read: the reader ended with {process.returncode}")
+            report = msgspec.json.decode(process.stdout, type=GeoReport)
             if report.error:
-                raise GeoError(f"is broken behind {report.networks} networks: {report.error}")
+                raise GeoError(f"is broken after {report.networks} networks: {report.error}")
             return report
         raise GeoError(f"could not be read in {CHECK_LIMIT_S:g} s")
 
 
 def signature(path: Path) -> FileIdentity:
-    """May raise OSError."""
-    found = path.stat()
-    return FileIdentity(found.st_ino, found.st_size, found.st_mtime_ns)
+    """Return the identity of the file at `path`. May raise OSError."""
+    identity = path.stat()
+    return FileIdentity(identity.st_ino, identity.st_size, identity.st_mtime_ns)
 
 
 def load(path: Path) -> tuple[GeoFile, FileIdentity]:
-    """Copy the file and open it. Blocks as long as reading it takes. Raises GeoError."""
+    """Copy a file into memory and open it. Returns (file, identity). Blocks the thread. Raises GeoError."""
     descriptor = -1
     try:
         descriptor = os.memfd_create("waypost-geo", os.MFD_CLOEXEC)
@@ -164,7 +167,7 @@ def load(path: Path) -> tuple[GeoFile, FileIdentity]:
 
 
 class FileChangingError(GeoError):
-    """Somebody is at the file; later it will be whole."""
+    """A geo file that another program is writing; a later refresh loads it."""
 
 
 class GeoPlaceLookup:
@@ -180,16 +183,16 @@ class GeoPlaceLookup:
 
     @property
     def database(self) -> str:
-        """The database that places are looked up in: `file` or `iptocc`."""
+        """The database in use: `file` or `iptocc`."""
         return "file" if self._file else "iptocc"
 
     @property
     def built_at(self) -> int:
-        """When the file in use was built, in Unix time; 0 without one."""
+        """The Unix time at which the file in use was built; 0 without a file."""
         return self._file.built_at if self._file else 0
 
     def samples(self, process: str) -> list[Sample]:
-        """Return the samples; `process` is the name of the process that looks up."""
+        """Return the samples of a process with this name."""
         return [
             GEO_DATABASE.sample(1, self.database),
             GEO_BUILT_AT.sample(self.built_at, process),
@@ -207,7 +210,7 @@ class GeoPlaceLookup:
             return self._file.place(address)
         except InvalidDatabaseError:
             self.counts["unreadable"] += 1
-        except ValueError:  # no address, or IPv6 asked of a file for IPv4
+        except ValueError:  # not an address, or IPv6 in a file for IPv4
             pass
         return b""
 
@@ -217,30 +220,30 @@ class GeoPlaceLookup:
         if self._unchecked:
             return await self._check_first()
         try:
-            found = signature(self._path)
+            identity = signature(self._path)
         except OSError as error:
             if not self._missing:
                 self._missing = True
                 self._refuse(f"cannot be read: {error.strerror or error}")
             return False
         self._missing = False
-        if found == self._seen:
+        if identity == self._seen:
             return False
-        return await self._exchange(self._path, found)
+        return await self._exchange(self._path, identity)
 
-    async def _exchange(self, path: Path, found: FileIdentity) -> bool:
+    async def _exchange(self, path: Path, identity: FileIdentity) -> bool:
         try:
-            file, found = await trio.to_thread.run_sync(load, path)
+            file, identity = await trio.to_thread.run_sync(load, path)
             if self._file is not None:
                 await file.check()
         except FileChangingError:
             return False
         except GeoError as error:
-            # Not what stands there by now: that may be whole.
-            self._seen = found
+            # Remember the broken file, not the one at the path, which may be intact by then.
+            self._seen = identity
             self._refuse(str(error))
             return False
-        self._seen = found
+        self._seen = identity
         self._unchecked = self._file is None
         self._use(file)
         return True

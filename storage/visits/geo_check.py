@@ -1,7 +1,7 @@
-"""Reads every record of a geo file, in a process of its own: `python -m storage.visits.geo_check FILE`.
+"""Check of every record of a geo file, in its own process: `python -m storage.visits.geo_check FILE`.
 
-Half a minute of decoding for a large file, which must not take the interpreter from the visitors' door.
-Prints one JSON object: `networks` and `places` counted, and `error`, empty when every record could be read.
+A large file takes half a minute to decode, during which an edge's interpreter would answer no visitor.
+Prints one JSON object: the numbers of `networks` and `places`, and `error`, empty if every record is readable.
 """
 
 import os
@@ -22,7 +22,7 @@ class GeoReport(msgspec.Struct, frozen=True):
 
 
 def check(records: Iterable[tuple[Any, Any]]) -> GeoReport:
-    """All networks with their records; those that tell a place are counted."""
+    """Count the networks, and the networks whose record has a country or city."""
     networks = places = 0
     try:
         for _, record in records:
@@ -38,8 +38,8 @@ def check(records: Iterable[tuple[Any, Any]]) -> GeoReport:
 def main(path: str) -> None:
     os.nice(10)
     with open_database(path, MODE_MMAP_EXT) as reader:
-        found = check(reader)
-    sys.stdout.buffer.write(msgspec.json.encode(found))
+        report = check(reader)
+    sys.stdout.buffer.write(msgspec.json.encode(report))
 
 
 if __name__ == "__main__":

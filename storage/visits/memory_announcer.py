@@ -11,7 +11,7 @@ from storage.visits.announcer import MAX_WAITING
 
 
 class MemoryPubSub:
-    """The server: several announcers may share it. While `down`, announcements are lost."""
+    """A pub/sub server that announcers share. While `down`, announcements are lost."""
 
     def __init__(self) -> None:
         self.down = False
@@ -29,17 +29,17 @@ class MemoryAnnouncer:
         await trio.lowlevel.checkpoint()
         self.counts["failed" if self._channel.down else "announced"] += len(changes)
         if not self._channel.down:
-            for waiting in self._channel.listeners:
+            for queue in self._channel.listeners:
                 for change in changes:
                     self.counts["received"] += 1
-                    self.counts["dropped"] += waiting.put(change)
+                    self.counts["dropped"] += queue.put(change)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[ProfileChange]]:
         await trio.lowlevel.checkpoint()
-        waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
-        self._channel.listeners.add(waiting)
+        queue: DropOldestQueue[ProfileChange] = DropOldestQueue(MAX_WAITING)
+        self._channel.listeners.add(queue)
         try:
-            yield waiting
+            yield queue
         finally:
-            self._channel.listeners.remove(waiting)
+            self._channel.listeners.remove(queue)

@@ -11,7 +11,7 @@ from storage.visits.daily_keys import MAX_WAITING
 
 
 class MemoryKeyStore:
-    """`LocalKeyStore`: edges of one machine share one object."""
+    """`LocalKeyStore` in memory: the edges of one machine share the object."""
 
     def __init__(self) -> None:
         self.keys: dict[int, DailyKey] = {}
@@ -22,7 +22,7 @@ class MemoryKeyStore:
 
 
 class MemoryKeyBroker:
-    """The server: several channels may share it. Who is in `cut_off` neither hears nor is heard."""
+    """A server that channels share. Channels in `cut_off` neither send nor receive."""
 
     def __init__(self) -> None:
         self.listeners: dict[DropOldestQueue[bytes], MemoryDailyKeyChannel] = {}
@@ -40,17 +40,17 @@ class MemoryDailyKeyChannel:
         server = self._server
         if self in server.cut_off:
             return 0
-        heard = [w for w, channel in server.listeners.items() if channel not in server.cut_off]
-        for waiting in heard:
-            waiting.put(message)
-        return len(heard)
+        queues = [w for w, channel in server.listeners.items() if channel not in server.cut_off]
+        for queue in queues:
+            queue.put(message)
+        return len(queues)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[bytes]]:
         await trio.lowlevel.checkpoint()
-        waiting: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
-        self._server.listeners[waiting] = self
+        queue: DropOldestQueue[bytes] = DropOldestQueue(MAX_WAITING)
+        self._server.listeners[queue] = self
         try:
-            yield waiting
+            yield queue
         finally:
-            del self._server.listeners[waiting]
+            del self._server.listeners[queue]

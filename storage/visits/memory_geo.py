@@ -6,20 +6,20 @@ from engine.visits.place import pack_place
 
 
 class MemoryPlaceLookup:
-    """`PlaceLookup` as told: country, or country and city, by address."""
+    """`PlaceLookup` with set places: country, or country and city, by address."""
 
     def __init__(self) -> None:
         self._places: dict[str, bytes] = {}
-        self._told = False
+        self._changed = False
 
-    def tell(self, address: str, country: str, city: str = "") -> None:
+    def set_place(self, address: str, country: str, city: str = "") -> None:
         self._places[address] = pack_place("", country, "", city)
-        self._told = True
+        self._changed = True
 
     def place(self, address: str) -> bytes:
         return self._places.get(address, b"")
 
     async def refresh(self) -> bool:
         await trio.lowlevel.checkpoint()
-        told, self._told = self._told, False
-        return told
+        changed, self._changed = self._changed, False
+        return changed

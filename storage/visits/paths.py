@@ -1,4 +1,4 @@
-"""What a visitor's canonical path asks for, for the sources that look it up."""
+"""Parser of visitors' canonical paths, for the sources of snapshots."""
 
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -12,7 +12,7 @@ class ParsedPath(NamedTuple):
 
 
 def parse(path: bytes) -> ParsedPath:
-    """Take a path apart that `engine.links.name.canonical_path` or `encode_path` spelt."""
+    """Return the handle and slug of a path from `engine.links.name.canonical_path` or `encode_path`."""
     first, slash, second = unquote_to_bytes(path)[1:].decode("utf-8").partition("/")
     if slash:
         return ParsedPath(first, second)

@@ -1,11 +1,11 @@
-"""What edges read of Postgres: whole profiles, differences, and news of changes.
+"""Snapshots of profiles for edges, from Postgres: whole profiles, differences, and polled changes.
 
 Why no change is missed: transactions commit in another order than they start, so no sequence, clock
-or version says what is new to a reader. Each change carries its transaction's id, and the cursor is
-the whole snapshot of the poll before (`xmin:xmax:those running`). What that one did not see and
-this one sees was committed in between, exactly; a transaction that has not ended yet is seen by
-neither and comes with a later poll. To compare with xmin alone would be right too, but repeats
-everything for as long as one old transaction is open.
+or version says which changes a reader has not seen. Each change carries its transaction's id, and the cursor
+is the previous poll's whole database snapshot (`xmin:xmax:running ids`). Changes that the previous snapshot
+does not include and the current one does were committed in between, exactly. A transaction in progress is in
+neither, and comes with a later poll. A comparison with xmin alone would be right too, but repeats every
+change for as long as one old transaction is open.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 from storage.experiments.rows import experiment
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
-from storage.visits import paths as asked_paths
+from storage.visits import paths as visitor_paths
 
 SQL: Final = queries.load("visits/snapshots")
 MAX_CHANGES: Final = 10_000
-_ROWS_PER_TURN: Final = 2_000  # then the loop, which visitors share, may turn to others
+_ROWS_PER_SLICE: Final = 2_000  # after these, the event loop may serve visitors
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     tenant_id: int
     profile_id: int
     link_id: int | None
@@ -41,10 +41,10 @@ class PostgresSnapshotSource:
 
     async def find(self, paths: Sequence[bytes]) -> list[Snapshot | None]:
         async def work(connection: Connection) -> list[Snapshot | None]:
-            found = await _resolve(connection, paths)
-            snapshots = await _load(connection, list(found.values()))
+            matches = await _resolve(connection, paths)
+            snapshots = await _load(connection, list(matches.values()))
             return [
-                snapshots[found[number].profile_id] if number in found else None
+                snapshots[matches[number].profile_id] if number in matches else None
                 for number in range(len(paths))
             ]
 
@@ -58,17 +58,17 @@ class PostgresSnapshotSource:
             key = (tenant_id, profile_id)
             (row,) = await connection.fetch(SQL["profiles"], *_columns([key]), MAX_WHOLE_LINKS)
             page = (await _pages(connection, [key])).get(profile_id, ())
-            trials = (await _experiments(connection, [key])).get(profile_id, ())
+            experiments = (await _experiments(connection, [key])).get(profile_id, ())
             changed = await connection.fetch(SQL["changed_links"], *key, since, limit + 1)
             removed = await connection.fetch(SQL["removed_links"], *key, since, limit + 1)
             too_far = not 0 <= row["version"] - since <= MAX_HISTORY
             if too_far or len(changed) + len(removed) > limit:
-                return _snapshot(row, (), page, trials, complete=False)
+                return _snapshot(row, (), page, experiments, complete=False)
             return _snapshot(
                 row,
                 changed,
                 page,
-                trials,
+                experiments,
                 complete=row["whole"],
                 since=since,
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
@@ -89,13 +89,13 @@ class PostgresSnapshotSource:
         return await self._database.transaction(work, read_only=True)
 
 
-async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, _Found]:
-    """What each path leads to, by its number; paths that lead nowhere are not in it."""
+async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, _Match]:
+    """Return the match of each path by its index; paths without a match are missing."""
     shorts: list[tuple[int, str]] = []
     pages: list[tuple[int, str]] = []
     links: list[tuple[int, str, str]] = []
     for number, path in enumerate(paths):
-        handle, slug = asked_paths.parse(path)
+        handle, slug = visitor_paths.parse(path)
         if handle is None and slug is not None:
             shorts.append((number, slug))
         elif handle is not None and slug is None:
@@ -105,14 +105,14 @@ async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, 
     rows = await connection.fetch(
         SQL["resolve"], *_columns(shorts, 2), *_columns(pages, 2), *_columns(links, 3)
     )
-    return {number: _Found(*found) for number, *found in rows}
+    return {number: _Match(*ids) for number, *ids in rows}
 
 
-async def _load(connection: Connection, found: Sequence[_Found]) -> dict[int, Snapshot]:
-    """A snapshot of each profile found, by id; of the large ones with the links found only."""
-    if not found:
+async def _load(connection: Connection, matches: Sequence[_Match]) -> dict[int, Snapshot]:
+    """Return a snapshot of each matched profile by id. Large profiles have only the matched links."""
+    if not matches:
         return {}
-    keys = sorted({(each.tenant_id, each.profile_id) for each in found})
+    keys = sorted({(each.tenant_id, each.profile_id) for each in matches})
     rows = await connection.fetch(SQL["profiles"], *_columns(keys), MAX_WHOLE_LINKS)
     whole = [(row["tenant_id"], row["id"]) for row in rows if row["whole"]]
     large = [(row["tenant_id"], row["id"]) for row in rows if not row["whole"]]
@@ -120,23 +120,25 @@ async def _load(connection: Connection, found: Sequence[_Found]) -> dict[int, Sn
     pages = {profile_id: _page(records) for profile_id, records in links.items()}
     if large:
         large_ids = {profile_id for _, profile_id in large}
-        asked = {
+        link_keys = {
             (each.tenant_id, each.link_id)
-            for each in found
+            for each in matches
             if each.link_id is not None and each.profile_id in large_ids
         }
-        links |= await _by_profile(connection, SQL["some_links"], sorted(asked))
+        links |= await _by_profile(connection, SQL["some_links"], sorted(link_keys))
         pages |= await _pages(connection, large)
-    trials = await _experiments(connection, keys)
+    experiments = await _experiments(connection, keys)
     snapshots = {}
     built = 0
     for row in rows:
-        mine = links.get(row["id"], [])
+        profile_links = links.get(row["id"], [])
         page = pages.get(row["id"], ())
-        running = trials.get(row["id"], ())
-        snapshots[row["id"]] = _snapshot(row, mine, page, running, complete=row["whole"])
-        built += len(mine)
-        if built > _ROWS_PER_TURN:
+        profile_experiments = experiments.get(row["id"], ())
+        snapshots[row["id"]] = _snapshot(
+            row, profile_links, page, profile_experiments, complete=row["whole"]
+        )
+        built += len(profile_links)
+        if built > _ROWS_PER_SLICE:
             built = 0
             await asyncio.sleep(0)
     return snapshots
@@ -145,13 +147,13 @@ async def _load(connection: Connection, found: Sequence[_Found]) -> dict[int, Sn
 async def _by_profile(
     connection: Connection, query: str, keys: Sequence[tuple[object, ...]], *args: object
 ) -> dict[int, list[asyncpg.Record]]:
-    """Links by the id of their profile."""
+    """Return the query's links by profile id."""
     profiles: dict[int, list[asyncpg.Record]] = {}
     if keys:
         records = await connection.fetch(query, *_columns(keys), *args)
         for number, record in enumerate(records, 1):
             profiles.setdefault(record["profile_id"], []).append(record)
-            if number % _ROWS_PER_TURN == 0:
+            if number % _ROWS_PER_SLICE == 0:
                 await asyncio.sleep(0)
     return profiles
 
@@ -167,12 +169,14 @@ async def _pages(
 async def _experiments(
     connection: Connection, keys: Sequence[tuple[int, int]]
 ) -> dict[int, tuple[EdgeExperiment, ...]]:
-    """Experiments by the id of their profile."""
-    found: dict[int, tuple[EdgeExperiment, ...]] = {}
+    """Return the running experiments by profile id."""
+    by_profile: dict[int, tuple[EdgeExperiment, ...]] = {}
     for row in await connection.fetch(SQL["experiments"], *_columns(keys)):
-        made = EdgeExperiment(experiment(row), row["secret"], row["namespace_secret"] or b"")
-        found[row["profile_id"]] = (*found.get(row["profile_id"], ()), made)
-    return found
+        edge_experiment = EdgeExperiment(
+            experiment(row), row["secret"], row["namespace_secret"] or b""
+        )
+        by_profile[row["profile_id"]] = (*by_profile.get(row["profile_id"], ()), edge_experiment)
+    return by_profile
 
 
 def _page(records: Sequence[asyncpg.Record]) -> tuple[PageLink, ...]:
@@ -220,5 +224,5 @@ def _snapshot(
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int = 2) -> list[list[object]]:
-    """Rows as parallel arrays for unnest."""
+    """Return rows as parallel arrays for unnest."""
     return [[row[column] for row in rows] for column in range(width)]

@@ -48,9 +48,9 @@ class World:
 
     async def run(self) -> list[str]:
         """What was asked in one run of the job."""
-        self.prober.ledger.clear()
+        self.prober.probes.clear()
         await self.checks.run(self.context)
-        return [f"{probe.method} {probe.url}" for _, probe in self.prober.ledger]
+        return [f"{probe.method} {probe.url}" for _, probe in self.prober.probes]
 
     async def health(self, link: Link) -> LinkHealth:
         found = (await self.profiles.link(self.caller, link.id)).health
@@ -88,10 +88,10 @@ async def test_a_host_is_asked_one_thing_at_a_time_with_pauses(autojump_clock: M
         await world.link(f"https://one.example/{n}")
         await world.link(f"https://two.example/{n}")
     await world.link("https://three.example/")
-    world.prober.answers["https://three.example/"] = ProbeResult(302, "https://one.example/0?x")
+    world.prober.results["https://three.example/"] = ProbeResult(302, "https://one.example/0?x")
     await world.run()
     times: dict[str, list[float]] = {}
-    for at, probe in world.prober.ledger:
+    for at, probe in world.prober.probes:
         times.setdefault(urlsplit(probe.url).netloc, []).append(at)
     assert {host: len(at) for host, at in times.items()} == {
         "one.example": 11, "two.example": 10, "three.example": 1,
@@ -121,7 +121,7 @@ async def test_a_target_that_does_not_answer_is_given_up(autojump_clock: MockClo
 async def test_what_is_broken_and_mended_is_told_since_when(autojump_clock: MockClock) -> None:
     world = World()
     link = await world.link("https://a.example/")
-    world.prober.answers["https://a.example/"] = ProbeResult(404)
+    world.prober.results["https://a.example/"] = ProbeResult(404)
     assert await world.run() == ["HEAD https://a.example/", "GET https://a.example/"]
     broken = await world.health(link)
     assert (broken.state, broken.status, broken.reason) == ("broken", 404, "it answers 404")
@@ -131,7 +131,7 @@ async def test_what_is_broken_and_mended_is_told_since_when(autojump_clock: Mock
     again = await world.health(link)
     assert again.since == broken.since
     assert again.checked_at > broken.checked_at
-    del world.prober.answers["https://a.example/"]
+    del world.prober.results["https://a.example/"]
     await trio.sleep(36 * 3600)
     await world.run()
     mended = await world.health(link)

@@ -26,7 +26,7 @@ def items(click: Click) -> dict[int, bytes]:
 async def test_place_host_and_campaign() -> None:
     async with served_edge() as edge:
         await edge.profiles.add_profile("shop", "a")
-        edge.places.tell("127.0.0.1", "DE", "Köln")
+        edge.places.set_place("127.0.0.1", "DE", "Köln")
         plain = await recorded(edge, b"/shop/a")
         assert unpack_place(items(plain)[PLACE]) == ("EU", "DE", "", "Köln")
         assert items(plain)[HOST] == b"links.example"
@@ -60,7 +60,7 @@ async def test_another_geo_file_counts_from_the_next_request_of_an_open_connecti
         await edge.profiles.add_profile("shop", "a")
         visitor = await edge.visitor()
         for country in ("DE", "FR"):
-            edge.places.tell("127.0.0.1", country)
+            edge.places.set_place("127.0.0.1", country)
             edge.server.places_changed()
             assert (await visitor.request(get(b"/shop/a"))).status == 302
             assert unpack_place(items(edge.journal.clicks[-1])[PLACE])[1] == country

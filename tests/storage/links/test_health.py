@@ -32,20 +32,20 @@ class Ports(NamedTuple):
     async def link(
         self, slug: str, target: str, kind: str = "url", caller: Caller | None = None
     ) -> Link:
-        who = caller or self.caller
-        found = (await self.profiles.list_profiles(who, 0, 1)).items
-        if not found:
-            draft = ProfileDraft(handle=f"h{len(slug)}{who.tenant_id % 1000}")
-            found = [await self.profiles.create_profile(who, draft)]
+        caller = caller or self.caller
+        profiles = (await self.profiles.list_profiles(caller, 0, 1)).items
+        if not profiles:
+            draft = ProfileDraft(handle=f"h{len(slug)}{caller.tenant_id % 1000}")
+            profiles = [await self.profiles.create_profile(caller, draft)]
         draft_ = LinkDraft(slug=slug, target=target, kind=kind)
-        return (await self.profiles.create_link(who, found[0].id, draft_))[0]
+        return (await self.profiles.create_link(caller, profiles[0].id, draft_))[0]
 
     async def health(self, link: Link, caller: Caller | None = None) -> LinkHealth | None:
-        who = caller or self.caller
-        shown = (await self.profiles.link(who, link.id)).health
-        page = await self.profiles.list_links(who, link.profile_id, 0, 100)
-        assert [one.health for one in page.items if one.id == link.id] == [shown]
-        return shown
+        caller = caller or self.caller
+        health = (await self.profiles.link(caller, link.id)).health
+        page = await self.profiles.list_links(caller, link.profile_id, 0, 100)
+        assert [item.health for item in page.items if item.id == link.id] == [health]
+        return health
 
     async def due(self, limit: int = 100) -> list[DueCheck]:
         return (await self.store.claim(limit))[0]
@@ -75,14 +75,14 @@ def checked(
     return CheckOutcome(check, state, status, "", 0, due)._replace(**fields)  # type: ignore[arg-type]
 
 
-async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Ports) -> None:
+async def test_links_are_discovered_in_batches_and_their_targets_are_due_once(ports: Ports) -> None:
     links = [await ports.link(f"s{n}", f"https://a.example/{n % 4}") for n in range(5)]
     await ports.link("mail", "mailto:a@example.com", "mailto")
     await ports.link("repo", "https://github.com/a/b", "github")
-    place = await ports.store.discover(START, 3)
-    assert place == LinkCursor(ports.caller.tenant_id, links[2].id)
-    place = await ports.store.discover(place, 3)
-    assert await ports.store.discover(place, 3) == START
+    cursor = await ports.store.discover(START, 3)
+    assert cursor == LinkCursor(ports.caller.tenant_id, links[2].id)
+    cursor = await ports.store.discover(cursor, 3)
+    assert await ports.store.discover(cursor, 3) == START
     first, now = await ports.store.claim(2)
     assert abs((now - datetime.now(UTC)).total_seconds()) < 5
     checks = first + await ports.due()
@@ -98,47 +98,49 @@ async def test_links_are_found_in_turns_and_their_targets_are_due_once(ports: Po
     assert await ports.due() == []
 
 
-async def test_what_is_found_is_shown_on_every_link_to_it(ports: Ports) -> None:
-    one = await ports.link("one", "https://a.example/")
-    two = await ports.link("two", "https://a.example/")
+async def test_a_check_result_is_the_health_of_every_link_to_the_target(ports: Ports) -> None:
+    first = await ports.link("one", "https://a.example/")
+    second = await ports.link("two", "https://a.example/")
     other = await ports.link("one", "https://a.example/", caller=ports.other)
     await ports.store.discover(START, 100)
-    assert await ports.health(one) is None
+    assert await ports.health(first) is None
     checks = set(await ports.due())
     assert len(checks) == 2
-    (mine,) = [c for c in checks if c.tenant_id == ports.caller.tenant_id]
-    await ports.store.record([checked(mine, "broken", 404, reason="it answers 404", failures=3)])
-    for link in (one, two):
-        found = await ports.health(link)
-        assert found is not None
-        assert (found.state, found.status, found.reason) == ("broken", 404, "it answers 404")
-        assert found.since == found.checked_at
+    (own_check,) = [c for c in checks if c.tenant_id == ports.caller.tenant_id]
+    await ports.store.record(
+        [checked(own_check, "broken", 404, reason="it answers 404", failures=3)]
+    )
+    for link in (first, second):
+        health = await ports.health(link)
+        assert health is not None
+        assert (health.state, health.status, health.reason) == ("broken", 404, "it answers 404")
+        assert health.since == health.checked_at
     assert await ports.health(other, ports.other) is None
-    # A link that is made later learns what is known, and is not asked for itself.
+    # A later link to the target has its health at once, and needs no check.
     late = await ports.link("late", "https://a.example/")
     await ports.store.discover(START, 100)
-    found = await ports.health(late)
-    assert found is not None
-    assert found.state == "broken"
+    health = await ports.health(late)
+    assert health is not None
+    assert health.state == "broken"
     assert await ports.due() == []
 
 
-async def test_since_is_when_the_state_became_another(ports: Ports) -> None:
+async def test_since_is_the_time_of_the_last_change_of_state(ports: Ports) -> None:
     link = await ports.link("one", "https://a.example/")
     await ports.store.discover(START, 100)
     (check,) = await ports.due()
-    seen = []
+    healths = []
     for state in ("ok", "ok", "broken"):
         await ports.store.record([checked(check, state, None)])
-        found = await ports.health(link)
-        assert found is not None
-        seen.append(found)
-    assert seen[0].since == seen[1].since < seen[1].checked_at
-    assert seen[2].since == seen[2].checked_at
-    assert seen[2].status is None
+        health = await ports.health(link)
+        assert health is not None
+        healths.append(health)
+    assert healths[0].since == healths[1].since < healths[1].checked_at
+    assert healths[2].since == healths[2].checked_at
+    assert healths[2].status is None
 
 
-async def test_what_there_was_no_time_for_is_due_again(ports: Ports) -> None:
+async def test_a_check_that_is_released_is_due_again(ports: Ports) -> None:
     await ports.link("one", "https://a.example/")
     await ports.link("two", "https://b.example/")
     await ports.store.discover(START, 100)
@@ -148,7 +150,7 @@ async def test_what_there_was_no_time_for_is_due_again(ports: Ports) -> None:
     assert await ports.due() == [checks["https://b.example/"]]
 
 
-async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> None:
+async def test_a_new_target_is_unknown_until_it_is_checked(ports: Ports) -> None:
     link = await ports.link("one", "https://a.example/")
     await ports.store.discover(START, 100)
     (check,) = await ports.due()
@@ -157,7 +159,7 @@ async def test_another_target_is_unknown_until_it_is_checked(ports: Ports) -> No
     changed, _ = await ports.profiles.update_link(ports.caller, link.id, draft)
     assert changed.health is None
     assert await ports.health(link) is None
-    assert await ports.due() == []  # nobody leads to the old one any more
+    assert await ports.due() == []  # no link leads to the old target
     await ports.store.discover(START, 100)
     (check,) = await ports.due()
     assert check == DueCheck(ports.caller.tenant_id, "https://b.example/", "unknown", 0)

@@ -1,4 +1,4 @@
-"""Imports of many links: idempotent, and fair to what is there already."""
+"""Imports of many links: idempotent, without harm to existing profiles and links."""
 
 import pytest
 import trio
@@ -22,7 +22,7 @@ async def links_of(stores: Stores, profile_id: int) -> dict[str, Link]:
     return {link.slug: link for link in page.items}
 
 
-async def test_missing_profiles_and_links_are_made(stores: Stores) -> None:
+async def test_missing_profiles_and_links_are_created(stores: Stores) -> None:
     rows = [row(1, "a", "x"), row(2, "b", "y", title="Why"), row(3, "a", "z")]
     result = await stores.bulk.import_rows(stores.caller, rows)
     assert result[:4] == (3, 0, 0, [])
@@ -47,7 +47,7 @@ async def test_the_same_rows_again_change_nothing(stores: Stores) -> None:
     assert (await stores.snapshots.changes(cursor))[0] == []
 
 
-async def test_only_what_differs_is_updated(stores: Stores) -> None:
+async def test_only_rows_that_differ_are_updated(stores: Stores) -> None:
     await stores.bulk.import_rows(
         stores.caller, [row(1, "a", "x", "1", "One"), row(2, "a", "y"), row(3, "b", "z")]
     )
@@ -57,12 +57,12 @@ async def test_only_what_differs_is_updated(stores: Stores) -> None:
     assert result == (1, 1, 2, [], [ProfileChange(a.id, 2)])
     links = await links_of(stores, a.id)
     assert (links["x"].target, links["x"].version) == ("https://example.com/2", 2)
-    assert links["x"].title == "One", "an empty title keeps the one there is"
+    assert links["x"].title == "One", "an empty title keeps the link's title"
     assert links["y"].version == 1
     assert (await stores.profiles.profile(stores.caller, b.id)).version == 1
-    news = await stores.snapshots.refresh(a.id, 1, 10)
-    assert news is not None
-    assert [link.slug for link in news.links] == ["x", "new"]
+    difference = await stores.snapshots.refresh(a.id, 1, 10)
+    assert difference is not None
+    assert [link.slug for link in difference.links] == ["x", "new"]
 
 
 async def test_a_contact_becomes_a_web_link(stores: Stores) -> None:
@@ -84,7 +84,7 @@ async def test_the_last_of_two_rows_wins(stores: Stores) -> None:
     assert await stores.bulk.import_rows(stores.caller, rows) == (0, 0, 3, [], [])
 
 
-async def test_somebody_elses_handle_is_rejected(stores: Stores) -> None:
+async def test_the_handle_of_another_tenant_is_rejected(stores: Stores) -> None:
     theirs = await stores.profiles.create_profile(stores.other, ProfileDraft(handle="theirs"))
     rows = [row(7, "theirs", "x"), row(8, "mine", "x"), row(9, "theirs", "y")]
     result = await stores.bulk.import_rows(stores.caller, rows)
@@ -99,27 +99,27 @@ async def test_somebody_elses_handle_is_rejected(stores: Stores) -> None:
         await stores.profiles.list_links(stores.caller, theirs.id, 0, 10)
 
 
-async def test_short_slugs_go_to_whom_comes_first(stores: Stores) -> None:
+async def test_a_short_slug_goes_to_the_first_link(stores: Stores) -> None:
     profile = await stores.profiles.create_profile(stores.other, ProfileDraft(handle="theirs"))
     draft = LinkDraft(slug="taken", target="https://example.com/")
     await stores.profiles.create_link(stores.other, profile.id, draft)
     rows = [row(1, "a", "taken"), row(2, "b", "free"), row(3, "a", "free")]
     await stores.bulk.import_rows(stores.caller, rows)
-    found = await stores.snapshots.find([b"/taken", b"/free", b"/a/free", b"/b/free"])
-    assert found[0] is not None
-    assert found[0].profile_id == profile.id
-    owners = [each for each in found[2:] if each is found[1]]
+    snapshots = await stores.snapshots.find([b"/taken", b"/free", b"/a/free", b"/b/free"])
+    assert snapshots[0] is not None
+    assert snapshots[0].profile_id == profile.id
+    owners = [each for each in snapshots[2:] if each is snapshots[1]]
     assert len(owners) == 1
 
 
-async def test_nothing_is_a_batch_too(stores: Stores) -> None:
+async def test_an_import_may_have_no_rows(stores: Stores) -> None:
     assert await stores.bulk.import_rows(stores.caller, []) == (0, 0, 0, [], [])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 async def test_imports_at_the_same_time_add_up(stores: Stores) -> None:
-    """Overlapping handles and slugs in opposite orders: they wait, none is lost or doubled."""
+    """Imports with overlapping handles and slugs in opposite orders wait; no row is lost or doubled."""
     created = 0
 
     async def import_backwards(start: int) -> None:

@@ -1,4 +1,4 @@
-"""Requests to targets, over real connections: what is sent, what is read, and where none goes."""
+"""Probes of targets over real connections: requests, responses, and refused addresses."""
 
 import errno
 import socket
@@ -15,7 +15,7 @@ from storage.links.prober import USER_AGENT, HttpProber
 
 
 class Target:
-    """A server on the loopback: `answers` by the request's first line, and what it was sent."""
+    """A server on the loopback. `answers` are by method and path; `heads` are the requests received."""
 
     def __init__(self, answers: dict[str, bytes]) -> None:
         self.answers = answers
@@ -66,17 +66,17 @@ async def probing(**options: Any) -> AsyncIterator[HttpProber]:
         await prober.close()
 
 
-async def asked(prober: HttpProber, url: str) -> TargetCheck:
-    inquiry = TargetCheck(url)
-    while inquiry.probe is not None:
-        inquiry.receive(await prober.send(inquiry.probe))
-    return inquiry
+async def checked(prober: HttpProber, url: str) -> TargetCheck:
+    check = TargetCheck(url)
+    while check.probe is not None:
+        check.receive(await prober.send(check.probe))
+    return check
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-async def test_a_head_names_who_asks_and_keeps_the_connection() -> None:
+async def test_a_head_names_the_engine_and_keeps_the_connection() -> None:
     async with running({"HEAD /a?b=c": OK}) as target, probing() as prober:
         for _ in range(2):
             answer = await prober.send(Probe("HEAD", f"http://127.0.0.1:{target.port}/a?b=c#d"))
@@ -93,12 +93,14 @@ async def test_a_get_asks_for_a_few_bytes_and_reads_no_body() -> None:
     huge = b"HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 50_000_000
     answers = {"HEAD /": b"HTTP/1.1 405 \r\nContent-Length: 0\r\n\r\n", "GET /": huge}
     async with running(answers) as target, probing() as prober:
-        inquiry = await asked(prober, f"http://127.0.0.1:{target.port}/")
-        assert inquiry.result is not None
-        assert inquiry.result.state == "ok"
+        check = await checked(prober, f"http://127.0.0.1:{target.port}/")
+        assert check.result is not None
+        assert check.result.state == "ok"
         assert "Range: bytes=0-1023" in target.heads[1]
         await trio.sleep(0.05)
-        assert target.sent_bytes < 20_000_000  # what fits into buffers, and then it was hung up on
+        assert (
+            target.sent_bytes < 20_000_000
+        )  # no more than fits into buffers before the prober closed the connection
 
 
 async def test_redirects_are_followed_hop_by_hop() -> None:
@@ -106,11 +108,11 @@ async def test_redirects_are_followed_hop_by_hop() -> None:
         "HEAD /": b"HTTP/1.1 301 \r\nLocation: /two\r\nContent-Length: 0\r\n\r\n",
         "HEAD /two": b"HTTP/1.1 302 \r\nlocation: http://localhost.example/3\r\nContent-Length: 0\r\n\r\n",
     }
-    seen: list[str] = []
+    hosts: list[str] = []
 
     async def resolve(host: str, port: int) -> list[str]:
         await trio.lowlevel.checkpoint()
-        seen.append(host)
+        hosts.append(host)
         return ["10.0.0.1"] if host == "localhost.example" else ["93.184.216.34"]
 
     async def connect(address: str, port: int, limit_s: float | None) -> Any:
@@ -121,11 +123,11 @@ async def test_redirects_are_followed_hop_by_hop() -> None:
         running(answers) as target,
         probing(everywhere=False, resolver=resolve, connect=connect) as prober,
     ):
-        inquiry = await asked(prober, "http://public.example/")
-        assert inquiry.result is not None
-        assert inquiry.result == ("unknown", None, "it is not on the public internet", False)
-        assert seen == ["public.example", "localhost.example"]
-        assert len(target.heads) == 2  # and nothing was sent to the third
+        check = await checked(prober, "http://public.example/")
+        assert check.result is not None
+        assert check.result == ("unknown", None, "it is not on the public internet", False)
+        assert hosts == ["public.example", "localhost.example"]
+        assert len(target.heads) == 2  # no request was sent to the private address
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ async def test_redirects_are_followed_hop_by_hop() -> None:
         "[64:ff9b::7f00:1]",
     ],
 )
-async def test_private_addresses_are_not_asked(host: str) -> None:
+async def test_private_addresses_get_no_request(host: str) -> None:
     async with running({"HEAD /": OK}) as target, probing(everywhere=False) as prober:
         answer = await prober.send(Probe("HEAD", f"http://{host}:{target.port}/"))
         assert (answer.status, answer.local_error) == (None, True)
@@ -154,7 +156,7 @@ async def test_private_addresses_are_not_asked(host: str) -> None:
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000, ""),
     ],
 )
-async def test_answers_that_are_none(sent: bytes, reason: str) -> None:
+async def test_a_response_that_is_not_http_has_no_status(sent: bytes, reason: str) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.receive_some()
@@ -175,26 +177,30 @@ async def test_answers_that_are_none(sent: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "ours"),
+    ("error", "reason", "local_error"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "its host is not known", False),
         (socket.gaierror(socket.EAI_AGAIN, "x"), "its host's name could not be looked up", True),
     ],
 )
-async def test_names_that_are_not_found(error: OSError, reason: str, ours: bool) -> None:
+async def test_a_failed_lookup_of_a_host_is_told_from_an_unknown_host(
+    error: OSError, reason: str, local_error: bool
+) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         await trio.lowlevel.checkpoint()
         raise error
 
     async with probing(resolver=resolve) as prober:
         answer = await prober.send(Probe("HEAD", "http://a.example/"))
-        assert (answer.reason, answer.local_error) == (reason, ours)
+        assert (answer.reason, answer.local_error) == (reason, local_error)
 
 
 @pytest.mark.parametrize(
-    ("number", "ours"), [(errno.ECONNREFUSED, False), (errno.ENETUNREACH, True)]
+    ("number", "local_error"), [(errno.ECONNREFUSED, False), (errno.ENETUNREACH, True)]
 )
-async def test_connections_that_are_not_made(number: int, ours: bool) -> None:
+async def test_a_failed_connection_is_transient_unless_the_error_is_local(
+    number: int, local_error: bool
+) -> None:
     async def connect(address: str, port: int, limit_s: float | None) -> Any:
         await trio.lowlevel.checkpoint()
         try:
@@ -204,4 +210,8 @@ async def test_connections_that_are_not_made(number: int, ours: bool) -> None:
 
     async with probing(connect=connect) as prober:
         answer = await prober.send(Probe("HEAD", "http://127.0.0.1/"))
-        assert (answer.status, answer.local_error, answer.transient) == (None, ours, not ours)
+        assert (answer.status, answer.local_error, answer.transient) == (
+            None,
+            local_error,
+            not local_error,
+        )

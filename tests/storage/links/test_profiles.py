@@ -49,7 +49,7 @@ async def test_a_handle_is_unique_across_tenants(stores: Stores) -> None:
         assert caught.value.field == "handle"
 
 
-async def test_lists_go_on_after_the_last_id(stores: Stores) -> None:
+async def test_a_list_continues_after_the_last_id(stores: Stores) -> None:
     ids = [(await demo(stores, f"p{number}")).id for number in range(5)]
     assert ids == sorted(ids)
     await stores.profiles.create_profile(stores.other, DEMO)
@@ -68,7 +68,7 @@ async def test_an_update_makes_a_version(stores: Stores) -> None:
     assert await stores.profiles.profile(stores.caller, profile.id) == updated
 
 
-async def test_an_update_that_changes_nothing_makes_none(stores: Stores) -> None:
+async def test_an_update_that_changes_nothing_makes_no_version(stores: Stores) -> None:
     profile, link = await demo_link(stores)
     _, before = await stores.snapshots.changes(None)
     same = ProfileDraft(handle="demo")
@@ -118,15 +118,15 @@ async def test_a_deleted_profile_is_gone_with_its_links(stores: Stores) -> None:
     assert again.short
 
 
-@pytest.mark.parametrize("whose", ["other tenant's", "unknown", "too large"])
-async def test_what_is_not_ones_own_is_not_found(stores: Stores, whose: str) -> None:
+@pytest.mark.parametrize("owner", ["other tenant's", "unknown", "too large"])
+async def test_profiles_and_links_of_others_are_not_found(stores: Stores, owner: str) -> None:
     profile, link = await demo_link(stores)
-    caller = stores.other if whose == "other tenant's" else stores.caller
+    caller = stores.other if owner == "other tenant's" else stores.caller
     profile_id, link_id = {
         "other tenant's": (profile.id, link.id),
         "unknown": (12345, 12345),
         "too large": (2**63, 2**80),
-    }[whose]
+    }[owner]
     store = stores.profiles
     attempts: list[Callable[[], Awaitable[object]]] = [
         lambda: store.profile(caller, profile_id),
@@ -181,7 +181,7 @@ async def test_a_slug_is_unique_in_its_profile(stores: Stores) -> None:
     with pytest.raises(ConflictError) as caught:
         await stores.profiles.update_link(stores.caller, second.id, SPRING)
     assert caught.value.field == "slug"
-    # What failed left no version behind.
+    # The failed changes made no version.
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 3
 
 
@@ -203,7 +203,7 @@ async def test_a_short_slug_is_first_come_first_served(stores: Stores) -> None:
     assert (second.short, second.version) == (True, 2)
 
 
-async def test_a_short_slug_can_be_declined_and_given_back(stores: Stores) -> None:
+async def test_a_short_slug_can_be_declined_and_released(stores: Stores) -> None:
     profile, link = await demo_link(stores, short=False)
     assert not link.short
     link, _ = await stores.profiles.update_link(stores.caller, link.id, changed(SPRING, short=True))
@@ -221,10 +221,10 @@ async def test_a_short_slug_follows_its_link(stores: Stores) -> None:
     await stores.profiles.create_link(stores.caller, two.id, changed(SPRING, slug="taken"))
     link, _ = await stores.profiles.update_link(stores.caller, link.id, changed(SPRING, slug="new"))
     assert (link.slug, link.short) == ("new", True)
-    found = await stores.snapshots.find([b"/new", b"/spring"])
-    assert found[0] is not None
-    assert found[1] is None
-    # No claim is forced where none was asked for.
+    snapshots = await stores.snapshots.find([b"/new", b"/spring"])
+    assert snapshots[0] is not None
+    assert snapshots[1] is None
+    # Without `short`, a taken slug is not claimed.
     link, _ = await stores.profiles.update_link(
         stores.caller, link.id, changed(SPRING, slug="taken")
     )
@@ -250,7 +250,7 @@ async def test_every_change_of_a_link_is_a_version_of_its_profile(stores: Stores
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 4
 
 
-async def test_a_key_opens_its_own_tenant_only(stores: Stores) -> None:
+async def test_an_api_key_opens_its_own_tenant_only(stores: Stores) -> None:
     key = await stores.keys.authenticate(stores.api_key)
     assert key is not None
     assert key == stores.caller._replace(key_id=key.key_id)

@@ -1,4 +1,4 @@
-"""Many changes of one profile's links at once: each on its own, all in one version."""
+"""Bulk changes of one profile's links: each succeeds or fails by itself, and all are one version."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def update(link_id: int, if_version: int | None = None, **fields: object) -> Lin
 
 
 def delete(link_id: int, if_version: int | None = None) -> LinkChange:
-    return LinkChange("delete", lambda _: pytest.fail("not asked"), link_id, if_version)
+    return LinkChange("delete", lambda _: pytest.fail("draft of a delete"), link_id, if_version)
 
 
 async def profile_of(stores: Stores, caller: Caller, handle: str) -> Profile:
@@ -51,7 +51,7 @@ async def slugs(stores: Stores, profile_id: int) -> dict[str, Link]:
     return {link.slug: link for link in page.items}
 
 
-async def test_all_of_them_are_one_version(stores: Stores) -> None:
+async def test_all_changes_are_one_version(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
     outcomes, change = await stores.profiles.change_links(
         stores.caller, profile.id, [create("a"), create("b"), create("c")]
@@ -74,20 +74,20 @@ async def test_all_of_them_are_one_version(stores: Stores) -> None:
     assert (links["b2"].id, links["b2"].version, links["c"].title) == (a.id, 2, "C")
     assert outcomes[0].link == links["b2"]
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 3
-    news = await stores.snapshots.refresh(profile.id, 2, 10)
-    assert news is not None
-    assert {link.slug for link in news.links} == {"b2", "a", "c"}
-    assert news.removed == (b.id,)
+    difference = await stores.snapshots.refresh(profile.id, 2, 10)
+    assert difference is not None
+    assert {link.slug for link in difference.links} == {"b2", "a", "c"}
+    assert difference.removed == (b.id,)
 
 
-async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores) -> None:
+async def test_a_failed_change_changes_nothing_and_stops_no_other(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
     theirs = await profile_of(stores, stores.other, "theirs")
     elsewhere = await profile_of(stores, stores.caller, "elsewhere")
     foreign, _ = await stores.profiles.create_link(
         stores.other, theirs.id, LinkDraft(slug="taken", target="https://example.com/")
     )
-    mine, _ = await stores.profiles.create_link(
+    own_link, _ = await stores.profiles.create_link(
         stores.caller, elsewhere.id, LinkDraft(slug="mine", target="https://example.com/")
     )
 
@@ -103,7 +103,7 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
             create("taken", short=True),
             LinkChange("create", bad),
             update(foreign.id, title="x"),
-            delete(mine.id),
+            delete(own_link.id),
             delete(2**63),
             create("b"),
         ],
@@ -114,7 +114,7 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
     ]  # fmt: skip
     assert change == ProfileChange(profile.id, 2)
     assert (await slugs(stores, profile.id)).keys() == {"a", "b"}
-    assert (await stores.profiles.link(stores.caller, mine.id)) == mine
+    assert (await stores.profiles.link(stores.caller, own_link.id)) == own_link
     b = outcomes[7].link
     assert b is not None
     outcomes, _ = await stores.profiles.change_links(
@@ -128,19 +128,19 @@ async def test_one_that_fails_changes_nothing_and_stops_no_other(stores: Stores)
     )
 
 
-async def test_what_changes_nothing_is_no_version(stores: Stores) -> None:
+async def test_changes_without_effect_make_no_version(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
-    (made,), _ = await stores.profiles.change_links(stores.caller, profile.id, [create("a")])
-    assert made.link is not None
+    (result,), _ = await stores.profiles.change_links(stores.caller, profile.id, [create("a")])
+    assert result.link is not None
     outcomes, change = await stores.profiles.change_links(
-        stores.caller, profile.id, [update(made.link.id), create("a")]
+        stores.caller, profile.id, [update(result.link.id), create("a")]
     )
-    assert outcomes[0].link == made.link
+    assert outcomes[0].link == result.link
     assert change == ProfileChange(profile.id, 2)
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 2
 
 
-async def test_strangers_and_viewers_change_nothing(stores: Stores) -> None:
+async def test_callers_without_the_right_change_nothing(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
     with pytest.raises(NotFoundError):
         await stores.profiles.change_links(stores.other, profile.id, [create("a")])
@@ -150,12 +150,14 @@ async def test_strangers_and_viewers_change_nothing(stores: Stores) -> None:
         )
 
 
-async def test_they_are_done_once(stores: Stores) -> None:
+async def test_a_repeated_request_changes_links_once(stores: Stores) -> None:
     profile = await profile_of(stores, stores.caller, "demo")
-    asked = IdempotentRequest[Any](
+    request = IdempotentRequest[Any](
         "key", b"s" * 32, lambda result: StoredResponse(200, {}, str(result[1]).encode())
     )
-    _, change = await stores.profiles.change_links(stores.caller, profile.id, [create("a")], asked)
+    _, change = await stores.profiles.change_links(
+        stores.caller, profile.id, [create("a")], request
+    )
     with pytest.raises(AlreadyAnsweredError) as caught:
-        await stores.profiles.change_links(stores.caller, profile.id, [create("a")], asked)
+        await stores.profiles.change_links(stores.caller, profile.id, [create("a")], request)
     assert caught.value.response.body == str(change).encode()

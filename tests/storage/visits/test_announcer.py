@@ -40,23 +40,23 @@ async def server(redis_url: str) -> AsyncIterator[RedisServer]:
     await server.close()
 
 
-async def take(news: AsyncIterator[ProfileChange], count: int) -> list[ProfileChange]:
+async def take(changes: AsyncIterator[ProfileChange], count: int) -> list[ProfileChange]:
     with trio.fail_after(5):
-        return [await anext(news) for _ in range(count)]
+        return [await anext(changes) for _ in range(count)]
 
 
-async def test_every_listener_hears_every_change(announcer: Any) -> None:
+async def test_every_listener_gets_every_change(announcer: Any) -> None:
     await announcer.announce(CHANGES)
-    async with announcer.listen() as one, announcer.listen() as two:
+    async with announcer.listen() as first, announcer.listen() as second:
         await announcer.announce(CHANGES)
         await announcer.announce([])
-        assert await take(one, len(CHANGES)) == CHANGES
-        assert await take(two, len(CHANGES)) == CHANGES
+        assert await take(first, len(CHANGES)) == CHANGES
+        assert await take(second, len(CHANGES)) == CHANGES
     assert announcer.counts["announced"] == 2 * len(CHANGES)
     assert announcer.counts["failed"] == 0
 
 
-async def test_an_error_of_the_listener_comes_out_as_it_is(announcer: Any) -> None:
+async def test_an_error_in_the_context_is_raised_unchanged(announcer: Any) -> None:
     with pytest.raises(KeyError):
         async with announcer.listen():
             raise KeyError("mine")
@@ -64,54 +64,54 @@ async def test_an_error_of_the_listener_comes_out_as_it_is(announcer: Any) -> No
 
 async def test_listening_can_be_cancelled(announcer: Any) -> None:
     with trio.move_on_after(0.05) as scope:
-        async with announcer.listen() as news:
-            await anext(news)
+        async with announcer.listen() as changes:
+            await anext(changes)
     assert scope.cancelled_caught
 
 
 async def test_a_slow_listener_loses_the_oldest() -> None:
-    waiting: DropOldestQueue[ProfileChange] = DropOldestQueue(2)
-    assert [waiting.put(change) for change in CHANGES[:4]] == [False, False, True, True]
-    assert [await anext(waiting), await anext(waiting)] == CHANGES[2:4]
+    queue: DropOldestQueue[ProfileChange] = DropOldestQueue(2)
+    assert [queue.put(change) for change in CHANGES[:4]] == [False, False, True, True]
+    assert [await anext(queue), await anext(queue)] == CHANGES[2:4]
 
 
 async def test_a_listener_connects_again(server: RedisServer) -> None:
     announcer = RedisAnnouncer(server)
-    async with announcer.listen() as news:
+    async with announcer.listen() as changes:
         await announcer.announce(CHANGES[:1])
-        assert await take(news, 1) == CHANGES[:1]
+        assert await take(changes, 1) == CHANGES[:1]
         await server.run(server.commands.execute_command, "CLIENT", "KILL", "TYPE", "pubsub")
-        heard: list[ProfileChange] = []
+        received: list[ProfileChange] = []
         with trio.fail_after(5):
-            while not heard:
+            while not received:
                 await announcer.announce(CHANGES[1:2])
                 with trio.move_on_after(0.02):
-                    heard.append(await anext(news))
-        assert heard == CHANGES[1:2]
+                    received.append(await anext(changes))
+        assert received == CHANGES[1:2]
 
 
-async def test_messages_of_others_are_counted_and_passed_over(server: RedisServer) -> None:
+async def test_malformed_messages_are_counted_and_ignored(server: RedisServer) -> None:
     announcer = RedisAnnouncer(server)
-    async with announcer.listen() as news:
+    async with announcer.listen() as changes:
         for message in (b"", b"\xff", b"{}x", b"[[1]]", b"7", b'[["a", 1, 2]]'):
             await server.run(server.commands.execute_command, "PUBLISH", CHANNEL, message)
         await announcer.announce(CHANGES[:1])
-        assert await take(news, 1) == CHANGES[:1]
+        assert await take(changes, 1) == CHANGES[:1]
     assert announcer.counts["malformed"] == 6
 
 
-async def test_without_a_server_nothing_raises() -> None:
+async def test_an_announcement_without_a_server_is_counted_as_failed() -> None:
     server = await RedisServer.open("unix:///nonexistent/socket", size=1)
     announcer = RedisAnnouncer(server)
     with trio.fail_after(10):
         await announcer.announce(CHANGES[:3])
-        async with announcer.listen() as news:
+        async with announcer.listen() as changes:
             with trio.move_on_after(0.1):
-                await anext(news)
+                await anext(changes)
     assert announcer.counts["failed"] == 3
     assert announcer.counts["disconnected"] > 0
     await server.close()
 
 
-async def test_a_message_says_what_was_announced() -> None:
+async def test_a_message_decodes_to_the_announced_changes() -> None:
     assert decode(encode(CHANGES)) == CHANGES

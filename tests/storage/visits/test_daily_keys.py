@@ -1,4 +1,4 @@
-"""What edges share without writing it down: a folder in memory, and a channel of Redis."""
+"""Daily keys that edges share: in a folder in memory, and over a channel of Redis."""
 
 import os
 import shutil
@@ -33,98 +33,98 @@ TOMORROW = DailyKey(DAY + 1, False, 9, b"3" * 32)
 
 
 @pytest.fixture
-def shelves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where shelves are made, in place of the machine's own memory."""
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of key stores, in place of the machine's own memory."""
     monkeypatch.setattr(daily_keys, "_candidates", lambda: [tmp_path])
     monkeypatch.setattr(daily_keys, "is_in_memory", lambda _: True)
     return tmp_path
 
 
 @pytest.fixture(params=["memory", "file"])
-def shelf(request: pytest.FixtureRequest, shelves: Path) -> Any:
-    return MemoryKeyStore() if request.param == "memory" else open_key_store(shelves / "data")
+def store(request: pytest.FixtureRequest, stores: Path) -> Any:
+    return MemoryKeyStore() if request.param == "memory" else open_key_store(stores / "data")
 
 
-def test_the_best_of_each_day_is_what_everybody_gets(shelf: Any) -> None:
-    assert shelf.exchange([], NOON_US) == {}
-    assert shelf.exchange([OLDER], NOON_US) == {DAY: OLDER}
-    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}  # in use goes before older
-    assert shelf.exchange([OLDER], NOON_US) == {DAY: ONE}
-    assert shelf.exchange([TOMORROW], NOON_US) == {DAY: ONE}  # too early
+def test_every_exchange_returns_the_best_key_of_each_day(store: Any) -> None:
+    assert store.exchange([], NOON_US) == {}
+    assert store.exchange([OLDER], NOON_US) == {DAY: OLDER}
+    assert store.exchange([ONE], NOON_US) == {DAY: ONE}  # a key in use precedes an older one
+    assert store.exchange([OLDER], NOON_US) == {DAY: ONE}
+    assert store.exchange([TOMORROW], NOON_US) == {DAY: ONE}  # too early
     evening = NOON_US + DAY_US // 2 - 1_000_000
-    assert shelf.exchange([TOMORROW], evening) == {DAY: ONE, DAY + 1: TOMORROW}
-    assert shelf.exchange([], NOON_US + DAY_US * 3 // 2) == {DAY + 1: TOMORROW}
-    assert shelf.exchange([], NOON_US + DAY_US * 5 // 2) == {}
+    assert store.exchange([TOMORROW], evening) == {DAY: ONE, DAY + 1: TOMORROW}
+    assert store.exchange([], NOON_US + DAY_US * 3 // 2) == {DAY + 1: TOMORROW}
+    assert store.exchange([], NOON_US + DAY_US * 5 // 2) == {}
 
 
-def test_a_folder_is_for_one_user_and_of_one_data_folder(shelves: Path) -> None:
-    one, other = open_key_store(shelves / "one"), open_key_store(shelves / "other")
+def test_a_folder_is_for_one_user_and_of_one_data_folder(stores: Path) -> None:
+    one, other = open_key_store(stores / "one"), open_key_store(stores / "other")
     assert one is not None
     assert other is not None
-    assert one.folder == open_key_store(shelves / "x" / ".." / "one").folder  # type: ignore[union-attr]
+    assert one.folder == open_key_store(stores / "x" / ".." / "one").folder  # type: ignore[union-attr]
     assert one.exchange([ONE], NOON_US) == {DAY: ONE}
     assert other.exchange([], NOON_US) == {}
     assert stat.S_IMODE(one.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((one.folder / "keys").stat().st_mode) == 0o600
-    again = open_key_store(shelves / "one")
+    again = open_key_store(stores / "one")
     assert again is not None
     assert again.exchange([], NOON_US) == {DAY: ONE}
 
 
-def test_a_folder_that_was_tidied_up_is_made_again(shelves: Path) -> None:
-    shelf = open_key_store(shelves / "data")
-    assert shelf is not None
-    shelf.exchange([ONE], NOON_US)
-    shutil.rmtree(shelf.folder)
-    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
-    assert stat.S_IMODE(shelf.folder.stat().st_mode) == 0o700
-    shutil.rmtree(shelf.folder)
-    shelf.folder.write_text("somebody else's")
+def test_a_deleted_folder_is_created_again(stores: Path) -> None:
+    store = open_key_store(stores / "data")
+    assert store is not None
+    store.exchange([ONE], NOON_US)
+    shutil.rmtree(store.folder)
+    assert store.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+    shutil.rmtree(store.folder)
+    store.folder.write_text("another program's")
     with pytest.raises(OSError, match=r"belongs|cannot make|Not a directory"):
-        shelf.exchange([ONE], NOON_US)
+        store.exchange([ONE], NOON_US)
 
 
-def test_who_finds_it_taken_says_so(shelves: Path) -> None:
-    shelf = open_key_store(shelves / "data")
-    assert shelf is not None
-    lock = FileLock(shelf.folder / "lock")
+def test_an_exchange_during_another_is_unavailable(stores: Path) -> None:
+    store = open_key_store(stores / "data")
+    assert store is not None
+    lock = FileLock(store.folder / "lock")
     assert lock.acquire()
     with pytest.raises(UnavailableError):
-        shelf.exchange([ONE], NOON_US)
+        store.exchange([ONE], NOON_US)
     lock.release()
-    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert store.exchange([ONE], NOON_US) == {DAY: ONE}
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b"\xff" * 10_000, b'[[1,true,2,"00"]]'])
-def test_what_was_left_damaged_is_written_anew(data: bytes, shelves: Path) -> None:
-    shelf = open_key_store(shelves / "data")
-    assert shelf is not None
-    (shelf.folder / "keys").write_bytes(data)
-    assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
-    assert shelf.exchange([], NOON_US) == {DAY: ONE}
+def test_a_damaged_file_is_replaced(data: bytes, stores: Path) -> None:
+    store = open_key_store(stores / "data")
+    assert store is not None
+    (store.folder / "keys").write_bytes(data)
+    assert store.exchange([ONE], NOON_US) == {DAY: ONE}
+    assert store.exchange([], NOON_US) == {DAY: ONE}
 
 
-def test_with_its_data_folder_a_shelf_goes_too(shelves: Path) -> None:
-    (shelves / "here").mkdir()
-    here, gone = open_key_store(shelves / "here"), open_key_store(shelves / "gone")
-    assert here is not None
-    assert gone is not None
-    open_key_store(shelves / "next")
-    assert here.folder.exists()
-    assert not gone.folder.exists()
+def test_the_key_store_of_a_deleted_data_folder_is_deleted(stores: Path) -> None:
+    (stores / "here").mkdir()
+    kept, orphaned = open_key_store(stores / "here"), open_key_store(stores / "gone")
+    assert kept is not None
+    assert orphaned is not None
+    open_key_store(stores / "next")
+    assert kept.folder.exists()
+    assert not orphaned.folder.exists()
 
 
-def test_what_nobody_came_back_for_is_removed(shelves: Path) -> None:
+def test_a_stale_key_store_is_deleted(stores: Path) -> None:
     for name in ("left", "fresh"):
-        (shelves / name).mkdir()
-    left, fresh = open_key_store(shelves / "left"), open_key_store(shelves / "fresh")
-    assert left is not None
+        (stores / name).mkdir()
+    abandoned, fresh = open_key_store(stores / "left"), open_key_store(stores / "fresh")
+    assert abandoned is not None
     assert fresh is not None
-    left.exchange([ONE], NOON_US)
-    old = left.folder.stat().st_mtime - STALE_S - 60
-    os.utime(left.folder, (old, old))
-    open_key_store(shelves / "next")
-    assert not left.folder.exists()
+    abandoned.exchange([ONE], NOON_US)
+    old = abandoned.folder.stat().st_mtime - STALE_S - 60
+    os.utime(abandoned.folder, (old, old))
+    open_key_store(stores / "next")
+    assert not abandoned.folder.exists()
     assert fresh.folder.exists()
 
 
@@ -135,28 +135,28 @@ def test_a_disk_is_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert open_key_store(tmp_path) is None
 
 
-def test_a_foreign_folder_is_not_used(shelves: Path) -> None:
-    made = open_key_store(shelves / "data")
-    assert made is not None
-    shutil.rmtree(made.folder)
-    (shelves / "elsewhere").mkdir()
-    made.folder.symlink_to(shelves / "elsewhere")
-    found = open_key_store(shelves / "data")
-    assert found is None or not found.folder.is_symlink()
-    assert list((shelves / "elsewhere").iterdir()) == []
+def test_a_foreign_folder_is_not_used(stores: Path) -> None:
+    first_store = open_key_store(stores / "data")
+    assert first_store is not None
+    shutil.rmtree(first_store.folder)
+    (stores / "elsewhere").mkdir()
+    first_store.folder.symlink_to(stores / "elsewhere")
+    second_store = open_key_store(stores / "data")
+    assert second_store is None or not second_store.folder.is_symlink()
+    assert list((stores / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.skipif(not is_in_memory(Path("/dev/shm")), reason="this machine has no /dev/shm")
-def test_on_this_machine_it_is_in_memory(tmp_path: Path) -> None:
-    shelf = open_key_store(tmp_path)
-    assert isinstance(shelf, TmpfsKeyStore)
+def test_the_key_store_of_this_machine_is_in_memory(tmp_path: Path) -> None:
+    store = open_key_store(tmp_path)
+    assert isinstance(store, TmpfsKeyStore)
     try:
-        assert is_in_memory(shelf.folder)
-        assert shelf.exchange([ONE], NOON_US) == {DAY: ONE}
+        assert is_in_memory(store.folder)
+        assert store.exchange([ONE], NOON_US) == {DAY: ONE}
     finally:
-        for file in shelf.folder.iterdir():
+        for file in store.folder.iterdir():
             file.unlink()
-        shelf.folder.rmdir()
+        store.folder.rmdir()
 
 
 # ---- the channel ------------------------------------------------------------------------------------
@@ -180,7 +180,9 @@ async def channels(url: str | None) -> AsyncIterator[list[Any]]:
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_everybody_hears_and_the_sender_knows_how_many(channels: list[Any]) -> None:
+async def test_every_listener_gets_a_message_and_the_sender_their_number(
+    channels: list[Any],
+) -> None:
     one, two = channels
     assert await one.send(b"nobody") == 0
     async with one.listen() as first:
@@ -194,7 +196,7 @@ async def test_everybody_hears_and_the_sender_knows_how_many(channels: list[Any]
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_an_error_of_the_listener_comes_out_as_it_is(channels: list[Any]) -> None:
+async def test_an_error_in_the_context_is_raised_unchanged(channels: list[Any]) -> None:
     with pytest.raises(KeyError):
         async with channels[0].listen():
             raise KeyError("mine")
@@ -202,7 +204,7 @@ async def test_an_error_of_the_listener_comes_out_as_it_is(channels: list[Any]) 
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_without_a_server_it_is_0_and_counted() -> None:
+async def test_a_message_without_a_server_reaches_no_edge_and_is_counted() -> None:
     server = await RedisServer.open("unix:///nonexistent/socket", size=1)
     channel = RedisDailyKeyChannel(server)
     with trio.fail_after(10):

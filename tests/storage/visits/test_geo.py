@@ -34,7 +34,7 @@ NETWORKS = {"203.0.113.0/28": MUNICH, "203.0.113.16/28": NAMELESS, "2001:db8::/3
 
 
 def write(path: Path, networks: dict[str, Any], *, version: int = 6) -> Path:
-    """A geo file in the place of whatever was there, as an updater puts it."""
+    """Write a geo file and put it in place as an updater does. Returns its path."""
     writer = MMDBWriter(ip_version=version, ipv4_compatible=version == 6, database_type="Test-City")
     for network, record in networks.items():
         writer.insert_network(IPSet([network]), record)
@@ -51,10 +51,10 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def places(file: Path) -> GeoPlaceLookup:
-    found = GeoPlaceLookup(str(file))
-    assert await found.refresh()  # in use at once
-    assert not await found.refresh()  # read as a whole
-    return found
+    lookup = GeoPlaceLookup(str(file))
+    assert await lookup.refresh()  # the first file is in use at once
+    assert not await lookup.refresh()  # and is checked afterwards
+    return lookup
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -62,11 +62,11 @@ def contract(request: pytest.FixtureRequest) -> PlaceLookup:
     if request.param == "file":
         return GeoPlaceLookup(str(request.getfixturevalue("file")))
     memory = MemoryPlaceLookup()
-    memory.tell("203.0.113.9", "DE", "Munich")
+    memory.set_place("203.0.113.9", "DE", "Munich")
     return memory
 
 
-async def test_whatever_is_asked_there_is_an_answer(contract: PlaceLookup) -> None:
+async def test_every_text_has_a_place_or_none(contract: PlaceLookup) -> None:
     assert await contract.refresh()
     continent, country, _, city = unpack_place(contract.place("203.0.113.9"))
     assert (continent, country, city) == ("EU", "DE", "Munich")
@@ -76,7 +76,7 @@ async def test_whatever_is_asked_there_is_an_answer(contract: PlaceLookup) -> No
 
 
 @pytest.mark.parametrize(
-    ("address", "found"),
+    ("address", "place"),
     [
         ("203.0.113.0", ("EU", "DE", "BY", "Munich")),
         ("203.0.113.15", ("EU", "DE", "BY", "Munich")),
@@ -86,9 +86,9 @@ async def test_whatever_is_asked_there_is_an_answer(contract: PlaceLookup) -> No
     ],
 )
 async def test_every_part_of_a_place(
-    address: str, found: tuple[str, ...], places: GeoPlaceLookup
+    address: str, place: tuple[str, ...], places: GeoPlaceLookup
 ) -> None:
-    assert unpack_place(places.place(address)) == found
+    assert unpack_place(places.place(address)) == place
 
 
 async def test_a_new_file_is_in_use_without_a_restart(places: GeoPlaceLookup, file: Path) -> None:
@@ -100,13 +100,13 @@ async def test_a_new_file_is_in_use_without_a_restart(places: GeoPlaceLookup, fi
 
 
 def damage(file: Path, how: str) -> None:
-    """In place, but for what is another file: what is in use must not be a map of it."""
+    """Damage a file, mostly in place: the file in use must not be a map of it."""
     data = file.read_bytes()
     if how == "no places":
         write(file, {"203.0.113.0/24": {"autonomous_system_number": 64496}})
     elif how == "gone":
         file.unlink()
-    elif how == "record":  # its tree and its end are whole
+    elif how == "record":  # the tree and the metadata stay intact
         at = data.index(b"Munich")
         file.write_bytes(data[: at - 1] + b"\x1f" * 7 + data[at + 6 :])
     elif how == "truncated":
@@ -132,7 +132,7 @@ async def test_a_broken_file_is_refused_and_the_old_one_stays(
     assert unpack_place(places.place("203.0.113.9"))[3] == "Munich"
 
 
-async def test_a_file_that_comes_while_a_broken_one_is_read_is_not_overlooked(
+async def test_a_file_that_arrives_during_the_check_of_a_broken_one_is_loaded(
     places: GeoPlaceLookup, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = GeoFile.check
@@ -168,14 +168,14 @@ async def test_without_a_file_there_are_countries(tmp_path: Path) -> None:
         assert places.place("10.0.0.1") == places.place("x") == b""
 
 
-async def test_a_file_for_ipv4_knows_no_other_addresses(tmp_path: Path) -> None:
+async def test_a_file_for_ipv4_has_no_places_of_ipv6(tmp_path: Path) -> None:
     places = GeoPlaceLookup(str(write(tmp_path / "v4.mmdb", {"203.0.113.0/24": MUNICH}, version=4)))
     assert await places.refresh()
     assert unpack_place(places.place("203.0.113.9"))[1] == "DE"
     assert places.place("2001:db8::1") == b""
 
 
-async def test_nothing_is_left_open(places: GeoPlaceLookup, file: Path) -> None:
+async def test_replaced_files_are_closed(places: GeoPlaceLookup, file: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for number in range(3):
         write(file, {"203.0.113.0/24": NAMELESS | {"city": {"names": {"en": str(number)}}}})

@@ -1,4 +1,4 @@
-"""What a canonical path asks for."""
+"""Canonical paths of links and pages."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from storage.visits.paths import ParsedPath, parse
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "parsed"),
     [
         (b"/spring", ParsedPath(None, "spring")),
         (b"/demo/spring", ParsedPath("demo", "spring")),
@@ -15,5 +15,5 @@ from storage.visits.paths import ParsedPath, parse
         (name.encode_path("demo", "t\u0117l-\u03c3"), ParsedPath("demo", "t\u0117l-\u03c3")),
     ],
 )
-def test_paths_say_what_they_ask_for(path: bytes, asked: ParsedPath) -> None:
-    assert parse(path) == asked
+def test_a_path_has_a_handle_a_slug_or_both(path: bytes, parsed: ParsedPath) -> None:
+    assert parse(path) == parsed

@@ -1,4 +1,4 @@
-"""What edges read: whole profiles, differences and news, in memory and in Postgres."""
+"""Snapshots for edges: whole profiles, differences and changes, in memory and in Postgres."""
 
 import random
 from collections.abc import Iterable
@@ -62,8 +62,8 @@ async def test_each_kind_of_path_finds_its_profile(stores: Stores) -> None:
         name.encode_path("demo", "t\u0117l"),
         name.encode_path("t\u0117l"),
     ]
-    found = await stores.snapshots.find(paths)
-    (snapshot,) = {id(each): each for each in found}.values()
+    snapshots = await stores.snapshots.find(paths)
+    (snapshot,) = {id(each): each for each in snapshots}.values()
     assert isinstance(snapshot, Snapshot)
     assert (snapshot.tenant_id, snapshot.profile_id) == (stores.caller.tenant_id, demo.id)
     assert (snapshot.handle, snapshot.title, snapshot.version) == ("demo", "Demo", 3)
@@ -77,36 +77,36 @@ async def test_each_kind_of_path_finds_its_profile(stores: Stores) -> None:
     assert first.id in {link.id for link in snapshot.links}
 
 
-async def test_what_does_not_exist_is_none(stores: Stores) -> None:
+async def test_a_path_without_a_profile_or_link_has_no_snapshot(stores: Stores) -> None:
     await profile_with(stores, "demo", ["spring"])
     paths = [b"/demo/nothing", b"/nobody/spring", b"/nothing", b"/@nobody", b"/@demo/spring", b"/@"]
     assert await stores.snapshots.find(paths) == [None] * len(paths)
     assert await stores.snapshots.find([]) == []
-    found = await stores.snapshots.find([b"/demo/nothing", b"/spring"])
-    assert found[0] is None
-    assert found[1] is not None
+    snapshots = await stores.snapshots.find([b"/demo/nothing", b"/spring"])
+    assert snapshots[0] is None
+    assert snapshots[1] is not None
 
 
 async def test_only_the_owner_of_a_short_slug_answers_for_it(stores: Stores) -> None:
     first = await profile_with(stores, "first", ["spring"])
     second = await profile_with(stores, "second", ["spring"])
-    found = await stores.snapshots.find([b"/spring", b"/first/spring", b"/second/spring"])
-    assert [each and each.profile_id for each in found] == [first.id, first.id, second.id]
-    assert [each and each.links[0].short for each in found] == [True, True, False]
+    snapshots = await stores.snapshots.find([b"/spring", b"/first/spring", b"/second/spring"])
+    assert [each and each.profile_id for each in snapshots] == [first.id, first.id, second.id]
+    assert [each and each.links[0].short for each in snapshots] == [True, True, False]
 
 
 async def test_an_empty_profile_has_a_page(stores: Stores) -> None:
     await profile_with(stores, "empty", [])
-    (found,) = await stores.snapshots.find([b"/@empty"])
-    assert found is not None
-    assert (found.complete, found.links, found.page) == (True, (), ())
+    (snapshot,) = await stores.snapshots.find([b"/@empty"])
+    assert snapshot is not None
+    assert (snapshot.complete, snapshot.links, snapshot.page) == (True, (), ())
 
 
-async def test_a_large_profile_comes_with_what_was_asked(stores: Stores) -> None:
+async def test_a_large_profile_has_only_the_matched_links(stores: Stores) -> None:
     await import_links(stores, "large", MAX_WHOLE_LINKS)
-    (found,) = await stores.snapshots.find([b"/large/l00007"])
-    assert found is not None
-    assert (found.complete, len(found.links)) == (True, MAX_WHOLE_LINKS)
+    (snapshot,) = await stores.snapshots.find([b"/large/l00007"])
+    assert snapshot is not None
+    assert (snapshot.complete, len(snapshot.links)) == (True, MAX_WHOLE_LINKS)
     await import_links(stores, "large", MAX_WHOLE_LINKS + 1)
     large = await stores.snapshots.find([b"/large/l00150", b"/l00007", b"/large/x", b"/@large"])
     assert large[0] is large[1] is large[3]
@@ -114,36 +114,43 @@ async def test_a_large_profile_comes_with_what_was_asked(stores: Stores) -> None
     assert large[0] is not None
     assert not large[0].complete
     assert [link.slug for link in large[0].links] == ["l00007", "l00150"]
-    assert large[0].page == found.page
-    assert [link.slug for link in found.page] == [f"l{n:05}" for n in range(MAX_PAGE_LINKS)]
+    assert large[0].page == snapshot.page
+    assert [link.slug for link in snapshot.page] == [f"l{n:05}" for n in range(MAX_PAGE_LINKS)]
 
 
-async def test_a_difference_has_what_changed_and_what_went_away(stores: Stores) -> None:
+async def test_a_difference_has_changed_and_removed_links(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a", "b", "c"])
     links = (await stores.profiles.list_links(stores.caller, profile.id, 0, 9)).items
     await stores.profiles.delete_link(stores.caller, links[0].id)
     await stores.profiles.update_link(stores.caller, links[2].id, draft("cc", status=301))
-    news = await stores.snapshots.refresh(profile.id, profile.version, 100)
-    assert news is not None
-    assert (news.version, news.since, news.complete) == (6, 4, True)
-    assert [(link.id, link.slug, link.status) for link in news.links] == [(links[2].id, "cc", 301)]
-    assert news.removed == (links[0].id,)
-    assert [link.slug for link in news.page] == ["b", "cc"]
+    difference = await stores.snapshots.refresh(profile.id, profile.version, 100)
+    assert difference is not None
+    assert (difference.version, difference.since, difference.complete) == (6, 4, True)
+    assert [(link.id, link.slug, link.status) for link in difference.links] == [
+        (links[2].id, "cc", 301)
+    ]
+    assert difference.removed == (links[0].id,)
+    assert [link.slug for link in difference.page] == ["b", "cc"]
     nothing = await stores.snapshots.refresh(profile.id, 6, 100)
     assert nothing is not None
     assert (nothing.since, nothing.links, nothing.removed) == (6, (), ())
 
 
-async def test_a_difference_that_is_too_large_says_start_again(stores: Stores) -> None:
+async def test_a_difference_that_is_too_large_is_an_incomplete_snapshot(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a", "b", "c"])
     for since, limit in ((1, 2), (99, 100)):
-        news = await stores.snapshots.refresh(profile.id, since, limit)
-        assert news is not None
-        assert (news.complete, news.since, news.links, news.removed) == (False, None, (), ())
-        assert (news.version, len(news.page)) == (4, 3)
-    news = await stores.snapshots.refresh(profile.id, 1, 3)
-    assert news is not None
-    assert len(news.links) == 3
+        difference = await stores.snapshots.refresh(profile.id, since, limit)
+        assert difference is not None
+        assert (difference.complete, difference.since, difference.links, difference.removed) == (
+            False,
+            None,
+            (),
+            (),
+        )
+        assert (difference.version, len(difference.page)) == (4, 3)
+    difference = await stores.snapshots.refresh(profile.id, 1, 3)
+    assert difference is not None
+    assert len(difference.links) == 3
 
 
 async def test_a_deleted_profile_has_no_difference(stores: Stores) -> None:
@@ -154,7 +161,7 @@ async def test_a_deleted_profile_has_no_difference(stores: Stores) -> None:
     assert await stores.snapshots.find([b"/a", b"/@demo"]) == [None, None]
 
 
-async def test_news_is_of_every_kind_of_change(stores: Stores) -> None:
+async def test_changes_of_every_kind_are_polled(stores: Stores) -> None:
     old = await profile_with(stores, "old", [])
     none, cursor = await stores.snapshots.changes(None)
     assert none == []
@@ -195,7 +202,7 @@ async def test_a_transaction_that_commits_late_is_not_missed(stores: Stores, pla
     await in_asyncio(connection.execute, "BEGIN")
     await in_asyncio(bump, connection, slow.id)
     for version in (2, 3):
-        # Later to start, earlier to commit; and what is known is not told again meanwhile.
+        # These start later and commit earlier. A later poll does not repeat them.
         await stores.profiles.update_profile(
             stores.caller, fast.id, ProfileDraft(handle="fast", title=str(version))
         )
@@ -245,7 +252,7 @@ async def test_no_change_is_missed_among_many_writers(stores: Stores, place: str
     for profile_id in ids:
         versions = [version for changed, version in seen if changed == profile_id]
         current = (await stores.profiles.profile(stores.caller, profile_id)).version
-        assert versions == sorted(set(versions)), "told twice, or out of order"
+        assert versions == sorted(set(versions)), "polled twice, or out of order"
         assert versions[-1] == current, "missed"
 
 

@@ -1,4 +1,4 @@
-"""Random changes: an edge that applies differences holds what it would find, in both twins alike."""
+"""Random changes: differences lead to the snapshot that find() returns, in both twins alike."""
 
 import random
 from functools import partial
@@ -24,11 +24,11 @@ from tests.kit.hosted import hosted_run
 from tests.kit.stores import FAST, OpenDatabase, opened, second_owner
 
 
-def applied(held: Snapshot, news: Snapshot) -> Snapshot:
-    links = {link.id: link for link in held.links if link.id not in news.removed}
-    links |= {link.id: link for link in news.links}
+def applied(snapshot: Snapshot, difference: Snapshot) -> Snapshot:
+    links = {link.id: link for link in snapshot.links if link.id not in difference.removed}
+    links |= {link.id: link for link in difference.links}
     ordered = tuple(links[link_id] for link_id in sorted(links))
-    return msgspec.structs.replace(news, links=ordered, since=None, removed=())
+    return msgspec.structs.replace(difference, links=ordered, since=None, removed=())
 
 
 async def change_something(
@@ -38,15 +38,15 @@ async def change_something(
     slug = dice.choice("abcdef")
     short = dice.choice([None, True, False])
     status = dice.choice([301, 302])
-    wanted = LinkDraft(slug=slug, target="https://example.com/", status=status, short=short)
+    draft = LinkDraft(slug=slug, target="https://example.com/", status=status, short=short)
     try:
         match (
             dice.choice(["create", "create", "update", "delete", "profile"]) if links else "create"
         ):
             case "create":
-                await profiles.create_link(caller, profile_id, wanted)
+                await profiles.create_link(caller, profile_id, draft)
             case "update":
-                await profiles.update_link(caller, dice.choice(links).id, wanted)
+                await profiles.update_link(caller, dice.choice(links).id, draft)
             case "delete":
                 await profiles.delete_link(caller, dice.choice(links).id)
             case _:
@@ -60,20 +60,20 @@ async def follow(
     profiles: ProfileStore, source: SnapshotSource, caller: Caller, dice: random.Random, steps: int
 ) -> None:
     profile = await profiles.create_profile(caller, ProfileDraft(handle="demo"))
-    (held,) = await source.find([b"/@demo"])
-    assert held is not None
+    (snapshot,) = await source.find([b"/@demo"])
+    assert snapshot is not None
     for _ in range(steps):
         for _ in range(dice.randrange(3)):
             await change_something(profiles, caller, profile.id, dice)
-        news = await source.refresh(profile.id, held.version, 100)
-        assert news is not None
-        held = applied(held, news)
-        assert [held] == await source.find([f"/@{held.handle}".encode()])
+        difference = await source.refresh(profile.id, snapshot.version, 100)
+        assert difference is not None
+        snapshot = applied(snapshot, difference)
+        assert [snapshot] == await source.find([f"/@{snapshot.handle}".encode()])
 
 
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=50)
-def test_differences_lead_to_what_is_found_in_memory(dice: random.Random) -> None:
+def test_differences_lead_to_the_whole_snapshot_in_memory(dice: random.Random) -> None:
     memory = MemoryProfiles()
     trio.run(partial(follow, memory, memory, Caller(1, 1), dice, 20))
 
@@ -81,7 +81,7 @@ def test_differences_lead_to_what_is_found_in_memory(dice: random.Random) -> Non
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_differences_lead_to_what_is_found_in_postgres(
+async def test_differences_lead_to_the_whole_snapshot_in_postgres(
     open_database: OpenDatabase, seed: int
 ) -> None:
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
@@ -103,20 +103,22 @@ async def test_differences_lead_to_what_is_found_in_postgres(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @pytest.mark.slow
-def test_the_twins_answer_the_same(database_url: str, seed: int) -> None:
+def test_both_twins_return_equal_snapshots(database_url: str, seed: int) -> None:
     async def play(profiles: ProfileStore, source: SnapshotSource, caller: Caller) -> list[object]:
         dice = random.Random(seed)
-        seen: list[object] = []
+        observations: list[object] = []
         profile = await profiles.create_profile(caller, ProfileDraft(handle=f"p{seed}"))
         for _ in range(25):
             await change_something(profiles, caller, profile.id, dice)
-            news = await source.refresh(profile.id, 1, 100)
-            assert news is not None
-            fields = [(link.slug, link.status, link.short) for link in news.links]
-            page = [msgspec.structs.replace(link, id=0) for link in news.page]
-            seen.append((news.version, news.handle, fields, len(news.removed), page))
+            difference = await source.refresh(profile.id, 1, 100)
+            assert difference is not None
+            fields = [(link.slug, link.status, link.short) for link in difference.links]
+            page = [msgspec.structs.replace(link, id=0) for link in difference.page]
+            observations.append(
+                (difference.version, difference.handle, fields, len(difference.removed), page)
+            )
         await profiles.delete_profile(caller, profile.id)
-        return seen
+        return observations
 
     async def compare() -> None:
         memory = MemoryProfiles()
