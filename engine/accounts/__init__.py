@@ -1,1 +1,1 @@
-"""Users, API keys, members, and what each may do: rules without a store."""
+"""Users, API keys, members, and the actions that each may take."""

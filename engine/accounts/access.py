@@ -1,8 +1,8 @@
-"""Who acts, and what they may do: roles of a profile's members, scopes of keys, one table of both.
+"""Access: callers, the roles of a profile's members, the scopes of API keys, and one table of both.
 
-A member's role says what they may do with a profile. A key does what its user may, and no more than its
-scopes allow. Whoever is not a member is told that there is no such profile; a member whose role or key
-does not suffice is told so.
+A member's role says what they may do with a profile. An API key may do what its user may, as far as its scopes
+allow. A caller who is not a member gets NotFoundError, as if there were no such profile; a member whose role
+or key does not suffice gets ForbiddenError.
 """
 
 from enum import Enum
@@ -19,9 +19,9 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 
 class Caller(NamedTuple):
-    """Who asks: a user, at home in a tenant, by a key or a session (then `key_id` is None).
+    """The user that a request acts for, with their home tenant, and the API key that it was sent with.
 
-    A session has every scope.
+    `key_id` is None for a session, which has every scope.
     """
 
     tenant_id: int
@@ -32,9 +32,9 @@ class Caller(NamedTuple):
 
 
 class Requirement(NamedTuple):
-    """What an action takes: one of these roles, and a key of this scope. `words` name it."""
+    """The condition of an action: one of `roles`, and a key with `scope`. `phrase` names it in messages."""
 
-    words: str
+    phrase: str
     roles: tuple[MemberRole, ...]
     scope: Scope
 
@@ -46,39 +46,39 @@ _OWNER: Final[tuple[MemberRole, ...]] = ("owner",)
 
 
 class Action(Enum):
-    """What can be done with a profile. docs/api.md shows this table to users."""
+    """The actions on a profile. docs/api.md shows this table to users."""
 
     READ = Requirement("read a profile, its links, statistics and members", _ALL, "read")
     EDIT = Requirement("change a profile or its links", _EDITORS, "write")
     READ_ACTIVITY = Requirement("read the log of changes", _EDITORS, "read")
     MANAGE_MEMBERS = Requirement("invite, change or remove members", _ADMINS, "admin")
     MANAGE_WEBHOOKS = Requirement("see or change webhooks", _ADMINS, "admin")
-    ARCHIVE = Requirement("export all that is kept of a profile", _OWNER, "admin")
+    ARCHIVE = Requirement("export all data of a profile", _OWNER, "admin")
     DELETE = Requirement("delete a profile", _OWNER, "admin")
     TRANSFER = Requirement("hand over a profile", _OWNER, "admin")
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:
-    """Raises ForbiddenError unless the caller's key may act in this scope."""
+    """Raise ForbiddenError unless the caller's key has this scope."""
     if scope not in caller.scopes:
         raise ForbiddenError(f"this key does not have the scope {scope!r}")
 
 
 def require(caller: Caller, role: str, action: Action) -> None:
-    """Raises ForbiddenError unless a member of this role, by this key, may do this."""
-    words, roles, scope = action.value
+    """Raise ForbiddenError unless a member with this role, by the caller's key, may take the action."""
+    phrase, roles, scope = action.value
     if role not in roles:
-        raise ForbiddenError(f"to {words} takes the role {' or '.join(roles)}, not {role}")
+        raise ForbiddenError(f"to {phrase} takes the role {' or '.join(roles)}, not {role}")
     require_scope(caller, scope)
 
 
 def scope_errors(scopes: list[str], field: str = "scopes") -> list[FieldError]:
-    """What is wrong with a new key's scopes."""
-    known = ", ".join(SCOPES)
+    """Return the errors of a new key's scopes."""
+    choices = ", ".join(SCOPES)
     if not scopes:
-        return [FieldError(field, f"must name at least one of {known}")]
+        return [FieldError(field, f"must name at least one of {choices}")]
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
-        return [FieldError(field, f"{unknown[0][:32]!r} is not one of {known}")]
+        return [FieldError(field, f"must be of {choices}, not {unknown[0][:32]!r}")]
     if len(set(scopes)) < len(scopes):
-        return [FieldError(field, "names a scope twice")]
+        return [FieldError(field, "must name each scope once")]
     return []

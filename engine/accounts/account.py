@@ -1,7 +1,7 @@
-"""People: what they log in with, what they are called, and their sessions of the dashboard.
+"""Users: their email address, password and name, and their sessions of the dashboard.
 
-Email addresses are kept and compared in lower case. A password may be anything of a good length: what
-makes it hard to guess is its length, and rules about characters make people choose worse ones.
+Email addresses are stored and compared in lower case. A password may be any text of sufficient length: its
+length makes it hard to guess, and rules about characters make people choose worse ones.
 """
 
 import re
@@ -19,13 +19,13 @@ MAX_PASSWORD_CHARS: Final = 1000
 MAX_EMAIL_CHARS: Final = 254
 MAX_NAME_CHARS: Final = 200
 MAX_USER_AGENT_CHARS: Final = 200
-MAX_SESSIONS: Final = 50  # of one user; one more ends the oldest
+MAX_SESSIONS: Final = 50  # of one user; the next login ends the oldest
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody with an account, at home in a tenant. `version` grows with each change."""
+    """An account, with its home tenant. `version` grows with each change."""
 
     id: int
     tenant_id: int
@@ -37,7 +37,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One login, as its user sees it. Its token is known to the browser only."""
+    """One login, as its user sees it. Only the browser has its token."""
 
     id: int
     user_agent: str
@@ -47,7 +47,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewSession(NamedTuple):
-    """A session that has just begun; `token` is what its cookie holds."""
+    """A session that has just begun. `token` is the value of its cookie."""
 
     user: User
     session: Session
@@ -55,25 +55,30 @@ class NewSession(NamedTuple):
 
 
 class LoginDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A login attempt."""
+
     email: Annotated[str, StandIn("")]
     password: Annotated[str, StandIn("")]
 
 
 class PasswordDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """The password one has, and the one wanted."""
+    """A change of password: the current one and the new one."""
 
     current: Annotated[str, StandIn("")]
     new: Annotated[str, StandIn("")]
 
 
 class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody may change of their account."""
+    """The part of an account that its user may change."""
 
     name: Annotated[str, StandIn("")]
 
 
 def validate_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldError]]:
-    """No rules of new passwords here: whatever was accepted once must go on to work."""
+    """Return the draft with its address in lower case, or None and all errors.
+
+    The rules of new passwords do not apply: a password that was accepted once must go on working.
+    """
     errors = email_errors(draft.email) + _length_errors(draft.password, "password", 0)
     if errors:
         return None, errors
@@ -81,17 +86,19 @@ def validate_login(draft: LoginDraft) -> tuple[LoginDraft | None, list[FieldErro
 
 
 def validate_password(draft: PasswordDraft) -> tuple[PasswordDraft | None, list[FieldError]]:
+    """Return the draft, or None and all errors."""
     errors = _length_errors(draft.current, "current", 0) + password_errors(draft.new, "new")
     return (None, errors) if errors else (draft, [])
 
 
 def validate_user(draft: UserDraft) -> tuple[UserDraft | None, list[FieldError]]:
+    """Return the draft, or None and its errors."""
     errors = text_errors(draft.name, "name", MAX_NAME_CHARS)
     return (None, errors) if errors else (draft, [])
 
 
 def email_errors(email: str) -> list[FieldError]:
-    """What is wrong with an address. Whether it exists is for a message to find out."""
+    """Return the errors of an email address. Only a message to it can tell whether it exists."""
     if len(email) > MAX_EMAIL_CHARS or len(email.lower()) > MAX_EMAIL_CHARS:
         return [FieldError("email", f"must have at most {MAX_EMAIL_CHARS} characters")]
     if _EMAIL.fullmatch(email) is None:
@@ -100,18 +107,18 @@ def email_errors(email: str) -> list[FieldError]:
 
 
 def password_errors(password: str, field: str = "password") -> list[FieldError]:
-    """What is wrong with a new password."""
+    """Return the errors of a new password."""
     return _length_errors(password, field, MIN_PASSWORD_CHARS)
 
 
 def clean_user_agent(header: str) -> str:
-    """A User-Agent fit to be stored and shown in a list of sessions."""
+    """Return a User-Agent without control characters, cut to MAX_USER_AGENT_CHARS, for lists of sessions."""
     return _CONTROL.sub("", header)[:MAX_USER_AGENT_CHARS]
 
 
-def _length_errors(text: str, field: str, least: int) -> list[FieldError]:
-    if len(text) < least:
-        return [FieldError(field, f"must have at least {least} characters")]
+def _length_errors(text: str, field: str, min_chars: int) -> list[FieldError]:
+    if len(text) < min_chars:
+        return [FieldError(field, f"must have at least {min_chars} characters")]
     if len(text) > MAX_PASSWORD_CHARS:
         return [FieldError(field, f"must have at most {MAX_PASSWORD_CHARS} characters")]
     return []

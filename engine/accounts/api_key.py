@@ -1,4 +1,4 @@
-"""API keys: what people give to scripts. A key acts for its user, within its scopes, until it ends."""
+"""API keys: credentials for scripts. A key acts for its user, within its scopes, until it expires."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -11,12 +11,12 @@ from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, ForbiddenError
 from engine.common.text_rules import text_errors
 
-MAX_KEYS: Final = 100  # of one user, of those that still work
+MAX_KEYS: Final = 100  # working keys of one user
 MAX_LABEL_CHARS: Final = 200
 
 
 class KeyDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants a key to be. Without `expires_at` it works until it is revoked."""
+    """An API key to be made. Without `expires_at` it works until it is revoked."""
 
     label: Annotated[str, StandIn("")]
     scopes: Annotated[list[str], StandIn(())]
@@ -24,7 +24,7 @@ class KeyDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as its user sees it. Of the key itself only `prefix` is known."""
+    """An API key as its user sees it. Of its text only `prefix` is stored."""
 
     id: int
     prefix: str
@@ -36,19 +36,20 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKey(NamedTuple):
-    """`text` is the key itself, shown this once."""
+    """An API key that was just made. `text` is the credential itself: no later response has it."""
 
     key: ApiKey
     text: str
 
 
-_Checked: TypeAlias = tuple[KeyDraft | None, list[FieldError]]
+_Validated: TypeAlias = tuple[KeyDraft | None, list[FieldError]]
 
 
-def key_validator(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Checked]:
-    """What judges a draft by the clock `now`."""
+def key_validator(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Validated]:
+    """Return a function that validates a draft by the clock `now`: it returns the draft, or None and all
+    errors."""
 
-    def checked(draft: KeyDraft) -> _Checked:
+    def validate(draft: KeyDraft) -> _Validated:
         errors = text_errors(draft.label, "label", MAX_LABEL_CHARS) + scope_errors(draft.scopes)
         if not draft.label.strip():
             errors.append(FieldError("label", "must say what the key is for"))
@@ -56,15 +57,15 @@ def key_validator(now: Callable[[], datetime]) -> Callable[[KeyDraft], _Checked]
             errors += _expiry_errors(draft.expires_at, now())
         return (None, errors) if errors else (draft, [])
 
-    return checked
+    return validate
 
 
 def require_scopes(caller: Caller, scopes: list[str]) -> None:
-    """Raises ForbiddenError unless the caller may manage keys, and has each scope of a new one."""
+    """Raise ForbiddenError unless the caller may manage keys, and has each scope of a new key."""
     require_scope(caller, "admin")
     missing = [scope for scope in scopes if scope not in caller.scopes]
     if missing:
-        raise ForbiddenError(f"a key cannot make one with a scope that it lacks: {missing[0]}")
+        raise ForbiddenError(f"this key lacks the scope {missing[0]!r} and cannot pass it on")
 
 
 def _expiry_errors(expires_at: datetime, now: datetime) -> list[FieldError]:

@@ -1,7 +1,7 @@
-"""Teams: a profile's members, and the invitations by which people join.
+"""Teams: a profile's members, and the invitations by which users join.
 
-The words for who may do what are in engine/accounts/access.py. On top of that table: only owners make or unmake
-owners, everybody may leave, and a profile always has an owner.
+engine/accounts/access.py has the table of roles and actions. Three rules stand on top of it: only owners make
+or unmake owners, every member may leave, and a profile always has an owner.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from engine.common.drafts import StandIn
 from engine.common.errors import ConflictError, FieldError, ForbiddenError, NotFoundError
 from engine.common.text_rules import text_errors
 
-MAX_INVITATIONS: Final = 50  # of one profile, of those that are open
+MAX_INVITATIONS: Final = 50  # open ones of one profile
 DEFAULT_EXPIRY_DAYS: Final = 7
 MAX_EXPIRY_DAYS: Final = 90
 MAX_NAME_CHARS: Final = 200
@@ -26,7 +26,7 @@ INVITED_ROLES: Final[tuple[InvitedRole, ...]] = get_args(InvitedRole)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody in a profile's team; `version` grows with each change of their role."""
+    """A user in a profile's team. `version` grows with each change of the role."""
 
     user_id: int
     email: str
@@ -38,11 +38,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """The new role of a member."""
+
     role: Annotated[str, StandIn("")]
 
 
 class Invitation(msgspec.Struct, frozen=True, kw_only=True):
-    """An invitation that is open. Its token is known to whom it was told only."""
+    """An open invitation. Only its hashed token is stored: `invite` returns the token once."""
 
     id: int
     profile_id: int
@@ -54,13 +56,15 @@ class Invitation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitationDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An invitation to be sent: the address, the role that it gives, and its lifetime."""
+
     email: Annotated[str, StandIn("")]
     role: Annotated[str, StandIn("")]
     expires_in_days: int = DEFAULT_EXPIRY_DAYS
 
 
 class InvitationPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What an invitation says to whom it was sent."""
+    """An invitation as its receiver sees it before accepting."""
 
     profile_id: int
     handle: str
@@ -71,7 +75,7 @@ class InvitationPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AcceptDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """`password` and `name` make an account, for who has none."""
+    """The acceptance of an invitation. `password` and `name` make an account for a new user."""
 
     token: Annotated[str, StandIn("")]
     password: str | None = None
@@ -79,7 +83,7 @@ class AcceptDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JoinResult(NamedTuple):
-    """Whoever accepted is in; `login` is there when an account was made for it."""
+    """The membership after an acceptance. `login` is set if an account was made for it."""
 
     profile_id: int
     role: str
@@ -87,6 +91,7 @@ class JoinResult(NamedTuple):
 
 
 def validate_role(draft: RoleDraft) -> tuple[RoleDraft | None, list[FieldError]]:
+    """Return the draft, or None and its errors."""
     errors = _role_errors(draft.role, ROLES)
     return (None, errors) if errors else (draft, [])
 
@@ -94,6 +99,7 @@ def validate_role(draft: RoleDraft) -> tuple[RoleDraft | None, list[FieldError]]
 def validate_invitation(
     draft: InvitationDraft,
 ) -> tuple[InvitationDraft | None, list[FieldError]]:
+    """Return the draft with its address in lower case, or None and all errors."""
     errors = email_errors(draft.email) + _role_errors(draft.role, INVITED_ROLES)
     if not 1 <= draft.expires_in_days <= MAX_EXPIRY_DAYS:
         reason = f"must be between 1 and {MAX_EXPIRY_DAYS}"
@@ -104,42 +110,44 @@ def validate_invitation(
 
 
 def validate_accept(draft: AcceptDraft) -> tuple[AcceptDraft | None, list[FieldError]]:
+    """Return the draft, or None and all errors."""
     errors = text_errors(draft.name, "name", MAX_NAME_CHARS)
     if draft.password is not None:
         errors += password_errors(draft.password)
     return (None, errors) if errors else (draft, [])
 
 
-def require_owner(role: str, *concerned: str) -> None:
-    """Raises ForbiddenError when a role concerned is the owner's, and who acts is none."""
-    if "owner" in concerned and role != "owner":
-        raise ForbiddenError(f"only an owner makes or unmakes owners, not {role}")
+def require_owner(role: str, *affected_roles: str) -> None:
+    """Raise ForbiddenError if an affected role is the owner's, and the caller's `role` is not."""
+    if "owner" in affected_roles and role != "owner":
+        raise ForbiddenError(f"only an owner may make or unmake owners; your role is {role}")
 
 
 def require_other_user(caller: Caller, user_id: int) -> None:
-    """Raises ConflictError for who would hand over to themselves."""
+    """Raise ConflictError if the caller would hand over to themselves."""
     if caller.user_id == user_id:
-        raise ConflictError("user_id", "is yourself; name another member")
+        raise ConflictError("user_id", "must be another member, not yourself")
 
 
 def last_owner_error() -> ConflictError:
-    return ConflictError("role", "a profile needs an owner; make another member one first")
+    """Return the error for a change that would leave a profile without an owner."""
+    return ConflictError("role", "must stay owner: a profile needs one; make another owner first")
 
 
 def raise_refusal(outcome: str) -> NoReturn:
-    """Say why an invitation was not accepted."""
+    """Raise the error for an invitation that cannot be accepted, by its InvitationOutcome."""
     if outcome == "unknown":
         raise NotFoundError.of("invitation")
     raise ConflictError("token", _REASONS[outcome])
 
 
-def _role_errors(role: str, known: tuple[str, ...]) -> list[FieldError]:
-    return [] if role in known else [FieldError("role", f"must be one of {', '.join(known)}")]
+def _role_errors(role: str, roles: tuple[str, ...]) -> list[FieldError]:
+    return [] if role in roles else [FieldError("role", f"must be one of {', '.join(roles)}")]
 
 
 _REASONS: Final = {
-    "used": "has been used",
+    "used": "was already used",
     "expired": "has expired; ask for a new invitation",
-    "member": "is for a profile that you are a member of already",
-    "full": f"is for a profile that has {MAX_MEMBERS} members, which is the most",
+    "member": "must be for a profile that you are not yet a member of",
+    "full": f"must be for a profile with fewer than {MAX_MEMBERS} members",
 }

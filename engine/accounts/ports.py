@@ -18,33 +18,35 @@ from engine.common.list_page import ListPage
 
 
 class ApiKeyStore(Protocol):
-    """API keys. A caller sees and ends their own; a key's id that is not theirs raises NotFoundError."""
+    """API keys. A caller lists and revokes their own; the id of another user's key raises NotFoundError."""
 
     async def authenticate(self, key: str) -> Caller | None:
-        """Whose key this is. Only its SHA-256 is stored and compared. Raises ExpiredError."""
+        """Return the caller that a key acts for, or None if there is no such key. Raises ExpiredError.
+
+        Only the key's SHA-256 is stored and compared.
+        """
 
     async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
-        """Raises ForbiddenError for scopes that the caller lacks, ConflictError("keys", …) when they have
-        MAX_KEYS that work."""
+        """Make a key. Raises ForbiddenError for scopes that the caller lacks, and ConflictError("keys", …) if
+        they have MAX_KEYS working keys."""
 
     async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
-        """Those that are not revoked; expired ones too."""
+        """Return the caller's keys that are not revoked, expired ones included, of ids above `after`."""
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None: ...
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
-        """Keys and sessions of whatever tenants were used. Each is noted once a minute at most."""
+        """Record that keys and sessions, by their ids, of any tenant, were used: at most once a minute each."""
 
 
 class AccountStore(Protocol):
-    """Users. Wherever a password is asked for, UnavailableError also says that too many are checked at
-    once."""
+    """Users. Methods that take a password also raise UnavailableError while too many are being checked."""
 
     async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
-        """A new session, or None: that there is no such user takes as long as a wrong password."""
+        """Return a new session, or None for an unknown user or a wrong password: both take equally long."""
 
     async def user(self, caller: Caller) -> User:
-        """The caller's own account."""
+        """Return the caller's own account."""
 
     async def update_user(
         self, caller: Caller, draft: UserDraft, if_version: int | None = None
@@ -53,14 +55,15 @@ class AccountStore(Protocol):
     async def change_password(
         self, caller: Caller, current: str, new: str, session_id: int
     ) -> bool:
-        """False when `current` is wrong. Ends the caller's sessions but this one."""
+        """Set a new password and end the caller's other sessions. Returns False if `current` is wrong."""
 
 
 class SessionStore(Protocol):
-    """Sessions of the dashboard. A caller sees and ends their own; others raise NotFoundError."""
+    """Sessions of the dashboard. A caller lists and ends their own; the id of another user's session raises
+    NotFoundError."""
 
     async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
-        """Whose session this is, its id and its end. Only the token's SHA-256 is stored."""
+        """Return (caller, session id, expiry) of a session, or None. Only the token's SHA-256 is stored."""
 
     async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage: ...
 
@@ -68,21 +71,21 @@ class SessionStore(Protocol):
 
 
 class LoginThrottle(Protocol):
-    """Keeps passwords from being guessed."""
+    """Rate limits of login attempts, against guessing of passwords."""
 
     async def admit(self, email: str, address: str) -> None:
         """Charge one login attempt to the account and the address; without `email`, to the address alone.
 
-        Raises TooSoonError when one of them has none left, and UnavailableError when the limits cannot be
-        read: then nobody logs in.
+        Raises TooSoonError if one of them has no attempt left, and UnavailableError if the limits cannot be
+        read: then no user can log in.
         """
 
 
 class MemberStore(Protocol):
     """Teams of profiles; errors as in ProfileStore.
 
-    ConflictError("role", …) when the change would leave a profile without owner; ForbiddenError when
-    somebody who is no owner makes or unmakes one.
+    Raises ConflictError("role", …) if a change would leave a profile without an owner, and ForbiddenError if
+    a caller who is not an owner makes or unmakes one.
     """
 
     async def list_members(
@@ -103,38 +106,38 @@ class MemberStore(Protocol):
     async def remove_member(
         self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None
     ) -> None:
-        """Everybody may leave; to remove another takes the right to manage members."""
+        """Remove a member. Every member may leave; to remove another takes Action.MANAGE_MEMBERS."""
 
     async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
-        """The other member becomes owner, the caller admin, at once. The new owner."""
+        """Make the other member owner and the caller admin, in one transaction. Returns the new owner."""
 
 
 class InvitationStore(Protocol):
-    """Invitations to a profile; of the errors, those of a token are of `engine.accounts.member.refused`."""
+    """Invitations to a profile. Errors of a token are those of engine.accounts.member.raise_refusal."""
 
     async def invite(
         self, caller: Caller, profile_id: int, draft: InvitationDraft
     ) -> tuple[Invitation, str]:
-        """The invitation and its token. Raises ConflictError for a member's address, and when
+        """Return a new invitation and its token. Raises ConflictError for a member's address, and if
         MAX_INVITATIONS are open."""
 
     async def list_invitations(
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
-        """The open ones."""
+        """Return the open invitations of a profile, of ids above `after`."""
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None: ...
 
     async def preview(self, token: str) -> InvitationPreview:
-        """What the invitation is to, while it can be accepted."""
+        """Return what an invitation is for, while it can be accepted."""
 
     async def accept(self, caller: Caller, token: str) -> JoinResult:
-        """Let the caller join, whatever address was invited: who has the token is meant."""
+        """Let the caller join, whatever address was invited: possession of the token decides."""
 
     async def accept_as_new(
         self, token: str, password: str, name: str, user_agent: str, request_id: str
     ) -> JoinResult:
-        """Make an account of the address invited, let it join and log it in; all or nothing.
+        """Make an account for the invited address, let it join and log it in, in one transaction.
 
-        Raises ConflictError("email", …) when the address has an account.
+        Raises ConflictError("email", …) if the address has an account.
         """

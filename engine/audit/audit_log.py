@@ -1,4 +1,4 @@
-"""The log of changes: its entries, what can be asked of it, and how it is exported."""
+"""The log of changes: its entries, the filter of a list, and the cells of its CSV export."""
 
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -7,10 +7,10 @@ import msgspec
 
 
 class ActivityEntry(NamedTuple):
-    """One change. `before` and `after` are None when the object began or ended with it.
+    """One change of an object. `before` is None if it created the object, `after` if it deleted it.
 
-    `seq` counts from 1 in its chain, without a gap; `hash` covers the entry and the hash before it.
-    `email` is there when the reader may know the user's.
+    `seq` counts from 1 in its hash chain, without a gap; `hash` covers the entry and the hash before it.
+    `email` is the user's, if the reader may see it.
     """
 
     seq: int
@@ -28,7 +28,7 @@ class ActivityEntry(NamedTuple):
 
 
 class ActivityFilter(NamedTuple):
-    """What to show; None: all. The time is half-open, [start, end)."""
+    """The conditions of a list of entries; None: any. The time is half-open, [start, end)."""
 
     action: str | None = None
     object_type: str | None = None
@@ -38,7 +38,7 @@ class ActivityFilter(NamedTuple):
     end: datetime | None = None
 
     def matches(self, entry: ActivityEntry) -> bool:
-        """Whether the entry is to be shown; SQL says the same in storage/audit/audit_log.sql."""
+        """Return whether the entry meets all conditions. storage/audit/audit_log.sql has them in SQL."""
         return (
             self.action in (None, entry.action)
             and self.object_type in (None, entry.object_type)
@@ -49,8 +49,8 @@ class ActivityFilter(NamedTuple):
         )
 
 
-# How columns that hold ids are called: id, user_id, invited_by.
-_IDS: Final = ("id", "_by")
+# Ends of the names of columns that hold ids: id, user_id, invited_by.
+_ID_SUFFIXES: Final = ("id", "_by")
 
 COLUMNS: Final = (
     "id", "at", "user_id", "user_email", "key_id", "request_id", "action", "object_type", "object_id",
@@ -59,11 +59,11 @@ COLUMNS: Final = (
 
 
 def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The row with its ids as decimal strings: JavaScript's numbers cannot hold them."""
+    """Return the row with its ids as decimal strings: JavaScript's numbers cannot hold them."""
     if row is None:
         return None
     return {
-        name: str(value) if type(value) is int and name.endswith(_IDS) else value
+        name: str(value) if type(value) is int and name.endswith(_ID_SUFFIXES) else value
         for name, value in row.items()
     }
 
@@ -73,9 +73,9 @@ def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
     return (
         str(entry.seq),
         entry.at.astimezone(UTC).isoformat(),
-        _shown(entry.user_id),
+        _id_text(entry.user_id),
         entry.email or "",
-        _shown(entry.key_id),
+        _id_text(entry.key_id),
         entry.request_id or "",
         entry.action,
         entry.object_type,
@@ -86,8 +86,8 @@ def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
     )
 
 
-def _shown(number: int | None) -> str:
-    return "" if number is None else str(number)
+def _id_text(id_: int | None) -> str:
+    return "" if id_ is None else str(id_)
 
 
 def _json(value: dict[str, Any] | None) -> str:

@@ -12,34 +12,36 @@ from engine.common.list_page import ListPage
 class ActivityReader(Protocol):
     """The log of changes: newest first, at most `limit` entries before seq `before` (0: from the newest).
 
-    A profile's log is for its members, as Action.READ_ACTIVITY says.
+    To read a profile's log takes Action.READ_ACTIVITY.
     """
 
     async def of_profile(
-        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+        self, caller: Caller, profile_id: int, conditions: ActivityFilter, before: int, limit: int
     ) -> ListPage: ...
 
     async def of_tenant(
-        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+        self, caller: Caller, profile_id: int, conditions: ActivityFilter, before: int, limit: int
     ) -> ListPage:
-        """Of the caller's own tenant: with profile 0 its users and keys; else of a profile that lived
-        there, which any of its users may read once the profile is deleted."""
+        """Return entries of the caller's own tenant: with profile 0 those of its users and keys, else those
+        of a profile of the tenant. Any of its users may read the log of a deleted profile."""
 
 
 class SecurityLog(Protocol):
-    """Where doors say what concerns safety. Synchronous, never raises, never waits."""
+    """The sink of security events, called while a request is answered. Never raises, never waits."""
 
     def note(
         self, kind: SecurityEventKind, caller: Caller | None, request_id: str, **detail: str | int
     ) -> None:
-        """`caller` None: nobody was recognised. `detail`: a few short facts, never an address, an e-mail
-        or a secret. The same again within a second is counted, not repeated."""
+        """Note an event. `caller` is None if the request had no valid credentials. `detail`: a few short
+        facts, never an address, an e-mail or a secret. An equal event within a second is only counted."""
 
 
 class SecurityStore(Protocol):
+    """Stored security events."""
+
     async def write(self, events: Sequence[SecurityEvent]) -> None:
-        """All of them, or nothing. A connection lost at the end may leave them written all the same."""
+        """Write all events or none. After UnavailableError they may have been written."""
 
     async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
-        """StoredEvents of the caller's tenant, newest first, of ids below `before` (0: from the newest).
-        Takes the scope admin."""
+        """Return StoredSecurityEvents of the caller's tenant, newest first, of ids below `before` (0: from
+        the newest). Takes the scope admin."""

@@ -1,7 +1,7 @@
-"""What concerns safety and changes nothing: the kinds of events, and what may be told of one.
+"""Security events: facts about safety that change nothing, such as a failed login.
 
-An event says who (tenant, user, key) and by which request, never from where: no address, no e-mail, nor
-a hash of either, which could be tried out.
+An event names the tenant, user, key and request, and never an address, an e-mail or a hash of either: a hash
+could be reversed by trying addresses.
 """
 
 import ipaddress
@@ -23,11 +23,11 @@ SecurityEventKind = Literal[
 WITHHELD: Final = "(withheld)"
 MAX_CHARS: Final = 100
 MAX_DETAILS: Final = 8
-NO_TENANT: Final = 0  # the tenant of events where nobody was recognised
+NO_TENANT: Final = 0  # the tenant of events without valid credentials
 
 
 class SecurityEvent(NamedTuple):
-    """`at` is when it first happened, `times` how often since; `detail` is the first one's."""
+    """Equal events of one second. `at` and `detail` are the first one's, `times` is their number."""
 
     kind: str
     tenant_id: int
@@ -40,21 +40,21 @@ class SecurityEvent(NamedTuple):
 
 
 class StoredSecurityEvent(NamedTuple):
-    """One as it is listed, by an id that grows with time."""
+    """A security event as it is listed. `id` grows with time."""
 
     id: int
     event: SecurityEvent
 
 
 def redact_detail(detail: Mapping[str, str | int]) -> dict[str, Any]:
-    """What of the detail may be kept: short texts and numbers, nothing that says where from."""
+    """Return the part of the detail that may be stored: short texts and numbers, addresses withheld."""
     return {
-        name: value if isinstance(value, int) else _told(value)
+        name: value if isinstance(value, int) else _redacted(value)
         for name, value in list(detail.items())[:MAX_DETAILS]
     }
 
 
-def _told(text: str) -> str:
+def _redacted(text: str) -> str:
     text = text[:MAX_CHARS]
     if "@" in text:
         return WITHHELD

@@ -1,1 +1,1 @@
-"""What every domain says: errors, export, idempotency, retry."""
+"""Parts that every domain uses: errors, export, idempotency, retry."""

@@ -1,14 +1,14 @@
-"""Drafts: what a request wants an object to be, judged field by field so that one answer names every bad one."""
+"""Drafts: objects as a request wants them, validated field by field so that one response names every error."""
 
 from typing import Any, NamedTuple
 
 
 class StandIn(NamedTuple):
-    """The value that stands in for a field of a draft that is missing or has the wrong type, while the
-    other fields are judged; what is said of the stand-in itself is dropped.
+    """The value of a missing or mistyped field while the other fields of its draft are validated. Errors of
+    the stand-in itself are dropped.
 
     Hashable, and written in the field's type: `slug: Annotated[str, StandIn("a")]`. Every required field
-    has one. A field with a default has that as its stand-in, unless other fields are judged by it.
+    has one. A field's default is its stand-in, unless the validity of other fields depends on it.
     """
 
     value: Any

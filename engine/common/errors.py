@@ -1,7 +1,7 @@
-"""Errors that people are meant to read.
+"""Errors for callers and operators.
 
 Each carries one line that says what is wrong and, where it helps, what to do. The command line prints
-that line and exits 2; the console answers problem details. Anything else that escapes is a bug.
+that line and exits 2; the console answers problem details. Any other exception that escapes is a bug.
 """
 
 from collections.abc import Collection
@@ -17,7 +17,7 @@ class FieldError(NamedTuple):
 
 
 class WaypostError(Exception):
-    """The base: `str(error)` is one line for a person."""
+    """The base of all errors for people: `str(error)` is one line."""
 
 
 class SettingsError(WaypostError):
@@ -25,7 +25,7 @@ class SettingsError(WaypostError):
 
 
 class InvalidError(WaypostError):
-    """Input breaks rules. Every bad field is named at once. Retrying the same input will not help."""
+    """Invalid input. Names every bad field at once. Retrying the same input does not help."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__("; ".join(f"{error.field}: {error.reason}" for error in errors))
@@ -33,24 +33,24 @@ class InvalidError(WaypostError):
 
 
 class NotFoundError(WaypostError):
-    """The thing does not exist, or is not the caller's to see: the two are told apart nowhere."""
+    """An object that does not exist, or that the caller may not see: the error is the same for both."""
 
     @classmethod
     def of(cls, noun: str) -> "NotFoundError":
-        """Return the error for an id or a name of which there is no such `noun`."""
+        """Return the error for an unknown id or name. `noun` is the kind of object."""
         return cls(f"there is no such {noun}")
 
 
 class ExpiredError(WaypostError):
-    """The key was good once, and is not any more."""
+    """An API key that has expired."""
 
 
 class ForbiddenError(WaypostError):
-    """The caller sees the thing, but their role or key does not suffice for this."""
+    """An action on a visible object for which the caller's role or key does not suffice."""
 
 
 class ConflictError(WaypostError):
-    """A unique name is taken, a limit reached, or something used up. `field` names it."""
+    """A unique name that is taken, or a limit that is reached. `field` names it."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -59,7 +59,7 @@ class ConflictError(WaypostError):
 
 
 class TooSoonError(WaypostError):
-    """A request that came too soon, or a rate limit that is used up. Retry after `retry_after_s`."""
+    """A request that came too soon, or a used-up rate limit. Retry after `retry_after_s`."""
 
     def __init__(self, reason: str, retry_after_s: float) -> None:
         super().__init__(reason)
@@ -67,25 +67,26 @@ class TooSoonError(WaypostError):
 
 
 class LostUpdateError(WaypostError):
-    """The object changed since the version that the caller has read. Read again, then retry."""
+    """A change of an object that has changed since the caller read it. Read again, then retry."""
 
     def __init__(self, version: int) -> None:
-        """`version` is the one that the object has."""
+        """`version` is the object's current one."""
         super().__init__(f"the version is {version} by now; read again, then retry")
 
 
 class UnavailableError(WaypostError):
-    """A server that is needed does not answer in time. Retrying later helps."""
+    """A needed server that does not answer in time. Retrying later helps."""
 
 
 class SlowQueryError(UnavailableError):
-    """The question takes longer to answer than any may. Says what to narrow: the same again will not help."""
+    """A stats query that exceeds its time limit. Says what to narrow: retrying the same query does not help."""
 
 
 class StaleLeaseError(WaypostError):
-    """Somebody else owns the stream by now, or has moved its watermark: start again from the lease."""
+    """A write under a lease that another holder has by now, or behind a watermark that another one moved.
+    Acquire the lease again."""
 
     def __init__(self, reason: str, journals: Collection[UUID] = ()) -> None:
-        """`journals` are those of several that it is about."""
+        """`journals` are the stale ones, if the write was about several."""
         super().__init__(reason)
         self.journals = frozenset(journals)

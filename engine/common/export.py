@@ -1,9 +1,9 @@
-"""Rows as files: CSV after RFC 4180, for spreadsheets, or a JSON object a line.
+"""Rows as files: CSV after RFC 4180, for spreadsheets, or one JSON object per line.
 
-A spreadsheet may run a cell that begins with `=`, `+`, `-`, `@` (or their full-width forms), a tab or a line
-end as a formula, and visitors choose what stands in cells. So such a text gets an apostrophe in front (OWASP,
-"CSV injection"), also where blanks and invisible characters come first, which spreadsheets strip. Numbers
-stay numbers, negative ones too. Every CSV of Waypost is written here; a test holds that.
+A spreadsheet may run a cell as a formula if it begins with `=`, `+`, `-`, `@` (or their full-width forms), a
+tab or a line end, and visitors choose the texts of cells. So such a text gets an apostrophe in front (OWASP,
+"CSV injection"), also after leading blanks and invisible characters, which spreadsheets strip. Numbers stay
+numbers, negative ones too. Every CSV of Waypost is written here; a test checks that.
 """
 
 import csv
@@ -25,7 +25,7 @@ CONTENT_TYPES: Final = {
 }
 
 _HARMLESS: Final = frozenset(string.ascii_letters + string.digits)
-# Blanks, control characters and invisible format characters, then what begins a formula.
+# Blanks, control characters and invisible format characters, then the start of a formula.
 _FORMULA: Final = re.compile(
     r"[\t\r\n]|[\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]*"
@@ -55,7 +55,7 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
 def safe_cell(value: Any) -> str:
     """Return the cell's text, with an apostrophe in front if a spreadsheet could run it as a formula."""
     if isinstance(value, str):
-        # The look at the first character is quicker than the pattern, for most cells.
+        # Because most cells begin with a letter or digit, looking at one character saves the pattern.
         return value if value[:1] in _HARMLESS or not _FORMULA.match(value) else f"'{value}"
     if value is None:
         return ""

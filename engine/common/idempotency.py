@@ -1,7 +1,7 @@
-"""Creating once: a request that names an `Idempotency-Key` and is sent again gets the first answer.
+"""Idempotent creation: a request with an `Idempotency-Key` that is sent again gets the first response.
 
-What `IdempotentRequest` promises is kept by whoever stores: the answer is written in the transaction of what was
-created, so a crash can neither lose nor double it.
+Stores keep this promise: they write the response in the transaction that creates the object, so a crash can
+neither lose nor double it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
-    """An answer as it is sent again."""
+    """A response as it is sent again."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,8 +29,8 @@ class StoredResponse(msgspec.Struct, frozen=True):
 
 
 class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
-    """Create this once for a caller. `respond` makes the answer of what was created; it must not have
-    secrets in it, since the answer is stored as it is."""
+    """A request to create an object once. `respond` makes the response from the object; the response is
+    stored as it is, so it must not have secrets in it."""
 
     key: str
     request_sha256: bytes
@@ -38,7 +38,7 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
 
 
 class AlreadyAnsweredError(Exception):
-    """Not an error: the request has been answered before, and this was the answer."""
+    """A signal, not an error: the request has been answered before, by this response."""
 
     def __init__(self, response: StoredResponse) -> None:
         super().__init__("this request has been answered before")
@@ -46,23 +46,26 @@ class AlreadyAnsweredError(Exception):
 
 
 def validate_key(key: str) -> str:
-    """Raises InvalidError for what cannot be a key."""
+    """Return the idempotency key. Raises InvalidError unless it is 1 to 255 visible ASCII characters."""
     if _KEY.fullmatch(key) is None:
         raise InvalidError([FieldError(HEADER, "must have 1 to 255 visible ASCII characters")])
     return key
 
 
 def request_sha256(method: str, path: str, body: bytes, user_id: int) -> bytes:
-    """What two requests have in common that are the same one."""
+    """Return a hash that is equal for two sendings of the same request."""
     head = f"{method} {path} {user_id} ".encode("utf-8", "surrogatepass")
     return hashlib.sha256(head + body).digest()
 
 
 def error_for_used_key(
-    stored: StoredResponse, stored_sha256: bytes, asked_sha256: bytes
+    stored: StoredResponse, stored_sha256: bytes, new_sha256: bytes
 ) -> AlreadyAnsweredError:
-    """What to raise for a key that has been used; raises InvalidError if by another request."""
-    if stored_sha256 != asked_sha256:
-        reason = "was used for another request; choose a new one for each"
+    """Return the error to raise for a used idempotency key. Raises InvalidError if another request used it.
+
+    The hashes are those of the answered request and of the new one, as request_sha256() makes them.
+    """
+    if stored_sha256 != new_sha256:
+        reason = "was already used for another request; choose a new key for each"
         raise InvalidError([FieldError(HEADER, reason)])
     return AlreadyAnsweredError(stored)

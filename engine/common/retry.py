@@ -1,4 +1,4 @@
-"""How long to wait before another attempt: exponential backoff, and what a server asks for."""
+"""Waits before another attempt: exponential backoff, and the wait that a server asks for."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 def backoff_s(attempt: int, *, first_s: float, limit_s: float) -> float:
     """Return an exponential backoff: `first_s` for attempt 1, doubled each time, `limit_s` at most.
 
-    The caller multiplies by a random factor where many could retry in step.
+    The caller multiplies it by a random factor where many clients could retry in step.
     """
     return float(min(limit_s, first_s * 2 ** min(attempt - 1, 60)))
 

@@ -25,7 +25,7 @@ def test_the_table_in_the_docs_is_the_one_that_is_enforced() -> None:
         if all(cell in ("yes", "–") for cell in cells)
     }
     enforced = {
-        (action.value.words, action.value.roles, f"`{action.value.scope}`") for action in Action
+        (action.value.phrase, action.value.roles, f"`{action.value.scope}`") for action in Action
     }
     assert written == enforced
 

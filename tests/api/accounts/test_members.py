@@ -67,9 +67,9 @@ async def test_an_invitation_from_its_making_to_its_end() -> None:
         "viewer",
     ]
     again = await console.call("POST", "/v1/invitations/accept", body, key="")
-    assert again.problem(409) == {"token": "has been used"}
+    assert again.problem(409) == {"token": "was already used"}
     again = await console.call("POST", "/v1/invitations/preview", {"token": token}, key="")
-    assert again.problem(409) == {"token": "has been used"}
+    assert again.problem(409) == {"token": "was already used"}
 
 
 async def test_who_has_an_account_is_told_to_log_in() -> None:

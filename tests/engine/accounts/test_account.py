@@ -1,4 +1,4 @@
-"""What people may enter about themselves, their keys and their teams."""
+"""Drafts of accounts, API keys, member roles and invitations: valid and invalid ones."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -33,7 +33,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
         "a'\"@b.c",
     ],
 )
-def test_addresses(email: str) -> None:
+def test_valid_addresses_pass(email: str) -> None:
     assert email_errors(email) == []
 
 
@@ -42,13 +42,13 @@ def test_addresses(email: str) -> None:
     ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b c", "a\n@b", "a@b\x00", "a@b\x85", "x" * 253 + "@b",
      "İ" * 200 + "@b"],
 )  # fmt: skip
-def test_no_addresses(email: str) -> None:
+def test_invalid_addresses_are_refused(email: str) -> None:
     (error,) = email_errors(email)
     assert error.field == "email"
 
 
 @given(st.text(max_size=300))
-def test_an_address_that_passes_is_kept_in_a_form_that_passes(email: str) -> None:
+def test_a_valid_address_is_stored_in_a_valid_form(email: str) -> None:
     draft, errors = validate_login(LoginDraft(email=email, password="x"))
     assert (draft is None) == bool(errors)
     if draft is not None:
@@ -56,11 +56,11 @@ def test_an_address_that_passes_is_kept_in_a_form_that_passes(email: str) -> Non
         assert validate_login(draft) == (draft, [])
 
 
-def test_passwords_are_judged_by_their_length_alone() -> None:
-    for new, fine in (("x" * 9, False), ("x" * 10, True), ("é" * 1000, True), ("x" * 1001, False)):
+def test_a_password_is_valid_by_its_length_alone() -> None:
+    for new, valid in (("x" * 9, False), ("x" * 10, True), ("é" * 1000, True), ("x" * 1001, False)):
         draft, errors = validate_password(PasswordDraft(current="", new=new))
-        assert [error.field for error in errors] == ([] if fine else ["new"])
-        assert (draft is not None) == fine
+        assert [error.field for error in errors] == ([] if valid else ["new"])
+        assert (draft is not None) == valid
     _, errors = validate_password(PasswordDraft(current="x" * 1001, new=""))
     assert [error.field for error in errors] == ["current", "new"]
 
@@ -71,17 +71,17 @@ def test_names_are_one_line() -> None:
 
 
 @given(st.text())
-def test_a_user_agent_is_shown_as_one_short_line(header: str) -> None:
-    shown = clean_user_agent(header)
-    assert len(shown) <= 200
-    assert "\n" not in shown
-    assert "\x00" not in shown
+def test_a_clean_user_agent_is_one_short_line(header: str) -> None:
+    text = clean_user_agent(header)
+    assert len(text) <= 200
+    assert "\n" not in text
+    assert "\x00" not in text
 
 
-def test_a_key_ends_in_the_future_or_never() -> None:
-    checked = key_validator(lambda: NOW)
+def test_a_key_expires_in_the_future_or_never() -> None:
+    validate = key_validator(lambda: NOW)
     zone = timezone(timedelta(hours=2))
-    for expires_at, fine in (
+    for expires_at, valid in (
         (None, True),
         (NOW + timedelta(seconds=1), True),
         (NOW, False),
@@ -89,13 +89,13 @@ def test_a_key_ends_in_the_future_or_never() -> None:
         (datetime(2026, 3, 1, 1, tzinfo=zone), False),
     ):
         draft = KeyDraft(label="x", scopes=["read"], expires_at=expires_at)
-        assert (checked(draft)[0] is not None) == fine, expires_at
+        assert (validate(draft)[0] is not None) == valid, expires_at
 
 
-def test_nobody_is_invited_as_owner() -> None:
+def test_an_invitation_cannot_give_the_role_owner() -> None:
     draft = InvitationDraft(email="A@B.c", role="owner")
     assert [error.field for error in validate_invitation(draft)[1]] == ["role"]
     assert validate_role(RoleDraft(role="owner"))[0] is not None
-    made, _ = validate_invitation(InvitationDraft(email="A@B.c", role="admin"))
-    assert made is not None
-    assert made.email == "a@b.c"
+    invitation, _ = validate_invitation(InvitationDraft(email="A@B.c", role="admin"))
+    assert invitation is not None
+    assert invitation.email == "a@b.c"

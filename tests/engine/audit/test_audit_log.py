@@ -15,14 +15,14 @@ AT = datetime(2026, 5, 1, tzinfo=UTC)
 
 
 def entry(**fields: Any) -> ActivityEntry:
-    made = ActivityEntry(
+    default = ActivityEntry(
         1, AT, None, None, None, None, "link.updated", "link", 7, None, None, b"\x01" * 32
     )
-    return made._replace(**fields)
+    return default._replace(**fields)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_cell_is_a_formula_and_none_breaks_out_of_its_place(email: str, action: str) -> None:
+def test_no_cell_is_a_formula_and_none_spills_into_another(email: str, action: str) -> None:
     row = csv_row(entry(email=email, action=action, after={"title": email}))
     text = csv_lines([COLUMNS, row]).decode()
     heading, cells = csv.reader(io.StringIO(text, newline=""))

@@ -27,10 +27,10 @@ def parsed(file: bytes) -> list[list[str]]:
 
 
 def visible(cell: str) -> str:
-    """Return the cell without what a spreadsheet may strip in front."""
-    for at, character in enumerate(cell):
+    """Return the cell without the leading characters that a spreadsheet may strip."""
+    for index, character in enumerate(cell):
         if not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf", "Zs"):
-            return cell[at:]
+            return cell[index:]
     return ""
 
 
@@ -56,7 +56,7 @@ def test_no_cell_of_any_export_starts_a_formula(rows: list[list[Any]]) -> None:
 
 
 @given(TEXT)
-def test_texts_come_back_but_for_the_apostrophe(text: str) -> None:
+def test_a_text_comes_back_as_it_was_or_behind_an_apostrophe(text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     ((cell, _),) = parsed(csv_lines([(text, 1)]))
     assert cell in (text, f"'{text}")
@@ -77,16 +77,16 @@ def test_numbers_stay_numbers(number: float) -> None:
         (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01T00:00:00+00:00"),
     ],
 )  # fmt: skip
-def test_cells(value: Any, cell: str) -> None:
+def test_values_and_their_cells(value: Any, cell: str) -> None:
     assert safe_cell(value) == cell
 
 
-def test_ndjson_has_no_head_and_an_object_a_line() -> None:
+def test_ndjson_has_no_head_and_one_object_per_line() -> None:
     assert file_head("ndjson", ["a"]) == b""
     assert file_rows("ndjson", ["a", "b"], [("=1", -1)]) == b'{"a":"=1","b":-1}\n'
 
 
-def test_every_csv_is_written_here() -> None:
+def test_only_the_export_module_writes_csv() -> None:
     files = {name_of(path) for path in sources() if "csv.writer(" in path.read_text()}
     # The benchmark writes a file to import, not one for a spreadsheet.
     assert files - {"bench/kit/link_set.py"} == {"engine/common/export.py"}

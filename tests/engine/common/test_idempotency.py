@@ -1,4 +1,4 @@
-"""Keys of requests, and when two requests are the same one."""
+"""Idempotency keys, and the equality of two requests."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_visible_ascii_is_a_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a" * 256, "ключ", "a\n", "\x7f"])
-def test_anything_else_is_not(key: str) -> None:
+def test_any_other_text_is_no_key(key: str) -> None:
     with pytest.raises(InvalidError) as caught:
         validate_key(key)
     assert caught.value.errors[0].field == HEADER
@@ -37,10 +37,10 @@ def test_requests_differ_by_method_path_body_and_user() -> None:
     assert request_sha256(*requests[0]) == request_sha256(*requests[0])
 
 
-def test_a_key_answers_its_own_request_only() -> None:
-    kept = StoredResponse(201, {}, b"{}")
-    again = error_for_used_key(kept, b"same", b"same")
-    assert isinstance(again, AlreadyAnsweredError)
-    assert again.response is kept
+def test_a_used_key_answers_its_own_request_only() -> None:
+    stored = StoredResponse(201, {}, b"{}")
+    error = error_for_used_key(stored, b"same", b"same")
+    assert isinstance(error, AlreadyAnsweredError)
+    assert error.response is stored
     with pytest.raises(InvalidError):
-        error_for_used_key(kept, b"same", b"other")
+        error_for_used_key(stored, b"same", b"other")

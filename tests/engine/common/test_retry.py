@@ -1,4 +1,4 @@
-"""What servers write into Retry-After."""
+"""Retry-After headers, well-formed and malformed."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -22,11 +22,11 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
         ("Friday, 01-May-26 12:01:30 GMT", 90), ("Fri May  1 12:01:30 2026", 90),
     ],
 )  # fmt: skip
-def test_retry_after(header: str, expected: float | None) -> None:
+def test_a_retry_after_header_gives_seconds_or_none(header: str, expected: float | None) -> None:
     assert parse_retry_after(header, NOW) == expected
 
 
 @given(st.text())
-def test_no_header_breaks_it(header: str) -> None:
+def test_no_header_breaks_the_parser(header: str) -> None:
     seconds = parse_retry_after(header, NOW)
     assert seconds is None or seconds >= 0

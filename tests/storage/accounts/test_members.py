@@ -282,7 +282,7 @@ async def test_one_invitation_lets_one_in_however_many_try_at_once(teams: Teams)
     async with trio.open_nursery() as nursery:
         for caller in people:
             nursery.start_soon(join, caller)
-    assert sorted(outcomes) == ["editor"] + ["has been used"] * 4
+    assert sorted(outcomes) == ["editor"] + ["was already used"] * 4
 
 
 async def test_of_two_owners_who_leave_at_once_one_stays(teams: Teams) -> None:
