@@ -214,7 +214,7 @@ def _kept(kept: Conversion) -> KeptConversion:
         attribution=kept.attribution,
         experiment_id=None if kept.experiment_id is None else str(kept.experiment_id),
         phase=kept.phase,
-        variant=kept.arm,
+        variant=kept.variant,
     )
 
 

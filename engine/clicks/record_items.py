@@ -50,7 +50,7 @@ class VariantRef(NamedTuple):
 
     experiment_id: int
     phase: int
-    arm: int
+    variant: int
 
 
 NO_VARIANT_REF: Final = VariantRef(0, 0, 0)

@@ -1,6 +1,6 @@
-"""How an experiment's counts will be judged: set before its start, and fixed from then on.
+"""How an experiment is analysed: set before its start, and fixed from then on.
 
-A rule that could be changed after a look at the counts would let anybody stop when the figures please them.
+A rule that could change after a look at the counts would allow stopping whenever the results please.
 """
 
 import math
@@ -20,26 +20,29 @@ BANDIT_INTERVAL_MINUTES: Final = range(5, 7 * 24 * 60 + 1)
 
 
 class FixedHorizon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One look, at a size planned beforehand: nothing is told of the comparison before."""
+    """One look, at a size planned beforehand; no comparison is shown before."""
 
     visitors: Annotated[int, msgspec.Meta(description="of each variant")]
     test: Annotated[
-        Test, msgspec.Meta(description="`fisher` where few are expected to convert")
+        Test, msgspec.Meta(description="`fisher` where few conversions are expected")
     ] = "z"
 
 
 class BanditPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Weights that follow the counts (Thompson sampling), `floor` of the traffic for each at least."""
+    """Weights that follow the counts (Thompson sampling); each variant keeps at least `floor` of the
+    traffic."""
 
     floor: float = 0.05
     every_minutes: int = 60
 
 
 class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`margin` is the absolute difference of rates below which variants are as good as equal, 0: never;
-    `min_visitors` are those of control and treatment before which nothing is decided, `tuning_visitors`
-    those at which the confidence sequence is tightest. `on_decision` is what Waypost does by itself once the rule
-    decides: nothing, pause the experiment, or decide it for the better variant.
+    """The rules of the analysis.
+
+    `margin` is the absolute difference of rates below which variants are as good as equal (0: never).
+    Nothing is decided before control and treatment together have `min_visitors`. The confidence sequence is
+    tightest at `tuning_visitors`. Once the rule decides, `on_decision` does nothing, pauses the experiment
+    (`stop`), or decides it for the better variant (`promote`).
     """
 
     alpha: float = 0.05
@@ -56,41 +59,45 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def errors(analysis: Analysis, variants: int) -> list[FieldError]:
-    """What is wrong with it, for an experiment of so many variants."""
-    found = []
+    """Return the errors of an analysis for an experiment with this number of variants."""
+    field_errors = []
     if not 0 < analysis.alpha <= 0.5:
-        found.append(FieldError("analysis.alpha", "must be above 0, and 0.5 at most"))
+        field_errors.append(FieldError("analysis.alpha", "must be above 0 and at most 0.5"))
     if not 0 <= analysis.margin < 1:
-        found.append(FieldError("analysis.margin", "must be from 0 to below 1"))
+        field_errors.append(FieldError("analysis.margin", "must be from 0 to below 1"))
     if not 0 <= analysis.min_visitors <= MAX_PLANNED_VISITORS:
-        found.append(FieldError("analysis.min_visitors", "must be from 0 to 1,000,000,000"))
+        field_errors.append(FieldError("analysis.min_visitors", "must be from 0 to 1,000,000,000"))
     if not 10 <= analysis.tuning_visitors <= MAX_PLANNED_VISITORS:
-        found.append(FieldError("analysis.tuning_visitors", "must be from 10 to 1,000,000,000"))
+        field_errors.append(
+            FieldError("analysis.tuning_visitors", "must be from 10 to 1,000,000,000")
+        )
     if analysis.on_decision not in get_args(EndAction):
-        found.append(
+        field_errors.append(
             FieldError("analysis.on_decision", f"must be one of {', '.join(get_args(EndAction))}")
         )
     horizon, bandit = analysis.horizon, analysis.bandit
     if horizon is not None and not 1 <= horizon.visitors <= MAX_PLANNED_VISITORS:
-        found.append(FieldError("analysis.horizon.visitors", "must be from 1 to 1,000,000,000"))
+        field_errors.append(
+            FieldError("analysis.horizon.visitors", "must be from 1 to 1,000,000,000")
+        )
     if horizon is not None and (analysis.on_decision != "none" or bandit is not None):
-        reason = "is looked at once, by people: it takes neither on_decision nor bandit"
-        found.append(FieldError("analysis.horizon", reason))
+        reason = "must not be combined with on_decision or bandit: members look once, and decide"
+        field_errors.append(FieldError("analysis.horizon", reason))
     if bandit is not None:
-        found += _bandit_errors(bandit, analysis.on_decision, variants)
-    return found
+        field_errors += _bandit_errors(bandit, analysis.on_decision, variants)
+    return field_errors
 
 
-def _bandit_errors(bandit: BanditPolicy, act: EndAction, variants: int) -> list[FieldError]:
-    found = []
-    if act != "none":
-        reason = "has weights that follow the counts, for which no rule of false alarms holds: on_decision none"
-        found.append(FieldError("analysis.bandit", reason))
+def _bandit_errors(bandit: BanditPolicy, on_decision: EndAction, variants: int) -> list[FieldError]:
+    field_errors = []
+    if on_decision != "none":
+        reason = "must be used with on_decision none: no false alarm rate holds where weights follow counts"
+        field_errors.append(FieldError("analysis.bandit", reason))
     highest = 1 / max(variants, 1)
     if not (MIN_FLOOR <= bandit.floor <= highest and math.isfinite(bandit.floor)):
         reason = f"must be from {MIN_FLOOR:g} to {highest:.4g}, an equal share"
-        found.append(FieldError("analysis.bandit.floor", reason))
+        field_errors.append(FieldError("analysis.bandit.floor", reason))
     if bandit.every_minutes not in BANDIT_INTERVAL_MINUTES:
         reason = f"must be from {BANDIT_INTERVAL_MINUTES[0]} to {BANDIT_INTERVAL_MINUTES[-1]}"
-        found.append(FieldError("analysis.bandit.every_minutes", reason))
-    return found
+        field_errors.append(FieldError("analysis.bandit.every_minutes", reason))
+    return field_errors

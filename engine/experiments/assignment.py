@@ -1,8 +1,8 @@
-"""Which variant of an experiment a visitor gets, and why.
+"""Assignment: the variant of an experiment that a visitor gets, and why.
 
-Pure, and the same in every process: deploying, restarting or adding edges moves nobody. What makes a
-visitor the same one again is a key that is never stored: `hash_key`, made with a secret of the
-experiment, or the value of a first-party cookie where the experiment asks for one.
+It is pure and equal in every process: deploying, restarting or adding edges moves no visitor. A visitor is
+recognised by a key that is never stored: `hash_key`, made with a secret of the experiment, or the value of a
+first-party cookie where the experiment uses one.
 """
 
 from hashlib import blake2b
@@ -15,16 +15,17 @@ AssignmentReason = Literal[
     "assigned", "forced", "decided", "state", "early", "late", "bot", "country", "device",
     "language", "namespace", "coverage",
 ]  # fmt: skip
-# Two of many visitors may well have one key: they get the same, and are counted by other means. Hashing goes
-# over its digits one by one, so each byte more costs a tenth of a microsecond a visit.
+# Two of many visitors may share a key: they get the same variant, and are counted by their pseudonyms. Hashing
+# takes digit after digit, so each byte more costs a tenth of a microsecond a visit.
 KEY_BYTES: Final = 4
 
 
 class AssignmentContext(NamedTuple):
-    """What is known of a request. `namespace_key` is made with the namespace's secret, as `key` is with
-    the experiment's; `language` is the primary subtag of the first language accepted, in small letters.
+    """The facts of a request that assignment uses.
 
-    `forced` is the variant asked for by `?wp_variant=`; the caller sets it for the team only.
+    `namespace_key` is made with the namespace's secret, `hash_key` with the experiment's; `language` is the
+    primary subtag of the first accepted language, in small letters. `forced` is the variant of a preview
+    (`?wp_variant=`), which only members of the profile can request.
     """
 
     hash_key: str
@@ -38,10 +39,10 @@ class AssignmentContext(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """`variant` is an index, or None: the visitor gets what there is without the experiment.
+    """The assignment of one visitor.
 
-    `exposed` says that the visitor counts. `bucket` is the position that was hashed, None where it
-    did not come to that.
+    `variant` is an index, or None: the visitor gets the link or page without the experiment. `exposed` says
+    that the visitor counts. `bucket` is the visitor's hash bucket, None where an earlier rule decided.
     """
 
     variant: int | None
@@ -50,7 +51,7 @@ class Assignment(NamedTuple):
     bucket: float | None = None
 
 
-_NOBODY: Final = {
+_EXCLUDED: Final = {
     reason: Assignment(None, reason)
     for reason in (
         "state", "early", "late", "bot", "country", "device", "language", "namespace",
@@ -59,18 +60,18 @@ _NOBODY: Final = {
 
 
 def hash_key(secret: bytes, visitor: bytes) -> str:
-    """8 hexadecimal digits for whatever tells a visitor from others. `secret` has 1 to 64 bytes.
+    """Return 8 hexadecimal digits that stand for a visitor's identity. `secret` has 1 to 64 bytes.
 
-    With another secret per experiment, keys of one visitor in two experiments cannot be linked.
+    Each experiment has a secret of its own, so keys of one visitor in two experiments cannot be linked.
     """
     return blake2b(visitor, key=secret, digest_size=KEY_BYTES).hexdigest()
 
 
 def assign(experiment: Experiment, context: AssignmentContext) -> Assignment:
-    """What this visitor gets, and why; `explain` says it in words. Raises nothing.
+    """Return the visitor's assignment and its reason; explain() says it in words. Raises nothing.
 
-    The order of the rules is that of the reasons: a preview of the team goes through in every state but
-    the last, a decided experiment serves its winner to everybody, and all else is for those who may count.
+    The rules apply in the order of the reasons: a preview works in every state except archived, a decided
+    experiment serves its winner to every visitor, and the others concern visitors who may count.
     """
     state = experiment.state
     if context.forced is not None and state != "archived":
@@ -80,10 +81,10 @@ def assign(experiment: Experiment, context: AssignmentContext) -> Assignment:
     if state != "running":
         if state == "decided":
             return Assignment(experiment.winner, "decided")
-        return _NOBODY["state"]
+        return _EXCLUDED["state"]
     excluded = _exclusion(experiment, context)
     if excluded is not None:
-        return _NOBODY[excluded]
+        return _EXCLUDED[excluded]
     prepared = experiment.prepared
     bucket = slot(prepared.seed_state, context.hash_key) / SLOTS
     index = prepared.ranges.find(bucket)
@@ -116,27 +117,28 @@ def _exclusion(experiment: Experiment, context: AssignmentContext) -> Assignment
 
 
 def explain(experiment: Experiment, context: AssignmentContext) -> str:
-    """Why `assign` answers what it does, in one sentence."""
-    found = assign(experiment, context)
-    name = "" if found.variant is None else experiment.variants[found.variant].name
+    """Return one sentence that explains what assign() returns."""
+    assignment = assign(experiment, context)
+    number = assignment.variant
+    name = "" if number is None else experiment.variants[number].name
     targeting = experiment.targeting
     reasons: dict[AssignmentReason, str] = {
-        "assigned": f"is in variant {name} by position {found.bucket} of phase {experiment.phase}",
-        "forced": f"gets variant {name} as asked for, and does not count",
+        "assigned": f"is in variant {name} by hash bucket {assignment.bucket} of phase {experiment.phase}",
+        "forced": f"gets variant {name} by preview, and does not count",
         "decided": f"gets variant {name}, which won, and does not count",
-        "state": f"is not in it: the experiment is {experiment.state}",
-        "early": "is not in it: the experiment has not begun",
-        "late": "is not in it: the experiment has ended by its schedule",
-        "bot": "is not in it: bots never are",
-        "country": f"is not in it: country {context.country or 'unknown'} is not one of "
+        "state": f"is not included: the experiment is {experiment.state}",
+        "early": "is not included: the experiment has not begun",
+        "late": "is not included: the experiment has ended by its schedule",
+        "bot": "is not included: bots never are",
+        "country": f"is not included: country {context.country or 'unknown'} is not one of "
         + ", ".join(targeting.countries),
-        "device": f"is not in it: device {context.device or 'unknown'} is not one of "
+        "device": f"is not included: device {context.device or 'unknown'} is not one of "
         + ", ".join(targeting.devices),
-        "language": f"is not in it: language {context.language or 'unknown'} is not one of "
+        "language": f"is not included: language {context.language or 'unknown'} is not one of "
         + ", ".join(targeting.languages),
-        "namespace": "is not in it: another part of namespace "
-        f"{experiment.namespace.id if experiment.namespace else ''} has this visitor",
-        "coverage": f"is not in it: position {found.bucket} is outside what coverage "
-        f"{experiment.coverage:g} takes",
+        "namespace": "is not included: the visitor belongs to another part of namespace "
+        f"{experiment.namespace.id if experiment.namespace else ''}",
+        "coverage": f"is not included: hash bucket {assignment.bucket} is outside the coverage "
+        f"of {experiment.coverage:g}",
     }
-    return f"The visitor {reasons[found.reason]}."
+    return f"The visitor {reasons[assignment.reason]}."

@@ -1,7 +1,7 @@
-"""What an experiment that runs calls for by itself: an alarm, an end by its rule, other weights.
+"""Automation: what a running experiment does by itself: an SRM alarm, an end by its rule, other weights.
 
-Only what was set before the start is done: the rule's act, the bandit's floor and pace. A look may come at any
-time and as often as anybody likes, since what it decides by may be watched.
+Only what was set before the start is done: the rule's action, the bandit's floor and interval. A look may
+come at any time and any number of times, since it decides by results that hold at every look.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from engine.experiments.verdict.summary import ExperimentSummary, analyse
 
 
 class RunningExperiment(NamedTuple):
-    """An experiment that runs, with its phases, oldest first."""
+    """A running experiment with its phases, oldest first."""
 
     tenant_id: int
     stored: StoredExperiment
@@ -28,7 +28,8 @@ class RunningExperiment(NamedTuple):
 
 
 class AutomaticAction(NamedTuple):
-    """What is to be done. `experiment` is as it is to be; `verdict` why, in a word; `p_value` of an alarm."""
+    """An action to apply. `experiment` is the new definition, `verdict` the one-word reason, `p_value` is
+    set for an SRM alarm."""
 
     action: Literal["mismatch", "end", "weights"]
     experiment: Experiment
@@ -36,9 +37,10 @@ class AutomaticAction(NamedTuple):
     p_value: float = 1.0
 
 
-def next_action(watched: RunningExperiment, now: datetime) -> AutomaticAction | None:
-    """The next thing that the experiment calls for, if any. Takes milliseconds; the first call a second."""
-    stored, phases = watched.stored, watched.phases
+def next_action(running: RunningExperiment, now: datetime) -> AutomaticAction | None:
+    """Return the next action of the experiment, None if there is none. Takes milliseconds; the first call a
+    second."""
+    stored, phases = running.stored, running.phases
     experiment = stored.experiment
     current = [phase for phase in phases if phase.number == experiment.phase]
     if experiment.state != "running" or not current:
@@ -53,22 +55,25 @@ def next_action(watched: RunningExperiment, now: datetime) -> AutomaticAction | 
 
 
 def _summary(experiment: Experiment, phase: PhaseCounts) -> ExperimentSummary:
-    wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
-    arms = [counts.proportion for counts in phase.counts]
-    given = wanted if any(wanted) else [1.0] * len(arms)
-    return analyse(arms, given, experiment.analysis.rule, experiment.analysis.tuning_visitors)
+    expected = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
+    proportions = [counts.proportion for counts in phase.counts]
+    if not any(expected):
+        expected = [1.0] * len(proportions)
+    return analyse(
+        proportions, expected, experiment.analysis.rule, experiment.analysis.tuning_visitors
+    )
 
 
 def _end(experiment: Experiment, summary: ExperimentSummary) -> AutomaticAction | None:
-    act = experiment.analysis.on_decision
-    if act == "none":
+    on_decision = experiment.analysis.on_decision
+    if on_decision == "none":
         return None
-    decisions = [standing.decision for standing in summary.standings[1:]]
+    decisions = [variant.decision for variant in summary.variants[1:]]
     superior = [
         n for n, decision in enumerate(decisions, 1) if decision is ExperimentDecision.SUPERIOR
     ]
     if superior:
-        winner = max(superior, key=lambda n: summary.standings[n].arm.rate)
+        winner = max(superior, key=lambda n: summary.variants[n].proportion.rate)
         verdict = ExperimentDecision.SUPERIOR.value
     elif ExperimentDecision.UNDECIDED in decisions:
         return None
@@ -76,7 +81,7 @@ def _end(experiment: Experiment, summary: ExperimentSummary) -> AutomaticAction 
         winner = 0
         harmful = all(decision is ExperimentDecision.HARMFUL for decision in decisions)
         verdict = (ExperimentDecision.HARMFUL if harmful else ExperimentDecision.EQUIVALENT).value
-    state: ExperimentState = "decided" if act == "promote" else "paused"
+    state: ExperimentState = "decided" if on_decision == "promote" else "paused"
     changed = msgspec.structs.replace(
         experiment, state=state, winner=winner if state == "decided" else None
     )
@@ -86,19 +91,21 @@ def _end(experiment: Experiment, summary: ExperimentSummary) -> AutomaticAction 
 def _weights(
     experiment: Experiment, phases: Sequence[PhaseCounts], phase: PhaseCounts, now: datetime
 ) -> AutomaticAction | None:
-    rule = experiment.analysis.bandit
-    assert rule is not None
-    if now < phase.started_at + timedelta(minutes=rule.every_minutes):
+    policy = experiment.analysis.bandit
+    assert policy is not None
+    if now < phase.started_at + timedelta(minutes=policy.every_minutes):
         return None
     if not any(counts.visitors for counts in phase.counts):
         return None
-    arms = [counts.proportion for counts in pooled_counts(phases, phase)]
-    wanted = bandit.thompson_weights(arms, rule.floor)
-    if not bandit.weights_moved_enough([variant.weight for variant in experiment.variants], wanted):
+    proportions = [counts.proportion for counts in pooled_counts(phases, phase)]
+    weights = bandit.thompson_weights(proportions, policy.floor)
+    if not bandit.weights_moved_enough(
+        [variant.weight for variant in experiment.variants], weights
+    ):
         return None
     variants = tuple(
         msgspec.structs.replace(variant, weight=weight)
-        for variant, weight in zip(experiment.variants, wanted, strict=True)
+        for variant, weight in zip(experiment.variants, weights, strict=True)
     )
     changed = msgspec.structs.replace(experiment, variants=variants, phase=experiment.phase + 1)
     return AutomaticAction("weights", changed, "bandit")

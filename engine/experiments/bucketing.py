@@ -1,12 +1,12 @@
-"""Which of 10,000 slots a key falls into, and which share of them a variant has.
+"""Hash buckets: which of 10,000 slots a key falls into, and which share of them a variant has.
 
 The hash is version 2 of GrowthBook's published SDKs: with FNV-1a of 32 bits,
-`n = fnv1a32(str(fnv1a32(seed + key))) % 10000 / 10000`. The second round is what makes it fit for use:
+`n = fnv1a32(str(fnv1a32(seed + key))) % 10000 / 10000`. The second round is needed:
 one round of FNV-1a leaves neighbouring keys in neighbouring slots.
 
 **Text that is not ASCII** is hashed by UTF-16 code unit, as `charCodeAt` of the JavaScript SDK does it;
 for ASCII that is the byte. (By UTF-8 byte or by code point the published vectors, all ASCII, come out
-as well, but a visitor whom a browser has put in one arm would be in another here.)
+as well, but a visitor whom a browser has assigned to one variant would get another here.)
 
 **What makes it cheap** in pure Python, for a key of 16 characters (both hashes, µs):
 
@@ -14,9 +14,9 @@ as well, but a visitor whom a browser has put in one arm would be in another her
 | the state after the seed kept, as FNV goes from left to right | 1.6 |
 | and masked once at the end: the low 32 bits of a product depend on the low 32 bits alone | **1.3** |
 | instead, tables of additive steps for two and three digits at a time | 1.8 |
-| instead, a cache of results by visitor: found, not found | 0.06, 2.8 |
+| instead, a cache of results by visitor: hit, miss | 0.06, 2.8 |
 
-So there is no cache by visitor: it would pay only if every second request came from somebody in it.
+So there is no cache by visitor: it would pay only if every second request came from a visitor in it.
 """
 
 import math
@@ -37,14 +37,14 @@ _UNMASKED_UNITS: Final = 32  # a product grows by 24 bits a unit: longer texts a
 
 
 class WeightsError(InvalidError, ValueError):
-    """Weights or a coverage that no share of traffic can be."""
+    """Invalid weights, or an invalid coverage."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__([FieldError(field, reason)])
 
 
 def fnv1a32(state: int, text: str) -> int:
-    """FNV-1a of 32 bits of the UTF-16 code units of `text`, going on from `state`.
+    """Return FNV-1a of 32 bits over the UTF-16 code units of `text`, from `state` on.
 
     Source: G. Fowler, L. C. Noll, K.-P. Vo; IETF draft-eastlake-fnv.
     """
@@ -65,12 +65,12 @@ def fnv1a32(state: int, text: str) -> int:
 
 @lru_cache(maxsize=1024)
 def hash_state(seed: str) -> int:
-    """The state after `seed`, from which `slot` goes on."""
+    """Return the hash state after `seed`, with which slot() begins."""
     return fnv1a32(_OFFSET, seed)
 
 
 def slot(state: int, key: str) -> int:
-    """The slot, 0 to 9,999, of `key` under the seed that `state` stands for."""
+    """Return the slot, 0 to 9,999, of `key` under the seed of `state`."""
     second = _OFFSET
     for digit in b"%d" % fnv1a32(state, key):
         second = (second ^ digit) * _PRIME
@@ -78,8 +78,8 @@ def slot(state: int, key: str) -> int:
 
 
 def slot_of_digits(state: int, digits: bytes) -> int:
-    """The same of a key of at most 32 ASCII characters, given as bytes: in one call, which is what an edge
-    pays for each visit."""
+    """Return the slot of a key of at most 32 ASCII characters, as bytes: one call, as edges pay it each
+    visit."""
     for digit in digits:
         state = (state ^ digit) * _PRIME
     second = _OFFSET
@@ -89,30 +89,32 @@ def slot_of_digits(state: int, digits: bytes) -> int:
 
 
 def bucket(seed: str, key: str) -> float:
-    """Where `key` falls under `seed`: a multiple of 0.0001 in [0, 1)."""
+    """Return the hash bucket of `key` under `seed`: a multiple of 0.0001 in [0, 1)."""
     return slot(hash_state(seed), key) / SLOTS
 
 
 class BucketRanges(NamedTuple):
-    """`[starts[i], ends[i])` is variant i's, in ascending order."""
+    """The ranges of variants, ascending: `[starts[i], ends[i])` belongs to variant i."""
 
     starts: tuple[float, ...]
     ends: tuple[float, ...]
 
     def find(self, position: float) -> int | None:
-        """The variant whose range holds `position`, None between and behind the ranges."""
+        """Return the index of the variant whose range holds `position`, None between and behind ranges."""
         index = bisect_right(self.starts, position) - 1
         return index if index >= 0 and position < self.ends[index] else None
 
 
 @lru_cache(maxsize=256)
-def variant_by_slot(found: BucketRanges) -> bytes:
-    """For each slot the index of its variant, NO_ARM where `find` has none: a look-up in place of a search.
+def variant_by_slot(bucket_ranges: BucketRanges) -> bytes:
+    """Return a byte for each slot, the index of its variant or NO_VARIANT: a look-up in place of a search.
 
-    10 kB, which experiments with the same shares have in common.
+    It takes 10 kB, shared by experiments with equal ranges.
     """
     table = bytearray((NO_VARIANT,)) * SLOTS
-    for index, (start, end) in enumerate(zip(found.starts, found.ends, strict=True)):
+    for index, (start, end) in enumerate(
+        zip(bucket_ranges.starts, bucket_ranges.ends, strict=True)
+    ):
         first, behind = _first_slot(start), _first_slot(end)
         table[first:] = bytes((NO_VARIANT,)) * (SLOTS - first)
         table[first:behind] = bytes((index,)) * max(behind - first, 0)
@@ -120,7 +122,7 @@ def variant_by_slot(found: BucketRanges) -> bytes:
 
 
 def _first_slot(position: float) -> int:
-    """The first slot that is not below a position."""
+    """Return the first slot that is not below a position."""
     number = min(int(position * SLOTS), SLOTS)
     while number > 0 and (number - 1) / SLOTS >= position:
         number -= 1
@@ -130,12 +132,12 @@ def _first_slot(position: float) -> int:
 
 
 def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
-    """Each variant's range `[start, start + coverage * weight)`, as GrowthBook's SDKs compute it.
+    """Return each variant's range `[start, start + coverage * weight)`, as GrowthBook's SDKs compute it.
 
-    A start is the sum of the weights before it, whatever the coverage: raising the coverage keeps everybody
-    who is in, in their variant. Weights whose sum is outside 0.99 to 1.01 become equal shares; a
-    coverage outside 0 to 1 is taken to the nearer end. Raises WeightsError (a ValueError too) for no
-    weights, negative or infinite ones, and for a coverage that is no number.
+    A start is the sum of the weights before it, whatever the coverage: raising the coverage keeps every
+    included visitor in the same variant. Weights whose sum is outside 0.99 to 1.01 become equal shares; a
+    coverage outside 0 to 1 becomes the nearer end. Raises WeightsError (a ValueError too) for no weights,
+    for negative or infinite ones, and for a coverage that is no number.
     """
     if not weights:
         raise WeightsError("weights", "must not be empty")
@@ -145,7 +147,7 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
         raise WeightsError("coverage", "must be a number from 0 to 1")
     coverage = min(max(coverage, 0.0), 1.0)
     starts, ends, total = [], [], 0.0
-    # Summed from left to right, since `sum` rounds otherwise from Python 3.12 on.
+    # Summed from left to right, as `sum` rounds differently from Python 3.12 on.
     for weight in normalised(weights):
         starts.append(total)
         ends.append(total + coverage * weight)
@@ -154,7 +156,7 @@ def ranges(weights: Sequence[float], coverage: float = 1.0) -> BucketRanges:
 
 
 def normalised(weights: Sequence[float]) -> Sequence[float]:
-    """`weights`, or equal shares if their sum is not about 1."""
+    """Return `weights`, or equal shares if their sum is not about 1."""
     total = 0.0
     for weight in weights:
         total += weight
@@ -162,19 +164,20 @@ def normalised(weights: Sequence[float]) -> Sequence[float]:
 
 
 def choose(bucket: float, weights: Sequence[float], coverage: float = 1.0) -> int | None:
-    """The index of the variant whose range holds `bucket`, None if none does. Raises WeightsError."""
+    """Return the index of the variant whose range holds `bucket`, None if none does. Raises WeightsError."""
     return ranges(weights, coverage).find(bucket)
 
 
 def shares(weights: Sequence[float], coverage: float = 1.0) -> list[float]:
-    """What part of those in the experiment each variant gets: its slots, counted, of all that have one.
+    """Return each variant's share of the visitors in the experiment, by counting slots.
 
-    That is not quite the weights: of 10,000 slots, a third is 3,334 or 3,333. All 0 if nobody is in.
+    It differs a little from the weights: a third of 10,000 slots is 3,334 or 3,333. All 0 if no slot is
+    covered.
     """
-    found = ranges(weights, coverage)
+    bucket_ranges = ranges(weights, coverage)
     counts = [0] * len(weights)
     for number in range(SLOTS):
-        index = found.find(number / SLOTS)
+        index = bucket_ranges.find(number / SLOTS)
         if index is not None:
             counts[index] += 1
     total = sum(counts)

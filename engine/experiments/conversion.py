@@ -1,6 +1,6 @@
-"""A conversion: what somebody did after a click, as the owner of the click's target tells it.
+"""A conversion: an order or other success after a click, as the target's side reports it.
 
-It is known by the click's id, its name and its order: the same again changes nothing, whatever its value.
+Its key is click id, name and order: the same key again changes nothing, whatever its value.
 """
 
 import re
@@ -24,21 +24,23 @@ MAX_ORDER_CHARS: Final = 128
 MAX_VALUE: Final = Decimal(10) ** 12
 PLACES: Final = 4
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which clocks may differ
-MAX_AGE: Final = timedelta(days=31)  # after the click; then nothing tells visitors apart any more
+MAX_AGE: Final = timedelta(days=31)  # after the click; then no visitor can be recognised any more
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 
 
 class ConversionDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told. `at` None: now."""
+    """A conversion as reported. `at` None: now."""
 
     click_id: Annotated[
         str,
-        msgspec.Meta(description="the value of `wp_click` that the target was called with"),
+        msgspec.Meta(description="the value of `wp_click` in the target's URL"),
         StandIn(""),
     ]
-    name: Annotated[str, msgspec.Meta(description="what was done, such as `sale`")] = "conversion"
+    name: Annotated[str, msgspec.Meta(description="the kind of success, such as `sale`")] = (
+        "conversion"
+    )
     order_id: Annotated[
-        str, msgspec.Meta(description="tells several of one name by one click apart")
+        str, msgspec.Meta(description="distinguishes conversions of one name and click")
     ] = ""
     at: datetime | None = None
     value: Annotated[Decimal | None, msgspec.Meta(description="up to four decimal places")] = None
@@ -55,14 +57,14 @@ class VerifiedConversion(NamedTuple):
 
 
 class RecordedConversion(NamedTuple):
-    """What became of one: `duplicate` that it was there already, with the attribution of then."""
+    """The result of recording a conversion. `duplicate`: it was there already, with this attribution."""
 
     attribution: Attribution
     duplicate: bool
 
 
 class Conversion(NamedTuple):
-    """One as it is kept. Of one in no experiment, the last three are None."""
+    """A stored conversion. Without an experiment, the last three fields are None."""
 
     id: int
     name: str
@@ -77,7 +79,7 @@ class Conversion(NamedTuple):
     attribution: Attribution
     experiment_id: int | None = None
     phase: int | None = None
-    arm: int | None = None
+    variant: int | None = None
 
 
 class ConversionHook(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ class ConversionHook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HookFieldPaths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where each of a conversion's fields stands; null for what is not there."""
+    """The path of each of a conversion's fields; null for a field that the JSON does not have."""
 
     click_id: str = "click_id"
     order_id: str | None = "order_id"
@@ -101,7 +103,7 @@ class HookFieldPaths(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ResolvedHook(NamedTuple):
-    """What its token opens."""
+    """The hook that a token belongs to."""
 
     tenant_id: int
     profile_id: int
@@ -110,7 +112,7 @@ class ResolvedHook(NamedTuple):
 
 
 class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants a hook to be. `name` is that of its conversions."""
+    """A hook to be created. `name` is the name of its conversions."""
 
     label: Annotated[str, StandIn("")]
     name: str = "sale"
@@ -118,34 +120,34 @@ class HookDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list[FieldError]:
-    """What is wrong with it; `click` is None when its id could not be opened."""
-    found = text_errors(draft.order_id, "order_id", MAX_ORDER_CHARS)
-    found += name_errors(draft.name)
+    """Return the errors of a draft; `click` is None if its click id could not be opened."""
+    field_errors = text_errors(draft.order_id, "order_id", MAX_ORDER_CHARS)
+    field_errors += name_errors(draft.name)
     if click is None:
-        found.append(FieldError("click_id", "is not a click id of this server"))
+        field_errors.append(FieldError("click_id", "must be a click id of this server"))
     if draft.value is not None and not (
         draft.value.is_finite()
         and 0 <= draft.value < MAX_VALUE
         and draft.value == round(draft.value, PLACES)
     ):
         reason = f"must be from 0 to below {MAX_VALUE:,.0f}, with at most {PLACES} decimal places"
-        found.append(FieldError("value", reason))
+        field_errors.append(FieldError("value", reason))
     if (draft.value is None) != (draft.currency is None):
-        found.append(FieldError("currency", "and value must be given both, or none"))
+        field_errors.append(FieldError("currency", "must be given together with value, or neither"))
     elif draft.currency is not None and _CURRENCY.fullmatch(draft.currency) is None:
-        found.append(FieldError("currency", "must be three capitals such as EUR"))
+        field_errors.append(FieldError("currency", "must be three capitals such as EUR"))
     if draft.at is not None and draft.at.tzinfo is None:
-        found.append(FieldError("at", "must say its time zone"))
+        field_errors.append(FieldError("at", "must have a time zone"))
     elif draft.at is not None:
-        found += _time_errors(draft.at, click, now)
-    return found
+        field_errors += _time_errors(draft.at, click, now)
+    return field_errors
 
 
 def _time_errors(at: datetime, click: ClickId | None, now: datetime) -> list[FieldError]:
     if at > now + MAX_CLOCK_SKEW:
-        return [FieldError("at", "is in the future")]
+        return [FieldError("at", "must not be in the future")]
     if click is not None and at.timestamp() < click.at_us / 1e6 - MAX_CLOCK_SKEW.total_seconds():
-        return [FieldError("at", "is before the click")]
+        return [FieldError("at", "must not be before the click")]
     return []
 
 
@@ -155,38 +157,43 @@ def name_errors(name: str, field: str = "name") -> list[FieldError]:
     return text_errors(name, field, MAX_NAME_CHARS)
 
 
-def attribution_of(told: VerifiedConversion, attribution_hours: int | None) -> Attribution:
-    """Whether it counts in its click's experiment, whose window is given; None: there is none any more."""
-    if not told.click.experiment_id:
+def attribution_of(conversion: VerifiedConversion, attribution_hours: int | None) -> Attribution:
+    """Return whether the conversion counts in its click's experiment, and if not, why.
+
+    `attribution_hours` is the experiment's window; None if the experiment was deleted.
+    """
+    if not conversion.click.experiment_id:
         return "unexposed"
     if attribution_hours is None:
         return "deleted"
-    clicked_s = told.click.at_us / 1e6
-    late = told.received_at.timestamp() - clicked_s > MAX_AGE.total_seconds()
-    expired = told.at.timestamp() - clicked_s > attribution_hours * 3600
+    clicked_s = conversion.click.at_us / 1e6
+    late = conversion.received_at.timestamp() - clicked_s > MAX_AGE.total_seconds()
+    expired = conversion.at.timestamp() - clicked_s > attribution_hours * 3600
     return "expired" if late or expired else "attributed"
 
 
 def validate_hook(draft: HookDraft) -> tuple[HookDraft | None, list[FieldError]]:
-    """The draft, or every error at once."""
-    found = text_errors(draft.label, "label", 200) + name_errors(draft.name)
+    """Return the draft and no errors, or None and every error."""
+    field_errors = text_errors(draft.label, "label", 200) + name_errors(draft.name)
     for field in HookFieldPaths.__struct_fields__:
         path = getattr(draft.fields, field)
         if path is not None and not 0 < len(path) <= MAX_CHARS:
-            found.append(FieldError(f"fields.{field}", f"must have 1 to {MAX_CHARS} characters"))
+            field_errors.append(
+                FieldError(f"fields.{field}", f"must have 1 to {MAX_CHARS} characters")
+            )
         elif path is not None:
-            found += text_errors(path, f"fields.{field}", MAX_CHARS)
-    return (None, found) if found else (draft, [])
+            field_errors += text_errors(path, f"fields.{field}", MAX_CHARS)
+    return (None, field_errors) if field_errors else (draft, [])
 
 
 def value_at_path(body: Any, path: str | None) -> str | None:
-    """The text at a dotted path into JSON; numbers as they are written, None for what is not there."""
+    """Return the text at a dotted path into JSON, None if it is not there; numbers as they are written."""
     if path is None:
         return None
     for step in path.split("."):
         if isinstance(body, dict):
             body = body.get(step)
-        # ASCII, as `isdigit` takes `²` for one, too, and `int` does not.
+        # ASCII only: `isdigit` accepts `²`, and `int` does not.
         elif isinstance(body, list) and step.isascii() and step.isdigit() and int(step) < len(body):
             body = body[int(step)]
         else:

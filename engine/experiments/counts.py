@@ -1,4 +1,4 @@
-"""What an experiment has counted: of each arm, of a phase, over time."""
+"""Counts of an experiment: of each variant, by phase and over time."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -12,8 +12,9 @@ BUCKET_S: Final = TIME_BUCKET_US // 1_000_000
 
 
 class VariantCounts(NamedTuple):
-    """Of one arm. `exposures` and `outcomes` are clicks and views; `visitors` are those exposed, `converted`
-    those of them with an outcome; `crossed` were seen in another arm too, and are in neither."""
+    """Counts of one variant. `exposures` and `outcomes` are clicks and views; `visitors` were exposed,
+    `converted_visitors` had an outcome too. `multiple_exposures` are visitors who saw another variant as
+    well, and are counted in none."""
 
     exposures: int = 0
     outcomes: int = 0
@@ -27,7 +28,7 @@ class VariantCounts(NamedTuple):
 
 
 class PhaseCounts(NamedTuple):
-    """A stretch of an experiment with the same variants and weights. `reason`: start, change or bandit."""
+    """The counts of one phase, in the order of its variants. `reason`: start, change or bandit."""
 
     number: int
     started_at: datetime
@@ -37,17 +38,17 @@ class PhaseCounts(NamedTuple):
 
 
 class ConversionValue(NamedTuple):
-    """Conversions of one arm with a value in one currency, and their sum as a decimal number."""
+    """Conversions of one variant with a value in one currency, and their sum as a decimal number."""
 
-    arm: int
+    variant: int
     currency: str
     conversions: int
     value: str
 
 
 class ExperimentCounts(NamedTuple):
-    """Phases, oldest first. `values` are of the phase asked for; `unattributed` is how many conversions
-    of the experiment's clicks came too late or of visitors who were not exposed."""
+    """Phases, oldest first. `values` are of the requested phase; `unattributed` is the number of
+    conversions of the experiment's clicks that came too late or whose visitors were not exposed."""
 
     phases: tuple[PhaseCounts, ...]
     values: tuple[ConversionValue, ...] = ()
@@ -55,7 +56,7 @@ class ExperimentCounts(NamedTuple):
 
 
 class CountsPoint(NamedTuple):
-    """What had been counted of each arm of a phase by the end of one bucket of time."""
+    """The running counts of each variant of a phase at one moment."""
 
     at: datetime
     counts: tuple[VariantCounts, ...]
@@ -66,26 +67,36 @@ def sum_counts(counts: Iterable[VariantCounts]) -> VariantCounts:
     return VariantCounts(*map(sum, columns)) if columns else VariantCounts()
 
 
-def counts_by_variant(found: Mapping[int, VariantCounts], arms: int) -> tuple[VariantCounts, ...]:
-    """Counts of each arm, zeros where nothing was counted."""
-    return tuple(found.get(arm, VariantCounts()) for arm in range(arms))
+def counts_by_variant(
+    counts: Mapping[int, VariantCounts], variants: int
+) -> tuple[VariantCounts, ...]:
+    """Return the counts of `variants` variants, zeros where nothing was counted."""
+    return tuple(counts.get(number, VariantCounts()) for number in range(variants))
 
 
 def bucket_length_s(seconds: float, points: int) -> int:
-    """The length of each of at most so many stretches of a time, in whole quarters of an hour."""
+    """Return the length of a series' steps, in whole quarters of an hour, so that `seconds` take at most
+    `points`."""
     buckets = int(seconds) // BUCKET_S + 1
     return -(-buckets // points) * BUCKET_S
 
 
 def running_totals(
-    found: Mapping[int, Mapping[int, VariantCounts]], first: datetime, step_s: int, arms: int
+    counts_by_step: Mapping[int, Mapping[int, VariantCounts]],
+    first: datetime,
+    step_s: int,
+    variants: int,
 ) -> list[CountsPoint]:
-    """Sums up to the end of each stretch that has any counts; `found` is by stretch and arm."""
+    """Return the running counts at the end of each step that has counts.
+
+    `counts_by_step` is by the number of the step since `first`, then by variant.
+    """
     points = []
-    total = counts_by_variant({}, arms)
-    for stretch, counts in sorted(found.items()):
+    total = counts_by_variant({}, variants)
+    for step, counts in sorted(counts_by_step.items()):
         total = tuple(
-            sum_counts(pair) for pair in zip(total, counts_by_variant(counts, arms), strict=True)
+            sum_counts(pair)
+            for pair in zip(total, counts_by_variant(counts, variants), strict=True)
         )
-        points.append(CountsPoint(first + timedelta(seconds=(stretch + 1) * step_s), total))
+        points.append(CountsPoint(first + timedelta(seconds=(step + 1) * step_s), total))
     return points

@@ -1,9 +1,9 @@
-"""An experiment: variants of a link's destination or of the page, and the rules about who sees which.
+"""An experiment: variants of a link's destination or of the page, and the rules of assignment.
 
-**What may change while it runs.** Coverage may: ranges start where they did, so raising it moves nobody
-who is in, and lowering it takes some out but moves nobody from one variant to another. Weights and
-variants may too, but whoever was shown one thing might now be shown another, so that is a new *phase*: with
-a seed of its own, everybody is assigned anew, and exposures are counted per phase.
+**Changes while it runs.** Coverage may change: ranges keep their starts, so raising it moves no included
+visitor, and lowering it excludes some but moves none from one variant to another. Weights and variants may
+change too, but visitors may then see another variant, so that begins a new *phase*: it has a seed of its
+own, every visitor is assigned anew, and exposures are counted by phase.
 """
 
 import math
@@ -48,7 +48,7 @@ MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm. `target` is a destination's; the rest is a page's, None for what stays as it is.
+    """One variant. `target` is for a destination; the other fields are for a page, None for no change.
 
     `block_id` is the block that is shown instead of the experiment's own.
     """
@@ -63,7 +63,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Targeting(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom it is for; an empty list means everybody.
+    """The visitors that an experiment is for; an empty list means all.
 
     `countries` are ISO 3166-1 codes in capitals, `languages` BCP 47 primary subtags in small letters.
     """
@@ -82,11 +82,11 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants an experiment to be; `checked` judges and normalises it.
+    """An experiment to be created or changed to; validate_draft() checks and normalises it.
 
     `starts_at_ms` and `ends_at_ms` are Unix times in milliseconds, the end excluded. `goal` says what
-    converts a visitor of the page: a click on the link that is tested (any, where it is a block), or on any.
-    `attribution_hours` is how long after its click a conversion counts for a destination.
+    converts a visitor of the page: a click on the experiment's link (any link, if the subject is a block),
+    or on any. `attribution_hours` is how long after its click a conversion counts for a destination.
     """
 
     name: str
@@ -106,7 +106,8 @@ class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
-    """A stored experiment. `seed` is drawn once; `phase` counts from 1; `winner` is an index once decided."""
+    """An experiment with its state. `seed` is drawn once; `phase` counts from 1; `winner` is an index once
+    decided."""
 
     id: int
     seed: str
@@ -116,17 +117,19 @@ class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
 
     @property
     def phase_seed(self) -> str:
-        """What keys are hashed with: the seed of this phase."""
+        """Return the seed of this phase, with which hash keys are hashed."""
         return f"{self.seed}:{self.phase}"
 
     @cached_property
     def prepared(self) -> "PreparedExperiment":
-        """What assignment needs, worked out once."""
-        group = self.namespace
+        """Return the experiment made ready for assignment, computed once."""
+        namespace = self.namespace
         return PreparedExperiment(
             hash_state(self.phase_seed),
             ranges(self.weights, self.coverage),
-            None if group is None else (hash_state(f"__{group.id}"), group.low, group.high),
+            None
+            if namespace is None
+            else (hash_state(f"__{namespace.id}"), namespace.low, namespace.high),
             frozenset(self.targeting.countries),
             frozenset(self.targeting.devices),
             frozenset(self.targeting.languages),
@@ -138,8 +141,7 @@ class Experiment(ExperimentDraft, frozen=True, kw_only=True, dict=True):
 
 
 class StoredExperiment(msgspec.Struct, frozen=True, kw_only=True):
-    """An experiment as a profile has it. `mismatch_at` is when its visitors were first found not to be
-    shared out as they were to be."""
+    """An experiment of a profile. `mismatch_at` is the time of the first sample-ratio mismatch."""
 
     experiment: Experiment
     profile_id: int
@@ -156,8 +158,8 @@ class StoredExperiment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EdgeExperiment(msgspec.Struct, frozen=True):
-    """What an edge needs of one: with the secrets by which visitors are told apart in it and in its
-    namespace (empty without one)."""
+    """An experiment as edges need it: with the secrets that make hash keys, its own and its namespace's
+    (empty without a namespace)."""
 
     experiment: Experiment
     secret: bytes
@@ -178,10 +180,10 @@ class PreparedExperiment(NamedTuple):
 def validate_draft(
     draft: ExperimentDraft, *, private_hosts: bool = True
 ) -> tuple[ExperimentDraft | None, list[FieldError]]:
-    """The draft normalised, or every error at once.
+    """Return the normalised draft and no errors, or None and every error.
 
-    Weights that do not sum to about 1 are stored as the equal shares that they become. A destination's
-    targets may still be missing: `moved` asks for them at the start.
+    Weights that do not sum to about 1 become equal shares. Targets of a destination may be missing:
+    with_state() requires them at the start.
     """
     errors = _name_errors(draft.name, "name")
     if draft.kind not in EXPERIMENT_KINDS:
@@ -193,14 +195,14 @@ def validate_draft(
     if draft.namespace is not None:
         errors += _namespace_errors(draft.namespace)
     errors += _goal_errors(draft) + analyses.errors(draft.analysis, len(draft.variants))
-    variants, variant_errors = _checked_variants(draft, private_hosts)
+    variants, variant_errors = _validate_variants(draft, private_hosts)
     errors += variant_errors
     if errors:
         return None, errors
     return msgspec.structs.replace(draft, variants=variants), []
 
 
-def _checked_variants(
+def _validate_variants(
     draft: ExperimentDraft, private_hosts: bool
 ) -> tuple[tuple[Variant, ...], list[FieldError]]:
     variants = draft.variants
@@ -208,25 +210,29 @@ def _checked_variants(
         reason = f"must be {MIN_VARIANTS} to {MAX_VARIANTS}"
         return variants, [FieldError("variants", reason)]
     errors: list[FieldError] = []
-    found = []
+    valid = []
     for number, variant in enumerate(variants):
-        normal, wrong = _checked_variant(variant, draft.kind, f"variants.{number}", private_hosts)
-        found.append(normal)
-        errors += wrong
+        normalised_variant, variant_errors = _validate_variant(
+            variant, draft.kind, f"variants.{number}", private_hosts
+        )
+        valid.append(normalised_variant)
+        errors += variant_errors
     names = [variant.name for variant in variants]
     for number, name in enumerate(names):
         if name in names[:number]:
-            errors.append(FieldError(f"variants.{number}.name", "is the name of another variant"))
+            errors.append(
+                FieldError(f"variants.{number}.name", "must not be the name of another variant")
+            )
     if errors:
         return variants, errors
-    weights = normalised([variant.weight for variant in found])
+    weights = normalised([variant.weight for variant in valid])
     return tuple(
         msgspec.structs.replace(variant, weight=weight)
-        for variant, weight in zip(found, weights, strict=True)
+        for variant, weight in zip(valid, weights, strict=True)
     ), []
 
 
-def _checked_variant(
+def _validate_variant(
     variant: Variant, kind: ExperimentKind, field: str, private_hosts: bool
 ) -> tuple[Variant, list[FieldError]]:
     errors = _name_errors(variant.name, f"{field}.name")
@@ -236,7 +242,9 @@ def _checked_variant(
     if kind == "page":
         errors += _page_errors(variant, field)
     elif (variant.title, variant.thumbnail, variant.position, variant.block_id) != (None,) * 4:
-        errors.append(FieldError(field, "of a destination may have a target only"))
+        errors.append(
+            FieldError(field, "must have only a target in an experiment on a destination")
+        )
     elif url:
         try:
             url = target.validate_target(url, private_hosts=private_hosts)
@@ -264,9 +272,9 @@ def _page_errors(variant: Variant, field: str) -> list[FieldError]:
 def _subject_errors(draft: ExperimentDraft) -> list[FieldError]:
     if draft.kind == "destination":
         if draft.link_id is None or draft.block_id is not None:
-            return [FieldError("link_id", "must be the link whose destination is tested")]
+            return [FieldError("link_id", "must be the link whose target the experiment varies")]
     elif (draft.link_id is None) == (draft.block_id is None):
-        return [FieldError("link_id", "or block_id must say what is tested, and one of them only")]
+        return [FieldError("link_id", "must be given, or block_id, but not both")]
     return []
 
 
@@ -299,7 +307,7 @@ def _targeting_errors(targeting: Targeting) -> list[FieldError]:
     if not all(_is_code(code, (2,)) and code.isupper() for code in targeting.countries):
         errors.append(FieldError("targeting.countries", "must be codes of two capitals such as IT"))
     if not all(device in DEVICES for device in targeting.devices):
-        errors.append(FieldError("targeting.devices", f"must be of {', '.join(DEVICES)}"))
+        errors.append(FieldError("targeting.devices", f"must be among {', '.join(DEVICES)}"))
     if not all(_is_code(code, (2, 3)) and code.islower() for code in targeting.languages):
         errors.append(
             FieldError("targeting.languages", "must be codes of two or three letters such as it")
@@ -327,27 +335,34 @@ def _name_errors(text: str, field: str) -> list[FieldError]:
 def overlap_errors(
     draft: ExperimentDraft, others: Iterable[Experiment], own_id: int | None = None
 ) -> list[FieldError]:
-    """That part of the draft's namespace is another's who is not over: they would not exclude each other."""
-    group = draft.namespace
-    if group is None:
+    """Return an error if the draft's part of its namespace overlaps with that of an experiment that has not
+    ended.
+
+    Such experiments would not exclude each other.
+    """
+    part = draft.namespace
+    if part is None:
         return []
     for other in others:
         taken = other.namespace
-        if other.id == own_id or taken is None or taken.id != group.id:
+        if other.id == own_id or taken is None or taken.id != part.id:
             continue
-        over = other.state in ("decided", "archived")
-        if not over and group.low < taken.high and taken.low < group.high:
-            reason = f"overlaps with {taken.low:g} to {taken.high:g} of experiment {other.name}"
+        ended = other.state in ("decided", "archived")
+        if not ended and part.low < taken.high and taken.low < part.high:
+            reason = (
+                f"must not overlap with {taken.low:g} to {taken.high:g} of experiment {other.name}"
+            )
             return [FieldError("namespace", reason)]
     return []
 
 
 def with_state(experiment: Experiment, state: ExperimentState) -> Experiment:
-    """The experiment in another state; to decide, see `decided`.
+    """Return the experiment in another state; to decide it, use with_winner().
 
-    Raises ConflictError for a step that its state has not, InvalidError for a start without targets.
+    Raises ConflictError for a transition that its state does not have, InvalidError for a start without
+    targets.
     """
-    _must_lead(experiment, state)
+    _require_transition(experiment, state)
     if state == "running" and experiment.kind == "destination":
         missing = [
             FieldError(f"variants.{number}.target", "must be set before the start")
@@ -360,43 +375,45 @@ def with_state(experiment: Experiment, state: ExperimentState) -> Experiment:
 
 
 def with_winner(experiment: Experiment, winner: str) -> Experiment:
-    """The experiment ended, with the variant of that name for everybody. Raises ConflictError,
-    InvalidError."""
-    _must_lead(experiment, "decided")
+    """Return the experiment decided for the variant named `winner`. Raises ConflictError, InvalidError."""
+    _require_transition(experiment, "decided")
     names = [variant.name for variant in experiment.variants]
     if winner not in names:
         raise InvalidError([FieldError("winner", f"must be one of {', '.join(names)}")])
     return msgspec.structs.replace(experiment, state="decided", winner=names.index(winner))
 
 
-def _must_lead(experiment: Experiment, state: ExperimentState) -> None:
+def _require_transition(experiment: Experiment, state: ExperimentState) -> None:
     if state not in TRANSITIONS[experiment.state]:
         allowed = " or ".join(TRANSITIONS[experiment.state]) or "nothing else"
-        reason = f"is {experiment.state}, which may become {allowed}, not {state}"
+        reason = f"must not become {state}: {experiment.state} may become {allowed}"
         raise ConflictError("state", reason)
 
 
 class Revision(NamedTuple):
-    """`new_phase` says that everybody is assigned anew, and that what was counted is of another phase."""
+    """A changed experiment. `new_phase`: every visitor is assigned anew, and counts so far are of the phase
+    before."""
 
     experiment: Experiment
     new_phase: bool
 
 
 def revise(experiment: Experiment, draft: ExperimentDraft) -> Revision:
-    """The experiment as `draft` (which has been `checked`) wants it.
+    """Return the experiment changed by a valid draft.
 
-    Raises ConflictError once it is over, or for another kind, subject or analysis after the start, and
-    InvalidError for a target taken away while it runs.
+    Raises ConflictError if it is decided or archived, or for another kind, subject or analysis after the
+    start, and InvalidError for a missing target after the start.
     """
     if experiment.state in ("decided", "archived"):
-        raise ConflictError("state", f"is {experiment.state} and cannot be changed")
+        raise ConflictError("state", f"must not be {experiment.state} to change the experiment")
     begun = experiment.state != "draft"
     subject = (experiment.kind, experiment.link_id, experiment.block_id)
     if begun and subject != (draft.kind, draft.link_id, draft.block_id):
-        raise ConflictError("kind", "and what is tested cannot be changed after the start")
+        raise ConflictError(
+            "kind", "cannot be changed after the start, nor can link_id or block_id"
+        )
     if begun and draft.analysis != experiment.analysis:
-        raise ConflictError("analysis", "is set before the start and cannot be changed after it")
+        raise ConflictError("analysis", "cannot be changed after the start")
     if begun and draft.kind == "destination" and not all(v.target for v in draft.variants):
         raise InvalidError([FieldError("variants", "must all have a target after the start")])
     new_phase = begun and draft.variants != experiment.variants

@@ -1,7 +1,7 @@
-"""What clicks tell of experiments: their exposures and outcomes, gathered by visitor.
+"""Increments of experiments' counts: exposures and outcomes of clicks, by visitor.
 
-The unit of an experiment is the visitor: of a UTC day, as the pseudonym is of one, or of a cookie where the
-experiment asks for it. What has no visitor at all (no key was known) is an exposure of nobody.
+The unit of an experiment is the visitor: a pseudonym of one UTC day, or a cookie where the experiment uses
+one. A click without a visitor id (no daily key was known) is an exposure of no visitor.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from engine.clicks.record_items import COOKIE, EXPOSURES, OUTCOMES, VariantRef, 
 from engine.clicks.rollup import TIME_BUCKET_US
 
 DAY_US: Final = 86_400_000_000
-COOKIE_DAY: Final = date(1970, 1, 1)  # of visitors that a cookie tells
+COOKIE_DAY: Final = date(1970, 1, 1)  # of visitors recognised by a cookie
 
 
 class UnitKey(NamedTuple):
@@ -28,12 +28,13 @@ class UnitKey(NamedTuple):
 
 
 class UnitIncrement(NamedTuple):
-    """What was seen of one visitor. `arm` is the one seen first, `crossed` that there was another one, too;
-    `exposed_at` and `converted_at` are of the first exposure and outcome, None without one."""
+    """The increment of one visitor. `variant` is the first one seen, `multiple_exposures` says that the
+    visitor saw another too; `exposed_at` and `converted_at` are of the first exposure and outcome, None
+    without one."""
 
     key: UnitKey
-    arm: int
-    crossed: bool
+    variant: int
+    multiple_exposures: bool
     exposures: int
     outcomes: int
     exposed_at: datetime | None
@@ -41,23 +42,23 @@ class UnitIncrement(NamedTuple):
 
 
 class VariantBucketKey(NamedTuple):
-    """An arm's quarter of an hour, in the order that rows are locked in."""
+    """A variant's time bucket, in the order that rows are locked in."""
 
     tenant_id: int
     experiment_id: int
     phase: int
-    bucket: datetime
-    arm: int
+    time_bucket: datetime
+    variant: int
 
 
 class ExperimentIncrements(NamedTuple):
-    """Units, and every exposure and outcome by arm and time; both sorted by key."""
+    """Units, and (key, exposures, outcomes) by variant and time bucket; both sorted by key."""
 
     units: list[UnitIncrement]
     sums: list[tuple[VariantBucketKey, int, int]]
 
 
-class _Seen:
+class _Unit:
     __slots__ = (
         "converted_us",
         "exposed_us",
@@ -67,8 +68,8 @@ class _Seen:
         "variant",
     )
 
-    def __init__(self, arm: int) -> None:
-        self.variant = arm
+    def __init__(self, variant: int) -> None:
+        self.variant = variant
         self.multiple_exposures = False
         self.exposures = self.outcomes = 0
         self.exposed_us: int | None = None
@@ -76,70 +77,80 @@ class _Seen:
 
 
 class ExperimentCounter:
-    """Gathers click by click; `observed` is what there is to be stored."""
+    """Counter of experiments, click by click; increments() returns what must be stored."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, int, int, int, int], _Seen] = {}
+        self._units: dict[tuple[int, int, int, int, int], _Unit] = {}
         self._sums: dict[tuple[int, int, int, int, int], list[int]] = {}
 
-    def add(self, click: Click, found: Mapping[int, bytes]) -> None:
-        """`found` are the items of the click's extra."""
+    def add(self, click: Click, items: Mapping[int, bytes]) -> None:
+        """Count a click; `items` are its record items by tag."""
         for tag in (EXPOSURES, OUTCOMES):
-            data = found.get(tag)
+            data = items.get(tag)
             if data:
-                self._add(click, tag, data, found.get(COOKIE, b""))
+                self._add(click, tag, data, items.get(COOKIE, b""))
 
     def _add(self, click: Click, tag: int, data: bytes, cookie: bytes) -> None:
         at_us = clamped(click.at_us)
         outcome = tag == OUTCOMES
         by_cookie = cookie[VISITOR_BYTES + outcome] if len(cookie) == VISITOR_BYTES + 2 else 0
-        for number, arm in enumerate(unpack_variant_refs(data)):
-            sums = (click.tenant_id, arm.experiment_id, arm.phase, at_us // TIME_BUCKET_US, arm.arm)
+        for number, ref in enumerate(unpack_variant_refs(data)):
+            sums = (
+                click.tenant_id,
+                ref.experiment_id,
+                ref.phase,
+                at_us // TIME_BUCKET_US,
+                ref.variant,
+            )
             self._sums.setdefault(sums, [0, 0])[outcome] += 1
             if by_cookie >> number & 1:
-                self._note(click, arm, 0, cookie[:VISITOR_BYTES], at_us, outcome)
+                self._note(click, ref, 0, cookie[:VISITOR_BYTES], at_us, outcome)
             elif click.visitor_id:
-                self._note(click, arm, at_us // DAY_US, click.visitor_id, at_us, outcome)
+                self._note(click, ref, at_us // DAY_US, click.visitor_id, at_us, outcome)
 
     def _note(
-        self, click: Click, arm: VariantRef, day: int, visitor: bytes, at_us: int, outcome: bool
+        self, click: Click, ref: VariantRef, day: int, visitor: bytes, at_us: int, outcome: bool
     ) -> None:
         key = (
             click.tenant_id,
-            arm.experiment_id,
-            arm.phase,
+            ref.experiment_id,
+            ref.phase,
             day,
             int.from_bytes(visitor, "big", signed=True),
         )
-        seen = self._seen.get(key)
-        if seen is None:
-            seen = self._seen[key] = _Seen(arm.arm)
-        seen.multiple_exposures = seen.multiple_exposures or seen.variant != arm.arm
+        unit = self._units.get(key)
+        if unit is None:
+            unit = self._units[key] = _Unit(ref.variant)
+        unit.multiple_exposures = unit.multiple_exposures or unit.variant != ref.variant
         if outcome:
-            seen.outcomes += 1
-            seen.converted_us = min(at_us, seen.converted_us or at_us)
+            unit.outcomes += 1
+            unit.converted_us = min(at_us, unit.converted_us or at_us)
         else:
-            seen.exposures += 1
-            seen.exposed_us = min(at_us, seen.exposed_us or at_us)
+            unit.exposures += 1
+            unit.exposed_us = min(at_us, unit.exposed_us or at_us)
 
     def increments(self) -> ExperimentIncrements:
         units = [
             UnitIncrement(
                 UnitKey(tenant, experiment, phase, date_of(day), visitor),
-                seen.variant,
-                seen.multiple_exposures,
-                seen.exposures,
-                seen.outcomes,
-                _time_or_none(seen.exposed_us),
-                _time_or_none(seen.converted_us),
+                unit.variant,
+                unit.multiple_exposures,
+                unit.exposures,
+                unit.outcomes,
+                _time_or_none(unit.exposed_us),
+                _time_or_none(unit.converted_us),
             )
-            for (tenant, experiment, phase, day, visitor), seen in sorted(
-                self._seen.items(), key=lambda item: item[0]
+            for (tenant, experiment, phase, day, visitor), unit in sorted(
+                self._units.items(), key=lambda item: item[0]
             )
         ]
         sums = [
-            (VariantBucketKey(tenant, experiment, phase, _bucket(bucket), arm), exposures, outcomes)
-            for (tenant, experiment, phase, bucket, arm), (exposures, outcomes) in sorted(
+            (
+                VariantBucketKey(tenant, experiment, phase, _bucket(bucket), variant),
+                exposures,
+                outcomes,
+            )
+            for (tenant, experiment, phase, bucket, variant), (exposures, outcomes) in sorted(
                 self._sums.items()
             )
         ]
@@ -147,7 +158,7 @@ class ExperimentCounter:
 
 
 def date_of(day: int) -> date:
-    """A day since 1970 in UTC."""
+    """Return the date of a UTC day, by its number since 1970."""
     return datetime.fromtimestamp(day * 86_400, UTC).date()
 
 

@@ -1,4 +1,4 @@
-"""Ports of experiments: what doors and workers ask of storage. As engine/links/ports.py has it for all else."""
+"""Ports of experiments and conversions. engine/links/ports.py says what holds for all ports."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -26,10 +26,10 @@ from engine.links.profile import ProfileChange
 
 
 class ExperimentStore(Protocol):
-    """Experiments of profiles, as members change and read them; errors as in ProfileStore.
+    """Store of profiles' experiments, for members; errors as in ProfileStore.
 
-    Every change is the next version of the profile, so that edges learn of it. Drafts have been checked; what
-    depends on the profile's other experiments (engine/experiments/conflicts.py) is checked here.
+    Every change is the next version of the profile, so that edges learn of it. Drafts are valid already;
+    the store checks conflicts with the profile's other experiments (engine/experiments/conflicts.py).
     """
 
     async def create_experiment(
@@ -53,8 +53,10 @@ class ExperimentStore(Protocol):
         draft: ExperimentDraft,
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
-        """What changes nothing is returned as it is. Other variants or weights after the start begin a
-        phase."""
+        """Change the experiment by the draft; a draft that changes nothing makes no new version.
+
+        Other variants or weights after the start begin a phase.
+        """
 
     async def move_experiment(
         self,
@@ -64,62 +66,71 @@ class ExperimentStore(Protocol):
         winner: str | None = None,
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
-        """Into another state; `winner` names a variant, to decide it. Raises ConflictError("state", …)."""
+        """Move the experiment to another state; `winner` names a variant, to decide it.
+
+        Raises ConflictError("state", …).
+        """
 
     async def delete_experiment(
         self, caller: Caller, experiment_id: int, if_version: int | None = None
     ) -> ProfileChange:
-        """With all that it counted. Raises ConflictError("state", …) while it runs."""
+        """Delete the experiment and its counts. Raises ConflictError("state", …) while it runs."""
 
     async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
-        """With its secrets, to explain what visitors get. Takes the right to edit."""
+        """Return the experiment with its secrets, to explain assignments. Requires the right to edit."""
 
     async def counts(
         self, caller: Caller, experiment_id: int, phase: int | None = None
     ) -> tuple[StoredExperiment, ExperimentCounts]:
-        """Read in one snapshot. `phase` None: the current one; values are of that one."""
+        """Return the counts in one snapshot. `phase` None: the current phase; values are of that phase."""
 
     async def series(
         self, caller: Caller, experiment_id: int, phase: int | None, points: int
     ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
-        """Running counts of a phase, oldest first, in at most so many buckets of equal length. Raises
-        NotFoundError for a phase that was not."""
+        """Return running counts of a phase, oldest first, in at most `points` steps of equal length.
+
+        Raises NotFoundError for an unknown phase.
+        """
 
 
 class ConversionStore(Protocol):
-    """Conversions, told by whoever owns the targets of clicks.
+    """Store of conversions.
 
-    `told` are of clicks of this one profile. What becomes of each is answered in their order; of several
-    equal ones the first counts.
+    `conversions` are of clicks of this one profile. Results are in their order; of several equal
+    conversions the first counts.
     """
 
     async def record(
         self,
         caller: Caller,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
-        """For members who may edit. Raises NotFoundError, ForbiddenError."""
+        """Record conversions that a member reports, who must have the right to edit.
+
+        Raises NotFoundError, ForbiddenError.
+        """
 
     async def record_from_ingest(
         self,
         tenant_id: int,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
-        """For whoever has a click id or a hook. Raises NotFoundError when the profile is gone."""
+        """Record conversions that the script or a hook reports. Raises NotFoundError for a deleted profile."""
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
     ) -> ListPage:
-        """Newest first, of ids below `before` (0: from the newest), those that do not count too."""
+        """Return conversions, newest first, with ids below `before` (0: from the newest); also those not
+        counted."""
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
     ) -> tuple[ConversionHook, str]:
-        """A hook and its token, which is never told again. Raises ConflictError("hooks", …)."""
+        """Return a new hook and its token, which is shown only once. Raises ConflictError("hooks", …)."""
 
     async def list_hooks(
         self, caller: Caller, profile_id: int, after: int, limit: int
@@ -128,15 +139,17 @@ class ConversionStore(Protocol):
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None: ...
 
     async def hook_of(self, token: str) -> ResolvedHook | None:
-        """What a token opens; None for an unknown one."""
+        """Return the hook of a token; None for an unknown token."""
 
 
 class RunningExperiments(Protocol):
-    """Experiments of all tenants that run, for whoever watches them."""
+    """Running experiments of all tenants, for the automation."""
 
     async def running(self, after: int, limit: int) -> list[RunningExperiment]:
-        """In the order of their ids, of ids above `after`."""
+        """Return running experiments in the order of their ids, with ids above `after`."""
 
-    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
-        """Do what the step says, as nobody's change in the log, and tell webhooks of it. False when the
-        experiment has been changed meanwhile: then nothing is done."""
+    async def apply(self, running: RunningExperiment, action: AutomaticAction) -> bool:
+        """Apply the action; the log names no user, and webhooks get its event.
+
+        Returns False, and does nothing, if the experiment was changed meanwhile.
+        """

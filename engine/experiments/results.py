@@ -1,4 +1,4 @@
-"""What an experiment says so far: counts and verdicts of each variant, and what makes them doubtful."""
+"""Results of an experiment: counts and verdicts of each variant, and what makes them doubtful."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +17,7 @@ from engine.experiments.counts import (
 )
 from engine.experiments.experiment import Experiment, StoredExperiment
 from engine.experiments.verdict import confidence_sequence, fixed_horizon, multiple_testing, srm
+from engine.experiments.verdict.confidence_sequence import SequentialEstimate
 from engine.experiments.verdict.decision import ExperimentDecision
 from engine.experiments.verdict.fixed_horizon import BeforeHorizon, FixedHorizonResult
 from engine.experiments.verdict.proportion import Proportion
@@ -27,11 +28,11 @@ FIXED_HORIZON_NOTE: Final = (
     "The verdict is for one look at the planned size: keep the first one you get, as each further look at "
     "growing counts is another chance of a false alarm."
 )
-BANDIT: Final = (
-    "Weights follow the counts, to lose less while it runs. Each change of weights is a phase in which "
-    "everybody is assigned anew, so no interval or p-value is told of the comparison: no rate of false "
-    "alarms would hold over phases, and a variant that fell behind early has few visitors to recover with. "
-    "Chance to be best and expected loss are of all phases with these variants."
+BANDIT_NOTE: Final = (
+    "Weights follow the counts, so that fewer conversions are lost while it runs. Each change of weights is a "
+    "phase in which every visitor is assigned anew, so there is no interval or p-value of the comparison: no "
+    "false alarm rate would hold over phases, and a variant that fell behind early has few visitors to recover "
+    "with. Chance to be best and expected loss are of all phases with these variants."
 )
 
 
@@ -41,7 +42,7 @@ class IntervalResponse(msgspec.Struct, frozen=True):
 
 
 class LiftResponse(msgspec.Struct, frozen=True):
-    """Against the control. `p_value` is of this comparison alone."""
+    """A comparison with the control. `p_value` is of this comparison alone."""
 
     lift: float
     low: float
@@ -58,10 +59,13 @@ class ValueResponse(msgspec.Struct, frozen=True):
 
 
 class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant. `exposures` and `outcomes` are clicks and views, `visitors` people of a day, `converted`
-    those of them with an outcome, `crossed` those left out as they were in another variant, too. `interval` is
-    Wilson's, for a single look; `watched` holds at every look. What compares with the control is null for the
-    control itself, and what is locked or cannot be told yet is null."""
+    """The results of one variant.
+
+    `exposures` and `outcomes` are clicks and views, `visitors` are pseudonyms of a day, `converted` are
+    visitors with an outcome, `multiple_exposures` are left out as they saw another variant too. `interval`
+    is Wilson's, for a single look; `sequential` holds at every look. Comparisons are null for the control;
+    a field that is locked or unknown so far is null.
+    """
 
     name: str
     weight: float
@@ -85,7 +89,7 @@ class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SrmResponse(msgspec.Struct, frozen=True):
-    """The test for sample-ratio mismatch, valid at every look; `stray` are visitors in variants of weight 0."""
+    """The SRM test, valid at every look; `unexpected_visitors` are in variants of weight 0."""
 
     p_value: float
     mismatch: bool
@@ -93,7 +97,7 @@ class SrmResponse(msgspec.Struct, frozen=True):
 
 
 class HorizonResponse(msgspec.Struct, frozen=True):
-    """Of a fixed horizon: visitors of the smallest variant, of those planned."""
+    """A fixed horizon: visitors of the smallest variant, and the planned number."""
 
     visitors: int
     planned: int
@@ -116,8 +120,8 @@ class PhaseResponse(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one phase; `warnings` are sentences about what makes the figures doubtful, `inference` says what they
-    are good for."""
+    """The results of one phase. `warnings` say what makes them doubtful, `inference` which looks they hold
+    for."""
 
     experiment_id: str
     state: str
@@ -130,25 +134,26 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     inference: str
 
 
-def results(stored: StoredExperiment, tally: ExperimentCounts, phase: PhaseCounts) -> Results:
-    """One look at a phase of the tally. Takes milliseconds; the first call a second, to import SciPy."""
+def results(stored: StoredExperiment, counts: ExperimentCounts, phase: PhaseCounts) -> Results:
+    """Return the results of one phase. Takes milliseconds; the first call a second, to import SciPy."""
     experiment = stored.experiment
-    wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
-    arms = [counts.proportion for counts in phase.counts]
-    pooled = [c.proportion for c in pooled_counts(tally.phases, phase)]
-    summary = _summary(experiment, arms, wanted)
-    locked = _locked(experiment, arms)
+    expected = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
+    proportions = [variant.proportion for variant in phase.counts]
+    pooled = [variant.proportion for variant in pooled_counts(counts.phases, phase)]
+    summary = _summary(experiment, proportions, expected)
+    locked = _is_locked(experiment, proportions)
     variants = [
-        _plain(phase, number, wanted[number], tally) for number in range(len(phase.variants))
+        _counts_only(phase, number, expected[number], counts)
+        for number in range(len(phase.variants))
     ]
     if not locked:
         variants = [
-            _judged(variant, counts, standing)
-            for variant, counts, standing in zip(
-                variants, phase.counts, summary.standings, strict=True
+            _with_rates(variant, variant_counts, variant_summary)
+            for variant, variant_counts, variant_summary in zip(
+                variants, phase.counts, summary.variants, strict=True
             )
         ]
-        variants = _compared(experiment, variants, arms, pooled, summary)
+        variants = _with_comparisons(experiment, variants, proportions, pooled, summary)
     horizon = experiment.analysis.horizon
     return Results(
         experiment_id=str(experiment.id),
@@ -158,10 +163,12 @@ def results(stored: StoredExperiment, tally: ExperimentCounts, phase: PhaseCount
         allocation=SrmResponse(*summary.allocation),
         horizon=None
         if horizon is None
-        else HorizonResponse(min(a.visitors for a in arms), horizon.visitors, locked),
-        phases=tuple(_shown_phase(p, locked) for p in tally.phases),
-        warnings=tuple(warnings(stored, tally, phase, summary)),
-        inference=BANDIT
+        else HorizonResponse(
+            min(proportion.visitors for proportion in proportions), horizon.visitors, locked
+        ),
+        phases=tuple(_phase_response(each, locked) for each in counts.phases),
+        warnings=tuple(warnings(stored, counts, phase, summary)),
+        inference=BANDIT_NOTE
         if experiment.analysis.bandit
         else SEQUENTIAL_NOTE
         if horizon is None
@@ -170,33 +177,40 @@ def results(stored: StoredExperiment, tally: ExperimentCounts, phase: PhaseCount
 
 
 def pooled_counts(phases: Sequence[PhaseCounts], last: PhaseCounts) -> tuple[VariantCounts, ...]:
-    """Counts of all phases that differ from the last one by a bandit's weights only."""
-    alike: list[PhaseCounts] = []
+    """Return the summed counts of all phases that differ from `last` only by a bandit's weights."""
+    pooled: list[PhaseCounts] = []
     for phase in phases:
         if phase.number > last.number:
             break
         if phase.reason != "bandit":
-            alike.clear()
-        alike.append(phase)
-    arms = range(len(last.variants))
-    return tuple(sum_counts(phase.counts[arm] for phase in alike) for arm in arms)
+            pooled.clear()
+        pooled.append(phase)
+    return tuple(
+        sum_counts(phase.counts[number] for phase in pooled) for number in range(len(last.variants))
+    )
 
 
 def _summary(
-    experiment: Experiment, arms: Sequence[Proportion], wanted: Sequence[float]
+    experiment: Experiment, proportions: Sequence[Proportion], expected: Sequence[float]
 ) -> ExperimentSummary:
     analysis = experiment.analysis
-    # With a coverage of 0 nobody is in, and every share is as good as another.
-    given = wanted if any(wanted) else [1.0] * len(arms)
-    return analyse(arms, given, analysis.rule, analysis.tuning_visitors)
+    # A coverage of 0 includes no visitor, so every share is as good as another.
+    if not any(expected):
+        expected = [1.0] * len(proportions)
+    return analyse(proportions, expected, analysis.rule, analysis.tuning_visitors)
 
 
-def _locked(experiment: Experiment, arms: Sequence[Proportion]) -> bool:
+def _is_locked(experiment: Experiment, proportions: Sequence[Proportion]) -> bool:
     horizon = experiment.analysis.horizon
-    return horizon is not None and min(arm.visitors for arm in arms) < horizon.visitors
+    return (
+        horizon is not None
+        and min(proportion.visitors for proportion in proportions) < horizon.visitors
+    )
 
 
-def _plain(phase: PhaseCounts, number: int, share: float, tally: ExperimentCounts) -> VariantResult:
+def _counts_only(
+    phase: PhaseCounts, number: int, share: float, all_counts: ExperimentCounts
+) -> VariantResult:
     variant, counts = phase.variants[number], phase.counts[number]
     return VariantResult(
         name=variant.name,
@@ -205,79 +219,91 @@ def _plain(phase: PhaseCounts, number: int, share: float, tally: ExperimentCount
         exposures=counts.exposures,
         visitors=counts.visitors,
         multiple_exposures=counts.multiple_exposures,
-        values=tuple(ValueResponse(v.currency, v.conversions, v.value) for v in tally.values if v.arm == number),
-    )  # fmt: skip
+        values=tuple(
+            ValueResponse(value.currency, value.conversions, value.value)
+            for value in all_counts.values
+            if value.variant == number
+        ),
+    )
 
 
-def _judged(
-    variant: VariantResult, counts: VariantCounts, standing: VariantSummary
+def _with_rates(
+    variant: VariantResult, counts: VariantCounts, summary: VariantSummary
 ) -> VariantResult:
     return msgspec.structs.replace(
         variant,
         outcomes=counts.outcomes,
         converted=counts.converted_visitors,
-        rate=standing.arm.rate,
-        interval=IntervalResponse(*standing.interval),
-        sequential=IntervalResponse(*standing.sequential),
+        rate=summary.proportion.rate,
+        interval=IntervalResponse(*summary.interval),
+        sequential=IntervalResponse(*summary.sequential),
     )
 
 
-def _compared(
+def _with_comparisons(
     experiment: Experiment,
     variants: list[VariantResult],
-    arms: Sequence[Proportion],
+    proportions: Sequence[Proportion],
     pooled: Sequence[Proportion],
     summary: ExperimentSummary,
 ) -> list[VariantResult]:
     analysis = experiment.analysis
-    believed = summary
+    posteriors_of = summary
     if analysis.bandit is not None:
-        believed = analyse(pooled, [1.0] * len(pooled), analysis.rule)
-    found = [
+        posteriors_of = analyse(pooled, [1.0] * len(pooled), analysis.rule)
+    with_posteriors = [
         msgspec.structs.replace(
             variant,
-            chance_best=standing.posterior.chance_best,
-            expected_loss=standing.posterior.expected_loss,
+            chance_best=variant_summary.posterior.chance_best,
+            expected_loss=variant_summary.posterior.expected_loss,
         )
-        for variant, standing in zip(variants, believed.standings, strict=True)
+        for variant, variant_summary in zip(variants, posteriors_of.variants, strict=True)
     ]
     if analysis.bandit is not None:
-        return found
+        return with_posteriors
     if analysis.horizon is not None:
-        return _fixed(experiment, found, arms)
-    p_values = [s.absolute.p_value for s in summary.standings[1:] if s.absolute is not None]
+        return _with_fixed_horizon(experiment, with_posteriors, proportions)
+    p_values = [
+        variant.absolute.p_value for variant in summary.variants[1:] if variant.absolute is not None
+    ]
     adjusted = multiple_testing.benjamini_hochberg(p_values)
     return [
-        found[0],
+        with_posteriors[0],
         *(
             msgspec.structs.replace(
                 variant,
-                absolute=None if standing.absolute is None else LiftResponse(*standing.absolute),
-                relative=None if standing.relative is None else LiftResponse(*standing.relative),
-                p_value_holm=standing.p_value,
+                absolute=_lift_response(compared.absolute),
+                relative=_lift_response(compared.relative),
+                p_value_holm=compared.p_value,
                 p_value_bh=bh,
-                decision=standing.decision,
+                decision=compared.decision,
             )
-            for variant, standing, bh in zip(
-                found[1:], summary.standings[1:], adjusted, strict=True
+            for variant, compared, bh in zip(
+                with_posteriors[1:], summary.variants[1:], adjusted, strict=True
             )
         ),
     ]
 
 
-def _fixed(
-    experiment: Experiment, variants: list[VariantResult], arms: Sequence[Proportion]
+def _lift_response(estimate: SequentialEstimate | None) -> LiftResponse | None:
+    return None if estimate is None else LiftResponse(*estimate)
+
+
+def _with_fixed_horizon(
+    experiment: Experiment, variants: list[VariantResult], proportions: Sequence[Proportion]
 ) -> list[VariantResult]:
     horizon = experiment.analysis.horizon
     assert horizon is not None
-    alpha = experiment.analysis.alpha / (len(arms) - 1)
+    alpha = experiment.analysis.alpha / (len(proportions) - 1)
     verdicts = [
-        fixed_horizon.fixed_horizon_test(arms[0], arm, horizon.visitors, horizon.test, alpha)
-        for arm in arms[1:]
+        fixed_horizon.fixed_horizon_test(
+            proportions[0], proportion, horizon.visitors, horizon.test, alpha
+        )
+        for proportion in proportions[1:]
     ]
-    told = [verdict for verdict in verdicts if isinstance(verdict, FixedHorizonResult)]
+    reached = [verdict for verdict in verdicts if isinstance(verdict, FixedHorizonResult)]
     assert not any(isinstance(verdict, BeforeHorizon) for verdict in verdicts)
-    p_values = [verdict.p_value for verdict in told]
+    p_values = [verdict.p_value for verdict in reached]
     holm, bh = multiple_testing.holm(p_values), multiple_testing.benjamini_hochberg(p_values)
     return [
         variants[0],
@@ -285,12 +311,14 @@ def _fixed(
             msgspec.structs.replace(
                 variant, absolute=LiftResponse(*verdict), p_value_holm=by_holm, p_value_bh=by_bh
             )
-            for variant, verdict, by_holm, by_bh in zip(variants[1:], told, holm, bh, strict=True)
+            for variant, verdict, by_holm, by_bh in zip(
+                variants[1:], reached, holm, bh, strict=True
+            )
         ),
     ]
 
 
-def _shown_phase(phase: PhaseCounts, locked: bool) -> PhaseResponse:
+def _phase_response(phase: PhaseCounts, locked: bool) -> PhaseResponse:
     return PhaseResponse(
         phase.number,
         phase.started_at,
@@ -306,42 +334,41 @@ def _shown_phase(phase: PhaseCounts, locked: bool) -> PhaseResponse:
 
 def warnings(
     stored: StoredExperiment,
-    tally: ExperimentCounts,
+    counts: ExperimentCounts,
     phase: PhaseCounts,
     summary: ExperimentSummary,
 ) -> list[str]:
-    """Sentences about what makes the figures doubtful, the most serious first."""
+    """Return sentences about what makes the results doubtful, the most serious first."""
     experiment = stored.experiment
     total = sum_counts(phase.counts)
-    found = [f"{text[0].upper()}{text[1:]}." for text in summary.warnings]
+    sentences = [f"{text[0].upper()}{text[1:]}." for text in summary.warnings]
     if total.multiple_exposures:
-        found.append(
-            f"{total.multiple_exposures} visitors were seen in more than one variant and are counted in none of them."
+        sentences.append(
+            f"{total.multiple_exposures} visitors saw more than one variant and are counted in none of them."
         )
     if phase.number != experiment.phase:
-        found.append(f"These are the figures of phase {phase.number}, which is over.")
+        sentences.append(f"These are the results of phase {phase.number}, which has ended.")
     elif phase.number > 1 and experiment.analysis.bandit is None:
         since = phase.started_at.strftime("%Y-%m-%d %H:%M UTC")
-        found.append(
-            f"Variants or weights were changed: figures are since {since}, when everybody was assigned anew."
+        sentences.append(
+            f"Variants or weights were changed: counts begin at {since}, when every visitor was assigned anew."
         )
     if not total.visitors:
-        found.append("Nobody has been exposed yet.")
+        sentences.append("No visitor has been exposed yet.")
     elif experiment.kind == "destination" and not total.outcomes:
-        found.append(
+        sentences.append(
             "No conversion has come in: does the link append click ids, and does its target report them?"
         )
-    if tally.unattributed:
-        found.append(
-            f"{tally.unattributed} conversions are not counted: they came after the attribution window, or "
-            "for clicks that did not expose anybody."
+    if counts.unattributed:
+        sentences.append(
+            f"{counts.unattributed} conversions are not counted: they came after the attribution window, or "
+            "for clicks that exposed no visitor."
         )
-    return found
+    return sentences
 
 
 class SeriesVariant(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant by the end of one stretch of time, everything since the phase began. What compares it with
-    the control is null for the control."""
+    """One variant's running counts at one moment of the phase. The comparison is null for the control."""
 
     visitors: int
     converted: int
@@ -353,7 +380,7 @@ class SeriesVariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesPoint(msgspec.Struct, frozen=True):
-    """`at` is the end of the stretch; `allocation_p_value` that of the test for sample-ratio mismatch."""
+    """One look in the past. `at` is its time, `allocation_p_value` is of the SRM test."""
 
     at: datetime
     variants: tuple[SeriesVariant, ...]
@@ -363,24 +390,28 @@ class SeriesPoint(msgspec.Struct, frozen=True):
 def series(
     experiment: Experiment, phase: PhaseCounts, points: Sequence[CountsPoint]
 ) -> list[SeriesPoint]:
-    """The confidence sequence over time: each point is what a look at that time would have said."""
-    wanted = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
+    """Return the confidence sequence over time: each point is what a look at that time would have shown."""
+    expected = shares([v.weight for v in phase.variants], experiment.coverage or 1.0)
     analysis = experiment.analysis
     alpha = analysis.alpha / (len(phase.variants) - 1)
-    found = []
+    looks = []
     for point in points:
-        arms = [counts.proportion for counts in point.counts]
-        shown = [_at(arms[0], None)]
-        for arm in arms[1:]:
-            compared = confidence_sequence.absolute(arms[0], arm, alpha, analysis.tuning_visitors)
-            shown.append(_at(arm, compared))
-        allocated = srm.srm_test([arm.visitors for arm in arms], wanted)
-        found.append(SeriesPoint(point.at, tuple(shown), allocated.p_value))
-    return found
+        control, *treatments = (counts.proportion for counts in point.counts)
+        variants = [_series_variant(control, None)]
+        for treatment in treatments:
+            compared = confidence_sequence.absolute(
+                control, treatment, alpha, analysis.tuning_visitors
+            )
+            variants.append(_series_variant(treatment, compared))
+        allocation = srm.srm_test([counts.visitors for counts in point.counts], expected)
+        looks.append(SeriesPoint(point.at, tuple(variants), allocation.p_value))
+    return looks
 
 
-def _at(arm: Proportion, compared: confidence_sequence.SequentialEstimate | None) -> SeriesVariant:
-    counts = SeriesVariant(visitors=arm.visitors, converted=arm.conversions, rate=arm.rate)
+def _series_variant(proportion: Proportion, compared: SequentialEstimate | None) -> SeriesVariant:
+    counts = SeriesVariant(
+        visitors=proportion.visitors, converted=proportion.conversions, rate=proportion.rate
+    )
     if compared is None:
         return counts
     lift, low, high, p_value = compared
@@ -388,12 +419,12 @@ def _at(arm: Proportion, compared: confidence_sequence.SequentialEstimate | None
 
 
 def is_before_horizon(experiment: Experiment, phase: PhaseCounts) -> bool:
-    """Whether a fixed horizon hides what comparisons there are."""
-    return _locked(experiment, [counts.proportion for counts in phase.counts])
+    """Return whether a fixed horizon still hides the comparisons."""
+    return _is_locked(experiment, [counts.proportion for counts in phase.counts])
 
 
 def empty_phase(stored: StoredExperiment) -> PhaseCounts:
-    """What a draft has counted: nothing."""
+    """Return the counts of a draft: zeros."""
     variants = stored.experiment.variants
     return PhaseCounts(
         stored.experiment.phase,

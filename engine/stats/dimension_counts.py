@@ -80,7 +80,7 @@ def visitor_number(visitor: bytes) -> int:
 
 
 def variant(arm: VariantRef) -> str:
-    return f"{arm.experiment_id}.{arm.phase}.{arm.arm}"
+    return f"{arm.experiment_id}.{arm.phase}.{arm.variant}"
 
 
 def dimension_values(click: Click) -> Iterator[tuple[int, str]]:

@@ -42,7 +42,7 @@ def _kept(
     )  # fmt: skip
     if not click.experiment_id:
         return found
-    return found._replace(experiment_id=click.experiment_id, phase=click.phase, arm=click.arm)
+    return found._replace(experiment_id=click.experiment_id, phase=click.phase, variant=click.arm)
 
 
 class MemoryConversionStore:

@@ -27,15 +27,15 @@ class MemoryExperimentCounts:
         for unit in observed.units:
             self._see(unit)
         for key, exposures, outcomes in observed.sums:
-            place = key.experiment_id, key.phase, key.bucket, key.arm
+            place = key.experiment_id, key.phase, key.time_bucket, key.variant
             before = self._raw.get(place, VariantCounts())
             self._raw[place] = before._replace(
                 exposures=before.exposures + exposures, outcomes=before.outcomes + outcomes
             )
 
     def _see(self, unit: UnitIncrement) -> None:
-        row = self._rows.setdefault(unit.key, _VisitorRow(unit.arm))
-        row.crossed = row.crossed or unit.crossed or row.arm != unit.arm
+        row = self._rows.setdefault(unit.key, _VisitorRow(unit.variant))
+        row.crossed = row.crossed or unit.multiple_exposures or row.arm != unit.variant
         row.exposed_at = row.exposed_at or unit.exposed_at
         row.converted_at = row.converted_at or unit.converted_at
 

@@ -1,4 +1,4 @@
-"""A rule, set before the first look, that says when an experiment is over."""
+"""The decision rule of an experiment, set before the first look."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from engine.experiments.verdict.proportion import check_probability
 
 
 class ExperimentDecision(Enum):
-    """What the interval of a treatment's absolute lift allows to say."""
+    """The decision that the interval of a treatment's absolute lift allows."""
 
     SUPERIOR = "superior"
     EQUIVALENT = "equivalent"
@@ -17,8 +17,8 @@ class ExperimentDecision(Enum):
 
 
 class DecisionRule(NamedTuple):
-    """`margin` is the absolute difference of rates below which two arms are as good as equal; with 0
-    nothing is ever equivalent. `min_visitors` are of both arms, before which nothing is decided."""
+    """The rule. `margin` is the absolute difference of rates below which two variants are as good as equal;
+    with 0 none is ever equivalent. Nothing is decided before both together have `min_visitors`."""
 
     alpha: float = 0.05
     margin: float = 0.0
@@ -28,12 +28,12 @@ class DecisionRule(NamedTuple):
 def decide(
     rule: DecisionRule, sequence: SequentialEstimate, visitors: int, mismatch: bool = False
 ) -> ExperimentDecision:
-    """What may be decided at this look of a confidence sequence made with the rule's alpha.
+    """Return the decision at this look of a confidence sequence made with the rule's alpha.
 
     Superior when the whole interval is above 0, harmful when it is below, equivalent when it lies within
-    the margin to both sides and 0 is in it. As the sequence holds at all looks at once, so does this: a wrong
-    verdict ever comes with a chance of at most alpha. Nothing is decided of an allocation with a `mismatch`.
-    Raises ValueError.
+    the margin to both sides and 0 is in it. As the sequence holds at all looks at once, so does the
+    decision: the chance of ever deciding wrongly is at most alpha. With a sample-ratio `mismatch` nothing
+    is decided. Raises ValueError.
     """
     check_probability(rule.alpha, "alpha")
     if not rule.margin >= 0:

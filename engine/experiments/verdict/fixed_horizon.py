@@ -1,7 +1,7 @@
-"""Tests for one look at a size that was planned: more powerful than a sequence, and wrong when watched.
+"""Tests for one look at a planned size: more powerful than a confidence sequence, wrong when repeated.
 
-So they are locked until every arm has its planned visitors. Whoever asks keeps the first verdict: each
-further look at a growing count is another chance of a false alarm.
+So they are locked until every variant has its planned visitors. Keep the first verdict: each further look at
+growing counts is another chance of a false alarm.
 """
 
 import math
@@ -16,7 +16,7 @@ Test = Literal["z", "fisher"]
 
 
 class BeforeHorizon(NamedTuple):
-    """Nothing to see yet: the smaller arm has `visitors` of the `planned`."""
+    """The state before the horizon: the smaller variant has `visitors` of the `planned`."""
 
     visitors: int
     planned: int
@@ -38,7 +38,8 @@ def fixed_horizon_test(
     test: Test = "z",
     alpha: float = 0.05,
 ) -> BeforeHorizon | FixedHorizonResult:
-    """The verdict once each arm has `planned_visitors`, Locked before. Raises ValueError."""
+    """Return the verdict once each variant has `planned_visitors`, BeforeHorizon until then. Raises
+    ValueError."""
     check(control, treatment)
     if planned_visitors < 1:
         raise ValueError("planned_visitors must be 1 or more")
@@ -51,7 +52,7 @@ def fixed_horizon_test(
 
 
 def z_test(control: Proportion, treatment: Proportion) -> float:
-    """The two-sided p-value of the z test of two proportions, pooled; 1 where there is no variance.
+    """Return the two-sided p-value of the z test of two proportions, pooled; 1 where there is no variance.
 
     Source: J. L. Fleiss, B. Levin, M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd edition,
     section 3.3, without correction for continuity. Raises ValueError.
@@ -63,19 +64,22 @@ def z_test(control: Proportion, treatment: Proportion) -> float:
 
 
 def fisher_exact(control: Proportion, treatment: Proportion) -> float:
-    """The two-sided p-value of Fisher's exact test: for counts too small for z.
+    """Return the two-sided p-value of Fisher's exact test, for counts too small for the z test.
 
     Source: `scipy.stats.fisher_exact`. Raises ValueError.
     """
     check(control, treatment)
     from scipy.stats import fisher_exact as exact
 
-    table = [[arm.conversions, arm.visitors - arm.conversions] for arm in (control, treatment)]
+    table = [
+        [proportion.conversions, proportion.visitors - proportion.conversions]
+        for proportion in (control, treatment)
+    ]
     return float(exact(table).pvalue)
 
 
 def newcombe(control: Proportion, treatment: Proportion, alpha: float = 0.05) -> ConfidenceInterval:
-    """The interval of the difference of two rates out of their Wilson intervals.
+    """Return the interval of the difference of two rates, made of their Wilson intervals.
 
     Source: R. G. Newcombe, Stat. Med. 17 (1998) 873, method 10. Raises ValueError.
     """
@@ -90,6 +94,6 @@ def newcombe(control: Proportion, treatment: Proportion, alpha: float = 0.05) ->
 
 
 def z_quantile(probability: float) -> float:
-    """The standard normal's quantile. Raises ValueError."""
+    """Return the standard normal quantile. Raises ValueError."""
     check_probability(probability, "probability")
     return NormalDist().inv_cdf(probability)

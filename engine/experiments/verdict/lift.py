@@ -1,4 +1,4 @@
-"""How much better a treatment is than the control: the estimates and their variances."""
+"""Lifts of a treatment over the control: estimates and their variances."""
 
 from typing import NamedTuple
 
@@ -13,15 +13,15 @@ class Estimate(NamedTuple):
 
 
 def absolute(control: Proportion, treatment: Proportion) -> Estimate:
-    """The difference of the rates, p_t - p_c; its variance is the sum of theirs. Raises ValueError."""
+    """Return the difference of the rates, p_t - p_c; its variance is the sum of theirs. Raises ValueError."""
     check(control, treatment)
     return Estimate(treatment.rate - control.rate, treatment.variance + control.variance)
 
 
 def pooled_variance(control: Proportion, treatment: Proportion) -> float:
-    """The variance of the absolute lift if both rates are the same: p (1 - p) (1/n_c + 1/n_t).
+    """Return the variance of the absolute lift if both rates are equal: p (1 - p) (1/n_c + 1/n_t).
 
-    0 while an arm has no visitor. Raises ValueError.
+    It is 0 while a variant has no visitor. Raises ValueError.
     """
     check(control, treatment)
     if not control.visitors or not treatment.visitors:
@@ -32,7 +32,7 @@ def pooled_variance(control: Proportion, treatment: Proportion) -> float:
 
 
 def relative(control: Proportion, treatment: Proportion) -> Estimate | None:
-    """The difference in parts of the control's rate, (p_t - p_c) / p_c; None while that rate is 0.
+    """Return the difference in parts of the control's rate, (p_t - p_c) / p_c; None while that rate is 0.
 
     The variance is the delta method's: v_t / p_c² + v_c p_t² / p_c⁴. Source: A. Deng, U. Knoblich, J. Lu,
     "Applying the Delta Method in Metric Analytics", KDD 2018. Raises ValueError.

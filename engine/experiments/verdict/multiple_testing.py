@@ -1,12 +1,12 @@
-"""P-values of several comparisons at once, over variants and metrics."""
+"""Adjustment of p-values of several comparisons, over variants and metrics."""
 
 from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted so that the chance of *any* false alarm among them stays at alpha, in the order given.
+    """Return p-values adjusted by Holm, in input order: the chance of any false alarm stays at alpha.
 
-    Whatever depends on whatever. Source: S. Holm, Scand. J. Stat. 6 (1979) 65. Raises ValueError.
+    It holds under any dependence. Source: S. Holm, Scand. J. Stat. 6 (1979) 65. Raises ValueError.
     """
     _check(p_values)
     count = len(p_values)
@@ -19,9 +19,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted so that of those called different at most a part alpha is not, on average, in the order given.
+    """Return p-values adjusted by Benjamini and Hochberg, in input order.
 
-    For independent or positively dependent ones. Source: Y. Benjamini, Y. Hochberg, JRSS B 57 (1995) 289.
+    Rejecting at alpha keeps the expected false discovery rate at or below alpha, for independent or positively
+    dependent p-values. Source: Y. Benjamini, Y. Hochberg, JRSS B 57 (1995) 289.
     Raises ValueError.
     """
     _check(p_values)

@@ -1,4 +1,4 @@
-"""How many visitors an experiment needs, and how long they take to come."""
+"""Sample sizes: the visitors that an experiment needs, and the days until they have come."""
 
 import math
 from typing import Final, NamedTuple
@@ -7,11 +7,11 @@ from engine.experiments.verdict import mixture
 from engine.experiments.verdict.fixed_horizon import z_quantile
 from engine.experiments.verdict.proportion import check_probability
 
-MAX_VISITORS: Final = 10**15  # beyond, there is no such experiment
+MAX_VISITORS: Final = 10**15  # no experiment is larger
 
 
 class RequiredSample(NamedTuple):
-    """`visitors` of all arms together, and the `days` they take to come."""
+    """The visitors of all variants together, and the `days` until they have come."""
 
     visitors: int
     days: float
@@ -20,10 +20,10 @@ class RequiredSample(NamedTuple):
 def fixed_visitors(
     rate: float, lift: float, power: float = 0.8, alpha: float = 0.05, share: float = 0.5
 ) -> int:
-    """Visitors of control and treatment together that a two-sided z test needs.
+    """Return how many visitors of control and treatment together a two-sided z test needs.
 
-    To find, with a chance of `power`, a treatment whose rate is `rate` × (1 + lift); `share` is the
-    treatment's part of the two. Source: Fleiss, Levin, Paik, "Statistical Methods for Rates and
+    It then finds, with a chance of `power`, a treatment whose rate is `rate` × (1 + lift); `share` is the
+    treatment's part of both. Source: Fleiss, Levin, Paik, "Statistical Methods for Rates and
     Proportions", 3rd edition, equations 4.14 and 4.17, without correction for continuity. Raises ValueError.
     """
     treated = _treated(rate, lift)
@@ -43,10 +43,10 @@ def sequential_visitors(
     share: float = 0.5,
     tuning_visitors: float = 5000,
 ) -> int:
-    """Visitors of both by which a confidence sequence has excluded 0, with a chance of at least `power`.
+    """Return the visitors of both by which a confidence sequence excludes 0, with a chance of at least `power`.
 
-    Where the lift is as large as half the interval and the power's quantile together; a path that crosses
-    earlier and comes back is not counted on, so half of the experiments end much sooner. Raises ValueError.
+    There the lift equals half the interval plus the power's quantile. Paths that cross earlier and come back
+    are not counted on, so half of the experiments end much sooner. Raises ValueError.
     """
     treated = _treated(rate, lift)
     _check(power, alpha, share)
@@ -74,9 +74,9 @@ def sequential_visitors(
 def detectable_lift(
     rate: float, visitors: int, power: float = 0.8, alpha: float = 0.05, share: float = 0.5
 ) -> float | None:
-    """The smallest relative rise that `visitors` of both arms show a z test; None if they show none.
+    """Return the smallest relative rise that a z test finds with `visitors` of both; None if it finds none.
 
-    The inverse of `fixed_visitors`, to 1e-9. Raises ValueError.
+    It is the inverse of `fixed_visitors`, to 1e-9. Raises ValueError.
     """
     check_probability(rate, "rate")
     low, high = 0.0, (1 / rate - 1) * (1 - 1e-9)
@@ -94,12 +94,12 @@ def detectable_lift(
 def duration(
     visitors: int, visitors_per_day: float, coverage: float = 1.0, share_of_both: float = 1.0
 ) -> RequiredSample:
-    """How long `visitors` take to come, who are to be in two arms that have `share_of_both` of the traffic
-    of an experiment with this coverage. Raises ValueError."""
+    """Return the sample and its days: `visitors` are needed in two variants that get `share_of_both` of the
+    traffic of an experiment with this coverage. Raises ValueError."""
     if not visitors_per_day > 0 or not 0 < coverage <= 1 or not 0 < share_of_both <= 1:
         raise ValueError("traffic must be above 0, coverage and share from 0 to 1")
-    all_arms = math.ceil(visitors / share_of_both)
-    return RequiredSample(all_arms, all_arms / (visitors_per_day * coverage))
+    all_variants = math.ceil(visitors / share_of_both)
+    return RequiredSample(all_variants, all_variants / (visitors_per_day * coverage))
 
 
 def _treated(rate: float, lift: float) -> float:
@@ -112,7 +112,7 @@ def _treated(rate: float, lift: float) -> float:
 
 
 def _variance(rate: float, treated: float, share: float) -> float:
-    """Of the difference of the rates, per visitor of both arms together."""
+    """Return the variance of the difference of the rates, per visitor of both variants together."""
     return rate * (1 - rate) / (1 - share) + treated * (1 - treated) / share
 
 

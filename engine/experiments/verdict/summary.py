@@ -1,4 +1,4 @@
-"""Everything that one look at an experiment says."""
+"""The summary of one look at an experiment."""
 
 from collections.abc import Sequence as SequenceOf
 from typing import NamedTuple
@@ -20,10 +20,10 @@ from engine.experiments.verdict.wilson import ConfidenceInterval
 
 
 class VariantSummary(NamedTuple):
-    """One arm. `interval` is Wilson's, for this look alone; `watched` holds at all looks at once. What
-    compares it with the control is None for the control itself; `p_value` is Holm's over the arms."""
+    """One variant. `interval` is Wilson's, for this look alone; `sequential` holds at all looks at once. The
+    comparisons are None for the control; `p_value` is Holm's over the variants."""
 
-    arm: Proportion
+    proportion: Proportion
     interval: ConfidenceInterval
     sequential: ConfidenceInterval
     absolute: SequentialEstimate | None
@@ -34,70 +34,81 @@ class VariantSummary(NamedTuple):
 
 
 class ExperimentSummary(NamedTuple):
-    """`warnings` are sentences without full stop about what makes the figures doubtful."""
+    """All variants, the control first. `warnings` say what makes the results doubtful, without a full stop."""
 
-    standings: list[VariantSummary]
+    variants: list[VariantSummary]
     allocation: SrmTest
     warnings: list[str]
 
 
 def analyse(
-    arms: SequenceOf[Proportion],
+    proportions: SequenceOf[Proportion],
     shares: SequenceOf[float],
     rule: DecisionRule = DecisionRule(),  # noqa: B008  # a constant
     tuning_visitors: float = confidence_sequence.DEFAULT_TUNING_VISITORS,
 ) -> ExperimentSummary:
-    """One look at 2 to 10 arms, the control first, with the shares of visitors that they were to get.
+    """Return the summary of one look at 2 to 10 proportions, the control first, with their expected shares.
 
-    With several treatments each is compared at alpha over their number (Bonferroni), so that all
-    intervals and decisions hold together. Raises ValueError.
+    Each of several treatments is compared at alpha over their number (Bonferroni), so that all intervals and
+    decisions hold together. Raises ValueError.
     """
-    check(*arms)
-    if len(arms) < 2:
+    check(*proportions)
+    if len(proportions) < 2:
         raise ValueError("there must be a control and a treatment")
-    allocated = srm.srm_test([arm.visitors for arm in arms], shares)
-    beliefs = bayes.posteriors(arms)
-    control, treatments = arms[0], arms[1:]
+    allocation = srm.srm_test([proportion.visitors for proportion in proportions], shares)
+    posteriors = bayes.posteriors(proportions)
+    control, treatments = proportions[0], proportions[1:]
     alpha = rule.alpha / len(treatments)
     absolutes = [
-        confidence_sequence.absolute(control, arm, alpha, tuning_visitors) for arm in treatments
+        confidence_sequence.absolute(control, proportion, alpha, tuning_visitors)
+        for proportion in treatments
     ]
-    p_values = multiple_testing.holm([found.p_value for found in absolutes])
-    standings = [_standing(control, rule.alpha, beliefs[0])]
-    for arm, absolute, p_value, belief in zip(
-        treatments, absolutes, p_values, beliefs[1:], strict=True
+    p_values = multiple_testing.holm([sentences.p_value for sentences in absolutes])
+    summaries = [_variant_summary(control, rule.alpha, posteriors[0])]
+    for proportion, absolute, p_value, posterior in zip(
+        treatments, absolutes, p_values, posteriors[1:], strict=True
     ):
-        visitors = control.visitors + arm.visitors
-        decided = decision.decide(rule, absolute, visitors, allocated.mismatch)
-        standings.append(
-            _standing(arm, rule.alpha, belief)._replace(
+        visitors = control.visitors + proportion.visitors
+        verdict = decision.decide(rule, absolute, visitors, allocation.mismatch)
+        summaries.append(
+            _variant_summary(proportion, rule.alpha, posterior)._replace(
                 absolute=absolute,
-                relative=confidence_sequence.relative(control, arm, alpha, tuning_visitors),
+                relative=confidence_sequence.relative(control, proportion, alpha, tuning_visitors),
                 p_value=p_value,
-                decision=decided,
+                decision=verdict,
             )
         )
-    return ExperimentSummary(standings, allocated, _warnings(arms, allocated))
+    return ExperimentSummary(summaries, allocation, _warnings(proportions, allocation))
 
 
-def _standing(arm: Proportion, alpha: float, belief: Posterior) -> VariantSummary:
-    watched = confidence_sequence.rate(arm, alpha)
+def _variant_summary(proportion: Proportion, alpha: float, posterior: Posterior) -> VariantSummary:
+    sequential = confidence_sequence.rate(proportion, alpha)
     return VariantSummary(
-        arm, wilson.interval(arm, alpha), watched, None, None, None, belief, decision=None
+        proportion,
+        wilson.interval(proportion, alpha),
+        sequential,
+        None,
+        None,
+        None,
+        posterior,
+        decision=None,
     )
 
 
-def _warnings(arms: SequenceOf[Proportion], allocated: SrmTest) -> list[str]:
-    found = []
-    if allocated.mismatch:
-        found.append(
-            "the variants have not got their shares of visitors"
-            f" (p = {allocated.p_value:.1g}): find out what drops visitors before comparing them"
+def _warnings(proportions: SequenceOf[Proportion], allocation: SrmTest) -> list[str]:
+    sentences = []
+    if allocation.mismatch:
+        sentences.append(
+            "visitors are not shared out as the weights say"
+            f" (p = {allocation.p_value:.1g}): find out what drops visitors before you compare the variants"
         )
-    if allocated.unexpected_visitors:
-        found.append(f"{allocated.unexpected_visitors} visitors are in variants of weight 0")
-    if min(arm.conversions for arm in arms) < confidence_sequence.FLOOR_CONVERSIONS:
-        found.append(
-            f"relative lifts are told from {confidence_sequence.FLOOR_CONVERSIONS} conversions in each variant on"
+    if allocation.unexpected_visitors:
+        sentences.append(f"{allocation.unexpected_visitors} visitors are in variants of weight 0")
+    if (
+        min(proportion.conversions for proportion in proportions)
+        < confidence_sequence.FLOOR_CONVERSIONS
+    ):
+        sentences.append(
+            f"relative lifts are given from {confidence_sequence.FLOOR_CONVERSIONS} conversions in each variant"
         )
-    return found
+    return sentences

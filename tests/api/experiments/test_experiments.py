@@ -113,7 +113,7 @@ async def test_two_may_not_have_the_same_part_of_a_namespace() -> None:
     lab = await Lab.open()
     await lab.made(namespace={"id": "n", "low": 0, "high": 0.5})
     refused = await lab.create(namespace={"id": "n", "low": 0.4, "high": 1})
-    assert "overlaps with 0 to 0.5" in refused.problem(422)["namespace"]
+    assert "overlap with 0 to 0.5" in refused.problem(422)["namespace"]
 
 
 async def test_a_start_wants_targets_and_a_decision_a_start() -> None:
@@ -260,11 +260,11 @@ async def test_a_spreadsheet_gets_a_fall_as_a_number() -> None:
 async def test_what_makes_results_doubtful_is_said() -> None:
     lab = await Lab.open()
     id_ = await started(lab)
-    assert "Nobody has been exposed yet." in (await results(lab, id_))["warnings"]
+    assert "No visitor has been exposed yet." in (await results(lab, id_))["warnings"]
     await counted(lab, id_, (3000, 0), (2000, 0))
     found = await results(lab, id_)
     assert found["allocation"]["mismatch"] is True
-    assert "have not got their shares" in found["warnings"][0]
+    assert "isitors are not shared out" in found["warnings"][0]
     assert any("No conversion" in text for text in found["warnings"])
     patch = {"variants": [{**A, "weight": 0.9}, {**B, "weight": 0.1}]}
     await lab.console.call("PATCH", f"/v1/experiments/{id_}", patch)
@@ -328,7 +328,7 @@ async def test_why_a_visitor_gets_what_they_get() -> None:
     told = (await lab.console.call("GET", path + "&country=IT")).json
     assert (told["reason"], told["exposed"]) == ("assigned", True)
     assert told["variant"] == ("a" if told["bucket"] < 0.5 else "b")
-    assert told["sentence"].startswith(f"The visitor is in variant {told['variant']} by position")
+    assert told["sentence"].startswith(f"The visitor is in variant {told['variant']} by hash bucket")
     again = await lab.console.call(
         "GET", f"/v1/experiments/{id_}/explain?key={told['key']}&country=IT"
     )

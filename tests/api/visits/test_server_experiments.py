@@ -125,7 +125,7 @@ async def test_a_destination_splits_visitors_and_records_each_exposure(lab: Lab)
     units, sums = counter.increments()
     assert len(units) == 200
     assert sum(exposures for _, exposures, _ in sums) == 400
-    assert not any(unit.crossed for unit in units)
+    assert not any(unit.multiple_exposures for unit in units)
 
 
 async def test_machines_get_the_control_and_are_not_exposed(lab: Lab) -> None:

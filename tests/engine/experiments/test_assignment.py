@@ -157,12 +157,12 @@ def test_every_reason_is_explained() -> None:
     texts.add(explain(experiment(state="paused"), AssignmentContext("k", 0)))
     texts.add(explain(experiment(state="decided", winner=0), AssignmentContext("k", 0)))
     for part in (
-        "is in variant a by", "is in variant b by", "variant b as asked for", "variant a, which won",
+        "is in variant a by", "is in variant b by", "variant b by preview", "variant a, which won",
         "is paused", "not begun", "has ended", "bots never are", "country unknown is not one of IT",
         "device tv is not one of phone", "language de is not one of it", "namespace group",
-        "is not in it: ",
+        "is not included: ",
     ):  # fmt: skip
         assert any(part in text for text in texts), part
-    assert "outside what coverage 0.5 takes" in " ".join(
+    assert "outside the coverage of 0.5" in " ".join(
         explain(given, AssignmentContext(key, 15, key, "IT", "phone", "it")) for key in KEYS[:50]
     )

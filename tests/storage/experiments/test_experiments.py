@@ -143,7 +143,7 @@ async def test_states_follow_each_other(trials: Trials) -> None:
     await trials.experiments.update_experiment(trials.caller, made.id, draft(link_id))
     running = await move("running")
     assert running.started_at is not None
-    with pytest.raises(ConflictError, match="is running"):
+    with pytest.raises(ConflictError, match="running may become"):
         await trials.experiments.delete_experiment(trials.caller, made.id)
     assert (await move("paused")).experiment.state == "paused"
     assert (await move("running")).started_at == running.started_at
@@ -199,17 +199,17 @@ async def test_what_tests_the_same_takes_turns_or_shares(trials: Trials) -> None
 
     first, second = await make(name="one"), await make(name="two")
     await trials.experiments.move_experiment(trials.caller, first.id, "running")
-    with pytest.raises(ConflictError, match="'one', which tests the same"):
+    with pytest.raises(ConflictError, match="'one' runs on the same subject"):
         await trials.experiments.move_experiment(trials.caller, second.id, "running")
     left = await make(name="left", namespace=Namespace(id="n", low=0, high=0.5))
-    with pytest.raises(InvalidError, match="overlaps"):
+    with pytest.raises(InvalidError, match="overlap"):
         await make(name="over", namespace=Namespace(id="n", low=0.4, high=1))
     right = await make(name="right", namespace=Namespace(id="n", low=0.5, high=1))
     await trials.experiments.move_experiment(trials.caller, first.id, "decided", "a")
     for one in (left, right):
         await trials.experiments.move_experiment(trials.caller, one.id, "running")
     widened = draft(link_id, namespace=Namespace(id="n", low=0, high=0.6))
-    with pytest.raises(InvalidError, match="overlaps"):
+    with pytest.raises(InvalidError, match="overlap"):
         await trials.experiments.update_experiment(trials.caller, left.id, widened)
 
 

@@ -77,7 +77,7 @@ def test_a_prior_counts_as_visitors_do() -> None:
 
 @pytest.mark.parametrize("bad", [[], [Proportion(1, 0)] * 11, [Proportion(1, 2)]])
 def test_bad_arms_are_refused(bad: list[Proportion]) -> None:
-    with pytest.raises(ValueError, match=r"arms|conversions"):
+    with pytest.raises(ValueError, match=r"variants|conversions"):
         posteriors(bad)
 
 

@@ -44,7 +44,7 @@ def test_without_a_margin_nothing_is_equivalent() -> None:
 
 def test_a_summary_of_a_clear_winner() -> None:
     arms = [Proportion(10_000, 1000), Proportion(10_000, 1010), Proportion(10_000, 1300)]
-    control, same, better = analyse(arms, [1 / 3] * 3).standings
+    control, same, better = analyse(arms, [1 / 3] * 3).variants
     assert (control.absolute, control.p_value, control.decision) == (None, None, None)
     assert same.decision == ExperimentDecision.UNDECIDED
     assert better.decision == ExperimentDecision.SUPERIOR
@@ -59,15 +59,15 @@ def test_a_summary_of_a_clear_winner() -> None:
 
 def test_several_treatments_share_alpha() -> None:
     arms = [Proportion(10_000, 1000)] * 3
-    assert analyse(arms, [1 / 3] * 3).standings[1].absolute == absolute(arms[0], arms[1], 0.025)
-    assert analyse(arms[:2], [0.5] * 2).standings[1].absolute == absolute(arms[0], arms[1], 0.05)
+    assert analyse(arms, [1 / 3] * 3).variants[1].absolute == absolute(arms[0], arms[1], 0.025)
+    assert analyse(arms[:2], [0.5] * 2).variants[1].absolute == absolute(arms[0], arms[1], 0.05)
 
 
 def test_nothing_is_decided_of_a_mismatch() -> None:
     found = analyse([Proportion(20_000, 1000), Proportion(10_000, 1300)], [0.5, 0.5])
     assert found.allocation.mismatch
-    assert found.standings[1].decision == ExperimentDecision.UNDECIDED
-    assert "have not got their shares" in found.warnings[0]
+    assert found.variants[1].decision == ExperimentDecision.UNDECIDED
+    assert "visitors are not shared out" in found.warnings[0]
 
 
 def test_warnings_say_what_is_doubtful() -> None:
