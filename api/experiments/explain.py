@@ -179,7 +179,7 @@ _EXPLAIN: Final = Doc(
                 "exposed": True,
                 "bucket": 0.7311,
                 "key": "0d7c1a25c9a1b0f3",
-                "sentence": "The visitor is in variant video by position 0.7311 of phase 1.",
+                "sentence": "The visitor is in variant video by hash bucket 0.7311 of phase 1.",
             },
         )
     },

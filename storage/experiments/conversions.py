@@ -247,7 +247,8 @@ def observed(
         key = UnitKey(tenant_id, experiment_id, phase, day, visitor)
         before = units.get(key, UnitIncrement(key, one.click.arm, False, 0, 0, None, one.at))
         units[key] = before._replace(
-            outcomes=before.outcomes + 1, multiple_exposures=before.multiple_exposures or before.variant != one.click.arm
+            outcomes=before.outcomes + 1,
+            multiple_exposures=before.multiple_exposures or before.variant != one.click.arm,
         )
     sums: dict[VariantBucketKey, int] = {}
     for one in every:

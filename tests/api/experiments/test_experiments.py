@@ -121,7 +121,7 @@ async def test_a_start_wants_targets_and_a_decision_a_start() -> None:
     id_ = await lab.made(variants=[A, {"name": "b", "weight": 1}])
     assert "before the start" in (await lab.step(id_, "start")).problem(422)["variants.1.target"]
     refused = await lab.step(id_, "decide", {"winner": "a"})
-    assert "is draft" in refused.problem(409)["state"]
+    assert "draft may become" in refused.problem(409)["state"]
     patched = await lab.console.call(
         "PATCH", f"/v1/experiments/{id_}", {"variants": [A, B]}, If_Match='"1"'
     )
@@ -328,7 +328,9 @@ async def test_why_a_visitor_gets_what_they_get() -> None:
     told = (await lab.console.call("GET", path + "&country=IT")).json
     assert (told["reason"], told["exposed"]) == ("assigned", True)
     assert told["variant"] == ("a" if told["bucket"] < 0.5 else "b")
-    assert told["sentence"].startswith(f"The visitor is in variant {told['variant']} by hash bucket")
+    assert told["sentence"].startswith(
+        f"The visitor is in variant {told['variant']} by hash bucket"
+    )
     again = await lab.console.call(
         "GET", f"/v1/experiments/{id_}/explain?key={told['key']}&country=IT"
     )

@@ -297,9 +297,9 @@ async def test_a_target_gets_the_id_of_the_click(lab: Lab) -> None:
         click_id = cipher.open(text)
         (exposure,) = unpack_variant_refs(items(click.items)[EXPOSURES])
         assert click_id == (
-            1, lab.profile_id, link, click.at_us, id_, 1, exposure.arm, False, click.visitor_id
+            1, lab.profile_id, link, click.at_us, id_, 1, exposure.variant, False, click.visitor_id
         )  # fmt: skip
-        assert target == ("https://a.example/", "https://b.example/")[exposure.arm]
+        assert target == ("https://a.example/", "https://b.example/")[exposure.variant]
     (bot,) = await lab.visits(1, b"/shop/spring", BOT)
     assert bot.location == A.target
     await lab.move(id_, "paused")
