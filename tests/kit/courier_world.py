@@ -1,0 +1,102 @@
+"""A courier, its webhooks in memory and receivers that behave as a test says."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import trio
+
+from actors.webhooks.courier import Courier, CourierLimits
+from engine.accounts.access import Caller
+from engine.links.profile import ProfileDraft
+from engine.webhooks.delivery import AttemptResult
+from engine.webhooks.events import EventDraft, LinkMilestone
+from engine.webhooks.webhook import DeliveryFilter, NewWebhookDraft, Webhook
+from storage.links.memory_profiles import MemoryProfiles
+from storage.webhooks.memory_webhooks import MemoryWebhooks
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+CALLER = Caller(1, 1)
+OK, DOWN = AttemptResult(200), AttemptResult(500)
+Behaviour = Callable[[], Awaitable[AttemptResult]]
+
+
+def now() -> datetime:
+    """The clock of all that has one here: trio's, which jumps."""
+    return START + timedelta(seconds=trio.current_time())
+
+
+async def ok() -> AttemptResult:
+    await trio.sleep(0.001)
+    return OK
+
+
+async def down() -> AttemptResult:
+    await trio.sleep(0.001)
+    return DOWN
+
+
+async def hangs() -> AttemptResult:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+class World:
+    """Receivers by URL, the store, and what arrived when: (seconds since the start, event's id)."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.profiles = MemoryProfiles(now)
+        self.hooks = MemoryWebhooks(self.profiles, now)
+        self.behaviour: defaultdict[str, Behaviour] = defaultdict(lambda: ok)
+        self.got: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.under_way: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.secrets: dict[str, str] = {}
+        self.limits = CourierLimits(**limits)
+        self.began = 0.0
+        self.profile_id = 0
+
+    async def start(self, handle: str = "demo") -> None:
+        """From here on, what happens is of a new profile."""
+        self.began = trio.current_time()
+        draft = ProfileDraft(handle=handle)
+        self.profile_id = (await self.profiles.create_profile(CALLER, draft)).id
+
+    async def webhook(self, name: str, **fields: Any) -> Webhook:
+        url = f"https://{name}.example/"
+        draft = NewWebhookDraft(url=url, **{"event_types": ["*"]} | fields)
+        made = await self.hooks.create_webhook(CALLER, self.profile_id, draft)
+        self.secrets[url] = made.secret or ""
+        return made.webhook
+
+    def happen(self, count: int = 1) -> None:
+        data = LinkMilestone(profile_id=str(self.profile_id), link_id="5", clicks=10)
+        self.hooks.emit([EventDraft(1, self.profile_id, "link.milestone", data)] * count)
+
+    def courier(self, owner: str = "one", queue: Any = None) -> Courier:
+        return Courier(
+            owner, queue or self.hooks, self, now=now, jitter=lambda: 0.0, limits=self.limits
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
+        name = url.removeprefix("https://").partition(".")[0]
+        self.got[name].append((trio.current_time() - self.began, headers["webhook-id"]))
+        self.under_way[name] += 1
+        self.most[name] = max(self.most[name], self.under_way[name])
+        try:
+            return await self.behaviour[name]()
+        finally:
+            self.under_way[name] -= 1
+
+    async def states(self, webhook: Webhook) -> list[str]:
+        page = await self.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 1000)
+        return [one.state for one in reversed(page.items)]
+
+    def times(self, name: str) -> list[float]:
+        return [at for at, _ in self.got[name]]
+
+
+async def for_a_while(courier: Courier, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await courier.run()
