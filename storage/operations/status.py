@@ -5,6 +5,7 @@ Redis or Postgres are away.
 """
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import msgspec
 import trio
 
 from engine.operations.system import ProcessStatus
+
+_log = logging.getLogger("waypost.status")
 
 SUFFIX: Final = ".status"
 FAILURE: Final = ".failure"
@@ -61,9 +64,16 @@ async def _ask(path: Path, found: list[ProcessStatus]) -> None:
             async for chunk in stream:
                 data += chunk
                 if len(data) > MAX_ANSWER_BYTES:
+                    _log.warning(
+                        "status of %s: more than %d bytes, ignored", path.stem, MAX_ANSWER_BYTES
+                    )
                     return
-        with contextlib.suppress(msgspec.MsgspecError):
+        try:
             found.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
+        except msgspec.MsgspecError as error:
+            # A process that ends while it answers sends nothing, or a part.
+            if len(data) > 0:
+                _log.warning("status of %s: cannot be read, ignored: %s", path.stem, error)
 
 
 def note_failure(folder: Path, name: str, reason: str) -> None:

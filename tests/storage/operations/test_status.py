@@ -40,6 +40,20 @@ async def test_who_asks_gets_the_whole_tree(tmp_path: Path) -> None:
     assert await status.fetch_statuses(tmp_path) == []
 
 
+async def test_a_status_that_cannot_be_read_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sample = PENDING.sample(True)  # a number is expected
+    wrong = msgspec.structs.replace(TOLD, metrics=ProcessMetrics("edge", 7, (sample,)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(status.serve_status, tmp_path, "edge-0", lambda: wrong)
+        with trio.fail_after(5):
+            while not caplog.records:
+                assert await status.fetch_statuses(tmp_path) == []
+        nursery.cancel_scope.cancel()
+    assert "status of edge-0: cannot be read" in caplog.records[0].message
+
+
 def test_word_of_an_end_is_kept_for_a_minute(tmp_path: Path) -> None:
     status.note_failure(tmp_path, "workers-0", "jobs/x crashed")
     assert status.recent_failures(tmp_path) == {"workers-0": "jobs/x crashed"}
