@@ -1,7 +1,7 @@
--- The log of changes, as members and tenants read it: run as waypost_app with the caller set.
+-- The audit log, as members and tenants read it: run as waypost_app with the caller set.
 
 -- name: entries
--- At most $4 entries of a chain ($1 tenant, $2 profile) before seq $3, newest first, that the filters take.
+-- Read at most $4 entries of a chain ($1 tenant, $2 profile) before seq $3 that pass the filters, newest first.
 SELECT seq, at, user_id, key_id, request_id, action, object_type, object_id, before, after, hash
 FROM audit_log
 WHERE tenant_id = $1 AND profile_id = $2 AND seq < $3
@@ -11,17 +11,17 @@ WHERE tenant_id = $1 AND profile_id = $2 AND seq < $3
 ORDER BY seq DESC LIMIT $4;
 
 -- name: has_chain
--- Whether anything was ever logged of a profile ($2) of the tenant ($1).
+-- Return whether the tenant's ($1) log has entries of a profile ($2).
 SELECT EXISTS (SELECT FROM audit_log WHERE tenant_id = $1 AND profile_id = $2);
 
 -- name: is_there
--- Whether the profile still exists.
+-- Return whether the profile still exists.
 SELECT EXISTS (SELECT FROM profiles WHERE tenant_id = $1 AND id = $2);
 
 -- name: members_emails
--- Addresses of those users ($2) that are members of the profile ($1).
+-- Read the addresses of those users ($2) that are members of the profile ($1).
 SELECT user_id, email FROM profile_members($1) WHERE user_id = ANY ($2::bigint[]);
 
 -- name: users_emails
--- Addresses of those users ($2) that are the tenant's ($1).
+-- Read the addresses of those users ($2) that belong to the tenant ($1).
 SELECT id, email FROM users WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);

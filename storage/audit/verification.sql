@@ -1,16 +1,16 @@
--- The chains of the log of changes, as `waypost doctor --audit` walks along them: run as waypost_owner.
+-- The chains of the audit log, as `waypost doctor --audit` verifies them: run as waypost_owner.
 
 -- name: entries
--- All entries with the text that their hash covers, chain by chain.
+-- Read all entries with the text that their hash covers, chain by chain.
 SELECT tenant_id, profile_id, seq, hash, jsonb_build_array(
     tenant_id, profile_id, seq, (extract(epoch FROM at) * 1000000)::bigint, user_id, key_id, request_id,
     action, object_type, object_id, before, after)::text AS covered
 FROM audit_log ORDER BY tenant_id, profile_id, seq;
 
 -- name: heads
--- Where each chain ends.
+-- Read the head of each chain.
 SELECT tenant_id, profile_id, seq, hash FROM audit_log_heads ORDER BY tenant_id, profile_id;
 
 -- name: estimated
--- About how many entries there are; -1 when nobody knows.
+-- Estimate the number of entries; -1 before the first ANALYZE.
 SELECT reltuples::bigint FROM pg_class WHERE oid = 'audit_log'::regclass;

@@ -1,23 +1,23 @@
 -- name: register_journal
--- A journal's row, made by its edge before the first click.
+-- Register a journal, before its edge records the first click.
 INSERT INTO journals (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHING;
 
 -- name: watermark
--- How far a journal is committed in all counts, and in the plain ones.
+-- Read how far a journal is committed in all counts (`committed`), and in raw rows and rollups (`folded`).
 SELECT least(folded, dimension_counted) AS committed, folded FROM journals WHERE journal_id = $1;
 
 -- name: retire
--- A journal that is wholly committed; nobody leases it any more.
+-- Retire a journal that is wholly committed; no aggregator leases it any more.
 UPDATE journals SET retired_at = clock_timestamp() WHERE journal_id = $1;
 
 -- name: purge_retired
--- Rows of journals that are long gone; the newest stays, as it says how fresh the counts are.
+-- Purge journals that were retired more than a day ago; the newest stays, as it says how fresh the counts are.
 DELETE FROM journals
 WHERE retired_at < clock_timestamp() - interval '1 day'
     AND committed_at IS DISTINCT FROM (SELECT max(committed_at) FROM journals);
 
 -- name: renew_leases
--- Keep what the owner holds. A row that its own commit has locked right now is renewed by that.
+-- Renew the owner's leases. A row that is locked by the owner's own commit right now is renewed by that.
 WITH mine AS (
     SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND retired_at IS NULL ORDER BY journal_id LIMIT $2
@@ -40,7 +40,7 @@ WHERE journal_id IN (SELECT journal_id FROM mine)
     AND lease_owner = $1 AND lease_expires > clock_timestamp();
 
 -- name: acquire_leases
--- Take what nobody holds, longest free first; what others are looking at is left to them.
+-- Acquire free or expired leases, longest free first; rows that another aggregator has locked are left to it.
 WITH free AS (
     SELECT journal_id FROM journals
     WHERE retired_at IS NULL
@@ -57,11 +57,12 @@ FROM free WHERE w.journal_id = free.journal_id
 RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted;
 
 -- name: release_leases
--- Give back all that the owner holds, so that nobody has to wait for it to expire.
+-- Release all leases of the owner, so that no aggregator has to wait until they expire.
 UPDATE journals SET lease_owner = NULL, lease_expires = NULL WHERE lease_owner = $1;
 
 -- name: advance_watermark
--- The fence: compare-and-set on position and token. No row: somebody else has moved or taken it.
+-- Move the watermark by compare-and-set on position and fencing token. No row: another aggregator has moved it
+-- or acquired the lease.
 UPDATE journals
 SET folded = $4, committed_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
@@ -69,7 +70,7 @@ WHERE journal_id = $1 AND folded = $2 AND fencing_token = $3
 RETURNING journal_id;
 
 -- name: advance_past_dead_letter
--- The same past a batch that is set aside; all before it must be dimension_counted.
+-- Move both watermarks past a dead letter, as advance_watermark; all before it must be in the dimension counts.
 UPDATE journals
 SET folded = $4, dimension_counted = $4, committed_at = clock_timestamp(), dimension_counted_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
@@ -77,13 +78,13 @@ WHERE journal_id = $1 AND folded = $2 AND dimension_counted = $2 AND fencing_tok
 RETURNING journal_id;
 
 -- name: store_user_agents
--- In the order of their ids; one that is there is said to be seen.
+-- Store texts of user agents in the order of their ids, and the day on which known ones were seen.
 INSERT INTO user_agents AS a (id, text)
 SELECT id, text FROM unnest($1::bigint[], $2::text[]) AS u (id, text) ORDER BY id
 ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE a.seen < excluded.seen;
 
 -- name: add_to_rollups
--- In the order of the conflict key, or two folds could deadlock.
+-- Add counts in the order of the conflict key, or two folds could deadlock.
 INSERT INTO rollups AS r (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
 SELECT tenant_id, profile_id, link_id,
     timestamptz 'epoch' + bucket_s * interval '1 second', clicks, views, bots
@@ -95,6 +96,6 @@ DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.vi
     bots = r.bots + excluded.bots;
 
 -- name: dead_letter
--- A batch that cannot be folded, whole.
+-- Keep a batch that cannot be folded, whole, with the reason.
 INSERT INTO dead_letter_batches (journal_id, first, last, payload, reason)
 VALUES ($1, $2, $3, $4, $5);

@@ -1,3 +1,3 @@
 -- name: ensure_partitions
--- Day partitions from yesterday on; the number made.
+-- Make the missing day partitions from yesterday on. Returns how many.
 SELECT waypost.ensure_click_partitions($1);

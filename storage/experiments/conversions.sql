@@ -1,12 +1,13 @@
 -- Conversions: run as waypost_app with the tenant set.
 
 -- name: windows
--- How long after its click a conversion counts, of experiments ($2) of a tenant.
+-- Read the attribution windows, in hours, of experiments ($2) of a tenant.
 SELECT id, coalesce((definition ->> 'attribution_hours')::int, 168) FROM experiments
 WHERE tenant_id = $1 AND id = ANY ($2::bigint[]);
 
 -- name: insert
--- In the order of the key, or two could deadlock; what is there already stays as it is.
+-- Insert conversions in the order of the key, or two transactions could deadlock; existing ones stay as they
+-- are.
 INSERT INTO conversions (tenant_id, profile_id, click, name, order_id, at, clicked_at, link_id, value, currency,
     source, attribution, experiment_id, phase, variant, day, visitor)
 SELECT $1, $2, * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
@@ -16,19 +17,20 @@ ON CONFLICT DO NOTHING
 RETURNING click, name, order_id;
 
 -- name: existing
--- How conversions were attributed that were there already.
+-- Read how existing conversions were attributed.
 SELECT c.click, c.name, c.order_id, c.attribution FROM conversions AS c
 JOIN unnest($2::bytea[], $3::text[], $4::text[]) AS k (click, name, order_id)
     ON (c.click, c.name, c.order_id) = (k.click, k.name, k.order_id)
 WHERE c.tenant_id = $1;
 
 -- name: lock_experiments
--- Let conversions of an experiment whose visitors' rows are gone take turns.
+-- Serialise the conversions of experiments whose visitors' rows are purged.
 SELECT pg_advisory_xact_lock(hashtextextended('waypost.conversions', id)) FROM unnest($1::bigint[]) AS e (id)
 ORDER BY id;
 
 -- name: converted_before
--- Visitors, by experiment, phase and day, who had converted before this transaction's conversions ($6 keys).
+-- Read which visitors, by experiment, phase and day, had converted before this transaction's conversions ($6
+-- keys).
 SELECT DISTINCT c.experiment_id, c.phase, c.day, c.visitor FROM conversions AS c
 JOIN unnest($2::bigint[], $3::int[], $4::date[], $5::bigint[]) AS v (experiment_id, phase, day, visitor)
     ON (c.experiment_id, c.phase, c.day, c.visitor) = (v.experiment_id, v.phase, v.day, v.visitor)
@@ -37,7 +39,7 @@ WHERE c.tenant_id = $1 AND c.attribution = 'attributed' AND NOT EXISTS (
     WHERE (c.click, c.name, c.order_id) = (n.click, n.name, n.order_id));
 
 -- name: add_late
--- First conversions of visitors whose rows are gone: only sums tell of them.
+-- Add first conversions of visitors whose rows are purged: only sums count them.
 INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, variant, outcomes, converted)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::timestamptz[], $5::smallint[], $6::bigint[],
     $7::bigint[]) AS a (tenant_id, experiment_id, phase, bucket, variant, outcomes, converted)
@@ -46,37 +48,38 @@ ON CONFLICT (tenant_id, experiment_id, phase, bucket, variant) DO UPDATE SET
     outcomes = s.outcomes + excluded.outcomes, converted = s.converted + excluded.converted;
 
 -- name: open_days
--- The first UTC day whose visitors can still be told apart.
+-- Return the first UTC day whose visitors' rows are still kept.
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - $1::int;
 
 -- name: list
--- Of a profile, newest first, of ids below $3 (0: from the newest).
+-- List conversions of a profile with ids below $3 (0: from the newest), newest first.
 SELECT id, name, order_id, at, received_at, clicked_at, link_id, value, currency, source, attribution,
     experiment_id, phase, variant
-FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3::bigint = 0 OR id < $3::bigint) ORDER BY id DESC LIMIT $4;
+FROM conversions WHERE tenant_id = $1 AND profile_id = $2 AND ($3::bigint = 0 OR id < $3::bigint)
+ORDER BY id DESC LIMIT $4;
 
 -- name: create_hook
--- A hook, of whose token only the SHA-256 is known.
+-- Create a hook, of whose token only the SHA-256 is stored.
 INSERT INTO conversion_hooks (tenant_id, profile_id, label, name, fields, token_sha256)
 VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, profile_id, label, name, fields, created_at;
 
 -- name: count_hooks
--- Of a profile.
+-- Count the hooks of a profile.
 SELECT count(*) FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2;
 
 -- name: list_hooks
--- Of a profile, in the order of their ids.
+-- List the hooks of a profile in the order of their ids.
 SELECT id, profile_id, label, name, fields, created_at FROM conversion_hooks
 WHERE tenant_id = $1 AND profile_id = $2 AND id > $3 ORDER BY id LIMIT $4;
 
 -- name: delete_hook
--- Its URL is good for nothing from then on.
+-- Delete a hook; its URL stops working.
 DELETE FROM conversion_hooks WHERE tenant_id = $1 AND profile_id = $2 AND id = $3 RETURNING id;
 
 -- name: hook_of
--- Whose hook has this token.
+-- Find a hook by the SHA-256 of its token.
 SELECT tenant_id, profile_id, name, fields FROM conversion_hook_of($1);
 
 -- name: click_id_secret
--- What click ids are sealed with.
+-- Read the secret that seals click ids.
 SELECT click_id_secret();

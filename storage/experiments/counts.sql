@@ -1,21 +1,21 @@
--- What experiments count: written by the fold (waypost_aggregator) in its transaction, and by conversions
+-- Counts of experiments: written by the fold (waypost_aggregator) in its transaction, and by conversions
 -- (waypost_app, with the tenant set).
 
 -- name: observe
--- Visitors by key, their variant and what was seen of each ($1 to $11); and every exposure and outcome, whoever's,
+-- Add visitors by key, with their variant, exposures and outcomes ($1 to $11), and all exposures and outcomes
 -- by variant and time ($12 to $18). First rows, then sums, each in the order of their keys, or two folds could
--- deadlock. What is of an experiment that is gone is left out. A row keeps how the write before left it, so that
--- this one knows what it changes.
+-- deadlock. Experiments that were deleted are left out. A row keeps its state before the last write, so that
+-- the sums change by the difference.
 WITH seen AS (
     SELECT s.* FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::date[], $5::bigint[], $6::smallint[],
         $7::boolean[], $8::int[], $9::int[], $10::timestamptz[], $11::timestamptz[])
-        AS s (tenant_id, experiment_id, phase, day, visitor, variant, multiple_exposures, exposures, outcomes, exposed_at,
-            converted_at)
+        AS s (tenant_id, experiment_id, phase, day, visitor, variant, multiple_exposures, exposures, outcomes,
+            exposed_at, converted_at)
     JOIN experiments AS e ON e.tenant_id = s.tenant_id AND e.id = s.experiment_id
     ORDER BY 1, 2, 3, 4, 5
 ), written AS (
-    INSERT INTO experiment_visitors AS v (tenant_id, experiment_id, phase, day, visitor, variant, multiple_exposures, exposures,
-        outcomes, exposed_at, converted_at)
+    INSERT INTO experiment_visitors AS v (tenant_id, experiment_id, phase, day, visitor, variant,
+        multiple_exposures, exposures, outcomes, exposed_at, converted_at)
     SELECT * FROM seen
     ON CONFLICT (tenant_id, experiment_id, phase, day, visitor) DO UPDATE SET
         was_counted = v.exposed_at IS NOT NULL AND NOT v.multiple_exposures,
@@ -51,7 +51,8 @@ INSERT INTO experiment_sums AS s (tenant_id, experiment_id, phase, bucket, varia
 SELECT tenant_id, experiment_id, phase, bucket, variant, sum(exposures), sum(outcomes), sum(visitors), sum(converted),
     sum(multiple_exposures)
 FROM changed GROUP BY 1, 2, 3, 4, 5
-HAVING sum(exposures) <> 0 OR sum(outcomes) <> 0 OR sum(visitors) <> 0 OR sum(converted) <> 0 OR sum(multiple_exposures) <> 0
+HAVING sum(exposures) <> 0 OR sum(outcomes) <> 0 OR sum(visitors) <> 0 OR sum(converted) <> 0
+    OR sum(multiple_exposures) <> 0
 ORDER BY 1, 2, 3, 4, 5
 ON CONFLICT (tenant_id, experiment_id, phase, bucket, variant) DO UPDATE SET
     exposures = s.exposures + excluded.exposures, outcomes = s.outcomes + excluded.outcomes,
@@ -59,8 +60,8 @@ ON CONFLICT (tenant_id, experiment_id, phase, bucket, variant) DO UPDATE SET
     multiple_exposures = s.multiple_exposures + excluded.multiple_exposures;
 
 -- name: forget_visitors
--- At most $2 visitors of days before $1: nothing tells any more who they were. Those of a cookie stay as long as
--- their experiment is not over.
+-- Purge at most $2 visitors of days before $1, whose keys are gone. Visitors with a cookie stay until their
+-- experiment has ended.
 DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
     SELECT v.ctid FROM experiment_visitors AS v
     WHERE v.day < $1 AND (v.day <> '1970-01-01' OR NOT EXISTS (
@@ -69,8 +70,8 @@ DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
     LIMIT $2));
 
 -- name: gone
--- Experiments that are gone and have left rows of visitors or sums. One step of the index for each experiment
--- that has any, however many rows it has.
+-- List deleted experiments that left rows of visitors or sums. One step of the index for each experiment that
+-- has any, however many rows it has.
 WITH RECURSIVE visited AS (
     (SELECT tenant_id, experiment_id FROM experiment_visitors ORDER BY 1, 2 LIMIT 1)
     UNION ALL
@@ -89,17 +90,17 @@ WHERE NOT EXISTS (
     SELECT FROM experiments AS e WHERE e.tenant_id = found.tenant_id AND e.id = found.experiment_id);
 
 -- name: forget_gone_visitors
--- At most $3 visitors of one.
+-- Delete at most $3 visitors of a deleted experiment.
 DELETE FROM experiment_visitors WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM experiment_visitors WHERE tenant_id = $1 AND experiment_id = $2 LIMIT $3));
 
 -- name: forget_gone_sums
--- At most $3 sums of one.
+-- Delete at most $3 sums of a deleted experiment.
 DELETE FROM experiment_sums WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 LIMIT $3));
 
 -- name: forget_converted
--- At most $1 visitors of conversions whose attribution window has been over for a day, whatever it is.
+-- Forget at most $1 visitors of conversions whose attribution window, of any length, has been over for a day.
 UPDATE conversions SET visitor = NULL WHERE ctid = ANY (ARRAY(
     SELECT c.ctid FROM conversions AS c
     WHERE c.visitor IS NOT NULL AND c.clicked_at < now() - interval '31 days' LIMIT $1));

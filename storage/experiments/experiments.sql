@@ -2,35 +2,35 @@
 -- locked before every change.
 
 -- name: create_namespace
--- A group of experiments that exclude each other; its secret is drawn when it is first named.
+-- Create a group of experiments that exclude each other, when it is first named; its secret is drawn then.
 INSERT INTO namespaces (tenant_id, profile_id, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
 -- name: create_experiment
--- A draft.
+-- Create a draft.
 INSERT INTO experiments (tenant_id, profile_id, link_id, block_id, namespace, definition)
 VALUES ($1, $2, $3, $4, $5::jsonb -> 'namespace' ->> 'id', $5::jsonb)
 RETURNING id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
     seed, started_at, ended_at, mismatch_at;
 
 -- name: experiment
--- One experiment.
+-- Read one experiment.
 SELECT id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
     seed, started_at, ended_at, mismatch_at
 FROM experiments WHERE tenant_id = $1 AND id = $2;
 
 -- name: list_experiments
--- A profile's in the order of their ids.
+-- List a profile's experiments in the order of their ids.
 SELECT id, profile_id, version, created_at, updated_at, state, link_id, block_id, definition, phase, winner,
     seed, started_at, ended_at, mismatch_at
 FROM experiments WHERE tenant_id = $1 AND profile_id = $2 AND id > $3 ORDER BY id LIMIT $4;
 
 -- name: open_experiments
--- A profile's that are not archived.
+-- Read a profile's experiments that are not archived.
 SELECT id, state, link_id, block_id, definition, phase, winner, seed
 FROM experiments WHERE tenant_id = $1 AND profile_id = $2 AND state <> 'archived' ORDER BY id;
 
 -- name: update_experiment
--- Its next version.
+-- Write an experiment as its next version.
 UPDATE experiments SET version = version + 1, updated_at = now(), state = $3, link_id = $4, block_id = $5,
     definition = $6::jsonb,
     namespace = $6::jsonb -> 'namespace' ->> 'id', phase = $7, winner = $8,
@@ -41,55 +41,55 @@ RETURNING id, profile_id, version, created_at, updated_at, state, link_id, block
     seed, started_at, ended_at, mismatch_at;
 
 -- name: begin_phase
--- What the variants are from now on.
+-- Write the variants of a phase that begins.
 INSERT INTO experiment_phases (tenant_id, experiment_id, phase, reason, variants)
 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
 -- name: delete_experiment
--- What it counted is deleted by upkeep (experiment_counts.sql): that may be millions of rows.
+-- Delete an experiment. Its counts, maybe millions of rows, are deleted by a job (counts.sql, `gone`).
 DELETE FROM experiments WHERE tenant_id = $1 AND id = $2;
 
 -- name: has_link
--- Whether a link is the profile's.
+-- Return whether a link belongs to the profile.
 SELECT EXISTS (SELECT FROM links WHERE tenant_id = $1 AND profile_id = $2 AND id = $3);
 
 -- name: secrets
--- An experiment's secret, and its namespace's.
+-- Read the secrets of an experiment and of its namespace.
 SELECT e.secret, n.secret AS namespace_secret
 FROM experiments AS e LEFT JOIN namespaces AS n
     ON (n.tenant_id, n.profile_id, n.name) = (e.tenant_id, e.profile_id, e.namespace)
 WHERE e.tenant_id = $1 AND e.id = $2;
 
 -- name: phases
--- Of an experiment, oldest first.
+-- Read an experiment's phases, oldest first.
 SELECT phase, started_at, reason, variants FROM experiment_phases
 WHERE tenant_id = $1 AND experiment_id = $2 ORDER BY phase;
 
 -- name: sums
--- What was counted by phase and variant.
+-- Sum an experiment's counts by phase and variant.
 SELECT phase, variant, sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
     sum(multiple_exposures)::bigint
 FROM experiment_sums WHERE tenant_id = $1 AND experiment_id = $2 GROUP BY phase, variant;
 
 -- name: values
--- What conversions of a phase are worth, by variant and currency.
+-- Sum the values of a phase's conversions by variant and currency.
 SELECT variant, currency, count(*), sum(value)::text FROM conversions
 WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3 AND attribution = 'attributed'
     AND value IS NOT NULL AND currency IS NOT NULL
 GROUP BY variant, currency ORDER BY variant, currency;
 
 -- name: unattributed
--- Conversions of an experiment's clicks that do not count in it.
+-- Count conversions of an experiment's clicks that are not attributed to it.
 SELECT count(*) FROM conversions
 WHERE tenant_id = $1 AND experiment_id = $2 AND attribution <> 'attributed';
 
 -- name: extent
--- When a phase counted its first and its last.
+-- Return the first and the last time bucket of a phase.
 SELECT min(bucket), max(bucket) FROM experiment_sums
 WHERE tenant_id = $1 AND experiment_id = $2 AND phase = $3;
 
 -- name: series
--- What a phase counted in stretches of $5 seconds from $4 on.
+-- Sum a phase's counts by intervals of $5 seconds from $4 on.
 SELECT floor(extract(epoch FROM bucket - $4) / $5)::bigint AS stretch, variant,
     sum(exposures)::bigint, sum(outcomes)::bigint, sum(visitors)::bigint, sum(converted)::bigint,
     sum(multiple_exposures)::bigint

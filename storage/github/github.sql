@@ -1,30 +1,31 @@
--- Links that are kept in step with GitHub, as members see and ask for them: run as waypost_app in the
--- profile's tenant.
+-- Links that are synchronised with GitHub, as members see and change them: run as waypost_app in the profile's
+-- tenant.
 
 -- name: start_sync
--- Keep a link in step, beginning now.
+-- Begin the synchronisation of a link, due now.
 INSERT INTO github_syncs (tenant_id, link_id, target, next_at)
 VALUES ($1, $2, $3, clock_timestamp()) RETURNING next_at;
 
 -- name: stop_sync
--- Forget what GitHub said of a link.
+-- Stop the synchronisation of a link and forget what GitHub said.
 DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: target
--- Where a link leads.
+-- Read a link's target.
 SELECT target FROM links WHERE tenant_id = $1 AND id = $2;
 
 -- name: lock_target
--- The same, held against changes until the transaction ends.
+-- Read a link's target and lock the link until the transaction ends.
 SELECT target FROM links WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: sync
--- What is known of a link with this target ($3), and how long ago somebody asked.
+-- Read the facts of a link with this target ($3), and how many seconds ago a member last requested a
+-- synchronisation.
 SELECT to_jsonb(g)::text AS sync, extract(epoch FROM clock_timestamp() - asked_at)::float8 AS asked_s
 FROM github_syncs AS g WHERE tenant_id = $1 AND link_id = $2 AND target = $3;
 
 -- name: ask_sync
--- Note that somebody asked; what was known of another target is gone by then.
+-- Note a member's request. The link is due again in ten minutes, should no worker have taken it by then.
 INSERT INTO github_syncs (tenant_id, link_id, target, asked_at, next_at)
 VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + interval '10 minutes')
 ON CONFLICT (tenant_id, link_id) DO UPDATE SET state = 'queued', asked_at = clock_timestamp(),
@@ -32,5 +33,5 @@ ON CONFLICT (tenant_id, link_id) DO UPDATE SET state = 'queued', asked_at = cloc
 RETURNING to_jsonb(github_syncs)::text;
 
 -- name: job
--- The job that was enqueued.
+-- Read the job that was enqueued.
 SELECT * FROM jobs WHERE tenant_id = $1 AND id = $2;

@@ -1,8 +1,8 @@
 -- Synchronisation with GitHub, as workers do it: run as waypost_aggregator, for all tenants.
 
 -- name: due
--- Links whose time has come, of whom no other worker takes the same; each is looked at again in ten minutes
--- should nothing have come of it.
+-- Claim links that are due; other workers skip their rows. Each is due again in ten minutes, should this worker
+-- die.
 UPDATE github_syncs AS s SET next_at = clock_timestamp() + interval '10 minutes', state = 'queued',
     version = s.version + 1
 FROM (
@@ -13,7 +13,7 @@ WHERE s.tenant_id = d.tenant_id AND s.link_id = d.link_id
 RETURNING s.tenant_id, l.profile_id, s.link_id;
 
 -- name: begin
--- A synchronisation begins: the link as it is now, and what is known of it.
+-- Begin a synchronisation: read the link and the facts that are known of it.
 UPDATE github_syncs AS s SET state = 'running', tried_at = clock_timestamp(),
     next_at = clock_timestamp() + interval '10 minutes', version = s.version + 1
 FROM links AS l
@@ -23,7 +23,7 @@ RETURNING s.target, l.kind, l.profile_id, s.failures, s.facts::text AS facts, s.
     s.release_due, s.named_at;
 
 -- name: sibling
--- What another link of the tenant to the same repository learned since $4, if anything.
+-- Read the facts that another link of the tenant to the same repository has got since $4, if any.
 SELECT state, reason, facts::text AS facts, etag, release_etag, release_due, named_at, tried_at
 FROM github_syncs
 WHERE tenant_id = $1 AND repository = $3 AND link_id <> $2 AND state IN ('synced', 'failed')
@@ -31,52 +31,51 @@ WHERE tenant_id = $1 AND repository = $3 AND link_id <> $2 AND state IN ('synced
 ORDER BY tried_at DESC LIMIT 1;
 
 -- name: finish
--- What a synchronisation came to. A link that is not kept in step is not due again, unless it is to be
--- tried again soon.
+-- Write the result of a synchronisation, and when the link is due again ($13; NULL: never).
 UPDATE github_syncs SET repository = $4, state = $5, reason = $6, failures = $7, facts = $8::jsonb,
     etag = $9, release_etag = $10, release_due = $11, named_at = $12, next_at = $13,
     synced_at = CASE WHEN $5 = 'synced' THEN clock_timestamp() ELSE synced_at END, version = version + 1
 WHERE tenant_id = $1 AND link_id = $2 AND target = $3;
 
 -- name: postpone
--- Nothing may be sent now: due again in $3 seconds.
+-- Postpone a synchronisation by $3 seconds, while no requests may be sent.
 UPDATE github_syncs SET state = 'queued', reason = $4, version = version + 1,
     next_at = clock_timestamp() + make_interval(secs => $3)
 WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: forget
--- A link that is no repository any more.
+-- Forget a link that is no repository any more.
 DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: know_limits
--- Have a row of this API and token.
+-- Make the lease's row of this API and token, if it is missing.
 INSERT INTO github_request_lease (id) VALUES ($1) ON CONFLICT (id) DO NOTHING;
 
 -- name: acquire_lease
--- Let this holder ($2) be the one who sends, for at most $3 seconds; no row when it is another's turn, or
--- nobody may send.
+-- Acquire or renew the lease on sending requests for the holder ($2), for at most $3 seconds; no row while
+-- another worker holds it or a pause is in force.
 UPDATE github_request_lease SET holder = $2, held_until = clock_timestamp() + make_interval(secs => $3)
 WHERE id = $1 AND (holder IS NULL OR holder = $2 OR held_until <= clock_timestamp())
     AND (paused_until IS NULL OR paused_until <= clock_timestamp())
 RETURNING clock_timestamp() AS now, in_a_row;
 
 -- name: paused
--- For how many seconds nothing may be sent, and why; no row when something may.
+-- Return for how many seconds no requests may be sent, and why; no row when there is no pause.
 SELECT extract(epoch FROM paused_until - clock_timestamp())::float8 AS wait_s, reason
 FROM github_request_lease WHERE id = $1 AND paused_until > clock_timestamp();
 
 -- name: pause
--- Nothing may be sent for $2 seconds; no pause shortens another. Whose turn it was does not matter: what
--- GitHub said, it said.
+-- Send no requests for $2 seconds; no pause shortens another one. The lease does not matter: GitHub's answer
+-- holds for every worker.
 UPDATE github_request_lease SET
     paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)),
     reason = $3, in_a_row = $4
 WHERE id = $1;
 
 -- name: reset_pauses
--- GitHub answers as it should: the next pause is a first one.
+-- Begin with a short pause again, as GitHub answers.
 UPDATE github_request_lease SET in_a_row = 0 WHERE id = $1 AND in_a_row > 0;
 
 -- name: release_lease
--- Whoever else waits may send.
+-- Release the lease.
 UPDATE github_request_lease SET holder = NULL, held_until = NULL WHERE id = $1 AND holder = $2;

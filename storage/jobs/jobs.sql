@@ -1,9 +1,9 @@
--- Jobs. `enqueue` and `active_job` run in anybody's transaction, as waypost_app or waypost_aggregator; the
--- listing, retry and cancel as waypost_app for a tenant or as waypost_aggregator for the operator; all else
--- as waypost_aggregator. Only the database's clock decides.
+-- Jobs. `enqueue` and `active_job` run in any transaction, as waypost_app or waypost_aggregator; the listing,
+-- retry and cancel as waypost_app for a tenant or as waypost_aggregator for the operator; all others as
+-- waypost_aggregator. Only the database's clock decides.
 
 -- name: enqueue
--- A job, unless one with its unique key is queued or running.
+-- Enqueue a job, unless one with its unique key is queued or running.
 INSERT INTO jobs (tenant_id, profile_id, queue, kind, payload, priority, unique_key, max_attempts, run_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7, $8,
     coalesce($10, clock_timestamp() + make_interval(secs => $9)))
@@ -11,7 +11,7 @@ ON CONFLICT (tenant_id, kind, unique_key) WHERE finished_at IS NULL DO NOTHING
 RETURNING id;
 
 -- name: enqueue_many
--- Jobs that have no unique key; their ids, in whatever order.
+-- Enqueue jobs that have no unique key. Returns their ids in any order.
 INSERT INTO jobs (tenant_id, profile_id, queue, kind, payload, priority, max_attempts, run_at)
 SELECT tenant_id, profile_id, queue, kind, payload::jsonb, priority, max_attempts,
     coalesce(run_at, clock_timestamp() + make_interval(secs => delay_s))
@@ -20,13 +20,13 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::
     AS d (tenant_id, profile_id, queue, kind, payload, priority, max_attempts, delay_s, run_at);
 
 -- name: active_job
--- The job that has a unique key.
+-- Find the queued or running job that has a unique key.
 SELECT id FROM jobs WHERE tenant_id = $1 AND kind = $2 AND unique_key = $3 AND finished_at IS NULL;
 
 -- name: claim
--- Jobs whose time has come, of each queue as many as it has free slots, by priority and then by time. Each
--- priority is a search of its own in the index, which later ones of a higher priority do not slow down; only a
--- time that is the same for the whole statement can bound it.
+-- Claim due jobs, of each queue as many as it has free slots, by priority and then by time. Each priority is a
+-- search of its own in the index, which later jobs of a higher priority do not slow down; only a time that is
+-- the same for the whole statement can bound it.
 WITH chosen AS MATERIALIZED (
     SELECT found.tenant_id, found.id
     FROM unnest($2::text[], $3::integer[]) AS q (queue, free)
@@ -50,7 +50,7 @@ FROM chosen WHERE j.tenant_id = chosen.tenant_id AND j.id = chosen.id
 RETURNING j.*;
 
 -- name: heartbeat
--- Prolong what is still held; those leases, and whether somebody wants the job cancelled.
+-- Renew the leases that are still held. Returns them, and whether a user asked the job to stop.
 WITH held AS MATERIALIZED (
     SELECT j.tenant_id, j.id, b.done, b.total
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
@@ -66,13 +66,14 @@ FROM held WHERE j.tenant_id = held.tenant_id AND j.id = held.id
 RETURNING j.tenant_id, j.id, j.attempt, j.cancel_requested;
 
 -- name: finish
--- The fence: the attempt must still be the one that runs. Nothing comes back if it is not.
+-- End an attempt that succeeded, behind the fence: it must still be the one that runs. No row if it is not.
 UPDATE jobs SET state = 'succeeded', finished_at = clock_timestamp(), lease_until = NULL
 WHERE tenant_id = $1 AND id = $2 AND attempt = $3 AND state = 'running'
 RETURNING id;
 
 -- name: end
--- What attempts came to (engine.jobs.job.after has the rule), behind the same fence; those that passed it.
+-- Record how attempts ended (engine.jobs.job.after has the rule), behind the same fence. Returns the attempts
+-- that passed it.
 WITH held AS MATERIALIZED (
     SELECT j.tenant_id, j.id, e.outcome, e.delay_s, e.error,
         j.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures
@@ -99,8 +100,8 @@ FROM judged WHERE j.tenant_id = judged.tenant_id AND j.id = judged.id
 RETURNING j.tenant_id, j.id, j.attempt;
 
 -- name: rescue
--- Attempts whose heartbeat has ended: their worker is dead, or was stopped for too long. Whoever is at one of
--- them now (its worker, after all) keeps it.
+-- Requeue attempts whose heartbeat has ended: their worker is dead, or was stopped for too long. A row that its
+-- worker has locked is skipped.
 WITH lost AS MATERIALIZED (
     SELECT tenant_id, id FROM jobs
     WHERE state = 'running' AND lease_until < clock_timestamp()
@@ -114,7 +115,7 @@ SET state = CASE WHEN j.cancel_requested THEN 'cancelled'
 FROM lost WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id;
 
 -- name: release
--- The same at once, of all that a worker holds which is known to be dead, or ($2 = 0) gives it back.
+-- Requeue all attempts of a worker that is dead ($2 = 1) or gives them back ($2 = 0), as rescue.
 WITH lost AS MATERIALIZED (
     SELECT tenant_id, id FROM jobs WHERE state = 'running' AND worker = $1
     ORDER BY tenant_id, id FOR UPDATE
@@ -129,21 +130,21 @@ SET state = CASE WHEN j.cancel_requested THEN 'cancelled'
 FROM lost WHERE j.tenant_id = lost.tenant_id AND j.id = lost.id;
 
 -- name: now
--- The clock that decides.
+-- Read the clock that decides.
 SELECT clock_timestamp();
 
 -- name: dues
--- When each periodic kind was last due.
+-- Read when each periodic kind was last due.
 SELECT kind, due FROM periodic_jobs;
 
 -- name: move_due
--- Move a kind's due time on; nothing comes back when another scheduler has done so.
+-- Move a kind's due time on; no row when another scheduler has done so.
 INSERT INTO periodic_jobs AS t (kind, due) VALUES ($1, $2)
 ON CONFLICT (kind) DO UPDATE SET due = excluded.due WHERE t.due < excluded.due
 RETURNING true;
 
 -- name: figures
--- For each queue: how many jobs wait that could run, how long the first has waited, how many run, are dead.
+-- Count jobs for each queue: ready, queued, running, and how many seconds the first ready one has waited.
 SELECT queue,
     count(*) FILTER (WHERE state = 'queued' AND run_at <= clock_timestamp()) AS ready,
     count(*) FILTER (WHERE state = 'queued') AS queued,
@@ -153,11 +154,11 @@ SELECT queue,
 FROM jobs WHERE state IN ('queued', 'running') GROUP BY queue ORDER BY queue;
 
 -- name: dead
--- How many jobs were given up.
+-- Count the jobs that were given up.
 SELECT count(*) FROM jobs WHERE state = 'dead';
 
 -- name: purge
--- Forget jobs that ended long ago, a bounded number at once; dead ones are kept four times as long.
+-- Purge jobs that ended long ago, a bounded number at once; dead ones are kept four times as long.
 DELETE FROM jobs WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM jobs
     WHERE finished_at < statement_timestamp() - make_interval(days => $1)
@@ -165,7 +166,7 @@ DELETE FROM jobs WHERE (tenant_id, id) IN (
     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED);
 
 -- name: list
--- Jobs, newest first; of one tenant, or of all for the operator.
+-- List jobs, newest first; of one tenant, or of all for the operator.
 SELECT * FROM jobs
 WHERE ($1::bigint IS NULL OR tenant_id = $1) AND id < $2
     AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR kind = $4)
@@ -173,11 +174,11 @@ WHERE ($1::bigint IS NULL OR tenant_id = $1) AND id < $2
 ORDER BY id DESC LIMIT $6;
 
 -- name: job
--- One job.
+-- Read one job.
 SELECT * FROM jobs WHERE ($1::bigint IS NULL OR tenant_id = $1) AND id = $2;
 
 -- name: cancel
--- A queued job is cancelled at once, a running one asked to stop. Others stay as they are.
+-- Cancel a queued job at once, or ask a running one to stop. Others stay as they are.
 UPDATE jobs
 SET cancel_requested = state = 'running',
     finished_at = CASE WHEN state = 'queued' THEN clock_timestamp() END,
@@ -186,7 +187,7 @@ WHERE ($1::bigint IS NULL OR tenant_id = $1) AND id = $2 AND state IN ('queued',
 RETURNING *;
 
 -- name: retry
--- A job that was given up or cancelled starts afresh; one that waits for its next attempt does not wait.
+-- Start a job afresh that was given up or cancelled, or let one that waits for its next attempt run now.
 UPDATE jobs
 SET state = 'queued', failures = 0, run_at = clock_timestamp(), finished_at = NULL,
     cancel_requested = false, progress_done = NULL, progress_total = NULL

@@ -1,5 +1,5 @@
 -- Secrets that processes share: run as waypost_app.
 
 -- name: rate_secret
--- Under what rate limits hash their subjects.
+-- Read the secret that rate limits hash their subjects with.
 SELECT shared_secret('rate');

@@ -1,8 +1,8 @@
 -- Checks of links' targets, for all tenants: run as waypost_aggregator.
 
 -- name: discover
--- Look at $3 links after one ($1, $2), in the order of their keys: those that are new, or have another target,
--- get a row, with what is known of the tenant's other links to the same target. The last key, and how many.
+-- Look at $3 links after the key ($1, $2), in the order of their keys. New links and changed targets get a row,
+-- with what is known of the tenant's other links to the same target. Returns the last key, and how many links.
 WITH looked AS MATERIALIZED (
     SELECT tenant_id, id, kind, target FROM links WHERE (tenant_id, id) > ($1::bigint, $2::bigint)
     ORDER BY tenant_id, id LIMIT $3
@@ -25,8 +25,8 @@ WITH looked AS MATERIALIZED (
 SELECT tenant_id, id, count(*) OVER () AS looked FROM looked ORDER BY tenant_id DESC, id DESC LIMIT 1;
 
 -- name: due
--- Targets whose time has come, the longest due first, of whom no other worker takes the same; looked at again
--- in an hour should nothing come of it.
+-- Claim due targets, the longest due first; other workers skip their rows. Each is due again in an hour, should
+-- this worker die.
 UPDATE link_health AS h SET next_at = clock_timestamp() + interval '1 hour'
 FROM (
     SELECT d.tenant_id, d.link_id FROM link_health AS d
@@ -38,7 +38,7 @@ WHERE h.tenant_id = d.tenant_id AND h.link_id = d.link_id
 RETURNING h.tenant_id, h.target, h.state, h.failures;
 
 -- name: write
--- What checks came to, on all links of the tenant to the target.
+-- Write the results of checks to all links of the tenant to the target.
 UPDATE link_health AS h SET state = c.state, status = c.status, reason = c.reason, failures = c.failures,
     next_at = c.next_at, checked_at = now(),
     since = CASE WHEN h.state = c.state AND h.since IS NOT NULL THEN h.since ELSE now() END
@@ -47,11 +47,11 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[], $5::text[], $6
 WHERE h.tenant_id = c.tenant_id AND md5(h.target) = md5(c.target) AND h.target = c.target;
 
 -- name: put_back
--- Targets that there was no time for are due again.
+-- Make targets due again that there was no time for.
 UPDATE link_health AS h SET next_at = clock_timestamp()
 FROM unnest($1::bigint[], $2::text[]) AS c (tenant_id, target)
 WHERE h.tenant_id = c.tenant_id AND md5(h.target) = md5(c.target) AND h.target = c.target;
 
 -- name: now
--- The clock that decides.
+-- Read the clock that decides.
 SELECT clock_timestamp();

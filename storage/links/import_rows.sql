@@ -3,7 +3,7 @@
 -- planned badly while the tables grow faster than their statistics.
 
 -- name: create_profiles
--- Profiles of version 0 for the handles ($2, sorted) that nobody has; the import bumps them.
+-- Create profiles of version 0 for the handles ($2, sorted) that are free; the import bumps them.
 WITH created AS (
     INSERT INTO profiles (tenant_id, handle, version)
     SELECT $1, handle, 0 FROM unnest($2::text[]) AS handle
@@ -14,8 +14,8 @@ INSERT INTO profile_changes (profile_id, tenant_id, version)
 SELECT id, tenant_id, version FROM created;
 
 -- name: lock_profiles
--- The tenant's profiles of these handles where the user ($3) has one of the roles ($4), held against changes,
--- in an order that all imports share.
+-- Lock the tenant's profiles of these handles in which the user ($3) has one of the roles ($4), in an order
+-- that all imports share.
 SELECT p.id, p.handle, p.version FROM unnest($2::text[]) AS asked (handle)
 JOIN profiles AS p ON p.handle = asked.handle AND p.tenant_id = $1
 WHERE EXISTS (
@@ -26,8 +26,8 @@ ORDER BY p.handle
 FOR NO KEY UPDATE OF p;
 
 -- name: write_links
--- Create or update links of locked profiles ($2 ids, $3 their next versions, $4 slugs, $5 targets,
--- $6 titles); the rows of those that were not the same already. An empty title keeps the one there is.
+-- Create or update links of locked profiles ($2 ids, $3 their next versions, $4 slugs, $5 targets, $6 titles).
+-- Returns the rows that have changed. An empty title keeps the existing one.
 INSERT INTO links AS l (tenant_id, profile_id, revision, slug, target, title)
 SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[])
 ON CONFLICT (tenant_id, profile_id, slug) DO UPDATE
@@ -43,7 +43,7 @@ SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[])
 ON CONFLICT (slug) DO NOTHING;
 
 -- name: bump_profiles
--- The next version of the profiles ($2) whose links were written, and the news of it.
+-- Bump the versions of the profiles ($2) whose links were written, and announce them.
 WITH bumped AS (
     UPDATE profiles SET version = version + 1, updated_at = now()
     WHERE tenant_id = $1 AND id = ANY ($2::bigint[])

@@ -4,7 +4,7 @@
 -- turns), then writes its own rows with the new version as their revision.
 
 -- name: create_profile
--- A profile of version 1, and the news of it.
+-- Create a profile of version 1, and announce it.
 WITH created AS (
     INSERT INTO profiles (tenant_id, handle, title, raw_retention_days) VALUES ($1, $2, $3, $4) RETURNING *
 ), announced AS (
@@ -14,22 +14,22 @@ WITH created AS (
 SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM created;
 
 -- name: profile
--- One profile.
+-- Read one profile.
 SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at
 FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: lock_profile
--- One profile, held against changes until the transaction ends.
+-- Read one profile and lock it until the transaction ends.
 SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at
 FROM profiles WHERE tenant_id = $1 AND id = $2
 FOR NO KEY UPDATE;
 
 -- name: list_profiles
--- The profiles that the caller is a member of, in the order of their ids.
+-- List the profiles that the caller is a member of, in the order of their ids.
 SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM my_profiles($1, $2);
 
 -- name: update_profile
--- Other words for a profile that is locked, as its next version, and the news of it.
+-- Update a locked profile, as its next version, and announce it.
 WITH bumped AS (
     UPDATE profiles SET handle = $3, title = $4, raw_retention_days = $5, version = version + 1, updated_at = now()
     WHERE tenant_id = $1 AND id = $2
@@ -41,7 +41,7 @@ WITH bumped AS (
 SELECT id, tenant_id, handle, title, raw_retention_days, version, created_at, updated_at FROM bumped;
 
 -- name: bump_profile
--- The next version of a profile, and the news of it: first statement of every change of its links.
+-- Bump a profile's version and announce it: the first statement of every change of its links.
 WITH bumped AS (
     UPDATE profiles SET version = version + 1, updated_at = now()
     WHERE tenant_id = $1 AND id = $2
@@ -53,7 +53,7 @@ WITH bumped AS (
 SELECT version FROM bumped;
 
 -- name: delete_profile
--- Delete a profile that is locked, its links with it, and leave the news of it.
+-- Delete a locked profile with its links, and announce that it is gone.
 WITH deleted AS (
     DELETE FROM profiles WHERE tenant_id = $1 AND id = $2 RETURNING *
 ), announced AS (
@@ -64,14 +64,14 @@ SELECT id, tenant_id, handle, title, raw_retention_days, version + 1 AS version,
 FROM deleted;
 
 -- name: create_link
--- A link of a profile that has just been bumped to version $3.
+-- Create a link of a profile that has just been bumped to version $3.
 INSERT INTO links
     (tenant_id, profile_id, revision, slug, target, title, status, kind, passthrough, click_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING id, created_at, updated_at;
 
 -- name: link
--- One link.
+-- Read one link.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
@@ -83,7 +83,7 @@ FROM links AS l LEFT JOIN short_slugs AS s
 WHERE l.tenant_id = $1 AND l.id = $2;
 
 -- name: list_links
--- A profile's links in the order of their ids.
+-- List a profile's links in the order of their ids.
 SELECT l.id, l.profile_id, l.slug, l.target, l.title, l.status, l.kind, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.version, l.created_at, l.updated_at,
     (SELECT to_jsonb(g)::text FROM github_syncs AS g
@@ -96,18 +96,18 @@ WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.id > $3
 ORDER BY l.id LIMIT $4;
 
 -- name: read_in_index_order
--- For the rest of the transaction, follow an index where one has the order that is asked for. Without
--- statistics, or for a profile far larger than most, the planner would read it whole and sort.
+-- Follow an index for the rest of the transaction where one has the requested order. Without statistics, or for
+-- a profile far larger than most, the planner would read it whole and sort.
 SET LOCAL enable_sort = off;
 
 -- name: lock_profile_of_link
--- Id and version of a link's profile, held against changes until the transaction ends.
+-- Read id and version of a link's profile, and lock it until the transaction ends.
 SELECT id, version FROM profiles
 WHERE tenant_id = $1 AND id = (SELECT profile_id FROM links WHERE tenant_id = $1 AND id = $2)
 FOR NO KEY UPDATE;
 
 -- name: update_link
--- Other words for a link, as its next version, of a profile that has just been bumped to version $3.
+-- Update a link, as its next version, of a profile that has just been bumped to version $3.
 UPDATE links SET slug = $4, target = $5, title = $6, status = $7, kind = $8, passthrough = $9,
     click_id = $10, version = version + 1, revision = $3, updated_at = now()
 WHERE tenant_id = $1 AND id = $2
@@ -122,7 +122,7 @@ INSERT INTO removed_links (tenant_id, profile_id, revision, link_id)
 SELECT tenant_id, profile_id, $3, id FROM deleted;
 
 -- name: forget_removed
--- Drop the tombstones of a profile up to revision $3, which no difference goes back to.
+-- Delete the tombstones of a profile up to revision $3, which no edge needs.
 DELETE FROM removed_links WHERE tenant_id = $1 AND profile_id = $2 AND revision <= $3;
 
 -- name: claim_short
@@ -136,15 +136,15 @@ ON CONFLICT (slug) DO NOTHING
 RETURNING slug;
 
 -- name: rename_short
--- What a link owns on the default domain follows its slug; a violation of short_slugs_pkey when it is taken.
+-- Rename a link's short slug as its slug; a violation of short_slugs_pkey when it is taken.
 UPDATE short_slugs SET slug = $3 WHERE tenant_id = $1 AND link_id = $2 RETURNING slug;
 
 -- name: rename_free_short
--- The same when the new slug is free.
+-- Rename a link's short slug as its slug when the new one is free.
 UPDATE short_slugs SET slug = $3 WHERE tenant_id = $1 AND link_id = $2
     AND NOT EXISTS (SELECT FROM short_slugs AS taken WHERE taken.slug = $3)
 RETURNING slug;
 
 -- name: release_short
--- Give back what a link owns on the default domain.
+-- Release a link's short slug on the default domain.
 DELETE FROM short_slugs WHERE tenant_id = $1 AND link_id = $2;

@@ -1,9 +1,10 @@
 -- name: no_time_limit
--- This reads all that is live, and what is not compacted for want of time is more each day.
+-- Allow the transaction 20 minutes: it reads all live counts, and the more of them the longer compaction was
+-- late.
 SET LOCAL statement_timeout = '20min';
 
 -- name: profile_days
--- Profiles and UTC days before $1 of which something stands in the live tables, oldest days first.
+-- List profiles and UTC days before $1 with live counts, oldest days first.
 SELECT DISTINCT tenant_id, profile_id, (bucket AT TIME ZONE 'UTC')::date AS day FROM rollups
 WHERE bucket < $1::date::timestamp AT TIME ZONE 'UTC'
 UNION
@@ -12,11 +13,12 @@ WHERE bucket < $1::date::timestamp AT TIME ZONE 'UTC'
 ORDER BY day, tenant_id, profile_id;
 
 -- name: today
--- By the clock of the database, in UTC.
+-- Return the UTC day by the clock of the database.
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
 
 -- name: take_rollups
--- Of a profile's day, up to $4 rows. By key: one that a fold adds to just now is taken as it is then.
+-- Take up to $4 rollups of a profile's day. By key: a row that a fold adds to meanwhile is taken with what was
+-- added.
 DELETE FROM rollups AS r USING (
     SELECT link_id, bucket FROM rollups
     WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC'
@@ -27,15 +29,15 @@ WHERE r.tenant_id = $1 AND r.profile_id = $2 AND r.link_id = some_of.link_id AND
 RETURNING r.link_id, extract(epoch FROM r.bucket)::bigint % 86400 / 900 AS at, r.clicks, r.views, r.bots;
 
 -- name: groups
--- What of a profile's day stands in dimension_counts: links, dimensions, and how many rows.
+-- List the links and dimensions of a profile's day in dimension_counts, with their numbers of rows.
 SELECT link_id, dimension, count(*) AS rows FROM dimension_counts
 WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
 GROUP BY link_id, dimension ORDER BY link_id, dimension;
 
 -- name: take_dimensions
--- Of some links and dimensions of a profile's day, up to $6 rows, those of one value together. Nobody else
--- writes to them meanwhile (storage/stats/dimension_counts.py, lock_profiles).
+-- Take up to $6 dimension counts of some links and dimensions of a profile's day, those of one value together.
+-- lock_profiles (storage/stats/dimension_counts.py) keeps other writers out.
 DELETE FROM dimension_counts WHERE ctid = ANY(ARRAY(
     SELECT r.ctid FROM unnest($4::bigint[], $5::smallint[]) AS u (link_id, dimension)
     JOIN dimension_counts AS r ON r.tenant_id = $1 AND r.profile_id = $2 AND r.link_id = u.link_id
@@ -47,14 +49,14 @@ RETURNING link_id, dimension, value, extract(epoch FROM bucket)::bigint % 86400 
     bots, visitors;
 
 -- name: compacted
--- What these values of a profile's day have already, by number from 1.
+-- Read the compacted quarters of these values of a profile's day, by number from 1.
 SELECT u.number, q.at, q.clicks, q.views, q.bots, q.visitors, q.visitors_before, q.visitors_after, q.sketches
 FROM unnest($4::bigint[], $5::smallint[], $6::text[]) WITH ORDINALITY AS u (link_id, dimension, value, number)
 JOIN dimension_quarters AS q ON q.tenant_id = $1 AND q.profile_id = $2 AND q.link_id = u.link_id
     AND q.dimension = u.dimension AND q.day = $3 AND q.value = u.value;
 
 -- name: put_quarters
--- One value's day, as it is now.
+-- Write the compacted quarters of one value's day.
 INSERT INTO dimension_quarters (tenant_id, profile_id, day, link_id, dimension, value, at, clicks, views, bots,
     visitors, visitors_before, visitors_after, sketches)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
@@ -64,7 +66,7 @@ ON CONFLICT (tenant_id, profile_id, link_id, dimension, day, value) DO UPDATE SE
     visitors_after = excluded.visitors_after, sketches = excluded.sketches;
 
 -- name: add_to_days
--- What values of a profile's day have more than before.
+-- Add to the counts of values of a profile's day.
 INSERT INTO dimension_days AS d (tenant_id, profile_id, day, link_id, dimension, value, clicks, views, bots,
     visitors)
 SELECT $1, $2, $3, * FROM unnest($4::bigint[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[],
@@ -74,7 +76,7 @@ ON CONFLICT (tenant_id, profile_id, link_id, dimension, day, value) DO UPDATE SE
     visitors = d.visitors + excluded.visitors;
 
 -- name: add_to_months
--- The same of its month.
+-- Add to the counts of values of the day's month.
 INSERT INTO dimension_months AS m (tenant_id, profile_id, month, link_id, dimension, value, clicks, views, bots,
     visitors)
 SELECT $1, $2, date_trunc('month', $3::date)::date, * FROM unnest($4::bigint[], $5::smallint[], $6::text[],

@@ -1,19 +1,20 @@
 -- name: lock_profiles
--- Who writes counts by dimension of the same profiles takes turns: reading a sketch, adding to it and
--- writing it back would lose what another one adds meanwhile. In the order of the slots.
+-- Serialise the writers of dimension counts of the same profiles: reading a sketch, adding to it and writing it
+-- back would lose a concurrent addition. In the order of the slots.
 SELECT pg_advisory_xact_lock(7501, slot) FROM (SELECT slot FROM unnest($1::int[]) AS u (slot) ORDER BY slot) AS s;
 
 -- name: existing
--- Which of these rows there are, by number from 1, and their sketches.
+-- Read which of these rows exist, by number from 1, and their sketches.
 SELECT u.number, r.visitors
 FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text::smallint[],
-    $5::text::bigint[], $6::text[]) WITH ORDINALITY AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
+    $5::text::bigint[], $6::text[]) WITH ORDINALITY
+    AS u (tenant_id, profile_id, link_id, dimension, bucket_s, value, number)
 JOIN dimension_counts AS r ON r.tenant_id = u.tenant_id AND r.profile_id = u.profile_id
     AND r.link_id = u.link_id AND r.dimension = u.dimension
     AND r.bucket = timestamptz 'epoch' + u.bucket_s * interval '1 second' AND r.value = u.value;
 
 -- name: values
--- How many values these buckets of dimensions have, up to $6.
+-- Count the values in these time buckets of dimensions, up to $6.
 SELECT (
     SELECT count(*) FROM (
         SELECT FROM dimension_counts AS r
@@ -28,7 +29,8 @@ FROM unnest($1::text::bigint[], $2::text::bigint[], $3::text::bigint[], $4::text
 ORDER BY u.number;
 
 -- name: add
--- In the order of the key, which is also how they lie in the index. No sketch: the one there is stays.
+-- Add rows in the order of the key, which is also their order in the index. Without a sketch the existing one
+-- stays.
 INSERT INTO dimension_counts AS r
     (tenant_id, profile_id, link_id, dimension, bucket, value, clicks, views, bots, visitors)
 SELECT tenant_id, profile_id, link_id, dimension,
@@ -42,7 +44,8 @@ DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.vi
     bots = r.bots + excluded.bots, visitors = coalesce(excluded.visitors, r.visitors);
 
 -- name: advance_watermarks
--- The fence, as of the watermark, which it never overtakes.
+-- Move the watermarks of the dimension counts by compare-and-set on position and fencing token; never past
+-- `folded`.
 UPDATE journals AS w
 SET dimension_counted = u.reached, dimension_counted_at = clock_timestamp()
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])

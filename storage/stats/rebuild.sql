@@ -1,29 +1,30 @@
 -- name: lock_rollups
--- No fold writes plain counts until this transaction ends. Before its snapshot is taken, so that there is
--- nothing that could have changed since.
+-- Lock folds out of the rollups until the transaction ends; before its snapshot is taken, so that nothing can
+-- have changed since.
 LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: tell_readers
--- Counts were changed otherwise than by a fold: the watermark of statistics moves.
+-- Change the stats version, as no fold did.
 UPDATE journals SET dimension_counted_at = clock_timestamp() WHERE journal_id = (
     SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
 
 -- name: no_time_limit
--- A day of a large profile takes longer than a question may. A lock still is not waited for that long.
+-- Allow the statements 20 minutes, as a day of a large profile takes longer than a stats query may; locks are
+-- not waited for that long.
 SET LOCAL statement_timeout = '20min';
 
 -- name: no_idle_limit
--- Nor does the turn end while another connection does the work.
+-- Keep the transaction while another connection does the work.
 SET LOCAL idle_in_transaction_session_timeout = '20min';
 
 -- name: kept_since
--- The first UTC day whose raw clicks the profile still has; NULL: no such profile.
+-- Return the first UTC day whose raw clicks the profile still has; NULL: no such profile.
 SELECT greatest((clock_timestamp() AT TIME ZONE 'UTC')::date - raw_retention_days::int,
     (SELECT max(since) FROM raw_click_retention WHERE (tenant_id, profile_id) IN (($1, $2), (0, 0))))
 FROM profiles WHERE tenant_id = $1 AND id = $2;
 
 -- name: profiles_of
--- Profiles with raw clicks or counts of a UTC day, if they are there still; all or the one of a handle or number.
+-- List existing profiles with raw clicks or counts of a UTC day; all, or the one with a handle or id.
 SELECT p.tenant_id, p.id FROM profiles AS p
 WHERE ($2::text IS NULL OR p.handle = $2 OR p.id::text = $2) AND (
     (p.tenant_id, p.id) IN (
@@ -38,11 +39,11 @@ WHERE ($2::text IS NULL OR p.handle = $2 OR p.id::text = $2) AND (
 ORDER BY p.tenant_id, p.id;
 
 -- name: profile
--- Whether there is one of this handle or number.
+-- Return whether there is a profile with this handle or id.
 SELECT EXISTS (SELECT FROM profiles WHERE handle = $1 OR id::text = $1);
 
 -- name: forget_months
--- What a profile's day is part of its month.
+-- Subtract a profile's day from its month.
 UPDATE dimension_months AS m
 SET clicks = m.clicks - d.clicks, views = m.views - d.views, bots = m.bots - d.bots,
     visitors = m.visitors - d.visitors
@@ -52,31 +53,31 @@ WHERE d.tenant_id = $1 AND d.profile_id = $2 AND d.day = $3 AND m.tenant_id = $1
     AND m.month = date_trunc('month', $3::date)::date;
 
 -- name: forget_empty_months
--- Values that no day of the month has any more.
+-- Delete the month's values that no day has any more.
 DELETE FROM dimension_months
 WHERE tenant_id = $1 AND profile_id = $2 AND month = date_trunc('month', $3::date)::date
     AND clicks = 0 AND views = 0 AND bots = 0 AND visitors = 0;
 
 -- name: forget_days
--- Of a profile's day.
+-- Delete the day's counts of a profile.
 DELETE FROM dimension_days WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
 
 -- name: forget_quarters
--- Of a profile's day.
+-- Delete the day's compacted quarters of a profile.
 DELETE FROM dimension_quarters WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
 
 -- name: forget_rollups
--- Of a profile's day.
+-- Delete the day's rollups of a profile.
 DELETE FROM rollups WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
 
 -- name: forget_dimensions
--- Of a profile's day.
+-- Delete the day's live dimension counts of a profile.
 DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
 
 -- name: count_rollups
--- All raw clicks, as whatever is in them is in the rollups too. As engine/clicks/rollup.py counts.
+-- Count all raw clicks of the day, as all of them are in the rollups; as engine/clicks/rollup.py counts.
 INSERT INTO rollups (tenant_id, profile_id, link_id, bucket, clicks, views, bots)
 SELECT tenant_id, profile_id, link_id, date_bin('15 minutes', at, timestamptz 'epoch') AS bucket,
     count(*) FILTER (WHERE is_counted(classification) AND kind = 1),
@@ -95,12 +96,13 @@ SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'e
     /*texts*/NULL::text AS texts
 FROM clicks AS c LEFT JOIN journals AS w ON w.journal_id = c.journal_id
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
-    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND (is_counted(c.classification) OR is_bot(c.classification))
+    AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC'
+    AND (is_counted(c.classification) OR is_bot(c.classification))
     AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted)
 ORDER BY c.at, c.journal_id, c.sequence;
 
 -- name: texts
--- Texts of a profile's raw clicks of a day that were judged by a rule before $4, each combination once.
+-- Read the distinct texts of a profile's raw clicks of a day that were classified by a rule before $4.
 SELECT DISTINCT c.user_agent_id, u.text AS user_agent, c.referrer, c.language, c.utm_source
 FROM clicks AS c LEFT JOIN user_agents AS u ON u.id = c.user_agent_id
     LEFT JOIN journals AS w ON w.journal_id = c.journal_id
@@ -109,24 +111,25 @@ WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT 
     AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted);
 
 -- name: join_by_hash
--- There may be no statistics yet of a day's clicks, and each has its texts to be found among thousands.
+-- Forbid nested loops: a day's clicks may have no statistics yet, and each has its texts to be found among
+-- thousands.
 SET LOCAL enable_nestloop = off;
 
 -- name: join_as_usual
--- For what comes then.
+-- Allow nested loops again, for the statements that follow.
 SET LOCAL enable_nestloop = on;
 
 -- name: judge
--- Those clicks anew, by their texts. What was told by the request itself (a prefetch, a HEAD) stays so.
+-- Classify those clicks anew by their texts. Classes that the request itself set (a prefetch, a HEAD) stay.
 UPDATE clicks AS c
-SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification ELSE u.classification END, rule = $5,
-    browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,
+SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification ELSE u.classification END,
+    rule = $5, browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,
     locale = u.locale
 FROM (
     SELECT * FROM unnest($6::bigint[], $7::text[], $8::text[], $9::text[], $10::smallint[], $11::text[],
         $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
-        AS t (user_agent_id, referrer, language, utm_source, classification, browser, os, device, referrer_host, source,
-            locale)
+        AS t (user_agent_id, referrer, language, utm_source, classification, browser, os, device, referrer_host,
+            source, locale)
 ) AS u
 WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT TIME ZONE 'UTC'
     AND c.at < ($3::date + 1)::timestamp AT TIME ZONE 'UTC' AND c.rule < $4

@@ -1,5 +1,5 @@
 -- name: limits
--- For one transaction: its longest statement, and plans made for the values asked with.
+-- Limit the longest statement of this transaction, and plan for the actual values.
 SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: counts
@@ -34,7 +34,7 @@ GROUP BY link_id, stored.value, row, day;
         NOT EXISTS (SELECT FROM unnest(:contained) AS part WHERE strpos(lower(stored.value), part) = 0));
 
 -- name: rollups
--- Quarters of an hour that are not compacted, of everything.
+-- Read time buckets that are not compacted, of everything.
 SELECT NULL::bigint AS link_id, '' COLLATE "C" AS value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     clicks, views, bots, 0::bigint AS visitors
 FROM (
@@ -46,7 +46,7 @@ FROM (
 ) AS plain;
 
 -- name: live_dimensions
--- Quarters of an hour that are not compacted, of a dimension.
+-- Read time buckets that are not compacted, of a dimension.
 SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     clicks, views, bots, 0::bigint AS visitors
 FROM dimension_counts
@@ -54,7 +54,7 @@ WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = ANY(:lin
     AND dimension = :dimension AND bucket >= :from AND bucket < :to;
 
 -- name: months
--- Whole UTC months in `months`.
+-- Read whole UTC months in `months`.
 SELECT link_id, value, width_bucket(month::timestamptz, :starts::timestamptz[]) AS row,
     clicks, views, bots, visitors
 FROM unnest(:month_firsts::date[], :month_ends::date[]) AS whole (first, next)
@@ -62,7 +62,7 @@ JOIN dimension_months ON tenant_id = :tenant_id AND profile_id = :profile_id AND
     AND dimension = :dimension AND month >= first AND month < next;
 
 -- name: days
--- Whole UTC days.
+-- Read whole UTC days.
 SELECT link_id, value, width_bucket(day::timestamptz, :starts::timestamptz[]) AS row,
     clicks, views, bots, visitors
 FROM unnest(:day_firsts::date[], :day_ends::date[]) AS whole (first, next)
@@ -75,7 +75,7 @@ CROSS JOIN LATERAL (
 ) AS days;
 
 -- name: day_parts
--- Parts of UTC days, by the prefix sums of their quarters.
+-- Read parts of UTC days, by the prefix sums of their quarters.
 SELECT link_id, value, part.row,
     CASE WHEN before < last THEN clicks[last] - coalesce(clicks[before], 0) ELSE 0 END AS clicks,
     CASE WHEN before < last THEN views[last] - coalesce(views[before], 0) ELSE 0 END AS views,
@@ -98,7 +98,7 @@ CROSS JOIN LATERAL (
 ) AS place;
 
 -- name: quarters
--- Each quarter of an hour of compacted days. `visitors` are of that quarter alone.
+-- Read each quarter of an hour of compacted days. `visitors` are of that quarter alone.
 SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row, clicks, views, bots, visitors
 FROM (
     SELECT link_id, value, bucket,
@@ -118,7 +118,7 @@ FROM (
 WHERE bucket >= :from AND bucket < :to;
 
 -- name: live_sketches
--- Sketches of quarters of an hour that are not compacted.
+-- Read sketches of time buckets that are not compacted.
 SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     (bucket AT TIME ZONE 'UTC')::date AS day, visitors
 FROM dimension_counts
@@ -126,7 +126,7 @@ WHERE tenant_id = :tenant_id AND profile_id = :profile_id AND link_id = ANY(:lin
     AND dimension = :dimension AND bucket >= :from AND bucket < :to AND visitors IS NOT NULL;
 
 -- name: quarter_sketches
--- Sketches of some quarters of compacted days.
+-- Read sketches of some quarters of compacted days.
 SELECT link_id, value,
     width_bucket(q.day::timestamptz + u.at * interval '15 minutes', :starts::timestamptz[]) AS row,
     q.day, u.sketch AS visitors
@@ -139,19 +139,22 @@ CROSS JOIN LATERAL unnest(q.at, q.sketches) AS u (at, sketch)
 WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL;
 
 -- name: as_of
--- When the last fold was committed.
+-- Return when the last fold was committed.
 SELECT max(committed_at) FROM journals;
 
 -- name: watermark
--- Another text after each commit: the latest alone would not tell of one that began before it and ended after.
+-- Make the stats version, which changes with each commit: the time of the latest alone would miss a commit that
+-- began before it and ended after.
 SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
     sum(extract(epoch FROM dimension_counted_at)))
 FROM journals;
 
 -- name: crossable
--- Since when raw clicks are kept, and how many there are in the period, of a link or (`link` NULL) of all.
+-- Return since when raw clicks are kept, and how many there are in the period, of a link or (`link` NULL) of
+-- all.
 SELECT greatest(now() - raw_retention_days * interval '1 day', (
-    SELECT max(since)::timestamptz FROM raw_click_retention WHERE (tenant_id, profile_id) IN ((:tenant_id, :profile_id), (0, 0))
+    SELECT max(since)::timestamptz FROM raw_click_retention
+    WHERE (tenant_id, profile_id) IN ((:tenant_id, :profile_id), (0, 0))
 )) AS since, (
     SELECT coalesce(sum(clicks + views + bots), 0)::bigint FROM (
         SELECT clicks, views, bots FROM rollups
@@ -166,7 +169,8 @@ SELECT greatest(now() - raw_retention_days * interval '1 day', (
             bots[last] - coalesce(bots[before], 0)
         FROM dimension_quarters AS q
         CROSS JOIN LATERAL (SELECT
-            CASE WHEN :from > day::timestamptz THEN extract(epoch FROM :from - day::timestamptz)::int / 900 ELSE 0 END AS first,
+            CASE WHEN :from > day::timestamptz
+                THEN extract(epoch FROM :from - day::timestamptz)::int / 900 ELSE 0 END AS first,
             CASE WHEN :to < (day + 1)::timestamptz
                 THEN (extract(epoch FROM :to - day::timestamptz)::int + 899) / 900 ELSE 96 END AS next
         ) AS part

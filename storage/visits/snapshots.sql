@@ -1,8 +1,9 @@
--- What edges read of every tenant: run as waypost_edge, each group in one read-only snapshot.
+-- Snapshots and changes of all tenants, for edges: run as waypost_edge, each group in one read-only database
+-- snapshot.
 
 -- name: resolve
--- The profile, and the link if one is asked for, behind: short slugs ($1 numbers, $2), pages
--- ($3 numbers, $4 handles) and profiles' own links ($5 numbers, $6 handles, $7 slugs).
+-- Find the profiles, and the requested links, behind short slugs ($1 numbers, $2), pages ($3 numbers, $4
+-- handles) and profiles' own links ($5 numbers, $6 handles, $7 slugs).
 SELECT n, tenant_id, profile_id, link_id
 FROM unnest($1::int[], $2::text[]) AS asked (n, slug) JOIN short_slugs USING (slug)
 UNION ALL
@@ -15,7 +16,7 @@ JOIN profiles AS p ON p.handle = asked.handle
 JOIN links AS l ON (l.profile_id, l.slug) = (p.id, asked.slug);
 
 -- name: profiles
--- Profiles by tenant ($1) and id ($2), and whether each has at most $3 links.
+-- Read profiles by tenant ($1) and id ($2), and whether each has at most $3 links.
 SELECT p.tenant_id, p.id, p.handle, p.title, p.version, NOT EXISTS (
     SELECT FROM links AS l WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) OFFSET $3
 ) AS whole
@@ -23,7 +24,7 @@ FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
 JOIN profiles AS p USING (tenant_id, id);
 
 -- name: all_links
--- Every link of the profiles given by tenant ($1) and id ($2), in any order.
+-- Read every link of the profiles given by tenant ($1) and id ($2), in any order.
 SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short, l.title, l.kind, l.position
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
@@ -32,7 +33,7 @@ LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id);
 
 -- name: some_links
--- Links by tenant ($1) and id ($2), in any order.
+-- Read links by tenant ($1) and id ($2), in any order.
 SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, id)
@@ -41,12 +42,13 @@ LEFT JOIN short_slugs AS s
     ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id);
 
 -- name: read_in_index_order
--- For the rest of the transaction, follow an index where one has the order that is asked for. Without
--- statistics, or for a profile far larger than most, the planner would read it whole and sort.
+-- Follow an index for the rest of the transaction where one has the requested order. Without statistics, or for
+-- a profile far larger than most, the planner would read it whole and sort.
 SET LOCAL enable_sort = off;
 
 -- name: pages
--- The first $3 links in the page's order, themselves in any, of each profile by tenant ($1) and id ($2).
+-- Read the first $3 links in the page's order, returned in any order, of each profile by tenant ($1) and id
+-- ($2).
 SELECT l.profile_id, l.slug, l.title, l.target, l.kind, l.position, l.id
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
 CROSS JOIN LATERAL (
@@ -56,7 +58,7 @@ CROSS JOIN LATERAL (
 ) AS l;
 
 -- name: experiments
--- Experiments that are not archived, with their secrets, of profiles by tenant ($1) and id ($2).
+-- Read experiments that are not archived, with their secrets, of profiles by tenant ($1) and id ($2).
 SELECT e.profile_id, e.id, e.state, e.link_id, e.block_id, e.definition, e.phase, e.winner, e.seed, e.secret,
     n.secret AS namespace_secret
 FROM unnest($1::bigint[], $2::bigint[]) AS asked (tenant_id, profile_id)
@@ -66,11 +68,11 @@ LEFT JOIN namespaces AS n
 WHERE e.state <> 'archived' ORDER BY e.profile_id, e.id;
 
 -- name: tenant
--- Whose profile this is, when it exists.
+-- Find the tenant of a profile.
 SELECT tenant_id FROM profile_changes WHERE profile_id = $1 AND NOT deleted;
 
 -- name: changed_links
--- At most $4 of the profile's links that changed after version $3.
+-- Read at most $4 of the profile's links that changed after version $3.
 SELECT l.profile_id, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
     s.link_id IS NOT NULL AS short
 FROM links AS l LEFT JOIN short_slugs AS s
@@ -79,14 +81,14 @@ WHERE l.tenant_id = $1 AND l.profile_id = $2 AND l.revision > $3
 ORDER BY l.revision LIMIT $4;
 
 -- name: removed_links
--- At most $4 ids of links that the profile lost after version $3.
+-- Read at most $4 ids of links that the profile lost after version $3.
 SELECT link_id FROM removed_links
 WHERE tenant_id = $1 AND profile_id = $2 AND revision > $3
 ORDER BY revision, link_id LIMIT $4;
 
 -- name: now
--- This transaction's snapshot, as the cursor: the next changes are those that it does not see. A
--- standby does not list the running ones, so there everything from xmin on counts as not seen.
+-- Return this transaction's snapshot as the cursor: the next changes are those that it does not see. A standby
+-- does not list running transactions, so there everything from xmin on counts as not seen.
 SELECT CASE
     WHEN pg_is_in_recovery()
     THEN format('%1$s:%1$s:', pg_snapshot_xmin(pg_current_snapshot()))
@@ -94,11 +96,11 @@ SELECT CASE
 END;
 
 -- name: is_behind
--- Whether this server is behind the snapshot $1: it was restored from a backup since.
+-- Return whether this server is behind the snapshot $1: it was restored from a backup since.
 SELECT pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmin($1::text::pg_snapshot);
 
 -- name: changes
--- At most $2 changes that the snapshot $1 does not see and this one does.
+-- Read at most $2 changes that the snapshot $1 does not see and this one does.
 SELECT profile_id, version, deleted FROM profile_changes
 WHERE xid >= pg_snapshot_xmin($1::text::pg_snapshot)
     AND NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)

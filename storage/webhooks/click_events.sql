@@ -1,7 +1,7 @@
 -- Events of clicks: run as waypost_aggregator, in the transaction that counts them.
 
 -- name: wanted
--- Of some profiles those that have a webhook which wants to hear of clicks, or of milestones.
+-- Return which of some profiles have a webhook that subscribes to events of clicks, or of milestones.
 SELECT w.tenant_id, w.profile_id, bool_or('link.clicked' = ANY (w.event_types)) AS clicked,
     bool_or(w.event_types && event_names('link.milestone')) AS milestone
 FROM unnest($1::bigint[], $2::bigint[]) AS p (tenant_id, profile_id)
@@ -10,7 +10,7 @@ WHERE 'link.clicked' = ANY (w.event_types) OR w.event_types && event_names('link
 GROUP BY 1, 2;
 
 -- name: totals
--- All clicks by people that some links ever had: of days that are over and compacted, and of the rest.
+-- Sum all counted clicks that some links ever had: of compacted days, and of the rest.
 SELECT l.link_id, coalesce((SELECT sum(r.clicks) FROM rollups AS r WHERE r.tenant_id = l.tenant_id
         AND r.profile_id = l.profile_id AND r.link_id = l.link_id), 0)::bigint
     + coalesce((SELECT sum(m.clicks) FROM dimension_months AS m WHERE m.tenant_id = l.tenant_id

@@ -1,11 +1,11 @@
 -- Deliveries as couriers work on them: run as waypost_aggregator.
 
 -- name: lock_fan_out
--- One fan-out at a time: what a profile's events came in is what its ordered webhooks get them in.
+-- Allow one fan-out at a time, so that ordered webhooks receive events in the order of their ids.
 SELECT pg_try_advisory_xact_lock(hashtext('waypost.fan_out'));
 
 -- name: fan_out
--- A delivery of each new event for every webhook that wants it; how many events.
+-- Make a delivery of each new event for every webhook that subscribes to it. Returns how many events.
 WITH taken AS (
     SELECT tenant_id, id, profile_id, webhook_id, type FROM events
     WHERE pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -26,14 +26,14 @@ WITH taken AS (
 SELECT count(*) FROM taken;
 
 -- name: renew
--- Keep the webhooks that have something in flight.
+-- Renew the leases of webhooks with deliveries in flight.
 UPDATE webhook_states SET lease_until = now() + make_interval(secs => $2)
 WHERE lease_owner = $1 AND lease_until < now() + make_interval(secs => $2) / 2
     AND (tenant_id, webhook_id) IN (SELECT * FROM unnest($3::bigint[], $4::bigint[]));
 
 -- name: acquire_leases
--- Webhooks that have something due and that nobody holds. From one webhook with something pending to the
--- next by the index, so that it matters how many there are and not how much is pending.
+-- Acquire free leases of webhooks with due deliveries. The index leads from one webhook with a pending delivery
+-- to the next, so the cost grows with the webhooks and not with the deliveries.
 WITH RECURSIVE waiting AS (
     (SELECT tenant_id, webhook_id FROM deliveries WHERE state = 'pending'
     ORDER BY tenant_id, webhook_id LIMIT 1)
@@ -58,8 +58,9 @@ SET lease_owner = $1, lease_until = now() + make_interval(secs => $2),
 FROM free WHERE s.tenant_id = free.tenant_id AND s.webhook_id = free.webhook_id;
 
 -- name: claim
--- What is due of the webhooks that the owner holds, each webhook's first before any one's second. $2 and $3
--- are how much at most, in all and of one webhook; $4 to $6 what is in flight, $7 and $8 who rests.
+-- Claim due deliveries of the webhooks that the owner leases, round-robin over webhooks. $2 and $3 are the most
+-- in all and of one webhook; $4 to $6 the deliveries in flight, $7 and $8 the webhooks whose circuit breaker is
+-- open.
 WITH flying AS (
     SELECT * FROM unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS f (tenant_id, webhook_id, event_id)
 ), busy AS (
@@ -76,7 +77,8 @@ WITH flying AS (
             WHERE NOT w.ordered AND f.tenant_id = s.tenant_id AND f.webhook_id = s.webhook_id
                 AND f.state = 'pending' AND f.next_attempt_at <= now()
                 AND (f.tenant_id, f.webhook_id, f.event_id) NOT IN (SELECT * FROM flying)
-            ORDER BY f.next_attempt_at, f.event_id LIMIT greatest(least($3, w.max_concurrency) - coalesce(b.count, 0), 0))
+            ORDER BY f.next_attempt_at, f.event_id
+            LIMIT greatest(least($3, w.max_concurrency) - coalesce(b.count, 0), 0))
             UNION ALL
             SELECT o.* FROM (
                 SELECT f.* FROM deliveries AS f
@@ -99,8 +101,7 @@ FROM chosen AS c JOIN events AS e ON e.tenant_id = c.tenant_id AND e.id = c.even
 ORDER BY c.place, c.next_attempt_at;
 
 -- name: lock_leased
--- Of the webhooks reported on, those whose lease is still the one that was worked under; nobody takes them
--- until this is committed.
+-- Lock the reported webhooks whose lease is still the one that was worked under, until this is committed.
 SELECT s.tenant_id, s.webhook_id, s.fencing_token FROM webhook_states AS s
 JOIN (SELECT DISTINCT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[])
     AS u (tenant_id, webhook_id, token)) AS u
@@ -109,8 +110,9 @@ WHERE s.lease_owner = $1
 ORDER BY 1, 2 FOR UPDATE OF s;
 
 -- name: record_results
--- What became of each delivery, and when the next attempt is due; those that are still there. One that
--- was replayed meanwhile has fewer tries than the attempt began with: it stays as it is, unless it got there.
+-- Record the result of each delivery and when the next attempt is due. Returns the deliveries that still exist.
+-- One that was replayed meanwhile has fewer tries than the attempt began with: it stays as it is, unless it was
+-- delivered.
 UPDATE deliveries AS d
 SET attempts = greatest(d.attempts, u.number),
     state = CASE WHEN u.state <> 'delivered' AND d.tries < u.tries - 1 THEN d.state ELSE u.state END,
@@ -125,7 +127,7 @@ WHERE d.tenant_id = u.tenant_id AND d.webhook_id = u.webhook_id AND d.event_id =
 RETURNING d.tenant_id, d.webhook_id, d.event_id;
 
 -- name: note_attempts
--- Every attempt, of deliveries that this transaction has locked.
+-- Write the attempts of deliveries that this transaction has locked.
 INSERT INTO delivery_attempts
     (tenant_id, webhook_id, event_id, number, at, duration_ms, status, error, response)
 SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::timestamptz[],
@@ -134,7 +136,7 @@ SELECT a.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], 
 ON CONFLICT DO NOTHING;
 
 -- name: note_health
--- Since when nothing has succeeded, by whether something has just now.
+-- Set or clear since when no delivery has succeeded.
 UPDATE webhook_states AS s
 SET failing_since = CASE WHEN u.good THEN NULL ELSE coalesce(s.failing_since, now()) END
 FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS u (tenant_id, webhook_id, good)
@@ -142,8 +144,8 @@ WHERE s.tenant_id = u.tenant_id AND s.webhook_id = u.webhook_id
     AND (s.failing_since IS NULL) <> u.good;
 
 -- name: disable
--- Webhooks whose URL is gone ($3 to $5), or that nothing has succeeded with for $6 seconds since they were
--- enabled. One that has got another URL meanwhile is not gone.
+-- Disable webhooks whose URL is gone ($3 to $5), or with no success for $6 seconds since they were enabled. A
+-- webhook that has got another URL meanwhile is not gone.
 WITH gone AS (
     SELECT * FROM unnest($3::bigint[], $4::bigint[], $5::text[]) AS g (tenant_id, webhook_id, url)
 )
@@ -161,24 +163,24 @@ WHERE w.tenant_id = u.tenant_id AND w.id = u.webhook_id AND w.enabled
 RETURNING w.tenant_id, w.profile_id, w.id, w.url, w.disabled_reason;
 
 -- name: release
--- All that the owner holds is free.
+-- Release all leases of the owner.
 UPDATE webhook_states SET lease_owner = NULL, lease_until = NULL WHERE lease_owner = $1;
 
 -- name: purge_events
--- Events that are older than they are kept, with their deliveries, a bounded number at once.
+-- Purge events older than $1 days with their deliveries, a bounded number at once.
 DELETE FROM events WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM events WHERE at < now() - make_interval(days => $1)
     ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED);
 
 -- name: purge_deliveries
--- Of webhooks whose profile is gone, what was told or will not be; a bounded number at once.
+-- Purge finished or undeliverable deliveries of webhooks whose profile is gone, a bounded number at once.
 DELETE FROM deliveries WHERE (tenant_id, webhook_id, event_id) IN (
     SELECT d.tenant_id, d.webhook_id, d.event_id FROM webhooks AS w
     JOIN deliveries AS d ON d.tenant_id = w.tenant_id AND d.webhook_id = w.id
     WHERE w.closing AND (d.state <> 'pending' OR NOT w.enabled) LIMIT $1 FOR UPDATE OF d SKIP LOCKED);
 
 -- name: purge_webhooks
--- Webhooks whose profile is gone, once they have been told of all that happened to it.
+-- Delete webhooks whose profile is gone, once all its events are delivered.
 DELETE FROM webhooks AS w WHERE closing
     AND NOT EXISTS (SELECT FROM events AS e
         WHERE e.tenant_id = w.tenant_id AND e.profile_id = w.profile_id AND e.pending)
@@ -186,5 +188,5 @@ DELETE FROM webhooks AS w WHERE closing
         WHERE d.tenant_id = w.tenant_id AND d.webhook_id = w.id AND d.state = 'pending' AND w.enabled);
 
 -- name: purge_secrets
--- Those that sign no more.
+-- Purge expired secrets.
 DELETE FROM webhook_secrets WHERE expires_at < now();

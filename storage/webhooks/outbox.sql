@@ -1,8 +1,8 @@
--- Events as they happen: run as waypost_app or waypost_aggregator, in the transaction of what happened.
+-- The outbox: run as waypost_app or waypost_aggregator, in the transaction of the change.
 
 -- name: append_to_outbox
--- Write down those events that one of their profile's webhooks wants to hear of. What is told only once
--- is left out the next time.
+-- Write the events that one of their profile's webhooks subscribes to. An event that may happen only once is
+-- left out the next time.
 INSERT INTO events (tenant_id, profile_id, type, once, data)
 SELECT e.tenant_id, e.profile_id, e.type, e.once, e.data::jsonb
 FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[])

@@ -1,16 +1,16 @@
 -- Webhooks as the console changes them: run as waypost_app, with the tenant of the profile set.
 
 -- name: enter_webhook
--- The tenant of a webhook, its profile and the caller's role there; moves on to that tenant.
+-- Enter the profile of a webhook: its tenant and id, and the caller's role; moves on to that tenant.
 SELECT tenant_id, profile_id, role, set_config('waypost.tenant', tenant_id::text, true)
 FROM webhook_access($1);
 
 -- name: lock_profile
--- Let new webhooks of a profile take turns.
+-- Serialise the creation of a profile's webhooks.
 SELECT id FROM profiles WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: create_webhook
--- In the first free of twenty slots; no row when there is none.
+-- Create a webhook in the first free of twenty slots; no row when there is none.
 INSERT INTO webhooks (tenant_id, profile_id, url, description, event_types, ordered, max_concurrency, max_rate,
     enabled, signature, slot)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, min(n) FROM generate_series(1, 20) AS n
@@ -19,15 +19,15 @@ HAVING min(n) IS NOT NULL
 RETURNING id;
 
 -- name: create_state
--- What the worker keeps of it.
+-- Create the state that workers keep of a webhook.
 INSERT INTO webhook_states (tenant_id, webhook_id) VALUES ($1, $2);
 
 -- name: add_secret
--- The key that signs from now on.
+-- Add the secret that signs from now on.
 INSERT INTO webhook_secrets (tenant_id, webhook_id, secret, public_key) VALUES ($1, $2, $3, $4);
 
 -- name: webhook
--- One.
+-- Read one webhook.
 SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max_concurrency,
     w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
@@ -36,7 +36,7 @@ SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max
 FROM webhooks AS w WHERE w.tenant_id = $1 AND w.id = $2;
 
 -- name: list_webhooks
--- A profile's, in the order of their ids.
+-- List a profile's webhooks in the order of their ids.
 SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max_concurrency,
     w.max_rate, w.enabled, w.signature, w.disabled_reason, (SELECT k.public_key FROM webhook_secrets AS k
         WHERE k.tenant_id = w.tenant_id AND k.webhook_id = w.id AND k.expires_at IS NULL
@@ -45,11 +45,11 @@ SELECT w.id, w.profile_id, w.url, w.description, w.event_types, w.ordered, w.max
 FROM webhooks AS w WHERE w.tenant_id = $1 AND w.profile_id = $2 AND w.id > $3 ORDER BY w.id LIMIT $4;
 
 -- name: lock_webhook
--- Let changes of one webhook take turns.
+-- Serialise the changes of one webhook.
 SELECT id FROM webhooks WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 
 -- name: update_webhook
--- One that is enabled again, or goes elsewhere, starts afresh.
+-- Update a webhook. One that is enabled again, or gets another URL, starts afresh.
 UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
     max_concurrency = $7, max_rate = $8,
     enabled_at = CASE WHEN $9 AND NOT enabled OR url <> $3 THEN clock_timestamp() ELSE enabled_at END,
@@ -58,35 +58,35 @@ UPDATE webhooks SET url = $3, description = $4, event_types = $5, ordered = $6,
 WHERE tenant_id = $1 AND id = $2;
 
 -- name: delete_deliveries
--- Some of one that is to be deleted.
+-- Delete some deliveries of a webhook that is to be deleted.
 DELETE FROM deliveries WHERE (tenant_id, webhook_id, event_id) IN (
     SELECT tenant_id, webhook_id, event_id FROM deliveries
     WHERE tenant_id = $1 AND webhook_id = $2 LIMIT $3 FOR UPDATE SKIP LOCKED);
 
 -- name: delete_webhook
--- With the rest of its deliveries.
+-- Delete a webhook with the rest of its deliveries.
 DELETE FROM webhooks WHERE tenant_id = $1 AND id = $2;
 
 -- name: expire_secrets
--- Those that sign now go on for so many hours; of older ones the end stands.
+-- Let the secrets that sign expire in so many hours; older ones keep their end.
 UPDATE webhook_secrets SET expires_at = clock_timestamp() + make_interval(hours => $3)
 WHERE tenant_id = $1 AND webhook_id = $2 AND expires_at IS NULL;
 
 -- name: forget_secrets
--- What signs no more, and the oldest of too many.
+-- Delete expired secrets, and the oldest of too many.
 DELETE FROM webhook_secrets WHERE tenant_id = $1 AND webhook_id = $2 AND (
     expires_at <= clock_timestamp() OR created_at NOT IN (
         SELECT k.created_at FROM webhook_secrets AS k
         WHERE k.tenant_id = $1 AND k.webhook_id = $2 ORDER BY k.created_at DESC LIMIT $3));
 
 -- name: note_rotation
--- The webhook has another secret.
+-- Note that the webhook has another secret.
 UPDATE webhooks SET secret_changed_at = clock_timestamp(), version = version + 1,
     updated_at = clock_timestamp()
 WHERE tenant_id = $1 AND id = $2;
 
 -- name: deliveries
--- Of one webhook, newest event first, below $3; of one state or type, if asked.
+-- List deliveries of one webhook, newest event first, with ids below $3; of one state or type, if given.
 SELECT d.event_id, e.type, e.at, d.state, d.attempts,
     CASE d.state WHEN 'pending' THEN d.next_attempt_at END AS next_attempt_at, d.finished_at, e.data
 FROM deliveries AS d JOIN events AS e ON e.tenant_id = d.tenant_id AND e.id = d.event_id
@@ -95,7 +95,7 @@ WHERE d.tenant_id = $1 AND d.webhook_id = $2 AND d.event_id < $3
 ORDER BY d.event_id DESC LIMIT $6;
 
 -- name: attempts
--- The newest of each of some deliveries.
+-- Read the newest attempt of each of some deliveries.
 SELECT a.event_id, a.number, a.at, a.duration_ms, a.status, coalesce(a.error, '') AS error,
     coalesce(a.response, '') AS response
 FROM unnest($3::bigint[]) AS d (event_id) CROSS JOIN LATERAL (
@@ -105,14 +105,14 @@ FROM unnest($3::bigint[]) AS d (event_id) CROSS JOIN LATERAL (
 ORDER BY a.event_id, a.number;
 
 -- name: replay
--- Send one again, now, as if for the first time.
+-- Replay one delivery now, as if for the first time.
 UPDATE deliveries SET state = 'pending', tries = 0, next_attempt_at = clock_timestamp(), finished_at = NULL
 WHERE tenant_id = $1 AND webhook_id = $2 AND event_id = $3
 RETURNING event_id;
 
 -- name: replay_since
--- Send all again that the webhook wanted to hear of since a time, oldest first; also those that happened
--- while it was disabled. $4: only what was not delivered.
+-- Replay all events that the webhook subscribes to since a time, oldest first; also those that happened while
+-- it was disabled. $4: only events that were not delivered.
 WITH wanted AS (
     SELECT e.id, e.at FROM webhooks AS w JOIN events AS e
         ON e.tenant_id = w.tenant_id AND e.profile_id = w.profile_id
@@ -133,10 +133,10 @@ WITH wanted AS (
 SELECT count(*) AS count, max(at) AS last FROM wanted;
 
 -- name: make_test
--- An event for this webhook alone, told to nobody else.
+-- Write a test event, for this webhook alone.
 INSERT INTO events (tenant_id, profile_id, webhook_id, pending, type, data)
 VALUES ($1, $2, $3, false, 'endpoint.test', $4::text::jsonb) RETURNING id;
 
 -- name: make_delivery
--- Its way there.
+-- Make its delivery.
 INSERT INTO deliveries (tenant_id, webhook_id, event_id) VALUES ($1, $2, $3);
