@@ -4,8 +4,15 @@ from xdist.scheduler import LoadScopeScheduling
 
 # These put the machine under load and watch what becomes of it, so that no two of them may meet.
 LOADS = ("tests/bench/", "tests/system/chaos/")
-# These share an engine.
-TOGETHER = ("tests/system/test_up.py",)
+# These share what is made once a worker: an engine, filled databases, a cluster, the parsed sources.
+TOGETHER = (
+    "tests/architecture/",
+    "tests/storage/embedded/test_servers.py",
+    "tests/storage/stats/test_reader_dimensions.py",
+    "tests/storage/stats/test_reader_zones.py",
+    "tests/system/test_operator.py",
+    "tests/system/test_up.py",
+)
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -17,5 +24,4 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(LOADS):
             return "loads"
-        file = nodeid.partition("::")[0]
-        return file if file in TOGETHER else nodeid
+        return next((scope for scope in TOGETHER if nodeid.startswith(scope)), nodeid)
