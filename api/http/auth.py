@@ -1,9 +1,10 @@
-"""Who asks: `Authorization: Bearer KEY` names a user, their tenant and the key's scopes; the cookie of a
-session names a user, for all scopes. A request with both is the key's. What a route demands is in its
-declaration (api/http/routes.py).
+"""Authentication of API requests, by API key or session cookie.
 
-A browser sends the cookie whoever makes it ask, so whatever changes something by it must also name the
-session's CSRF token, which other sites cannot read. Sessions are looked up each time.
+`Authorization: Bearer KEY` names a user, their tenant and the key's scopes; a session's cookie names a user,
+with all scopes. A request with both is the key's. Each route declares what it demands (api/http/routes.py).
+
+A browser sends the cookie with requests that other sites cause, too. So a change by cookie must also carry
+the session's CSRF token, which other sites cannot read. Each request looks its session up.
 """
 
 import base64
@@ -31,7 +32,7 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CurrentSession(NamedTuple):
-    """The session of the request being handled."""
+    """The session of the current request."""
 
     id: int
     expires_at: datetime
@@ -39,25 +40,25 @@ class CurrentSession(NamedTuple):
 
 
 def current_caller() -> Caller:
-    """Return who sent the request being handled."""
+    """Return the caller of the current request."""
     caller: Caller = g.caller
     return caller
 
 
 def caller_or_none() -> Caller | None:
-    """Return who sent the request being handled; None if it came without credentials."""
+    """Return the caller of the current request, or None if it came without credentials."""
     caller: Caller | None = g.get("caller")
     return caller
 
 
 def session_or_none() -> CurrentSession | None:
-    """Return the session of the request being handled; None for a key."""
+    """Return the session of the current request, or None if it came with an API key."""
     session: CurrentSession | None = g.get("session")
     return session
 
 
 def current_session() -> CurrentSession:
-    """Return the session of the request being handled. Raises ForbiddenError for a request by a key."""
+    """Return the session of the current request. Raises ForbiddenError if it came with an API key."""
     session = session_or_none()
     if session is None:
         raise ForbiddenError("this takes a session, not a key")
@@ -65,25 +66,28 @@ def current_session() -> CurrentSession:
 
 
 def request_id() -> str:
+    """Return the id of the current request."""
     return str(request.scope.get(REQUEST_ID, ""))
 
 
 def csrf_token(token: str) -> str:
-    """What a session's changes must name: a keyed hash, from which its token cannot be found."""
+    """Return the CSRF token of a session: a keyed hash, from which the session's token cannot be found."""
     digest = hashlib.blake2b(b"csrf", key=token.encode("ascii"), digest_size=32).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def set_cookie(response: Response, token: str, max_age_s: int, *, secure: bool) -> None:
-    """Give the browser a session's token, or with an empty one take it away."""
+    """Set the session cookie. An empty token with age 0 deletes it in the browser."""
     response.set_cookie(
         COOKIE, token, max_age=max_age_s, path="/", httponly=True, samesite="Lax", secure=secure
     )
 
 
 class Auth:
-    """Finds the caller of a request by their key or cookie, as the route demands. `note_use` is called for
-    each caller found, with their session's id or 0."""
+    """Authenticator of requests, by key or cookie, as their routes demand.
+
+    `note_use` is called for each authenticated request, with its caller and the session's id (0: a key).
+    """
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class Auth:
         self._note_use = note_use
 
     async def check(self) -> None:
-        """Before a request: find its caller, or raise Unauthorized or ForbiddenError."""
+        """Authenticate the current request. Raises Unauthorized or ForbiddenError."""
         access = self._access_of_request()
         if access == "public":
             return
@@ -119,13 +123,19 @@ class Auth:
             g.caller = caller._replace(request_id=request_id())
 
     async def require_session(self) -> None:
-        """Before a request that has been counted: refuse a key where the route takes a session only."""
+        """Raise ForbiddenError if the route takes a session only and the request came with a key.
+
+        Call after the request has been charged to its rate limit.
+        """
         if self._access_of_request() == "session":
             current_session()
 
     def _access_of_request(self) -> Access:
-        """Return what the route demands. Where there is no route, callers under `/v1` must say who they are
-        before they hear of that."""
+        """Return what the route demands.
+
+        Under `/v1` a path without a route demands credentials too: otherwise the 404 would tell strangers which
+        paths exist.
+        """
         under_v1 = request.path == "/v1" or request.path.startswith("/v1/")
         default: Access = "key" if under_v1 else "public"
         if request.url_rule is None:
@@ -140,8 +150,8 @@ class Auth:
         caller, session_id, expires_at = session
         expected = csrf_token(token)
         if request.method not in _SAFE:
-            named = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(named.encode(errors="replace"), expected.encode()):
+            sent_token = request.headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(sent_token.encode(errors="replace"), expected.encode()):
                 raise ForbiddenError(f"send the header {CSRF_HEADER} with the session's csrf_token")
         g.session = CurrentSession(session_id, expires_at, expected)
         return caller

@@ -1,8 +1,8 @@
-"""Bodies: JSON in and out, typed by msgspec structs.
+"""JSON bodies of requests and responses, typed by msgspec structs.
 
-What comes in is judged field by field, so that one answer names every bad field: unknown ones,
-those of the wrong type, those that miss, and those that break the engine's rules. Ids are decimal
-strings in JSON, since JavaScript's numbers cannot hold them; times are RFC 3339 in UTC with `Z`.
+A request's body is validated field by field, so that one response names every bad field: unknown and
+missing fields, wrong types, and values that break the engine's rules. Ids are decimal strings in JSON,
+because JavaScript's numbers cannot hold them; times are RFC 3339 in UTC with `Z`.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,39 +32,41 @@ Url = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uri"})]
 
 
 class FieldReason(msgspec.Struct, frozen=True):
-    """What is to be said of one field."""
+    """A remark about one field."""
 
     field: str
     reason: str
 
 
 class ListResponse(msgspec.Struct, Generic[Item], frozen=True):
-    """One page of a list; `next_cursor` is null on the last."""
+    """A page of a list. `next_cursor` is null on the last page."""
 
     items: list[Item]
     next_cursor: str | None
 
 
 def utc(time: datetime) -> datetime:
+    """Return an aware time in UTC."""
     return time.astimezone(UTC)
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a response with `value` as JSON."""
     return Response(
         msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
 
 
 def replayable_response(value: Any, status: int, headers: dict[str, str]) -> StoredResponse:
-    """The same, for what may have to be sent again."""
+    """Return a JSON response that can be stored, and sent again for the same Idempotency-Key."""
     return StoredResponse(
         status, headers | {"Content-Type": "application/json"}, msgspec.json.encode(value)
     )
 
 
 def empty_response(status: int, headers: dict[str, str] | None = None) -> Response:
-    """An answer that has no body by its status: 204 or 304."""
-    # Without bytes, Quart would iterate over nothing in a thread of asyncio's, which trio has not.
+    """Return a response without a body: status 204 or 304."""
+    # Without bytes, Quart would iterate over nothing in an asyncio thread, and trio has none.
     response = Response(b"", status=status, headers=headers)
     response.automatically_set_content_length = False
     for name in ("Content-Type", "Content-Length"):
@@ -73,10 +75,10 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
 
 
 async def json_object() -> dict[str, Any]:
-    """The request's body as a JSON object.
+    """Return the body of the current request, a JSON object.
 
-    Raises UnsupportedMediaType, BadRequest for what is not JSON, InvalidError for other JSON, and
-    RequestEntityTooLarge as soon as more than the limit has come in.
+    Raises UnsupportedMediaType for another Content-Type, BadRequest if the body is not JSON, InvalidError if
+    it is no object, and RequestEntityTooLarge as soon as more than the limit has arrived.
     """
     if request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("send a body of Content-Type application/json")
@@ -93,13 +95,13 @@ async def json_object() -> dict[str, Any]:
 def draft_of(
     type_: type[Draft], body: Mapping[str, Any], check: Validator[Draft], base: Mapping[str, Any]
 ) -> Draft:
-    """The draft that `body` makes of `base`, the fields it does not give; checked by the engine.
+    """Return the validated draft of `body`. Fields that `body` leaves out come from `base`.
 
     Raises InvalidError with every bad field.
     """
     fields = {field.name: field for field in msgspec.structs.fields(type_)}
     errors = [
-        FieldError(printable_name(name), f"is not a field here; there are {', '.join(fields)}")
+        FieldError(printable_name(name), f"is not a field here; the fields are {', '.join(fields)}")
         for name in body
         if name not in fields
     ]
@@ -119,26 +121,28 @@ def draft_of(
             values.pop(name, None)
             if (stand_in := stand_in_of(field.type)) is not None:
                 values[name] = stand_in.value
-    draft, broken = check(type_(**values))
-    errors += [error for error in broken if error.field not in bad]
+    draft, rule_errors = check(type_(**values))
+    errors += [error for error in rule_errors if error.field not in bad]
     if errors or draft is None:
         raise InvalidError(errors)
     return draft
 
 
 def _converted(value: Any, type_: Any) -> tuple[Any, str | None]:
+    """Return `value` as the type, and None; or None and the reason why it is not of the type."""
     try:
-        found = msgspec.convert(value, type_)
+        converted = msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         text = str(error)
         return None, text[:1].lower() + text[1:]
-    if isinstance(found, datetime) and not _has_utc(found):
-        return None, "is beyond the years that there are in UTC, 1 to 9998"
-    return found, None
+    if isinstance(converted, datetime) and not _has_utc(converted):
+        return None, "must be within the years 1 to 9998 in UTC"
+    return converted, None
 
 
 def _has_utc(time: datetime) -> bool:
-    """An offset can move a time out of what datetime holds; rounding can, at the end of the last year."""
+    """Return whether UTC has this time."""
+    # The offset can move a time out of what datetime holds, and so can rounding at the end of year 9999.
     try:
         return time.tzinfo is None or time.astimezone(UTC).year <= MAX_YEAR
     except OverflowError:
@@ -146,6 +150,6 @@ def _has_utc(time: datetime) -> bool:
 
 
 def printable_name(name: str) -> str:
-    """An unknown field's name, fit to be repeated in an answer and a log."""
+    """Return an unknown field's name, cleaned and cut so that a response and a log can repeat it."""
     printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
     return printable[:MAX_FIELD_CHARS]

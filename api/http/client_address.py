@@ -1,4 +1,4 @@
-"""Where a request of the console comes from."""
+"""Client address of a console request."""
 
 from functools import lru_cache
 from typing import Final
@@ -7,11 +7,11 @@ from quart import request
 
 from engine.visits.client_address import client_address
 
-# The few who ask now ask again and again.
+# The same few clients send most requests, so their parsed addresses are cached.
 _client_address: Final = lru_cache(maxsize=1_024)(client_address)
 
 
 def address(trusted_hops: int) -> str:
-    """The client's address, by the word of trusted proxies alone."""
+    """Return the client's address. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
     forwarded = ",".join(request.headers.getlist("X-Forwarded-For"))
     return _client_address(request.remote_addr or "", forwarded, trusted_hops)

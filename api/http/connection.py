@@ -1,6 +1,6 @@
-"""One connection of the console: Hypercorn's HTTP/1.1 protocol over a transport with limits.
+"""Connection of the console: Hypercorn's HTTP/1.1 protocol over a transport with limits.
 
-It stands in for Hypercorn 0.18's own trio transport (`TCPServer`). What differs, and why:
+It replaces Hypercorn 0.18's own trio transport (`TCPServer`). The differences, and why:
 
 - HTTP/1.1 only. An `Upgrade` is ignored, as RFC 9110 7.8 allows, so neither h2c nor the WebSocket
   code, which fails on bytes that follow a handshake, is ever reached. `HTTP/2.0` answers 505;
@@ -11,8 +11,8 @@ It stands in for Hypercorn 0.18's own trio transport (`TCPServer`). What differs
 - closing sends FIN, then reads and drops what still comes for up to `linger_s`. Closing at once
   with unread bytes resets the connection, and the client of a refused upload loses the answer;
 - a client that half-closes after its request still gets the answer;
-- the idle timer ends with the connection; Hypercorn's keeps a closed one's socket until it expires, and
-  starts and cancels a task for each request;
+- the idle timer ends with the connection; Hypercorn's keeps the socket of a closed connection until it
+  expires, and starts and cancels a task for each request;
 - the nursery is entered and left here (see api/http/hypercorn_adapter.py).
 """
 
@@ -43,13 +43,16 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DETAILS: Final = {
     431: "the request head is too large",
     501: "this transfer coding is not supported",
-    505: "only HTTP/1.0 and HTTP/1.1 are spoken here",
+    505: "this server speaks only HTTP/1.0 and HTTP/1.1",
 }
 
 
 class ConsoleLimits(NamedTuple):
-    """What one client may take. `connections_each` is for one address, of IPv6 one /64; `answer_s` bounds a
-    request whose client has half-closed."""
+    """Limits of connections: counts, seconds (`…_s`) and bytes.
+
+    `connections_each` is per client address (IPv6: per /64). `answer_s` bounds a request whose client has
+    half-closed the connection.
+    """
 
     connections: int = 1_000
     connections_each: int = 250
@@ -63,7 +66,7 @@ class ConsoleLimits(NamedTuple):
 
 
 def refusal(request: h11.Request) -> int | None:
-    """Return the status to refuse a head with, if h11 lets pass what proxies may read otherwise."""
+    """Return the status that refuses a head which h11 accepts but a proxy may read differently, or None."""
     if not request.http_version.startswith(b"1."):
         return 505
     names = {name for name, _ in request.headers}
@@ -78,7 +81,7 @@ def refusal(request: h11.Request) -> int | None:
 
 
 class ConsoleProtocol(Http1Protocol):
-    """HTTP/1.1 of the console: refuses what proxies may read otherwise, with problem details."""
+    """HTTP/1.1 of the console. It refuses ambiguous heads, with problem details."""
 
     def refusal(self, request: h11.Request) -> int | None:
         return refusal(request)
@@ -95,7 +98,7 @@ class ConsoleProtocol(Http1Protocol):
 
 
 class ConsoleConnection:
-    """One connection: `await ConsoleConnection(…).run()` serves it to its end."""
+    """A connection. `await ConsoleConnection(…).run()` serves it until it closes."""
 
     def __init__(
         self, server: HypercornServer, stream: trio.SocketStream, limits: ConsoleLimits
@@ -115,7 +118,7 @@ class ConsoleConnection:
                 self._protocol = ConsoleProtocol(
                     self._server, nursery, self._stream, self._on_event
                 )
-            except OSError:  # gone before it was looked at
+            except OSError:  # the client has hung up already
                 return
             self._timer.set(self._limits.head_s)
             nursery.start_soon(self._timer.run, self._close)
@@ -132,7 +135,7 @@ class ConsoleConnection:
             self._between_requests = False
             self._timer.stop()
         elif isinstance(event, Updated) and not self._closing:
-            # The next head may have begun already, behind the request that is now answered.
+            # The next head may have begun already, behind the request that has just been answered.
             self._between_requests = not self._protocol.next_request_began
             self._timer.set(self._limits.idle_s if self._between_requests else self._limits.head_s)
 
@@ -144,8 +147,8 @@ class ConsoleConnection:
                     return
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     pass
-        # The reader finds the stream closed, and tells the app; unless it has the next request in hand and
-        # waits for the end of this answer, which may never come.
+        # The reader finds the stream closed and tells the app. But if it already holds the next request, it
+        # waits for the end of this response, which may never come: so the connection expires.
         await trio.aclose_forcefully(self._stream)
         self._expire_after(self._limits.linger_s)
 
@@ -161,7 +164,7 @@ class ConsoleConnection:
         await self._protocol.handle(Closed())
 
     async def _close(self) -> None:
-        """End a connection that was idle, or slow with its head, for too long."""
+        """End the connection: it was idle, or slow to send a head, for too long."""
         await self._protocol.handle(Closed())
         await self._stream.aclose()
 
@@ -181,7 +184,7 @@ class ConsoleConnection:
                 self._timer.set(self._limits.head_s)
             await self._protocol.handle(RawData(bytes(data)))
             if not data:
-                # Half-closed: a request in flight is answered, then closes the connection.
+                # Half-closed: answer the request in flight, then close.
                 self._expire_after(self._limits.answer_s)
                 return
 

@@ -1,9 +1,11 @@
-"""Entity tags: an object's version, in quotes. `If-None-Match` saves a read, `If-Match` guards a
-write. Where an answer also shows what changes without the object (what GitHub says of a link), its tag has a
-second part after a point, which guards no write.
+"""Entity tags: the version of an object, in quotes.
 
-A write without `If-Match` that collides with another is read and merged again, `ATTEMPTS` times:
-the caller named fields, not a whole object. With `If-Match`, a collision is the caller's to see.
+`If-None-Match` saves a read, `If-Match` guards a write. A response may also show values that change without
+the object's version, such as GitHub's facts of a link: then its tag has a suffix after a point, and
+`If-Match` ignores the suffix.
+
+A write without `If-Match` that collides with another write is read and merged again, up to `ATTEMPTS` times:
+the caller named fields, not a whole object. With `If-Match`, the caller gets the collision as 412.
 """
 
 import re
@@ -29,11 +31,12 @@ Result = TypeVar("Result")
 
 
 def etag(version: int, suffix: str = "") -> str:
+    """Return the entity tag of a version, with its suffix if there is one."""
     return f'"{version}.{suffix}"' if suffix else f'"{version}"'
 
 
 def read_response(value: Any, version: int, suffix: str = "") -> Response:
-    """The object, or 304 when the caller has this version, and its suffix."""
+    """Return the object with its tag, or 304 if the caller has this version and suffix already."""
     headers = {"ETag": etag(version, suffix)}
     header = request.headers.get("If-None-Match")
     if header is not None and _matches(header, headers["ETag"].strip('"')):
@@ -42,7 +45,7 @@ def read_response(value: Any, version: int, suffix: str = "") -> Response:
 
 
 def tag_matches(tag: str) -> bool:
-    """Whether the caller has this answer, of which `tag` is no version but a hash."""
+    """Return whether `If-None-Match` names `tag`, an opaque text."""
     header = request.headers.get("If-None-Match")
     return header is not None and _matches(header, tag)
 
@@ -51,9 +54,10 @@ async def guarded_write(
     read: Callable[[], Awaitable[Stored]],
     write: Callable[[Stored, int], Awaitable[Result]],
 ) -> Result:
-    """Read, see that `If-Match` holds, then `write(stored, if_version)`.
+    """Read, require `If-Match`, then return `write(stored, if_version)`.
 
-    Raises LostUpdateError when it does not hold, and UnavailableError when others keep winning.
+    Raises LostUpdateError if `If-Match` names another version, and UnavailableError if other writes won
+    `ATTEMPTS` times in a row.
     """
     header = request.headers.get("If-Match")
     for _ in range(ATTEMPTS):
@@ -71,7 +75,7 @@ async def guarded_write(
 async def guarded_delete(
     read: Callable[[], Awaitable[Stored]], delete: Callable[[int | None], Awaitable[Result]]
 ) -> Result:
-    """As `guarded_write`; without `If-Match` there is nothing to merge, so nothing is read."""
+    """Delete like guarded_write(). Without `If-Match` there is nothing to merge, so nothing is read."""
     if "If-Match" not in request.headers:
         return await delete(None)
 
@@ -82,12 +86,12 @@ async def guarded_delete(
 
 
 def _matches(header: str, tag: str) -> bool:
-    """Whether a list of tags has this one, weak or strong. What is malformed matches nothing."""
-    return header.strip() == "*" or any(found == tag for _, found in _TAG.findall(header))
+    """Return whether a list of tags contains `tag`, weak or strong. A malformed list matches nothing."""
+    return header.strip() == "*" or any(listed == tag for _, listed in _TAG.findall(header))
 
 
 def _guards(header: str, version: int) -> bool:
-    """Whether a list has a strong tag of this version."""
+    """Return whether a list of tags contains a strong tag of this version."""
     return header.strip() == "*" or any(
         not is_weak and tag.partition(".")[0] == str(version)
         for is_weak, tag in _TAG.findall(header)

@@ -1,12 +1,12 @@
-"""The guard around the console's ASGI app. What it promises for every HTTP request:
+"""Guard around the console's ASGI app. Its guarantees for every HTTP request:
 
-- `send` runs to its end although the request's tasks are cancelled meanwhile. Hypercorn tells the
-  app `http.disconnect` from within the last `send`; Quart-Trio then cancels the request's nursery
-  and with it that very `send`, before the connection is closed or recycled. So `send` is shielded,
-  and bounded: a client that does not read holds it for `SEND_LIMIT_S` at most;
-- every answer carries a request id, the caller's own if there is one, and the headers that keep
-  browsers from guessing, framing and running what is not ours;
-- an error that no handler turned into an answer becomes a problem, not a broken connection;
+- `send` runs to its end even if the request's tasks are cancelled meanwhile. Hypercorn sends the app
+  `http.disconnect` from within the last `send`; Quart-Trio then cancels the request's nursery, and with it
+  that `send`, before the connection is closed or recycled. So `send` is shielded, and bounded: a client that
+  does not read holds it for `SEND_LIMIT_S` at most;
+- every response carries a request id, the caller's own if the request has one, and headers that keep
+  browsers from guessing content types, framing pages and running foreign scripts;
+- an error that no handler turned into a response becomes a problem, not a broken connection;
 - WebSockets are refused.
 """
 
@@ -30,7 +30,7 @@ Headers = list[tuple[bytes, bytes]]
 
 SEND_LIMIT_S: Final = 15.0
 
-# Sent unless a handler set its own: a page may need another policy.
+# Defaults: a handler may set its own, as a page may need another policy.
 SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -46,13 +46,13 @@ SAFE_HEADERS: Final = (
         b"magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
     ),
 )
-# Where people reach the console by https: a year of nothing else, for this host alone.
+# Sent if the console is reached by https: browsers use only https for this host, for a year.
 TRANSPORT_HEADER: Final = (b"strict-transport-security", b"max-age=31536000")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 REQUESTS: Final = Metric(
     "waypost_console_requests_total",
-    "Requests that the console answered, by class of status",
+    "Requests answered by the console, by class of status",
     ("status",),
 )
 CONNECTIONS: Final = Metric("waypost_console_connections", "Open connections of the console")
@@ -61,14 +61,14 @@ REFUSED_CONNECTIONS: Final = Metric(
 )
 CRASHES: Final = Metric(
     "waypost_console_crashes_total",
-    "Connections of the console that ended by an unexpected error",
+    "Connections of the console that an unexpected error ended",
 )
 LIMITED_REQUESTS: Final = Metric(
     "waypost_console_limited_total", "Requests of the console that a rate limit denied"
 )
 LOCAL_DECISIONS: Final = Metric(
     "waypost_console_rate_limits_local_total",
-    "Rate limits that a console decided by itself, as Redis did not answer",
+    "Rate limits that a console decided alone, because Redis did not answer",
 )
 
 
@@ -77,18 +77,17 @@ def new_request_id() -> str:
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The id that the caller gave the request, when it is one that fits into a line of a log, else a
-    new one."""
-    given = [value for name, value in headers if name.lower() == b"x-request-id"]
-    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-        return given[0].decode("ascii")
+    """Return the caller's request id if it is safe to log, otherwise a new one."""
+    sent_ids = [value for name, value in headers if name.lower() == b"x-request-id"]
+    if len(sent_ids) == 1 and _REQUEST_ID.fullmatch(sent_ids[0]):
+        return sent_ids[0].decode("ascii")
     return new_request_id()
 
 
 def safe_headers(
     headers: Iterable[tuple[bytes, bytes]], request_id: str, *, https: bool = False
 ) -> Headers:
-    """`headers`, completed by the ones that every answer has."""
+    """Return `headers` completed by those of every response."""
     result = list(headers)
     present = {name.lower() for name, _ in result}
     result += [(name, value) for name, value in SAFE_HEADERS if name not in present]
@@ -99,7 +98,7 @@ def safe_headers(
 
 
 class ConsoleMetrics:
-    """What the console's door counts, shared by the guard and the connections."""
+    """Counters of the console's server, shared by the guard, the connections and the rate limiter."""
 
     def __init__(self) -> None:
         self.requests: dict[str, int] = {}
@@ -129,7 +128,7 @@ class ConsoleMetrics:
 
 
 class Guard:
-    """Wraps `app`; itself an ASGI app. `https` says that people reach it by that."""
+    """An ASGI app around `app`. `https`: whether browsers reach the console by https."""
 
     def __init__(self, app: ASGIApp, counters: ConsoleMetrics, *, https: bool = False) -> None:
         self._app = app
@@ -146,17 +145,17 @@ class Guard:
 
     async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         request_id = scope[problems.REQUEST_ID] = request_id_of(scope.get("headers", ()))
-        answer = _Answer(send, request_id, self._counters, self._https)
+        response = _GuardedSend(send, request_id, self._counters, self._https)
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, response.send)
         except Exception as error:
-            if answer.started:
-                raise  # half an answer can't be taken back: Hypercorn logs it and closes
-            await _answer_problem(answer, error, request_id)
+            if response.started:
+                raise  # half a response cannot be taken back: Hypercorn logs the error and closes
+            await _send_problem(response, error, request_id)
 
 
-class _Answer:
-    """One request's `send`."""
+class _GuardedSend:
+    """The `send` of one request, shielded and bounded."""
 
     def __init__(self, send: Send, request_id: str, counters: ConsoleMetrics, https: bool) -> None:
         self._send = send
@@ -181,29 +180,30 @@ class _Answer:
         self._abandoned = scope.cancelled_caught
 
 
-async def _answer_problem(answer: _Answer, error: Exception, request_id: str) -> None:
-    """Answer what was raised outside of Quart's own error handling, such as a bad Host header."""
+async def _send_problem(response: _GuardedSend, error: Exception, request_id: str) -> None:
+    """Send the problem of an error raised outside of Quart's error handling, such as a bad Host header."""
     http = _http_error(error)
     if http is not None and http.code is not None and http.code < 500:
         body = problems.document(http.code, http.description or "the request is malformed")
         status = http.code
     else:
         problems.log_bug(error, request_id)
-        body = problems.document(500, "an unexpected error; the log has it", (), request_id)
+        body = problems.document(500, problems.BUG_DETAIL, (), request_id)
         status = 500
     headers = [
         (b"content-type", problems.CONTENT_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
     ]
-    await answer.send({"type": "http.response.start", "status": status, "headers": headers})
-    await answer.send({"type": "http.response.body", "body": body})
+    await response.send({"type": "http.response.start", "status": status, "headers": headers})
+    await response.send({"type": "http.response.body", "body": body})
 
 
 def _http_error(error: BaseException) -> HTTPException | None:
+    """Return the first HTTPException in `error`, which may be a group; None without one."""
     if isinstance(error, HTTPException):
         return error
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            if (found := _http_error(inner)) is not None:
-                return found
+            if (http_error := _http_error(inner)) is not None:
+                return http_error
     return None

@@ -1,7 +1,8 @@
-"""Hypercorn as Waypost uses it: the only module that imports it, as some of what is needed is not public.
+"""Adapter of Hypercorn, the only module that imports it.
 
-Hypercorn 0.18 serves HTTP/1.1 by `H11Protocol`, one object for each connection. Not public, and therefore
-pinned in pyproject.toml and checked by tests/api/http/test_hypercorn_adapter.py:
+Hypercorn 0.18 serves HTTP/1.1 by `H11Protocol`, one object for each connection. The adapter uses parts of it
+that are not public; so its version is pinned in pyproject.toml, and
+tests/api/http/test_hypercorn_adapter.py checks them:
 
 - `TaskGroup._nursery`: the connection's nursery is entered and left by Waypost. As a context manager, a
   TaskGroup passes on the cancellation that its nursery has caught, which would end the server with the
@@ -34,7 +35,7 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 class HypercornServer(NamedTuple):
-    """What all connections of a server share. `context.terminated` is set once the server ends."""
+    """The part of a server that all its connections share. `context.terminated` is set once it ends."""
 
     app: AppWrapper
     config: Config
@@ -44,9 +45,9 @@ class HypercornServer(NamedTuple):
     def wrap(
         cls, app: Callable[..., Awaitable[None]], *, head_bytes: int, idle_s: float, drain_s: float
     ) -> "HypercornServer":
-        """Return a server of an ASGI app, without what Waypost does itself: access log, server header.
+        """Return a server of an ASGI app, without Hypercorn's access log and server header.
 
-        Errors are logged by `waypost.api.hypercorn`.
+        Its errors go to the logger `waypost.api.hypercorn`.
         """
         config = Config()
         config.accesslog = None
@@ -59,9 +60,9 @@ class HypercornServer(NamedTuple):
 
 
 class Http1Protocol(H11Protocol):
-    """Hypercorn's HTTP/1.1 on one connection, without upgrades. Subclasses say what is refused, and how.
+    """Hypercorn's HTTP/1.1 on one connection, without upgrades. Subclasses decide which requests to refuse.
 
-    Its tasks run in `nursery`; `send` takes its events. Raises OSError if the peer is gone already.
+    Its tasks run in `nursery`; `send` takes its events. Raises OSError if the client has hung up already.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Http1Protocol(H11Protocol):
 
     @property
     def next_request_began(self) -> bool:
-        """True if bytes of the next request came behind the present one."""
+        """Whether bytes of the next request have arrived behind the current one."""
         return bool(self.connection.trailing_data[0])
 
     async def _check_protocol(self, event: h11.Request) -> None:

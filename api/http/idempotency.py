@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on creates: the request sent again gets the answer of the first one."""
+"""`Idempotency-Key` on creates: a request sent again gets the response of the first one."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -23,16 +23,17 @@ T = TypeVar("T")
 async def idempotency_of_request(
     respond: Callable[[T], StoredResponse],
 ) -> IdempotentRequest[T] | None:
-    """What the request's `Idempotency-Key` asks for; None without one. Raises InvalidError for a bad one.
+    """Return the idempotency key and hash of the current request, or None without the header.
 
-    The answer is made by `respond` in the transaction of the create, so it is what is sent again.
+    `respond` makes the response within the transaction of the create, so that exactly this response can be
+    sent again. Raises InvalidError for a bad key.
     """
-    given = request.headers.getlist(HEADER)
-    if not given:
+    keys = request.headers.getlist(HEADER)
+    if not keys:
         return None
-    if len(given) > 1:
-        raise InvalidError([FieldError(HEADER, "is given more than once")])
-    key = validate_key(given[0])
+    if len(keys) > 1:
+        raise InvalidError([FieldError(HEADER, "must be sent only once")])
+    key = validate_key(keys[0])
     body: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
     path = request.full_path if request.query_string else request.path
     digest = request_sha256(request.method, path, body, current_caller().user_id)
@@ -40,15 +41,16 @@ async def idempotency_of_request(
 
 
 def response_of(stored: StoredResponse) -> Response:
+    """Return the response that is stored."""
     return Response(stored.body, status=stored.status, headers=dict(stored.headers))
 
 
 def register(app: Quart) -> None:
-    """Let `app` answer what has been answered before."""
-    app.register_error_handler(AlreadyAnsweredError, _again)
+    """Let `app` replay the stored response of a request that is sent again."""
+    app.register_error_handler(AlreadyAnsweredError, _replay)
 
 
-async def _again(error: Exception) -> Response:
+async def _replay(error: Exception) -> Response:
     assert isinstance(error, AlreadyAnsweredError)
     response = response_of(error.response)
     response.headers[REPLAYED] = "true"

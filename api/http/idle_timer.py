@@ -1,7 +1,7 @@
-"""Timer of a connection: how long it may be idle between requests, or take for a head.
+"""Timer of a connection: its time to be idle between requests, or to send a head.
 
-One task waits for as long as the connection lives, and setting the time moves its deadline: a task started
-and cancelled for each request costs a tenth of what a small request does.
+One task waits as long as the connection lives, and set() moves its deadline. To start and cancel a task for
+each request would cost a tenth of a small request.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ import trio
 
 
 class EndEvent(Protocol):
-    """The event that the server ends."""
+    """An event that is set when the server ends."""
 
     def is_set(self) -> bool: ...
 
@@ -20,7 +20,7 @@ class EndEvent(Protocol):
 
 
 class IdleTimer:
-    """Closes a connection that is idle too long, or at all once `ended` is set: the server ends."""
+    """Timer that closes its connection after too long an idle time, or idle at all once `ended` is set."""
 
     def __init__(self, ended: EndEvent) -> None:
         self._ended = ended
@@ -29,7 +29,7 @@ class IdleTimer:
         self._wait = trio.CancelScope()
 
     def set(self, seconds: float) -> None:
-        """Allow `seconds` from now; none at all once the server ends."""
+        """Expire in `seconds`, or at once if the server is ending."""
         self._move(trio.current_time() + (0 if self._ended.is_set() else seconds))
 
     def stop(self) -> None:
@@ -37,11 +37,11 @@ class IdleTimer:
         self._move(inf)
 
     def close(self) -> None:
-        """End `run`. A close that it has begun is finished."""
+        """End run(). A close() of the connection that it has begun runs to its end."""
         self._life.cancel()
 
     async def run(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Call `close`, shielded from cancellation, once the time has passed."""
+        """Wait until the timer expires, then call `close`, shielded from cancellation."""
         with self._life:
             await self._expired()
             with trio.CancelScope(shield=True):

@@ -1,8 +1,8 @@
-"""API keys that were good a moment ago.
+"""Cache of valid API keys.
 
-A key that was good is taken as good for `CACHE_S` more, without asking the store: so long does a key live on
-that another process has revoked. In the process that revokes it, it ends at once. Only SHA-256 sums of keys
-are held. A key that is no good is looked up each time.
+A key that was valid stays valid for `CACHE_S` without asking the store. So a key that another process
+revoked works for up to `CACHE_S` more; in the process that revokes it, it ends at once. The cache holds only
+SHA-256 hashes of keys. An invalid key is looked up each time.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ MAX_KEYS: Final = 1024
 
 
 class KeyCache:
-    """Answers whose key a text is, from memory or from the store."""
+    """Callers of API keys, from memory or from the store."""
 
     def __init__(self, store: ApiKeyStore) -> None:
         self._store = store
@@ -27,7 +27,7 @@ class KeyCache:
         self._revocations = 0
 
     async def authenticate(self, text: str) -> Caller | None:
-        """Return the key's caller, None for an unknown key. Raises ExpiredError, UnavailableError."""
+        """Return the key's caller, or None for an unknown key. Raises ExpiredError, UnavailableError."""
         digest = hashlib.sha256(text.encode("ascii")).digest()
         cached = self._callers.get(digest)
         if cached is not None and trio.current_time() < cached[1]:
@@ -35,7 +35,7 @@ class KeyCache:
         started_at, revocations = trio.current_time(), self._revocations
         caller = await self._store.authenticate(text)
         self._callers.pop(digest, None)
-        # An answer from before a revocation may be about the key that was revoked meanwhile.
+        # A lookup that began before a revocation may have found the very key that was revoked.
         if caller is not None and revocations == self._revocations:
             self._callers[digest] = (caller, started_at + CACHE_S)
             if len(self._callers) > MAX_KEYS:
@@ -43,7 +43,7 @@ class KeyCache:
         return caller
 
     def forget(self, key_id: int) -> None:
-        """Drop a key that has just been revoked."""
+        """Drop a key. Call when it has just been revoked."""
         self._revocations += 1
         for digest, (caller, _) in list(self._callers.items()):
             if caller.key_id == key_id:

@@ -1,8 +1,7 @@
-"""Problems: every error of the console as RFC 9457 problem details, `application/problem+json`.
+"""Problem details (RFC 9457) of every error of the console, as `application/problem+json`.
 
-`type` is a stable name to program against, `detail` one line for a person. `errors` is there when
-fields are to blame and names every one of them. Whatever goes wrong inside answers 500 with the
-request's id, and its traceback goes to the log only.
+`type` is a stable name to program against, `detail` one line for a person. `errors` names every bad field. An
+unexpected error answers 500 with the request's id; its traceback goes to the log only.
 """
 
 import logging
@@ -30,22 +29,23 @@ from engine.common.errors import (
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
-REQUEST_ID: Final = "waypost.request_id"  # the key of the request's id in its ASGI scope
+REQUEST_ID: Final = "waypost.request_id"  # where the ASGI scope holds the request's id
+BUG_DETAIL: Final = "an unexpected error; the operator finds it in the log by this request_id"
 MAX_ERRORS: Final = 50
 
 logger = logging.getLogger("waypost.api")
 
-# Statuses that need no more than a word of ours; anything else keeps the framework's description.
+# Own descriptions of statuses; any other status keeps the framework's description.
 _DETAILS: Final[Mapping[int, str]] = {
     404: "there is nothing at this path",
-    405: "this path does not take that method",
+    405: "this path does not take this method",
     408: "the request did not arrive in time",
     413: "the request body is too large",
 }
 
 
 class BadField(msgspec.Struct, frozen=True):
-    """One bad field of a request: a body's by its path, a parameter or header by its name."""
+    """A bad field of a request: a field of the body by its path, a parameter or header by its name."""
 
     field: str
     reason: str
@@ -53,7 +53,7 @@ class BadField(msgspec.Struct, frozen=True):
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Problem details (RFC 9457). `type` is a stable name to program against, `detail` one line for a
-    person; `errors` names every bad field, `request_id` what to ask the operator about."""
+    person; `errors` names every bad field, `request_id` the log entry that the operator can look up."""
 
     type: str
     title: str
@@ -83,7 +83,7 @@ def document(
     errors: Iterable[FieldError] = (),
     request_id: str = "",
 ) -> bytes:
-    """The JSON of one problem."""
+    """Return the JSON of one problem."""
     return msgspec.json.encode(problem(status, detail, errors, request_id))
 
 
@@ -99,15 +99,16 @@ def response(
 
 
 def register(app: Quart) -> None:
-    """Make `app` answer problems for our own errors, for the framework's and for bugs."""
+    """Make `app` answer the engine's errors, the framework's errors and bugs with problems."""
     app.register_error_handler(WaypostError, problem_response_of)
     app.register_error_handler(HTTPException, framework_problem_response)
     app.register_error_handler(Exception, bug_response)
 
 
 async def problem_response_of(error: Exception) -> Response:
-    found = problem_of(error)
-    if found is None:
+    """Return the response to an error of the engine."""
+    problem = problem_of(error)
+    if problem is None:
         return await bug_response(error)
     headers = None
     if isinstance(error, UnavailableError) and not isinstance(error, SlowQueryError):
@@ -115,12 +116,15 @@ async def problem_response_of(error: Exception) -> Response:
     elif isinstance(error, TooSoonError):
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     return Response(
-        msgspec.json.encode(found), status=found.status, headers=headers, content_type=CONTENT_TYPE
+        msgspec.json.encode(problem),
+        status=problem.status,
+        headers=headers,
+        content_type=CONTENT_TYPE,
     )
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What the API says of an error of ours; None for one that is not the caller's to know."""
+    """Return the problem of an engine's error, or None if callers must not see the error."""
     match error:
         case InvalidError():
             return problem(422, str(error)[:1000], error.errors)
@@ -140,7 +144,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 async def framework_problem_response(error: Exception) -> Response:
-    """An HTTPException, raised by Quart, Werkzeug or a handler of ours."""
+    """Return the response to an HTTPException of Quart, Werkzeug or a handler."""
     assert isinstance(error, HTTPException)
     status = error.code or 500
     if status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED:
@@ -154,12 +158,14 @@ async def framework_problem_response(error: Exception) -> Response:
 
 
 async def bug_response(error: Exception) -> Response:
+    """Log an unexpected error and return the response 500."""
     request_id = str(request.scope.get(REQUEST_ID, ""))
     log_bug(error, request_id)
-    return response(500, "an unexpected error; the log has it", request_id=request_id)
+    return response(500, BUG_DETAIL, request_id=request_id)
 
 
 def log_bug(error: BaseException, request_id: str) -> None:
+    """Log an unexpected error with its traceback."""
     logger.error(
         "request %s failed unexpectedly",
         request_id,

@@ -1,7 +1,7 @@
-"""Query parameters, ids in paths and cursors of lists, judged strictly: nothing unknown passes.
+"""Query parameters, ids in paths and cursors of lists. Unknown parameters are refused.
 
-A cursor is opaque to clients. It says after which id a list goes on, so that what is created or
-deleted meanwhile neither repeats nor skips an item that stays.
+A cursor is opaque to clients. It holds the last id of the page before, so that creating or deleting items
+meanwhile neither repeats nor skips an item that stays.
 """
 
 import base64
@@ -19,21 +19,21 @@ from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.list_page import ListPage
 
 T = TypeVar("T")
-Shown = TypeVar("Shown")
+Item = TypeVar("Item")
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 100
 MAX_ID: Final = 2**63 - 1
-# How the reference shows the parameters of a list.
+# The parameters of every list, for the reference.
 PAGE: Final = (
     Parameter(
         "cursor",
-        "Where to go on: the `next_cursor` of the page before.",
+        "The `next_cursor` of the page before.",
         Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,40}$")],
     ),
     Parameter(
         "limit",
-        f"How many items at most; {DEFAULT_LIMIT} if left out.",
+        f"The largest number of items; {DEFAULT_LIMIT} if left out.",
         Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)],
         20,
     ),
@@ -44,7 +44,7 @@ _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def path_id(text: str) -> int:
-    """An id from a path; what cannot be one does not exist."""
+    """Return the id in a path. Raises NotFoundError for a text that cannot be an id."""
     value = parsed_id(text)
     if value is None:
         raise NotFoundError("there is nothing with this id")
@@ -52,61 +52,66 @@ def path_id(text: str) -> int:
 
 
 def parsed_id(text: str) -> int | None:
+    """Return the id that `text` writes, or None if it cannot be an id."""
     if _ID.fullmatch(text) is None or int(text) > MAX_ID:
         return None
     return int(text)
 
 
 def parameters(*known: str) -> tuple[dict[str, str], list[FieldError]]:
-    """The query's parameters, and an error for each that is unknown or given twice."""
-    given = request.args.to_dict(flat=False)
+    """Return the query's parameters by name, and an error for each that is unknown or sent twice."""
+    query = request.args.to_dict(flat=False)
     errors = []
-    for name, values in given.items():
+    for name, values in query.items():
         if name not in known:
-            hint = f"there are {', '.join(known)}" if known else "there is none"
+            hint = f"the parameters are {', '.join(known)}" if known else "there are none"
             errors.append(FieldError(printable_name(name), f"is not a parameter here; {hint}"))
         elif len(values) > 1:
-            errors.append(FieldError(name, "is given more than once"))
-    return {name: values[0] for name, values in given.items() if name in known}, errors
+            errors.append(FieldError(name, "must be sent only once"))
+    return {name: values[0] for name, values in query.items() if name in known}, errors
 
 
 def refuse_parameters() -> None:
-    """Refuse any query parameter."""
+    """Raise InvalidError if the request has any query parameter."""
     _, errors = parameters()
     if errors:
         raise InvalidError(errors)
 
 
 def page_of_request() -> tuple[int, int]:
-    """`after` and `limit` of a list's request."""
-    given, errors = parameters("cursor", "limit")
-    after, limit = page_of(given, errors)
+    """Return (the id after which the page begins, its largest number of items). Raises InvalidError."""
+    query, errors = parameters("cursor", "limit")
+    after, limit = page_of(query, errors)
     if errors:
         raise InvalidError(errors)
     return after, limit
 
 
-def page_of(given: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
-    """The same for a list that takes other parameters too; what is wrong is added to `errors`."""
+def page_of(query: dict[str, str], errors: list[FieldError]) -> tuple[int, int]:
+    """Return `after` and `limit` as page_of_request() does, for a list with further parameters.
+
+    Errors are added to `errors`.
+    """
     after, limit = 0, DEFAULT_LIMIT
-    if "cursor" in given:
-        decoded = _decoded(given["cursor"])
+    if "cursor" in query:
+        decoded = _decoded(query["cursor"])
         if decoded is None:
-            errors.append(FieldError("cursor", "is not a next_cursor that this API has given"))
+            errors.append(FieldError("cursor", "must be a next_cursor of this API"))
         else:
             after = decoded
-    if "limit" in given:
-        text = given["limit"]
+    if "limit" in query:
+        text = query["limit"]
         limit = int(text) if _LIMIT.fullmatch(text) else 0
         if not 1 <= limit <= MAX_LIMIT:
             errors.append(FieldError("limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
     return after, limit
 
 
-def page_response(page: ListPage, shown: Callable[[T], Shown]) -> ListResponse[Shown]:
+def page_response(page: ListPage, response_of: Callable[[T], Item]) -> ListResponse[Item]:
+    """Return one page of a list, each item by `response_of`."""
     items: Iterable[T] = page.items
     cursor = None if page.next_after is None else _encoded(page.next_after)
-    return ListResponse([shown(item) for item in items], cursor)
+    return ListResponse([response_of(item) for item in items], cursor)
 
 
 def _encoded(after: int) -> str:

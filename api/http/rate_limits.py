@@ -1,8 +1,8 @@
-"""Rate limits of the API: by API key or user and class of route, and by address.
+"""Rate limits of the API: per API key or user, for reads and for changes, and per client address.
 
-All consoles share them in Redis, with credit in between; while Redis does not answer, each console decides
-alone (engine/limits/layered_limiter.py). Bad credentials are counted by each console alone, per address,
-before a credential is looked up.
+All consoles share them in Redis, and each decides on credit in between; while Redis does not answer, each
+console decides alone (engine/limits/layered_limiter.py). Each console counts bad credentials by itself, per
+address, and refuses an address over this limit before it looks credentials up.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,7 +30,7 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ApiRateLimiter:
-    """Charges each request under `/v1`, before it is handled. A denied request raises TooSoonError."""
+    """Rate limiter of requests under `/v1`. A request over its limit raises TooSoonError."""
 
     def __init__(self, limiter: RateLimiter, settings: Settings, counters: ConsoleMetrics) -> None:
         self._counters = counters
@@ -45,7 +45,7 @@ class ApiRateLimiter:
         self._bad_credentials = LocalRateLimiter(BAD_CREDENTIALS, MAX_SUBJECTS, "allow")
 
     def register(self, app: Quart, authenticate: Callable[[], Awaitable[None]]) -> None:
-        """Have `app` charge its requests; `authenticate` finds each one's caller."""
+        """Have `app` authenticate each request by `authenticate`, and then charge it."""
 
         async def before() -> None:
             if request.path.startswith("/v1"):
@@ -98,5 +98,5 @@ def _per_minute(name: str, units: int) -> Rate | None:
 
 
 def now_us() -> int:
-    """Return the time of trio's clock."""
+    """Return the time of trio's clock, in microseconds."""
     return int(trio.current_time() * 1_000_000)

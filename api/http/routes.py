@@ -1,6 +1,6 @@
-"""A route: one method of one path, who may call it, what handles it, and how it is documented.
+"""Route: one method of one path, its access, its handler and its documentation.
 
-A route is described in the place where it is defined: `Doc` holds what only that route knows, and
+A route is documented where it is defined: `Doc` holds what only this route knows, and
 api/reference/openapi.py adds what follows from it (a body can be malformed or too large, a path's id may not
 exist, a key may be missing). A route of the API without a `Doc` fails tests/api/reference/test_openapi.py.
 """
@@ -15,14 +15,14 @@ from quart import Response
 
 from engine.audit.security_event import SecurityEventKind
 
-# Who may call a route: a caller with a key or a session, one with a session only, one with or without
-# credentials, or everybody, whose credentials are not even read.
+# Access to a route: with a key or a session; with a session only; with or without credentials; or public,
+# where credentials are not even read.
 Access = Literal["key", "session", "optional", "public"]
 _NO_EVENTS: Final[Mapping[int, SecurityEventKind]] = MappingProxyType({})
 
 
 class ResponseDoc(NamedTuple):
-    """A good answer: in words, its body's type (None: no body), an example, headers by name."""
+    """A successful response: description, type of its body (None: no body), example, names of headers."""
 
     description: str
     model: Any = None
@@ -42,12 +42,12 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doc:
-    """What the reference says of a route.
+    """Documentation of a route in the reference.
 
-    `id` is its operationId, `body` the struct that a request's JSON is read into and
-    `body_example` one such JSON. `errors` are the statuses of problems beyond those that follow from
-    the rest: 401, 403, 404 with an id in the path, 422, 429 and 503 under `/v1`, and 400, 408, 413
-    and 415 with a body.
+    `id` is its operationId, `body` the struct that a request's JSON is read into, and `body_example` such
+    JSON. `responses` are the successful responses by status. `errors` are the statuses of problems beyond
+    those that api/reference adds: 401, 403, 404 with an id in the path, 422, 429 and 503 under `/v1`, and
+    400, 408, 413 and 415 with a body. `paths` describes variables of the path by name.
     """
 
     id: str
@@ -59,18 +59,18 @@ class Doc:
     body_example: Any = None
     query: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = ()
-    tagged: bool = False  # a read that gives an ETag and honours If-None-Match
+    tagged: bool = False  # a read that sends an ETag and honours If-None-Match
     guarded: bool = False  # a change that honours If-Match
     idempotent: bool = False  # a create that honours Idempotency-Key
-    paths: Mapping[str, str] = field(default_factory=dict)  # what a variable of the rule means
+    paths: Mapping[str, str] = field(default_factory=dict)
 
 
 class Route(NamedTuple):
-    """`rule` as Werkzeug reads it. The handler takes the rule's variables, as strings, by name.
+    """A route. `rule` is in Werkzeug's form; the handler takes its variables, as strings, by name.
 
-    `access` is enforced by api/http/auth.py and shown by api/reference: every route outside of `/v1` is
-    public. `security_events` says which answers are noted as what in the security log, by their status,
-    beyond those that are noted at every route (api/audit/security_events.py).
+    api/http/auth.py enforces `access` and api/reference shows it; every route outside of `/v1` is public.
+    `security_events` maps statuses of responses to the security events that they are, beyond the statuses
+    that are events at every route (api/audit/security_events.py).
     """
 
     method: str
@@ -88,8 +88,11 @@ def changes_of(
     base: type[msgspec.Struct] | None = None,
     tag: str | None = None,
 ) -> type[msgspec.Struct]:
-    """The struct of a change that gives some of `draft`'s fields, for the reference: `LinkDraft` becomes
-    `LinkChanges`. With `base`, its fields are there too, with `tag` the field `op` that says so."""
+    """Return the struct of a change that names some of `draft`'s fields, for the reference.
+
+    `LinkDraft` becomes `LinkChanges`. With `base`, the struct has the fields of `base` too; with `tag`, also a
+    field `op` whose value is `tag`.
+    """
     fields = [
         (field.name, field.type | msgspec.UnsetType, msgspec.UNSET)
         for field in msgspec.structs.fields(draft)

@@ -1,9 +1,10 @@
-"""Serving the console on sockets that are bound already, inside a running trio loop.
+"""Server of the console, on bound sockets, inside a running trio loop. Guarantees:
 
-Guarantees: an error in one connection ends that connection only, and is logged and counted; no more
-than `limits.connections` are served at once, and fewer of one address, one more is answered 503; when `stop`
-is asked for, no connection is accepted any more, idle ones close, requests in flight get `limits.drain_s`
-to finish.
+- an error in one connection ends that connection only, and is logged and counted;
+- at most `limits.connections` are served at once, and `limits.connections_each` of one client address; further
+  connections are answered 503;
+- on `stop`, no connection is accepted any more, idle connections close, and requests in flight get
+  `limits.drain_s` to finish.
 """
 
 import logging
@@ -27,10 +28,13 @@ Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 def limits_of(settings: Settings) -> ConsoleLimits:
-    whole = ConsoleLimits().connections
+    """Return the limits of connections that the settings ask for."""
+    defaults = ConsoleLimits()
     return ConsoleLimits(
-        # Behind proxies, all come from them.
-        connections_each=whole if settings.trusted_hops else ConsoleLimits().connections_each,
+        # Behind proxies, all connections come from the proxies.
+        connections_each=defaults.connections
+        if settings.trusted_hops
+        else defaults.connections_each,
         head_s=settings.head_timeout_ms / 1000,
         idle_s=settings.idle_timeout_ms / 1000,
         drain_s=settings.drain_timeout_ms / 1000,
@@ -44,10 +48,9 @@ async def serve_console(
     counters: ConsoleMetrics,
     limits: ConsoleLimits | None = None,
 ) -> None:
-    """Serve `app` on listening sockets, or on inherited file descriptors of such, until `stop`.
+    """Serve `app` on listening sockets, or on inherited file descriptors of sockets, until `stop`.
 
-    The app gets no lifespan events: what outlives a request belongs to a supervisor, not to the
-    app.
+    The app gets no lifespan events: tasks that outlive a request belong to a supervisor, not to the app.
     """
     limits = limits or ConsoleLimits()
     server = HypercornServer.wrap(
@@ -57,7 +60,9 @@ async def serve_console(
     async def serve(stream: trio.SocketStream) -> None:
         await ConsoleConnection(server, stream, limits).run()
 
-    listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(_opened(s))) for s in sockets]
+    listeners = [
+        trio.SocketListener(trio.socket.from_stdlib_socket(_socket_of(s))) for s in sockets
+    ]
     async with trio.open_nursery() as connections:
         async with trio.open_nursery() as accepting:
             accepting.start_soon(
@@ -77,7 +82,7 @@ async def serve_console(
 async def guarded(
     serve: Serve, counters: ConsoleMetrics, limits: ConsoleLimits, stream: trio.SocketStream
 ) -> None:
-    """Serve one connection; nothing but cancellation gets out."""
+    """Serve one connection within the limits. Raises nothing but cancellation."""
     address = address_of(stream.socket)
     of_address = counters.by_address[address]
     if counters.connections >= limits.connections or of_address >= limits.connections_each:
@@ -104,7 +109,7 @@ async def guarded(
 
 
 def address_of(connection: trio.socket.SocketType) -> str:
-    """Who is at its other end, as clients are told apart; '' where that is gone already, or has no address."""
+    """Return the client address that limits count (IPv6: its /64), or '' without one, or after a hang-up."""
     try:
         peer = connection.getpeername()
     except OSError:
@@ -125,7 +130,7 @@ async def _refuse(stream: trio.SocketStream) -> None:
         try:
             await stream.send_all(b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + body)
             await stream.send_eof()
-            # Closing with the request unread would reset the connection and lose the answer.
+            # Closing with the request unread would reset the connection and lose the response.
             while await stream.receive_some(65_536):
                 pass
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -133,5 +138,5 @@ async def _refuse(stream: trio.SocketStream) -> None:
     await trio.aclose_forcefully(stream)
 
 
-def _opened(sock: socket.socket | int) -> socket.socket:
+def _socket_of(sock: socket.socket | int) -> socket.socket:
     return socket.socket(fileno=sock) if isinstance(sock, int) else sock

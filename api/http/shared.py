@@ -1,4 +1,4 @@
-"""What the endpoints of every domain may use beside their own ports: the settings and the clock."""
+"""Settings and clock, shared by the endpoints of every domain."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """`settings.visitors_url` must be filled in. `now` returns an aware time."""
+    """Settings, with `visitors_url` filled in, and the clock `now`, which returns an aware time."""
 
     settings: Settings
     now: Callable[[], datetime] = _now
 
     @property
     def visitors_url(self) -> str:
-        """Where visitors find links and pages, without a slash at the end."""
+        """The URL of links and pages for visitors, without a slash at the end."""
         return self.settings.visitors_url.rstrip("/")

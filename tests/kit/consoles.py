@@ -109,10 +109,10 @@ class GivenStats:
 
 
 class CountedKeys(MemoryApiKeyStore):
-    asked = 0
+    lookups = 0
 
     async def authenticate(self, key: str) -> Any:
-        self.asked += 1
+        self.lookups += 1
         return await super().authenticate(key)
 
 

@@ -64,9 +64,9 @@ async def test_a_hundred_keys_are_enough() -> None:
 async def test_an_expired_key_is_401() -> None:
     console = Console()
     console.keys.add("old", Caller(1, 1), NOW - timedelta(days=10_000))
-    answered = await console.call("GET", "/v1/profiles", key="old")
-    answered.problem(401)
-    assert answered.json["detail"] == "this key has expired"
+    response = await console.call("GET", "/v1/profiles", key="old")
+    response.problem(401)
+    assert response.json["detail"] == "this key has expired"
 
 
 async def test_a_revoked_key_ends_at_once(autojump_clock: object) -> None:

@@ -19,17 +19,17 @@ def console_at_a_url() -> Console:
 
 async def invited(owner: Browser, path: str, email: str, role: str = "editor") -> str:
     body = {"email": email, "role": role}
-    answered = await owner.call("POST", f"{path}/invitations", body)
-    assert answered.status == 201, answered.body
-    token: str = answered.json["token"]
+    response = await owner.call("POST", f"{path}/invitations", body)
+    assert response.status == 201, response.body
+    token: str = response.json["token"]
     return token
 
 
 async def joined(owner: Browser, path: str, number: int, role: str = "editor") -> Browser:
     browser = await person(owner.console, number)
     token = await invited(owner, path, f"p{number}@example.com", role)
-    answered = await browser.call("POST", "/v1/invitations/accept", {"token": token})
-    assert answered.status == 200, answered.body
+    response = await browser.call("POST", "/v1/invitations/accept", {"token": token})
+    assert response.status == 200, response.body
     return browser
 
 
@@ -58,9 +58,9 @@ async def test_an_invitation_from_its_making_to_its_end() -> None:
     assert (preview.json["email"], preview.json["role"]) == ("ben@example.com", "viewer")
 
     body = {"token": token, "password": NEW, "name": "Ben"}
-    answered = await console.call("POST", "/v1/invitations/accept", body, key="")
-    ben = browser_of(console, answered)
-    assert (answered.json["role"], answered.json["user"]["name"]) == ("viewer", "Ben")
+    response = await console.call("POST", "/v1/invitations/accept", body, key="")
+    ben = browser_of(console, response)
+    assert (response.json["role"], response.json["user"]["name"]) == ("viewer", "Ben")
     assert (await ben.call("GET", path)).status == 200
     assert [m["role"] for m in (await ben.call("GET", f"{path}/members")).json["items"]] == [
         "owner",
@@ -76,14 +76,14 @@ async def test_who_has_an_account_is_told_to_log_in() -> None:
     owner, path = await founded(Console())
     token = await invited(owner, path, "two@example.com")
     body = {"token": token, "password": NEW}
-    answered = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
-    assert "log in" in answered.problem(409)["email"]
+    response = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
+    assert "log in" in response.problem(409)["email"]
     two = await logged_in(owner.console, "two@example.com")
-    answered = await two.call("POST", "/v1/invitations/accept", body)
-    assert answered.problem(422).keys() == {"password"}
-    answered = await two.call("POST", "/v1/invitations/accept", {"token": token})
-    assert (answered.status, answered.json["role"]) == (200, "editor")
-    assert "Set-Cookie" not in answered.headers
+    response = await two.call("POST", "/v1/invitations/accept", body)
+    assert response.problem(422).keys() == {"password"}
+    response = await two.call("POST", "/v1/invitations/accept", {"token": token})
+    assert (response.status, response.json["role"]) == (200, "editor")
+    assert "Set-Cookie" not in response.headers
 
 
 async def test_a_cookie_accepts_by_its_csrf_token_and_a_dead_one_is_none() -> None:
@@ -107,7 +107,7 @@ async def test_making_accounts_is_limited_by_address() -> None:
     answers = [
         await console.call("POST", "/v1/invitations/accept", body, key="") for _ in range(21)
     ]
-    assert [answered.status for answered in answers] == [404] * 20 + [429]
+    assert [response.status for response in answers] == [404] * 20 + [429]
     assert answers[-1].headers["Retry-After"] == "3"
     console.limits.down = True
     (await console.call("POST", "/v1/invitations/accept", body, key="")).problem(503)
@@ -138,8 +138,8 @@ async def test_an_invitation_can_be_withdrawn() -> None:
 )
 async def test_bad_fields_of_an_invitation_are_named(body: object, fields: set[str]) -> None:
     owner, path = await founded(Console())
-    answered = await owner.call("POST", f"{path}/invitations", body)
-    assert answered.problem(422).keys() == fields
+    response = await owner.call("POST", f"{path}/invitations", body)
+    assert response.problem(422).keys() == fields
 
 
 async def test_fifty_open_invitations_are_enough() -> None:
@@ -147,8 +147,8 @@ async def test_fifty_open_invitations_are_enough() -> None:
     for number in range(50):
         await invited(owner, path, f"{number}@example.com")
     body = {"email": "one-more@example.com", "role": "viewer"}
-    answered = await owner.call("POST", f"{path}/invitations", body)
-    assert answered.problem(409).keys() == {"invitations"}
+    response = await owner.call("POST", f"{path}/invitations", body)
+    assert response.problem(409).keys() == {"invitations"}
     member = await owner.call("POST", f"{path}/invitations", body | {"email": "one@example.com"})
     assert member.problem(409).keys() == {"email"}
 
@@ -159,8 +159,8 @@ async def test_a_full_profile_is_a_conflict() -> None:
     for number in range(10, 10 + MAX_MEMBERS - 1):
         await joined(owner, path, number, "viewer")
     body = {"token": token, "password": NEW}
-    answered = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
-    assert "10 members" in answered.problem(409)["token"]
+    response = await owner.console.call("POST", "/v1/invitations/accept", body, key="")
+    assert "10 members" in response.problem(409)["token"]
 
 
 async def test_roles_are_changed_by_version() -> None:
@@ -229,16 +229,16 @@ async def test_the_table_of_who_may_do_what_holds(role: str | None) -> None:
         browser = await joined(owner, path, 10, role)
     for action, attempts in ATTEMPTS.items():
         for method, rest, body in attempts:
-            answered = await browser.call(method, path + rest, body)
+            response = await browser.call(method, path + rest, body)
             if role is None:
-                answered.problem(404)
+                response.problem(404)
             elif role in action.value.roles:
-                assert answered.status < 300, (role, method, rest, answered.body)
+                assert response.status < 300, (role, method, rest, response.body)
             else:
-                answered.problem(403)
+                response.problem(403)
 
 
 async def test_a_login_without_credentials_to_accept_is_401() -> None:
-    answered = await Console().call("POST", "/v1/invitations/accept", {"token": "x"}, key="")
-    answered.problem(401)
-    assert PASSWORD not in answered.body.decode()
+    response = await Console().call("POST", "/v1/invitations/accept", {"token": "x"}, key="")
+    response.problem(401)
+    assert PASSWORD not in response.body.decode()

@@ -15,22 +15,22 @@ WRONG = {"email": "one@example.com", "password": "wrong"}
 
 
 async def test_a_login_sets_a_cookie_that_pages_cannot_read() -> None:
-    answered = await Console().call("POST", "/v1/session", LOGIN, key="")
-    assert answered.status == 201
-    assert answered.json.keys() == {"user", "csrf_token", "expires_at"}
-    assert answered.json["user"]["email"] == "one@example.com"
-    cookie = cookie_of(answered)
+    response = await Console().call("POST", "/v1/session", LOGIN, key="")
+    assert response.status == 201
+    assert response.json.keys() == {"user", "csrf_token", "expires_at"}
+    assert response.json["user"]["email"] == "one@example.com"
+    cookie = cookie_of(response)
     assert cookie.value.startswith("wps_")
-    assert cookie.value not in answered.body.decode()
+    assert cookie.value not in response.body.decode()
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
     assert (cookie["secure"], cookie["max-age"]) == ("", "3600")
-    assert answered.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 async def test_behind_https_the_cookie_is_secure() -> None:
     settings = Settings(visitors_url=VISITORS, console_url="https://console.example")
-    answered = await Console(settings=settings).call("POST", "/v1/session", LOGIN, key="")
-    assert cookie_of(answered)["secure"] is True
+    response = await Console(settings=settings).call("POST", "/v1/session", LOGIN, key="")
+    assert cookie_of(response)["secure"] is True
 
 
 async def test_a_wrong_password_and_an_unknown_email_are_the_same_401() -> None:
@@ -46,8 +46,8 @@ async def test_a_wrong_password_and_an_unknown_email_are_the_same_401() -> None:
 async def test_bad_fields_of_a_login_are_named() -> None:
     console = Console()
     bad = {"email": "no address", "password": "x" * 1001, "remember": True}
-    answered = await console.call("POST", "/v1/session", bad, key="")
-    assert answered.problem(422).keys() == {"email", "password", "remember"}
+    response = await console.call("POST", "/v1/session", bad, key="")
+    assert response.problem(422).keys() == {"email", "password", "remember"}
     assert (await console.call("POST", "/v1/session", {}, key="")).problem(422).keys() == {
         "email",
         "password",
@@ -56,10 +56,10 @@ async def test_bad_fields_of_a_login_are_named() -> None:
 
 async def test_an_old_cookie_does_not_keep_from_logging_in() -> None:
     console = Console()
-    answered = await console.call(
+    response = await console.call(
         "POST", "/v1/session", LOGIN, key="", Cookie="waypost_session=wps_old"
     )
-    assert answered.status == 201
+    assert response.status == 201
 
 
 async def test_a_session_may_all_that_its_user_may() -> None:
@@ -95,10 +95,10 @@ async def test_changes_by_cookie_take_the_csrf_token(token: str) -> None:
             ("DELETE", "/v1/session", None),
             ("PATCH", "/v1/user", {"name": "x"}),
         ):
-            answered = await console.call(
+            response = await console.call(
                 method, path, body, key="", Cookie=browser.cookie, **headers
             )
-            answered.problem(403)
+            response.problem(403)
     assert (await browser.call("GET", "/v1/profiles")).json["items"] == []
     assert (await browser.call("GET", "/v1/session", X_CSRF_Token="")).status == 200
 
@@ -106,8 +106,8 @@ async def test_changes_by_cookie_take_the_csrf_token(token: str) -> None:
 async def test_a_key_stands_above_a_cookie() -> None:
     console = Console()
     browser = await logged_in(console)
-    answered = await browser.call("GET", "/v1/session", Authorization="Bearer two")
-    assert answered.json["user"]["id"] == "2"
+    response = await browser.call("GET", "/v1/session", Authorization="Bearer two")
+    assert response.json["user"]["id"] == "2"
     # And needs no CSRF token: no browser sends it by itself.
     made = await browser.call(
         "POST", "/v1/profiles", {"handle": "two"}, Authorization="Bearer two", X_CSRF_Token=""
@@ -141,8 +141,8 @@ async def test_other_sessions_are_seen_and_ended() -> None:
     console = Console()
     browser = await logged_in(console)
     agent = {"User_Agent": "Firefox\x00" + "x" * 300}
-    answered = await console.call("POST", "/v1/session", LOGIN, key="", **agent)
-    other, stranger = browser_of(console, answered), await logged_in(console, "two@example.com")
+    response = await console.call("POST", "/v1/session", LOGIN, key="", **agent)
+    other, stranger = browser_of(console, response), await logged_in(console, "two@example.com")
     first, second = (await browser.call("GET", "/v1/sessions")).json["items"]
     assert (first["current"], second["current"]) == (True, False)
     assert second["user_agent"].startswith("Firefoxx")
@@ -195,8 +195,8 @@ async def test_a_new_password_leaves_this_session_only() -> None:
     (await other.call("GET", "/v1/session")).problem(401)
     console.limits.flush()
     (await console.call("POST", "/v1/session", LOGIN, key="")).problem(401)
-    answered = await console.call("POST", "/v1/session", LOGIN | {"password": new}, key="")
-    assert answered.status == 201
+    response = await console.call("POST", "/v1/session", LOGIN | {"password": new}, key="")
+    assert response.status == 201
 
 
 async def test_an_account_is_tried_five_times_a_minute() -> None:
@@ -241,9 +241,9 @@ async def test_an_address_tries_twenty_times_a_minute() -> None:
 async def test_without_redis_nobody_logs_in() -> None:
     console = Console()
     console.limits.down = True
-    answered = await console.call("POST", "/v1/session", LOGIN, key="")
-    answered.problem(503)
-    assert answered.headers["Retry-After"]
+    response = await console.call("POST", "/v1/session", LOGIN, key="")
+    response.problem(503)
+    assert response.headers["Retry-After"]
     assert (await console.call("GET", "/v1/session")).status == 200  # keys go on
 
 

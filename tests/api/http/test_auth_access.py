@@ -1,4 +1,4 @@
-"""What a route demands of its caller is declared in the route, and holds at the door and in the reference."""
+"""Access that each route declares: the server enforces it, and the reference shows it."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SCHEMES: dict[str, list[dict[str, list[str]]]] = {
 
 
 def routes_of(console: Console) -> Iterator[tuple[Route, str]]:
-    """Every route of the domains, with a path that it takes."""
+    """Yield every route of the domains, with a path that it takes."""
     for route in console.routes(KeyCache(console.keys)):
         yield route, re.sub("<[^>]+>", "1", route.rule)
 
@@ -39,19 +39,19 @@ async def test_a_key_is_refused_where_the_route_demands_a_session() -> None:
         assert response.json["detail"] == "this takes a session, not a key", (route.method, path)
 
 
-async def test_a_bad_key_matters_except_where_the_route_is_public() -> None:
+async def test_an_invalid_key_is_401_except_where_the_route_is_public() -> None:
     console = Console()
     for route, path in routes_of(console):
         response = await console.call(route.method, path, key="bad")
         assert (response.status == 401) == (route.access != "public"), (route.method, path)
 
 
-def test_what_is_outside_of_v1_is_public() -> None:
+def test_every_route_outside_of_v1_is_public() -> None:
     for route, path in routes_of(Console()):
         assert route.access == "public" or path.startswith("/v1/"), path
 
 
-async def test_the_reference_shows_what_each_route_demands() -> None:
+async def test_the_reference_shows_the_access_of_each_route() -> None:
     console = Console()
     paths = (await console.call("GET", "/openapi.json", key="")).json["paths"]
     for route, _ in routes_of(console):
@@ -59,7 +59,7 @@ async def test_the_reference_shows_what_each_route_demands() -> None:
         assert operation["security"] == SCHEMES[route.access], route.rule
 
 
-async def test_a_route_that_is_not_there_tells_so_only_to_callers() -> None:
+async def test_an_unknown_path_under_v1_is_404_only_with_credentials() -> None:
     console = Console()
     for path in ("/v1", "/v1/nothing"):
         (await console.call("GET", path, key="")).problem(401)

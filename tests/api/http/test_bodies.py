@@ -1,4 +1,4 @@
-"""A body is judged whole: what stands in for its bad fields lets the others be judged."""
+"""Validation of bodies: a stand-in for a bad field lets the other fields be validated."""
 
 from typing import Any
 
@@ -33,20 +33,21 @@ def test_an_empty_body_names_every_required_field(draft: type[msgspec.Struct]) -
     required = [field for field in msgspec.structs.fields(draft) if field.required]
     assert [field.name for field in required if stand_in_of(field.type) is None] == []
     with pytest.raises(InvalidError) as raised:
-        draft_of(draft, {}, lambda given: (given, []), {})
+        draft_of(draft, {}, lambda empty_draft: (empty_draft, []), {})
     assert raised.value.errors == [FieldError(field.name, "is required") for field in required]
 
 
-def judge(**body: Any) -> set[str]:
+def bad_fields(**body: Any) -> set[str]:
+    """Return the names of the fields that a link's body is refused for."""
     with pytest.raises(InvalidError) as raised:
         draft_of(LinkDraft, body, validate_draft, {})
     return {error.field for error in raised.value.errors}
 
 
-def test_the_other_fields_are_judged_beside_a_bad_one() -> None:
-    assert judge(slug=5, target="ftp://x") == {"slug", "target"}
-    assert judge(target=5, slug="a b", status=303) == {"target", "slug", "status"}
+def test_all_other_fields_are_validated_beside_one_of_the_wrong_type() -> None:
+    assert bad_fields(slug=5, target="ftp://x") == {"slug", "target"}
+    assert bad_fields(target=5, slug="a b", status=303) == {"target", "slug", "status"}
 
 
-def test_a_target_is_not_judged_by_a_kind_that_is_none() -> None:
-    assert judge(slug="a", target="mailto:ada@example.com", kind=5) == {"kind"}
+def test_an_invalid_kind_does_not_make_the_target_invalid() -> None:
+    assert bad_fields(slug="a", target="mailto:ada@example.com", kind=5) == {"kind"}

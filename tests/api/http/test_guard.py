@@ -1,4 +1,4 @@
-"""The guards, over real sockets: connections close, crashes stay alone, nothing is unbounded."""
+"""The console's server over real sockets: connections close, crashes end one connection, limits hold."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ async def alive(port: int) -> bool:
 
 
 async def one_answer(stream: trio.SocketStream) -> bytes:
-    """The whole answer to `KEPT`; the connection stays open."""
+    """Return the whole response to `KEPT`. The connection stays open."""
     answer = b""
     with trio.fail_after(5):
         while not answer.endswith(b"ok\n"):
@@ -46,7 +46,7 @@ async def until(condition: Any) -> None:
             await trio.lowlevel.checkpoint()
 
 
-async def test_connection_close_closes_and_leaves_nothing_behind() -> None:
+async def test_connection_close_closes_the_connection() -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
         for _ in range(3):
@@ -63,7 +63,7 @@ async def test_connections_are_kept_and_pipelined_requests_are_answered_in_order
 
 
 async def test_send_outlives_the_cancelling_of_its_request() -> None:
-    """What Quart-Trio does: a `http.disconnect` during the last `send` cancels that `send`."""
+    """Quart-Trio cancels the last `send` by a `http.disconnect` during it."""
     sent: list[str] = []
     scope = trio.CancelScope()
 
@@ -82,7 +82,9 @@ async def test_send_outlives_the_cancelling_of_its_request() -> None:
 
 
 @pytest.mark.parametrize("trailing", [b"\x81\x05hello", b"x", b"\0" * 70_000, KEPT])
-async def test_an_upgrade_with_trailing_bytes_is_an_answer_and_no_crash(trailing: bytes) -> None:
+async def test_an_upgrade_with_trailing_bytes_is_answered_and_does_not_crash(
+    trailing: bytes,
+) -> None:
     console = Console()
     async with served(console.app, console.counters, ConsoleLimits(head_s=0.1, idle_s=0.1)) as (
         port,
@@ -94,10 +96,10 @@ async def test_an_upgrade_with_trailing_bytes_is_an_answer_and_no_crash(trailing
     assert console.counters.crashes == 0
 
 
-async def test_a_crash_in_one_connection_is_counted_and_kills_no_other(
+async def test_a_crash_in_one_connection_is_counted_and_ends_no_other(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Hypercorn's own transport does crash by that request; the guard around it holds."""
+    """This request crashes Hypercorn's own transport; the guard around it catches the crash."""
 
     class Unguarded:
         def __init__(self, server: HypercornServer, stream: Any, _: Any):
@@ -137,7 +139,7 @@ async def test_a_crash_in_one_connection_is_counted_and_kills_no_other(
         (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
     ],
 )  # fmt: skip
-async def test_malformed_requests_are_problems_and_close(request_: bytes, status: int) -> None:
+async def test_malformed_requests_get_a_problem_and_close(request_: bytes, status: int) -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
         head, _, body = (await exchange(port, request_)).partition(b"\r\n\r\n")
@@ -150,7 +152,7 @@ async def test_malformed_requests_are_problems_and_close(request_: bytes, status
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HT", KEPT, KEPT + b"GET /heal"])
-async def test_heads_and_idleness_have_their_time(begun: bytes) -> None:
+async def test_a_slow_head_or_an_idle_connection_times_out(begun: bytes) -> None:
     console = Console()
     limits = ConsoleLimits(head_s=0.05, idle_s=0.1)
     async with served(console.app, console.counters, limits) as (port, _):
@@ -179,15 +181,15 @@ async def test_one_address_cannot_take_all_connections() -> None:
     console = Console()
     limits = ConsoleLimits(connections=10, connections_each=2)
     async with served(console.app, console.counters, limits) as (port, _):
-        held = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
-        for stream in held:
+        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(2)]
+        for stream in streams:
             await stream.send_all(KEPT)
             await one_answer(stream)
         assert (await exchange(port, ALIVE)).startswith(b"HTTP/1.1 503 ")
         other = await trio.open_tcp_stream("127.0.0.1", port, local_address="127.0.0.2")
         await other.send_all(KEPT)
         assert (await one_answer(other)).startswith(b"HTTP/1.1 200 ")
-        for stream in (*held, other):
+        for stream in (*streams, other):
             await stream.aclose()
         await until(lambda: not console.counters.by_address)
         assert await alive(port)
@@ -203,8 +205,8 @@ async def test_one_address_cannot_take_all_connections() -> None:
         (OSError(), ""),
     ],
 )
-async def test_connections_are_told_apart_as_clients_are(peer: object, address: str) -> None:
-    """On a socket for both families each IPv4 client is one of its own, too."""
+async def test_connections_are_counted_per_client_address(peer: object, address: str) -> None:
+    """On a socket for both IP versions, IPv4 clients have different addresses too."""
 
     class Socket:
         def getpeername(self) -> object:
@@ -226,7 +228,7 @@ async def test_a_half_closed_client_gets_its_answer() -> None:
         await stream.aclose()
 
 
-async def test_a_client_that_holds_on_to_its_closed_connection_is_let_go_alone() -> None:
+async def test_the_server_closes_although_the_client_keeps_its_side_open() -> None:
     console = Console()
     limits = ConsoleLimits(linger_s=0.05, answer_s=0.05)
     async with served(console.app, console.counters, limits) as (port, _):
@@ -240,7 +242,7 @@ async def test_a_client_that_holds_on_to_its_closed_connection_is_let_go_alone()
             await stream.aclose()
 
 
-async def test_a_refused_upload_gets_its_answer_although_it_is_not_read() -> None:
+async def test_a_refused_upload_gets_its_response_although_the_upload_is_not_read() -> None:
     console = Console()
     upload = (
         b"POST /v1/profiles HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer one\r\n"
@@ -250,7 +252,7 @@ async def test_a_refused_upload_gets_its_answer_although_it_is_not_read() -> Non
         assert (await exchange(port, upload)).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_client_that_does_not_read_is_let_go() -> None:
+async def test_a_client_that_does_not_read_is_disconnected() -> None:
     console = Console()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -266,7 +268,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
         await stream.aclose()
 
 
-async def test_a_stream_ends_with_its_client_also_when_that_has_asked_for_more() -> None:
+async def test_a_stream_ends_with_its_client_even_if_a_second_request_waits() -> None:
     console = Console()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -315,7 +317,7 @@ async def test_stop_closes_idle_connections_and_lets_requests_finish() -> None:
         await slow.aclose()
 
 
-async def test_what_hangs_is_cancelled_at_the_end_of_the_drain() -> None:
+async def test_a_request_that_hangs_is_cancelled_at_the_end_of_the_drain() -> None:
     console = Console()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -357,7 +359,7 @@ async def test_a_client_that_hangs_up_cancels_its_request() -> None:
     assert console.counters.crashes == 0
 
 
-async def test_errors_outside_of_quart_are_problems(caplog: pytest.LogCaptureFixture) -> None:
+async def test_errors_outside_of_quart_get_a_problem(caplog: pytest.LogCaptureFixture) -> None:
     console = Console()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

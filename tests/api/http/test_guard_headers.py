@@ -1,4 +1,4 @@
-"""Headers of every answer: what browsers may do with it, and which request it answers."""
+"""Headers of every response: limits for browsers, and the request's id."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ async def test_every_answer_has_the_safe_headers(method: str, path: str) -> None
         assert headers["Cache-Control"] == "no-store"
 
 
-async def test_behind_https_browsers_are_told_to_stay_there() -> None:
+async def test_behind_https_browsers_must_stay_with_https() -> None:
     settings = Settings(visitors_url=VISITORS, console_url="https://console.example")
     headers = (await Console(settings=settings).call("GET", "/")).headers
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
@@ -48,21 +48,21 @@ async def test_no_page_has_inline_script_or_style() -> None:
         assert re.search(rb"<[^>]*\son\w+=", page) is None
 
 
-@pytest.mark.parametrize("given", ["a", "nightly-import_17.b", "A" * 64])
-async def test_a_caller_s_own_request_id_is_kept(given: str) -> None:
-    answered = await Console().call("GET", "/v1/profiles", X_Request_Id=given)
-    assert answered.headers.getlist("X-Request-Id") == [given]
+@pytest.mark.parametrize("sent_id", ["a", "nightly-import_17.b", "A" * 64])
+async def test_a_caller_s_own_request_id_is_kept(sent_id: str) -> None:
+    response = await Console().call("GET", "/v1/profiles", X_Request_Id=sent_id)
+    assert response.headers.getlist("X-Request-Id") == [sent_id]
 
 
-@pytest.mark.parametrize("given", ["", "a" * 65, "a b", "a\xe9", "<x>", "a,b", "a%0a"])
-async def test_what_is_no_safe_id_is_replaced(given: str) -> None:
-    answered = await Console().call("GET", "/v1/profiles", X_Request_Id=given)
-    (made,) = answered.headers.getlist("X-Request-Id")
-    assert made != given
-    assert len(made) == 16
+@pytest.mark.parametrize("sent_id", ["", "a" * 65, "a b", "a\xe9", "<x>", "a,b", "a%0a"])
+async def test_an_unsafe_request_id_is_replaced(sent_id: str) -> None:
+    response = await Console().call("GET", "/v1/profiles", X_Request_Id=sent_id)
+    (new_id,) = response.headers.getlist("X-Request-Id")
+    assert new_id != sent_id
+    assert len(new_id) == 16
 
 
-async def test_the_id_is_the_one_in_the_store_and_in_the_log(
+async def test_store_and_log_get_the_request_s_id(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     console = Console()
@@ -73,13 +73,13 @@ async def test_the_id_is_the_one_in_the_store_and_in_the_log(
 
     monkeypatch.setattr(console.profiles, "list_profiles", broken)
     with caplog.at_level(logging.ERROR, "waypost.api"):
-        answered = await console.call("GET", "/v1/profiles", X_Request_Id="mine")
-    answered.problem(500)
-    assert answered.json["request_id"] == "mine"
+        response = await console.call("GET", "/v1/profiles", X_Request_Id="mine")
+    response.problem(500)
+    assert response.json["request_id"] == "mine"
     assert [record.request_id for record in caplog.records] == ["mine"]  # type: ignore[attr-defined]
 
 
-async def test_two_request_ids_are_none() -> None:
+async def test_two_request_ids_are_both_replaced() -> None:
     headers = Headers([("X-Request-Id", "a"), ("X-Request-Id", "b")])
     response = await Console().app.test_client().get("/healthz", headers=headers)
     assert response.headers["X-Request-Id"] not in ("a", "b")

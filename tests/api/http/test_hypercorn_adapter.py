@@ -1,4 +1,4 @@
-"""Hypercorn's inside is what the adapter was written for."""
+"""The private parts of Hypercorn that the adapter uses."""
 
 import re
 import tomllib
@@ -19,11 +19,11 @@ OVERRIDDEN = ("_check_protocol", "_create_stream", "_send_error_response")
 
 
 def missing_parts(protocol: Any = H11Protocol, group: Any = TaskGroup) -> list[str]:
-    """Return what the adapter needs of Hypercorn's inside and does not find there."""
+    """Return the names of private parts that the adapter needs and Hypercorn lacks."""
     missing = [] if "_nursery" in vars(group()) else ["TaskGroup()._nursery"]
     needed = (*OVERRIDDEN, "_send_h11_event", "_handle_events")
     missing += [f"H11Protocol.{name}" for name in needed if not hasattr(protocol, name)]
-    # An override that Hypercorn does not call would be dead without a word.
+    # An override that Hypercorn does not call would be dead, and nothing would show it.
     events = getattr(protocol, "_handle_events", None)
     calls = events.__code__.co_names if events else ()
     missing += [f"H11Protocol's call of {name}" for name in OVERRIDDEN if name not in calls]
@@ -46,7 +46,7 @@ def test_the_installed_hypercorn_is_in_the_pinned_range() -> None:
     assert installed.startswith(f"0.{low}."), f"{installed} is not within {pin}. {ADVICE}"
 
 
-def test_what_a_changed_hypercorn_lacks_is_named() -> None:
+def test_the_parts_that_a_changed_hypercorn_lacks_are_named() -> None:
     class Protocol:
         async def _create_stream(self, request: Any) -> None: ...
         async def _send_h11_event(self, event: Any) -> None: ...
@@ -65,6 +65,6 @@ def test_what_a_changed_hypercorn_lacks_is_named() -> None:
     ]
 
 
-def test_no_other_module_knows_hypercorn() -> None:
+def test_no_other_module_imports_hypercorn() -> None:
     users = {name_of(p) for p in sources() if any(n.startswith("hypercorn") for n in imports(p))}
     assert users == {"api/http/hypercorn_adapter.py"}

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request again gets the same answer, and makes nothing."""
+"""`Idempotency-Key`: a request sent again gets the first response, and creates nothing."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ CREATES: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), CREATES)
-async def test_every_create_is_answered_again(path: str, body: Any) -> None:
+async def test_the_response_of_every_create_is_replayed(path: str, body: Any) -> None:
     console = Console()
     profile = await console.profile()
     path = path.format(id=profile["id"])
     first = await console.call("POST", path, body, Idempotency_Key="k")
     assert first.status in (200, 201)
     assert "Idempotency-Replayed" not in first.headers
-    told = len(console.announcer.changes)
+    announced = len(console.announcer.changes)
     for _ in range(2):
         again = await console.call("POST", path, body, Idempotency_Key="k")
         assert again.headers["Idempotency-Replayed"] == "true"
@@ -39,7 +39,7 @@ async def test_every_create_is_answered_again(path: str, body: Any) -> None:
         for name in ("ETag", "Location", "Content-Type"):
             assert again.headers.get(name) == first.headers.get(name)
         assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
-    assert len(console.announcer.changes) == told
+    assert len(console.announcer.changes) == announced
 
 
 async def test_without_a_key_each_request_is_its_own() -> None:
@@ -48,26 +48,26 @@ async def test_without_a_key_each_request_is_its_own() -> None:
     (await console.call("POST", "/v1/profiles", {"handle": "b"})).problem(409)
 
 
-async def test_another_request_is_refused_by_the_header_s_name() -> None:
+async def test_another_request_with_the_key_is_refused() -> None:
     console = Console()
     await console.call("POST", "/v1/profiles", {"handle": "b"}, Idempotency_Key="k")
     for path, body in (
         ("/v1/profiles", {"handle": "c"}),
         ("/v1/profiles", b'{"handle":  "b"}'),
     ):
-        answered = await console.call("POST", path, body, Idempotency_Key="k")
-        assert answered.problem(422).keys() == {"Idempotency-Key"}
-    answered = await console.call(
+        response = await console.call("POST", path, body, Idempotency_Key="k")
+        assert response.problem(422).keys() == {"Idempotency-Key"}
+    response = await console.call(
         "POST", "/v1/profiles", {"handle": "c"}, key="two", Idempotency_Key="k"
     )
-    assert answered.status == 201
+    assert response.status == 201
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\xe9"])
-async def test_a_bad_key_is_named(key: str) -> None:
+async def test_an_invalid_key_is_refused(key: str) -> None:
     console = Console()
-    answered = await console.call("POST", "/v1/profiles", {"handle": "b"}, Idempotency_Key=key)
-    assert answered.problem(422).keys() == {"Idempotency-Key"}
+    response = await console.call("POST", "/v1/profiles", {"handle": "b"}, Idempotency_Key=key)
+    assert response.problem(422).keys() == {"Idempotency-Key"}
     assert (await console.call("GET", "/v1/profiles")).json["items"] == []
 
 
@@ -76,14 +76,14 @@ async def test_a_refused_request_may_be_corrected_under_its_key() -> None:
     await console.profile("taken")
     for body, status in (({"handle": "-"}, 422), ({"handle": "taken"}, 409)):
         (await console.call("POST", "/v1/profiles", body, Idempotency_Key="k")).problem(status)
-    answered = await console.call("POST", "/v1/profiles", {"handle": "b"}, Idempotency_Key="k")
-    assert answered.status == 201
+    response = await console.call("POST", "/v1/profiles", {"handle": "b"}, Idempotency_Key="k")
+    assert response.status == 201
 
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_twenty_at_once_get_one_answer_of_one_profile(database_url: str) -> None:
-    """Over real Postgres, with fewer connections than requests."""
+async def test_twenty_creates_at_once_make_one_profile(database_url: str) -> None:
+    """On real Postgres, with fewer connections than requests."""
     async with opened(database_url) as open_database:
         database = await open_database("waypost_app")
         owner = await ensure_owner(database, "owner@example.com", FAST)

@@ -1,4 +1,4 @@
-"""Every error is a problem, whoever raises it; every answer has the safe headers."""
+"""Problem details of every error, of the engine's and of the framework's."""
 
 import logging
 
@@ -18,9 +18,9 @@ async def test_unknown_paths_and_methods() -> None:
     console = Console()
     for path in ("/nothing", "/v1/nothing", "/v1", "/v1/profiles/", "/v1//profiles", "/static/x"):
         (await console.call("GET", path)).problem(404)
-    answered = await console.call("PUT", "/v1/profiles", {})
-    answered.problem(405)
-    assert {"GET", "POST"} <= set(answered.headers["Allow"].split(", "))
+    response = await console.call("PUT", "/v1/profiles", {})
+    response.problem(405)
+    assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ async def test_unknown_paths_and_methods() -> None:
         b"[" * 1000 + b"]" * 999, b"[" * 500_000, b"\xef\xbb\xbf{}", b"{}{}",
     ],
 )  # fmt: skip
-async def test_what_is_not_json_is_400(body: bytes) -> None:
+async def test_a_body_that_is_not_json_is_400(body: bytes) -> None:
     (await Console().call("POST", "/v1/profiles", body)).problem(400)
 
 
@@ -41,8 +41,8 @@ async def test_json_that_is_no_object_is_422(body: bytes) -> None:
 
 @pytest.mark.parametrize("type_", ["", "text/plain", "application/x-www-form-urlencoded"])
 async def test_other_media_types_are_415(type_: str) -> None:
-    answered = await Console().call("POST", "/v1/profiles", b"{}", Content_Type=type_)
-    answered.problem(415)
+    response = await Console().call("POST", "/v1/profiles", b"{}", Content_Type=type_)
+    response.problem(415)
 
 
 async def test_a_large_body_is_413_with_and_without_a_length() -> None:
@@ -79,23 +79,23 @@ async def test_a_bug_is_500_with_an_id_and_its_traceback_in_the_log_only(
 
     monkeypatch.setattr(console.profiles, "list_profiles", broken)
     with caplog.at_level(logging.ERROR, "waypost.api"):
-        answered = await console.call("GET", "/v1/profiles")
-    answered.problem(500)
-    assert b"secret" not in answered.body
-    assert answered.json["request_id"] == answered.headers["X-Request-Id"]
+        response = await console.call("GET", "/v1/profiles")
+    response.problem(500)
+    assert b"secret" not in response.body
+    assert response.json["request_id"] == response.headers["X-Request-Id"]
     (record,) = caplog.records
-    assert record.request_id == answered.headers["X-Request-Id"]  # type: ignore[attr-defined]
+    assert record.request_id == response.headers["X-Request-Id"]  # type: ignore[attr-defined]
     assert "the secret of the house" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["a b", "x/y", "user@h", "", "h:port", "\xff", "a" * 5000])
-async def test_a_strange_host_is_no_bug(host: str) -> None:
-    answered = await Console().call("GET", "/v1/profiles", Host=host)
-    assert answered.status in (200, 400)
+async def test_a_strange_host_header_is_not_a_500(host: str) -> None:
+    response = await Console().call("GET", "/v1/profiles", Host=host)
+    assert response.status in (200, 400)
 
 
 async def test_home_is_plain_html() -> None:
-    answered = await Console().call("GET", "/", key="")
-    assert answered.headers["Content-Type"].startswith("text/html")
-    assert b"<script" not in answered.body
-    assert b"/v1" in answered.body
+    response = await Console().call("GET", "/", key="")
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert b"<script" not in response.body
+    assert b"/v1" in response.body

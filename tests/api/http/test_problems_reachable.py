@@ -1,4 +1,4 @@
-"""Each problem that the reference tells of can be reached, by the way it tells."""
+"""A request for each problem that the reference documents."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -41,9 +41,9 @@ async def unknown_key(console: Console) -> Answered:
 @case(401)
 async def expired_key(console: Console) -> Answered:
     console.keys.add("old", Caller(1, 1), NOW - timedelta(days=10_000))
-    answered = await console.call("GET", "/v1/profiles", key="old")
-    assert answered.json["detail"] == "this key has expired"
-    return answered
+    response = await console.call("GET", "/v1/profiles", key="old")
+    assert response.json["detail"] == "this key has expired"
+    return response
 
 
 @case(403)
@@ -67,16 +67,16 @@ async def an_id_that_does_not_exist(console: Console) -> Answered:
 
 
 @case(404)
-async def somebody_else_s_id(console: Console) -> Answered:
+async def an_id_of_another_tenant(console: Console) -> Answered:
     profile = await console.profile()
     return await console.call("DELETE", f"/v1/profiles/{profile['id']}", key="two")
 
 
 @case(405)
 async def another_method(console: Console) -> Answered:
-    answered = await console.call("PUT", "/v1/profiles", {})
-    assert "POST" in answered.headers["Allow"]
-    return answered
+    response = await console.call("PUT", "/v1/profiles", {})
+    assert "POST" in response.headers["Allow"]
+    return response
 
 
 @case(408)
@@ -93,9 +93,9 @@ async def a_body_that_does_not_come(console: Console) -> Answered:
 @case(409)
 async def a_name_that_is_taken(console: Console) -> Answered:
     await console.profile("taken")
-    answered = await console.call("POST", "/v1/profiles", {"handle": "TAKEN"})
-    assert answered.problem(409).keys() == {"handle"}
-    return answered
+    response = await console.call("POST", "/v1/profiles", {"handle": "TAKEN"})
+    assert response.problem(409).keys() == {"handle"}
+    return response
 
 
 @case(412)
@@ -120,45 +120,45 @@ async def another_type(console: Console) -> Answered:
 
 @case(422)
 async def a_field_of_the_wrong_type(console: Console) -> Answered:
-    answered = await console.call("POST", "/v1/profiles", {"handle": 5})
-    assert answered.problem(422).keys() == {"handle"}
-    return answered
+    response = await console.call("POST", "/v1/profiles", {"handle": 5})
+    assert response.problem(422).keys() == {"handle"}
+    return response
 
 
 @case(422)
 async def an_unknown_field(console: Console) -> Answered:
-    answered = await console.call("POST", "/v1/profiles", {"handle": "b", "colour": "red"})
-    assert answered.problem(422).keys() == {"colour"}
-    return answered
+    response = await console.call("POST", "/v1/profiles", {"handle": "b", "colour": "red"})
+    assert response.problem(422).keys() == {"colour"}
+    return response
 
 
 @case(422)
 async def an_unknown_parameter(console: Console) -> Answered:
-    answered = await console.call("GET", "/v1/profiles?page=2")
-    assert answered.problem(422).keys() == {"page"}
-    return answered
+    response = await console.call("GET", "/v1/profiles?page=2")
+    assert response.problem(422).keys() == {"page"}
+    return response
 
 
 @case(422)
 async def an_idempotency_key_of_another_request(console: Console) -> Answered:
     for handle in ("b", "c"):
-        answered = await console.call(
+        response = await console.call(
             "POST", "/v1/profiles", {"handle": handle}, Idempotency_Key="k"
         )
-    assert answered.problem(422).keys() == {"Idempotency-Key"}
-    return answered
+    assert response.problem(422).keys() == {"Idempotency-Key"}
+    return response
 
 
 @case(429)
 async def too_many_logins(console: Console) -> Answered:
     body = {"email": "nobody@example.com", "password": "wrong"}
     for _ in range(200):
-        answered = await console.call("POST", "/v1/session", body, key="")
-        if answered.status == 429:
+        response = await console.call("POST", "/v1/session", body, key="")
+        if response.status == 429:
             break
-        answered.problem(401)
-    assert int(answered.headers["Retry-After"]) > 0
-    return answered
+        response.problem(401)
+    assert int(response.headers["Retry-After"]) > 0
+    return response
 
 
 @case(503)
@@ -168,25 +168,25 @@ async def a_server_that_is_away(console: Console) -> Answered:
         raise UnavailableError("Postgres does not answer")
 
     console.profiles.list_profiles = away
-    answered = await console.call("GET", "/v1/profiles")
-    assert answered.headers["Retry-After"] == "1"
-    return answered
+    response = await console.call("GET", "/v1/profiles")
+    assert response.headers["Retry-After"] == "1"
+    return response
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_each_can_be_reached(name: str, autojump_clock: object) -> None:
+async def test_the_request_gets_its_problem(name: str, autojump_clock: object) -> None:
     status, reach = CASES[name]
     console = Console(settings=Settings(visitors_url=VISITORS, max_body_bytes=4096))
-    answered = await reach(console)
-    answered.problem(status)
-    assert answered.headers["X-Request-Id"]
+    response = await reach(console)
+    response.problem(status)
+    assert response.headers["X-Request-Id"]
 
 
-async def test_all_that_are_documented_are_reached() -> None:
-    found = (await Console().call("GET", "/openapi.json", key="")).json
+async def test_every_documented_problem_has_its_request() -> None:
+    document = (await Console().call("GET", "/openapi.json", key="")).json
     documented = {
         content["example"]["status"]
-        for response in found["components"]["responses"].values()
+        for response in document["components"]["responses"].values()
         for content in response["content"].values()
     }
     assert documented == {status for status, _ in CASES.values()}

@@ -1,4 +1,4 @@
-"""Limits of the API: by key and class, by address, with Redis and without."""
+"""Rate limits of the API: per key, per address, with Redis and without."""
 
 import re
 from typing import Any
@@ -13,32 +13,33 @@ from engine.operations.settings import Settings
 from tests.kit.consoles import VISITORS, Answered, Console
 
 
-def limited(**wanted: int) -> Console:
-    given: dict[str, Any] = {"api_reads_per_minute": 3, "api_writes_per_minute": 2} | wanted
-    return Console(settings=Settings(visitors_url=VISITORS, **given))
+def limited(**rates: int) -> Console:
+    rates = {"api_reads_per_minute": 3, "api_writes_per_minute": 2} | rates
+    settings: dict[str, Any] = {"visitors_url": VISITORS, **rates}
+    return Console(settings=Settings(**settings))
 
 
 async def reads(console: Console, count: int, **options: str) -> list[int]:
     return [(await console.call("GET", "/v1/profiles", **options)).status for _ in range(count)]
 
 
-def test_limits_of_nothing_are_no_limits() -> None:
+def test_a_limit_of_0_is_no_limit() -> None:
     async def run() -> list[int]:
         return await reads(limited(api_reads_per_minute=0, api_writes_per_minute=0), 30)
 
     assert trio.run(run) == [200] * 30
 
 
-async def test_a_key_reads_and_writes_so_often_a_minute() -> None:
+async def test_a_key_has_a_limit_of_reads_and_one_of_writes() -> None:
     console = limited()
     assert await reads(console, 4) == [200, 200, 200, 429]
-    made = [
+    statuses = [
         (await console.call("POST", "/v1/profiles", {"handle": handle})).status for handle in "abc"
     ]
-    assert made == [201, 201, 429], "writes have a limit of their own"
+    assert statuses == [201, 201, 429], "writes have a limit of their own"
     assert (await console.call("GET", "/v1/profiles", key="two")).status == 200
     console.clock_us += 20_000_000
-    assert await reads(console, 2) == [200, 429], "a third of a minute earns one of three"
+    assert await reads(console, 2) == [200, 429], "20 s allow one of three reads per minute"
     assert console.counters.limited == 3
 
 
@@ -61,19 +62,19 @@ async def test_with_plenty_left_one_request_in_ten_asks_redis(autojump_clock: ob
     left = []
     for n in range(20):
         console.limits.down = n % 10 != 0
-        answered = await console.call("GET", "/v1/profiles")
-        left.append(int(re.findall(r"r=([0-9]+)", answered.headers["RateLimit"])[0]))
+        response = await console.call("GET", "/v1/profiles")
+        left.append(int(re.findall(r"r=([0-9]+)", response.headers["RateLimit"])[0]))
     assert left == list(range(5_999, 5_979, -1))
-    assert not console.counters.local_decisions, "nothing was decided without Redis' word"
+    assert not console.counters.local_decisions
 
 
-async def test_what_is_no_call_of_the_api_is_not_limited() -> None:
+async def test_pages_outside_of_the_api_are_not_limited() -> None:
     console = limited()
     await reads(console, 4)
     for path in ("/healthz", "/docs", "/openapi.json"):
-        answered = await console.call("GET", path, key="")
-        assert answered.status == 200
-        assert "RateLimit" not in answered.headers
+        response = await console.call("GET", path, key="")
+        assert response.status == 200
+        assert "RateLimit" not in response.headers
 
 
 async def test_an_address_is_limited_over_all_its_keys() -> None:
@@ -83,25 +84,25 @@ async def test_an_address_is_limited_over_all_its_keys() -> None:
     assert await reads(console, 3, key="three") == [200, 200, 429]
 
 
-async def test_bad_credentials_are_refused_before_anybody_is_asked(
+async def test_an_address_with_many_bad_credentials_is_refused_without_a_lookup(
     autojump_clock: object,
 ) -> None:
     console = limited()
     statuses = await reads(console, 301, key="bad")
     assert statuses == [401] * 300 + [429]
-    asked = console.keys.asked
-    assert (await console.call("GET", "/v1/profiles")).status == 429, "whatever comes from there"
-    assert console.keys.asked == asked
+    lookups = console.keys.lookups
+    assert (await console.call("GET", "/v1/profiles")).status == 429, "also with a valid key"
+    assert console.keys.lookups == lookups
     await trio.sleep(0.5)
     assert (await console.call("GET", "/v1/profiles")).status == 200
 
 
 class AwayLimiter:
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     async def decide(self, charges: object) -> list[object]:
-        self.asked += 1
+        self.calls += 1
         raise UnavailableError("Redis does not answer")
 
 
@@ -112,16 +113,16 @@ def away(monkeypatch: pytest.MonkeyPatch) -> AwayLimiter:
     return limiter
 
 
-async def test_without_redis_a_console_counts_by_itself_and_logins_wait(
+async def test_without_redis_a_console_decides_alone_and_logins_wait(
     away: AwayLimiter, autojump_clock: object
 ) -> None:
     console = limited()
     assert await reads(console, 4) == [200, 200, 200, 429]
-    assert away.asked == 1, "a server that does not answer is left alone for a while"
+    assert away.calls == 1, "Redis gets a pause after it did not answer"
     assert console.counters.local_decisions == 4
     await trio.sleep(BACK_OFF_US / 1_000_000)
     await reads(console, 1)
-    assert away.asked == 2
+    assert away.calls == 2
     login = {"email": "one@example.com", "password": "x"}
-    answered: Answered = await console.call("POST", "/v1/session", login, key="")
-    answered.problem(503)
+    response: Answered = await console.call("POST", "/v1/session", login, key="")
+    response.problem(503)
