@@ -1,4 +1,4 @@
-"""The handler of a kind of jobs, and what it may ask of the worker that runs it."""
+"""The handler of a kind of job, and the context in which a worker runs it."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class JobContext:
-    """The job of an attempt and what its handler may do. `stopping`: the worker wants to stop."""
+    """The job of one attempt, its progress, and its end. `stopping` is set when the worker wants to stop."""
 
     def __init__(self, job: Job, queue: JobQueue) -> None:
         self.job = job
@@ -28,7 +28,7 @@ class JobContext:
     async def finish_with(self, work: Callable[[Any], Awaitable[T]]) -> T:
         """Commit `work(connection)` and the job's success in one transaction. Call it last.
 
-        Raises StaleLeaseError, with no effect, when another worker holds the job: do not catch it.
+        Raises StaleLeaseError, with no effect, if the lease was lost to another worker: do not catch it.
         """
         result = await self._queue.finish_with(self.job.lease, work)
         self.finished = True
@@ -37,15 +37,15 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """A function that does the jobs of one kind. It may raise SnoozeError and GiveUpError; other
-    errors are failures, and so is to take longer than `time_limit_s`: it is cancelled then."""
+    """A function that does the jobs of one kind. It may raise SnoozeError and GiveUpError; any other error is a
+    failure. A run that exceeds `time_limit_s` is cancelled, which is a failure too."""
 
     run: Callable[[JobContext], Awaitable[None]]
     time_limit_s: float = 60.0
 
 
 def repeatable(work: Callable[[], Awaitable[object]]) -> Handler:
-    """Return the handler of work that needs no payload and may be done any number of times."""
+    """Return a handler of idempotent work that needs no payload."""
 
     async def run(_: JobContext) -> None:
         await work()

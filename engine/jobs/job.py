@@ -1,11 +1,11 @@
-"""Jobs: work that is written down with the change that calls for it, and done later by a worker.
+"""Jobs: work that is enqueued in the transaction of the change that needs it, and done later by a worker.
 
-A job is `queued` until its time has come, then `running` under a lease, then `succeeded`, `cancelled`,
-or, when it has failed `max_attempts` times, `dead`. A failure before that puts it back into the queue.
+A job is `queued` until it is due, then `running` under a lease, then `succeeded`, `cancelled` or, after
+`max_attempts` failures, `dead`. Each failure before that puts it back into the queue.
 
-`attempt` counts how often it was taken and is the fencing token: what a worker does under an older one
-is refused. `failures` counts attempts that failed or whose worker died; one that was given back by a
-worker that stops, or that asked to be run later, is no failure.
+`attempt` counts how often the job was claimed. It is the fencing token: writes under an older attempt are
+refused. `failures` counts attempts that failed or lost their worker. An attempt that a stopping worker gave
+back, or that its handler postponed (SnoozeError), is no failure.
 """
 
 import re
@@ -22,8 +22,8 @@ from engine.common.retry import backoff_s
 JobState = Literal["queued", "running", "succeeded", "dead", "cancelled"]
 AttemptOutcome = Literal["succeeded", "failed", "dead", "snoozed", "returned", "cancelled"]
 JOB_STATES: Final[tuple[JobState, ...]] = ("queued", "running", "succeeded", "dead", "cancelled")
-SYSTEM_TENANT: Final = 0  # the tenant of jobs that belong to none
-PRIORITIES: Final = range(-2, 3)  # higher ones are taken first
+SYSTEM_TENANT: Final = 0  # the tenant of the engine's own jobs
+PRIORITIES: Final = range(-2, 3)  # higher ones are claimed first
 MAX_PAYLOAD_BYTES: Final = 16 * 1024
 MAX_KEY_CHARS: Final = 200
 MAX_ATTEMPTS: Final = 10
@@ -35,11 +35,11 @@ KIND: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDraft:
-    """A job to be enqueued. Raises ValueError for what breaks a bound: that is a mistake in our code.
+    """A job to be enqueued. Raises ValueError for a value out of bounds, which is a programming error.
 
     `payload` is JSON of at most MAX_PAYLOAD_BYTES. While a job with the same tenant, kind and
-    `unique_key` is queued or running, no second one is made. It runs `delay_s` after it was enqueued by
-    the database's clock, or at `run_at` (aware) if that is given.
+    `unique_key` is queued or running, no second one is made. The job runs `delay_s` after it was enqueued,
+    by the database's clock, or at `run_at` (aware) if that is set.
     """
 
     kind: str
@@ -55,22 +55,25 @@ class JobDraft:
 
     def __post_init__(self) -> None:
         if not (KIND.fullmatch(self.kind) and KIND.fullmatch(self.queue)):
-            raise ValueError(f"{self.kind!r} or {self.queue!r} is no name of a kind or queue")
+            raise ValueError(
+                f"kind and queue must match {KIND.pattern}, not {self.kind!r} and {self.queue!r}"
+            )
         if self.priority not in PRIORITIES or not 1 <= self.max_attempts <= 100:
-            raise ValueError("the priority or the number of attempts is out of bounds")
+            raise ValueError("priority must be from -2 to 2, and max_attempts from 1 to 100")
         if self.unique_key is not None and not 1 <= len(self.unique_key) <= MAX_KEY_CHARS:
-            raise ValueError(f"a unique key has 1 to {MAX_KEY_CHARS} characters")
+            raise ValueError(f"unique_key must have 1 to {MAX_KEY_CHARS} characters")
         if self.run_at is not None and self.run_at.tzinfo is None:
-            raise ValueError("run_at must say its time zone")
+            raise ValueError("run_at must have a time zone")
         if len(self.payload_json()) > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"a payload has at most {MAX_PAYLOAD_BYTES} bytes")
+            raise ValueError(f"payload must have at most {MAX_PAYLOAD_BYTES} bytes as JSON")
 
     def payload_json(self) -> str:
+        """Return the payload as JSON."""
         return orjson.dumps(dict(self.payload)).decode()
 
 
 class Lease(NamedTuple):
-    """What a worker holds of a job; only under its newest attempt may anything be done to it."""
+    """A worker's lease on a job. Only the lease with the job's newest attempt allows writes."""
 
     tenant_id: int
     job_id: int
@@ -79,7 +82,7 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as it is stored. Times are aware; `progress` is how much is done, of how much, if told."""
+    """A stored job. Times are aware. `progress` is (units done, units in all), if its handler reports it."""
 
     tenant_id: int
     id: int
@@ -108,7 +111,7 @@ class Job:
 
 
 class JobFilter(NamedTuple):
-    """What to list; None: all."""
+    """The conditions of a list of jobs; None: any."""
 
     state: JobState | None = None
     kind: str | None = None
@@ -116,7 +119,7 @@ class JobFilter(NamedTuple):
 
 
 class AttemptEnd(NamedTuple):
-    """How an attempt ended. `delay_s`: until the next one, if there is one."""
+    """The end of an attempt. `delay_s` is the wait until the next one, if there is one."""
 
     lease: Lease
     outcome: AttemptOutcome
@@ -125,33 +128,34 @@ class AttemptEnd(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A sign of life of one attempt, with its progress so far."""
+    """A sign of life of one attempt, with its progress: (units done, units in all)."""
 
     lease: Lease
     progress: tuple[int, int] | None = None
 
 
 class EnqueueResult(NamedTuple):
-    """`created` False: a job with the same unique key was there already, and `job_id` is its id."""
+    """The id of an enqueued job. `created` is False if a job with the same unique key existed: then the id is
+    that one's."""
 
     job_id: int
     created: bool
 
 
 class SnoozeError(WaypostError):
-    """Raised by a handler: not now; run the job again `delay_s` from now. No failure."""
+    """A handler's request to run the job again `delay_s` from now. It is no failure."""
 
     def __init__(self, delay_s: float, reason: str = "") -> None:
-        super().__init__(reason or f"again in {delay_s:g} s")
+        super().__init__(reason or f"runs again in {delay_s:g} s")
         self.delay_s = delay_s
 
 
 class GiveUpError(WaypostError):
-    """Raised by a handler: no other attempt can help; the job is dead."""
+    """A failure that no other attempt can mend. Raised by a handler: the job is dead."""
 
 
 def state_after(job: Job, outcome: AttemptOutcome) -> tuple[JobState, int]:
-    """The state and the failures of a running job whose attempt ends like this."""
+    """Return (state, failures) of a running job after an attempt with this outcome."""
     failures = job.failures + (outcome in ("failed", "dead"))
     if outcome == "succeeded":
         return "succeeded", failures
@@ -163,7 +167,7 @@ def state_after(job: Job, outcome: AttemptOutcome) -> tuple[JobState, int]:
 
 
 def retry_delay_s(failures: int, random: float) -> float:
-    """How long to wait after so many failures: exponential backoff with full jitter.
+    """Return the seconds to wait after this number of failures: exponential backoff with full jitter.
 
     `random` is from [0, 1). Source: Brooker, "Exponential Backoff And Jitter", AWS 2015.
     """
@@ -171,5 +175,5 @@ def retry_delay_s(failures: int, random: float) -> float:
 
 
 def storable_error(error: str) -> str:
-    """An error's text as Postgres takes it: bounded, without NUL and lone surrogates."""
+    """Return an error's text as Postgres takes it: bounded, without NUL and lone surrogates."""
     return error[:MAX_ERROR_CHARS].replace("\0", "").encode(errors="replace").decode()

@@ -1,7 +1,7 @@
-"""Periodic jobs: each is one row (kind, when, why, handler) that its domain gives.
+"""Periodic jobs: each domain declares its own, one row per job (kind, when, why, handler).
 
-The scheduler enqueues a row's job when it is due and the worker runs its handler, so a kind without
-a handler cannot be written down.
+The scheduler enqueues a row's job when it is due, and the worker runs its handler. As a row has both, there is
+no kind without a handler.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ HOUR: Final = 60 * MINUTE
 
 
 class PeriodicJob(NamedTuple):
-    """A kind of jobs that a schedule enqueues. `why` is one phrase for the operator."""
+    """A kind of job that a schedule enqueues. `why` is one phrase for the operator."""
 
     kind: str
     when: Schedule
@@ -29,8 +29,7 @@ class PeriodicJob(NamedTuple):
 
 
 def plan(now: datetime, jobs: Sequence[PeriodicJob]) -> list[tuple[datetime, JobDraft]]:
-    """Return for each periodic job when it was due last, and the job to enqueue, whose payload says
-    so too."""
+    """Return (last due time, job to enqueue) for each periodic job. The job's payload has that time too."""
     dues = [(job, job.when.last_due(now)) for job in jobs]
     return [
         (

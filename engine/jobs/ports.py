@@ -1,4 +1,4 @@
-"""Ports of jobs, as in engine/links/ports.py: what workers and people ask of the place where jobs are kept."""
+"""Ports of jobs: one for workers, one for members and the operator."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 class QueueMetrics(NamedTuple):
-    """One queue: jobs that could run now and wait, all that wait, those that run, and how long the first
-    of those that could run has waited."""
+    """Numbers of one queue's jobs: `ready` to run now, all `queued`, and `running`. `oldest_s` is how long the
+    first ready job has waited."""
 
     queue: str
     ready: int
@@ -23,74 +23,81 @@ class QueueMetrics(NamedTuple):
 
 
 class JobQueue(Protocol):
-    """Jobs as workers see them, of all tenants. All times are by the clock of the database.
+    """Jobs of all tenants, for workers. All times are by the database's clock.
 
-    Storage enqueues in a caller's own transaction with `storage.jobs.jobs.enqueue`; this port has its own.
+    Storage enqueues inside a caller's transaction with `storage.jobs.jobs.enqueue`; each method of this port
+    has a transaction of its own.
     """
 
-    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]: ...
+    async def enqueue(self, drafts: Sequence[JobDraft]) -> list[EnqueueResult]:
+        """Enqueue jobs. Returns a result for each draft, in their order."""
 
     async def claim(
-        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+        self, worker: str, capacity: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
-        """Lease jobs of these kinds whose time has come, of each queue `slots` at most."""
+        """Lease due jobs of these kinds for `lease_s` seconds, at most `capacity[queue]` of each queue."""
 
     async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
-        """Those that are still held, now for `lease_s` more, and whether their job shall be cancelled."""
+        """Extend the leases by `lease_s`. Returns, for each lease still held, whether its job was asked to
+        stop."""
 
     async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
-        """Write down how attempts ended. Those that were still held; of others nothing is written."""
+        """Record how attempts ended. Returns the leases that were still held; for the others nothing is
+        written."""
 
     async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
-        """The job has succeeded, and its effect `work(connection)`, in one transaction.
+        """Record the job's success and commit its effect `work(connection)` in one transaction. Returns the
+        result of `work`.
 
-        Raises StaleLeaseError, with no effect, when the job is not held any more. `work` may run more
-        than once and must touch nothing but its connection. After UnavailableError it may have happened.
+        Raises StaleLeaseError, with no effect, if the lease is lost. `work` may run more than once, so it must
+        change nothing but through its connection. After UnavailableError the transaction may be committed.
         """
 
     async def rescue(self) -> int:
-        """Put jobs whose heartbeat has ended back into the queue, as a failure; how many."""
+        """Put jobs with an expired lease back into the queue, counted as failures. Returns their number."""
 
     async def release(self, worker: str, *, died: bool) -> int:
-        """The same at once with all that `worker` holds; no failure unless it died."""
+        """Put all jobs that `worker` leases back into the queue at once, as failures only if it `died`.
+        Returns their number."""
 
     async def schedule(
         self, plan: Callable[[datetime], Sequence[tuple[datetime, JobDraft]]]
     ) -> int:
-        """Enqueue what is due of `plan(now)`, which pairs each periodic job with when it was due last.
+        """Enqueue the periodic jobs that are due. Returns their number.
 
-        Each time due is enqueued once, whoever else schedules; how many were.
+        `plan(now)` pairs each periodic job with its last due time. Each due time is enqueued once, however
+        many workers schedule.
         """
 
     async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
-        """Of each queue that has jobs, and how many jobs are dead."""
+        """Return the metrics of each queue that has jobs, and the number of dead jobs."""
 
     async def purge(self, days: int) -> None:
-        """Forget jobs that ended so many days ago, dead ones four times as many."""
+        """Delete jobs that ended more than `days` days ago; dead ones after four times as long."""
 
 
 class JobStore(Protocol):
-    """Jobs as people see them: a caller those of their tenant and of profiles that they are a member of,
-    the operator (None) all, the system's too.
+    """Jobs for callers and the operator. A caller sees those of their tenant and of profiles that they are a
+    member of; the operator (caller None) sees all, the engine's own included.
 
-    An id that is not theirs raises NotFoundError. Reading takes the scope read, a change write; where the
-    profile is another tenant's, the role too that reading or changing it takes.
+    The id of any other job raises NotFoundError. Reading takes the scope read, a change takes write. For a
+    profile of another tenant, they also take the member role for reading or changing that profile.
     """
 
     async def list_jobs(
-        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
+        self, caller: Caller | None, conditions: JobFilter, before: int, limit: int
     ) -> ListPage:
-        """Newest first, of ids below `before` (0: from the newest): the tenant's, or a profile's."""
+        """Return the tenant's or a profile's jobs, newest first, of ids below `before` (0: from the newest)."""
 
     async def job(self, caller: Caller | None, job_id: int) -> Job: ...
 
     async def cancel(self, caller: Caller | None, job_id: int) -> Job:
-        """Cancelled if it was queued; a running one is asked to stop. Raises ConflictError("state", …)
-        when it has ended."""
+        """Cancel a queued job, or ask a running one to stop. Raises ConflictError("state", …) if it has
+        ended."""
 
     async def retry(self, caller: Caller | None, job_id: int) -> Job:
-        """Let a dead or cancelled job start afresh, or one that waits after a failure run now.
+        """Start a dead or cancelled job afresh, or run a job that waits after a failure now.
 
-        Raises ConflictError("state", …) for others, and ConflictError("unique_key", …) when another one
-        has taken its place.
+        Raises ConflictError("state", …) for any other job, and ConflictError("unique_key", …) if another job
+        has its unique key by now.
         """

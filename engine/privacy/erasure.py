@@ -1,18 +1,17 @@
-"""Erasing a profile: how often what arrives late is looked for, and when that is enough."""
+"""Erasure of a profile: sweeps for data that arrives late, and their end."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
 
-FIRST_SWEEP_AFTER_S: Final = (
-    2.0  # edges may answer for the profile for up to a second after it is gone
-)
-# From each sweep to the next: for what was on its way; for journals that are being written; for those of a
-# machine that was off over night, or for a week.
+# Edges may answer for a deleted profile for up to a second.
+FIRST_SWEEP_AFTER_S: Final = 2.0
+# From each sweep to the next. They are for clicks on their way, for journals being written, and for journals of
+# a machine that was off overnight or for a week.
 SWEEP_INTERVALS_S: Final = (120.0, 1_800.0, 100_000.0, 600_000.0)
 
 
 class Erasure(NamedTuple):
-    """One profile's: how many sweeps there were, and how many rows they erased in all."""
+    """The erasure of one profile. `rows` is the number of rows that all `sweeps` have erased."""
 
     profile_id: int
     requested_at: datetime
@@ -22,4 +21,5 @@ class Erasure(NamedTuple):
 
     @property
     def finished(self) -> bool:
+        """Whether all sweeps are done."""
         return self.sweeps > len(SWEEP_INTERVALS_S)

@@ -9,20 +9,24 @@ from engine.links.profile import ProfileChange
 
 
 class ErasureStore(Protocol):
+    """Erasures of profiles."""
+
     async def erase(
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> ProfileChange:
-        """Delete a profile, as `ProfileStore.delete_profile` does, and have all else of it erased."""
+        """Delete a profile, as ProfileStore.delete_profile() does, and have its other data erased."""
 
     async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
-        """Erasures of the caller's tenant, by falling id of the profile, of ids below `before` (0: all)."""
+        """Return erasures of the caller's tenant, highest profile id first, of ids below `before` (0: all)."""
 
 
 class ArchiveSource(Protocol):
-    """All that is kept of a profile, as lines of JSON: the first says what it is, the last that it is whole."""
+    """All data of a profile as lines of JSON. The first line is a header, the last one says that the archive is
+    complete."""
 
     async def check(self, caller: Caller, profile_id: int) -> None:
-        """Raises as `archive` would: it takes Action.ARCHIVE."""
+        """Raise the error that archive() would raise. To archive takes Action.ARCHIVE."""
 
     def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
-        """Some lines at once, out of one snapshot. Raises UnavailableError when too many ask at once."""
+        """Yield chunks of lines read from one database snapshot. Raises UnavailableError when too many archives
+        run at once."""

@@ -26,7 +26,7 @@ from engine.jobs.job import (
         {"payload": {"k": "x" * MAX_PAYLOAD_BYTES}}, {"payload": {"k": {1, 2}}},
     ],
 )  # fmt: skip
-def test_a_draft_out_of_bounds_is_a_mistake(fields: dict[str, object]) -> None:
+def test_a_draft_out_of_bounds_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         JobDraft(**{"kind": "a"} | fields)  # type: ignore[arg-type]
 
@@ -37,7 +37,7 @@ def test_a_payload_may_fill_its_bound() -> None:
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_waits_are_anywhere_up_to_a_bound_that_doubles(failures: int, random: float) -> None:
+def test_a_wait_is_random_up_to_a_bound_that_doubles(failures: int, random: float) -> None:
     assert 0 <= retry_delay_s(failures, random) < LONGEST_RETRY_S
     assert retry_delay_s(1, random) == FIRST_RETRY_S * random
     longest = retry_delay_s(failures, 0.5)
@@ -45,6 +45,6 @@ def test_waits_are_anywhere_up_to_a_bound_that_doubles(failures: int, random: fl
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_an_error_can_be_stored(text: str) -> None:
+def test_every_error_text_can_be_stored(text: str) -> None:
     assert len(storable_error(text).encode()) <= 4 * MAX_ERROR_CHARS
     assert "\0" not in storable_error(text)

@@ -15,7 +15,7 @@ async def run(_: JobContext) -> None:
     """Do nothing."""
 
 
-def test_a_plan_says_what_was_due_when() -> None:
+def test_a_plan_pairs_each_job_with_its_last_due_time() -> None:
     row = PeriodicJob("things.purge", Every(3600), "delete old things", Handler(run=run))
     ((due, job),) = plan(NOW, [row])
     assert due == datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -31,5 +31,5 @@ async def test_repeatable_work_needs_no_job() -> None:
         rounds.append(1)
         return 7
 
-    await repeatable(work).run(None)  # type: ignore[arg-type]  # it is not looked at
+    await repeatable(work).run(None)  # type: ignore[arg-type]  # the handler ignores it
     assert rounds == [1]

@@ -1,4 +1,4 @@
-"""When something was due: intervals, cron expressions, and the days on which clocks change."""
+"""Due times of intervals and cron expressions, also on days when clocks change."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,29 +38,27 @@ def test_a_cron_row_is_never_due_in_the_future_and_at_most_a_day_ago(now: dateti
         ("0 3 * * *", "UTC", "2026-05-01T03:00:00", "2026-05-01T03:00:00"),
         ("*/15 * * * *", "UTC", "2026-05-01T03:44:59", "2026-05-01T03:30:00"),
         ("0 3 * * *", "Europe/Berlin", "2026-05-01T01:00:00", "2026-05-01T01:00:00"),
-        # Summer time in Berlin begins on 2026-03-29: 02:00 is 03:00. What was to be at 02:30 is due then.
+        # Summer time in Berlin begins on 2026-03-29: 02:00 is 03:00, and a job for 02:30 is due then.
         ("30 2 * * *", "Europe/Berlin", "2026-03-29T00:59:59", "2026-03-28T01:30:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-03-29T01:00:00", "2026-03-29T01:00:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-03-30T00:29:59", "2026-03-29T01:00:00"),
-        # It ends on 2026-10-25: 02:30 is there twice (00:30 and 01:30 UTC), and due the first time only.
+        # It ends on 2026-10-25: 02:30 comes twice (00:30 and 01:30 UTC), and a job is due the first time only.
         ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00", "2026-10-25T00:30:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-10-25T01:45:00", "2026-10-25T00:30:00"),
         ("30 2 * * *", "Europe/Berlin", "2026-10-26T01:29:59", "2026-10-25T00:30:00"),
-        # Each quarter of an hour is one of real time, in the hour that is there twice also.
+        # Each quarter of an hour of real time is due, in the repeated hour too.
         ("*/15 * * * *", "Europe/Berlin", "2026-10-25T01:14:59", "2026-10-25T01:00:00"),
         ("*/15 * * * *", "Europe/Berlin", "2026-10-25T01:15:00", "2026-10-25T01:15:00"),
     ],
 )
-def test_what_a_cron_row_was_due_last(expression: str, zone: str, now: str, due: str) -> None:
+def test_the_last_due_time_of_a_cron_row(expression: str, zone: str, now: str, due: str) -> None:
     assert Cron(expression, zone).last_due(utc(now)) == utc(due)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("expression", ["30 2 * * *", "0 3 * * *", "15 1 * * *", "0 */6 * * *"])
-def test_a_year_of_looking_every_few_minutes_finds_each_due_once(
-    expression: str, zone: str
-) -> None:
-    """Times due only ever grow, and a daily row has one on each local day, also when clocks change."""
+def test_frequent_polling_for_a_year_sees_each_due_time_once(expression: str, zone: str) -> None:
+    """Due times only grow, and a daily row has one on each local day, also when clocks change."""
     now = utc("2026-01-01T12:00:00")
     seen: list[datetime] = []
     while now <= utc("2026-12-31T12:00:00"):
