@@ -1,1 +1,1 @@
-"""Repositories of links, and the conversation with GitHub's API."""
+"""GitHub repositories of links, their synchronisation, and the conversation with GitHub's API."""

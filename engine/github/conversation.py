@@ -1,18 +1,18 @@
-"""GitHub's REST API as a conversation: which request is next, and what the answers come to. No I/O.
+"""The conversation with GitHub's REST API: the next request, and the result of the responses. No I/O.
 
 Rules, from GitHub's documentation ("Best practices for using the REST API", "Rate limits for the REST API"):
-- requests are conditional: what has not changed answers 304, which with a token costs nothing of the limit;
-- one at a time for a token, whoever asks (storage sees to that);
-- primary limit: `x-ratelimit-remaining: 0`, on any answer: nothing more before `x-ratelimit-reset`;
-- secondary limit (403 or 429): nothing before `retry-after`, or for a minute, twice as long each further time;
-- a repository that was renamed or moved answers 301 to `/repositories/{id}`, which is followed below the
-  same base URL only; from then on its new name is asked for, the old one again once a week (somebody
-  else may have taken it: then GitHub leads there no more, and nor does the link).
-- 404 is all that is said of private and deleted repositories, 451 of those a court or claim blocks;
-- a repository without a release answers 404 to the second request, and an archived one has no new ones.
+- Requests are conditional: an unchanged resource answers 304, which with a token does not count to the limit.
+- Workers send one request at a time per token (held by the GithubRequestLease).
+- Primary limit: `x-ratelimit-remaining: 0`, on any response, means no request before `x-ratelimit-reset`.
+- Secondary limit (403 or 429): no request before `retry-after`, or for a minute, doubled each further time.
+- A renamed or moved repository answers 301 to `/repositories/{id}`, which is followed below the same base URL
+  only. Later requests use the new name, and once a week the old one: another owner may have taken the old
+  name, then GitHub stops redirecting it, and the link leads to that owner's repository.
+- Private and deleted repositories answer 404, those blocked by a court or claim answer 451.
+- A repository without a release answers 404 to the second request; an archived one gets no new releases.
 
-A synchronisation is two requests, one for a repository that is gone; a third and fourth come with a rename.
-What an interrupted one has learned is kept, so that the next goes on where it ended.
+A synchronisation takes two requests, or one for a repository that is gone; a rename adds one or two. An
+interrupted one returns what it has read so far, so that the next one goes on where it ended.
 """
 
 import re
@@ -39,14 +39,14 @@ MAX_HOPS: Final = 3
 MAX_ETAG_CHARS: Final = 200
 MIN_PAUSE: Final = timedelta(seconds=60)
 MAX_PAUSE: Final = timedelta(hours=24)
-NAME_IS_GOOD_FOR: Final = timedelta(days=7)
+NEW_NAME_LIFETIME: Final = timedelta(days=7)
 _PATH: Final = re.compile(r"[A-Za-z0-9._/-]{1,200}")
 _MARGIN: Final = timedelta(seconds=1)
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _LIMITED: Final = frozenset({403, 429})
 _REFUSALS: Final = _LIMITED | {401}
-# RecursionError is msgspec's for what is nested too deeply.
-_NO_SENSE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# msgspec raises RecursionError for JSON that is nested too deeply.
+_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class GithubRequest(NamedTuple):
@@ -57,8 +57,8 @@ class GithubRequest(NamedTuple):
 
 
 class GithubResponse(NamedTuple):
-    """`headers` by lower-case name. `body` is whole; `oversized` says that there was more than
-    MAX_BODY_BYTES, and then it is empty."""
+    """A response of GitHub. `headers` have names in lower case. `body` is complete, or empty if
+    `oversized`: then it had more than MAX_BODY_BYTES."""
 
     status: int
     headers: Mapping[str, str]
@@ -67,7 +67,8 @@ class GithubResponse(NamedTuple):
 
 
 class RequestPause(NamedTuple):
-    """For how long nothing may be asked. `counts`: each such one in a row makes the next one longer."""
+    """How long to send no requests. If `escalates`, each consecutive pause of this kind lasts longer than the
+    one before."""
 
     wait: timedelta
     reason: str
@@ -78,9 +79,9 @@ Ending = Literal["synced", "gone", "blocked", "refused", "limited", "retry"]
 
 
 class SyncResult(NamedTuple):
-    """What a synchronisation came to, in words too, and what is to be remembered.
+    """The end of a synchronisation, its reason for members, and the state to store.
 
-    "gone", "blocked", "refused" stay so until GitHub changes its mind; "limited" and "retry" go on later.
+    "gone", "blocked" and "refused" last until GitHub answers otherwise; "limited" and "retry" are transient.
     """
 
     ending: Ending
@@ -114,11 +115,11 @@ class _ReleaseBody(msgspec.Struct):
 
 
 def headers_of(request: GithubRequest, token: str) -> dict[str, str]:
-    """What is sent with a request."""
+    """Return the headers to send with a request. Without a token ('') there is no Authorization."""
     headers = {
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": API_VERSION,
-        # A body that is sent as it is can be capped on the wire.
+        # Without compression, the limit of body bytes holds on the wire.
         "Accept-Encoding": "identity",
     }
     if token:
@@ -128,10 +129,13 @@ def headers_of(request: GithubRequest, token: str) -> dict[str, str]:
     return headers
 
 
-def pause_after(response: GithubResponse, now: datetime, in_a_row: int = 0) -> RequestPause | None:
-    """For how long GitHub wants no more requests, by this answer. `in_a_row`: counted pauses before it."""
+def pause_after(
+    response: GithubResponse, now: datetime, consecutive_pauses: int = 0
+) -> RequestPause | None:
+    """Return the pause that a response asks for, or None. `consecutive_pauses` counts escalating pauses before
+    it."""
     headers = response.headers
-    backoff = min(MIN_PAUSE * 2 ** min(in_a_row, 10), MAX_PAUSE)
+    backoff = min(MIN_PAUSE * 2 ** min(consecutive_pauses, 10), MAX_PAUSE)
     if response.status == 401:
         return RequestPause(backoff, "GitHub refuses the token", True)
     retry_after_s = parse_retry_after(headers.get("retry-after", ""), now)
@@ -139,7 +143,7 @@ def pause_after(response: GithubResponse, now: datetime, in_a_row: int = 0) -> R
         wait = min(timedelta(seconds=retry_after_s), MAX_PAUSE)
         return RequestPause(wait + _MARGIN, "GitHub's secondary rate limit", True)
     if _whole(headers.get("x-ratelimit-remaining")) == 0:
-        return RequestPause(_reset(headers, now, backoff), "GitHub's rate limit")
+        return RequestPause(_wait_for_reset(headers, now, backoff), "GitHub's rate limit")
     if response.status == 429 or (
         response.status == 403 and b"rate limit" in response.body.lower()
     ):
@@ -147,17 +151,17 @@ def pause_after(response: GithubResponse, now: datetime, in_a_row: int = 0) -> R
     return None
 
 
-def _reset(headers: Mapping[str, str], now: datetime, otherwise: timedelta) -> timedelta:
-    """How long until the limit is whole again, by GitHub's own clock where the answer tells it."""
+def _wait_for_reset(headers: Mapping[str, str], now: datetime, default: timedelta) -> timedelta:
+    """Return the time until the limit is reset, by GitHub's own clock if the response has its date."""
     reset_s = _whole(headers.get("x-ratelimit-reset"))
     if reset_s is None:
-        return otherwise
+        return default
     try:
         wait = datetime.fromtimestamp(reset_s, UTC) - (
             parse_http_date(headers.get("date", "")) or now
         )
     except (ValueError, OverflowError, OSError):
-        return otherwise
+        return default
     return min(max(wait, timedelta()), MAX_PAUSE) + _MARGIN
 
 
@@ -166,131 +170,133 @@ def _whole(text: str | None) -> int | None:
 
 
 class Conversation:
-    """One synchronisation of a repository: `request`, then `take` its answer, until there is none.
+    """One synchronisation of a repository. Send `request` and pass its response to receive(), until `request`
+    is None and `result` is set.
 
-    `base_url` is the API's, without a slash at its end. What GitHub may not be asked now, or does not
-    answer, `interrupt` says.
+    `base_url` is the API's, without a slash at its end. Call interrupt() if no response comes or no further
+    request may be sent now.
     """
 
     def __init__(
-        self, base_url: str, repository: Repository, known: RememberedRepository, now: datetime
+        self, base_url: str, repository: Repository, remembered: RememberedRepository, now: datetime
     ) -> None:
         self._base_url = base_url
         self._repository = repository
         self._now = now
         self._hops = 0
-        self._facts = known.facts
-        self._etag, self._release_etag = known.etag, known.release_etag
-        self._named_at = known.named_at
+        self._facts = remembered.facts
+        self._etag, self._release_etag = remembered.etag, remembered.release_etag
+        self._named_at = remembered.named_at
         self._by_own_name = False
-        self._release = known.facts.last_release if known.facts else None
+        self._release = remembered.facts.last_release if remembered.facts else None
         self.result: SyncResult | None = None
         self.request: GithubRequest | None = None
-        if known.release_due and known.facts is not None:
-            self._ask_release()
+        if remembered.release_due and remembered.facts is not None:
+            self._request_release()
         else:
-            self._ask_repository()
+            self._request_repository()
 
     def receive(self, response: GithubResponse) -> None:
-        """Go on with the answer to `request`."""
-        asked, self.request = self.request, None
-        assert asked is not None
+        """Process the response to `request`, and set the next request or the result."""
+        request, self.request = self.request, None
+        assert request is not None
         pause = pause_after(response, self._now)
         if response.status in _REDIRECTS:
-            self._follow(response, asked)
+            self._follow(response, request)
         elif pause is not None and response.status in _REFUSALS:
             self.interrupt("limited", pause.reason)
         elif response.status >= 500:
             self.interrupt("retry", f"GitHub answers {response.status}")
         elif self._release_stage:
-            self._take_release(response)
+            self._receive_release(response)
         elif response.oversized:
-            self.interrupt("retry", "GitHub's answer is too large")
+            self.interrupt("retry", "GitHub's response is too large")
         else:
-            self._take_repository(response)
+            self._receive_repository(response)
 
     def interrupt(self, ending: Literal["limited", "retry"], reason: str) -> None:
-        """End here, to go on another time."""
+        """End the conversation, to be continued by a later one."""
         self.request = None
         self._finish(ending, reason, release_due=self._release_stage)
 
     # ---- the repository itself --------------------------------------------------------------------
 
-    def _ask_repository(self) -> None:
+    def _request_repository(self) -> None:
         self._release_stage = False
         name = self._repository.full_name
-        if self._facts is not None and self._facts.renamed_to and self._name_is_good():
+        if self._facts is not None and self._facts.renamed_to and self._new_name_is_valid():
             name = self._facts.renamed_to
         else:
             self._by_own_name = True
         self.request = GithubRequest(f"/repos/{name}", self._etag)
 
-    def _name_is_good(self) -> bool:
-        return self._named_at is not None and self._now - self._named_at < NAME_IS_GOOD_FOR
+    def _new_name_is_valid(self) -> bool:
+        return self._named_at is not None and self._now - self._named_at < NEW_NAME_LIFETIME
 
-    def _take_repository(self, response: GithubResponse) -> None:
+    def _receive_repository(self, response: GithubResponse) -> None:
         if self._by_own_name:
             self._named_at = self._now
         if response.status == 304 and self._facts is not None:
-            if self._facts.archived:  # it was when its release was read, and has had none since
+            # An archived repository gets no release after the one that was read.
+            if self._facts.archived:
                 self._finish("synced", "")
             else:
-                self._ask_release()
+                self._request_release()
         elif response.status == 200:
             self._read_repository(response)
         elif response.status in (404, 410):
-            self._end("gone", "the repository does not exist, or is private")
+            self._end_without_facts("gone", "the repository does not exist, or is private")
         elif response.status == 451:
-            self._end("blocked", "the repository is blocked for legal reasons")
+            self._end_without_facts("blocked", "the repository is blocked for legal reasons")
         elif response.status == 403:
-            self._end("refused", "GitHub refuses access to the repository")
+            self._end_without_facts("refused", "GitHub refuses access to the repository")
         else:
             self.interrupt("retry", f"GitHub answers {response.status}")
 
     def _read_repository(self, response: GithubResponse) -> None:
         try:
             body = msgspec.json.decode(response.body, type=_RepositoryBody)
-        except _NO_SENSE:
-            self.interrupt("retry", "GitHub's answer makes no sense")
+        except _DECODE_ERRORS:
+            self.interrupt("retry", "GitHub's response cannot be parsed")
             return
         facts = _facts(body, self._repository)
         if facts is None:
-            self.interrupt("retry", "GitHub's answer makes no sense")
+            self.interrupt("retry", "GitHub's response cannot be parsed")
             return
-        before = self._facts.full_name.lower() if self._facts else None
-        if before != facts.full_name.lower():
+        previous_name = self._facts.full_name.lower() if self._facts else None
+        if previous_name != facts.full_name.lower():
             self._release, self._release_etag = None, ""
         self._facts, self._etag = facts, _etag(response)
-        self._ask_release()
+        self._request_release()
 
     # ---- its last release ------------------------------------------------------------------------------
 
-    def _ask_release(self) -> None:
+    def _request_release(self) -> None:
         assert self._facts is not None
         self._release_stage, self._hops = True, 0
         self.request = GithubRequest(
             f"/repos/{self._facts.full_name}/releases/latest", self._release_etag
         )
 
-    def _take_release(self, response: GithubResponse) -> None:
-        """What cannot be read of a release leaves the one known before."""
+    def _receive_release(self, response: GithubResponse) -> None:
+        """Store the release and finish. A body that cannot be parsed leaves the previous release."""
         if response.status == 200:
             try:
                 body = msgspec.json.decode(response.body, type=_ReleaseBody)
-            except _NO_SENSE:
+            except _DECODE_ERRORS:
                 pass
             else:
                 published = _in_utc(body.published_at)
                 self._release = Release(tag=_line(body.tag_name), published_at=published)
                 self._release_etag = _etag(response)
         elif response.status != 304:
-            # 404: there is none. 403, 451 and the like: none that may be seen.
+            # 404: there is no release. 403, 451 and the like: the release must not be shown.
             self._release, self._release_etag = None, ""
         self._finish("synced", "")
 
-    # ---- either ----------------------------------------------------------------------------------------
+    # ---- both ------------------------------------------------------------------------------------------
 
-    def _follow(self, response: GithubResponse, asked: GithubRequest) -> None:
+    def _follow(self, response: GithubResponse, request: GithubRequest) -> None:
         path = path_below(self._base_url, response.headers.get("location", ""))
         self._hops += 1
         if path is None:
@@ -298,43 +304,42 @@ class Conversation:
         elif self._hops > MAX_HOPS:
             self.interrupt("retry", "GitHub redirects too often")
         else:
-            self.request = GithubRequest(path, asked.etag)
+            self.request = GithubRequest(path, request.etag)
 
-    def _end(self, ending: Ending, reason: str) -> None:
-        """Nothing is known of it any more."""
+    def _end_without_facts(self, ending: Ending, reason: str) -> None:
         self.result = SyncResult(ending, reason, RememberedRepository(named_at=self._named_at))
 
     def _finish(self, ending: Ending, reason: str, *, release_due: bool = False) -> None:
         facts = self._facts
         if facts is not None:
             facts = msgspec.structs.replace(facts, last_release=self._release)
-        known = RememberedRepository(
+        remembered = RememberedRepository(
             facts=facts,
             etag=self._etag,
             release_etag=self._release_etag,
             release_due=release_due,
             named_at=self._named_at,
         )
-        self.result = SyncResult(ending, reason, known)
+        self.result = SyncResult(ending, reason, remembered)
 
 
 def path_below(base_url: str, location: str) -> str | None:
-    """The path, below the base URL, of an absolute or rooted location; None when it is elsewhere."""
+    """Return the path, below the base URL, of an absolute or rooted location; None if it leads elsewhere."""
     if not location.isprintable():  # urlsplit drops line ends
         return None
     try:
-        base, found = urlsplit(base_url), urlsplit(location)
+        base, url = urlsplit(base_url), urlsplit(location)
     except ValueError:
         return None
-    same = (found.scheme, found.netloc) in (("", ""), (base.scheme, base.netloc))
-    path = found.path.removeprefix(base.path)
-    if not same or found.query or found.fragment or not found.path.startswith(base.path + "/"):
+    same_origin = (url.scheme, url.netloc) in (("", ""), (base.scheme, base.netloc))
+    path = url.path.removeprefix(base.path)
+    if not same_origin or url.query or url.fragment or not url.path.startswith(base.path + "/"):
         return None
     return path if _PATH.fullmatch(path) and ".." not in path else None
 
 
-def _facts(body: _RepositoryBody, asked: Repository) -> RepositoryFacts | None:
-    """None when it is no repository's."""
+def _facts(body: _RepositoryBody, requested: Repository) -> RepositoryFacts | None:
+    """Return the facts of a response, or None if it has no valid name of a repository."""
     owner, _, name = body.full_name.partition("/")
     if not owner or not name or len(body.full_name) > 140 or not _is_path(body.full_name):
         return None
@@ -349,12 +354,12 @@ def _facts(body: _RepositoryBody, asked: Repository) -> RepositoryFacts | None:
         licence=None if licence in (None, "", "NOASSERTION") else _line(licence or ""),
         avatar_url=_https(body.owner.avatar_url if body.owner else None),
         archived=body.archived,
-        renamed_to=body.full_name if body.full_name.lower() != asked.key else None,
+        renamed_to=body.full_name if body.full_name.lower() != requested.key else None,
     )
 
 
 def _is_path(name: str) -> bool:
-    """Whether `owner/name` can stand in a path as it is."""
+    """Return whether `owner/name` can stand in a path unencoded."""
     return name.count("/") == 1 and all(c.isascii() and (c.isalnum() or c in "._-/") for c in name)
 
 
@@ -362,10 +367,10 @@ def _count(number: int) -> int:
     return min(max(number, 0), 2**53 - 1)
 
 
-def _line(text: str, most: int = 100) -> str:
-    """Printable text of one line: people will see it, and Postgres takes no NUL."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: 4 * most])
-    return " ".join(shown.split())[:most]
+def _line(text: str, max_chars: int = 100) -> str:
+    """Return one line of printable text: visitors may see it, and Postgres takes no NUL."""
+    printable = "".join(c if c.isprintable() else " " for c in text[: 4 * max_chars])
+    return " ".join(printable.split())[:max_chars]
 
 
 def _text(text: str | None) -> str | None:
@@ -373,14 +378,14 @@ def _text(text: str | None) -> str | None:
 
 
 def _https(url: str | None) -> str | None:
-    """An address that a browser may load; no other scheme."""
+    """Return an https URL that a browser may load, or None."""
     if url is None or not url.startswith("https://") or len(url) > 500:
         return None
     return url if all("!" <= c <= "~" and c not in "\"'<>\\" for c in url) else None
 
 
 def _in_utc(time: datetime | None) -> datetime | None:
-    """None also for one that no year of UTC has."""
+    """Return the time in UTC; None for a time that UTC's years 1 to 9999 do not have."""
     if time is None or time.tzinfo is None:
         return time and time.replace(tzinfo=UTC)
     try:

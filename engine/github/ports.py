@@ -1,4 +1,4 @@
-"""Ports of what is kept in step with GitHub, as engine/links/ports.py has the others."""
+"""Ports of the synchronisation with GitHub: stored states, the lease on requests, and the API."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -12,62 +12,71 @@ from engine.jobs.job import Job
 
 
 class LinkSyncStore(Protocol):
-    """Links that lead to repositories, as their members see them."""
+    """Synchronisations of links, for members."""
 
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
-        """None when it is not kept in step, and nobody has asked."""
+        """Return a link's synchronisation; None if it is not periodic and no member has requested one."""
 
     async def request_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
-        """Have a link synchronised now: its state, and the job. For who may change the link.
+        """Enqueue a link's synchronisation. Returns its state and the job. Takes Action.EDIT.
 
-        A job that is queued because its time had come is the one. Raises ConflictError("github", …) while
-        one runs, or waits because somebody asked, and TooSoonError when somebody asked less than
-        SYNC_REQUEST_INTERVAL_S ago. That the target is a repository was found out before.
+        A queued job that became due by itself serves the request. Raises ConflictError("github", …) while a
+        requested one is queued or any one runs, and TooSoonError within SYNC_REQUEST_INTERVAL_S of the last
+        request. The caller must have checked that the target is a repository.
         """
 
 
 class GithubSyncQueue(Protocol):
-    """The same as workers see it, of all tenants."""
+    """Synchronisations of the links of all tenants, for workers."""
 
     async def enqueue_due(self, limit: int) -> int:
-        """Enqueue jobs for links that are due, the longest due first; how many links."""
+        """Enqueue jobs for at most `limit` due links, the longest due first. Returns their number."""
 
     async def begin(self, tenant_id: int, link_id: int) -> DueSync | None:
-        """The link is running from here on; None when it is gone, or nobody wants it synchronised."""
+        """Set a link's state to running. Returns None if the link is gone or not to be synchronised."""
 
     async def sibling_outcome(self, work: DueSync, key: str, since: datetime) -> SyncOutcome | None:
-        """What another link of the tenant to the same repository has come to since then."""
+        """Return the outcome of another link of the tenant to the same repository after `since`, or None."""
 
-    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None: ...
+    async def postpone(self, tenant_id: int, link_id: int, pause: PauseState) -> None:
+        """Set a link's state to queued, due when the pause ends."""
 
-    async def forget(self, tenant_id: int, link_id: int) -> None: ...
+    async def forget(self, tenant_id: int, link_id: int) -> None:
+        """Delete a link's synchronisation."""
 
     def outcome_writer(
-        self, work: DueSync, key: str, settled: SyncOutcome
+        self, work: DueSync, key: str, outcome: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
-        """Writes down what it came to, on the connection it is given; unless the target has changed."""
+        """Return a function that writes the outcome on the connection that it is called with. It writes
+        nothing if the link's target has changed."""
 
 
 class GithubRequestLease(Protocol):
-    """Whose turn it is to send requests, and until when nobody's: for all workers of one API and token."""
+    """A lease on sending requests, shared by all workers that use the same API and token, and the pause that
+    GitHub asked for."""
 
     async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
-        """The turn; None while another has it, or there is a pause. Taken again by its own holder."""
+        """Acquire or renew the lease. Returns None while another worker holds it or a pause is in force."""
 
-    async def current_pause(self) -> PauseState | None: ...
+    async def current_pause(self) -> PauseState | None:
+        """Return the pause in force, or None."""
 
-    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
-        """No pause shortens another."""
+    async def pause(self, pause: RequestPause, consecutive_pauses: int) -> None:
+        """Begin a pause, or extend the one in force; a pause never shortens another one."""
 
     async def reset_pauses(self) -> None:
-        """The next pause is the first in a row."""
+        """Set the number of consecutive pauses to 0."""
 
-    async def release(self, holder: str) -> None: ...
+    async def release(self, holder: str) -> None:
+        """Release the lease if `holder` has it."""
 
 
 class GithubApi(Protocol):
+    """GitHub's REST API."""
+
     @property
-    def base_url(self) -> str: ...
+    def base_url(self) -> str:
+        """The URL of the API, without a slash at its end."""
 
     async def send(self, request: GithubRequest) -> GithubResponse:
-        """Redirects are not followed. Raises UnavailableError when there is no answer in time."""
+        """Return the response, without following redirects. Raises UnavailableError if none comes in time."""

@@ -1,4 +1,4 @@
-"""A repository on GitHub: which one a URL means, what is kept of it, and when it is asked for again."""
+"""A repository on GitHub: its URL, its stored facts, and the times of its synchronisations."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ SYNC_REQUEST_INTERVAL_S: Final = 60
 
 _OWNER: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,37}[A-Za-z0-9])?")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
-# First parts of GitHub's own pages, which are nobody's name.
+# First path segments of GitHub's own pages, which no owner can have as a name.
 _PAGES: Final = frozenset(
     {
         "about", "account", "apps", "codespaces", "collections", "contact", "customer-stories",
@@ -32,17 +32,19 @@ SyncState = Literal["queued", "running", "synced", "failed"]
 
 
 class Repository(NamedTuple):
-    """`owner/name`. GitHub does not tell upper from lower case in them, `key` is lower."""
+    """A repository's owner and name. GitHub ignores their case."""
 
     owner: str
     name: str
 
     @property
     def full_name(self) -> str:
+        """`owner/name`, as it is spelt."""
         return f"{self.owner}/{self.name}"
 
     @property
     def key(self) -> str:
+        """`owner/name` in lower case, equal for all spellings."""
         return self.full_name.lower()
 
 
@@ -54,8 +56,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RepositoryFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What GitHub says of a repository. `licence` is an SPDX id; `renamed_to` its name where it is no longer
-    the target's."""
+    """A repository's facts, as GitHub reports them. `licence` is an SPDX id; `renamed_to` is the current name
+    if the link's target has an older one."""
 
     full_name: str
     stars: int
@@ -71,10 +73,10 @@ class RepositoryFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RememberedRepository(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered between two synchronisations of a repository.
+    """A repository's state between two synchronisations.
 
-    `etag` and `release_etag` are of the last answers ('' for none). `release_due`: the repository was
-    read and its release was not. `named_at`: when the target's own name was last asked for.
+    `etag` and `release_etag` are of the last responses ('' for none). `release_due`: the repository was
+    read and its release was not. `named_at` is the last request for the name in the link's target.
     """
 
     facts: RepositoryFacts | None = None
@@ -85,7 +87,7 @@ class RememberedRepository(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkSync(msgspec.Struct, frozen=True, kw_only=True):
-    """A link's synchronisation as its members see it. `version` grows with each change of it."""
+    """A link's synchronisation as members see it. `version` grows with each change of it."""
 
     state: SyncState
     reason: str
@@ -96,10 +98,10 @@ class LinkSync(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def web_host(api_url: str) -> str:
-    """The host of the pages whose API this is.
+    """Return the host of the web pages that belong to an API.
 
     `https://api.github.com` has github.com, `https://api.NAME.ghe.com` has NAME.ghe.com, an Enterprise
-    Server's `https://HOST/api/v3` has HOST; any other answers for github.com.
+    Server's `https://HOST/api/v3` has HOST; any other URL has github.com.
     """
     try:
         parsed = ada_url.URL(api_url)
@@ -111,9 +113,9 @@ def web_host(api_url: str) -> str:
 
 
 def parse_repository_url(url: str, host: str = WEB_HOST) -> Repository | None:
-    """The repository whose page, or a page below it, a URL leads to; None when there is none.
+    """Return the repository of a URL of its page or of a page below it; None for any other URL.
 
-    The URL is read as browsers do. What a clone is made from, `…/name.git`, means the same.
+    The URL is parsed as browsers do. A clone URL, `…/name.git`, names the repository too.
     """
     try:
         parsed = ada_url.URL(url)
@@ -137,10 +139,11 @@ def parse_repository_url(url: str, host: str = WEB_HOST) -> Repository | None:
 def next_due_at(
     tenant_id: int, key: str, now: datetime, period: timedelta = SYNC_PERIOD
 ) -> datetime:
-    """When a repository is due again: at its own fixed moment of each period, after half a period at least.
+    """Return the next due time of a repository: its own fixed moment of each period, at least half a period
+    from `now`.
 
-    All links of a tenant to one repository have the same moment; those of different ones are spread evenly
-    over the period, whenever they were made.
+    All links of a tenant to one repository have the same moment. Hashing spreads the moments of repositories
+    evenly over the period.
     """
     digest = hashlib.sha256(f"{tenant_id}:{key}".encode()).digest()
     length = int(period.total_seconds())

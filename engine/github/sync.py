@@ -1,4 +1,4 @@
-"""What follows from a synchronisation with GitHub: the link's state, and when it is tried again."""
+"""The outcome of a synchronisation with GitHub: the link's new state, and the time of the next attempt."""
 
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -18,12 +18,13 @@ from engine.github.repository import (
 
 SYNC_KIND: Final = "github.sync"
 SYNC_QUEUE: Final = "github"
-# After failures that may pass by themselves; from then on, once a period.
+# Waits after transient failures in a row; later attempts follow once per period.
 RETRIES: Final = tuple(timedelta(minutes=n) for n in (1, 5, 30, 120))
 
 
 class DueSync(NamedTuple):
-    """A link that is to be synchronised. `kept`: again and again, not only when somebody asks."""
+    """A link to synchronise. `periodic`: once per period, not only when a member requests it. `failures` counts
+    transient failures in a row."""
 
     tenant_id: int
     link_id: int
@@ -35,8 +36,8 @@ class DueSync(NamedTuple):
 
 
 class SyncOutcome(NamedTuple):
-    """What to store of a link. `failures`: how many in a row that may pass by themselves. `soon`: it is
-    not settled, but tried again at `next_at` whether it is kept in step or not."""
+    """A link's new state. `failures` counts transient failures in a row. `will_retry`: the synchronisation is
+    tried again at `next_at`, even if the link is not synchronised periodically."""
 
     state: SyncState
     reason: str
@@ -47,14 +48,15 @@ class SyncOutcome(NamedTuple):
 
 
 class RequestLease(NamedTuple):
-    """The right to send requests. `in_a_row`: how many pauses there were without a good answer since."""
+    """A lease on sending requests. `now` is the database's time; `consecutive_pauses` counts escalating pauses
+    without a good response since."""
 
     now: datetime
     consecutive_pauses: int
 
 
 class PauseState(NamedTuple):
-    """A pause of requests: GitHub may be asked again after `retry_after_s`, and why not before."""
+    """A pause of requests in force, its reason and the seconds until it ends."""
 
     retry_after_s: float
     reason: str
@@ -64,38 +66,42 @@ def outcome_of(
     result: SyncResult,
     failures: int,
     tenant_id: int,
-    key: str,
+    repository_key: str,
     now: datetime,
-    paused: datetime | None,
+    paused_until: datetime | None,
 ) -> SyncOutcome:
-    """`paused`: until when GitHub may not be asked, where it has said so."""
-    ending, reason, known = result
+    """Return a link's new state. `failures` are those before; `paused_until` is the end of GitHub's pause, if
+    there is one."""
+    ending, reason, remembered = result
+    next_period = next_due_at(tenant_id, repository_key, now, SYNC_PERIOD)
     if ending == "synced":
-        return SyncOutcome("synced", "", known, 0, next_due_at(tenant_id, key, now, SYNC_PERIOD))
+        return SyncOutcome("synced", "", remembered, 0, next_period)
     if ending == "limited":
-        until = paused or now + RETRIES[0]
-        return SyncOutcome("queued", reason, known, failures, until, will_retry=True)
+        due = paused_until or now + RETRIES[0]
+        return SyncOutcome("queued", reason, remembered, failures, due, will_retry=True)
     if ending == "retry" and failures < len(RETRIES):
         due = now + RETRIES[failures]
-        return SyncOutcome("failed", reason, known, failures + 1, due, will_retry=True)
+        return SyncOutcome("failed", reason, remembered, failures + 1, due, will_retry=True)
     if ending == "retry":
-        # Next time from the beginning: what was read is old by then.
-        known = msgspec.structs.replace(known, release_due=False)
-        return SyncOutcome(
-            "failed", reason, known, failures, next_due_at(tenant_id, key, now, SYNC_PERIOD)
-        )
-    return SyncOutcome("failed", reason, known, 0, next_due_at(tenant_id, key, now, GONE_PERIOD))
+        # By the next period the facts are old, so that attempt reads the repository again.
+        remembered = msgspec.structs.replace(remembered, release_due=False)
+        return SyncOutcome("failed", reason, remembered, failures, next_period)
+    due = next_due_at(tenant_id, repository_key, now, GONE_PERIOD)
+    return SyncOutcome("failed", reason, remembered, 0, due)
 
 
-def require_sync_allowed(state: SyncState, asked_s: float | None, no_job: bool) -> None:
-    """Whether somebody may have a link synchronised now, who last did so `asked_s` ago.
+def require_sync_allowed(
+    state: SyncState, since_request_s: float | None, job_created: bool
+) -> None:
+    """Raise an error unless a member may request a link's synchronisation now.
 
-    A queued job whose time had just come is as good as a new one. Raises ConflictError while one runs or
-    waits because of an earlier call, and TooSoonError.
+    `since_request_s` are the seconds since the last request. `job_created` is False if a job was there already:
+    a queued one that became due by itself serves the request.
+    Raises ConflictError while an earlier requested one is queued or any one runs, and TooSoonError.
     """
-    recently = asked_s is not None and asked_s < SYNC_REQUEST_INTERVAL_S
-    if not no_job and (state != "queued" or recently):
+    recently = since_request_s is not None and since_request_s < SYNC_REQUEST_INTERVAL_S
+    if not job_created and (state != "queued" or recently):
         raise ConflictError("github", "a synchronisation is queued or runs")
-    if recently and asked_s is not None:
-        retry_after_s = SYNC_REQUEST_INTERVAL_S - asked_s
-        raise TooSoonError("this link's synchronisation was asked for a moment ago", retry_after_s)
+    if recently and since_request_s is not None:
+        retry_after_s = SYNC_REQUEST_INTERVAL_S - since_request_s
+        raise TooSoonError("this link's synchronisation was just requested", retry_after_s)

@@ -297,7 +297,10 @@ async def test_what_makes_no_sense_is_a_failure_that_is_tried_again(here: World)
         await here.run(await here.until(link))
         found = await here.state(link)
         assert found.state == "failed", body[:100]
-        assert found.reason in ("GitHub's answer makes no sense", "GitHub's answer is too large")
+        assert found.reason in (
+            "GitHub's response cannot be parsed",
+            "GitHub's response is too large",
+        )
         assert found.facts is None
     assert len(await here.run(await here.until(link))) == 2
     assert (await here.state(link)).state == "synced"
@@ -462,7 +465,7 @@ async def test_a_body_without_an_end_is_read_no_further_than_its_bound() -> None
         link = await here.link("trio/trio")
         with trio.fail_after(5):
             await here.run()
-        assert (await here.state(link)).reason == "GitHub's answer is too large"
+        assert (await here.state(link)).reason == "GitHub's response is too large"
 
 
 async def test_what_is_compressed_without_being_asked_for_is_not_unpacked() -> None:
@@ -471,7 +474,7 @@ async def test_what_is_compressed_without_being_asked_for_is_not_unpacked() -> N
         here.github.faults.append(GithubResponse(200, headers, b"\x1f\x8b"))
         link = await here.link("trio/trio")
         await here.run()
-        assert (await here.state(link)).reason == "GitHub's answer is too large"
+        assert (await here.state(link)).reason == "GitHub's response is too large"
 
 
 async def test_the_token_is_in_no_log_and_no_reason(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""GitHub's API as a conversation: whatever is answered, it ends, stays below its URL and fits the tables."""
+"""Conversations with GitHub: for any responses they end, stay below the base URL, and give storable results."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -75,7 +75,7 @@ STATUSES = st.sampled_from(
     [200, 200, 200, 301, 302, 304, 307, 401, 403, 404, 410, 418, 429, 451, 500, 599]
 )
 RESPONSES = st.builds(GithubResponse, STATUSES, HEADERS, BODIES, st.booleans())
-KNOWN = RememberedRepository(
+REMEMBERED = RememberedRepository(
     facts=RepositoryFacts(
         full_name="old/name", stars=1, forks=1, language=None, description=None, topics=(),
         licence=None, avatar_url=None, archived=False, renamed_to="old/name",
@@ -87,66 +87,69 @@ KNOWN = RememberedRepository(
 @given(
     st.lists(RESPONSES, min_size=12, max_size=12),
     st.sampled_from(
-        [RememberedRepository(), KNOWN, msgspec.structs.replace(KNOWN, release_due=True)]
+        [RememberedRepository(), REMEMBERED, msgspec.structs.replace(REMEMBERED, release_due=True)]
     ),
     st.integers(0, 9),
 )
 @settings(max_examples=25)
-def test_whatever_is_answered_it_ends_and_what_is_learned_fits(
-    responses: list[GithubResponse], known: RememberedRepository, failures: int
+def test_any_responses_end_the_conversation_with_a_result_that_can_be_stored(
+    responses: list[GithubResponse], remembered: RememberedRepository, failures: int
 ) -> None:
-    talk = Conversation(BASE, REPOSITORY, known, NOW)
+    conversation = Conversation(BASE, REPOSITORY, remembered, NOW)
     sent = 0
-    while talk.request is not None:
-        assert talk.request.path.startswith(("/repos/", "/repositories/", "/"))
-        assert not set(talk.request.path) & set("?#% \r\n\\")
-        assert ".." not in talk.request.path
+    while conversation.request is not None:
+        assert conversation.request.path.startswith(("/repos/", "/repositories/", "/"))
+        assert not set(conversation.request.path) & set("?#% \r\n\\")
+        assert ".." not in conversation.request.path
         pause = pause_after(responses[sent], NOW, failures)
         if pause is not None:
             assert timedelta() <= pause.wait <= MAX_PAUSE + timedelta(seconds=1)
-        talk.receive(responses[sent])
+        conversation.receive(responses[sent])
         sent += 1
     assert sent <= 2 * (MAX_HOPS + 1)
-    assert talk.result is not None
-    assert (talk.result.ending == "synced") == (talk.result.reason == "")
-    settled = outcome_of(talk.result, failures, 1, REPOSITORY.key, NOW, None)
-    assert len(settled.reason) <= 200
-    assert settled.next_at > NOW
-    for tag in (settled.remembered.etag, settled.remembered.release_etag):
+    assert conversation.result is not None
+    assert (conversation.result.ending == "synced") == (conversation.result.reason == "")
+    outcome = outcome_of(conversation.result, failures, 1, REPOSITORY.key, NOW, None)
+    assert len(outcome.reason) <= 200
+    assert outcome.next_at > NOW
+    for tag in (outcome.remembered.etag, outcome.remembered.release_etag):
         assert len(tag) <= 200
-    text = msgspec.json.encode(settled.remembered.facts).decode()
+    text = msgspec.json.encode(outcome.remembered.facts).decode()
     assert len(text) <= 16_384
     assert "\\u0000" not in text
-    again = msgspec.json.decode(text, type=RepositoryFacts | None)
-    assert again == settled.remembered.facts
+    decoded = msgspec.json.decode(text, type=RepositoryFacts | None)
+    assert decoded == outcome.remembered.facts
 
 
 REPOSITORY_BODY = b'{"full_name": "trio/trio", "stargazers_count": 5, "forks_count": 1}'
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"more": ' + b"[" * 100_000])
-def test_answers_that_are_nested_without_end_make_no_sense(body: bytes) -> None:
-    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.receive(GithubResponse(200, {}, body))
-    assert talk.result is not None
-    assert (talk.result.ending, talk.result.reason) == ("retry", "GitHub's answer makes no sense")
-    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.receive(GithubResponse(200, {}, REPOSITORY_BODY))
-    talk.receive(GithubResponse(200, {}, body))
-    assert talk.result is not None
-    assert talk.result.ending == "synced"
+def test_a_body_that_is_nested_too_deeply_cannot_be_parsed(body: bytes) -> None:
+    conversation = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    conversation.receive(GithubResponse(200, {}, body))
+    assert conversation.result is not None
+    assert (conversation.result.ending, conversation.result.reason) == (
+        "retry",
+        "GitHub's response cannot be parsed",
+    )
+    conversation = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    conversation.receive(GithubResponse(200, {}, REPOSITORY_BODY))
+    conversation.receive(GithubResponse(200, {}, body))
+    assert conversation.result is not None
+    assert conversation.result.ending == "synced"
 
 
 @pytest.mark.parametrize("date", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+14:00"])
-def test_a_release_of_a_time_that_no_year_of_utc_has_has_none(date: str) -> None:
-    talk = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.receive(GithubResponse(200, {}, REPOSITORY_BODY))
-    talk.receive(
+def test_a_release_date_outside_the_years_of_utc_is_left_out(date: str) -> None:
+    conversation = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    conversation.receive(GithubResponse(200, {}, REPOSITORY_BODY))
+    conversation.receive(
         GithubResponse(200, {}, b'{"tag_name": "v1", "published_at": "%s"}' % date.encode())
     )
-    assert talk.result is not None
-    assert talk.result.remembered.facts is not None
-    assert talk.result.remembered.facts.last_release == Release(tag="v1", published_at=None)
+    assert conversation.result is not None
+    assert conversation.result.remembered.facts is not None
+    assert conversation.result.remembered.facts.last_release == Release(tag="v1", published_at=None)
 
 
 @pytest.mark.parametrize(
@@ -162,21 +165,21 @@ def test_a_release_of_a_time_that_no_year_of_utc_has_has_none(date: str) -> None
         (f"{BASE}/x\r\nHost: y", None), (f"{BASE}/" + "x" * 300, None), ("", None),
     ],
 )  # fmt: skip
-def test_only_what_is_below_the_base_url_is_followed(location: str, path: str | None) -> None:
+def test_only_redirects_below_the_base_url_are_followed(location: str, path: str | None) -> None:
     assert path_below(BASE, location) == path
 
 
-def test_the_token_is_sent_only_where_there_is_one() -> None:
+def test_requests_have_credentials_only_with_a_token() -> None:
     request = GithubRequest("/repos/a/b", '"1"')
     assert "Authorization" not in headers_of(request, "")
-    found = headers_of(request, "secret")
-    assert found["Authorization"] == "Bearer secret"
-    assert found["If-None-Match"] == '"1"'
-    assert found["X-GitHub-Api-Version"] == "2022-11-28"
+    headers = headers_of(request, "secret")
+    assert headers["Authorization"] == "Bearer secret"
+    assert headers["If-None-Match"] == '"1"'
+    assert headers["X-GitHub-Api-Version"] == "2022-11-28"
 
 
 @pytest.mark.parametrize("status", [200, 304, 404, 500])
-def test_other_answers_are_no_pause(status: int) -> None:
+def test_other_responses_ask_for_no_pause(status: int) -> None:
     assert pause_after(GithubResponse(status, {"x-ratelimit-remaining": "59"}), NOW) is None
     assert pause_after(GithubResponse(status, {"retry-after": "5"}), NOW) is None
 
@@ -189,13 +192,13 @@ def test_pauses_grow_up_to_a_day() -> None:
     assert max(waits) <= MAX_PAUSE
 
 
-def test_what_may_pass_is_tried_again_and_then_once_a_period() -> None:
-    talk: Any = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
-    talk.interrupt("retry", "GitHub answers 500")
+def test_a_transient_failure_is_retried_four_times_and_then_once_per_period() -> None:
+    conversation: Any = Conversation(BASE, REPOSITORY, RememberedRepository(), NOW)
+    conversation.interrupt("retry", "GitHub answers 500")
     waits = [
-        outcome_of(talk.result, n, 1, "trio/trio", NOW, None).next_at - NOW
+        outcome_of(conversation.result, n, 1, "trio/trio", NOW, None).next_at - NOW
         for n in range(len(RETRIES))
     ]
     assert waits == list(RETRIES)
-    last = outcome_of(talk.result, len(RETRIES), 1, "trio/trio", NOW, None)
+    last = outcome_of(conversation.result, len(RETRIES), 1, "trio/trio", NOW, None)
     assert not last.will_retry

@@ -1,4 +1,4 @@
-"""Which repository a URL means, and when it is due again."""
+"""URLs of repositories, and their due times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -39,7 +39,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).filte
         "  https://github.com/python-trio/trio",
     ],
 )
-def test_a_repositorys_page_and_those_below_it(url: str) -> None:
+def test_a_repositorys_page_and_pages_below_it_name_the_repository(url: str) -> None:
     assert parse_repository_url(url) == Repository("python-trio", "trio")
 
 
@@ -62,26 +62,28 @@ def test_a_repositorys_page_and_those_below_it(url: str) -> None:
         "https://github.com/topics/trio", "https://[::1]/a/b", "\ud800",
     ],
 )  # fmt: skip
-def test_what_is_no_repository(url: str) -> None:
+def test_other_urls_name_no_repository(url: str) -> None:
     assert parse_repository_url(url) is None
 
 
 @given(OWNERS, NAMES, st.sampled_from(["", "/", ".git", "/issues/7", "?a=/b/c", "#/x/y"]))
-def test_what_is_read_is_what_is_there(owner: str, name: str, tail: str) -> None:
-    found = parse_repository_url(f"https://github.com/{owner}/{name}{tail}")
-    assert found == Repository(owner, name)
-    assert parse_repository_url(f"https://github.com/{found.full_name}") == found
-    assert found.key == found.key.lower()
+def test_owner_and_name_are_parsed_as_they_are_spelt(owner: str, name: str, tail: str) -> None:
+    repository = parse_repository_url(f"https://github.com/{owner}/{name}{tail}")
+    assert repository == Repository(owner, name)
+    assert parse_repository_url(f"https://github.com/{repository.full_name}") == repository
+    assert repository.key == repository.key.lower()
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "https://github.com/", "https://github.com/a/"]))
-def test_any_text_is_no_repository_or_one_that_can_stand_in_a_path(text: str, start: str) -> None:
-    found = parse_repository_url(start + text)
-    if found is not None:
-        assert found.full_name.isascii()
-        assert found.full_name.count("/") == 1
-        assert not set(found.full_name) & set("%?#\\ \r\n")
-        assert found.name not in ("", ".", "..")
+def test_any_text_gives_none_or_a_repository_that_can_stand_in_a_path(
+    text: str, start: str
+) -> None:
+    repository = parse_repository_url(start + text)
+    if repository is not None:
+        assert repository.full_name.isascii()
+        assert repository.full_name.count("/") == 1
+        assert not set(repository.full_name) & set("%?#\\ \r\n")
+        assert repository.name not in ("", ".", "..")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_any_text_is_no_repository_or_one_that_can_stand_in_a_path(text: str, st
         ("http://[", "github.com"),
     ],
 )
-def test_the_pages_of_an_api(api: str, host: str) -> None:
+def test_the_host_of_the_pages_of_an_api(api: str, host: str) -> None:
     assert web_host(api) == host
 
 
@@ -105,7 +107,7 @@ def test_an_enterprise_server_has_its_own_repositories_only() -> None:
         target.validate_target("https://github.com/a/b", "github", github_host="git.example")
 
 
-def test_a_links_target_of_this_kind() -> None:
+def test_a_target_of_kind_github_must_be_a_repositorys_page() -> None:
     assert target.validate_target("https://GitHub.com/a/b", "github") == "https://github.com/a/b"
     for url in ("https://github.com/a", "mailto:a@example.com", "https://example.com/a/b"):
         with pytest.raises(target.TargetError):
@@ -129,7 +131,7 @@ def test_a_repository_has_its_own_moment_of_each_period(
     assert next_due_at(tenant, key, due + timedelta(seconds=90), period) == following
 
 
-def test_repositories_are_spread_evenly() -> None:
+def test_due_times_of_repositories_are_spread_evenly() -> None:
     hours = [0] * 6
     for n in range(6000):
         due = next_due_at(1, f"owner/{n}", NOW) - NOW - SYNC_PERIOD / 2
