@@ -1,12 +1,12 @@
-"""Deliveries in Postgres, as couriers work on them.
+"""Deliveries in Postgres, for couriers.
 
 Guarantees:
-- an event becomes one delivery a webhook, in one transaction with its mark: never none, never two;
-- a webhook is one courier's at a time. What is reported counts only while the lease's token is the one
-  that was claimed under, so a courier that was stopped and goes on later changes nothing any more;
-- a delivery is pending until an attempt of it is recorded as its last: a crash at any moment leaves it to
-  be claimed again, by a successor of the same name at once, by others when the lease expires;
-- only the database's clock decides what is due and whose a webhook is.
+- an event becomes exactly one delivery per webhook, in the transaction that marks the event as fanned out;
+- one courier at a time leases a webhook. Results count only under the fencing token of the claim, so a courier
+  that was stopped and continues after its lease ended changes nothing;
+- a delivery is pending until its last attempt is recorded. After a crash at any moment it is claimed again: at
+  once by a courier of the same name, by another courier when the lease expires;
+- only the database's clock decides which deliveries are due and which leases hold.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from storage.postgres.database import Connection, Database
 from storage.webhooks.outbox import append_to_outbox
 
 _SQL: Final = queries.load("webhooks/deliveries")
-PURGED_AT_ONCE: Final = 2_000
+PURGE_ROWS: Final = 2_000
 
 
 class PostgresDeliveryQueue:
@@ -63,9 +63,9 @@ class PostgresDeliveryQueue:
         owner: str,
         ttl_s: float,
         limit: int,
-        each: int,
+        per_webhook: int,
         in_flight: Sequence[InFlightDelivery],
-        resting: Sequence[tuple[int, int]],
+        blocked: Sequence[tuple[int, int]],
     ) -> list[DueDelivery]:
         tenants, webhooks, events = _columns(in_flight, 3)
 
@@ -74,7 +74,14 @@ class PostgresDeliveryQueue:
                 await connection.execute(_SQL["renew"], owner, ttl_s, tenants, webhooks)
             await connection.execute(_SQL["acquire_leases"], owner, ttl_s, limit)
             rows = await connection.fetch(
-                _SQL["claim"], owner, limit, each, tenants, webhooks, events, *_columns(resting, 2)
+                _SQL["claim"],
+                owner,
+                limit,
+                per_webhook,
+                tenants,
+                webhooks,
+                events,
+                *_columns(blocked, 2),
             )
             return [
                 DueDelivery(
@@ -92,17 +99,21 @@ class PostgresDeliveryQueue:
         async def work(connection: Connection) -> RecordOutcome:
             leases = {(a.due.tenant_id, a.due.webhook_id, a.due.token) for a in attempts}
             rows = await connection.fetch(_SQL["lock_leased"], owner, *_columns(sorted(leases), 3))
-            held = {tuple(row) for row in rows}
-            good = [a for a in attempts if (a.due.tenant_id, a.due.webhook_id, a.due.token) in held]
-            if good:
+            leases_held = {tuple(row) for row in rows}
+            valid = [
+                a
+                for a in attempts
+                if (a.due.tenant_id, a.due.webhook_id, a.due.token) in leases_held
+            ]
+            if valid:
                 rows = await connection.fetch(
-                    _SQL["record_results"], *_columns(map(_settled, good), 7)
+                    _SQL["record_results"], *_columns(map(_result_row, valid), 7)
                 )
-                there = {tuple(row) for row in rows}
-                noted = [_noted(a) for a in good if _noted(a)[:3] in there]
-                await connection.execute(_SQL["note_attempts"], *_columns(noted, 9))
+                recorded = {tuple(row) for row in rows}
+                attempt_rows = [_attempt_row(a) for a in valid if _attempt_row(a)[:3] in recorded]
+                await connection.execute(_SQL["note_attempts"], *_columns(attempt_rows, 9))
             return RecordOutcome(
-                len(attempts) - len(good), await _note_endpoint_health(connection, good)
+                len(attempts) - len(valid), await _note_endpoint_health(connection, valid)
             )
 
         return await self._database.transaction(work)
@@ -115,59 +126,61 @@ class PostgresDeliveryQueue:
 
     async def purge(self) -> None:
         async def events(connection: Connection) -> str:
-            return await connection.execute(_SQL["purge_events"], RETENTION_DAYS, PURGED_AT_ONCE)
+            return await connection.execute(_SQL["purge_events"], RETENTION_DAYS, PURGE_ROWS)
 
         async def deliveries(connection: Connection) -> str:
-            return await connection.execute(_SQL["purge_deliveries"], PURGED_AT_ONCE)
+            return await connection.execute(_SQL["purge_deliveries"], PURGE_ROWS)
 
-        async def others(connection: Connection) -> None:
+        async def webhooks(connection: Connection) -> None:
             await connection.execute(_SQL["purge_webhooks"])
             await connection.execute(_SQL["purge_secrets"])
 
-        for some in (events, deliveries):
-            while await self._database.transaction(some) == f"DELETE {PURGED_AT_ONCE}":
+        for delete_rows in (events, deliveries):
+            while await self._database.transaction(delete_rows) == f"DELETE {PURGE_ROWS}":
                 pass
-        await self._database.transaction(others)
+        await self._database.transaction(webhooks)
 
 
 async def _note_endpoint_health(connection: Connection, attempts: Sequence[Attempt]) -> int:
-    """Note what works and what does not, and disable what has not for too long; how many."""
+    """Record which webhooks succeed, and disable those that are gone or fail too long. Returns their number."""
     health: dict[tuple[int, int], bool] = {}
     for attempt in attempts:
         key = attempt.due.tenant_id, attempt.due.webhook_id
         health[key] = health.get(key, False) or attempt.result.delivered
-    # What is gone is a URL: the webhook may have another one by now.
+    # With the URL, because the webhook may have another one by now.
     gone = {(a.due.tenant_id, a.due.webhook_id, a.due.url) for a in attempts if a.gone}
     if not health:
         return 0
     webhooks = sorted(health)
-    which = _columns(webhooks, 2)
-    await connection.execute(_SQL["note_health"], *which, [health[webhook] for webhook in webhooks])
+    keys = _columns(webhooks, 2)
+    await connection.execute(_SQL["note_health"], *keys, [health[webhook] for webhook in webhooks])
     if all(health.values()) and not gone:
         return 0
     disabled = await connection.fetch(
-        _SQL["disable"], *which, *_columns(sorted(gone), 3), DISABLED_AFTER_S
+        _SQL["disable"], *keys, *_columns(sorted(gone), 3), DISABLED_AFTER_S
     )
-    await append_to_outbox(connection, [_told(*row) for row in disabled])
+    await append_to_outbox(connection, [_disabled_event(*row) for row in disabled])
     return len(disabled)
 
 
-def _told(tenant_id: int, profile_id: int, webhook_id: int, url: str, reason: str) -> EventDraft:
+def _disabled_event(
+    tenant_id: int, profile_id: int, webhook_id: int, url: str, reason: str
+) -> EventDraft:
     data = EndpointDisabled(
         profile_id=str(profile_id), webhook_id=str(webhook_id), url=url, reason=reason
     )
     return EventDraft(tenant_id, profile_id, "endpoint.disabled", data)
 
 
-def _noted(attempt: Attempt) -> tuple[object, ...]:
-    due, answer = attempt.due, attempt.result
+def _attempt_row(attempt: Attempt) -> tuple[object, ...]:
+    due, result = attempt.due, attempt.result
     return (
         due.tenant_id, due.webhook_id, due.event_id, due.number, attempt.at, attempt.duration_ms,
-        answer.status, answer.error[:500] or None, answer.response or None,
+        result.status, result.error[:500] or None, result.response or None,
     )  # fmt: skip
 
 
-def _settled(attempt: Attempt) -> tuple[object, ...]:
+def _result_row(attempt: Attempt) -> tuple[object, ...]:
     due = attempt.due
     return (
         due.tenant_id, due.webhook_id, due.event_id, due.number, attempt.state, due.tries + 1,
@@ -178,7 +191,7 @@ def _settled(attempt: Attempt) -> tuple[object, ...]:
 def _columns(
     rows: "Sequence[tuple[object, ...]] | map[tuple[object, ...]]", width: int
 ) -> list[list[object]]:
-    """Rows as one list for each column."""
+    """Return rows as one list for each column."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     return columns or [[] for _ in range(width)]
 

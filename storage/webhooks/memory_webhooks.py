@@ -1,6 +1,6 @@
 """Webhooks and deliveries in memory: the twin of storage.webhooks.webhooks and storage.webhooks.deliveries.
 
-A method changes the state without a checkpoint in between, which makes each one a transaction.
+No method yields to another task while it changes the state, so each is a transaction.
 """
 
 import itertools
@@ -45,10 +45,10 @@ from storage.links.memory_profiles import MemoryProfiles
 from storage.postgres.memory_idempotency import MemoryIdempotency
 from storage.webhooks.webhooks import (
     TEST_MESSAGE,
-    demand_enabled,
+    delivery_not_found,
     differs,
     key_pair,
-    unknown_delivery,
+    require_enabled,
     webhook_limit_error,
 )
 
@@ -61,7 +61,7 @@ def _now() -> datetime:
 
 @dataclass
 class _MemoryWebhook:
-    """A webhook with what signs (newest first, each with its end) and whose work it is."""
+    """A webhook with its secrets (newest first, each with its end) and its lease."""
 
     tenant_id: int
     webhook: Webhook
@@ -94,7 +94,7 @@ class _Delivery:
     tries: int = 0
     attempts: int = 0
     finished_at: datetime | None = None
-    made: list[RecordedAttempt] = field(default_factory=list)
+    recent_attempts: list[RecordedAttempt] = field(default_factory=list)
 
 
 class MemoryWebhooks:
@@ -104,23 +104,24 @@ class MemoryWebhooks:
         self._profiles = profiles
         self._now = now
         self._ids = itertools.count(1)
-        self._held: dict[int, _MemoryWebhook] = {}
+        self._webhooks: dict[int, _MemoryWebhook] = {}
         self._events: dict[int, _Event] = {}
-        self._once: set[tuple[int, int, str]] = set()
+        self._once_names: set[tuple[int, int, str]] = set()
         self._deliveries: dict[int, dict[int, _Delivery]] = defaultdict(dict)
-        self._answers = MemoryIdempotency(now)
+        self._idempotency = MemoryIdempotency(now)
 
-    def emit(self, drafts: Sequence[EventDraft]) -> None:
-        """As storage.webhooks.outbox.emit."""
+    def append_to_outbox(self, drafts: Sequence[EventDraft]) -> None:
+        """Add the events that a webhook of their profile subscribes to, as storage.webhooks.outbox does."""
         for draft in drafts:
-            wanted = any(self._wants(held, draft.type) for held in self._of(draft.profile_id))
+            entries = self._of_profile(draft.profile_id)
+            subscribed = any(self._subscribes(entry, draft.type) for entry in entries)
             once = (draft.tenant_id, draft.profile_id, draft.once or "")
-            if not wanted or (draft.once is not None and once in self._once):
+            if not subscribed or (draft.once is not None and once in self._once_names):
                 continue
-            self._once |= {once} if draft.once is not None else set()
+            self._once_names |= {once} if draft.once is not None else set()
             self._add(_Event(next(self._ids), draft, self._now()))
 
-    # ---- what the console asks ------------------------------------------------------------------
+    # ---- WebhookStore, for the console ----------------------------------------------------------
 
     async def create_webhook(
         self,
@@ -133,7 +134,7 @@ class MemoryWebhooks:
 
         def work() -> NewSecret:
             profile, _ = self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
-            if len(list(self._of(profile_id))) >= MAX_WEBHOOKS:
+            if len(list(self._of_profile(profile_id))) >= MAX_WEBHOOKS:
                 raise webhook_limit_error()
             secret, public = key_pair(draft.signature)
             now = self._now()
@@ -145,36 +146,38 @@ class MemoryWebhooks:
                 disabled_reason=None, public_key=public, secret_changed_at=now, version=1,
                 created_at=now, updated_at=now,
             )  # fmt: skip
-            self._held[webhook.id] = _MemoryWebhook(
+            self._webhooks[webhook.id] = _MemoryWebhook(
                 profile.tenant_id, webhook, [(secret, None)], now
             )
             return NewSecret(webhook, None if public else secret)
 
-        return self._answers.only_once(caller, once, work)
+        return self._idempotency.only_once(caller, once, work)
 
     async def webhook(self, caller: Caller, webhook_id: int) -> Webhook:
         await trio.lowlevel.checkpoint()
-        return self._mine(caller, webhook_id).webhook
+        return self._enter(caller, webhook_id).webhook
 
     async def list_webhooks(
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_WEBHOOKS)
-        found = [held.webhook for held in self._of(profile_id) if held.webhook.id > after]
-        return ListPage.of(found, limit)
+        webhooks = [
+            entry.webhook for entry in self._of_profile(profile_id) if entry.webhook.id > after
+        ]
+        return ListPage.of(webhooks, limit)
 
     async def update_webhook(
         self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
     ) -> Webhook:
         await trio.lowlevel.checkpoint()
-        held = self._mine(caller, webhook_id, if_version)
-        if not differs(held.webhook, draft):
-            return held.webhook
-        if (draft.enabled and not held.webhook.enabled) or draft.url != held.webhook.url:
-            held.enabled_at = self._now()
+        entry = self._enter(caller, webhook_id, if_version)
+        if not differs(entry.webhook, draft):
+            return entry.webhook
+        if (draft.enabled and not entry.webhook.enabled) or draft.url != entry.webhook.url:
+            entry.enabled_at = self._now()
         self._change(
-            held,
+            entry,
             url=draft.url,
             description=draft.description,
             event_types=tuple(draft.event_types),
@@ -182,273 +185,290 @@ class MemoryWebhooks:
             max_concurrency=draft.max_concurrency,
             max_rate=draft.max_rate,
             enabled=draft.enabled,
-            disabled_reason=None if draft.enabled else held.webhook.disabled_reason,
+            disabled_reason=None if draft.enabled else entry.webhook.disabled_reason,
         )
-        return held.webhook
+        return entry.webhook
 
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
     ) -> None:
         await trio.lowlevel.checkpoint()
-        self._mine(caller, webhook_id, if_version)
-        del self._held[webhook_id]
+        self._enter(caller, webhook_id, if_version)
+        del self._webhooks[webhook_id]
         self._deliveries.pop(webhook_id, None)
 
     async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
         await trio.lowlevel.checkpoint()
-        held = self._mine(caller, webhook_id)
-        secret, public = key_pair(held.webhook.signature)
+        entry = self._enter(caller, webhook_id)
+        secret, public = key_pair(entry.webhook.signature)
         end = self._now() + timedelta(hours=OLD_SECRET_HOURS)
-        old = [(text, until or end) for text, until in held.secrets]
-        held.secrets = [(secret, None), *old][:MAX_SECRETS]
-        self._change(held, public_key=public, secret_changed_at=self._now())
-        return NewSecret(held.webhook, None if public else secret)
+        old = [(text, until or end) for text, until in entry.secrets]
+        entry.secrets = [(secret, None), *old][:MAX_SECRETS]
+        self._change(entry, public_key=public, secret_changed_at=self._now())
+        return NewSecret(entry.webhook, None if public else secret)
 
     async def deliveries(
-        self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
+        self,
+        caller: Caller,
+        webhook_id: int,
+        delivery_filter: DeliveryFilter,
+        before: int,
+        limit: int,
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
-        self._mine(caller, webhook_id)
-        found = [
-            _shown(one)
-            for id_, one in sorted(self._deliveries[webhook_id].items(), reverse=True)
+        self._enter(caller, webhook_id)
+        deliveries = [
+            _as_delivery(delivery)
+            for id_, delivery in sorted(self._deliveries[webhook_id].items(), reverse=True)
             if (not before or id_ < before)
-            and asked.state in (None, one.state)
-            and asked.type in (None, one.event.draft.type)
+            and delivery_filter.state in (None, delivery.state)
+            and delivery_filter.type in (None, delivery.event.draft.type)
         ]
-        return ListPage.of(found, limit, "event_id")
+        return ListPage.of(deliveries, limit, "event_id")
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
-        self._mine(caller, webhook_id)
-        return _shown(self._delivery(webhook_id, event_id))
+        self._enter(caller, webhook_id)
+        return _as_delivery(self._delivery(webhook_id, event_id))
 
     async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
-        demand_enabled(self._mine(caller, webhook_id).webhook)
-        found = self._delivery(webhook_id, event_id)
-        self._again(webhook_id, found.event)
-        return _shown(found)
+        require_enabled(self._enter(caller, webhook_id).webhook)
+        delivery = self._delivery(webhook_id, event_id)
+        self._make_pending(webhook_id, delivery.event)
+        return _as_delivery(delivery)
 
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
     ) -> ReplayResult:
         await trio.lowlevel.checkpoint()
-        held = self._mine(caller, webhook_id)
-        demand_enabled(held.webhook)
-        known = self._deliveries[webhook_id]
-        found = [
+        entry = self._enter(caller, webhook_id)
+        require_enabled(entry.webhook)
+        deliveries = self._deliveries[webhook_id]
+        events = [
             event
             for event in self._events.values()
             if event.at >= since
             and not event.pending
-            and event.draft.profile_id == held.webhook.profile_id
-            and self._is_for(held, event)
-            and not (failed_only and event.id in known and known[event.id].state == "delivered")
+            and event.draft.profile_id == entry.webhook.profile_id
+            and self._is_for(entry, event)
+            and not (
+                failed_only and event.id in deliveries and deliveries[event.id].state == "delivered"
+            )
         ][:REPLAYED_AT_ONCE]
-        for event in found:
-            self._again(webhook_id, event)
-        more = len(found) == REPLAYED_AT_ONCE
-        return ReplayResult(len(found), found[-1].at if more else None)
+        for event in events:
+            self._make_pending(webhook_id, event)
+        more = len(events) == REPLAYED_AT_ONCE
+        return ReplayResult(len(events), events[-1].at if more else None)
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         await trio.lowlevel.checkpoint()
-        held = self._mine(caller, webhook_id)
-        demand_enabled(held.webhook)
-        profile_id = held.webhook.profile_id
+        entry = self._enter(caller, webhook_id)
+        require_enabled(entry.webhook)
+        profile_id = entry.webhook.profile_id
         data = EndpointTest(
             profile_id=str(profile_id), webhook_id=str(webhook_id), message=TEST_MESSAGE
         )
-        draft = EventDraft(held.tenant_id, profile_id, "endpoint.test", data)
+        draft = EventDraft(entry.tenant_id, profile_id, "endpoint.test", data)
         event = self._add(_Event(next(self._ids), draft, self._now(), webhook_id, False))
-        self._again(webhook_id, event)
-        return _shown(self._deliveries[webhook_id][event.id])
+        self._make_pending(webhook_id, event)
+        return _as_delivery(self._deliveries[webhook_id][event.id])
 
-    # ---- what couriers ask ----------------------------------------------------------------------
+    # ---- DeliveryQueue, for couriers ------------------------------------------------------------
 
     async def fan_out(self, limit: int) -> int:
         await trio.lowlevel.checkpoint()
-        taken = [event for event in self._events.values() if event.pending][:limit]
-        for event in taken:
+        events = [event for event in self._events.values() if event.pending][:limit]
+        for event in events:
             event.pending = False
-            for held in self._of(event.draft.profile_id):
-                if held.webhook.enabled and self._is_for(held, event):
-                    self._again(held.webhook.id, event)
-        return len(taken)
+            for entry in self._of_profile(event.draft.profile_id):
+                if entry.webhook.enabled and self._is_for(entry, event):
+                    self._make_pending(entry.webhook.id, event)
+        return len(events)
 
     async def claim(
         self,
         owner: str,
         ttl_s: float,
         limit: int,
-        each: int,
+        per_webhook: int,
         in_flight: Sequence[InFlightDelivery],
-        resting: Sequence[tuple[int, int]],
+        blocked: Sequence[tuple[int, int]],
     ) -> list[DueDelivery]:
         await trio.lowlevel.checkpoint()
         now, flying = self._now(), set(in_flight)
         ranked: list[tuple[int, datetime, DueDelivery]] = []
-        for held in self._held.values():
-            due = self._due(held, now)
-            if not held.webhook.enabled or not due:
+        for entry in self._webhooks.values():
+            due = self._due(entry, now)
+            if not entry.webhook.enabled or not due:
                 continue
-            if held.owner not in (None, owner) and held.until > now:
+            if entry.owner not in (None, owner) and entry.until > now:
                 continue
-            if not limit and held.owner != owner:
+            if not limit and entry.owner != owner:
                 continue
-            held.token += held.owner != owner
-            held.owner, held.until = owner, now + timedelta(seconds=ttl_s)
-            busy = sum((f.tenant_id, f.webhook_id) == held.key for f in flying)
-            most = min(each, held.webhook.max_concurrency or each)
-            room = int(not busy) if held.webhook.ordered else max(most - busy, 0)
-            if held.key in resting:
+            entry.token += entry.owner != owner
+            entry.owner, entry.until = owner, now + timedelta(seconds=ttl_s)
+            busy = sum((f.tenant_id, f.webhook_id) == entry.key for f in flying)
+            limit_each = min(per_webhook, entry.webhook.max_concurrency or per_webhook)
+            capacity = int(not busy) if entry.webhook.ordered else max(limit_each - busy, 0)
+            if entry.key in blocked:
                 continue
-            free = [one for one in due if InFlightDelivery(*held.key, one.event.id) not in flying]
-            for place, one in enumerate(free[:room]):
-                ranked.append((place, one.next_attempt_at, self._as_due(held, one)))
-        return [due for *_, due in sorted(ranked, key=lambda one: one[:2])][:limit]
+            free = [
+                delivery
+                for delivery in due
+                if InFlightDelivery(*entry.key, delivery.event.id) not in flying
+            ]
+            for rank, delivery in enumerate(free[:capacity]):
+                ranked.append((rank, delivery.next_attempt_at, self._as_due(entry, delivery)))
+        return [due for *_, due in sorted(ranked, key=lambda row: row[:2])][:limit]
 
     async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
         await trio.lowlevel.checkpoint()
         refused = disabled = 0
         for attempt in attempts:
-            held = self._held.get(attempt.due.webhook_id)
-            if held is None or (held.owner, held.token) != (owner, attempt.due.token):
+            entry = self._webhooks.get(attempt.due.webhook_id)
+            if entry is None or (entry.owner, entry.token) != (owner, attempt.due.token):
                 refused += 1
                 continue
-            self._settle(held, attempt)
-            disabled += self._judge(held, attempt)
+            self._settle(entry, attempt)
+            disabled += self._note_endpoint_health(entry, attempt)
         return RecordOutcome(refused, disabled)
 
     async def release(self, owner: str) -> None:
         await trio.lowlevel.checkpoint()
-        for held in self._held.values():
-            if held.owner == owner:
-                held.owner = None
+        for entry in self._webhooks.values():
+            if entry.owner == owner:
+                entry.owner = None
 
     async def purge(self) -> None:
         await trio.lowlevel.checkpoint()
         oldest = self._now() - timedelta(days=RETENTION_DAYS)
         for event in [event for event in self._events.values() if event.at < oldest]:
             del self._events[event.id]
-            for found in self._deliveries.values():
-                found.pop(event.id, None)
+            for deliveries in self._deliveries.values():
+                deliveries.pop(event.id, None)
 
-    # ---- what both need -------------------------------------------------------------------------
+    # ---- the state ------------------------------------------------------------------------------
 
-    def _of(self, profile_id: int) -> Iterator[_MemoryWebhook]:
-        return (held for held in self._held.values() if held.webhook.profile_id == profile_id)
+    def _of_profile(self, profile_id: int) -> Iterator[_MemoryWebhook]:
+        return (
+            entry for entry in self._webhooks.values() if entry.webhook.profile_id == profile_id
+        )
 
-    def _mine(
+    def _enter(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
     ) -> _MemoryWebhook:
-        held = self._held.get(webhook_id)
-        if held is None:
+        entry = self._webhooks.get(webhook_id)
+        if entry is None:
             raise NotFoundError.of("webhook")
-        self._profiles.team(caller, held.webhook.profile_id, Action.MANAGE_WEBHOOKS)
-        require_version(held.webhook.version, if_version)
-        return held
+        self._profiles.team(caller, entry.webhook.profile_id, Action.MANAGE_WEBHOOKS)
+        require_version(entry.webhook.version, if_version)
+        return entry
 
-    def _change(self, held: _MemoryWebhook, **values: object) -> None:
-        values |= {"version": held.webhook.version + 1, "updated_at": self._now()}
-        held.webhook = msgspec.structs.replace(held.webhook, **values)
+    def _change(self, entry: _MemoryWebhook, **values: object) -> None:
+        values |= {"version": entry.webhook.version + 1, "updated_at": self._now()}
+        entry.webhook = msgspec.structs.replace(entry.webhook, **values)
 
-    def _wants(self, held: _MemoryWebhook, type_: str) -> bool:
-        return not set(matching_names(type_)).isdisjoint(held.webhook.event_types)
+    def _subscribes(self, entry: _MemoryWebhook, type_: str) -> bool:
+        return not set(matching_names(type_)).isdisjoint(entry.webhook.event_types)
 
-    def _is_for(self, held: _MemoryWebhook, event: _Event) -> bool:
+    def _is_for(self, entry: _MemoryWebhook, event: _Event) -> bool:
         if event.webhook_id is None:
-            return self._wants(held, event.draft.type)
-        return event.webhook_id == held.webhook.id
+            return self._subscribes(entry, event.draft.type)
+        return event.webhook_id == entry.webhook.id
 
     def _add(self, event: _Event) -> _Event:
         self._events[event.id] = event
         return event
 
-    def _again(self, webhook_id: int, event: _Event) -> None:
-        known = self._deliveries[webhook_id].setdefault(event.id, _Delivery(event, self._now()))
-        known.state, known.tries, known.finished_at = "pending", 0, None
-        known.next_attempt_at = self._now()
+    def _make_pending(self, webhook_id: int, event: _Event) -> None:
+        delivery = self._deliveries[webhook_id].setdefault(event.id, _Delivery(event, self._now()))
+        delivery.state, delivery.tries, delivery.finished_at = "pending", 0, None
+        delivery.next_attempt_at = self._now()
 
     def _delivery(self, webhook_id: int, event_id: int) -> _Delivery:
-        found = self._deliveries[webhook_id].get(event_id)
-        if found is None:
-            raise unknown_delivery()
-        return found
+        delivery = self._deliveries[webhook_id].get(event_id)
+        if delivery is None:
+            raise delivery_not_found()
+        return delivery
 
-    def _due(self, held: _MemoryWebhook, now: datetime) -> list[_Delivery]:
+    def _due(self, entry: _MemoryWebhook, now: datetime) -> list[_Delivery]:
         pending = [
-            one for one in self._deliveries[held.webhook.id].values() if one.state == "pending"
+            delivery
+            for delivery in self._deliveries[entry.webhook.id].values()
+            if delivery.state == "pending"
         ]
-        if held.webhook.ordered:
-            pending = sorted(pending, key=lambda one: one.event.id)[:1]
-        due = [one for one in pending if one.next_attempt_at <= now]
-        return sorted(due, key=lambda one: (one.next_attempt_at, one.event.id))
+        if entry.webhook.ordered:
+            pending = sorted(pending, key=lambda delivery: delivery.event.id)[:1]
+        due = [delivery for delivery in pending if delivery.next_attempt_at <= now]
+        return sorted(due, key=lambda delivery: (delivery.next_attempt_at, delivery.event.id))
 
-    def _as_due(self, held: _MemoryWebhook, one: _Delivery) -> DueDelivery:
+    def _as_due(self, entry: _MemoryWebhook, delivery: _Delivery) -> DueDelivery:
         now = self._now()
-        secrets = tuple(text for text, end in held.secrets if end is None or end > now)
-        event, webhook = one.event, held.webhook
+        secrets = tuple(text for text, end in entry.secrets if end is None or end > now)
+        event, webhook = delivery.event, entry.webhook
         return DueDelivery(
-            held.tenant_id, event.draft.profile_id, webhook.id, event.id, held.token, one.tries,
-            one.attempts + 1, webhook.url, webhook.ordered, webhook.max_concurrency, webhook.max_rate,
+            entry.tenant_id, event.draft.profile_id, webhook.id, event.id, entry.token, delivery.tries,
+            delivery.attempts + 1, webhook.url, webhook.ordered, webhook.max_concurrency, webhook.max_rate,
             secrets, event.draft.type, event.at, msgspec.to_builtins(event.draft.data),
         )  # fmt: skip
 
-    def _settle(self, held: _MemoryWebhook, attempt: Attempt) -> None:
-        due, answer, now = attempt.due, attempt.result, self._now()
-        one = self._deliveries[held.webhook.id].get(due.event_id)
-        if one is None:
+    def _settle(self, entry: _MemoryWebhook, attempt: Attempt) -> None:
+        due, result, now = attempt.due, attempt.result, self._now()
+        delivery = self._deliveries[entry.webhook.id].get(due.event_id)
+        if delivery is None:
             return
-        one.made.append(
-            RecordedAttempt(due.number, attempt.at, attempt.duration_ms, answer.status, answer.error,
-                        answer.response)
+        delivery.recent_attempts.append(
+            RecordedAttempt(due.number, attempt.at, attempt.duration_ms, result.status, result.error,
+                        result.response)
         )  # fmt: skip
-        one.attempts = max(one.attempts, due.number)
-        if one.tries < due.tries and not answer.delivered:  # replayed meanwhile
+        delivery.attempts = max(delivery.attempts, due.number)
+        if (
+            delivery.tries < due.tries and not result.delivered
+        ):  # a member replayed it during the attempt
             return
-        one.state, one.tries = attempt.state, due.tries + 1
-        one.next_attempt_at = now + timedelta(seconds=attempt.delay_s or 0)
-        one.finished_at = None if attempt.state == "pending" else now
+        delivery.state, delivery.tries = attempt.state, due.tries + 1
+        delivery.next_attempt_at = now + timedelta(seconds=attempt.delay_s or 0)
+        delivery.finished_at = None if attempt.state == "pending" else now
 
-    def _judge(self, held: _MemoryWebhook, attempt: Attempt) -> bool:
-        """Disable what is gone, or has not worked for too long; whether that was done."""
+    def _note_endpoint_health(self, entry: _MemoryWebhook, attempt: Attempt) -> bool:
+        """Disable a webhook that is gone or fails for too long. Returns whether it was disabled."""
         now = self._now()
         if attempt.result.delivered:
-            held.failing_since = None
+            entry.failing_since = None
             return False
-        held.failing_since = held.failing_since or now
-        since = max(held.failing_since, held.enabled_at)
+        entry.failing_since = entry.failing_since or now
+        since = max(entry.failing_since, entry.enabled_at)
         failing = now - since > timedelta(seconds=DISABLED_AFTER_S)
-        gone = attempt.gone and attempt.due.url == held.webhook.url
-        if not held.webhook.enabled or not (gone or failing):
+        gone = attempt.gone and attempt.due.url == entry.webhook.url
+        if not entry.webhook.enabled or not (gone or failing):
             return False
         reason = "it answered 410 Gone" if gone else (
             f"nothing has succeeded since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         )  # fmt: skip
-        self._change(held, enabled=False, disabled_reason=reason)
-        webhook = held.webhook
+        self._change(entry, enabled=False, disabled_reason=reason)
+        webhook = entry.webhook
         data = EndpointDisabled(
             profile_id=str(webhook.profile_id),
             webhook_id=str(webhook.id),
             url=webhook.url,
             reason=reason,
         )
-        draft = EventDraft(held.tenant_id, webhook.profile_id, "endpoint.disabled", data)
-        self.emit([draft])
+        draft = EventDraft(entry.tenant_id, webhook.profile_id, "endpoint.disabled", data)
+        self.append_to_outbox([draft])
         return True
 
 
-def _shown(one: _Delivery) -> Delivery:
-    event = one.event
+def _as_delivery(delivery: _Delivery) -> Delivery:
+    event = delivery.event
     return Delivery(
         event.id,
         event.draft.type,
         event.at,
-        one.state,  # type: ignore[arg-type]  # one of its three words
-        one.attempts,
-        one.next_attempt_at if one.state == "pending" else None,
-        one.finished_at,
+        delivery.state,  # type: ignore[arg-type]  # a DeliveryState
+        delivery.attempts,
+        delivery.next_attempt_at if delivery.state == "pending" else None,
+        delivery.finished_at,
         msgspec.to_builtins(event.draft.data),
-        tuple(one.made[-SHOWN_ATTEMPTS:]),
+        tuple(delivery.recent_attempts[-SHOWN_ATTEMPTS:]),
     )

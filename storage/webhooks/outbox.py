@@ -1,8 +1,7 @@
-"""Events on their way out: written in the transaction of what they tell of, so that neither is without the
-other.
+"""Outbox of events, written in the transaction of the change that they report: both are committed, or neither.
 
-Changes of links, profiles, members and assets need nothing of this: a trigger on the log of changes writes
-their events (storage/migrations/0009_webhooks.sql).
+Changes of links, profiles, members and assets do not use this module: a trigger on the audit log writes their
+events (storage/migrations/0009_webhooks.sql).
 """
 
 from collections.abc import Sequence
@@ -18,18 +17,18 @@ _SQL: Final = queries.load("webhooks/outbox")
 
 
 async def append_to_outbox(connection: Connection, drafts: Sequence[EventDraft]) -> None:
-    """Write down what has happened, as part of the connection's transaction.
+    """Write events in the connection's transaction, with one statement.
 
-    Costs one statement, and leaves nothing where no webhook wants to hear of it. Raises TypeError for data
-    that is not of the event's type, as that is a mistake of the code.
+    An event that no webhook of its profile subscribes to is not written. Raises TypeError for data that is
+    not of the event's type: a mistake of the code.
     """
     if not drafts:
         return
     for draft in drafts:
-        wanted = EVENT_TYPES[draft.type].data
-        if type(draft.data) is not wanted:
+        expected = EVENT_TYPES[draft.type].data
+        if type(draft.data) is not expected:
             raise TypeError(
-                f"{draft.type} carries {wanted.__name__}, not {type(draft.data).__name__}"
+                f"{draft.type} carries {expected.__name__}, not {type(draft.data).__name__}"
             )
     columns = zip(
         *((d.tenant_id, d.profile_id, d.type, d.once, _json(d.data)) for d in drafts), strict=True

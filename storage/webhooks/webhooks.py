@@ -1,11 +1,11 @@
-"""Webhooks in Postgres, as the console changes them.
+"""Webhooks in Postgres, for the console.
 
 Guarantees, on top of those of `engine.webhooks.ports.WebhookStore`:
-- a secret is written and never read here: this role is not granted the column;
-- of concurrent creates no more than MAX_WEBHOOKS succeed: each has a numbered slot, which is a key;
-- a webhook of a million deliveries can be deleted, and nobody waits for it meanwhile: they go first, some at
-  a time, as fan-outs and reports wait for whoever deletes a webhook;
-- a replay and a test are deliveries like any other: a worker finds them within its polling interval.
+- a secret is written and never read here: the role is not granted the column;
+- concurrent creates make at most MAX_WEBHOOKS webhooks: each takes a numbered slot, which is part of a key;
+- to delete a webhook with a million deliveries keeps no courier waiting: the deliveries are deleted first, in
+  batches, because fan-outs and records wait for the transaction that deletes a webhook;
+- a replay and a test are deliveries like any other: a courier claims them within its polling interval.
 """
 
 import secrets
@@ -47,7 +47,7 @@ from storage.postgres.idempotency import run_once
 
 SQL: Final = queries.load("webhooks/webhooks")
 TEST_MESSAGE: Final = "A test, sent on request."
-DELETED_AT_ONCE: Final = 5_000
+DELETE_ROWS: Final = 5_000
 T = TypeVar("T")
 
 
@@ -67,20 +67,22 @@ class PostgresWebhookStore:
         secret, public = key_pair(draft.signature)
 
         async def work(connection: Connection) -> NewSecret:
-            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_WEBHOOKS)
-            await connection.execute(SQL["lock_profile"], place.tenant_id, profile_id)
+            access = await enter_profile(connection, caller, profile_id, Action.MANAGE_WEBHOOKS)
+            await connection.execute(SQL["lock_profile"], access.tenant_id, profile_id)
             webhook_id = await connection.fetchval(
                 SQL["create_webhook"],
-                place.tenant_id,
+                access.tenant_id,
                 profile_id,
                 *_columns(draft),
                 draft.signature,
             )
             if webhook_id is None:
                 raise webhook_limit_error()
-            await connection.execute(SQL["create_state"], place.tenant_id, webhook_id)
-            await connection.execute(SQL["add_secret"], place.tenant_id, webhook_id, secret, public)
-            webhook = await _fetch(connection, place, webhook_id)
+            await connection.execute(SQL["create_state"], access.tenant_id, webhook_id)
+            await connection.execute(
+                SQL["add_secret"], access.tenant_id, webhook_id, secret, public
+            )
+            webhook = await _fetch(connection, access, webhook_id)
             return NewSecret(webhook, None if public else secret)
 
         return await self._database.transaction(run_once(caller, once, work), caller=caller)
@@ -97,12 +99,12 @@ class PostgresWebhookStore:
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_WEBHOOKS)
+            access = await enter_profile(connection, caller, profile_id, Action.MANAGE_WEBHOOKS)
             rows = await connection.fetch(
-                SQL["list_webhooks"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
+                SQL["list_webhooks"], access.tenant_id, profile_id, min(after, MAX_ID), limit + 1
             )
-            found = [_webhook(row) for row in rows]
-            return ListPage.of(found, limit)
+            webhooks = [_webhook(row) for row in rows]
+            return ListPage.of(webhooks, limit)
 
         return await self._read(caller, work)
 
@@ -110,78 +112,84 @@ class PostgresWebhookStore:
         self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
     ) -> Webhook:
         async def work(connection: Connection) -> Webhook:
-            place = await _enter(connection, caller, webhook_id)
-            stored = await _lock(connection, place, webhook_id, if_version)
+            access = await _enter(connection, caller, webhook_id)
+            stored = await _lock(connection, access, webhook_id, if_version)
             if not differs(stored, draft):
                 return stored
             await connection.execute(
-                SQL["update_webhook"], place.tenant_id, webhook_id, *_columns(draft)
+                SQL["update_webhook"], access.tenant_id, webhook_id, *_columns(draft)
             )
-            return await _fetch(connection, place, webhook_id)
+            return await _fetch(connection, access, webhook_id)
 
         return await self._database.transaction(work, caller=caller)
 
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
     ) -> None:
-        async def some(connection: Connection) -> str:
-            place = await _enter(connection, caller, webhook_id)
-            await _lock(connection, place, webhook_id, if_version)
-            which = place.tenant_id, webhook_id
-            return await connection.execute(SQL["delete_deliveries"], *which, DELETED_AT_ONCE)
+        async def delete_rows(connection: Connection) -> str:
+            access = await _enter(connection, caller, webhook_id)
+            await _lock(connection, access, webhook_id, if_version)
+            key = access.tenant_id, webhook_id
+            return await connection.execute(SQL["delete_deliveries"], *key, DELETE_ROWS)
 
         async def work(connection: Connection) -> None:
-            place = await _enter(connection, caller, webhook_id)
-            await _lock(connection, place, webhook_id, if_version)
-            await connection.execute(SQL["delete_webhook"], place.tenant_id, webhook_id)
+            access = await _enter(connection, caller, webhook_id)
+            await _lock(connection, access, webhook_id, if_version)
+            await connection.execute(SQL["delete_webhook"], access.tenant_id, webhook_id)
 
-        while await self._database.transaction(some, caller=caller) == f"DELETE {DELETED_AT_ONCE}":
+        deleted = f"DELETE {DELETE_ROWS}"
+        while await self._database.transaction(delete_rows, caller=caller) == deleted:
             pass
         await self._database.transaction(work, caller=caller)
 
     async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
         async def work(connection: Connection) -> NewSecret:
-            place = await _enter(connection, caller, webhook_id)
-            stored = await _lock(connection, place, webhook_id, None)
+            access = await _enter(connection, caller, webhook_id)
+            stored = await _lock(connection, access, webhook_id, None)
             secret, public = key_pair(stored.signature)
-            which = place.tenant_id, webhook_id
-            await connection.execute(SQL["expire_secrets"], *which, OLD_SECRET_HOURS)
-            await connection.execute(SQL["add_secret"], *which, secret, public)
-            await connection.execute(SQL["forget_secrets"], *which, MAX_SECRETS)
-            await connection.execute(SQL["note_rotation"], *which)
-            webhook = await _fetch(connection, place, webhook_id)
+            key = access.tenant_id, webhook_id
+            await connection.execute(SQL["expire_secrets"], *key, OLD_SECRET_HOURS)
+            await connection.execute(SQL["add_secret"], *key, secret, public)
+            await connection.execute(SQL["forget_secrets"], *key, MAX_SECRETS)
+            await connection.execute(SQL["note_rotation"], *key)
+            webhook = await _fetch(connection, access, webhook_id)
             return NewSecret(webhook, None if public else secret)
 
         return await self._database.transaction(work, caller=caller)
 
     async def deliveries(
-        self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
+        self,
+        caller: Caller,
+        webhook_id: int,
+        delivery_filter: DeliveryFilter,
+        before: int,
+        limit: int,
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await _enter(connection, caller, webhook_id)
+            access = await _enter(connection, caller, webhook_id)
             below = min(before, MAX_ID) if before else MAX_ID
             rows = await connection.fetch(
-                SQL["deliveries"], place.tenant_id, webhook_id, below, *asked, limit + 1
+                SQL["deliveries"], access.tenant_id, webhook_id, below, *delivery_filter, limit + 1
             )
-            found = await _with_attempts(connection, place, webhook_id, rows)
-            return ListPage.of(found, limit, "event_id")
+            deliveries = await _with_attempts(connection, access, webhook_id, rows)
+            return ListPage.of(deliveries, limit, "event_id")
 
         return await self._read(caller, work)
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         async def work(connection: Connection) -> Delivery:
-            place = await _enter(connection, caller, webhook_id)
-            return await _delivery(connection, place, webhook_id, event_id)
+            access = await _enter(connection, caller, webhook_id)
+            return await _delivery(connection, access, webhook_id, event_id)
 
         return await self._read(caller, work)
 
     async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
         async def work(connection: Connection) -> Delivery:
-            place = await _enter(connection, caller, webhook_id)
-            demand_enabled(await _fetch(connection, place, webhook_id))
-            which = place.tenant_id, webhook_id, validate_id(event_id, "delivery")
-            await connection.execute(SQL["replay"], *which)
-            return await _delivery(connection, place, webhook_id, event_id)
+            access = await _enter(connection, caller, webhook_id)
+            require_enabled(await _fetch(connection, access, webhook_id))
+            key = access.tenant_id, webhook_id, validate_id(event_id, "delivery")
+            await connection.execute(SQL["replay"], *key)
+            return await _delivery(connection, access, webhook_id, event_id)
 
         return await self._database.transaction(work, caller=caller)
 
@@ -189,11 +197,11 @@ class PostgresWebhookStore:
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
     ) -> ReplayResult:
         async def work(connection: Connection) -> ReplayResult:
-            place = await _enter(connection, caller, webhook_id)
-            demand_enabled(await _fetch(connection, place, webhook_id))
+            access = await _enter(connection, caller, webhook_id)
+            require_enabled(await _fetch(connection, access, webhook_id))
             row = await connection.fetchrow(
                 SQL["replay_since"],
-                place.tenant_id,
+                access.tenant_id,
                 webhook_id,
                 since,
                 failed_only,
@@ -207,20 +215,20 @@ class PostgresWebhookStore:
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         async def work(connection: Connection) -> Delivery:
-            place = await _enter(connection, caller, webhook_id)
-            demand_enabled(await _fetch(connection, place, webhook_id))
+            access = await _enter(connection, caller, webhook_id)
+            require_enabled(await _fetch(connection, access, webhook_id))
             data = EndpointTest(
-                profile_id=str(place.profile_id), webhook_id=str(webhook_id), message=TEST_MESSAGE
+                profile_id=str(access.profile_id), webhook_id=str(webhook_id), message=TEST_MESSAGE
             )
             event_id = await connection.fetchval(
                 SQL["make_test"],
-                place.tenant_id,
-                place.profile_id,
+                access.tenant_id,
+                access.profile_id,
                 webhook_id,
                 msgspec.json.encode(data).decode(),
             )
-            await connection.execute(SQL["make_delivery"], place.tenant_id, webhook_id, event_id)
-            return await _delivery(connection, place, webhook_id, event_id)
+            await connection.execute(SQL["make_delivery"], access.tenant_id, webhook_id, event_id)
+            return await _delivery(connection, access, webhook_id, event_id)
 
         return await self._database.transaction(work, caller=caller)
 
@@ -229,13 +237,13 @@ class PostgresWebhookStore:
 
 
 def key_pair(signature: str) -> tuple[str, str | None]:
-    """A new secret, and for v1a its public key."""
+    """Return a new secret, and its public key for signature v1a (else None)."""
     random = secrets.token_bytes(SECRET_BYTES)
     return new_key_pair(random) if signature == "v1a" else (new_secret(random), None)
 
 
 def differs(stored: Webhook, draft: WebhookDraft) -> bool:
-    """Whether the draft asks for something else than is stored."""
+    """Return whether the draft would change the stored webhook."""
     return _columns(draft) != (
         stored.url,
         stored.description,
@@ -251,13 +259,13 @@ def webhook_limit_error() -> ConflictError:
     return ConflictError("webhooks", f"the profile has {MAX_WEBHOOKS}; delete one first")
 
 
-def demand_enabled(webhook: Webhook) -> None:
-    """Raises ConflictError for one that nothing is sent to."""
+def require_enabled(webhook: Webhook) -> None:
+    """Raise ConflictError for a disabled webhook."""
     if not webhook.enabled:
         raise ConflictError("enabled", "the webhook is disabled; enable it first")
 
 
-def unknown_delivery() -> NotFoundError:
+def delivery_not_found() -> NotFoundError:
     return NotFoundError.of("delivery")
 
 
@@ -269,48 +277,51 @@ async def _enter(connection: Connection, caller: Caller, webhook_id: int) -> Pro
     return ProfileAccess(row["tenant_id"], row["profile_id"], row["role"])
 
 
-async def _fetch(connection: Connection, place: ProfileAccess, webhook_id: int) -> Webhook:
-    row = await connection.fetchrow(SQL["webhook"], place.tenant_id, webhook_id)
+async def _fetch(connection: Connection, access: ProfileAccess, webhook_id: int) -> Webhook:
+    row = await connection.fetchrow(SQL["webhook"], access.tenant_id, webhook_id)
     if row is None:
         raise NotFoundError.of("webhook")
     return _webhook(row)
 
 
 async def _lock(
-    connection: Connection, place: ProfileAccess, webhook_id: int, if_version: int | None
+    connection: Connection, access: ProfileAccess, webhook_id: int, if_version: int | None
 ) -> Webhook:
-    await connection.execute(SQL["lock_webhook"], place.tenant_id, webhook_id)
-    # A statement of its own: it sees what was committed while this one waited for the lock.
-    stored = await _fetch(connection, place, webhook_id)
+    await connection.execute(SQL["lock_webhook"], access.tenant_id, webhook_id)
+    # In its own statement, because it must see what was committed during the wait for the lock.
+    stored = await _fetch(connection, access, webhook_id)
     require_version(stored.version, if_version)
     return stored
 
 
 async def _delivery(
-    connection: Connection, place: ProfileAccess, webhook_id: int, event_id: int
+    connection: Connection, access: ProfileAccess, webhook_id: int, event_id: int
 ) -> Delivery:
-    known = validate_id(event_id, "delivery")
+    valid_id = validate_id(event_id, "delivery")
     rows = await connection.fetch(
-        SQL["deliveries"], place.tenant_id, webhook_id, min(known + 1, MAX_ID), None, None, 1
+        SQL["deliveries"], access.tenant_id, webhook_id, min(valid_id + 1, MAX_ID), None, None, 1
     )
     if not rows or rows[0]["event_id"] != event_id:
-        raise unknown_delivery()
-    return (await _with_attempts(connection, place, webhook_id, rows))[0]
+        raise delivery_not_found()
+    return (await _with_attempts(connection, access, webhook_id, rows))[0]
 
 
 async def _with_attempts(
-    connection: Connection, place: ProfileAccess, webhook_id: int, rows: list[asyncpg.Record]
+    connection: Connection, access: ProfileAccess, webhook_id: int, rows: list[asyncpg.Record]
 ) -> list[Delivery]:
     ids = [row["event_id"] for row in rows]
-    made: dict[int, list[RecordedAttempt]] = {id_: [] for id_ in ids}
+    attempts: dict[int, list[RecordedAttempt]] = {id_: [] for id_ in ids}
     for event_id, *attempt in await connection.fetch(
-        SQL["attempts"], place.tenant_id, webhook_id, ids, SHOWN_ATTEMPTS
+        SQL["attempts"], access.tenant_id, webhook_id, ids, SHOWN_ATTEMPTS
     ):
-        made[event_id].append(RecordedAttempt(*attempt))
+        attempts[event_id].append(RecordedAttempt(*attempt))
     return [
         Delivery(
             **dict(row)
-            | {"data": msgspec.json.decode(row["data"]), "made": tuple(made[row["event_id"]])}
+            | {
+                "data": msgspec.json.decode(row["data"]),
+                "recent_attempts": tuple(attempts[row["event_id"]]),
+            }
         )
         for row in rows
     ]

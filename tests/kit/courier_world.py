@@ -72,7 +72,9 @@ class World:
 
     def happen(self, count: int = 1) -> None:
         data = LinkMilestone(profile_id=str(self.profile_id), link_id="5", clicks=10)
-        self.hooks.emit([EventDraft(1, self.profile_id, "link.milestone", data)] * count)
+        self.hooks.append_to_outbox(
+            [EventDraft(1, self.profile_id, "link.milestone", data)] * count
+        )
 
     def courier(self, owner: str = "one", queue: Any = None) -> Courier:
         return Courier(

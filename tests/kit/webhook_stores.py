@@ -26,7 +26,7 @@ LATER_S = 3600.0
 
 
 class Hooks(NamedTuple):
-    """Both ports over one state, a profile, and a stranger."""
+    """Both ports over one state, a profile, and `other`: a caller of another tenant."""
 
     store: WebhookStore
     queue: DeliveryQueue
@@ -34,7 +34,7 @@ class Hooks(NamedTuple):
     caller: Caller
     other: Caller
     profile: Profile
-    emit: Callable[[Sequence[EventDraft]], Awaitable[None]]
+    append: Callable[[Sequence[EventDraft]], Awaitable[None]]
     age: Callable[[timedelta], Awaitable[None]]
 
     async def create(self, **fields: Any) -> Webhook:
@@ -42,41 +42,41 @@ class Hooks(NamedTuple):
         return (await self.store.create_webhook(self.caller, self.profile.id, draft)).webhook
 
     async def happen(self, count: int = 1) -> None:
-        """As many events, and their deliveries."""
+        """Write `count` events, and make their deliveries."""
         for n in range(count):
             data = LinkMilestone(profile_id=str(self.profile.id), link_id="5", clicks=n)
             tenant_id, profile_id = self.profile.tenant_id, self.profile.id
-            await self.emit([EventDraft(tenant_id, profile_id, "link.milestone", data)])
+            await self.append([EventDraft(tenant_id, profile_id, "link.milestone", data)])
         assert await self.queue.fan_out(100) == count
 
     async def claim(
         self,
         owner: str = "one",
         limit: int = 100,
-        each: int = 100,
-        flying: Sequence[DueDelivery] = (),
-        resting: Sequence[tuple[int, int]] = (),
+        per_webhook: int = 100,
+        in_flight: Sequence[DueDelivery] = (),
+        blocked: Sequence[tuple[int, int]] = (),
         ttl_s: float = TTL_S,
     ) -> list[DueDelivery]:
-        at_hand = [InFlightDelivery(due.tenant_id, due.webhook_id, due.event_id) for due in flying]
-        return await self.queue.claim(owner, ttl_s, limit, each, at_hand, resting)
+        keys = [InFlightDelivery(due.tenant_id, due.webhook_id, due.event_id) for due in in_flight]
+        return await self.queue.claim(owner, ttl_s, limit, per_webhook, keys, blocked)
 
     async def report(
         self,
         due: Sequence[DueDelivery],
-        answer: AttemptResult,
+        result: AttemptResult,
         delay_s: float | None,
         owner: str = "one",
     ) -> tuple[int, int]:
         at = datetime.now(UTC)
         return await self.queue.record(
-            owner, [Attempt(one, at, 12, answer, delay_s) for one in due]
+            owner, [Attempt(due_delivery, at, 12, result, delay_s) for due_delivery in due]
         )
 
     async def states(self, webhook: Webhook) -> list[str]:
-        """Of a webhook's deliveries, oldest first."""
+        """Return the states of a webhook's deliveries, oldest first."""
         page = await self.store.deliveries(self.caller, webhook.id, ALL, 0, 100)
-        return [one.state for one in reversed(page.items)]
+        return [delivery.state for delivery in reversed(page.items)]
 
 
 async def row_count(table: str, connection: Connection) -> int:

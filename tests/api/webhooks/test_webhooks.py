@@ -27,7 +27,7 @@ async def happened(console: Console, profile: dict[str, Any], count: int = 1) ->
     """Events of the profile, and an attempt at each of their deliveries that failed."""
     data = LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10)
     draft = EventDraft(1, int(profile["id"]), "link.milestone", data)
-    console.webhooks.emit([draft] * count)
+    console.webhooks.append_to_outbox([draft] * count)
     await console.webhooks.fan_out(100)
     due = await console.webhooks.claim("me", 60, 100, 100, (), ())
     answer = AttemptResult(500, response=b"\xffno")
@@ -81,7 +81,7 @@ async def test_rotation(signature: str) -> None:
     profile, webhook = await made(console, signature=signature)
     answered = await console.call("POST", f"/v1/webhooks/{webhook['id']}/rotate-secret")
     assert (answered.status, answered.json["version"]) == (200, 2)
-    console.webhooks.emit(
+    console.webhooks.append_to_outbox(
         [EventDraft(1, int(profile["id"]), "link.milestone",
                     LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10))]
     )  # fmt: skip

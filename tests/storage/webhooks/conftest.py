@@ -26,25 +26,25 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
         memory = MemoryWebhooks(profiles, lambda: datetime.now(UTC) + shift[0])
         caller = Caller(1, 1)
 
-        async def told(drafts: Sequence[EventDraft]) -> None:
-            memory.emit(drafts)
+        async def append(drafts: Sequence[EventDraft]) -> None:
+            memory.append_to_outbox(drafts)
 
-        async def later(by: timedelta) -> None:
+        async def age(by: timedelta) -> None:
             shift[0] += by
 
         profile = await profiles.create_profile(caller, ProfileDraft(handle="demo"))
-        yield Hooks(memory, memory, profiles, caller, Caller(2, 2), profile, told, later)
+        yield Hooks(memory, memory, profiles, caller, Caller(2, 2), profile, append, age)
         return
     async with opened(place) as open_database:
         app, workers = await open_database("waypost_app"), await open_database("waypost_aggregator")
         owner = await ensure_owner(app, "owner@example.com", FAST)
         assert owner is not None
 
-        async def written(drafts: Sequence[EventDraft]) -> None:
+        async def append_in_postgres(drafts: Sequence[EventDraft]) -> None:
             await workers.transaction(lambda connection: append_to_outbox(connection, drafts))
 
-        async def older(by: timedelta) -> None:
-            """All that has a time becomes older, which is as if the clock went on."""
+        async def age_rows(by: timedelta) -> None:
+            """Move all times into the past, as if the clock had advanced."""
             for statement in (
                 "UPDATE webhook_states SET lease_until = lease_until - $1::interval, "
                 "failing_since = failing_since - $1::interval",
@@ -59,6 +59,7 @@ async def hooks(place: str) -> AsyncIterator[Hooks]:
             owner.caller, ProfileDraft(handle="demo")
         )
         yield Hooks(
-            PostgresWebhookStore(app), PostgresDeliveryQueue(workers), PostgresProfileStore(app), owner.caller, await second_owner(place),
-            profile, written, older,
+            PostgresWebhookStore(app), PostgresDeliveryQueue(workers), PostgresProfileStore(app),
+            owner.caller, await second_owner(place), profile,
+            append_in_postgres, age_rows,
         )  # fmt: skip

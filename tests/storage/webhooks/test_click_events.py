@@ -1,4 +1,4 @@
-"""Events of clicks are written with their counts, for who wants to hear of them."""
+"""Click events, written with their counts for the webhooks that subscribe to them."""
 
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from tests.kit.stores import OpenDatabase
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 
-class Place:
+class World:
     """Two profiles of tenant 1, and a ledger that folds their clicks. Its clock is `now_s`."""
 
     def __init__(self, workers: Database, url: str) -> None:
@@ -26,24 +26,24 @@ class Place:
         self.url = url
         self.now_s = 0.0
         self.ledger = PostgresClickLedger(workers, clock=lambda: self.now_s)
-        self.position: JournalLease | None = None
+        self.lease: JournalLease | None = None
         self.sequence = 0
 
     async def count(self, *links: tuple[int, int], clicks: int = 1) -> None:
-        """Fold clicks of (profile, link), as many of each."""
-        if self.position is None:
+        """Fold `clicks` clicks of each (profile id, link id)."""
+        if self.lease is None:
             await self.ledger.register(uuid4())
-            (self.position,) = await self.ledger.lease(uuid4().hex, 1, 60)
-        made = [
+            (self.lease,) = await self.ledger.lease(uuid4().hex, 1, 60)
+        records = [
             click(profile_id=profile_id, link_id=link_id)
             for profile_id, link_id in links
             for _ in range(clicks)
         ]
-        self.position = await self.ledger.commit(self.position, [batch(self.sequence + 1, made)])
-        self.sequence += len(made)
+        self.lease = await self.ledger.commit(self.lease, [batch(self.sequence + 1, records)])
+        self.sequence += len(records)
 
-    async def listen(self, profile_id: int, *types: str) -> None:
-        """A webhook of the profile that wants these."""
+    async def subscribe(self, profile_id: int, *types: str) -> None:
+        """Insert a webhook of the profile for these event types."""
 
         async def work() -> None:
             connection = await asyncpg.connect(self.url)
@@ -72,73 +72,73 @@ class Place:
 
 
 @pytest.fixture
-async def place(open_database: OpenDatabase, database_url: str) -> Place:
-    return Place(await open_database("waypost_aggregator"), database_url)
+async def world(open_database: OpenDatabase, database_url: str) -> World:
+    return World(await open_database("waypost_aggregator"), database_url)
 
 
-async def test_clicks_are_told_together_to_who_asked_for_them(place: Place) -> None:
-    await place.listen(2, "link.clicked")
-    await place.listen(3, "link.created", "*")
-    await place.count((2, 5), (2, 6), (3, 7), (4, 8), clicks=3)
-    assert await place.events() == [
+async def test_one_event_has_all_clicks_of_a_profile_with_a_webhook_for_them(world: World) -> None:
+    await world.subscribe(2, "link.clicked")
+    await world.subscribe(3, "link.created", "*")
+    await world.count((2, 5), (2, 6), (3, 7), (4, 8), clicks=3)
+    assert await world.events() == [
         ("link.clicked", {"profile_id": "2", "links": [
             {"link_id": "5", "clicks": 3}, {"link_id": "6", "clicks": 3}]}),
     ]  # fmt: skip
 
 
-async def test_a_milestone_is_told_once(place: Place) -> None:
-    await place.listen(2, "link.*")
+async def test_a_milestone_is_written_once(world: World) -> None:
+    await world.subscribe(2, "link.*")
     for _ in range(4):
-        await place.count((2, 5), clicks=4)
-    await place.count((2, 5), (2, 6), clicks=120)
-    found = await place.events()
-    assert [type_ for type_, _ in found] == ["link.milestone"] * 4
-    assert [(data["link_id"], data["clicks"]) for _, data in found] == [
+        await world.count((2, 5), clicks=4)
+    await world.count((2, 5), (2, 6), clicks=120)
+    events = await world.events()
+    assert [type_ for type_, _ in events] == ["link.milestone"] * 4
+    assert [(data["link_id"], data["clicks"]) for _, data in events] == [
         ("5", 10), ("5", 100), ("6", 10), ("6", 100),
     ]  # fmt: skip
 
 
-async def test_what_others_count_is_found_out(place: Place) -> None:
-    """Two aggregators that each have seen less than a milestone pass it together."""
-    await place.listen(2, "link.milestone")
-    other = Place(place.workers, place.url)
-    await place.count((2, 5), clicks=4)
+async def test_a_milestone_that_two_aggregators_reach_is_written_once(world: World) -> None:
+    """Each of two aggregators counts less than a milestone; the sum passes it."""
+    await world.subscribe(2, "link.milestone")
+    other = World(world.workers, world.url)
+    await world.count((2, 5), clicks=4)
     await other.count((2, 5), clicks=4)
-    await place.count((2, 5), clicks=4)
-    assert await place.events() == []
-    place.now_s = 61
-    await place.count((2, 5))
+    await world.count((2, 5), clicks=4)
+    assert await world.events() == []
+    world.now_s = 61
+    await world.count((2, 5))
     other.now_s = 61
     await other.count((2, 5))
-    assert [data["clicks"] for _, data in await place.events()] == [10]
+    assert [data["clicks"] for _, data in await world.events()] == [10]
 
 
-async def test_a_new_webhook_hears_after_some_seconds(place: Place) -> None:
-    await place.count((2, 5))
-    await place.listen(2, "link.clicked")
-    await place.count((2, 5))
-    assert await place.events() == []
-    place.now_s = 5.1
-    await place.count((2, 5))
-    assert len(await place.events()) == 1
+async def test_a_new_webhook_gets_click_events_after_some_seconds(world: World) -> None:
+    await world.count((2, 5))
+    await world.subscribe(2, "link.clicked")
+    await world.count((2, 5))
+    assert await world.events() == []
+    world.now_s = 5.1
+    await world.count((2, 5))
+    assert len(await world.events()) == 1
 
 
-async def test_a_commit_that_fails_tells_nothing(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_commit_writes_no_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await place.listen(2, "link.clicked", "link.milestone")
-    await place.count((2, 5), clicks=8)
-    emit = "storage.webhooks.click_events.append_to_outbox"
+    await world.subscribe(2, "link.clicked", "link.milestone")
+    await world.count((2, 5), clicks=8)
+    append = "storage.webhooks.click_events.append_to_outbox"
 
-    async def breaks(*_: Any) -> None:
+    async def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(emit, breaks)
+        patch.setattr(append, fail)
         with pytest.raises(ZeroDivisionError):
-            await place.count((2, 5), clicks=8)
-    assert len(await place.events()) == 1
-    await place.count((2, 5), clicks=8)
-    assert [type_ for type_, _ in await place.events()] == [
+            await world.count((2, 5), clicks=8)
+    assert len(await world.events()) == 1
+    await world.count((2, 5), clicks=8)
+    assert [type_ for type_, _ in await world.events()] == [
         "link.clicked", "link.clicked", "link.milestone",
     ]  # fmt: skip

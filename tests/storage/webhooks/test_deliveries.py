@@ -14,35 +14,38 @@ from tests.kit.webhook_stores import ALL, DOWN, DRAFT, LATER_S, OK, TTL_S, Hooks
 pytestmark = pytest.mark.trio(run=hosted_run)
 
 
-async def test_an_event_is_delivered_once_to_each_webhook_that_wants_it(hooks: Hooks) -> None:
-    wants = await hooks.create()
-    also = await hooks.create(event_types=["link.milestone"])
+async def test_an_event_is_delivered_once_to_each_subscribed_webhook(hooks: Hooks) -> None:
+    first = await hooks.create()
+    second = await hooks.create(event_types=["link.milestone"])
     await hooks.create(event_types=["member.*", "link.clicked"])
     await hooks.create(enabled=False)
     await hooks.happen(2)
     assert await hooks.queue.fan_out(100) == 0
     due = await hooks.claim()
-    assert sorted((one.webhook_id, one.number, one.tries) for one in due) == [
-        (id_, 1, 0) for id_ in sorted((wants.id, wants.id, also.id, also.id))
+    assert sorted((delivery.webhook_id, delivery.number, delivery.tries) for delivery in due) == [
+        (id_, 1, 0) for id_ in sorted((first.id, first.id, second.id, second.id))
     ]
-    assert {one.type for one in due} == {"link.milestone"}
-    assert [one.data["clicks"] for one in due if one.webhook_id == wants.id] == [0, 1]
+    assert {delivery.type for delivery in due} == {"link.milestone"}
+    assert [delivery.data["clicks"] for delivery in due if delivery.webhook_id == first.id] == [
+        0,
+        1,
+    ]
     assert (due[0].url, due[0].ordered, len(due[0].secrets)) == (DRAFT.url, False, 1)
     assert await hooks.report(due, OK, None) == (0, 0)
     assert await hooks.claim() == []
-    page = await hooks.store.deliveries(hooks.caller, wants.id, ALL, 0, 1)
+    page = await hooks.store.deliveries(hooks.caller, first.id, ALL, 0, 1)
     (newest,) = page.items
     assert (newest.state, newest.attempts, newest.next_attempt_at) == ("delivered", 1, None)
     assert newest.data["clicks"] == 1
     (attempt,) = newest.recent_attempts
     assert attempt[2:] == (12, 200, "", b"thanks")
-    rest = await hooks.store.deliveries(hooks.caller, wants.id, ALL, page.next_after or 0, 1)
-    assert [one.data["clicks"] for one in rest.items] == [0]
+    rest = await hooks.store.deliveries(hooks.caller, first.id, ALL, page.next_after or 0, 1)
+    assert [delivery.data["clicks"] for delivery in rest.items] == [0]
     assert rest.next_after is None
-    assert await hooks.store.delivery(hooks.caller, wants.id, newest.event_id) == newest
+    assert await hooks.store.delivery(hooks.caller, first.id, newest.event_id) == newest
 
 
-async def test_what_failed_is_due_again_when_its_wait_is_over(hooks: Hooks) -> None:
+async def test_a_failed_delivery_is_due_again_after_its_delay(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
     due = await hooks.claim()
@@ -54,69 +57,71 @@ async def test_what_failed_is_due_again_when_its_wait_is_over(hooks: Hooks) -> N
     (again,) = await hooks.claim()
     assert (again.tries, again.number) == (1, 2)
     await hooks.report([again], AttemptResult(None, "timed out", timed_out=True), None)
-    for asked, count in (
+    for delivery_filter, count in (
         (ALL, 1),
         (DeliveryFilter("failed"), 1),
         (DeliveryFilter("pending"), 0),
         (DeliveryFilter(type="link.milestone"), 1),
         (DeliveryFilter(type="x.y"), 0),
     ):
-        page = await hooks.store.deliveries(hooks.caller, webhook.id, asked, 0, 9)
+        page = await hooks.store.deliveries(hooks.caller, webhook.id, delivery_filter, 0, 9)
         assert len(page.items) == count
-    one = await hooks.store.delivery(hooks.caller, webhook.id, again.event_id)
-    assert (one.state, one.attempts) == ("failed", 2)
-    assert [(a.number, a.status, a.error) for a in one.recent_attempts] == [
+    delivery = await hooks.store.delivery(hooks.caller, webhook.id, again.event_id)
+    assert (delivery.state, delivery.attempts) == ("failed", 2)
+    assert [(a.number, a.status, a.error) for a in delivery.recent_attempts] == [
         (1, 500, ""),
         (2, None, "timed out"),
     ]
-    assert one.finished_at is not None
+    assert delivery.finished_at is not None
 
 
-async def test_what_is_in_flight_is_not_claimed_again(hooks: Hooks) -> None:
+async def test_a_delivery_in_flight_is_not_claimed_again(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(3)
-    first = await hooks.claim(each=2)
+    first = await hooks.claim(per_webhook=2)
     assert len(first) == 2
-    assert await hooks.claim(each=2, flying=first) == []
-    (third,) = await hooks.claim(each=3, flying=first)
-    assert third.event_id not in {one.event_id for one in first}
-    assert await hooks.claim(resting=[(third.tenant_id, webhook.id)]) == []
+    assert await hooks.claim(per_webhook=2, in_flight=first) == []
+    (third,) = await hooks.claim(per_webhook=3, in_flight=first)
+    assert third.event_id not in {delivery.event_id for delivery in first}
+    assert await hooks.claim(blocked=[(third.tenant_id, webhook.id)]) == []
 
 
-async def test_no_webhook_waits_for_what_another_has_due(hooks: Hooks) -> None:
+async def test_no_webhook_waits_for_the_due_deliveries_of_another(hooks: Hooks) -> None:
     many = await hooks.create(event_types=["link.milestone"])
     await hooks.happen(8)
     few = await hooks.create()
     await hooks.happen(1)
-    due = await hooks.claim(limit=4, each=4)
-    assert [one.webhook_id for one in due].count(few.id) == 1
-    assert [one.webhook_id for one in due].count(many.id) == 3
+    due = await hooks.claim(limit=4, per_webhook=4)
+    assert [delivery.webhook_id for delivery in due].count(few.id) == 1
+    assert [delivery.webhook_id for delivery in due].count(many.id) == 3
 
 
-async def test_one_that_takes_few_at_once_is_claimed_for_few(hooks: Hooks) -> None:
+async def test_claims_keep_to_a_webhooks_own_limits(hooks: Hooks) -> None:
     few = await hooks.create(max_concurrency=2, max_rate=5)
     await hooks.create(max_concurrency=50)
     await hooks.happen(9)
-    due = await hooks.claim(each=4)
-    of_few = [one for one in due if one.webhook_id == few.id]
+    due = await hooks.claim(per_webhook=4)
+    of_few = [delivery for delivery in due if delivery.webhook_id == few.id]
     assert (len(of_few), len(due)) == (2, 6)
-    assert {(one.max_concurrency, one.max_rate) for one in of_few} == {(2, 5)}
-    assert await hooks.claim(each=4, flying=due) == []
-    more = await hooks.claim(each=4, flying=[one for one in due if one != of_few[0]])
-    assert [one.event_id for one in more] == [of_few[0].event_id]
-    # One that is changed is claimed for as it says now.
+    assert {(delivery.max_concurrency, delivery.max_rate) for delivery in of_few} == {(2, 5)}
+    assert await hooks.claim(per_webhook=4, in_flight=due) == []
+    more = await hooks.claim(
+        per_webhook=4, in_flight=[delivery for delivery in due if delivery != of_few[0]]
+    )
+    assert [delivery.event_id for delivery in more] == [of_few[0].event_id]
+    # A claim follows changed limits.
     draft = WebhookDraft(url=few.url, event_types=["*"], max_rate=7)
     assert (await hooks.store.update_webhook(hooks.caller, few.id, draft)).max_concurrency is None
-    due = await hooks.claim(each=4)
-    assert [one.max_rate for one in due if one.webhook_id == few.id] == [7] * 4
+    due = await hooks.claim(per_webhook=4)
+    assert [delivery.max_rate for delivery in due if delivery.webhook_id == few.id] == [7] * 4
 
 
-async def test_one_whose_order_is_kept_gets_one_after_the_other(hooks: Hooks) -> None:
+async def test_an_ordered_webhook_gets_one_delivery_after_the_other(hooks: Hooks) -> None:
     await hooks.create(ordered=True)
     await hooks.happen(3)
     (first,) = await hooks.claim()
     assert first.data["clicks"] == 0
-    assert await hooks.claim(flying=[first]) == []
+    assert await hooks.claim(in_flight=[first]) == []
     await hooks.report([first], DOWN, LATER_S)
     assert await hooks.claim() == []
     await hooks.age(timedelta(seconds=LATER_S + 1))
@@ -130,33 +135,33 @@ async def test_one_whose_order_is_kept_gets_one_after_the_other(hooks: Hooks) ->
     assert third.data["clicks"] == 2
 
 
-async def test_a_webhook_is_one_couriers_until_its_lease_ends(hooks: Hooks) -> None:
+async def test_a_webhook_belongs_to_one_courier_until_its_lease_ends(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(2)
     first = await hooks.claim("one")
     assert await hooks.claim("two") == []
     await hooks.age(timedelta(seconds=TTL_S + 1))
-    taken = await hooks.claim("two")
-    assert [one.token for one in taken] == [first[0].token + 1] * 2
-    # Who was stopped for long and goes on changes nothing.
+    reclaimed = await hooks.claim("two")
+    assert [delivery.token for delivery in reclaimed] == [first[0].token + 1] * 2
+    # A courier that was stopped and continues after its lease ended changes nothing.
     assert await hooks.report(first, DOWN, None, "one") == (2, 0)
     assert await hooks.states(webhook) == ["pending", "pending"]
-    assert await hooks.report(taken, OK, None, "two") == (0, 0)
+    assert await hooks.report(reclaimed, OK, None, "two") == (0, 0)
     assert await hooks.states(webhook) == ["delivered", "delivered"]
 
 
-async def test_a_lease_is_kept_while_something_is_in_flight(hooks: Hooks) -> None:
+async def test_a_lease_is_renewed_while_a_delivery_is_in_flight(hooks: Hooks) -> None:
     await hooks.create()
     await hooks.happen()
     due = await hooks.claim("one")
     for _ in range(3):
         await hooks.age(timedelta(seconds=TTL_S * 0.7))
-        assert await hooks.claim("one", flying=due) == []
+        assert await hooks.claim("one", in_flight=due) == []
         assert await hooks.claim("two") == []
     assert await hooks.report(due, OK, None, "one") == (0, 0)
 
 
-async def test_without_room_leases_are_kept_and_none_is_taken(hooks: Hooks) -> None:
+async def test_a_claim_of_nothing_renews_leases_and_acquires_none(hooks: Hooks) -> None:
     await hooks.create()
     await hooks.happen()
     due = await hooks.claim("one")
@@ -164,8 +169,8 @@ async def test_without_room_leases_are_kept_and_none_is_taken(hooks: Hooks) -> N
     await hooks.happen()
     for _ in range(3):
         await hooks.age(timedelta(seconds=TTL_S * 0.7))
-        assert await hooks.claim("one", limit=0, flying=due) == []
-    assert [one.webhook_id for one in await hooks.claim("two")] == [other.id]
+        assert await hooks.claim("one", limit=0, in_flight=due) == []
+    assert [delivery.webhook_id for delivery in await hooks.claim("two")] == [other.id]
     assert await hooks.report(due, OK, None, "one") == (0, 0)
 
 
@@ -175,12 +180,12 @@ async def test_a_successor_of_the_same_name_need_not_wait(hooks: Hooks) -> None:
     before = await hooks.claim("one")
     await hooks.queue.release("one")
     after = await hooks.claim("one")
-    assert [one.event_id for one in after] == [one.event_id for one in before]
+    assert [delivery.event_id for delivery in after] == [delivery.event_id for delivery in before]
     assert await hooks.report(before, OK, None, "one") == (1, 0)
     assert await hooks.report(after, OK, None, "one") == (0, 0)
 
 
-async def test_410_disables_and_the_others_are_told(hooks: Hooks) -> None:
+async def test_410_disables_a_webhook_and_sends_an_event_to_the_others(hooks: Hooks) -> None:
     webhook = await hooks.create()
     witness = await hooks.create(event_types=["endpoint.disabled"])
     await hooks.happen(2)
@@ -188,7 +193,7 @@ async def test_410_disables_and_the_others_are_told(hooks: Hooks) -> None:
     assert await hooks.report([first], AttemptResult(410), None) == (0, 1)
     stored = await hooks.store.webhook(hooks.caller, webhook.id)
     assert (stored.enabled, stored.disabled_reason) == (False, "it answered 410 Gone")
-    assert await hooks.claim(flying=[second]) == []
+    assert await hooks.claim(in_flight=[second]) == []
     for call in (
         hooks.store.replay(hooks.caller, webhook.id, first.event_id),
         hooks.store.send_test(hooks.caller, webhook.id),
@@ -197,17 +202,19 @@ async def test_410_disables_and_the_others_are_told(hooks: Hooks) -> None:
         with pytest.raises(ConflictError, match="disabled"):
             await call
     await hooks.queue.fan_out(100)
-    (told,) = await hooks.claim()
-    assert (told.webhook_id, told.type) == (witness.id, "endpoint.disabled")
-    assert told.data["webhook_id"] == str(webhook.id)
-    # Enabled again, what was pending goes on.
+    (event,) = await hooks.claim()
+    assert (event.webhook_id, event.type) == (witness.id, "endpoint.disabled")
+    assert event.data["webhook_id"] == str(webhook.id)
+    # Once enabled again, the webhook gets its pending deliveries.
     draft = WebhookDraft(url=webhook.url, event_types=["*"])
     again = await hooks.store.update_webhook(hooks.caller, webhook.id, draft)
     assert (again.enabled, again.disabled_reason) == (True, None)
-    assert second.event_id in {one.event_id for one in await hooks.claim(flying=[told])}
+    assert second.event_id in {
+        delivery.event_id for delivery in await hooks.claim(in_flight=[event])
+    }
 
 
-async def test_five_days_of_nothing_but_failures_disable(hooks: Hooks) -> None:
+async def test_five_days_of_failures_disable_a_webhook(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(8)
     due = await hooks.claim()
@@ -215,7 +222,7 @@ async def test_five_days_of_nothing_but_failures_disable(hooks: Hooks) -> None:
     await hooks.age(timedelta(days=4, hours=23))
     due = await hooks.claim()
     assert await hooks.report(due[1:2], DOWN, LATER_S) == (0, 0)
-    # One success, and the days are counted anew.
+    # After a success, the five days begin again.
     assert await hooks.report(due[2:3], OK, None) == (0, 0)
     await hooks.age(timedelta(hours=2))
     due = await hooks.claim()
@@ -226,14 +233,14 @@ async def test_five_days_of_nothing_but_failures_disable(hooks: Hooks) -> None:
     stored = await hooks.store.webhook(hooks.caller, webhook.id)
     assert (stored.enabled, stored.version) == (False, 2)
     assert (stored.disabled_reason or "").startswith("nothing has succeeded since ")
-    # Enabled again, it has five more days.
+    # Once enabled again, it has five more days.
     draft = WebhookDraft(url=webhook.url, event_types=["*"])
     await hooks.store.update_webhook(hooks.caller, webhook.id, draft)
     due = await hooks.claim()
     assert await hooks.report(due[:1], DOWN, LATER_S) == (0, 0)
 
 
-async def test_another_url_starts_afresh(hooks: Hooks) -> None:
+async def test_results_of_an_earlier_url_do_not_disable_a_webhook(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(4)
     due = await hooks.claim()
@@ -242,7 +249,7 @@ async def test_another_url_starts_afresh(hooks: Hooks) -> None:
     due = await hooks.claim()
     draft = WebhookDraft(url="https://example.net/", event_types=["*"])
     await hooks.store.update_webhook(hooks.caller, webhook.id, draft)
-    # What is still heard of the URL before is no word of this one.
+    # Late results of the earlier URL do not count for the new one.
     assert await hooks.report(due[:1], AttemptResult(410), None) == (0, 0)
     assert await hooks.report(due[1:2], DOWN, LATER_S) == (0, 0)
     assert (await hooks.store.webhook(hooks.caller, webhook.id)).enabled
@@ -251,7 +258,7 @@ async def test_another_url_starts_afresh(hooks: Hooks) -> None:
     assert await hooks.report([of_new], AttemptResult(410), None) == (0, 1)
 
 
-async def test_replays(hooks: Hooks) -> None:
+async def test_replayed_deliveries_are_due_again(hooks: Hooks) -> None:
     webhook = await hooks.create()
     start = datetime.now(UTC) - timedelta(minutes=1)
     await hooks.happen(3)
@@ -266,12 +273,12 @@ async def test_replays(hooks: Hooks) -> None:
     late = start + timedelta(hours=1)
     assert await hooks.store.replay_since(hooks.caller, webhook.id, late, False) == (0, None)
     assert await hooks.store.replay_since(hooks.caller, webhook.id, start, True) == (1, None)
-    assert [one.event_id for one in await hooks.claim()] == [due[2].event_id]
+    assert [delivery.event_id for delivery in await hooks.claim()] == [due[2].event_id]
     assert await hooks.store.replay_since(hooks.caller, webhook.id, start, False) == (3, None)
     assert await hooks.states(webhook) == ["pending"] * 3
 
 
-async def test_a_replay_while_the_last_attempt_is_under_way_is_one(hooks: Hooks) -> None:
+async def test_a_replay_during_the_last_attempt_makes_the_delivery_pending(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
     await hooks.report(await hooks.claim(), DOWN, 0)
@@ -279,8 +286,8 @@ async def test_a_replay_while_the_last_attempt_is_under_way_is_one(hooks: Hooks)
     assert last.tries == 1
     await hooks.store.replay(hooks.caller, webhook.id, last.event_id)
     await hooks.report([last], DOWN, None)
-    one = await hooks.store.delivery(hooks.caller, webhook.id, last.event_id)
-    assert (one.state, one.attempts, one.finished_at) == ("pending", 2, None)
+    delivery = await hooks.store.delivery(hooks.caller, webhook.id, last.event_id)
+    assert (delivery.state, delivery.attempts, delivery.finished_at) == ("pending", 2, None)
     (again,) = await hooks.claim()
     assert (again.tries, again.number) == (0, 3)
     await hooks.report([again], DOWN, 0)
@@ -290,7 +297,7 @@ async def test_a_replay_while_the_last_attempt_is_under_way_is_one(hooks: Hooks)
     assert await hooks.states(webhook) == ["delivered"]
 
 
-async def test_what_happened_while_it_was_disabled_can_be_had(hooks: Hooks) -> None:
+async def test_events_of_a_disabled_webhook_can_be_replayed_later(hooks: Hooks) -> None:
     webhook = await hooks.create()
     off = WebhookDraft(url=webhook.url, event_types=["*"], enabled=False)
     await hooks.store.update_webhook(hooks.caller, webhook.id, off)
@@ -307,14 +314,14 @@ async def test_what_happened_while_it_was_disabled_can_be_had(hooks: Hooks) -> N
 async def test_a_test_goes_to_one_webhook_only(hooks: Hooks) -> None:
     webhook = await hooks.create(event_types=["member.*"])
     await hooks.create()
-    made = await hooks.store.send_test(hooks.caller, webhook.id)
-    assert (made.type, made.state) == ("endpoint.test", "pending")
+    delivery = await hooks.store.send_test(hooks.caller, webhook.id)
+    assert (delivery.type, delivery.state) == ("endpoint.test", "pending")
     assert await hooks.queue.fan_out(100) == 0
     (due,) = await hooks.claim()
-    assert (due.webhook_id, due.event_id) == (webhook.id, made.event_id)
+    assert (due.webhook_id, due.event_id) == (webhook.id, delivery.event_id)
 
 
-async def test_what_is_old_is_forgotten(hooks: Hooks) -> None:
+async def test_events_are_purged_after_thirty_days(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(2)
     await hooks.age(timedelta(days=29))
@@ -325,7 +332,7 @@ async def test_what_is_old_is_forgotten(hooks: Hooks) -> None:
     assert await hooks.states(webhook) == []
 
 
-async def test_a_deleted_webhook_is_not_reported_on(hooks: Hooks) -> None:
+async def test_results_of_a_deleted_webhook_are_refused(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
     due = await hooks.claim()

@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries: one contract for Postgres and its twin, and what only Postgres can break."""
+"""Webhooks and deliveries: one contract for Postgres and its twin, and cases of Postgres alone."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,40 +16,40 @@ from tests.kit.webhook_stores import ALL, DRAFT, Hooks
 pytestmark = pytest.mark.trio(run=hosted_run)
 
 
-async def test_a_webhook_is_made_read_changed_and_deleted(hooks: Hooks) -> None:
-    made, secret = await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT)
+async def test_a_webhook_is_created_read_changed_and_deleted(hooks: Hooks) -> None:
+    webhook, secret = await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT)
     assert secret is not None
     assert secret.startswith("whsec_")
-    assert (made.url, made.event_types, made.version) == (DRAFT.url, ("*",), 1)
-    assert await hooks.store.webhook(hooks.caller, made.id) == made
+    assert (webhook.url, webhook.event_types, webhook.version) == (DRAFT.url, ("*",), 1)
+    assert await hooks.store.webhook(hooks.caller, webhook.id) == webhook
     draft = WebhookDraft(url="https://example.org/", event_types=["link.*"], enabled=False)
-    changed = await hooks.store.update_webhook(hooks.caller, made.id, draft, 1)
+    changed = await hooks.store.update_webhook(hooks.caller, webhook.id, draft, 1)
     assert (changed.url, changed.enabled, changed.version) == ("https://example.org/", False, 2)
-    assert await hooks.store.update_webhook(hooks.caller, made.id, draft) == changed
+    assert await hooks.store.update_webhook(hooks.caller, webhook.id, draft) == changed
     with pytest.raises(LostUpdateError):
-        await hooks.store.update_webhook(hooks.caller, made.id, draft, 1)
+        await hooks.store.update_webhook(hooks.caller, webhook.id, draft, 1)
     with pytest.raises(LostUpdateError):
-        await hooks.store.delete_webhook(hooks.caller, made.id, 1)
-    await hooks.store.delete_webhook(hooks.caller, made.id, 2)
+        await hooks.store.delete_webhook(hooks.caller, webhook.id, 1)
+    await hooks.store.delete_webhook(hooks.caller, webhook.id, 2)
     with pytest.raises(NotFoundError):
-        await hooks.store.webhook(hooks.caller, made.id)
+        await hooks.store.webhook(hooks.caller, webhook.id)
 
 
 async def test_a_profile_has_twenty_at_most_and_lists_them_in_pages(hooks: Hooks) -> None:
-    made = [await hooks.create() for _ in range(20)]
+    webhooks = [await hooks.create() for _ in range(20)]
     with pytest.raises(ConflictError, match="20"):
         await hooks.create()
     first = await hooks.store.list_webhooks(hooks.caller, hooks.profile.id, 0, 15)
     rest = await hooks.store.list_webhooks(
         hooks.caller, hooks.profile.id, first.next_after or 0, 15
     )
-    assert [*first.items, *rest.items] == made
+    assert [*first.items, *rest.items] == webhooks
     assert rest.next_after is None
-    await hooks.store.delete_webhook(hooks.caller, made[3].id)
+    await hooks.store.delete_webhook(hooks.caller, webhooks[3].id)
     await hooks.create()
 
 
-async def test_strangers_and_keys_without_the_scope_see_none(hooks: Hooks) -> None:
+async def test_other_tenants_and_keys_without_the_scope_see_no_webhook(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
     (due,) = await hooks.claim()
@@ -77,11 +77,11 @@ async def test_strangers_and_keys_without_the_scope_see_none(hooks: Hooks) -> No
             await hooks.store.replay(hooks.caller, webhook.id, number)
 
 
-async def test_a_create_that_is_sent_again_makes_nothing_and_its_answer_has_no_secret(
+async def test_a_repeated_create_makes_nothing_and_its_response_has_no_secret(
     hooks: Hooks,
 ) -> None:
     stored = StoredResponse(201, {}, b"{}")
-    once = IdempotentRequest[Any]("key", b"x" * 32, lambda made: stored)
+    once = IdempotentRequest[Any]("key", b"x" * 32, lambda _: stored)
     await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
     with pytest.raises(AlreadyAnsweredError) as replayed:
         await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT, once)
@@ -90,33 +90,36 @@ async def test_a_create_that_is_sent_again_makes_nothing_and_its_answer_has_no_s
 
 
 @pytest.mark.parametrize("signature", ["v1", "v1a"])
-async def test_while_a_secret_is_replaced_both_sign(hooks: Hooks, signature: str) -> None:
-    made = await hooks.store.create_webhook(
+async def test_both_secrets_sign_during_a_rotation(hooks: Hooks, signature: str) -> None:
+    created = await hooks.store.create_webhook(
         hooks.caller, hooks.profile.id, msgspec.structs.replace(DRAFT, signature=signature)
     )
     await hooks.happen()
-    rotated = await hooks.store.rotate_secret(hooks.caller, made.webhook.id)
+    rotated = await hooks.store.rotate_secret(hooks.caller, created.webhook.id)
     assert rotated.webhook.version == 2
-    keys = [made.secret or made.webhook.public_key, rotated.secret or rotated.webhook.public_key]
+    keys = [
+        created.secret or created.webhook.public_key,
+        rotated.secret or rotated.webhook.public_key,
+    ]
     assert None not in keys
     assert keys[0] != keys[1]
 
-    async def known() -> list[bool]:
+    async def verified_by() -> list[bool]:
         (due,) = await hooks.claim()
         sent = {"webhook-id": "a", "webhook-timestamp": "1"}
         sent["webhook-signature"] = " ".join(sign(secret, "a", 1, b"") for secret in due.secrets)
-        found = []
+        verified = []
         for key in keys:
             try:
                 verify(key or "", sent, b"", 1)
             except SignatureError:
-                found.append(False)
+                verified.append(False)
             else:
-                found.append(True)
-        return found
+                verified.append(True)
+        return verified
 
-    assert await known() == [True, True]
+    assert await verified_by() == [True, True]
     await hooks.age(timedelta(hours=23, minutes=59))
-    assert await known() == [True, True]
+    assert await verified_by() == [True, True]
     await hooks.age(timedelta(minutes=2))
-    assert await known() == [False, True]
+    assert await verified_by() == [False, True]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.trio(run=hosted_run)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-async def test_the_end_of_a_profile_is_told_and_then_its_webhooks_go(
+async def test_the_deletion_of_a_profile_is_delivered_before_its_webhooks_are_purged(
     hooks: Hooks, place: str
 ) -> None:
     await hooks.create()
@@ -46,12 +46,12 @@ async def test_the_end_of_a_profile_is_told_and_then_its_webhooks_go(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 @pytest.mark.parametrize("with_profile", [False, True])
-async def test_one_with_many_deliveries_is_deleted_and_nobody_waits_for_it(
+async def test_a_webhook_with_many_deliveries_is_deleted_in_short_statements(
     hooks: Hooks, place: str, with_profile: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No statement, and so no lock, lasts as long as it takes to delete all of them."""
-    monkeypatch.setattr("storage.webhooks.webhooks.DELETED_AT_ONCE", 500)
-    monkeypatch.setattr("storage.webhooks.deliveries.PURGED_AT_ONCE", 500)
+    """No statement, and so no lock, takes as long as the whole deletion."""
+    monkeypatch.setattr("storage.webhooks.webhooks.DELETE_ROWS", 500)
+    monkeypatch.setattr("storage.webhooks.deliveries.PURGE_ROWS", 500)
     webhook = await hooks.create()
     for statement in (
         "INSERT INTO events (tenant_id, profile_id, pending, type, data) "
@@ -79,37 +79,37 @@ async def test_one_with_many_deliveries_is_deleted_and_nobody_waits_for_it(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-async def test_events_become_one_delivery_each_whoever_makes_them(hooks: Hooks) -> None:
+async def test_concurrent_fan_outs_make_one_delivery_of_each_event(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(0)
     data = LinkMilestone(profile_id=str(hooks.profile.id), link_id="5", clicks=1)
     draft = EventDraft(hooks.profile.tenant_id, hooks.profile.id, "link.milestone", data)
-    await hooks.emit([draft] * 60)
-    made: list[int] = []
+    await hooks.append([draft] * 60)
+    fanned_out: list[int] = []
 
     async def work() -> None:
-        while sum(made) < 60:
-            made.append(await hooks.queue.fan_out(7))
+        while sum(fanned_out) < 60:
+            fanned_out.append(await hooks.queue.fan_out(7))
 
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             for _ in range(4):
                 nursery.start_soon(work)
-    assert sum(made) == 60
+    assert sum(fanned_out) == 60
     assert await hooks.states(webhook) == ["pending"] * 60
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-@pytest.mark.parametrize("what", ["webhooks", "events"])
-async def test_what_is_deleted_at_the_same_time_is_no_error(
-    hooks: Hooks, place: str, what: str
+@pytest.mark.parametrize("table", ["webhooks", "events"])
+async def test_rows_deleted_during_a_fan_out_or_record_cause_no_error(
+    hooks: Hooks, place: str, table: str
 ) -> None:
     await hooks.create()
     await hooks.happen()
     due = await hooks.claim()
     data = LinkMilestone(profile_id=str(hooks.profile.id), link_id="5", clicks=1)
-    await hooks.emit(
+    await hooks.append(
         [EventDraft(hooks.profile.tenant_id, hooks.profile.id, "link.milestone", data)]
     )
     begun = trio.Event()
@@ -117,7 +117,7 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
 
     async def delete() -> None:
         async def slowly(connection: Connection) -> None:
-            await connection.execute(f"DELETE FROM {what}")
+            await connection.execute(f"DELETE FROM {table}")
             await connection.execute("SELECT pg_sleep(0.3)")
 
         async with opened(place) as open_database:
@@ -140,7 +140,7 @@ async def test_what_is_deleted_at_the_same_time_is_no_error(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-async def test_that_a_webhook_was_disabled_is_in_the_log(hooks: Hooks, place: str) -> None:
+async def test_the_audit_log_has_a_disabled_webhook(hooks: Hooks, place: str) -> None:
     webhook = await hooks.create()
     await hooks.happen()
     await hooks.report(await hooks.claim(), AttemptResult(410), None)
@@ -158,7 +158,7 @@ async def test_that_a_webhook_was_disabled_is_in_the_log(hooks: Hooks, place: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
-async def test_the_console_can_read_no_secret_and_the_log_has_none(
+async def test_the_console_cannot_read_secrets_and_the_audit_log_has_none(
     hooks: Hooks, place: str
 ) -> None:
     webhook = await hooks.create()
