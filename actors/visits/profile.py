@@ -256,7 +256,7 @@ class ProfileActor:
         if the exposure is."""
         if not variant_items:
             return ClickId(
-                self.tenant_id, self.profile_id, route.link_id, visit.at_us, visitor=visitor_id
+                self.tenant_id, self.profile_id, route.link_id, visit.at_us, visitor_id=visitor_id
             )
         items = unpack_items(variant_items)
         variant = next(iter(unpack_variant_refs(items.get(EXPOSURES, b""))), NO_VARIANT_REF)

@@ -34,9 +34,9 @@ class ClickId(NamedTuple):
     at_us: int
     experiment_id: int = 0
     phase: int = 0
-    arm: int = 0
+    variant: int = 0
     by_cookie: bool = False
-    visitor: bytes = b""
+    visitor_id: bytes = b""
 
 
 class ClickIdCipher:
@@ -65,9 +65,9 @@ class ClickIdCipher:
         if len(plain) != _LAYOUT.size or _written(sealed) != text.encode():
             return None
         found = ClickId._make(_LAYOUT.unpack(plain))
-        nobody = found.visitor == bytes(VISITOR_BYTES)
+        nobody = found.visitor_id == bytes(VISITOR_BYTES)
         return found._replace(
-            by_cookie=bool(found.by_cookie), visitor=b"" if nobody else found.visitor
+            by_cookie=bool(found.by_cookie), visitor_id=b"" if nobody else found.visitor_id
         )
 
 

@@ -1,11 +1,11 @@
-"""Experiments of all tenants that run, and what their rules do to them; over waypost_aggregator."""
+"""Running experiments of all tenants, and the actions of their automation."""
 
 from typing import Final
 
 from engine.experiments.automation import AutomaticAction, RunningExperiment
 from engine.webhooks.events import EventDraft, ExperimentDecided, ExperimentSrm
 from storage.experiments.experiments import begin_phase, phases_of
-from storage.experiments.rows import definition, stored
+from storage.experiments.rows import definition, stored_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.webhooks.outbox import append_to_outbox
@@ -25,7 +25,7 @@ class PostgresRunningExperiments:
             return [
                 RunningExperiment(
                     row["tenant_id"],
-                    stored(row),
+                    stored_of_row(row),
                     await phases_of(connection, row["tenant_id"], row["id"]),
                 )
                 for row in rows
@@ -33,26 +33,31 @@ class PostgresRunningExperiments:
 
         return await self._database.transaction(work, read_only=True)
 
-    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
-        tenant_id, before = watched.tenant_id, watched.stored
-        wanted = step.experiment
+    async def apply(self, running: RunningExperiment, action: AutomaticAction) -> bool:
+        tenant_id, before = running.tenant_id, running.stored
+        experiment = action.experiment
 
         async def work(connection: Connection) -> bool:
             version = await connection.fetchval(_SQL["lock_profile"], tenant_id, before.profile_id)
             if version is None:
                 return False
             key = tenant_id, before.id, before.version
-            if step.action == "mismatch":
-                done = await connection.fetchval(_SQL["note_mismatch"], *key)
+            if action.action == "mismatch":
+                id_ = await connection.fetchval(_SQL["note_mismatch"], *key)
             else:
-                values = wanted.state, definition(wanted), wanted.phase, wanted.winner
-                done = await connection.fetchval(_SQL["write"], *key, *values)
-            if done is None:
+                values = (
+                    experiment.state,
+                    definition(experiment),
+                    experiment.phase,
+                    experiment.winner,
+                )
+                id_ = await connection.fetchval(_SQL["write"], *key, *values)
+            if id_ is None:
                 raise ConcurrentChangeError
-            if step.action == "weights":
-                await begin_phase(connection, tenant_id, wanted, "bandit")
+            if action.action == "weights":
+                await begin_phase(connection, tenant_id, experiment, "bandit")
             await connection.execute(_SQL["announce"], before.profile_id, version)
-            await append_to_outbox(connection, events_of(watched, step))
+            await append_to_outbox(connection, events_of(running, action))
             return True
 
         try:
@@ -62,26 +67,26 @@ class PostgresRunningExperiments:
 
 
 class ConcurrentChangeError(Exception):
-    """The experiment is not as it was read: undo, and look again."""
+    """The experiment was changed since it was read: roll back, and look again."""
 
 
-def events_of(watched: RunningExperiment, step: AutomaticAction) -> list[EventDraft]:
-    """What webhooks hear of a step."""
-    stored_ = watched.stored
+def events_of(running: RunningExperiment, action: AutomaticAction) -> list[EventDraft]:
+    """Return the webhook events of an action."""
+    stored_ = running.stored
     names = {
         "id": str(stored_.id),
         "profile_id": str(stored_.profile_id),
-        "name": step.experiment.name,
+        "name": action.experiment.name,
     }
-    if step.action == "mismatch":
-        srm = ExperimentSrm(**names, p_value=step.p_value)
-        return [EventDraft(watched.tenant_id, stored_.profile_id, "experiment.srm", srm)]
-    if step.action == "weights":
+    if action.action == "mismatch":
+        srm = ExperimentSrm(**names, p_value=action.p_value)
+        return [EventDraft(running.tenant_id, stored_.profile_id, "experiment.srm", srm)]
+    if action.action == "weights":
         return []
-    winner = step.experiment.winner
+    winner = action.experiment.winner
     decided = ExperimentDecided(
         **names,
-        verdict=step.verdict,
-        winner=None if winner is None else step.experiment.variants[winner].name,
+        verdict=action.verdict,
+        winner=None if winner is None else action.experiment.variants[winner].name,
     )
-    return [EventDraft(watched.tenant_id, stored_.profile_id, "experiment.decided", decided)]
+    return [EventDraft(running.tenant_id, stored_.profile_id, "experiment.decided", decided)]

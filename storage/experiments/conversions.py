@@ -1,9 +1,9 @@
-"""Conversions in Postgres, and what they add to experiments, in one transaction.
+"""Conversions in Postgres, and their increments of experiments, in one transaction.
 
 Guarantees:
-- a conversion counts once, however often it is told: its click's id, name and order are its key;
-- a visitor who converts twice is converted once, also long after their own row is gone: then the conversions
-  themselves, which keep the visitor for as long as any window is open, tell whether they had converted before.
+- A conversion counts once, however often it is reported: its click's id, name and order are its key.
+- A visitor who converts twice is converted once, also after the visitor's row was deleted: then the conversions
+  themselves, which keep the visitor id while any window is open, show whether the visitor had converted before.
 """
 
 import hashlib
@@ -60,12 +60,12 @@ class PostgresConversionStore:
         self,
         caller: Caller,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
         async def work(connection: Connection) -> list[RecordedConversion]:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            return await _record(connection, place.tenant_id, profile_id, told, source)
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            return await _record(connection, access.tenant_id, profile_id, conversions, source)
 
         return await self._database.transaction(work, caller=caller)
 
@@ -73,11 +73,11 @@ class PostgresConversionStore:
         self,
         tenant_id: int,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
         async def work(connection: Connection) -> list[RecordedConversion]:
-            return await _record(connection, tenant_id, profile_id, told, source)
+            return await _record(connection, tenant_id, profile_id, conversions, source)
 
         try:
             return await self._database.transaction(work, caller=Caller(tenant_id, 0))
@@ -88,10 +88,10 @@ class PostgresConversionStore:
         self, caller: Caller, profile_id: int, before: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.READ)
-            rows = await connection.fetch(_SQL["list"], *place[:2], min(before, MAX_ID), limit + 1)
-            found = [Conversion(*row) for row in rows]
-            return ListPage.of(found, limit)
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
+            rows = await connection.fetch(_SQL["list"], *access[:2], min(before, MAX_ID), limit + 1)
+            results = [Conversion(*row) for row in rows]
+            return ListPage.of(results, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -101,13 +101,15 @@ class PostgresConversionStore:
         token = tokens.new("wph_")
 
         async def work(connection: Connection) -> ConversionHook:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            if await connection.fetchval(_SQL["count_hooks"], *place[:2]) >= MAX_HOOKS:
-                raise ConflictError("hooks", f"there are {MAX_HOOKS}; delete one first")
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            if await connection.fetchval(_SQL["count_hooks"], *access[:2]) >= MAX_HOOKS:
+                raise ConflictError(
+                    "hooks", f"must be at most {MAX_HOOKS} in a profile; delete one first"
+                )
             fields = msgspec.json.encode(draft.fields).decode()
             row = await connection.fetchrow(
                 _SQL["create_hook"],
-                *place[:2],
+                *access[:2],
                 draft.label,
                 draft.name,
                 fields,
@@ -119,19 +121,19 @@ class PostgresConversionStore:
 
     async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
             rows = await connection.fetch(
-                _SQL["list_hooks"], *place[:2], min(after, MAX_ID), limit + 1
+                _SQL["list_hooks"], *access[:2], min(after, MAX_ID), limit + 1
             )
-            found = [_hook(row) for row in rows]
-            return ListPage.of(found, limit)
+            results = [_hook(row) for row in rows]
+            return ListPage.of(results, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
         async def work(connection: Connection) -> None:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            key = *place[:2], validate_id(hook_id, "hook")
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            key = *access[:2], validate_id(hook_id, "hook")
             if await connection.fetchval(_SQL["delete_hook"], *key) is None:
                 raise NotFoundError.of("hook")
 
@@ -151,7 +153,7 @@ class PostgresConversionStore:
 
 
 async def click_id_secret(database: Database) -> bytes:
-    """What click ids are sealed with; drawn by whoever asks first."""
+    """Return the secret that seals click ids; the first caller draws it."""
 
     async def work(connection: Connection) -> bytes:
         return bytes(await connection.fetchval(_SQL["click_id_secret"]))
@@ -163,18 +165,18 @@ async def _record(
     connection: Connection,
     tenant_id: int,
     profile_id: int,
-    told: Sequence[VerifiedConversion],
+    conversions: Sequence[VerifiedConversion],
     source: ConversionSource,
 ) -> list[RecordedConversion]:
     unique: dict[Key, VerifiedConversion] = {}
-    for one in told:
-        unique.setdefault(key_of(one), one)
-    experiments = sorted({one.click.experiment_id for one in told})
+    for conversion in conversions:
+        unique.setdefault(conversion_key(conversion), conversion)
+    experiments = sorted({conversion.click.experiment_id for conversion in conversions})
     rows = await connection.fetch(_SQL["windows"], tenant_id, experiments)
     windows: dict[int, int] = {row[0]: row[1] for row in rows}
     attribution = {
-        key: attribution_of(one, windows.get(one.click.experiment_id))
-        for key, one in unique.items()
+        key: attribution_of(conversion, windows.get(conversion.click.experiment_id))
+        for key, conversion in unique.items()
     }
     records = [(*key, *_columns(unique[key], source, attribution[key])) for key in sorted(unique)]
     columns = _arrays(records, 15)
@@ -183,18 +185,20 @@ async def _record(
         for row in await connection.fetch(_SQL["insert"], tenant_id, profile_id, *columns)
     }
     if len(new) < len(unique):
-        kept = await connection.fetch(_SQL["existing"], tenant_id, *_arrays(sorted(unique), 3))
-        attribution |= {(row[0], row[1], row[2]): row[3] for row in kept}
+        existing = await connection.fetch(_SQL["existing"], tenant_id, *_arrays(sorted(unique), 3))
+        attribution |= {(row[0], row[1], row[2]): row[3] for row in existing}
     counted = [
-        one for key, one in unique.items() if key in new and attribution[key] == "attributed"
+        conversion
+        for key, conversion in unique.items()
+        if key in new and attribution[key] == "attributed"
     ]
     await _count(connection, tenant_id, counted, sorted(new))
-    found, seen = [], set()
-    for one in told:
-        key = key_of(one)
-        found.append(RecordedConversion(attribution[key], key not in new or key in seen))
-        seen.add(key)
-    return found
+    results, seen_keys = [], set()
+    for conversion in conversions:
+        key = conversion_key(conversion)
+        results.append(RecordedConversion(attribution[key], key not in new or key in seen_keys))
+        seen_keys.add(key)
+    return results
 
 
 async def _count(
@@ -203,13 +207,19 @@ async def _count(
     counted: Sequence[VerifiedConversion],
     new: Sequence[Any],
 ) -> None:
-    """Add what counts to the experiments."""
-    known = [one for one in counted if one.click.visitor]
+    """Add the conversions that count to their experiments."""
+    recognised = [conversion for conversion in counted if conversion.click.visitor_id]
     open_from = await connection.fetchval(_SQL["open_days"], RETENTION_DAYS)
-    late = [one for one in known if COOKIE_DAY < day_of(one.click) < open_from]
-    fresh = [one for one in known if not COOKIE_DAY < day_of(one.click) < open_from]
-    nobody = [one for one in counted if not one.click.visitor]
-    await add_increments(connection, observed(tenant_id, fresh, [*fresh, *nobody]))
+    late = [
+        conversion for conversion in recognised if COOKIE_DAY < day_of(conversion.click) < open_from
+    ]
+    fresh = [
+        conversion
+        for conversion in recognised
+        if not COOKIE_DAY < day_of(conversion.click) < open_from
+    ]
+    unrecognised = [conversion for conversion in counted if not conversion.click.visitor_id]
+    await add_increments(connection, increments_of(tenant_id, fresh, [*fresh, *unrecognised]))
     if late:
         await _count_late(connection, tenant_id, late, new)
 
@@ -217,9 +227,9 @@ async def _count(
 async def _count_late(
     connection: Connection, tenant_id: int, late: Sequence[VerifiedConversion], new: Sequence[Any]
 ) -> None:
-    experiments = sorted({one.click.experiment_id for one in late})
+    experiments = sorted({conversion.click.experiment_id for conversion in late})
     await connection.execute(_SQL["lock_experiments"], experiments)
-    units = sorted({unit_of(one.click) for one in late})
+    units = sorted({unit_of(conversion.click) for conversion in late})
     before = {
         tuple(row)
         for row in await connection.fetch(
@@ -227,9 +237,9 @@ async def _count_late(
         )
     }
     sums: dict[VariantBucketKey, list[int]] = {}
-    for one in sorted(late, key=lambda one: one.at):
-        unit = unit_of(one.click)
-        count = sums.setdefault(_sum_key(tenant_id, one), [0, 0])
+    for conversion in sorted(late, key=lambda conversion: conversion.at):
+        unit = unit_of(conversion.click)
+        count = sums.setdefault(_sum_key(tenant_id, conversion), [0, 0])
         count[0] += 1
         count[1] += unit not in before
         before.add(unit)
@@ -237,35 +247,38 @@ async def _count_late(
     await connection.execute(_SQL["add_late"], *_arrays(rows, 7))
 
 
-def observed(
+def increments_of(
     tenant_id: int, fresh: Iterable[VerifiedConversion], every: Iterable[VerifiedConversion]
 ) -> ExperimentIncrements:
-    """Conversions as what a fold would have seen: outcomes of visitors, and all outcomes by time."""
+    """Return conversions as increments of a fold: outcomes of visitors, and all outcomes by time."""
     units: dict[UnitKey, UnitIncrement] = {}
-    for one in sorted(fresh, key=lambda one: one.at):
-        experiment_id, phase, day, visitor = unit_of(one.click)
+    for conversion in sorted(fresh, key=lambda conversion: conversion.at):
+        experiment_id, phase, day, visitor = unit_of(conversion.click)
         key = UnitKey(tenant_id, experiment_id, phase, day, visitor)
-        before = units.get(key, UnitIncrement(key, one.click.arm, False, 0, 0, None, one.at))
+        before = units.get(
+            key, UnitIncrement(key, conversion.click.variant, False, 0, 0, None, conversion.at)
+        )
         units[key] = before._replace(
             outcomes=before.outcomes + 1,
-            multiple_exposures=before.multiple_exposures or before.variant != one.click.arm,
+            multiple_exposures=before.multiple_exposures
+            or before.variant != conversion.click.variant,
         )
     sums: dict[VariantBucketKey, int] = {}
-    for one in every:
-        place = _sum_key(tenant_id, one)
-        sums[place] = sums.get(place, 0) + 1
+    for conversion in every:
+        access = _sum_key(tenant_id, conversion)
+        sums[access] = sums.get(access, 0) + 1
     return ExperimentIncrements(
         [units[key] for key in sorted(units)], [(key, 0, sums[key]) for key in sorted(sums)]
     )
 
 
-def key_of(told: VerifiedConversion) -> Key:
-    digest = hashlib.sha256(told.draft.click_id.encode("utf-8", "replace")).digest()
-    return digest, told.draft.name, told.draft.order_id
+def conversion_key(conversions: VerifiedConversion) -> Key:
+    digest = hashlib.sha256(conversions.draft.click_id.encode("utf-8", "replace")).digest()
+    return digest, conversions.draft.name, conversions.draft.order_id
 
 
 def unit_of(click: ClickId) -> tuple[int, int, date, int]:
-    visitor = int.from_bytes(click.visitor, "big", signed=True)
+    visitor = int.from_bytes(click.visitor_id, "big", signed=True)
     return click.experiment_id, click.phase, day_of(click), visitor
 
 
@@ -275,19 +288,19 @@ def day_of(click: ClickId) -> date:
     return time_of(click.at_us).date()
 
 
-def _sum_key(tenant_id: int, told: VerifiedConversion) -> VariantBucketKey:
-    click = told.click
-    bucket = datetime.fromtimestamp(told.at.timestamp() // BUCKET_S * BUCKET_S, UTC)
-    return VariantBucketKey(tenant_id, click.experiment_id, click.phase, bucket, click.arm)
+def _sum_key(tenant_id: int, conversions: VerifiedConversion) -> VariantBucketKey:
+    click = conversions.click
+    bucket = datetime.fromtimestamp(conversions.at.timestamp() // BUCKET_S * BUCKET_S, UTC)
+    return VariantBucketKey(tenant_id, click.experiment_id, click.phase, bucket, click.variant)
 
 
 def _columns(
-    told: VerifiedConversion, source: ConversionSource, attribution: Attribution
+    conversions: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> tuple[object, ...]:
-    draft, click = told.draft, told.click
+    draft, click = conversions.draft, conversions.click
     clicked_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=click.at_us)
     shared = (
-        told.at,
+        conversions.at,
         clicked_at,
         click.link_id,
         draft.value,
@@ -302,16 +315,16 @@ def _columns(
         *shared,
         click.experiment_id,
         click.phase,
-        click.arm,
+        click.variant,
         day,
-        visitor if click.visitor else None,
+        visitor if click.visitor_id else None,
     )
 
 
 def _arrays(rows: Iterable[Sequence[object]], width: int) -> list[list[object]]:
     """Rows as parallel arrays for unnest."""
-    kept = list(rows)
-    return [[row[column] for row in kept] for column in range(width)]
+    existing = list(rows)
+    return [[row[column] for row in existing] for column in range(width)]
 
 
 def _hook(row: asyncpg.Record | None) -> ConversionHook:

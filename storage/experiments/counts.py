@@ -1,9 +1,9 @@
-"""What experiments count, in Postgres: one row a visitor for as long as they can be told apart, and sums.
+"""Counts of experiments in Postgres: one row for each visitor while pseudonyms can recur, and sums.
 
 Guarantees:
-- a visitor is counted once in a phase, in the arm that they saw first; who was in two is counted in neither,
-  and reported. It does not matter in which order exposures and outcomes come, or in which batches;
-- sums are written in the transaction of the rows that they follow from. Once a row is gone its sums stay.
+- A visitor is counted once in a phase, in the variant seen first; a visitor of two variants is counted in
+  neither, and reported. The order of exposures and outcomes, and their batches, do not matter.
+- Sums are written in the transaction of their rows. They stay when the rows are deleted.
 """
 
 from collections.abc import Sequence
@@ -18,30 +18,30 @@ from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
 _SQL: Final = queries.load("experiments/counts")
-RETENTION_DAYS: Final = 2  # after the day itself: as long as its key may be there
+RETENTION_DAYS: Final = 2  # after the day itself: as long as its daily key may exist
 AT_ONCE: Final = 10_000
 UNITS_AT_ONCE: Final = 5_000
 
 
-async def add_increments(connection: Connection, observed: ExperimentIncrements) -> None:
-    """Write what clicks tell, in the caller's transaction; so many visitors with each statement, as that has
-    a time limit."""
-    units = [(*unit.key, *unit[1:]) for unit in observed.units]
-    sums = [(*key, exposures, outcomes) for key, exposures, outcomes in observed.sums]
+async def add_increments(connection: Connection, increments: ExperimentIncrements) -> None:
+    """Add increments in the caller's transaction, UNITS_AT_ONCE visitors with each statement, as statements
+    have a time limit."""
+    units = [(*unit.key, *unit[1:]) for unit in increments.units]
+    sums = [(*key, exposures, outcomes) for key, exposures, outcomes in increments.sums]
     while units or sums:
-        some, units = units[:UNITS_AT_ONCE], units[UNITS_AT_ONCE:]
-        told = [] if units else sums
-        await connection.execute(_SQL["observe"], *_columns(some, 11), *_columns(told, 7))
+        chunk, units = units[:UNITS_AT_ONCE], units[UNITS_AT_ONCE:]
+        last_sums = [] if units else sums
+        await connection.execute(_SQL["observe"], *_columns(chunk, 11), *_columns(last_sums, 7))
         sums = sums if units else []
 
 
 def _columns(rows: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """Rows as parallel arrays for unnest."""
+    """Return rows as parallel arrays for unnest."""
     return [[row[column] for row in rows] for column in range(width)]
 
 
 class ExperimentCountsPurge:
-    """Forgetting, over a database that was opened as waypost_aggregator."""
+    """Purge of experiments' visitors, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,22 +52,22 @@ class ExperimentCountsPurge:
                 "experiments.purge",
                 Every(10 * MINUTE),
                 "delete experiment visitors after their daily key has expired",
-                repeatable(self.forget),
+                repeatable(self.purge),
             )
         ]
 
-    async def forget(self) -> int:
-        """Delete rows of visitors that nothing tells apart any more, and all of experiments that are gone; how
-        many."""
+    async def purge(self) -> int:
+        """Delete visitors whose daily key has expired, and all rows of deleted experiments. Returns how
+        many rows."""
         before = datetime.now(UTC).date() - timedelta(days=RETENTION_DAYS)
-        forgotten = await self._repeated("forget_visitors", before, AT_ONCE)
-        for gone in await self._gone():
+        deleted_rows = await self._repeated("forget_visitors", before, AT_ONCE)
+        for experiment_key in await self._deleted_experiments():
             for query in ("forget_gone_visitors", "forget_gone_sums"):
-                forgotten += await self._repeated(query, *gone, AT_ONCE)
-        return forgotten + await self._repeated("forget_converted", AT_ONCE)
+                deleted_rows += await self._repeated(query, *experiment_key, AT_ONCE)
+        return deleted_rows + await self._repeated("forget_converted", AT_ONCE)
 
-    async def _gone(self) -> list[tuple[int, int]]:
-        """Tenant and id of experiments that are gone and have left something."""
+    async def _deleted_experiments(self) -> list[tuple[int, int]]:
+        """Return (tenant id, experiment id) of deleted experiments that have left rows."""
 
         async def work(connection: Connection) -> list[tuple[int, int]]:
             return [(row[0], row[1]) for row in await connection.fetch(_SQL["gone"])]
@@ -81,7 +81,7 @@ class ExperimentCountsPurge:
 
         total = 0
         while True:
-            done = await self._database.transaction(work)
-            total += done
-            if done < AT_ONCE:
+            deleted = await self._database.transaction(work)
+            total += deleted
+            if deleted < AT_ONCE:
                 return total

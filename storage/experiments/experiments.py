@@ -1,7 +1,7 @@
-"""Experiments in Postgres, as the console changes and reads them.
+"""Experiments in Postgres, for the console.
 
-Every change locks the profile first and is its next version, as changes of links are: so what depends on the
-profile's other experiments holds when the transaction ends, and edges hear of it in the same way.
+Every change locks the profile first and makes its next version, as changes of links do. So checks against the
+profile's other experiments hold when the transaction ends, and edges learn of the change in the same way.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,13 @@ from engine.experiments.experiment import (
 from engine.links.profile import ProfileChange
 from engine.webhooks.events import EventDraft, ExperimentDecided, ExperimentStarted
 from storage.accounts.access import MAX_ID, ProfileAccess, enter_experiment, enter_profile
-from storage.experiments.rows import definition, experiment, stored, variants_json, variants_of
+from storage.experiments.rows import (
+    definition,
+    experiment_of_row,
+    stored_of_row,
+    variants_json,
+    variants_of,
+)
 from storage.links.profiles import lock_profile, next_version
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -61,26 +67,26 @@ class PostgresExperimentStore:
         once: IdempotentRequest[tuple[StoredExperiment, ProfileChange]] | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
-            place = await enter_profile(connection, caller, profile_id, Action.EDIT)
-            change = await next_version(connection, place)
-            conflicts.check_new(draft, await open_experiments(connection, place))
-            await _refer(connection, place, draft)
+            access = await enter_profile(connection, caller, profile_id, Action.EDIT)
+            change = await next_version(connection, access)
+            conflicts.check_new(draft, await open_experiments(connection, access))
+            await _require_references(connection, access, draft)
             row = await connection.fetchrow(
                 _SQL["create_experiment"],
-                place.tenant_id,
+                access.tenant_id,
                 profile_id,
                 draft.link_id,
                 draft.block_id,
                 definition(draft),
             )
-            return stored(row), change
+            return stored_of_row(row), change
 
         return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment:
         async def work(connection: Connection) -> StoredExperiment:
-            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
-            return await _fetch(connection, place, experiment_id)
+            access = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            return await _fetch(connection, access, experiment_id)
 
         return await self._read(caller, work)
 
@@ -88,12 +94,16 @@ class PostgresExperimentStore:
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.READ)
+            access = await enter_profile(connection, caller, profile_id, Action.READ)
             rows = await connection.fetch(
-                _SQL["list_experiments"], place.tenant_id, profile_id, min(after, MAX_ID), limit + 1
+                _SQL["list_experiments"],
+                access.tenant_id,
+                profile_id,
+                min(after, MAX_ID),
+                limit + 1,
             )
-            found = [stored(row) for row in rows]
-            return ListPage.of(found, limit)
+            stored = [stored_of_row(row) for row in rows]
+            return ListPage.of(stored, limit)
 
         return await self._read(caller, work)
 
@@ -105,16 +115,16 @@ class PostgresExperimentStore:
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
-            place, old = await _lock(connection, caller, experiment_id, if_version)
-            others = await open_experiments(connection, place)
-            wanted, new_phase = conflicts.revise_among(old.experiment, draft, others)
-            if wanted == old.experiment:
-                return old, await _as_it_is(connection, place)
-            await _refer(connection, place, draft)
-            change = await next_version(connection, place)
+            access, old = await _lock(connection, caller, experiment_id, if_version)
+            others = await open_experiments(connection, access)
+            revised, new_phase = conflicts.revise_among(old.experiment, draft, others)
+            if revised == old.experiment:
+                return old, await _unchanged(connection, access)
+            await _require_references(connection, access, draft)
+            change = await next_version(connection, access)
             if new_phase:
-                await begin_phase(connection, place.tenant_id, wanted, "change")
-            return await _write(connection, place, wanted), change
+                await begin_phase(connection, access.tenant_id, revised, "change")
+            return await _write(connection, access, revised), change
 
         return await self._database.transaction(work, caller=caller)
 
@@ -127,15 +137,15 @@ class PostgresExperimentStore:
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
-            place, old = await _lock(connection, caller, experiment_id, if_version)
-            others = await open_experiments(connection, place)
-            wanted = conflicts.with_state_among(old.experiment, state, others, winner)
-            change = await next_version(connection, place)
+            access, old = await _lock(connection, caller, experiment_id, if_version)
+            others = await open_experiments(connection, access)
+            revised = conflicts.with_state_among(old.experiment, state, others, winner)
+            change = await next_version(connection, access)
             if state == "running":
-                await begin_phase(connection, place.tenant_id, wanted, "start")
-            made = await _write(connection, place, wanted)
-            await append_to_outbox(connection, _told(place, made))
-            return made, change
+                await begin_phase(connection, access.tenant_id, revised, "start")
+            stored_ = await _write(connection, access, revised)
+            await append_to_outbox(connection, _events_of(access, stored_))
+            return stored_, change
 
         return await self._database.transaction(work, caller=caller)
 
@@ -143,21 +153,21 @@ class PostgresExperimentStore:
         self, caller: Caller, experiment_id: int, if_version: int | None = None
     ) -> ProfileChange:
         async def work(connection: Connection) -> ProfileChange:
-            place, old = await _lock(connection, caller, experiment_id, if_version)
+            access, old = await _lock(connection, caller, experiment_id, if_version)
             conflicts.check_delete(old.experiment)
-            change = await next_version(connection, place)
-            await connection.execute(_SQL["delete_experiment"], place.tenant_id, experiment_id)
+            change = await next_version(connection, access)
+            await connection.execute(_SQL["delete_experiment"], access.tenant_id, experiment_id)
             return change
 
         return await self._database.transaction(work, caller=caller)
 
     async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
         async def work(connection: Connection) -> EdgeExperiment:
-            place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
-            found = await _fetch(connection, place, experiment_id)
-            row = await connection.fetchrow(_SQL["secrets"], place.tenant_id, experiment_id)
+            access = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
+            stored = await _fetch(connection, access, experiment_id)
+            row = await connection.fetchrow(_SQL["secrets"], access.tenant_id, experiment_id)
             assert row is not None
-            return EdgeExperiment(found.experiment, row["secret"], row["namespace_secret"] or b"")
+            return EdgeExperiment(stored.experiment, row["secret"], row["namespace_secret"] or b"")
 
         return await self._read(caller, work)
 
@@ -165,13 +175,13 @@ class PostgresExperimentStore:
         self, caller: Caller, experiment_id: int, phase: int | None = None
     ) -> tuple[StoredExperiment, ExperimentCounts]:
         async def work(connection: Connection) -> tuple[StoredExperiment, ExperimentCounts]:
-            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
-            found = await _fetch(connection, place, experiment_id)
-            key = place.tenant_id, experiment_id
+            access = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            stored = await _fetch(connection, access, experiment_id)
+            key = access.tenant_id, experiment_id
             phases = await phases_of(connection, *key)
-            asked = found.experiment.phase if phase is None else phase
-            values = await connection.fetch(_SQL["values"], *key, asked)
-            return found, ExperimentCounts(
+            requested = stored.experiment.phase if phase is None else phase
+            values = await connection.fetch(_SQL["values"], *key, requested)
+            return stored, ExperimentCounts(
                 phases,
                 tuple(ConversionValue(*row) for row in values),
                 await connection.fetchval(_SQL["unattributed"], *key),
@@ -185,19 +195,19 @@ class PostgresExperimentStore:
         async def work(
             connection: Connection,
         ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
-            place = await enter_experiment(connection, caller, experiment_id, Action.READ)
-            found = await _fetch(connection, place, experiment_id)
-            key = place.tenant_id, experiment_id
-            number = found.experiment.phase if phase is None else phase
-            asked = [p for p in await phases_of(connection, *key) if p.number == number]
-            if not asked:
+            access = await enter_experiment(connection, caller, experiment_id, Action.READ)
+            stored = await _fetch(connection, access, experiment_id)
+            key = access.tenant_id, experiment_id
+            number = stored.experiment.phase if phase is None else phase
+            requested = [p for p in await phases_of(connection, *key) if p.number == number]
+            if not requested:
                 raise NotFoundError.of("phase")
             first, last = await connection.fetchrow(_SQL["extent"], *key, number)  # type: ignore[misc]
             if first is None:
-                return found, asked[0], []
+                return stored, requested[0], []
             step_s = bucket_length_s((last - first).total_seconds(), points)
             rows = await connection.fetch(_SQL["series"], *key, number, first, step_s)
-            return found, asked[0], _points(rows, first, step_s, len(asked[0].variants))
+            return stored, requested[0], _points(rows, first, step_s, len(requested[0].variants))
 
         return await self._read(caller, work)
 
@@ -205,95 +215,97 @@ class PostgresExperimentStore:
         return await self._database.transaction(work, caller=caller, read_only=True)
 
 
-def _told(place: ProfileAccess, moved: StoredExperiment) -> list[EventDraft]:
-    """What webhooks hear of a state that somebody has chosen."""
-    experiment = moved.experiment
-    names = {"id": str(moved.id), "profile_id": str(moved.profile_id), "name": experiment.name}
+def _events_of(access: ProfileAccess, stored: StoredExperiment) -> list[EventDraft]:
+    """Return the webhook events of a state that a member has chosen."""
+    experiment = stored.experiment
+    names = {"id": str(stored.id), "profile_id": str(stored.profile_id), "name": experiment.name}
     variants = tuple(variant.name for variant in experiment.variants)
     if experiment.state == "running":
         started = ExperimentStarted(**names, variants=variants)
-        return [EventDraft(place.tenant_id, place.profile_id, "experiment.started", started)]
+        return [EventDraft(access.tenant_id, access.profile_id, "experiment.started", started)]
     if experiment.state == "decided" and experiment.winner is not None:
         decided = ExperimentDecided(**names, verdict="chosen", winner=variants[experiment.winner])
-        return [EventDraft(place.tenant_id, place.profile_id, "experiment.decided", decided)]
+        return [EventDraft(access.tenant_id, access.profile_id, "experiment.decided", decided)]
     return []
 
 
-async def open_experiments(connection: Connection, place: ProfileAccess) -> list[Experiment]:
-    """The profile's that are not archived."""
-    rows = await connection.fetch(_SQL["open_experiments"], place.tenant_id, place.profile_id)
-    return [experiment(row) for row in rows]
+async def open_experiments(connection: Connection, access: ProfileAccess) -> list[Experiment]:
+    """Return the profile's experiments that are not archived."""
+    rows = await connection.fetch(_SQL["open_experiments"], access.tenant_id, access.profile_id)
+    return [experiment_of_row(row) for row in rows]
 
 
 async def begin_phase(
-    connection: Connection, tenant_id: int, wanted: Experiment, reason: str
+    connection: Connection, tenant_id: int, revised: Experiment, reason: str
 ) -> None:
-    """Write down what the variants are from now on; nothing for a phase that goes on."""
-    variants = variants_json(wanted.variants)
+    """Record the variants of a new phase; do nothing for a phase that exists."""
+    variants = variants_json(revised.variants)
     await connection.execute(
-        _SQL["begin_phase"], tenant_id, wanted.id, wanted.phase, reason, variants
+        _SQL["begin_phase"], tenant_id, revised.id, revised.phase, reason, variants
     )
 
 
 async def phases_of(
     connection: Connection, tenant_id: int, experiment_id: int
 ) -> tuple[PhaseCounts, ...]:
-    """All phases with what they counted, oldest first."""
-    counted: dict[int, dict[int, VariantCounts]] = {}
-    for number, arm, *counts in await connection.fetch(_SQL["sums"], tenant_id, experiment_id):
-        counted.setdefault(number, {})[arm] = VariantCounts(*counts)
+    """Return all phases with their counts, oldest first."""
+    counts_by_phase: dict[int, dict[int, VariantCounts]] = {}
+    for number, variant, *counts in await connection.fetch(_SQL["sums"], tenant_id, experiment_id):
+        counts_by_phase.setdefault(number, {})[variant] = VariantCounts(*counts)
     phases = []
     for row in await connection.fetch(_SQL["phases"], tenant_id, experiment_id):
         variants = variants_of(row["variants"])
-        found = counts_by_variant(counted.get(row["phase"], {}), len(variants))
-        phases.append(PhaseCounts(row["phase"], row["started_at"], row["reason"], variants, found))
+        stored = counts_by_variant(counts_by_phase.get(row["phase"], {}), len(variants))
+        phases.append(PhaseCounts(row["phase"], row["started_at"], row["reason"], variants, stored))
     return tuple(phases)
 
 
 def _points(
     rows: list[asyncpg.Record], first: datetime, step_s: int, arms: int
 ) -> list[CountsPoint]:
-    found: dict[int, dict[int, VariantCounts]] = {}
-    for stretch, arm, *counts in rows:
-        found.setdefault(stretch, {})[arm] = VariantCounts(*counts)
-    return running_totals(found, first, step_s, arms)
+    stored: dict[int, dict[int, VariantCounts]] = {}
+    for step, variant, *counts in rows:
+        stored.setdefault(step, {})[variant] = VariantCounts(*counts)
+    return running_totals(stored, first, step_s, arms)
 
 
 async def _fetch(
-    connection: Connection, place: ProfileAccess, experiment_id: int
+    connection: Connection, access: ProfileAccess, experiment_id: int
 ) -> StoredExperiment:
-    row = await connection.fetchrow(_SQL["experiment"], place.tenant_id, experiment_id)
+    row = await connection.fetchrow(_SQL["experiment"], access.tenant_id, experiment_id)
     if row is None:
         raise NotFoundError.of("experiment")
-    return stored(row)
+    return stored_of_row(row)
 
 
 async def _lock(
     connection: Connection, caller: Caller, experiment_id: int, if_version: int | None
 ) -> tuple[ProfileAccess, StoredExperiment]:
-    """The experiment, which cannot change until the transaction ends: its profile is locked."""
-    place = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
-    await lock_profile(connection, place)
-    found = await _fetch(connection, place, experiment_id)
-    require_version(found.version, if_version)
-    return place, found
+    """Return the caller's access and the experiment, and lock its profile until the transaction ends."""
+    access = await enter_experiment(connection, caller, experiment_id, Action.EDIT)
+    await lock_profile(connection, access)
+    stored = await _fetch(connection, access, experiment_id)
+    require_version(stored.version, if_version)
+    return access, stored
 
 
-async def _as_it_is(connection: Connection, place: ProfileAccess) -> ProfileChange:
-    return ProfileChange(place.profile_id, (await lock_profile(connection, place)).version)
+async def _unchanged(connection: Connection, access: ProfileAccess) -> ProfileChange:
+    return ProfileChange(access.profile_id, (await lock_profile(connection, access)).version)
 
 
-async def _refer(connection: Connection, place: ProfileAccess, draft: ExperimentDraft) -> None:
-    """See that what the draft refers to is there. Raises InvalidError."""
+async def _require_references(
+    connection: Connection, access: ProfileAccess, draft: ExperimentDraft
+) -> None:
+    """Require that link, blocks and namespace of the draft exist. Raises InvalidError."""
     if draft.link_id is not None:
-        key = place.tenant_id, place.profile_id, draft.link_id
+        key = access.tenant_id, access.profile_id, draft.link_id
         if not await connection.fetchval(_SQL["has_link"], *key):
             raise no_such_link()
     if any(block is not None for block in blocks_of(draft)):
         raise no_such_block()
     if draft.namespace is not None:
         await connection.execute(
-            _SQL["create_namespace"], place.tenant_id, place.profile_id, draft.namespace.id
+            _SQL["create_namespace"], access.tenant_id, access.profile_id, draft.namespace.id
         )
 
 
@@ -302,25 +314,25 @@ def blocks_of(draft: ExperimentDraft) -> list[int | None]:
 
 
 def no_such_link() -> InvalidError:
-    return InvalidError([FieldError("link_id", "is not the id of a link of this profile")])
+    return InvalidError([FieldError("link_id", "must be the id of a link of this profile")])
 
 
 def no_such_block() -> InvalidError:
-    return InvalidError([FieldError("block_id", "is not the id of a block of this profile")])
+    return InvalidError([FieldError("block_id", "must be the id of a block of this profile")])
 
 
 async def _write(
-    connection: Connection, place: ProfileAccess, wanted: Experiment
+    connection: Connection, access: ProfileAccess, revised: Experiment
 ) -> StoredExperiment:
     row = await connection.fetchrow(
         _SQL["update_experiment"],
-        place.tenant_id,
-        wanted.id,
-        wanted.state,
-        wanted.link_id,
-        wanted.block_id,
-        definition(wanted),
-        wanted.phase,
-        wanted.winner,
+        access.tenant_id,
+        revised.id,
+        revised.state,
+        revised.link_id,
+        revised.block_id,
+        definition(revised),
+        revised.phase,
+        revised.winner,
     )
-    return stored(row)
+    return stored_of_row(row)

@@ -22,7 +22,7 @@ from engine.experiments.conversion import (
     attribution_of,
 )
 from storage.accounts import tokens
-from storage.experiments.conversions import MAX_HOOKS, Key, key_of, observed
+from storage.experiments.conversions import MAX_HOOKS, Key, conversion_key, increments_of
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.links.memory_profiles import MemoryProfiles
 
@@ -31,18 +31,20 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _kept(
-    number: int, told: VerifiedConversion, source: ConversionSource, attribution: Attribution
+def _stored_conversion(
+    number: int, conversions: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> Conversion:
-    draft, click = told.draft, told.click
+    draft, click = conversions.draft, conversions.click
     clicked_at = time_of(click.at_us)
     shared = draft.value, draft.currency, source, attribution
-    found = Conversion(
-        number, draft.name, draft.order_id, told.at, told.received_at, clicked_at, click.link_id, *shared
+    results = Conversion(
+        number, draft.name, draft.order_id, conversions.at, conversions.received_at, clicked_at, click.link_id, *shared
     )  # fmt: skip
     if not click.experiment_id:
-        return found
-    return found._replace(experiment_id=click.experiment_id, phase=click.phase, variant=click.arm)
+        return results
+    return results._replace(
+        experiment_id=click.experiment_id, phase=click.phase, variant=click.variant
+    )
 
 
 class MemoryConversionStore:
@@ -59,61 +61,61 @@ class MemoryConversionStore:
         self._now = now
         self._ids = itertools.count(1)
         self._hooks: dict[bytes, ConversionHook] = {}
-        self.told: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
+        self.conversions: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
 
     async def record(
         self,
         caller: Caller,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
-        return self._record(profile.tenant_id, told, source)
+        return self._record(profile.tenant_id, conversions, source)
 
     async def record_from_ingest(
         self,
         tenant_id: int,
         profile_id: int,
-        told: Sequence[VerifiedConversion],
+        conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
     ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         if self._profiles.team_of(profile_id) is None:
             raise NotFoundError.of("profile")
-        return self._record(tenant_id, told, source)
+        return self._record(tenant_id, conversions, source)
 
     def _record(
-        self, tenant_id: int, told: Sequence[VerifiedConversion], source: ConversionSource
+        self, tenant_id: int, conversions: Sequence[VerifiedConversion], source: ConversionSource
     ) -> list[RecordedConversion]:
-        found, counted = [], []
-        for one in told:
-            key = key_of(one)
-            if key in self.told:
-                found.append(RecordedConversion(self.told[key][2], True))
+        results, counted = [], []
+        for conversion in conversions:
+            key = conversion_key(conversion)
+            if key in self.conversions:
+                results.append(RecordedConversion(self.conversions[key][2], True))
                 continue
-            window = self._experiments.attribution_hours(one.click.experiment_id)
-            attribution = attribution_of(one, window)
-            self.told[key] = one, source, attribution
-            found.append(RecordedConversion(attribution, False))
+            window = self._experiments.attribution_hours(conversion.click.experiment_id)
+            attribution = attribution_of(conversion, window)
+            self.conversions[key] = conversion, source, attribution
+            results.append(RecordedConversion(attribution, False))
             if attribution == "attributed":
-                counted.append(one)
-        known = [one for one in counted if one.click.visitor]
-        self._experiments.memory_counts.store(observed(tenant_id, known, counted))
-        return found
+                counted.append(conversion)
+        recognised = [conversion for conversion in counted if conversion.click.visitor_id]
+        self._experiments.memory_counts.store(increments_of(tenant_id, recognised, counted))
+        return results
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
-        found = [
-            _kept(number, *kept)
-            for number, kept in enumerate(self.told.values(), 1)
-            if kept[0].click.profile_id == profile_id and (not before or number < before)
+        results = [
+            _stored_conversion(number, *stored)
+            for number, stored in enumerate(self.conversions.values(), 1)
+            if stored[0].click.profile_id == profile_id and (not before or number < before)
         ][::-1]
-        return ListPage.of(found, limit)
+        return ListPage.of(results, limit)
 
     async def create_hook(
         self, caller: Caller, profile_id: int, draft: HookDraft
@@ -121,7 +123,9 @@ class MemoryConversionStore:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.EDIT)
         if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
-            raise ConflictError("hooks", f"there are {MAX_HOOKS}; delete one first")
+            raise ConflictError(
+                "hooks", f"must be at most {MAX_HOOKS} in a profile; delete one first"
+            )
         token = tokens.new("wph_")
         hook = ConversionHook(
             id=next(self._ids),
@@ -137,8 +141,8 @@ class MemoryConversionStore:
     async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
-        found = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
-        return ListPage.of(found, limit)
+        results = [h for h in self._hooks.values() if h.profile_id == profile_id and h.id > after]
+        return ListPage.of(results, limit)
 
     async def delete_hook(self, caller: Caller, profile_id: int, hook_id: int) -> None:
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""What experiments count, in memory: the twin of storage.experiments.counts."""
+"""Counts of experiments in memory: the twin of storage.experiments.counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from engine.experiments.increments import ExperimentIncrements, UnitIncrement, U
 
 @dataclass
 class _VisitorRow:
-    arm: int
-    crossed: bool = False
+    variant: int
+    multiple_exposures: bool = False
     exposed_at: datetime | None = None
     converted_at: datetime | None = None
 
 
 class MemoryExperimentCounts:
-    """Rows of visitors; sums of visitors are made of them when they are asked for."""
+    """Rows of visitors; their sums are computed on request."""
 
     def __init__(self) -> None:
         self._rows: dict[UnitKey, _VisitorRow] = {}
         self._raw: dict[tuple[int, int, datetime, int], VariantCounts] = {}
 
-    def store(self, observed: ExperimentIncrements) -> None:
-        for unit in observed.units:
+    def store(self, increments: ExperimentIncrements) -> None:
+        for unit in increments.units:
             self._see(unit)
-        for key, exposures, outcomes in observed.sums:
+        for key, exposures, outcomes in increments.sums:
             place = key.experiment_id, key.phase, key.time_bucket, key.variant
             before = self._raw.get(place, VariantCounts())
             self._raw[place] = before._replace(
@@ -35,22 +35,24 @@ class MemoryExperimentCounts:
 
     def _see(self, unit: UnitIncrement) -> None:
         row = self._rows.setdefault(unit.key, _VisitorRow(unit.variant))
-        row.crossed = row.crossed or unit.multiple_exposures or row.arm != unit.variant
+        row.multiple_exposures = (
+            row.multiple_exposures or unit.multiple_exposures or row.variant != unit.variant
+        )
         row.exposed_at = row.exposed_at or unit.exposed_at
         row.converted_at = row.converted_at or unit.converted_at
 
     def of(self, experiment_id: int, phase: int) -> Mapping[tuple[datetime, int], VariantCounts]:
-        """Of a phase, by bucket and arm."""
-        found = {
-            (bucket, arm): counts
-            for (experiment, number, bucket, arm), counts in self._raw.items()
+        """Return the counts of a phase by (time bucket, variant)."""
+        counts_by_key = {
+            (bucket, variant): counts
+            for (experiment, number, bucket, variant), counts in self._raw.items()
             if (experiment, number) == (experiment_id, phase)
         }
 
-        def add(at: datetime, arm: int, **more: int) -> None:
-            key = _bucket(at), arm
-            before = found.get(key, VariantCounts())
-            found[key] = before._replace(
+        def add(at: datetime, variant: int, **more: int) -> None:
+            key = _bucket(at), variant
+            before = counts_by_key.get(key, VariantCounts())
+            counts_by_key[key] = before._replace(
                 **{name: getattr(before, name) + count for name, count in more.items()}
             )
 
@@ -59,13 +61,13 @@ class MemoryExperimentCounts:
                 continue
             at = row.exposed_at or row.converted_at
             assert at is not None
-            if row.crossed:
-                add(at, row.arm, multiple_exposures=1)
+            if row.multiple_exposures:
+                add(at, row.variant, multiple_exposures=1)
             elif row.exposed_at is not None:
-                add(at, row.arm, visitors=1)
+                add(at, row.variant, visitors=1)
                 if row.converted_at is not None:
-                    add(row.converted_at, row.arm, converted_visitors=1)
-        return found
+                    add(row.converted_at, row.variant, converted_visitors=1)
+        return counts_by_key
 
 
 def _bucket(at: datetime) -> datetime:

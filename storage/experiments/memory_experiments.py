@@ -56,9 +56,9 @@ class MemoryExperimentStore:
         self._profiles = profiles
         self.memory_counts = counts or MemoryExperimentCounts()
         self._now = now
-        self._answers = MemoryIdempotency(now)
+        self._idempotency = MemoryIdempotency(now)
         self._ids = itertools.count(1_000_001)
-        self._kept: dict[int, StoredExperiment] = {}
+        self._experiments: dict[int, StoredExperiment] = {}
         self._phases: dict[int, list[PhaseCounts]] = {}
         profiles.experiments_of = self._of_edge
 
@@ -74,9 +74,9 @@ class MemoryExperimentStore:
         def work() -> tuple[StoredExperiment, ProfileChange]:
             self._profiles.team(caller, profile_id, Action.EDIT)
             conflicts.check_new(draft, self._open(profile_id))
-            self._refer(profile_id, draft)
+            self._require_references(profile_id, draft)
             number, now = next(self._ids), self._now()
-            made = StoredExperiment(
+            stored = StoredExperiment(
                 experiment=Experiment(
                     **_fields(draft), id=number, seed=hashlib.sha256(b"%d" % number).hexdigest()
                 ),
@@ -85,23 +85,25 @@ class MemoryExperimentStore:
                 created_at=now,
                 updated_at=now,
             )
-            self._kept[number] = made
+            self._experiments[number] = stored
             self._phases[number] = []
-            return made, self._profiles.bump(profile_id)
+            return stored, self._profiles.bump(profile_id)
 
-        return self._answers.only_once(caller, once, work)
+        return self._idempotency.only_once(caller, once, work)
 
     async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment:
         await trio.lowlevel.checkpoint()
-        return self._found(caller, experiment_id, Action.READ)
+        return self._enter(caller, experiment_id, Action.READ)
 
     async def list_experiments(
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.READ)
-        found = [e for e in self._of(profile_id) if e.id > after]
-        return ListPage.of(found, limit)
+        stored = [
+            experiment for experiment in self._of_profile(profile_id) if experiment.id > after
+        ]
+        return ListPage.of(stored, limit)
 
     async def update_experiment(
         self,
@@ -111,16 +113,16 @@ class MemoryExperimentStore:
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
-        old = self._found(caller, experiment_id, Action.EDIT, if_version)
+        old = self._enter(caller, experiment_id, Action.EDIT, if_version)
         others = self._open(old.profile_id)
-        wanted, new_phase = conflicts.revise_among(old.experiment, draft, others)
-        if wanted == old.experiment:
+        revised, new_phase = conflicts.revise_among(old.experiment, draft, others)
+        if revised == old.experiment:
             profile, _ = self._profiles.team(caller, old.profile_id, Action.EDIT)
             return old, ProfileChange(profile.id, profile.version)
-        self._refer(old.profile_id, draft)
+        self._require_references(old.profile_id, draft)
         if new_phase:
-            self._begin(wanted, "change")
-        return self._write(old, wanted)
+            self._begin_phase(revised, "change")
+        return self._write(old, revised)
 
     async def move_experiment(
         self,
@@ -131,150 +133,152 @@ class MemoryExperimentStore:
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
-        old = self._found(caller, experiment_id, Action.EDIT, if_version)
+        old = self._enter(caller, experiment_id, Action.EDIT, if_version)
         others = self._open(old.profile_id)
-        wanted = conflicts.with_state_among(old.experiment, state, others, winner)
+        revised = conflicts.with_state_among(old.experiment, state, others, winner)
         if state == "running":
-            self._begin(wanted, "start")
-        return self._write(old, wanted)
+            self._begin_phase(revised, "start")
+        return self._write(old, revised)
 
     async def delete_experiment(
         self, caller: Caller, experiment_id: int, if_version: int | None = None
     ) -> ProfileChange:
         await trio.lowlevel.checkpoint()
-        old = self._found(caller, experiment_id, Action.EDIT, if_version)
+        old = self._enter(caller, experiment_id, Action.EDIT, if_version)
         conflicts.check_delete(old.experiment)
-        del self._kept[experiment_id]
+        del self._experiments[experiment_id]
         return self._profiles.bump(old.profile_id)
 
     async def edge_experiment(self, caller: Caller, experiment_id: int) -> EdgeExperiment:
         await trio.lowlevel.checkpoint()
-        return _with_secrets(self._found(caller, experiment_id, Action.EDIT).experiment)
+        return _with_secrets(self._enter(caller, experiment_id, Action.EDIT).experiment)
 
     async def counts(
         self, caller: Caller, experiment_id: int, phase: int | None = None
     ) -> tuple[StoredExperiment, ExperimentCounts]:
         await trio.lowlevel.checkpoint()
-        found = self._found(caller, experiment_id, Action.READ)
-        return found, ExperimentCounts(
-            tuple(self._counted(p, found.id) for p in self._phases[found.id])
+        stored = self._enter(caller, experiment_id, Action.READ)
+        return stored, ExperimentCounts(
+            tuple(self._with_counts(p, stored.id) for p in self._phases[stored.id])
         )
 
     async def series(
         self, caller: Caller, experiment_id: int, phase: int | None, points: int
     ) -> tuple[StoredExperiment, PhaseCounts, list[CountsPoint]]:
         await trio.lowlevel.checkpoint()
-        found = self._found(caller, experiment_id, Action.READ)
-        number = found.experiment.phase if phase is None else phase
-        asked = [p for p in self._phases[found.id] if p.number == number]
-        if not asked:
+        stored = self._enter(caller, experiment_id, Action.READ)
+        number = stored.experiment.phase if phase is None else phase
+        requested = [p for p in self._phases[stored.id] if p.number == number]
+        if not requested:
             raise NotFoundError.of("phase")
-        counts = self.memory_counts.of(found.id, number)
-        whole = self._counted(asked[0], found.id)
+        counts = self.memory_counts.of(stored.id, number)
+        whole = self._with_counts(requested[0], stored.id)
         if not counts:
-            return found, whole, []
+            return stored, whole, []
         first = min(bucket for bucket, _ in counts)
         last = max(bucket for bucket, _ in counts)
         step_s = bucket_length_s((last - first).total_seconds(), points)
-        stretches: dict[int, dict[int, VariantCounts]] = {}
-        for (bucket, arm), one in counts.items():
-            stretch = stretches.setdefault(int((bucket - first).total_seconds()) // step_s, {})
-            stretch[arm] = sum_counts([stretch.get(arm, VariantCounts()), one])
-        return found, whole, running_totals(stretches, first, step_s, len(whole.variants))
+        counts_by_step: dict[int, dict[int, VariantCounts]] = {}
+        for (bucket, variant), variant_counts in counts.items():
+            step = counts_by_step.setdefault(int((bucket - first).total_seconds()) // step_s, {})
+            step[variant] = sum_counts([step.get(variant, VariantCounts()), variant_counts])
+        return stored, whole, running_totals(counts_by_step, first, step_s, len(whole.variants))
 
     def attribution_hours(self, experiment_id: int) -> int | None:
-        """How long a conversion counts; None when there is no such experiment."""
-        found = self._kept.get(experiment_id)
-        return None if found is None else found.experiment.attribution_hours
+        """Return the attribution window in hours; None for an unknown experiment."""
+        stored = self._experiments.get(experiment_id)
+        return None if stored is None else stored.experiment.attribution_hours
 
-    # What watches them
+    # RunningExperiments
 
     async def running(self, after: int, limit: int) -> list[RunningExperiment]:
         await trio.lowlevel.checkpoint()
-        found = [
-            RunningExperiment(1, e, tuple(self._counted(p, e.id) for p in self._phases[e.id]))
-            for e in self._kept.values()
+        stored = [
+            RunningExperiment(1, e, tuple(self._with_counts(p, e.id) for p in self._phases[e.id]))
+            for e in self._experiments.values()
             if e.experiment.state == "running" and e.id > after
         ]
-        return found[:limit]
+        return stored[:limit]
 
-    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
+    async def apply(self, running_experiment: RunningExperiment, step: AutomaticAction) -> bool:
         await trio.lowlevel.checkpoint()
-        old = self._kept.get(watched.stored.id)
-        if old is None or old.version != watched.stored.version:
+        old = self._experiments.get(running_experiment.stored.id)
+        if old is None or old.version != running_experiment.stored.version:
             return False
         if step.action == "weights":
-            self._begin(step.experiment, "bandit")
+            self._begin_phase(step.experiment, "bandit")
         written, _ = self._write(old, step.experiment)
         if step.action == "mismatch":
-            self._kept[old.id] = msgspec.structs.replace(written, mismatch_at=self._now())
+            self._experiments[old.id] = msgspec.structs.replace(written, mismatch_at=self._now())
         return True
 
-    # The state
+    # State
 
-    def _of(self, profile_id: int) -> list[StoredExperiment]:
+    def _of_profile(self, profile_id: int) -> list[StoredExperiment]:
         links = self._profiles.links_of(profile_id)
         return [
             e
-            for e in self._kept.values()
+            for e in self._experiments.values()
             if e.profile_id == profile_id
             and (e.experiment.link_id is None or e.experiment.link_id in links)
         ]
 
     def _open(self, profile_id: int) -> list[Experiment]:
-        every = [e.experiment for e in self._of(profile_id)]
+        every = [e.experiment for e in self._of_profile(profile_id)]
         return [e for e in every if e.state != "archived"]
 
     def _of_edge(self, profile_id: int) -> tuple[EdgeExperiment, ...]:
         return tuple(_with_secrets(e) for e in self._open(profile_id))
 
-    def _found(
+    def _enter(
         self,
         caller: Caller,
         experiment_id: int,
         action: Action,
         if_version: int | None = None,
     ) -> StoredExperiment:
-        found = self._kept.get(experiment_id)
-        if found is None:
+        stored = self._experiments.get(experiment_id)
+        if stored is None:
             raise NotFoundError.of("experiment")
         try:
-            self._profiles.team(caller, found.profile_id, action)
+            self._profiles.team(caller, stored.profile_id, action)
         except NotFoundError:
             raise NotFoundError.of("experiment") from None
-        if found not in self._of(found.profile_id):
+        if stored not in self._of_profile(stored.profile_id):
             raise NotFoundError.of("experiment")
-        require_version(found.version, if_version)
-        return found
+        require_version(stored.version, if_version)
+        return stored
 
-    def _refer(self, profile_id: int, draft: ExperimentDraft) -> None:
+    def _require_references(self, profile_id: int, draft: ExperimentDraft) -> None:
         if draft.link_id is not None and draft.link_id not in self._profiles.links_of(profile_id):
             raise no_such_link()
         if any(block is not None for block in blocks_of(draft)):
             raise no_such_block()
 
-    def _begin(self, wanted: Experiment, reason: str) -> None:
-        phases = self._phases[wanted.id]
-        if all(phase.number != wanted.phase for phase in phases):
-            phases.append(PhaseCounts(wanted.phase, self._now(), reason, wanted.variants, ()))
+    def _begin_phase(self, revised: Experiment, reason: str) -> None:
+        phases = self._phases[revised.id]
+        if all(phase.number != revised.phase for phase in phases):
+            phases.append(PhaseCounts(revised.phase, self._now(), reason, revised.variants, ()))
 
-    def _counted(self, phase: PhaseCounts, experiment_id: int) -> PhaseCounts:
-        found: dict[int, VariantCounts] = {}
-        for (_, arm), one in self.memory_counts.of(experiment_id, phase.number).items():
-            found[arm] = sum_counts([found.get(arm, VariantCounts()), one])
-        return phase._replace(counts=counts_by_variant(found, len(phase.variants)))
+    def _with_counts(self, phase: PhaseCounts, experiment_id: int) -> PhaseCounts:
+        stored: dict[int, VariantCounts] = {}
+        for (_, variant), variant_counts in self.memory_counts.of(
+            experiment_id, phase.number
+        ).items():
+            stored[variant] = sum_counts([stored.get(variant, VariantCounts()), variant_counts])
+        return phase._replace(counts=counts_by_variant(stored, len(phase.variants)))
 
     def _write(
-        self, old: StoredExperiment, wanted: Experiment
+        self, old: StoredExperiment, revised: Experiment
     ) -> tuple[StoredExperiment, ProfileChange]:
-        now, over = self._now(), wanted.state in ("decided", "archived")
-        self._kept[old.id] = changed = msgspec.structs.replace(
+        now, ended = self._now(), revised.state in ("decided", "archived")
+        self._experiments[old.id] = changed = msgspec.structs.replace(
             old,
-            experiment=wanted,
+            experiment=revised,
             version=old.version + 1,
             updated_at=now,
-            started_at=old.started_at or (now if wanted.state == "running" else None),
-            ended_at=(old.ended_at or now) if over else None,
+            started_at=old.started_at or (now if revised.state == "running" else None),
+            ended_at=(old.ended_at or now) if ended else None,
         )
         return changed, self._profiles.bump(old.profile_id)
 
@@ -287,9 +291,9 @@ def _with_secrets(experiment: Experiment) -> EdgeExperiment:
     def secret(text: str) -> bytes:
         return hashlib.sha256(text.encode()).digest()
 
-    group = experiment.namespace
+    namespace = experiment.namespace
     return EdgeExperiment(
         experiment,
         secret(f"experiment {experiment.id}"),
-        b"" if group is None else secret(f"namespace {group.id}"),
+        b"" if namespace is None else secret(f"namespace {namespace.id}"),
     )

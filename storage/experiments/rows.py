@@ -1,4 +1,4 @@
-"""Experiments as rows: how a definition is stored and read back."""
+"""Experiments as rows: definitions are stored as jsonb and read back."""
 
 from typing import Any, Final
 
@@ -6,12 +6,12 @@ import msgspec
 
 from engine.experiments.experiment import Experiment, ExperimentDraft, StoredExperiment, Variant
 
-# What refers to other rows stands in columns of its own.
+# References to other rows have columns of their own.
 _COLUMNS: Final = ("link_id", "block_id")
 
 
 def definition(draft: ExperimentDraft) -> str:
-    """The draft as jsonb, without what is in columns."""
+    """Return the draft as jsonb, without the fields that have columns."""
     fields = {
         name: getattr(draft, name)
         for name in ExperimentDraft.__struct_fields__
@@ -20,8 +20,8 @@ def definition(draft: ExperimentDraft) -> str:
     return msgspec.json.encode(fields).decode()
 
 
-def experiment(row: Any) -> Experiment:
-    """Of a row that has id, state, link_id, block_id, definition, phase, winner and seed."""
+def experiment_of_row(row: Any) -> Experiment:
+    """Return the experiment of a row with id, state, link_id, block_id, definition, phase, winner and seed."""
     fields = msgspec.json.decode(row["definition"])
     fields |= {
         name: row[name]
@@ -30,10 +30,10 @@ def experiment(row: Any) -> Experiment:
     return msgspec.convert(fields, Experiment)
 
 
-def stored(row: Any) -> StoredExperiment:
-    """The same with when and of which version it is."""
+def stored_of_row(row: Any) -> StoredExperiment:
+    """Return the experiment of a row that also has its times and version."""
     return StoredExperiment(
-        experiment=experiment(row),
+        experiment=experiment_of_row(row),
         **{
             name: row[name]
             for name in (

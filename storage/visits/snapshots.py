@@ -17,7 +17,7 @@ import asyncpg
 from engine.experiments.experiment import EdgeExperiment
 from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
-from storage.experiments.rows import experiment
+from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.visits import paths as visitor_paths
@@ -173,7 +173,7 @@ async def _experiments(
     by_profile: dict[int, tuple[EdgeExperiment, ...]] = {}
     for row in await connection.fetch(SQL["experiments"], *_columns(keys)):
         edge_experiment = EdgeExperiment(
-            experiment(row), row["secret"], row["namespace_secret"] or b""
+            experiment_of_row(row), row["secret"], row["namespace_secret"] or b""
         )
         by_profile[row["profile_id"]] = (*by_profile.get(row["profile_id"], ()), edge_experiment)
     return by_profile

@@ -186,8 +186,8 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
 
-    async def fold(observed: ExperimentIncrements) -> None:
-        await aggregator.transaction(partial(add_increments, observed=observed))
+    async def fold(increments: ExperimentIncrements) -> None:
+        await aggregator.transaction(partial(add_increments, increments=increments))
 
     stores = PostgresExperimentStore(app), PostgresProfileStore(app), PostgresSnapshotSource(edge)
     watch = PostgresRunningExperiments(aggregator)

@@ -52,7 +52,7 @@ async def test_a_conversion_is_recorded_once() -> None:
     first, again = await shop.tell(body), await shop.tell(body | {"value": "1"})
     assert (first.status, first.json) == (201, {"attribution": "attributed", "duplicate": False})
     assert (again.status, again.json["duplicate"]) == (200, True)
-    (told, *_) = shop.console.conversions.told.values()
+    (told, *_) = shop.console.conversions.conversions.values()
     assert (str(told[0].draft.value), told[1]) == ("49.9", "api")
     found = await results(shop.lab, shop.experiment)
     assert [v["converted"] for v in found["variants"]] == [1, 0]
@@ -187,7 +187,7 @@ async def test_a_shop_tells_by_its_hook() -> None:
 
     assert (await take(order)).status == 201
     assert (await take(order)).json == {"attribution": "attributed", "duplicate": True}
-    ((told, source, _),) = shop.console.conversions.told.values()
+    ((told, source, _),) = shop.console.conversions.conversions.values()
     draft = told.draft
     assert (draft.name, draft.order_id, str(draft.value), source) == (
         "sale",

@@ -308,4 +308,7 @@ async def test_a_target_gets_the_id_of_the_click(lab: Lab) -> None:
     assert (start, rest[91:]) == ("https://spring.example/?a=1", "#top")
     click_id = cipher.open(rest[:91])
     assert click_id is not None
-    assert (click_id.experiment_id, click_id.visitor) == (0, lab.edge.journal.clicks[-1].visitor_id)
+    assert (click_id.experiment_id, click_id.visitor_id) == (
+        0,
+        lab.edge.journal.clicks[-1].visitor_id,
+    )

@@ -64,8 +64,8 @@ def click(running: StoredExperiment, visitor: int, arm: int, at: datetime, **mor
     experiment = running.experiment
     assert experiment.link_id is not None
     fields: dict[str, Any] = {
-        "experiment_id": running.id, "phase": experiment.phase, "arm": arm,
-        "visitor": visitor.to_bytes(8, "big", signed=True) if visitor else b"",
+        "experiment_id": running.id, "phase": experiment.phase, "variant": arm,
+        "visitor_id": visitor.to_bytes(8, "big", signed=True) if visitor else b"",
     }  # fmt: skip
     tenant = more.pop("tenant", 1)
     return ClickId(tenant, running.profile_id, experiment.link_id, us(at), **fields | more)
@@ -74,7 +74,7 @@ def click(running: StoredExperiment, visitor: int, arm: int, at: datetime, **mor
 def told(
     of: ClickId, at: datetime, received: datetime | None = None, **fields: Any
 ) -> VerifiedConversion:
-    name = f"{of.at_us}-{of.visitor.hex()}-{of.arm}"
+    name = f"{of.at_us}-{of.visitor_id.hex()}-{of.variant}"
     draft = ConversionDraft(click_id=name, **fields)
     return VerifiedConversion(draft, of, at, received or at)
 
@@ -122,7 +122,7 @@ async def test_what_does_not_count_is_kept_and_said(shop: Shop) -> None:
     await count(shop.trials, running, [("show", 1, 0, us(at))])
     late = told(exposed, at + timedelta(hours=24, seconds=1), order_id="late")
     in_time = told(exposed, at + timedelta(hours=24), now(), order_id="told later")
-    nobody = told(exposed._replace(experiment_id=0, phase=0, visitor=b""), at)
+    nobody = told(exposed._replace(experiment_id=0, phase=0, visitor_id=b""), at)
     gone = told(exposed._replace(experiment_id=running.id + 1), at)
     forgotten = told(exposed, at + HOUR, at + timedelta(days=32), order_id="told too late")
     assert await tell(shop, running, late, nobody, gone, forgotten) == [
@@ -214,7 +214,7 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
         await tell(shop, running, told(click(running, 2, 0, at), at + HOUR))
         assert before == (VariantCounts(5, 0, 5, 0), VariantCounts(4, 0, 4, 0))
         upkeep = ExperimentCountsPurge(await open_role("waypost_aggregator"))
-        assert await upkeep.forget() == 8
+        assert await upkeep.purge() == 8
         assert (await counts(trials, running))[0] == VariantCounts(5, 1, 5, 1)
         late = [told(click(running, n, n % 2, at), now(), order_id=str(n)) for n in (2, 3, 3, 4)]
         late += [told(click(running, 3, 1, at + HOUR), now())]
@@ -228,13 +228,13 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
             VariantCounts(5, 3, 5, 2),
             VariantCounts(4, 3, 4, 1),
         )
-        assert await upkeep.forget() == 0
+        assert await upkeep.purge() == 0
         await trials.experiments.move_experiment(trials.caller, running.id, "paused")
         await trials.experiments.delete_experiment(trials.caller, running.id)
         assert await _rows(database_url, "experiment_visitors") > 0
         other = await started(trials)
         await count(trials, other, [("show", 1, 0, us(now()))])
-        assert await upkeep.forget() > 0
+        assert await upkeep.purge() > 0
         assert await counts(trials, other) == (VariantCounts(1, 0, 1), VariantCounts())
         assert await _rows(database_url, "experiment_visitors") == 1
         assert await _rows(database_url, "experiment_sums") == 1
