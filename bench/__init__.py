@@ -1,1 +1,1 @@
-"""What is measured: one file a benchmark; each figure stands beside a peer's from the same run."""
+"""Benchmarks, one file each. Each result stands beside a peer's from the same run."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: lists the benchmarks, or runs one of them.
+"""Command line of the benchmarks: `python -m bench` lists them, `python -m bench NAME` runs one.
 
 Exit codes: 0 measured, 1 measured but a check failed, 2 could not run, 130 interrupted.
 """
@@ -17,7 +17,7 @@ from engine.common.errors import WaypostError
 
 
 class Benchmark(NamedTuple):
-    """`module` has a click command named `command` that returns the exit code."""
+    """A benchmark by name. `module` has a click command named `command` that returns the exit code."""
 
     name: str
     module: str
@@ -26,32 +26,26 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = (
     Benchmark(
-        "redirects", "bench.redirects", "redirects a second and CPU per redirect, beside nginx"
+        "redirects", "bench.redirects", "redirects per second and CPU per redirect, beside nginx"
     ),
-    Benchmark("chaos", "bench.chaos", "exactly once, while anything is killed at any moment"),
-    Benchmark("pipeline", "bench.pipeline", "clicks a second from socket to committed rollups"),
+    Benchmark("chaos", "bench.chaos", "exactly-once counting while processes are killed"),
+    Benchmark("pipeline", "bench.pipeline", "clicks per second from socket to committed rollups"),
     Benchmark("outage", "bench.outage", "Postgres away under load: memory, latency, recovery"),
-    Benchmark("jobs", "bench.jobs", "jobs a second, and how soon a dead worker's are taken over"),
-    Benchmark(
-        "stats", "bench.stats", "what a dashboard asks, on a year of a hundred million clicks"
-    ),
-    Benchmark(
-        "webhooks", "bench.webhooks", "events at receivers that fail, while anything is killed"
-    ),
-    Benchmark(
-        "experiments", "bench.experiments", "exact and fair in a real run, and what one costs"
-    ),
-    Benchmark("peeking", "bench.peeking", "false alarms of experiments that are watched all day"),
+    Benchmark("jobs", "bench.jobs", "jobs per second, and the rescue of a dead worker's job"),
+    Benchmark("stats", "bench.stats", "a dashboard's questions, on a year of 100 million clicks"),
+    Benchmark("webhooks", "bench.webhooks", "deliveries to failing receivers, under faults"),
+    Benchmark("experiments", "bench.experiments", "exactness, fairness and cost of an experiment"),
+    Benchmark("peeking", "bench.peeking", "false alarms of experiments looked at 1,000 times"),
 )
 
 
 def main(arguments: list[str]) -> int:
-    """Run what `arguments` say; the exit code."""
+    """Run the benchmark that `arguments` name, or list all. Returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     if not arguments or arguments[0] in ("-h", "--help", "--list"):
         show(listing())
-        print("\npython -m bench NAME --help tells a benchmark's options.")
+        print("\npython -m bench NAME --help lists a benchmark's options.")
         return 0
     try:
         return run(arguments[0], arguments[1:])
@@ -64,7 +58,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(name: str, options: list[str]) -> int:
-    """Run one benchmark. Raises ClickException for what is wrong in the command line."""
+    """Run one benchmark. Returns its exit code. Raises ClickException for a wrong command line."""
     for benchmark in BENCHMARKS:
         if benchmark.name == name:
             command: click.Command = importlib.import_module(benchmark.module).command
@@ -72,8 +66,8 @@ def run(name: str, options: list[str]) -> int:
                 options, prog_name=f"python -m bench {name}", standalone_mode=False
             )
             return code or 0
-    known = ", ".join(benchmark.name for benchmark in BENCHMARKS)
-    raise click.UsageError(f"there is no benchmark '{name}'; there are: {known}")
+    names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
+    raise click.UsageError(f"there is no benchmark '{name}'; the benchmarks are: {names}")
 
 
 def listing() -> Table:
@@ -89,7 +83,7 @@ def fail(text: str) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """So that what was started is stopped, as with Ctrl-C."""
+    """Raise KeyboardInterrupt, as Ctrl-C does, so that a benchmark stops what it has started."""
     raise KeyboardInterrupt
 
 

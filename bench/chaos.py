@@ -1,33 +1,33 @@
-"""Every answered click is counted exactly once, whatever is killed and whenever: `python -m bench chaos`.
+"""Exactly-once counting while processes are killed at any moment: `python -m bench chaos`.
 
-A whole `waypost up`, with a second process of workers beside it, is under a load of known requests while
-faults come to it every 0.3 to 1 s, as a seed decides (bench/load/faults.py). Then the load stops, all must be
-committed, and an audit holds every request against what was counted (bench/kit/click_audit.py).
+A whole `waypost up`, with a second workers process beside it, serves a load of known requests. Every 0.3 to 1 s
+a fault is injected; a seed decides which (bench/load/faults.py). Then the load stops, all clicks must be
+committed, and an audit compares every request with the counts (bench/kit/click_audit.py).
 
-The lease is 1 s, so that a process that is paused wakes up as a stale owner; the segments of the journal
-are small, so that they are deleted all the time.
+A lease lasts 1 s, so that a paused process wakes up as a stale owner. Segments of the journal are small, so
+that they are deleted all the time.
 
 | key | definition |
 |---|---|
-| `kills` | faults injected; `faults` counts them by kind |
-| `requests` | sent; each of `links` in turn |
-| `answered` | the whole 302 was received |
-| `unanswered` | the connection died, or 10 s passed, before: may have been counted, or not (`unanswered_counted`) |
-| `refused` | answered with something else, such as 503 by an edge that just started: must not be counted |
-| `counted` | raw clicks |
-| `lost` | answered, and not among the raw clicks |
-| `duplicated` | raw clicks that stand there once more |
-| `phantoms` | raw clicks that no request explains, or of another link than it asked for |
-| `rollup_mismatches` | links and profiles whose rollups, or totals in the API, are not the count of their raw clicks |
-| `dimension_mismatches` | links and profiles, days and dimensions whose values together are not the count of raw clicks |
-| `clicks_unrecorded`, `dead_lettered` | what the engine itself says it could not record, or fold |
-| `stale_leases` | commits refused because the lease had gone to somebody else, as far as the process lived to tell |
-| `gave_up` | how often `waypost up` ended by itself and had to be started again |
-| `drain_s` | from the end of the load until all was committed |
-| `seconds` | of load |
+| `kills` | number of injected faults; `faults` counts them by kind |
+| `requests` | requests sent, to each of `links` links in turn |
+| `answered` | requests whose complete 302 was received |
+| `unanswered` | requests whose connection ended, or that got no answer within 10 s; the engine may count these (`unanswered_counted`) |
+| `refused` | requests answered with another status, such as 503 by an edge that has just started: must not be counted |
+| `counted` | raw clicks in Postgres |
+| `lost` | answered requests without a raw click |
+| `duplicated` | surplus raw clicks of requests that have one already |
+| `phantoms` | raw clicks without a request, or on another link than requested |
+| `rollup_mismatches` | links and profiles whose rollups, or API totals, differ from the number of their raw clicks |
+| `dimension_mismatches` | combinations of link or profile, day and dimension whose values do not sum to the number of raw clicks |
+| `clicks_unrecorded`, `dead_lettered` | clicks that the engine reports as not recorded, or as dead letters |
+| `stale_leases` | commits refused because another worker held the lease; counts of killed processes are missing |
+| `gave_up` | how often `waypost up` ended by itself and was started again |
+| `drain_s` | seconds from the end of the load until all clicks were committed |
+| `seconds` | length of the load |
 
-Exit code 1 when anything of `lost`, `duplicated`, `phantoms`, `…_mismatches`, `gave_up` is not 0.
-"""  # noqa: E501  # the table is read as it stands
+Exit code 1 when one of `lost`, `duplicated`, `phantoms`, `…_mismatches`, `gave_up` is not 0.
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import random
 import sys
@@ -58,7 +58,7 @@ SETTINGS = {
     "WAYPOST_LEASE_TTL_MS": "1000",
     "WAYPOST_JOURNAL_SEGMENT_BYTES": str(2 * 1024 * 1024),
 }
-BETWEEN_S = (0.3, 1.0)
+FAULT_INTERVAL_S = (0.3, 1.0)
 WARM_UP_S = 1.0
 WARM_UP_LIMIT_S = 20.0
 CONNECTIONS = 64
@@ -81,11 +81,11 @@ class ChaosOptions(NamedTuple):
     edges: int
     sabotage: str = ""
     kinds: tuple[str, ...] = ()
-    between_s: tuple[float, float] = BETWEEN_S
+    between_s: tuple[float, float] = FAULT_INTERVAL_S
 
 
 class Reporter:
-    """Each fault as a line; on a terminal, also how far it is."""
+    """Prints each fault as a line; on a terminal, also a progress bar."""
 
     def __init__(self, kills: int) -> None:
         self._bar = Progress(
@@ -96,7 +96,7 @@ class Reporter:
         self._task = self._bar.add_task("", total=kills, answered=0) if self._bar else None
 
     @contextmanager
-    def shown(self) -> Iterator["Reporter"]:
+    def display(self) -> Iterator["Reporter"]:
         if self._bar is None:
             yield self
         else:
@@ -109,22 +109,24 @@ class Reporter:
         else:
             progress(text)
 
-    def at(self, faults: int, answered: int) -> None:
+    def advance(self, faults: int, answered: int) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=faults, answered=answered)
 
 
 class Chaos:
-    """One run."""
+    """One run of the benchmark on a started engine."""
 
-    def __init__(self, plan: ChaosOptions, engine: CrashableEngine, made: list[SampleLink]) -> None:
+    def __init__(
+        self, plan: ChaosOptions, engine: CrashableEngine, links: list[SampleLink]
+    ) -> None:
         self.plan = plan
         self.engine = engine
-        self.links = made
-        dice = random.Random(plan.seed)  # noqa: S311
-        self.kinds = list(plan.kinds) or schedule(plan.kills, dice)
-        self._dice = dice
-        self.injector = Injector(engine, dice)
+        self.links = links
+        rng = random.Random(plan.seed)  # noqa: S311
+        self.kinds = list(plan.kinds) or schedule(plan.kills, rng)
+        self._dice = rng
+        self.injector = Injector(engine, rng)
         self.seconds = 0.0
         self._stale: dict[int, int] = {}
 
@@ -142,10 +144,10 @@ class Chaos:
             ),
         )
         started = time.monotonic()
-        with load, Reporter(len(self.kinds)).shown() as reporter:
+        with load, Reporter(len(self.kinds)).display() as reporter:
             try:
                 _warm_up(load)
-                self._break(load, reporter)
+                self._inject_faults(load, reporter)
             finally:
                 self.injector.resume(all_of_them=True)
             time.sleep(WARM_UP_S)
@@ -155,26 +157,26 @@ class Chaos:
         self._stale |= self.engine.stale_leases()
         return self._result(audit(self.engine, self.links, load.account), settled)
 
-    def _break(self, load: Load, reporter: Reporter) -> None:
+    def _inject_faults(self, load: Load, reporter: Reporter) -> None:
         for kind in self.kinds:
             until = time.monotonic() + self._dice.uniform(*self.plan.between_s)
             while time.monotonic() < until:
                 self.injector.resume()
-                self.engine.watch()
+                self.engine.restart_ended()
                 time.sleep(TICK_S)
             self._stale |= self.engine.stale_leases()
             fault = self.injector.inject(kind)
-            reporter.line(str(fault) if fault else f"            {kind} found nobody to hit")
-            reporter.at(len(self.injector.faults), load.account.answered)
+            reporter.line(str(fault) if fault else f"            {kind}: no process to hit")
+            reporter.advance(len(self.injector.faults), load.account.answered)
 
-    def _result(self, found: AuditFindings, settled: Any) -> dict[str, Any]:
+    def _result(self, findings: AuditFindings, settled: Any) -> dict[str, Any]:
         faults = self.injector.faults
         metrics = settled.metrics
         return {
             "benchmark": "chaos",
             "kills": len(faults),
             "seed": self.plan.seed,
-            **found._asdict(),
+            **findings._asdict(),
             "faults": dict(sorted(Counter(fault.kind for fault in faults).items())),
             "gave_up": self.engine.gave_up,
             "stale_leases": sum(self._stale.values()),
@@ -189,21 +191,21 @@ class Chaos:
 
 
 def _warm_up(load: Load) -> None:
-    """Until answers come."""
+    """Wait until the engine answers, and WARM_UP_S longer. Raises BenchError after WARM_UP_LIMIT_S."""
     until = time.monotonic() + WARM_UP_LIMIT_S
     while not load.account.answered:
         if time.monotonic() > until:
-            raise BenchError("no request was answered")
+            raise BenchError(f"no request was answered within {WARM_UP_LIMIT_S:g} s")
         time.sleep(TICK_S)
     time.sleep(WARM_UP_S)
 
 
 def run(plan: ChaosOptions) -> dict[str, Any]:
-    """Raises BenchError when the engine does not start, or does not commit what it has."""
-    made = link_set.make(plan.links)
+    """Run the benchmark and return its result. Raises BenchError when the engine does not start or commit."""
+    links = link_set.sample_links(plan.links)
     module = ("bench.load.sabotage", plan.sabotage) if plan.sabotage else ("api.command",)
     with CrashableEngine(plan.edges, SETTINGS, module=module, spare_workers=True) as engine:
-        return Chaos(plan, engine, made).run()
+        return Chaos(plan, engine, links).run()
 
 
 def failures(result: dict[str, Any]) -> list[str]:
@@ -211,24 +213,26 @@ def failures(result: dict[str, Any]) -> list[str]:
 
 
 def table(result: dict[str, Any]) -> Table:
-    shown = Table(
+    grid = Table(
         title=f"Chaos: {result['kills']} faults in {result['seconds']:g} s, seed {result['seed']}"
     )
-    shown.add_column("requests")
-    shown.add_column("", justify="right")
+    grid.add_column("requests")
+    grid.add_column("", justify="right")
     for key in (
         "requests", "answered", "unanswered", "refused", "counted", "unanswered_counted", "lost",
-        "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches", "dead_lettered", "clicks_unrecorded",
-        "stale_leases", "gave_up",
+        "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches", "dead_lettered",
+        "clicks_unrecorded", "stale_leases", "gave_up",
     ):  # fmt: skip
-        shown.add_row(key.replace("_", " "), f"{result[key]:,}")
-    shown.add_row("seconds to commit all", f"{result['drain_s']:.1f}", end_section=True)
+        grid.add_row(key.replace("_", " "), f"{result[key]:,}")
+    grid.add_row("seconds to commit all", f"{result['drain_s']:.1f}", end_section=True)
     for kind, count in result["faults"].items():
-        shown.add_row(kind.replace("_", " "), str(count))
-    return shown
+        grid.add_row(kind.replace("_", " "), str(count))
+    return grid
 
 
-@click.command(help="Exactly once under kill -9, pauses and lost data; exit code 1 if not.")
+@click.command(
+    help="Exactly-once counting under kill -9, pauses and lost data; exit code 1 if broken."
+)
 @click.option("--kills", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--rate", type=click.FloatRange(0, 1e6), default=3000, show_default=True,
@@ -243,7 +247,9 @@ def command(
     result = run(ChaosOptions(kills, seed, rate, links, edges, sabotage or ""))
     show(table(result))
     wrong = failures(result)
-    print("FAILED: " + ", ".join(wrong) if wrong else "Exactly once.")
+    print(
+        "FAILED: " + ", ".join(wrong) if wrong else "Every answered click was counted exactly once."
+    )
     if as_json:
         write_json(result)
     return 1 if wrong else 0

@@ -1,30 +1,30 @@
-"""Experiments in a real `waypost up`: exact, fair, alarmed when they must be, cheap: `python -m bench experiments`.
+"""Exactness, fairness, alarms and cost of experiments in a real `waypost up`: `python -m bench experiments`.
 
-A link has an experiment of two even arms. `visits` requests of `visitors` people (an address and a browser each,
-told by X-Forwarded-For) come over `connections` connections to two edges, in random order; the answers' Locations
-say who got what. Any failure of these: exit code 1, and `failures` says it.
-
-| key | definition |
-|---|---|
-| `exposures`, `clicks` | what results and stats say once all is committed: both equal to `visits` |
-| `visitors_counted` | of both arms: equal to those who came; none crossed |
-| `srm_p_value` | of the sequential test for sample-ratio mismatch: 0.001 or more |
-| `moved` | people whose arm was another one on another connection, edge or visit, or after both edges were killed and restarted: 0 |
-| `filtered_srm_p_value` | of a second experiment of up to 30,000 people, of whom a filter in front of it drops each tenth (of few people each second) whom a HEAD shows that they would get the second arm. Below 0.001 |
-
-The cost of an experiment is measured side by side on one edge, in alternating rounds of wrk with browsers' requests
-that vary, over 64 connections, on a link without and a link with an experiment of the same profile. The workers are
-stopped meanwhile (SIGSTOP): they would take wrk's core, more of it for one kind than for the other, and an edge that
-gets fewer requests at once pays more for each:
+A link has an experiment with two variants of equal weight. `visitors` visitors (an address, sent as X-Forwarded-For,
+and a browser each) send `visits` requests in random order over `connections` connections to two edges. The Location
+of each response tells the variant. Exit code 1 if one of these is not as expected; `failures` says which.
 
 | key | definition |
 |---|---|
-| `plain_cpu_us`, `experiment_cpu_us` | user and system time of the edge per request; median over rounds |
-| `added_cpu_us` | the median of the rounds' differences, microseconds; 10,000 people come again and again |
-| `…_strangers` | the same with 40,000 people in turn, so many that an edge remembers none of them |
-| `added_in_process_us` | the same of the profile actor alone, in this process: `visit` with and without, over 20,000 requests of as many strangers, best of alternating rounds |
-| `added_returning_us` | that over 4,000 people who come back |
-"""  # noqa: E501  # the table is read as it stands
+| `exposures`, `clicks` | counts in results and stats once all clicks are committed: both equal `visits` |
+| `visitors_counted` | visitors of both variants in the results: equals `visitors`, without multiple exposures |
+| `srm_p_value` | p-value of the sequential test for sample-ratio mismatch: 0.001 or more |
+| `reassigned` | visits that got another variant than the visitor's other visits: on another connection or edge, or after both edges were killed and restarted: 0 |
+| `filtered_srm_p_value` | p-value of a second experiment with up to 30,000 visitors. Before it, a filter drops every tenth visitor (with fewer visitors every second) whom a HEAD request assigns to the second variant. Below 0.001 |
+
+The cost of an experiment is measured on one edge, in alternating rounds of wrk on two links of one profile, without
+and with an experiment. wrk sends varied requests of browsers over 64 connections. Workers are paused (SIGSTOP)
+meanwhile: they would take time of wrk's core, more for one link than for the other, and an edge pays more for each
+request when it gets fewer at once.
+
+| key | definition |
+|---|---|
+| `plain_cpu_us`, `experiment_cpu_us` | user and system time of the edge per request, µs; median over rounds |
+| `added_cpu_us` | median of the rounds' differences, µs; 10,000 visitors come repeatedly, so an edge has their assignments cached |
+| `…_uncached` | these three with 40,000 visitors in turn, more than an edge caches |
+| `added_in_process_us` | `added_cpu_us` of the profile actor alone, in this process: `visit` over 20,000 requests of 20,000 visitors, best of alternating rounds |
+| `added_returning_us` | `added_in_process_us` with 4,000 visitors whose assignments are cached |
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import os
 import random
@@ -64,15 +64,15 @@ PIPELINED = 16
 FILTERED_VISITORS = 30_000
 KILL_WAIT_S = 15.0
 SETTINGS = {"WAYPOST_TRUSTED_HOPS": "1", "WAYPOST_VISITS_PER_SECOND": "0"}
-ARMS = ("https://a.example/", "https://b.example/")
+VARIANT_TARGETS = ("https://a.example/", "https://b.example/")
 PROFILE = "lab"
 AT_US = 1_780_000_000_000_000
 ROUNDS_IN_PROCESS = 7
-RETURNING, STRANGERS = 10_000, 40_000  # people of one run; edges remember 16,384
+RETURNING, UNCACHED = 10_000, 40_000  # visitors of one run; an edge caches 16,384 assignments
 
 
 class ExperimentsOptions(NamedTuple):
-    """What the command line asked for; `seconds` is the length of one run of wrk, 0: none."""
+    """Options of the command line. `seconds` is the length of one run of wrk; 0: no cost is measured."""
 
     visits: int
     visitors: int
@@ -81,7 +81,7 @@ class ExperimentsOptions(NamedTuple):
 
 
 class SimulatedVisitors:
-    """So many visitors: an address and a browser's header each."""
+    """`count` visitors, with an address and the headers of a browser each."""
 
     def __init__(self, count: int, dice: random.Random) -> None:
         self.count = count
@@ -97,26 +97,28 @@ class SimulatedVisitors:
 
 
 def locations(url: str, requests: Iterator[bytes], count: int) -> Iterator[str]:
-    """The Location of each answer, in the order of the requests, which are pipelined over several
-    connections; blocking."""
+    """Yield the Location of each response, in the order of the requests.
+
+    Requests are pipelined over CONNECTIONS connections. Blocking.
+    """
     parts = urlsplit(url)
     with ExitStack() as stack:
-        open_ = [
+        sockets = [
             stack.enter_context(socket.create_connection((parts.hostname, parts.port), 30))
             for _ in range(CONNECTIONS)
         ]
-        files = [stack.enter_context(one.makefile("rb")) for one in open_]
+        files = [stack.enter_context(sock.makefile("rb")) for sock in sockets]
         left = count
         while left:
             sent = []
-            for sock, file in zip(open_, files, strict=True):
-                some = [next(requests) for _ in range(min(PIPELINED, left))]
-                left -= len(some)
-                if some:
-                    sock.sendall(b"".join(some))
-                    sent.append((file, len(some)))
-            for file, answered in sent:
-                for _ in range(answered):
+            for sock, file in zip(sockets, files, strict=True):
+                batch = [next(requests) for _ in range(min(PIPELINED, left))]
+                left -= len(batch)
+                if batch:
+                    sock.sendall(b"".join(batch))
+                    sent.append((file, len(batch)))
+            for file, requests_sent in sent:
+                for _ in range(requests_sent):
                     yield _location(file)
 
 
@@ -129,7 +131,7 @@ def _location(file: Any) -> str:
 
 
 class ExperimentLab:
-    """A profile with its links and experiments, in a running engine."""
+    """A profile with links and experiments in a running engine."""
 
     def __init__(self, engine: EngineProcess) -> None:
         self.engine = engine
@@ -138,14 +140,14 @@ class ExperimentLab:
 
     def link(self, slug: str) -> str:
         body = {"slug": slug, "target": "https://plain.example/"}
-        made = self.console.post(f"/v1/profiles/{self.profile}/links", body)
-        return str(made["id"])
+        created = self.console.post(f"/v1/profiles/{self.profile}/links", body)
+        return str(created["id"])
 
     def experiment(self, slug: str) -> str:
-        """Started on a new link, and seen by every edge."""
+        """Start an experiment on a new link and wait until every edge has it. Returns its id."""
         variants = [
             {"name": name, "weight": 0.5, "target": target}
-            for name, target in zip("ab", ARMS, strict=True)
+            for name, target in zip("ab", VARIANT_TARGETS, strict=True)
         ]
         body = {
             "name": slug,
@@ -153,162 +155,182 @@ class ExperimentLab:
             "link_id": self.link(slug),
             "variants": variants,
         }
-        made = self.console.post(f"/v1/profiles/{self.profile}/experiments", body)["id"]
-        self.console.post(f"/v1/experiments/{made}/start", {})
-        time.sleep(1.0)  # what an edge promises
-        return str(made)
+        experiment_id = self.console.post(f"/v1/profiles/{self.profile}/experiments", body)["id"]
+        self.console.post(f"/v1/experiments/{experiment_id}/start", {})
+        time.sleep(1.0)  # an edge has a change within a second
+        return str(experiment_id)
 
     def results(self, experiment: str) -> dict[str, Any]:
         self.engine.wait_committed()
-        found: dict[str, Any] = self.console.get(f"/v1/experiments/{experiment}/results")
-        return found
+        results: dict[str, Any] = self.console.get(f"/v1/experiments/{experiment}/results")
+        return results
 
     def clicks(self, slug: str) -> int:
         links = self.console.get(f"/v1/profiles/{self.profile}/links?limit=100")["items"]
-        (link,) = [one["id"] for one in links if one["slug"] == slug]
-        stats = self.console.get(f"/v1/profiles/{self.profile}/stats?link={link}")
+        (link_id,) = [link["id"] for link in links if link["slug"] == slug]
+        stats = self.console.get(f"/v1/profiles/{self.profile}/stats?link={link_id}")
         return int(stats["totals"]["clicks"])
 
 
 class Exactness:
-    """Sends visitors, and compares what they got with what was counted."""
+    """Comparison of the variants that visitors got with the counts of the engine."""
 
     def __init__(self, lab: ExperimentLab, plan: ExperimentsOptions) -> None:
         self.lab = lab
         self.plan = plan
         self.dice = random.Random(SEED)  # noqa: S311
-        self.people = SimulatedVisitors(plan.visitors, self.dice)
+        self.visitors = SimulatedVisitors(plan.visitors, self.dice)
         self.host = urlsplit(lab.engine.visitors_url).netloc
         self.failures: list[str] = []
 
-    def expect(self, what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            self.failures.append(f"{what}: {found}, not {wanted}")
+    def expect(self, subject: str, actual: object, expected: object) -> None:
+        if actual != expected:
+            self.failures.append(f"{subject}: {actual}, not {expected}")
 
     def visit(self, slug: str, numbers: Sequence[int], method: str = "GET") -> list[str]:
         path = f"/{PROFILE}/{slug}"
-        requests = (self.people.request(n, path, self.host, method) for n in numbers)
+        requests = (self.visitors.request(n, path, self.host, method) for n in numbers)
         return list(locations(self.lab.engine.visitors_url, requests, len(numbers)))
 
     def run(self) -> dict[str, Any]:
         experiment = self.lab.experiment("even")
-        everybody = list(range(self.people.count))
-        more = self.plan.visits - len(everybody)
-        numbers = everybody + self.dice.choices(everybody, k=more)
+        everybody = list(range(self.visitors.count))
+        repeat_count = self.plan.visits - len(everybody)
+        numbers = everybody + self.dice.choices(everybody, k=repeat_count)
         self.dice.shuffle(numbers)
-        progress(f"{len(numbers):,} visits of {self.people.count:,} people")
+        progress(f"{len(numbers):,} visits of {self.visitors.count:,} visitors")
         started = time.monotonic()
-        seen = self.visit("even", numbers)
+        targets = self.visit("even", numbers)
         rate = len(numbers) / (time.monotonic() - started)
-        arms = dict(zip(numbers, seen, strict=True))
-        moved = sum(
-            arms[number] != location for number, location in zip(numbers, seen, strict=True)
+        target_by_visitor = dict(zip(numbers, targets, strict=True))
+        reassigned = sum(
+            target_by_visitor[number] != location
+            for number, location in zip(numbers, targets, strict=True)
         )
-        found = self.lab.results(experiment)
-        first, second = found["variants"]
+        results = self.lab.results(experiment)
+        first, second = results["variants"]
         exposures = [variant["exposures"] for variant in (first, second)]
-        self.expect("exposures by arm", exposures, [Counter(seen)[arm] for arm in ARMS])
+        self.expect(
+            "exposures by variant",
+            exposures,
+            [Counter(targets)[target] for target in VARIANT_TARGETS],
+        )
         clicks = self.lab.clicks("even")
         self.expect("exposures and clicks", sum(exposures), clicks)
         self.expect("clicks", clicks, len(numbers))
         visitors = [variant["visitors"] for variant in (first, second)]
-        self.expect("visitors by arm", visitors, [Counter(arms.values())[arm] for arm in ARMS])
         self.expect(
-            "visitors in two arms", first["multiple_exposures"] + second["multiple_exposures"], 0
+            "visitors by variant",
+            visitors,
+            [Counter(target_by_visitor.values())[target] for target in VARIANT_TARGETS],
         )
-        p_value = found["allocation"]["p_value"]
+        self.expect(
+            "multiple exposures", first["multiple_exposures"] + second["multiple_exposures"], 0
+        )
+        p_value = results["allocation"]["p_value"]
         if p_value < ALPHA:
-            self.failures.append(f"a mismatch was found where there is none: p = {p_value:.2g}")
-        moved += self._after_a_kill(arms)
-        self.expect("people who were moved", moved, 0)
+            self.failures.append(f"false alarm of a sample-ratio mismatch: p = {p_value:.2g}")
+        reassigned += self._after_a_kill(target_by_visitor)
+        self.expect("reassigned visitors", reassigned, 0)
         return {
             "visits": len(numbers),
             "exposures": sum(exposures),
             "clicks": clicks,
             "visitors_counted": sum(visitors),
             "srm_p_value": p_value,
-            "moved": moved,
+            "reassigned": reassigned,
             "visits_per_second": round(rate),
         }
 
-    def _after_a_kill(self, arms: dict[int, str]) -> int:
-        """How many of some people get another arm once all edges are new processes."""
+    def _after_a_kill(self, target_by_visitor: dict[int, str]) -> int:
+        """Kill the edges and wait for new ones. Returns how many of 2,000 visitors get another variant."""
         progress("killing the edges")
-        old = set(self.lab.engine.pids("edge"))
-        for pid in old:
+        old_pids = set(self.lab.engine.pids("edge"))
+        for pid in old_pids:
             os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + KILL_WAIT_S
         while time.monotonic() < until:
-            now = set(self.lab.engine.pids("edge"))
-            if len(now) == len(old) and not now & old:
+            pids = set(self.lab.engine.pids("edge"))
+            if len(pids) == len(old_pids) and not pids & old_pids:
                 break
             time.sleep(0.2)
-        some = self.dice.sample(sorted(arms), min(2000, len(arms)))
+        sample = self.dice.sample(sorted(target_by_visitor), min(2000, len(target_by_visitor)))
         return sum(
-            arms[n] != location for n, location in zip(some, self.visit("even", some), strict=True)
+            target_by_visitor[n] != location
+            for n, location in zip(sample, self.visit("even", sample), strict=True)
         )
 
     def filtered(self) -> float:
-        """The p-value of an experiment whose second arm loses visitors to a filter."""
+        """Return the p-value of an experiment whose second variant loses visitors to a filter."""
         experiment = self.lab.experiment("filtered")
-        numbers = list(range(min(FILTERED_VISITORS, self.people.count)))
-        ahead = self.visit("filtered", numbers, "HEAD")
-        each = 10 if len(numbers) == FILTERED_VISITORS else 2
-        kept = [n for n, arm in zip(numbers, ahead, strict=True) if arm == ARMS[0] or n % each]
+        numbers = list(range(min(FILTERED_VISITORS, self.visitors.count)))
+        assigned = self.visit("filtered", numbers, "HEAD")
+        every_nth = 10 if len(numbers) == FILTERED_VISITORS else 2
+        kept = [
+            n
+            for n, target in zip(numbers, assigned, strict=True)
+            if target == VARIANT_TARGETS[0] or n % every_nth
+        ]
         progress(f"a filter drops {len(numbers) - len(kept):,} of {len(numbers):,} visits")
-        self.expect("what HEAD had shown", self.visit("filtered", kept), [ahead[n] for n in kept])
-        found = self.lab.results(experiment)
-        p_value = float(found["allocation"]["p_value"])
-        if not found["allocation"]["mismatch"]:
-            self.failures.append(f"the filter was not found: p = {p_value:.2g}")
+        self.expect(
+            "what HEAD had shown", self.visit("filtered", kept), [assigned[n] for n in kept]
+        )
+        results = self.lab.results(experiment)
+        p_value = float(results["allocation"]["p_value"])
+        if not results["allocation"]["mismatch"]:
+            self.failures.append(f"no mismatch was reported despite the filter: p = {p_value:.2g}")
         return p_value
 
 
-# ---- what it costs ------------------------------------------------------------------------------------
+# ---- cost ---------------------------------------------------------------------------------------------
 
 
-def measured(
+def measure_cost(
     engine: EngineProcess, plan: ExperimentsOptions, placement: Placement
 ) -> dict[str, float]:
-    """CPU per request of the edge, on a link without and one with an experiment."""
+    """Return the edge's CPU per request by key, on a link without and one with an experiment, in µs."""
     lab = ExperimentLab(engine)
     lab.link("plain")
-    lab.experiment("tried")
+    lab.experiment("tested")
     (edge,) = engine.pids("edge")
     pin(edge, {placement.server})
     host = urlsplit(engine.visitors_url).netloc
     costs: dict[tuple[str, int], list[float]] = {
-        (slug, people): [] for people in (RETURNING, STRANGERS) for slug in ("plain", "tried")
+        (slug, visitor_count): []
+        for visitor_count in (RETURNING, UNCACHED)
+        for slug in ("plain", "tested")
     }
     with tempfile.TemporaryDirectory(prefix="waypost-bench-heads-") as folder:
         files = {key: _heads(Path(folder), *key, host) for key in costs}
         for number in range(plan.rounds + 1):
             for key, file in files.items():
-                with stopped(engine.pids("workers")):
+                with paused(engine.pids("workers")):
                     before_s = cpu_s(edge)
-                    figures = wrk.run(
+                    result = wrk.run(
                         engine.visitors_url, file, seconds=plan.seconds, connections=64,
                         cores={placement.client},
                     )  # fmt: skip
-                    cost = (cpu_s(edge) - before_s) * 1e6 / max(1, figures.requests)
+                    cost = (cpu_s(edge) - before_s) * 1e6 / max(1, result.requests)
                 engine.wait_committed()
                 if number:  # the first round warms up
                     costs[key].append(cost)
             if number:
-                told = ", ".join(f"{slug} {found[-1]:.1f} µs" for (slug, _), found in costs.items())
-                progress(f"round {number} of {plan.rounds}: {told}")
-    found: dict[str, float] = {}
-    for people, suffix in ((RETURNING, ""), (STRANGERS, "_strangers")):
-        plain, tried = costs["plain", people], costs["tried", people]
-        differences = [b - a for a, b in zip(plain, tried, strict=True)]
-        found[f"plain_cpu_us{suffix}"] = round(statistics.median(plain), 2)
-        found[f"experiment_cpu_us{suffix}"] = round(statistics.median(tried), 2)
-        found[f"added_cpu_us{suffix}"] = round(statistics.median(differences), 2)
-    return found
+                costs_text = ", ".join(
+                    f"{slug} {medians[-1]:.1f} µs" for (slug, _), medians in costs.items()
+                )
+                progress(f"round {number} of {plan.rounds}: {costs_text}")
+    medians: dict[str, float] = {}
+    for visitor_count, suffix in ((RETURNING, ""), (UNCACHED, "_uncached")):
+        plain, tested = costs["plain", visitor_count], costs["tested", visitor_count]
+        differences = [b - a for a, b in zip(plain, tested, strict=True)]
+        medians[f"plain_cpu_us{suffix}"] = round(statistics.median(plain), 2)
+        medians[f"experiment_cpu_us{suffix}"] = round(statistics.median(tested), 2)
+        medians[f"added_cpu_us{suffix}"] = round(statistics.median(differences), 2)
+    return medians
 
 
 @contextmanager
-def stopped(pids: Sequence[int]) -> Iterator[None]:
+def paused(pids: Sequence[int]) -> Iterator[None]:
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -319,18 +341,21 @@ def stopped(pids: Sequence[int]) -> Iterator[None]:
 
 
 def _heads(folder: Path, slug: str, count: int, host: str) -> Path:
-    people = SimulatedVisitors(count, random.Random(SEED))  # noqa: S311
-    requests = [people.request(n, f"/{PROFILE}/{slug}", host) for n in range(people.count)]
+    visitors = SimulatedVisitors(count, random.Random(SEED))  # noqa: S311
+    requests = [visitors.request(n, f"/{PROFILE}/{slug}", host) for n in range(visitors.count)]
     file = folder / f"{slug}-{count}.heads"
     file.write_bytes(b"".join(requests))
     return file
 
 
-def in_process(people: int = 20_000) -> float:
-    """What an experiment adds to the actor's part of a redirect, microseconds, over so many people in turn."""
-    plain, tried = _actor(), _actor(_even())
+def measure_in_process_us(visitor_count: int = 20_000) -> float:
+    """Return the time that an experiment adds to the profile actor's part of a redirect, in µs.
+
+    `visitor_count` visitors come in turn, in each of ROUNDS_IN_PROCESS rounds.
+    """
+    plain, tested = _actor(), _actor(_even_experiment())
     pseudonymiser, dice = Pseudonymiser(bytes(32)), random.Random(SEED)  # noqa: S311
-    seen = [
+    visits = [
         (
             VisitRequest(
                 b"/lab/x", b"", agent.encode(), b"https://example.com/", b"de-DE,de;q=0.9",
@@ -338,7 +363,7 @@ def in_process(people: int = 20_000) -> float:
             ),
             ClientInfo(b"\x04" + number.to_bytes(4, "big")),
         )
-        for number in range(people)
+        for number in range(visitor_count)
         for agent in (next(h[12:] for h in browsers.headers(dice) if h.startswith("User-Agent: ")),)
     ]  # fmt: skip
 
@@ -346,16 +371,18 @@ def in_process(people: int = 20_000) -> float:
         (route,) = actor.routes.values()
         visit = actor.visit
         started = time.process_time_ns()
-        for request, client in seen:
+        for request, client in visits:
             visit(route, Visit(request, client, VisitorClass.HUMAN, AT_US, pseudonymiser))
-        return (time.process_time_ns() - started) / 1000 / len(seen)
+        return (time.process_time_ns() - started) / 1000 / len(visits)
 
-    rounds = [(cost(plain), cost(tried)) for _ in range(ROUNDS_IN_PROCESS)]
+    rounds = [(cost(plain), cost(tested)) for _ in range(ROUNDS_IN_PROCESS)]
     return round(min(b for _, b in rounds) - min(a for a, _ in rounds), 3)
 
 
-def _even() -> EdgeExperiment:
-    variants = tuple(Variant(name=n, weight=0.5, target=t) for n, t in zip("ab", ARMS, strict=True))
+def _even_experiment() -> EdgeExperiment:
+    variants = tuple(
+        Variant(name=n, weight=0.5, target=t) for n, t in zip("ab", VARIANT_TARGETS, strict=True)
+    )
     experiment = Experiment(
         name="x", kind="destination", variants=variants, link_id=1, id=7, seed="s", state="running"
     )
@@ -381,36 +408,36 @@ async def _no_refresh(actor: ProfileActor, version: int) -> None:
 
 
 def run(plan: ExperimentsOptions) -> dict[str, Any]:
-    """Measure; the JSON object. Raises BenchError when something needed is missing or fails."""
-    found: dict[str, Any] = {"benchmark": "experiments"}
+    """Run the benchmark and return its result. Raises BenchError when a tool is missing or the engine fails."""
+    results: dict[str, Any] = {"benchmark": "experiments"}
     with EngineProcess(edges=2, settings=SETTINGS) as engine:
         exactness = Exactness(ExperimentLab(engine), plan)
-        found |= exactness.run()
-        found["filtered_srm_p_value"] = exactness.filtered()
+        results |= exactness.run()
+        results["filtered_srm_p_value"] = exactness.filtered()
     if plan.seconds:
-        found["added_in_process_us"] = in_process()
-        found["added_returning_us"] = in_process(4_000)
+        results["added_in_process_us"] = measure_in_process_us()
+        results["added_returning_us"] = measure_in_process_us(4_000)
         wrk.find()
         placement = Placement.here()
         with on_cores(placement.rest), EngineProcess(settings=SETTINGS) as engine:
-            found |= measured(engine, plan, placement)
-        found["machine"] = machine(placement)
+            results |= measure_cost(engine, plan, placement)
+        results["machine"] = machine(placement)
     failures = exactness.failures
-    return found | {"exact": not failures, "failures": failures[:10], "plan": plan._asdict()}
+    return results | {"exact": not failures, "failures": failures[:10], "plan": plan._asdict()}
 
 
 def table(result: dict[str, Any]) -> Table:
-    shown = Table(box=None, show_header=False, title="Experiments")
+    grid = Table(box=None, show_header=False, title="Experiments")
     names = (
-        "visits", "exposures", "clicks", "visitors_counted", "moved", "srm_p_value",
-        "filtered_srm_p_value", "plain_cpu_us", "experiment_cpu_us", "added_cpu_us", "added_cpu_us_strangers",
+        "visits", "exposures", "clicks", "visitors_counted", "reassigned", "srm_p_value",
+        "filtered_srm_p_value", "plain_cpu_us", "experiment_cpu_us", "added_cpu_us", "added_cpu_us_uncached",
         "added_in_process_us", "added_returning_us", "visits_per_second",
     )  # fmt: skip
     for name in names:
         if name in result:
             value = result[name]
-            shown.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3g}")
-    return shown
+            grid.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.3g}")
+    return grid
 
 
 @click.command
@@ -419,11 +446,11 @@ def table(result: dict[str, Any]) -> Table:
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 100))
 @click.option(
     "--seconds", default=4, show_default=True, type=click.IntRange(0, 600),
-    help="Length of one run of wrk; 0: leave out what it costs.",
+    help="length of one run of wrk; 0: do not measure the cost",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(visits: int, visitors: int, rounds: int, seconds: int, as_json: bool) -> int:
-    """Exposures against clicks, sample-ratio mismatch, who moves, and what an experiment costs."""
+    """Exposures against clicks, sample-ratio mismatch, reassigned visitors, and cost of an experiment."""
     result = run(ExperimentsOptions(max(visits, visitors), visitors, rounds, seconds))
     show(table(result))
     for failure in result["failures"]:

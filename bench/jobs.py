@@ -1,15 +1,17 @@
-"""Jobs: `python -m bench jobs`. How many one worker process does a second, and how soon a dead worker's job
-is taken over. Real worker processes, a durable Postgres of its own, leases as in production.
+"""Throughput of one worker process, and rescue of a dead worker's job: `python -m bench jobs`.
+
+The worker processes are real, Postgres is durable and runs for this benchmark only, leases last as long as in
+production.
 
 | key | definition |
 |---|---|
-| `enqueued_per_s` | jobs written, 1,000 a transaction |
-| `jobs_per_s` | jobs that do nothing, from the first one's start to the last one's end |
-| `effects_per_s` | jobs that commit a row with their end, each in a transaction of its own |
-| `rescued_after_s` | from kill -9 of a worker until another one began its job, by the database's clock |
-| `wrong` | jobs that did not succeed at their first attempt, or whose effect is not there exactly once |
+| `enqueued_per_s` | jobs enqueued per second, 1,000 per transaction |
+| `jobs_per_s` | jobs per second that do nothing, from the start of the first to the end of the last |
+| `effects_per_s` | jobs per second that commit a row together with their end, one transaction each |
+| `rescued_after_s` | from kill -9 of a worker until another worker started its job, by the database's clock |
+| `wrong` | jobs that did not succeed at the first attempt, or whose row was not committed exactly once |
 
-Exit code 1 when something was wrong, or the job was not taken over within 30 s.
+Exit code 1 when `wrong` is not 0, or the job was not rescued within 30 s.
 """
 
 import shutil
@@ -45,13 +47,13 @@ _TABLE: Final = """CREATE TABLE public.effects (job_id bigint);
     GRANT INSERT, SELECT ON public.effects TO waypost_aggregator"""
 _RATE: Final = """SELECT count(*) / extract(epoch FROM max(finished_at) - min(started_at))::float8
     FROM jobs WHERE kind = $1"""
-_WRONG: Final = """SELECT (SELECT count(*) FROM jobs WHERE state <> 'succeeded' OR attempt <> 1)
+_COUNT_WRONG: Final = """SELECT (SELECT count(*) FROM jobs WHERE state <> 'succeeded' OR attempt <> 1)
     + (SELECT count(*) FROM (SELECT j.id FROM jobs AS j LEFT JOIN public.effects AS e ON e.job_id = j.id
         WHERE j.kind = 'effect' GROUP BY j.id HAVING count(e.job_id) <> 1) AS w)"""
 
 
 class JobsRun:
-    """One run over a database of its own."""
+    """One run of the benchmark, on an empty database."""
 
     def __init__(self, url: str, jobs: int, effects: int) -> None:
         self.url = url
@@ -68,9 +70,9 @@ class JobsRun:
             enqueued_per_s = await self._enqueue("plain", self.jobs)
             await self._enqueue("effect", self.effects)
             with worker(self.url, "one"):
-                await self._until("SELECT count(*) = 0 FROM jobs WHERE state <> 'succeeded'")
-            rates = [await self._ask(_RATE, kind) for kind in ("plain", "effect")]
-            wrong = await self._ask(_WRONG)
+                await self._wait_until("SELECT count(*) = 0 FROM jobs WHERE state <> 'succeeded'")
+            rates = [await self._query(_RATE, kind) for kind in ("plain", "effect")]
+            wrong = await self._query(_COUNT_WRONG)
             rescued_after_s = await self._rescue()
         finally:
             with trio.CancelScope(shield=True):
@@ -94,7 +96,7 @@ class JobsRun:
             await connection.close()
 
     async def _enqueue(self, kind: str, count: int) -> float:
-        """Jobs a second. Plain ones come first."""
+        """Enqueue `count` jobs; plain ones run first. Returns jobs per second."""
         started = time.perf_counter()
         priority = 1 if kind == "plain" else 0
         for first in range(0, count, BATCH):
@@ -111,37 +113,37 @@ class JobsRun:
         return count / (time.perf_counter() - started)
 
     async def _rescue(self) -> float:
-        """Kill the worker that has the job while another one waits."""
-        began = "SELECT count(*) > 0 FROM jobs WHERE kind = 'long' AND attempt = "
+        """Kill the worker that runs a job while another worker waits. Returns `rescued_after_s`."""
+        started = "SELECT count(*) > 0 FROM jobs WHERE kind = 'long' AND attempt = "
         with worker(self.url, "dies") as victim:
             await self._enqueue("long", 1)
-            await self._until(began + "1")
+            await self._wait_until(started + "1")
             with worker(self.url, "lives"):
-                # Somewhere between two heartbeats, as a death would be.
+                # So that the kill falls between two heartbeats, as a real crash would.
                 await trio.sleep(7)
-                killed_at = await self._ask("SELECT clock_timestamp()")
+                killed_at = await self._query("SELECT clock_timestamp()")
                 victim.kill()
-                await self._until(began + "2")
-                taken_at = await self._ask("SELECT started_at FROM jobs WHERE kind = 'long'")
+                await self._wait_until(started + "2")
+                taken_at = await self._query("SELECT started_at FROM jobs WHERE kind = 'long'")
         return float((taken_at - killed_at).total_seconds())
 
-    async def _until(self, question: str) -> None:
+    async def _wait_until(self, query: str) -> None:
         deadline = trio.current_time() + LIMIT_S
-        while not await self._ask(question):
+        while not await self._query(query):
             if trio.current_time() > deadline:
-                raise BenchError(f"not within {LIMIT_S:g} s: {question}")
+                raise BenchError(f"this was not true within {LIMIT_S:g} s: {query}")
             await trio.sleep(0.25)
 
-    async def _ask(self, question: str, *arguments: object) -> Any:
+    async def _query(self, query: str, *arguments: object) -> Any:
         async def work(connection: Connection) -> Any:
-            return await connection.fetchval(question, *arguments)
+            return await connection.fetchval(query, *arguments)
 
         return await self.database.transaction(work, read_only=True)
 
 
 @contextmanager
 def worker(url: str, name: str) -> "Iterator[subprocess.Popen[bytes]]":
-    """A worker process that ends with the block."""
+    """Run a worker process for the length of the block."""
     command = [sys.executable, "-m", "bench.load.job_worker", url, name]
     process = subprocess.Popen(command, cwd=_ROOT)  # our own command
     try:
@@ -152,17 +154,17 @@ def worker(url: str, name: str) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def table(result: dict[str, Any]) -> Table:
-    shown = Table(title=f"{result['jobs']:,} jobs by one worker process", show_header=False)
-    shown.add_column()
-    shown.add_column(justify="right")
-    shown.add_row("enqueued, 1,000 a transaction", f"{result['enqueued_per_s']:,}/s")
-    shown.add_row("done", f"{result['jobs_per_s']:,}/s")
-    shown.add_row("done, each with an effect of its own", f"{result['effects_per_s']:,}/s")
-    shown.add_row("a dead worker's job taken over after", f"{result['rescued_after_s']:.1f} s")
-    return shown
+    grid = Table(title=f"{result['jobs']:,} jobs by one worker process", show_header=False)
+    grid.add_column()
+    grid.add_column(justify="right")
+    grid.add_row("enqueued, 1,000 per transaction", f"{result['enqueued_per_s']:,}/s")
+    grid.add_row("done", f"{result['jobs_per_s']:,}/s")
+    grid.add_row("done, with one committed row each", f"{result['effects_per_s']:,}/s")
+    grid.add_row("a dead worker's job rescued after", f"{result['rescued_after_s']:.1f} s")
+    return grid
 
 
-@click.command(help="Jobs a second by one worker process, and the rescue of a dead worker's job.")
+@click.command(help="Jobs per second by one worker process, and rescue of a dead worker's job.")
 @click.option("--jobs", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True)
 @click.option("--effects", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
@@ -176,7 +178,9 @@ def command(jobs: int, effects: int, as_json: bool) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     show(table(result))
     failed = bool(result["wrong"]) or result["rescued_after_s"] > RESCUE_LIMIT_S
-    print(f"FAILED: {result['wrong']} wrong" if failed else "Each once.")
+    passed = "Every job was done exactly once."
+    failure = f"FAILED: {result['wrong']} wrong jobs, rescue after {result['rescued_after_s']} s"
+    print(failure if failed else passed)
     if as_json:
         write_json(result)
     return 1 if failed else 0

@@ -1,22 +1,22 @@
-"""Postgres away under load: `python -m bench outage`.
+"""An outage of Postgres under load: `python -m bench outage`.
 
-All of Postgres' processes are stopped (SIGSTOP) for `minutes`: connections stay open and nothing answers,
+All processes of Postgres are stopped (SIGSTOP) for `minutes`: connections stay open and nothing answers,
 which is worse than a server that is gone. A load of known requests goes on at `rate`, open loop. Then
-Postgres goes on, the load as well until the backlog is gone, and an audit holds every request against
-what was counted.
+Postgres is resumed, the load goes on until the backlog is folded, and an audit compares every request with
+the counts.
 
 | key | definition |
 |---|---|
-| `rss_mb` | memory of each process before the outage; bench/kit/memory.py |
-| `rss_growth_mb` | by how much each was above that, at most, until the backlog was gone |
-| `outage_growth_mb` | the same from the middle of the outage to its end: what would go on growing |
-| `p50_ms`, `p99_ms`, `max_ms` | of redirects during the outage, from when a request was due |
-| `pending_clicks`, `journal_mb` | at the end of the outage |
-| `drain_s` | from Postgres' return until no more than a second of the load's clicks was pending, the load going on |
-| `lost`, `duplicated`, … | as of `python -m bench chaos` |
+| `rss_mb` | resident memory of each process before the outage (bench/kit/memory.py) |
+| `rss_growth_mb` | largest growth of each above `rss_mb`, until the backlog was folded |
+| `outage_growth_mb` | growth from the middle of the outage to its end: memory that a longer outage would go on taking |
+| `p50_ms`, `p99_ms`, `max_ms` | latency of redirects during the outage, from when a request was due |
+| `pending_clicks`, `journal_mb` | clicks and MB that waited in the journal at the end of the outage |
+| `drain_s` | seconds from Postgres' return until at most one second's worth of the load was pending, with the load going on |
+| `lost`, `duplicated`, … | defined in `bench/chaos.py` |
 
-Exit code 1 when anything was not exact, or not recorded.
-"""  # noqa: E501  # the table is read as it stands
+Exit code 1 when a click was lost, counted twice or not recorded, or a request was not answered with a redirect.
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import signal
 import time
@@ -43,7 +43,7 @@ WARM_UP_S = 5.0
 SAMPLE_S = 1.0
 LOG_S = 60.0
 DRAIN_LIMIT_S = 1800.0
-WRONG = ("lost", "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches",
+FAILURES = ("lost", "duplicated", "phantoms", "rollup_mismatches", "dimension_mismatches",
          "clicks_unrecorded", "unanswered", "refused")  # fmt: skip
 
 
@@ -54,7 +54,7 @@ class OutageOptions(NamedTuple):
 
 
 class Outage:
-    """One run; `samples` are the memory of each process, one a second."""
+    """One run of the benchmark. `samples` holds the memory of each process, one sample per second."""
 
     def __init__(self, plan: OutageOptions, engine: CrashableEngine) -> None:
         self.plan = plan
@@ -63,10 +63,10 @@ class Outage:
 
     def run(self) -> dict[str, Any]:
         engine, plan = self.engine, self.plan
-        made = link_set.make(plan.links)
-        engine.fill(made)
+        links = link_set.sample_links(plan.links)
+        engine.fill(links)
         url = urlsplit(engine.visitors_url)
-        paths = [link.path for link in made]
+        paths = [link.path for link in links]
         load = Load(
             engine.folder,
             LoadPlan(host=url.hostname or "", port=url.port or 0, paths=paths,
@@ -75,28 +75,30 @@ class Outage:
         with load:
             time.sleep(min(WARM_UP_S, plan.minutes * 60))
             before = resident_mb(engine)
-            first = load.account.sent
+            begin = load.account.sent
             with postgres_stopped(engine):
                 self._sample(plan.minutes * 60)
-                last, figures = load.account.sent, engine.metrics()
+                end, metrics = load.account.sent, engine.metrics()
             during = list(self.samples)
-            drain_s = self._drained()
+            drain_s = self._wait_drained()
             load.stop()
         settled = engine.settle()
-        found = audit(engine, made, load.account)
+        findings = audit(engine, links, load.account)
         latencies = sorted(
-            one for one in load.account.all()[first:last] if UNANSWERED < one < REFUSED
+            entry
+            for entry in load.account.sent_entries()[begin:end]
+            if UNANSWERED < entry < REFUSED
         )
         return {
             "benchmark": "outage",
-            **found._asdict(),
+            **findings._asdict(),
             "clicks_unrecorded": int(settled.metrics.get("waypost_clicks_unrecorded_total", 0)),
-            "pending_clicks": int(figures["waypost_journal_pending_clicks"]),
-            "journal_mb": round(figures["waypost_journal_bytes"] / 1e6, 1),
+            "pending_clicks": int(metrics["waypost_journal_pending_clicks"]),
+            "journal_mb": round(metrics["waypost_journal_bytes"] / 1e6, 1),
             "drain_s": round(drain_s, 1),
-            "p50_ms": at(latencies, 0.5),
-            "p99_ms": at(latencies, 0.99),
-            "max_ms": at(latencies, 1.0),
+            "p50_ms": percentile_ms(latencies, 0.5),
+            "p99_ms": percentile_ms(latencies, 0.99),
+            "max_ms": percentile_ms(latencies, 1.0),
             "rss_mb": before,
             "rss_growth_mb": growth_mb(before, self.samples),
             "outage_growth_mb": growth_mb(during[len(during) // 2], during[-1:]),
@@ -113,7 +115,7 @@ class Outage:
                 progress(f"{now - started:.0f} s away: {self.samples[-1]}")
             time.sleep(SAMPLE_S)
 
-    def _drained(self) -> float:
+    def _wait_drained(self) -> float:
         started = time.monotonic()
         while time.monotonic() < started + DRAIN_LIMIT_S:
             self.samples.append(resident_mb(self.engine))
@@ -121,7 +123,7 @@ class Outage:
             if pending <= self.plan.rate:
                 return time.monotonic() - started
             time.sleep(0.2)
-        raise BenchError(f"the backlog was not gone after {DRAIN_LIMIT_S:g} s")
+        raise BenchError(f"the backlog was not folded within {DRAIN_LIMIT_S:g} s")
 
 
 @contextmanager
@@ -134,39 +136,39 @@ def postgres_stopped(engine: CrashableEngine) -> Iterator[None]:
         send(pids, signal.SIGCONT)
 
 
-def at(latencies_us: list[int], share: float) -> float:
-    """In ms, from a sorted list."""
+def percentile_ms(latencies_us: list[int], share: float) -> float:
+    """Return the percentile at `share` (0 to 1) of a sorted list, in ms; NaN for an empty list."""
     if not latencies_us:
         return float("nan")
     return latencies_us[min(len(latencies_us) - 1, int(len(latencies_us) * share))] / 1000
 
 
-def wrong(result: dict[str, Any]) -> list[str]:
-    return [f"{key}: {result[key]}" for key in WRONG if result[key]]
+def failures(result: dict[str, Any]) -> list[str]:
+    return [f"{key}: {result[key]}" for key in FAILURES if result[key]]
 
 
 def table(result: dict[str, Any]) -> Table:
     plan = result["plan"]
-    shown = Table(
+    grid = Table(
         title=f"Postgres away for {plan['minutes']:g} minutes at {plan['rate']:,.0f} clicks/s",
         show_header=False,
     )
-    shown.add_column()
-    shown.add_column(justify="right")
+    grid.add_column()
+    grid.add_column(justify="right")
     for key in ("requests", "answered", "counted", "lost", "duplicated", "clicks_unrecorded",
                 "pending_clicks"):  # fmt: skip
-        shown.add_row(key.replace("_", " "), f"{result[key]:,}")
+        grid.add_row(key.replace("_", " "), f"{result[key]:,}")
     for key, unit in (("p50_ms", "ms"), ("p99_ms", "ms"), ("max_ms", "ms"), ("journal_mb", "MB"),
                       ("drain_s", "s")):  # fmt: skip
         name = key.removesuffix(f"_{unit.lower()}")
-        shown.add_row(name, f"{result[key]:,.2f} {unit}")
-    shown.add_section()
+        grid.add_row(name, f"{result[key]:,.2f} {unit}")
+    grid.add_section()
     for name, mb in result["rss_mb"].items():
-        shown.add_row(f"memory of {name}", f"{mb:,.0f} + {result['rss_growth_mb'][name]:,.0f} MB")
-    return shown
+        grid.add_row(f"memory of {name}", f"{mb:,.0f} + {result['rss_growth_mb'][name]:,.0f} MB")
+    return grid
 
 
-@click.command(help="Postgres away under load: memory, redirects meanwhile, and an exact recovery.")
+@click.command(help="Outage of Postgres under load: memory, latency of redirects, exact recovery.")
 @click.option("--minutes", type=click.FloatRange(0.05, 600), default=10, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 100_000), default=5000, show_default=True)
 @click.option("--links", type=click.IntRange(1, 10_000), default=100, show_default=True)
@@ -175,8 +177,9 @@ def command(minutes: float, rate: float, links: int, as_json: bool) -> int:
     with CrashableEngine() as engine:
         result = Outage(OutageOptions(minutes, rate, links), engine).run()
     show(table(result))
-    failed = wrong(result)
-    print("FAILED: " + ", ".join(failed) if failed else "Exactly once.")
+    failed_checks = failures(result)
+    passed = "Every answered click was counted exactly once."
+    print("FAILED: " + ", ".join(failed_checks) if failed_checks else passed)
     if as_json:
         write_json(result)
-    return 1 if failed else 0
+    return 1 if failed_checks else 0

@@ -1,27 +1,29 @@
-"""Experiments that are watched all day: `python -m bench peeking`.
+"""False alarms and power of experiments that are looked at all the time: `python -m bench peeking`.
 
-Many experiments are simulated (seeded), looked at 1,000 times each, and every alarm at any look counts.
+Simulates many experiments (seeded) and looks at each 1,000 times. An alarm at any look counts. Visitors come 1 to 20
+times and may convert late.
 
 | key | definition |
 |---|---|
-| `verdicts` | A/A tests by rate and `share` of the second arm; visitors come 1 to 20 times, and convert late |
-| `false_alarms` | part of them whose confidence sequence (unit: visitor) excluded 0 at any look |
-| `without_floor` | of the sequence as published, without care about few conversions |
-| `naive_visitors` | the same of a z test at 5 % over visitors, looked at as often |
-| `naive_clicks`, `naive_clicks_once` | of one over visits and clicks; and looked at only at the end |
-| `power` | tests whose treatment has 20 % more, sequence tuned to the size that a z test needs for 80 % |
-| `fixed_visitors` | that size, both arms; `fixed_power` and `power_at_fixed` what z and sequence find by then |
-| `power_at_end` | what the sequence finds by 3 times that size |
-| `decided_after` | visitors until a sequence decided, in parts of that size: quartiles |
-| `allocations` | healthy shares; `false_alarms` of the sequential multinomial test at 0.1 % at any look |
-| `naive` | of a chi-square test, as often |
-| `drop_found`, `drop_visitors` | with 10 % of the first arm's visitors lost: part found, visitors till then |
-| `assignment_us` | CPU of making a visitor's key, and of assigning by it; `assignment_p` its allocation test |
-| `look_ms` | one whole summary of ten arms |
+| `verdicts` | A/A tests, by conversion rate and `share` of the second variant |
+| `false_alarms` | proportion of them whose confidence sequence (unit: visitor) excluded 0 at any look |
+| `without_floor` | this proportion for the sequence as published, without the floor for few conversions |
+| `naive_visitors` | this proportion for a z test at 5 % over visitors, at every look |
+| `naive_clicks`, `naive_clicks_once` | this proportion for a z test over visits and clicks, at every look; and at the last look only |
+| `power` | tests with a lift of 20 %; the sequence is tuned to the planned size, with which a z test has a power of 80 % |
+| `fixed_visitors` | the planned size: visitors of both variants |
+| `fixed_power`, `power_at_fixed` | proportion of lifts that the z test and the sequence detect at the planned size |
+| `power_at_end` | proportion of lifts that the sequence detects by 3 times the planned size |
+| `decided_after` | visitors until the sequence detects the lift, in multiples of the planned size: quartiles |
+| `srm` | assignments as the weights say; `false_alarms` of the sequential multinomial test at 0.1 % at any look |
+| `naive` | proportion of false alarms of a chi-square test at every look |
+| `drop_found`, `drop_visitors` | with 10 % of the first variant's visitors lost: proportion of alarms, median of visitors until the alarm |
+| `assignment_us` | CPU time for the hash key of a visitor, and for the assignment, µs; `assignment_p` is the SRM p-value of the assignments |
+| `look_ms` | CPU time of one analysis of ten variants |
 
-The unit of all but `naive_clicks` is the visitor. Exit code 1 when a verdict's false alarms are above 5 %,
-or an allocation's above 0.1 % by more than three standard errors.
-"""
+Exit code 1 when `false_alarms` of verdicts are above 5 %, or those of `srm` above 0.1 % by more than three
+standard errors.
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import math
 import sys
@@ -51,7 +53,7 @@ from engine.experiments.verdict.summary import analyse
 RATES = (0.005, 0.02, 0.05, 0.3)
 SHARES = (0.5, 0.1)
 ALPHA = 0.05
-Z_SQUARE = 3.841458820694124  # of 5 %, two-sided
+Z_SQUARE = 3.841458820694124  # at 5 %, two-sided
 LIFT = 0.2
 HORIZON = 3  # times the planned size
 DESIGNS = {"even": [0.5, 0.5], "90/10": [0.9, 0.1], "four": [0.25] * 4}
@@ -69,8 +71,8 @@ class PeekingOptions(NamedTuple):
     seed: int
 
 
-class Bar:
-    """How far it is; lines where there is no terminal."""
+class ProgressBar:
+    """Progress in per cent on a terminal; elsewhere one line per group of experiments."""
 
     def __init__(self) -> None:
         self._bar = Progress(
@@ -80,7 +82,7 @@ class Bar:
         ) if sys.stderr.isatty() else None  # fmt: skip
 
     @contextmanager
-    def shown(self) -> Iterator["Bar"]:
+    def display(self) -> Iterator["ProgressBar"]:
         if self._bar is None:
             yield self
         else:
@@ -88,7 +90,7 @@ class Bar:
                 yield self
 
     def chunks(self, name: str, total: int, size: int) -> Iterator[int]:
-        """Sizes that sum to `total`."""
+        """Yield chunk sizes that sum to `total`, each at most `size`."""
         if self._bar is None:
             progress(name)
         task = self._bar.add_task(name, total=total) if self._bar else None
@@ -98,10 +100,10 @@ class Bar:
                 self._bar.update(task, advance=size)
 
 
-def verdicts(
-    plan: PeekingOptions, rate: float, share: float, bar: Bar, rng: np.random.Generator
+def measure_false_alarms(
+    plan: PeekingOptions, rate: float, share: float, bar: ProgressBar, rng: np.random.Generator
 ) -> dict[str, Any]:
-    found = {
+    alarm_counts = {
         "false_alarms": 0,
         "without_floor": 0,
         "naive_visitors": 0,
@@ -109,91 +111,101 @@ def verdicts(
         "naive_clicks_once": 0,
     }
     for size in bar.chunks(f"A/A tests at {rate:.1%}, share {share:.0%}", plan.tests, CHUNK):
-        seen = synthetic_visits.returning(rng, size, plan.visitors, plan.looks, rate, share)
+        looks = synthetic_visits.returning(rng, size, plan.visitors, plan.looks, rate, share)
         log_e = naive_verdicts.sequence_log_e(
-            seen.visitors, seen.conversions, ALPHA, DEFAULT_TUNING_VISITORS
+            looks.visitors, looks.conversions, ALPHA, DEFAULT_TUNING_VISITORS
         )
-        naive_verdicts.agree(seen.visitors, seen.conversions, log_e, ALPHA, DEFAULT_TUNING_VISITORS)
+        naive_verdicts.check_agreement(
+            looks.visitors, looks.conversions, log_e, ALPHA, DEFAULT_TUNING_VISITORS
+        )
         published = naive_verdicts.sequence_log_e(
-            seen.visitors, seen.conversions, ALPHA, DEFAULT_TUNING_VISITORS, 0
+            looks.visitors, looks.conversions, ALPHA, DEFAULT_TUNING_VISITORS, 0
         )
-        by_click = naive_verdicts.z_square(seen.visits, seen.clicks) > Z_SQUARE
-        by_visitor = naive_verdicts.z_square(seen.visitors, seen.conversions) > Z_SQUARE
-        found["false_alarms"] += naive_verdicts.alarmed_experiments(log_e > -math.log(ALPHA))
-        found["without_floor"] += naive_verdicts.alarmed_experiments(published > -math.log(ALPHA))
-        found["naive_visitors"] += naive_verdicts.alarmed_experiments(by_visitor)
-        found["naive_clicks"] += naive_verdicts.alarmed_experiments(by_click)
-        found["naive_clicks_once"] += int(by_click[:, -1].sum())
+        click_alarms = naive_verdicts.z_square(looks.visits, looks.clicks) > Z_SQUARE
+        visitor_alarms = naive_verdicts.z_square(looks.visitors, looks.conversions) > Z_SQUARE
+        alarm_counts["false_alarms"] += naive_verdicts.alarmed_experiments(log_e > -math.log(ALPHA))
+        alarm_counts["without_floor"] += naive_verdicts.alarmed_experiments(
+            published > -math.log(ALPHA)
+        )
+        alarm_counts["naive_visitors"] += naive_verdicts.alarmed_experiments(visitor_alarms)
+        alarm_counts["naive_clicks"] += naive_verdicts.alarmed_experiments(click_alarms)
+        alarm_counts["naive_clicks_once"] += int(click_alarms[:, -1].sum())
     return {"rate": rate, "share": share} | {
-        key: count / plan.tests for key, count in found.items()
+        key: count / plan.tests for key, count in alarm_counts.items()
     }
 
 
-def powers(plan: PeekingOptions, rate: float, bar: Bar, rng: np.random.Generator) -> dict[str, Any]:
+def measure_power(
+    plan: PeekingOptions, rate: float, bar: ProgressBar, rng: np.random.Generator
+) -> dict[str, Any]:
     planned = power.fixed_visitors(rate, LIFT)
     # The planned size is one of the looks.
     step = math.ceil(planned * HORIZON / (2 * plan.looks))
-    look = min(math.ceil(planned / (2 * step)), plan.looks) - 1
-    fixed, by_fixed, after = 0, 0, []
+    planned_look = min(math.ceil(planned / (2 * step)), plan.looks) - 1
+    z_alarms, sequence_alarms, decision_looks = 0, 0, []
     for size in bar.chunks(f"tests with a lift at {rate:.1%}", plan.tests, 10 * CHUNK):
         exposed, converted = synthetic_visits.steady(
             rng, size, 2 * step * plan.looks, plan.looks, (rate, rate * (1 + LIFT))
         )
         log_e = naive_verdicts.sequence_log_e(exposed, converted, ALPHA, planned)
-        naive_verdicts.agree(exposed, converted, log_e, ALPHA, planned)
+        naive_verdicts.check_agreement(exposed, converted, log_e, ALPHA, planned)
         alarms = log_e > -math.log(ALPHA)
         first = np.where(alarms.any(axis=1), alarms.argmax(axis=1), plan.looks)
-        after.append(first)
-        by_fixed += int((first <= look).sum())
-        fixed += int((naive_verdicts.z_square(exposed, converted)[:, look] > Z_SQUARE).sum())
-    firsts = np.concatenate(after)
+        decision_looks.append(first)
+        sequence_alarms += int((first <= planned_look).sum())
+        z_alarms += int(
+            (naive_verdicts.z_square(exposed, converted)[:, planned_look] > Z_SQUARE).sum()
+        )
+    firsts = np.concatenate(decision_looks)
     quartiles = np.quantile((firsts + 1) * 2 * step / planned, (0.25, 0.5, 0.75))
     return {
         "rate": rate,
         "fixed_visitors": planned,
-        "fixed_power": fixed / plan.tests,
-        "power_at_fixed": by_fixed / plan.tests,
+        "fixed_power": z_alarms / plan.tests,
+        "power_at_fixed": sequence_alarms / plan.tests,
         "power_at_end": float((firsts < plan.looks).mean()),
         "decided_after": [round(float(q), 3) for q in quartiles],
     }
 
 
-def allocated(
-    plan: PeekingOptions, name: str, bar: Bar, rng: np.random.Generator
+def measure_allocations(
+    plan: PeekingOptions, name: str, bar: ProgressBar, rng: np.random.Generator
 ) -> dict[str, Any]:
     from scipy.special import chdtri
 
-    wanted = DESIGNS[name]
-    limit, critical = -math.log(srm.ALPHA), chdtri(len(wanted) - 1, srm.ALPHA)
-    false, naive = 0, 0
-    dropped: list[NDArray[np.int64]] = []
-    kept = [wanted[0] * (1 - DROPPED), *wanted[1:]]
+    design = DESIGNS[name]
+    limit, critical = -math.log(srm.ALPHA), chdtri(len(design) - 1, srm.ALPHA)
+    sequential_alarms, naive_alarms = 0, 0
+    detection_looks: list[NDArray[np.int64]] = []
+    kept_weights = [design[0] * (1 - DROPPED), *design[1:]]
     for size in bar.chunks(f"allocations, {name}", plan.allocations, 10 * CHUNK):
-        counts = synthetic_visits.allocations(rng, size, STEP_VISITORS, plan.looks, wanted)
-        log_e = naive_verdicts.allocation_log_e(counts, wanted)
-        naive_verdicts.agree_on_allocation(counts[:CHUNK], log_e[:CHUNK], wanted)
-        false += naive_verdicts.alarmed_experiments(log_e > limit)
-        naive += naive_verdicts.alarmed_experiments(
-            naive_verdicts.chi_square(counts, wanted) > critical
+        counts = synthetic_visits.allocations(rng, size, STEP_VISITORS, plan.looks, design)
+        log_e = naive_verdicts.allocation_log_e(counts, design)
+        naive_verdicts.check_allocation_agreement(counts[:CHUNK], log_e[:CHUNK], design)
+        sequential_alarms += naive_verdicts.alarmed_experiments(log_e > limit)
+        naive_alarms += naive_verdicts.alarmed_experiments(
+            naive_verdicts.chi_square(counts, design) > critical
         )
-        if len(dropped) * CHUNK < plan.tests:
-            broken = [share / sum(kept) for share in kept]
-            counts = synthetic_visits.allocations(rng, CHUNK, STEP_VISITORS, plan.looks, broken)
-            alarms = naive_verdicts.allocation_log_e(counts, wanted) > limit
-            dropped.append(np.where(alarms.any(axis=1), alarms.argmax(axis=1), plan.looks))
-    firsts = np.concatenate(dropped)
+        if len(detection_looks) * CHUNK < plan.tests:
+            broken_shares = [share / sum(kept_weights) for share in kept_weights]
+            counts = synthetic_visits.allocations(
+                rng, CHUNK, STEP_VISITORS, plan.looks, broken_shares
+            )
+            alarms = naive_verdicts.allocation_log_e(counts, design) > limit
+            detection_looks.append(np.where(alarms.any(axis=1), alarms.argmax(axis=1), plan.looks))
+    firsts = np.concatenate(detection_looks)
     median = np.median(firsts)
     return {
         "shares": name,
-        "false_alarms": false / plan.allocations,
-        "naive": naive / plan.allocations,
+        "false_alarms": sequential_alarms / plan.allocations,
+        "naive": naive_alarms / plan.allocations,
         "drop_found": float((firsts < plan.looks).mean()),
         "drop_visitors": int((median + 1) * STEP_VISITORS) if median < plan.looks else None,
     }
 
 
-def assigned() -> dict[str, Any]:
-    """What assignment costs, and whether it gives each variant its share."""
+def measure_assignment() -> dict[str, Any]:
+    """Return `assignment_us` and `assignment_p`."""
     weights = [0.5, 0.3, 0.2]
     variants = tuple(
         Variant(name=name, weight=weight, target="https://example.org/")
@@ -203,59 +215,64 @@ def assigned() -> dict[str, Any]:
         id=1, name="bench", kind="destination", link_id=1, seed="8c1f6d0e", state="running",
         variants=variants,
     )  # fmt: skip
-    people = [f"203.0.113.{n % 256}\nMozilla/5.0 {n}".encode() for n in range(ASSIGNED)]
+    visitors = [f"203.0.113.{n % 256}\nMozilla/5.0 {n}".encode() for n in range(ASSIGNED)]
     counts = [0] * len(weights)
     started = time.process_time()
-    keys = [hash_key(b"bench", person) for person in people]
-    keyed = time.process_time()
-    for key in keys:
-        found = assign(experiment, AssignmentContext(key, 0)).variant
-        if found is not None:
-            counts[found] += 1
+    hash_keys = [hash_key(b"bench", visitor) for visitor in visitors]
+    hashed = time.process_time()
+    for visitor_key in hash_keys:
+        variant = assign(experiment, AssignmentContext(visitor_key, 0)).variant
+        if variant is not None:
+            counts[variant] += 1
     ended = time.process_time()
     us = 1e6 / ASSIGNED
     return {
-        "assignment_us": [round((keyed - started) * us, 2), round((ended - keyed) * us, 2)],
+        "assignment_us": [round((hashed - started) * us, 2), round((ended - hashed) * us, 2)],
         "assignment_p": round(srm.srm_test(counts, shares(weights)).p_value, 4),
     }
 
 
-def look_ms() -> float:
-    arms = [Proportion(20_000, 900 + 10 * n) for n in range(10)]
-    analyse(arms, [0.1] * 10)
+def measure_look_ms() -> float:
+    variants = [Proportion(20_000, 900 + 10 * n) for n in range(10)]
+    analyse(variants, [0.1] * 10)
     started = time.process_time()
     for _ in range(10):
-        analyse(arms, [0.1] * 10)
+        analyse(variants, [0.1] * 10)
     return round((time.process_time() - started) * 1e3 / 10, 2)
 
 
 def run(plan: PeekingOptions) -> dict[str, Any]:
-    """Raises BenchError when the arrays say something else than the engine."""
+    """Run the benchmark and return its result.
+
+    Raises BenchError when the vectorised formulas differ from the engine's.
+    """
     started = time.monotonic()
     rng = np.random.default_rng(plan.seed)
-    with Bar().shown() as bar:
-        found = {
+    with ProgressBar().display() as bar:
+        result = {
             "benchmark": "peeking",
             **plan._asdict(),
             "verdicts": [
-                verdicts(plan, rate, share, bar, rng) for share in SHARES for rate in RATES
+                measure_false_alarms(plan, rate, share, bar, rng)
+                for share in SHARES
+                for rate in RATES
             ],
-            "power": [powers(plan, rate, bar, rng) for rate in RATES],
-            "srm": [allocated(plan, name, bar, rng) for name in DESIGNS],
+            "power": [measure_power(plan, rate, bar, rng) for rate in RATES],
+            "srm": [measure_allocations(plan, name, bar, rng) for name in DESIGNS],
         }
-    found |= assigned() | {"look_ms": look_ms()}
-    return found | {"seconds": round(time.monotonic() - started, 1)}
+    result |= measure_assignment() | {"look_ms": measure_look_ms()}
+    return result | {"seconds": round(time.monotonic() - started, 1)}
 
 
 def failures(result: dict[str, Any]) -> list[str]:
-    found = [
+    wrong = [
         f"{row['false_alarms']:.2%} false alarms at a rate of {row['rate']:.1%}, share {row['share']:.0%}"
         for row in result["verdicts"]
         if row["false_alarms"] > ALPHA
     ]
     alpha = srm.ALPHA
     error = math.sqrt(alpha * (1 - alpha) / result["allocations"])
-    return found + [
+    return wrong + [
         f"{row['false_alarms']:.3%} false alarms of allocations ({row['shares']})"
         for row in result["srm"]
         if row["false_alarms"] > alpha + 3 * error
@@ -278,34 +295,34 @@ def tables(result: dict[str, Any]) -> list[Table]:
         alarms.add_column(column, justify="right")
     keys = ("false_alarms", "without_floor", "naive_visitors", "naive_clicks", "naive_clicks_once")
     for row in result["verdicts"]:
-        figures = (f"{row[key]:.2%}" for key in keys)
-        alarms.add_row(f"{row['rate']:.1%}", f"{row['share']:.0%}", *figures)
+        cells = (f"{row[key]:.2%}" for key in keys)
+        alarms.add_row(f"{row['rate']:.1%}", f"{row['share']:.0%}", *cells)
     lifts = Table(title=f"A lift of {LIFT:.0%}, sequence against a z test at its planned size")
     for column in ("rate", "planned", "z", "sequence by then", f"by {HORIZON}x", "decides after"):
         lifts.add_column(column, justify="right")
     for row in result["power"]:
         after = " / ".join(f"{part:.2f}" for part in row["decided_after"])
-        figures = (f"{row[key]:.1%}" for key in ("fixed_power", "power_at_fixed", "power_at_end"))
-        lifts.add_row(f"{row['rate']:.1%}", f"{row['fixed_visitors']:,}", *figures, after)
+        cells = (f"{row[key]:.1%}" for key in ("fixed_power", "power_at_fixed", "power_at_end"))
+        lifts.add_row(f"{row['rate']:.1%}", f"{row['fixed_visitors']:,}", *cells, after)
     ratio = Table(title=f"Alarms of {result['allocations']:,} healthy allocations each")
     for column in ("shares", "sequential", "chi-square", f"{DROPPED:.0%} dropped", "visitors"):
         ratio.add_column(column, justify="right")
     for row in result["srm"]:
-        till_then = row["drop_visitors"]
+        visitors = row["drop_visitors"]
         ratio.add_row(
             row["shares"], f"{row['false_alarms']:.3%}", f"{row['naive']:.3%}",
-            f"{row['drop_found']:.0%}", f"{till_then:,}" if till_then else "",
+            f"{row['drop_found']:.0%}", f"{visitors:,}" if visitors else "",
         )  # fmt: skip
     return [alarms, lifts, ratio]
 
 
-@click.command(help="False alarms of watched experiments; exit code 1 if above the level.")
+@click.command(help="False alarms of experiments at many looks; exit code 1 if above the level.")
 @click.option("--tests", type=click.IntRange(20, 100_000), default=2000, show_default=True)
 @click.option(
     "--allocations", type=click.IntRange(20, 1_000_000), default=20_000, show_default=True
 )
 @click.option("--visitors", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True,
-              help="of each A/A test")  # fmt: skip
+              help="visitors of each A/A test")  # fmt: skip
 @click.option("--looks", type=click.IntRange(10, 10_000), default=1000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
@@ -316,10 +333,10 @@ def command(
     for table in tables(result):
         show(table)
     key_us, assign_us = result["assignment_us"]
-    print(f"One assignment: {assign_us} µs, and {key_us} µs for the key. ", end="")
-    print(f"One look at ten arms: {result['look_ms']} ms.")
+    print(f"One assignment: {assign_us} µs, and {key_us} µs for the hash key. ", end="")
+    print(f"One look at ten variants: {result['look_ms']} ms.")
     wrong = failures(result)
-    print("FAILED: " + ", ".join(wrong) if wrong else "No more false alarms than promised.")
+    print("FAILED: " + ", ".join(wrong) if wrong else "False alarms are at or below their level.")
     if as_json:
         write_json(result)
     return 1 if wrong else 0

@@ -1,22 +1,22 @@
-"""From the socket to committed rollups: `python -m bench pipeline`.
+"""Clicks per second from the socket to committed rollups, freshness and folding: `python -m bench pipeline`.
 
-A whole `waypost up`, placed as bench/redirects.py places it: the edge on one core, wrk on another, all
-the rest on what is left (with two cores: wrk's, so that Postgres and the aggregator take from it).
+A whole `waypost up` is placed as in bench/redirects.py: the edge on one core, wrk on another, and other processes on
+the remaining cores. With two cores these share wrk's, so Postgres and the aggregator take time from wrk.
 
 | key | definition |
 |---|---|
-| `sustained_clicks_per_s` | wrk flat out for `seconds` over 64 connections; clicks recorded, divided by the time from its first request until all of them are committed: a rate that could go on for ever |
-| `requests_per_s`, `seconds_to_commit` | what wrk had answered per second meanwhile; how long after wrk's end all was committed |
-| `edge_cpu_us_per_click`, `workers_cpu_us_per_click`, `postgres_cpu_us_per_click` | CPU time that these took for it |
-| `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s of browsers' requests, from the answer to a probe's click until the stats API tells it (asked every 4 ms) |
-| `redirect_p99_ms` | of the load meanwhile: open loop, from when a request was due |
-| `fold_clicks_per_s` | one aggregator on a backlog of `backlog` clicks in a dead edge's journal, from the first commit to the last; nothing pinned |
-| `journal_bytes_per_click` | of frames, with browsers' headers |
-| `rss_mb` | of each process at the end |
+| `sustained_clicks_per_s` | wrk sends without pause for `seconds` over 64 connections. Recorded clicks, divided by the time from wrk's start until all of them are committed: a rate without a growing backlog |
+| `requests_per_s`, `seconds_to_commit` | requests per second that wrk completed meanwhile; time from wrk's end until all clicks were committed |
+| `edge_cpu_us_per_click`, `workers_cpu_us_per_click`, `postgres_cpu_us_per_click` | CPU time of these processes per recorded click |
+| `freshness_p50_ms`, `freshness_p99_ms` | at 5,000 clicks/s, time from the response to a probe's click until the stats API counts it (polled every 4 ms) |
+| `redirect_p99_ms` | latency of the 5,000 clicks/s: open loop, from when a request was due |
+| `fold_clicks_per_s` | one aggregator folding `backlog` clicks of a dead edge's journal, from the first commit to the last; no process is pinned |
+| `journal_bytes_per_click` | bytes of frames per click, with the headers of browsers |
+| `rss_mb` | resident memory of each process before the backlog |
 
-`exact`: what wrk and the load had answered, the engine's redirects and the clicks in the stats agree
-(bench/load/exactness_check.py), and the rollups grew by exactly the backlog. Exit code 1 if not; `failures` says what.
-"""  # noqa: E501  # the table is read as it stands
+`exact`: completed requests of wrk and of the load, the engine's redirects and the clicks in the stats agree
+(bench/load/exactness_check.py), and the rollups grew by exactly the backlog. Exit code 1 if not; `failures` says why.
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import tempfile
 import time
@@ -36,21 +36,21 @@ from bench.kit.memory import resident_mb
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.exactness_check import ExactnessCheck, counted
+from bench.load.exactness_check import ExactnessCheck, read_counts
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
 from bench.load.processes import Placement, cpu_s, on_cores, pin
 from engine.clicks.journal_format import HEADER_BYTES, frames
 
 CONNECTIONS = 64
-FRESH_RATE = 5000
+FRESHNESS_RATE = 5000
 WARM_UP_S = 2
 HEADS = 10_000
 SEGMENT_READ_BYTES = 8 * 1024 * 1024
 
 
 class PipelineOptions(NamedTuple):
-    """`seconds` is the length of the run at full load, and of the one for freshness."""
+    """Options of the command line. `seconds` is the length of the full load, and of the load for freshness."""
 
     seconds: int
     links: int
@@ -58,7 +58,7 @@ class PipelineOptions(NamedTuple):
 
 
 class Pipeline:
-    """One measurement on one engine."""
+    """One run of the benchmark on one engine."""
 
     def __init__(
         self, plan: PipelineOptions, placement: Placement, engine: CrashableEngine
@@ -66,7 +66,7 @@ class Pipeline:
         self.plan = plan
         self.placement = placement
         self.engine = engine
-        self.links = link_set.make(plan.links)
+        self.links = link_set.sample_links(plan.links)
         self.failures: list[str] = []
 
     def prepare(self) -> None:
@@ -74,32 +74,32 @@ class Pipeline:
         (self.probe_profile,) = self.engine.profile_ids()
         self.engine.fill(self.links)
         self.profile_ids = self.engine.profile_ids()
-        (self.edge,) = self.engine.living("edge")
+        (self.edge,) = self.engine.role_pids("edge")
         pin(self.edge, {self.placement.server})
         self._wrk(min(WARM_UP_S, self.plan.seconds))
 
     # ---- at full load ---------------------------------------------------------------------------
 
-    def sustained(self) -> dict[str, Any]:
+    def measure_sustained(self) -> dict[str, Any]:
         self.engine.wait_committed()
-        before, cpu_before = counted(self.engine, self.profile_ids), self._cpu()
+        before, cpu_before = read_counts(self.engine, self.profile_ids), self._cpu()
         started = time.monotonic()
-        figures = self._wrk(self.plan.seconds)
+        result = self._wrk(self.plan.seconds)
         waited_s = self.engine.wait_committed()
         seconds = time.monotonic() - started
         cpu_after = self._cpu()
         check = ExactnessCheck(
-            completed=figures.requests,
+            completed=result.requests,
             before=before,
-            after=counted(self.engine, self.profile_ids),
-            errors=figures.errors,
+            after=read_counts(self.engine, self.profile_ids),
+            errors=result.errors,
             connections=CONNECTIONS,
             seconds_to_commit=waited_s,
         )
         self.failures += check.failures()
         return {
             "sustained_clicks_per_s": round(check.recorded / seconds, 1),
-            "requests_per_s": round(figures.rps, 1),
+            "requests_per_s": round(result.rps, 1),
             "seconds_to_commit": round(waited_s, 2),
             **{
                 f"{name}_cpu_us_per_click": round(
@@ -123,49 +123,53 @@ class Pipeline:
             )
 
     def _cpu(self) -> dict[str, float]:
-        """CPU seconds so far."""
+        """Return the CPU seconds so far, by role."""
         engine = self.engine
         return {
             "edge": cpu_s(self.edge),
-            "workers": sum(map(cpu_s, engine.living("workers"))),
+            "workers": sum(map(cpu_s, engine.role_pids("workers"))),
             "postgres": sum(map(cpu_s, engine.postgres_processes())),
         }
 
     # ---- at a steady pace -----------------------------------------------------------------------
 
-    def fresh(self) -> dict[str, Any]:
+    def measure_freshness(self) -> dict[str, Any]:
         url = urlsplit(self.engine.visitors_url)
         paths = [link.path for link in self.links]
         plan = LoadPlan(
             host=url.hostname or "", port=url.port or 0, paths=paths, connections=CONNECTIONS,
-            rate=FRESH_RATE, patient=True, tagged=False,
+            rate=FRESHNESS_RATE, patient=True, tagged=False,
         )  # fmt: skip
-        before = counted(self.engine, self.profile_ids)
+        before = read_counts(self.engine, self.profile_ids)
         with on_cores({self.placement.client}):
             load = Load(self.engine.folder, plan)
             with load:
                 time.sleep(min(WARM_UP_S, self.plan.seconds))
                 probe = FreshnessProbe(self.engine, self.probe_profile)
                 probe.run(self.plan.seconds)
-                size = bytes_per_click(self.engine.data / "journals")
+                click_bytes = bytes_per_click(self.engine.data / "journals")
                 load.stop()
         self.engine.wait_committed()
-        clicks = counted(self.engine, self.profile_ids).clicks - before.clicks
-        answered = load.account.answered + len(probe.seen_ms)
-        if clicks != answered or load.account.sent != load.account.answered:
-            self.failures.append(f"{answered} of {load.account.sent} answered, {clicks} clicks")
-        seen = sorted(probe.seen_ms)
+        counted_clicks = read_counts(self.engine, self.profile_ids).clicks - before.clicks
+        answered = load.account.answered + len(probe.delays_ms)
+        if counted_clicks != answered or load.account.sent != load.account.answered:
+            self.failures.append(
+                f"{answered} of {load.account.sent} answered, {counted_clicks} clicks"
+            )
+        delays_ms = sorted(probe.delays_ms)
         return {
-            "freshness_p50_ms": round(seen[len(seen) // 2], 1),
-            "freshness_p99_ms": round(seen[min(len(seen) - 1, int(len(seen) * 0.99))], 1),
-            "probes": len(seen),
+            "freshness_p50_ms": round(delays_ms[len(delays_ms) // 2], 1),
+            "freshness_p99_ms": round(
+                delays_ms[min(len(delays_ms) - 1, int(len(delays_ms) * 0.99))], 1
+            ),
+            "probes": len(delays_ms),
             "redirect_p99_ms": round(load.account.percentile_ms(99), 3),
-            "journal_bytes_per_click": round(size, 1),
+            "journal_bytes_per_click": round(click_bytes, 1),
         }
 
     # ---- a backlog ------------------------------------------------------------------------------
 
-    def folded(self) -> dict[str, Any]:
+    def measure_folding(self) -> dict[str, Any]:
         fold = fold_backlog.measure(self.engine, self.plan.backlog)
         if not fold.exact:
             self.failures.append("the rollups did not grow by the clicks of the backlog")
@@ -180,7 +184,7 @@ def whole_cycles(paths: Sequence[str]) -> int:
 
 
 def bytes_per_click(folder: Path) -> float:
-    """Of the frames that stand in the journals below `folder` now; NaN when there are none."""
+    """Return the mean size of a click in the frames of all journals below `folder`; NaN without frames."""
     size = clicks = 0
     for path in folder.glob("*/*.segment"):
         with path.open("rb") as file:
@@ -192,61 +196,63 @@ def bytes_per_click(folder: Path) -> float:
 
 
 def run(plan: PipelineOptions) -> dict[str, Any]:
-    """Measure; the JSON object. Raises BenchError when something needed is missing or fails."""
+    """Run the benchmark and return its result. Raises BenchError when a tool is missing or the engine fails."""
     wrk.find()
     placement = Placement.here()
-    about = machine(placement)
+    machine_facts = machine(placement)
     with ExitStack() as stack:
-        everywhere = stack.enter_context(ExitStack())
-        everywhere.enter_context(on_cores(placement.rest))
+        pinning = stack.enter_context(ExitStack())
+        pinning.enter_context(on_cores(placement.rest))
         engine = stack.enter_context(CrashableEngine())
         pipeline = Pipeline(plan, placement, engine)
         progress(f"making {plan.links} links")
         pipeline.prepare()
         progress(f"full load for {plan.seconds} s")
-        found = pipeline.sustained()
-        progress(f"{FRESH_RATE} clicks/s with probes")
-        found |= pipeline.fresh()
+        result = pipeline.measure_sustained()
+        progress(f"{FRESHNESS_RATE} clicks/s with probes")
+        result |= pipeline.measure_freshness()
         rss = resident_mb(engine)
-        everywhere.close()
+        pinning.close()
         progress(f"a backlog of {plan.backlog} clicks")
-        found |= pipeline.folded()
+        result |= pipeline.measure_folding()
     return {
         "benchmark": "pipeline",
-        **found,
+        **result,
         "rss_mb": rss,
         "exact": not pipeline.failures,
         "failures": pipeline.failures,
         "plan": plan._asdict(),
-        "machine": about,
+        "machine": machine_facts,
     }
 
 
 def table(result: dict[str, Any]) -> Table:
-    plan, about = result["plan"], result["machine"]
-    shown = Table(
+    plan, machine_facts = result["plan"], result["machine"]
+    grid = Table(
         title=f"From socket to rollups: {plan['links']} links, {plan['seconds']} s",
-        caption=f"{about['cpu']}, {about['cores']} cores; Python {about['python']}",
+        caption=f"{machine_facts['cpu']}, {machine_facts['cores']} cores; Python {machine_facts['python']}",
         show_header=False,
     )
-    shown.add_column()
-    shown.add_column(justify="right")
+    grid.add_column()
+    grid.add_column(justify="right")
     for key in ("sustained_clicks_per_s", "requests_per_s", "fold_clicks_per_s"):
-        shown.add_row(key.replace("_per_s", "/s").replace("_", " "), f"{result[key]:,.0f}")
+        grid.add_row(key.replace("_per_s", "/s").replace("_", " "), f"{result[key]:,.0f}")
     for key, unit in (
         ("seconds_to_commit", "s"), ("edge_cpu_us_per_click", "µs"), ("workers_cpu_us_per_click", "µs"),
         ("postgres_cpu_us_per_click", "µs"), ("freshness_p50_ms", "ms"), ("freshness_p99_ms", "ms"),
         ("redirect_p99_ms", "ms"), ("journal_bytes_per_click", "bytes"),
     ):  # fmt: skip
         name = key.removesuffix("_ms").replace("_cpu_us_per_click", " CPU per click")
-        shown.add_row(name.replace("_", " "), f"{result[key]:,.1f} {unit}")
-    shown.add_section()
+        grid.add_row(name.replace("_", " "), f"{result[key]:,.1f} {unit}")
+    grid.add_section()
     for name, mb in result["rss_mb"].items():
-        shown.add_row(f"memory of {name}", f"{mb:,.0f} MB")
-    return shown
+        grid.add_row(f"memory of {name}", f"{mb:,.0f} MB")
+    return grid
 
 
-@click.command(help="Clicks a second from socket to committed rollups, freshness, folding, memory.")
+@click.command(
+    help="Clicks per second from socket to committed rollups; freshness, folding, memory."
+)
 @click.option("--seconds", type=click.IntRange(1, 3600), default=60, show_default=True)
 @click.option("--links", type=click.IntRange(1, 100_000), default=1000, show_default=True)
 @click.option("--backlog", "clicks", type=click.IntRange(10_000, 100_000_000), default=1_000_000,

@@ -1,21 +1,21 @@
-"""What a dashboard asks, on a year of history: `python -m bench stats`.
+"""A dashboard's questions on a year of history: `python -m bench stats`.
 
-A whole `waypost up` with one profile of 200 links, whose history is written straight into the tables
-(bench/kit/click_history.py, which says what is left out), today's live counts included: first of a hundredth of
-`clicks`, then of all. One caller asks over HTTP, one question after the other.
+A whole `waypost up` has one profile with 200 links. Its history, with today's live counts, is written straight
+into the tables (bench/kit/click_history.py says what is left out): first with a hundredth of `clicks`, then
+with all. One caller asks over HTTP, one question after the other.
 
 | key | definition |
 |---|---|
-| `p50_ms`, `p95_ms` | through the API, by question, as the caller waits |
-| `min_ms` | the fastest: what a machine that does something else besides says least wrongly |
-| `console_cpu_ms`, `postgres_cpu_ms` | CPU time of the console's process, and of Postgres', for one question |
-| `ratio` | the median of the API on all clicks by that on a hundredth |
-| `crossings` | questions that cross two dimensions, counted from raw clicks; no target holds for them |
-| `poll_cpu_ms` | CPU time of the console's process for one poll that is answered 304 |
+| `p50_ms`, `p95_ms` | latency of the API, by question |
+| `min_ms` | smallest latency: the one that other work on the machine distorts least |
+| `console_cpu_ms`, `postgres_cpu_ms` | CPU time of the console and of Postgres for one question |
+| `ratio` | `p50_ms` on all clicks divided by `p50_ms` on a hundredth |
+| `crossings` | questions that cross two dimensions, counted from raw clicks; without a target |
+| `poll_cpu_ms` | CPU time of the console for one poll that is answered 304 |
 
 Exit code 1 if a question's p95 is not below 50 ms, a ratio not below 2, or a poll not below 2 ms; `failures`
 says which.
-"""  # the table is read as it stands
+"""
 
 import time
 from collections.abc import Callable
@@ -80,23 +80,25 @@ def questions(today: date) -> list[Question]:
     ]  # fmt: skip
 
 
-def crossings(now: datetime, a_day: float, raw: int) -> list[Question]:
-    """Questions that raw clicks answer, in periods that have about so many of them; the last days of the
-    history have more than its mean, and there is a bound."""
-    found = []
+def crossings(now: datetime, clicks_per_day: float, raw_clicks: int) -> list[Question]:
+    """Return questions that cross two dimensions, in periods of about 10,000, 50,000 and 100,000 raw clicks.
+
+    The last days of the history have more clicks than its mean, and the API bounds raw clicks per question.
+    """
+    queries = []
     for clicks in (10_000, 50_000, 100_000):
-        if clicks < raw:
-            start = now - timedelta(days=clicks / a_day)
+        if clicks < raw_clicks:
+            start = now - timedelta(days=clicks / clicks_per_day)
             period = {"from": start.strftime("%Y-%m-%dT%H:%M:%SZ"), "metrics": "clicks,visitors"}
-            crossed = period | {"group": "country,device"}
-            filtered = period | {"group": "browser", "filter[country]": "AA"}
-            found.append(Question(f"countries and devices of {clicks} clicks", crossed))
-            found.append(Question(f"browsers in a country, of {clicks} clicks", filtered))
-    return found
+            by_country = period | {"group": "country,device"}
+            by_browser = period | {"group": "browser", "filter[country]": "AA"}
+            queries.append(Question(f"countries and devices of {clicks} clicks", by_country))
+            queries.append(Question(f"browsers in a country, of {clicks} clicks", by_browser))
+    return queries
 
 
 class StatsOptions(NamedTuple):
-    """`tries` of each question."""
+    """Options of the command line. `tries` is the number of requests for each question."""
 
     clicks: int
     tries: int
@@ -104,7 +106,7 @@ class StatsOptions(NamedTuple):
 
 
 class StatsQuestions:
-    """One engine and its profile."""
+    """Questions about the profile of one engine, and their measurement."""
 
     def __init__(self, engine: CrashableEngine) -> None:
         self.engine = engine
@@ -117,10 +119,10 @@ class StatsQuestions:
         (self.profile_id,) = engine.profile_ids()
         listed = engine.console.get(f"/v1/profiles/{self.profile_id}/links?limit=1")
         self.link_id = listed["items"][0]["id"]
-        (self.console,) = engine.living("api")
+        (self.console,) = engine.role_pids("api")
 
     def write(self, clicks: int, writer: Callable[..., Any] = click_history.write) -> float:
-        """Write the history, or raw clicks; the seconds that it took."""
+        """Write `clicks` clicks of history, or of raw clicks. Returns the seconds that it took."""
         started = time.monotonic()
 
         async def written() -> None:
@@ -143,48 +145,48 @@ class StatsQuestions:
         }
         return f"/v1/profiles/{self.profile_id}/stats?{urlencode(parameters)}"
 
-    def ask(self, question: Question, tries: int) -> dict[str, Any]:
+    def measure(self, question: Question, tries: int) -> dict[str, Any]:
         path = self.path(question)
-        answer = self.engine.console.get(path)
-        if not answer["rows"]:
-            raise BenchError(f"{question.name}: there is nothing to be counted")
+        response = self.engine.console.get(path)
+        if not response["rows"]:
+            raise BenchError(f"{question.name}: the answer has no rows")
         console, postgres = self._cpu_s()
-        found = timed(lambda: self.engine.console.get(path), tries)
+        timings = timings_ms(lambda: self.engine.console.get(path), tries)
         console_after, postgres_after = self._cpu_s()
         return {
             "name": question.name,
-            "rows": len(answer["rows"]),
+            "rows": len(response["rows"]),
             "console_cpu_ms": round((console_after - console) * 1000 / tries, 2),
             "postgres_cpu_ms": round((postgres_after - postgres) * 1000 / tries, 2),
-            "min_ms": round(found[0], 2),
-            "p50_ms": percentile(found, 0.5),
-            "p95_ms": percentile(found, 0.95),
+            "min_ms": round(timings[0], 2),
+            "p50_ms": percentile(timings, 0.5),
+            "p95_ms": percentile(timings, 0.95),
         }
 
     def _cpu_s(self) -> tuple[float, float]:
-        """CPU seconds so far of the console, and of Postgres."""
+        """Return the CPU seconds so far of (console, Postgres)."""
         return cpu_s(self.console), sum(map(cpu_s, self.engine.postgres_processes()))
 
-    def poll(self, question: Question, polls: int) -> float:
-        """CPU of the console for one poll that finds nothing new, in ms."""
+    def measure_poll_cpu_ms(self, question: Question, polls: int) -> float:
+        """Return the console's CPU time for one poll that is answered 304, in ms."""
         path = self.path(question)
-        _, tag = self.engine.console.tagged(path)
+        _, etag = self.engine.console.poll(path)
         before = cpu_s(self.console)
         for _ in range(polls):
-            status, _ = self.engine.console.tagged(path, tag)
+            status, _ = self.engine.console.poll(path, etag)
             if status != 304:
                 raise BenchError(f"a poll was answered {status}")
         return round((cpu_s(self.console) - before) * 1000 / polls, 3)
 
 
-def timed(call: Callable[[], Any], tries: int) -> list[float]:
-    """How long each call takes, in ms, ascending."""
-    found = []
+def timings_ms(call: Callable[[], Any], tries: int) -> list[float]:
+    """Return the duration of each call in ms, ascending."""
+    timings = []
     for _ in range(tries):
         started = time.perf_counter()
         call()
-        found.append((time.perf_counter() - started) * 1000)
-    return sorted(found)
+        timings.append((time.perf_counter() - started) * 1000)
+    return sorted(timings)
 
 
 def percentile(ascending: list[float], part: float) -> float:
@@ -193,93 +195,94 @@ def percentile(ascending: list[float], part: float) -> float:
 
 def run(plan: StatsOptions) -> dict[str, Any]:
     sizes = (max(1, plan.clicks // HUNDREDTH), plan.clicks)
-    asked = questions(datetime.now(UTC).date())
-    found: dict[int, dict[str, Any]] = {}
+    all_questions = questions(datetime.now(UTC).date())
+    results: dict[int, dict[str, Any]] = {}
     with CrashableEngine() as engine:
-        asking = StatsQuestions(engine)
+        bench = StatsQuestions(engine)
         for clicks in sizes:
             progress(f"writing {clicks} clicks")
-            seconds = asking.write(clicks)
+            seconds = bench.write(clicks)
             progress(f"asking, after {seconds:.0f} s of writing")
-            found[clicks] = {
+            results[clicks] = {
                 "write_s": round(seconds, 1),
-                "questions": [asking.ask(question, plan.tries) for question in asked],
-                "poll_cpu_ms": asking.poll(asked[1], 20 * plan.tries),
+                "questions": [bench.measure(question, plan.tries) for question in all_questions],
+                "poll_cpu_ms": bench.measure_poll_cpu_ms(all_questions[1], 20 * plan.tries),
             }
-        crossed: list[dict[str, Any]] = []
-        refused: list[str] = []
+        crossed_results: list[dict[str, Any]] = []
+        failed_names: list[str] = []
         if plan.raw:
             progress(f"writing {plan.raw} raw clicks")
-            a_day = plan.clicks / click_history.DAYS
-            asking.write(plan.raw, partial(click_history.write_raw, a_day=a_day))
+            clicks_per_day = plan.clicks / click_history.DAYS
+            bench.write(plan.raw, partial(click_history.write_raw, clicks_per_day=clicks_per_day))
             now = datetime.now(UTC)
             tries = min(plan.tries, CROSSED_TRIES)
-            for one in crossings(now, a_day, plan.raw):
+            for crossing in crossings(now, clicks_per_day, plan.raw):
                 try:
-                    crossed.append(asking.ask(one, tries))
-                except BenchError as error:  # the rest has taken minutes to find out
-                    progress(f"{one.name}: {error}")
-                    refused.append(one.name)
-    result = judged(plan, found)
-    result["failures"] += [f"{name}: was not answered" for name in refused]
-    return result | {"raw_clicks": plan.raw, "crossings": crossed}
+                    crossed_results.append(bench.measure(crossing, tries))
+                except BenchError as error:  # Keep the results so far: they took minutes.
+                    progress(f"{crossing.name}: {error}")
+                    failed_names.append(crossing.name)
+    result = evaluate(plan, results)
+    result["failures"] += [f"{name}: not answered" for name in failed_names]
+    return result | {"raw_clicks": plan.raw, "crossings": crossed_results}
 
 
-def judged(plan: StatsOptions, found: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    small, large = (found[clicks] for clicks in sorted(found))
+def evaluate(plan: StatsOptions, results: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    small, large = (results[clicks] for clicks in sorted(results))
     failures = []
     for before, after in zip(small["questions"], large["questions"], strict=True):
         after["ratio"] = round(after["p50_ms"] / before["p50_ms"], 2)
         if after["p95_ms"] >= P95_LIMIT_MS:
             failures.append(f"{after['name']}: p95 is {after['p95_ms']} ms")
         if after["ratio"] >= RATIO_LIMIT:
-            failures.append(f"{after['name']}: {after['ratio']} times that of a hundredth")
-    polls = [one["poll_cpu_ms"] for one in (small, large)]
+            failures.append(f"{after['name']}: {after['ratio']} times the p50 on a hundredth")
+    polls = [size["poll_cpu_ms"] for size in (small, large)]
     failures += [f"a poll takes {ms} ms of CPU" for ms in polls if ms >= POLL_LIMIT_MS]
     return {
         "benchmark": "stats",
         "clicks": plan.clicks,
         "poll_cpu_ms": large["poll_cpu_ms"],
-        "p95_ms_max": max(one["p95_ms"] for one in large["questions"]),
-        "ratio_max": max(one["ratio"] for one in large["questions"]),
-        "sizes": {str(clicks): one for clicks, one in sorted(found.items())},
+        "p95_ms_max": max(row["p95_ms"] for row in large["questions"]),
+        "ratio_max": max(row["ratio"] for row in large["questions"]),
+        "sizes": {str(clicks): size for clicks, size in sorted(results.items())},
         "failures": failures,
-        "machine": about(),
+        "machine": machine_here(),
     }
 
 
-def about() -> dict[str, Any]:
+def machine_here() -> dict[str, Any]:
     return machine(Placement.here())
 
 
 def table(result: dict[str, Any]) -> Table:
-    on = result["machine"]
-    shown = Table(
+    machine_facts = result["machine"]
+    grid = Table(
         title=f"Statistics of {result['clicks']:,} clicks of a year, {LINKS} links",
-        caption=f"a poll with nothing new: {result['poll_cpu_ms']} ms of CPU; {on['cpu']}, "
-        f"{on['cores']} cores",
+        caption=f"a poll answered 304: {result['poll_cpu_ms']} ms of CPU; {machine_facts['cpu']}, "
+        f"{machine_facts['cores']} cores",
     )
     for title in ("question", "rows", "p50 ms", "p95 ms", "ratio", "console ms", "Postgres ms"):
-        shown.add_column(title, justify="left" if title == "question" else "right")
-    for one in result["sizes"][str(result["clicks"])]["questions"]:
-        shown.add_row(
-            one["name"], str(one["rows"]), f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}",
-            f"{one['ratio']:.2f}", f"{one['console_cpu_ms']:.1f}", f"{one['postgres_cpu_ms']:.1f}",
+        grid.add_column(title, justify="left" if title == "question" else "right")
+    for row in result["sizes"][str(result["clicks"])]["questions"]:
+        grid.add_row(
+            row["name"], str(row["rows"]), f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}",
+            f"{row['ratio']:.2f}", f"{row['console_cpu_ms']:.1f}", f"{row['postgres_cpu_ms']:.1f}",
         )  # fmt: skip
-    for one in result["crossings"]:
-        shown.add_row(
-            one["name"], str(one["rows"]), f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}", "",
-            f"{one['console_cpu_ms']:.1f}", f"{one['postgres_cpu_ms']:.1f}",
+    for row in result["crossings"]:
+        grid.add_row(
+            row["name"], str(row["rows"]), f"{row['p50_ms']:.1f}", f"{row['p95_ms']:.1f}", "",
+            f"{row['console_cpu_ms']:.1f}", f"{row['postgres_cpu_ms']:.1f}",
         )  # fmt: skip
-    return shown
+    return grid
 
 
-@click.command(help="What a dashboard asks, on a year of history; polls that find nothing new.")
+@click.command(help="A dashboard's questions on a year of history, and polls answered 304.")
 @click.option("--clicks", type=click.IntRange(10_000, 1_000_000_000), default=100_000_000,
-              show_default=True, help="clicks of the year, as sums")  # fmt: skip
+              show_default=True, help="clicks of the year, written as counts")  # fmt: skip
 @click.option("--raw", type=click.IntRange(0, 100_000_000), default=10_000_000, show_default=True,
-              help="raw clicks, of which crossings are counted")  # fmt: skip
-@click.option("--tries", type=click.IntRange(2, 10_000), default=100, show_default=True)
+              help="raw clicks, for questions that cross dimensions; 0: no such questions")  # fmt: skip
+@click.option("--tries", type=click.IntRange(2, 10_000), default=100, show_default=True,
+              help="requests for each question")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(clicks: int, raw: int, tries: int, as_json: bool) -> int:
     result = run(StatsOptions(clicks, tries, raw))

@@ -1,33 +1,33 @@
-"""Webhooks are delivered, whatever fails on the way: `python -m bench webhooks`.
+"""Delivery of webhooks to failing receivers, under faults: `python -m bench webhooks`.
 
-A whole `waypost up`, with a second process of workers beside it, makes links by its API; each link made is an
-event that is due at its profile's receivers. Of their requests, receivers answer 10 % with 500, 5 % not at
-all and 2 % with a reset; one is down for an hour; one hangs until the events are all made. After a calm
-part, workers, Valkey and Postgres get kill -9 or a pause every 2 to 4 s, as a seed decides. Every receiver
-keeps a ledger and verifies each request with the `standardwebhooks` package; the ledgers are held against
-what was made.
+The benchmark creates links through the API of a whole `waypost up`, with a second workers process beside it. Each
+new link is an event, due at the receivers of its profile. Receivers answer 10 % of requests with 500, 5 % not at all
+and 2 % with a reset. One receiver is down for an hour; another hangs until all links are created. After a part
+without faults, workers, Valkey and Postgres are killed (kill -9) or paused every 2 to 4 s; a seed decides which.
+Every receiver verifies each request with the `standardwebhooks` package and keeps a ledger. At the end the ledgers
+are compared with the links.
 
-Waits between attempts pass `pace` times as fast as in an engine (bench/load/pacing.py), and the time limit of an
-exchange is 1 s instead of 15; nothing else is any different.
+Waits between attempts pass `pace` times as fast as in production (bench/load/pacing.py), and an attempt may take 1 s
+instead of 15 s. Nothing else differs.
 
 | key | definition |
 |---|---|
-| `events` | links made: calls that got no answer are sent again with the same Idempotency-Key |
-| `pairs` | an event and a receiver that it is due at |
-| `success_first` | share of pairs that were taken at their first arrival |
-| `success_60s` | share that were taken within 60 s of an engine's time, by the schedule; of the two that are down or hang, time counts `pace` times, which is too much |
-| `success_final` | share that were taken; `lower_bound`: of its 95 % interval by Clopper and Pearson |
-| `lost` | pairs that were never taken |
-| `repeated` | pairs that were taken more than once: deliveries are at least once |
-| `phantoms` | what arrived and was due to nobody |
+| `events` | created links; a call without an answer is sent again with the same Idempotency-Key |
+| `pairs` | pairs of an event and a receiver where it is due |
+| `success_first` | proportion of pairs accepted at the first request that arrived |
+| `success_60s` | proportion of pairs accepted within 60 s of production time. For the receivers that are down or hang, all elapsed time is multiplied by `pace`, which is too much |
+| `success_final` | proportion of pairs accepted; `lower_bound` is the lower end of its 95 % interval by Clopper and Pearson |
+| `lost` | pairs never accepted |
+| `repeated` | pairs accepted more than once: delivery is at least once |
+| `phantoms` | events that arrived at a receiver where they are not due |
 | `bad_signatures` | requests that `standardwebhooks` refused |
-| `healthy_p99_ms`, `healthy_max_ms` | from an event to its arrival at a receiver that always answers, beside one that hangs in the same profile, in the calm part; `healthy` of them |
-| `faults` | by kind |
-| `drain_s` | from the last event until all was delivered |
+| `healthy_p99_ms`, `healthy_max_ms` | time from an event to its arrival at a receiver that always answers, in a profile with one that hangs, before the first fault; `healthy` is the number of these events |
+| `faults` | number of injected faults by kind |
+| `drain_s` | seconds from the last event until all pairs were accepted |
 
-Exit code 1 when anything of `lost`, `phantoms`, `bad_signatures` is not 0, `lower_bound` is under 0.995 (of
-1,000 pairs and more), or `healthy_p99_ms` is 1,000 or more.
-"""  # noqa: E501  # the table is read as it stands
+Exit code 1 when one of `lost`, `phantoms`, `bad_signatures` is not 0, `lower_bound` is below 0.995 (with 1,000 pairs
+or more), or `healthy_p99_ms` is 1,000 or more.
+"""  # noqa: E501  # a table row cannot be wrapped
 
 import random
 import time
@@ -49,18 +49,18 @@ SETTINGS = {
     "WAYPOST_API_WRITES_PER_MINUTE": "0",
     "WAYPOST_API_READS_PER_MINUTE": "0",
 }
-MOODS = FailureShares(broken=0.10, silent=0.05, reset=0.02)
+SHARES = FailureShares(broken=0.10, silent=0.05, reset=0.02)
 ATTEMPT_TIMEOUT_S = 1.0
 PROFILES = 8
 BATCH = 10
 CALM_SHARE = 0.3
-BETWEEN_S = (2.0, 4.0)
+FAULT_INTERVAL_S = (2.0, 4.0)
 KINDS = {"kill_workers": 5, "kill_postgres": 1, "kill_valkey": 2, "pause_workers": 1}
 DOWN_S = 3600.0
-DRAIN_S = 100_000.0  # the whole schedule
+DRAIN_S = 100_000.0  # longer than the whole retry schedule
 CALL_LIMIT_S = 60.0
-SECONDS = 60.0
-BOUND = 0.995
+SOON_S = 60.0
+LOWEST_BOUND = 0.995
 MIN_PAIRS = 1000
 HEALTHY_MS = 1000.0
 
@@ -73,31 +73,38 @@ class WebhooksOptions(NamedTuple):
 
 
 class WebhooksRun:
-    """One run. Events go to the profiles in turn; each has a receiver with moods, the first also one that
-    hangs and a healthy one, and the last one's is the one that is down for an hour."""
+    """One run of the benchmark. Links are created in the profiles in turn.
+
+    Each profile has a receiver that fails now and then; the last profile's is also down for an hour. The first
+    profile has two more receivers: one hangs, and one is healthy.
+    """
 
     def __init__(
-        self, plan: WebhooksOptions, engine: CrashableEngine, farm: ReceiverThread
+        self, plan: WebhooksOptions, engine: CrashableEngine, receivers: ReceiverThread
     ) -> None:
         self.plan = plan
         self.engine = engine
         self._dice = random.Random(plan.seed)  # noqa: S311
         self.injector = Injector(engine, self._dice)
-        self.moody = [farm.add(f"moody{n}", MOODS, plan.seed + n) for n in range(PROFILES)]
-        self.hanging = farm.add("hanging", FailureShares(), 0)
-        self.healthy = farm.add("healthy", FailureShares(), 0)
-        self.made: list[str] = []
-        self._calm = 0
+        self.failing = [
+            receivers.add(f"failing{n}", SHARES, plan.seed + n) for n in range(PROFILES)
+        ]
+        self.hanging = receivers.add("hanging", FailureShares(), 0)
+        self.healthy = receivers.add("healthy", FailureShares(), 0)
+        self.slugs: list[str] = []
+        self._calm_events = 0
         self._profiles: list[str] = []
 
     @property
     def down(self) -> Receiver:
-        return self.moody[-1]
+        return self.failing[-1]
 
-    def due(self) -> dict[str, list[str]]:
-        """The slugs that are due at each receiver, by its name."""
-        found = {one.name: self.made[n::PROFILES] for n, one in enumerate(self.moody)}
-        return found | {one.name: self.made[::PROFILES] for one in (self.hanging, self.healthy)}
+    def due_slugs(self) -> dict[str, list[str]]:
+        """Return the slugs that are due at each receiver, by its name."""
+        due = {receiver.name: self.slugs[n::PROFILES] for n, receiver in enumerate(self.failing)}
+        return due | {
+            receiver.name: self.slugs[::PROFILES] for receiver in (self.hanging, self.healthy)
+        }
 
     def run(self) -> dict[str, Any]:
         self._set_up()
@@ -106,18 +113,18 @@ class WebhooksRun:
         back_at = started + DOWN_S / self.plan.pace
         fault_at = float("inf")
         try:
-            while len(self.made) < self.plan.events:
+            while len(self.slugs) < self.plan.events:
                 now = time.monotonic()
                 self.down.down = now < back_at
-                if len(self.made) >= self.plan.events * CALM_SHARE and not self._calm:
-                    self._calm, fault_at = len(self.made), now
+                if len(self.slugs) >= self.plan.events * CALM_SHARE and not self._calm_events:
+                    self._calm_events, fault_at = len(self.slugs), now
                 if now >= fault_at:
-                    self._fault()
-                    fault_at = time.monotonic() + self._dice.uniform(*BETWEEN_S)
+                    self._inject_fault()
+                    fault_at = time.monotonic() + self._dice.uniform(*FAULT_INTERVAL_S)
                 self.injector.resume()
-                self.engine.watch()
-                self._make()
-                time.sleep(max(0.0, started + len(self.made) / self.plan.rate - time.monotonic()))
+                self.engine.restart_ended()
+                self._create_links()
+                time.sleep(max(0.0, started + len(self.slugs) / self.plan.rate - time.monotonic()))
         finally:
             self.injector.resume(all_of_them=True)
         while time.monotonic() < back_at:
@@ -127,122 +134,124 @@ class WebhooksRun:
         self._drain()
         return self._result(made_at - started, time.monotonic() - made_at)
 
-    # ---- what is done ---------------------------------------------------------------------------
+    # ---- the load -------------------------------------------------------------------------------
 
     def _set_up(self) -> None:
         for n in range(PROFILES):
             self._profiles.append(self._call("/v1/profiles", {"handle": f"hooks{n}"})["id"])
-        for n, receiver in enumerate(self.moody):
+        for n, receiver in enumerate(self.failing):
             self._register(receiver, self._profiles[n])
         for receiver in (self.hanging, self.healthy):
             self._register(receiver, self._profiles[0])
 
     def _register(self, receiver: Receiver, profile_id: str) -> None:
         body = {"url": receiver.url, "event_types": ["link.created"]}
-        receiver.trust(self._call(f"/v1/profiles/{profile_id}/webhooks", body)["secret"])
+        receiver.set_secret(self._call(f"/v1/profiles/{profile_id}/webhooks", body)["secret"])
 
-    def _make(self) -> None:
-        """A few links of each profile: as many events."""
-        begin = len(self.made)
-        slugs = [f"e{n}" for n in range(begin, min(begin + BATCH * PROFILES, self.plan.events))]
+    def _create_links(self) -> None:
+        """Create up to BATCH links in each profile."""
+        start = len(self.slugs)
+        slugs = [f"e{n}" for n in range(start, min(start + BATCH * PROFILES, self.plan.events))]
         for n, profile_id in enumerate(self._profiles):
             operations = [
                 {"op": "create", "slug": slug, "target": "https://example.com/", "short": False}
                 for slug in slugs[n::PROFILES]
             ]
             if operations:
-                answer = self._call(
+                response = self._call(
                     f"/v1/profiles/{profile_id}/links/bulk", {"operations": operations}
                 )
-                if any(one["status"] != 201 for one in answer["results"]):
-                    raise BenchError(f"links were not made: {answer}")
-        self.made += slugs
+                if any(result["status"] != 201 for result in response["results"]):
+                    raise BenchError(f"links were not created: {response}")
+        self.slugs += slugs
 
     def _call(self, path: str, body: dict[str, Any]) -> Any:
-        """Once to effect: sent again until it is answered."""
-        key, until = uuid4().hex, time.monotonic() + CALL_LIMIT_S
+        """POST until there is an answer, with one idempotency key, so that it takes effect once."""
+        idempotency_key, until = uuid4().hex, time.monotonic() + CALL_LIMIT_S
         while True:
             try:
-                return self.engine.console.post(path, body, key)
+                return self.engine.console.post(path, body, idempotency_key)
             except BenchError:
                 if time.monotonic() > until:
                     raise
                 self.injector.resume()
-                self.engine.watch()
+                self.engine.restart_ended()
                 time.sleep(0.1)
 
-    def _fault(self) -> None:
+    def _inject_fault(self) -> None:
         (kind,) = self._dice.choices(list(KINDS), list(KINDS.values()))
         fault = self.injector.inject(kind)
-        progress(f"{fault or kind}  {len(self.made):,} events, {self._taken():,} taken")
+        progress(f"{fault or kind}  {len(self.slugs):,} events, {self._accepted():,} arrived")
 
-    def _taken(self) -> int:
-        return sum(len(receiver.ledger) for receiver in [*self.moody, self.healthy])
+    def _accepted(self) -> int:
+        return sum(len(receiver.ledger) for receiver in [*self.failing, self.healthy])
 
-    def _open(self) -> int:
-        """Pairs that are not taken yet."""
-        due = self.due()
+    def _undelivered(self) -> int:
+        """Return the number of pairs not accepted so far."""
+        due = self.due_slugs()
         return sum(
             1
             for receiver in self._receivers()
             for slug in due[receiver.name]
-            if (entry := receiver.ledger.get(slug)) is None or not entry.taken
+            if (entry := receiver.ledger.get(slug)) is None or not entry.accepted
         )
 
     def _drain(self) -> None:
-        until, said_at = time.monotonic() + DRAIN_S / self.plan.pace + 30, time.monotonic()
-        while (left := self._open()) and time.monotonic() < until:
-            self.engine.watch()
-            if time.monotonic() > said_at + 10:
-                said_at = time.monotonic()
-                progress(f"{left:,} pairs are not delivered yet")
+        until, reported_at = time.monotonic() + DRAIN_S / self.plan.pace + 30, time.monotonic()
+        while (undelivered := self._undelivered()) and time.monotonic() < until:
+            self.engine.restart_ended()
+            if time.monotonic() > reported_at + 10:
+                reported_at = time.monotonic()
+                progress(f"{undelivered:,} pairs are not accepted yet")
             time.sleep(0.2)
 
     def _receivers(self) -> list[Receiver]:
-        return [*self.moody, self.hanging, self.healthy]
+        return [*self.failing, self.hanging, self.healthy]
 
-    # ---- what came of it ------------------------------------------------------------------------
+    # ---- the result -----------------------------------------------------------------------------
 
     def _result(self, load_s: float, drain_s: float) -> dict[str, Any]:
-        due = self.due()
-        first = soon = final = repeated = phantoms = 0
+        due = self.due_slugs()
+        first = within_60s = final = repeated = phantoms = 0
         for receiver in self._receivers():
             phantoms += len(receiver.ledger.keys() - set(due[receiver.name]))
-            calm = receiver not in (self.hanging, self.down)
+            answers_always = receiver not in (self.hanging, self.down)
             for slug in due[receiver.name]:
                 entry = receiver.ledger.get(slug)
-                if entry is None or not entry.taken:
+                if entry is None or not entry.accepted:
                     continue
                 final += 1
-                repeated += entry.taken > 1
-                at_once = entry.taken_at_arrival == 1
-                first += at_once
-                # What was down or hung did not tell each attempt: there, all the time is taken for waits.
-                passed = entry.latency_s + entry.waits_s
-                soon += (passed if calm else entry.latency_s * self.plan.pace) <= SECONDS
+                repeated += entry.accepted > 1
+                first_try = entry.accepted_at_arrival == 1
+                first += first_try
+                # A receiver that was down or hung did not see each attempt: count all its time as waits.
+                elapsed_s = entry.latency_s + entry.waits_s
+                within_60s += (
+                    elapsed_s if answers_always else entry.latency_s * self.plan.pace
+                ) <= SOON_S
         pairs = sum(map(len, due.values()))
-        quiet = sorted(
+        healthy_ms = sorted(
             self.healthy.ledger[slug].latency_s * 1000
-            for slug in self.made[: self._calm : PROFILES]
+            for slug in self.slugs[: self._calm_events : PROFILES]
             if slug in self.healthy.ledger
         )
         return {
             "benchmark": "webhooks",
-            "events": len(self.made),
+            "events": len(self.slugs),
             "pairs": pairs,
             "success_first": round(first / pairs, 5),
-            "success_60s": round(soon / pairs, 5),
+            "success_60s": round(within_60s / pairs, 5),
             "success_final": round(final / pairs, 5),
             "lower_bound": round(lower_bound(final, pairs), 5),
             "lost": pairs - final,
             "repeated": repeated,
             "phantoms": phantoms,
-            "bad_signatures": sum(receiver.bad for receiver in self._receivers()),
+            "bad_signatures": sum(receiver.bad_signatures for receiver in self._receivers()),
             "requests": sum(e.arrivals for r in self._receivers() for e in r.ledger.values()),
-            "healthy": len(quiet),
-            "healthy_p50_ms": percentile(quiet, 0.5),
-            "healthy_p99_ms": percentile(quiet, 0.99),
-            "healthy_max_ms": percentile(quiet, 1.0),
+            "healthy": len(healthy_ms),
+            "healthy_p50_ms": percentile(healthy_ms, 0.5),
+            "healthy_p99_ms": percentile(healthy_ms, 0.99),
+            "healthy_max_ms": percentile(healthy_ms, 1.0),
             "faults": dict(sorted(Counter(fault.kind for fault in self.injector.faults).items())),
             "gave_up": self.engine.gave_up,
             "load_s": round(load_s, 1),
@@ -252,7 +261,7 @@ class WebhooksRun:
 
 
 def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
-    """Of the two-sided interval of a share (Clopper and Pearson, 1934)."""
+    """Return the lower end of the two-sided interval of a proportion (Clopper and Pearson, 1934)."""
     from scipy.stats import beta
 
     if successes == 0:
@@ -263,15 +272,15 @@ def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
 def percentile(sorted_values: list[float], share: float) -> float:
     if not sorted_values:
         return float("nan")
-    at = min(len(sorted_values) - 1, int(len(sorted_values) * share))
-    return round(sorted_values[at], 1)
+    index = min(len(sorted_values) - 1, int(len(sorted_values) * share))
+    return round(sorted_values[index], 1)
 
 
 def failures(result: dict[str, Any]) -> list[str]:
     wrong = [
         f"{key}: {result[key]}" for key in ("lost", "phantoms", "bad_signatures") if result[key]
     ]
-    if result["pairs"] >= MIN_PAIRS and result["lower_bound"] < BOUND:
+    if result["pairs"] >= MIN_PAIRS and result["lower_bound"] < LOWEST_BOUND:
         wrong.append(f"lower_bound: {result['lower_bound']}")
     if not result["healthy_p99_ms"] < HEALTHY_MS:
         wrong.append(f"healthy_p99_ms: {result['healthy_p99_ms']}")
@@ -279,45 +288,45 @@ def failures(result: dict[str, Any]) -> list[str]:
 
 
 def run(plan: WebhooksOptions) -> dict[str, Any]:
-    """Raises BenchError when the engine does not start, or does not make the links."""
+    """Run the benchmark and return its result. Raises BenchError when the engine does not start or answer."""
     module = ("bench.load.pacing", str(plan.pace), str(ATTEMPT_TIMEOUT_S))
-    farm = ReceiverThread()
+    receivers = ReceiverThread()
     with CrashableEngine(1, SETTINGS, module=module, spare_workers=True) as engine:
-        bench = WebhooksRun(plan, engine, farm)
-        with farm:
+        bench = WebhooksRun(plan, engine, receivers)
+        with receivers:
             return bench.run()
 
 
 def table(result: dict[str, Any]) -> Table:
-    shown = Table(title=f"Webhooks: {result['events']:,} events, seed {result['plan']['seed']}")
-    shown.add_column("deliveries")
-    shown.add_column("", justify="right")
+    grid = Table(title=f"Webhooks: {result['events']:,} events, seed {result['plan']['seed']}")
+    grid.add_column("deliveries")
+    grid.add_column("", justify="right")
     for key in ("success_first", "success_60s", "success_final", "lower_bound"):
-        shown.add_row(key.replace("_", " "), f"{result[key]:.3%}")
+        grid.add_row(key.replace("_", " "), f"{result[key]:.3%}")
     for key in ("pairs", "requests", "lost", "repeated", "phantoms", "bad_signatures"):
-        shown.add_row(
-            key.replace("_", " "), f"{result[key]:,}", end_section=key == "bad_signatures"
-        )
+        grid.add_row(key.replace("_", " "), f"{result[key]:,}", end_section=key == "bad_signatures")
     for key in ("healthy_p50_ms", "healthy_p99_ms", "healthy_max_ms", "load_s", "drain_s"):
-        shown.add_row(key.replace("_", " "), f"{result[key]:,.1f}", end_section=key == "drain_s")
+        grid.add_row(key.replace("_", " "), f"{result[key]:,.1f}", end_section=key == "drain_s")
     for kind, count in result["faults"].items():
-        shown.add_row(kind.replace("_", " "), str(count))
-    return shown
+        grid.add_row(kind.replace("_", " "), str(count))
+    return grid
 
 
-@click.command(help="Each event reaches each receiver, whatever fails; exit code 1 if not.")
+@click.command(
+    help="Delivery of each event to each receiver under faults; exit code 1 if one is lost."
+)
 @click.option("--events", type=click.IntRange(1, 1_000_000), default=20_000, show_default=True)
 @click.option("--rate", type=click.FloatRange(1, 10_000), default=80, show_default=True,
               help="events per second")  # fmt: skip
 @click.option("--pace", type=click.FloatRange(1, 10_000), default=120, show_default=True,
-              help="how much faster waits pass")  # fmt: skip
+              help="factor by which waits between attempts are shortened")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(events: int, rate: float, pace: float, seed: int, as_json: bool) -> int:
     result = run(WebhooksOptions(events, rate, pace, seed))
     show(table(result))
     wrong = failures(result)
-    print("FAILED: " + ", ".join(wrong) if wrong else "All delivered.")
+    print("FAILED: " + ", ".join(wrong) if wrong else "Every event was delivered.")
     if as_json:
         write_json(result)
     return 1 if wrong else 0

@@ -1,1 +1,1 @@
-"""What benchmarks share: report, audit, history, machine."""
+"""Shared parts of benchmarks: report, audit, history, machine."""

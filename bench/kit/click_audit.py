@@ -1,11 +1,12 @@
-"""The audit: what was counted, held against the sender's account, request by request.
+"""Audit of the counts in Postgres against the sender's own account, request by request.
 
-- every answered request stands exactly once among the raw clicks, under the link it was for;
-- every raw click was sent, and was not answered with a refusal;
-- the rollups of each link have as many clicks as there are raw ones, and so have the stats of the API;
-- so have the counts by dimension: of each link and profile, day and dimension, all values together.
+- every answered request has exactly one raw click, of the link that was requested;
+- every raw click has a request that was sent and not refused;
+- for each link the rollups, and for each profile the API's stats, equal the number of raw clicks;
+- for each link and profile, day and dimension, the dimension counts of all values sum to the number of raw
+  clicks.
 
-Read from Postgres as its superuser, in a connection of our own: not by the code that is under test.
+It reads Postgres as superuser over its own connection, and not through the code under test.
 """
 
 from collections import Counter
@@ -27,7 +28,8 @@ _ROLLUPS = """SELECT link_id, sum(clicks)::bigint AS clicks FROM (
     SELECT link_id, clicks FROM waypost.rollups
     UNION ALL SELECT link_id, clicks FROM waypost.dimension_days WHERE dimension = 0 AND link_id > 0
 ) AS sums WHERE link_id <> 0 GROUP BY link_id"""
-# Dimension 0 has no counts in the live table, 16 has several values a click, 20 is of profiles only.
+# Left out: dimension 0 has no counts in the live table, and 16 has several values per click.
+# Only profiles have rows of dimension 20.
 _DIMENSIONS = """WITH raw AS (
     SELECT tenant_id, profile_id, link_id, (at AT TIME ZONE 'UTC')::date AS day,
         count(*) FILTER (WHERE waypost.is_counted(classification) AND kind = 1) AS clicks,
@@ -41,7 +43,7 @@ _DIMENSIONS = """WITH raw AS (
     UNION ALL
     SELECT tenant_id, profile_id, -1, dimension, day, sum(clicks), sum(views), sum(bots)
     FROM raw CROSS JOIN generate_series(1, 20) AS dimension WHERE dimension <> 16 GROUP BY 1, 2, 4, 5
-), found AS (
+), counted AS (
     SELECT tenant_id, profile_id, link_id, dimension, day, sum(clicks) AS clicks, sum(views) AS views,
         sum(bots) AS bots
     FROM (
@@ -51,27 +53,28 @@ _DIMENSIONS = """WITH raw AS (
         SELECT tenant_id, profile_id, link_id, dimension, day, clicks, views, bots FROM waypost.dimension_days
     ) AS live_and_compacted WHERE dimension NOT IN (0, 16) GROUP BY 1, 2, 3, 4, 5
 )
-SELECT count(*) FROM expected FULL JOIN found USING (tenant_id, profile_id, link_id, dimension, day)
+SELECT count(*) FROM expected FULL JOIN counted USING (tenant_id, profile_id, link_id, dimension, day)
 WHERE (expected.clicks, expected.views, expected.bots)
-    IS DISTINCT FROM (found.clicks, found.views, found.bots)"""
-_SET_ASIDE = "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.dead_letter_batches"
+    IS DISTINCT FROM (counted.clicks, counted.views, counted.bots)"""
+_DEAD_LETTERED = (
+    "SELECT coalesce(sum(last - first + 1), 0)::bigint FROM waypost.dead_letter_batches"
+)
 
 
 class DatabaseCounts(NamedTuple):
-    """What Postgres has."""
+    """Counts in Postgres. `untagged` is the number of raw clicks whose referrer names no request."""
 
-    links: dict[tuple[str, str], tuple[int, int]]  # (handle, slug) → (link, profile)
-    by_tag: dict[tuple[int, int], int]  # (request, link) → rows
+    links: dict[tuple[str, str], tuple[int, int]]  # (handle, slug) → (link id, profile id)
+    by_request: dict[tuple[int, int], int]  # (request number, link id) → raw clicks
     raw: dict[int, int]
     rollups: dict[int, int]
-    unknown: int
+    untagged: int
     dead_lettered: int
     dimension_mismatches: int = 0
 
 
 class AuditFindings(NamedTuple):
-    """`lost` were answered and are not there, `duplicated` are rows too many, `phantoms` are rows that
-    no request answered or under way explains. `unanswered_counted` is no failure."""
+    """Result of an audit; bench/chaos.py defines the fields. `unanswered_counted` is no failure."""
 
     requests: int
     answered: int
@@ -97,20 +100,20 @@ class AuditFindings(NamedTuple):
 def audit(
     engine: CrashableEngine, links: Sequence[SampleLink], account: RequestAccount
 ) -> AuditFindings:
-    """To be called when all is committed and no load is on."""
-    found = uvloop.run(_counted(engine.database_url))
-    return compare(account.all(), links, found)._replace(
-        rollup_mismatches=mismatches(found, _api_totals(engine, found))
+    """Compare the engine's counts with the account. Call it when all clicks are committed and no load runs."""
+    counts = uvloop.run(_read_counts(engine.database_url))
+    return compare(account.sent_entries(), links, counts)._replace(
+        rollup_mismatches=mismatches(counts, _api_totals(engine, counts))
     )
 
 
 def compare(
-    entries: Sequence[int], links: Sequence[SampleLink], found: DatabaseCounts
+    entries: Sequence[int], links: Sequence[SampleLink], counts: DatabaseCounts
 ) -> AuditFindings:
-    """`rollup_mismatches` is left at 0."""
-    link_ids = [found.links.get((link.handle, link.slug), (0, 0))[0] for link in links]
-    duplicated, phantoms, unanswered_counted, there = 0, found.unknown, 0, 0
-    for (number, link_id), rows in found.by_tag.items():
+    """Return the findings about single requests; `rollup_mismatches` stays 0."""
+    link_ids = [counts.links.get((link.handle, link.slug), (0, 0))[0] for link in links]
+    duplicated, phantoms, unanswered_counted, answered_counted = 0, counts.untagged, 0, 0
+    for (number, link_id), rows in counts.by_request.items():
         state = entries[number] if number < len(entries) else UNSENT
         if state in (UNSENT, REFUSED) or link_id != link_ids[number % len(links)]:
             phantoms += rows
@@ -119,7 +122,7 @@ def compare(
         if state == UNANSWERED:
             unanswered_counted += 1
         else:
-            there += 1
+            answered_counted += 1
     unanswered, refused = entries.count(UNANSWERED), entries.count(REFUSED)
     answered = len(entries) - unanswered - refused - entries.count(UNSENT)
     return AuditFindings(
@@ -127,53 +130,58 @@ def compare(
         answered=answered,
         unanswered=unanswered,
         refused=refused,
-        counted=sum(found.by_tag.values()) + found.unknown,
-        lost=answered - there,
+        counted=sum(counts.by_request.values()) + counts.untagged,
+        lost=answered - answered_counted,
         duplicated=duplicated,
         phantoms=phantoms,
         unanswered_counted=unanswered_counted,
         rollup_mismatches=0,
-        dimension_mismatches=found.dimension_mismatches,
-        dead_lettered=found.dead_lettered,
+        dimension_mismatches=counts.dimension_mismatches,
+        dead_lettered=counts.dead_lettered,
     )
 
 
-def mismatches(found: DatabaseCounts, api: dict[int, int]) -> int:
-    """Links and profiles whose sums are not those of the raw clicks. `api` is by profile."""
+def mismatches(counts: DatabaseCounts, api: dict[int, int]) -> int:
+    """Return how many links and profiles have counts that differ from their raw clicks.
+
+    `api` holds the clicks in the API's stats, by profile id.
+    """
     by_profile: Counter[int] = Counter()
-    for link_id, profile_id in found.links.values():
-        by_profile[profile_id] += found.raw.get(link_id, 0)
-    links = found.raw.keys() | found.rollups.keys()
-    return sum(found.raw.get(one, 0) != found.rollups.get(one, 0) for one in links) + sum(
+    for link_id, profile_id in counts.links.values():
+        by_profile[profile_id] += counts.raw.get(link_id, 0)
+    links = counts.raw.keys() | counts.rollups.keys()
+    return sum(counts.raw.get(link, 0) != counts.rollups.get(link, 0) for link in links) + sum(
         clicks != by_profile[profile] for profile, clicks in api.items()
     )
 
 
-def _api_totals(engine: CrashableEngine, found: DatabaseCounts) -> dict[int, int]:
-    profiles = {profile for _, profile in found.links.values()}
+def _api_totals(engine: CrashableEngine, counts: DatabaseCounts) -> dict[int, int]:
+    profiles = {profile for _, profile in counts.links.values()}
     return {profile: engine.clicks([str(profile)]) for profile in profiles}
 
 
-async def _counted(url: str) -> DatabaseCounts:
+async def _read_counts(url: str) -> DatabaseCounts:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             rows = await connection.fetch(_LINKS)
             links = {(row["handle"], row["slug"]): (row["id"], row["profile_id"]) for row in rows}
-            by_tag: Counter[tuple[int, int]] = Counter()
+            by_request: Counter[tuple[int, int]] = Counter()
             raw: Counter[int] = Counter()
-            unknown = 0
+            untagged = 0
             async for link_id, referrer in connection.cursor(_CLICKS, prefetch=10_000):
                 raw[link_id] += 1
-                number = request_account.number(referrer)
+                number = request_account.request_number(referrer)
                 if number is None:
-                    unknown += 1
+                    untagged += 1
                 else:
-                    by_tag[number, link_id] += 1
-            sums: Any = await connection.fetch(_ROLLUPS)
-            rollups = {row["link_id"]: row["clicks"] for row in sums if row["clicks"]}
-            set_aside = await connection.fetchval(_SET_ASIDE)
-            wrong = await connection.fetchval(_DIMENSIONS)
-            return DatabaseCounts(links, by_tag, raw, rollups, unknown, set_aside, wrong)
+                    by_request[number, link_id] += 1
+            rollup_rows: Any = await connection.fetch(_ROLLUPS)
+            rollups = {row["link_id"]: row["clicks"] for row in rollup_rows if row["clicks"]}
+            dead_lettered = await connection.fetchval(_DEAD_LETTERED)
+            dimension_mismatches = await connection.fetchval(_DIMENSIONS)
+            return DatabaseCounts(
+                links, by_request, raw, rollups, untagged, dead_lettered, dimension_mismatches
+            )
     finally:
         await connection.close()

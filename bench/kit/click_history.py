@@ -1,11 +1,13 @@
-"""A year of statistics of one profile, written straight into the tables as the aggregation leaves them.
+"""A year of counts of one profile, written straight into the tables as the aggregation leaves them.
 
-Values of dimensions are skewed as visitors are (Zipf's law), days by the week, quarters of an hour by the
-clock. Every day before today is compacted; today is not. Arrays of quarters depend on a day's count alone,
-so each is made once for all days and values that have that count.
+Counts of a dimension's values follow Zipf's law, counts of days depend on the weekday, and counts of time
+buckets on the time of day. Every day before today is compacted; today is not. The array of a day's time
+buckets depends on the day's count alone, so each array is computed once for all days and values with this
+count.
 
-What is left out, to be written in minutes: rows of dimensions of links beyond the first `DETAILED_LINKS`, and
-sketches of the quarters of days more than `SKETCHED_DAYS` ago, which only questions inside such a day read.
+Two things are left out, so that writing takes minutes: dimension counts of links beyond the first
+`DETAILED_LINKS`, and sketches of time buckets older than `SKETCHED_DAYS`, which only questions about part of
+such a day read.
 """
 
 import math
@@ -26,7 +28,7 @@ SKETCHED_DAYS: Final = 8
 RAW_DAYS: Final = 88
 _SQL: Final = queries.queries(Path(__file__).with_suffix(".sql").read_text("utf-8"))
 
-# How many values, and what part of the clicks has none.
+# Number of values, and the proportion of clicks without a value.
 _SIZES: Final[dict[Dimension, tuple[int, float]]] = {
     Dimension.COUNTRY: (90, 0.02), Dimension.REGION: (200, 0.1), Dimension.CITY: (300, 0.15),
     Dimension.CONTINENT: (6, 0.02), Dimension.BROWSER: (18, 0.03), Dimension.OS: (12, 0.03),
@@ -36,8 +38,8 @@ _SIZES: Final[dict[Dimension, tuple[int, float]]] = {
     Dimension.VARIANT: (4, 0.6), Dimension.DOMAIN: (2, 0.0), Dimension.TRIGGER: (3, 0.0),
     Dimension.KIND: (4, 0.0),
 }  # fmt: skip
-PICKS: Final = 8
-_POOL: Final = (
+SKETCHES_PER_SIZE: Final = 8
+_SKETCH_SIZES: Final = (
     1,
     2,
     3,
@@ -63,18 +65,18 @@ _POOL: Final = (
 async def write(
     connection: "asyncpg.Connection[Any]", profile_id: int, clicks: int, now: datetime
 ) -> None:
-    """Replace what the tables have of the profile by a year with this many clicks, up to `now`."""
+    """Replace the profile's counts by a year with this many clicks, up to `now`."""
     tenant_id = await connection.fetchval(
         "SELECT tenant_id FROM waypost.profiles WHERE id = $1", profile_id
     )
     links = await connection.fetch(
         "SELECT id FROM waypost.links WHERE profile_id = $1 ORDER BY id", profile_id
     )
-    place, today = (tenant_id, profile_id), now.astimezone(UTC).date()
+    profile_key, today = (tenant_id, profile_id), now.astimezone(UTC).date()
     for table in ("rollups", "dimension_counts", *_COMPACTED):
         await connection.execute(
             f"DELETE FROM waypost.{table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608
-            *place,
+            *profile_key,
         )
     await connection.execute(_SQL["scratch"])
     await connection.copy_records_to_table(
@@ -87,11 +89,13 @@ async def write(
     await connection.execute(_SQL["sums"])
     await connection.execute(_SQL["shapes"])
     first_sketched = today - timedelta(days=SKETCHED_DAYS)
-    await connection.execute(_SQL["quarters"], *place, today, first_sketched, list(_POOL))
-    await connection.execute(_SQL["days"], *place, today)
-    await connection.execute(_SQL["months"], *place)
-    await connection.execute(_SQL["live"], *place, today, now, list(_POOL))
-    await connection.execute(_SQL["live_rollups"], *place, today, now)
+    await connection.execute(
+        _SQL["quarters"], *profile_key, today, first_sketched, list(_SKETCH_SIZES)
+    )
+    await connection.execute(_SQL["days"], *profile_key, today)
+    await connection.execute(_SQL["months"], *profile_key)
+    await connection.execute(_SQL["live"], *profile_key, today, now, list(_SKETCH_SIZES))
+    await connection.execute(_SQL["live_rollups"], *profile_key, today, now)
     await connection.execute(
         "DROP TABLE bench_values, bench_days, bench_pool, bench_quarters, bench_sums, bench_shapes"
     )
@@ -100,16 +104,20 @@ async def write(
 
 
 async def write_raw(
-    connection: "asyncpg.Connection[Any]", profile_id: int, clicks: int, now: datetime, a_day: float
+    connection: "asyncpg.Connection[Any]",
+    profile_id: int,
+    clicks: int,
+    now: datetime,
+    clicks_per_day: float,
 ) -> None:
-    """So many raw clicks, `a_day` each day up to `now`, in partitions that the daily job has indexed."""
+    """Write `clicks` raw clicks, `clicks_per_day` on each day up to `now`, into indexed partitions."""
     today = now.astimezone(UTC).date()
-    days = min(RAW_DAYS, math.ceil(clicks / a_day))
+    days = min(RAW_DAYS, math.ceil(clicks / clicks_per_day))
     await connection.execute(
-        "SET ROLE waypost_owner"
-    )  # whose partitions are, or the job cannot index them
-    for back in range(days + 1, 1, -1):
-        day = today - timedelta(days=back)
+        "SET ROLE waypost_owner"  # so that the daily job may index the partitions
+    )
+    for days_ago in range(days + 1, 1, -1):
+        day = today - timedelta(days=days_ago)
         await connection.execute("SELECT waypost.make_click_partition($1)", day)
     await connection.execute("RESET ROLE")
     tenant_id = await connection.fetchval(
@@ -125,7 +133,7 @@ _COMPACTED: Final = ("dimension_days", "dimension_months", "dimension_quarters")
 
 
 def _days(clicks: int, today: Any) -> Iterator[tuple[Any, float]]:
-    """Each day's share of all clicks: Mondays have the most, Sundays the fewest."""
+    """Yield (day, clicks of the day): Mondays have the most, Sundays the fewest."""
     days = [today - timedelta(days=n) for n in range(DAYS)]
     weights = [1 + 0.25 * math.cos(day.weekday() * math.pi / 6) for day in days]
     for day, weight in zip(days, weights, strict=True):
@@ -133,7 +141,11 @@ def _days(clicks: int, today: Any) -> Iterator[tuple[Any, float]]:
 
 
 def _values(links: list[int]) -> Iterator[tuple[int, int, str, float]]:
-    """(link, dimension, value, share): of the profile, of each link in all, of some by every dimension."""
+    """Yield (link id, dimension, value, proportion of all clicks).
+
+    The profile (link id -1) and the first links have rows for every dimension, the other links for the total
+    only.
+    """
     shares = list(_zipf(len(links) + 1, 0.8))
     ids = [*links, 0]
     yield -1, int(Dimension.TOTAL), "", 1.0
@@ -141,18 +153,23 @@ def _values(links: list[int]) -> Iterator[tuple[int, int, str, float]]:
         yield -1, int(Dimension.LINK), str(link), share
         yield link, int(Dimension.TOTAL), "", share
     scopes = [(-1, 1.0), *zip(ids, shares, strict=True)][: DETAILED_LINKS + 1]
-    for link, whole in scopes:
-        for dimension, (size, unknown) in _SIZES.items():
-            if unknown:
-                yield link, int(dimension), "", whole * unknown
+    for link, scope_share in scopes:
+        for dimension, (size, empty_share) in _SIZES.items():
+            if empty_share:
+                yield link, int(dimension), "", scope_share * empty_share
             for number, share in enumerate(_zipf(size, 1.1), 1):
-                yield link, int(dimension), _name(dimension, number), whole * share * (1 - unknown)
+                yield (
+                    link,
+                    int(dimension),
+                    _name(dimension, number),
+                    scope_share * share * (1 - empty_share),
+                )
 
 
 def _zipf(size: int, exponent: float) -> Iterator[float]:
     weights = [1 / n**exponent for n in range(1, size + 1)]
-    whole = sum(weights)
-    return (weight / whole for weight in weights)
+    total = sum(weights)
+    return (weight / total for weight in weights)
 
 
 def _name(dimension: Dimension, number: int) -> str:
@@ -162,9 +179,9 @@ def _name(dimension: Dimension, number: int) -> str:
 
 
 def _sketches() -> Iterator[tuple[int, int, bytes]]:
-    """(rank of its size, which of PICKS, sketch): of different visitors."""
+    """Yield (rank of the size, number among SKETCHES_PER_SIZE, sketch); no visitor is in two sketches."""
     number = 0
-    for rank, size in enumerate(_POOL):
-        for pick in range(PICKS):
+    for rank, size in enumerate(_SKETCH_SIZES):
+        for pick in range(SKETCHES_PER_SIZE):
             yield rank, pick, sketch(range(number, number + size))
             number += size

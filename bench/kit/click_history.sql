@@ -1,24 +1,24 @@
 -- name: scratch
--- What the rest is made of: shares of values, clicks of days, sketches to choose from.
+-- Inputs: proportions of values, clicks of days, sketches to choose from.
 CREATE TEMPORARY TABLE bench_values (link_id bigint, dimension smallint, value text COLLATE "C", share float8);
 CREATE TEMPORARY TABLE bench_days (day date, clicks float8);
 CREATE TEMPORARY TABLE bench_pool (rank integer, pick integer, sketch bytea);
 
 -- name: quarters_of_a_day
--- What part of a day's clicks has come by the end of each quarter: few at night, most in the evening.
+-- Cumulative proportion of a day's clicks at the end of each time bucket: few at night, most in the evening.
 CREATE TEMPORARY TABLE bench_quarters AS
-SELECT q, sum(weight) OVER (ORDER BY q) / sum(weight) OVER () AS come
+SELECT q, sum(weight) OVER (ORDER BY q) / sum(weight) OVER () AS cumulative
 FROM (SELECT q, 1.05 + sin((q - 36) * pi() / 48) AS weight FROM generate_series(0, 95) AS q) AS w;
 
 -- name: sums
--- All counts of a day and value: what happened n times.
+-- For each day and dimension value, its number n of clicks, views and bots together.
 CREATE TEMPORARY TABLE bench_sums AS
 SELECT link_id, dimension, day, value, round(clicks * share)::bigint AS n
 FROM bench_values, bench_days WHERE round(clicks * share) > 0;
 
 -- name: shapes
--- The arrays of a day on which something happened n times. Eight in ten are clicks, one in twenty bots. Plain,
--- as an array that was compressed stays so in the table that it is copied to.
+-- The arrays of a day with n events, by n. Eight in ten are clicks, one in twenty bots. Storage is plain, because
+-- a compressed array would stay compressed in the table that it is copied to.
 CREATE TEMPORARY TABLE bench_shapes (
     n bigint,
     at integer[] STORAGE PLAIN,
@@ -35,24 +35,24 @@ SELECT n, array_agg(q ORDER BY q) AS at,
     array_agg(so_far * 16 / 20 ORDER BY q) AS clicks,
     array_agg(so_far - so_far * 16 / 20 - so_far / 20 ORDER BY q) AS views,
     array_agg(so_far / 20 ORDER BY q) AS bots,
-    array_agg(greatest(1, news * 17 / 20) ORDER BY q) AS visitors,
+    array_agg(greatest(1, added * 17 / 20) ORDER BY q) AS visitors,
     array_agg(greatest(1, so_far * 14 / 20) ORDER BY q) AS visitors_before,
-    array_agg(greatest(1, (n - so_far + news) * 14 / 20) ORDER BY q) AS visitors_after,
+    array_agg(greatest(1, (n - so_far + added) * 14 / 20) ORDER BY q) AS visitors_after,
     array_agg(NULL::bytea) AS nothing
 FROM (
-    SELECT n, q, so_far, so_far - lag(so_far, 1, 0::bigint) OVER (PARTITION BY n ORDER BY q) AS news
+    SELECT n, q, so_far, so_far - lag(so_far, 1, 0::bigint) OVER (PARTITION BY n ORDER BY q) AS added
     FROM (
-        SELECT n, q, round(n * come)::bigint AS so_far
+        SELECT n, q, round(n * cumulative)::bigint AS so_far
         FROM (SELECT DISTINCT n FROM bench_sums) AS counts, bench_quarters
     ) AS cumulated
 ) AS steps
-WHERE news > 0 GROUP BY n;
+WHERE added > 0 GROUP BY n;
 CREATE UNIQUE INDEX ON bench_shapes (n);
 ANALYZE bench_shapes;
 ANALYZE bench_sums;
 
 -- name: quarters
--- $4: from which day on with sketches. Put in order before the arrays are added: those are gigabytes.
+-- Days from $4 on get sketches. Rows are sorted before the arrays are joined, because the arrays are gigabytes.
 INSERT INTO waypost.dimension_quarters
 SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
     at, clicks, views, bots, visitors, visitors_before, visitors_after,
@@ -67,7 +67,7 @@ FROM (
 CROSS JOIN LATERAL (SELECT * FROM bench_shapes WHERE n = sums.n OFFSET 0) AS s;
 
 -- name: days
--- The same, whole.
+-- Counts of whole days.
 INSERT INTO waypost.dimension_days
 SELECT $1::bigint, $2::bigint, link_id, dimension, day, value,
     clicks[cardinality(at)], views[cardinality(at)], bots[cardinality(at)], visitors_before[cardinality(at)]
@@ -76,7 +76,7 @@ WHERE day < $3::date
 ORDER BY link_id, dimension, day, value;
 
 -- name: months
--- Their sums.
+-- Counts of months, summed over days.
 INSERT INTO waypost.dimension_months
 SELECT tenant_id, profile_id, link_id, dimension, date_trunc('month', day)::date, value,
     sum(clicks), sum(views), sum(bots), sum(visitors)
@@ -84,7 +84,7 @@ FROM waypost.dimension_days WHERE tenant_id = $1 AND profile_id = $2
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;
 
 -- name: live
--- Today, quarter by quarter. Of everything there are sketches only, as the counts are in rollups.
+-- Today's time buckets. For the total (dimension 0) only sketches, because its counts are in rollups.
 INSERT INTO waypost.dimension_counts
 SELECT $1::bigint, $2::bigint, link_id, dimension, $3::date::timestamptz + u.at * interval '15 minutes', value,
     CASE WHEN dimension = 0 THEN 0 ELSE u.clicks - lag(u.clicks, 1, 0::bigint) OVER w END,
@@ -100,7 +100,7 @@ WINDOW w AS (PARTITION BY link_id, dimension, value ORDER BY u.at)
 ORDER BY link_id, dimension, u.at, value;
 
 -- name: live_rollups
--- Today's plain counts, of each link.
+-- Today's rollups of each link.
 INSERT INTO waypost.rollups
 SELECT $1::bigint, $2::bigint, link_id, $3::date::timestamptz + u.at * interval '15 minutes',
     u.clicks - lag(u.clicks, 1, 0::bigint) OVER w, u.views - lag(u.views, 1, 0::bigint) OVER w,
@@ -113,7 +113,7 @@ WINDOW w AS (PARTITION BY link_id ORDER BY u.at)
 ORDER BY link_id, u.at;
 
 -- name: raw
--- Raw clicks of the last $3 days, $4 of them, skewed as their sums are; people have come five times each.
+-- $4 raw clicks of the last $3 days, distributed like the counts. Each visitor has five clicks.
 INSERT INTO waypost.clicks (
     tenant_id, profile_id, link_id, at, sequence, journal_id, kind, classification, rule, visitor, browser, os, device,
     referrer_host, source, locale, continent, country, city, domain, utm_source, utm_campaign)

@@ -1,7 +1,7 @@
-"""What a benchmark says when it cannot run."""
+"""The error of a benchmark that cannot run."""
 
 from engine.common.errors import WaypostError
 
 
 class BenchError(WaypostError):
-    """One line for a person, with what to do; the command line exits 2."""
+    """Error with a one-line text that says what to do; the command line exits 2."""

@@ -1,8 +1,8 @@
-"""A backlog: the journal of an edge that died long ago, and how fast one aggregator folds it.
+"""Folding rate of one aggregator on a backlog: the journal of an edge that has died.
 
-The journal is written by the engine's own code while no engine runs, with the clicks of browsers on
-real links. The next start finds it as an orphan, ships it and folds it: the way that a backlog goes
-after an outage, with shipping and folding at once on whatever cores there are.
+The engine's own code writes the journal while no engine runs, with clicks of browsers on existing links. After
+the next start an edge adopts the orphaned journal and ships it while the aggregator folds it, as after an
+outage.
 """
 
 import time
@@ -27,13 +27,16 @@ TEXTS = 4_000
 LIMIT_S = 300.0
 POLL_S = 0.02
 _LINKS = "SELECT tenant_id, profile_id, id FROM waypost.links"
-_MARK = "SELECT folded, committed_at FROM waypost.journals WHERE journal_id = $1"
-_SUMS = "SELECT coalesce(sum(clicks), 0)::bigint FROM waypost.rollups"
+_WATERMARK = "SELECT folded, committed_at FROM waypost.journals WHERE journal_id = $1"
+_TOTAL = "SELECT coalesce(sum(clicks), 0)::bigint FROM waypost.rollups"
 
 
 class Fold(NamedTuple):
-    """From the first commit to the last; the clicks of the first do not count, as nobody knows when
-    work on them began. `exact`: the rollups grew by all the clicks."""
+    """Folding from the first commit to the last.
+
+    Clicks of the first commit are left out of the rate, because the start of work on them is unknown. `exact`:
+    the rollups grew by exactly `clicks`.
+    """
 
     clicks: int
     clicks_per_s: float
@@ -42,16 +45,16 @@ class Fold(NamedTuple):
 
 
 def measure(engine: CrashableEngine, clicks: int) -> Fold:
-    """Stops the engine, leaves a backlog of `clicks` in its folder, starts it and watches it fold."""
+    """Stop the engine, write a backlog of `clicks` into its folder, restart it and measure the folding."""
     engine.settle()
     ids, before = uvloop.run(_links(engine.database_url))
     engine.stop()
     journal = trio.run(_write, engine.data / "journals", ids, clicks)
-    engine.start_again()
-    marks = uvloop.run(_watch(engine.database_url, journal, clicks))
+    engine.restart()
+    commits = uvloop.run(_follow_commits(engine.database_url, journal, clicks))
     engine.settle()
     _, after = uvloop.run(_links(engine.database_url))
-    (first, started), (last, ended) = marks[0], marks[-1]
+    (first, started), (last, ended) = commits[0], commits[-1]
     seconds = ended - started
     if seconds <= 0:
         raise BenchError("the backlog was folded in one commit: it is too small to measure")
@@ -85,40 +88,43 @@ async def _write(folder: Path, ids: list[tuple[int, int, int]], clicks: int) -> 
 
 
 def _texts() -> list[tuple[bytes, bytes, bytes]]:
-    """User agent, referrer and language as browsers send them."""
-    found = []
+    """Return (user agent, referrer, language) of TEXTS requests of browsers."""
+    texts = []
     for head in browsers.request_heads(["/"], "x", count=TEXTS, close=False, seed=2):
         lines = (line.partition(b": ") for line in head.split(b"\r\n"))
         fields = {name: value for name, _, value in lines}
         names = (b"User-Agent", b"Referer", b"Accept-Language")
         agent, referrer, language = (fields.get(name, b"") for name in names)
-        found.append((agent, referrer, language))
-    return found
+        texts.append((agent, referrer, language))
+    return texts
 
 
 async def _links(url: str) -> tuple[list[tuple[int, int, int]], int]:
-    """(tenant, profile, link) of every link; the clicks that all rollups have."""
+    """Return (tenant id, profile id, link id) of every link, and the clicks in all rollups."""
     connection = await asyncpg.connect(url)
     try:
         rows = [(row[0], row[1], row[2]) for row in await connection.fetch(_LINKS)]
-        return rows, int(await connection.fetchval(_SUMS))
+        return rows, int(await connection.fetchval(_TOTAL))
     finally:
         await connection.close()
 
 
-async def _watch(url: str, journal: UUID, clicks: int) -> list[tuple[int, float]]:
-    """How far the journal was committed, and when, by Postgres' own clock."""
+async def _follow_commits(url: str, journal: UUID, clicks: int) -> list[tuple[int, float]]:
+    """Wait until the journal is folded. Returns (watermark, Postgres' time in s) of each commit seen.
+
+    Raises BenchError after LIMIT_S.
+    """
     connection = await asyncpg.connect(url)
-    found: list[tuple[int, float]] = []
+    commits: list[tuple[int, float]] = []
     started = time.monotonic()
     try:
-        while not found or found[-1][0] < clicks:
-            row: Any = await connection.fetchrow(_MARK, journal)
-            if row and row["folded"] and (not found or row["folded"] > found[-1][0]):
-                found.append((row["folded"], row["committed_at"].timestamp()))
+        while not commits or commits[-1][0] < clicks:
+            row: Any = await connection.fetchrow(_WATERMARK, journal)
+            if row and row["folded"] and (not commits or row["folded"] > commits[-1][0]):
+                commits.append((row["folded"], row["committed_at"].timestamp()))
             if time.monotonic() > started + LIMIT_S:
                 raise BenchError(f"the backlog was not folded within {LIMIT_S:g} s")
             await connection.execute("SELECT pg_sleep($1)", POLL_S)
-        return found
+        return commits
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Freshness: how long after its answer a click is in the stats of the API."""
+"""Probe of freshness: the time from a click's response until the API's stats count it."""
 
 import random
 import time
@@ -17,26 +17,26 @@ LIMIT_S = 30.0
 
 
 class FreshnessProbe:
-    """Clicks on a link that nobody else visits, one after the other."""
+    """Clicks, one after the other, on a link without other visitors. `delays_ms` has one delay per click."""
 
     def __init__(self, engine: CrashableEngine, profile_id: str) -> None:
         self._console = engine.console
         self._visitor = Client(engine.visitors_url)
         self._profile_id = profile_id
         self._dice = random.Random(1)  # noqa: S311
-        self.seen_ms: list[float] = []
+        self.delays_ms: list[float] = []
 
     def run(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         try:
             while time.monotonic() < until:
-                # Not in step with anything that the engine does in intervals.
+                # Random, so that clicks are not in phase with an interval of the engine.
                 time.sleep(self._dice.uniform(0, 0.25))
-                self.seen_ms.append(self._once() * 1000)
+                self.delays_ms.append(self._measure_s() * 1000)
         finally:
             self._visitor.close()
 
-    def _once(self) -> float:
+    def _measure_s(self) -> float:
         before = self._clicks()
         status, _ = self._visitor.location(PROBE.path, browsers.USER_AGENT)
         answered = time.monotonic()
@@ -51,5 +51,5 @@ class FreshnessProbe:
     def _clicks(self) -> int:
         day = datetime.now(UTC).date().isoformat()
         query = urlencode({"from": day, "interval": "hour"})
-        answer = self._console.get(f"/v1/profiles/{self._profile_id}/stats?{query}")
-        return int(answer["totals"]["clicks"])
+        response = self._console.get(f"/v1/profiles/{self._profile_id}/stats?{query}")
+        return int(response["totals"]["clicks"])

@@ -1,4 +1,4 @@
-"""Links to measure with: many profiles of a hundred links, each with a target of its own."""
+"""Links for benchmarks: profiles of a hundred links, each with its own target."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ _SITES = ("shop.example.com", "www.example.org", "music.example.net", "blog.exam
 
 
 class SampleLink(NamedTuple):
-    """A row of what `waypost import` reads. `target` is in its normal form already."""
+    """A row for `waypost import`. `target` is normalised already."""
 
     handle: str
     slug: str
@@ -22,7 +22,7 @@ class SampleLink(NamedTuple):
         return f"/{self.handle}/{self.slug}"
 
 
-def make(count: int) -> list[SampleLink]:
+def sample_links(count: int) -> list[SampleLink]:
     return [
         SampleLink(
             handle=f"creator{i // LINKS_PER_PROFILE:04}",
@@ -34,8 +34,8 @@ def make(count: int) -> list[SampleLink]:
     ]
 
 
-def written(links: Iterable[SampleLink]) -> str:
-    """CSV with a header line."""
+def to_csv(links: Iterable[SampleLink]) -> str:
+    """Return the links as CSV with a header line, as `waypost import` reads it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SampleLink._fields)

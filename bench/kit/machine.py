@@ -1,4 +1,4 @@
-"""What figures were measured on: they mean nothing without it."""
+"""Description of the machine and versions of a measurement."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from bench.load.processes import Placement
 
 
 def machine(placement: Placement) -> dict[str, Any]:
-    """`cores` are those we may use; `pinned` says which core did what."""
+    """Return the machine for a result. `cores` counts the cores of this process; `pinned` has their roles."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -27,15 +27,15 @@ def machine(placement: Placement) -> dict[str, Any]:
         "versions": {
             "waypost": _package("waypost"),
             **{name: _package(name) for name in ("uvloop", "httptools", "trio")},
-            "wrk": _said([wrk.find(), "-v"], r"wrk \S*?([0-9][0-9.]+)"),
-            "nginx": _said([nginx.find(), "-v"], r"nginx/([0-9.]+)"),
+            "wrk": _version_of([wrk.find(), "-v"], r"wrk \S*?([0-9][0-9.]+)"),
+            "nginx": _version_of([nginx.find(), "-v"], r"nginx/([0-9.]+)"),
         },
     }
 
 
 def _cpu() -> str:
-    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else platform.machine()
+    match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return match[1] if match else platform.machine()
 
 
 def _package(name: str) -> str:
@@ -45,7 +45,7 @@ def _package(name: str) -> str:
         return "source"
 
 
-def _said(command: list[str], pattern: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    found = re.search(pattern, done.stdout + done.stderr)
-    return found[1] if found else "unknown"
+def _version_of(command: list[str], pattern: str) -> str:
+    process = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    match = re.search(pattern, process.stdout + process.stderr)
+    return match[1] if match else "unknown"

@@ -1,6 +1,7 @@
-"""The engine's verdicts at all looks of many experiments at once, and the naive ones beside them.
+"""Verdicts of the engine, vectorised over experiments and looks, and naive ones beside them.
 
-The formulas are those of engine/verdict, over arrays; `agree` holds them against the engine itself.
+The formulas are those of engine/experiments/verdict, over arrays. check_agreement() and
+check_allocation_agreement() compare them with the engine.
 """
 
 import math
@@ -24,7 +25,7 @@ def sequence_log_e(
     tuning_visitors: float,
     floor_conversions: int = confidence_sequence.FLOOR_CONVERSIONS,
 ) -> Floats:
-    """ln e of `sequence.absolute`, shape (experiments, looks); 0 where there is nothing to tell."""
+    """Return ln e of confidence_sequence.absolute(), shape (experiments, looks); 0 where it is undefined."""
     rates, variances = _rates(visitors, conversions)
     total = visitors.sum(axis=1)
     rho = mixture.normal_rho(tuning_visitors, alpha)
@@ -40,29 +41,29 @@ def sequence_log_e(
 
 
 def z_square(visitors: Counts, conversions: Counts) -> Floats:
-    """The square of the z of `fixed_horizon.z_test`; 0 where there is nothing to tell."""
+    """Return the square of the z of fixed_horizon.z_test(), shape (experiments, looks); 0 where undefined."""
     rates, _ = _rates(visitors, conversions)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = (rates[:, 1] - rates[:, 0]) ** 2 / _pooled_variance(visitors, conversions)
-    return np.where(np.isfinite(found), found, 0.0)
+        squares = (rates[:, 1] - rates[:, 0]) ** 2 / _pooled_variance(visitors, conversions)
+    return np.where(np.isfinite(squares), squares, 0.0)
 
 
 def _pooled_variance(visitors: Counts, conversions: Counts) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = conversions.sum(axis=1) / visitors.sum(axis=1)
-        found: Floats = pooled * (1 - pooled) * (1 / visitors[:, 0] + 1 / visitors[:, 1])
-        return found
+        variance: Floats = pooled * (1 - pooled) * (1 / visitors[:, 0] + 1 / visitors[:, 1])
+        return variance
 
 
 def _rates(visitors: Counts, conversions: Counts) -> tuple[Floats, Floats]:
-    """Rates and their variances; NaN while an arm has no visitors."""
+    """Return conversion rates and their variances; NaN while a variant has no visitors."""
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = conversions / visitors
         return rates, rates * (1 - rates) / visitors
 
 
 def allocation_log_e(visitors: Counts, shares: list[float]) -> Floats:
-    """ln e of `allocation.check`, shape (experiments, looks)."""
+    """Return ln e of srm.srm_test(), shape (experiments, looks)."""
     from scipy.special import gammaln
 
     prior = srm.CONCENTRATION
@@ -76,43 +77,50 @@ def allocation_log_e(visitors: Counts, shares: list[float]) -> Floats:
 
 
 def chi_square(visitors: Counts, shares: list[float]) -> Floats:
-    """Pearson's statistic at each look."""
+    """Return Pearson's chi-square statistic, shape (experiments, looks)."""
     expected = visitors.sum(axis=1, keepdims=True) * np.array(shares)[:, None]
-    found: Floats = ((visitors - expected) ** 2 / expected).sum(axis=1)
-    return found
+    statistic: Floats = ((visitors - expected) ** 2 / expected).sum(axis=1)
+    return statistic
 
 
 def alarmed_experiments(alarms: Alarms) -> int:
-    """In how many experiments there was one at any look."""
+    """Return the number of experiments with an alarm at any look."""
     return int(alarms.any(axis=1).sum())
 
 
-def agree(
+def check_agreement(
     visitors: Counts, conversions: Counts, log_e: Floats, alpha: float, tuning_visitors: float
 ) -> None:
-    """Holds `sequence_log_e` against the engine at the look of each experiment that looks best.
+    """Compare sequence_log_e() with the engine, at the look of each experiment with the largest e.
 
-    Raises BenchError.
+    Raises BenchError if they differ.
     """
     for experiment, look in enumerate(log_e.argmax(axis=1)):
-        arms = [
+        proportions = [
             Proportion(
-                int(visitors[experiment, arm, look]), int(conversions[experiment, arm, look])
+                int(visitors[experiment, variant, look]),
+                int(conversions[experiment, variant, look]),
             )
-            for arm in (0, 1)
+            for variant in (0, 1)
         ]
-        said = confidence_sequence.absolute(arms[0], arms[1], alpha, tuning_visitors)
+        interval = confidence_sequence.absolute(
+            proportions[0], proportions[1], alpha, tuning_visitors
+        )
         expected = mixture.p_value(float(log_e[experiment, look]))
-        alarm = not said.low <= 0 <= said.high
-        if not math.isclose(said.p_value, expected, rel_tol=1e-9) or alarm != (expected < alpha):
-            raise BenchError(f"the engine says {said} of {arms}, the benchmark p = {expected}")
+        alarm = not interval.low <= 0 <= interval.high
+        if not math.isclose(interval.p_value, expected, rel_tol=1e-9) or alarm != (
+            expected < alpha
+        ):
+            raise BenchError(
+                f"the engine says {interval} of {proportions}, the benchmark p = {expected}"
+            )
 
 
-def agree_on_allocation(visitors: Counts, log_e: Floats, shares: list[float]) -> None:
-    """The same of `allocation_log_e`. Raises BenchError."""
+def check_allocation_agreement(visitors: Counts, log_e: Floats, shares: list[float]) -> None:
+    """Compare allocation_log_e() with the engine, like check_agreement(). Raises BenchError if they differ."""
     for experiment, look in enumerate(log_e.argmax(axis=1)):
         counts = [int(count) for count in visitors[experiment, :, look]]
-        said = srm.srm_test(counts, shares).p_value
+        p_value = srm.srm_test(counts, shares).p_value
         expected = mixture.p_value(float(log_e[experiment, look]))
-        if not math.isclose(said, expected, rel_tol=1e-6):
-            raise BenchError(f"the engine says p = {said} of {counts}, the benchmark {expected}")
+        if not math.isclose(p_value, expected, rel_tol=1e-6):
+            raise BenchError(f"the engine says p = {p_value} of {counts}, the benchmark {expected}")

@@ -1,4 +1,4 @@
-"""How a benchmark says what it found: progress, a table for people, one JSON line for machines."""
+"""Output of a benchmark: progress on stderr, a table, and one JSON line for machines."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def progress(text: str) -> None:
-    """A line on stderr, out of the way of the results."""
+    """Print a line on stderr, apart from the results on stdout."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -20,6 +20,6 @@ def show(table: Table) -> None:
 
 
 def write_json(result: Mapping[str, Any]) -> None:
-    """The last line of stdout."""
+    """Print the result as one line of JSON, the last line of stdout."""
     sys.stdout.write(json.dumps(result, separators=(",", ":")) + "\n")
     sys.stdout.flush()

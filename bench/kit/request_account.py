@@ -1,16 +1,15 @@
-"""The sender's own account of its requests: one number for each, in a file that two processes map.
+"""Account of the sender's requests: one number for each, in a file that two processes map.
 
-Request n goes to link n modulo the number of links. Its tag is its Referer, `https://t<n>.load.example/`,
-which the engine keeps with the raw click: so what was counted can be held against what was answered,
-request by request, as sets and not as sums. The number stands in the host, so that a build that keeps a
-referrer's host alone is measured as well.
+Request n goes to link n modulo the number of links. Its Referer, `https://t<n>.load.example/`, is its tag: the
+engine keeps it with the raw click, so that the audit can compare counts and answers request by request. The
+number stands in the host, because an engine may keep only the host of a referrer.
 
 The file: 4,096 bytes of header (three u64: sent, answered, refused), then a u32 for each request:
 
     0            not sent
-    1            sent, and the connection ended, or time did, before the whole answer was there
-    2 … REFUSED  answered with a redirect, after this many microseconds (at least 2)
-    REFUSED      answered with something else, such as 503: must not be counted
+    1            sent; the connection ended, or the time limit passed, before the complete response
+    2 … REFUSED  answered with a redirect after this many microseconds (at least 2)
+    REFUSED      answered with another status, such as 503: must not be counted
 """
 
 import mmap
@@ -25,7 +24,7 @@ UNSENT: Final = 0
 UNANSWERED: Final = 1
 LEAST_US: Final = 2
 REFUSED: Final = 0xFFFF_FFFF
-# Sparse: what is never sent takes no room.
+# The file is sparse, so unused entries take no space.
 CAPACITY: Final = 32 * 1024 * 1024
 _HEADER_BYTES: Final = 4096
 _TAG: Final = re.compile(r"https?://t([0-9]{1,9})\.load\.example(?:/|$)")
@@ -33,14 +32,14 @@ _TAG: Final = re.compile(r"https?://t([0-9]{1,9})\.load\.example(?:/|$)")
 REFERER: Final = b"Referer: https://t%d.load.example/\r\n"
 
 
-def number(referrer: str | None) -> int | None:
-    """The request that a raw click came from; None when it is none of ours."""
-    found = _TAG.match(referrer or "")
-    return int(found[1]) if found else None
+def request_number(referrer: str | None) -> int | None:
+    """Return the number of the request that left a raw click; None for a referrer without a tag."""
+    match = _TAG.match(referrer or "")
+    return int(match[1]) if match else None
 
 
 class RequestAccount:
-    """The file, mapped. The load writes `entries` and `counts`, others may read them at any time."""
+    """The mapped file. Only the load writes `entries` and `counts`; other processes read them at any time."""
 
     def __init__(self, path: Path, *, make: bool = False) -> None:
         flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if make else 0)
@@ -67,15 +66,19 @@ class RequestAccount:
     def refused(self) -> int:
         return self.counts[2]
 
-    def all(self) -> list[int]:
-        """Of each request that was sent, what became of it."""
+    def sent_entries(self) -> list[int]:
+        """Return the entries of all requests that were sent. Raises BenchError beyond CAPACITY requests."""
         if self.sent > CAPACITY:
             raise BenchError(f"more than {CAPACITY} requests were sent")
         return self.entries[: self.sent].tolist()
 
     def percentile_ms(self, percent: float) -> float:
-        """Of the answered requests' latencies; NaN when there are none."""
-        found = sorted(one for one in self.all() if UNANSWERED < one < REFUSED)
-        if not found:
+        """Return a percentile of the latencies of answered requests, in ms; NaN without any."""
+        latencies_us = sorted(
+            entry for entry in self.sent_entries() if UNANSWERED < entry < REFUSED
+        )
+        if not latencies_us:
             return float("nan")
-        return found[min(len(found) - 1, int(len(found) * percent / 100))] / 1000
+        return (
+            latencies_us[min(len(latencies_us) - 1, int(len(latencies_us) * percent / 100))] / 1000
+        )

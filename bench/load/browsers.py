@@ -1,7 +1,7 @@
-"""Requests as browsers send them: header sets of eleven real ones, varied with every request.
+"""Requests of browsers: header sets of eleven real browsers, varied with every request.
 
-What repeats byte for byte flatters a server that remembers whole requests, so version, language,
-referrer and cookies change from one to the next.
+Version, language, referrer and cookies change from one request to the next, because equal bytes would flatter a
+server that caches whole requests.
 """
 
 import random
@@ -27,8 +27,10 @@ _REFERRERS = (
 
 
 class Browser(NamedTuple):
-    """`user_agent` has `{v}` where the version goes. `brand` and `platform` are for the client
-    hints of Chromium's family; empty where a browser sends none."""
+    """A browser's constant headers. `user_agent` has `{v}` in place of the version.
+
+    `brand` and `platform` are for client hints of Chromium's family; empty for other browsers.
+    """
 
     user_agent: str
     versions: tuple[str, ...]
@@ -75,8 +77,10 @@ USER_AGENT = BROWSERS[0].user_agent.format(v=_CHROME_VERSIONS[-1])
 def request_heads(
     paths: Sequence[str], host: str, *, count: int, close: bool, seed: int
 ) -> Iterator[bytes]:
-    """`count` GET requests, each path in turn, the same for the same `seed`. With `close`, each
-    asks for one request a connection."""
+    """Yield `count` GET requests to each path in turn, reproducible by `seed`.
+
+    With `close`, each has `Connection: close`.
+    """
     dice = random.Random(seed)  # noqa: S311
     connection = "close" if close else "keep-alive"
     for i in range(count):
@@ -87,7 +91,7 @@ def request_heads(
 
 
 def headers(dice: random.Random) -> Iterator[str]:
-    """Header lines of a browser, another one each time."""
+    """Yield the header lines of a random browser."""
     browser = dice.choice(BROWSERS)
     version = dice.choice(browser.versions)
     if browser.brand:

@@ -1,4 +1,4 @@
-"""A small HTTP client: one connection, kept; blocking, as a benchmark's own calls are."""
+"""Small blocking HTTP client with one persistent connection, for a benchmark's own calls."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ TIMEOUT_S = 30.0
 
 
 class Client:
-    """Speaks to one origin. Raises BenchError for an answer that is none or is a refusal."""
+    """A client of one server. Raises BenchError for no response or an unexpected status."""
 
     def __init__(self, url: str, api_key: str = "") -> None:
         self.url = url
@@ -28,11 +28,11 @@ class Client:
         self._connection.close()
 
     def get(self, path: str) -> Any:
-        """The JSON answer."""
+        """Return the decoded JSON response."""
         return json.loads(self._text(path))
 
     def post(self, path: str, body: Any, idempotency_key: str = "") -> Any:
-        """The JSON answer to a POST, which is sent once."""
+        """Send a POST once. Returns the decoded JSON response."""
         headers = self._headers | {"Content-Type": "application/json"}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
@@ -48,43 +48,45 @@ class Client:
         return json.loads(data)
 
     def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
-        """`/metrics`: by name, the labels and value of each sample."""
-        found: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
+        """Return the samples of `/metrics` by name, each as (labels, value)."""
+        samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
         for family in text_string_to_metric_families(self._text("/metrics")):
             for sample in family.samples:
-                found[sample.name].append((sample.labels, sample.value))
-        return dict(found)
+                samples[sample.name].append((sample.labels, sample.value))
+        return dict(samples)
 
     def location(self, path: str, user_agent: str) -> tuple[int, str]:
-        """Status and Location of a visitor's request."""
-        response, _ = self._answer(path, {"User-Agent": user_agent})
+        """Return (status, Location) of a visitor's request."""
+        response, _ = self._get(path, {"User-Agent": user_agent})
         return response.status, response.headers.get("Location", "")
 
-    def tagged(self, path: str, tag: str = "") -> tuple[int, str]:
-        """Status and ETag of a poll for what is newer than `tag`."""
-        headers = self._headers | ({"If-None-Match": tag} if tag else {})
-        response, _ = self._answer(path, headers)
+    def poll(self, path: str, etag: str = "") -> tuple[int, str]:
+        """Return (status, ETag) of a request with `etag` as If-None-Match; 304 when nothing has changed."""
+        headers = self._headers | ({"If-None-Match": etag} if etag else {})
+        response, _ = self._get(path, headers)
         return response.status, response.headers.get("ETag", "")
 
     def _text(self, path: str) -> str:
-        response, data = self._answer(path, self._headers)
+        response, data = self._get(path, self._headers)
         if response.status != 200:
             raise BenchError(f"{self.url}{path} was answered {response.status}: {data[:300]!r}")
         return data.decode()
 
-    def _answer(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+    def _get(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
         try:
             try:
-                return self._once(path, headers)
+                return self._request(path, headers)
             except ConnectionError:
-                # Closed while idle: once more, on a new connection.
+                # The server closed an idle connection: retry on a new one.
                 self._connection.close()
-                return self._once(path, headers)
+                return self._request(path, headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise BenchError(f"{self.url}{path} was not answered: {error!r}") from None
 
-    def _once(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
+    def _request(
+        self, path: str, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         self._connection.request("GET", path, headers=headers)
         response = self._connection.getresponse()
         return response, response.read()

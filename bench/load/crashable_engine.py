@@ -1,4 +1,4 @@
-"""An engine that is meant to be killed: same ports and folder after each start, pids by role from /proc."""
+"""Engine that tests may kill: it keeps ports and folder over restarts, and finds pids by role in /proc."""
 
 import contextlib
 import json
@@ -29,15 +29,18 @@ POLL_S = 0.05
 
 
 class SettleResult(NamedTuple):
-    """How long it took until all was committed, and the figures then."""
+    """Seconds until all clicks were committed, and the metrics at that time."""
 
     seconds: float
     metrics: dict[str, float]
 
 
 class CrashableEngine(EngineProcess):
-    """`module` is what Python runs with `-m`, with its first arguments: a broken variant, for one.
-    `spare_workers` starts a second process of workers, on the same servers with a parent of its own."""
+    """An engine in its own processes, with methods to kill and restart them.
+
+    `module` is run with `python -m`, and may be a sabotaged engine with arguments. `spare_workers` starts a
+    second workers process on the same servers, with its own launcher.
+    """
 
     def __init__(
         self,
@@ -98,32 +101,34 @@ class CrashableEngine(EngineProcess):
             super().close()
 
     def logs(self) -> str:
-        """All that the engine wrote, for who looks for the cause of something."""
+        """Return all output of the engine, to diagnose a failure."""
         files = [*self.folder.glob("log-*"), *self.folder.glob("spare-*")]
         return "\n".join(file.read_text(errors="replace") for file in sorted(files))
 
     # ---- processes ------------------------------------------------------------------------------
 
     @property
-    def parent(self) -> int:
+    def launcher_pid(self) -> int:
         """The process of `waypost up`."""
         return self._child.pid if self._child is not None else 0
 
-    def living(self, role: str) -> list[int]:
-        """The processes of a role, also when the console is dead: what their parent told each stands
-        in its environment. `workers` has the spare ones too."""
-        found = []
-        parents = [self.parent] + ([self._spare.pid] if self._spare is not None else [])
+    def role_pids(self, role: str) -> list[int]:
+        """Return the pids of a role, with the spare ones for `workers`.
+
+        They are found by the WAYPOST_PROCESS variable of each process, so the console may be dead.
+        """
+        pids = []
+        parents = [self.launcher_pid] + ([self._spare.pid] if self._spare is not None else [])
         for pid in (pid for parent in parents for pid in descendants(parent)):
             with contextlib.suppress(OSError, ValueError):
                 for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                     name, _, value = line.partition(b"=")
                     if name == b"WAYPOST_PROCESS" and json.loads(value)["role"] == role:
-                        found.append(pid)
-        return found
+                        pids.append(pid)
+        return pids
 
     def postgres_processes(self) -> list[int]:
-        """The postmaster and its children."""
+        """Return the pids of the postmaster and its children."""
         return residents(self.layout.postgres, "postgres")
 
     def postmaster(self) -> list[int]:
@@ -136,68 +141,70 @@ class CrashableEngine(EngineProcess):
         return residents(self.layout.valkey, "valkey-server")
 
     def stale_leases(self) -> dict[int, int]:
-        """By process of workers, those of the spare ones too: commits refused to it."""
-        found = {}
+        """Return the refused commits by pid of each workers process, spare ones included."""
+        refused = {}
         for folder in (self.layout.run, layout(self.folder / "spare").run):
-            for one in trio.run(status.fetch_statuses, folder):
-                for sample in one.metrics.samples:
+            for process in trio.run(status.fetch_statuses, folder):
+                for sample in process.metrics.samples:
                     if sample.name == "waypost_stale_leases_total":
-                        found[one.metrics.pid] = int(sample.value)
-        return found
+                        refused[process.metrics.pid] = int(sample.value)
+        return refused
 
     # ---- crashing -------------------------------------------------------------------------------
 
     def crash(self) -> None:
-        """kill -9 of the parent; all of its processes end with it. Returns when those have ended that
-        hold the ports."""
+        """Kill the launcher with SIGKILL; its processes end with it. Returns when none holds a port."""
         if self._child is None:
             return
-        below = [pid for role in ("edge", "api", "workers") for pid in self.living(role)]
+        children = [pid for role in ("edge", "api", "workers") for pid in self.role_pids(role)]
         self._child.process.kill()
         self._child.process.wait()
         if self._spare is not None:
-            below = [pid for pid in below if pid not in descendants(self._spare.pid)]
+            children = [pid for pid in children if pid not in descendants(self._spare.pid)]
         until = time.monotonic() + GONE_LIMIT_S
-        while any(map(alive, below)):
+        while any(map(alive, children)):
             if time.monotonic() > until:
                 raise BenchError("processes of the engine outlived their parent")
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """As SIGTERM ends it: drained. Raises BenchError when it takes too long."""
+        """Stop the engine with SIGTERM, so that it drains. Raises BenchError after STOP_LIMIT_S."""
         if self._child is not None and not self._child.stop(STOP_LIMIT_S):
             raise BenchError(f"the engine did not stop within {STOP_LIMIT_S:g} s")
 
-    def start_again(self) -> None:
+    def restart(self) -> None:
         """Start on the same folder and ports. Raises BenchError when it is not ready in time."""
         self._start()
 
-    def watch(self) -> None:
-        """Start again what gave up by itself, and count it."""
+    def restart_ended(self) -> None:
+        """Restart launchers that ended by themselves. Counts those of `waypost up` in `gave_up`."""
         self._start_spare()
         if self._child is not None and not self._child.running():
             self.gave_up += 1
             self._start()
 
-    # ---- calm -----------------------------------------------------------------------------------
+    # ---- settling -------------------------------------------------------------------------------
 
     def settle(self, limit_s: float = SETTLE_LIMIT_S) -> SettleResult:
-        """Wait until nothing is pending, with every process there to say so, several times in a row."""
+        """Wait until no click is pending at CALM_READINGS readings in a row, with all edges answering.
+
+        Raises BenchError after `limit_s`.
+        """
         started = time.monotonic()
-        calm = 0
+        calm_readings = 0
         reason = ""
-        while calm < CALM_READINGS:
+        while calm_readings < CALM_READINGS:
             if time.monotonic() > started + limit_s:
                 raise BenchError(f"clicks were not committed within {limit_s:g} s: {reason}")
             time.sleep(POLL_S)
-            self.watch()
+            self.restart_ended()
             try:
                 metrics, edges = self.metrics(), len(self.pids("edge"))
             except BenchError as error:
-                calm, reason = 0, str(error)
+                calm_readings, reason = 0, str(error)
                 continue
             pending = metrics.get("waypost_journal_pending_clicks", -1)
-            calm = calm + 1 if pending == 0 and edges == self.edges else 0
+            calm_readings = calm_readings + 1 if pending == 0 and edges == self.edges else 0
             reason = f"{pending:g} are pending, {edges} edges answer"
         return SettleResult(time.monotonic() - started, metrics)
 
@@ -211,19 +218,19 @@ def alive(pid: int) -> bool:
 
 
 def send(pids: list[int], number: signal.Signals) -> int:
-    """Signal all; how many there were to signal."""
-    reached = 0
+    """Signal each process that exists. Returns how many there were."""
+    signalled = 0
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-            reached += 1
-    return reached
+            signalled += 1
+    return signalled
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now."""
+    """Return ports of 127.0.0.1 that no process uses at the moment."""
     with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in taken]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]

@@ -1,7 +1,7 @@
-"""A real `waypost up` on a temporary data folder, seen from outside: command line, HTTP, /proc.
+"""A real `waypost up` on a temporary data folder, used through command line, HTTP and /proc.
 
-It has the settings' defaults: WAYPOST_ variables, DATABASE_URL and REDIS_URL of the caller's
-environment are not passed on, so that figures compare and nobody's database is filled with links.
+Its settings are the defaults: WAYPOST_ variables, DATABASE_URL and REDIS_URL of the caller's environment are
+not passed on. So results are comparable, and the caller's database is not filled with links.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.kit.errors import BenchError
-from bench.kit.link_set import SampleLink, written
+from bench.kit.link_set import SampleLink, to_csv
 from bench.kit.report import progress
 from bench.load.client import Client
 from bench.load.processes import BackgroundProcess
@@ -30,8 +30,10 @@ _READY = re.compile(r"^ready visitors=(\S+) console=(\S+)$", re.MULTILINE)
 
 
 class EngineProcess:
-    """Used as a context manager: entering waits for `ready`, leaving stops it and removes its
-    folder. Raises BenchError when it does not start."""
+    """An engine as a context manager. Entering waits for `ready`; leaving stops it and removes its folder.
+
+    Raises BenchError when it does not start.
+    """
 
     def __init__(self, edges: int = 1, settings: Mapping[str, str] | None = None) -> None:
         self.edges = edges
@@ -58,7 +60,7 @@ class EngineProcess:
 
     @property
     def console(self) -> Client:
-        """The console, as the owner."""
+        """Return a client of the console with the owner's API key."""
         if self._console is None:
             raise BenchError("the engine has not started")
         return self._console
@@ -87,13 +89,13 @@ class EngineProcess:
         self._console = Client(self.console_url, self.api_key)
 
     def _urls(self, child: BackgroundProcess) -> tuple[str, str]:
-        """Those of the line `ready`."""
+        """Wait for the line `ready`. Returns the URLs of (visitors' port, console)."""
         until = time.monotonic() + READY_LIMIT_S
         while time.monotonic() < until:
             running = child.running()
-            found = _READY.search(child.log.read_text(errors="replace"))
-            if found is not None:
-                return found[1], found[2]
+            match = _READY.search(child.log.read_text(errors="replace"))
+            if match is not None:
+                return match[1], match[2]
             if not running:
                 raise BenchError(f"the engine did not start: {child.last_lines()}")
             time.sleep(POLL_S)
@@ -104,61 +106,63 @@ class EngineProcess:
     # ---- links ----------------------------------------------------------------------------------
 
     def fill(self, links: Sequence[SampleLink]) -> None:
-        """Make the links and their profiles with `waypost import`. Raises BenchError."""
+        """Create the links and their profiles with `waypost import`. Raises BenchError."""
         file = self.folder / "links.csv"
-        file.write_text(written(links))
-        done = subprocess.run(
+        file.write_text(to_csv(links))
+        process = subprocess.run(
             _waypost("import", str(file), "--data", str(self.data)),
             env=_environment(self._settings),
             capture_output=True,
             text=True,
             process_group=0,
         )
-        if done.returncode != 0:
-            raise BenchError(f"waypost import failed: {done.stderr.strip()[-300:]}")
+        if process.returncode != 0:
+            raise BenchError(f"waypost import failed: {process.stderr.strip()[-300:]}")
 
     def profile_ids(self) -> list[str]:
-        found: list[str] = []
+        ids: list[str] = []
         cursor = ""
         while True:
             page = self.console.get(f"/v1/profiles?limit=100{cursor}")
-            found += [profile["id"] for profile in page["items"]]
+            ids += [profile["id"] for profile in page["items"]]
             if not page.get("next_cursor"):
-                return found
+                return ids
             cursor = f"&cursor={page['next_cursor']}"
 
-    # ---- figures --------------------------------------------------------------------------------
+    # ---- metrics and counts ---------------------------------------------------------------------
 
     def pids(self, role: str) -> list[int]:
-        """The processes of a role, such as `edge`."""
+        """Return the pids of a role, such as `edge`."""
         samples = self.console.metrics().get("waypost_process_info", [])
         return [int(labels["pid"]) for labels, _ in samples if labels.get("role") == role]
 
     def metrics(self) -> dict[str, float]:
-        """By name, summed over labels."""
+        """Return the metrics by name, summed over labels."""
         return {
             name: sum(value for _, value in samples)
             for name, samples in self.console.metrics().items()
         }
 
     def wait_committed(self) -> float:
-        """Until every click answered is in Postgres: nothing pending, twice in a row, while no
-        redirect came in between. The seconds that it took."""
+        """Wait until every answered click is in Postgres. Returns the seconds that it took.
+
+        No click may be pending at two readings in a row, without a redirect between them. Raises BenchError.
+        """
         started = time.monotonic()
-        before = -1.0
+        redirects_before = -1.0
         while time.monotonic() < started + COMMIT_LIMIT_S:
-            found = self.metrics()
-            redirects = found["waypost_redirects_total"]
-            if found["waypost_journal_pending_clicks"] == 0 and redirects == before:
+            metrics = self.metrics()
+            redirects = metrics["waypost_redirects_total"]
+            if metrics["waypost_journal_pending_clicks"] == 0 and redirects == redirects_before:
                 return time.monotonic() - started
-            before = redirects if found["waypost_journal_pending_clicks"] == 0 else -1.0
+            redirects_before = redirects if metrics["waypost_journal_pending_clicks"] == 0 else -1.0
             time.sleep(POLL_S)
         raise BenchError(f"clicks were not committed within {COMMIT_LIMIT_S:g} s")
 
     def clicks(self, profile_ids: Sequence[str]) -> int:
-        """What the API's stats say, summed over profiles."""
-        answers = (self.console.get(f"/v1/profiles/{id_}/stats") for id_ in profile_ids)
-        return sum(int(answer["totals"]["clicks"]) for answer in answers)
+        """Return the clicks in the API's stats, summed over profiles."""
+        responses = (self.console.get(f"/v1/profiles/{id_}/stats") for id_ in profile_ids)
+        return sum(int(response["totals"]["clicks"]) for response in responses)
 
 
 def _waypost(*arguments: str) -> list[str]:
@@ -166,9 +170,9 @@ def _waypost(*arguments: str) -> list[str]:
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
     }
-    return kept | {"PYTHONPATH": str(_ROOT)} | dict(settings)
+    return inherited | {"PYTHONPATH": str(_ROOT)} | dict(settings)

@@ -1,4 +1,4 @@
-"""Whether every click was counted, and once: what the engine answered against what its stats say."""
+"""Check that every click was counted once: the engine's redirects against the clicks in its stats."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from bench.load.engine_process import EngineProcess
 
 
 class EngineCounts(NamedTuple):
-    """What the engine says of itself, when all is committed."""
+    """Counts that the engine reports when all clicks are committed."""
 
     redirects: int
     clicks: int
@@ -16,7 +16,7 @@ class EngineCounts(NamedTuple):
 
 
 class ExactnessCheck(NamedTuple):
-    """One run of ours, counted three ways."""
+    """One run of wrk on the engine, counted by wrk, by the engine's metrics and by its stats."""
 
     completed: int
     before: EngineCounts
@@ -34,22 +34,22 @@ class ExactnessCheck(NamedTuple):
         return self.after.clicks - self.before.clicks
 
     def failures(self) -> list[str]:
-        found = []
+        texts = []
         if self.errors:
-            found.append(f"requests failed: {self.errors}")
+            texts.append(f"requests failed: {self.errors}")
         if self.recorded != self.answered:
-            found.append(f"{self.answered} redirects but {self.recorded} clicks")
+            texts.append(f"{self.answered} redirects but {self.recorded} clicks")
         if not 0 <= self.answered - self.completed <= self.connections:
-            found.append(f"{self.answered} redirects for {self.completed} that wrk completed")
+            texts.append(f"{self.answered} redirects for {self.completed} completed by wrk")
         if self.after.unrecorded != self.before.unrecorded:
-            found.append(f"{self.after.unrecorded - self.before.unrecorded} clicks unrecorded")
+            texts.append(f"{self.after.unrecorded - self.before.unrecorded} clicks unrecorded")
         if self.after.edges != self.before.edges:
-            found.append("the edge was restarted")
-        return found
+            texts.append("the edge was restarted")
+        return texts
 
 
-def counted(engine: EngineProcess, profile_ids: Sequence[str]) -> EngineCounts:
-    """To be called when all is committed: see `EngineProcess.wait_committed`."""
+def read_counts(engine: EngineProcess, profile_ids: Sequence[str]) -> EngineCounts:
+    """Read the counts. Call it when all clicks are committed: see EngineProcess.wait_committed()."""
     metrics = engine.metrics()
     return EngineCounts(
         redirects=int(metrics["waypost_redirects_total"]),

@@ -1,7 +1,7 @@
-"""What is done to a running engine: kinds of faults, and a schedule that a seed decides.
+"""Faults of a running engine: their kinds, a schedule that a seed decides, and their injection.
 
-A schedule has every kind at least once if it is long enough. Whom a fault hits is found when it comes:
-what is being restarted just then is waited for a while.
+A schedule has every kind at least once if it is long enough. The target process is chosen when a fault is
+injected; the injector waits for a target that is being restarted.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import redis
 
 from bench.load.crashable_engine import CrashableEngine, send
 
-# A kind, and how often it comes compared with others.
+# Kind of fault: relative frequency.
 WEIGHTS: Final = {
     "kill_edge": 6,
     "kill_workers": 6,
@@ -37,7 +37,7 @@ WEIGHTS: Final = {
     "older_valkey": 1,
 }
 TARGET_LIMIT_S: Final = 5.0
-# Longer than the lease that chaos gives its engine: whoever wakes up is stale.
+# Workers sleep longer than the lease of the chaos benchmark, so that they wake up as stale owners.
 PAUSES_S: Final = {
     "edge": (0.2, 0.8),
     "workers": (1.5, 3.0),
@@ -57,15 +57,15 @@ class Fault(NamedTuple):
 
 
 def schedule(kinds: int, dice: random.Random) -> list[str]:
-    """`kinds` faults in order."""
-    found = list(WEIGHTS)[:kinds]
-    found += dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kinds - len(found))
-    dice.shuffle(found)
-    return found
+    """Return the kinds of `kinds` faults in random order."""
+    order = list(WEIGHTS)[:kinds]
+    order += dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kinds - len(order))
+    dice.shuffle(order)
+    return order
 
 
 class Injector:
-    """Does faults to one engine, and remembers what must be undone: processes that are stopped."""
+    """Injector of faults into one engine. It remembers the paused processes, to resume them."""
 
     def __init__(self, engine: CrashableEngine, dice: random.Random) -> None:
         self._engine = engine
@@ -75,7 +75,7 @@ class Injector:
         self.faults: list[Fault] = []
 
     def inject(self, kind: str) -> Fault | None:
-        """One fault; None when there was nobody to hit within TARGET_LIMIT_S."""
+        """Inject one fault. Returns None when there was no target within TARGET_LIMIT_S."""
         action, _, target = kind.partition("_")
         if kind in ("kill_several", "kill_all"):
             detail = self._kill_several() if target == "several" else self._kill_all()
@@ -84,7 +84,7 @@ class Injector:
         elif action == "pause":
             detail = self._pause(target)
         else:
-            detail = self._spoil(kind)
+            detail = self._damage_valkey(kind)
         if not detail:
             return None
         fault = Fault(time.monotonic() - self._started, kind, detail)
@@ -92,69 +92,69 @@ class Injector:
         return fault
 
     def resume(self, *, all_of_them: bool = False) -> None:
-        """Wake up who has slept long enough."""
+        """Resume the processes whose pause has ended, or all paused ones."""
         now = time.monotonic()
-        for item in [one for one in self._stopped if all_of_them or one[0] <= now]:
-            self._stopped.remove(item)
-            send(item[1], signal.SIGCONT)
+        for pause in [pause for pause in self._stopped if all_of_them or pause[0] <= now]:
+            self._stopped.remove(pause)
+            send(pause[1], signal.SIGCONT)
 
     # ---- processes ------------------------------------------------------------------------------
 
-    def _find(self, target: str) -> list[int]:
-        """One process of a role, or the server; waited for while it is being restarted."""
+    def _wait_for_target(self, target: str) -> list[int]:
+        """Wait for a process of the role or server. Returns [its pid], or [] after TARGET_LIMIT_S."""
         find: dict[str, Callable[[], list[int]]] = {
             "postgres": self._engine.postmaster,
             "valkey": self._engine.valkey,
         }
         until = time.monotonic() + TARGET_LIMIT_S
         while time.monotonic() < until:
-            if found := find.get(target, lambda: self._engine.living(target))():
-                return [self._dice.choice(found)]
+            if pids := find.get(target, lambda: self._engine.role_pids(target))():
+                return [self._dice.choice(pids)]
             self.resume()
             time.sleep(0.02)
         return []
 
     def _signal(self, target: str, number: signal.Signals) -> str:
-        pids = self._find(target)
+        pids = self._wait_for_target(target)
         return f"{target} {pids[0]}" if send(pids, number) else ""
 
     def _kill_several(self) -> str:
         targets = self._dice.sample(
             ["edge", "workers", "api", "valkey", "postgres"], self._dice.randint(2, 4)
         )
-        found = {target: self._find(target) for target in targets}
-        send([pid for pids in found.values() for pid in pids], signal.SIGKILL)
-        return ", ".join(f"{target} {pids[0]}" for target, pids in found.items() if pids)
+        pids_by_target = {target: self._wait_for_target(target) for target in targets}
+        send([pid for pids in pids_by_target.values() for pid in pids], signal.SIGKILL)
+        return ", ".join(f"{target} {pids[0]}" for target, pids in pids_by_target.items() if pids)
 
     def _kill_all(self) -> str:
         self.resume(all_of_them=True)
-        parent = self._engine.parent
+        killed_pid = self._engine.launcher_pid
         self._engine.crash()
-        self._engine.start_again()
-        return f"up {parent}, started again as {self._engine.parent}"
+        self._engine.restart()
+        return f"up {killed_pid}, started again as {self._engine.launcher_pid}"
 
     def _pause(self, target: str) -> str:
         if target == "postgres":
             # Its children too, or they would finish what they are at.
-            pids = self._engine.postgres_processes() if self._find(target) else []
+            pids = self._engine.postgres_processes() if self._wait_for_target(target) else []
         else:
-            pids = self._find(target)
+            pids = self._wait_for_target(target)
         if not send(pids, signal.SIGSTOP):
             return ""
         seconds = self._dice.uniform(*PAUSES_S[target])
         self._stopped.append((time.monotonic() + seconds, pids))
         return f"{target} {pids[0]} for {seconds:.1f} s"
 
-    # ---- what Valkey holds ----------------------------------------------------------------------
+    # ---- Valkey's data --------------------------------------------------------------------------
 
-    def _spoil(self, kind: str) -> str:
+    def _damage_valkey(self, kind: str) -> str:
         if kind in ("wipe_valkey", "older_valkey"):
             return self._replace_file(older=kind == "older_valkey")
         until = time.monotonic() + TARGET_LIMIT_S
         while time.monotonic() < until:
             self.resume()
             with contextlib.suppress(redis.RedisError), self._client() as client:
-                return _spoil_streams(client, kind)
+                return _damage_streams(client, kind)
             time.sleep(0.02)
         return ""
 
@@ -167,16 +167,16 @@ class Injector:
             client.close()
 
     def _replace_file(self, *, older: bool) -> str:
-        """Valkey dies and comes back with nothing, or with what it had a while ago."""
+        """Kill Valkey so that it restarts without data, or with its data of OLDER_S ago."""
         folder = self._engine.layout.valkey / "appendonlydir"
         copy = self._engine.folder / "older"
-        pids = self._find("valkey")
+        pids = self._wait_for_target("valkey")
         if not pids:
             return ""
         if older:
             _copy(folder, copy)
             time.sleep(OLDER_S)
-        # The files first: their parent may start Valkey again the moment it is dead.
+        # The files first, because the launcher may restart Valkey as soon as it is dead.
         shutil.rmtree(folder, ignore_errors=True)
         if older:
             _copy(copy, folder)
@@ -190,7 +190,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
 
 
-def _spoil_streams(client: Any, kind: str) -> str:
+def _damage_streams(client: Any, kind: str) -> str:
     keys = sorted(client.scan_iter("waypost:*:clicks", count=1000))
     if kind == "flush_valkey":
         client.flushall()

@@ -1,6 +1,6 @@
-"""A worker for `python -m bench jobs`, in a process of its own: the database's URL and a name as arguments.
+"""Worker process of `python -m bench jobs`. Arguments: the database's URL and a name.
 
-Kinds: `plain` does nothing, `effect` commits a row of `public.effects` with its end, `long` sleeps.
+Kinds of jobs: `plain` does nothing, `effect` commits a row of `public.effects` with its end, `long` sleeps.
 """
 
 import sys

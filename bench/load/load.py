@@ -1,16 +1,17 @@
-"""A load of known requests: an epoll loop in a process of its own, about 30 µs a request.
+"""Load of known requests: an epoll loop in its own process, about 30 µs per request.
 
-Every connection is kept alive and has at most one request under way. A request counts as answered when
-the whole answer was received. One whose connection ended first is neither: it may have been counted or
-not. The sender's account of it all is bench/kit/request_account.py.
+Every connection is kept alive and has at most one request in flight. A request counts as answered when its
+complete response was received. If the connection ends first, it counts as unanswered: the engine may have
+counted it or not. bench/kit/request_account.py keeps the account of all requests.
 
-Pace, where `rate` is not 0:
+Pace, if `rate` is not 0:
 
-- `patient`: a request that finds no free connection waits, and its latency counts from when it was due,
-  so a stall is felt by all who would have come meanwhile (no coordinated omission);
-- else what is more than 100 ms late is not sent at all: a load that outlives an engine that is down.
+- `patient`: a request without a free connection waits, and its latency counts from when it was due. So a stall
+  delays every request that was due meanwhile (no coordinated omission);
+- otherwise a request that is more than 100 ms late is skipped, so that the load survives an engine that is
+  down.
 
-    python -P -m bench.load.load PLAN ACCOUNT     both are files; ends at SIGTERM or when its parent does
+    python -P -m bench.load.load PLAN ACCOUNT     both are files; it ends at SIGTERM or with its parent
 """
 
 import errno
@@ -44,8 +45,10 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """What to send. `rate` is requests per second, 0 as many as there are answers. `tagged` requests
-    have their number in the Referer; others are those of browsers, and vary."""
+    """Requests to send. `rate` is requests per second; 0: each connection sends after each response.
+
+    `tagged` requests have their number in the Referer; others are varied requests of browsers.
+    """
 
     host: str
     port: int
@@ -57,7 +60,7 @@ class LoadPlan:
 
 
 class LoadConnection:
-    """`number` is the request under way, -1 when there is none. `since` is what its latency counts from."""
+    """A connection. `number` is its request in flight, or -1; latency counts from `since`."""
 
     __slots__ = ("buffer", "fd", "number", "open", "sent_at", "since", "sock")
 
@@ -71,7 +74,7 @@ class LoadConnection:
 
 
 class LoadSender:
-    """The loop. `run` returns when `stopping` has become true and nothing is under way."""
+    """The loop. run() returns when `stopping` is true and no request is in flight."""
 
     def __init__(self, plan: LoadPlan, account: RequestAccount) -> None:
         self.plan = plan
@@ -109,12 +112,12 @@ class LoadSender:
                 self._connect(self._retries.pop(0)[1])
 
     def _busy(self) -> bool:
-        return any(one.number >= 0 for one in self._connections.values())
+        return any(connection.number >= 0 for connection in self._connections.values())
 
     # ---- sending --------------------------------------------------------------------------------
 
     def _send_due(self, now: float) -> float:
-        """Send what is due; how long to wait for events then."""
+        """Send the requests that are due. Returns how long to wait for events, in s."""
         interval_s, idle = self._interval_s, self._idle
         if not interval_s:
             while idle:
@@ -123,7 +126,7 @@ class LoadSender:
         if not self.plan.patient and self._due < now - LATE_S:
             self._due = now
         while idle and self._due <= now:
-            # Only waiting for a connection is the engine's doing; waking up late is ours.
+            # The engine is to blame for a wait for a connection, but not for a late wake-up.
             self._send(idle.pop(), now, self._due if self._blocked else now)
             self._due += interval_s
         self._blocked = self._due <= now
@@ -135,14 +138,14 @@ class LoadSender:
             self.stopping = True
             return
         self._next = number + 1
-        # Written down before it leaves: whatever happens now, it may have been sent.
+        # Before the send: from here on the request may have reached the engine.
         self._entries[number] = UNANSWERED
         self._counts[0] = number + 1
         connection.number, connection.since, connection.sent_at = number, since, now
         try:
             connection.sock.send(self._request(number))
         except OSError:
-            self._lost(connection)
+            self._drop(connection)
 
     # ---- connections ----------------------------------------------------------------------------
 
@@ -155,12 +158,12 @@ class LoadSender:
         connection.buffer, connection.number, connection.open = b"", -1, False
         self._connections[connection.fd] = connection
         if code not in (0, errno.EINPROGRESS):
-            self._lost(connection)
+            self._drop(connection)
             return
         self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLOUT)
 
-    def _lost(self, connection: LoadConnection) -> None:
-        """The connection is gone; what was under way stays unanswered."""
+    def _drop(self, connection: LoadConnection) -> None:
+        """Close a broken connection and retry it later; its request in flight stays unanswered."""
         self._close(connection)
         self._retries.append((time.monotonic() + RETRY_S, connection))
 
@@ -176,9 +179,9 @@ class LoadSender:
     def _sweep(self, now: float) -> None:
         if os.getppid() != self._parent:
             self.stopping = True
-        for one in list(self._connections.values()):
-            if one.number >= 0 and now - one.sent_at > ANSWER_LIMIT_S:
-                self._lost(one)
+        for connection in list(self._connections.values()):
+            if connection.number >= 0 and now - connection.sent_at > ANSWER_LIMIT_S:
+                self._drop(connection)
 
     # ---- receiving ------------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ class LoadSender:
             return
         if not connection.open:
             if connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self._lost(connection)
+                self._drop(connection)
                 return
             connection.open = True
             self._epoll.modify(fd, select.EPOLLIN)
@@ -201,18 +204,18 @@ class LoadSender:
         except OSError:
             data = b""
         if not data or connection.number < 0:
-            self._lost(connection)
+            self._drop(connection)
             return
         if connection.buffer:
             data = connection.buffer + data
         if data.startswith(b"HTTP/1.1 302 ") and data.endswith(b"\r\nContent-Length: 0\r\n\r\n"):
-            self._answered(connection, data, redirected=True)
-        elif is_whole(data):
-            self._answered(connection, data, redirected=data.startswith(b"HTTP/1.1 302 "))
+            self._record_answer(connection, data, redirected=True)
+        elif is_complete(data):
+            self._record_answer(connection, data, redirected=data.startswith(b"HTTP/1.1 302 "))
         else:
             connection.buffer = data
 
-    def _answered(self, connection: LoadConnection, data: bytes, *, redirected: bool) -> None:
+    def _record_answer(self, connection: LoadConnection, data: bytes, *, redirected: bool) -> None:
         number = connection.number
         if redirected:
             latency_us = int((time.monotonic() - connection.since) * 1e6)
@@ -229,8 +232,8 @@ class LoadSender:
             self._idle.append(connection)
 
 
-def is_whole(data: bytes) -> bool:
-    """Whether an answer is there with its head and all of its body."""
+def is_complete(data: bytes) -> bool:
+    """Return whether `data` holds a response with its head and its complete body."""
     head, blank, body = data.partition(b"\r\n\r\n")
     if not blank:
         return False
@@ -242,7 +245,7 @@ def is_whole(data: bytes) -> bool:
 
 
 def _requests(plan: LoadPlan) -> Callable[[int], bytes]:
-    """Request n as bytes."""
+    """Return a function that returns request n as bytes."""
     host = f"{plan.host}:{plan.port}"
     links = len(plan.paths)
     if not plan.tagged:
@@ -258,7 +261,7 @@ def _requests(plan: LoadPlan) -> Callable[[int], bytes]:
 
 
 class Load:
-    """The load as its owner sees it. Used as a context manager: entering starts it, leaving stops it."""
+    """The load's process as a context manager: entering starts it, leaving stops it."""
 
     def __init__(self, folder: Path, plan: LoadPlan, name: str = "load") -> None:
         self._plan, self._folder, self._name = plan, folder, name
@@ -283,7 +286,7 @@ class Load:
         return self._child.pid if self._child is not None else 0
 
     def stop(self) -> None:
-        """Send no more, wait for the answers under way. Raises BenchError when the load had crashed."""
+        """Stop sending and wait for responses in flight. Raises BenchError when the load has crashed."""
         child = self._child
         if child is None:
             return

@@ -1,7 +1,7 @@
-"""nginx as a peer: the same paths to the same targets, with the least that it can do.
+"""nginx as a peer: the same paths and targets, with the least possible work.
 
-One worker, `return 302` from a `map` in a server without locations, a buffered access log, and
-connections kept for ever. It counts nothing; what it costs is what a redirect costs at all.
+It has one worker, `return 302` from a `map` in a server without locations, a buffered access log, and
+connections without a limit of requests. It counts nothing, so its cost is the least cost of a redirect.
 """
 
 import os
@@ -51,7 +51,7 @@ http {{
 
 
 class Nginx:
-    """Used as a context manager. `worker` is the process that answers."""
+    """A running nginx as a context manager. `worker` is the pid of the process that answers."""
 
     def __init__(self, links: Sequence[SampleLink]) -> None:
         self.links = links
@@ -83,7 +83,7 @@ class Nginx:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def empty_log(self) -> None:
-        """Its access log grows by some 20 MB a second under full load."""
+        """Truncate the access log, which grows by about 20 MB/s under full load."""
         os.truncate(self.folder / "access.log", 0)
 
     def _start(self) -> None:
@@ -115,18 +115,18 @@ def config(links: Sequence[SampleLink], folder: Path, port: int) -> str:
 
 
 def find() -> str:
-    """nginx' path. Raises BenchError that says what to install."""
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
+    """Return the path of nginx. Raises BenchError that says what to install."""
+    path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if path is None:
         raise BenchError(f"nginx is not installed: {INSTALL}")
-    return found
+    return path
 
 
 def free_port() -> int:
-    """A port of the loopback address that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    """Return a port of 127.0.0.1 that no process uses at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
         return port
 
 

@@ -1,8 +1,8 @@
-"""An engine whose courier lets its waits pass faster, for `python -m bench webhooks`.
+"""Engine with shortened waits of the courier, for `python -m bench webhooks`.
 
-The engine itself has no setting for this. `python -m bench.load.pacing PACE SECONDS up …` runs the engine's command
-line with the courier's waits divided by PACE and its time limit of an exchange set to SECONDS, and starts
-its processes in the same way:
+The engine has no setting for this. `python -m bench.load.pacing PACE SECONDS up …` runs the engine's command
+line with the courier's waits divided by PACE and the time limit of an attempt set to SECONDS. It starts the
+engine's processes with:
 
     python -m bench.load.pacing PACE SECONDS process …
 """
@@ -28,8 +28,8 @@ def pace_courier(pace: float, exchange_s: float) -> None:
     setattr(module, "courier_limits", paced)  # noqa: B010
 
 
-def pass_on(*arguments: str) -> None:
-    """Let the processes that the parent starts be paced in the same way."""
+def pace_children(*arguments: str) -> None:
+    """Start the launcher's processes through this module with the same arguments."""
     original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
 
     async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
@@ -45,7 +45,7 @@ def pass_on(*arguments: str) -> None:
 
 def main(pace: str, exchange_s: str) -> None:
     pace_courier(float(pace), float(exchange_s))
-    pass_on(pace, exchange_s)
+    pace_children(pace, exchange_s)
     importlib.import_module("api.command.main").main()
 
 

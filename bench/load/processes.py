@@ -1,4 +1,4 @@
-"""Processes as Linux sees them: started, pinned, their CPU time read, and surely ended."""
+"""Processes of Linux: start, pin to cores, read CPU time, and end for certain."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Stat(NamedTuple):
-    """From /proc/PID/stat. `started` tells a process from a later one with the same id."""
+    """Fields of /proc/PID/stat. `started` distinguishes a process from a later one with the same pid."""
 
     parent: int
     cpu_s: float
@@ -23,10 +23,12 @@ class Stat(NamedTuple):
 
 
 def stat(pid: int) -> Stat:
-    """Raises OSError when there is no such process. `cpu_s` is user and system time of all its
-    threads, to 10 ms."""
+    """Return the fields of a process. Raises OSError when it does not exist.
+
+    `cpu_s` is user and system time of all its threads, in steps of 10 ms.
+    """
     text = Path(f"/proc/{pid}/stat").read_text()
-    # The command's name, in parentheses, may have anything in it.
+    # The name of the command, in parentheses, may contain any character.
     fields = text[text.rindex(")") + 2 :].split()
     return Stat(int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS_PER_S, int(fields[19]))
 
@@ -36,31 +38,31 @@ def cpu_s(pid: int) -> float:
 
 
 def descendants(pid: int) -> dict[int, Stat]:
-    """All processes under `pid`, children before their own children."""
-    found: dict[int, Stat] = {}
+    """Return all processes below `pid` by pid, parents before their children."""
+    below: dict[int, Stat] = {}
     children: dict[int, list[tuple[int, Stat]]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
-                one = stat(int(name))
-                children.setdefault(one.parent, []).append((int(name), one))
+                child_stat = stat(int(name))
+                children.setdefault(child_stat.parent, []).append((int(name), child_stat))
     parents = [pid]
     while parents:
-        for child, one in children.get(parents.pop(), []):
-            found[child] = one
+        for child, child_stat in children.get(parents.pop(), []):
+            below[child] = child_stat
             parents.append(child)
-    return found
+    return below
 
 
 def pin(pid: int, cores: Collection[int]) -> None:
-    """Move all threads of a process to `cores`; threads that it starts later inherit them."""
+    """Move all threads of a process to `cores`; later threads inherit them."""
     for task in os.listdir(f"/proc/{pid}/task"):
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(int(task), cores)
 
 
 class Placement(NamedTuple):
-    """Which core does what. `rest` is for all that is neither the server measured nor its load."""
+    """Cores by role: the measured server, its load (`client`), and `rest` for all other processes."""
 
     server: int
     client: int
@@ -68,8 +70,10 @@ class Placement(NamedTuple):
 
     @staticmethod
     def here() -> "Placement":
-        """Two cores that share no hyperthreads if there are such; the client's shares with the
-        rest where there are no more than two, and all share where there is one."""
+        """Return the placement on this machine: server and client on cores without shared hyperthreads, if any.
+
+        With two cores the rest shares the client's, with one core all share it.
+        """
         cores = sorted(os.sched_getaffinity(0))
         server = cores[-1]
         apart = [core for core in cores if core not in _siblings(server)]
@@ -79,19 +83,19 @@ class Placement(NamedTuple):
 
 
 def _siblings(core: int) -> set[int]:
-    """The core itself and those that share its hardware."""
+    """Return the core and the logical cores on the same hardware."""
     path = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
-    found = {core}
+    siblings = {core}
     with contextlib.suppress(OSError):
         for part in path.read_text().strip().split(","):
             low, _, high = part.partition("-")
-            found |= set(range(int(low), int(high or low) + 1))
-    return found
+            siblings |= set(range(int(low), int(high or low) + 1))
+    return siblings
 
 
 @contextlib.contextmanager
 def on_cores(cores: Collection[int]) -> Iterator[None]:
-    """This thread, and processes that it starts within, run on `cores`."""
+    """Run this thread, and processes that it starts in the block, on `cores`."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -101,10 +105,10 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
 
 
 class BackgroundProcess:
-    """A process in the background; what it writes goes to the file `log`.
+    """A process in the background; its output goes to the file `log`.
 
-    It has a process group of its own: Ctrl-C reaches us alone, and we end it in order. When we are
-    killed, the kernel ends it with SIGTERM.
+    It has its own process group, so that Ctrl-C reaches only this process, which then stops it in order. If
+    this process is killed, the kernel ends it with SIGTERM.
     """
 
     def __init__(
@@ -130,14 +134,14 @@ class BackgroundProcess:
         return self.process.poll() is None
 
     def last_lines(self, count: int = 3) -> str:
-        """The end of what it wrote, for an error's text."""
+        """Return the last lines of its output, for an error text."""
         lines = self.log.read_text(errors="replace").split("\n")
         return " | ".join([line for line in lines if line.strip()][-count:])
 
     def stop(self, limit_s: float) -> bool:
-        """SIGTERM; after `limit_s`, or when interrupted, SIGKILL for it and all below it.
+        """Send SIGTERM; after `limit_s`, or when interrupted, SIGKILL to it and all processes below it.
 
-        True when it ended by itself in time.
+        Returns whether it ended in time.
         """
         if not self.running():
             return True
@@ -155,7 +159,7 @@ class BackgroundProcess:
         below = descendants(self.pid)
         self.process.kill()
         self.process.wait()
-        for pid, one in below.items():
+        for pid, child_stat in below.items():
             with contextlib.suppress(OSError):
-                if stat(pid).started == one.started:
+                if stat(pid).started == child_stat.started:
                     os.kill(pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Receivers of webhooks on the loopback: each has its moods, verifies what it gets, and keeps a ledger.
+"""Webhook receivers on the loopback that fail by chance, verify requests, and keep ledgers.
 
-They run in a thread of their own. What the ledger says is what arrived, whatever the sender believes.
+They run in their own thread. A ledger holds the requests that arrived, independently of the sender.
 """
 
 import json
@@ -23,12 +23,12 @@ START_LIMIT_S = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 _OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 _BROKEN = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops"
-# SO_LINGER of 0 s: closing is a reset.
-_AT_ONCE = struct.pack("ii", 1, 0)
+# With an SO_LINGER of 0 s, closing a connection resets it.
+_LINGER_0_S = struct.pack("ii", 1, 0)
 
 
 class FailureShares(NamedTuple):
-    """Shares of requests that are answered 500, not at all, or with a reset."""
+    """Proportions of requests that are answered 500 (`broken`), not at all (`silent`) or with a reset."""
 
     broken: float = 0.0
     silent: float = 0.0
@@ -37,37 +37,39 @@ class FailureShares(NamedTuple):
 
 @dataclass
 class Receipt:
-    """One event at one receiver: how often it came, which time was the first that was taken, and when.
+    """One event at one receiver: its arrivals, and the first arrival that the receiver accepted.
 
-    `waits_s` is how long a sender at its usual pace waits after the failures before that: the schedule's
-    waits, and the time limits of exchanges that it lets pass.
+    `waits_s` is how long a courier at production pace waits before that arrival: the waits of the retry
+    schedule, and the time limits of attempts without an answer.
     """
 
     arrivals: int = 0
-    taken: int = 0
-    taken_at_arrival: int = 0
+    accepted: int = 0
+    accepted_at_arrival: int = 0
     latency_s: float = 0.0
     waits_s: float = 0.0
 
     def fail(self, *, silent: bool = False) -> None:
-        if not self.taken:
+        if not self.accepted:
             wait = RETRY_SCHEDULE_S[min(self.arrivals, len(RETRY_SCHEDULE_S) - 1)]
             self.waits_s += ATTEMPT_TIMEOUT_S + max(wait, OVERLOADED_BACKOFF_S) if silent else wait
 
 
 @dataclass
 class Receiver:
-    """`ledger` is by the slug of the link that an event is about. While `down` nothing is taken, while
-    `hanging` nothing is answered."""
+    """A receiver. `ledger` holds receipts by the slug of the event's link.
+
+    While `down` it resets each connection; while `hanging` it answers nothing.
+    """
 
     name: str
-    moods: FailureShares
+    shares: FailureShares
     seed: int
     listener: socket.socket
     verifier: Any = None
     down: bool = False
     hanging: bool = False
-    bad: int = 0
+    bad_signatures: int = 0
     ledger: dict[str, Receipt] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,8 +79,8 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}/{self.name}"
 
-    def trust(self, secret: str) -> None:
-        """From here on, what is not signed with this secret counts as bad."""
+    def set_secret(self, secret: str) -> None:
+        """Set the secret; a request with another signature counts in `bad_signatures`. Raises BenchError."""
         try:
             import standardwebhooks
         except ImportError:
@@ -96,50 +98,50 @@ class Receiver:
                 pass
 
     async def _answer(self, stream: trio.SocketStream) -> bool:
-        """One request; whether the connection is still good."""
+        """Answer one request. Returns whether the connection stays open."""
         if self.down:
             return _reset(stream)
         request = await _request(stream)
         if request is None:
             return False
-        entry = self._note(*request)
-        mood = self._dice.random() - self.moods.broken
-        if mood < 0 and not self.hanging:
+        entry = self._record(*request)
+        draw = self._dice.random() - self.shares.broken
+        if draw < 0 and not self.hanging:
             entry.fail()
             await stream.send_all(_BROKEN)
             return True
-        if (mood := mood - self.moods.silent) < 0 or self.hanging:
+        if (draw := draw - self.shares.silent) < 0 or self.hanging:
             entry.fail(silent=True)
             return await _silence(stream)
-        if mood - self.moods.reset < 0 or self.down:
+        if draw - self.shares.reset < 0 or self.down:
             entry.fail()
             return _reset(stream)
-        self._take(entry, request[1])
+        self._accept(entry, request[1])
         await stream.send_all(_OK)
         return True
 
-    def _note(self, headers: dict[str, str], body: bytes) -> Receipt:
-        """The ledger's entry of what arrived; of what is not signed as it must be, one that nobody keeps."""
+    def _record(self, headers: dict[str, str], body: bytes) -> Receipt:
+        """Record the arrival. Returns its receipt; for a bad signature, one that is in no ledger."""
         try:
             event = self.verifier.verify(body, headers)
             slug = event["data"]["after"]["slug"]
         except Exception:
-            self.bad += 1
-            return Receipt(taken=1)
+            self.bad_signatures += 1
+            return Receipt(accepted=1)
         entry = self.ledger.setdefault(slug, Receipt())
         entry.arrivals += 1
         return entry
 
-    def _take(self, entry: Receipt, body: bytes) -> None:
-        entry.taken += 1
-        if entry.taken == 1:
-            entry.taken_at_arrival = entry.arrivals
+    def _accept(self, entry: Receipt, body: bytes) -> None:
+        entry.accepted += 1
+        if entry.accepted == 1:
+            entry.accepted_at_arrival = entry.arrivals
             happened = datetime.fromisoformat(json.loads(body)["timestamp"]).timestamp()
             entry.latency_s = time.time() - happened
 
 
 class ReceiverThread:
-    """Used as a context manager: entering starts the thread, leaving ends it."""
+    """The receivers' thread as a context manager: entering starts it, leaving ends it."""
 
     def __init__(self) -> None:
         self.receivers: list[Receiver] = []
@@ -148,10 +150,10 @@ class ReceiverThread:
         self._begun = threading.Event()
         self._thread = threading.Thread(target=partial(trio.run, self._run), daemon=True)
 
-    def add(self, name: str, moods: FailureShares, seed: int) -> Receiver:
-        """Before the farm is entered."""
+    def add(self, name: str, shares: FailureShares, seed: int) -> Receiver:
+        """Add a receiver. Call it before the thread is started."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        receiver = Receiver(name, moods, seed, listener)
+        receiver = Receiver(name, shares, seed, listener)
         self.receivers.append(receiver)
         return receiver
 
@@ -181,13 +183,13 @@ class ReceiverThread:
 
 
 async def _request(stream: trio.SocketStream) -> tuple[dict[str, str], bytes] | None:
-    """Headers by name in lower case, and the body; None when the sender has gone."""
+    """Return (headers by lower-case name, body) of a request; None when the sender has closed."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
-        more = await stream.receive_some()
-        if not more or len(data) > MAX_HEAD_BYTES:
+        chunk = await stream.receive_some()
+        if not chunk or len(data) > MAX_HEAD_BYTES:
             return None
-        data += more
+        data += chunk
     lines = data[:end].decode("ascii").split("\r\n")[1:]
     headers = {
         name.strip().lower(): value.strip()
@@ -195,20 +197,20 @@ async def _request(stream: trio.SocketStream) -> tuple[dict[str, str], bytes] | 
     }
     body, length = data[end + 4 :], int(headers.get("content-length", "0"))
     while len(body) < length:
-        more = await stream.receive_some()
-        if not more:
+        chunk = await stream.receive_some()
+        if not chunk:
             return None
-        body += more
+        body += chunk
     return headers, body
 
 
 async def _silence(stream: trio.SocketStream) -> bool:
-    """Until the sender gives up."""
+    """Wait without an answer until the sender closes. Returns False: the connection is closed."""
     while await stream.receive_some():
         pass
     return False
 
 
 def _reset(stream: trio.SocketStream) -> bool:
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0_S)
     return False

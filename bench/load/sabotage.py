@@ -1,17 +1,16 @@
-"""Engines that are broken on purpose, to prove that chaos would notice: `python -m bench chaos --sabotage NAME`.
+"""Engines that are broken on purpose, to prove that chaos notices: `python -m bench chaos --sabotage NAME`.
 
-    watermark   the watermark is committed in a transaction of its own, before the counts: an aggregator
-                that is killed between the two loses a batch
-    forget      the journal takes what Redis has for what Postgres has: its segments are deleted when
-                they are shipped, and a dead edge's journal is deleted once it has been shipped once
-    counts      the counts are committed in a transaction of their own, before the watermark: an aggregator
-                that is killed between the two counts a batch twice
+    watermark   commits the watermark in its own transaction before the counts: an aggregator killed between
+                the two loses a batch
+    forget      deletes journal segments once they are shipped to Redis, and a dead edge's journal once it has
+                been shipped: clicks that are not in Postgres are lost with Redis
+    counts      commits the counts in their own transaction before the watermark: an aggregator killed between
+                the two counts a batch twice
+    dimensions  commits a journal's `dimension_counted` before the dimension counts: an aggregator killed between
+                the two leaves clicks out of them
 
-    dimensions  a journal's `dimension_counted` is committed before the dimension counts: an aggregator that is
-                killed between the two leaves clicks out of them
-
-The engine itself has no switch for this. `python -m bench.load.sabotage NAME up …` runs the engine's command
-line with a part of it replaced, and starts its processes in the same way:
+The engine has no switch for this. `python -m bench.load.sabotage NAME up …` runs the engine's command line with a
+part of it replaced, and starts the engine's processes with:
 
     python -m bench.load.sabotage NAME process …
 """  # noqa: E501
@@ -32,7 +31,7 @@ from storage.clicks import ledger
 from storage.clicks.ledger import PostgresClickLedger
 from storage.stats import dimension_counts
 
-# Between the two transactions, so that a kill falls into it now and then.
+# The pause between the two transactions is long enough for some kills to fall into it.
 GAP_S: Final = 0.2
 
 
@@ -98,9 +97,9 @@ def _forget() -> None:
 
     async def follow(self: shipper.Shipper) -> bool:
         moved = await original(self)
-        known = self.committed
-        self.committed = max(known, self.shipped)
-        return moved or self.committed > known
+        committed = self.committed
+        self.committed = max(committed, self.shipped)
+        return moved or self.committed > committed
 
     setattr(shipper.Shipper, "follow_watermark", follow)  # noqa: B010
 
@@ -113,8 +112,8 @@ SABOTAGES: Final[dict[str, Callable[[], None]]] = {
 }
 
 
-def pass_on(name: str) -> None:
-    """Let the processes that the parent starts be broken in the same way."""
+def sabotage_children(name: str) -> None:
+    """Start the launcher's processes through this module with the same sabotage."""
     original: Callable[..., Awaitable[int]] = launcher.Launcher._run_once
 
     async def run_once(self: launcher.Launcher, process: launcher.ChildProcess) -> int:
@@ -130,7 +129,7 @@ def pass_on(name: str) -> None:
 
 def main(name: str) -> None:
     SABOTAGES[name]()
-    pass_on(name)
+    sabotage_children(name)
     importlib.import_module("api.command.main").main()
 
 

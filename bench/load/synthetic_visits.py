@@ -1,7 +1,7 @@
 """Simulated visitors of experiments, many experiments at once.
 
-Counts are integer arrays of shape (experiments, arms, looks), each the sum up to that look. All
-draws come from the generator that is handed in.
+Counts are integer arrays of shape (experiments, variants, looks), cumulative over looks. All random numbers
+come from the generator that the caller passes.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 MAX_VISITS = 20
-RETURN_WITHIN = 0.3  # of the whole time
-CLICKS_AGAIN = 0.5  # chance that who has converted clicks at a later visit
+RETURN_WITHIN = 0.3  # of the experiment's length
+CLICKS_AGAIN = 0.5  # probability that a visitor who has converted clicks at a later visit
 
 
 class SimulatedLooks(NamedTuple):
-    """What there is to see at each look: by visitors, and by visits and clicks."""
+    """Cumulative counts at each look: visitors and their conversions, visits and their clicks."""
 
     visitors: Counts
     conversions: Counts
@@ -33,12 +33,11 @@ def returning(
     rate: float,
     share: float = 0.5,
 ) -> SimulatedLooks:
-    """Experiments of two arms without any difference, whose visitors come 1 to 20 times.
-    The second arm gets `share` of them.
+    """Return A/A experiments whose visitors come 1 to 20 times; the second variant gets `share` of them.
 
-    Visitors arrive evenly over the looks; whoever comes more than once comes again within 0.3 of the
-    whole time. A part `rate` of them converts, at one of their visits, and may click again at each that
-    is later. So a conversion may be late by many looks, and clicks of one visitor are alike.
+    Visitors arrive evenly over the looks, and their later visits fall within RETURN_WITHIN after the first. A
+    proportion `rate` of them converts at one of their visits and may click at each later one. So a conversion
+    may come many looks after the first visit, and the clicks of one visitor are correlated.
     """
     count = experiments * visitors
     arrival = rng.integers(0, looks, count)
@@ -50,24 +49,24 @@ def returning(
     visitor = np.repeat(np.arange(count), times)
     look = arrival[visitor] + rng.integers(0, int(RETURN_WITHIN * looks) + 1, len(visitor))
     look[first] = arrival
-    who = np.flatnonzero(converts)
-    primary = first[who] + rng.integers(0, times[who])
+    converters = np.flatnonzero(converts)
+    primary = first[converters] + rng.integers(0, times[converters])
     conversion_look = np.full(count, -1)
-    conversion_look[who] = look[primary]
+    conversion_look[converters] = look[primary]
 
-    theirs = np.flatnonzero(converts[visitor])
-    later = look[theirs] > conversion_look[visitor[theirs]]
-    again = theirs[later & (rng.random(len(theirs)) < CLICKS_AGAIN)]
+    converter_visits = np.flatnonzero(converts[visitor])
+    later = look[converter_visits] > conversion_look[visitor[converter_visits]]
+    again = converter_visits[later & (rng.random(len(converter_visits)) < CLICKS_AGAIN)]
     clicks = np.concatenate((primary, again))
 
     def summed(cells: Counts, at: Counts) -> Counts:
-        seen = at < looks
-        found = np.bincount(cells[seen] * looks + at[seen], minlength=experiments * 2 * looks)
-        return found.reshape(experiments, 2, looks).cumsum(axis=2)
+        in_time = at < looks
+        sums = np.bincount(cells[in_time] * looks + at[in_time], minlength=experiments * 2 * looks)
+        return sums.reshape(experiments, 2, looks).cumsum(axis=2)
 
     return SimulatedLooks(
         summed(cell, arrival),
-        summed(cell[who], conversion_look[who]),
+        summed(cell[converters], conversion_look[converters]),
         summed(cell[visitor], look),
         summed(cell[visitor[clicks]], look[clicks]),
     )
@@ -80,7 +79,7 @@ def steady(
     looks: int,
     rates: tuple[float, float],
 ) -> tuple[Counts, Counts]:
-    """Visitors and conversions where half of `visitors` see each arm, who come once."""
+    """Return (visitors, conversions) with half of `visitors` in each variant, one visit each."""
     step = max(visitors // (2 * looks), 1)
     shape = (experiments, looks)
     conversions = np.stack([rng.binomial(step, rate, shape) for rate in rates], axis=1)
@@ -91,6 +90,6 @@ def steady(
 def allocations(
     rng: np.random.Generator, experiments: int, step: int, looks: int, shares: list[float]
 ) -> Counts:
-    """Visitors of each arm, `step` more at each look."""
+    """Return the visitors of each variant, `step` more in total at each look."""
     drawn = rng.multinomial(step, shares, (experiments, looks))
     return drawn.transpose(0, 2, 1).cumsum(axis=2)

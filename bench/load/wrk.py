@@ -1,9 +1,9 @@
-"""wrk as the load: one thread, browsers' requests from a file, figures as JSON.
+"""wrk as the load: one thread, requests of browsers from a file, results as JSON.
 
-wrk measures in a closed loop: each connection sends its next request when it has its answer. So
-latencies under full load are those of a queue of `connections`, and a stall is felt by
-`connections` requests, not by all that would have come meanwhile (coordinated omission). They
-compare servers in one run; they do not say what a visitor would wait.
+wrk measures in a closed loop: each connection sends its next request after its response. So latencies under
+full load are those of a queue of `connections`, and a stall delays only `connections` requests instead of all
+that would have come meanwhile (coordinated omission). These latencies compare servers in one run, but do not
+tell how long a visitor would wait.
 """
 
 import json
@@ -17,10 +17,10 @@ from bench.kit.errors import BenchError
 from bench.load.processes import on_cores
 
 INSTALL = "apt-get install wrk nginx-light"
-EXTRA_LIMIT_S = 30.0
-_MARK = "waypost-bench "
+GRACE_S = 30.0
+_PREFIX = "waypost-bench "
 
-# Requests are read once, before wrk's clock starts: building them would cost the load's core.
+# Requests are read once, before wrk's clock starts, because building them would take time of the load's core.
 _SCRIPT = """
 local heads, count, at = {}, 0, 0
 
@@ -51,8 +51,10 @@ end
 
 
 class WrkResult(NamedTuple):
-    """One run of wrk. `requests` were answered completely and with a status below 400, unless
-    there are `errors`, which name their kind and count."""
+    """One run of wrk. `errors` holds counts by kind.
+
+    `requests` is the number of complete responses; without `errors`, each has a status below 400.
+    """
 
     requests: int
     seconds: float
@@ -69,54 +71,54 @@ class WrkResult(NamedTuple):
 
 
 def find() -> str:
-    """wrk's path. Raises BenchError that says what to install."""
-    found = shutil.which("wrk")
-    if found is None:
+    """Return the path of wrk. Raises BenchError that says what to install."""
+    path = shutil.which("wrk")
+    if path is None:
         raise BenchError(f"wrk is not installed: {INSTALL}")
-    return found
+    return path
 
 
 def run(
     url: str, heads: Path, *, seconds: int, connections: int, cores: Collection[int]
 ) -> WrkResult:
-    """Load `url` with the requests in the file `heads`, over and over, for `seconds`."""
+    """Load `url` for `seconds` with the requests in the file `heads`, repeatedly. Raises BenchError."""
     script = heads.with_suffix(".lua")
-    script.write_text(_SCRIPT.replace("@FILE@", json.dumps(str(heads))).replace("@MARK@", _MARK))
+    script.write_text(_SCRIPT.replace("@FILE@", json.dumps(str(heads))).replace("@MARK@", _PREFIX))
     command = [find(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
     command += ["-s", str(script), url]
     try:
         with on_cores(cores):
-            done = subprocess.run(
+            process = subprocess.run(
                 command,
                 capture_output=True,
                 text=True,
-                timeout=seconds + EXTRA_LIMIT_S,
+                timeout=seconds + GRACE_S,
                 process_group=0,
             )
     except subprocess.TimeoutExpired:
-        raise BenchError(f"wrk did not end {EXTRA_LIMIT_S:g} s after its time") from None
-    if done.returncode != 0:
-        raise BenchError(f"wrk failed: {(done.stderr or done.stdout).strip()[-300:]}")
-    return parse(done.stdout)
+        raise BenchError(f"wrk did not end {GRACE_S:g} s after its time") from None
+    if process.returncode != 0:
+        raise BenchError(f"wrk failed: {(process.stderr or process.stdout).strip()[-300:]}")
+    return parse(process.stdout)
 
 
 def parse(output: str) -> WrkResult:
-    """Figures from what wrk and the script printed. Raises BenchError when they aren't there."""
+    """Parse the output of wrk and its script. Raises BenchError when the script's line is missing."""
     for line in output.splitlines():
-        if line.startswith(_MARK):
-            return _figures(json.loads(line.removeprefix(_MARK)))
-    raise BenchError(f"wrk printed no figures: {output.strip()[-300:]}")
+        if line.startswith(_PREFIX):
+            return _result(json.loads(line.removeprefix(_PREFIX)))
+    raise BenchError(f"wrk printed no results: {output.strip()[-300:]}")
 
 
-def _figures(found: dict[str, int]) -> WrkResult:
+def _result(fields: dict[str, int]) -> WrkResult:
     kinds = ("connect", "read", "write", "status", "timeout")
     return WrkResult(
-        requests=found["requests"],
-        seconds=found["duration_us"] / 1e6,
-        p50_ms=found["p50_us"] / 1e3,
-        p90_ms=found["p90_us"] / 1e3,
-        p99_ms=found["p99_us"] / 1e3,
-        p999_ms=found["p999_us"] / 1e3,
-        max_ms=found["max_us"] / 1e3,
-        errors={kind: found[kind] for kind in kinds if found[kind]},
+        requests=fields["requests"],
+        seconds=fields["duration_us"] / 1e6,
+        p50_ms=fields["p50_us"] / 1e3,
+        p90_ms=fields["p90_us"] / 1e3,
+        p99_ms=fields["p99_us"] / 1e3,
+        p999_ms=fields["p999_us"] / 1e3,
+        max_ms=fields["max_us"] / 1e3,
+        errors={kind: fields[kind] for kind in kinds if fields[kind]},
     )

@@ -1,11 +1,11 @@
-"""The benchmark of experiments: one short run of a real engine, and that it notices what it must."""
+"""The benchmark of experiments: a short run of a real engine, and its failures."""
 
 import json
 from typing import Any
 
 import pytest
 
-from bench.experiments import Exactness, command, in_process
+from bench.experiments import Exactness, command, measure_in_process_us
 
 
 @pytest.mark.large
@@ -16,20 +16,20 @@ def test_a_short_run_is_exact_fair_and_finds_the_filter(capsys: pytest.CaptureFi
     assert (code, result["failures"]) == (0, [])
     assert result["exposures"] == result["clicks"] == result["visits"] == 5000
     assert result["visitors_counted"] == 3000
-    assert result["moved"] == 0
+    assert result["reassigned"] == 0
     assert result["filtered_srm_p_value"] < 0.001 <= result["srm_p_value"]
 
 
-def test_what_does_not_agree_is_a_failure() -> None:
-    found: Any = Exactness.__new__(Exactness)
-    found.failures = []
-    found.expect("clicks", 1, 1)
-    assert found.failures == []
-    found.expect("clicks", 1, 2)
-    assert found.failures == ["clicks: 1, not 2"]
+def test_a_count_that_differs_is_a_failure() -> None:
+    exactness: Any = Exactness.__new__(Exactness)
+    exactness.failures = []
+    exactness.expect("clicks", 1, 1)
+    assert exactness.failures == []
+    exactness.expect("clicks", 1, 2)
+    assert exactness.failures == ["clicks: 1, not 2"]
 
 
 @pytest.mark.slow
-def test_what_an_experiment_costs_is_bounded() -> None:
-    # 2.7 µs; a wide margin, as other processes may have the machine.
-    assert in_process() < 15
+def test_the_cost_of_an_experiment_is_bounded() -> None:
+    # It takes 2.7 µs; the margin is wide, because other processes may use the machine.
+    assert measure_in_process_us() < 15

@@ -1,4 +1,4 @@
-"""The benchmark of jobs, small: it ends, and nothing is done twice."""
+"""The benchmark of jobs: a short run, in which every job is done once."""
 
 import pytest
 

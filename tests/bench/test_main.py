@@ -12,12 +12,12 @@ from bench.load import nginx, wrk
 
 
 @pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests keep their handlers."""
+def _no_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the signal handlers of the test process in place."""
     monkeypatch.setattr("bench.__main__.signal.signal", lambda number, handler: None)
 
 
-def test_lists_every_benchmark_with_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_has_a_line_for_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     for benchmark in BENCHMARKS:
@@ -34,7 +34,7 @@ def test_each_benchmark_has_a_command_that_takes_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nothing"], "there is no benchmark 'nothing'"),
         (["redirects", "--sekonds", "3"], "--sekonds"),
@@ -43,22 +43,22 @@ def test_each_benchmark_has_a_command_that_takes_json() -> None:
         (["redirects", "more"], "more"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_a_wrong_command_line_is_reported_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert said in captured.err
+    assert message in captured.err
 
 
-@pytest.mark.parametrize("missing", [wrk, nginx])
-def test_what_is_missing_is_named_with_how_to_install_it(
-    missing: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("tool", [wrk, nginx])
+def test_a_missing_tool_is_named_with_its_install_command(
+    tool: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
-    if missing is nginx:
+    if tool is nginx:
         monkeypatch.setattr(wrk, "find", lambda: "wrk")
     assert main(["redirects"]) == 2
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The benchmark of watched experiments: what it simulates, and that it can fail."""
+"""The benchmark of experiments at many looks: its simulation, and its failures."""
 
 import numpy as np
 import pytest
@@ -10,33 +10,34 @@ from bench.load import synthetic_visits
 
 
 def test_visitors_come_1_to_20_times_and_convert_once() -> None:
-    seen = synthetic_visits.returning(np.random.default_rng(1), 3, 4000, 50, 0.3)
-    visitors, conversions = seen.visitors[:, :, -1], seen.conversions[:, :, -1]
+    looks = synthetic_visits.returning(np.random.default_rng(1), 3, 4000, 50, 0.3)
+    visitors, conversions = looks.visitors[:, :, -1], looks.conversions[:, :, -1]
     assert (visitors.sum(axis=1) == 4000).all()
-    assert np.allclose(conversions / visitors, 0.27, atol=0.04)  # some would convert after the end
-    assert (seen.conversions <= seen.visitors).all()
-    assert (seen.clicks <= seen.visits).all()
-    assert (np.diff(seen.conversions, axis=2) >= 0).all()
-    assert 7 < seen.visits[:, :, -1].sum() / 12_000 < 10.5
+    # A tenth of the conversions would come after the last look.
+    assert np.allclose(conversions / visitors, 0.27, atol=0.04)
+    assert (looks.conversions <= looks.visitors).all()
+    assert (looks.clicks <= looks.visits).all()
+    assert (np.diff(looks.conversions, axis=2) >= 0).all()
+    assert 7 < looks.visits[:, :, -1].sum() / 12_000 < 10.5
 
 
-def test_the_second_arm_gets_its_share() -> None:
-    seen = synthetic_visits.returning(np.random.default_rng(1), 1, 10_000, 10, 0.1, share=0.1)
-    assert seen.visitors[0, 1, -1] == pytest.approx(1000, abs=120)
+def test_the_second_variant_gets_its_share() -> None:
+    looks = synthetic_visits.returning(np.random.default_rng(1), 1, 10_000, 10, 0.1, share=0.1)
+    assert looks.visitors[0, 1, -1] == pytest.approx(1000, abs=120)
 
 
-def test_the_arrays_say_what_the_engine_says() -> None:
+def test_the_vectorised_formulas_agree_with_the_engine() -> None:
     rng = np.random.default_rng(2)
-    seen = synthetic_visits.returning(rng, 20, 2000, 40, 0.05, share=0.1)
-    log_e = naive_verdicts.sequence_log_e(seen.visitors, seen.conversions, 0.05, 5000)
-    naive_verdicts.agree(seen.visitors, seen.conversions, log_e, 0.05, 5000)
+    looks = synthetic_visits.returning(rng, 20, 2000, 40, 0.05, share=0.1)
+    log_e = naive_verdicts.sequence_log_e(looks.visitors, looks.conversions, 0.05, 5000)
+    naive_verdicts.check_agreement(looks.visitors, looks.conversions, log_e, 0.05, 5000)
     with pytest.raises(BenchError, match="the engine says"):
-        naive_verdicts.agree(seen.visitors, seen.conversions, log_e + 1, 0.05, 5000)
+        naive_verdicts.check_agreement(looks.visitors, looks.conversions, log_e + 1, 0.05, 5000)
     counts = synthetic_visits.allocations(rng, 20, 20, 40, [0.2, 0.8])
-    found = naive_verdicts.allocation_log_e(counts, [0.2, 0.8])
-    naive_verdicts.agree_on_allocation(counts, found, [0.2, 0.8])
+    allocation_log_e = naive_verdicts.allocation_log_e(counts, [0.2, 0.8])
+    naive_verdicts.check_allocation_agreement(counts, allocation_log_e, [0.2, 0.8])
     with pytest.raises(BenchError, match="the engine says"):
-        naive_verdicts.agree_on_allocation(counts, found + 1, [0.2, 0.8])
+        naive_verdicts.check_allocation_agreement(counts, allocation_log_e + 1, [0.2, 0.8])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The benchmarks of the pipeline and of an outage: what they compute, and a short run of each."""
+"""The benchmarks of the pipeline and of an outage: their calculations, and a short run of each."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from bench.kit.memory import growth_mb
 from engine.clicks.journal_format import SegmentHeader, encode_frame, encode_header
 
 
-def test_growth_is_the_most_that_it_was_above() -> None:
+def test_growth_is_the_largest_difference_to_the_start() -> None:
     before = {"edge": 60.0, "api": 50.0}
     samples = [
         {"edge": 61.0, "api": 49.0},
@@ -26,11 +26,13 @@ def test_growth_is_the_most_that_it_was_above() -> None:
 
 def test_percentiles_are_in_ms() -> None:
     latencies_us = list(range(1000, 101_000, 1000))
-    assert outage.at(latencies_us, 0.5) == 51.0
-    assert outage.at(latencies_us, 0.99) == outage.at(latencies_us, 1.0) == 100.0
+    assert outage.percentile_ms(latencies_us, 0.5) == 51.0
+    assert (
+        outage.percentile_ms(latencies_us, 0.99) == outage.percentile_ms(latencies_us, 1.0) == 100.0
+    )
 
 
-def test_bytes_per_click_are_those_of_frames(tmp_path: Path) -> None:
+def test_bytes_per_click_count_frames_only(tmp_path: Path) -> None:
     frames = encode_frame(1, [b"x" * 100] * 4) + encode_frame(5, [b"x" * 100] * 6)
     journal = uuid4()
     (tmp_path / journal.hex).mkdir()
@@ -52,7 +54,7 @@ def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_a_short_outage_costs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_outage_loses_no_click(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--minutes", "0.05", "--rate", "2000", "--json"]
     result = run_short(outage.command, options, capsys)
     assert result["lost"] == result["duplicated"] == result["clicks_unrecorded"] == 0

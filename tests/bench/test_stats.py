@@ -1,11 +1,11 @@
-"""The benchmark of statistics: what it judges, and a run on a small year."""
+"""The benchmark of stats: its targets, and a run on a small year."""
 
 from typing import Any
 
 import pytest
 
 from bench import stats
-from bench.stats import StatsOptions, judged, percentile
+from bench.stats import StatsOptions, evaluate, percentile
 
 
 def found(p50: float, p95: float, poll: float) -> dict[str, Any]:
@@ -13,12 +13,12 @@ def found(p50: float, p95: float, poll: float) -> dict[str, Any]:
     return {"write_s": 1.0, "questions": [question], "poll_cpu_ms": poll}
 
 
-def test_what_is_too_slow_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "about", dict)
-    good = judged(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(9, 49, 1.9)})
+def test_a_question_or_poll_that_is_too_slow_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "machine_here", dict)
+    good = evaluate(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(9, 49, 1.9)})
     assert good["failures"] == []
     assert (good["ratio_max"], good["p95_ms_max"], good["poll_cpu_ms"]) == (1.8, 49, 1.9)
-    bad = judged(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(10, 50, 2)})
+    bad = evaluate(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(10, 50, 2)})
     assert len(bad["failures"]) == 3
 
 
@@ -27,11 +27,11 @@ def test_percentiles() -> None:
 
 
 @pytest.mark.large
-def test_a_small_year_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats, "about", dict)
+def test_questions_about_a_small_year_have_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "machine_here", dict)
     result = stats.run(StatsOptions(clicks=2_000_000, tries=2))
     small, large = result["sizes"].values()
     assert len(small["questions"]) == len(large["questions"]) > 15
-    assert all(one["rows"] and one["p50_ms"] > 0 for one in large["questions"])
-    by_day = next(one for one in large["questions"] if one["name"] == "a year by day")
+    assert all(row["rows"] and row["p50_ms"] > 0 for row in large["questions"])
+    by_day = next(row for row in large["questions"] if row["name"] == "a year by day")
     assert by_day["rows"] >= 364

@@ -1,4 +1,4 @@
-"""The benchmark of webhooks: what it computes, what its receivers do, and a short run."""
+"""The benchmark of webhooks: its calculations, its receivers, and a short run."""
 
 import json
 import socket
@@ -17,10 +17,12 @@ SECRET = new_secret(b"s" * 32)
 
 @pytest.mark.parametrize(
     ("successes", "trials", "expected"),
-    # Worked out with the F distribution, and for all or nothing by (0.025) ** (1 / n).
+    # Calculated with the F distribution; for 0 and n successes by 0.025 ** (1 / n).
     [(0, 10, 0.0), (10, 10, 0.6915), (5, 10, 0.1871), (19_900, 20_000, 0.99392), (20_000, 20_000, 0.99982)],
 )  # fmt: skip
-def test_clopper_and_pearson(successes: int, trials: int, expected: float) -> None:
+def test_the_lower_bound_is_that_of_clopper_and_pearson(
+    successes: int, trials: int, expected: float
+) -> None:
     assert webhooks.lower_bound(successes, trials) == pytest.approx(expected, abs=1e-4)
 
 
@@ -37,12 +39,12 @@ GOOD: dict[str, Any] = {
      ({"lower_bound": 0.98, "pairs": 200}, []), ({"healthy_p99_ms": 1000.0}, ["healthy_p99_ms: 1000.0"]),
      ({"healthy_p99_ms": float("nan")}, ["healthy_p99_ms: nan"])],
 )  # fmt: skip
-def test_a_broken_promise_is_named(change: dict[str, Any], wrong: list[str]) -> None:
+def test_a_missed_target_is_named(change: dict[str, Any], wrong: list[str]) -> None:
     assert webhooks.failures(GOOD | change) == wrong
 
 
 def sent(receiver: Receiver, slug: str, secret: str = SECRET) -> bytes:
-    """What a receiver answers to one event; nothing when it closes, `...` when it is silent."""
+    """Send one event. Returns the receiver's answer: empty when it closes, `...` when it is silent."""
     body = json.dumps(
         {"timestamp": "2026-05-01T00:00:00Z", "data": {"after": {"slug": slug}}}
     ).encode()
@@ -59,19 +61,19 @@ def sent(receiver: Receiver, slug: str, secret: str = SECRET) -> bytes:
             return b""
 
 
-def test_receivers_have_their_moods_and_keep_ledgers() -> None:
-    farm = ReceiverThread()
+def test_receivers_fail_as_configured_and_keep_ledgers() -> None:
+    thread = ReceiverThread()
     good, broken = (
-        farm.add("good", FailureShares(), 1),
-        farm.add("broken", FailureShares(broken=1.0), 1),
+        thread.add("good", FailureShares(), 1),
+        thread.add("broken", FailureShares(broken=1.0), 1),
     )
     silent, resets = (
-        farm.add("silent", FailureShares(silent=1.0), 1),
-        farm.add("resets", FailureShares(reset=1.0), 1),
+        thread.add("silent", FailureShares(silent=1.0), 1),
+        thread.add("resets", FailureShares(reset=1.0), 1),
     )
-    for receiver in farm.receivers:
-        receiver.trust(SECRET)
-    with farm:
+    for receiver in thread.receivers:
+        receiver.set_secret(SECRET)
+    with thread:
         assert sent(good, "a").startswith(b"HTTP/1.1 204")
         assert sent(good, "a").startswith(b"HTTP/1.1 204")
         assert sent(good, "b", new_secret(b"o" * 32)).startswith(b"HTTP/1.1 204")
@@ -82,14 +84,14 @@ def test_receivers_have_their_moods_and_keep_ledgers() -> None:
         assert sent(good, "c") == b"..."
         good.hanging, good.down = False, True
         assert sent(good, "d") == b""
-    assert (good.bad, set(good.ledger)) == (1, {"a", "c"})
+    assert (good.bad_signatures, set(good.ledger)) == (1, {"a", "c"})
     entry = good.ledger["a"]
-    assert (entry.arrivals, entry.taken, entry.taken_at_arrival) == (2, 2, 1)
-    assert (good.ledger["c"].arrivals, good.ledger["c"].taken) == (1, 0)
+    assert (entry.arrivals, entry.accepted, entry.accepted_at_arrival) == (2, 2, 1)
+    assert (good.ledger["c"].arrivals, good.ledger["c"].accepted) == (1, 0)
     failed = [receiver.ledger["a"] for receiver in (broken, silent, resets)]
-    assert [one.taken for one in failed] == [0, 0, 0]
-    # 5 s after a failure; a minute after 15 s without an answer.
-    assert [one.waits_s for one in failed] == [5, 75, 5]
+    assert [receipt.accepted for receipt in failed] == [0, 0, 0]
+    # A courier waits 5 s after a failure, and 60 s after 15 s without an answer.
+    assert [receipt.waits_s for receipt in failed] == [5, 75, 5]
 
 
 @pytest.mark.slow

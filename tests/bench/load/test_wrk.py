@@ -1,4 +1,4 @@
-"""What wrk prints, and the requests it is given."""
+"""The parser of wrk's output, and the requests for wrk."""
 
 import pytest
 from httptools import HttpRequestParser
@@ -19,22 +19,22 @@ waypost-bench {"requests":60200,"duration_us":2010000,"bytes":15728640,"connect"
 """
 
 
-def test_figures_are_read() -> None:
-    figures = wrk.parse(OUTPUT)
-    assert figures.requests == 60_200
-    assert figures.seconds == 2.01
-    assert figures.rps == pytest.approx(29_950.25, abs=0.01)
-    assert (figures.p50_ms, figures.p99_ms, figures.max_ms) == (0.98, 4.321, 12.0)
-    assert figures.errors == {"read": 3, "timeout": 1}
+def test_results_are_parsed() -> None:
+    result = wrk.parse(OUTPUT)
+    assert result.requests == 60_200
+    assert result.seconds == 2.01
+    assert result.rps == pytest.approx(29_950.25, abs=0.01)
+    assert (result.p50_ms, result.p99_ms, result.max_ms) == (0.98, 4.321, 12.0)
+    assert result.errors == {"read": 3, "timeout": 1}
 
 
-def test_output_without_figures_is_an_error_that_shows_it() -> None:
+def test_output_without_results_is_an_error_that_contains_it() -> None:
     with pytest.raises(BenchError, match="unable to connect"):
         wrk.parse("unable to connect to 127.0.0.1:1 Connection refused\n")
 
 
 class Heads:
-    """What httptools finds in one request."""
+    """A request as httptools parses it."""
 
     def __init__(self, data: bytes) -> None:
         self.url = b""
@@ -54,29 +54,31 @@ class Heads:
 
 
 @pytest.mark.parametrize("close", [False, True])
-def test_requests_are_whole_and_cycle_over_the_paths(close: bool) -> None:
+def test_requests_are_complete_and_cycle_over_the_paths(close: bool) -> None:
     paths = ["/a/one", "/a/two", "/b/three"]
     heads = list(browsers.request_heads(paths, "go.example", count=9, close=close, seed=1))
-    # The script cuts its file at blank lines.
+    # wrk's script splits its file at blank lines.
     assert b"".join(heads).count(b"\r\n\r\n") == len(heads) == 9
-    found = [Heads(head) for head in heads]
-    assert [one.url.decode() for one in found] == paths * 3
-    assert all(one.complete == 1 for one in found)
-    assert {one.headers["host"] for one in found} == {"go.example"}
-    assert {one.headers["connection"] for one in found} == {"close" if close else "keep-alive"}
+    requests = [Heads(head) for head in heads]
+    assert [request.url.decode() for request in requests] == paths * 3
+    assert all(request.complete == 1 for request in requests)
+    assert {request.headers["host"] for request in requests} == {"go.example"}
+    assert {request.headers["connection"] for request in requests} == {
+        "close" if close else "keep-alive"
+    }
 
 
-def test_headers_vary_and_are_the_same_for_one_seed() -> None:
+def test_headers_vary_and_are_reproducible_by_seed() -> None:
     heads = [
         list(browsers.request_heads(["/x"], "go.example", count=500, close=False, seed=seed))
         for seed in (1, 1, 2)
     ]
     assert heads[0] == heads[1] != heads[2]
-    found = [Heads(head).headers for head in heads[0]]
-    assert len({one["user-agent"] for one in found}) > 50
-    assert len({one.get("referer") for one in found}) > 10
+    header_sets = [Heads(head).headers for head in heads[0]]
+    assert len({fields["user-agent"] for fields in header_sets}) > 50
+    assert len({fields.get("referer") for fields in header_sets}) > 10
     for name, least, most in (("cookie", 100, 200), ("sec-ch-ua", 200, 400), ("referer", 300, 400)):
-        assert least < sum(name in one for one in found) < most, name
-    for one in found:
-        assert ("Chrome/" in one["user-agent"]) is ("sec-ch-ua" in one)
-        assert "{" not in one["user-agent"]
+        assert least < sum(name in fields for fields in header_sets) < most, name
+    for fields in header_sets:
+        assert ("Chrome/" in fields["user-agent"]) is ("sec-ch-ua" in fields)
+        assert "{" not in fields["user-agent"]

@@ -1,4 +1,4 @@
-"""Every answered click is counted exactly once: small runs of `python -m bench chaos`, and a full journal."""
+"""Exactly-once counting: small runs of `python -m bench chaos`, and a full journal."""
 
 import signal
 import time
@@ -25,7 +25,9 @@ LIMIT_S = 40.0
 @pytest.mark.parametrize(
     ("seed", "kinds", "edges"), [(1, KINDS[0::2], 1), (2, KINDS[1::2], 2)], ids=["one", "two-edges"]
 )
-def test_each_kind_of_fault_costs_nothing(seed: int, kinds: tuple[str, ...], edges: int) -> None:
+def test_each_kind_of_fault_leaves_counts_exact(
+    seed: int, kinds: tuple[str, ...], edges: int
+) -> None:
     plan = ChaosOptions(len(kinds), seed, rate=1500, links=40, edges=edges, kinds=kinds)
     result = run(plan._replace(between_s=(0.1, 0.3)))
     assert failures(result) == [], result
@@ -37,51 +39,53 @@ def test_each_kind_of_fault_costs_nothing(seed: int, kinds: tuple[str, ...], edg
 
 @pytest.mark.large
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
-def test_a_broken_engine_is_noticed(name: str) -> None:
+def test_a_sabotaged_engine_fails(name: str) -> None:
     assert failures(run(ChaosOptions(30, 1, rate=3000, links=100, edges=1, sabotage=name)))
 
 
 def test_a_full_journal_counts_what_it_could_not_record() -> None:
-    """Postgres is away until the journal has reached its largest size, under load: redirects go on,
-    and afterwards every one of them is either counted or in `waypost_clicks_unrecorded_total`."""
+    """Postgres is paused under load until the journal has reached its largest size.
+
+    Redirects go on, and each is counted or in `waypost_clicks_unrecorded_total`.
+    """
     settings = {
         "WAYPOST_JOURNAL_SEGMENT_BYTES": str(2 * 1024 * 1024),
         "WAYPOST_JOURNAL_MAX_BYTES": str(4 * 1024 * 1024),
     }
-    made = link_set.make(20)
+    links = link_set.sample_links(20)
     with CrashableEngine(1, settings) as engine:
-        engine.fill(made)
+        engine.fill(links)
 
         def unrecorded() -> int:
             return int(engine.metrics().get("waypost_clicks_unrecorded_total", 0))
 
-        with a_load(engine, made, rate=8000) as load:
+        with a_load(engine, links, rate=8000) as load:
             until(lambda: load.account.answered > 500)
-            stopped = engine.postgres_processes()
-            send(stopped, signal.SIGSTOP)
+            postgres = engine.postgres_processes()
+            send(postgres, signal.SIGSTOP)
             try:
                 until(lambda: unrecorded() > 1000)
-                answered = load.account.answered
-                until(lambda: load.account.answered > answered + 1000)
+                answered_before = load.account.answered
+                until(lambda: load.account.answered > answered_before + 1000)
             finally:
-                send(stopped, signal.SIGCONT)
+                send(postgres, signal.SIGCONT)
             until(lambda: not grows(unrecorded))
             load.stop()
         settled = engine.settle()
-        missing = int(settled.metrics["waypost_clicks_unrecorded_total"])
-        found = audit(engine, made, load.account)
-    assert found.unanswered == found.refused == 0
-    assert found.answered == found.counted + missing
-    assert found.lost == missing
-    assert found.duplicated == found.phantoms == found.rollup_mismatches == 0
-    assert found.dimension_mismatches == 0
+        unrecorded_clicks = int(settled.metrics["waypost_clicks_unrecorded_total"])
+        findings = audit(engine, links, load.account)
+    assert findings.unanswered == findings.refused == 0
+    assert findings.answered == findings.counted + unrecorded_clicks
+    assert findings.lost == unrecorded_clicks
+    assert findings.duplicated == findings.phantoms == findings.rollup_mismatches == 0
+    assert findings.dimension_mismatches == 0
 
 
-def a_load(engine: CrashableEngine, made: list[link_set.SampleLink], rate: float) -> Load:
+def a_load(engine: CrashableEngine, links: list[link_set.SampleLink], rate: float) -> Load:
     url = urlsplit(engine.visitors_url)
     assert url.hostname
     assert url.port
-    paths = [link.path for link in made]
+    paths = [link.path for link in links]
     plan = LoadPlan(host=url.hostname, port=url.port, paths=paths, rate=rate)
     return Load(engine.folder, plan)
 
@@ -93,7 +97,7 @@ def until(check: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def grows(figure: Callable[[], int]) -> bool:
-    before = figure()
-    time.sleep(1.2)  # longer than the journal waits before it tries to record again
-    return figure() > before
+def grows(count: Callable[[], int]) -> bool:
+    before = count()
+    time.sleep(1.2)  # longer than the journal's wait before it tries to record again
+    return count() > before
