@@ -174,7 +174,7 @@ async def test_what_fails_keeps_what_was_known_and_is_due_again(ports: Ports) ->
     await ports.finish(link, synced(next_at=_now()))
     before = await ports.state(link)
     assert await ports.syncs.enqueue_due(10) == 1
-    failed = synced(state="failed", reason="GitHub answers 500", failures=2, soon=True)
+    failed = synced(state="failed", reason="GitHub answers 500", failures=2, will_retry=True)
     await ports.finish(link, failed)
     found = await ports.state(link)
     assert (found.state, found.reason, found.facts) == ("failed", "GitHub answers 500", FACTS)
