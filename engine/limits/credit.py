@@ -1,10 +1,9 @@
-"""Credit: units that a process lets a subject use first and charges to the shared limiter later, so that a
-subject with plenty left does not cost a round trip each time.
+"""Credit: units that a process lets a subject use at once and charges to the shared limiter later, so that
+requests of a subject with plenty left need no round trip.
 
-The process carries on the limiter's last decision by itself, for MAX_UNCHARGED_UNITS units at most and only
-while half of the burst is left. They are charged with the next decision of the limiter. So no rate is
-exceeded by more than MAX_UNCHARGED_UNITS for each process, and a subject near its limit is decided by the
-limiter alone.
+The process continues from the limiter's last decision, for at most MAX_UNCHARGED_UNITS units and only while
+half of the burst is left. The next call of the limiter charges them. So no rate is exceeded by more than
+MAX_UNCHARGED_UNITS per process, and near its limit a subject is decided by the limiter alone.
 """
 
 from collections import OrderedDict
@@ -20,9 +19,9 @@ MIN_BURST: Final = 1_000
 
 
 class _Account:
-    """What a process knows of one subject: its TAT by this process's clock, the units `owed` that are not
-    charged yet, and the units `pending` in a call of the limiter. Owed and pending units together stay
-    within MAX_UNCHARGED_UNITS: otherwise each failed call would add to a debt that no burst can pay."""
+    """One subject's credit account: its TAT by this process's clock, the units `owed` (used and not charged
+    yet), and the units `pending` in a call of the limiter. Owed and pending units stay within
+    MAX_UNCHARGED_UNITS in sum: otherwise each failed call would add to a debt that no burst can pay."""
 
     __slots__ = ("owed", "pending", "tat_us")
 
@@ -32,22 +31,23 @@ class _Account:
         self.pending = 0
 
     def end_call(self, units: int, *, charged: bool) -> None:
-        """Note that a call with `units` owed ones has ended. Units that it did not charge are owed again."""
+        """Settle `units` of debt in a call that has ended: charged, or owed again if the limiter refused."""
         self.pending = max(0, self.pending - units)
         self.owed += 0 if charged else units
 
 
 class RateLimitCredit:
-    """The accounts of at most `max_subjects`. The least recently used is forgotten first, with what it owes."""
+    """Credit accounts of at most `max_subjects` subjects. The least recently used account is dropped, and its
+    debt with it."""
 
     def __init__(self, max_subjects: int) -> None:
         self._max_subjects = max_subjects
         self._accounts: OrderedDict[tuple[str, str], _Account] = OrderedDict()
 
     def spend(self, charges: Sequence[Charge], now_us: int) -> list[RateDecision] | None:
-        """Return decisions of all `charges`; None, with nothing spent, if the limiter has to decide.
+        """Return a decision for each charge; None, with nothing spent, if the limiter has to decide.
 
-        `now_us` is a monotonic clock's.
+        `now_us` is a monotonic clock's time.
         """
         spendable: list[tuple[_Account, Charge, RateDecision]] = []
         for charge in charges:
@@ -68,38 +68,41 @@ class RateLimitCredit:
     async def charge(
         self, limiter: RateLimiter, charges: Sequence[Charge], clock_us: Callable[[], int]
     ) -> list[RateDecision]:
-        """Return the limiter's decisions of `charges`, each charged together with the units owed.
+        """Return the limiter's decision for each charge, plus the units owed by its subject.
 
-        An error of the limiter is raised on, and the units are owed again.
+        Errors of the limiter are raised again; then the units are owed again.
         """
-        whole = self._with_owed(charges)
+        charges_with_debt = self._add_debt(charges)
         try:
-            decisions = await limiter.decide(whole)
+            decisions = await limiter.decide(charges_with_debt)
         except BaseException:
-            for charge, sent in zip(charges, whole, strict=True):
+            for charge, sent in zip(charges, charges_with_debt, strict=True):
                 if sent.cost != charge.cost:
                     self._account(charge).end_call(sent.cost - charge.cost, charged=False)
             raise
-        self._settle(charges, whole, decisions, clock_us())
+        self._settle(charges, charges_with_debt, decisions, clock_us())
         return decisions
 
-    def _with_owed(self, charges: Sequence[Charge]) -> list[Charge]:
-        """Return the charges with the units owed on top, which are pending from here on."""
-        whole = []
+    def _add_debt(self, charges: Sequence[Charge]) -> list[Charge]:
+        """Return the charges plus the units still owed, which become pending."""
+        charges_with_debt = []
         for charge in charges:
             account = self._accounts.get((charge.rate.name, charge.subject))
             if account is not None and account.owed:
                 charge = charge._replace(cost=charge.cost + account.owed)
                 account.pending, account.owed = account.pending + account.owed, 0
-            whole.append(charge)
-        return whole
+            charges_with_debt.append(charge)
+        return charges_with_debt
 
     def _settle(
-        self, charges: Sequence[Charge], whole: Sequence[Charge], decisions: Sequence[RateDecision],
+        self,
+        charges: Sequence[Charge],
+        charges_with_debt: Sequence[Charge],
+        decisions: Sequence[RateDecision],
         now_us: int,
-    ) -> None:  # fmt: skip
-        """Note the limiter's decisions. A denied charge was not charged, so its units are owed again."""
-        for charge, sent, decision in zip(charges, whole, decisions, strict=True):
+    ) -> None:
+        """Update the accounts by the limiter's decisions. The debt in a denied charge is owed again."""
+        for charge, sent, decision in zip(charges, charges_with_debt, decisions, strict=True):
             if charge.rate.burst < MIN_BURST:
                 continue
             account = self._account(charge)

@@ -1,17 +1,18 @@
 """Rate limits of one process: the TATs of many subjects in bounded memory.
 
 Guarantees:
-- never more than `max_subjects` are kept, whatever comes;
-- a decision takes constant time in the worst case, as nothing is ever swept as a whole;
+- at most `max_subjects` subjects are kept;
+- a decision takes constant time in the worst case, as no decision sweeps all subjects;
 - a subject is forgotten only after its TAT has passed, when forgetting it changes no decision. So
   all decisions about kept subjects are those of `engine.limits.rate.decide`.
 
 Theory: a hand goes round the subjects (as in the clock algorithm of page replacement) and looks at
-two of them whenever a new one comes, so it overtakes the newcomers, and what has passed takes up no
-more room than what has not. When all room is taken it looks at more; when they are all in use, a
-newcomer is answered by `when_full`, counted and not kept: subjects that are kept stay limited.
+two of them for each new subject. So it overtakes the new ones, and subjects with a passed TAT take no
+more room than the others. When the limiter is full, the hand looks at more subjects; if none has a
+passed TAT, `when_full` decides the new subject, which is counted and not kept: kept subjects stay
+limited.
 
-Rejected: an order by last use (costs more each time, and one subject with a long TAT at its front
+Rejected: an order by last use (costs more each time, and a subject with a long TAT at its front
 keeps all behind it), two generations swapped each period (frees 100,000 entries in one step, which
 is a stall of milliseconds on the visitors' path).
 """
@@ -29,7 +30,7 @@ _LOOKS_WHEN_FULL: Final = 16
 
 
 class LocalRateLimiter:
-    """One rate for many subjects. `when_full` decides for a subject without room."""
+    """A limiter of one rate for many subjects. `when_full` decides a new subject when there is no room."""
 
     def __init__(self, rate: Rate, max_subjects: int, when_full: WhenFull) -> None:
         if max_subjects < 1:
@@ -38,20 +39,21 @@ class LocalRateLimiter:
         self._max_subjects = max_subjects
         self._when_full = when_full
         self._tats_us: dict[Hashable, int] = {}
-        # The keys of the dict once more, for the hand to walk: a dict cannot be entered midway.
+        # The subjects once more, for the hand: a dict cannot be entered midway.
         self._ring: list[Hashable] = []
         self._hand = 0
-        # Decisions `denied`, subjects `forgotten` as their TAT had passed, newcomers answered by
-        # `when_full` (`full`).
+        # Decisions `denied`, subjects `forgotten` after their TAT, new subjects decided by `when_full`
+        # (`full`).
         self.counts = dict.fromkeys(("denied", "forgotten", "full"), 0)
 
     @property
     def subjects(self) -> int:
-        """Subjects kept."""
+        """The number of kept subjects."""
         return len(self._ring)
 
     def decide(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
-        """Decide a cost of `subject` by its TAT. `now_us` is a monotonic clock's. Raises ValueError."""
+        """Decide and charge `cost` units of `subject`. `now_us` is a monotonic clock's time. Raises ValueError
+        if the cost is negative."""
         tat_us = self._tats_us.get(subject)
         if tat_us is None:
             return self._decide_new(subject, now_us, cost)
@@ -62,7 +64,7 @@ class LocalRateLimiter:
         return decision
 
     def peek(self, subject: Hashable, now_us: int, cost: int = 1) -> RateDecision:
-        """Return the decision that `decide` would make, and charge nothing."""
+        """Return the decision that decide() would make, and charge nothing."""
         return decide(self._rate, self._tats_us.get(subject, now_us), now_us, cost)
 
     def _decide_new(self, subject: Hashable, now_us: int, cost: int) -> RateDecision:
@@ -74,12 +76,12 @@ class LocalRateLimiter:
             if len(self._ring) >= self._max_subjects:
                 self._forget_passed(now_us, _LOOKS_WHEN_FULL)
             if len(self._ring) >= self._max_subjects:
-                return self._full(decision)
+                return self._decide_when_full(decision)
             self._tats_us[subject] = now_us + decision.reset_after_us
             self._ring.append(subject)
         return decision
 
-    def _full(self, decision: RateDecision) -> RateDecision:
+    def _decide_when_full(self, decision: RateDecision) -> RateDecision:
         self.counts["full"] += 1
         if self._when_full == "allow":
             return decision
@@ -104,7 +106,7 @@ class LocalRateLimiter:
 
 
 class LocalRateLimiters:
-    """Several rates, each with a LocalRateLimiter that is made when its rate is first charged."""
+    """Limiters of many rates. The LocalRateLimiter of a rate is made at its first charge."""
 
     def __init__(self, max_subjects: int, when_full: WhenFull) -> None:
         self._max_subjects = max_subjects
@@ -113,13 +115,15 @@ class LocalRateLimiters:
 
     def decide(self, charges: Sequence[Charge], now_us: int) -> list[RateDecision]:
         """Return a decision for each charge, in their order. Raises ValueError for a negative cost."""
-        return [self._of(rate).decide(subject, now_us, cost) for rate, subject, cost in charges]
+        return [
+            self._limiter(rate).decide(subject, now_us, cost) for rate, subject, cost in charges
+        ]
 
     def clear(self) -> None:
         """Forget all subjects."""
         self._limiters.clear()
 
-    def _of(self, rate: Rate) -> LocalRateLimiter:
+    def _limiter(self, rate: Rate) -> LocalRateLimiter:
         limiter = self._limiters.get(rate.name)
         if limiter is None:
             limiter = LocalRateLimiter(rate, self._max_subjects, self._when_full)

@@ -1,4 +1,4 @@
-"""Port of a rate limiter that several processes may share."""
+"""Port of a rate limiter that processes may share."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from engine.limits.rate import Rate, RateDecision
 
 
 class Charge(NamedTuple):
-    """`cost` units of `rate` for `subject`: an API key's id, an address, an account."""
+    """`cost` units of `rate` to charge to `subject`: an API key's id, an address, an account."""
 
     rate: Rate
     subject: str
@@ -15,12 +15,12 @@ class Charge(NamedTuple):
 
 
 class RateLimiter(Protocol):
-    """Decides charges. A shared one decides for all processes, by one clock that is not the caller's."""
+    """A limiter of charges. A shared one decides for all processes, by its server's clock."""
 
     async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         """Return a decision for each charge, in their order.
 
-        Each is decided and used up on its own, whatever becomes of the others: a request passes when
-        all allow it. Raises ValueError for more than 16 charges, or a negative cost, and
-        UnavailableError when the limiter's server does not answer.
+        Each charge is decided and used up independently of the others; a request passes if all its charges
+        are allowed. Raises ValueError for more than 16 charges or a negative cost, and UnavailableError if
+        the limiter's server does not answer.
         """

@@ -1,20 +1,20 @@
 """Rates and decisions by the generic cell rate algorithm (GCRA), and the header fields that report them.
 
 Source: ITU-T I.371 annex A, "virtual scheduling". One number is kept for each subject, its
-theoretical arrival time (TAT): when its burst will be whole again. With emission interval
+theoretical arrival time (TAT): the time at which its burst is whole again. With emission interval
 T = period / units, tolerance D = burst * T, cost c and time t:
 
-    before = min(max(TAT, t), t + D)          never behind t, and never further ahead than D
+    before = min(max(TAT, t), t + D)          not before t, and at most D after it
     after  = before + c * T
     allowed    after - t <= D; then TAT := after, else TAT := before
     reset after TAT - t;  remaining floor((D - reset after) / T);  retry after: after - D - t
 
-The upper bound of `before` is not in the source. No honest TAT lies beyond t + D: one that does was
-stored before the clock went back or the rate was made smaller, and would lock its subject out. So
-a denial stores too, if the TAT was beyond the bound; any other denial leaves it as it was.
+The upper bound of `before` is not in the source. A TAT beyond t + D was stored before the clock went
+back or the rate was made smaller, and would lock its subject out. So a denial stores the TAT too, if
+it was beyond the bound; any other denial leaves it unchanged.
 
 All times are whole microseconds of the caller's clock. T is rounded up, so a rate is never
-exceeded in the long run, and missed by 1 % at the most.
+exceeded in the long run, and missed by at most 1 %.
 """
 
 import re
@@ -34,8 +34,8 @@ _MAX_PERIOD_S: Final = 366 * 86_400
 class Rate:
     """`units` per `period_s` seconds, of which `burst` may be used at once (0: all of them).
 
-    In any one period up to `units + burst` pass: a burst that was saved up, and the refill.
-    `name` is 1-40 of a-z, 0-9 and `-`, and stands for one rate only. Raises ValueError.
+    In any one period up to `units + burst` pass: a saved-up burst, and the refill.
+    `name` is 1-40 of a-z, 0-9 and `-`, and belongs to one rate only. Raises ValueError.
     """
 
     name: str
@@ -64,9 +64,9 @@ class Rate:
 class RateDecision(NamedTuple):
     """A decision on one cost. `burst` is the rate's: the largest value of `remaining`.
 
-    `retry_after_us` is 0 when allowed, and None when the cost is above the burst: such a request is
-    never allowed, however long one waits. `reset_after_us` is the time until the burst is whole; the
-    TAT to store, allowed or not, is the time of the decision plus that.
+    `retry_after_us` is 0 when allowed, and None when the cost is above the burst: no wait makes such a
+    request allowed. `reset_after_us` is the time until the burst is whole; the TAT to store, allowed or
+    not, is the time of the decision plus `reset_after_us`.
     """
 
     allowed: bool
@@ -77,9 +77,9 @@ class RateDecision(NamedTuple):
 
 
 def decide(rate: Rate, tat_us: int, now_us: int, cost: int = 1) -> RateDecision:
-    """Decide whether `cost` units may be used. `tat_us` is the stored TAT; without one, any past time.
+    """Decide whether `cost` units may be used. `tat_us` is the stored TAT; for a new subject, any past time.
 
-    Cost 0 asks without using. Raises ValueError when the cost is negative.
+    Cost 0 uses nothing. Raises ValueError if the cost is negative.
     """
     interval_us, tolerance_us = rate.interval_us, rate.tolerance_us
     ahead_us = tat_us - now_us
@@ -101,7 +101,7 @@ def decide(rate: Rate, tat_us: int, now_us: int, cost: int = 1) -> RateDecision:
 def require_allowed(
     rates: Sequence[Rate], decisions: Sequence[RateDecision], detail: str = ""
 ) -> None:
-    """Raise TooSoonError unless all decisions allow. `detail` replaces its text, which names the rates."""
+    """Raise TooSoonError unless all decisions allow. `detail` replaces the text, which names the rates."""
     denied = [
         rate.name for rate, decision in zip(rates, decisions, strict=True) if not decision.allowed
     ]
@@ -114,12 +114,12 @@ def header_fields(decided: Sequence[tuple[Rate, RateDecision]]) -> list[tuple[st
     """Return the fields of a response: `RateLimit-Policy`, `RateLimit`, and `Retry-After` when denied.
 
     Form: draft-ietf-httpapi-ratelimit-headers-11, lists of structured fields (RFC 9651), whole
-    seconds rounded up. `t` is a time in which no more than `r` units can be used, so:
-    - it is the time in which `r` units are earned, or with none left the time until there is one. A
-      client that spreads `r` over `t` then runs at the policy's own rate, never faster;
-    - it is no longer than `Retry-After`, as the draft wants that one not to come earlier.
+    seconds rounded up. `t` is a time in which no more than `r` units can be used:
+    - the time in which `r` units are earned, or with none left the time until there is one. A client
+      that spreads `r` over `t` runs at the policy's own rate, never faster;
+    - at most `Retry-After`, because the draft wants a retry not to come before the end of `t`.
 
-    `Retry-After` is the longest wait of those that denied; absent when no wait would help.
+    `Retry-After` is the longest wait of the denials; absent when no wait would help.
     """
     if not decided:
         return []
@@ -140,7 +140,7 @@ def header_fields(decided: Sequence[tuple[Rate, RateDecision]]) -> list[tuple[st
 def retry_after_s(decisions: Sequence[RateDecision]) -> int | None:
     """Return the longest wait of the denials, in whole seconds rounded up.
 
-    None when all allow, and when one of them will never allow its cost.
+    None if all decisions allow, or if one of them will never allow its cost.
     """
     waits = [decision.retry_after_us for decision in decisions if not decision.allowed]
     finite = [wait for wait in waits if wait is not None]

@@ -1,4 +1,4 @@
-"""Credit on rate limits: how often the limiter is asked, and by how much a limit can be exceeded."""
+"""Credit on rate limits: the number of the limiter's calls, and the excess over a limit."""
 
 from collections.abc import Coroutine, Sequence
 
@@ -15,19 +15,19 @@ SMALL = Rate("small", units=MIN_BURST - 1, period_s=60)
 ADDRESS = Rate("address", units=4 * MIN_BURST, period_s=60)
 
 
-class World:
-    """Processes in front of one limiter, which keeps the TATs."""
+class Processes:
+    """Processes with credit in front of one shared limiter, which is this object and keeps the TATs."""
 
-    def __init__(self, processes: int = 1) -> None:
-        self.credits = [RateLimitCredit(100) for _ in range(processes)]
+    def __init__(self, count: int = 1) -> None:
+        self.credits = [RateLimitCredit(100) for _ in range(count)]
         self.tats_us: dict[tuple[str, str], int] = {}
         self.now_us = 1_000_000
-        self.asked = 0
-        self.away = False
+        self.calls = 0
+        self.unavailable = False
 
     async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
-        self.asked += 1
-        if self.away:
+        self.calls += 1
+        if self.unavailable:
             raise ConnectionError
         decisions = []
         for rate, subject, cost in charges:
@@ -41,10 +41,10 @@ class World:
         decisions = credit.spend(charges, self.now_us)
         if decisions is not None:
             return decisions
-        return finished(credit.charge(self, charges, lambda: self.now_us))
+        return run_to_end(credit.charge(self, charges, lambda: self.now_us))
 
 
-def finished(call: Coroutine[None, None, list[RateDecision]]) -> list[RateDecision]:
+def run_to_end(call: Coroutine[None, None, list[RateDecision]]) -> list[RateDecision]:
     """Run a call that never waits."""
     try:
         call.send(None)
@@ -54,97 +54,98 @@ def finished(call: Coroutine[None, None, list[RateDecision]]) -> list[RateDecisi
     raise AssertionError("the call waits")
 
 
-def test_one_request_in_ten_asks_and_all_are_charged() -> None:
-    world = World()
-    left = [world.request(READS)[0].remaining for _ in range(100)]
-    assert world.asked == 100 / (MAX_UNCHARGED_UNITS + 1)
+def test_one_request_in_ten_calls_the_limiter_and_all_are_charged() -> None:
+    processes = Processes()
+    left = [processes.request(READS)[0].remaining for _ in range(100)]
+    assert processes.calls == 100 / (MAX_UNCHARGED_UNITS + 1)
     assert left == list(range(MIN_BURST - 1, MIN_BURST - 101, -1))
-    assert world.tats_us["reads", "me"] == world.now_us + 91 * READS.interval_us
+    assert processes.tats_us["reads", "me"] == processes.now_us + 91 * READS.interval_us
 
 
-def test_with_less_than_half_left_each_one_asks() -> None:
-    world = World()
+def test_with_less_than_half_left_each_request_calls_the_limiter() -> None:
+    processes = Processes()
     for _ in range(MIN_BURST // 2 + MAX_UNCHARGED_UNITS):
-        world.request(READS)
-    asked = world.asked
+        processes.request(READS)
+    calls = processes.calls
     for _ in range(50):
-        world.request(READS)
-    assert world.asked == asked + 50
+        processes.request(READS)
+    assert processes.calls == calls + 50
 
 
-def test_small_rates_are_always_asked_for_also_beside_others() -> None:
-    world = World()
+def test_small_rates_never_use_credit_nor_do_rates_beside_them() -> None:
+    processes = Processes()
     for _ in range(30):
-        world.request(SMALL)
-        world.request(SMALL, READS)
-    assert world.asked == 60
+        processes.request(SMALL)
+        processes.request(SMALL, READS)
+    assert processes.calls == 60
 
 
-def test_what_was_asked_for_in_vain_or_refused_is_owed_still() -> None:
-    world = World()
+def test_units_of_a_failed_or_denied_call_are_owed_again() -> None:
+    processes = Processes()
     for _ in range(MAX_UNCHARGED_UNITS + 1):
-        world.request(READS)
-    world.away = True
+        processes.request(READS)
+    processes.unavailable = True
     for _ in range(3):
         try:
-            world.request(READS)
+            processes.request(READS)
         except ConnectionError:
             continue
-        raise AssertionError("the limiter is away")
-    world.away = False
-    world.tats_us["reads", "me"] = world.now_us + READS.tolerance_us  # by others
-    assert not world.request(READS)[0].allowed
-    world.now_us += READS.tolerance_us
-    world.request(READS)
+        raise AssertionError("the limiter is unavailable")
+    processes.unavailable = False
+    processes.tats_us["reads", "me"] = processes.now_us + READS.tolerance_us  # by other processes
+    assert not processes.request(READS)[0].allowed
+    processes.now_us += READS.tolerance_us
+    processes.request(READS)
     assert (
-        world.tats_us["reads", "me"] == world.now_us + (MAX_UNCHARGED_UNITS + 1) * READS.interval_us
+        processes.tats_us["reads", "me"]
+        == processes.now_us + (MAX_UNCHARGED_UNITS + 1) * READS.interval_us
     )
 
 
-def test_a_limiter_that_is_long_away_leaves_a_debt_that_can_be_paid() -> None:
-    world, charges = World(), [Charge(READS, "me")]
-    credit = world.credits[0]
-    world.request(READS)
+def test_a_long_outage_of_the_limiter_leaves_a_debt_that_can_be_paid() -> None:
+    processes, charges = Processes(), [Charge(READS, "me")]
+    credit = processes.credits[0]
+    processes.request(READS)
     costs = []
 
-    class Away:
+    class Unavailable:
         async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
             costs.append(charges[0].cost)
-            while credit.spend(charges, world.now_us):
+            while credit.spend(charges, processes.now_us):
                 """Other requests come while the limiter does not answer."""
             raise ConnectionError
 
     for _ in range(300):
         with pytest.raises(ConnectionError):
-            finished(credit.charge(Away(), charges, lambda: world.now_us))
-        world.now_us += 1_000_000
+            run_to_end(credit.charge(Unavailable(), charges, lambda: processes.now_us))
+        processes.now_us += 1_000_000
     assert max(costs) <= MAX_UNCHARGED_UNITS + 1
 
 
-def test_who_was_away_longest_is_forgotten() -> None:
-    world = World()
+def test_the_least_recently_used_account_is_dropped() -> None:
+    processes = Processes()
     for n in range(1_000):
-        world.request(READS, subject=str(n))
-    assert world.asked == 1_000
-    world.request(READS, subject="999")
-    assert world.asked == 1_000
-    world.request(READS, subject="5")
-    assert world.asked == 1_001
+        processes.request(READS, subject=str(n))
+    assert processes.calls == 1_000
+    processes.request(READS, subject="999")
+    assert processes.calls == 1_000
+    processes.request(READS, subject="5")
+    assert processes.calls == 1_001
 
 
 @given(
     st.integers(1, 3),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400), st.integers(0, 5_000_000)), max_size=25),
 )  # fmt: skip
-def test_no_limit_is_exceeded_by_more_than_what_processes_may_owe(
-    processes: int, bursts: list[tuple[int, int, int]]
+def test_no_limit_is_exceeded_by_more_than_the_debt_that_processes_may_have(
+    count: int, bursts: list[tuple[int, int, int]]
 ) -> None:
-    world, allowed = World(processes), 0
-    started_us = world.now_us
-    for process, count, pause_us in bursts:
-        for _ in range(count):
-            reads, address = world.request(READS, ADDRESS, process=process % processes)
+    processes, allowed = Processes(count), 0
+    started_us = processes.now_us
+    for process, requests, pause_us in bursts:
+        for _ in range(requests):
+            reads, address = processes.request(READS, ADDRESS, process=process % count)
             allowed += reads.allowed and address.allowed
-        earned = (world.now_us - started_us) // READS.interval_us
-        assert allowed <= READS.burst + earned + MAX_UNCHARGED_UNITS * processes
-        world.now_us += pause_us
+        earned = (processes.now_us - started_us) // READS.interval_us
+        assert allowed <= READS.burst + earned + MAX_UNCHARGED_UNITS * count
+        processes.now_us += pause_us

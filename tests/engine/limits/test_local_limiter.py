@@ -1,4 +1,4 @@
-"""The rate limit of one process: right for every subject, and bounded."""
+"""The rate limit of one process: exact for every kept subject, in bounded memory."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from engine.limits.rate import Rate, RateDecision, decide
 
 S = 1_000_000
 NOW = 1_000 * S
-# One a second, three at once.
+# One unit per second, three at once.
 RATE = Rate("visitor", 60, 60, 3)
 
 requests = st.lists(
@@ -19,13 +19,13 @@ requests = st.lists(
 
 
 @given(requests)
-def test_subjects_are_decided_as_if_each_was_alone_and_never_forgotten(
-    asked: list[tuple[int, int, int]],
+def test_each_subject_is_decided_independently_and_never_forgotten(
+    charges: list[tuple[int, int, int]],
 ) -> None:
     limiter = LocalRateLimiter(RATE, 100, "deny")
     tats_us: dict[int, int] = {}
     now_us = NOW
-    for subject, wait_us, cost in asked:
+    for subject, wait_us, cost in charges:
         now_us += wait_us
         expected = decide(RATE, tats_us.get(subject, 0), now_us, cost)
         assert limiter.decide(subject, now_us, cost) == expected
@@ -34,21 +34,21 @@ def test_subjects_are_decided_as_if_each_was_alone_and_never_forgotten(
 
 
 @given(requests, st.integers(1, 4), st.booleans())
-def test_the_bound_holds_and_nobody_held_is_let_go_early(
-    asked: list[tuple[int, int, int]], most: int, allow: bool
+def test_the_bound_holds_and_no_kept_subject_is_forgotten_early(
+    charges: list[tuple[int, int, int]], max_subjects: int, allow: bool
 ) -> None:
-    limiter = LocalRateLimiter(RATE, most, "allow" if allow else "deny")
+    limiter = LocalRateLimiter(RATE, max_subjects, "allow" if allow else "deny")
     tats_us: dict[int, int] = {}
     now_us = NOW
-    for subject, wait_us, cost in asked:
+    for subject, wait_us, cost in charges:
         now_us += wait_us
         full_before = limiter.counts["full"]
         decision = limiter.decide(subject, now_us, cost)
-        assert limiter.subjects <= most
+        assert limiter.subjects <= max_subjects
         if limiter.counts["full"] > full_before:
-            # Only a newcomer is turned away, and only when all room is in use.
+            # Only a new subject is not kept, and only if all kept ones are in use.
             assert tats_us.get(subject, 0) <= now_us
-            assert sum(tat_us > now_us for tat_us in tats_us.values()) == most
+            assert sum(tat_us > now_us for tat_us in tats_us.values()) == max_subjects
             assert decision.allowed == allow
             continue
         assert decision == decide(RATE, tats_us.get(subject, 0), now_us, cost)
@@ -56,7 +56,7 @@ def test_the_bound_holds_and_nobody_held_is_let_go_early(
             tats_us[subject] = now_us + decision.reset_after_us
 
 
-def test_a_newcomer_without_room_is_answered_and_counted() -> None:
+def test_a_new_subject_without_room_is_decided_by_when_full_and_counted() -> None:
     for when_full, expected in [
         ("allow", RateDecision(True, 3, 2, 0, S)),
         ("deny", RateDecision(False, 3, 0, S, 3 * S)),
@@ -69,13 +69,13 @@ def test_a_newcomer_without_room_is_answered_and_counted() -> None:
         denied = 1 + (when_full == "deny")
         assert limiter.subjects == 2
         assert limiter.counts == {"denied": denied, "forgotten": 0, "full": 1}
-        # Their time has passed: there is room again.
+        # The TATs of a and b have passed: there is room again.
         assert limiter.decide("c", NOW + 3 * S).allowed
         assert limiter.decide("c", NOW + 3 * S, 2).allowed
         assert not limiter.decide("c", NOW + 3 * S).allowed
 
 
-def test_asking_without_using_takes_no_room() -> None:
+def test_a_cost_of_zero_and_a_denied_cost_take_no_room() -> None:
     limiter = LocalRateLimiter(RATE, 2, "deny")
     for subject in range(10):
         assert limiter.decide(subject, NOW, 0).allowed
@@ -83,17 +83,17 @@ def test_asking_without_using_takes_no_room() -> None:
     assert limiter.subjects == 0
 
 
-def test_passing_subjects_take_no_more_room_than_those_in_use() -> None:
+def test_subjects_with_a_passed_tat_take_no_more_room_than_those_in_use() -> None:
     limiter = LocalRateLimiter(RATE, 100_000, "deny")
     in_use = 1_000
     for number in range(20_000):
-        # Each is in use for a second, and a thousand come in a second.
+        # Each subject is in use for a second, and a thousand subjects come per second.
         assert limiter.decide(number, NOW + number * S // in_use).allowed
     assert limiter.subjects <= 2 * in_use
     assert limiter.subjects + limiter.counts["forgotten"] == 20_000
 
 
-def test_room_for_nobody_is_refused() -> None:
+def test_a_limiter_without_room_for_any_subject_is_refused() -> None:
     with pytest.raises(ValueError, match="max_subjects"):
         LocalRateLimiter(RATE, 0, "deny")
 
@@ -109,7 +109,7 @@ def test_a_peek_decides_and_charges_nothing() -> None:
     assert limiter.subjects == 1
 
 
-def test_rates_are_limited_each_on_its_own() -> None:
+def test_each_rate_is_limited_independently() -> None:
     limiters = LocalRateLimiters(100, "allow")
     other = Rate("other", 1, 60)
     charges = [Charge(RATE, "a", RATE.burst), Charge(other, "a")]

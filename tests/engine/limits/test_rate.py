@@ -1,4 +1,4 @@
-"""GCRA: cases worked out by hand, the same as a bucket of tokens, and the fields of an answer."""
+"""GCRA: cases worked out by hand, equality with a token bucket, and the header fields of a response."""
 
 from fractions import Fraction
 
@@ -19,7 +19,7 @@ from engine.limits.rate import (
 S = 1_000_000
 # TATs of a real clock are large numbers.
 NOW = 1_790_000_000 * S
-# One every two seconds, three at once.
+# One unit every two seconds, three at once.
 RATE = Rate("small", 30, 60, 3)
 
 # Seconds since the start and cost; then allowed, remaining, retry after and reset after in seconds.
@@ -63,9 +63,11 @@ waits = st.one_of(st.just(0), st.integers(0, 5 * S), st.integers(0, 4_000 * S))
 
 
 @given(rates, st.lists(st.tuples(waits, st.integers(0, 22)), max_size=60))
-def test_it_decides_as_a_bucket_of_tokens(rate: Rate, asked: list[tuple[int, int]]) -> None:
+def test_decisions_equal_those_of_a_token_bucket(
+    rate: Rate, charges: list[tuple[int, int]]
+) -> None:
     tokens, now_us, tat_us = Fraction(rate.burst), NOW, 0
-    for wait_us, cost in asked:
+    for wait_us, cost in charges:
         now_us += wait_us
         tokens = min(Fraction(rate.burst), tokens + Fraction(wait_us, rate.interval_us))
         decision = decide(rate, tat_us, now_us, cost)
@@ -78,7 +80,7 @@ def test_it_decides_as_a_bucket_of_tokens(rate: Rate, asked: list[tuple[int, int
 
 
 @given(rates, st.integers(-(10**9), 10**10), st.integers(1, 20))
-def test_retry_after_is_the_first_moment_at_which_it_is_allowed(
+def test_retry_after_is_the_first_moment_at_which_the_cost_is_allowed(
     rate: Rate, ahead_us: int, cost: int
 ) -> None:
     decision = decide(rate, NOW + ahead_us, NOW, cost)
@@ -88,7 +90,7 @@ def test_retry_after_is_the_first_moment_at_which_it_is_allowed(
         assert cost > rate.burst
         assert not decide(rate, NOW + ahead_us, NOW + 10**15, cost).allowed
     else:
-        # Behind the tolerance the TAT counts as the tolerance: it is what a script finds later.
+        # A TAT beyond the tolerance counts as the tolerance, which is then stored.
         tat_us = NOW + decision.reset_after_us
         moment_us = NOW + decision.retry_after_us
         assert decide(rate, tat_us, moment_us, cost).allowed
@@ -115,7 +117,7 @@ def test_in_the_long_run_the_limit_is_never_exceeded_and_nearly_reached(
     assert 0.99 * earned - 1 <= passed - rate.burst <= earned
 
 
-def test_a_clock_that_went_back_locks_nobody_out() -> None:
+def test_a_clock_that_went_back_locks_no_subject_out() -> None:
     year_us = 365 * 86_400 * S
     decision = decide(RATE, NOW + year_us, NOW)
     assert decision == RateDecision(False, 3, 0, 2 * S, 6 * S)
@@ -142,14 +144,14 @@ def test_a_negative_cost_is_refused() -> None:
         ("a", 5, 1, -1, "burst"),
     ],
 )
-def test_a_rate_that_makes_no_sense_is_refused(
+def test_an_invalid_rate_is_refused(
     name: str, limit: int, period_s: int, burst: int, reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
         Rate(name, limit, period_s, burst)
 
 
-def test_a_rate_without_burst_may_be_used_at_once() -> None:
+def test_a_rate_without_a_burst_has_all_its_units_as_burst() -> None:
     assert Rate("api", 100, 60).burst == 100
 
 
@@ -158,11 +160,11 @@ LOGIN = Rate("login", 5, 900)
 
 
 def used(rate: Rate, units: int, cost: int = 1) -> RateDecision:
-    """The decision for `cost` after `units` were used, all at once."""
+    """Return the decision for `cost` after `units` were used, all at once."""
     return decide(rate, NOW + units * rate.interval_us, NOW, cost)
 
 
-def test_fields_say_what_is_left_and_for_how_long() -> None:
+def test_fields_have_the_units_left_and_their_window() -> None:
     assert header_fields([(API, used(API, 49))]) == [
         ("RateLimit-Policy", '"api-key";q=100;w=60'),
         ("RateLimit", '"api-key";r=50;t=30'),
@@ -170,12 +172,12 @@ def test_fields_say_what_is_left_and_for_how_long() -> None:
     assert header_fields([]) == []
 
 
-def test_with_nothing_left_the_window_ends_when_there_is_one() -> None:
+def test_with_no_unit_left_the_window_ends_with_the_next_unit() -> None:
     assert header_fields([(API, used(API, 99))])[1] == ("RateLimit", '"api-key";r=0;t=1')
     assert header_fields([(LOGIN, used(LOGIN, 4))])[1] == ("RateLimit", '"login";r=0;t=180')
 
 
-def test_a_denial_says_when_and_no_window_is_longer_than_that() -> None:
+def test_a_denial_has_retry_after_and_no_window_is_longer() -> None:
     assert header_fields([(API, used(API, 49)), (API, used(API, 100))]) == [
         ("RateLimit-Policy", '"api-key";q=100;w=60, "api-key";q=100;w=60'),
         ("RateLimit", '"api-key";r=50;t=1, "api-key";r=0;t=1'),
@@ -188,7 +190,7 @@ def test_a_denial_says_when_and_no_window_is_longer_than_that() -> None:
     }
 
 
-def test_what_is_never_allowed_has_no_time_to_retry() -> None:
+def test_a_cost_that_is_never_allowed_has_no_retry_after() -> None:
     never = used(LOGIN, 0, 6)
     assert retry_after_s([never, used(API, 100)]) is None
     assert header_fields([(LOGIN, never)]) == [
