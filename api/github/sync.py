@@ -49,7 +49,7 @@ class GithubSyncRoutes:
         refuse_parameters()
         link = await self._profiles.link(current_caller(), path_id(link_id))
         if parse_repository_url(link.target, self._host) is None:
-            reason = f"is not a repository, such as https://{self._host}/owner/name"
+            reason = f"must be a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
         sync, job = await self._store.request_github_sync(current_caller(), link.id)
         asked = AskedResponse(

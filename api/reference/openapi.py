@@ -312,10 +312,10 @@ _EXAMPLES: Final = {
     404: str(NotFoundError.of("profile")),
     409: "handle: is taken",
     412: str(LostUpdateError(3)),
-    422: "slug: may have only letters, digits, '-' and '_'",
+    422: "slug: must have only letters, digits, '-' and '_'",
     429: "too many requests; try again in 2 s",
 }
 _FIELDS: Final = {
     409: {"field": "handle", "reason": "is taken"},
-    422: {"field": "slug", "reason": "may have only letters, digits, '-' and '_'"},
+    422: {"field": "slug", "reason": "must have only letters, digits, '-' and '_'"},
 }

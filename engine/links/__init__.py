@@ -1,1 +1,1 @@
-"""Profiles, links, their names, targets and health."""
+"""Profiles and links: their names, targets, health and imports."""

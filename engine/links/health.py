@@ -1,12 +1,12 @@
-"""Whether a link's target is there: which request is next, and what the answers come to. No I/O.
+"""Checks of links' targets: the next probe, and the result of the responses. No I/O.
 
 Rules:
-- HEAD first; whatever but success makes it a GET of the first bytes, since servers that refuse or fail a HEAD
-  are many;
-- at most MAX_HOPS redirects are followed, each to an http or https URL without credentials;
-- `ok` is a success. `broken` is an answer that says there is nothing (404, 410 and other refusals of the
-  request as such), at once; and what may pass by itself (no answer, an error of the server) when it was so
-  twice, an hour apart. Those that answer, but not to machines (401, 403, 429 and the like), leave it `unknown`.
+- The first probe is a HEAD; unless it succeeds, a GET of the first bytes follows, because many servers refuse
+  or fail a HEAD.
+- At most MAX_HOPS redirects are followed, each to an http or https URL without credentials.
+- The state is `ok` after a success. It is `broken` at once after a response that denies the resource (404, 410
+  and other client errors), and after two transient failures (no response, a server error) an hour apart. It is
+  `unknown` if the server may answer browsers but not machines (401, 403, 429 and the like).
 """
 
 import hashlib
@@ -24,7 +24,7 @@ MAX_HOPS: Final = 5
 MAX_REASON_CHARS: Final = 200
 GET_BYTES: Final = 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# Who asks may not, or not now, or not like this; 999 is LinkedIn's.
+# Statuses by which servers refuse machines, or this request now or in this form; 999 is LinkedIn's.
 _NOT_FOR_MACHINES: Final = frozenset(
     {401, 402, 403, 405, 406, 407, 418, 423, 425, 426, 429, 451, 999}
 )
@@ -34,8 +34,8 @@ ProbeMethod = Literal["HEAD", "GET"]
 
 
 class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last check of a link's target came to. `status` is the last answer's, null when there was none;
-    `since` is when it came to be in this state."""
+    """The result of the last check of a link's target. `status` is the last response's, null if there was none.
+    `since` is the time at which the target came into this state."""
 
     state: LinkHealthState
     status: int | None
@@ -52,8 +52,8 @@ class Probe(NamedTuple):
 
 
 class ProbeResult(NamedTuple):
-    """What came of it: a status, with a redirect's location; or None and why. `passing`: it may be better
-    another time. `ours`: it says nothing of the target."""
+    """The response to a probe: its status and a redirect's location, or None and the reason. `transient`: a
+    later probe may succeed. `local_error`: the failure says nothing of the target."""
 
     status: int | None
     location: str = ""
@@ -63,7 +63,7 @@ class ProbeResult(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """`passing`: it may be better another time, so once is not enough to call it broken."""
+    """The result of a check. `transient`: a later check may succeed, so one failure does not make it broken."""
 
     state: LinkHealthState
     status: int | None
@@ -72,8 +72,8 @@ class CheckResult(NamedTuple):
 
 
 class DueCheck(NamedTuple):
-    """A target whose time has come. `failures`: how many in a row that may pass; links of the tenant to the
-    same target share it."""
+    """A target that is due. `failures` counts transient failures in a row. The tenant's links to the same
+    target share one check."""
 
     tenant_id: int
     target: str
@@ -82,7 +82,7 @@ class DueCheck(NamedTuple):
 
 
 class CheckOutcome(NamedTuple):
-    """What to write down of a check."""
+    """The new state of a target after a check."""
 
     check: DueCheck
     state: LinkHealthState
@@ -93,7 +93,8 @@ class CheckOutcome(NamedTuple):
 
 
 class TargetCheck:
-    """One check of a target: send `probe`, then `take` its answer, until there is none and a `verdict`."""
+    """One check of a target. Send `probe` and pass its response to receive(), until `probe` is None and
+    `result` is set."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -102,21 +103,22 @@ class TargetCheck:
         self.probe: Probe | None = Probe("HEAD", target)
         self.result: CheckResult | None = None
 
-    def receive(self, answer: ProbeResult) -> None:
-        asked, self.probe = self.probe, None
-        assert asked is not None
-        status = answer.status
-        if status in _REDIRECTS and answer.location:
-            self._follow(asked, answer)
+    def receive(self, response: ProbeResult) -> None:
+        """Process the response to `probe`, and set the next probe or the result."""
+        probe, self.probe = self.probe, None
+        assert probe is not None
+        status = response.status
+        if status in _REDIRECTS and response.location:
+            self._follow(probe, response)
         elif status is not None and status < 400:
             self.result = CheckResult("ok", status, "")
-        elif status is not None and asked.method == "HEAD":
-            self.probe = Probe("GET", asked.url)
+        elif status is not None and probe.method == "HEAD":
+            self.probe = Probe("GET", probe.url)
         elif status is None:
-            state: LinkHealthState = "unknown" if answer.local_error else "broken"
-            reason = answer.reason[:MAX_REASON_CHARS]
-            self.result = CheckResult(state, None, reason, answer.transient)
-        elif status == 416:  # it is there, and has fewer bytes than were asked for
+            state: LinkHealthState = "unknown" if response.local_error else "broken"
+            reason = response.reason[:MAX_REASON_CHARS]
+            self.result = CheckResult(state, None, reason, response.transient)
+        elif status == 416:  # the target exists and has fewer bytes than the probe requested
             self.result = CheckResult("ok", status, "")
         elif status in _NOT_FOR_MACHINES:
             self.result = CheckResult(
@@ -125,45 +127,45 @@ class TargetCheck:
         else:
             self.result = CheckResult("broken", status, f"it answers {status}", status >= 500)
 
-    def _follow(self, asked: Probe, answer: ProbeResult) -> None:
+    def _follow(self, probe: Probe, response: ProbeResult) -> None:
         self._hops += 1
         if self._hops > MAX_HOPS:
-            self.result = CheckResult("broken", answer.status, f"more than {MAX_HOPS} redirects")
+            self.result = CheckResult("broken", response.status, f"more than {MAX_HOPS} redirects")
             return
-        url = resolve_redirect(asked.url, answer.location)
+        url = resolve_redirect(probe.url, response.location)
         if url is None:
-            self.result = CheckResult("broken", answer.status, "it redirects to what is no URL")
+            self.result = CheckResult("broken", response.status, "it redirects to an invalid URL")
         else:
-            self.probe = Probe(asked.method, url)
+            self.probe = Probe(probe.method, url)
 
 
 def resolve_redirect(url: str, location: str) -> str | None:
-    """Where a redirect leads, without its fragment; None where no request may go."""
+    """Return the URL that a redirect leads to, without its fragment; None if no probe may be sent to it."""
     try:
-        found = ada_url.URL(location, base=url)
+        resolved = ada_url.URL(location, base=url)
     except ValueError:
         return None
-    if found.protocol not in ("http:", "https:") or found.username or found.password:
+    if resolved.protocol not in ("http:", "https:") or resolved.username or resolved.password:
         return None
-    found.hash = ""
-    href = str(found.href)
+    resolved.hash = ""
+    href = str(resolved.href)
     return href if len(href) <= MAX_TARGET_CHARS and href.isascii() else None
 
 
-def outcome_of(check: DueCheck, verdict: CheckResult, now: datetime) -> CheckOutcome:
-    """What becomes of a target: a failure that may pass is believed the second time."""
+def outcome_of(check: DueCheck, result: CheckResult, now: datetime) -> CheckOutcome:
+    """Return the new state of a target. A transient failure makes it broken the second time."""
     due = next_check(check.tenant_id, check.target, now)
-    if not (verdict.transient and verdict.state == "broken"):
-        return CheckOutcome(check, verdict.state, verdict.status, verdict.reason, 0, due)
+    if not (result.transient and result.state == "broken"):
+        return CheckOutcome(check, result.state, result.status, result.reason, 0, due)
     failures = check.failures + 1
     if failures == 1:
         state = check.state if check.state == "broken" else "unknown"
-        return CheckOutcome(check, state, verdict.status, verdict.reason, 1, now + RETRY_AFTER)
-    return CheckOutcome(check, "broken", verdict.status, verdict.reason, min(failures, 1000), due)
+        return CheckOutcome(check, state, result.status, result.reason, 1, now + RETRY_AFTER)
+    return CheckOutcome(check, "broken", result.status, result.reason, min(failures, 1000), due)
 
 
 def next_check(tenant_id: int, target: str, now: datetime) -> datetime:
-    """When a target is due again: at its own fixed moment of each day, after half a day at least."""
+    """Return a target's next due time: its own fixed moment of each day, at least half a day from `now`."""
     digest = hashlib.sha256(f"{tenant_id}:{target}".encode()).digest()
     length = int(CHECK_PERIOD.total_seconds())
     offset = int.from_bytes(digest[:8], "big") % length

@@ -1,4 +1,4 @@
-"""Ports of the checks of links' targets, as engine/links/ports.py has the others."""
+"""Ports of the checks of links' targets: stored states, and the prober."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from engine.links.health import CheckOutcome, DueCheck, Probe, ProbeResult
 
 
 class LinkCursor(NamedTuple):
-    """A link's key; links are walked in the order of these."""
+    """The position of a link in the order in which links are walked."""
 
     tenant_id: int
     link_id: int
@@ -18,26 +18,28 @@ START = LinkCursor(0, 0)
 
 
 class LinkHealthStore(Protocol):
-    """What is known of targets, of all tenants."""
+    """States of the targets of all tenants."""
 
     async def discover(self, after: LinkCursor, limit: int) -> LinkCursor:
-        """Look at the next links after one, and have those that are new, or lead elsewhere by now, checked.
+        """Read `limit` links after a cursor, and add those that are new or have a new target.
 
-        The last one looked at; START when those were the last of all.
+        A target's state is shared by the tenant's links; a target without a state is due at once.
+        Returns the cursor of the last link read; START if fewer than `limit` links were left.
         """
 
     async def claim(self, limit: int) -> tuple[list[DueCheck], datetime]:
-        """Targets whose time has come, each once, and the time. Others do not get them for an hour."""
+        """Claim at most `limit` due targets for an hour. Returns them, each once, and the database's time."""
 
-    async def record(self, checked: Sequence[CheckOutcome]) -> None: ...
+    async def record(self, outcomes: Sequence[CheckOutcome]) -> None:
+        """Record the outcomes of checks and the times of the next ones."""
 
     async def release(self, checks: Sequence[DueCheck]) -> None:
-        """There was no time for these."""
+        """Make claimed targets due again: there was no time to check them."""
 
 
 class Prober(Protocol):
-    """Sends one request to whatever a link leads to."""
+    """A sender of single requests to links' targets."""
 
     async def send(self, probe: Probe) -> ProbeResult:
-        """Never raises for what the target or the network does. Follows no redirect. Bounded in bytes, and
-        not in time: the caller cancels."""
+        """Send one request, without following redirects. Returns failures of the target and the network as
+        results. Bounded in bytes and not in time: the caller cancels."""

@@ -1,9 +1,9 @@
-"""Import files: a line of CSV, JSON or an archive → a checked row, or the reason why not.
+"""Rows of import files: a line of CSV, JSON or an archive becomes a valid row or an error.
 
-One line is one row: a quote that was never closed spoils its own line and not the rest of the file.
+One line is one row: an unclosed quote spoils its own line and not the rest of the file.
 
-The archive of a profile (storage/privacy/archive.py) has a line for every row of every table. An import takes the
-profile's links from it; counts, members and logs stay behind.
+The archive of a profile (storage/privacy/archive.py) has a line for every row of every table. An import reads
+the profile's links from it and ignores its counts, members and logs.
 """
 
 import csv
@@ -25,7 +25,7 @@ _REQUIRED: Final = frozenset(COLUMNS[:3])
 
 
 class RowError(ValueError):
-    """The line is not a row that can be imported; `str(error)` says why."""
+    """A line that cannot be imported. `str(error)` is the reason."""
 
 
 class _JsonRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ _decode_archive_line: Final = msgspec.json.Decoder(_ArchiveLine).decode
 
 
 def parser_for(first_line: str) -> tuple[Parse, bool]:
-    """Return (the parser of a file's lines, whether its first line is a header), by that first line.
+    """Return (parser of a file's lines, whether its first line is a header), by that first line.
 
     A parser returns None for a line without a row, and raises RowError. Raises InvalidError for an archive of
     another format.
@@ -80,6 +80,7 @@ def parser_for(first_line: str) -> tuple[Parse, bool]:
 
 
 def parse_json(line: str) -> dict[str, str]:
+    """Return the row of a JSON object, by column. Raises RowError."""
     try:
         row = _decode_json(line)
     except (msgspec.MsgspecError, UnicodeError) as error:
@@ -122,14 +123,16 @@ def _is_archive(first_line: str) -> bool:
 
 
 def csv_parser(names: list[str]) -> Parse:
+    """Return a parser of CSV lines with these columns. It raises RowError."""
+
     def parse(line: str) -> dict[str, str]:
         values = _split(line)
         if len(values) > len(names):
-            raise RowError(f"has {len(values)} columns, {len(names)} were expected")
+            raise RowError(f"must have at most {len(names)} columns, not {len(values)}")
         row = dict(zip(names, values, strict=False))
         missing = sorted(_REQUIRED - row.keys())
         if missing:
-            raise RowError(f"has no {', '.join(missing)}")
+            raise RowError(f"must have {', '.join(missing)}")
         return {"title": "", **row}
 
     return parse
@@ -143,20 +146,21 @@ def _split(line: str) -> list[str]:
 
 
 def validate_row(line: int, row: dict[str, str], *, private_hosts: bool) -> ImportRow:
-    """The row by the same rules as the API's. Raises RowError naming every bad field at once."""
+    """Return the row of line number `line`, normalised by the API's rules. Raises RowError naming every bad
+    field."""
     text = "".join(row.values())
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise RowError("is not valid UTF-8") from None
-    owner, errors = profile.validate_draft(ProfileDraft(handle=row["handle"].strip()))
+            raise RowError("must be valid UTF-8") from None
+    profile_draft, errors = profile.validate_draft(ProfileDraft(handle=row["handle"].strip()))
     draft, link_errors = link.validate_draft(
         LinkDraft(
             slug=row["slug"].strip(), target=row["target"].strip(), title=row["title"].strip()
         ),
         private_hosts=private_hosts,
     )
-    if owner is None or draft is None:
+    if profile_draft is None or draft is None:
         raise RowError("; ".join(f"{e.field} {e.reason}" for e in (*errors, *link_errors)))
-    return ImportRow(line, owner.handle, draft.slug, draft.target, draft.title)
+    return ImportRow(line, profile_draft.handle, draft.slug, draft.target, draft.title)

@@ -61,7 +61,7 @@ Passthrough = Annotated[
 HasClickId = Annotated[
     bool,
     msgspec.Meta(
-        description="call the target with `wp_click=…`, by which conversions are told; of http(s) targets"
+        description="add a click id, `wp_click=…`, to http(s) targets, by which conversions are reported"
     ),
 ]
 Short = Annotated[
@@ -74,13 +74,13 @@ Short = Annotated[
 
 
 class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants a link to be; `checked` judges and normalises it."""
+    """A link as a request wants it. validate_draft() normalises it."""
 
     slug: Annotated[Slug, StandIn("a")]
     target: Annotated[LinkTarget, StandIn("https://a.example/")]
     title: LinkTitle = ""
     status: RedirectStatus = 302
-    # A kind that is not there keeps the target from being judged, whose rules depend on it.
+    # An invalid stand-in, because the rules of the target depend on the kind: the target is not validated then.
     kind: Annotated[LinkKind, StandIn("")] = "url"
     passthrough: Passthrough = False
     click_id: HasClickId = False
@@ -88,8 +88,8 @@ class LinkDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored link. `short` says whether it also owns `/{slug}` on the default domain; `github` is there
-    when its target is kept in step with GitHub, `health` when it has been checked."""
+    """A stored link. `short`: it also owns `/{slug}` on the default domain. `github` is its synchronisation
+    with GitHub, if it has one; `health` is the state of its target, once checked."""
 
     id: int
     profile_id: int
@@ -111,7 +111,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 def validate_draft(
     draft: LinkDraft, *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> tuple[LinkDraft | None, list[FieldError]]:
-    """The draft normalised (slug as its key, target as the browser reads it), or every error at once."""
+    """Return the draft normalised (canonical slug, target as a browser parses it), or None and all errors.
+
+    `private_hosts`: whether targets off the public internet are allowed.
+    """
     errors = name.slug_errors(draft.slug) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
     if draft.status not in STATUSES:
         errors.append(FieldError("status", "must be 301, 302, 307 or 308"))
@@ -122,7 +125,7 @@ def validate_draft(
         try:
             normalised = target.validate_target(
                 draft.target,
-                draft.kind,  # type: ignore[arg-type]  # judged against KINDS above
+                draft.kind,  # type: ignore[arg-type]  # checked against TARGET_KINDS above
                 private_hosts=private_hosts,
                 github_host=github_host,
             )

@@ -1,8 +1,8 @@
 """Names in paths: handles of profiles and slugs of links.
 
-A name's *key* is what two spellings share: NFC-normalised and case-folded. Keys are stored unique, so
-`/Spring` and `/spring` are one link. The visitors' door looks up the raw path first and takes the key
-only when that misses.
+All spellings of a name share its *canonical name*: NFC-normalised and case-folded. Canonical names are unique,
+so `/Spring` and `/spring` are one link. An edge looks up the raw path first, and the canonical path only if
+that misses.
 """
 
 import re
@@ -14,14 +14,14 @@ from engine.common.errors import FieldError
 
 MAX_NAME_CHARS: Final = 64
 MAX_HANDLE_CHARS: Final = 32
-# A visitor may spell a name decomposed and percent-encoded: several characters of 12 bytes for each of its own.
+# A visitor may spell a name decomposed and percent-encoded: 12 bytes for each code point of a letter.
 MAX_PATH_BYTES: Final = 4096
-# The same rules as JSON Schema has them, for the API's reference; what is judged by is below.
+# The rules as JSON Schema, for the API's reference. handle_errors() and slug_errors() decide.
 HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
 SLUG_PATTERN: Final = r"^[\p{L}\p{M}\p{N}_-]{1,64}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
-# Paths that the door answers itself, or may one day; none can be a slug of the default domain or a handle.
+# Paths that the engine answers itself, or may one day: no slug of the default domain and no handle.
 RESERVED: Final = frozenset(
     {
         "v1", "v2", "api", "admin", "assets", "static", "docs", "healthz", "readyz", "metrics", "login",
@@ -31,25 +31,25 @@ RESERVED: Final = frozenset(
 
 
 def canonical_name(name: str) -> str:
-    """The form that is unique: NFC, case-folded, NFC again (folding can undo composition)."""
+    """Return a name in NFC, case-folded, and in NFC again, because folding can undo composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
-    """What is wrong with a link's slug: 1-64 letters of any script, marks, digits, `-`, `_`."""
+    """Return the errors of a link's slug: 1-64 letters of any script, marks, digits, `-`, `_`."""
     if not slug:
         return [FieldError(field, "must not be empty")]
     if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
         return [FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")]
     if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in canonical_name(slug)):
-        return [FieldError(field, "may have only letters, digits, '-' and '_'")]
+        return [FieldError(field, "must have only letters, digits, '-' and '_'")]
     if canonical_name(slug) in RESERVED:
-        return [FieldError(field, "is a reserved word")]
+        return [FieldError(field, "must not be a reserved word")]
     return []
 
 
 def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
-    """What is wrong with a profile's handle: 1-32 of a-z, 0-9, `_`, `.`, `-`, case ignored."""
+    """Return the errors of a profile's handle: 1-32 of a-z, 0-9, `_`, `.`, `-`, case ignored."""
     if not handle:
         return [FieldError(field, "must not be empty")]
     if _HANDLE.fullmatch(handle.lower()) is None:
@@ -60,14 +60,14 @@ def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:
             )
         ]
     if handle.lower() in RESERVED:
-        return [FieldError(field, "is a reserved word")]
+        return [FieldError(field, "must not be a reserved word")]
     return []
 
 
 def canonical_path(path: bytes) -> bytes | None:
-    """The canonical spelling of a visitor's raw path, percent-decoded, normalised and encoded again.
+    """Return the canonical path of a visitor's raw path: percent-decoded, normalised and encoded again.
 
-    None when the path cannot name anything: bad UTF-8, control characters, too long, too many parts.
+    None if the path cannot name a link or page: bad UTF-8, control characters, too long, too many parts.
     """
     if len(path) > MAX_PATH_BYTES:
         return None
@@ -86,6 +86,6 @@ def canonical_path(path: bytes) -> bytes | None:
     return encode_path(*parts)
 
 
-def encode_path(*keys: str) -> bytes:
-    """`/a/b` for name keys, percent-encoded as browsers send it."""
-    return b"/" + "/".join(quote(part, safe="@-_.~") for part in keys).encode("ascii")
+def encode_path(*names: str) -> bytes:
+    """Return `/a/b` for canonical names, percent-encoded as browsers send it."""
+    return b"/" + "/".join(quote(name, safe="@-_.~") for name in names).encode("ascii")

@@ -1,7 +1,7 @@
-"""Ports: what actors and doors ask of storage. Each has a real implementation and an in-memory twin.
+"""Ports of profiles and links, implemented by storage. Each has a real store and an in-memory twin.
 
-All methods are trio-async and cancellable, and raise `UnavailableError` when the server behind them
-does not answer within its time limit. One contract suite (tests/storage/) runs against both.
+All methods are trio-async and cancellable, and raise UnavailableError if the server behind them does not
+answer within its time limit. One contract suite (tests/storage/) runs against both implementations.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from engine.links.profile import Profile, ProfileChange, ProfileDraft
 
 
 class LinkChange(NamedTuple):
-    """One of many changes of a profile's links. `draft` makes what is wanted of what is stored (None for a
-    create), and raises InvalidError; `link_id` and `if_version` are for updates and deletes."""
+    """One of many changes of a profile's links. `draft` makes the new draft of the stored link (None for a
+    create), and raises InvalidError. `link_id` and `if_version` are for updates and deletes."""
 
     op: Literal["create", "update", "delete"]
     draft: Callable[[Link | None], LinkDraft]
@@ -26,27 +26,27 @@ class LinkChange(NamedTuple):
 
 
 class LinkChangeResult(NamedTuple):
-    """What became of one: the link as it is now (None when it was deleted), or why nothing was done."""
+    """The result of one LinkChange: the changed link (None after a delete), or the error that prevented it."""
 
     link: Link | None = None
     error: WaypostError | None = None
 
 
 class ProfileStore(Protocol):
-    """Profiles and links as the console changes them, each for its members.
+    """Profiles and links, as the console changes them for members.
 
-    Every change bumps the profile's version in the same transaction and returns what was stored.
-    Ids of what the caller is no member of raise NotFoundError, the same as ids that do not exist; a
-    role or key that does not suffice raises ForbiddenError (engine/accounts/access.py has the table). Drafts have
-    been checked already. `if_version` raises LostUpdateError when the object has another version. With
-    `once`, a create raises AlreadyAnsweredError when the same request has been answered before, and
-    InvalidError when another one has used its key.
+    Every change increments the profile's version in the same transaction and returns the stored object.
+    The id of a profile that the caller is not a member of raises NotFoundError, as an unknown id does; a
+    role or API key that does not suffice raises ForbiddenError (engine/accounts/access.py has the table).
+    Callers must have validated the drafts. `if_version` raises LostUpdateError if the object has another
+    version. With `once`, a create raises AlreadyAnsweredError if the same request was answered before, and
+    InvalidError if another request has used its idempotency key.
     """
 
     async def create_profile(
         self, caller: Caller, draft: ProfileDraft, once: IdempotentRequest[Profile] | None = None
     ) -> Profile:
-        """Raises ConflictError("handle", …)."""
+        """Create a profile. Raises ConflictError("handle", …)."""
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile: ...
 
@@ -63,7 +63,7 @@ class ProfileStore(Protocol):
     async def delete_profile(
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> Profile:
-        """Deletes its links too. Counts stay."""
+        """Delete a profile and its links. Counts stay."""
 
     async def create_link(
         self,
@@ -72,10 +72,10 @@ class ProfileStore(Protocol):
         draft: LinkDraft,
         once: IdempotentRequest[tuple[Link, ProfileChange]] | None = None,
     ) -> tuple[Link, ProfileChange]:
-        """Raises ConflictError("slug", …).
+        """Create a link. Raises ConflictError("slug", …).
 
-        `draft.short` True claims `/{slug}` or raises ConflictError("short", …); None claims it when it
-        is free; False does not.
+        `draft.short` True claims `/{slug}` or raises ConflictError("short", …); None claims it if it is free;
+        False does not.
         """
 
     async def link(self, caller: Caller, link_id: int) -> Link: ...
@@ -91,9 +91,9 @@ class ProfileStore(Protocol):
         draft: LinkDraft,
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
-        """Raises as `create_link` does. What changes nothing is returned as it is, with no new version.
+        """Update a link. Raises the errors of create_link(). A draft that changes nothing makes no new version.
 
-        `draft.short` None keeps what the link has; with a new slug, it claims that one when it is free.
+        `draft.short` None leaves `short` unchanged; with a new slug, it claims the new `/{slug}` if it is free.
         """
 
     async def delete_link(
@@ -107,15 +107,16 @@ class ProfileStore(Protocol):
         operations: Sequence[LinkChange],
         once: IdempotentRequest[tuple[list[LinkChangeResult], ProfileChange]] | None = None,
     ) -> tuple[list[LinkChangeResult], ProfileChange]:
-        """Many changes of one profile's links in one transaction: what became of each, in their order.
+        """Apply many changes of one profile's links in one transaction. Returns a result for each, in their
+        order, and the profile's change.
 
-        One that fails changes nothing and stops no other. Together they are one version of the profile,
-        or none if nothing changed.
+        A failed change has no effect, and the others proceed. All changes make one version of the profile, or
+        none if nothing changed.
         """
 
 
 class ImportRow(NamedTuple):
-    """A checked row of an import file; `line` is where it stood. An empty title keeps a link's own."""
+    """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title."""
 
     line: int
     handle: str
@@ -125,7 +126,7 @@ class ImportRow(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """`rejected` pairs lines with reasons; `changes` are the profiles to announce."""
+    """Numbers of links, (line, reason) of each rejected row, and the profile changes to announce."""
 
     created: int
     updated: int
@@ -135,8 +136,11 @@ class ImportResult(NamedTuple):
 
 
 class LinkImporter(Protocol):
-    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
-        """One transaction for up to 5,000 rows. Idempotent: the same rows again change nothing.
+    """Imports of links from files."""
 
-        Of rows with the same handle and slug the last wins, and the others count as unchanged.
+    async def import_rows(self, caller: Caller, rows: Sequence[ImportRow]) -> ImportResult:
+        """Create or update links for up to 5,000 rows in one transaction. Idempotent: to import the same rows
+        again changes nothing.
+
+        Of rows with the same handle and slug the last one wins, and the others count as unchanged.
         """

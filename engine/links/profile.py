@@ -1,4 +1,4 @@
-"""A profile: a handle, a title and its links; and the snapshot of it that an edge answers from."""
+"""A profile: a handle, a title and its links; and its changes, as they are announced to edges."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -13,9 +13,9 @@ from engine.links import name
 MAX_TITLE_CHARS: Final = 120
 RETENTION_DAYS: Final = 90
 MAX_RETENTION_DAYS: Final = 3_650
-MAX_WHOLE_LINKS: Final = 200  # a profile of more is never held whole by an edge
+MAX_WHOLE_LINKS: Final = 200  # an edge never loads all links of a profile with more
 MAX_PAGE_LINKS: Final = 200
-MAX_HISTORY: Final = 10_000  # versions that a difference may go back
+MAX_HISTORY: Final = 10_000  # versions that a difference between snapshots may span
 
 
 Handle = Annotated[
@@ -38,13 +38,13 @@ RetentionDays = Annotated[
     msgspec.Meta(
         ge=1,
         le=MAX_RETENTION_DAYS,
-        description="how long raw clicks are kept; what was counted of them stays",
+        description="days for which raw clicks are kept; their counts stay",
     ),
 ]
 
 
 class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants a profile to be."""
+    """A profile as a request wants it."""
 
     handle: Annotated[Handle, StandIn("a")]
     title: ProfileTitle = ""
@@ -52,7 +52,7 @@ class ProfileDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored profile. `version` grows by one with every change of it or of any of its links."""
+    """A stored profile. `version` grows by one with every change of the profile or of its links."""
 
     id: int
     tenant_id: int
@@ -65,7 +65,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def validate_draft(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[FieldError]]:
-    """The draft with its handle in lower case, or every error at once."""
+    """Return the draft with its handle in lower case, or None and all errors."""
     errors = name.handle_errors(draft.handle) + text_errors(draft.title, "title", MAX_TITLE_CHARS)
     if not 1 <= draft.raw_retention_days <= MAX_RETENTION_DAYS:
         errors.append(FieldError("raw_retention_days", f"must be from 1 to {MAX_RETENTION_DAYS}"))
@@ -75,7 +75,7 @@ def validate_draft(draft: ProfileDraft) -> tuple[ProfileDraft | None, list[Field
 
 
 def draft_of(profile: Profile) -> ProfileDraft:
-    """What would leave it as it is."""
+    """Return the draft that would change nothing."""
     return ProfileDraft(
         handle=profile.handle,
         title=profile.title,
@@ -84,7 +84,7 @@ def draft_of(profile: Profile) -> ProfileDraft:
 
 
 class ProfileChange(msgspec.Struct, frozen=True, gc=False):
-    """News that a profile has reached `version`; `deleted` that it is gone."""
+    """A committed new version of a profile, as announced to edges. `deleted`: the profile is gone."""
 
     profile_id: int
     version: int

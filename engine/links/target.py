@@ -1,7 +1,7 @@
-"""Where a link may lead: what people type as a URL, judged as a browser would parse it.
+"""Targets of links: URLs that members enter, validated as a browser parses them.
 
-`ada_url` implements the WHATWG URL standard, so what is checked here is what a visitor's browser will
-do with the `Location` header, not what another parser would think of it.
+`ada_url` implements the WHATWG URL standard. So the validation sees the same URL as a visitor's browser will
+see in the `Location` header, and not another parser's reading of it.
 """
 
 import ipaddress
@@ -25,101 +25,101 @@ _LAST_32_BITS: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Net
 
 
 class TargetError(ValueError):
-    """The target is refused; `str(error)` is the reason, fit for a person."""
+    """A target that is refused. `str(error)` is the reason, as in FieldError."""
 
 
 def validate_target(
     url: str, kind: TargetKind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> str:
-    """Normalise a link's target, or raise `TargetError` with the reason.
+    """Return a link's target normalised. Raises TargetError with the reason.
 
     `kind` "url" takes http and https only; "mailto" and "tel" take their own scheme; "github" takes a
-    repository's page, or one below it, on `github_host`. With
+    repository's page, or a page below it, on `github_host`. With
     `private_hosts=False`, hosts that are not on the public internet (loopback, private and link-local
-    addresses, `localhost`, single-label and `.internal` names) are refused. The result is pure
-    printable ASCII of at most 2,048 characters, so it can be written into a header as it is.
+    addresses, `localhost`, single-label and `.internal` names) are refused. The result is printable
+    ASCII of at most 2,048 characters, so it can be written into a header unencoded.
     """
     if _CONTROL.search(url):
-        raise TargetError("contains a control character")
+        raise TargetError("must not contain control characters")
     text = url.strip(" ")
     if not text:
-        raise TargetError("is empty")
+        raise TargetError("must not be empty")
     if len(text) > MAX_TARGET_CHARS:
-        raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters")
-    contact = kind in ("mailto", "tel")
-    target = _check_contact(text, kind) if contact else _check_web(text, private_hosts)
+        raise TargetError(f"must have at most {MAX_TARGET_CHARS} characters")
+    is_contact = kind in ("mailto", "tel")
+    target = _normalise_contact(text, kind) if is_contact else _normalise_web(text, private_hosts)
     if kind == "github" and parse_repository_url(target, github_host) is None:
-        raise TargetError(f"is not a repository, such as https://{github_host}/owner/name")
+        raise TargetError(f"must be a repository, such as https://{github_host}/owner/name")
     if len(target) > MAX_TARGET_CHARS:
-        raise TargetError(f"is longer than {MAX_TARGET_CHARS} characters once encoded")
+        raise TargetError(f"must have at most {MAX_TARGET_CHARS} characters once encoded")
     if not is_location_safe(target.encode("utf-8")):
-        raise TargetError("contains characters that cannot stand in a URL")
+        raise TargetError("must not contain characters that a URL cannot have")
     return target
 
 
 def is_location_safe(value: bytes) -> bool:
-    """Whether `value` may be written into a Location header: printable ASCII without blanks."""
+    """Return whether `value` may be written into a Location header: printable ASCII without blanks."""
     return _LOCATION_SAFE.fullmatch(value) is not None
 
 
 def add_query(target: bytes, query: bytes) -> bytes:
-    """`target` with the visitor's `query` (no leading `?`) added before its fragment.
+    """Return `target` with the visitor's `query` (no leading `?`) added before its fragment.
 
-    The caller must have checked `query` with `is_location_safe`. Parameters of the target keep their
-    place in front, so a visitor cannot shadow one where the first occurrence wins.
+    The caller must have checked `query` with is_location_safe(). Parameters of the target stay in front, so a
+    visitor cannot shadow them where the first occurrence wins.
     """
     base, hash_mark, fragment = target.partition(b"#")
     joint = b"?" if b"?" not in base else b"" if base.endswith((b"?", b"&")) else b"&"
     return base + joint + query + hash_mark + fragment
 
 
-def _check_web(text: str, private_hosts: bool) -> str:
+def _normalise_web(text: str, private_hosts: bool) -> str:
     scheme = text.partition(":")[0].lower()
     if ":" not in text or not re.fullmatch(r"[a-z][a-z0-9+.\-]*", scheme):
-        raise TargetError("is not an absolute URL, such as https://example.com/")
+        raise TargetError("must be an absolute URL, such as https://example.com/")
     if scheme not in ("http", "https"):
         hint = f"; give the link the kind '{scheme}'" if scheme in ("mailto", "tel") else ""
-        raise TargetError(f"has the scheme '{scheme[:32]}', only http and https are allowed{hint}")
+        raise TargetError(f"must have the scheme http or https, not '{scheme[:32]}'{hint}")
     try:
         parsed = ada_url.URL(text)
     except ValueError:
-        raise TargetError("is not a valid URL") from None
+        raise TargetError("must be a valid URL") from None
     if parsed.username or parsed.password:
-        raise TargetError("carries credentials (user:password@), which must not be shared")
+        raise TargetError("must not have credentials (user:password@): visitors would see them")
     if not parsed.hostname:
-        raise TargetError("has no host")
+        raise TargetError("must have a host")
     if not private_hosts and is_private_host(parsed.hostname):
-        raise TargetError("leads to a host that is not on the public internet")
+        raise TargetError("must lead to a host on the public internet")
     return parsed.href
 
 
 def is_private_host(host: str) -> bool:
-    """Whether a host, as normalised by the URL parser, is not on the public internet by its name."""
+    """Return whether a host, as the URL parser normalises it, is by its text not on the public internet."""
     name = host.lower().rstrip(".")
     try:
         address = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return "." not in name or name.endswith(_PRIVATE_SUFFIXES)
     if isinstance(address, ipaddress.IPv6Address):
-        address = _embedded(address) or address
+        address = _embedded_ipv4(address) or address
     return not address.is_global or address.is_multicast
 
 
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one leads to: mapped, 6to4, NAT64 (RFC 6052) or compatible."""
-    found = address.ipv4_mapped or address.sixtofour
-    if found is None and any(address in network for network in _LAST_32_BITS):
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one embeds: mapped, 6to4, NAT64 (RFC 6052) or compatible."""
+    ipv4 = address.ipv4_mapped or address.sixtofour
+    if ipv4 is None and any(address in network for network in _LAST_32_BITS):
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return found
+    return ipv4
 
 
-def _check_contact(text: str, kind: TargetKind) -> str:
+def _normalise_contact(text: str, kind: TargetKind) -> str:
     pattern = _MAILTO if kind == "mailto" else _TEL
     if pattern.fullmatch(text) is None:
         example = "mailto:name@example.com" if kind == "mailto" else "tel:+390123456"
-        raise TargetError(f"is not a {kind} address, such as {example}")
+        raise TargetError(f"must be a {kind} address, such as {example}")
     scheme, _, rest = text.partition(":")
     try:
         return f"{scheme.lower()}:{ada_url.URL('x:' + rest).href[2:]}"
     except ValueError:  # lone surrogates, which no encoding can carry
-        raise TargetError("contains characters that cannot stand in a URL") from None
+        raise TargetError("must not contain characters that a URL cannot have") from None

@@ -1,4 +1,4 @@
-"""Names that may be taken for others are flagged, and names of any one script are not."""
+"""Confusable names are flagged, and names in a single script are not."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from engine.links.confusables import confusable_reason
     ["spring", "весна", "спасибо", "日本のlink", "中文", "한국어", "naïve", "straße", "1_2", "été1", "कखग",
      "spring-весна", "αβγ", "ありがとうlink", "-", "e\u0301te"],
 )  # fmt: skip
-def test_honest_names_pass(name: str) -> None:
+def test_names_that_are_not_confusable_pass(name: str) -> None:
     assert confusable_reason(name) is None
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         ("sрring", "Cyrillic and Latin"),
         ("shop-sрring", "Cyrillic and Latin"),
@@ -24,5 +24,5 @@ def test_honest_names_pass(name: str) -> None:
         ("сор1", "taken for Latin"),
     ],
 )
-def test_look_alikes_are_flagged(name: str, said: str) -> None:
-    assert said in (confusable_reason(name) or "")
+def test_confusable_names_are_flagged(name: str, reason: str) -> None:
+    assert reason in (confusable_reason(name) or "")

@@ -1,4 +1,4 @@
-"""Checks of targets: what is asked, what answers come to, and when a target is due again."""
+"""Checks of targets: the probes, the result of the responses, and the due times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,33 +24,34 @@ NOW = datetime(2026, 3, 15, 10, 7, tzinfo=UTC)
 URL = "https://example.com/a"
 
 
-def told(*answers: ProbeResult) -> tuple[list[Probe], CheckResult]:
-    inquiry, sent = TargetCheck(URL), []
-    for answer in answers:
-        assert inquiry.probe is not None
-        sent.append(inquiry.probe)
-        inquiry.receive(answer)
-    assert inquiry.probe is None
-    assert inquiry.result is not None
-    return sent, inquiry.result
+def run_check(*responses: ProbeResult) -> tuple[list[Probe], CheckResult]:
+    """Return the probes that a check sends, and its result after these responses."""
+    check, probes = TargetCheck(URL), []
+    for response in responses:
+        assert check.probe is not None
+        probes.append(check.probe)
+        check.receive(response)
+    assert check.probe is None
+    assert check.result is not None
+    return probes, check.result
 
 
 @pytest.mark.parametrize("status", [200, 204, 206, 299])
-def test_one_request_is_enough_for_what_is_there(status: int) -> None:
-    sent, verdict = told(ProbeResult(status))
-    assert sent == [Probe("HEAD", URL)]
-    assert verdict == CheckResult("ok", status, "")
+def test_a_successful_head_is_enough(status: int) -> None:
+    probes, result = run_check(ProbeResult(status))
+    assert probes == [Probe("HEAD", URL)]
+    assert result == CheckResult("ok", status, "")
 
 
 @pytest.mark.parametrize("head", [400, 403, 404, 405, 500, 501, 503])
 def test_a_head_that_is_refused_is_followed_by_a_get(head: int) -> None:
-    sent, verdict = told(ProbeResult(head), ProbeResult(206))
-    assert sent == [Probe("HEAD", URL), Probe("GET", URL)]
-    assert verdict.state == "ok"
+    probes, result = run_check(ProbeResult(head), ProbeResult(206))
+    assert probes == [Probe("HEAD", URL), Probe("GET", URL)]
+    assert result.state == "ok"
 
 
 @pytest.mark.parametrize(
-    ("status", "state", "passing"),
+    ("status", "state", "transient"),
     [
         (404, "broken", False), (410, "broken", False), (400, "broken", False),
         (500, "broken", True), (502, "broken", True), (503, "broken", True),
@@ -58,54 +59,54 @@ def test_a_head_that_is_refused_is_followed_by_a_get(head: int) -> None:
         (451, "unknown", False), (999, "unknown", False), (416, "ok", False),
     ],
 )  # fmt: skip
-def test_what_answers_come_to(status: int, state: str, passing: bool) -> None:
-    _, verdict = told(ProbeResult(status), ProbeResult(status))
-    assert (verdict.state, verdict.status, verdict.transient) == (state, status, passing)
+def test_the_result_of_each_status(status: int, state: str, transient: bool) -> None:
+    _, result = run_check(ProbeResult(status), ProbeResult(status))
+    assert (result.state, result.status, result.transient) == (state, status, transient)
 
 
-def test_no_answer_may_pass_or_say_nothing_of_the_target() -> None:
-    _, verdict = told(ProbeResult(None, reason="could not connect", transient=True))
-    assert verdict == CheckResult("broken", None, "could not connect", True)
-    _, verdict = told(ProbeResult(None, reason="names cannot be looked up", local_error=True))
-    assert verdict.state == "unknown"
+def test_without_a_response_a_target_is_broken_or_after_a_local_error_unknown() -> None:
+    _, result = run_check(ProbeResult(None, reason="could not connect", transient=True))
+    assert result == CheckResult("broken", None, "could not connect", True)
+    _, result = run_check(ProbeResult(None, reason="names cannot be looked up", local_error=True))
+    assert result.state == "unknown"
 
 
-def test_redirects_are_followed_and_have_an_end() -> None:
-    sent, verdict = told(
+def test_redirects_are_followed_up_to_a_limit() -> None:
+    probes, result = run_check(
         ProbeResult(301, "/b#x"), ProbeResult(302, "//other.example/c?d=1"), ProbeResult(200)
     )
     urls = [URL, "https://example.com/b", "https://other.example/c?d=1"]
-    assert [probe.url for probe in sent] == urls
-    assert verdict.state == "ok"
+    assert [probe.url for probe in probes] == urls
+    assert result.state == "ok"
     hops = [ProbeResult(307, f"/{n}") for n in range(MAX_HOPS + 1)]
-    sent, verdict = told(*hops)
-    assert len(sent) == MAX_HOPS + 1
-    assert verdict == CheckResult("broken", 307, "more than 5 redirects")
-    # A GET stays one.
-    sent, verdict = told(ProbeResult(405), ProbeResult(302, "/b"), ProbeResult(404))
-    assert [probe.method for probe in sent] == ["HEAD", "GET", "GET"]
-    assert verdict.state == "broken"
+    probes, result = run_check(*hops)
+    assert len(probes) == MAX_HOPS + 1
+    assert result == CheckResult("broken", 307, "more than 5 redirects")
+    # A GET stays a GET.
+    probes, result = run_check(ProbeResult(405), ProbeResult(302, "/b"), ProbeResult(404))
+    assert [probe.method for probe in probes] == ["HEAD", "GET", "GET"]
+    assert result.state == "broken"
 
 
 @pytest.mark.parametrize(
     "location",
     ["ftp://a/b", "javascript:1", "http://[", "https://u:p@a.example/", "/" + "a" * 2048],
 )
-def test_where_no_request_may_go(location: str) -> None:
-    _, verdict = told(ProbeResult(302, location))
-    assert verdict == CheckResult("broken", 302, "it redirects to what is no URL")
+def test_a_redirect_to_an_invalid_url_is_broken(location: str) -> None:
+    _, result = run_check(ProbeResult(302, location))
+    assert result == CheckResult("broken", 302, "it redirects to an invalid URL")
 
 
 @given(st.text(max_size=80))
-def test_any_location_leads_to_a_plain_url_or_nowhere(location: str) -> None:
-    found = resolve_redirect(URL, location)
-    if found is not None:
-        assert found.startswith(("http://", "https://"))
-        assert found.isascii()
-        assert "#" not in found
+def test_any_location_gives_a_plain_url_or_none(location: str) -> None:
+    url = resolve_redirect(URL, location)
+    if url is not None:
+        assert url.startswith(("http://", "https://"))
+        assert url.isascii()
+        assert "#" not in url
 
 
-def test_what_may_pass_is_believed_the_second_time() -> None:
+def test_a_transient_failure_makes_a_target_broken_the_second_time() -> None:
     check, failed = DueCheck(1, URL, "ok", 0), CheckResult("broken", 500, "it answers 500", True)
     first = outcome_of(check, failed, NOW)
     assert (first.state, first.failures, first.next_at) == ("unknown", 1, NOW + RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Drafts of links: normalised once and for all, or every error at once."""
+"""Drafts of links: normalised, or refused with every error at once."""
 
 import pytest
 from hypothesis import given
@@ -23,40 +23,41 @@ drafts = st.builds(
 
 
 @given(drafts, st.booleans())
-def test_a_checked_draft_is_its_own_checked_form(draft: LinkDraft, private_hosts: bool) -> None:
-    found, errors = validate_draft(draft, private_hosts=private_hosts)
-    assert (found is None) is bool(errors)
-    if found is None:
+def test_a_normalised_draft_is_its_own_normal_form(draft: LinkDraft, private_hosts: bool) -> None:
+    normalised, errors = validate_draft(draft, private_hosts=private_hosts)
+    assert (normalised is None) is bool(errors)
+    if normalised is None:
         assert {error.field for error in errors} <= {"slug", "target", "title", "status", "kind"}
         return
-    assert validate_draft(found, private_hosts=private_hosts) == (found, [])
-    assert found.slug == name.canonical_name(draft.slug)
-    assert (found.title, found.status, found.kind) == (draft.title, draft.status, draft.kind)
-    assert (found.passthrough, found.short) == (draft.passthrough, draft.short)
+    assert validate_draft(normalised, private_hosts=private_hosts) == (normalised, [])
+    assert normalised.slug == name.canonical_name(draft.slug)
+    assert (normalised.title, normalised.status) == (draft.title, draft.status)
+    assert (normalised.kind, normalised.passthrough) == (draft.kind, draft.passthrough)
+    assert normalised.short == draft.short
 
 
-def test_every_error_is_told_at_once() -> None:
-    found, errors = validate_draft(
+def test_all_errors_are_returned_at_once() -> None:
+    normalised, errors = validate_draft(
         LinkDraft(slug="a b", target="javascript:x", title="a\nb" + "c" * 200, status=200)
     )
-    assert found is None
+    assert normalised is None
     assert [error.field for error in errors] == ["slug", "title", "title", "status", "target"]
     _, errors = validate_draft(LinkDraft(slug="a", target="https://a.example/", kind="fax"))
     assert [error.field for error in errors] == ["kind"]
 
 
-def test_private_hosts_are_by_option() -> None:
+def test_private_hosts_are_refused_by_option() -> None:
     draft = LinkDraft(slug="a", target="http://10.0.0.1/")
     assert validate_draft(draft)[1] == []
     assert [error.field for error in validate_draft(draft, private_hosts=False)[1]] == ["target"]
 
 
 @pytest.mark.parametrize("text", ["a\x00", "a\r\nb", "\x7f", "\x85", "\ud800"])
-def test_text_may_not_have_control_characters(text: str) -> None:
+def test_text_must_not_have_control_characters(text: str) -> None:
     assert [error.field for error in text_errors(text, "title", MAX_TITLE_CHARS)] == ["title"]
 
 
-def test_text_has_a_length() -> None:
+def test_text_has_a_length_limit() -> None:
     assert text_errors("\u00e9" * MAX_TITLE_CHARS, "title", MAX_TITLE_CHARS) == []
     (error,) = text_errors("a" * (MAX_TITLE_CHARS + 1), "title", MAX_TITLE_CHARS)
     assert str(MAX_TITLE_CHARS) in error.reason

@@ -1,4 +1,4 @@
-"""Names: one key for all spellings, and paths that find it."""
+"""Names: one canonical form for all spellings, and canonical paths."""
 
 import sys
 import unicodedata
@@ -29,21 +29,20 @@ handles = st.from_regex(r"[a-z0-9][a-z0-9_.\-]{0,30}[a-z0-9_]", fullmatch=True).
 @given(texts)
 @example("\u1fb3\u0301")
 @example("\u0345\u0301\u03b1")
-def test_a_key_is_nfc_folded_and_its_own_key(text: str) -> None:
+def test_a_canonical_name_is_nfc_and_its_own_canonical_form(text: str) -> None:
     assert canonical_name(canonical_name(text)) == canonical_name(text)
     assert unicodedata.is_normalized("NFC", canonical_name(text))
 
 
-def test_each_single_character_has_a_stable_key() -> None:
-    every = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
-    assert [c for c in every if canonical_name(canonical_name(c)) != canonical_name(c)] == []
+def test_each_single_character_has_a_stable_canonical_form() -> None:
+    characters = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
+    assert [c for c in characters if canonical_name(canonical_name(c)) != canonical_name(c)] == []
 
 
 @given(texts)
-@example(
-    "\u03b1\u0345\u0301"
-)  # folding turns the first mark into a letter, so order has to come first
-def test_composed_and_decomposed_spellings_are_one(text: str) -> None:
+# Folding turns the first mark into a letter, so the marks must be put in order before.
+@example("\u03b1\u0345\u0301")
+def test_composed_and_decomposed_spellings_have_one_canonical_name(text: str) -> None:
     assert canonical_name(unicodedata.normalize("NFD", text)) == canonical_name(text)
     assert canonical_name(unicodedata.normalize("NFC", text)) == canonical_name(text)
 
@@ -58,19 +57,18 @@ def test_case_and_composition_do_not_matter(spelling: str) -> None:
 
 @given(slugs)
 @example("\U00010330" * 64)
-def test_whatever_slug_is_accepted_is_found_by_its_path(slug: str) -> None:
+def test_every_valid_slug_is_found_by_each_spelling_of_its_path(slug: str) -> None:
     path = encode_path(canonical_name(slug))
     assert canonical_path(path) == path
     for spelling in (slug, slug.upper(), unicodedata.normalize("NFD", slug)):
-        if canonical_name(spelling) == canonical_name(
-            slug
-        ):  # upper() is no inverse of folding everywhere
+        # Folding does not undo upper() for every letter.
+        if canonical_name(spelling) == canonical_name(slug):
             assert canonical_path(b"/" + quote(spelling).encode()) == path
 
 
 @given(handles, slugs)
 @example("h" * 32, "\U00010330" * 64)
-def test_a_profiles_own_path_and_page_are_found(handle: str, slug: str) -> None:
+def test_each_spelling_of_a_profiles_link_and_page_is_found(handle: str, slug: str) -> None:
     own = encode_path(handle, canonical_name(slug))
     assert canonical_path(own) == own
     assert canonical_path(b"/" + quote(f"{handle.upper()}/{slug}/").encode()) == own
@@ -78,12 +76,12 @@ def test_a_profiles_own_path_and_page_are_found(handle: str, slug: str) -> None:
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(str.encode))
-def test_any_bytes_have_a_bounded_printable_key_or_none(path: bytes) -> None:
-    found = canonical_path(b"/" + path)
-    assert found is None or (
-        canonical_path(found) == found
-        and len(found) <= 12 * (2 * MAX_NAME_CHARS) + 2
-        and all(0x21 <= byte <= 0x7E for byte in found)
+def test_any_bytes_have_a_bounded_printable_canonical_path_or_none(path: bytes) -> None:
+    canonical = canonical_path(b"/" + path)
+    assert canonical is None or (
+        canonical_path(canonical) == canonical
+        and len(canonical) <= 12 * (2 * MAX_NAME_CHARS) + 2
+        and all(0x21 <= byte <= 0x7E for byte in canonical)
     )
 
 
@@ -93,7 +91,7 @@ def test_any_bytes_have_a_bounded_printable_key_or_none(path: bytes) -> None:
      b"/" + b"a" * (MAX_NAME_CHARS + 1), b"/%c3%a9/a", b"/" + b"h" * 40 + b"/a",
      b"/@" + b"h" * 40, b"/" + b"%41" * 9000],
 )  # fmt: skip
-def test_paths_that_can_name_nothing(path: bytes) -> None:
+def test_paths_that_can_name_no_link_have_no_canonical_path(path: bytes) -> None:
     assert canonical_path(path) is None
 
 
@@ -102,7 +100,7 @@ def test_paths_that_can_name_nothing(path: bytes) -> None:
     ["", "a b", "a/b", "a.b", "@a", "a\n", "a\x00", "a%20", "\u2028", "\u202eabc", "\U0001f600",
      "v1", "API", "a" * 65, "\ud800", "\u00df" * 33],
 )  # fmt: skip
-def test_slugs_that_are_refused(slug: str) -> None:
+def test_invalid_slugs_are_refused(slug: str) -> None:
     (error,) = slug_errors(slug)
     assert error.field == "slug"
     assert error.reason
@@ -111,7 +109,7 @@ def test_slugs_that_are_refused(slug: str) -> None:
 @pytest.mark.parametrize(
     "slug", ["a", "A-b_c", "t\u0117l", "\u0928\u092e\u0938\u094d\u0924\u0947", "2026", "a" * 64]
 )
-def test_slugs_that_are_taken(slug: str) -> None:
+def test_valid_slugs_pass(slug: str) -> None:
     assert slug_errors(slug) == []
 
 
@@ -119,11 +117,11 @@ def test_slugs_that_are_taken(slug: str) -> None:
     "handle",
     ["", "a b", "\u00e4", "-a", "a-", ".a", "a.", "a" * 33, "a\n", "admin", "Favicon.ICO", "a/b", "@a"],
 )  # fmt: skip
-def test_handles_that_are_refused(handle: str) -> None:
+def test_invalid_handles_are_refused(handle: str) -> None:
     (error,) = handle_errors(handle)
     assert error.field == "handle"
 
 
 @pytest.mark.parametrize("handle", ["a", "Ada", "a_", "ada.l-ovelace_9", "a" * 32])
-def test_handles_that_are_taken(handle: str) -> None:
+def test_valid_handles_pass(handle: str) -> None:
     assert handle_errors(handle) == []
