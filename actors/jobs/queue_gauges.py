@@ -1,4 +1,4 @@
-"""How much there is to do in each queue, looked at every few seconds for the operator."""
+"""Gauges of each queue's waiting jobs, read every few seconds for the operator."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from engine.jobs.ports import JobQueue, QueueMetrics
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.metrics import Metric, Sample
 
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 
 QUEUED_JOBS: Final = Metric(
     "waypost_jobs_queued", "Jobs that wait, those with a later start included, by queue", ("queue",)
@@ -25,6 +25,8 @@ DEAD_JOBS: Final = Metric(
 
 
 class QueueGauges:
+    """Actor that reads the queues' numbers every POLL_S."""
+
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
         self.queues: list[QueueMetrics] = []
@@ -38,10 +40,10 @@ class QueueGauges:
                 self.last_error = ""
             except UnavailableError as error:
                 self.last_error = str(error)
-            await trio.sleep(LOOK_S)
+            await trio.sleep(POLL_S)
 
     def status(self) -> ActorStatus:
-        """As the worker's own: what waits for it."""
+        """Return the status; its mailbox is the jobs that are due."""
         lag = {"oldest_s": max((q.oldest_s for q in self.queues), default=0.0)}
         waiting = sum(q.ready for q in self.queues)
         return ActorStatus(waiting, lag | {"dead_jobs": float(self.dead)}, self.last_error)
@@ -49,6 +51,6 @@ class QueueGauges:
     def samples(self) -> list[Sample]:
         return [
             DEAD_JOBS.sample(self.dead),
-            *(QUEUED_JOBS.sample(each.queued, each.queue) for each in self.queues),
-            *(OLDEST_JOB.sample(each.oldest_s, each.queue) for each in self.queues),
+            *(QUEUED_JOBS.sample(queue.queued, queue.queue) for queue in self.queues),
+            *(OLDEST_JOB.sample(queue.oldest_s, queue.queue) for queue in self.queues),
         ]

@@ -1,9 +1,8 @@
 """The scheduler: enqueues the periodic jobs that are due.
 
-Any number of schedulers may run: storage enqueues each time due once (engine/jobs/ports.py,
-JobQueue.schedule). A job that became due several times while nothing ran is enqueued once. A kind
-whose job is still queued or running is not enqueued again beside it. A new kind runs at once when a
-scheduler first knows it.
+Any number of schedulers may run: storage enqueues a job once for each due time (engine/jobs/ports.py,
+JobQueue.schedule). A job that became due several times while no scheduler ran is enqueued once. A kind
+with a queued or running job is not enqueued again. The first job of a new kind is due at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +20,7 @@ POLL_S: Final = 5.0
 
 
 class Scheduler:
-    """Enqueues what is due every `poll_s`. `on_enqueued` is called after each round that enqueued a
-    job."""
+    """Actor that enqueues due jobs every `poll_s`, and calls `on_enqueued` if it enqueued any."""
 
     def __init__(
         self,

@@ -1,12 +1,12 @@
-"""A worker: takes jobs, runs each under a lease with a time limit, and writes down how it ended.
+"""A worker: claims jobs, runs each under a lease with a time limit, and records how it ended.
 
-Bounds: `slots` jobs of each queue at once, a slot being free again when the ending is written. Endings are
-written many at once, and so are heartbeats. When there is nothing to do, the queue is asked every `IDLE_S` to
-`LONGEST_IDLE_S`: a NOTIFY with each job would have all commits that enqueue take turns.
+Bounds: at most `concurrency[queue]` jobs of a queue at once; a job counts until its end is recorded. Ends and
+heartbeats are written in batches. An idle worker polls the queue every `IDLE_S` to `LONGEST_IDLE_S`, because a
+NOTIFY with each job would make all commits that enqueue wait for each other.
 
-A handler commits its effect together with the job's end by `context.finish_with`; what it does elsewhere can
-happen twice, if the worker dies before the end is written. A handler whose lease is lost is cancelled as soon
-as a heartbeat tells, or when none has got through for as long as a lease lasts.
+A handler commits its effect together with the job's end by `context.finish_with`. Other effects can happen
+twice, if the worker dies before the end is recorded. A handler is cancelled when a heartbeat finds its lease
+lost, or when no heartbeat succeeds for as long as a lease lasts.
 """
 
 import logging
@@ -44,7 +44,7 @@ IDLE_S: Final = 0.05
 LONGEST_IDLE_S: Final = 0.5
 RETRY_S: Final = 1.0
 MAX_ENDINGS: Final = 500
-LAST_S: Final = 3.0
+SHUTDOWN_S: Final = 3.0
 
 RUNNING_JOBS: Final = Metric("waypost_jobs_running", "Jobs that workers run at the moment")
 ENDED_ATTEMPTS: Final = Metric(
@@ -60,56 +60,60 @@ STALE_ATTEMPTS: Final = Metric(
 class _Attempt:
     context: JobContext
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    # What to write down when `scope` was cancelled; None: nothing, as the lease is lost.
+    # The outcome to record when `scope` was cancelled; None: none, because the lease is lost.
     outcome: AttemptOutcome | None = "returned"
 
 
 class Worker:
+    """Actor that runs jobs. `concurrency` has the queues to serve, and how many of their jobs at once.
+
+    `name` must be the same after a restart: the worker releases the leases of its earlier run at the start.
+    `dice()` is uniform in [0, 1) and spreads polls and retries.
+    """
+
     def __init__(
         self,
         name: str,
         queue: JobQueue,
         handlers: Mapping[str, Handler],
-        slots: Mapping[str, int],
+        concurrency: Mapping[str, int],
         *,
         lease_s: float = LEASE_S,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        """`name` is of this place, not of this process: what an earlier life of it held is put back at
-        the start. `slots` are the queues it serves, and how many of their jobs run at once."""
         self.name = name
         self._queue = queue
         self._handlers = dict(handlers)
-        self._slots = dict(slots)
+        self._concurrency = dict(concurrency)
         self._lease_s = lease_s
         self._dice = dice
         self.attempts: dict[Lease, _Attempt] = {}
         self._endings: list[AttemptEnd] = []
-        self._news = trio.Event()  # an ending to be written
-        self._wake = trio.Event()  # a reason to ask for jobs
+        self._endings_added = trio.Event()  # set when an ending waits to be written
+        self._wake = trio.Event()  # set when jobs may be claimed at once
         self._draining = False
-        self._told_at = 0.0
+        self._last_heartbeat_s = 0.0
         self.outcomes: dict[str, int] = {}
         self.stale = 0
         self.last_error = ""
 
     async def run(self) -> None:
-        """Until cancelled; jobs that still run then are given back."""
+        """Run jobs until cancelled; then record the ends and release the jobs that still run."""
         self.attempts.clear()
         self._endings.clear()
         await self._release(died=True)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._beat)
-                nursery.start_soon(self._write)
-                await self._take(nursery)
+                nursery.start_soon(self._send_heartbeats)
+                nursery.start_soon(self._write_endings)
+                await self._claim_and_run(nursery)
         finally:
-            with trio.move_on_after(LAST_S, shield=True):
-                await self._write_some()
+            with trio.move_on_after(SHUTDOWN_S, shield=True):
+                await self._write_batch()
                 await self._release(died=False)
 
     async def drain(self, limit_s: float) -> None:
-        """Take no more, let those that run finish within the limit, and give the rest back at once."""
+        """Claim no more, let running jobs finish within `limit_s`, and release the rest at once."""
         self._draining = True
         self.wake()
         for attempt in self.attempts.values():
@@ -118,7 +122,7 @@ class Worker:
             await self._until_idle()
         for attempt in self.attempts.values():
             attempt.scope.cancel()
-        with trio.move_on_after(LAST_S):
+        with trio.move_on_after(SHUTDOWN_S):
             await self._until_idle()
 
     async def _until_idle(self) -> None:
@@ -126,11 +130,11 @@ class Worker:
             await trio.sleep(0.02)
 
     def wake(self) -> None:
-        """Ask for jobs now: somebody has just enqueued one."""
+        """Claim jobs at once, because the process has just enqueued some."""
         self._wake.set()
 
     def status(self) -> ActorStatus:
-        """Its mailbox: jobs whose end is not written yet."""
+        """Return the worker's status; its mailbox is the jobs whose end is not recorded yet."""
         return ActorStatus(
             len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error
         )
@@ -142,13 +146,13 @@ class Worker:
             *ENDED_ATTEMPTS.by_label(self.outcomes),
         ]
 
-    # ---- taking -----------------------------------------------------------------------------------
+    # ---- claiming ---------------------------------------------------------------------------------
 
-    async def _take(self, nursery: trio.Nursery) -> None:
+    async def _claim_and_run(self, nursery: trio.Nursery) -> None:
         idle_s = IDLE_S
         while True:
             self._wake = trio.Event()
-            free = self._free()
+            free = self._free_capacity()
             jobs: list[Job] = []
             if free and not self._draining:
                 try:
@@ -167,8 +171,8 @@ class Worker:
                 with trio.move_on_after(idle_s * (0.75 + self._dice() / 2)):
                     await self._wake.wait()
 
-    def _free(self) -> dict[str, int]:
-        free = dict(self._slots)
+    def _free_capacity(self) -> dict[str, int]:
+        free = dict(self._concurrency)
         for attempt in self.attempts.values():
             free[attempt.context.job.queue] -= 1
         return {queue: count for queue, count in free.items() if count > 0}
@@ -191,15 +195,15 @@ class Worker:
             self._count("succeeded")
             ending = None
         if ending is None:
-            self._done(job.lease)
+            self._forget(job.lease)
         else:
             self._endings.append(ending)
-            self._news.set()
+            self._endings_added.set()
 
     def _failed(self, job: Job, error: Exception) -> AttemptEnd | None:
         text = storable_error(str(error) or type(error).__name__)
         if isinstance(error, StaleLeaseError):
-            self._stale(job.lease, text)
+            self._count_stale(job.lease, text)
             return None
         if isinstance(error, SnoozeError):
             return AttemptEnd(job.lease, "snoozed", error.delay_s)
@@ -215,15 +219,15 @@ class Worker:
         )  # fmt: skip
         return AttemptEnd(job.lease, "failed", retry_delay_s(job.failures + 1, self._dice()), text)
 
-    def _stale(self, lease: Lease, text: str) -> None:
+    def _count_stale(self, lease: Lease, text: str) -> None:
         self.stale += 1
         self.last_error = text
         logger.warning(
-            "job %d was another worker's by then, and nothing of it was written", lease.job_id,
+            "job %d: lease lost to another worker; the result of this attempt was discarded", lease.job_id,
             extra={"event": "job_stale", "job": lease.job_id},
         )  # fmt: skip
 
-    def _done(self, lease: Lease) -> None:
+    def _forget(self, lease: Lease) -> None:
         self.attempts.pop(lease, None)
         self.wake()
 
@@ -232,16 +236,16 @@ class Worker:
 
     # ---- writing ----------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
+    async def _write_endings(self) -> None:
         while True:
-            await self._news.wait()
-            self._news = trio.Event()
+            await self._endings_added.wait()
+            self._endings_added = trio.Event()
             while self._endings:
-                if not await self._write_some():
+                if not await self._write_batch():
                     await trio.sleep(RETRY_S)
 
-    async def _write_some(self) -> bool:
-        """Whether the database took them; else they wait for the next try, and their slots with them."""
+    async def _write_batch(self) -> bool:
+        """Record a batch of endings. Returns False if the database is unavailable; the endings then wait."""
         endings = self._endings[:MAX_ENDINGS]
         try:
             written = await self._queue.end(endings)
@@ -253,43 +257,43 @@ class Worker:
             if ending.lease in written:
                 self._count(ending.outcome)
             else:
-                self._stale(ending.lease, f"job {ending.lease.job_id} was not held any more")
-            self._done(ending.lease)
+                self._count_stale(ending.lease, f"job {ending.lease.job_id}: lease lost")
+            self._forget(ending.lease)
         return True
 
-    async def _beat(self) -> None:
-        self._told_at = trio.current_time()
+    async def _send_heartbeats(self) -> None:
+        self._last_heartbeat_s = trio.current_time()
         while True:
             await trio.sleep(self._lease_s / 3)
             attempts = dict(self.attempts)
             try:
-                held = await self._queue.heartbeat(
+                stop_requests = await self._queue.heartbeat(
                     [Heartbeat(lease, a.context.progress) for lease, a in attempts.items()],
                     self._lease_s,
                 )
             except UnavailableError as error:
                 self.last_error = str(error)
-                if trio.current_time() - self._told_at > self._lease_s:
+                if trio.current_time() - self._last_heartbeat_s > self._lease_s:
                     for attempt in attempts.values():
-                        attempt.scope.cancel()  # others may have it by now
+                        attempt.scope.cancel()  # another worker may have leased the job
                 continue
-            self._told_at = trio.current_time()
+            self._last_heartbeat_s = trio.current_time()
             for lease, attempt in attempts.items():
                 if lease not in self.attempts or attempt.context.finished:
                     continue  # it ended meanwhile
-                if held.get(lease, True):
-                    attempt.outcome = "cancelled" if lease in held else None
+                if stop_requests.get(lease, True):
+                    attempt.outcome = "cancelled" if lease in stop_requests else None
                     attempt.scope.cancel()
 
     async def _release(self, *, died: bool) -> None:
         try:
             await self._queue.release(self.name, died=died)
         except UnavailableError as error:
-            self.last_error = str(error)  # then their leases end
+            self.last_error = str(error)  # otherwise the leases expire
 
 
 def single_error(error: Exception) -> Exception:
-    """The error itself, also out of nurseries that hold no other."""
+    """Return the error, or the only error of a group, as nurseries raise it."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

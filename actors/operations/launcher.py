@@ -1,7 +1,7 @@
-"""The launcher: the engine's processes as children of one parent, restarted when they die.
+"""The launcher: starts the engine's processes as children of one parent and restarts them when they die.
 
-Children are started from the main thread, never from a worker thread: they end with the thread that started
-them (PR_SET_PDEATHSIG), so that a kill -9 of the parent leaves no orphan process behind.
+It starts children from the main thread, never from a worker thread: a child ends with the thread that started
+it (PR_SET_PDEATHSIG), so that a kill -9 of the parent leaves no orphan process behind.
 """
 
 import logging
@@ -22,12 +22,12 @@ logger = logging.getLogger("waypost.launcher")
 
 STABLE_S: Final = 20.0
 MAX_FAST_CRASHES: Final = 12
-BRIEF_S: Final = 0.5
+SHORT_LIFE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessCommand:
-    """How to start one child. `pass_fds` stay open in it under the same numbers."""
+    """The command of one child. `pass_fds` stay open in the child under the same numbers."""
 
     name: str
     arguments: Sequence[str]
@@ -40,7 +40,7 @@ class ChildProcess:
     command: ProcessCommand
     popen: "subprocess.Popen[bytes] | None" = None
     restarts: int = 0
-    last_ending: str = ""
+    last_exit: str = ""
     stopping: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -48,13 +48,13 @@ class ChildProcess:
     def pid(self) -> int:
         return self.popen.pid if self.popen is not None else 0
 
-    def wanted(self) -> bool:
-        """Not yet asked to stop; that may come while it waits to be started again."""
+    def should_run(self) -> bool:
+        """Return whether the child must run: stop() may be called while it waits for its restart."""
         return not self.stopping
 
 
 class Launcher:
-    """Keeps the children running. `give_up` is told once when restarting one does not help."""
+    """Actor that keeps the children running. Calls `give_up` once if restarts of a child do not help."""
 
     def __init__(
         self, commands: list[ProcessCommand], give_up: Callable[[WaypostError], None]
@@ -65,36 +65,36 @@ class Launcher:
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             for process in self.processes:
-                nursery.start_soon(self._keep, process, name=process.command.name)
+                nursery.start_soon(self._keep_running, process, name=process.command.name)
 
-    async def _keep(self, process: ChildProcess) -> None:
+    async def _keep_running(self, process: ChildProcess) -> None:
         crashes = 0
         try:
-            while process.wanted():
+            while process.should_run():
                 started = trio.current_time()
                 code = await self._run_once(process)
                 if process.stopping:
                     return
                 process.restarts += 1
-                process.last_ending = _ending(code)
+                process.last_exit = _describe_exit(code)
                 lived_s = trio.current_time() - started
                 killed = code == -signal.SIGKILL
                 if not killed:
                     crashes = 1 if lived_s > STABLE_S else crashes + 1
                 logger.error(
-                    "%s ended with %s and is started again", process.command.name, _ending(code),
+                    "%s ended with %s and is restarted", process.command.name, _describe_exit(code),
                     extra={"event": "process_restarted", "child": process.command.name},
                 )  # fmt: skip
                 if killed:
-                    # From outside: somebody's kill -9, or a kernel short of memory. However often it
-                    # comes, it does not say that starting again is of no use.
-                    await trio.sleep(0 if lived_s > BRIEF_S else BRIEF_S)
+                    # An operator or a kernel short of memory killed the child: however often that happens,
+                    # a restart may help.
+                    await trio.sleep(0 if lived_s > SHORT_LIFE_S else SHORT_LIFE_S)
                     continue
                 if crashes > MAX_FAST_CRASHES:
                     self._give_up(
                         WaypostError(
                             f"{process.command.name} crashed {crashes} times in a row, "
-                            f"last with {_ending(code)}; the log above says why"
+                            f"last with {_describe_exit(code)}; the log above says why"
                         )
                     )
                     return
@@ -109,7 +109,7 @@ class Launcher:
             env=command.environment,
             pass_fds=command.pass_fds,
             stdin=subprocess.DEVNULL,
-            # Not Ctrl-C's: the parent drains them in order.
+            # Keeps Ctrl-C from the child: the parent drains the children in order.
             start_new_session=True,
         )
         pidfd = os.pidfd_open(popen.pid)
@@ -124,28 +124,28 @@ class Launcher:
             process.popen = None
 
     def nodes(self) -> tuple[ActorNode, ...]:
-        """The children, as the launcher knows them."""
+        """Return a node for each child."""
         return tuple(
             ActorNode(
                 name=process.command.name,
                 kind="process",
                 running=process.popen is not None,
                 restarts=process.restarts,
-                last_error=process.last_ending,
+                last_error=process.last_exit,
             )
             for process in self.processes
         )
 
     async def stop(self, prefix: str, limit_s: float) -> None:
-        """Ask the children whose names start with `prefix` to drain; by force when they take too long."""
-        chosen = [p for p in self.processes if p.command.name.startswith(prefix)]
-        for process in chosen:
+        """Ask the children whose names start with `prefix` to drain; kill those that take over `limit_s`."""
+        processes = [p for p in self.processes if p.command.name.startswith(prefix)]
+        for process in processes:
             process.stopping = True
             self._signal(process, signal.SIGTERM)
         with trio.move_on_after(limit_s):
-            for process in chosen:
+            for process in processes:
                 await process.ended.wait()
-        for process in chosen:
+        for process in processes:
             if not process.ended.is_set():
                 logger.error(
                     "%s did not stop within %g s and is killed", process.command.name, limit_s,
@@ -158,5 +158,5 @@ class Launcher:
             process.popen.send_signal(number)
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -11,7 +11,7 @@ _RETRY_S: Final = 2.0
 
 
 async def run_every(interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do `work` at once and every `interval_s` after it ended; after _RETRY_S when its server is away."""
+    """Do `work` at once and `interval_s` after each end, or _RETRY_S after an UnavailableError."""
     while True:
         try:
             await work()

@@ -1,8 +1,8 @@
 """The runtime: uvloop's asyncio loop as the host, trio as its guest, in one thread.
 
-`run` is the only way the engine's processes start. SIGTERM and SIGINT set an event that the trio side
-sees as "drain and stop"; a second one of either cancels it at once. `loop.run_until_complete` is used and
-not `asyncio.Runner`, whose own Ctrl-C handling would end the process without trio's `finally` blocks.
+`run` starts every process of the engine. The first SIGTERM or SIGINT asks the trio side to drain and stop; the
+second cancels it at once. `run` uses `loop.run_until_complete` instead of `asyncio.Runner`, because the latter
+handles Ctrl-C itself and would end the process without trio's `finally` blocks.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Stop:
-    """Asked from outside to stop: `await wait()`, or look at `is_set()`."""
+    """A request to stop the process: `await wait()`, or check `is_set()`."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -31,7 +31,7 @@ class Stop:
         await self._event.wait()
 
     def request(self) -> None:
-        """First call: drain. Second call: cancel whatever still drains."""
+        """Ask the process to drain; a second call cancels it."""
         if self._event.is_set() and self._scope is not None:
             self._scope.cancel()
         self._event.set()

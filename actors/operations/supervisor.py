@@ -1,11 +1,11 @@
-"""Supervisors, as in Erlang's OTP: children that crash are restarted, until that does not help.
+"""Supervisors, as in Erlang's OTP: restart children that crash, until restarts do not help.
 
-One for one: a child that ends with an error is restarted after a backoff, the others go on. More than
-`intensity` crashes within `period_s` mean that restarting does not help: the supervisor gives up and raises
-EscalationError, which is a crash of its own for whoever supervises it; at the top, the process ends and its parent
-starts it anew. A supervisor may be a child of another one (`group`): its children are restarted together when
-it gives up, and those of its siblings are left alone for longer. Children start in order and are stopped in
-reverse, each before the one it relies on.
+The strategy is one-for-one: a supervisor restarts a child that ends with an error after a backoff, and the
+other children continue. After more than `intensity` crashes within `period_s` the supervisor gives up and
+raises EscalationError, which its own supervisor sees as a crash; at the top, the process ends and its parent
+restarts it. A supervisor can be the child of another one (`group`): when it gives up, its children restart
+together, and the other children of its parent continue. Children start in order and stop in reverse order,
+each before those that it relies on.
 """
 
 import logging
@@ -33,9 +33,9 @@ class EscalationError(WaypostError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What to run. `start` runs for ever, or returns when its work is done for good.
+    """One child. `start` runs for ever, or returns when its work is finished for good.
 
-    `status` reports on it while it runs; `group` is the supervisor that `start` runs, if it is one.
+    `status` returns the child's status while it runs; `group` is the supervisor that `start` runs, if any.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Supervisor:
         self._jitter = jitter
 
     async def run(self) -> None:
-        """Start the children in order and keep them; when cancelled, stop them in reverse order."""
+        """Start the children in order and keep them running; stop them in reverse order when cancelled."""
         for state in self.children.values():
-            state.crashes.clear()  # those of an earlier life have been answered for
+            state.crashes.clear()  # crashes before a restart of this supervisor count no more
         started: list[tuple[trio.CancelScope, trio.Event]] = []
         async with trio.open_nursery() as nursery:
             try:
@@ -88,11 +88,11 @@ class Supervisor:
                     nursery.start_soon(
                         self._run_child, child, scope, begun, stopped, name=child.name
                     )
-                    # Tasks that are started together run in any order.
+                    # Tasks of one nursery begin in any order.
                     await begun.wait()
                 await trio.sleep_forever()
             finally:
-                # Children are shielded from the nursery's own cancellation: it knows no order.
+                # The nursery would cancel its tasks in any order, so children are shielded from it.
                 with trio.CancelScope(shield=True):
                     for scope, stopped in reversed(started):
                         scope.cancel()
@@ -104,11 +104,11 @@ class Supervisor:
         begun.set()
         try:
             with scope:
-                await self._keep(child)
+                await self._keep_running(child)
         finally:
             stopped.set()
 
-    async def _keep(self, child: ChildSpec) -> None:
+    async def _keep_running(self, child: ChildSpec) -> None:
         state = self.children[child.name]
         while True:
             state.running, state.done, state.started_at = True, False, trio.current_time()
@@ -129,7 +129,7 @@ class Supervisor:
     async def _after_crash(self, state: ChildStatus) -> None:
         now = trio.current_time()
         state.crashes.append(now)
-        crashes = self._recent(state)
+        crashes = self._recent_crashes(state)
         if crashes > self._intensity:
             raise EscalationError(
                 f"{self.name}/{state.name} crashed {crashes} times in "
@@ -138,7 +138,7 @@ class Supervisor:
         state.restarts += 1
         await trio.sleep(backoff_s(crashes, first_s=0.05, limit_s=5.0) * self._jitter())
 
-    def _recent(self, state: ChildStatus) -> int:
+    def _recent_crashes(self, state: ChildStatus) -> int:
         """Return how often the child crashed within the period."""
         while state.crashes and state.crashes[0] <= trio.current_time() - self._period_s:
             state.crashes.popleft()
@@ -157,7 +157,7 @@ class Supervisor:
             done=state.done,
             for_s=trio.current_time() - state.started_at if state.running else 0.0,
             restarts=state.restarts,
-            crashes=self._recent(state),
+            crashes=self._recent_crashes(state),
             mailbox=status.mailbox,
             lag=dict(status.lag),
             last_error=status.last_error or state.last_error,
@@ -168,13 +168,13 @@ class Supervisor:
 def group(
     name: str, children: list[ChildSpec], *, jitter: Callable[[], float] = lambda: 1.0
 ) -> ChildSpec:
-    """Children under a supervisor of their own."""
-    inner = Supervisor(name, children, intensity=GROUP_INTENSITY, jitter=jitter)
-    return ChildSpec(name=name, start=inner.run, group=inner)
+    """Return the spec of a child that supervises `children`."""
+    supervisor = Supervisor(name, children, intensity=GROUP_INTENSITY, jitter=jitter)
+    return ChildSpec(name=name, start=supervisor.run, group=supervisor)
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in a line, out of groups that have no other in them."""
+    """Return an error as one line of text; of a group with one error, that error."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, EscalationError):

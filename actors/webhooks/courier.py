@@ -1,11 +1,12 @@
-"""The courier: events → deliveries → attempts at the receivers.
+"""The courier: turns events into deliveries, attempts them at the webhook receivers, and records the results.
 
-Three loops run beside each other: new events become deliveries, what is due is claimed as far as there is
-room, and what has ended is recorded. Attempts are tasks of their own; a lane per webhook (engine/webhooks/circuit_breaker.py) says
-how many of them at once, so that a receiver that hangs holds up its own deliveries and nobody else's.
+Three loops run side by side: one makes deliveries of new events, one claims due deliveries up to the courier's
+capacity, one records finished attempts. Each attempt is a task. A circuit breaker per webhook
+(engine/webhooks/circuit_breaker.py) limits its attempts, so that a receiver that hangs delays its own
+deliveries only.
 
-A delivery is at hand from its claim until what came of it is recorded. A courier that dies between the two
-leaves it pending: it is attempted again, with the same `webhook-id`. So each is delivered at least once.
+A delivery is in flight from its claim until its result is recorded. A courier that dies in between leaves it
+pending, and it is attempted again with the same `webhook-id`: each event is delivered at least once.
 """
 
 import logging
@@ -29,14 +30,14 @@ from engine.webhooks.ports import DeliveryQueue, InFlightDelivery, WebhookSender
 
 logger = logging.getLogger("waypost.courier")
 
-FAN_OUT: Final = 500
-RECORD: Final = 500
-GATHER_S: Final = 0.01
-# Where nothing was found so many times, it is looked for less often.
-QUIET: Final = 25
+FAN_OUT_EVENTS: Final = 500
+RECORD_ATTEMPTS: Final = 500
+BATCH_DELAY_S: Final = 0.01
+# After so many rounds without work, a loop waits IDLE_S between rounds.
+BUSY_ROUNDS: Final = 25
 IDLE_S: Final = 0.5
-LAST_S: Final = 3.0
-MAX_LANES: Final = 10_000
+SHUTDOWN_S: Final = 3.0
+MAX_BREAKERS: Final = 10_000
 USER_AGENT: Final = "Waypost-Webhooks/1"
 
 IN_FLIGHT: Final = Metric(
@@ -63,9 +64,11 @@ _OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "g
 
 
 class CourierLimits(NamedTuple):
-    """How much a courier takes on. `each` and `rate_per_s` are the most of one webhook, which may ask for
-    less. `pace` is how much faster than real time waits pass: 1, unless a benchmark lets an hour go by in a
-    minute."""
+    """Limits of a courier. `in_flight` counts all its deliveries.
+
+    `max_concurrency` and `rate_per_s` are the highest of one webhook, which may set lower ones. Delays are
+    divided by `time_scale`: 1, except in benchmarks that let an hour pass in a minute.
+    """
 
     in_flight: int = 256
     max_concurrency: int = 8
@@ -76,11 +79,11 @@ class CourierLimits(NamedTuple):
     time_scale: float = 1.0
 
 
-USUAL: Final = CourierLimits()
+DEFAULT_LIMITS: Final = CourierLimits()
 
 
 class Wakeup:
-    """Wakes one loop, now or the next time that it waits."""
+    """A signal to one loop: ends its current wait, or its next one."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -89,18 +92,18 @@ class Wakeup:
         self._event.set()
 
     async def wait(self, limit_s: float) -> bool:
-        """Until it rings, `limit_s` at most, and at least as long as gathers what comes together; whether
-        it rang."""
+        """Wait for the signal, at most `limit_s`, and then BATCH_DELAY_S for more work to arrive. Returns
+        whether the signal came."""
         with trio.move_on_after(limit_s):
             await self._event.wait()
-        rang = self._event.is_set()
+        notified = self._event.is_set()
         self._event = trio.Event()
-        await trio.sleep(GATHER_S)
-        return rang
+        await trio.sleep(BATCH_DELAY_S)
+        return notified
 
 
 class Courier:
-    """`now` is the clock: aware. `jitter()` is uniform in [-1, 1)."""
+    """Actor that delivers events to webhooks. `now` is an aware clock, `jitter()` uniform in [-1, 1)."""
 
     def __init__(
         self,
@@ -110,7 +113,7 @@ class Courier:
         *,
         now: Callable[[], datetime],
         jitter: Callable[[], float],
-        limits: CourierLimits = USUAL,
+        limits: CourierLimits = DEFAULT_LIMITS,
     ) -> None:
         self._owner = owner
         self._queue = queue
@@ -118,11 +121,11 @@ class Courier:
         self._now = now
         self._jitter = jitter
         self._limits = limits
-        self._at_hand: dict[InFlightDelivery, DueDelivery] = {}
-        self._ended: list[Attempt] = []
-        self._lanes: dict[tuple[int, int], CircuitBreaker] = {}
-        self._due = Wakeup()
-        self._done = Wakeup()
+        self._in_flight: dict[InFlightDelivery, DueDelivery] = {}
+        self._unrecorded: list[Attempt] = []
+        self._breakers: dict[tuple[int, int], CircuitBreaker] = {}
+        self._start_wakeup = Wakeup()
+        self._record_wakeup = Wakeup()
         self._draining = False
         self.events = 0
         self.attempts = {"delivered": 0, "pending": 0, "failed": 0}
@@ -131,43 +134,45 @@ class Courier:
         self.last_error = ""
 
     async def run(self) -> None:
-        """Until cancelled; then give back what is held.
+        """Deliver until cancelled; then record finished attempts and release the leases.
 
-        What an earlier life of this owner still holds is given back first, so that it is claimed under a
-        new token and whatever that life still reports is refused.
+        The leases of an earlier courier with this owner name are released first: deliveries are then claimed
+        under a new fencing token, and late results of the earlier courier are refused.
         """
-        self._at_hand.clear()
-        self._ended.clear()
-        self._lanes.clear()
+        self._in_flight.clear()
+        self._unrecorded.clear()
+        self._breakers.clear()
         await self._release()
         try:
             async with trio.open_nursery() as nursery:
-                new = Wakeup()
-                nursery.start_soon(self._run_loop, partial(self._fan_out, new), new)
-                nursery.start_soon(self._run_loop, self._record, self._done)
-                await self._run_loop(partial(self._start_due, nursery), self._due)
+                fan_out_wakeup = Wakeup()
+                nursery.start_soon(
+                    self._run_loop, partial(self._fan_out, fan_out_wakeup), fan_out_wakeup
+                )
+                nursery.start_soon(self._run_loop, self._record, self._record_wakeup)
+                await self._run_loop(partial(self._start_due, nursery), self._start_wakeup)
         finally:
-            with trio.move_on_after(LAST_S, shield=True), suppress(WaypostError):
+            with trio.move_on_after(SHUTDOWN_S, shield=True), suppress(WaypostError):
                 while await self._record():
                     pass
                 await self._release()
 
     async def drain(self, limit_s: float) -> None:
-        """Claim no more, and wait until what is at hand has ended and is recorded; `limit_s` at most."""
+        """Claim no more, and wait until all attempts have ended and are recorded, at most `limit_s`."""
         self._draining = True
         with trio.move_on_after(limit_s):
-            while self._at_hand:  # noqa: ASYNC110  # bounded, at the end only
+            while self._in_flight:  # noqa: ASYNC110  # bounded, at the end only
                 await trio.sleep(0.02)
 
     def status(self) -> ActorStatus:
-        """Its mailbox: attempts that have ended and are not recorded yet."""
-        lag = {"in_flight_deliveries": len(self._at_hand)}
-        return ActorStatus(len(self._ended), lag, self.last_error)
+        """Return the courier's status; its mailbox is the finished attempts not recorded yet."""
+        lag = {"in_flight_deliveries": len(self._in_flight)}
+        return ActorStatus(len(self._unrecorded), lag, self.last_error)
 
     def samples(self) -> list[Sample]:
-        circuits_open = sum(lane.is_open for lane in self._lanes.values())
+        circuits_open = sum(breaker.is_open for breaker in self._breakers.values())
         return [
-            IN_FLIGHT.sample(len(self._at_hand)),
+            IN_FLIGHT.sample(len(self._in_flight)),
             CIRCUIT_OPEN.sample(circuits_open),
             EVENTS.sample(self.events),
             STALE_DELIVERIES.sample(self.stale),
@@ -177,118 +182,128 @@ class Courier:
 
     # ---- loops ----------------------------------------------------------------------------------
 
-    async def _run_loop(self, step: Callable[[], Awaitable[bool]], bell: Wakeup) -> None:
-        """Take steps for ever: one after the other while there is more to do, else when the bell rings or
-        it is time to look."""
-        failures = quiet = 0
+    async def _run_loop(self, step: Callable[[], Awaitable[bool]], wakeup: Wakeup) -> None:
+        """Run `step` for ever: at once while it has more to do, else when notified or after a pause."""
+        failures = empty_rounds = 0
         while True:
             try:
-                again = await step()
+                has_more = await step()
                 failures = 0
             except UnavailableError as error:
                 failures += 1
                 self.last_error = str(error)
                 await trio.sleep(backoff_s(failures, first_s=0.05, limit_s=1.0))
                 continue
-            quiet = 0 if again else quiet + 1
-            pause_s = self._limits.poll_s if quiet < QUIET else max(IDLE_S, self._limits.poll_s)
-            if await bell.wait(0 if again else pause_s):
-                quiet = 0
+            empty_rounds = 0 if has_more else empty_rounds + 1
+            pause_s = (
+                self._limits.poll_s
+                if empty_rounds < BUSY_ROUNDS
+                else max(IDLE_S, self._limits.poll_s)
+            )
+            if await wakeup.wait(0 if has_more else pause_s):
+                empty_rounds = 0
 
-    async def _fan_out(self, bell: Wakeup) -> bool:
+    async def _fan_out(self, wakeup: Wakeup) -> bool:
         if self._draining:
             return False
-        made = await self._queue.fan_out(FAN_OUT)
-        if made:
-            self.events += made
-            self._due.notify()
-            bell.notify()  # where something happened, more does
-        return made == FAN_OUT
+        events = await self._queue.fan_out(FAN_OUT_EVENTS)
+        if events:
+            self.events += events
+            self._start_wakeup.notify()
+            wakeup.notify()  # more events are likely to follow
+        return events == FAN_OUT_EVENTS
 
     async def _record(self) -> bool:
-        if not self._ended:
+        if not self._unrecorded:
             return False
-        ended, self._ended = self._ended[:RECORD], self._ended[RECORD:]
+        attempts, self._unrecorded = (
+            self._unrecorded[:RECORD_ATTEMPTS],
+            self._unrecorded[RECORD_ATTEMPTS:],
+        )
         try:
-            refused, disabled = await self._queue.record(self._owner, ended)
+            refused, disabled = await self._queue.record(self._owner, attempts)
         except BaseException:
-            # Nobody knows whether it was written; what is recorded twice is the same.
-            self._ended = ended + self._ended
+            # The attempts may be recorded or not; to record them twice changes nothing.
+            self._unrecorded = attempts + self._unrecorded
             raise
         self.stale += refused
         self.disabled += disabled
-        for attempt in ended:
-            del self._at_hand[_key(attempt.due)]
-        self._due.notify()
-        return bool(self._ended)
+        for attempt in attempts:
+            del self._in_flight[_key(attempt.due)]
+        self._start_wakeup.notify()
+        return bool(self._unrecorded)
 
     async def _start_due(self, nursery: trio.Nursery) -> bool:
-        """Without room for more, a claim still renews the leases of what is at hand: an attempt may take
-        longer than a lease lasts."""
-        room = 0 if self._draining else self._limits.in_flight - len(self._at_hand)
-        if not room and not self._at_hand:
+        """Claim due deliveries and start their attempts. Returns whether more are likely to be due.
+
+        Without free capacity, a claim still renews the leases of the deliveries in flight: an attempt may take
+        longer than a lease lasts.
+        """
+        capacity = 0 if self._draining else self._limits.in_flight - len(self._in_flight)
+        if not capacity and not self._in_flight:
             return False
         now_s = trio.current_time()
-        resting = [key for key, lane in self._lanes.items() if not lane.permits(now_s)]
+        blocked = [key for key, breaker in self._breakers.items() if not breaker.permits(now_s)]
         claimed = await self._queue.claim(
             self._owner,
             self._limits.lease_ttl_s,
-            room,
+            capacity,
             self._limits.max_concurrency,
-            list(self._at_hand),
-            resting,
+            list(self._in_flight),
+            blocked,
         )
         started = False
         for due in claimed:
-            lane = self._breaker(due)
-            # One that has failed gets less than it was claimed for: it is claimed again.
-            if lane.permits(now_s):
-                lane.begin(now_s)
-                self._at_hand[_key(due)] = due
-                nursery.start_soon(self._attempt, due, lane, name=f"deliver-{due.event_id}")
+            breaker = self._breaker(due)
+            # A webhook that failed meanwhile gets fewer attempts than were claimed: the rest is claimed again.
+            if breaker.permits(now_s):
+                breaker.begin(now_s)
+                self._in_flight[_key(due)] = due
+                nursery.start_soon(self._attempt, due, breaker, name=f"deliver-{due.event_id}")
                 started = True
-        return started and len(claimed) == room
+        return started and len(claimed) == capacity
 
     def _breaker(self, due: DueDelivery) -> CircuitBreaker:
         key = (due.tenant_id, due.webhook_id)
-        lane = self._lanes.get(key)
-        if lane is None:
-            if len(self._lanes) >= MAX_LANES:
-                self._lanes = {k: v for k, v in self._lanes.items() if not v.is_idle}
-            lane = self._lanes[key] = CircuitBreaker(
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            if len(self._breakers) >= MAX_BREAKERS:
+                self._breakers = {k: v for k, v in self._breakers.items() if not v.is_idle}
+            breaker = self._breakers[key] = CircuitBreaker(
                 self._limits.max_concurrency, self._limits.rate_per_s
             )
-        each, rate_per_s = self._limits.max_concurrency, self._limits.rate_per_s
-        lane.set_limits(
-            min(each, due.max_concurrency or each), min(rate_per_s, due.max_rate or rate_per_s)
+        per_webhook, rate_per_s = self._limits.max_concurrency, self._limits.rate_per_s
+        breaker.set_limits(
+            min(per_webhook, due.max_concurrency or per_webhook),
+            min(rate_per_s, due.max_rate or rate_per_s),
         )
-        return lane
+        return breaker
 
     async def _release(self) -> None:
-        with trio.move_on_after(LAST_S), suppress(WaypostError):  # else they expire
+        with trio.move_on_after(SHUTDOWN_S), suppress(WaypostError):  # otherwise the leases expire
             await self._queue.release(self._owner)
 
     # ---- one attempt ----------------------------------------------------------------------------
 
-    async def _attempt(self, due: DueDelivery, lane: CircuitBreaker) -> None:
+    async def _attempt(self, due: DueDelivery, breaker: CircuitBreaker) -> None:
         at, started = self._now(), trio.current_time()
-        answer = await self._exchange(due, at)
+        result = await self._send(due, at)
         ended = trio.current_time()
-        wait = delay_s(due.tries + 1, answer, self._now(), self._jitter)
+        retry_s = delay_s(due.tries + 1, result, self._now(), self._jitter)
         attempt = Attempt(
             due,
             at,
             round((ended - started) * 1000),
-            answer,
-            None if wait is None else wait / self._limits.time_scale,
+            result,
+            None if retry_s is None else retry_s / self._limits.time_scale,
         )
-        lane.end(ended, succeeded=answer.delivered, scale=1 / self._limits.time_scale)
+        breaker.end(ended, succeeded=result.delivered, scale=1 / self._limits.time_scale)
         self.attempts[attempt.state] += 1
-        self._ended.append(attempt)
-        self._done.notify()
+        self._unrecorded.append(attempt)
+        self._record_wakeup.notify()
 
-    async def _exchange(self, due: DueDelivery, at: datetime) -> AttemptResult:
-        """Whatever goes wrong is an answer: nothing of one delivery may end the courier."""
+    async def _send(self, due: DueDelivery, at: datetime) -> AttemptResult:
+        """Send one request. Every error becomes a result, because no delivery may end the courier."""
         try:
             body = encode_body(due.type, at=due.at, data=due.data)
             headers = signature.headers(due.secrets, event_id(due.event_id), at, body)

@@ -23,7 +23,7 @@ Behaviour = Callable[[], Awaitable[AttemptResult]]
 
 
 def now() -> datetime:
-    """The clock of all that has one here: trio's, which jumps."""
+    """Return the time by trio's virtual clock: the clock of couriers and stores alike."""
     return START + timedelta(seconds=trio.current_time())
 
 
@@ -43,7 +43,7 @@ async def hangs() -> AttemptResult:
 
 
 class World:
-    """Receivers by URL, the store, and what arrived when: (seconds since the start, event's id)."""
+    """The store and the receivers. `got` has each receiver's requests: (seconds since the start, event id)."""
 
     def __init__(self, **limits: Any) -> None:
         self.profiles = MemoryProfiles(now)
@@ -58,7 +58,7 @@ class World:
         self.profile_id = 0
 
     async def start(self, handle: str = "demo") -> None:
-        """From here on, what happens is of a new profile."""
+        """Create a profile for the webhooks and events that follow."""
         self.began = trio.current_time()
         draft = ProfileDraft(handle=handle)
         self.profile_id = (await self.profiles.create_profile(CALLER, draft)).id
@@ -66,9 +66,9 @@ class World:
     async def webhook(self, name: str, **fields: Any) -> Webhook:
         url = f"https://{name}.example/"
         draft = NewWebhookDraft(url=url, **{"event_types": ["*"]} | fields)
-        made = await self.hooks.create_webhook(CALLER, self.profile_id, draft)
-        self.secrets[url] = made.secret or ""
-        return made.webhook
+        created = await self.hooks.create_webhook(CALLER, self.profile_id, draft)
+        self.secrets[url] = created.secret or ""
+        return created.webhook
 
     def happen(self, count: int = 1) -> None:
         data = LinkMilestone(profile_id=str(self.profile_id), link_id="5", clicks=10)
@@ -93,7 +93,7 @@ class World:
 
     async def states(self, webhook: Webhook) -> list[str]:
         page = await self.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 1000)
-        return [one.state for one in reversed(page.items)]
+        return [delivery.state for delivery in reversed(page.items)]
 
     def times(self, name: str) -> list[float]:
         return [at for at, _ in self.got[name]]

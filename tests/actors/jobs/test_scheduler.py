@@ -1,4 +1,4 @@
-"""The scheduler and the periodic jobs of all domains; schedulers side by side."""
+"""The scheduler, the periodic jobs of all domains, and several schedulers at once."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -40,7 +40,7 @@ def test_the_periodic_jobs_of_all_domains_can_be_scheduled_and_are_served() -> N
         assert NOW - timedelta(days=32) <= job.when.last_due(NOW) <= NOW
 
 
-async def test_schedulers_side_by_side_enqueue_each_once(autojump_clock: MockClock) -> None:
+async def test_several_schedulers_enqueue_each_job_once(autojump_clock: MockClock) -> None:
     queue, rounds = MemoryJobs(), []
     schedulers = [Scheduler(queue, lambda: rounds.append(1), JOBS, poll_s=30) for _ in range(3)]
     async with trio.open_nursery() as nursery:
@@ -52,13 +52,13 @@ async def test_schedulers_side_by_side_enqueue_each_once(autojump_clock: MockClo
                 await queue.end([AttemptEnd(job.lease, "succeeded")])
         nursery.cancel_scope.cancel()
     runs = [job.kind for job in queue.jobs.values()]
-    assert runs.count("hourly") == 3  # at the first sight, and each full hour
+    assert runs.count("hourly") == 3  # at the start, and each full hour
     assert runs.count("nightly") == 1
     assert sum(scheduler.enqueued for scheduler in schedulers) == len(runs)
     assert rounds
 
 
-async def test_what_was_missed_is_made_up_for_once(autojump_clock: MockClock) -> None:
+async def test_missed_times_are_enqueued_once(autojump_clock: MockClock) -> None:
     queue = MemoryJobs()
     for away_h in (0, 100):
         await trio.sleep(away_h * 3600)
@@ -70,7 +70,7 @@ async def test_what_was_missed_is_made_up_for_once(autojump_clock: MockClock) ->
     assert {runs.count(kind) for kind in _KINDS} == {2}
 
 
-async def test_a_scheduler_goes_on_when_the_database_was_away(autojump_clock: MockClock) -> None:
+async def test_a_scheduler_continues_after_the_database_was_away(autojump_clock: MockClock) -> None:
     class Away(MemoryJobs):
         async def schedule(self, plan: object) -> int:
             if trio.current_time() < 3 * POLL_S:

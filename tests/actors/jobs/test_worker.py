@@ -1,4 +1,4 @@
-"""The worker over the twin, in virtual time: limits, retries, cancelling, losing a lease, draining."""
+"""The worker over the twin, in virtual time: limits, retries, cancellation, lost leases, drains."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ Run = Callable[[JobContext], Awaitable[None]]
 
 
 class Flaky(MemoryJobs):
-    """Postgres that is away while `away` is true."""
+    """A queue that is unavailable while `away` is true."""
 
     away = False
 
@@ -29,10 +29,10 @@ class Flaky(MemoryJobs):
             raise UnavailableError("away")
 
     async def claim(
-        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+        self, worker: str, concurrency: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         await self._ask()
-        return await super().claim(worker, slots, kinds, lease_s)
+        return await super().claim(worker, concurrency, kinds, lease_s)
 
     async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         await self._ask()
@@ -45,10 +45,10 @@ class Flaky(MemoryJobs):
 
 @asynccontextmanager
 async def working(
-    queue: MemoryJobs, run: Run, name: str = "w", *, slots: int = 4, time_limit_s: float = 60
+    queue: MemoryJobs, run: Run, name: str = "w", *, concurrency: int = 4, time_limit_s: float = 60
 ) -> AsyncIterator[Worker]:
     handlers = {"a": Handler(run=run, time_limit_s=time_limit_s)}
-    worker = Worker(name, queue, handlers, {"default": slots}, dice=lambda: 0.5)
+    worker = Worker(name, queue, handlers, {"default": concurrency}, dice=lambda: 0.5)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(worker.run)
         yield worker
@@ -67,7 +67,7 @@ async def for_ever(_: JobContext) -> None:
     await trio.sleep_forever()
 
 
-async def test_jobs_run_as_many_at_once_as_there_are_slots(autojump_clock: MockClock) -> None:
+async def test_no_more_jobs_than_the_concurrency_run_at_once(autojump_clock: MockClock) -> None:
     queue, now, most = MemoryJobs(), 0, 0
 
     async def run(_: JobContext) -> None:
@@ -86,7 +86,7 @@ async def test_jobs_run_as_many_at_once_as_there_are_slots(autojump_clock: MockC
     assert worker.outcomes == {"succeeded": 20}
 
 
-async def test_a_failure_is_tried_again_later_until_it_is_dead(
+async def test_a_failed_job_is_retried_until_it_is_dead(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue, starts = MemoryJobs(), []
@@ -115,7 +115,7 @@ async def test_a_failure_is_tried_again_later_until_it_is_dead(
         (ExceptionGroup("of a nursery", [GiveUpError("never")]), "dead", 1),
     ],
 )
-async def test_a_handler_may_ask_for_later_or_never(
+async def test_a_handler_may_snooze_or_give_up(
     autojump_clock: MockClock, error: Exception, state: str, failures: int
 ) -> None:
     queue = MemoryJobs()
@@ -129,7 +129,7 @@ async def test_a_handler_may_ask_for_later_or_never(
     assert (queue.jobs[job_id].state, queue.jobs[job_id].failures) == (state, failures)
 
 
-async def test_too_long_is_a_failure(autojump_clock: MockClock) -> None:
+async def test_a_job_over_its_time_limit_fails(autojump_clock: MockClock) -> None:
     queue = MemoryJobs()
     job_id = await add(queue, max_attempts=1)
     async with working(queue, for_ever, time_limit_s=20):
@@ -169,7 +169,9 @@ async def test_a_long_job_keeps_its_lease(autojump_clock: MockClock) -> None:
     assert (queue.jobs[job_id].state, queue.jobs[job_id].attempt) == ("succeeded", 1)
 
 
-async def test_who_lost_the_lease_is_stopped_and_writes_nothing(autojump_clock: MockClock) -> None:
+async def test_a_job_whose_lease_is_lost_is_cancelled_and_records_nothing(
+    autojump_clock: MockClock,
+) -> None:
     queue, ends = MemoryJobs(), []
     job_id = await add(queue)
 
@@ -189,7 +191,7 @@ async def test_who_lost_the_lease_is_stopped_and_writes_nothing(autojump_clock: 
     assert queue.jobs[job_id] == stolen
 
 
-async def test_an_ending_that_comes_too_late_is_counted_and_nothing_else(
+async def test_an_end_under_a_lost_lease_is_only_counted(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = MemoryJobs()
@@ -220,7 +222,7 @@ async def test_an_effect_under_a_lost_lease_is_refused(
         async with trio.open_nursery():  # its errors come in groups
             await context.finish_with(effect)
 
-    async with working(queue, run, slots=1) as worker:
+    async with working(queue, run, concurrency=1) as worker:
         while worker.stale < 3:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
     assert effects == []
@@ -243,7 +245,7 @@ async def test_an_effect_ends_the_job(autojump_clock: MockClock) -> None:
     assert worker.outcomes == {"succeeded": 1}
 
 
-async def test_while_the_database_is_away_endings_wait(autojump_clock: MockClock) -> None:
+async def test_ends_wait_while_the_database_is_away(autojump_clock: MockClock) -> None:
     queue = Flaky()
 
     async def run(_: JobContext) -> None:
@@ -255,17 +257,17 @@ async def test_while_the_database_is_away_endings_wait(autojump_clock: MockClock
         await trio.sleep(0.5)
         queue.away = True
         await trio.sleep(10)
-        assert len(worker.attempts) == 4, "a slot is free when its ending is written"
+        assert len(worker.attempts) == 4, "a job counts until its end is recorded"
         queue.away = False
         await trio.sleep(4)
     assert {job.state for job in queue.jobs.values()} == {"succeeded"}
     assert {job.attempt for job in queue.jobs.values()} == {1}
 
 
-async def test_who_cannot_tell_that_it_lives_stops_before_another_begins(
+async def test_a_worker_without_heartbeats_cancels_its_jobs_when_their_leases_end(
     autojump_clock: MockClock,
 ) -> None:
-    """What a handler does outside of the database is not fenced: it must end about when the lease does."""
+    """Effects outside of the database are not fenced, so a handler must end about when its lease does."""
     queue, ended = Flaky(), []
 
     async def run(_: JobContext) -> None:
@@ -287,7 +289,7 @@ async def test_who_cannot_tell_that_it_lives_stops_before_another_begins(
         assert queue.jobs[job_id].attempt == 2
 
 
-async def test_a_drain_lets_jobs_finish_and_takes_no_more(autojump_clock: MockClock) -> None:
+async def test_a_drain_lets_jobs_finish_and_claims_no_more(autojump_clock: MockClock) -> None:
     queue = MemoryJobs()
 
     async def run(context: JobContext) -> None:
@@ -303,7 +305,7 @@ async def test_a_drain_lets_jobs_finish_and_takes_no_more(autojump_clock: MockCl
     assert [job.state for job in queue.jobs.values()] == ["succeeded"] * 4 + ["queued"] * 2
 
 
-async def test_what_does_not_finish_within_the_drain_is_given_back(
+async def test_a_job_that_does_not_finish_within_the_drain_is_released(
     autojump_clock: MockClock,
 ) -> None:
     queue = MemoryJobs()
@@ -315,7 +317,7 @@ async def test_what_does_not_finish_within_the_drain_is_given_back(
         assert trio.current_time() < 7
 
 
-async def test_a_stop_without_a_drain_gives_back_too(autojump_clock: MockClock) -> None:
+async def test_a_stop_without_a_drain_releases_jobs_too(autojump_clock: MockClock) -> None:
     queue = MemoryJobs()
     job_id = await add(queue)
     async with working(queue, for_ever):
@@ -323,7 +325,7 @@ async def test_a_stop_without_a_drain_gives_back_too(autojump_clock: MockClock) 
     assert (queue.jobs[job_id].state, queue.jobs[job_id].failures) == ("queued", 0)
 
 
-async def test_what_an_earlier_life_held_is_put_back_at_the_start(
+async def test_jobs_of_the_workers_earlier_run_are_released_at_the_start(
     autojump_clock: MockClock,
 ) -> None:
     queue = MemoryJobs()
@@ -334,20 +336,20 @@ async def test_what_an_earlier_life_held_is_put_back_at_the_start(
     assert (queue.jobs[job_id].state, queue.jobs[job_id].failures) == ("succeeded", 1)
 
 
-async def test_an_idle_worker_asks_now_and_then_and_hears_when_it_is_told(
+async def test_an_idle_worker_polls_slowly_and_claims_at_once_when_woken(
     autojump_clock: MockClock,
 ) -> None:
-    asked: list[float] = []
+    claim_times: list[float] = []
 
     class Counted(MemoryJobs):
         async def claim(self, *arguments: Any) -> list[Job]:
-            asked.append(trio.current_time())
+            claim_times.append(trio.current_time())
             return await super().claim(*arguments)
 
     queue = Counted()
     async with working(queue, nothing) as worker:
         await trio.sleep(100)
-        assert 150 < len(asked) < 250
+        assert 150 < len(claim_times) < 250
         worker.wake()
         await trio.sleep(0.001)
-        assert asked[-1] > trio.current_time() - 0.01
+        assert claim_times[-1] > trio.current_time() - 0.01

@@ -1,5 +1,7 @@
-"""Real workers that are killed, stopped and continued: every job takes effect once, every time due is
-enqueued once, and a job is taken over from a dead worker, never from a living one."""
+"""Real workers that are killed, stopped and continued.
+
+Every job takes effect once, every due time is enqueued once, and only jobs of dead workers change hands.
+"""
 
 import asyncio
 import os
@@ -34,16 +36,16 @@ class Process:
         )  # fmt: skip
         assert self.popen.stdout is not None
         os.set_blocking(self.popen.stdout.fileno(), False)
-        self._said = ""
+        self._output = ""
 
-    def said(self) -> list[str]:
-        """The lines so far."""
+    def lines(self) -> list[str]:
+        """Return the lines that the process has written so far."""
         assert self.popen.stdout is not None
         try:
-            self._said += os.read(self.popen.stdout.fileno(), 1_000_000).decode()
+            self._output += os.read(self.popen.stdout.fileno(), 1_000_000).decode()
         except BlockingIOError:
             pass
-        return self._said.splitlines()
+        return self._output.splitlines()
 
     def signal(self, number: int) -> None:
         self.popen.send_signal(number)
@@ -57,12 +59,12 @@ class Process:
 
 @contextmanager
 def processes(url: str) -> Iterator[Any]:
-    """Starts workers; all end with the test, stopped ones too."""
+    """Yield a function that starts a worker. All workers end with the test, stopped ones too."""
     started: list[Process] = []
 
     def start(name: str, lease_s: float = LEASE_S) -> Process:
         started.append(Process(url, name, lease_s))
-        eventually(lambda: "ready" in started[-1].said())
+        eventually(lambda: "ready" in started[-1].lines())
         return started[-1]
 
     try:
@@ -80,7 +82,7 @@ def eventually(check: Any) -> None:
 
 
 class Ledger:
-    """What became of the jobs, asked of the database itself."""
+    """The jobs and their effects, read from the database itself."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -98,19 +100,19 @@ class Ledger:
             f"SELECT 'work', '{text}' FROM generate_series(1, {count})",
         )
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        async def fetch() -> list[tuple[Any, ...]]:
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        async def run() -> list[tuple[Any, ...]]:
             connection = await asyncpg.connect(self.url)
             try:
                 return [tuple(row) for row in await connection.fetch(query)]
             finally:
                 await connection.close()
 
-        return asyncio.run(fetch())
+        return asyncio.run(run())
 
     def jobs(self) -> list[tuple[Any, ...]]:
-        """(state, attempt, failures) of the jobs that were added."""
-        return self.ask(
+        """Return (state, attempt, failures) of the added jobs."""
+        return self.fetch(
             "SELECT state, attempt, failures FROM waypost.jobs WHERE kind = 'work' ORDER BY id"
         )
 
@@ -118,9 +120,9 @@ class Ledger:
         return all(state == "succeeded" for state, _, _ in self.jobs())
 
     def check_effects(self) -> None:
-        """Each job that succeeded has one effect, of its last attempt; no other has any."""
+        """Require one effect of each succeeded job, of its last attempt, and none of other jobs."""
         assert (
-            self.ask(
+            self.fetch(
                 "SELECT j.id, j.state, j.attempt, array_agg(e.attempt) FROM waypost.jobs AS j "
                 "FULL JOIN public.effects AS e ON e.job_id = j.id GROUP BY 1, 2, 3 "
                 "HAVING array_agg(e.attempt) <> ARRAY[j.attempt] AND j.state = 'succeeded' "
@@ -128,9 +130,9 @@ class Ledger:
             )
             == []
         )
-        # No time due was enqueued twice, by however many schedulers.
+        # No due time was enqueued twice, whatever the number of schedulers.
         assert (
-            self.ask(
+            self.fetch(
                 "SELECT payload ->> 'due' FROM waypost.jobs WHERE kind = 'tick' GROUP BY 1 HAVING count(*) > 1"
             )
             == []
@@ -145,61 +147,59 @@ def ledger(database_url: str) -> Ledger:
 @pytest.mark.parametrize(
     "seed", [1, *(pytest.param(seed, marks=pytest.mark.large) for seed in range(2, 12))]
 )
-def test_whatever_is_killed_or_stopped_every_job_takes_effect_once(
+def test_every_job_takes_effect_once_though_workers_are_killed_and_stopped(
     ledger: Ledger, seed: int
 ) -> None:
     dice, faults, count = random.Random(seed), 8, 50
     with processes(ledger.url) as start:
-        began = time.monotonic()  # the first ticks while the others start
-        living = [start(f"w{n}") for n in range(3)]
+        started_at = time.monotonic()  # the first ticks while the others start
+        workers = [start(f"w{n}") for n in range(3)]
         for fault in range(faults):
             ledger.add(count, sleep_s=0.1)
             time.sleep(dice.uniform(0.05, 0.4))
-            victim = dice.randrange(len(living))
+            victim = dice.randrange(len(workers))
             if dice.random() < 0.4:
-                living[victim].end()
-                # The same name is a restart in its place, another one a machine that never comes back.
+                workers[victim].end()
+                # The same name stands for a restart, a new name for a machine that never returns.
                 name = f"w{victim}" if dice.random() < 0.5 else f"w{victim}-{fault}"
-                living[victim] = start(name)
+                workers[victim] = start(name)
             else:
-                living[victim].signal(signal.SIGSTOP)
+                workers[victim].signal(signal.SIGSTOP)
                 time.sleep(dice.uniform(0.3, 2.0) * LEASE_S)
-                living[victim].signal(signal.SIGCONT)
+                workers[victim].signal(signal.SIGCONT)
         eventually(ledger.done)
-        ticks = ledger.ask("SELECT count(*) FROM waypost.jobs WHERE kind = 'tick'")[0][0]
-        assert 3 <= ticks <= time.monotonic() - began + 3
+        ticks = ledger.fetch("SELECT count(*) FROM waypost.jobs WHERE kind = 'tick'")[0][0]
+        assert 3 <= ticks <= time.monotonic() - started_at + 3
     jobs = ledger.jobs()
     assert len(jobs) == faults * count
     assert any(failures for _, _, failures in jobs), "no fault hit a job"
     ledger.check_effects()
 
 
-def test_who_was_stopped_in_the_middle_commits_nothing_when_it_continues(ledger: Ledger) -> None:
+def test_a_worker_that_continues_after_its_lease_ended_commits_nothing(ledger: Ledger) -> None:
     with processes(ledger.url) as start:
         stopped = start("stopped")
         ledger.add(1, sleep_s=0.3)
-        eventually(lambda: "begins work 1" in stopped.said())
+        eventually(lambda: "begins work 1" in stopped.lines())
         stopped.signal(signal.SIGSTOP)
-        began = time.monotonic()
+        started_at = time.monotonic()
         start("other")
         eventually(ledger.done)
-        assert time.monotonic() - began > LEASE_S / 2
+        assert time.monotonic() - started_at > LEASE_S / 2
         assert ledger.jobs() == [("succeeded", 2, 1)]
         stopped.signal(signal.SIGCONT)
         time.sleep(0.5)
         assert ledger.jobs() == [("succeeded", 2, 1)]
         ledger.check_effects()
-        # It goes on to work: what it lost was one job.
+        # It continues to work: it lost one job only.
         ledger.add(20)
         eventually(ledger.done)
         ledger.check_effects()
 
 
-def test_a_living_worker_keeps_its_job_however_long_it_takes(ledger: Ledger) -> None:
+def test_a_running_worker_keeps_its_job_however_long_it_takes(ledger: Ledger) -> None:
     with processes(ledger.url) as start:
-        start(
-            "works", 1.5
-        )  # so that a busy machine does not keep its heartbeats from being in time
+        start("works", 1.5)  # a long lease, so that heartbeats are in time on a busy machine
         start("waits for its death", 1.5)
         ledger.add(2, sleep_s=4)
         eventually(ledger.done)
@@ -207,12 +207,12 @@ def test_a_living_worker_keeps_its_job_however_long_it_takes(ledger: Ledger) -> 
     ledger.check_effects()
 
 
-def test_sigterm_gives_back_at_once(ledger: Ledger) -> None:
+def test_sigterm_releases_jobs_at_once(ledger: Ledger) -> None:
     with processes(ledger.url) as start:
         leaving = start("leaving")
         ledger.add(1, sleep_s=0.5)
         ledger.add(1, sleep_s=60)
-        eventually(lambda: leaving.said().count("begins work 1") == 2)
+        eventually(lambda: leaving.lines().count("begins work 1") == 2)
         leaving.signal(signal.SIGTERM)
         leaving.popen.wait(WAIT_S)
         assert leaving.popen.returncode == 0

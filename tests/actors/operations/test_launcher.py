@@ -1,4 +1,4 @@
-"""The launcher keeps children running that are killed, and gives up on those that crash by themselves."""
+"""The launcher restarts children that are killed, and gives up on children that crash by themselves."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ def child(code: str) -> ProcessCommand:
     )
 
 
-async def test_kill_9_is_no_reason_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.operations.launcher.BRIEF_S", 0.01)
+async def test_a_child_killed_often_is_restarted_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.operations.launcher.SHORT_LIFE_S", 0.01)
     gave_up: list[WaypostError] = []
     launcher = Launcher([child("import time; time.sleep(60)")], gave_up.append)
     process = launcher.processes[0]

@@ -11,7 +11,7 @@ from engine.operations.actor_tree import ActorStatus
 
 
 class Actors:
-    """Children that write down what happens to them."""
+    """Children that record their starts and ends."""
 
     def __init__(self) -> None:
         self.story: list[str] = []
@@ -39,7 +39,7 @@ class Actors:
 
 
 def leaf(error: BaseException) -> BaseException:
-    """The one error in groups of groups."""
+    """Return the only error in nested groups."""
     while isinstance(error, BaseExceptionGroup):
         (error,) = error.exceptions
     return error
@@ -73,9 +73,9 @@ async def test_a_crash_restarts_that_child_only(
     await run_for(20, tree)
     assert actors.story == ["one starts", "three starts", "three ends", "one ends"]
     assert len(actors.starts) == 3
-    one, two = tree.children["one"], tree.children["two"]
-    assert (two.restarts, two.last_error) == (2, "ValueError: out of order")
-    assert (one.running, one.restarts, one.last_error) == (False, 0, "")
+    first, second = tree.children["one"], tree.children["two"]
+    assert (second.restarts, second.last_error) == (2, "ValueError: out of order")
+    assert (first.running, first.restarts, first.last_error) == (False, 0, "")
     assert [record.event for record in caplog.records] == ["actor_crashed"] * 2  # type: ignore[attr-defined]
 
 
@@ -123,7 +123,7 @@ async def test_jitter_stretches_the_backoff(autojump_clock: MockClock) -> None:
     assert actors.starts[1] - actors.starts[0] == pytest.approx(0.1)
 
 
-async def test_a_child_whose_work_is_done_is_not_restarted(
+async def test_a_child_that_returns_is_not_restarted(
     autojump_clock: MockClock,
 ) -> None:
     runs: list[float] = []
@@ -140,7 +140,7 @@ async def test_a_child_whose_work_is_done_is_not_restarted(
 
 
 @pytest.mark.parametrize("when", ["starting", "backing off", "at once"])
-async def test_stopping_at_any_moment_stops_all(autojump_clock: MockClock, when: str) -> None:
+async def test_a_stop_at_any_moment_ends_all_children(autojump_clock: MockClock, when: str) -> None:
     actors = Actors()
     tree = Supervisor("tree", [actors.lives("one"), actors.crashes("bad", 5), actors.lives("two")])
     seconds = {"starting": 0.0, "backing off": 5.02, "at once": 3.0}[when]
@@ -153,7 +153,7 @@ async def test_stopping_at_any_moment_stops_all(autojump_clock: MockClock, when:
     assert not any(state.running for state in tree.children.values())
 
 
-async def test_a_child_that_fails_while_it_is_stopped_holds_nobody_up(
+async def test_a_child_that_fails_during_its_stop_delays_no_other(
     autojump_clock: MockClock,
 ) -> None:
     actors = Actors()
@@ -170,7 +170,7 @@ async def test_a_child_that_fails_while_it_is_stopped_holds_nobody_up(
     assert actors.story == ["one starts", "one ends"]
 
 
-async def test_a_group_of_errors_is_a_crash_too(autojump_clock: MockClock) -> None:
+async def test_a_group_of_errors_is_a_crash(autojump_clock: MockClock) -> None:
     starts: list[float] = []
 
     async def start() -> None:
@@ -187,7 +187,7 @@ async def test_a_group_of_errors_is_a_crash_too(autojump_clock: MockClock) -> No
     )
 
 
-async def test_a_group_gives_up_for_its_own_and_is_restarted_as_a_whole(
+async def test_a_group_that_gives_up_is_restarted_as_a_whole(
     autojump_clock: MockClock,
 ) -> None:
     actors = Actors()
@@ -199,13 +199,13 @@ async def test_a_group_gives_up_for_its_own_and_is_restarted_as_a_whole(
     assert state.last_error.startswith(
         "inner/bad crashed 6 times in 60 s, last: ValueError: out of"
     )
-    # Its siblings inside were restarted with it, those outside never were.
+    # The other children of the group were restarted with it, those outside were not.
     assert actors.story.count("one starts") == state.restarts + 1
     assert actors.story.count("other starts") == 1
     assert len(actors.starts) > 6 * state.restarts
 
 
-async def test_a_group_that_never_comes_right_ends_its_supervisor(
+async def test_a_group_that_keeps_giving_up_ends_its_supervisor(
     autojump_clock: MockClock,
 ) -> None:
     actors = Actors()
@@ -215,14 +215,14 @@ async def test_a_group_that_never_comes_right_ends_its_supervisor(
     assert str(leaf(caught.value)).startswith(
         "tree/inner crashed 11 times in 60 s, last: inner/bad"
     )
-    assert trio.current_time() > 30, "it takes a while: others are left alone meanwhile"
+    assert trio.current_time() > 30, "the children outside of the group run on meanwhile"
 
 
-async def test_the_tree_shows_what_is_below(autojump_clock: MockClock) -> None:
+async def test_nodes_have_their_children_and_statuses(autojump_clock: MockClock) -> None:
     actors = Actors()
     reported = ActorStatus(3, {"pending_clicks": 7}, "away")
-    told = ChildSpec(name="told", start=trio.sleep_forever, status=lambda: reported)
-    tree = Supervisor("tree", [group("inner", [told, actors.crashes("bad", 4)])])
+    reporting = ChildSpec(name="reporting", start=trio.sleep_forever, status=lambda: reported)
+    tree = Supervisor("tree", [group("inner", [reporting, actors.crashes("bad", 4)])])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tree.run)
         await trio.sleep(10)

@@ -1,4 +1,4 @@
-"""The courier in virtual time: its schedule, its fairness, and what a crash at any moment costs."""
+"""The courier in virtual time: its schedule, its fairness, and crashes at any moment."""
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +18,9 @@ from storage.webhooks.memory_webhooks import MemoryWebhooks
 from tests.kit.courier_world import CALLER, DOWN, OK, World, down, for_a_while, hangs, ok
 
 
-async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_request_is_signed_as_the_standard_says(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     world = World()
     await world.start()
     await world.webhook("shop")
@@ -35,9 +37,9 @@ async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockCloc
     await for_a_while(courier, 1)
     ((headers, body),) = sent
     (secret,) = world.secrets.values()
-    told = standardwebhooks.Webhook(secret).verify(body, dict(headers))
-    assert told["type"] == "link.milestone"
-    assert told["data"] == {"profile_id": str(world.profile_id), "link_id": "5", "clicks": 10}
+    event = standardwebhooks.Webhook(secret).verify(body, dict(headers))
+    assert event["type"] == "link.milestone"
+    assert event["data"] == {"profile_id": str(world.profile_id), "link_id": "5", "clicks": 10}
     assert (headers["content-type"], headers["user-agent"]) == (
         "application/json",
         "Waypost-Webhooks/1",
@@ -46,7 +48,7 @@ async def test_signed_as_the_standard_says(autojump_clock: trio.testing.MockCloc
 
 
 @pytest.mark.slow
-async def test_the_schedule_of_one_that_never_answers(
+async def test_the_schedule_of_a_receiver_that_always_fails(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World(poll_s=60.0)
@@ -57,14 +59,14 @@ async def test_the_schedule_of_one_that_never_answers(
     await for_a_while(world.courier(), 200_000)
     waits = [b - a for a, b in zip(world.times("shop"), world.times("shop")[1:], strict=False)]
     expected = [5, 300, 1800, 7200, 18000, 36000, 36000]
-    # A breaker's rest of a minute at most, and a look every minute.
+    # The breaker is open for a minute at most, and the courier polls every minute.
     assert all(e <= w <= e + 121 for e, w in zip(expected, waits, strict=True)), waits
     assert await world.states(webhook) == ["failed"]
     assert len(world.got["shop"]) == MAX_TRIES
     assert len({id_ for _, id_ in world.got["shop"]}) == 1
 
 
-async def test_who_hangs_is_left_after_15_s_and_for_a_minute(
+async def test_an_attempt_ends_after_15_s_and_is_repeated_after_a_minute(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World()
@@ -75,43 +77,43 @@ async def test_who_hangs_is_left_after_15_s_and_for_a_minute(
     await for_a_while(world.courier(), 80)
     first, second = world.times("shop")
     assert 75 <= second - first < 76
-    one = (await world.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 9)).items[0]
-    assert (one.recent_attempts[0].status, one.recent_attempts[0].error) == (
+    delivery = (await world.hooks.deliveries(CALLER, webhook.id, DeliveryFilter(), 0, 9)).items[0]
+    assert (delivery.recent_attempts[0].status, delivery.recent_attempts[0].error) == (
         None,
         "no answer within 15 s",
     )
-    assert one.recent_attempts[0].duration_ms == 15_000
+    assert delivery.recent_attempts[0].duration_ms == 15_000
 
 
-async def test_one_that_hangs_delays_nobody(autojump_clock: trio.testing.MockClock) -> None:
+async def test_receivers_that_hang_delay_no_other(autojump_clock: trio.testing.MockClock) -> None:
     world = World(in_flight=32)
     await world.start()
     for n in range(3):
         await world.webhook(f"slow{n}")
         world.behaviour[f"slow{n}"] = hangs
     webhook = await world.webhook("good")
-    happened: list[float] = []
+    event_times: list[float] = []
 
     async def traffic() -> None:
         for _ in range(100):
-            happened.append(trio.current_time() - world.began)
+            event_times.append(trio.current_time() - world.began)
             world.happen()
             await trio.sleep(0.3)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(traffic)
         await for_a_while(world.courier(), 40)
-    late = sorted(b - a for a, b in zip(happened, world.times("good"), strict=True))
-    assert late[-1] < 0.5
+    delays = sorted(b - a for a, b in zip(event_times, world.times("good"), strict=True))
+    assert delays[-1] < 0.5
     assert await world.states(webhook) == ["delivered"] * 100
-    # And the breaker spares those that hang: 8 at once, fewer, and then one at a time.
+    # The breaker lets fewer and fewer requests through to a receiver that hangs.
     assert len(world.got["slow0"]) < 20
 
 
-async def test_many_that_hang_at_once_delay_nobody(
+async def test_many_receivers_that_hang_delay_no_other(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A receiver that is not known to answer gets a few requests only: 100 of them leave room."""
+    """A receiver without a success yet gets a few requests only: 100 of them leave capacity."""
     world = World()
     world.behaviour.default_factory = lambda: hangs
     await world.start()
@@ -126,7 +128,7 @@ async def test_many_that_hang_at_once_delay_nobody(
     assert sum(map(len, world.got.values())) - 30 <= 200
 
 
-async def test_no_more_at_once_and_a_second_than_is_set(
+async def test_a_webhook_gets_no_more_requests_than_its_limits(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World(max_concurrency=3, rate_per_s=10.0)
@@ -146,7 +148,7 @@ async def test_no_more_at_once_and_a_second_than_is_set(
     assert 8.5 <= times[-1] - times[0] <= 12
 
 
-async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
+async def test_a_webhooks_own_limits_do_not_slow_the_others(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World(max_concurrency=4, rate_per_s=10.0)
@@ -166,7 +168,7 @@ async def test_a_webhook_that_takes_less_gets_less_and_the_others_as_before(
         assert (world.most["gentle"], world.most["greedy"]) == (1, 4)
         assert 30 <= len(world.got["gentle"]) <= 33
         assert 4.5 <= world.times("greedy")[-1] <= 8
-        # Lifted, it catches up within seconds.
+        # Without its limits, it catches up within seconds.
         draft = WebhookDraft(url=gentle.url, event_types=["*"])
         await world.hooks.update_webhook(CALLER, gentle.id, draft)
     assert len(world.got["gentle"]) == 60
@@ -191,32 +193,36 @@ async def test_a_receiver_that_comes_back_gets_everything(
         nursery.start_soon(back_after_an_hour)
         await for_a_while(world.courier(), 4 * 3600)
     assert await world.states(webhook) == ["delivered"] * 50
-    # The breaker let few through meanwhile: most had not one attempt in vain.
+    # The breaker let few requests through meanwhile: most deliveries had no failed attempt.
     assert len(world.got["shop"]) < 50 + 150
 
 
 @pytest.mark.slow
-async def test_in_order_one_after_the_other(autojump_clock: trio.testing.MockClock) -> None:
+async def test_an_ordered_webhook_gets_events_in_order(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     world = World(poll_s=60.0)
     await world.start()
     await world.webhook("shop", ordered=True)
     dice = random.Random(5)
 
-    async def moody() -> AttemptResult:
+    async def unreliable() -> AttemptResult:
         await trio.sleep(dice.random() / 10)
         return OK if dice.random() < 0.6 else DOWN
 
-    world.behaviour["shop"] = moody
+    world.behaviour["shop"] = unreliable
     world.happen(30)
     await for_a_while(world.courier(), 300_000)
     ids = [id_ for _, id_ in world.got["shop"]]
     assert world.most["shop"] == 1
     assert len(set(ids)) == 30
-    # Repeats follow each other: no event was begun before the one before it was through.
+    # Repeats follow each other: no event was sent before its predecessor was delivered.
     assert ids == sorted(ids, key=ids.index)
 
 
-async def test_killed_at_any_moment_nothing_is_lost(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_courier_killed_at_any_moment_loses_no_event(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     world = World()
     await world.start()
     webhook = await world.webhook("shop")
@@ -229,7 +235,7 @@ async def test_killed_at_any_moment_nothing_is_lost(autojump_clock: trio.testing
     world.behaviour["shop"] = slow
     for _ in range(30):
         world.happen(3)
-        # A kill is an end without a farewell: no record of what ended, no release.
+        # A killed courier neither records finished attempts nor releases its leases.
         courier = world.courier(queue=Mute(world.hooks))
         await for_a_while(courier, dice.random() / 2)
     await for_a_while(world.courier(), 100)
@@ -238,7 +244,7 @@ async def test_killed_at_any_moment_nothing_is_lost(autojump_clock: trio.testing
 
 
 class Mute:
-    """A queue whose every other report is lost, and that gives nothing back at the end."""
+    """A queue that loses every other record of attempts, and all releases but the first."""
 
     def __init__(self, inner: MemoryWebhooks) -> None:
         self.inner = inner
@@ -259,7 +265,9 @@ class Mute:
         return await self.inner.record(owner, attempts)
 
 
-async def test_postgres_away_loses_no_report(autojump_clock: trio.testing.MockClock) -> None:
+async def test_no_result_is_lost_while_postgres_is_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     world = World()
     await world.start()
     webhook = await world.webhook("shop")
@@ -289,10 +297,10 @@ async def test_two_couriers_share_webhooks_and_send_each_event_once(
 
 
 @pytest.mark.parametrize("drains", [False, True])
-async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
+async def test_a_delivery_that_takes_longer_than_a_lease_stays_with_its_courier(
     drains: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Also while it takes no more: because it is full, or because it is to stop."""
+    """The courier renews the lease also while it claims no more: at full capacity, and while it drains."""
     world = World(in_flight=1, lease_ttl_s=10.0)
     await world.start()
     webhook = await world.webhook("shop", ordered=True)
@@ -317,7 +325,7 @@ async def test_what_takes_longer_than_a_lease_stays_with_its_courier(
     assert await world.states(webhook) == ["delivered"]
 
 
-async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_drain_waits_for_attempts_in_flight(autojump_clock: trio.testing.MockClock) -> None:
     world = World()
     await world.start()
     webhook = await world.webhook("shop")
@@ -336,14 +344,14 @@ async def test_a_stop_waits_for_what_is_under_way(autojump_clock: trio.testing.M
         await courier.drain(20)
         nursery.cancel_scope.cancel()
     assert await world.states(webhook) == ["delivered"] * 2
-    assert not courier._at_hand
-    # What came later is its successor's, at once.
+    assert not courier._in_flight
+    # Its successor delivers later events, at once.
     assert trio.current_time() - world.began < 3
     await for_a_while(world.courier("two"), 3)
     assert await world.states(webhook) == ["delivered"] * 3
 
 
-async def test_nothing_of_one_delivery_ends_the_courier(
+async def test_an_error_in_a_delivery_does_not_end_the_courier(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World()
@@ -358,13 +366,13 @@ async def test_nothing_of_one_delivery_ends_the_courier(
     world.happen()
     await for_a_while(world.courier(), 3)
     assert await world.states(good) == ["delivered"]
-    one = (await world.hooks.deliveries(CALLER, bad.id, DeliveryFilter(), 0, 9)).items[0]
-    assert one.recent_attempts[0].error == "could not be sent: ZeroDivisionError"
+    delivery = (await world.hooks.deliveries(CALLER, bad.id, DeliveryFilter(), 0, 9)).items[0]
+    assert delivery.recent_attempts[0].error == "could not be sent: ZeroDivisionError"
     assert "oops" in caplog.text
 
 
 @pytest.mark.slow
-async def test_a_faster_pace_shortens_waits_and_nothing_else(
+async def test_a_time_scale_shortens_delays_only(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     world = World(time_scale=60.0, poll_s=1.0)
@@ -378,10 +386,10 @@ async def test_a_faster_pace_shortens_waits_and_nothing_else(
     assert all(e <= 60 * w <= e + 121 for e, w in zip(expected, waits, strict=True)), waits
 
 
-async def test_nothing_is_kept_of_webhooks_that_are_idle(
+async def test_circuit_breakers_of_idle_webhooks_are_dropped(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.webhooks.courier.MAX_LANES", 5)
+    monkeypatch.setattr("actors.webhooks.courier.MAX_BREAKERS", 5)
     world = World()
     await world.start()
     courier = world.courier()
@@ -391,14 +399,14 @@ async def test_nothing_is_kept_of_webhooks_that_are_idle(
             webhook = await world.webhook(f"shop{n}")
             await world.hooks.send_test(CALLER, webhook.id)
             await trio.sleep(1)
-        assert len(courier._lanes) <= 6
+        assert len(courier._breakers) <= 6
         nursery.cancel_scope.cancel()
 
 
-async def test_a_claim_beyond_the_lane_is_left_alone(
+async def test_claimed_deliveries_beyond_the_circuit_breaker_are_not_attempted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """After a failure a webhook has less room than was claimed for it."""
+    """After a failure, the circuit breaker permits fewer attempts than were claimed."""
     world = World(max_concurrency=8)
     await world.start()
     await world.webhook("shop")
@@ -406,9 +414,9 @@ async def test_a_claim_beyond_the_lane_is_left_alone(
     claimed: list[DueDelivery] = []
 
     async def claim(*arguments: Any) -> list[DueDelivery]:
-        found = await world.hooks.claim(*arguments)
-        claimed.extend(found)
-        return found
+        due = await world.hooks.claim(*arguments)
+        claimed.extend(due)
+        return due
 
     queue = Mute(world.hooks)
     queue.claim = claim
