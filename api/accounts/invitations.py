@@ -1,7 +1,7 @@
-"""`/v1/profiles/{id}/invitations` and `/v1/invitations/…`: how people join a profile's team.
+"""`/v1/profiles/{id}/invitations` and `/v1/invitations/…`: invitations to a profile's team.
 
-A token is never part of a URL that a server sees, since those get logged: it goes in bodies, and in the
-fragment of the page that asks whether to accept.
+A token is never part of a URL that a server sees, because servers log URLs: it goes in bodies, and in the
+fragment of the page on which the invited person accepts.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ import msgspec
 from quart import Response, request
 from werkzeug.exceptions import Unauthorized
 
-from api.accounts.sessions import TRIES, LoginFlow, UserResponse, login_response
+from api.accounts.sessions import ATTEMPTS, LoginFlow, UserResponse, login_response
 from api.http.auth import caller_or_none, current_caller, request_id
 from api.http.bodies import (
     Id,
@@ -40,7 +40,7 @@ from engine.common.errors import FieldError, InvalidError
 
 
 class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An open invitation. `token` and `url` are only in the answer that creates it."""
+    """An open invitation. `token` and `url` are only in the response that creates it."""
 
     id: Id
     profile_id: Id
@@ -54,7 +54,7 @@ class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What an invitation is to."""
+    """The profile and role that an invitation offers."""
 
     profile_id: Id
     handle: str
@@ -65,7 +65,8 @@ class InvitedResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JoinedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Who accepted is in. The last three are there when that made an account and logged it in."""
+    """The caller's new membership. `user`, `csrf_token` and `expires_at` are there if accepting made an account
+    and logged it in."""
 
     profile_id: Id
     role: str
@@ -79,9 +80,9 @@ class TokenDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InvitationRoutes:
-    def __init__(self, store: InvitationStore, door: LoginFlow, console_url: str) -> None:
+    def __init__(self, store: InvitationStore, login_flow: LoginFlow, console_url: str) -> None:
         self._store = store
-        self._door = door
+        self._login_flow = login_flow
         self._console_url = console_url.rstrip("/")
 
     def routes(self) -> list[Route]:
@@ -102,7 +103,7 @@ class InvitationRoutes:
                 "public",
                 {429: "login.throttled"},
             ),
-            Route("POST", "/v1/invitations/accept", self.accept, _ACCEPT, "optional", TRIES),
+            Route("POST", "/v1/invitations/accept", self.accept, _ACCEPT, "optional", ATTEMPTS),
         ]
 
     async def create(self, profile_id: str) -> Response:
@@ -111,14 +112,15 @@ class InvitationRoutes:
         draft = draft_of(InvitationDraft, await json_object(), validate_invitation, {})
         invitation, token = await self._store.invite(current_caller(), id_, draft)
         url = f"{self._console_url}/join#{token}"
-        return json_response(msgspec.structs.replace(_shown(invitation), token=token, url=url), 201)
+        response = _invitation_response(invitation)
+        return json_response(msgspec.structs.replace(response, token=token, url=url), 201)
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
         items = await self._store.list_invitations(
             current_caller(), path_id(profile_id), after, limit
         )
-        return json_response(page_response(items, _shown))
+        return json_response(page_response(items, _invitation_response))
 
     async def withdraw(self, profile_id: str, invitation_id: str) -> Response:
         refuse_parameters()
@@ -127,7 +129,7 @@ class InvitationRoutes:
 
     async def preview(self) -> Response:
         refuse_parameters()
-        draft = draft_of(TokenDraft, await json_object(), _as_it_is, {})
+        draft = draft_of(TokenDraft, await json_object(), _unchecked, {})
         invited = await self._store.preview(draft.token)
         return json_response(
             InvitedResponse(
@@ -143,30 +145,32 @@ class InvitationRoutes:
     async def accept(self) -> Response:
         refuse_parameters()
         draft = draft_of(AcceptDraft, await json_object(), validate_accept, {})
-        who = caller_or_none()
-        if who is None:
+        caller = caller_or_none()
+        if caller is None:
             return await self._accept_as_new(draft)
         if draft.password is not None:
-            raise InvalidError([FieldError("password", "is for who has no account; leave it out")])
-        return json_response(_joined(await self._store.accept(who, draft.token)))
+            raise InvalidError([FieldError("password", "must be left out: you are logged in")])
+        return json_response(_joined_response(await self._store.accept(caller, draft.token)))
 
     async def _accept_as_new(self, draft: AcceptDraft) -> Response:
         if draft.password is None:
             raise Unauthorized("log in, or send a password to make an account")
-        await self._door.admit("")
+        await self._login_flow.admit("")
         user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
         joined = await self._store.accept_as_new(
             draft.token, draft.password, draft.name, user_agent, request_id()
         )
         assert joined.login is not None
-        return self._door.give_cookie(json_response(_joined(joined), 201), joined.login)
+        response = json_response(_joined_response(joined), 201)
+        return self._login_flow.set_cookie(response, joined.login)
 
 
-def _as_it_is(draft: TokenDraft) -> tuple[TokenDraft | None, list[FieldError]]:
+def _unchecked(draft: TokenDraft) -> tuple[TokenDraft | None, list[FieldError]]:
+    # The store finds out whether there is such a token.
     return draft, []
 
 
-def _shown(invitation: Invitation) -> InvitationResponse:
+def _invitation_response(invitation: Invitation) -> InvitationResponse:
     return InvitationResponse(
         id=str(invitation.id),
         profile_id=str(invitation.profile_id),
@@ -178,13 +182,13 @@ def _shown(invitation: Invitation) -> InvitationResponse:
     )
 
 
-def _joined(joined: JoinResult) -> JoinedResponse:
-    shown = JoinedResponse(profile_id=str(joined.profile_id), role=joined.role)
+def _joined_response(joined: JoinResult) -> JoinedResponse:
+    response = JoinedResponse(profile_id=str(joined.profile_id), role=joined.role)
     if joined.login is None:
-        return shown
+        return response
     login = login_response(joined.login)
     return msgspec.structs.replace(
-        shown, user=login.user, csrf_token=login.csrf_token, expires_at=login.expires_at
+        response, user=login.user, csrf_token=login.csrf_token, expires_at=login.expires_at
     )
 
 
@@ -201,9 +205,9 @@ _ONCE_SHOWN: Final = "wpi_Zk3v…"
 _JOINED: Final = {"profile_id": "365072220160000001", "role": "editor"}
 _CREATE: Final = Doc(
     id="createInvitation",
-    summary="Invite somebody to a profile",
+    summary="Invite a person to a profile",
     tag="Teams",
-    description="Send them `url`, which is in this answer and never again. Takes the role admin.",
+    description="Send them `url`: it is in this response only. Takes the role admin.",
     body=InvitationDraft,
     body_example={"email": "grace@example.com", "role": "editor", "expires_in_days": 7},
     responses={
@@ -234,11 +238,11 @@ _WITHDRAW: Final = Doc(
     summary="Withdraw an invitation",
     tag="Teams",
     description="Takes the role admin.",
-    responses={204: ResponseDoc("It is no good any more.")},
+    responses={204: ResponseDoc("The invitation cannot be accepted any more.")},
 )
 _PREVIEW: Final = Doc(
     id="previewInvitation",
-    summary="See what an invitation is to",
+    summary="See what an invitation offers",
     tag="Teams",
     body=TokenDraft,
     body_example={"token": _ONCE_SHOWN},
@@ -262,8 +266,8 @@ _ACCEPT: Final = Doc(
     id="acceptInvitation",
     summary="Join a profile by an invitation",
     tag="Teams",
-    description="As the caller, or without credentials and with a `password` as somebody new, who is "
-    "logged in by that.",
+    description="With credentials the caller joins. Without credentials and with a `password`, the call makes "
+    "an account for the invited email, which joins and is logged in.",
     body=AcceptDraft,
     body_example={
         "token": _ONCE_SHOWN,
@@ -273,7 +277,7 @@ _ACCEPT: Final = Doc(
     responses={
         200: ResponseDoc("The caller is a member.", JoinedResponse, _JOINED),
         201: ResponseDoc(
-            "An account was made, and is a member.", JoinedResponse, _JOINED, ("Set-Cookie",)
+            "A new account is a member and logged in.", JoinedResponse, _JOINED, ("Set-Cookie",)
         ),
     },
     errors=(401, 404, 409),

@@ -25,7 +25,7 @@ from engine.accounts.ports import ApiKeyStore
 
 
 class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as its user sees it. `key` itself is only in the answer that creates it."""
+    """A key as its user sees it. `key` itself is only in the response that creates it."""
 
     id: Id
     prefix: str
@@ -38,14 +38,14 @@ class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyRoutes:
-    """`forget` is told of each key that is revoked; `now` is the clock: aware."""
+    """Routes of API keys. `forget` is called with the id of each revoked key; `now` returns an aware time."""
 
     def __init__(
         self, store: ApiKeyStore, forget: Callable[[int], None], now: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._forget = forget
-        self._checked = key_validator(now)
+        self._validate = key_validator(now)
 
     def routes(self) -> list[Route]:
         return [
@@ -62,15 +62,15 @@ class KeyRoutes:
 
     async def create(self) -> Response:
         refuse_parameters()
-        draft = draft_of(KeyDraft, await json_object(), self._checked, {})
-        made = await self._store.create_key(current_caller(), draft)
-        return json_response(msgspec.structs.replace(_shown(made.key), key=made.text), 201)
+        draft = draft_of(KeyDraft, await json_object(), self._validate, {})
+        new_key = await self._store.create_key(current_caller(), draft)
+        response = _key_response(new_key.key)
+        return json_response(msgspec.structs.replace(response, key=new_key.text), 201)
 
     async def list_page(self) -> Response:
         after, limit = page_of_request()
-        return json_response(
-            page_response(await self._store.list_keys(current_caller(), after, limit), _shown)
-        )
+        items = await self._store.list_keys(current_caller(), after, limit)
+        return json_response(page_response(items, _key_response))
 
     async def revoke(self, key_id: str) -> Response:
         refuse_parameters()
@@ -78,12 +78,12 @@ class KeyRoutes:
         try:
             await self._store.revoke_key(current_caller(), id_)
         finally:
-            # When the connection was lost, nobody knows whether it is revoked.
+            # Also after an error: if the connection was lost, the key may be revoked all the same.
             self._forget(id_)
         return empty_response(204)
 
 
-def _shown(key: ApiKey) -> KeyResponse:
+def _key_response(key: ApiKey) -> KeyResponse:
     return KeyResponse(
         id=str(key.id),
         prefix=key.prefix,
@@ -108,8 +108,7 @@ _CREATE: Final = Doc(
     id="createKey",
     summary="Create an API key",
     tag="Keys",
-    description="The key itself is in this answer and never again. It may do what its user may, within "
-    "its scopes.",
+    description="The key itself is in this response only. It may do what its user may, within its scopes.",
     body=KeyDraft,
     body_example={
         "label": "nightly import",
@@ -121,7 +120,7 @@ _CREATE: Final = Doc(
 )
 _LIST: Final = Doc(
     id="listKeys",
-    summary="List one's own API keys",
+    summary="List the caller's API keys",
     tag="Keys",
     query=PAGE,
     responses={
@@ -134,6 +133,6 @@ _REVOKE: Final = Doc(
     id="revokeKey",
     summary="Revoke an API key",
     tag="Keys",
-    description="It opens nothing any more: here at once, on other machines within seconds.",
-    responses={204: ResponseDoc("It is revoked.")},
+    description="It stops working at once; on other machines within seconds.",
+    responses={204: ResponseDoc("The key is revoked.")},
 )

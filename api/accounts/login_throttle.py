@@ -1,7 +1,7 @@
-"""Rate limits of passwords: per account and per address, whichever is used up first.
+"""Rate limits of password attempts, per account and per client address.
 
-Other people can use up an account's limit and lock its user out for that while. That is the price of keeping
-ten thousand addresses from trying one account; sessions and API keys go on meanwhile.
+Strangers can use up an account's limit and so lock its user out of logging in for a minute. That is the price
+of keeping ten thousand addresses from guessing one account's password; sessions and API keys still work.
 """
 
 from typing import Final
@@ -15,16 +15,17 @@ ADDRESS: Final = Rate("login-address", units=20, period_s=60)
 
 
 class RateLimitedLogins:
-    """LoginThrottle by the shared limiter. It fails closed: without Redis, nobody logs in."""
+    """LoginThrottle by the shared limiter. It fails closed: without Redis, nobody can log in."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
     async def admit(self, email: str, address: str) -> None:
+        """Charge one attempt. Raises TooSoonError, and UnavailableError without Redis."""
         charges = [Charge(ADDRESS, network_of(address))]
         if email:
             charges.append(Charge(ACCOUNT, email.lower()))
         decisions = await self._limiter.decide(charges)
         require_allowed(
-            [charge.rate for charge in charges], decisions, "too many tries; wait a little"
+            [charge.rate for charge in charges], decisions, "too many attempts; see Retry-After"
         )

@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/members` and `…/transfer`: who is in a profile's team, as what."""
+"""`/v1/profiles/{id}/members` and `…/transfer`: the members of a profile and their roles."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -35,7 +35,7 @@ from engine.common.errors import FieldError
 
 
 class MemberResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody in a profile's team."""
+    """A member of a profile's team."""
 
     user_id: Id
     email: str
@@ -68,38 +68,38 @@ class MemberRoutes:
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
         items = await self._store.list_members(current_caller(), path_id(profile_id), after, limit)
-        return json_response(page_response(items, _shown))
+        return json_response(page_response(items, _member_response))
 
     async def read(self, profile_id: str, user_id: str) -> Response:
         refuse_parameters()
         member = await self._store.member(current_caller(), path_id(profile_id), path_id(user_id))
-        return read_response(_shown(member), member.version)
+        return read_response(_member_response(member), member.version)
 
     async def update(self, profile_id: str, user_id: str) -> Response:
         refuse_parameters()
-        where = path_id(profile_id), path_id(user_id)
+        member_ids = path_id(profile_id), path_id(user_id)
         body = await json_object()
 
         async def read() -> Member:
-            return await self._store.member(current_caller(), *where)
+            return await self._store.member(current_caller(), *member_ids)
 
         async def write(stored: Member, if_version: int) -> Member:
             draft = draft_of(RoleDraft, body, validate_role, {"role": stored.role})
             role = msgspec.convert(draft.role, MemberRole)
-            return await self._store.change_role(current_caller(), *where, role, if_version)
+            return await self._store.change_role(current_caller(), *member_ids, role, if_version)
 
         member = await guarded_write(read, write)
-        return json_response(_shown(member), headers={"ETag": etag(member.version)})
+        return json_response(_member_response(member), headers={"ETag": etag(member.version)})
 
     async def remove(self, profile_id: str, user_id: str) -> Response:
         refuse_parameters()
-        where = path_id(profile_id), path_id(user_id)
+        member_ids = path_id(profile_id), path_id(user_id)
 
         async def read() -> Member:
-            return await self._store.member(current_caller(), *where)
+            return await self._store.member(current_caller(), *member_ids)
 
         async def remove(if_version: int | None) -> None:
-            await self._store.remove_member(current_caller(), *where, if_version)
+            await self._store.remove_member(current_caller(), *member_ids, if_version)
 
         await guarded_delete(read, remove)
         return empty_response(204)
@@ -107,18 +107,18 @@ class MemberRoutes:
     async def transfer(self, profile_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(profile_id)
-        draft = draft_of(TransferDraft, await json_object(), _checked_transfer, {})
+        draft = draft_of(TransferDraft, await json_object(), _validate_transfer, {})
         member = await self._store.transfer(current_caller(), id_, int(draft.user_id))
-        return json_response(_shown(member), headers={"ETag": etag(member.version)})
+        return json_response(_member_response(member), headers={"ETag": etag(member.version)})
 
 
-def _checked_transfer(draft: TransferDraft) -> tuple[TransferDraft | None, list[FieldError]]:
+def _validate_transfer(draft: TransferDraft) -> tuple[TransferDraft | None, list[FieldError]]:
     if parsed_id(draft.user_id) is None:
         return None, [FieldError("user_id", "must be the id of a member")]
     return draft, []
 
 
-def _shown(member: Member) -> MemberResponse:
+def _member_response(member: Member) -> MemberResponse:
     return MemberResponse(
         user_id=str(member.user_id),
         email=member.email,
@@ -165,7 +165,7 @@ _UPDATE: Final = Doc(
     id="updateMember",
     summary="Change a member's role",
     tag="Teams",
-    description="Takes the role admin; only owners make or unmake owners.",
+    description="Takes the role admin; only owners can make a member owner or change an owner's role.",
     body=changes_of(RoleDraft),
     body_example={"role": "admin"},
     responses={
@@ -181,8 +181,8 @@ _REMOVE: Final = Doc(
     id="removeMember",
     summary="Remove a member, or leave",
     tag="Teams",
-    description="Everybody may leave, but the last owner; to remove others takes the role admin.",
-    responses={204: ResponseDoc("They are no member any more.")},
+    description="Every member may leave, except the last owner. To remove another member takes the role admin.",
+    responses={204: ResponseDoc("The member is removed.")},
     errors=(409,),
     guarded=True,
     paths=_PATHS,
@@ -191,7 +191,7 @@ _TRANSFER: Final = Doc(
     id="transferProfile",
     summary="Hand over a profile",
     tag="Teams",
-    description="The member named becomes owner, the caller admin. Takes the role owner.",
+    description="The named member becomes owner, the caller admin. Takes the role owner.",
     body=TransferDraft,
     body_example={"user_id": "365072220160000021"},
     responses={

@@ -1,4 +1,4 @@
-"""The endpoints of users, sessions, keys, members and invitations, and what they need."""
+"""Endpoints of users, sessions, keys, members and invitations, and their dependencies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from engine.accounts.ports import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountDeps:
-    """`forget_key` is called with the id of each key that is revoked."""
+    """Dependencies of the endpoints. `forget_key` is called with the id of each revoked key."""
 
     accounts: AccountStore
     sessions: SessionStore

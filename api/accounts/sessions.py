@@ -1,4 +1,4 @@
-"""`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and one's own account."""
+"""`/v1/session`, `/v1/sessions` and `/v1/user`: logging in and out, and the caller's own account."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,13 +49,13 @@ from engine.audit.security_event import SecurityEventKind
 from engine.common.errors import NotFoundError
 from engine.operations.settings import Settings
 
-# How answers to tries of a password are noted, and those that end a session.
-TRIES: Final[Mapping[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
+# The security events of password attempts and of ended sessions, by the status of the response.
+ATTEMPTS: Final[Mapping[int, SecurityEventKind]] = {401: "login.failed", 429: "login.throttled"}
 _ENDED: Final[Mapping[int, SecurityEventKind]] = {204: "session.revoked"}
 
 
 class UserResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody's own account."""
+    """The caller's own account."""
 
     id: Id
     email: str
@@ -66,7 +66,7 @@ class UserResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A session that has begun; its token is in the cookie. `csrf_token` goes with every change."""
+    """A new session; its token is in the cookie. Every change by the cookie must send `csrf_token`."""
 
     user: UserResponse
     csrf_token: str
@@ -74,7 +74,7 @@ class LoginResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhoAmIResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and what they may. The last three are null for a key."""
+    """The caller and their scopes. `session_id`, `csrf_token` and `expires_at` are null for an API key."""
 
     user: UserResponse
     scopes: tuple[Scope, ...]
@@ -84,7 +84,7 @@ class WhoAmIResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One login of one's own; `current` is the one that asks."""
+    """A session of the caller; `current` marks the session of this request."""
 
     id: Id
     user_agent: str
@@ -95,7 +95,7 @@ class SessionResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginFlow:
-    """What routes that take a password have in common: who may try, and what a session is given."""
+    """Login throttle and session cookie, shared by the routes that take a password."""
 
     def __init__(self, throttle: LoginThrottle, settings: Settings) -> None:
         self._throttle = throttle
@@ -103,24 +103,28 @@ class LoginFlow:
         self._secure = settings.console_url.lower().startswith("https://")
 
     async def admit(self, email: str) -> None:
-        """Charge one try; without `email`, to the address alone. Raises TooSoonError."""
+        """Charge one password attempt; without `email`, to the client address only. Raises TooSoonError."""
         await self._throttle.admit(email, client_address.address(self._trusted_hops))
 
-    def give_cookie(self, response: Response, login: NewSession) -> Response:
-        lasts = login.session.expires_at - login.session.created_at
-        set_cookie(response, login.token, int(lasts.total_seconds()), secure=self._secure)
+    def set_cookie(self, response: Response, login: NewSession) -> Response:
+        """Return the response with the cookie of the new session."""
+        lifetime = login.session.expires_at - login.session.created_at
+        set_cookie(response, login.token, int(lifetime.total_seconds()), secure=self._secure)
         return response
 
-    def take_cookie(self, response: Response) -> Response:
+    def clear_cookie(self, response: Response) -> Response:
+        """Return the response with a header that deletes the cookie."""
         set_cookie(response, "", 0, secure=self._secure)
         return response
 
 
 class SessionRoutes:
-    def __init__(self, accounts: AccountStore, sessions: SessionStore, door: LoginFlow) -> None:
+    def __init__(
+        self, accounts: AccountStore, sessions: SessionStore, login_flow: LoginFlow
+    ) -> None:
         self._accounts = accounts
         self._sessions = sessions
-        self._door = door
+        self._login_flow = login_flow
 
     def routes(self) -> list[Route]:
         return [
@@ -130,9 +134,9 @@ class SessionRoutes:
                 self.login,
                 _LOGIN,
                 "public",
-                {201: "login.succeeded", **TRIES},
+                {201: "login.succeeded", **ATTEMPTS},
             ),
-            Route("GET", "/v1/session", self.who, _WHO),
+            Route("GET", "/v1/session", self.read_session, _READ_SESSION),
             Route("DELETE", "/v1/session", self.logout, _LOGOUT, "session", _ENDED),
             Route("GET", "/v1/sessions", self.list_page, _LIST, "session"),
             Route("DELETE", "/v1/sessions/<session_id>", self.revoke, _END, "session", _ENDED),
@@ -144,50 +148,50 @@ class SessionRoutes:
                 self.change_password,
                 _PASSWORD,
                 "session",
-                {204: "password.changed", **TRIES},
+                {204: "password.changed", **ATTEMPTS},
             ),
         ]
 
     async def login(self) -> Response:
         refuse_parameters()
         draft = draft_of(LoginDraft, await json_object(), validate_login, {})
-        await self._door.admit(draft.email)
+        await self._login_flow.admit(draft.email)
         user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
         login = await self._accounts.login(draft.email, draft.password, user_agent)
         if login is None:
             raise Unauthorized("the email or the password is wrong")
         g.caller = Caller(login.user.tenant_id, login.user.id)  # for the security log
-        return self._door.give_cookie(json_response(login_response(login), 201), login)
+        return self._login_flow.set_cookie(json_response(login_response(login), 201), login)
 
-    async def who(self) -> Response:
+    async def read_session(self) -> Response:
         refuse_parameters()
-        now = session_or_none()
+        session = session_or_none()
         return json_response(
             WhoAmIResponse(
                 user=user_response(await self._accounts.user(current_caller())),
                 scopes=current_caller().scopes,
-                session_id=None if now is None else str(now.id),
-                csrf_token=None if now is None else now.csrf_token,
-                expires_at=None if now is None else utc(now.expires_at),
+                session_id=None if session is None else str(session.id),
+                csrf_token=None if session is None else session.csrf_token,
+                expires_at=None if session is None else utc(session.expires_at),
             )
         )
 
     async def logout(self) -> Response:
         refuse_parameters()
-        now = current_session()
-        with suppress(NotFoundError):  # ended meanwhile, by another one of theirs
-            await self._sessions.end_session(current_caller(), now.id)
-        return self._door.take_cookie(empty_response(204))
+        session = current_session()
+        with suppress(NotFoundError):  # another session of the user has just ended this one
+            await self._sessions.end_session(current_caller(), session.id)
+        return self._login_flow.clear_cookie(empty_response(204))
 
     async def list_page(self) -> Response:
         after, limit = page_of_request()
-        now = current_session()
+        current = current_session()
         items = await self._sessions.list_sessions(current_caller(), after, limit)
 
-        def shown(item: Session) -> SessionResponse:
-            return _shown_session(item, now)
+        def response(session: Session) -> SessionResponse:
+            return _session_response(session, current)
 
-        return json_response(page_response(items, shown))
+        return json_response(page_response(items, response))
 
     async def revoke(self, session_id: str) -> Response:
         refuse_parameters()
@@ -201,7 +205,7 @@ class SessionRoutes:
         return read_response(user_response(user), user.version)
 
     async def update(self) -> Response:
-        """Change the fields given, keep the others."""
+        """Change the fields that the body names, keep the others."""
         refuse_parameters()
         require_scope(current_caller(), "admin")
         body = await json_object()
@@ -217,14 +221,14 @@ class SessionRoutes:
         return json_response(user_response(user), headers={"ETag": etag(user.version)})
 
     async def change_password(self) -> Response:
-        """Ends every session but this one. Keys go on to work."""
+        """Change the password and end every other session of the user. API keys still work."""
         refuse_parameters()
-        now = current_session()
+        session = current_session()
         draft = draft_of(PasswordDraft, await json_object(), validate_password, {})
         user = await self._accounts.user(current_caller())
-        await self._door.admit(user.email)
+        await self._login_flow.admit(user.email)
         if not await self._accounts.change_password(
-            current_caller(), draft.current, draft.new, now.id
+            current_caller(), draft.current, draft.new, session.id
         ):
             raise Unauthorized("the current password is wrong")
         return empty_response(204)
@@ -249,14 +253,14 @@ def login_response(login: NewSession) -> LoginResponse:
     )
 
 
-def _shown_session(item: Session, now: CurrentSession) -> SessionResponse:
+def _session_response(session: Session, current: CurrentSession) -> SessionResponse:
     return SessionResponse(
-        id=str(item.id),
-        user_agent=item.user_agent,
-        current=item.id == now.id,
-        created_at=utc(item.created_at),
-        last_used_at=utc(item.last_used_at),
-        expires_at=utc(item.expires_at),
+        id=str(session.id),
+        user_agent=session.user_agent,
+        current=session.id == current.id,
+        created_at=utc(session.created_at),
+        last_used_at=utc(session.last_used_at),
+        expires_at=utc(session.expires_at),
     )
 
 
@@ -285,15 +289,16 @@ _LOGIN: Final = Doc(
     id="logIn",
     summary="Log in",
     tag="Sessions",
-    description="The session is in a cookie. Changes by it name `csrf_token` in a header.",
+    description="The session's token is in a cookie. Every change by the cookie must send `csrf_token` in the "
+    "header `X-CSRF-Token`.",
     body=LoginDraft,
     body_example={"email": "ada@example.com", "password": "…"},
     responses={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
     errors=(401,),
 )
-_WHO: Final = Doc(
+_READ_SESSION: Final = Doc(
     id="readSession",
-    summary="Who asks, and what they may",
+    summary="Read the caller and their scopes",
     tag="Sessions",
     responses={
         200: ResponseDoc(
@@ -311,7 +316,7 @@ _LOGOUT: Final = Doc(
 )
 _LIST: Final = Doc(
     id="listSessions",
-    summary="List one's own sessions",
+    summary="List the caller's sessions",
     tag="Sessions",
     query=PAGE,
     responses={
@@ -326,18 +331,18 @@ _END: Final = Doc(
     id="endSession",
     summary="End a session",
     tag="Sessions",
-    responses={204: ResponseDoc("It has ended.")},
+    responses={204: ResponseDoc("The session has ended.")},
 )
 _READ: Final = Doc(
     id="readUser",
-    summary="Read one's own account",
+    summary="Read the caller's account",
     tag="Sessions",
     responses={200: ResponseDoc("The account.", UserResponse, _USER)},
     tagged=True,
 )
 _UPDATE: Final = Doc(
     id="updateUser",
-    summary="Change one's own account",
+    summary="Change the caller's account",
     tag="Sessions",
     body=changes_of(UserDraft),
     body_example={"name": "Ada"},
@@ -346,10 +351,10 @@ _UPDATE: Final = Doc(
 )
 _PASSWORD: Final = Doc(
     id="changePassword",
-    summary="Change one's password",
+    summary="Change the caller's password",
     tag="Sessions",
-    description="Ends every other session. Keys go on to work.",
+    description="Ends every other session of the caller. API keys still work.",
     body=PasswordDraft,
     body_example={"current": "…", "new": "a long sentence is best"},
-    responses={204: ResponseDoc("It is changed.")},
+    responses={204: ResponseDoc("The password is changed.")},
 )

@@ -1,8 +1,7 @@
-"""`/v1/profiles/{id}/activity` and `/v1/activity`: what was changed, when and by whom.
+"""`/v1/profiles/{id}/activity` and `/v1/activity`: the log of changes, with their times and users.
 
-An export is sent page by page as it is read, so it takes no more memory for a long log than for a short
-one. If it cannot be read to its end, the connection breaks before the end of the body: half a log never
-looks like a whole one.
+An export is sent page by page as it is read, so a long log takes no more memory than a short one. If reading
+fails in between, the connection breaks before the end of the body: half a log never looks like a whole one.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,14 +32,14 @@ _UTC: Final = ZoneInfo("UTC")
 
 
 class ActorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who did it; `email` only where the reader may know it."""
+    """The user who made a change; `email` only if the caller may know it."""
 
     id: Id
     email: str | None = None
 
 
 class EntryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """One change. `id` counts from 1 in its log; `hash` covers the entry and the hash before it."""
+    """A change. `id` counts from 1 in its log; `hash` covers the entry and the hash of the entry before."""
 
     id: Id
     at: datetime
@@ -63,38 +62,40 @@ class ActivityRoutes:
         return [
             Route("GET", "/v1/profiles/<profile_id>/activity", self.list_page, _PROFILES),
             Route("GET", "/v1/profiles/<profile_id>/activity/export", self.export, _EXPORT),
-            Route("GET", "/v1/activity", self.tenants, _TENANTS),
+            Route("GET", "/v1/activity", self.list_tenant_page, _TENANT),
         ]
 
     async def list_page(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
-        given, errors = parameters("cursor", "limit", *_FILTERS)
-        before, limit = page_of(given, errors)
-        asked = _filter(given, errors)
-        items = await self._reader.of_profile(current_caller(), id_, asked, before, limit)
-        return json_response(page_response(items, _shown))
+        query, errors = parameters("cursor", "limit", *_FILTERS)
+        before, limit = page_of(query, errors)
+        filter_ = _filter(query, errors)
+        items = await self._reader.of_profile(current_caller(), id_, filter_, before, limit)
+        return json_response(page_response(items, _entry_response))
 
-    async def tenants(self) -> Response:
-        """The tenant's own log, or that of one of its profiles."""
-        given, errors = parameters("cursor", "limit", "profile", *_FILTERS)
-        before, limit = page_of(given, errors)
-        profile_id = _id(given, "profile", errors) or 0
-        asked = _filter(given, errors)
-        items = await self._reader.of_tenant(current_caller(), profile_id, asked, before, limit)
-        return json_response(page_response(items, _shown))
+    async def list_tenant_page(self) -> Response:
+        """List the tenant's own log, or the log of one of its profiles."""
+        query, errors = parameters("cursor", "limit", "profile", *_FILTERS)
+        before, limit = page_of(query, errors)
+        profile_id = _id(query, "profile", errors) or 0
+        filter_ = _filter(query, errors)
+        items = await self._reader.of_tenant(current_caller(), profile_id, filter_, before, limit)
+        return json_response(page_response(items, _entry_response))
 
     async def export(self, profile_id: str) -> Response:
-        id_, who = path_id(profile_id), current_caller()
-        given, errors = parameters("format", *_FILTERS)
-        form = given.get("format", "csv")
+        id_, caller = path_id(profile_id), current_caller()
+        query, errors = parameters("format", *_FILTERS)
+        form = query.get("format", "csv")
         if form not in _FORMATS:
             errors.append(FieldError("format", f"must be one of {', '.join(_FORMATS)}"))
-        asked = _filter(given, errors)
+        filter_ = _filter(query, errors)
 
         async def read(before: int) -> ListPage:
-            return await self._reader.of_profile(who, id_, asked, before, EXPORT_PAGE)
+            return await self._reader.of_profile(caller, id_, filter_, before, EXPORT_PAGE)
 
-        first = await read(0)  # what is refused is refused with a status of its own
+        first = await read(
+            0
+        )  # before the response begins, so that an error still gets its own status
         response = Response(_pages(first, read, form), content_type=_FORMATS[form])
         response.timeout = EXPORT_LIMIT_S
         response.headers["Content-Disposition"] = (
@@ -112,47 +113,48 @@ async def _pages(
         if form == "csv":
             yield csv_lines(map(csv_row, page.items))
         else:
-            yield b"".join(msgspec.json.encode(_shown(entry)) + b"\n" for entry in page.items)
+            lines = (msgspec.json.encode(_entry_response(entry)) + b"\n" for entry in page.items)
+            yield b"".join(lines)
         if page.next_after is None:
             return
         page = await read(page.next_after)
 
 
-def _filter(given: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
-    """Raises InvalidError with every bad parameter, those found before too."""
-    words = {name: given.get(name) for name in ("action", "object_type")}
+def _filter(query: dict[str, str], errors: list[FieldError]) -> ActivityFilter:
+    """Return the filter of the query. Raises InvalidError with `errors` and every bad parameter."""
+    words = {name: query.get(name) for name in ("action", "object_type")}
     for name, word in words.items():
         if word is not None and (not 1 <= len(word) <= MAX_WORD or not word.isprintable()):
             errors.append(FieldError(name, f"must have 1 to {MAX_WORD} printable characters"))
     times: dict[str, datetime] = {}
     for name in ("from", "to"):
-        if name in given:
+        if name in query:
             try:
-                times[name] = period.parse_moment(given[name], _UTC).astimezone(UTC)
+                times[name] = period.parse_moment(query[name], _UTC).astimezone(UTC)
             except ValueError as error:
                 errors.append(FieldError(name, str(error)))
-    asked = ActivityFilter(
-        object_id=_id(given, "object_id", errors),
-        user_id=_id(given, "user_id", errors),
+    filter_ = ActivityFilter(
+        object_id=_id(query, "object_id", errors),
+        user_id=_id(query, "user_id", errors),
         start=times.get("from"),
         end=times.get("to"),
         **words,
     )
     if errors:
         raise InvalidError(errors)
-    return asked
+    return filter_
 
 
-def _id(given: dict[str, str], name: str, errors: list[FieldError]) -> int | None:
-    if name not in given:
+def _id(query: dict[str, str], name: str, errors: list[FieldError]) -> int | None:
+    if name not in query:
         return None
-    found = parsed_id(given[name])
-    if found is None:
+    id_ = parsed_id(query[name])
+    if id_ is None:
         errors.append(FieldError(name, "must be an id"))
-    return found
+    return id_
 
 
-def _shown(entry: ActivityEntry) -> EntryResponse:
+def _entry_response(entry: ActivityEntry) -> EntryResponse:
     return EntryResponse(
         id=str(entry.seq),
         at=utc(entry.at),
@@ -162,14 +164,14 @@ def _shown(entry: ActivityEntry) -> EntryResponse:
         action=entry.action,
         object_type=entry.object_type,
         object_id=str(entry.object_id),
-        before=_readable(entry.before),
-        after=_readable(entry.after),
+        before=_with_text_ids(entry.before),
+        after=_with_text_ids(entry.after),
         hash=entry.hash.hex(),
     )
 
 
-def _readable(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Ids as strings, as everywhere in the API: numbers in JSON cannot hold them."""
+def _with_text_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the row with its ids as strings, because JavaScript's numbers cannot hold them."""
     if row is None:
         return None
     return {
@@ -194,12 +196,12 @@ _EXAMPLE: Final = {
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
 _QUERY: Final = (
-    Parameter("action", "Such as `link.updated`.", example="link.updated"),
+    Parameter("action", "Only this action, such as `link.updated`.", example="link.updated"),
     Parameter("object_type", "`profile`, `link`, `member`, `invitation`, `user` or `key`."),
-    Parameter("object_id", "What was changed.", Id),
-    Parameter("user_id", "Who changed it.", Id),
-    Parameter("from", "The first instant, or UTC date.", example="2026-05-01T00:00:00Z"),
-    Parameter("to", "The instant, or UTC date, that it goes up to and does not take."),
+    Parameter("object_id", "Only changes of the object with this id.", Id),
+    Parameter("user_id", "Only changes by this user.", Id),
+    Parameter("from", "Begin: an instant, or a UTC date.", example="2026-05-01T00:00:00Z"),
+    Parameter("to", "End, exclusive: an instant, or a UTC date."),
 )
 _PAGE: Final = ResponseDoc(
     "A page of changes, newest first.",
@@ -208,7 +210,7 @@ _PAGE: Final = ResponseDoc(
 )
 _PROFILES: Final = Doc(
     id="listActivity",
-    summary="List what was changed in a profile",
+    summary="List the changes of a profile",
     tag="Activity",
     description="Takes the role editor.",
     query=(*PAGE, *_QUERY),
@@ -217,19 +219,19 @@ _PROFILES: Final = Doc(
 _CSV: Final = "seq,at,action\r\n1,2026-05-01T09:30:00Z,profile.created\r\n"
 _EXPORT: Final = Doc(
     id="exportActivity",
-    summary="Export what was changed in a profile",
+    summary="Export the changes of a profile",
     tag="Activity",
-    description="As CSV or as lines of JSON, newest first. Takes the role editor.",
+    description="The whole log as CSV or as lines of JSON, newest first. Takes the role editor.",
     query=(Parameter("format", "`csv` or `ndjson`.", example="csv"), *_QUERY),
     responses={200: ResponseDoc("The whole log.", str, _CSV, content_type="text/csv")},
 )
-_TENANTS: Final = Doc(
+_TENANT: Final = Doc(
     id="listOwnActivity",
-    summary="List what was changed outside of profiles",
+    summary="List the changes outside of profiles",
     tag="Activity",
-    description="The users and keys of the caller's tenant; with `profile`, the log of a profile that lives "
-    "there, or did until it was deleted.",
-    query=(*PAGE, Parameter("profile", "A profile, maybe deleted.", Id), *_QUERY),
+    description="Changes of the users and keys of the caller's tenant; with `profile`, the log of a profile of "
+    "this tenant, even if it has been deleted.",
+    query=(*PAGE, Parameter("profile", "A profile; it may be deleted.", Id), *_QUERY),
     responses={200: _PAGE},
     errors=(404,),
 )

@@ -1,4 +1,4 @@
-"""The endpoints of the log of changes and of security events, and what they need."""
+"""Endpoints of the log of changes and of security events, and their dependencies."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`/v1/security-events`: logins, denials, limits and uses of keys; and the noting of denials."""
+"""`/v1/security-events`: logins, denials, limits and uses of keys; and the recorder of denials."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -24,26 +24,26 @@ _AT_EVERY_ROUTE: Final[dict[int, SecurityEventKind]] = {
 def record_denials(
     log: SecurityLog, routes: Iterable[Route]
 ) -> Callable[[Response], Awaitable[Response]]:
-    """Return an after_request function that notes uses of keys, and the events that an answer's status
-    means: at every route, and at its own."""
+    """Return an after_request function that notes uses of API keys, and responses whose status is a security
+    event, at every route or at the route of the request."""
     events = {(route.method, route.rule): route.security_events for route in routes}
 
     async def note(response: Response) -> Response:
-        who, id_, status = caller_or_none(), request_id(), response.status_code
-        if who is not None and who.key_id is not None:
-            log.note("key.used", who, id_)
+        caller, id_, status = caller_or_none(), request_id(), response.status_code
+        if caller is not None and caller.key_id is not None:
+            log.note("key.used", caller, id_)
         rule = request.url_rule.rule if request.url_rule else ""
         method = request.method if rule else ""
         kind = events.get((method, rule), {}).get(status) or _AT_EVERY_ROUTE.get(status)
         if kind is not None:
-            log.note(kind, who, id_, status=status, method=method, route=rule)
+            log.note(kind, caller, id_, status=status, method=method, route=rule)
         return response
 
     return note
 
 
 class SecurityEventResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`times` is how often it happened within the same second or so, by the same user and key."""
+    """A security event. `times` counts equal events of one user and key within about a second."""
 
     id: Id
     at: datetime
@@ -64,12 +64,11 @@ class SecurityRoutes:
 
     async def list_page(self) -> Response:
         before, limit = page_of_request()
-        return json_response(
-            page_response(await self._store.events(current_caller(), before, limit), _shown)
-        )
+        items = await self._store.events(current_caller(), before, limit)
+        return json_response(page_response(items, _event_response))
 
 
-def _shown(stored: StoredSecurityEvent) -> SecurityEventResponse:
+def _event_response(stored: StoredSecurityEvent) -> SecurityEventResponse:
     event = stored.event
     return SecurityEventResponse(
         id=str(stored.id),
@@ -87,7 +86,7 @@ _LIST: Final = Doc(
     id="listSecurityEvents",
     summary="List security events",
     tag="Activity",
-    description="Of the caller's tenant, newest first. Takes the scope admin.",
+    description="The events of the caller's tenant, newest first. Takes the scope admin.",
     query=PAGE,
     responses={
         200: ResponseDoc(

@@ -15,9 +15,9 @@ class ReleaseResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What GitHub says of a link's repository. Its fields are null until it has, and once the repository is
-    gone; `renamed_to` is there when it has another name than the target. `reason` says why it failed or waits,
-    `next_at` when it is tried again."""
+    """GitHub's facts of a link's repository. They are null until GitHub has answered, and again once the
+    repository is gone; `renamed_to` is its name if the target has another one. `reason` says why the last
+    synchronisation failed or waits, `next_at` when the next one runs."""
 
     state: SyncState
     reason: str

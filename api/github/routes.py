@@ -1,4 +1,4 @@
-"""The endpoints of links' synchronisation with GitHub, and what they need."""
+"""Endpoints of links' synchronisation with GitHub, and their dependencies."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`/v1/links/{id}/github-sync`: what GitHub says of a link's repository, and asking it now."""
+"""`/v1/links/{id}/github-sync`: GitHub's facts of a link's repository, and a request for new ones."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -19,13 +19,13 @@ from engine.links.ports import ProfileStore
 
 
 class AskedResponse(JobResponse, frozen=True, kw_only=True):
-    """The job that asks GitHub, and the state of the link's synchronisation."""
+    """The job that synchronises the link, and the state of the link's synchronisation."""
 
     github: SyncResponse
 
 
 class GithubSyncRoutes:
-    """`github_host` is where the pages of repositories are."""
+    """Routes of the synchronisation. `github_host` is the host of repositories' pages."""
 
     def __init__(self, profiles: ProfileStore, store: LinkSyncStore, github_host: str) -> None:
         self._profiles = profiles
@@ -35,30 +35,31 @@ class GithubSyncRoutes:
     def routes(self) -> list[Route]:
         return [
             Route("GET", "/v1/links/<link_id>/github-sync", self.read, _READ),
-            Route("POST", "/v1/links/<link_id>/github-sync", self.ask, _ASK),
+            Route("POST", "/v1/links/<link_id>/github-sync", self.request, _REQUEST),
         ]
 
     async def read(self, link_id: str) -> Response:
         refuse_parameters()
         sync = await self._store.github_sync(current_caller(), path_id(link_id))
         if sync is None:
-            raise NotFoundError("this link is not kept in step with GitHub")
+            raise NotFoundError("this link is not synchronised with GitHub")
         return json_response(sync_response(sync))
 
-    async def ask(self, link_id: str) -> Response:
+    async def request(self, link_id: str) -> Response:
         refuse_parameters()
         link = await self._profiles.link(current_caller(), path_id(link_id))
         if parse_repository_url(link.target, self._host) is None:
             reason = f"must be a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
         sync, job = await self._store.request_github_sync(current_caller(), link.id)
-        asked = AskedResponse(
+        response = AskedResponse(
             github=sync_response(sync), **msgspec.structs.asdict(job_response(job))
         )
-        return json_response(asked, 202, {"Location": f"/v1/jobs/{job.id}"})
+        return json_response(response, 202, {"Location": f"/v1/jobs/{job.id}"})
 
 
 def sync_response(sync: LinkSync) -> SyncResponse:
+    """Return the state of a link's synchronisation, as the API shows it."""
     return SyncResponse(
         state=sync.state,
         reason=sync.reason,
@@ -101,22 +102,22 @@ EXAMPLE: Final = {
 }
 _READ: Final = Doc(
     id="readGithubSync",
-    summary="What GitHub says of a link's repository",
+    summary="Read GitHub's facts of a link's repository",
     tag="Links",
-    description="404 also for a link that is not kept in step: neither of kind `github`, nor ever asked "
-    "for.",
+    description="404 also for a link that is not synchronised: it is not of kind `github`, and no call has "
+    "requested a synchronisation.",
     responses={200: ResponseDoc("The state of its synchronisation.", SyncResponse, EXAMPLE)},
 )
-_ASK: Final = Doc(
+_REQUEST: Final = Doc(
     id="askGithubSync",
-    summary="Ask GitHub now",
+    summary="Synchronise a link with GitHub",
     tag="Links",
-    description="For a link whose target is a repository, of kind `github` or `url`; 422 for others. "
-    "Once a minute a link (429), and not while it is queued or runs (409). While GitHub's limit is reached, "
-    "the job waits for its end.",
+    description="For a link of kind `github` or `url` whose target is a repository; otherwise 422. At most "
+    "once per minute and link (429), and not while a synchronisation is queued or running (409). If GitHub's "
+    "rate limit is reached, the job waits until it resets.",
     responses={
         202: ResponseDoc(
-            "A job does it.",
+            "A job synchronises the link.",
             AskedResponse,
             JOB_EXAMPLE | {"github": EXAMPLE | {"state": "queued"}},
             ("Location",),

@@ -1,4 +1,4 @@
-"""`/v1/jobs`: what is done for a tenant in the background, and what became of it."""
+"""`/v1/jobs`: a tenant's background jobs, and their results."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -26,14 +26,14 @@ from engine.jobs.ports import JobStore
 
 
 class ProgressResponse(msgspec.Struct, frozen=True):
-    """So much of so much."""
+    """Progress of a job: `done` of `total` units."""
 
     done: int
     total: int
 
 
 class JobResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A job. `attempt` counts how often it was begun, `failures` how often that failed."""
+    """A job. `attempt` counts its attempts, `failures` those that failed."""
 
     id: Id
     profile_id: Id | None
@@ -66,39 +66,38 @@ class JobRoutes:
         ]
 
     async def list_page(self) -> Response:
-        given, errors = parameters("cursor", "limit", "state", "kind", "profile")
-        before, limit = page_of(given, errors)
-        asked = _filter(given, errors)
-        return json_response(
-            page_response(
-                await self._store.list_jobs(current_caller(), asked, before, limit), job_response
-            )
-        )
+        query, errors = parameters("cursor", "limit", "state", "kind", "profile")
+        before, limit = page_of(query, errors)
+        filter_ = _filter(query, errors)
+        items = await self._store.list_jobs(current_caller(), filter_, before, limit)
+        return json_response(page_response(items, job_response))
 
     async def read(self, job_id: str) -> Response:
-        return await self._one(self._store.job, job_id)
+        return await self._respond(self._store.job, job_id)
 
     async def retry(self, job_id: str) -> Response:
-        return await self._one(self._store.retry, job_id)
+        return await self._respond(self._store.retry, job_id)
 
     async def cancel(self, job_id: str) -> Response:
-        return await self._one(self._store.cancel, job_id)
+        return await self._respond(self._store.cancel, job_id)
 
-    async def _one(self, do: Callable[[Caller, int], Awaitable[Job]], job_id: str) -> Response:
+    async def _respond(
+        self, action: Callable[[Caller, int], Awaitable[Job]], job_id: str
+    ) -> Response:
         refuse_parameters()
-        return json_response(job_response(await do(current_caller(), path_id(job_id))))
+        return json_response(job_response(await action(current_caller(), path_id(job_id))))
 
 
-def _filter(given: dict[str, str], errors: list[FieldError]) -> JobFilter:
-    """Raises InvalidError with every bad parameter, those found before too."""
-    state, kind = given.get("state"), given.get("kind")
+def _filter(query: dict[str, str], errors: list[FieldError]) -> JobFilter:
+    """Return the filter of the query. Raises InvalidError with `errors` and every bad parameter."""
+    state, kind = query.get("state"), query.get("kind")
     if state is not None and state not in JOB_STATES:
         errors.append(FieldError("state", f"must be one of {', '.join(JOB_STATES)}"))
     if kind is not None and KIND.fullmatch(kind) is None:
         errors.append(FieldError("kind", "must be a kind of job, such as links.check"))
     profile_id = None
-    if "profile" in given:
-        profile_id = parsed_id(given["profile"])
+    if "profile" in query:
+        profile_id = parsed_id(query["profile"])
         if profile_id is None:
             errors.append(FieldError("profile", "must be an id"))
     if errors:
@@ -107,7 +106,7 @@ def _filter(given: dict[str, str], errors: list[FieldError]) -> JobFilter:
 
 
 def job_response(job: Job) -> JobResponse:
-    """A job as the API shows it: without its payload, which is the engine's own."""
+    """Return a job as the API shows it: without its payload, which is internal."""
     return JobResponse(
         id=str(job.id),
         profile_id=None if job.profile_id is None else str(job.profile_id),
@@ -151,8 +150,8 @@ _LIST: Final = Doc(
     id="listJobs",
     summary="List jobs",
     tag="Jobs",
-    description="Of the caller's tenant, or of one profile that they are a member of; newest first. What has "
-    "ended is forgotten after some days. The engine's own jobs are not listed.",
+    description="Jobs of the caller's tenant, or of one profile that the caller is a member of, newest first. "
+    "Finished jobs are deleted after some days. The engine's own jobs are not listed.",
     query=(
         *PAGE,
         Parameter("state", "Only jobs in this state.", JobState, "dead"),
@@ -184,7 +183,8 @@ _RETRY: Final = Doc(
     id="retryJob",
     summary="Retry a job",
     tag="Jobs",
-    description="A dead or cancelled one starts afresh; one that waits after a failure runs now. Else 409.",
+    description="A dead or cancelled job starts afresh; a job that waits after a failure runs now. Other jobs: "
+    "409.",
     responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     errors=(409,),
     paths=_PATHS,
@@ -193,8 +193,8 @@ _CANCEL: Final = Doc(
     id="cancelJob",
     summary="Cancel a job",
     tag="Jobs",
-    description="A queued one is cancelled at once; a running one is stopped within seconds, unless it ends "
-    "before. 409 when it has ended.",
+    description="A queued job is cancelled at once; a running job is stopped within seconds, unless it ends "
+    "before. 409 if it has ended already.",
     responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE | {"state": "cancelled"})},
     errors=(409,),
     paths=_PATHS,

@@ -1,4 +1,4 @@
-"""The endpoints of jobs, and what they need."""
+"""Endpoints of jobs, and their dependencies."""
 
 from dataclasses import dataclass
 

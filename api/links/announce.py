@@ -1,4 +1,4 @@
-"""After a change has been committed, say so, without making its answer wait for that."""
+"""Announcement of a committed change to the edges, within a short time limit."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,9 +12,9 @@ LIMIT_S: Final = 0.1
 
 
 async def announce(announcer: Announcer, changes: Sequence[ProfileChange]) -> None:
-    """Takes `LIMIT_S` at most; edges find by polling what was not announced.
+    """Announce the changes, for up to `LIMIT_S`. Edges find an announcement that was lost by polling.
 
-    Shielded: a client that hangs up right after its change must not keep the news from the edges.
+    Shielded from cancellation, because a client may hang up right after its change.
     """
     with trio.move_on_after(LIMIT_S, shield=True):
         await announcer.announce(changes)

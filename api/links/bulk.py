@@ -1,7 +1,7 @@
 """`POST /v1/profiles/{id}/links/bulk`: many changes of a profile's links, with a result for each.
 
-All are one transaction and one version of the profile. An operation that fails, by its form or by what is
-stored, changes nothing and stops no other.
+All operations are one transaction and make one version of the profile. An operation that fails, because it is
+invalid or conflicts with stored data, changes nothing and stops no other operation.
 """
 
 from typing import Annotated, Any, Final
@@ -39,7 +39,7 @@ _STATUS: Final = {"create": 201, "update": 200, "delete": 204}
 
 
 class BulkResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of the operation at `index`: its status as if it were a request of its own, with the
+    """The result of the operation at `index`: the status that it would have as a request of its own, with the
     link, or with the problem if the status is 400 or more."""
 
     index: int
@@ -49,26 +49,26 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BulkResponse(msgspec.Struct, frozen=True):
-    """One result an operation, in their order; `version` is the profile's."""
+    """The results of all operations, in their order; `version` is the profile's."""
 
     results: list[BulkResult]
     version: Version
 
 
 class BulkRoutes:
-    """`check` as for the links' own routes."""
+    """Route of bulk changes. `validate` validates drafts of links."""
 
     def __init__(
         self,
         store: ProfileStore,
         announcer: Announcer,
         visitors_url: str,
-        check: Validator[LinkDraft],
+        validate: Validator[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._answers = LinkResponses(visitors_url)
-        self._checked = check
+        self._responses = LinkResponses(visitors_url)
+        self._validate = validate
 
     def routes(self) -> list[Route]:
         return [Route("POST", "/v1/profiles/<profile_id>/links/bulk", self.change, _DOC)]
@@ -76,49 +76,51 @@ class BulkRoutes:
     async def change(self, profile_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(profile_id)
-        asked = _operations(await json_object())
+        operations = _operations(await json_object())
         profile = await self._store.profile(current_caller(), id_)
-        judged = [self._judged(one) for one in asked]
-        operations = [one for one in judged if isinstance(one, LinkChange)]
+        parsed = [self._parse(operation) for operation in operations]
+        changes = [change for change in parsed if isinstance(change, LinkChange)]
 
-        def done(result: tuple[list[LinkChangeResult], ProfileChange]) -> StoredResponse:
+        def respond(result: tuple[list[LinkChangeResult], ProfileChange]) -> StoredResponse:
             outcomes = iter(result[0])
             results = [
-                self._result(index, one.op, profile.handle, next(outcomes))
-                if isinstance(one, LinkChange)
-                else _failed(index, one)
-                for index, one in enumerate(judged)
+                self._result(index, change.op, profile.handle, next(outcomes))
+                if isinstance(change, LinkChange)
+                else _failed(index, change)
+                for index, change in enumerate(parsed)
             ]
             return replayable_response(BulkResponse(results, result[1].version), 200, {})
 
-        once = await idempotency_of_request(done)
-        outcomes, change = await self._store.change_links(current_caller(), id_, operations, once)
-        await announce(self._announcer, [change])
-        return response_of(done((outcomes, change)))
+        idempotent_request = await idempotency_of_request(respond)
+        outcomes, profile_change = await self._store.change_links(
+            current_caller(), id_, changes, idempotent_request
+        )
+        await announce(self._announcer, [profile_change])
+        return response_of(respond((outcomes, profile_change)))
 
-    def _judged(self, asked: Any) -> LinkChange | InvalidError:
-        """What the store is to do, or what is wrong with the form of it."""
-        op = asked.get("op") if isinstance(asked, dict) else None
+    def _parse(self, operation: Any) -> LinkChange | InvalidError:
+        """Return the change that an operation asks for, or the error that names its bad fields."""
+        op = operation.get("op") if isinstance(operation, dict) else None
         if op not in _OPERATIONS:
             reason = f"must be one of {', '.join(_OPERATIONS)}, in an object"
             return InvalidError([FieldError("op", reason)])
-        given = {name: value for name, value in asked.items() if name != "op"}
+        fields = {name: value for name, value in operation.items() if name != "op"}
         link_id, if_version = 0, None
         errors: list[FieldError] = []
         if op != "create":
-            link_id, if_version, errors = _whom(
-                given.pop("id", None), given.pop("if_version", None)
+            link_id, if_version, errors = _link_ref(
+                fields.pop("id", None), fields.pop("if_version", None)
             )
         if op == "delete":
             errors += [
-                FieldError(printable_name(name), "is not a field of a delete") for name in given
+                FieldError(printable_name(name), "is not a field of a delete") for name in fields
             ]
         if errors:
             return InvalidError(errors)
 
         def draft(stored: Link | None) -> LinkDraft:
             base = {} if stored is None else {name: getattr(stored, name) for name in _FIELDS}
-            return draft_of(LinkDraft, given, self._checked, base)
+            return draft_of(LinkDraft, fields, self._validate, base)
 
         return LinkChange(op, draft, link_id, if_version)
 
@@ -127,29 +129,32 @@ class BulkRoutes:
             return _failed(index, outcome.error)
         if outcome.link is None:
             return BulkResult(index=index, status=204)
-        link = self._answers.response_with_warnings(handle, outcome.link)
+        link = self._responses.response_with_warnings(handle, outcome.link)
         return BulkResult(index=index, status=_STATUS[op], link=link)
 
 
 def _operations(body: dict[str, Any]) -> list[Any]:
-    """The list of them, whatever they are; raises InvalidError for anything else."""
-    asked = body.get("operations")
+    """Return the list of operations, each of any form. Raises InvalidError for any other body."""
+    operations = body.get("operations")
     errors = [
-        FieldError(printable_name(name), "is not a field here; there is operations")
+        FieldError(printable_name(name), "is not a field here; the only field is operations")
         for name in body
         if name != "operations"
     ]
-    if not isinstance(asked, list) or not 1 <= len(asked) <= MAX_OPERATIONS:
+    if not isinstance(operations, list) or not 1 <= len(operations) <= MAX_OPERATIONS:
         reason = f"must be a list of 1 to {MAX_OPERATIONS} operations"
         errors.append(FieldError("operations", reason))
     if errors:
         raise InvalidError(errors)
-    assert isinstance(asked, list)
-    return asked
+    assert isinstance(operations, list)
+    return operations
 
 
-def _whom(id_: Any, if_version: Any) -> tuple[int, int | None, list[FieldError]]:
-    """The link and the version that an update or delete names. What can be no id is no link's."""
+def _link_ref(id_: Any, if_version: Any) -> tuple[int, int | None, list[FieldError]]:
+    """Return (link id, required version or None, errors) of an update or delete.
+
+    The link id is 0, which no link has, for a text that cannot be an id.
+    """
     errors = []
     if not isinstance(id_, str):
         errors.append(FieldError("id", "must be the id of a link, as a string"))
@@ -172,7 +177,7 @@ class CreateOperation(
 
 
 class LinkRef(msgspec.Struct, kw_only=True):
-    """A link by its id, and the version that it must have."""
+    """A link by its id, and the version that the link must have."""
 
     id: Id
     if_version: Version | msgspec.UnsetType = msgspec.UNSET
@@ -187,7 +192,7 @@ _Operation: Any = CreateOperation | UpdateOperation | DeleteOperation
 
 
 class BulkRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What the reference shows; each operation is judged on its own."""
+    """The body as the reference shows it; each operation is validated on its own."""
 
     operations: Annotated[list[_Operation], msgspec.Meta(min_length=1, max_length=MAX_OPERATIONS)]
 
@@ -198,8 +203,8 @@ _DOC: Final = Doc(
     tag="Links",
     description=(
         f"Up to {MAX_OPERATIONS} creates, updates and deletes of one profile's links in one "
-        "transaction, with a result for each. One that fails changes nothing and stops no other: "
-        "its result has the status and the problem that a request of its own would have had. "
+        "transaction, with a result for each. An operation that fails changes nothing and stops no "
+        "other: its result has the status and the problem of a single request. "
         "Takes the role editor."
     ),
     body=BulkRequest,

@@ -1,4 +1,4 @@
-"""Links as the API shows them, and what it says of names that may be taken for others."""
+"""Responses with links, and their warnings of confusable slugs."""
 
 from datetime import datetime
 from typing import Final
@@ -15,9 +15,9 @@ from engine.links.link import Link
 
 
 class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A link as the API shows it; `short_url` is there when it owns `/{slug}`, too, `github` when it is kept
-    in step with a repository, `health` when its target has been checked. `warnings` are in the answers to
-    changes: what is allowed, but may not be meant."""
+    """A link as the API shows it. `short_url` is set if the link also owns `/{slug}`, `github` if it is
+    synchronised with a repository, `health` once its target has been checked. `warnings` are in responses to
+    changes and name fields that are allowed, but perhaps mistaken."""
 
     id: Id
     profile_id: Id
@@ -39,7 +39,7 @@ class LinkResponse(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[FieldReason] | msgspec.UnsetType = msgspec.UNSET
 
 
-# What the API shows under the same name and in the same form as it is stored.
+# Fields that the API shows exactly as they are stored.
 _AS_STORED: Final = (
     {field.name for field in msgspec.structs.fields(LinkResponse)}
     & {field.name for field in msgspec.structs.fields(Link)}
@@ -47,11 +47,13 @@ _AS_STORED: Final = (
 
 
 class LinkResponses:
+    """Builder of responses with links."""
+
     def __init__(self, visitors_url: str) -> None:
         self._visitors_url = visitors_url
 
     def response(self, handle: str, link: Link) -> LinkResponse:
-        """A link of the profile that has this handle."""
+        """Return a link of the profile with this handle."""
         return LinkResponse(
             id=str(link.id),
             profile_id=str(link.profile_id),
@@ -60,12 +62,12 @@ class LinkResponses:
             created_at=utc(link.created_at),
             updated_at=utc(link.updated_at),
             github=msgspec.UNSET if link.github is None else sync.sync_response(link.github),
-            health=msgspec.UNSET if link.health is None else _shown_health(link.health),
+            health=msgspec.UNSET if link.health is None else _in_utc(link.health),
             **{name: getattr(link, name) for name in _AS_STORED},
         )
 
     def response_with_warnings(self, handle: str, link: Link) -> LinkResponse:
-        """The same with warnings, if there are any."""
+        """Return the link as response() does, with warnings if its slug is confusable."""
         reason = confusable_reason(link.slug)
         warnings = msgspec.UNSET if reason is None else [FieldReason("slug", reason)]
         return msgspec.structs.replace(self.response(handle, link), warnings=warnings)
@@ -75,13 +77,14 @@ class LinkResponses:
 
 
 def tag_suffix(link: Link) -> str:
-    """What the answer shows and the link's version does not count, as part of an entity tag."""
+    """Return the suffix of the link's entity tag: it changes with `github` and `health`, which the link's
+    version does not count."""
     github = "" if link.github is None else f"g{link.github.version}"
     health = "" if link.health is None else f"h{link.health.checked_at.timestamp():.6f}"
     return github + health
 
 
-def _shown_health(health: LinkHealth) -> LinkHealth:
+def _in_utc(health: LinkHealth) -> LinkHealth:
     return msgspec.structs.replace(
         health, checked_at=utc(health.checked_at), since=utc(health.since)
     )

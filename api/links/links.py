@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/links` and `/v1/links/{id}`: where a profile's paths lead."""
+"""`/v1/profiles/{id}/links` and `/v1/links/{id}`: the links of a profile."""
 
 from functools import partial
 from typing import Final
@@ -30,19 +30,19 @@ from engine.visits.ports import Announcer
 
 
 class LinkRoutes:
-    """`check` judges what somebody wants a link to be."""
+    """Routes of links. `validate` validates drafts of links."""
 
     def __init__(
         self,
         store: ProfileStore,
         announcer: Announcer,
         visitors_url: str,
-        check: Validator[LinkDraft],
+        validate: Validator[LinkDraft],
     ) -> None:
         self._store = store
         self._announcer = announcer
-        self._answers = LinkResponses(visitors_url)
-        self._checked = check
+        self._responses = LinkResponses(visitors_url)
+        self._validate = validate
 
     def routes(self) -> list[Route]:
         return [
@@ -58,17 +58,19 @@ class LinkRoutes:
         id_ = path_id(profile_id)
         body = await json_object()
         profile = await self._store.profile(current_caller(), id_)
-        draft = draft_of(LinkDraft, body, self._checked, {})
+        draft = draft_of(LinkDraft, body, self._validate, {})
 
-        def created(made: tuple[Link, ProfileChange]) -> StoredResponse:
-            link, _ = made
+        def created(link_and_change: tuple[Link, ProfileChange]) -> StoredResponse:
+            link, _ = link_and_change
             headers = {"Location": f"/v1/links/{link.id}", "ETag": etag(link.version)}
             return replayable_response(
-                self._answers.response_with_warnings(profile.handle, link), 201, headers
+                self._responses.response_with_warnings(profile.handle, link), 201, headers
             )
 
-        once = await idempotency_of_request(created)
-        link, change = await self._store.create_link(current_caller(), id_, draft, once)
+        idempotent_request = await idempotency_of_request(created)
+        link, change = await self._store.create_link(
+            current_caller(), id_, draft, idempotent_request
+        )
         await announce(self._announcer, [change])
         return response_of(created((link, change)))
 
@@ -76,18 +78,20 @@ class LinkRoutes:
         after, limit = page_of_request()
         profile = await self._store.profile(current_caller(), path_id(profile_id))
         items = await self._store.list_links(current_caller(), profile.id, after, limit)
-        return json_response(page_response(items, partial(self._answers.response, profile.handle)))
+        return json_response(
+            page_response(items, partial(self._responses.response, profile.handle))
+        )
 
     async def read(self, link_id: str) -> Response:
         refuse_parameters()
         link = await self._store.link(current_caller(), path_id(link_id))
         profile = await self._store.profile(current_caller(), link.profile_id)
         return read_response(
-            self._answers.response(profile.handle, link), link.version, tag_suffix(link)
+            self._responses.response(profile.handle, link), link.version, tag_suffix(link)
         )
 
     async def update(self, link_id: str) -> Response:
-        """Change the fields given, keep the others."""
+        """Change the fields that the body names, keep the others."""
         refuse_parameters()
         id_ = path_id(link_id)
         body = await json_object()
@@ -97,14 +101,14 @@ class LinkRoutes:
 
         async def write(stored: Link, if_version: int) -> tuple[Link, ProfileChange]:
             base = {field: getattr(stored, field) for field in _FIELDS}
-            draft = draft_of(LinkDraft, body, self._checked, base)
+            draft = draft_of(LinkDraft, body, self._validate, base)
             return await self._store.update_link(current_caller(), id_, draft, if_version)
 
         link, change = await guarded_write(read, write)
         await announce(self._announcer, [change])
         profile = await self._store.profile(current_caller(), link.profile_id)
-        shown = self._answers.response_with_warnings(profile.handle, link)
-        return json_response(shown, headers={"ETag": etag(link.version)})
+        response = self._responses.response_with_warnings(profile.handle, link)
+        return json_response(response, headers={"ETag": etag(link.version)})
 
     async def delete(self, link_id: str) -> Response:
         refuse_parameters()
@@ -127,7 +131,7 @@ _CREATE: Final = Doc(
     id="createLink",
     summary="Create a link",
     tag="Links",
-    description="Visitors reach it at `/handle/slug`, and at `/slug` if it claimed that. "
+    description="Visitors reach it at `/handle/slug`, and at `/slug` if the link claims that. "
     "Takes the role editor.",
     body=LinkDraft,
     body_example={
@@ -169,7 +173,7 @@ _UPDATE: Final = Doc(
     body_example={"target": "https://example.com/summer"},
     responses={
         200: ResponseDoc(
-            "The link as it is now.",
+            "The changed link.",
             LinkResponse,
             EXAMPLE | {"target": "https://example.com/summer", "version": 2},
             ("ETag",),
@@ -182,7 +186,7 @@ _DELETE: Final = Doc(
     id="deleteLink",
     summary="Delete a link",
     tag="Links",
-    description="What it counted stays. Takes the role editor.",
-    responses={204: ResponseDoc("It is gone.")},
+    description="Its counts stay. Takes the role editor.",
+    responses={204: ResponseDoc("The link is deleted.")},
     guarded=True,
 )

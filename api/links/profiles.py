@@ -63,23 +63,23 @@ class ProfileRoutes:
     async def create(self) -> Response:
         refuse_parameters()
         draft = draft_of(ProfileDraft, await json_object(), validate_draft, {})
-        once = await idempotency_of_request(self._created)
-        profile = await self._store.create_profile(current_caller(), draft, once)
+        idempotent_request = await idempotency_of_request(self._created)
+        profile = await self._store.create_profile(current_caller(), draft, idempotent_request)
         await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
         return response_of(self._created(profile))
 
     async def list_page(self) -> Response:
         after, limit = page_of_request()
         items = await self._store.list_profiles(current_caller(), after, limit)
-        return json_response(page_response(items, self._shown))
+        return json_response(page_response(items, self._response))
 
     async def read(self, profile_id: str) -> Response:
         refuse_parameters()
         profile = await self._store.profile(current_caller(), path_id(profile_id))
-        return read_response(self._shown(profile), profile.version)
+        return read_response(self._response(profile), profile.version)
 
     async def update(self, profile_id: str) -> Response:
-        """Change the fields given, keep the others."""
+        """Change the fields that the body names, keep the others."""
         refuse_parameters()
         id_ = path_id(profile_id)
         body = await json_object()
@@ -94,7 +94,7 @@ class ProfileRoutes:
 
         profile = await guarded_write(read, write)
         await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
-        return json_response(self._shown(profile), headers={"ETag": etag(profile.version)})
+        return json_response(self._response(profile), headers={"ETag": etag(profile.version)})
 
     async def delete(self, profile_id: str) -> Response:
         refuse_parameters()
@@ -112,9 +112,9 @@ class ProfileRoutes:
 
     def _created(self, profile: Profile) -> StoredResponse:
         headers = {"Location": f"/v1/profiles/{profile.id}", "ETag": etag(profile.version)}
-        return replayable_response(self._shown(profile), 201, headers)
+        return replayable_response(self._response(profile), 201, headers)
 
-    def _shown(self, profile: Profile) -> ProfileResponse:
+    def _response(self, profile: Profile) -> ProfileResponse:
         return ProfileResponse(
             id=str(profile.id),
             handle=profile.handle,
@@ -154,7 +154,7 @@ _LIST: Final = Doc(
     id="listProfiles",
     summary="List profiles",
     tag="Profiles",
-    description="Those that the caller is a member of, oldest first.",
+    description="The profiles that the caller is a member of, oldest first.",
     query=PAGE,
     responses={
         200: ResponseDoc(
@@ -178,7 +178,7 @@ _UPDATE: Final = Doc(
     description="Fields that are left out stay as they are. Takes the role editor.",
     body=changes_of(ProfileDraft),
     body_example={"title": "Ada"},
-    responses={200: ResponseDoc("The profile as it is now.", ProfileResponse, _RENAMED, ("ETag",))},
+    responses={200: ResponseDoc("The changed profile.", ProfileResponse, _RENAMED, ("ETag",))},
     errors=(409,),
     guarded=True,
 )
@@ -186,7 +186,7 @@ _DELETE: Final = Doc(
     id="deleteProfile",
     summary="Delete a profile",
     tag="Profiles",
-    description="With all its links; counts stay. Takes the role owner.",
-    responses={204: ResponseDoc("It is gone.")},
+    description="Deletes all its links too; their counts stay. Takes the role owner.",
+    responses={204: ResponseDoc("The profile is deleted.")},
     guarded=True,
 )

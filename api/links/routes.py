@@ -1,4 +1,4 @@
-"""The endpoints of profiles and links, and what they need."""
+"""Endpoints of profiles and links, and their dependencies."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""`GET /v1/profiles/{id}/archive`: all that is kept of a profile, to take along."""
+"""`GET /v1/profiles/{id}/archive`: an export of all data of a profile."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -24,29 +24,30 @@ class ArchiveRoutes:
 
     async def read(self, profile_id: str) -> Response:
         refuse_parameters()
-        id_, who = path_id(profile_id), current_caller()
-        await self._source.check(who, id_)  # what is refused is refused with a status of its own
-        response = Response(self._lines(who, id_), content_type="application/x-ndjson")
+        id_, caller = path_id(profile_id), current_caller()
+        # Before the response begins, so that a refusal still gets its own status.
+        await self._source.check(caller, id_)
+        response = Response(self._lines(caller, id_), content_type="application/x-ndjson")
         response.timeout = LIMIT_S
         response.headers["Content-Disposition"] = f'attachment; filename="waypost-{id_}.ndjson"'
         return response
 
-    async def _lines(self, who: Caller, profile_id: int) -> AsyncIterator[bytes]:
-        async with aclosing(self._source.archive(who, profile_id)) as lines:
-            async for some in lines:
-                yield some
+    async def _lines(self, caller: Caller, profile_id: int) -> AsyncIterator[bytes]:
+        async with aclosing(self._source.archive(caller, profile_id)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 _READ: Final = Doc(
     id="archiveProfile",
-    summary="Export all that is kept of a profile",
+    summary="Export all data of a profile",
     tag="Profiles",
-    description="Lines of JSON: the first says what this is, the others are rows of tables, and the last says "
-    "that it is whole (`end`). Raw clicks are in it for as long as they are kept; pseudonyms of visitors and "
-    "secrets are not. Takes the role owner.",
+    description="Lines of JSON: a header, rows of tables, and a last line with `end`, without which the "
+    "archive is incomplete. It contains the raw clicks that are still kept, but no visitors' pseudonyms and no "
+    "secrets. Takes the role owner.",
     responses={
         200: ResponseDoc(
-            "All of it.",
+            "The archive.",
             str,
             '{"waypost":"archive","format":1,"profile_id":"29482304924123136","at":"2026-05-01T10:00:00Z"}\n'
             '{"table":"profiles","row":{"id":"29482304924123136","handle":"ada"}}\n{"end":true,"rows":1}\n',

@@ -1,5 +1,5 @@
-"""`POST /v1/profiles/{id}/erasure`: a profile gone for good, with all that was counted and logged of it.
-`GET /v1/erasures`: how far that is."""
+"""`POST /v1/profiles/{id}/erasure` and `GET /v1/erasures`: erasure of a profile with its counts and logs, and
+the progress of erasures."""
 
 from datetime import datetime
 from typing import Final
@@ -27,7 +27,8 @@ class OrderResponse(msgspec.Struct, frozen=True):
 
 
 class ErasureResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`rows` were erased in `sweeps`, the newest at `swept_at`; `finished` says that no other follows."""
+    """Progress of an erasure: `rows` erased in `sweeps`, the last at `swept_at`. Once `finished`, no sweep
+    follows."""
 
     profile_id: Id
     requested_at: datetime
@@ -66,10 +67,10 @@ class ErasureRoutes:
     async def list_page(self) -> Response:
         before, limit = page_of_request()
         items = await self._store.list_erasures(current_caller(), before, limit)
-        return json_response(page_response(items, _shown))
+        return json_response(page_response(items, _erasure_response))
 
 
-def _shown(erasure: Erasure) -> ErasureResponse:
+def _erasure_response(erasure: Erasure) -> ErasureResponse:
     return ErasureResponse(
         profile_id=str(erasure.profile_id),
         requested_at=utc(erasure.requested_at),
@@ -84,12 +85,14 @@ _ERASE: Final = Doc(
     id="eraseProfile",
     summary="Erase a profile",
     tag="Profiles",
-    description="Deletes it, and within two minutes erases all that was counted, logged and kept of it: "
-    "clicks, statistics, experiments, webhooks and its log of changes. There is no way back; export it "
-    "first. Sweeps for what arrives late follow for a week. Takes the role owner.",
+    description="Deletes the profile, and within two minutes erases all its data: clicks, statistics, "
+    "experiments, webhooks and its log of changes. This cannot be undone; export the profile first. For a "
+    "week, further sweeps erase clicks that arrive late. Takes the role owner.",
     responses={
         202: ResponseDoc(
-            "It is gone, and is being erased.", OrderResponse, {"profile_id": "29482304924123136"}
+            "The profile is deleted; its data are being erased.",
+            OrderResponse,
+            {"profile_id": "29482304924123136"},
         )
     },
     guarded=True,
@@ -98,11 +101,11 @@ _LIST: Final = Doc(
     id="listErasures",
     summary="List erasures",
     tag="Profiles",
-    description="Of the caller's tenant, newest profiles first.",
+    description="Erasures of the caller's tenant, newest profiles first.",
     query=PAGE,
     responses={
         200: ResponseDoc(
-            "One page of them.",
+            "A page of erasures.",
             ListResponse[ErasureResponse],
             {
                 "items": [

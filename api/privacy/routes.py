@@ -1,4 +1,4 @@
-"""The endpoints of erasure and archive, and what they need."""
+"""Endpoints of erasure and archive, and their dependencies."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`/v1/keys`: shown once, bounded, and over when they are revoked."""
+"""`/v1/keys`: a key is shown once, a user's keys are limited, and a revoked key ends."""
 
 from datetime import timedelta
 
@@ -15,16 +15,16 @@ KEY = {"label": "deploy script", "scopes": ["read", "write"]}
 
 async def test_a_key_is_shown_once_and_works() -> None:
     console = Console()
-    made = await console.call("POST", "/v1/keys", KEY)
-    assert made.status == 201
-    key = made.json.pop("key")
-    assert (key[:3], made.json["prefix"]) == ("wp_", key[:8])
-    assert (made.json["label"], made.json["scopes"]) == (KEY["label"], KEY["scopes"])
+    created = await console.call("POST", "/v1/keys", KEY)
+    assert created.status == 201
+    key = created.json.pop("key")
+    assert (key[:3], created.json["prefix"]) == ("wp_", key[:8])
+    assert (created.json["label"], created.json["scopes"]) == (KEY["label"], KEY["scopes"])
     listed = (await console.call("GET", "/v1/keys")).json["items"]
-    assert listed[-1] == {name: value for name, value in made.json.items() if name != "key"}
+    assert listed[-1] == {name: value for name, value in created.json.items() if name != "key"}
     assert (await console.call("POST", "/v1/profiles", {"handle": "a"}, key=key)).status == 201
     (await console.call("POST", "/v1/keys", KEY, key=key)).problem(403)  # it has no admin
-    assert console.used[-1][0].key_id == int(made.json["id"])
+    assert console.used[-1][0].key_id == int(created.json["id"])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ async def test_bad_fields_are_named(body: object, fields: set[str]) -> None:
     assert (await Console().call("POST", "/v1/keys", body)).problem(422).keys() == fields
 
 
-async def test_a_key_makes_no_key_that_may_more() -> None:
+async def test_a_key_creates_no_key_with_further_scopes() -> None:
     console = Console()
     console.keys.add("some", Caller(1, 1, scopes=("read", "admin")))
     (await console.call("POST", "/v1/keys", KEY, key="some")).problem(403)
@@ -54,7 +54,7 @@ async def test_a_key_makes_no_key_that_may_more() -> None:
     assert (await console.call("POST", "/v1/keys", body, key="some")).status == 201
 
 
-async def test_a_hundred_keys_are_enough() -> None:
+async def test_a_user_has_a_hundred_keys_at_most() -> None:
     console = Console()
     for _ in range(MAX_KEYS - 1):
         assert (await console.call("POST", "/v1/keys", KEY)).status == 201
@@ -71,44 +71,46 @@ async def test_an_expired_key_is_401() -> None:
 
 async def test_a_revoked_key_ends_at_once(autojump_clock: object) -> None:
     console = Console()
-    made = (await console.call("POST", "/v1/keys", KEY)).json
-    assert (await console.call("GET", "/v1/profiles", key=made["key"])).status == 200
-    (await console.call("DELETE", f"/v1/keys/{made['id']}", key="two")).problem(404)
-    assert (await console.call("DELETE", f"/v1/keys/{made['id']}")).status == 204
-    (await console.call("GET", "/v1/profiles", key=made["key"])).problem(401)
-    (await console.call("DELETE", f"/v1/keys/{made['id']}")).problem(404)
+    created = (await console.call("POST", "/v1/keys", KEY)).json
+    assert (await console.call("GET", "/v1/profiles", key=created["key"])).status == 200
+    (await console.call("DELETE", f"/v1/keys/{created['id']}", key="two")).problem(404)
+    assert (await console.call("DELETE", f"/v1/keys/{created['id']}")).status == 204
+    (await console.call("GET", "/v1/profiles", key=created["key"])).problem(401)
+    (await console.call("DELETE", f"/v1/keys/{created['id']}")).problem(404)
     assert (await console.call("GET", "/v1/profiles")).status == 200
 
 
-async def test_revoked_elsewhere_it_ends_within_the_cache(autojump_clock: object) -> None:
+async def test_a_key_revoked_by_another_process_ends_with_the_cache(
+    autojump_clock: object,
+) -> None:
     console = Console()
-    made = (await console.call("POST", "/v1/keys", KEY)).json
-    assert (await console.call("GET", "/v1/profiles", key=made["key"])).status == 200
-    await console.keys.revoke_key(Caller(1, 1), int(made["id"]))
+    created = (await console.call("POST", "/v1/keys", KEY)).json
+    assert (await console.call("GET", "/v1/profiles", key=created["key"])).status == 200
+    await console.keys.revoke_key(Caller(1, 1), int(created["id"]))
     await trio.sleep(key_cache.CACHE_S + 0.01)
-    (await console.call("GET", "/v1/profiles", key=made["key"])).problem(401)
+    (await console.call("GET", "/v1/profiles", key=created["key"])).problem(401)
 
 
-async def test_an_answer_from_before_the_revocation_is_not_cached(
+async def test_a_lookup_that_began_before_the_revocation_is_not_cached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     console = Console()
-    made = (await console.call("POST", "/v1/keys", KEY)).json
-    authenticate, asked, revoked = console.keys.authenticate, trio.Event(), trio.Event()
+    created = (await console.call("POST", "/v1/keys", KEY)).json
+    authenticate, looked_up, revoked = console.keys.authenticate, trio.Event(), trio.Event()
 
     async def slow(key: str) -> object:
-        found = await authenticate(key)
-        if key == made["key"]:
-            asked.set()
+        caller = await authenticate(key)
+        if key == created["key"]:
+            looked_up.set()
             await revoked.wait()
-        return found
+        return caller
 
     monkeypatch.setattr(console.keys, "authenticate", slow)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
-            lambda: console.call("GET", "/v1/profiles", key=made["key"]),
+            lambda: console.call("GET", "/v1/profiles", key=created["key"]),
         )
-        await asked.wait()
-        assert (await console.call("DELETE", f"/v1/keys/{made['id']}")).status == 204
+        await looked_up.wait()
+        assert (await console.call("DELETE", f"/v1/keys/{created['id']}")).status == 204
         revoked.set()
-    (await console.call("GET", "/v1/profiles", key=made["key"])).problem(401)
+    (await console.call("GET", "/v1/profiles", key=created["key"])).problem(401)

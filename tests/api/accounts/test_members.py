@@ -1,4 +1,4 @@
-"""Teams and invitations over the API."""
+"""Teams and invitations through the API."""
 
 import re
 from typing import Any
@@ -35,21 +35,21 @@ async def joined(owner: Browser, path: str, number: int, role: str = "editor") -
 
 async def founded(console: Console) -> tuple[Browser, str]:
     owner = await logged_in(console)
-    made = await owner.call("POST", "/v1/profiles", {"handle": "anna", "title": "Anna"})
-    return owner, f"/v1/profiles/{made.json['id']}"
+    created = await owner.call("POST", "/v1/profiles", {"handle": "anna", "title": "Anna"})
+    return owner, f"/v1/profiles/{created.json['id']}"
 
 
-async def test_an_invitation_from_its_making_to_its_end() -> None:
+async def test_an_invitation_from_its_creation_to_its_acceptance() -> None:
     owner, path = await founded(console_at_a_url())
     body = {"email": "Ben@example.com", "role": "viewer", "expires_in_days": 1}
-    made = await owner.call("POST", f"{path}/invitations", body)
-    assert made.status == 201
-    token, url = made.json["token"], made.json["url"]
+    created = await owner.call("POST", f"{path}/invitations", body)
+    assert created.status == 201
+    token, url = created.json["token"], created.json["url"]
     assert re.fullmatch(r"wpi_[\w-]{43}", token)
     assert url == f"https://c.example/join#{token}"  # the fragment never reaches a server
-    assert (made.json["email"], made.json["role"]) == ("ben@example.com", "viewer")
-    (open_one,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
-    assert open_one == {k: v for k, v in made.json.items() if k not in ("token", "url")}
+    assert (created.json["email"], created.json["role"]) == ("ben@example.com", "viewer")
+    (open_invitation,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
+    assert open_invitation == {k: v for k, v in created.json.items() if k not in ("token", "url")}
 
     console = owner.console
     preview = await console.call("POST", "/v1/invitations/preview", {"token": token}, key="")
@@ -72,7 +72,7 @@ async def test_an_invitation_from_its_making_to_its_end() -> None:
     assert again.problem(409) == {"token": "was already used"}
 
 
-async def test_who_has_an_account_is_told_to_log_in() -> None:
+async def test_a_person_with_an_account_must_log_in_to_accept() -> None:
     owner, path = await founded(Console())
     token = await invited(owner, path, "two@example.com")
     body = {"token": token, "password": NEW}
@@ -86,7 +86,7 @@ async def test_who_has_an_account_is_told_to_log_in() -> None:
     assert "Set-Cookie" not in response.headers
 
 
-async def test_a_cookie_accepts_by_its_csrf_token_and_a_dead_one_is_none() -> None:
+async def test_a_session_accepts_by_its_csrf_token_and_an_ended_session_does_not() -> None:
     owner, path = await founded(Console())
     token = await invited(owner, path, "two@example.com")
     two = await logged_in(owner.console, "two@example.com")
@@ -101,7 +101,7 @@ async def test_a_cookie_accepts_by_its_csrf_token_and_a_dead_one_is_none() -> No
     bad_key.problem(401)
 
 
-async def test_making_accounts_is_limited_by_address() -> None:
+async def test_creating_accounts_is_limited_by_address() -> None:
     console = Console()
     body = {"token": "wpi_none", "password": NEW}
     answers = [
@@ -116,10 +116,10 @@ async def test_making_accounts_is_limited_by_address() -> None:
 async def test_an_invitation_can_be_withdrawn() -> None:
     owner, path = await founded(Console())
     token = await invited(owner, path, "ben@example.com")
-    (open_one,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
-    where = f"{path}/invitations/{open_one['id']}"
-    assert (await owner.call("DELETE", where)).status == 204
-    (await owner.call("DELETE", where)).problem(404)
+    (open_invitation,) = (await owner.call("GET", f"{path}/invitations")).json["items"]
+    invitation_path = f"{path}/invitations/{open_invitation['id']}"
+    assert (await owner.call("DELETE", invitation_path)).status == 204
+    (await owner.call("DELETE", invitation_path)).problem(404)
     body = {"token": token, "password": NEW}
     (await owner.console.call("POST", "/v1/invitations/accept", body, key="")).problem(404)
 
@@ -142,7 +142,7 @@ async def test_bad_fields_of_an_invitation_are_named(body: object, fields: set[s
     assert response.problem(422).keys() == fields
 
 
-async def test_fifty_open_invitations_are_enough() -> None:
+async def test_a_profile_has_fifty_open_invitations_at_most() -> None:
     owner, path = await founded(Console())
     for number in range(50):
         await invited(owner, path, f"{number}@example.com")
@@ -153,7 +153,7 @@ async def test_fifty_open_invitations_are_enough() -> None:
     assert member.problem(409).keys() == {"email"}
 
 
-async def test_a_full_profile_is_a_conflict() -> None:
+async def test_joining_a_full_profile_is_a_conflict() -> None:
     owner, path = await founded(Console())
     token = await invited(owner, path, "late@example.com")
     for number in range(10, 10 + MAX_MEMBERS - 1):
@@ -163,23 +163,23 @@ async def test_a_full_profile_is_a_conflict() -> None:
     assert "10 members" in response.problem(409)["token"]
 
 
-async def test_roles_are_changed_by_version() -> None:
+async def test_a_role_is_changed_by_version() -> None:
     owner, path = await founded(Console())
     ben = await joined(owner, path, 10)
-    where = f"{path}/members/{ben.user_id}"
-    tag = (await owner.call("GET", where)).headers["ETag"]
-    changed = await owner.call("PATCH", where, {"role": "admin"}, If_Match=tag)
+    member_path = f"{path}/members/{ben.user_id}"
+    tag = (await owner.call("GET", member_path)).headers["ETag"]
+    changed = await owner.call("PATCH", member_path, {"role": "admin"}, If_Match=tag)
     assert (changed.status, changed.json["role"]) == (200, "admin")
     assert changed.headers["ETag"] != tag
-    (await owner.call("PATCH", where, {"role": "viewer"}, If_Match=tag)).problem(412)
-    (await owner.call("DELETE", where, If_Match=tag)).problem(412)
+    (await owner.call("PATCH", member_path, {"role": "viewer"}, If_Match=tag)).problem(412)
+    (await owner.call("DELETE", member_path, If_Match=tag)).problem(412)
     bad = {"role": "king", "slot": 1}
-    assert (await owner.call("PATCH", where, bad)).problem(422).keys() == {"role", "slot"}
+    assert (await owner.call("PATCH", member_path, bad)).problem(422).keys() == {"role", "slot"}
     (await owner.call("PATCH", f"{path}/members/999", {"role": "viewer"})).problem(404)
     (await ben.call("PATCH", f"{path}/members/1", {"role": "viewer"})).problem(403)
-    (await ben.call("PATCH", where, {"role": "owner"})).problem(403)
-    assert (await ben.call("PATCH", where, {"role": "viewer"})).status == 200
-    assert (await owner.call("DELETE", where)).status == 204
+    (await ben.call("PATCH", member_path, {"role": "owner"})).problem(403)
+    assert (await ben.call("PATCH", member_path, {"role": "viewer"})).status == 200
+    assert (await owner.call("DELETE", member_path)).status == 204
     (await ben.call("GET", path)).problem(404)
 
 
@@ -190,7 +190,7 @@ async def test_the_last_owner_stays() -> None:
     assert (await owner.call("PATCH", f"{path}/members/1", body)).problem(409).keys() == {"role"}
 
 
-async def test_a_profile_is_handed_over() -> None:
+async def test_a_transfer_makes_the_member_owner_and_the_owner_admin() -> None:
     owner, path = await founded(Console())
     ben = await joined(owner, path, 10, "viewer")
     for bad, status in (("1", 409), ("999", 404), ("x", 422), (None, 422)):
@@ -219,8 +219,8 @@ ATTEMPTS: dict[Action, list[tuple[str, str, Any]]] = {
 
 
 @pytest.mark.parametrize("role", ["admin", "editor", "viewer", None])
-async def test_the_table_of_who_may_do_what_holds(role: str | None) -> None:
-    """Members whose role does not suffice get 403, whoever is none 404, whatever they ask."""
+async def test_a_role_allows_exactly_its_actions(role: str | None) -> None:
+    """A member whose role does not suffice gets 403, a user who is no member 404."""
     owner, path = await founded(Console())
     await joined(owner, path, 99)
     if role is None:
@@ -238,7 +238,7 @@ async def test_the_table_of_who_may_do_what_holds(role: str | None) -> None:
                 response.problem(403)
 
 
-async def test_a_login_without_credentials_to_accept_is_401() -> None:
+async def test_accepting_without_credentials_or_password_is_401() -> None:
     response = await Console().call("POST", "/v1/invitations/accept", {"token": "x"}, key="")
     response.problem(401)
     assert PASSWORD not in response.body.decode()

@@ -1,4 +1,4 @@
-"""Logging in and out, CSRF tokens, throttling, and one's own account."""
+"""Logging in and out, CSRF tokens, throttling, and the caller's own account."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -54,7 +54,7 @@ async def test_bad_fields_of_a_login_are_named() -> None:
     }
 
 
-async def test_an_old_cookie_does_not_keep_from_logging_in() -> None:
+async def test_an_old_cookie_does_not_prevent_a_login() -> None:
     console = Console()
     response = await console.call(
         "POST", "/v1/session", LOGIN, key="", Cookie="waypost_session=wps_old"
@@ -62,29 +62,33 @@ async def test_an_old_cookie_does_not_keep_from_logging_in() -> None:
     assert response.status == 201
 
 
-async def test_a_session_may_all_that_its_user_may() -> None:
+async def test_a_session_has_every_scope() -> None:
     console = Console()
     browser = await logged_in(console)
-    who = (await browser.call("GET", "/v1/session")).json
-    assert who["user"]["id"] == "1"
-    assert who["scopes"] == list(SCOPES)
-    assert who["csrf_token"] == browser.csrf
-    made = await browser.call("POST", "/v1/profiles", {"handle": "mine"})
-    assert made.status == 201
-    assert (await browser.call("GET", f"/v1/profiles/{made.json['id']}")).status == 200
-    assert console.used[-1] == (Caller(1, 1), int(who["session_id"]))
+    session = (await browser.call("GET", "/v1/session")).json
+    assert session["user"]["id"] == "1"
+    assert session["scopes"] == list(SCOPES)
+    assert session["csrf_token"] == browser.csrf
+    created = await browser.call("POST", "/v1/profiles", {"handle": "mine"})
+    assert created.status == 201
+    assert (await browser.call("GET", f"/v1/profiles/{created.json['id']}")).status == 200
+    assert console.used[-1] == (Caller(1, 1), int(session["session_id"]))
 
 
-async def test_a_key_is_told_whose_it_is_and_what_it_may() -> None:
+async def test_a_key_reads_its_user_and_scopes() -> None:
     console = Console()
     console.keys.add("reader", Caller(1, 1, scopes=("read",)))
-    who = (await console.call("GET", "/v1/session", key="reader")).json
-    assert (who["user"]["id"], who["scopes"]) == ("1", ["read"])
-    assert (who["session_id"], who["csrf_token"], who["expires_at"]) == (None, None, None)
+    session = (await console.call("GET", "/v1/session", key="reader")).json
+    assert (session["user"]["id"], session["scopes"]) == ("1", ["read"])
+    assert (session["session_id"], session["csrf_token"], session["expires_at"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("token", ["", "x", "ключ", "none"])
-async def test_changes_by_cookie_take_the_csrf_token(token: str) -> None:
+async def test_changes_by_cookie_need_the_csrf_token(token: str) -> None:
     console = Console()
     browser = await logged_in(console)
     other = await logged_in(console, "two@example.com")
@@ -103,20 +107,20 @@ async def test_changes_by_cookie_take_the_csrf_token(token: str) -> None:
     assert (await browser.call("GET", "/v1/session", X_CSRF_Token="")).status == 200
 
 
-async def test_a_key_stands_above_a_cookie() -> None:
+async def test_a_key_counts_before_a_cookie() -> None:
     console = Console()
     browser = await logged_in(console)
     response = await browser.call("GET", "/v1/session", Authorization="Bearer two")
     assert response.json["user"]["id"] == "2"
-    # And needs no CSRF token: no browser sends it by itself.
-    made = await browser.call(
+    # A key needs no CSRF token: no browser sends a key by itself.
+    created = await browser.call(
         "POST", "/v1/profiles", {"handle": "two"}, Authorization="Bearer two", X_CSRF_Token=""
     )
-    assert made.status == 201
+    assert created.status == 201
     (await browser.call("GET", "/v1/session", Authorization="Bearer bad")).problem(401)
 
 
-async def test_who_logged_out_is_out() -> None:
+async def test_logging_out_ends_the_session_and_the_cookie() -> None:
     console = Console()
     browser, other = await logged_in(console), await logged_in(console)
     gone = await browser.call("DELETE", "/v1/session")
@@ -126,7 +130,7 @@ async def test_who_logged_out_is_out() -> None:
     (await console.call("GET", "/v1/session", key="")).problem(401)
 
 
-async def test_a_session_ends_by_itself() -> None:
+async def test_a_session_expires() -> None:
     console = Console()
     now = [datetime(2026, 3, 1, tzinfo=UTC)]
     console.accounts._now = lambda: now[0]
@@ -137,7 +141,7 @@ async def test_a_session_ends_by_itself() -> None:
     (await browser.call("GET", "/v1/session")).problem(401)
 
 
-async def test_other_sessions_are_seen_and_ended() -> None:
+async def test_a_user_lists_and_ends_other_sessions() -> None:
     console = Console()
     browser = await logged_in(console)
     agent = {"User_Agent": "Firefox\x00" + "x" * 300}
@@ -155,7 +159,7 @@ async def test_other_sessions_are_seen_and_ended() -> None:
     (await browser.call("DELETE", f"/v1/sessions/{second['id']}")).problem(404)
 
 
-async def test_keys_have_no_hand_in_sessions() -> None:
+async def test_a_key_cannot_use_sessions_or_passwords() -> None:
     console = Console()
     password = {"current": PASSWORD, "new": "another battery"}
     for method, path, body in (
@@ -182,7 +186,7 @@ async def test_a_name_is_changed_by_version() -> None:
     (await console.call("PATCH", "/v1/user", {"name": "x"}, key="writer")).problem(403)
 
 
-async def test_a_new_password_leaves_this_session_only() -> None:
+async def test_a_new_password_ends_every_other_session() -> None:
     console = Console()
     browser, other = await logged_in(console), await logged_in(console)
     path, new = "/v1/user/password", "another battery"
@@ -199,7 +203,7 @@ async def test_a_new_password_leaves_this_session_only() -> None:
     assert response.status == 201
 
 
-async def test_an_account_is_tried_five_times_a_minute() -> None:
+async def test_an_account_has_five_attempts_per_minute() -> None:
     console = Console()
     for _ in range(5):
         (await console.call("POST", "/v1/session", WRONG, key="")).problem(401)
@@ -212,7 +216,7 @@ async def test_an_account_is_tried_five_times_a_minute() -> None:
     assert (await console.call("POST", "/v1/session", LOGIN, key="")).status == 201
 
 
-async def test_the_same_limit_holds_for_changing_the_password() -> None:
+async def test_changing_the_password_counts_for_the_account_s_limit() -> None:
     console = Console()
     browser = await logged_in(console)
     body = {"current": "wrong", "new": "another battery"}
@@ -220,7 +224,7 @@ async def test_the_same_limit_holds_for_changing_the_password() -> None:
     assert [answer.status for answer in answers] == [401] * 4 + [429]
 
 
-async def test_an_address_tries_twenty_times_a_minute() -> None:
+async def test_an_address_has_twenty_attempts_per_minute() -> None:
     settings = Settings(visitors_url=VISITORS, trusted_hops=1)
     console = Console(settings=settings)
 
@@ -238,13 +242,13 @@ async def test_an_address_tries_twenty_times_a_minute() -> None:
     assert await attempt(51, "2001:db8:0:1::1") == 401
 
 
-async def test_without_redis_nobody_logs_in() -> None:
+async def test_without_redis_nobody_can_log_in() -> None:
     console = Console()
     console.limits.down = True
     response = await console.call("POST", "/v1/session", LOGIN, key="")
     response.problem(503)
     assert response.headers["Retry-After"]
-    assert (await console.call("GET", "/v1/session")).status == 200  # keys go on
+    assert (await console.call("GET", "/v1/session")).status == 200  # keys still work
 
 
 async def test_too_many_passwords_at_once_are_503(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`/v1/…/activity`, its export, and `/v1/security-events`, over the twins."""
+"""`/v1/…/activity`, its export, and `/v1/security-events`, on twins of the stores."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ LINK = {"id": 9, "slug": "s", "target": "https://example.com/"}
 
 
 async def with_log(entries: int = 5) -> tuple[Console, str]:
-    """A console, and a profile with this many entries, one minute apart."""
+    """Return a console, and the id of a profile with `entries` entries, one minute apart."""
     console = Console()
     profile = await console.profile()
     for n in range(entries):
@@ -29,9 +29,9 @@ async def with_log(entries: int = 5) -> tuple[Console, str]:
 
 def changed(n: int, **fields: Any) -> ActivityEntry:
     at = NOW + timedelta(minutes=n)
-    made = ActivityEntry(0, at, 1, "=one@example.com", None, f"r{n}", "link.created", "link", 100 + n, None,
+    entry = ActivityEntry(0, at, 1, "=one@example.com", None, f"r{n}", "link.created", "link", 100 + n, None,
                  LINK, b"\x0f" * 32)  # fmt: skip
-    return made._replace(**fields)
+    return entry._replace(**fields)
 
 
 async def test_entries_come_newest_first_page_by_page() -> None:
@@ -62,15 +62,15 @@ async def test_entries_come_newest_first_page_by_page() -> None:
 )
 async def test_filters(query: str, ids: str) -> None:
     console, profile_id = await with_log()
-    answered = await console.call("GET", f"/v1/profiles/{profile_id}/activity?{query}")
-    assert "".join(entry["id"] for entry in answered.json["items"]) == ids
+    response = await console.call("GET", f"/v1/profiles/{profile_id}/activity?{query}")
+    assert "".join(entry["id"] for entry in response.json["items"]) == ids
 
 
 async def test_every_bad_parameter_is_named_at_once() -> None:
     console, profile_id = await with_log()
     query = "cursor=x&limit=0&action=&object_id=-1&user_id=a&from=then&to=2026-13-01&more=1"
-    answered = await console.call("GET", f"/v1/profiles/{profile_id}/activity?{query}")
-    assert answered.problem(422).keys() == {
+    response = await console.call("GET", f"/v1/profiles/{profile_id}/activity?{query}")
+    assert response.problem(422).keys() == {
         "cursor", "limit", "action", "object_id", "user_id", "from", "to", "more",
     }  # fmt: skip
     path = f"/v1/profiles/{profile_id}/activity/export?format=xml&user_id=0"
@@ -78,7 +78,7 @@ async def test_every_bad_parameter_is_named_at_once() -> None:
     assert (await console.call("GET", "/v1/activity?profile=x")).problem(422).keys() == {"profile"}
 
 
-async def test_what_is_not_ones_own_is_not_found() -> None:
+async def test_the_log_of_another_tenant_is_not_found() -> None:
     console, profile_id = await with_log()
     for path in (
         f"/v1/profiles/{profile_id}/activity",
@@ -89,42 +89,42 @@ async def test_what_is_not_ones_own_is_not_found() -> None:
         (await console.call("GET", path, key="two")).problem(404)
 
 
-async def test_a_deleted_profiles_log_is_still_there() -> None:
+async def test_the_tenant_reads_the_log_of_a_deleted_profile() -> None:
     console, profile_id = await with_log()
     await console.call("DELETE", f"/v1/profiles/{profile_id}")
     (await console.call("GET", f"/v1/profiles/{profile_id}/activity")).problem(404)
-    answered = await console.call("GET", f"/v1/activity?profile={profile_id}")
-    assert len(answered.json["items"]) == 5
+    response = await console.call("GET", f"/v1/activity?profile={profile_id}")
+    assert len(response.json["items"]) == 5
     (await console.call("GET", f"/v1/activity?profile={profile_id}", key="two")).problem(404)
 
 
-async def test_the_tenants_own_log() -> None:
+async def test_the_tenant_s_own_log_is_the_tenant_s_only() -> None:
     console, _ = await with_log()
     console.activity.add(1, 0, changed(0, action="key.created", object_type="key"))
-    answered = await console.call("GET", "/v1/activity")
-    assert [entry["action"] for entry in answered.json["items"]] == ["key.created"]
+    response = await console.call("GET", "/v1/activity")
+    assert [entry["action"] for entry in response.json["items"]] == ["key.created"]
     assert (await console.call("GET", "/v1/activity", key="two")).json["items"] == []
 
 
-async def test_an_export_is_the_whole_log(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_export_contains_the_whole_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_log, "EXPORT_PAGE", 2)
     console, profile_id = await with_log()
     path = f"/v1/profiles/{profile_id}/activity"
     items = (await console.call("GET", path)).json["items"]
-    answered = await console.call("GET", path + "/export?format=ndjson")
-    assert answered.headers["Content-Type"] == "application/x-ndjson"
-    assert [msgspec.json.decode(line) for line in answered.body.splitlines()] == items
-    answered = await console.call("GET", path + "/export")
-    assert answered.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert f"waypost-activity-{profile_id}.csv" in answered.headers["Content-Disposition"]
-    rows = list(csv.DictReader(io.StringIO(answered.body.decode(), newline="")))
+    response = await console.call("GET", path + "/export?format=ndjson")
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert [msgspec.json.decode(line) for line in response.body.splitlines()] == items
+    response = await console.call("GET", path + "/export")
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert f"waypost-activity-{profile_id}.csv" in response.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(response.body.decode(), newline="")))
     assert [row["id"] for row in rows] == ["5", "4", "3", "2", "1"]
     assert {row["user_email"] for row in rows} == {"'=one@example.com"}
-    answered = await console.call("GET", path + "/export?object_id=999")
-    assert len(answered.body.splitlines()) == 1
+    response = await console.call("GET", path + "/export?object_id=999")
+    assert len(response.body.splitlines()) == 1
 
 
-async def test_an_export_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_export_that_cannot_start_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     console, profile_id = await with_log()
 
     async def away(*_: Any) -> None:
@@ -135,13 +135,14 @@ async def test_an_export_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPat
 
 
 async def noted(console: Console) -> list[tuple[str, int, dict[str, Any]]]:
+    """Return (kind, tenant id, detail) of the events since the last call, without uses of keys."""
     await console.security_log.flush()
     events = [stored.event for stored in console.security_events.stored]
     console.security_events.stored.clear()
     return [(e.kind, e.tenant_id, e.detail) for e in events if e.kind != "key.used"]
 
 
-async def test_what_concerns_safety_is_noted() -> None:
+async def test_denials_and_logins_are_noted() -> None:
     console = Console()
     console.keys.add("reader", Caller(1, 1, scopes=("read",)))
     assert (await console.call("GET", "/v1/profiles")).status == 200
@@ -156,8 +157,8 @@ async def test_what_concerns_safety_is_noted() -> None:
     for password, kind, tenant in ((PASSWORD, "login.succeeded", 1), ("wrong", "login.failed", 0)):
         body = {"email": "one@example.com", "password": password}
         await console.call("POST", "/v1/session", body, key="")
-        ((found, whose, detail),) = await noted(console)
-        assert (found, whose) == (kind, tenant)
+        ((event_kind, tenant_id, detail),) = await noted(console)
+        assert (event_kind, tenant_id) == (kind, tenant)
         assert "@" not in str(detail)
     for _ in range(10):
         await console.call("POST", "/v1/session", body, key="")
@@ -170,24 +171,24 @@ async def test_a_changed_password_is_noted() -> None:
     await noted(console)
     body = {"current": PASSWORD, "new": "another battery"}
     assert (await browser.call("POST", "/v1/user/password", body)).status == 204
-    ((kind, whose, _),) = await noted(console)
-    assert (kind, whose) == ("password.changed", 1)
+    ((kind, tenant_id, _),) = await noted(console)
+    assert (kind, tenant_id) == ("password.changed", 1)
 
 
-async def test_security_events_are_the_tenants_admins() -> None:
+async def test_security_events_are_for_the_tenant_s_admins() -> None:
     console = Console()
     console.keys.add("reader", Caller(1, 1, scopes=("read",)))
     (await console.call("GET", "/v1/security-events", key="reader")).problem(403)
     await console.security_log.flush()
-    answered = await console.call("GET", "/v1/security-events?limit=1")
-    (event,) = answered.json["items"]
+    response = await console.call("GET", "/v1/security-events?limit=1")
+    (event,) = response.json["items"]
     assert event == {
         "id": "2", "at": "2026-03-15T10:07:00Z", "kind": "access.denied", "user_id": "1", "key_id": "3",
         "request_id": event["request_id"], "times": 1,
         "detail": {"status": 403, "method": "GET", "route": "/v1/security-events"},
     }  # fmt: skip
     assert len(event["request_id"]) == 16
-    cursor = answered.json["next_cursor"]
+    cursor = response.json["next_cursor"]
     rest = (await console.call("GET", f"/v1/security-events?cursor={cursor}")).json
     assert [(e["kind"], e["id"]) for e in rest["items"]] == [("key.used", "1")]
     assert (await console.call("GET", "/v1/security-events", key="two")).json["items"] == []

@@ -115,8 +115,8 @@ async def test_many_at_once_each_for_itself() -> None:
     shop = await Shop.open()
     good = [{"click_id": shop.click(n, n % 2), "name": "sale"} for n in range(1, 400)]
     bad = [{"click_id": "x"}, "sale", {"click_id": shop.click(profile_id=5)}]
-    answered = await shop.tell({"conversions": [*good, good[0], *bad]})
-    found = answered.json["results"]
+    response = await shop.tell({"conversions": [*good, good[0], *bad]})
+    found = response.json["results"]
     assert [one["index"] for one in found] == list(range(403))
     assert {one["status"] for one in found[:399]} == {201}
     assert [one["status"] for one in found[399:]] == [200, 422, 422, 404]
@@ -161,8 +161,8 @@ async def test_a_page_tells_by_its_script() -> None:
 async def test_a_page_tells_so_many_a_minute(autojump_clock: object) -> None:
     shop = await Shop.open()
     for _ in range(SCRIPT.burst):
-        answered = await shop.console.call("POST", "/collect", b"{}", key="")
-        answered.problem(422)
+        response = await shop.console.call("POST", "/collect", b"{}", key="")
+        response.problem(422)
     limited = await shop.console.call("POST", "/collect", b"{}", key="")
     limited.problem(429)
     assert int(limited.headers["Retry-After"]) >= 1

@@ -40,9 +40,9 @@ class Lab:
         return await self.console.call("POST", path, self.body(**changes))
 
     async def made(self, **changes: Any) -> str:
-        answered = await self.create(**changes)
-        assert answered.status == 201, answered.body
-        found: str = answered.json["id"]
+        response = await self.create(**changes)
+        assert response.status == 201, response.body
+        found: str = response.json["id"]
         return found
 
     async def step(self, id_: str, what: str, body: Any = None, **headers: str) -> Answered:
@@ -210,9 +210,9 @@ async def started(lab: Lab, **changes: Any) -> str:
 
 
 async def results(lab: Lab, id_: str, query: str = "") -> dict[str, Any]:
-    answered = await lab.console.call("GET", f"/v1/experiments/{id_}/results{query}")
-    assert answered.status == 200, answered.body
-    found: dict[str, Any] = answered.json
+    response = await lab.console.call("GET", f"/v1/experiments/{id_}/results{query}")
+    assert response.status == 200, response.body
+    found: dict[str, Any] = response.json
     return found
 
 

@@ -1,4 +1,4 @@
-"""`/v1/links/{id}/github-sync`, and what links show of it."""
+"""`/v1/links/{id}/github-sync`, and GitHub's facts in links."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,22 +20,22 @@ FACTS = RepositoryFacts(
 
 async def github_link(console: Console, **more: Any) -> str:
     profile = await console.profile()
-    made = await console.link(profile["id"], **{"target": REPO, "kind": "github"} | more)
-    return f"/v1/links/{made['id']}"
+    link = await console.link(profile["id"], **{"target": REPO, "kind": "github"} | more)
+    return f"/v1/links/{link['id']}"
 
 
 async def sync(console: Console, path: str) -> None:
-    """As a worker does it."""
+    """Run the job of a link's synchronisation as a worker does."""
     (job,) = await console.jobs.claim("w", {SYNC_QUEUE: 9}, [SYNC_KIND], 60)
     work = await console.github.begin(1, int(path.split("/")[3]))
     assert work is not None
-    settled = SyncOutcome("synced", "", RememberedRepository(facts=FACTS), 0, NOW)
+    outcome = SyncOutcome("synced", "", RememberedRepository(facts=FACTS), 0, NOW)
     await console.jobs.finish_with(
-        job.lease, console.github.outcome_writer(work, "trio/trio", settled)
+        job.lease, console.github.outcome_writer(work, "trio/trio", outcome)
     )
 
 
-async def test_asking_shows_the_job_and_then_what_was_learned() -> None:
+async def test_a_request_returns_the_job_and_the_link_shows_the_facts_after_it() -> None:
     console = Console()
     path = await github_link(console)
     before = await console.call("GET", path)
@@ -43,12 +43,12 @@ async def test_asking_shows_the_job_and_then_what_was_learned() -> None:
     assert before.json["github"]["state"] == "queued"
     assert before.json["github"]["stars"] is None
 
-    asked = await console.call("POST", f"{path}/github-sync")
-    assert asked.status == 202, asked.body
-    job = await console.call("GET", asked.headers["Location"])
+    requested = await console.call("POST", f"{path}/github-sync")
+    assert requested.status == 202, requested.body
+    job = await console.call("GET", requested.headers["Location"])
     assert (job.json["kind"], job.json["state"]) == ("github.sync", "queued")
-    assert asked.json == job.json | {"github": asked.json["github"]}
-    assert asked.json["github"]["state"] == "queued"
+    assert requested.json == job.json | {"github": requested.json["github"]}
+    assert requested.json["github"]["state"] == "queued"
     (await console.call("POST", f"{path}/github-sync")).problem(409)
     await sync(console, path)
 
@@ -69,13 +69,13 @@ async def test_asking_shows_the_job_and_then_what_was_learned() -> None:
     refused.problem(429)
     assert refused.headers["Retry-After"] == "60"
 
-    # What GitHub says is no change of the link: whoever read it before may write.
+    # New facts do not change the link's version: a caller that read it before may write.
     tag = before.headers["ETag"]
     assert (await console.call("PATCH", path, {"title": "x"}, If_Match=tag)).status == 200
     (await console.call("PATCH", path, {"title": "y"}, If_Match=after.headers["ETag"])).problem(412)
 
 
-async def test_what_is_no_repository_cannot_be_asked_for() -> None:
+async def test_a_target_that_is_no_repository_cannot_be_synchronised() -> None:
     console = Console()
     path = await github_link(console, target="https://example.com/a/b", kind="url")
     assert (await console.call("POST", f"{path}/github-sync")).problem(422).keys() == {"target"}
@@ -87,7 +87,7 @@ async def test_what_is_no_repository_cannot_be_asked_for() -> None:
     (await console.call("POST", f"{path}/github-sync?x=1")).problem(422)
 
 
-async def test_a_plain_link_to_a_repository_can_be_asked_for() -> None:
+async def test_a_plain_link_to_a_repository_can_be_synchronised() -> None:
     console = Console()
     path = await github_link(console, kind="url")
     assert (await console.call("POST", f"{path}/github-sync")).status == 202
@@ -95,7 +95,7 @@ async def test_a_plain_link_to_a_repository_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", ["github", "url"])
-async def test_other_tenants_are_told_that_there_is_no_such_link(kind: str) -> None:
+async def test_links_of_other_tenants_do_not_exist(kind: str) -> None:
     console = Console()
     path = await github_link(console, kind=kind)
     for method in ("GET", "POST"):

@@ -1,4 +1,4 @@
-"""`/v1/jobs` over the twin: what people see of jobs, and what they may do."""
+"""`/v1/jobs` on the twin of the store: listing, reading, retrying and cancelling jobs."""
 
 import pytest
 
@@ -21,9 +21,9 @@ async def running(console: Console) -> Job:
 async def test_a_job_is_shown_without_its_payload() -> None:
     console = Console()
     job_id = await enqueued(console, profile_id=7)
-    found = await console.call("GET", f"/v1/jobs/{job_id}")
-    assert found.status == 200
-    assert found.json == {
+    response = await console.call("GET", f"/v1/jobs/{job_id}")
+    assert response.status == 200
+    assert response.json == {
         "id": job_id, "profile_id": "7", "kind": "links.check", "queue": "default", "state": "queued",
         "priority": 0, "attempt": 0, "failures": 0, "max_attempts": 10,
         "run_at": "2026-03-15T10:07:00Z", "created_at": "2026-03-15T10:07:00Z", "started_at": None,
@@ -31,7 +31,7 @@ async def test_a_job_is_shown_without_its_payload() -> None:
     }  # fmt: skip
 
 
-async def test_a_list_is_ones_own_and_filtered() -> None:
+async def test_a_list_has_the_tenant_s_jobs_that_match_the_filter() -> None:
     console = Console()
     mine = [await enqueued(console, kind=kind) for kind in ("a", "b", "a")]
     await enqueued(console, tenant_id=2)
@@ -39,9 +39,9 @@ async def test_a_list_is_ones_own_and_filtered() -> None:
     await console.call("POST", f"/v1/jobs/{mine[0]}/cancel")
 
     async def ids(query: str) -> list[str]:
-        answered = await console.call("GET", f"/v1/jobs{query}")
-        assert answered.status == 200, answered.body
-        return [job["id"] for job in answered.json["items"]]
+        response = await console.call("GET", f"/v1/jobs{query}")
+        assert response.status == 200, response.body
+        return [job["id"] for job in response.json["items"]]
 
     assert await ids("") == mine[::-1]
     assert await ids("?state=queued") == [mine[2], mine[1]]
@@ -60,8 +60,8 @@ async def test_a_list_is_ones_own_and_filtered() -> None:
     ],
 )
 async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
-    answered = await Console().call("GET", f"/v1/jobs?{query}")
-    assert answered.problem(422).keys() == fields
+    response = await Console().call("GET", f"/v1/jobs?{query}")
+    assert response.problem(422).keys() == fields
 
 
 async def test_cancel_and_retry() -> None:
@@ -78,12 +78,14 @@ async def test_cancel_and_retry() -> None:
     assert (again.json["state"], again.json["last_error"]) == ("queued", "broken")
 
 
-@pytest.mark.parametrize(("method", "more"), [("GET", ""), ("POST", "/retry"), ("POST", "/cancel")])
-async def test_what_is_not_ones_own_is_not_there(method: str, more: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path_end"), [("GET", ""), ("POST", "/retry"), ("POST", "/cancel")]
+)
+async def test_jobs_of_another_tenant_do_not_exist(method: str, path_end: str) -> None:
     console = Console()
     for job_id in [await enqueued(console, tenant_id=2), await enqueued(console, tenant_id=0), "x"]:
-        (await console.call(method, f"/v1/jobs/{job_id}{more}")).problem(404)
+        (await console.call(method, f"/v1/jobs/{job_id}{path_end}")).problem(404)
     mine = await enqueued(console)
     console.keys.add("reader", Caller(1, 1, scopes=("read",)))
-    answered = await console.call(method, f"/v1/jobs/{mine}{more}", key="reader")
-    assert answered.status == (403 if more else 200)
+    response = await console.call(method, f"/v1/jobs/{mine}{path_end}", key="reader")
+    assert response.status == (403 if path_end else 200)

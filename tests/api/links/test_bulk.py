@@ -20,32 +20,32 @@ async def bulk(console: Console, profile_id: str, *operations: Any, **headers: s
 async def test_creates_updates_and_deletes_with_a_result_each() -> None:
     console = Console()
     profile = await console.profile()
-    kept, gone = (
+    kept, removed = (
         await console.link(profile["id"], "kept"),
         await console.link(profile["id"], "gone"),
     )
     console.announcer.changes.clear()
-    answered = await bulk(
+    response = await bulk(
         console,
         profile["id"],
         create("new", title="New"),
         {"op": "update", "id": kept["id"], "if_version": 1, "title": "Kept"},
-        {"op": "delete", "id": gone["id"], "if_version": 1},
+        {"op": "delete", "id": removed["id"], "if_version": 1},
     )
-    assert answered.status == 200
-    assert answered.json["version"] == 4
-    made, changed, deleted = answered.json["results"]
-    assert (made["index"], made["status"], made["link"]["title"]) == (0, 201, "New")
+    assert response.status == 200
+    assert response.json["version"] == 4
+    created, changed, deleted = response.json["results"]
+    assert (created["index"], created["status"], created["link"]["title"]) == (0, 201, "New")
     assert changed["link"] == kept | {"title": "Kept", "version": 2} | {
         "updated_at": changed["link"]["updated_at"]
     }
     assert deleted == {"index": 2, "status": 204}
     assert console.announcer.changes == [ProfileChange(int(profile["id"]), 4)]
     assert (await console.call("GET", f"/v1/links/{kept['id']}")).json == changed["link"]
-    (await console.call("GET", f"/v1/links/{gone['id']}")).problem(404)
+    (await console.call("GET", f"/v1/links/{removed['id']}")).problem(404)
 
 
-async def test_bad_ones_are_reported_in_full_and_stop_no_other() -> None:
+async def test_bad_operations_are_reported_in_full_and_stop_no_other() -> None:
     console = Console()
     profile = await console.profile()
     link = await console.link(profile["id"], "here")
@@ -66,8 +66,9 @@ async def test_bad_ones_are_reported_in_full_and_stop_no_other() -> None:
         ("create", 422, {"op"}),
         (None, 422, {"op"}),
     ]
-    answered = await bulk(console, profile["id"], *(one for one, _, _ in bad), create("good"))
-    results = answered.json["results"]
+    operations = [operation for operation, _, _ in bad]
+    response = await bulk(console, profile["id"], *operations, create("good"))
+    results = response.json["results"]
     for result, (_, status, fields) in zip(results, bad, strict=False):
         assert (result["status"], result["problem"]["status"]) == (status, status), result
         assert {error["field"] for error in result["problem"].get("errors", [])} == fields
@@ -82,39 +83,39 @@ async def test_bad_ones_are_reported_in_full_and_stop_no_other() -> None:
     [{}, {"operations": []}, {"operations": {}}, {"operations": [None] * 101},
      {"operations": [None], "more": 1}],
 )  # fmt: skip
-async def test_their_list_has_its_bounds(body: Any) -> None:
+async def test_the_list_of_operations_has_bounds(body: Any) -> None:
     console = Console()
     profile = await console.profile()
     path = f"/v1/profiles/{profile['id']}/links/bulk"
     assert (await console.call("POST", path, body)).problem(422).keys() <= {"operations", "more"}
 
 
-async def test_a_hundred_are_taken() -> None:
+async def test_a_hundred_operations_are_accepted() -> None:
     console = Console()
     profile = await console.profile()
-    answered = await bulk(console, profile["id"], *(create(f"s{n}") for n in range(100)))
-    assert {result["status"] for result in answered.json["results"]} == {201}
-    assert answered.json["version"] == 2
+    response = await bulk(console, profile["id"], *(create(f"s{n}") for n in range(100)))
+    assert {result["status"] for result in response.json["results"]} == {201}
+    assert response.json["version"] == 2
 
 
-async def test_strangers_are_told_nothing() -> None:
+async def test_links_of_another_tenant_s_profile_cannot_be_changed() -> None:
     console = Console()
     profile = await console.profile()
     (await bulk(console, profile["id"], create("a"), key="two")).problem(404)
     (await bulk(console, "0", create("a"))).problem(404)
 
 
-async def test_look_alikes_are_flagged_and_done_all_the_same() -> None:
+async def test_a_confusable_slug_is_accepted_with_a_warning() -> None:
     console = Console()
     profile = await console.profile()
     mixed = "s\N{CYRILLIC SMALL LETTER ER}ring"
-    answered = await bulk(console, profile["id"], create("spring"), create(mixed))
-    honest, flagged = (result["link"] for result in answered.json["results"])
-    assert "warnings" not in honest
-    (warning,) = flagged.pop("warnings")
+    response = await bulk(console, profile["id"], create("spring"), create(mixed))
+    plain, confusable = (result["link"] for result in response.json["results"])
+    assert "warnings" not in plain
+    (warning,) = confusable.pop("warnings")
     assert warning["field"] == "slug"
     assert "Cyrillic and Latin" in warning["reason"]
-    read = await console.call("GET", f"/v1/links/{flagged['id']}")
-    assert read.json == flagged
-    renamed = await console.call("PATCH", f"/v1/links/{honest['id']}", {"slug": mixed + "2"})
+    read = await console.call("GET", f"/v1/links/{confusable['id']}")
+    assert read.json == confusable
+    renamed = await console.call("PATCH", f"/v1/links/{plain['id']}", {"slug": mixed + "2"})
     assert renamed.json["warnings"] == [warning]

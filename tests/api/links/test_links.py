@@ -14,10 +14,10 @@ async def test_create_read_list_update_delete() -> None:
     console = Console()
     profile = await console.profile()
     links = f"/v1/profiles/{profile['id']}/links"
-    made = await console.call("POST", links, {"slug": "Spring", "target": "https://Example.com"})
-    assert made.status == 201
-    link = made.json
-    assert made.headers["Location"] == f"/v1/links/{link['id']}"
+    created = await console.call("POST", links, {"slug": "Spring", "target": "https://Example.com"})
+    assert created.status == 201
+    link = created.json
+    assert created.headers["Location"] == f"/v1/links/{link['id']}"
     assert link.keys() == {
         "id", "profile_id", "slug", "target", "title", "status", "kind", "passthrough", "click_id", "short",
         "url", "short_url", "version", "created_at", "updated_at",
@@ -59,13 +59,13 @@ async def test_every_bad_field_is_named_at_once() -> None:
     assert errors == {"slug": "is required", "target": "is required"}
 
 
-async def test_a_target_is_not_blamed_for_a_kind_that_is_none() -> None:
+async def test_an_invalid_kind_does_not_make_the_target_invalid() -> None:
     console = Console()
     profile = await console.profile()
     for kind in (5, "fax"):
         body = {"slug": "mail", "target": "mailto:a@example.com", "kind": kind}
-        answered = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
-        assert answered.problem(422).keys() == {"kind"}
+        response = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
+        assert response.problem(422).keys() == {"kind"}
 
 
 HOSTILE: list[Any] = [
@@ -80,38 +80,38 @@ async def test_hostile_values_are_refused_or_kept_whole(field: str) -> None:
     profile = await console.profile()
     for number, value in enumerate(HOSTILE):
         body = {"slug": f"s{number}", "target": "https://example.com/", field: value}
-        answered = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
-        if answered.status == 201:
-            assert answered.json[field] == value
+        response = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
+        if response.status == 201:
+            assert response.json[field] == value
         else:
-            assert answered.problem(422).keys() == {field}
+            assert response.problem(422).keys() == {field}
 
 
 @pytest.mark.parametrize("name", ["\0", "\u202e", "x" * 10_000, "", "__class__", "a.b"])
-async def test_hostile_names_of_fields_are_clean_in_the_answer(name: str) -> None:
+async def test_hostile_names_of_fields_are_clean_in_the_response(name: str) -> None:
     console = Console()
     profile = await console.profile()
     body = {"slug": "s", "target": "https://example.com/", name: 1}
-    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
-    (field,) = answered.problem(422)
+    response = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
+    (field,) = response.problem(422)
     assert len(field) <= 64
     assert field.isprintable()
 
 
 async def test_slugs_and_short_links_are_unique() -> None:
     console = Console()
-    one, two = await console.profile("one"), await console.profile("two")
-    await console.link(one["id"])
+    first, second = await console.profile("one"), await console.profile("two")
+    await console.link(first["id"])
     body = {"slug": "SPRING", "target": "https://example.com/"}
-    answered = await console.call("POST", f"/v1/profiles/{one['id']}/links", body)
-    assert answered.problem(409).keys() == {"slug"}
-    other = await console.link(two["id"])
+    response = await console.call("POST", f"/v1/profiles/{first['id']}/links", body)
+    assert response.problem(409).keys() == {"slug"}
+    other = await console.link(second["id"])
     assert (other["short"], other["short_url"]) == (False, None)
-    answered = await console.call("PATCH", f"/v1/links/{other['id']}", {"short": True})
-    assert answered.problem(409).keys() == {"short"}
+    response = await console.call("PATCH", f"/v1/links/{other['id']}", {"short": True})
+    assert response.problem(409).keys() == {"short"}
 
 
-async def test_links_of_other_tenants_and_of_no_profile_do_not_exist() -> None:
+async def test_links_of_other_tenants_and_of_unknown_profiles_do_not_exist() -> None:
     console = Console()
     profile = await console.profile()
     link = await console.link(profile["id"])
@@ -125,12 +125,12 @@ async def test_links_of_other_tenants_and_of_no_profile_do_not_exist() -> None:
     (await console.call("POST", "/v1/profiles/5/links", body)).problem(404)
 
 
-async def test_private_hosts_are_refused_where_they_are_not_allowed() -> None:
+async def test_private_targets_are_refused_unless_the_setting_allows_them() -> None:
     console = Console(settings=Settings(visitors_url=VISITORS, private_targets=False))
     profile = await console.profile()
     body = {"slug": "x", "target": "http://127.0.0.1/"}
-    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
-    assert answered.problem(422).keys() == {"target"}
+    response = await console.call("POST", f"/v1/profiles/{profile['id']}/links", body)
+    assert response.problem(422).keys() == {"target"}
 
 
 async def test_urls_are_encoded_as_browsers_send_them() -> None:
@@ -141,7 +141,7 @@ async def test_urls_are_encoded_as_browsers_send_them() -> None:
     assert link["url"] == f"{VISITORS}/anna/%C3%A9t%C3%A9"
 
 
-async def test_health_is_shown_once_it_is_known() -> None:
+async def test_a_link_shows_its_health_after_the_first_check() -> None:
     console = Console()
     profile = await console.profile()
     link = await console.link(profile["id"])

@@ -11,10 +11,10 @@ from tests.kit.consoles import VISITORS, Console
 
 async def test_create_read_list_update_delete() -> None:
     console = Console()
-    made = await console.call("POST", "/v1/profiles", {"handle": "Anna", "title": "Anna B."})
-    assert made.status == 201
-    profile = made.json
-    assert made.headers["Location"] == f"/v1/profiles/{profile['id']}"
+    created = await console.call("POST", "/v1/profiles", {"handle": "Anna", "title": "Anna B."})
+    assert created.status == 201
+    profile = created.json
+    assert created.headers["Location"] == f"/v1/profiles/{profile['id']}"
     assert profile.keys() == {
         "id", "handle", "title", "raw_retention_days", "url", "version", "created_at", "updated_at",
     }  # fmt: skip
@@ -58,23 +58,23 @@ async def test_create_read_list_update_delete() -> None:
 
 async def test_every_bad_field_is_named_at_once() -> None:
     console = Console()
-    answered = await console.call("POST", "/v1/profiles", {"title": 5, "colour": "red"})
-    errors = answered.problem(422)
+    response = await console.call("POST", "/v1/profiles", {"title": 5, "colour": "red"})
+    errors = response.problem(422)
     assert errors.keys() == {"handle", "title", "colour"}
     assert errors["handle"] == "is required"
-    answered = await console.call("POST", "/v1/profiles", {"handle": "-", "title": "x" * 121})
-    assert answered.problem(422).keys() == {"handle", "title"}
+    response = await console.call("POST", "/v1/profiles", {"handle": "-", "title": "x" * 121})
+    assert response.problem(422).keys() == {"handle", "title"}
     assert console.announcer.changes == []
 
 
 async def test_a_taken_handle_is_a_conflict_that_names_it() -> None:
     console = Console()
     await console.profile("anna")
-    answered = await console.call("POST", "/v1/profiles", {"handle": "ANNA"}, key="two")
-    assert answered.problem(409).keys() == {"handle"}
+    response = await console.call("POST", "/v1/profiles", {"handle": "ANNA"}, key="two")
+    assert response.problem(409).keys() == {"handle"}
 
 
-async def test_tenants_do_not_see_each_other() -> None:
+async def test_profiles_of_other_tenants_do_not_exist() -> None:
     console = Console()
     profile = await console.profile()
     path = f"/v1/profiles/{profile['id']}"
@@ -85,24 +85,24 @@ async def test_tenants_do_not_see_each_other() -> None:
 
 
 @pytest.mark.parametrize("id_", ["0", "x", "-1", "1.5", "9" * 19, "9" * 40, "%00", "1%2F2", "٣"])
-async def test_what_can_be_no_id_does_not_exist(id_: str) -> None:
+async def test_a_path_with_an_invalid_id_is_404(id_: str) -> None:
     console = Console()
     (await console.call("GET", f"/v1/profiles/{id_}")).problem(404)
 
 
-async def test_versions_save_reads() -> None:
+async def test_a_read_with_the_current_version_is_304() -> None:
     console = Console()
     profile = await console.profile()
     path = f"/v1/profiles/{profile['id']}"
     tag = (await console.call("GET", path)).headers["ETag"]
     for header in (tag, f"W/{tag}", f'"other", {tag}', "*"):
-        same = await console.call("GET", path, If_None_Match=header)
-        assert (same.status, same.body, same.headers["ETag"]) == (304, b"", tag)
+        unchanged = await console.call("GET", path, If_None_Match=header)
+        assert (unchanged.status, unchanged.body, unchanged.headers["ETag"]) == (304, b"", tag)
     for header in ('"other"', tag.strip('"'), ""):
         assert (await console.call("GET", path, If_None_Match=header)).status == 200
 
 
-async def test_versions_guard_writes() -> None:
+async def test_a_write_with_another_version_is_412() -> None:
     console = Console()
     profile = await console.profile()
     path = f"/v1/profiles/{profile['id']}"
@@ -134,14 +134,14 @@ async def test_an_unconditional_change_is_merged_again_after_a_collision(
     monkeypatch.setattr(console.profiles, "update_profile", colliding)
     assert (await console.call("PATCH", path, {"title": "x"})).status == 200
     collisions[0] = 100
-    answered = await console.call("PATCH", path, {"title": "x"})
-    answered.problem(503)
-    assert answered.headers["Retry-After"]
+    response = await console.call("PATCH", path, {"title": "x"})
+    response.problem(503)
+    assert response.headers["Retry-After"]
     tag = (await console.call("GET", path)).headers["ETag"]
     (await console.call("PATCH", path, {"title": "x"}, If_Match=tag)).problem(412)
 
 
-async def test_pages_of_a_list_go_through_all_of_it() -> None:
+async def test_the_pages_of_a_list_contain_every_item_once() -> None:
     console = Console()
     handles = [f"p{number}" for number in range(5)]
     for handle in handles:
@@ -177,12 +177,12 @@ async def test_a_store_that_is_away_is_503_with_a_hint(monkeypatch: pytest.Monke
         raise UnavailableError("Postgres does not answer")
 
     monkeypatch.setattr(console.profiles, "list_profiles", away)
-    answered = await console.call("GET", "/v1/profiles")
-    answered.problem(503)
-    assert answered.headers["Retry-After"] == "1"
+    response = await console.call("GET", "/v1/profiles")
+    response.problem(503)
+    assert response.headers["Retry-After"] == "1"
 
 
-async def test_a_stuck_announcement_does_not_hold_the_answer(autojump_clock: object) -> None:
+async def test_a_stuck_announcement_does_not_delay_the_response(autojump_clock: object) -> None:
     console = Console()
     console.announcer.stuck = True
     assert (await console.call("POST", "/v1/profiles", {"handle": "a"})).status == 201

@@ -15,10 +15,10 @@ PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/docs.css")}
 
 
 async def document(console: Console) -> dict[str, Any]:
-    answered = await console.call("GET", "/openapi.json", key="")
-    assert answered.status == 200
-    assert answered.headers["Content-Type"] == "application/json"
-    found: dict[str, Any] = answered.json
+    response = await console.call("GET", "/openapi.json", key="")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "application/json"
+    found: dict[str, Any] = response.json
     return found
 
 
@@ -129,9 +129,9 @@ def test_two_operations_of_one_name_are_refused() -> None:
 async def test_the_page_has_an_anchor_an_example_and_a_command_for_each() -> None:
     console = Console()
     found = await document(console)
-    answered = await console.call("GET", "/docs", key="")
-    assert answered.headers["Content-Type"] == "text/html; charset=utf-8"
-    shown = answered.body.decode()
+    response = await console.call("GET", "/docs", key="")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    shown = response.body.decode()
     for method, path, operation in operations(found):
         assert f'id="{operation["operationId"]}"' in shown
         assert f'href="#{operation["operationId"]}"' in shown

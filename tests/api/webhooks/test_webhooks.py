@@ -18,9 +18,9 @@ HOOK: dict[str, Any] = {"url": "https://example.com/hook", "event_types": ["*"]}
 async def made(console: Console, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A profile and its webhook."""
     profile = await console.profile()
-    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK | fields)
-    assert answered.status == 201, answered.body
-    return profile, answered.json
+    response = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK | fields)
+    assert response.status == 201, response.body
+    return profile, response.json
 
 
 async def happened(console: Console, profile: dict[str, Any], count: int = 1) -> None:
@@ -79,8 +79,8 @@ async def test_a_secret_is_shown_once_even_if_it_is_asked_for_twice() -> None:
 async def test_rotation(signature: str) -> None:
     console = Console()
     profile, webhook = await made(console, signature=signature)
-    answered = await console.call("POST", f"/v1/webhooks/{webhook['id']}/rotate-secret")
-    assert (answered.status, answered.json["version"]) == (200, 2)
+    response = await console.call("POST", f"/v1/webhooks/{webhook['id']}/rotate-secret")
+    assert (response.status, response.json["version"]) == (200, 2)
     console.webhooks.append_to_outbox(
         [EventDraft(1, int(profile["id"]), "link.milestone",
                     LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10))]
@@ -89,7 +89,7 @@ async def test_rotation(signature: str) -> None:
     (due,) = await console.webhooks.claim("me", 60, 9, 9, (), ())
     signed = " ".join(sign(secret, "a", 1, b"") for secret in due.secrets)
     sent = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": signed}
-    for given in (webhook, answered.json):
+    for given in (webhook, response.json):
         assert ("secret" in given) == (signature == "v1")
         assert (given["public_key"] is None) == (signature == "v1")
         verify(given.get("secret") or given["public_key"], sent, b"", 1)
@@ -117,8 +117,8 @@ async def test_rotation(signature: str) -> None:
 async def test_bad_fields_are_all_named(body: dict[str, Any], bad: set[str]) -> None:
     console = Console()
     profile = await console.profile()
-    answered = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", body)
-    assert answered.problem(422).keys() == bad
+    response = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", body)
+    assert response.problem(422).keys() == bad
     _, webhook = await made(Console())
     assert webhook["version"] == 1
 
@@ -212,8 +212,8 @@ async def test_twenty_are_enough() -> None:
 
 
 async def test_the_catalogue_has_a_schema_and_an_example_of_each() -> None:
-    answered = await Console().call("GET", "/v1/event-types")
-    items = answered.json["items"]
+    response = await Console().call("GET", "/v1/event-types")
+    items = response.json["items"]
     assert [one["name"] for one in items] == list(EVENT_TYPES)
     for one in items:
         validator = validator_for(one["schema"])
