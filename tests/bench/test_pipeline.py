@@ -46,7 +46,7 @@ def test_bytes_per_click_count_frames_only(tmp_path: Path) -> None:
     not shutil.which("wrk") or not shutil.which("nginx"), reason="wrk or nginx is not installed"
 )
 def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--seconds", "1", "--links", "200", "--backlog", "20000", "--json"]
+    options = ["--seconds", "1", "--links", "200", "--backlog", "5000", "--json"]
     result = run_short(pipeline.command, options, capsys)
     assert result["exact"] is True
     for key in ("sustained_clicks_per_s", "freshness_p99_ms", "fold_clicks_per_s"):
@@ -55,7 +55,7 @@ def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.slow
 def test_a_short_outage_loses_no_click(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--minutes", "0.05", "--rate", "2000", "--json"]
+    options = ["--minutes", "0.05", "--rate", "500", "--json"]
     result = run_short(outage.command, options, capsys)
     assert result["lost"] == result["duplicated"] == result["clicks_unrecorded"] == 0
     assert result["pending_clicks"]
