@@ -1,10 +1,10 @@
-"""A delivery: one event on its way to one webhook. When it is tried again, and when no more.
+"""A delivery: one event on its way to one webhook, its attempts and its retry schedule.
 
-The schedule is that of Standard Webhooks' example in its first half and ends after 28 hours; around it:
-- a wait is spread by ±20 %, so that what failed together does not come back together;
-- `Retry-After` lengthens a wait, up to twice;
-- what says that the receiver has too much to do (429, 502, 504, no answer in time) waits a minute at least;
-- 410 says that nobody listens there any more.
+The schedule follows the example of Standard Webhooks in its first half and ends after 28 hours. In addition:
+- waits are spread by ±20 %, so that deliveries that failed at the same time are not retried at the same time;
+- `Retry-After` lengthens a wait, at most to twice its length;
+- after a sign of overload (429, 502, 504, no response in time) the wait is at least a minute;
+- 410 ends the delivery: the receiver is gone for good.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,11 @@ DELIVERY_STATES: Final[tuple[str, ...]] = get_args(DeliveryState)
 
 
 class DueDelivery(NamedTuple):
-    """A delivery that is to be attempted, with all that takes. `token` fences whoever holds the webhook;
-    `tries` have been made before, `number` is this attempt's among all; `max_concurrency` and `max_rate` are
-    how many requests at once and a second the webhook takes, None: what is usual."""
+    """A claimed delivery, with the data of its request. `token` is the fencing token of the webhook's lease.
+
+    `tries` counts the attempts since the last replay, `number` numbers this attempt among all.
+    `max_concurrency` and `max_rate` (requests per second) are the webhook's own limits, None: the engine's.
+    """
 
     tenant_id: int
     profile_id: int
@@ -53,7 +55,7 @@ class DueDelivery(NamedTuple):
 
 
 class RecordedAttempt(NamedTuple):
-    """An attempt as it is shown: a status, or why there was none, and the answer's first bytes."""
+    """An attempt as members see it: the response's status, or the reason for none, and its first bytes."""
 
     number: int
     at: datetime
@@ -64,7 +66,7 @@ class RecordedAttempt(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A delivery as it is shown; its id is the event's. `made` are its newest attempts, oldest first."""
+    """A delivery as members see it. `recent_attempts` are its last SHOWN_ATTEMPTS, oldest first."""
 
     event_id: int
     type: str
@@ -78,14 +80,14 @@ class Delivery(NamedTuple):
 
 
 class ReplayResult(NamedTuple):
-    """How many are sent again; `next_since` is from where to ask again when there are more."""
+    """The number of replayed deliveries. `next_since` is the start of the next replay if more are left."""
 
     replayed: int
     next_since: datetime | None
 
 
 class AttemptResult(NamedTuple):
-    """What came of an attempt: a status, or None with the reason in `error`."""
+    """The response to an attempt: its status, or None with the reason in `error`."""
 
     status: int | None
     error: str = ""
@@ -95,20 +97,19 @@ class AttemptResult(NamedTuple):
 
     @property
     def delivered(self) -> bool:
+        """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class RecordOutcome(NamedTuple):
-    """How many attempts were refused as stale, and how many webhooks were disabled."""
+    """The numbers of attempts refused because of a lost lease, and of webhooks disabled."""
 
     refused: int = 0
     disabled: int = 0
 
 
 class Attempt(NamedTuple):
-    """One attempt as it is recorded. `delay_s` is until the next one; None: there is none.
-
-    `gone`: the receiver has said that it will never come back."""
+    """An attempt to be recorded. `delay_s` are the seconds until the next one; None: there is none."""
 
     due: DueDelivery
     at: datetime
@@ -118,29 +119,31 @@ class Attempt(NamedTuple):
 
     @property
     def state(self) -> DeliveryState:
+        """The delivery's state after this attempt."""
         if self.result.delivered:
             return "delivered"
         return "failed" if self.delay_s is None else "pending"
 
     @property
     def gone(self) -> bool:
+        """Whether the receiver answered that it is gone for good."""
         return self.result.status == GONE
 
 
 def delay_s(
-    tries: int, answer: AttemptResult, now: datetime, jitter: Callable[[], float]
+    tries: int, result: AttemptResult, now: datetime, jitter: Callable[[], float]
 ) -> float | None:
-    """Seconds until the next attempt after `tries` of them; None when this was the last.
+    """Return the seconds until the next attempt after `tries` attempts; None if this was the last.
 
     `jitter()` is uniform in [-1, 1).
     """
-    if answer.delivered or answer.status == GONE or tries >= MAX_TRIES:
+    if result.delivered or result.status == GONE or tries >= MAX_TRIES:
         return None
     base = RETRY_SCHEDULE_S[tries]
     wait = base * (1 + JITTER * jitter())
-    retry_after_s = parse_retry_after(answer.retry_after, now)
+    retry_after_s = parse_retry_after(result.retry_after, now)
     if retry_after_s is not None:
         wait = max(wait, min(retry_after_s, 2 * base))
-    if answer.timed_out or answer.status in OVERLOADED:
+    if result.timed_out or result.status in OVERLOADED:
         wait = max(wait, OVERLOADED_BACKOFF_S)
     return wait

@@ -1,8 +1,7 @@
-"""Events: what webhooks tell of. The catalogue is the structs of this file, one for each type's `data`.
+"""Events that webhooks can subscribe to: a catalogue of types, with a struct of each type's `data`.
 
-A body is `{"type", "timestamp", "data"}`, as Standard Webhooks has it. Only fields that stand here get out:
-what a table has gained since is not told to anybody until it is written down here. Ids are decimal
-strings, times RFC 3339 in UTC.
+A body is `{"type", "timestamp", "data"}`, as in Standard Webhooks. Only fields of these structs are sent: a new
+column of a table reaches no receiver until a struct has it. Ids are decimal strings, times RFC 3339 in UTC.
 """
 
 from collections.abc import Mapping
@@ -18,6 +17,8 @@ IdText = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$")]
 
 
 class LinkState(msgspec.Struct, frozen=True, kw_only=True):
+    """A link in an event."""
+
     id: IdText
     slug: str
     target: str
@@ -28,17 +29,23 @@ class LinkState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileState(msgspec.Struct, frozen=True, kw_only=True):
+    """A profile in an event."""
+
     id: IdText
     handle: str
     title: str
 
 
 class MemberState(msgspec.Struct, frozen=True, kw_only=True):
+    """A member in an event."""
+
     user_id: IdText
     role: str
 
 
 class AssetState(msgspec.Struct, frozen=True, kw_only=True):
+    """An uploaded file in an event."""
+
     id: IdText
     name: str = ""
     content_type: str = ""
@@ -46,7 +53,7 @@ class AssetState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChangeEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` is what was changed, `user_id` who did it: null when it was the engine itself."""
+    """A change of an object. `user_id` is the member who made it, null if it was the engine itself."""
 
     id: IdText
     profile_id: IdText
@@ -54,47 +61,49 @@ class ChangeEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkChanged(ChangeEvent, frozen=True, kw_only=True):
-    """`before` is null when it was created, `after` when it was deleted."""
+    """A change of a link. `before` is null if it was created, `after` if it was deleted."""
 
     before: LinkState | None = None
     after: LinkState | None = None
 
 
 class ProfileChanged(ChangeEvent, frozen=True, kw_only=True):
-    """`after` is null when it was deleted."""
+    """A change of the profile. `after` is null if it was deleted."""
 
     before: ProfileState | None = None
     after: ProfileState | None = None
 
 
 class MemberChanged(ChangeEvent, frozen=True, kw_only=True):
-    """`id` is the member's user. `before` is null when they joined, `after` when they left."""
+    """A change of a member. `id` is their user id; `before` is null if they joined, `after` if they left."""
 
     before: MemberState | None = None
     after: MemberState | None = None
 
 
 class AssetChanged(ChangeEvent, frozen=True, kw_only=True):
-    """`before` is null when it was created, `after` when it was deleted."""
+    """A change of an uploaded file. `before` is null if it was created, `after` if it was deleted."""
 
     before: AssetState | None = None
     after: AssetState | None = None
 
 
 class LinkClicks(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of new clicks on one link."""
+
     link_id: IdText
     clicks: int
 
 
 class LinksClicked(msgspec.Struct, frozen=True, kw_only=True):
-    """Clicks by people that were counted together; each click is in one such event only."""
+    """Human clicks that were counted in one commit. Each click is in one event only."""
 
     profile_id: IdText
     links: tuple[LinkClicks, ...]
 
 
 class LinkMilestone(msgspec.Struct, frozen=True, kw_only=True):
-    """A link has had this many clicks by people: 10, 100, 1,000, and so on."""
+    """A number of human clicks that a link has reached: 10, 100, 1,000, and so on."""
 
     profile_id: IdText
     link_id: IdText
@@ -102,6 +111,8 @@ class LinkMilestone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True):
+    """The start of an experiment, with the names of its variants."""
+
     id: IdText
     profile_id: IdText
     name: str = ""
@@ -109,7 +120,7 @@ class ExperimentStarted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentDecided(msgspec.Struct, frozen=True, kw_only=True):
-    """`winner` is null when it ended without one; `verdict` says why in a word."""
+    """The end of an experiment. `winner` is null if it has none; `verdict` is the reason in one word."""
 
     id: IdText
     profile_id: IdText
@@ -119,7 +130,7 @@ class ExperimentDecided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentSrm(msgspec.Struct, frozen=True, kw_only=True):
-    """Variants got other shares of the visitors than they should have: its figures are not to be trusted."""
+    """A sample-ratio mismatch: variants did not get their shares of visitors, so do not trust the results."""
 
     id: IdText
     profile_id: IdText
@@ -128,7 +139,7 @@ class ExperimentSrm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GithubSynced(msgspec.Struct, frozen=True, kw_only=True):
-    """What a link's repository is like now."""
+    """New facts of a link's GitHub repository."""
 
     profile_id: IdText
     link_id: IdText
@@ -140,7 +151,7 @@ class GithubSynced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook of the profile is not called any more; told to the others."""
+    """The disabling of a webhook, sent to the profile's other webhooks."""
 
     profile_id: IdText
     webhook_id: IdText
@@ -149,7 +160,7 @@ class EndpointDisabled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointTest(msgspec.Struct, frozen=True, kw_only=True):
-    """Sent to one webhook when somebody asks for it."""
+    """A test event, sent to one webhook when a member requests it."""
 
     profile_id: IdText
     webhook_id: IdText
@@ -157,7 +168,7 @@ class EndpointTest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventType(NamedTuple):
-    """`data` is the struct of the event's `data`. `opt_in`: only webhooks that name it get it."""
+    """A type of event. `data` is the struct of its data. `opt_in`: only webhooks that name the type get it."""
 
     name: str
     description: str
@@ -175,8 +186,8 @@ _LINK: Final = {
     "kind": "url",
     "passthrough": False,
 }
-_BY: Final = {"profile_id": "365072220160000001", "user_id": "365072220160000003"}
-_OF_LINK: Final = {"id": "365072220160000002", **_BY}
+_CHANGED_BY: Final = {"profile_id": "365072220160000001", "user_id": "365072220160000003"}
+_LINK_CHANGE: Final = {"id": "365072220160000002", **_CHANGED_BY}
 _PROFILE: Final = {"id": "365072220160000001", "handle": "ada", "title": "Ada"}
 _MEMBER: Final = {"user_id": "365072220160000004", "role": "editor"}
 _ASSET: Final = {
@@ -195,51 +206,51 @@ _CLICKS: Final = {"link_id": "365072220160000002", "clicks": 3}
 
 EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
     {
-        one.name: one
-        for one in (
-            EventType("link.created", "A link was made", LinkChanged,
-                      _OF_LINK | {"before": None, "after": _LINK}),
+        event_type.name: event_type
+        for event_type in (
+            EventType("link.created", "A link was created", LinkChanged,
+                      _LINK_CHANGE | {"before": None, "after": _LINK}),
             EventType("link.updated", "A link was changed", LinkChanged,
-                      _OF_LINK | {"before": _LINK | {"title": ""}, "after": _LINK}),
+                      _LINK_CHANGE | {"before": _LINK | {"title": ""}, "after": _LINK}),
             EventType("link.deleted", "A link was deleted", LinkChanged,
-                      _OF_LINK | {"before": _LINK, "after": None}),
+                      _LINK_CHANGE | {"before": _LINK, "after": None}),
             EventType("link.clicked", "Links were clicked: many clicks in one event", LinksClicked,
                       {"profile_id": "365072220160000001", "links": [_CLICKS]}, opt_in=True),
             EventType("link.milestone", "A link has had 10, 100, 1,000, … clicks", LinkMilestone,
                       {"profile_id": "365072220160000001", **_CLICKS, "clicks": 1000}),
             EventType("profile.updated", "The profile was changed", ProfileChanged,
-                      {"id": "365072220160000001", **_BY, "before": _PROFILE | {"title": ""},
+                      {"id": "365072220160000001", **_CHANGED_BY, "before": _PROFILE | {"title": ""},
                        "after": _PROFILE}),
             EventType("profile.deleted", "The profile was deleted", ProfileChanged,
-                      {"id": "365072220160000001", **_BY, "before": _PROFILE, "after": None}),
-            EventType("member.created", "Somebody joined the profile", MemberChanged,
-                      {"id": "365072220160000004", **_BY, "before": None, "after": _MEMBER}),
+                      {"id": "365072220160000001", **_CHANGED_BY, "before": _PROFILE, "after": None}),
+            EventType("member.created", "A user joined the profile", MemberChanged,
+                      {"id": "365072220160000004", **_CHANGED_BY, "before": None, "after": _MEMBER}),
             EventType("member.updated", "A member got another role", MemberChanged,
-                      {"id": "365072220160000004", **_BY, "before": _MEMBER | {"role": "viewer"},
+                      {"id": "365072220160000004", **_CHANGED_BY, "before": _MEMBER | {"role": "viewer"},
                        "after": _MEMBER}),
             EventType("member.deleted", "A member left or was removed", MemberChanged,
-                      {"id": "365072220160000004", **_BY, "before": _MEMBER, "after": None}),
+                      {"id": "365072220160000004", **_CHANGED_BY, "before": _MEMBER, "after": None}),
             EventType("experiment.started", "An experiment was started", ExperimentStarted,
                       _EXPERIMENT | {"variants": ["a", "b"]}),
             EventType("experiment.decided", "An experiment has its verdict", ExperimentDecided,
                       _EXPERIMENT | {"verdict": "winner", "winner": "b"}),
-            EventType("experiment.srm", "Visitors were not split as an experiment says", ExperimentSrm,
+            EventType("experiment.srm", "An experiment has a sample-ratio mismatch", ExperimentSrm,
                       _EXPERIMENT | {"p_value": 0.0001}),
-            EventType("github.synced", "What GitHub says of a link's repository has changed", GithubSynced,
+            EventType("github.synced", "The facts of a link's GitHub repository have changed", GithubSynced,
                       {"profile_id": "365072220160000001", "link_id": "365072220160000002",
                        "repository": "ada/engine", "stars": 1815, "forks": 12, "language": "Python",
                        "archived": False}),
             EventType("asset.created", "A file was uploaded", AssetChanged,
-                      {"id": "365072220160000005", **_BY, "before": None, "after": _ASSET}),
+                      {"id": "365072220160000005", **_CHANGED_BY, "before": None, "after": _ASSET}),
             EventType("asset.updated", "A file was changed", AssetChanged,
-                      {"id": "365072220160000005", **_BY, "before": _ASSET | {"name": "a.png"},
+                      {"id": "365072220160000005", **_CHANGED_BY, "before": _ASSET | {"name": "a.png"},
                        "after": _ASSET}),
             EventType("asset.deleted", "A file was deleted", AssetChanged,
-                      {"id": "365072220160000005", **_BY, "before": _ASSET, "after": None}),
-            EventType("endpoint.disabled", "Another webhook of the profile is not called any more",
+                      {"id": "365072220160000005", **_CHANGED_BY, "before": _ASSET, "after": None}),
+            EventType("endpoint.disabled", "Another webhook of the profile was disabled",
                       EndpointDisabled,
                       _HOOK | {"url": "https://example.com/hook", "reason": "it answered 410 Gone"}),
-            EventType("endpoint.test", "Somebody asked for a test", EndpointTest,
+            EventType("endpoint.test", "A member requested a test", EndpointTest,
                       _HOOK | {"message": "A test, sent on request."}),
         )
     }
@@ -247,8 +258,8 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = MappingProxyType(
 
 
 class EventDraft(NamedTuple):
-    """What has happened. `data` is of the type's struct. With `once`, only the first event of the profile
-    under that name is told of, for as long as events are kept."""
+    """An event to be written to the outbox. `data` is the struct of its type. With `once`, only the profile's
+    first event with that text is sent, for as long as events are kept."""
 
     tenant_id: int
     profile_id: int
@@ -258,7 +269,7 @@ class EventDraft(NamedTuple):
 
 
 def matching_names(type_: str) -> tuple[str, ...]:
-    """What a webhook may name to hear of events of a type; as event_names does in SQL."""
+    """Return the names by which a webhook may subscribe to a type of event. In SQL: event_names()."""
     if EVENT_TYPES[type_].opt_in:
         return (type_,)
     return (type_, type_.partition(".")[0] + ".*", "*")
@@ -270,14 +281,14 @@ SUBSCRIBABLE_NAMES: Final = tuple(
 
 
 def event_id(number: int) -> str:
-    """As receivers see it in `webhook-id`: the same in every attempt and replay."""
+    """Return the id that receivers get in `webhook-id`, equal in every attempt and replay."""
     return f"evt_{number}"
 
 
 def encode_body(type_: str, at: datetime, data: Mapping[str, Any]) -> bytes:
-    """The JSON that is sent. `data` is a row of the events: what its struct does not have stays here.
+    """Return the JSON body of an event. Fields of `data` that the type's struct lacks are left out.
 
-    The same event makes the same bytes each time. Raises msgspec.ValidationError for other data.
+    An event always gives the same bytes. Raises msgspec.ValidationError for data of another shape.
     """
     shaped = {
         name: with_ids(value) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Milestones: totals of clicks that are worth telling of."""
+"""Milestones: totals of clicks that make an event."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ FIRST: Final = 10
 
 
 def milestones_between(before: int, after: int) -> list[int]:
-    """The milestones in (before, after], smallest first: 10, 100, 1,000 and so on."""
-    found = []
+    """Return the milestones in (before, after], smallest first: 10, 100, 1,000 and so on."""
+    milestones = []
     milestone = FIRST
     while milestone <= after:
         if milestone > before:
-            found.append(milestone)
+            milestones.append(milestone)
         milestone *= 10
-    return found
+    return milestones

@@ -1,4 +1,4 @@
-"""Ports of webhooks, as in engine/links/ports.py: what people and couriers ask of the place where they are kept."""
+"""Ports of webhooks: one for members, one for couriers, and the sender of requests."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,8 +27,8 @@ from engine.webhooks.webhook import (
 class WebhookStore(Protocol):
     """Webhooks of profiles, for their owners and admins; errors as in ProfileStore.
 
-    A delivery's id is its event's. What is to be sent again or as a test takes a webhook that is
-    enabled, else ConflictError("enabled", …).
+    A delivery's id is that of its event. Replays and tests raise ConflictError("enabled", …) if the webhook is
+    disabled.
     """
 
     async def create_webhook(
@@ -38,7 +38,7 @@ class WebhookStore(Protocol):
         draft: NewWebhookDraft,
         once: IdempotentRequest[NewSecret] | None = None,
     ) -> NewSecret:
-        """Raises ConflictError("webhooks", …) at MAX_WEBHOOKS."""
+        """Create a webhook. Raises ConflictError("webhooks", …) if the profile has MAX_WEBHOOKS."""
 
     async def webhook(self, caller: Caller, webhook_id: int) -> Webhook: ...
 
@@ -53,30 +53,33 @@ class WebhookStore(Protocol):
     async def delete_webhook(
         self, caller: Caller, webhook_id: int, if_version: int | None = None
     ) -> None:
-        """With its deliveries."""
+        """Delete a webhook and its deliveries."""
 
     async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
-        """A new secret; those before it sign as well for OLD_SECRET_HOURS."""
+        """Make a new secret. For OLD_SECRET_HOURS, the previous secrets sign too."""
 
     async def deliveries(
-        self, caller: Caller, webhook_id: int, asked: DeliveryFilter, before: int, limit: int
+        self, caller: Caller, webhook_id: int, conditions: DeliveryFilter, before: int, limit: int
     ) -> ListPage:
-        """Deliveries, newest event first, of ids below `before` (0: from the newest)."""
+        """Return deliveries, newest event first, of ids below `before` (0: from the newest)."""
 
     async def delivery(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery: ...
 
-    async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery: ...
+    async def replay(self, caller: Caller, webhook_id: int, event_id: int) -> Delivery:
+        """Make a delivery due again. Returns it."""
 
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
     ) -> ReplayResult:
-        """What happened since then and the webhook wants to hear of; REPLAYED_AT_ONCE at most."""
+        """Make deliveries of events since a time due again, of the types that the webhook subscribes to, at
+        most REPLAYED_AT_ONCE."""
 
-    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery: ...
+    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
+        """Enqueue an `endpoint.test` event for this webhook only. Returns its delivery."""
 
 
 class InFlightDelivery(NamedTuple):
-    """A delivery that a courier has at hand."""
+    """The key of a delivery that a courier is attempting or has yet to record."""
 
     tenant_id: int
     webhook_id: int
@@ -84,46 +87,47 @@ class InFlightDelivery(NamedTuple):
 
 
 class DeliveryQueue(Protocol):
-    """Deliveries as a courier sees them. A webhook belongs to one courier at a time, by a lease whose
-    token fences what is reported. Times are the store's own."""
+    """Deliveries of all tenants, for couriers. One courier at a time leases a webhook; the lease's fencing
+    token guards its records. Times are by the store's clock."""
 
     async def fan_out(self, limit: int) -> int:
-        """Make deliveries of up to `limit` new events, once each, oldest first; how many events."""
+        """Make the deliveries of up to `limit` new events, oldest first. Returns the number of events."""
 
     async def claim(
         self,
         owner: str,
         ttl_s: float,
         limit: int,
-        each: int,
+        max_concurrency: int,
         in_flight: Sequence[InFlightDelivery],
-        resting: Sequence[tuple[int, int]],
+        blocked: Sequence[tuple[int, int]],
     ) -> list[DueDelivery]:
-        """Deliveries that are due, at most `limit`, and of one webhook no more than `each` and its own
-        `max_concurrency` with those in flight; of one whose order is kept the first alone. None of the
-        webhooks (tenant and id) in `resting`.
+        """Claim at most `limit` due deliveries of the webhooks that `owner` leases.
 
-        Renews the leases of webhooks that have something in flight, and takes free ones as needed: with
-        a `limit` of 0, none.
+        Together with those in flight, a webhook gets at most `max_concurrency` and its own limit; an ordered
+        webhook gets its first delivery alone. The webhooks in `blocked` (tenant, webhook id) get none.
+        Renews the leases of webhooks with deliveries in flight for `ttl_s` seconds, and acquires free webhooks
+        as needed: with a `limit` of 0, none.
         """
 
     async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
-        """Write down what came of attempts, and when the next ones are due; what is reported under a
-        lease that was lost is refused. Disables a webhook that answered 410, or that nothing has
-        succeeded with for DISABLED_AFTER_S."""
+        """Record attempts and the due times of the next ones. Attempts under a lost lease are refused.
+
+        Disables a webhook that answered 410, or had no success for DISABLED_AFTER_S.
+        """
 
     async def release(self, owner: str) -> None:
-        """Give back all leases of `owner`, so that nobody has to wait for them to expire."""
+        """Release all leases of `owner`, so that other couriers need not wait until they expire."""
 
     async def purge(self) -> None:
-        """Delete events of more than RETENTION_DAYS ago, and what is left of webhooks whose profile is gone."""
+        """Delete events older than RETENTION_DAYS, and the rows of webhooks whose profile is deleted."""
 
 
 class WebhookSender(Protocol):
-    """Sends one request to a receiver."""
+    """A sender of single requests to webhook receivers."""
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
-        """Never raises for what the receiver or the network does: that is an answer without a status.
+        """Send one request. Returns failures of the receiver and the network as results without a status.
 
         Bounded in bytes and not in time: the caller cancels.
         """

@@ -1,8 +1,8 @@
-"""Which IP addresses a request of ours may be sent to: global unicast ones, written plainly.
+"""IP addresses that the engine may send requests to: global unicast ones, in canonical text form.
 
-What is refused is what leads, or could be made to lead, to a machine that the internet cannot reach by
-itself: one's own, the neighbours', a cloud's metadata service. `ipaddress.is_global` does not say that: it
-passes NAT64, 6to4, multicast and more. So this is a list of what is allowed with what is cut out of it.
+An address is refused if it leads, or could be made to lead, to a machine that is not reachable from the
+internet: this machine, its network, a cloud's metadata service. `ipaddress.is_global` does not suffice: it
+passes NAT64, 6to4, multicast and more. So this module lists the allowed blocks, and the refused parts of them.
 
 Sources: the IANA registries of special-purpose IPv4 and IPv6 addresses and of IPv6 global unicast
 assignments (RFC 6890, RFC 4291), each block with the RFC that it comes from.
@@ -36,7 +36,7 @@ _IPV4_REFUSED: Final = tuple(
         "240.0.0.0/4",  # reserved and broadcast, RFC 1112, RFC 919
     )
 )
-# Everything else is outside of it: ::, ::1, IPv4-mapped and -compatible, NAT64 (64:ff9b::/96 and
+# All other blocks are outside of it: ::, ::1, IPv4-mapped and -compatible, NAT64 (64:ff9b::/96 and
 # 64:ff9b:1::/48), discard (100::/64), segment routing (5f00::/16), unique local (fc00::/7), link-local
 # (fe80::/10), site-local (fec0::/10), multicast (ff00::/8).
 _IPV6_GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
@@ -58,10 +58,10 @@ _IPV6_TEXT: Final = re.compile(r"[0-9a-f:]{2,39}")
 
 
 def allowed_address(text: str) -> bool:
-    """Whether this is a global unicast address in its canonical text form.
+    """Return whether a text is a global unicast address in its canonical form.
 
-    Any other spelling is refused, as two parsers may read it as two addresses: octal, hexadecimal or
-    whole-number IPv4, zones, brackets, blanks, upper case, zeros that could be left out (RFC 5952).
+    Any other spelling is refused, because two parsers may read it as two addresses: octal, hexadecimal or
+    whole-number IPv4, zones, brackets, blanks, upper case, superfluous zeros (RFC 5952).
     """
     if _IPV4_TEXT.fullmatch(text):
         return _allowed_ipv4(text)
@@ -69,7 +69,7 @@ def allowed_address(text: str) -> bool:
 
 
 def is_loopback(text: str) -> bool:
-    """Whether this is an address of 127.0.0.0/8 or ::1 in its canonical text form."""
+    """Return whether a text is an address of 127.0.0.0/8 or ::1 in its canonical form."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Signatures of webhooks, as Standard Webhooks 1.0 has them.
+"""Signatures of webhooks after Standard Webhooks 1.0.
 
-What is signed is `{id}.{timestamp}.{body}`: with a `whsec_` secret by HMAC-SHA256 (`v1`), with a `whsk_` key
-by ed25519 (`v1a`), for receivers that should be able to verify but not to sign. A header holds one signature
-for each key that counts at the time, separated by blanks.
+A signature covers `{id}.{timestamp}.{body}`. A `whsec_` secret signs by HMAC-SHA256 (`v1`), a `whsk_` key by
+ed25519 (`v1a`), for receivers that should be able to verify but not to sign. The header has one signature for
+each valid secret, separated by blanks.
 
 Source: the specification's sections "Signature scheme" and "Verifying signatures".
 """
@@ -33,26 +33,26 @@ _MAX_SIGNATURES: Final = 16
 
 
 class SignatureError(ValueError):
-    """A secret that is none, or a message that is not signed as it must be; the text says which."""
+    """An invalid secret, id or timestamp, or a message without a valid signature. The text is the reason."""
 
 
 def sign(secret: str, id: str, timestamp: int | datetime, body: bytes | str) -> str:
-    """The signature of one message: `v1,<base64>`, or `v1a,<base64>` with a `whsk_` key.
+    """Return the signature of one message: `v1,<base64>`, or `v1a,<base64>` with a `whsk_` key.
 
-    `secret` may come without `whsec_` and without base64's padding. `timestamp` is in whole seconds since
-    1970, or aware. Raises SignatureError for a secret that holds no bytes and an id that cannot be one.
+    `secret` may lack `whsec_` and base64's padding. `timestamp` is in whole seconds since 1970, or an aware
+    datetime. Raises SignatureError for an invalid secret, id or timestamp.
     """
     content = _content(id, timestamp, body)
     if secret.startswith(KEY_PREFIX):
-        signed = _signing_key(secret).sign(content).signature
-        return "v1a," + base64.b64encode(signed).decode("ascii")
+        signature = _signing_key(secret).sign(content).signature
+        return "v1a," + base64.b64encode(signature).decode("ascii")
     return "v1," + base64.b64encode(_hmac(secret, content)).decode("ascii")
 
 
 def headers(
     secrets: Sequence[str], id: str, timestamp: int | datetime, body: bytes | str
 ) -> dict[str, str]:
-    """The three headers of a message that is signed with each of the secrets."""
+    """Return the three headers of a message, signed with each of the secrets."""
     return {
         ID_HEADER: id,
         TIMESTAMP_HEADER: str(_seconds(timestamp)),
@@ -60,37 +60,36 @@ def headers(
     }
 
 
-def verify(secret: str, given: Mapping[str, str], body: bytes | str, now: int) -> None:
-    """See that a message was signed, and within five minutes of `now` (seconds since 1970).
+def verify(secret: str, message_headers: Mapping[str, str], body: bytes | str, now: int) -> None:
+    """Raise SignatureError unless a message was signed, and within five minutes of `now` (seconds since 1970).
 
-    `secret` is a `whsec_` secret or a `whpk_` public key; `given` are headers with names in lower case.
-    Raises SignatureError.
+    `secret` is a `whsec_` secret or a `whpk_` public key. Names of headers are in lower case.
     """
     id_, timestamp, signatures = (
-        given.get(name, "") for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+        message_headers.get(name, "") for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
     )
     if not id_ or not signatures:
         raise SignatureError("webhook-id or webhook-signature is missing")
     if _TIMESTAMP.fullmatch(timestamp) is None:
-        raise SignatureError("webhook-timestamp is missing or not a number of seconds")
+        raise SignatureError("webhook-timestamp is missing or not a whole number of seconds")
     if abs(int(timestamp) - now) > TOLERANCE_S:
         raise SignatureError("webhook-timestamp is more than five minutes from now")
     content = _content(id_, int(timestamp), body)
     version = "v1a" if secret.startswith(PUBLIC_PREFIX) else "v1"
-    for one in signatures.split(" ")[:_MAX_SIGNATURES]:
-        what, _, text = one.partition(",")
-        if what == version and text and _matches(secret, content, text):
+    for versioned in signatures.split(" ")[:_MAX_SIGNATURES]:
+        signature_version, _, signature = versioned.partition(",")
+        if signature_version == version and signature and _matches(secret, content, signature):
             return
-    raise SignatureError(f"no {version} signature is right")
+    raise SignatureError(f"no {version} signature matches")
 
 
 def new_secret(random: bytes) -> str:
-    """A `whsec_` secret of these random bytes."""
+    """Return a `whsec_` secret of random bytes."""
     return HMAC_PREFIX + base64.b64encode(random).decode("ascii")
 
 
 def new_key_pair(seed: bytes) -> tuple[str, str]:
-    """A `whsk_` key and its `whpk_` public key from 32 random bytes."""
+    """Return (`whsk_` key, `whpk_` public key) from 32 random bytes."""
     key = SigningKey(seed)
     public = bytes(key.verify_key)
     secret = base64.b64encode(seed + public).decode("ascii")
@@ -99,7 +98,7 @@ def new_key_pair(seed: bytes) -> tuple[str, str]:
 
 def _content(id_: str, timestamp: int | datetime, body: bytes | str) -> bytes:
     if _ID.fullmatch(id_) is None:
-        raise SignatureError("an id is 1 to 256 visible ASCII characters without a full stop")
+        raise SignatureError("the id must be 1 to 256 visible ASCII characters without a full stop")
     head = f"{id_}.{_seconds(timestamp)}.".encode("ascii")
     return head + (body.encode("utf-8") if isinstance(body, str) else body)
 
@@ -108,7 +107,7 @@ def _seconds(timestamp: int | datetime) -> int:
     if isinstance(timestamp, int):
         return timestamp
     if timestamp.tzinfo is None:
-        raise SignatureError("a timestamp must be aware")
+        raise SignatureError("the timestamp must have a time zone")
     return int(timestamp.astimezone(UTC).timestamp())
 
 
@@ -117,10 +116,10 @@ def _hmac(secret: str, content: bytes) -> bytes:
 
 
 def _signing_key(secret: str) -> SigningKey:
-    """Of 32 bytes of seed, with or without the 32 of the public key behind them."""
+    """Parse a `whsk_` key: a seed of 32 bytes, which the 32 bytes of the public key may follow."""
     data = _bytes(secret.removeprefix(KEY_PREFIX))
     if len(data) not in (32, 64):
-        raise SignatureError("a whsk_ key has 32 or 64 bytes")
+        raise SignatureError("the whsk_ key must have 32 or 64 bytes")
     key = SigningKey(data[:32])
     if len(data) == 64 and bytes(key.verify_key) != data[32:]:
         raise SignatureError("the two halves of the whsk_ key do not belong together")
@@ -129,8 +128,8 @@ def _signing_key(secret: str) -> SigningKey:
 
 def _matches(secret: str, content: bytes, signature: str) -> bool:
     if not secret.startswith(PUBLIC_PREFIX):
-        wanted = base64.b64encode(_hmac(secret, content))
-        return hmac.compare_digest(wanted, signature.encode("utf-8", "replace"))
+        expected = base64.b64encode(_hmac(secret, content))
+        return hmac.compare_digest(expected, signature.encode("utf-8", "replace"))
     public = _bytes(secret.removeprefix(PUBLIC_PREFIX))
     try:
         VerifyKey(public).verify(content, _bytes(signature))

@@ -1,4 +1,4 @@
-"""A webhook: where a profile's events are sent, signed. `sign` and `allowed_address` stand here for others."""
+"""A webhook: a URL to which a profile's events are sent, signed. Re-exports sign() and allowed_address()."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
@@ -22,7 +22,7 @@ MAX_DESCRIPTION_CHARS: Final = 200
 MAX_EVENT_TYPES: Final = 50
 SIGNATURES: Final = ("v1", "v1a")
 OLD_SECRET_HOURS: Final = 24
-MAX_SECRETS: Final = 10  # that sign at the same time
+MAX_SECRETS: Final = 10  # valid ones of one webhook
 MAX_CONCURRENCY: Final = 100
 MAX_RATE_PER_S: Final = 10_000
 
@@ -42,7 +42,7 @@ Description = Annotated[str, msgspec.Meta(extra_json_schema=text_schema(MAX_DESC
 EventTypes = Annotated[
     list[str],
     msgspec.Meta(
-        description="types of events, all of a kind as `link.*`, or `*`: all but `link.clicked`",
+        description="types of events; `link.*`: all types of links; `*`: all types but `link.clicked`",
         extra_json_schema={
             "items": {"enum": list(SUBSCRIBABLE_NAMES)},
             "minItems": 1,
@@ -54,26 +54,29 @@ EventTypes = Annotated[
 Ordered = Annotated[
     bool,
     msgspec.Meta(
-        description="one event after the other: none is sent before the earlier ones are delivered or "
-        "given up"
+        description="send events in their order, each after the earlier ones were delivered or have failed"
     ),
 ]
 MaxConcurrency = Annotated[
     int,
     msgspec.Meta(
-        ge=1, le=MAX_CONCURRENCY, description="requests at once, if fewer than the server's setting"
+        ge=1,
+        le=MAX_CONCURRENCY,
+        description="concurrent requests, if fewer than the server's setting",
     ),
 ]
 MaxRate = Annotated[
     int,
     msgspec.Meta(
-        ge=1, le=MAX_RATE_PER_S, description="requests a second, if fewer than the server's setting"
+        ge=1,
+        le=MAX_RATE_PER_S,
+        description="requests per second, if fewer than the server's setting",
     ),
 ]
 SignatureScheme = Annotated[
     str,
     msgspec.Meta(
-        description="v1: HMAC-SHA256; v1a: ed25519, for receivers that shall not be able to sign",
+        description="v1: HMAC-SHA256; v1a: ed25519, for receivers that must not be able to sign",
         extra_json_schema={"enum": list(SIGNATURES)},
     ),
 ]
@@ -81,7 +84,7 @@ Enabled = Annotated[bool, msgspec.Meta(description="false: nothing is sent")]
 
 
 class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants a webhook to be. The kind of its signature stays as it was made."""
+    """A webhook as a request wants it. Its signature scheme cannot be changed."""
 
     url: Annotated[WebhookUrl, StandIn("https://a.example/")]
     event_types: Annotated[EventTypes, StandIn(("*",))]
@@ -93,6 +96,8 @@ class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewWebhookDraft(WebhookDraft, frozen=True, kw_only=True):
+    """A webhook to be created, with its signature scheme."""
+
     signature: SignatureScheme = "v1"
 
 
@@ -100,7 +105,7 @@ Draft = TypeVar("Draft", bound=WebhookDraft)
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored webhook. `public_key` is there for v1a."""
+    """A stored webhook. `public_key` is set for the signature scheme v1a only."""
 
     id: int
     profile_id: int
@@ -121,14 +126,14 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryFilter(NamedTuple):
-    """Which deliveries to show; None: all."""
+    """The conditions of a list of deliveries; None: any."""
 
     state: str | None = None
     type: str | None = None
 
 
 class NewSecret(NamedTuple):
-    """`secret` is None for ed25519: there is a public key instead, and nobody needs the other."""
+    """A webhook with its new secret. `secret` is None for ed25519: receivers only need the public key."""
 
     webhook: Webhook
     secret: str | None
@@ -137,8 +142,8 @@ class NewSecret(NamedTuple):
 def validate_draft(
     draft: Draft, *, loopback: bool = False
 ) -> tuple[Draft | None, list[FieldError]]:
-    """The draft normalised, or every error at once. `loopback`: this machine's own addresses are allowed,
-    and plain http to them."""
+    """Return the draft normalised, or None and all errors. `loopback`: this machine's own addresses are
+    allowed, and plain http to them."""
     errors = text_errors(draft.description, "description", MAX_DESCRIPTION_CHARS)
     errors += _type_errors(draft.event_types)
     errors += _limit_errors("max_concurrency", draft.max_concurrency, MAX_CONCURRENCY)
@@ -156,42 +161,39 @@ def validate_draft(
 
 
 def validate_url(text: str, *, loopback: bool = False) -> str:
-    """Normalise a webhook's URL, or raise TargetError with the reason.
+    """Return a webhook's URL normalised. Raises TargetError with the reason.
 
-    A host by name is judged again by its addresses when something is sent: this is to say early what
-    would never work.
+    The sender checks a host's addresses again before each request. This check only reports early which URLs
+    can never work.
     """
     url = ada_url.URL(validate_target(text))
     host = url.hostname.strip("[]")
-    own = loopback and (is_loopback(host) or host == "localhost" or host.endswith(".localhost"))
+    is_own = loopback and (is_loopback(host) or host == "localhost" or host.endswith(".localhost"))
     if url.hash or text.rstrip(" ").endswith("#"):
         raise TargetError("must not have a fragment (#…), which is never sent")
     if url.port == "0":
         raise TargetError("must not have port 0")
-    if own:
+    if is_own:
         return url.href
     if url.protocol != "https:":
         raise TargetError("must start with https://")
     is_address = ":" in host or host.replace(".", "").isdigit()
     if not allowed_address(host) if is_address else is_private_host(host):
-        raise TargetError("leads to a host that is not on the public internet")
+        raise TargetError("must lead to a host on the public internet")
     return url.href
 
 
-def _limit_errors(field: str, limit: int | None, most: int) -> list[FieldError]:
-    if limit is None or 1 <= limit <= most:
+def _limit_errors(field: str, limit: int | None, max_limit: int) -> list[FieldError]:
+    if limit is None or 1 <= limit <= max_limit:
         return []
-    return [FieldError(field, f"must be null or from 1 to {most}")]
+    return [FieldError(field, f"must be null or from 1 to {max_limit}")]
 
 
 def _type_errors(types: list[str]) -> list[FieldError]:
     if not 1 <= len(types) <= MAX_EVENT_TYPES:
         return [FieldError("event_types", f"must name 1 to {MAX_EVENT_TYPES} types, or *")]
-    unknown: list[Any] = [one for one in types if one not in SUBSCRIBABLE_NAMES]
+    unknown: list[Any] = [name for name in types if name not in SUBSCRIBABLE_NAMES]
     if unknown:
-        return [
-            FieldError(
-                "event_types", f"{unknown[0][:64]!r} is none; GET /v1/event-types lists them"
-            )
-        ]
+        reason = f"must be of those that GET /v1/event-types lists, not {unknown[0][:64]!r}"
+        return [FieldError("event_types", reason)]
     return []

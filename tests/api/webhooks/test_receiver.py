@@ -69,7 +69,7 @@ async def test_what_is_not_is_refused(secret: str, autojump_clock: trio.testing.
     heard = Heard(SECRET)
     assert await heard.answered(request(secret)) == [b"HTTP/1.1 401 "]
     (one,) = heard.received
-    assert (one.verified, one.problem) == (False, "no v1 signature is right")
+    assert (one.verified, one.problem) == (False, "no v1 signature matches")
 
 
 async def test_public_keys_verify_too(autojump_clock: trio.testing.MockClock) -> None:

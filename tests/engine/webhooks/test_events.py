@@ -1,4 +1,4 @@
-"""The catalogue of events: its examples are of their types, and nothing else gets out."""
+"""The catalogue of events: its examples fit their types, and only its fields are sent."""
 
 from datetime import UTC, datetime
 
@@ -17,24 +17,24 @@ AT = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", EVENT_TYPES)
-def test_examples_are_what_their_types_say(name: str) -> None:
+def test_an_example_fits_its_type(name: str) -> None:
     example = dict(EVENT_TYPES[name].example)
     sent = msgspec.json.decode(encode_body(name, AT, example))
     assert sent == {"type": name, "timestamp": "2026-05-01T09:30:00Z", "data": example}
 
 
-def test_schemas_can_be_made_of_all() -> None:
-    schemas, _ = msgspec.json.schema_components([one.data for one in EVENT_TYPES.values()])
+def test_every_type_has_a_schema() -> None:
+    schemas, _ = msgspec.json.schema_components([type_.data for type_ in EVENT_TYPES.values()])
     assert len(schemas) == len(EVENT_TYPES)
 
 
-def test_names_that_a_webhook_may_use() -> None:
+def test_a_webhook_may_name_a_type_its_group_or_all() -> None:
     assert matching_names("link.created") == ("link.created", "link.*", "*")
     assert matching_names("link.clicked") == ("link.clicked",)
     assert {"*", "link.*", "member.*", "github.*", "link.clicked"} <= set(SUBSCRIBABLE_NAMES)
 
 
-def test_columns_that_the_catalogue_does_not_have_stay_here() -> None:
+def test_columns_that_the_catalogue_lacks_are_not_sent() -> None:
     row = {"id": 2, "slug": "s", "target": "https://e.com/", "title": "", "status": 302, "kind": "url",
            "passthrough": False, "password": "hidden"}  # fmt: skip
     data = {"id": 2, "profile_id": 1, "user_id": None, "before": None, "after": row, "more": 1}

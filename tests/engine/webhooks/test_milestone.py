@@ -1,4 +1,4 @@
-"""Milestones are passed once, however the counts arrive."""
+"""Milestones: each is reached once, whatever the steps of the counts."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from engine.webhooks.milestone import milestones_between
 
 
-def test_ten_a_hundred_a_thousand() -> None:
+def test_milestones_are_powers_of_ten_from_ten() -> None:
     assert milestones_between(0, 9) == []
     assert milestones_between(9, 10) == [10]
     assert milestones_between(10, 99) == []
@@ -15,10 +15,10 @@ def test_ten_a_hundred_a_thousand() -> None:
 
 
 @given(st.lists(st.integers(0, 5000), max_size=20))
-def test_each_once_in_whatever_steps(steps: list[int]) -> None:
-    told: list[int] = []
+def test_each_milestone_is_reached_once_in_any_steps(steps: list[int]) -> None:
+    reached: list[int] = []
     total = 0
     for step in steps:
-        told += milestones_between(total, total + step)
+        reached += milestones_between(total, total + step)
         total += step
-    assert told == milestones_between(0, total)
+    assert reached == milestones_between(0, total)

@@ -1,4 +1,4 @@
-"""Addresses that a request of ours may go to, and the many that it may not."""
+"""Addresses that the engine may send requests to, and the many that it must not."""
 
 import ipaddress
 
@@ -18,7 +18,7 @@ ALLOWED = [
 ]  # fmt: skip
 
 REFUSED = [
-    # Loopback and unspecified, and every other way of writing 127.0.0.1.
+    # Loopback and unspecified, and other spellings of 127.0.0.1.
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "::1", "::", "0:0:0:0:0:0:0:1",
     "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.1", "127.0.1",
     "127.000.000.001", "127.0.0.1.", "127.0.0.1%eth0", " 127.0.0.1", "127.0.0.1\n", "127。0。0。1",
@@ -37,12 +37,12 @@ REFUSED = [
     "64:ff9b::808:808", "64:ff9b:1::7f00:1", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "2002:7f00:1::",
     "2002:7f00:1::1", "2002:a9fe:a9fe::1", "2002:808:808::1", "2001::1", "2001:0:7f00:1::",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2a00:1450:4001::5efe:7f00:1", "2a00::200:5efe:7f00:1",
-    # The rest of IPv6 that is no global unicast.
+    # Other IPv6 addresses that are not global unicast.
     "fc00::1", "fd12:3456:789a::1", "fe80::1", "fe80::1%eth0", "fe80::1%25eth0", "febf::1", "fec0::1",
     "feff::1", "ff00::1", "ff02::1", "ff0e::1", "100::1", "100:0:0:1::1", "2001:db8::1", "3fff::1",
     "3fff:fff::1", "3ffe::1", "2001:2::1", "2001:3::1", "2001:4:112::1", "2001:10::1", "2001:20::1",
     "2001:30::1", "2001:1ff:ffff::", "2620:4f:8000::1", "5f00::1", "4000::1", "1000::1", "8000::1",
-    # Public ones that are not written plainly.
+    # Public addresses that are not in canonical form.
     "08.08.08.08", "134744072", "0x08080808", "8.8.2056", "8.8.8.8:443", "[2606:4700:4700::1111]",
     "2606:4700:4700:0:0:0:0:1111", "2606:4700:4700::0:1111", "2606:4700:4700::01111",
     "2A00:1450:4001::1", "2606:4700:4700::1111%1", "2606:4700:4700::1.1.1.1", "8.8.8.8/32", "+8.8.8.8",
@@ -52,21 +52,21 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", ALLOWED)
-def test_allowed(text: str) -> None:
+def test_public_addresses_are_allowed(text: str) -> None:
     assert allowed_address(text)
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_refused(text: str) -> None:
+def test_other_addresses_and_spellings_are_refused(text: str) -> None:
     assert not allowed_address(text)
 
 
-def test_the_list_is_long_and_has_no_case_twice() -> None:
+def test_the_refused_list_is_long_and_has_no_duplicates() -> None:
     assert len(set(REFUSED)) == len(REFUSED) >= 57
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_nothing_that_python_calls_private_passes_as_ipv4(number: int) -> None:
+def test_no_ipv4_address_that_python_calls_private_is_allowed(number: int) -> None:
     address = ipaddress.IPv4Address(number)
     if allowed_address(str(address)):
         assert address.is_global
@@ -77,7 +77,7 @@ def test_nothing_that_python_calls_private_passes_as_ipv4(number: int) -> None:
 
 
 @given(st.one_of(st.integers(0, 2**128 - 1), st.integers(2**125, 2**126 - 1)))
-def test_nothing_that_python_calls_private_passes_as_ipv6(number: int) -> None:
+def test_no_ipv6_address_that_python_calls_private_is_allowed(number: int) -> None:
     address = ipaddress.IPv6Address(number)
     if allowed_address(str(address)):
         assert address.is_global
@@ -86,7 +86,7 @@ def test_nothing_that_python_calls_private_passes_as_ipv6(number: int) -> None:
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
+def test_no_text_breaks_the_check(text: str) -> None:
     assert not allowed_address(text) or str(ipaddress.ip_address(text)) == text
 
 
@@ -95,5 +95,5 @@ def test_no_text_breaks_it(text: str) -> None:
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("::ffff:127.0.0.1", False),
      ("0.0.0.0", False), ("10.0.0.1", False), ("127.1", False), ("localhost", False)],
 )  # fmt: skip
-def test_loopback(text: str, expected: bool) -> None:
+def test_loopback_addresses_in_canonical_form(text: str, expected: bool) -> None:
     assert is_loopback(text) is expected

@@ -1,4 +1,4 @@
-"""Signatures of webhooks: the published vectors, the receiver's own library, and what is refused."""
+"""Signatures of webhooks: the published vectors, a receiver's library, and invalid messages."""
 
 import base64
 import json
@@ -44,13 +44,14 @@ SIGNED_BY_KEY = (
         (KEY, SIGNED_BY_KEY),
     ],
 )  # fmt: skip
-def test_published_vectors(secret: str, signature: str) -> None:
+def test_the_published_vectors_are_reproduced(secret: str, signature: str) -> None:
     for at in (AT, datetime.fromtimestamp(AT, UTC)):
         for body in (BODY, BODY.encode()):
             assert sign(secret, ID, at, body) == signature
 
 
-def given_headers(**changed: str | None) -> dict[str, str]:
+def message_headers(**changed: str | None) -> dict[str, str]:
+    """Return the headers of a signed message, with some changed, or removed where None."""
     sent = headers([SECRET], ID, AT, BODY)
     for name, value in changed.items():
         name = "webhook-" + name
@@ -61,65 +62,65 @@ def given_headers(**changed: str | None) -> dict[str, str]:
     return sent
 
 
-def test_what_is_signed_is_verified() -> None:
-    assert given_headers() == {
+def test_a_signed_message_is_verified() -> None:
+    assert message_headers() == {
         "webhook-id": ID,
         "webhook-timestamp": str(AT),
         "webhook-signature": SIGNED,
     }
     for now in (AT, AT - 300, AT + 300):
-        verify(SECRET, given_headers(), BODY, now)
-        verify(SECRET.removeprefix("whsec_"), given_headers(), BODY, now)
+        verify(SECRET, message_headers(), BODY, now)
+        verify(SECRET.removeprefix("whsec_"), message_headers(), BODY, now)
     many = f"v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,x {SIGNED} v1,also+wrong="
-    verify(SECRET, given_headers(signature=many), BODY, AT)
+    verify(SECRET, message_headers(signature=many), BODY, AT)
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        given_headers(id=None),
-        given_headers(timestamp=None),
-        given_headers(signature=None),
-        given_headers(timestamp="hello"),
-        given_headers(timestamp="-5"),
-        given_headers(signature=""),
-        given_headers(signature="v1,"),
-        given_headers(signature="v1"),
-        given_headers(signature="v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA="),
-        given_headers(signature=SIGNED.replace("v1,", "v2,")),
-        given_headers(signature=SIGNED.replace("v1,", "v1a,")),
-        given_headers(signature="v1,\ud800"),
-        given_headers(id="msg_other"),
-        given_headers(id="a.b"),
+        message_headers(id=None),
+        message_headers(timestamp=None),
+        message_headers(signature=None),
+        message_headers(timestamp="hello"),
+        message_headers(timestamp="-5"),
+        message_headers(signature=""),
+        message_headers(signature="v1,"),
+        message_headers(signature="v1"),
+        message_headers(signature="v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA="),
+        message_headers(signature=SIGNED.replace("v1,", "v2,")),
+        message_headers(signature=SIGNED.replace("v1,", "v1a,")),
+        message_headers(signature="v1,\ud800"),
+        message_headers(id="msg_other"),
+        message_headers(id="a.b"),
     ],
 )
-def test_what_is_not_signed_right_is_refused(sent: dict[str, str]) -> None:
+def test_a_message_without_a_valid_signature_is_refused(sent: dict[str, str]) -> None:
     with pytest.raises(SignatureError):
         verify(SECRET, sent, BODY, AT)
 
 
 @pytest.mark.parametrize("now", [AT - 301, AT + 301])
-def test_what_is_old_or_from_the_future_is_refused(now: int) -> None:
+def test_a_message_from_the_past_or_future_is_refused(now: int) -> None:
     with pytest.raises(SignatureError, match="five minutes"):
-        verify(SECRET, given_headers(), BODY, now)
+        verify(SECRET, message_headers(), BODY, now)
 
 
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_!", "whsk_", "whsk_AAAA", KEY[:-8] + "AAAAAA==", "whsec_Ä"]
 )
-def test_a_secret_that_is_none(secret: str) -> None:
+def test_an_invalid_secret_is_refused(secret: str) -> None:
     with pytest.raises(SignatureError):
         sign(secret, ID, AT, BODY)
 
 
 @pytest.mark.parametrize("id_", ["", "a.b", "a b", "a\r\nx: y", "é"])
-def test_an_id_that_cannot_be_one(id_: str) -> None:
+def test_an_invalid_id_is_refused(id_: str) -> None:
     with pytest.raises(SignatureError):
         sign(SECRET, id_, AT, BODY)
 
 
 @given(st.binary(min_size=24, max_size=64), st.binary(min_size=24, max_size=64), st.text())
-def test_receivers_of_the_standard_accept_both_while_a_secret_is_replaced(
+def test_receivers_accept_the_old_and_the_new_secret_during_a_rotation(
     old: bytes, new: bytes, text: str
 ) -> None:
     body = json.dumps({"text": text})
@@ -139,19 +140,19 @@ def test_a_key_pair_signs_and_verifies(seed: bytes) -> None:
 
 
 def test_the_published_public_key_verifies() -> None:
-    verify(PUBLIC, given_headers(signature=f"{SIGNED} {SIGNED_BY_KEY}"), BODY, AT)
+    verify(PUBLIC, message_headers(signature=f"{SIGNED} {SIGNED_BY_KEY}"), BODY, AT)
     for wrong in (SIGNED, SIGNED_BY_KEY[:-6] + "AAAA==", "v1a,AAAA", "v1a,!"):
         with pytest.raises(SignatureError):
-            verify(PUBLIC, given_headers(signature=wrong), BODY, AT)
+            verify(PUBLIC, message_headers(signature=wrong), BODY, AT)
 
 
-def test_the_receiver_in_the_docs_tells_right_from_wrong() -> None:
+def test_the_receiver_in_the_docs_accepts_valid_messages_only() -> None:
     docs = (Path(__file__).resolve().parents[3] / "docs" / "webhooks.md").read_text()
     (code,) = re.findall(r"```python\n(import base64.*?)```", docs, re.DOTALL)
-    found: dict[str, Any] = {}
-    exec(code, found)
+    names: dict[str, Any] = {}
+    exec(code, names)
     now = int(time.time())
     sent = headers(["whsec_b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVz", SECRET], ID, now, BODY)
-    assert found["verify"](SECRET, sent, BODY.encode())
-    assert not found["verify"](SECRET, sent, BODY.encode() + b" ")
-    assert not found["verify"](SECRET, headers([SECRET], ID, now - 301, BODY), BODY.encode())
+    assert names["verify"](SECRET, sent, BODY.encode())
+    assert not names["verify"](SECRET, sent, BODY.encode() + b" ")
+    assert not names["verify"](SECRET, headers([SECRET], ID, now - 301, BODY), BODY.encode())

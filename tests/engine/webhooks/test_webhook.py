@@ -1,4 +1,4 @@
-"""What may be a webhook: hostile text in every field."""
+"""Drafts of webhooks: normalised URLs, and hostile text in every field."""
 
 import msgspec
 import pytest
@@ -48,7 +48,7 @@ def test_urls_are_normalised(url: str, expected: str) -> None:
         "https://①②⑦.0.0.1/", "https://\ud800.com/",
     ],
 )  # fmt: skip
-def test_urls_that_are_refused(url: str) -> None:
+def test_invalid_and_private_urls_are_refused(url: str) -> None:
     with pytest.raises(TargetError):
         validate_url(url)
 
@@ -58,7 +58,7 @@ def test_urls_that_are_refused(url: str) -> None:
     ["http://127.0.0.1:9/", "http://localhost:9/", "https://localhost/", "http://[::1]:9/", "http://127.1/",
      "https://example.com/"],
 )  # fmt: skip
-def test_loopback_can_be_opened(url: str) -> None:
+def test_loopback_urls_are_allowed_by_option(url: str) -> None:
     validate_url(url, loopback=True)
 
 
@@ -67,7 +67,7 @@ def test_loopback_can_be_opened(url: str) -> None:
     ["http://example.com/", "http://10.0.0.1/", "https://10.0.0.1/", "http://0.0.0.0/", "http://169.254.169.254/",
      "http://[::ffff:127.0.0.1]/", "http://localhost.evil.example/", "http://u@localhost/"],
 )  # fmt: skip
-def test_and_nothing_else_with_it(url: str) -> None:
+def test_the_loopback_option_allows_no_other_private_url(url: str) -> None:
     with pytest.raises(TargetError):
         validate_url(url, loopback=True)
 
@@ -100,7 +100,7 @@ def test_all_bad_fields_are_named_at_once() -> None:
     assert {error.field for error in errors} == {"url", "event_types", "description"}
 
 
-def test_types_are_put_in_order_and_named_once() -> None:
+def test_event_types_are_sorted_without_duplicates() -> None:
     draft, _ = validate_draft(
         msgspec.structs.replace(GOOD, event_types=["member.*", "*", "member.*"])
     )
@@ -109,13 +109,13 @@ def test_types_are_put_in_order_and_named_once() -> None:
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
-    for url in (text, "https://" + text):
+def test_any_text_is_refused_or_gives_a_plain_https_url(text: str) -> None:
+    for candidate in (text, "https://" + text):
         try:
-            found = validate_url(url)
+            url = validate_url(candidate)
         except TargetError:
             continue
-        assert found.startswith("https://")
-        assert found.isascii()
-        assert found.isprintable()
-        assert "@" not in found.split("/")[2]
+        assert url.startswith("https://")
+        assert url.isascii()
+        assert url.isprintable()
+        assert "@" not in url.split("/")[2]
