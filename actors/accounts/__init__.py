@@ -1,1 +1,1 @@
-"""When API keys were last used."""
+"""Times of the last use of API keys and sessions."""

@@ -1,7 +1,7 @@
-"""When keys and sessions were last used: noted in memory as requests come, stored in bulk now and then.
+"""Times of the last use of API keys and sessions: noted in memory with each request, stored in bulk.
 
-Bounds: `MAX_NOTED` ids wait at most, what comes beyond them until the next `EVERY_S` is not noted, and
-counted. While storage is away nothing is kept for later: the next use says it all again.
+Bounds: at most `MAX_WAITING` ids wait; further ids are dropped and counted until the next store, at most
+`STORE_INTERVAL_S` later. While storage is away, uses are dropped: the next use of a key stores a newer time.
 """
 
 from typing import Final
@@ -13,8 +13,8 @@ from engine.accounts.ports import ApiKeyStore
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 
-EVERY_S: Final = 5.0
-MAX_NOTED: Final = 10_000
+STORE_INTERVAL_S: Final = 5.0
+MAX_WAITING: Final = 10_000
 
 DROPPED_USES: Final = Metric(
     "waypost_last_used_dropped_total",
@@ -23,7 +23,7 @@ DROPPED_USES: Final = Metric(
 
 
 class LastUsed:
-    """`note` costs a set's insertion; `run` stores, as a child of a supervisor."""
+    """Actor that stores the uses which `note` adds to a set."""
 
     def __init__(self, store: ApiKeyStore) -> None:
         self._store = store
@@ -33,29 +33,29 @@ class LastUsed:
 
     @property
     def waiting(self) -> int:
-        """Keys and sessions whose use is noted and not stored yet."""
+        """The number of keys and sessions whose use is not stored yet."""
         return len(self._keys) + len(self._sessions)
 
     def samples(self) -> list[Sample]:
         return [DROPPED_USES.sample(self.dropped)]
 
     def note(self, caller: Caller, session_id: int = 0) -> None:
-        """A request of the caller's, by their key or this session."""
-        noted, id_ = (self._sessions, session_id)
+        """Note a request of the caller, by its API key or by this session."""
+        ids, used_id = (self._sessions, session_id)
         if caller.key_id is not None:
-            noted, id_ = (self._keys, caller.key_id)
-        if len(noted) < MAX_NOTED:
-            noted.add(id_)
-        elif id_ not in noted:
+            ids, used_id = (self._keys, caller.key_id)
+        if len(ids) < MAX_WAITING:
+            ids.add(used_id)
+        elif used_id not in ids:
             self.dropped += 1
 
     async def run(self) -> None:
         while True:
-            await trio.sleep(EVERY_S)
+            await trio.sleep(STORE_INTERVAL_S)
             await self.store()
 
     async def store(self) -> None:
-        """Store what has been noted since the last time."""
+        """Store the uses noted since the last store; drop them if storage is unavailable."""
         keys, self._keys = self._keys, set()
         sessions, self._sessions = self._sessions, set()
         if not keys and not sessions:

@@ -1,8 +1,8 @@
-"""The security log's buffer: doors note events without waiting, a child of a supervisor writes them.
+"""The security log's buffer: request handlers note events without waiting, an actor writes them.
 
-Bounds: `MAX_EVENTS` different (kind, tenant, user, key) wait at most. The same again is counted in
-`times`; what comes beyond the bound is dropped, and counted. While storage is away all is kept for the
-next try. At a stop, what waits is written once more, for `LAST_S` at most.
+Bounds: at most `MAX_EVENTS` different (kind, tenant, user, API key) wait. A repeated event adds to the `times`
+of the waiting one; events beyond the bound are dropped and counted. While storage is away, events keep waiting.
+At a stop, waiting events are written once more, for at most `STOP_S`.
 """
 
 from collections import OrderedDict
@@ -20,10 +20,10 @@ from engine.operations.metrics import Metric, Sample
 
 FLUSH_S: Final = 1.0
 MAX_EVENTS: Final = 10_000
-MAX_WRITE: Final = 1_000  # events in one transaction
-KEY_USED_S: Final = 3600.0
+WRITE_EVENTS: Final = 1_000  # events in one transaction
+KEY_USED_INTERVAL_S: Final = 3600.0
 MAX_KEYS: Final = 10_000
-LAST_S: Final = 2.0
+STOP_S: Final = 2.0
 
 _Key = tuple[str, int, int | None, int | None]
 
@@ -38,13 +38,13 @@ def _now() -> datetime:
 
 
 class BufferedSecurityLog:
-    """SecurityLog over a store. `key.used` is noted once an hour for each key."""
+    """SecurityLog over a store. `key.used` is noted once an hour for each API key."""
 
     def __init__(self, store: SecurityStore, now: Callable[[], datetime] = _now) -> None:
         self._store = store
         self._now = now
         self._waiting: dict[_Key, SecurityEvent] = {}
-        self._used: OrderedDict[int, float] = OrderedDict()
+        self._key_used_s: OrderedDict[int, float] = OrderedDict()
         self.dropped = 0
 
     @property
@@ -60,12 +60,12 @@ class BufferedSecurityLog:
         tenant_id, user_id, key_id = NO_TENANT, None, None
         if caller is not None:
             tenant_id, user_id, key_id = caller.tenant_id, caller.user_id, caller.key_id
-        if kind == "key.used" and not self._is_news(key_id or 0):
+        if kind == "key.used" and not self._is_due(key_id or 0):
             return
         key = (kind, tenant_id, user_id, key_id)
-        known = self._waiting.get(key)
-        if known is not None:
-            self._waiting[key] = known._replace(times=known.times + 1)
+        earlier = self._waiting.get(key)
+        if earlier is not None:
+            self._waiting[key] = earlier._replace(times=earlier.times + 1)
         elif len(self._waiting) < MAX_EVENTS:
             self._waiting[key] = SecurityEvent(
                 *key, request_id, self._now(), 1, redact_detail(detail)
@@ -79,41 +79,41 @@ class BufferedSecurityLog:
                 await trio.sleep(FLUSH_S)
                 await self.flush()
         finally:
-            with trio.move_on_after(LAST_S, shield=True):
+            with trio.move_on_after(STOP_S, shield=True):
                 await self.flush()
 
     async def flush(self) -> None:
-        """Write what waits; what cannot be written now goes on waiting."""
+        """Write the waiting events. Events keep waiting if storage is unavailable."""
         keys = list(self._waiting)
-        for start in range(0, len(keys), MAX_WRITE):
-            taken = {key: self._waiting.pop(key) for key in keys[start : start + MAX_WRITE]}
+        for start in range(0, len(keys), WRITE_EVENTS):
+            batch = {key: self._waiting.pop(key) for key in keys[start : start + WRITE_EVENTS]}
             try:
-                await self._store.write(list(taken.values()))
+                await self._store.write(list(batch.values()))
             except UnavailableError:
-                self._put_back(taken)
+                self._put_back(batch)
                 return
             except BaseException:
-                self._put_back(taken)
+                self._put_back(batch)
                 raise
 
-    def _put_back(self, taken: dict[_Key, SecurityEvent]) -> None:
-        """What was noted meanwhile adds to the times of the earlier one."""
-        newer, self._waiting = self._waiting, taken
+    def _put_back(self, batch: dict[_Key, SecurityEvent]) -> None:
+        """Let a batch wait again. Events noted meanwhile add to the `times` of earlier ones."""
+        newer, self._waiting = self._waiting, batch
         for key, event in newer.items():
-            known = self._waiting.get(key)
-            if known is not None:
-                self._waiting[key] = known._replace(times=known.times + event.times)
+            earlier = self._waiting.get(key)
+            if earlier is not None:
+                self._waiting[key] = earlier._replace(times=earlier.times + event.times)
             elif len(self._waiting) < MAX_EVENTS:
                 self._waiting[key] = event
             else:
                 self.dropped += event.times
 
-    def _is_news(self, key_id: int) -> bool:
+    def _is_due(self, key_id: int) -> bool:
         now = trio.current_time()
-        if key_id in self._used and now < self._used[key_id] + KEY_USED_S:
+        if key_id in self._key_used_s and now < self._key_used_s[key_id] + KEY_USED_INTERVAL_S:
             return False
-        self._used.pop(key_id, None)
-        self._used[key_id] = now
-        if len(self._used) > MAX_KEYS:
-            self._used.popitem(last=False)
+        self._key_used_s.pop(key_id, None)
+        self._key_used_s[key_id] = now
+        if len(self._key_used_s) > MAX_KEYS:
+            self._key_used_s.popitem(last=False)
         return True

@@ -1,12 +1,12 @@
 """Synchronisation of links with GitHub: the handlers of two kinds of jobs.
 
-`github.schedule` enqueues a `github.sync` for each link that is due. `github.sync` waits for its turn, so that
-of all workers one sends at a time, speaks with GitHub as engine/github/conversation.py says, and commits what it has
-learned with the end of its job. A failure of GitHub's is no failure of the job: the link's next time is near
-then. So a job fails only when storage does, or its worker dies.
+`github.schedule` enqueues a `github.sync` for each link that is due. `github.sync` acquires the request lease
+(one worker at a time sends requests), has the conversation of engine/github/conversation.py with GitHub, and
+commits its outcome with the end of its job. An error of GitHub does not fail the job: the link is due again
+soon. A job fails only if storage fails or its worker dies.
 
-Links of one tenant to the same repository need one conversation: what one learned after another was asked for
-is taken over by that one.
+Links of one tenant to the same repository need one conversation: a link takes the outcome of another link that
+is newer than its own job.
 """
 
 import logging
@@ -30,10 +30,10 @@ from engine.operations.metrics import Metric, Sample
 logger = logging.getLogger("waypost.github")
 
 CONVERSATION_S: Final = 45.0
-TURN_S: Final = 60.0  # longer than any conversation: nobody loses their turn while they speak
-GIVE_S: Final = 2.0
-LOOK_S: Final = 0.25
-DUE_AT_ONCE: Final = 200
+LEASE_S: Final = 60.0  # longer than any conversation, so that none outlives its lease
+RELEASE_S: Final = 2.0
+POLL_S: Final = 0.25
+MAX_ENQUEUED: Final = 200
 SYNC_LIMIT_S: Final = 120.0
 
 REQUESTS: Final = Metric(
@@ -47,18 +47,18 @@ PAUSES: Final = Metric(
 
 
 class GithubSync:
-    """`holder` names this worker among others; `clock` tells the seconds that pass."""
+    """The job handlers. `holder` is the worker's name for the lease; `clock` is monotonic, in seconds."""
 
     def __init__(
         self,
         syncs: GithubSyncQueue,
-        turns: GithubRequestLease,
+        request_lease: GithubRequestLease,
         api: GithubApi,
         holder: str,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._syncs = syncs
-        self._turns = turns
+        self._request_lease = request_lease
         self._api = api
         self._holder = holder
         self._clock = clock
@@ -86,40 +86,41 @@ class GithubSync:
         return {SYNC_KIND: Handler(run=self.sync, time_limit_s=SYNC_LIMIT_S)}
 
     async def schedule(self, _: JobContext) -> None:
-        """Enqueue what is due, unless GitHub wants no requests now.
+        """Enqueue due links, unless GitHub asked for a pause.
 
-        No more than can be asked in a minute, one after the other: the rest waits where it can be sorted.
+        It enqueues no more than fit into a minute: the rest stays in the table, which is read by urgency.
         """
-        if await self._turns.current_pause() is None:
-            await self._syncs.enqueue_due(DUE_AT_ONCE)
+        if await self._request_lease.current_pause() is None:
+            await self._syncs.enqueue_due(MAX_ENQUEUED)
 
     async def sync(self, context: JobContext) -> None:
         tenant_id, link_id = context.job.tenant_id, int(context.job.payload["link_id"])
         async with self._lock:
-            turn = await self._turn(context)
-            if isinstance(turn, PauseState):
-                await self._syncs.postpone(tenant_id, link_id, turn)
+            lease = await self._acquire_lease(context)
+            if isinstance(lease, PauseState):
+                await self._syncs.postpone(tenant_id, link_id, lease)
                 return
             try:
-                await self._sync(context, turn, tenant_id, link_id)
+                await self._sync(context, lease, tenant_id, link_id)
             finally:
-                with trio.move_on_after(GIVE_S, shield=True):
-                    await self._turns.release(self._holder)
+                with trio.move_on_after(RELEASE_S, shield=True):
+                    await self._request_lease.release(self._holder)
 
-    async def _turn(self, context: JobContext) -> RequestLease | PauseState:
-        """Wait for it, at most as long as the job may run, and not while the worker is to stop."""
+    async def _acquire_lease(self, context: JobContext) -> RequestLease | PauseState:
+        """Wait for the lease, or return the pause in force. Raises SnoozeError if the worker stops."""
         while True:
-            turn = (
-                await self._turns.acquire(self._holder, TURN_S) or await self._turns.current_pause()
+            lease = (
+                await self._request_lease.acquire(self._holder, LEASE_S)
+                or await self._request_lease.current_pause()
             )
-            if turn is not None:
-                return turn
+            if lease is not None:
+                return lease
             if context.stopping:
-                raise SnoozeError(LOOK_S)
-            await trio.sleep(LOOK_S)
+                raise SnoozeError(POLL_S)
+            await trio.sleep(POLL_S)
 
     async def _sync(
-        self, context: JobContext, turn: RequestLease, tenant_id: int, link_id: int
+        self, context: JobContext, lease: RequestLease, tenant_id: int, link_id: int
     ) -> None:
         work = await self._syncs.begin(tenant_id, link_id)
         if work is None:
@@ -128,52 +129,54 @@ class GithubSync:
         if repository is None:
             await self._syncs.forget(tenant_id, link_id)
             return
-        settled = await self._syncs.sibling_outcome(work, repository.key, context.job.created_at)
-        if settled is None:
-            settled = await self._converse(work, repository, turn)
+        outcome = await self._syncs.sibling_outcome(work, repository.key, context.job.created_at)
+        if outcome is None:
+            outcome = await self._converse(work, repository, lease)
         else:
             self.shared += 1
-        await context.finish_with(self._syncs.outcome_writer(work, repository.key, settled))
+        await context.finish_with(self._syncs.outcome_writer(work, repository.key, outcome))
 
     async def _converse(
-        self, work: DueSync, repository: Repository, turn: RequestLease
+        self, work: DueSync, repository: Repository, lease: RequestLease
     ) -> SyncOutcome:
-        began, in_a_row = self._clock(), turn.consecutive_pauses
+        started_s, consecutive_pauses = self._clock(), lease.consecutive_pauses
 
         def now() -> datetime:
-            return turn.now + timedelta(seconds=self._clock() - began)
+            return lease.now + timedelta(seconds=self._clock() - started_s)
 
-        talk = Conversation(self._api.base_url, repository, work.remembered, turn.now)
-        paused: datetime | None = None
+        conversation = Conversation(self._api.base_url, repository, work.remembered, lease.now)
+        paused_until: datetime | None = None
         with trio.move_on_after(CONVERSATION_S):
-            while talk.request is not None:
+            while conversation.request is not None:
                 try:
-                    response = await self._api.send(talk.request)
+                    response = await self._api.send(conversation.request)
                 except UnavailableError as error:
                     self._count("none")
-                    talk.interrupt("retry", str(error))
+                    conversation.interrupt("retry", str(error))
                     break
                 self._count(str(response.status))
-                pause = pause_after(response, now(), in_a_row)
-                talk.receive(response)
+                pause = pause_after(response, now(), consecutive_pauses)
+                conversation.receive(response)
                 if pause is not None:
-                    in_a_row += pause.escalates
-                    paused = now() + pause.wait
-                    await self._turns.pause(pause, in_a_row)
+                    consecutive_pauses += pause.escalates
+                    paused_until = now() + pause.wait
+                    await self._request_lease.pause(pause, consecutive_pauses)
                     self.pauses += 1
                     logger.warning(
                         "no requests for %d s: %s", pause.wait.total_seconds(), pause.reason,
                         extra={"event": "github_paused"},
                     )  # fmt: skip
-                    if talk.request is not None:
-                        talk.interrupt("limited", pause.reason)
-                elif in_a_row:
-                    in_a_row = 0
-                    await self._turns.reset_pauses()
-        if talk.result is None:
-            talk.interrupt("retry", f"GitHub does not answer within {CONVERSATION_S:g} s")
-        assert talk.result is not None
-        return outcome_of(talk.result, work.failures, work.tenant_id, repository.key, now(), paused)
+                    if conversation.request is not None:
+                        conversation.interrupt("limited", pause.reason)
+                elif consecutive_pauses:
+                    consecutive_pauses = 0
+                    await self._request_lease.reset_pauses()
+        if conversation.result is None:
+            conversation.interrupt("retry", f"GitHub does not answer within {CONVERSATION_S:g} s")
+        assert conversation.result is not None
+        return outcome_of(
+            conversation.result, work.failures, work.tenant_id, repository.key, now(), paused_until
+        )
 
     def _count(self, status: str) -> None:
         self.requests[status] = self.requests.get(status, 0) + 1

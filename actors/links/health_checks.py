@@ -1,8 +1,8 @@
 """Checks of links' targets, once a day each: the handler of the job `links.check`.
 
-Polite: of all workers one does this at a time (the job is unique), a host is asked one thing at a time with a
-pause after each, and no check takes longer than `CHECK_S`. A run takes what is due, does what fits into
-`RUN_S`, and gives the rest back. Redirects to other hosts wait for their turn there like anything else.
+Polite: one worker at a time runs the job (it is unique), a host gets one request at a time with a pause after
+each, and no check takes longer than `CHECK_S`. A run claims due checks, does as many as fit into `RUN_S`, and
+releases the rest. A redirect to another host waits for that host like any other request.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -23,12 +23,12 @@ from engine.operations.metrics import Metric, Sample
 RUN_S: Final = 50.0
 CHECK_S: Final = 10.0
 PAUSE_S: Final = 1.0
-WRITE_S: Final = 10.0
-LOOK_S: Final = 0.2
+RECORD_S: Final = 10.0
+POLL_S: Final = 0.2
 CONCURRENCY: Final = 16
-DUE_AT_ONCE: Final = 200
-DISCOVERED_AT_ONCE: Final = 1000
-DISCOVERIES: Final = 5
+CLAIM_CHECKS: Final = 200
+DISCOVER_LINKS: Final = 1000
+DISCOVER_ROUNDS: Final = 5
 
 CHECKS: Final = Metric(
     "waypost_link_checks_total", "Checks of links' targets, by the state they found", ("state",)
@@ -36,14 +36,14 @@ CHECKS: Final = Metric(
 
 
 class LinkChecks:
-    """With `enabled` False nothing is checked."""
+    """The job's handler. With `enabled` False it checks nothing."""
 
     def __init__(self, store: LinkHealthStore, prober: Prober, *, enabled: bool = True) -> None:
         self._store = store
         self._prober = prober
         self._enabled = enabled
-        self._place: LinkCursor = START
-        self.verdicts: dict[str, int] = {}
+        self._cursor: LinkCursor = START
+        self.results: dict[str, int] = {}
 
     def periodic_jobs(self) -> list[PeriodicJob]:
         return [
@@ -68,88 +68,90 @@ class LinkChecks:
     async def _work(self) -> None:
         hosts = HostLimiter()
         while True:
-            checks, now = await self._store.claim(DUE_AT_ONCE)
+            checks, now = await self._store.claim(CLAIM_CHECKS)
             if not checks:
                 return
-            await self._check(checks, now, hosts)
+            await self._check_all(checks, now, hosts)
 
     async def _discover(self) -> None:
-        """Go on where the last run ended; each walk of all links begins anew."""
-        for _ in range(DISCOVERIES):
-            self._place = await self._store.discover(self._place, DISCOVERED_AT_ONCE)
-            if self._place == START:
+        """Discover new targets from where the last run ended, beginning again after the last link."""
+        for _ in range(DISCOVER_ROUNDS):
+            self._cursor = await self._store.discover(self._cursor, DISCOVER_LINKS)
+            if self._cursor == START:
                 return
 
-    async def _check(self, checks: Sequence[DueCheck], now: datetime, hosts: "HostLimiter") -> None:
-        """Check all of them; write down those that were, and give back those that there was no time for."""
-        began, free = trio.current_time(), trio.CapacityLimiter(CONCURRENCY)
-        done: list[CheckOutcome] = []
+    async def _check_all(
+        self, checks: Sequence[DueCheck], now: datetime, hosts: "HostLimiter"
+    ) -> None:
+        """Run the checks, record those that finished, and release the others."""
+        started_s, limiter = trio.current_time(), trio.CapacityLimiter(CONCURRENCY)
+        outcomes: list[CheckOutcome] = []
 
         async def one(check: DueCheck) -> None:
-            verdict = await self._verdict(check.target, hosts, free)
-            at = now + timedelta(seconds=trio.current_time() - began)
-            self.verdicts[verdict.state] = self.verdicts.get(verdict.state, 0) + 1
-            done.append(outcome_of(check, verdict, at))
+            result = await self._check_target(check.target, hosts, limiter)
+            at = now + timedelta(seconds=trio.current_time() - started_s)
+            self.results[result.state] = self.results.get(result.state, 0) + 1
+            outcomes.append(outcome_of(check, result, at))
 
         try:
             async with trio.open_nursery() as nursery:
                 for check in checks:
                     nursery.start_soon(one, check)
         finally:
-            with trio.move_on_after(WRITE_S, shield=True):
-                await self._write(checks, done)
+            with trio.move_on_after(RECORD_S, shield=True):
+                await self._record(checks, outcomes)
 
-    async def _write(self, checks: Sequence[DueCheck], done: Sequence[CheckOutcome]) -> None:
-        if done:
-            await self._store.record(done)
-        was_done = {(one.check.tenant_id, one.check.target) for one in done}
-        left = [check for check in checks if (check.tenant_id, check.target) not in was_done]
-        if left:
-            await self._store.release(left)
+    async def _record(self, checks: Sequence[DueCheck], outcomes: Sequence[CheckOutcome]) -> None:
+        if outcomes:
+            await self._store.record(outcomes)
+        checked = {(outcome.check.tenant_id, outcome.check.target) for outcome in outcomes}
+        unchecked = [check for check in checks if (check.tenant_id, check.target) not in checked]
+        if unchecked:
+            await self._store.release(unchecked)
 
-    async def _verdict(
-        self, target: str, hosts: "HostLimiter", free: trio.CapacityLimiter
+    async def _check_target(
+        self, target: str, hosts: "HostLimiter", limiter: trio.CapacityLimiter
     ) -> CheckResult:
-        """`CHECK_S` are of the requests alone: waiting for one's turn is nobody's fault."""
-        inquiry, left_s = TargetCheck(target), CHECK_S
-        while inquiry.probe is not None:
-            async with hosts.turn(inquiry.probe.url), free:
-                began = trio.current_time()
+        """Check one target. `CHECK_S` limits the time of its requests, without the waits for hosts."""
+        check, left_s = TargetCheck(target), CHECK_S
+        while check.probe is not None:
+            async with hosts.alone(check.probe.url), limiter:
+                started_s = trio.current_time()
                 with trio.move_on_after(left_s) as limit:
-                    inquiry.receive(await self._prober.send(inquiry.probe))
-                left_s -= trio.current_time() - began
+                    check.receive(await self._prober.send(check.probe))
+                left_s -= trio.current_time() - started_s
             if limit.cancelled_caught:
                 return CheckResult(
                     "broken", None, f"no answer within {CHECK_S:g} s", transient=True
                 )
-        assert inquiry.result is not None
-        return inquiry.result
+        assert check.result is not None
+        return check.result
 
     def samples(self) -> list[Sample]:
-        return CHECKS.by_label(self.verdicts)
+        return CHECKS.by_label(self.results)
 
 
 async def _until_stopping(context: JobContext, scope: trio.CancelScope) -> None:
-    """A worker that is to stop need not wait for other people's servers."""
-    while not context.stopping:  # noqa: ASYNC110  # it is told by a flag
-        await trio.sleep(LOOK_S)
+    """Cancel the run when the worker stops, so that it does not wait for targets."""
+    while not context.stopping:  # noqa: ASYNC110  # the flag has no event
+        await trio.sleep(POLL_S)
     scope.cancel()
 
 
 class HostLimiter:
-    """Whose turn it is at each host, in one run."""
+    """The hosts of one run, each with a lock and the time from which it may be used again."""
 
     def __init__(self) -> None:
         self._locks: dict[str, trio.Lock] = {}
-        self._free_at: dict[str, float] = {}
+        self._free_at_s: dict[str, float] = {}
 
     @asynccontextmanager
-    async def turn(self, url: str) -> AsyncIterator[None]:
-        """Alone at the URL's host, and not before a pause has passed since the last one was."""
+    async def alone(self, url: str) -> AsyncIterator[None]:
+        """Wait until PAUSE_S after the last use of the URL's host, and hold the host during the context."""
         host = URL(url).hostname
         async with self._locks.setdefault(host, trio.Lock()):
-            await trio.sleep_until(self._free_at.get(host, 0.0))
+            await trio.sleep_until(self._free_at_s.get(host, 0.0))
             try:
                 yield
             finally:
-                self._free_at[host] = trio.current_time() + PAUSE_S
+                self._free_at_s[host] = trio.current_time() + PAUSE_S

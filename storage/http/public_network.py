@@ -1,14 +1,13 @@
-"""Connections to what somebody else has named: to the public internet only, and bounded in bytes.
+"""Connections to hosts that members name: to the public internet only, and bounded in bytes.
 
 Guarantees:
-- a host's name is looked up once for a connection, every address that it has must be a public one, and the
-  connection is made to one of these very addresses: what the name says a moment later does not matter.
-  Host header and TLS go by the name;
-- no more than MAX_WIRE_BYTES are read after each request, head and all, as they come out of TLS;
-- a look-up that hangs has its thread until the resolver gives up, though nobody waits for it any more. So that
-  others find one, there are as many as a courier has requests in flight, and each network has its own.
+- a host's name is looked up once for a connection, all its addresses must be public, and the connection is made
+  to one of these addresses: later changes of the name do not matter. Host header and TLS use the name;
+- at most MAX_WIRE_BYTES of a response are read, head included, counted after decryption;
+- a look-up that hangs keeps its thread until the resolver gives up, even if its request was cancelled. Each
+  network has its own threads, as many as a courier has requests in flight, so that other look-ups find one.
 
-How long it all may take is up to the caller, who cancels.
+The calling code bounds the time, by cancelling.
 """
 
 import socket
@@ -23,7 +22,7 @@ import trio
 
 from engine.webhooks.public_address import allowed_address
 
-MAX_TRIED: Final = 4
+MAX_ADDRESSES: Final = 4
 CONNECT_S: Final = 4.0  # for an address, when there is another one to try
 MAX_WIRE_BYTES: Final = 32 * 1024
 MAX_LOOKUPS: Final = 256
@@ -34,24 +33,24 @@ Connect = Callable[[str, int, float | None], Awaitable[httpcore.AsyncNetworkStre
 
 
 class RefusedError(Exception):
-    """The host's name leads to where nothing may be sent."""
+    """The host has an address that is not allowed."""
 
 
 class TooLongError(Exception):
-    """The answer has more bytes than are read."""
+    """The response has more bytes than MAX_WIRE_BYTES."""
 
 
-def system_resolver(most: int = MAX_LOOKUPS) -> Resolver:
-    """The system's, in threads; at most so many at once, those that hang included."""
-    limiter = trio.CapacityLimiter(most)
+def system_resolver(max_lookups: int = MAX_LOOKUPS) -> Resolver:
+    """Return the system's resolver in threads, for at most `max_lookups` at once, hanging ones included."""
+    limiter = trio.CapacityLimiter(max_lookups)
 
     async def look_up(host: str, port: int) -> list[str]:
-        found = await trio.to_thread.run_sync(
+        addresses = await trio.to_thread.run_sync(
             lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM),
             abandon_on_cancel=True,
             limiter=limiter,
         )
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+        return list(dict.fromkeys(str(address[0]) for *_, address in addresses))
 
     return look_up
 
@@ -67,22 +66,22 @@ def request_url(url: ada_url.URL) -> httpcore.URL:
 
 
 def deny_private(address: str) -> bool:
-    """No address is allowed besides public ones."""
+    """Allow no address besides public ones."""
     return False
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """Makes connections to addresses that were judged, and to no other."""
+    """Network that connects to allowed addresses only."""
 
     def __init__(
         self,
-        also: Callable[[str], bool],
+        allow: Callable[[str], bool],
         resolver: Resolver | None = None,
         connect: Connect | None = None,
     ) -> None:
-        """`also` says which addresses are allowed besides public ones; `resolver` gives the addresses of a
-        host, `connect` makes a connection to one."""
-        self._also = also
+        """Create the network. `allow` tells which addresses are allowed besides public ones, `resolver` returns
+        the addresses of a host, `connect` connects to an address."""
+        self._allow = allow
         self._resolver = resolver or system_resolver()
         self._connect = connect or httpcore.TrioBackend().connect_tcp
 
@@ -94,30 +93,30 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        *others, last = await self._allowed_addresses(host, port)
-        for address in others:
+        *first_addresses, last_address = await self._allowed_addresses(host, port)
+        for address in first_addresses:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return _Capped(await self._connect(address, port, CONNECT_S))
-        return _Capped(await self._connect(last, port, None))
+        return _Capped(await self._connect(last_address, port, None))
 
     async def _allowed_addresses(self, host: str, port: int) -> list[str]:
         try:
-            found = await self._resolver(host, port)
+            addresses = await self._resolver(host, port)
         except OSError as error:
             raise httpcore.ConnectError(f"{host} is not known ({error.strerror})") from error
         except UnicodeError as error:
-            raise httpcore.ConnectError(f"{host} is no host's name") from error
-        if not found:
+            raise httpcore.ConnectError(f"{host} is not a host name") from error
+        if not addresses:
             raise httpcore.ConnectError(f"{host} has no address")
-        for address in found:
-            if not allowed_address(address) and not self._also(address):
-                # Which one it is would tell what somebody's own names stand for.
+        for address in addresses:
+            if not allowed_address(address) and not self._allow(address):
+                # Do not name the address: that would reveal what private host names resolve to.
                 raise RefusedError(f"{host} has an address that is not on the public internet")
-        return found[:MAX_TRIED]
+        return addresses[:MAX_ADDRESSES]
 
 
 class _Capped(httpcore.AsyncNetworkStream):
-    """A connection of which no more than MAX_WIRE_BYTES are read after each request."""
+    """A connection that reads at most MAX_WIRE_BYTES after each request."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
@@ -135,7 +134,7 @@ class _Capped(httpcore.AsyncNetworkStream):
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
-        """A receiver that takes no farewell is left without one."""
+        """Close the connection, without TLS's farewell if that takes longer than CLOSE_S."""
         with trio.move_on_after(CLOSE_S):
             await self._inner.aclose()
 
@@ -148,7 +147,7 @@ class _Capped(httpcore.AsyncNetworkStream):
         try:
             return _Capped(await self._inner.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
-            # Cancelled in the midst of it, httpcore forgets the connection and leaves it open.
+            # httpcore forgets a connection whose handshake is cancelled, and leaves it open.
             with trio.CancelScope(shield=True):
                 await self.aclose()
             raise

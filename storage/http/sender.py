@@ -1,14 +1,14 @@
-"""HTTP to receivers that somebody else has named: only to the public internet, and never more than asked for.
+"""Requests to webhook receivers: on the public internet only, one request per attempt.
 
 Guarantees, besides those of storage/http/public_network.py:
 - no redirect is followed, no cookie kept, no proxy taken from the environment: httpcore does none of that;
 - nothing is decompressed;
-- connections are kept for KEEP_S, shorter than servers do, so that they are not found closed.
+- connections are kept for KEEP_S, shorter than servers keep them, so that they are not found closed.
 
-A pool looks through all of its connections at each request, so each origin has one of its own, closed when
-it is not used any more.
+httpcore searches all connections of a pool at each request. Each origin (scheme, host and port) therefore has
+its own pool, which is closed once unused.
 
-How long it all may take is up to the caller, who cancels.
+The calling code bounds the time, by cancelling.
 """
 
 from collections import OrderedDict
@@ -41,9 +41,9 @@ MAX_ERROR_CHARS: Final = 200
 
 
 class HttpWebhookSender:
-    """Sender over HTTP/1.1. `loopback`: this machine's own addresses are allowed too. Used in one trio run.
+    """WebhookSender over HTTP/1.1, for one trio run. `loopback` allows this machine's own addresses too.
 
-    `resolver` gives the addresses of a host, `connect` makes a connection to one; `tls` is for receivers whose
+    `resolver` returns the addresses of a host, `connect` connects to an address; `tls` is for receivers whose
     certificates are not signed by a public authority.
     """
 
@@ -61,12 +61,17 @@ class HttpWebhookSender:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> AttemptResult:
         parsed = ada_url.URL(url)
-        sent = [(b"Host", parsed.host.encode("ascii")), (b"Content-Length", b"%d" % len(body))]
-        sent += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        request_headers = [
+            (b"Host", parsed.host.encode("ascii")),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        request_headers += [
+            (name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()
+        ]
         pool = self._pool(parsed.origin)
         try:
             async with pool.connections.stream(
-                b"POST", request_url(parsed), headers=[*sent, (b"Accept-Encoding", b"identity")],
+                b"POST", request_url(parsed), headers=[*request_headers, (b"Accept-Encoding", b"identity")],
                 content=body,
             ) as response:  # fmt: skip
                 return await _read(response)
@@ -77,11 +82,11 @@ class HttpWebhookSender:
                 None, f"the head of the answer is longer than {MAX_WIRE_BYTES} bytes"
             )
         except httpcore.ConnectError as error:
-            return AttemptResult(None, _said("could not connect", error))
+            return AttemptResult(None, _error_text("could not connect", error))
         except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
-            return AttemptResult(None, _said("did not answer in HTTP/1.1", error))
+            return AttemptResult(None, _error_text("did not answer in HTTP/1.1", error))
         except (httpcore.NetworkError, OSError) as error:
-            return AttemptResult(None, _said("the connection was lost", error))
+            return AttemptResult(None, _error_text("the connection was lost", error))
         finally:
             pool.users -= 1
             pool.unused_since_s = trio.current_time()
@@ -92,7 +97,7 @@ class HttpWebhookSender:
             await self._pools.popitem()[1].connections.aclose()
 
     def _pool(self, origin: str) -> "_Pool":
-        """The origin's, in use from here on; those used last stand last."""
+        """Return the origin's pool, counted as used and moved behind the pools used earlier."""
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = _Pool(
@@ -109,7 +114,7 @@ class HttpWebhookSender:
         return pool
 
     async def _close_unused(self) -> None:
-        """One that is in use stands for those behind it: they are looked at later."""
+        """Close pools unused for KEEP_S, oldest use first, up to the first that is in use or too young."""
         now = trio.current_time()
         while self._pools:
             origin, pool = next(iter(self._pools.items()))
@@ -122,7 +127,7 @@ class HttpWebhookSender:
 
 @dataclass(slots=True)
 class _Pool:
-    """Connections to one origin, and how many requests are under way there."""
+    """Connections to one origin. `users` is the number of requests in flight."""
 
     connections: httpcore.AsyncConnectionPool
     users: int = 0
@@ -130,23 +135,25 @@ class _Pool:
 
 
 async def _read(response: httpcore.Response) -> AttemptResult:
-    """The status and the first bytes. A rest that is too long costs the connection."""
-    kept = b""
+    """Return the status and the body's first bytes. A body over MAX_WIRE_BYTES costs the connection."""
+    body_start = b""
     error = "redirects are not followed" if 300 <= response.status < 400 else ""
-    # What breaks off behind the status has said what counts.
+    # A body that breaks off does not change the result: the status decides.
     with suppress(TooLongError, httpcore.NetworkError, httpcore.ProtocolError):
         async for chunk in response.aiter_stream():
-            kept += chunk[: KEPT_RESPONSE_BYTES - len(kept)]
+            body_start += chunk[: KEPT_RESPONSE_BYTES - len(body_start)]
     retry_after = next((v for n, v in response.headers if n.lower() == b"retry-after"), b"")
-    return AttemptResult(response.status, error, kept, retry_after[:64].decode("ascii", "replace"))
+    return AttemptResult(
+        response.status, error, body_start, retry_after[:64].decode("ascii", "replace")
+    )
 
 
-def _said(what: str, error: BaseException) -> str:
-    """One printable line of what went wrong: the first of a chain of causes that says so."""
+def _error_text(summary: str, error: BaseException) -> str:
+    """Return one printable line: the summary, and the first error text in the chain of causes."""
     reason = ""
     cause: BaseException | None = error
     while cause is not None:
         reason = reason or str(cause)
         cause = cause.__cause__ or cause.__context__
-    text = f"{what}: {reason}" if reason else what
+    text = f"{summary}: {reason}" if reason else summary
     return "".join(c if c.isprintable() else " " for c in text)[:MAX_ERROR_CHARS]

@@ -1,1 +1,1 @@
-"""Processes' status, and what `doctor` inspects."""
+"""Statuses of processes, and the inspection of servers by `doctor`."""

@@ -1,4 +1,4 @@
-"""What `waypost doctor` asks of the servers; nothing here changes anything."""
+"""Inspection of Postgres and Redis for `waypost doctor`, without any change."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _CONNECT_S = 3.0
 
 
 class RedisSettings(NamedTuple):
-    """`maxmemory_policy` is empty where the server does not say."""
+    """The server's name, version and `maxmemory_policy`, empty if the server refuses to report it."""
 
     server: str
     version: str
@@ -22,7 +22,7 @@ class RedisSettings(NamedTuple):
 
 
 async def server_version(url: str) -> int:
-    """Postgres' server_version_num, such as 170010. Raises UnavailableError."""
+    """Return Postgres' server_version_num, such as 170010. Raises UnavailableError."""
 
     async def ask() -> int:
         connection = await asyncpg.connect(url, timeout=_CONNECT_S)
@@ -38,21 +38,21 @@ async def server_version(url: str) -> int:
 
 
 async def migrations_pending(url: str) -> list[str]:
-    """Names of the files that `migrate` would apply. Raises as `migrate` does."""
+    """Return the names of the files that `migrate` would apply. Raises the errors of `migrate`."""
     return await migrations.pending(url)
 
 
 async def redis_settings(url: str) -> RedisSettings:
-    """Raises UnavailableError."""
+    """Return the settings of Redis or Valkey. Raises UnavailableError."""
     server = await RedisServer.open(url, size=2)
     try:
-        found = await server.run(server.commands.info, "server")
+        server_info = await server.run(server.commands.info, "server")
         try:
             policy = await server.run(server.commands.config_get, "maxmemory-policy")
         except redis.exceptions.ResponseError:
             policy = {}  # managed servers often refuse CONFIG
-        name = "Valkey" if "valkey_version" in found else "Redis"
-        version = found.get("valkey_version") or found.get("redis_version", "")
+        name = "Valkey" if "valkey_version" in server_info else "Redis"
+        version = server_info.get("valkey_version") or server_info.get("redis_version", "")
         return RedisSettings(name, str(version), str(policy.get("maxmemory-policy", "")))
     finally:
         await server.close()

@@ -1,7 +1,7 @@
-"""What a process of the engine says of itself, asked over a unix socket in the folder's run folder.
+"""Statuses of the engine's processes, served over unix sockets in the run folder of the data folder.
 
-Asked, not published: figures such as the clicks not yet committed must be those of this moment, also when
-Redis or Postgres are away.
+They are fetched, not published: metrics such as the clicks not yet committed must be current, also while Redis
+or Postgres is away.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ _log = logging.getLogger("waypost.status")
 SUFFIX: Final = ".status"
 FAILURE: Final = ".failure"
 RECENT_S: Final = 60.0
-MAX_ANSWER_BYTES: Final = 1024 * 1024
+MAX_STATUS_BYTES: Final = 1024 * 1024
 LIMIT_S: Final = 1.0
 
 
 async def serve_status(folder: Path, name: str, status: Callable[[], ProcessStatus]) -> None:
-    """Answer whoever connects, until cancelled."""
+    """Send the status to each client that connects, until cancelled."""
     path = folder / f"{name}{SUFFIX}"
     path.unlink(missing_ok=True)
     listener = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
@@ -44,32 +44,32 @@ async def serve_status(folder: Path, name: str, status: Callable[[], ProcessStat
 
 
 async def fetch_statuses(folder: Path) -> list[ProcessStatus]:
-    """The statuses of all processes that answer in time, by name."""
-    found: list[ProcessStatus] = []
+    """Return the statuses of all processes that respond within LIMIT_S, sorted by name."""
+    statuses: list[ProcessStatus] = []
     try:
         paths = sorted(path for path in os.listdir(folder) if path.endswith(SUFFIX))
     except OSError:
         return []
     async with trio.open_nursery() as nursery:
         for path in paths:
-            nursery.start_soon(_ask, folder / path, found)
-    return sorted(found, key=lambda status: status.name)
+            nursery.start_soon(_fetch, folder / path, statuses)
+    return sorted(statuses, key=lambda status: status.name)
 
 
-async def _ask(path: Path, found: list[ProcessStatus]) -> None:
+async def _fetch(path: Path, statuses: list[ProcessStatus]) -> None:
     data = bytearray()
     with trio.move_on_after(LIMIT_S), contextlib.suppress(OSError, trio.BrokenResourceError):
         stream = await trio.open_unix_socket(str(path))
         async with stream:
             async for chunk in stream:
                 data += chunk
-                if len(data) > MAX_ANSWER_BYTES:
+                if len(data) > MAX_STATUS_BYTES:
                     _log.warning(
-                        "status of %s: more than %d bytes, ignored", path.stem, MAX_ANSWER_BYTES
+                        "status of %s: more than %d bytes, ignored", path.stem, MAX_STATUS_BYTES
                     )
                     return
         try:
-            found.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
+            statuses.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
         except msgspec.MsgspecError as error:
             # A process that ends while it answers sends nothing, or a part.
             if len(data) > 0:
@@ -77,22 +77,22 @@ async def _ask(path: Path, found: list[ProcessStatus]) -> None:
 
 
 def note_failure(folder: Path, name: str, reason: str) -> None:
-    """Leave word of why a process has ended: who asks after its end cannot ask it."""
+    """Write why a process ended into the run folder, because the ended process cannot report it."""
     with contextlib.suppress(OSError):
         (folder / f"{name}{FAILURE}").write_text(reason)
 
 
 def recent_failures(folder: Path) -> dict[str, str]:
-    """Why processes have ended within the last minute, by name."""
-    found: dict[str, str] = {}
+    """Return why processes ended within the last RECENT_S, by name."""
+    reasons: dict[str, str] = {}
     for path in folder.glob(f"*{FAILURE}"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime < RECENT_S:
-                found[path.name.removesuffix(FAILURE)] = path.read_text()
-    return found
+                reasons[path.name.removesuffix(FAILURE)] = path.read_text()
+    return reasons
 
 
 def forget_failures(folder: Path) -> None:
-    """Those of an earlier start."""
+    """Delete the failures of earlier starts."""
     for path in folder.glob(f"*{FAILURE}"):
         path.unlink(missing_ok=True)

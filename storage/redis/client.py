@@ -1,15 +1,14 @@
-"""Redis or Valkey: the one place that knows connections, time limits, and what errors mean.
+"""Clients of Redis or Valkey: connections, time limits, and the meaning of errors.
 
 Guarantees:
-- every wait is bounded: connecting, a command, and waiting for a free connection;
-- commands that block on purpose (XREAD BLOCK, subscriptions) have connections of their own, with a
-  time limit longer than they may block, so they neither starve the others nor end by their own
-  limit;
+- every wait is bounded: for a connection, for a command, and for a free connection of the pool;
+- commands that block on purpose (XREAD BLOCK, subscriptions) have their own connections, with a time limit
+  longer than they may block: they neither starve other commands nor time out by themselves;
 - while Redis is away, calls raise UnavailableError; nothing has to be reopened when it comes back.
-  A command may then have run or not, and a lost connection makes the client send it once more:
-  callers only send what may run twice.
+  A command may then have run or not, and after a lost connection the client sends it once more: send only
+  commands that may run twice.
 
-Protocol RESP2 is asked for, as the shapes of stream replies differ between the two.
+The clients use protocol RESP2, because stream replies have another shape in RESP3.
 """
 
 import hashlib
@@ -49,11 +48,11 @@ _UNAVAILABLE: Final = (
     exceptions.TryAgainError,
     exceptions.ClusterError,
     exceptions.ClusterDownError,
-    # An operator takes rights away and gives them back; that must not end a process.
+    # An operator may revoke rights and grant them again; that must not end a process.
     exceptions.NoPermissionError,
     exceptions.RedisClusterException,
 )
-# The states of a server, or of the one behind a script, that a later try may not meet.
+# Error codes of states of a server that pass.
 _STATES: Final = (
     "LOADING", "MISCONF", "NOREPLICAS", "READONLY", "OOM", "MASTERDOWN", "BUSY", "UNKILLABLE",
 )  # fmt: skip
@@ -69,7 +68,7 @@ class RedisServer:
 
     @classmethod
     async def open(cls, url: str, *, size: int) -> "RedisServer":
-        """Clients with at most `size` connections (per node of a cluster) beside the blocking ones.
+        """Return clients with at most `size` connections (per node of a cluster) beside the blocking ones.
 
         `url` is redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://.
         """
@@ -84,7 +83,7 @@ class RedisServer:
         return await in_asyncio(create)
 
     def pubsub(self) -> PubSub:
-        """A subscriber with a connection of its own. In a cluster any node hears every message."""
+        """Return a subscriber with its own connection. In a cluster, every node gets every message."""
         return self._subscriptions.pubsub()
 
     async def run(
@@ -100,7 +99,7 @@ class RedisServer:
             raise
 
     async def ping(self) -> None:
-        """Raises UnavailableError when Redis does not answer."""
+        """Ping the server. Raises UnavailableError if Redis does not answer."""
         await self.run(self.commands.execute_command, "PING")
 
     async def close(self) -> None:
@@ -114,14 +113,14 @@ class RedisServer:
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Whether a later try may succeed, as against a wrong use of Redis."""
+    """Return whether the command may succeed later. False means a wrong use of Redis."""
     return isinstance(error, _UNAVAILABLE) or str(error).startswith(_STATES)
 
 
 async def run_script(
     client: RedisClient, script: "Script", key: str, *args: str | bytes | int
 ) -> Any:
-    """Run a script on its one key, sending its text only to a server that does not have it."""
+    """Run a script on one key, and send its text only to a server that has not cached it."""
     try:
         return await client.evalsha(script.sha1, 1, key, *args)
     except exceptions.NoScriptError:
@@ -129,7 +128,7 @@ async def run_script(
 
 
 class Script:
-    """Lua, and the name under which a server caches it."""
+    """A Lua script, with the SHA-1 under which servers cache it."""
 
     def __init__(self, text: str) -> None:
         self.text = text

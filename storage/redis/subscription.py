@@ -1,4 +1,4 @@
-"""Listening to a Redis channel, for as long as it takes: connections that are lost are made again."""
+"""Subscriptions to Redis channels, renewed after each lost connection."""
 
 import contextlib
 from collections import deque
@@ -22,14 +22,14 @@ _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 async def follow(
     server: RedisServer,
     channel: str,
-    heard: Callable[[bytes], None],
-    lost: Callable[[], None],
+    on_message: Callable[[bytes], None],
+    on_disconnect: Callable[[], None],
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Call `heard` for each message and `lost` for each connection that failed, until cancelled.
+    """Call `on_message` for each message and `on_disconnect` for each failed connection, until cancelled.
 
-    It is started once the subscription stands, or has failed once. What is sent while it does not stand is
-    not heard.
+    The task counts as started after the subscription or its first failure. Messages that are sent while there
+    is no subscription are lost.
     """
     failures = 0
     started = False
@@ -41,9 +41,9 @@ async def follow(
                 started = True
                 task_status.started()
             failures = 0
-            await _receive(server, pubsub, heard)
+            await _receive(server, pubsub, on_message)
         except UnavailableError:
-            lost()
+            on_disconnect()
         finally:
             with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
                 await server.run(pubsub.aclose)
@@ -54,31 +54,33 @@ async def follow(
         failures += 1
 
 
-async def _receive(server: RedisServer, pubsub: PubSub, heard: Callable[[bytes], None]) -> None:
+async def _receive(
+    server: RedisServer, pubsub: PubSub, on_message: Callable[[bytes], None]
+) -> None:
     while True:
         message: Any = await server.run(
             pubsub.get_message, ignore_subscribe_messages=True, timeout=_LISTEN_S
         )
         if message is not None and message["type"] == "message":
-            heard(message["data"])
+            on_message(message["data"])
 
 
 @asynccontextmanager
 async def listening(
     server: RedisServer,
     channel: str,
-    waiting: "DropOldestQueue[T]",
-    heard: Callable[["DropOldestQueue[T]", bytes], None],
-    lost: Callable[[], None],
+    queue: "DropOldestQueue[T]",
+    on_message: Callable[["DropOldestQueue[T]", bytes], None],
+    on_disconnect: Callable[[], None],
 ) -> AsyncIterator[AsyncIterator[T]]:
-    """`waiting`, which `heard` puts into what messages say, for as long as the context is open."""
+    """Yield `queue`; until the context ends, `on_message(queue, message)` fills it with each message."""
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        await nursery.start(follow, server, channel, partial(heard, waiting), lost)
+        await nursery.start(follow, server, channel, partial(on_message, queue), on_disconnect)
         try:
-            yield waiting
+            yield queue
         except Exception as error:
-            # Past the nursery, or it would come out wrapped in a group.
+            # Raised after the nursery, because the nursery would wrap it in a group.
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:
@@ -86,16 +88,16 @@ async def listening(
 
 
 class DropOldestQueue(Generic[T]):
-    """A bounded queue that one task empties; when it is full, the oldest makes room."""
+    """A bounded queue for one consuming task. A full queue drops its oldest item."""
 
     def __init__(self, limit: int) -> None:
         self._items: deque[T] = deque(maxlen=limit)
         self._arrived = trio.Event()
 
-    def put(self, one: T) -> bool:
-        """Whether the oldest was dropped for it."""
+    def put(self, item: T) -> bool:
+        """Append an item. Returns whether the oldest was dropped for it."""
         dropped = len(self._items) == self._items.maxlen
-        self._items.append(one)
+        self._items.append(item)
         self._arrived.set()
         return dropped
 

@@ -36,57 +36,57 @@ class World:
         self.github = MemoryGithub(self.now)
         self.jobs = MemoryJobs(self.now)
         self.syncs = MemoryGithubSyncs(self.profiles, self.jobs, self.now)
-        self.turns = MemoryGithubRequestLease(self.now)
+        self.request_lease = MemoryGithubRequestLease(self.now)
         self.caller = Caller(1, 1)
-        self.worker = self.another("one", MemoryGithubApi(self.github, self.token))
+        self.worker = self.new_worker("one", MemoryGithubApi(self.github, self.token))
 
     def now(self) -> datetime:
         return self.time
 
-    def another(self, holder: str, api: GithubApi) -> GithubSync:
-        return GithubSync(self.syncs, self.turns, api, holder, lambda: 0.0)
+    def new_worker(self, holder: str, api: GithubApi) -> GithubSync:
+        return GithubSync(self.syncs, self.request_lease, api, holder, lambda: 0.0)
 
     async def link(
         self, name: str, slug: str = "", kind: str = "github", caller: Caller | None = None
     ) -> Link:
-        who = caller or self.caller
-        handle = f"h{who.tenant_id}"
-        found = (await self.profiles.list_profiles(who, 0, 1)).items
+        acting = caller or self.caller
+        handle = f"h{acting.tenant_id}"
+        profiles = (await self.profiles.list_profiles(acting, 0, 1)).items
         profile = (
-            found[0]
-            if found
-            else await self.profiles.create_profile(who, ProfileDraft(handle=handle))
+            profiles[0]
+            if profiles
+            else await self.profiles.create_profile(acting, ProfileDraft(handle=handle))
         )
         draft = LinkDraft(
             slug=slug or name.lower().replace("/", "-"),
             target=f"https://github.com/{name}",
             kind=kind,
         )
-        return (await self.profiles.create_link(who, profile.id, draft))[0]
+        return (await self.profiles.create_link(acting, profile.id, draft))[0]
 
     async def run(self, later: timedelta = timedelta()) -> list[tuple[str, int]]:
-        """Let time pass, do what is due then, and tell what GitHub was asked."""
+        """Let time pass and run the due synchronisations. Returns the requests as (path, status)."""
         self.time += later
         self.github.ledger.clear()
-        if await self.turns.current_pause() is None:
+        if await self.request_lease.current_pause() is None:
             await self.syncs.enqueue_due(100)
-        for context in await self.taken():
+        for context in await self.claim_jobs():
             await self.worker.sync(context)
             await self.jobs.end([AttemptEnd(context.job.lease, "succeeded")])
         return list(self.github.ledger)
 
-    async def taken(self) -> list[JobContext]:
-        """The synchronisations that are queued, now running."""
+    async def claim_jobs(self) -> list[JobContext]:
+        """Claim the queued synchronisations. Returns the contexts of their jobs."""
         jobs = await self.jobs.claim("w", {SYNC_QUEUE: 100}, [SYNC_KIND], 60)
         return [JobContext(job, self.jobs) for job in jobs]
 
     async def state(self, link: Link, caller: Caller | None = None) -> LinkSync:
-        found = (await self.profiles.link(caller or self.caller, link.id)).github
-        assert found is not None
-        return found
+        sync = (await self.profiles.link(caller or self.caller, link.id)).github
+        assert sync is not None
+        return sync
 
     async def until(self, link: Link) -> timedelta:
-        """How long until the link is due."""
+        """Return the time until the link is due."""
         due = (await self.state(link)).next_at
         assert due is not None
         return due - self.time
@@ -94,15 +94,15 @@ class World:
 
 @asynccontextmanager
 async def world(wire: bool, total_s: float = 10, **fields: Any) -> AsyncIterator[World]:
-    """With `wire`, GitHub is asked over HTTP on the loopback."""
-    made = World(**fields)
+    """Yield a world; with `wire`, its requests to GitHub go over HTTP on the loopback."""
+    created = World(**fields)
     if not wire:
-        yield made
+        yield created
         return
-    async with serving(made.github) as url:
-        api = HttpGithubApi(url, made.token, total_s)
-        made.worker = made.another("one", api)
+    async with serving(created.github) as url:
+        api = HttpGithubApi(url, created.token, total_s)
+        created.worker = created.new_worker("one", api)
         try:
-            yield made
+            yield created
         finally:
             await api.close()

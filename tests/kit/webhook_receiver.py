@@ -1,4 +1,4 @@
-"""A receiver of webhooks on the loopback, and a sender that finds it."""
+"""Webhook receiver on the loopback, and a sender that resolves names to it."""
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +35,7 @@ AKtENOtQQ+gLoY3b1Sru67mbYZRZNhT7SyjuaZEo21J8
 
 
 class Receiver:
-    """A server on the loopback that keeps what it is sent, and answers `answer`."""
+    """A server on the loopback that records requests and responds with `answer`."""
 
     def __init__(self, answer: bytes = OK, *, tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
@@ -89,7 +89,7 @@ async def sending(**options: Any) -> AsyncIterator[HttpWebhookSender]:
 
 
 def names(**known: list[str]) -> Callable[[str, int], Awaitable[list[str]]]:
-    """A resolver of such names, where `_` is a full stop."""
+    """Return a resolver of these names; `_` stands for a full stop."""
 
     async def resolve(host: str, port: int) -> list[str]:
         await trio.lowlevel.checkpoint()

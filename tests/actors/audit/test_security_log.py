@@ -1,4 +1,4 @@
-"""The security log's buffer: bounded, counting, and patient while storage is away."""
+"""The security log's buffer: bounded, counts repeats, and keeps events while storage is away."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from actors.audit import security_log
-from actors.audit.security_log import FLUSH_S, KEY_USED_S, BufferedSecurityLog
+from actors.audit.security_log import FLUSH_S, KEY_USED_INTERVAL_S, BufferedSecurityLog
 from engine.accounts.access import Caller
 from engine.audit.security_event import SecurityEvent
 from engine.common.errors import UnavailableError
@@ -41,7 +41,7 @@ def log(store: Store) -> BufferedSecurityLog:
     return BufferedSecurityLog(store, lambda: NOW)
 
 
-async def test_the_same_again_is_counted(
+async def test_a_repeated_event_is_counted(
     log: BufferedSecurityLog, store: Store, autojump_clock: object
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -67,26 +67,26 @@ async def test_the_same_again_is_counted(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_key_is_used_once_an_hour(
+async def test_the_use_of_a_key_is_logged_once_an_hour(
     log: BufferedSecurityLog, store: Store, autojump_clock: object
 ) -> None:
     for _ in range(2):
         for _ in range(5):
             log.note("key.used", ADA, "r")
             await trio.sleep(1)
-        await trio.sleep(KEY_USED_S)
+        await trio.sleep(KEY_USED_INTERVAL_S)
     await log.flush()
     assert store.seen() == [("key.used", 1, 2)]
 
 
-async def test_storage_that_is_away_costs_nothing_up_to_the_bound(
+async def test_events_up_to_the_bound_survive_while_storage_is_away(
     log: BufferedSecurityLog,
     store: Store,
     autojump_clock: object,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(security_log, "MAX_EVENTS", 3)
-    monkeypatch.setattr(security_log, "MAX_WRITE", 2)
+    monkeypatch.setattr(security_log, "WRITE_EVENTS", 2)
     store.away = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(log.run)
@@ -103,7 +103,7 @@ async def test_storage_that_is_away_costs_nothing_up_to_the_bound(
         nursery.cancel_scope.cancel()
 
 
-async def test_what_waits_at_the_end_is_written(
+async def test_waiting_events_are_written_at_the_end(
     log: BufferedSecurityLog, store: Store, autojump_clock: object
 ) -> None:
     async with trio.open_nursery() as nursery:
@@ -114,7 +114,7 @@ async def test_what_waits_at_the_end_is_written(
     assert store.seen() == [("login.succeeded", 2, 1)]
 
 
-async def test_a_write_that_hangs_keeps_the_end_waiting_for_a_while_only(
+async def test_a_write_that_hangs_delays_the_end_by_a_bounded_time(
     log: BufferedSecurityLog, store: Store, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(_: Sequence[SecurityEvent]) -> None:
@@ -125,5 +125,5 @@ async def test_a_write_that_hangs_keeps_the_end_waiting_for_a_while_only(
     started = trio.current_time()
     with trio.move_on_after(FLUSH_S + 1):
         await log.run()
-    assert trio.current_time() - started == pytest.approx(FLUSH_S + 1 + security_log.LAST_S)
+    assert trio.current_time() - started == pytest.approx(FLUSH_S + 1 + security_log.STOP_S)
     assert log.waiting == 1

@@ -1,6 +1,6 @@
-"""Links in step with GitHub: the state that each answer leads to, and not one request more than needed.
+"""Synchronisation of links with GitHub: the state after each response, with no unnecessary request.
 
-Each case runs against the twin and against an HTTP server on the loopback, which keeps a ledger.
+Each case runs against the twin and against an HTTP server on the loopback, which records its requests.
 """
 
 import json
@@ -28,20 +28,20 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(params=["twin", "http"])
 async def here(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    async with world(request.param == "http") as made:
-        yield made
+    async with world(request.param == "http") as created:
+        yield created
 
 
-async def test_the_first_time_it_is_read_and_then_it_is_asked_whether_it_has_changed(
+async def test_a_repository_is_read_once_and_then_only_when_it_has_changed(
     here: World,
 ) -> None:
     repository = here.github.add("Trio/trio", stars=7000, release="v0.30.0")
     link = await here.link("trio/trio")
     assert (await here.state(link)).state == "queued"
     assert await here.run() == [(REPO, 200), ("/repos/Trio/trio/releases/latest", 200)]
-    found = await here.state(link)
-    assert (found.state, found.reason, found.synced_at) == ("synced", "", START)
-    facts = found.facts
+    sync = await here.state(link)
+    assert (sync.state, sync.reason, sync.synced_at) == ("synced", "", START)
+    facts = sync.facts
     assert facts is not None
     assert (facts.full_name, facts.stars, facts.forks) == ("Trio/trio", 7000, 3)
     assert (facts.language, facts.description) == ("Python", "Redirects and counts")
@@ -52,9 +52,9 @@ async def test_the_first_time_it_is_read_and_then_it_is_asked_whether_it_has_cha
     assert facts.last_release == Release(tag="v0.30.0", published_at=published)
 
     assert await here.run(MINUTE) == []
-    asked = await here.run(await here.until(link))
-    assert [status for _, status in asked] == [304, 304]
-    assert here.github.remaining == here.github.limit  # what has not changed is free
+    requests = await here.run(await here.until(link))
+    assert [status for _, status in requests] == [304, 304]
+    assert here.github.remaining == here.github.limit  # 304 costs nothing of the rate limit
     assert (await here.state(link)).facts == facts
     assert await here.until(link) == SYNC_PERIOD
 
@@ -80,7 +80,7 @@ async def test_a_repository_without_a_release_and_then_with_one(here: World) -> 
     assert facts.last_release.tag == "v1"
 
 
-async def test_a_renamed_repository_is_followed_once_and_asked_by_its_new_name(here: World) -> None:
+async def test_a_renamed_repository_is_requested_by_its_new_name(here: World) -> None:
     repository = here.github.add("trio/trio", release="v1")
     link = await here.link("trio/trio")
     await here.run()
@@ -93,7 +93,7 @@ async def test_a_renamed_repository_is_followed_once_and_asked_by_its_new_name(h
     assert (facts.full_name, facts.renamed_to) == ("python/trio", "python/trio")
     assert await here.run(SYNC_PERIOD) == [(new, 304), (latest, 304)]
 
-    # Somebody else takes the old name: from then on that is where the link leads.
+    # Another owner takes the old name: the link leads to that repository from then on.
     other = here.github.add("trio/trio", stars=1)
     del here.github.redirects["trio/trio"]
     for _ in range(26):
@@ -108,15 +108,15 @@ async def test_a_renamed_repository_is_followed_once_and_asked_by_its_new_name(h
     "location",
     ["http://127.0.0.1:1/repositories/1", "//evil.example/x", "/../x", "", "http://[", "ftp://a/b"],
 )
-async def test_a_redirect_to_another_place_is_not_followed(here: World, location: str) -> None:
+async def test_a_redirect_away_from_github_is_not_followed(here: World, location: str) -> None:
     here.github.faults.append(here.github.problem(301, more={"location": location}))
     link = await here.link("trio/trio")
     assert await here.run() == [(REPO, 301)]
-    found = await here.state(link)
-    assert (found.state, found.reason) == ("failed", "GitHub redirects to another place")
+    sync = await here.state(link)
+    assert (sync.state, sync.reason) == ("failed", "GitHub redirects to another place")
 
 
-async def test_redirects_have_an_end(here: World) -> None:
+async def test_the_number_of_redirects_is_limited(here: World) -> None:
     here.github.add("trio/trio")
     to = {"location": f"{here.github.url}/repos/trio/trio"}
     here.github.faults.extend(
@@ -127,7 +127,7 @@ async def test_redirects_have_an_end(here: World) -> None:
     assert (await here.state(link)).reason == "GitHub redirects too often"
 
 
-async def test_what_is_private_or_deleted_is_forgotten_and_asked_for_once_a_day(
+async def test_facts_of_a_private_or_deleted_repository_are_dropped(
     here: World,
 ) -> None:
     repository = here.github.add("trio/trio")
@@ -135,36 +135,36 @@ async def test_what_is_private_or_deleted_is_forgotten_and_asked_for_once_a_day(
     await here.run()
     repository.private = True
     assert await here.run(await here.until(link)) == [(REPO, 404)]
-    found = await here.state(link)
-    assert (found.state, found.facts) == ("failed", None)
-    assert found.reason == "the repository does not exist, or is private"
-    assert found.synced_at is not None
+    sync = await here.state(link)
+    assert (sync.state, sync.facts) == ("failed", None)
+    assert sync.reason == "the repository does not exist, or is private"
+    assert sync.synced_at is not None
     assert GONE_PERIOD / 2 <= await here.until(link) <= GONE_PERIOD * 3 / 2
     repository.private = False
     assert await here.run(await here.until(link)) == [(REPO, 200), (LATEST, 404)]
     assert (await here.state(link)).state == "synced"
 
 
-async def test_a_blocked_one_says_so(here: World) -> None:
+async def test_a_blocked_repository_has_its_reason(here: World) -> None:
     here.github.add("trio/trio", blocked=True)
     link = await here.link("trio/trio")
     assert await here.run() == [(REPO, 451)]
-    found = await here.state(link)
-    assert (found.state, found.reason) == ("failed", "the repository is blocked for legal reasons")
+    sync = await here.state(link)
+    assert (sync.state, sync.reason) == ("failed", "the repository is blocked for legal reasons")
 
 
-async def test_a_refused_one_says_so_and_stops_nobody(here: World) -> None:
+async def test_a_refused_repository_has_its_reason_and_causes_no_pause(here: World) -> None:
     here.github.faults.append(
         here.github.problem(403, "Resource protected by organization SAML enforcement.")
     )
     here.github.add("trio/two")
-    link, two = await here.link("trio/trio"), await here.link("trio/two")
+    link, other_link = await here.link("trio/trio"), await here.link("trio/two")
     assert [status for _, status in await here.run()] == [403, 200, 404]
     assert (await here.state(link)).reason == "GitHub refuses access to the repository"
-    assert (await here.state(two)).state == "synced"
+    assert (await here.state(other_link)).state == "synced"
 
 
-async def test_an_archived_one_is_asked_once_a_time(here: World) -> None:
+async def test_an_archived_repository_needs_one_request(here: World) -> None:
     here.github.add("trio/trio", archived=True, release="v1")
     link = await here.link("trio/trio")
     assert await here.run() == [(REPO, 200), (LATEST, 200)]
@@ -175,39 +175,39 @@ async def test_an_archived_one_is_asked_once_a_time(here: World) -> None:
     assert facts.last_release is not None
 
 
-async def test_nothing_is_asked_before_the_primary_limits_reset(here: World) -> None:
+async def test_no_request_is_sent_before_the_primary_limit_resets(here: World) -> None:
     here.github.add("trio/trio")
     here.github.add("trio/two")
     here.github.remaining = 0
     here.github.reset_at = START.timestamp() + 1800
-    link, two = await here.link("trio/trio"), await here.link("trio/two")
+    link, other_link = await here.link("trio/trio"), await here.link("trio/two")
     assert await here.run() == [(REPO, 403)]
-    for one in (link, two):
-        found = await here.state(one)
-        assert (found.state, found.reason) == ("queued", "GitHub's rate limit")
-        assert await here.until(one) == timedelta(seconds=1801)
+    for synced_link in (link, other_link):
+        sync = await here.state(synced_link)
+        assert (sync.state, sync.reason) == ("queued", "GitHub's rate limit")
+        assert await here.until(synced_link) == timedelta(seconds=1801)
     for _ in range(30):
         assert await here.run(MINUTE) == []
     assert len(await here.run(MINUTE)) == 4
-    assert (await here.state(two)).state == "synced"
+    assert (await here.state(other_link)).state == "synced"
 
 
-async def test_the_limits_last_request_is_the_last_one_sent(here: World) -> None:
-    """What answers with none left is still read, and nobody has to be refused to see it."""
+async def test_no_request_is_sent_after_the_last_of_the_limit(here: World) -> None:
+    """The response that says that no request is left is read, and no refused request is needed to see it."""
     here.github.add("trio/trio", release="v1")
     here.github.remaining = 1
-    link, two = await here.link("trio/trio"), await here.link("trio/two")
+    link, other_link = await here.link("trio/trio"), await here.link("trio/two")
     assert await here.run() == [(REPO, 200)]
-    found = await here.state(link)
-    assert (found.state, found.reason) == ("queued", "GitHub's rate limit")
-    assert found.facts is not None  # it is kept, and not asked for again
-    asked = await here.run(await here.until(link))
-    assert asked == [(LATEST, 200), ("/repos/trio/two", 404)]
+    sync = await here.state(link)
+    assert (sync.state, sync.reason) == ("queued", "GitHub's rate limit")
+    assert sync.facts is not None  # they are kept, and not requested again
+    requests = await here.run(await here.until(link))
+    assert requests == [(LATEST, 200), ("/repos/trio/two", 404)]
     assert (await here.state(link)).state == "synced"
-    assert (await here.state(two)).state == "failed"
+    assert (await here.state(other_link)).state == "failed"
 
 
-async def test_githubs_clock_is_what_its_reset_is_read_by(here: World) -> None:
+async def test_a_reset_is_read_by_githubs_clock(here: World) -> None:
     ahead = START + timedelta(hours=5)
     limited = here.github.problem(429, "API rate limit exceeded")
     headers = dict(limited.headers) | {
@@ -221,7 +221,7 @@ async def test_githubs_clock_is_what_its_reset_is_read_by(here: World) -> None:
     assert await here.until(link) == timedelta(seconds=601)
 
 
-async def test_the_secondary_limit_is_obeyed_and_waits_grow(here: World) -> None:
+async def test_pauses_of_the_secondary_limit_grow(here: World) -> None:
     here.github.add("trio/trio")
     link = await here.link("trio/trio")
     waits = [(403, 45, 46), (429, None, 120), (403, None, 240), (429, 30, 31)]
@@ -234,20 +234,20 @@ async def test_the_secondary_limit_is_obeyed_and_waits_grow(here: World) -> None
     assert len(await here.run(timedelta(seconds=1))) == 2
     here.github.faults.append(here.github.secondary_limit(403, None))
     await here.run(await here.until(link))
-    assert await here.until(link) == MINUTE  # a good answer made it a first one again
+    assert await here.until(link) == MINUTE  # a success reset the count of pauses
 
 
-async def test_a_token_that_is_refused_stops_everybody(here: World) -> None:
+async def test_a_refused_token_pauses_all_links(here: World) -> None:
     here.github.tokens = {"another"}
-    link, two = await here.link("trio/trio"), await here.link("trio/two")
+    link, other_link = await here.link("trio/trio"), await here.link("trio/two")
     assert await here.run() == [(REPO, 401)]
-    for one in (link, two):
-        assert (await here.state(one)).reason == "GitHub refuses the token"
-        assert await here.until(one) == MINUTE
+    for synced_link in (link, other_link):
+        assert (await here.state(synced_link)).reason == "GitHub refuses the token"
+        assert await here.until(synced_link) == MINUTE
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_its_errors_are_tried_again_later_and_later(here: World, status: int) -> None:
+async def test_errors_of_github_are_retried_with_growing_delays(here: World, status: int) -> None:
     here.github.add("trio/trio")
     link = await here.link("trio/trio")
     for wait in RETRIES:
@@ -255,8 +255,8 @@ async def test_its_errors_are_tried_again_later_and_later(here: World, status: i
             GithubResponse(status, {"content-type": "text/html"}, b"<h1>Unicorn!")
         )
         assert await here.run(await here.until(link)) == [(REPO, status)]
-        found = await here.state(link)
-        assert (found.state, found.reason) == ("failed", f"GitHub answers {status}")
+        sync = await here.state(link)
+        assert (sync.state, sync.reason) == ("failed", f"GitHub answers {status}")
         assert await here.until(link) == wait
     here.github.faults.append(GithubResponse(status, {}, b""))
     await here.run(await here.until(link))
@@ -265,17 +265,17 @@ async def test_its_errors_are_tried_again_later_and_later(here: World, status: i
     assert (await here.state(link)).state == "synced"
 
 
-async def test_an_error_between_the_two_requests_costs_the_second_only(here: World) -> None:
+async def test_an_error_of_the_second_request_keeps_the_result_of_the_first(here: World) -> None:
     here.github.add("trio/trio", release="v1")
     link = await here.link("trio/trio")
     await here.run()
     here.github.faults.extend([_ok(here, "trio/trio", stars=9), here.github.problem(500)])
     await here.run(await here.until(link))
-    found = await here.state(link)
-    assert found.state == "failed"
-    assert found.facts is not None
-    assert found.facts.stars == 9
-    assert found.facts.last_release is not None
+    sync = await here.state(link)
+    assert sync.state == "failed"
+    assert sync.facts is not None
+    assert sync.facts.stars == 9
+    assert sync.facts.last_release is not None
     assert await here.run(RETRIES[0]) == [(LATEST, 304)]
 
 
@@ -289,19 +289,19 @@ BAD: list[bytes] = [
 ]  # fmt: skip
 
 
-async def test_what_makes_no_sense_is_a_failure_that_is_tried_again(here: World) -> None:
+async def test_a_malformed_response_is_a_failure_that_is_retried(here: World) -> None:
     link = await here.link("trio/trio")
     here.github.add("trio/trio")
     for body in BAD:
         here.github.faults.append(GithubResponse(200, here.github.headers(), body))
         await here.run(await here.until(link))
-        found = await here.state(link)
-        assert found.state == "failed", body[:100]
-        assert found.reason in (
+        sync = await here.state(link)
+        assert sync.state == "failed", body[:100]
+        assert sync.reason in (
             "GitHub's response cannot be parsed",
             "GitHub's response is too large",
         )
-        assert found.facts is None
+        assert sync.facts is None
     assert len(await here.run(await here.until(link))) == 2
     assert (await here.state(link)).state == "synced"
 
@@ -312,7 +312,7 @@ def _ok(here: World, full_name: str, **more: Any) -> GithubResponse:
     return GithubResponse(200, here.github.headers({"etag": 'W/"1"'}), json.dumps(body).encode())
 
 
-async def test_texts_are_bounded_and_fit_to_be_shown(here: World) -> None:
+async def test_texts_are_bounded_and_printable(here: World) -> None:
     here.github.faults.append(
         _ok(
             here, "trio/trio", stars=10**30, language="C\0\x1b[31m++", description=" a\n\u202eb " * 999,
@@ -339,7 +339,7 @@ async def test_texts_are_bounded_and_fit_to_be_shown(here: World) -> None:
     assert facts.last_release == Release(tag="v1", published_at=None)
 
 
-async def test_a_release_that_makes_no_sense_leaves_the_one_known_before(here: World) -> None:
+async def test_a_malformed_release_leaves_the_earlier_one(here: World) -> None:
     here.github.add("trio/trio", release="v1")
     link = await here.link("trio/trio")
     await here.run()
@@ -352,28 +352,30 @@ async def test_a_release_that_makes_no_sense_leaves_the_one_known_before(here: W
             ]
         )
         assert len(await here.run(await here.until(link))) == 2
-        found = await here.state(link)
-        assert (found.state, found.facts) == ("synced", before)
+        sync = await here.state(link)
+        assert (sync.state, sync.facts) == ("synced", before)
 
 
 async def test_links_of_one_tenant_to_one_repository_need_one_conversation(here: World) -> None:
     here.github.add("trio/trio")
-    one = await here.link("trio/trio")
-    two = await here.link("Trio/TRIO/issues", slug="two")
+    first = await here.link("trio/trio")
+    second = await here.link("Trio/TRIO/issues", slug="two")
     stranger = Caller(2, 2)
-    other = await here.link("trio/trio", caller=stranger)
+    foreign = await here.link("trio/trio", caller=stranger)
     assert [status for _, status in await here.run()] == [200, 404, 200, 404]
-    assert (await here.state(one)).facts == (await here.state(two)).facts
-    assert (await here.state(other, stranger)).state == "synced"
+    assert (await here.state(first)).facts == (await here.state(second)).facts
+    assert (await here.state(foreign, stranger)).state == "synced"
     assert here.worker.shared == 1
-    # They stay together, each time.
-    assert await here.until(one) == await here.until(two)
-    asked = await here.run(await here.until(one))
-    assert [status for _, status in asked] == [304, 404]
+    # They share each later conversation too.
+    assert await here.until(first) == await here.until(second)
+    requests = await here.run(await here.until(first))
+    assert [status for _, status in requests] == [304, 404]
     assert here.worker.shared == 2
 
 
-async def test_a_link_that_changes_or_goes_is_no_longer_what_it_was(here: World) -> None:
+async def test_a_changed_or_deleted_link_is_not_synchronised_for_its_old_target(
+    here: World,
+) -> None:
     here.github.add("trio/trio")
     here.github.add("trio/two", stars=2)
     link = await here.link("trio/trio")
@@ -394,13 +396,13 @@ async def test_a_link_that_changes_or_goes_is_no_longer_what_it_was(here: World)
     assert await here.run(DAY) == []
 
 
-async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None:
+async def test_a_requested_synchronisation_runs_alone_and_once_a_minute(here: World) -> None:
     here.github.add("trio/trio")
     link = await here.link("trio/trio", kind="url")
     assert await here.syncs.github_sync(here.caller, link.id) is None
     assert await here.run(DAY) == []
-    found, job = await here.syncs.request_github_sync(here.caller, link.id)
-    assert found.state == "queued"
+    sync, job = await here.syncs.request_github_sync(here.caller, link.id)
+    assert sync.state == "queued"
     assert (job.kind, job.state) == ("github.sync", "queued")
     with pytest.raises(ConflictError):
         await here.syncs.request_github_sync(here.caller, link.id)
@@ -410,7 +412,10 @@ async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None
     assert caught.value.retry_after_s == 60
     done = await here.syncs.github_sync(here.caller, link.id)
     assert done is not None
-    assert (done.state, done.next_at) == ("synced", None)  # nobody wants it kept in step
+    assert (done.state, done.next_at) == (
+        "synced",
+        None,
+    )  # no link of kind `url` is synchronised periodically
     here.time += MINUTE
     await here.syncs.request_github_sync(here.caller, link.id)
     with pytest.raises(NotFoundError):
@@ -419,11 +424,11 @@ async def test_asking_runs_once_at_a_time_and_once_a_minute(here: World) -> None
         await here.syncs.request_github_sync(here.caller._replace(scopes=("read",)), link.id)
 
 
-async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any) -> None:
-    made = World()
+async def test_one_worker_at_a_time_sends_and_none_in_a_pause(autojump_clock: Any) -> None:
+    created = World()
     for n in range(6):
-        made.github.add(f"trio/r{n}")
-        await made.link(f"trio/r{n}")
+        created.github.add(f"trio/r{n}")
+        await created.link(f"trio/r{n}")
     sending = 0
 
     class Slow(MemoryGithubApi):
@@ -435,31 +440,31 @@ async def test_only_one_sends_at_a_time_and_none_in_a_pause(autojump_clock: Any)
             sending -= 1
             return await super().send(request)
 
-    await made.syncs.enqueue_due(100)
-    workers = [made.another(name, Slow(made.github)) for name in ("one", "two", "three")]
-    made.github.remaining = 5
+    await created.syncs.enqueue_due(100)
+    workers = [created.new_worker(name, Slow(created.github)) for name in ("one", "two", "three")]
+    created.github.remaining = 5
     async with trio.open_nursery() as nursery:
-        for number, context in enumerate(await made.taken()):
+        for number, context in enumerate(await created.claim_jobs()):
             nursery.start_soon(workers[number % 3].sync, context)
-    assert len(made.github.ledger) == 5
+    assert len(created.github.ledger) == 5
 
 
 @pytest.mark.parametrize("fault", [HangError, TrickleError, OSError])
-async def test_a_server_that_does_not_answer_in_time(fault: type[OSError]) -> None:
+async def test_a_server_that_does_not_respond_in_time_is_retried(fault: type[OSError]) -> None:
     async with world(True, total_s=0.15) as here:
         here.github.add("trio/trio")
         here.github.faults.append(fault("x"))
         link = await here.link("trio/trio")
         assert len(await here.run()) == 1
-        found = await here.state(link)
-        assert found.state == "failed"
-        assert found.reason.startswith("GitHub does not answer")
+        sync = await here.state(link)
+        assert sync.state == "failed"
+        assert sync.reason.startswith("GitHub does not answer")
         assert await here.until(link) == RETRIES[0]
         assert len(await here.run(RETRIES[0])) == 2
         assert (await here.state(link)).state == "synced"
 
 
-async def test_a_body_without_an_end_is_read_no_further_than_its_bound() -> None:
+async def test_an_endless_body_is_read_up_to_its_bound() -> None:
     async with world(True) as here:
         here.github.faults.append(EndlessError())
         link = await here.link("trio/trio")
@@ -468,7 +473,7 @@ async def test_a_body_without_an_end_is_read_no_further_than_its_bound() -> None
         assert (await here.state(link)).reason == "GitHub's response is too large"
 
 
-async def test_what_is_compressed_without_being_asked_for_is_not_unpacked() -> None:
+async def test_a_compressed_body_is_not_unpacked() -> None:
     async with world(True) as here:
         headers = here.github.headers({"content-encoding": "gzip"})
         here.github.faults.append(GithubResponse(200, headers, b"\x1f\x8b"))

@@ -1,4 +1,4 @@
-"""Checks of links' targets, in virtual time: politely, once a day each, and what becomes of the links."""
+"""Checks of links' targets in virtual time: once a day each, polite to hosts, with the links' health."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -47,18 +47,18 @@ class World:
         return (await self.profiles.create_link(self.caller, self.profile_id, draft))[0]
 
     async def run(self) -> list[str]:
-        """What was asked in one run of the job."""
+        """Run the job once. Returns its requests as `METHOD URL`."""
         self.prober.probes.clear()
         await self.checks.run(self.context)
         return [f"{probe.method} {probe.url}" for _, probe in self.prober.probes]
 
     async def health(self, link: Link) -> LinkHealth:
-        found = (await self.profiles.link(self.caller, link.id)).health
-        assert found is not None
-        return found
+        health = (await self.profiles.link(self.caller, link.id)).health
+        assert health is not None
+        return health
 
 
-async def test_every_target_is_asked_once_a_day(autojump_clock: MockClock) -> None:
+async def test_every_target_is_checked_once_a_day(autojump_clock: MockClock) -> None:
     world = World()
     links = [await world.link(f"https://h{n}.example/") for n in range(20)]
     same = await world.link("https://h0.example/")
@@ -68,21 +68,21 @@ async def test_every_target_is_asked_once_a_day(autojump_clock: MockClock) -> No
     for link in [*links, same]:
         assert (await world.health(link)).state == "ok"
     assert (await world.profiles.link(world.caller, mail.id)).health is None
-    # From the third day on at the latest each has its own moment of the day.
-    asked: Counter[str] = Counter()
+    # From the third day on, each target has its own time of the day.
+    requests: Counter[str] = Counter()
     hours: Counter[int] = Counter()
     for minute in range(12 * 60, 72 * 60, 5):
         await trio.sleep_until(minute * 60)
-        found = await world.run()
+        run_requests = await world.run()
         if minute >= 48 * 60:
-            asked.update(found)
-            hours[minute // 60] += len(found)
-    assert len(asked) == 20
-    assert set(asked.values()) == {1}
+            requests.update(run_requests)
+            hours[minute // 60] += len(run_requests)
+    assert len(requests) == 20
+    assert set(requests.values()) == {1}
     assert max(hours.values()) <= 6
 
 
-async def test_a_host_is_asked_one_thing_at_a_time_with_pauses(autojump_clock: MockClock) -> None:
+async def test_a_host_gets_one_request_at_a_time_with_pauses(autojump_clock: MockClock) -> None:
     world = World(takes_s=0.5)
     for n in range(10):
         await world.link(f"https://one.example/{n}")
@@ -99,26 +99,28 @@ async def test_a_host_is_asked_one_thing_at_a_time_with_pauses(autojump_clock: M
     for host_times in times.values():
         gaps = [later - before for before, later in pairwise(host_times)]
         assert all(gap >= 0.5 + PAUSE_S - 1e-6 for gap in gaps)
-    assert times["two.example"][0] < times["one.example"][1]  # hosts side by side
+    assert times["two.example"][0] < times["one.example"][1]  # different hosts at the same time
 
 
 async def test_a_target_that_does_not_answer_is_given_up(autojump_clock: MockClock) -> None:
     world = World(takes_s=CHECK_S * 2)
     link, fine = await world.link("https://slow.example/"), await world.link("https://x.example/")
-    began = trio.current_time()
+    started_s = trio.current_time()
     await world.run()
-    assert trio.current_time() - began == pytest.approx(CHECK_S)
-    for one in (link, fine):
-        found = await world.health(one)
-        assert (found.state, found.status) == ("unknown", None)
-        assert found.reason == "no answer within 10 s"
+    assert trio.current_time() - started_s == pytest.approx(CHECK_S)
+    for checked_link in (link, fine):
+        health = await world.health(checked_link)
+        assert (health.state, health.status) == ("unknown", None)
+        assert health.reason == "no answer within 10 s"
     assert await world.run() == []
     await trio.sleep(3600)
     assert len(await world.run()) == 2
     assert (await world.health(link)).state == "broken"  # the second time
 
 
-async def test_what_is_broken_and_mended_is_told_since_when(autojump_clock: MockClock) -> None:
+async def test_health_has_the_time_since_a_target_is_broken_or_ok(
+    autojump_clock: MockClock,
+) -> None:
     world = World()
     link = await world.link("https://a.example/")
     world.prober.results["https://a.example/"] = ProbeResult(404)
@@ -138,26 +140,26 @@ async def test_what_is_broken_and_mended_is_told_since_when(autojump_clock: Mock
     assert (mended.state, mended.since) == ("ok", mended.checked_at)
 
 
-async def test_a_run_ends_in_time_and_gives_back_what_it_did_not_do(
+async def test_a_run_ends_in_time_and_releases_the_remaining_checks(
     autojump_clock: MockClock,
 ) -> None:
     world = World(takes_s=1)
     for n in range(60):
         await world.link(f"https://one.example/{n}")
-    began = trio.current_time()
+    started_s = trio.current_time()
     first = await world.run()
-    assert trio.current_time() - began == pytest.approx(RUN_S)
+    assert trio.current_time() - started_s == pytest.approx(RUN_S)
     assert 20 <= len(first) <= 26
     second, third = await world.run(), await world.run()
-    asked = [*first, *second, *third]
-    assert len(set(asked)) == 60
-    assert len(asked) <= 62  # what was under way when a run ended is asked again
+    requests = [*first, *second, *third]
+    assert len(set(requests)) == 60
+    assert len(requests) <= 62  # checks interrupted by the end of a run are repeated
 
 
-async def test_a_worker_that_is_to_stop_does_not_wait_for_others(autojump_clock: MockClock) -> None:
+async def test_a_stopping_worker_does_not_wait_for_targets(autojump_clock: MockClock) -> None:
     world = World(takes_s=CHECK_S)
     await world.link("https://one.example/")
-    began = trio.current_time()
+    started_s = trio.current_time()
 
     async def stop() -> None:
         await trio.sleep(2)
@@ -166,12 +168,12 @@ async def test_a_worker_that_is_to_stop_does_not_wait_for_others(autojump_clock:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stop)
         await world.run()
-    assert trio.current_time() - began < 3
+    assert trio.current_time() - started_s < 3
     world.context.stopping = False
     assert len(await world.run()) == 1
 
 
-async def test_another_target_is_another_check(autojump_clock: MockClock) -> None:
+async def test_a_changed_target_is_checked_anew(autojump_clock: MockClock) -> None:
     world = World()
     link = await world.link("https://a.example/")
     await world.run()
@@ -184,7 +186,7 @@ async def test_another_target_is_another_check(autojump_clock: MockClock) -> Non
     assert await world.run() == []
 
 
-async def test_what_was_done_is_written_when_storage_comes_back(autojump_clock: MockClock) -> None:
+async def test_checks_are_repeated_when_storage_comes_back(autojump_clock: MockClock) -> None:
     world = World()
     link = await world.link("https://a.example/")
 

@@ -1,4 +1,4 @@
-"""HTTP to receivers that somebody else has named: hostile names, hostile answers, and good ones."""
+"""Requests to webhook receivers: hostile names, hostile responses, and good ones."""
 
 import gc
 import gzip
@@ -47,7 +47,7 @@ async def test_a_request_is_what_the_receiver_expects() -> None:
         ]
 
 
-async def test_an_address_by_itself_is_called_by_itself() -> None:
+async def test_an_address_in_the_url_is_the_host() -> None:
     async with running(Receiver()) as receiver, sending(loopback=True) as sender:
         assert (
             await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
@@ -60,36 +60,36 @@ async def test_tls_goes_by_the_name_and_is_verified(tmp_path: Path) -> None:
     pem.write_text(KEY_AND_CERTIFICATE)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem)
-    asked: list[str | None] = []
-    server.sni_callback = lambda _, name, __: asked.append(name)
+    server_names: list[str | None] = []
+    server.sni_callback = lambda _, name, __: server_names.append(name)
     client = ssl.create_default_context(cafile=str(pem))
     resolver = names(hooks_example=["127.0.0.1"], other_example=["127.0.0.1"])
     async with running(Receiver(tls=server)) as receiver:
         async with sending(loopback=True, resolver=resolver, tls=client) as sender:
             url = f"https://hooks.example:{receiver.port}/"
             assert (await sender.post(url, HEADERS, BODY)).status == 200
-            answer = await sender.post(url.replace("hooks", "other"), HEADERS, BODY)
-            assert answer.status is None
-            assert "certificate" in answer.error
+            result = await sender.post(url.replace("hooks", "other"), HEADERS, BODY)
+            assert result.status is None
+            assert "certificate" in result.error
         async with sending(loopback=True, resolver=resolver) as sender:
             assert "certificate" in (await sender.post(url, HEADERS, BODY)).error
-    assert asked == ["hooks.example", "other.example", "hooks.example"]
+    assert server_names == ["hooks.example", "other.example", "hooks.example"]
     assert len(receiver.heads) == 1
 
 
-# ---- where nothing may be sent --------------------------------------------------------------------
+# ---- refused addresses ----------------------------------------------------------------------------
 class Connector:
-    """Makes no connection, and keeps to where one was to be made."""
+    """A connect function that records the addresses, and returns `stream` or refuses."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream | None = None) -> None:
-        self.asked: list[str] = []
+        self.addresses: list[str] = []
         self.stream = stream
 
     async def __call__(
         self, address: str, port: int, timeout_s: float | None
     ) -> httpcore.AsyncNetworkStream:
         await trio.lowlevel.checkpoint()
-        self.asked.append(address)
+        self.addresses.append(address)
         if self.stream is None:
             raise httpcore.ConnectError("refused")
         return self.stream
@@ -106,11 +106,11 @@ class Connector:
 async def test_a_name_with_one_bad_address_is_refused_as_a_whole(addresses: list[str]) -> None:
     connector = Connector()
     async with sending(resolver=names(hooks_example=addresses), connect=connector) as sender:
-        answer = await sender.post("https://hooks.example/", HEADERS, BODY)
-    assert answer == AttemptResult(
+        result = await sender.post("https://hooks.example/", HEADERS, BODY)
+    assert result == AttemptResult(
         None, "hooks.example has an address that is not on the public internet"
     )
-    assert connector.asked == []
+    assert connector.addresses == []
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ async def test_a_name_with_one_bad_address_is_refused_as_a_whole(addresses: list
 )  # fmt: skip
 async def test_this_machine_is_refused_however_it_is_written(host: str) -> None:
     async with running(Receiver()) as receiver, sending() as sender:
-        answer = await sender.post(f"http://{host}:{receiver.port}/", HEADERS, BODY)
-        assert answer.status is None
-        assert "not on the public internet" in answer.error
+        result = await sender.post(f"http://{host}:{receiver.port}/", HEADERS, BODY)
+        assert result.status is None
+        assert "not on the public internet" in result.error
         assert receiver.connections == 0
 
 
@@ -134,11 +134,11 @@ async def test_loopback_opens_loopback_alone(address: str) -> None:
         assert (
             "not on the public" in (await sender.post("http://hooks.example/", HEADERS, BODY)).error
         )
-    assert connector.asked == []
+    assert connector.addresses == []
 
 
-async def test_a_name_that_changes_its_mind_gets_nothing() -> None:
-    """The address that was judged is the one that is called; the name is not asked again."""
+async def test_a_name_whose_addresses_change_gets_no_private_connection() -> None:
+    """The connection goes to the checked address; the name is not looked up again."""
     answers = [["8.8.8.8"], ["127.0.0.1"], ["8.8.4.4"]]
 
     async def flipping(host: str, port: int) -> list[str]:
@@ -150,7 +150,7 @@ async def test_a_name_that_changes_its_mind_gets_nothing() -> None:
         assert "could not connect" in (await sender.post("https://h.example/", HEADERS, BODY)).error
         assert "not on the public" in (await sender.post("https://h.example/", HEADERS, BODY)).error
         assert "could not connect" in (await sender.post("https://h.example/", HEADERS, BODY)).error
-    assert connector.asked == ["8.8.8.8", "8.8.4.4"]
+    assert connector.addresses == ["8.8.8.8", "8.8.4.4"]
     assert answers == []
 
 
@@ -159,10 +159,10 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
     connector = Connector()
     async with sending(resolver=names(h_example=addresses), connect=connector) as sender:
         await sender.post("https://h.example/", HEADERS, BODY)
-    assert connector.asked == addresses[:4]
+    assert connector.addresses == addresses[:4]
 
 
-async def test_names_that_nobody_knows() -> None:
+async def test_an_unknown_host_is_an_error() -> None:
     async def unknown(host: str, port: int) -> list[str]:
         raise OSError(-2, "Name or service not known")
 
@@ -171,22 +171,22 @@ async def test_names_that_nobody_knows() -> None:
 
     for resolver in (unknown, none):
         async with sending(resolver=resolver) as sender:
-            answer = await sender.post("https://h.example/", HEADERS, BODY)
-        assert answer.error.startswith("could not connect: h.example ")
+            result = await sender.post("https://h.example/", HEADERS, BODY)
+        assert result.error.startswith("could not connect: h.example ")
 
 
-async def test_the_systems_resolver_gives_plain_addresses() -> None:
+async def test_the_system_resolver_returns_plain_addresses() -> None:
     look_up = system_resolver()
     assert await look_up("127.0.0.1", 80) == ["127.0.0.1"]
     assert await look_up("2130706433", 80) == ["127.0.0.1"]
 
 
-async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither while somebody waits for them nor afterwards, as the resolver goes on."""
-    asked, given_up = set[str](), threading.Event()
+async def test_look_ups_that_hang_delay_no_other_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither while requests wait for them nor afterwards, while the resolver's threads still hang."""
+    hosts, given_up = set[str](), threading.Event()
 
     def getaddrinfo(host: str, port: int, type: int) -> list[Any]:
-        asked.add(host)
+        hosts.add(host)
         if host.startswith("dead"):
             given_up.wait(30)
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
@@ -203,12 +203,12 @@ async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch
                     nursery.start_soon(webhooks.connect_tcp, f"dead{n}.test", 443)
         with trio.fail_after(5), pytest.raises(httpcore.ConnectError, match="refused"):
             await webhooks.connect_tcp("good.example", 443)
-        assert len(asked) > 40
+        assert len(hosts) > 40
     finally:
         given_up.set()
 
 
-# ---- what receivers answer ------------------------------------------------------------------------
+# ---- responses ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(status: int) -> None:
     async with running(Receiver()) as receiver, sending(loopback=True) as sender:
@@ -216,9 +216,9 @@ async def test_redirects_are_not_followed(status: int) -> None:
             b"HTTP/1.1 %d Over there\r\nLocation: http://127.0.0.1:%d/secret\r\n"
             b"Content-Length: 0\r\n\r\n" % (status, receiver.port)
         )
-        answer = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-        assert answer == AttemptResult(status, "redirects are not followed")
-        assert not answer.delivered
+        result = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+        assert result == AttemptResult(status, "redirects are not followed")
+        assert not result.delivered
         assert len(receiver.heads) == 1
 
 
@@ -227,8 +227,8 @@ async def test_nothing_is_decompressed_and_retry_after_is_kept() -> None:
     answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     receiver = Receiver(answer % len(packed) + packed)
     async with running(receiver), sending(loopback=True) as sender:
-        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-    assert found == AttemptResult(503, "", packed, "120")
+        result = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert result == AttemptResult(503, "", packed, "120")
 
 
 @pytest.mark.parametrize(
@@ -241,16 +241,16 @@ async def test_nothing_is_decompressed_and_retry_after_is_kept() -> None:
         (b"HTTP/1.1 200 OK\r\nx: a\x00b\r\n\r\n", "did not answer in HTTP/1.1"),
     ],
 )
-async def test_what_is_no_http_is_said(answer: bytes, error: str) -> None:
+async def test_a_response_that_is_not_http_is_an_error(answer: bytes, error: str) -> None:
     receiver = Receiver(answer)
     async with running(receiver), sending(loopback=True) as sender:
-        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-    assert found.status is None
-    assert found.error.startswith(error)
-    assert found.error.isprintable()
+        result = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert result.status is None
+    assert result.error.startswith(error)
+    assert result.error.isprintable()
 
 
-async def test_what_breaks_off_behind_the_status_has_its_status() -> None:
+async def test_a_body_that_breaks_off_keeps_the_status() -> None:
     receiver = Receiver(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 
     async def once(stream: trio.SocketStream) -> None:
@@ -260,21 +260,21 @@ async def test_what_breaks_off_behind_the_status_has_its_status() -> None:
 
     receiver.serve = once  # type: ignore[method-assign]
     async with running(receiver), sending(loopback=True) as sender:
-        found = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
-    assert found == AttemptResult(200, "", b"half")
+        result = await sender.post(f"http://127.0.0.1:{receiver.port}/", HEADERS, BODY)
+    assert result == AttemptResult(200, "", b"half")
 
 
-async def test_nobody_there() -> None:
+async def test_a_refused_connection_is_an_error() -> None:
     async with running(Receiver()) as receiver:
         port = receiver.port
     async with sending(loopback=True) as sender:
-        found = await sender.post(f"http://127.0.0.1:{port}/", HEADERS, BODY)
-    assert found.status is None
-    assert found.error.startswith("could not connect")
+        result = await sender.post(f"http://127.0.0.1:{port}/", HEADERS, BODY)
+    assert result.status is None
+    assert result.error.startswith("could not connect")
 
 
 class Endless(httpcore.AsyncNetworkStream):
-    """A receiver that sends a head, and then parts for ever."""
+    """A stream that sends a head, and then `part` for ever."""
 
     def __init__(self, head: bytes, part: bytes) -> None:
         self.head, self.part = head, part
@@ -301,9 +301,9 @@ class Endless(httpcore.AsyncNetworkStream):
 async def posted_to(stream: Endless) -> AttemptResult:
     resolver = names(hooks_example=["8.8.8.8"])
     async with sending(resolver=resolver, connect=Connector(stream)) as sender:
-        answer = await sender.post("http://hooks.example/", HEADERS, BODY)
+        result = await sender.post("http://hooks.example/", HEADERS, BODY)
         assert stream.closed
-    return answer
+    return result
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -331,13 +331,13 @@ async def test_an_endless_body_is_cut_off(chunked: bool) -> None:
 )
 async def test_an_endless_head_is_cut_off(head: bytes, part: bytes) -> None:
     stream = Endless(head, part * (4096 // len(part)))
-    answer = await posted_to(stream)
-    assert answer.status is None
+    result = await posted_to(stream)
+    assert result.status is None
     assert stream.sent_bytes <= MAX_WIRE_BYTES
 
 
-async def test_who_is_silent_in_the_midst_of_tls_is_left() -> None:
-    """The connection is closed when nobody waits any more, and not when its memory happens to be freed."""
+async def test_a_connection_cancelled_in_its_handshake_is_closed() -> None:
+    """The connection is closed when the request is cancelled, not when the garbage collector finds it."""
     left = trio.Event()
 
     async def silent(stream: trio.SocketStream) -> None:
@@ -366,7 +366,7 @@ async def test_a_chunk_that_never_ends_its_size_is_cut_off() -> None:
     assert stream.sent_bytes <= MAX_WIRE_BYTES
 
 
-async def test_a_slow_receiver_is_left_when_the_caller_cancels() -> None:
+async def test_a_request_to_a_slow_receiver_can_be_cancelled() -> None:
     async def drip(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.send_all(b"HTTP/1.1 200 OK\r\nx: ")
@@ -386,7 +386,7 @@ async def test_a_slow_receiver_is_left_when_the_caller_cancels() -> None:
             assert limit.cancelled_caught
 
 
-async def test_connections_are_bounded_and_found_again() -> None:
+async def test_connections_are_bounded_and_reused() -> None:
     receiver = Receiver()
     async with running(receiver), sending(loopback=True) as sender:
         answers: list[AttemptResult] = []
@@ -401,7 +401,7 @@ async def test_connections_are_bounded_and_found_again() -> None:
     assert receiver.connections <= 20
 
 
-async def test_connections_that_nobody_uses_are_closed() -> None:
+async def test_unused_connections_are_closed() -> None:
     hanging = Receiver()
 
     async def silent(stream: trio.SocketStream) -> None:
@@ -409,12 +409,12 @@ async def test_connections_that_nobody_uses_are_closed() -> None:
 
     hanging.serve = silent  # type: ignore[method-assign]
     async with AsyncExitStack() as stack:
-        one, two, _ = [
+        first, second, _ = [
             await stack.enter_async_context(running(receiver))
             for receiver in (Receiver(), Receiver(), hanging)
         ]
         async with sending(loopback=True) as sender, trio.open_nursery() as nursery:
-            urls = [f"http://127.0.0.1:{receiver.port}/" for receiver in (one, two, hanging)]
+            urls = [f"http://127.0.0.1:{receiver.port}/" for receiver in (first, second, hanging)]
             for url in urls[:2]:
                 await sender.post(url, HEADERS, BODY)
             nursery.start_soon(sender.post, urls[2], HEADERS, BODY)
