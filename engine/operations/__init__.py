@@ -1,1 +1,1 @@
-"""Settings, health, metrics, logs and the tree of actors."""
+"""Settings, health, metrics, logs, and the processes' trees of actors."""

@@ -7,7 +7,7 @@ import msgspec
 
 from engine.operations.health import Component
 
-CRASH_LOOP_COUNT: int = 3  # crashes within a supervisor's period from which on it is no accident
+CRASH_LOOP_COUNT: int = 3  # crashes within a supervisor's period that make a crash loop
 
 
 class ActorStatus(NamedTuple):
@@ -19,10 +19,10 @@ class ActorStatus(NamedTuple):
 
 
 class ActorNode(msgspec.Struct, frozen=True, kw_only=True):
-    """An actor, a supervisor of some, or a whole process.
+    """An actor, a supervisor of actors, or a whole process.
 
-    `restarts` counts since the process began, `crashes` within the supervisor's last period; `for_s` is how
-    long it has run, 0 when it does not. `done`: its work is done for good, and it runs no more.
+    `restarts` counts those since the process began, `crashes` those within the supervisor's last period.
+    `for_s` is the time for which it has run, 0 if it does not run. `done`: it ended with its work done.
     """
 
     name: str
@@ -47,11 +47,12 @@ def walk(node: ActorNode, path: str = "") -> Iterator[tuple[str, ActorNode]]:
 
 
 def crash_looping(node: ActorNode) -> list[Component]:
-    """Those that crash again and again, by their paths: restarting does not help."""
+    """Return a component that is not ready, named by its path, for each node below in a crash loop: restarting
+    does not help it."""
     return [
         Component(
-            path, False, f"crashed {one.crashes} times within a minute, last: {one.last_error}"
+            path, False, f"crashed {actor.crashes} times within a minute, last: {actor.last_error}"
         )
-        for path, one in walk(node)
-        if one.crashes >= CRASH_LOOP_COUNT
+        for path, actor in walk(node)
+        if actor.crashes >= CRASH_LOOP_COUNT
     ]

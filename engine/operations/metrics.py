@@ -1,11 +1,11 @@
 """Metrics: the numbers that a process reports to Prometheus, each declared where it is counted.
 
-A module declares its metrics as constants and its actor or store returns their samples; the
-process concatenates these lists. The exposition needs nothing else: each sample brings its metric
-with its help along, also from one process to another.
+A module declares its metrics as constants, and its actor or store returns their samples; the
+process concatenates these lists. The exposition needs nothing else: a sample carries its metric
+and its help, also from one process to another.
 
-The same name and labels from several processes are summed before they are shown, so a gauge must
-be one that may be added up, or have the process as a label.
+Samples of several processes with the same name and labels are summed for the exposition. So the
+values of a gauge must make sense as a sum, or the gauge must have the process as a label.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ from typing import Final, Literal, NamedTuple
 
 
 class Metric(NamedTuple):
-    """A declared metric: its name ends in `_total` (a counter) or its unit (a gauge).
+    """A declared metric. Its name ends in `_total` (a counter) or its unit (a gauge).
 
-    `help` is one line that says what is counted; `labels` are the names of its labels, in the
-    order in which they are written.
+    `help` is one line that names what is counted; `labels` are the names of its labels, in the
+    order of the exposition.
     """
 
     name: str
@@ -25,16 +25,17 @@ class Metric(NamedTuple):
 
     @property
     def kind(self) -> Literal["counter", "gauge"]:
+        """The metric's type in the exposition."""
         return "counter" if self.name.endswith("_total") else "gauge"
 
     def sample(self, value: float, *labels: str) -> "Sample":
-        """Return a sample; `labels` are the values of this metric's labels, all of them."""
+        """Return a sample. `labels` are the values of all labels of this metric. Raises ValueError."""
         if len(labels) != len(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, not {labels}")
         return Sample(self, value, labels)
 
     def by_label(self, counts: Mapping[str, float] | Mapping[int, float]) -> "list[Sample]":
-        """Return a sample for each value of the only label."""
+        """Return a sample for each value of the metric's only label."""
         return [self.sample(count, str(label)) for label, count in counts.items()]
 
 
@@ -47,6 +48,7 @@ class Sample(NamedTuple):
 
     @property
     def name(self) -> str:
+        """The metric's name."""
         return self.metric.name
 
 
@@ -64,8 +66,8 @@ PROCESS_INFO: Final = Metric(
 
 
 def sum_samples(processes: Iterable[ProcessMetrics]) -> list[Sample]:
-    """Return one sample for each name and labels, sorted by these, and a PROCESS_INFO for each
-    process."""
+    """Return the sum of the samples with the same name and labels, and a PROCESS_INFO sample of each
+    process, sorted by name and labels."""
     sums: dict[tuple[str, tuple[str, ...]], Sample] = {}
     for process in processes:
         info = PROCESS_INFO.sample(1, process.role, str(process.pid))

@@ -1,4 +1,4 @@
-"""One setting's declaration: a dataclass field that knows its variable, parser, bounds and help.
+"""Declaration of a setting: a dataclass field with its variable, parser, bounds and help.
 
 Parsers take the text of an environment variable and return the value. They raise ValueError; its
 text continues the variable's name: "must be …".
@@ -16,7 +16,7 @@ _DECLARATION: Final = "declaration"
 
 
 class Setting(NamedTuple):
-    """A declared setting. The value of a secret one is in no message, help text or repr."""
+    """A declared setting. The value of a secret setting appears in no message, help text or repr."""
 
     variable: str
     field: str
@@ -44,7 +44,7 @@ def setting(
     """Declare a field of a frozen dataclass as a setting.
 
     `variable` defaults to WAYPOST_ and the field's name in capitals. `help` is a noun phrase for
-    `waypost --help` with the unit, if the name has none, and the meaning of 0.
+    `waypost --help`, with the unit if the name has none, and the meaning of 0.
     """
     declaration = _Declaration(parse, help, variable, secret)
     return field(default=default, repr=not secret, metadata={_DECLARATION: declaration})
@@ -54,15 +54,15 @@ def declared_settings(settings_class: type) -> tuple[Setting, ...]:
     """Return the settings that a dataclass declares, in the order of its fields."""
     return tuple(
         Setting(
-            declaration.variable or PREFIX + each.name.upper(),
-            each.name,
-            each.default,
+            declaration.variable or PREFIX + field_.name.upper(),
+            field_.name,
+            field_.default,
             declaration.parse,
             declaration.help,
             declaration.secret,
         )
-        for each in fields(settings_class)
-        if (declaration := each.metadata.get(_DECLARATION)) is not None
+        for field_ in fields(settings_class)
+        if (declaration := field_.metadata.get(_DECLARATION)) is not None
     )
 
 
@@ -82,7 +82,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a parser of exactly these texts."""
+    """Return a parser that accepts exactly these texts."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -110,16 +110,19 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def base_url(text: str) -> str:
-    """Parse a URL that paths are appended to; a slash at its end is cut off."""
-    checked = url("http", "https")(text)
-    parts = urlsplit(checked)
+    """Parse an http or https URL to which paths are appended. Cuts off a slash at its end."""
+    base = url("http", "https")(text)
+    parts = urlsplit(base)
     unusable = parts.username or parts.port == 0 or parts.query or parts.fragment
     if unusable or not parts.hostname or len(text) > MAX_URL_CHARS:
-        raise ValueError("must be such as https://api.github.com")
-    return checked.rstrip("/")
+        raise ValueError(
+            "must be a URL without credentials, query and fragment, such as https://api.github.com"
+        )
+    return base.rstrip("/")
 
 
 def switch(text: str) -> bool:
+    """Parse a yes or no."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off"):
@@ -128,6 +131,7 @@ def switch(text: str) -> bool:
 
 
 def token(text: str) -> str:
+    """Parse a credential for an HTTP header."""
     if len(text) > MAX_TOKEN_CHARS or not all("!" <= c <= "~" for c in text):
         raise ValueError(
             f"must be 1 to {MAX_TOKEN_CHARS} printable ASCII characters without blanks"
@@ -136,12 +140,14 @@ def token(text: str) -> str:
 
 
 def host(text: str) -> str:
+    """Parse a host name or address."""
     if not text or any(ord(c) < 0x21 for c in text):
         raise ValueError("must not be empty or have blanks")
     return text
 
 
 def path(text: str) -> str:
+    """Parse a path of a file."""
     if not text.isprintable():
         raise ValueError("must be a path without control characters")
     return text

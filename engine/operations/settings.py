@@ -1,7 +1,7 @@
 """Settings: documented defaults, then the environment, validated once, then frozen.
 
-Each line of `Settings` declares one: its type, default, parser with bounds, and help. The name of
-its environment variable, `waypost --help` and read() are made of that line.
+Each field of `Settings` declares one: its type, default, parser with bounds, and help. The name of
+its environment variable, `waypost --help` and read() are derived from it.
 """
 
 from collections.abc import Mapping
@@ -41,88 +41,88 @@ class Settings:
         "Redis 7.0 or later, or Valkey; unset: an embedded Valkey", variable="REDIS_URL")
     database_pool: int = setting(8, whole(1, 1_000), "Postgres connections per process")
     redis_pool: int = setting(16, whole(2, 1_000), "Redis connections per process")
-    query_timeout_ms: int = setting(10_000, milliseconds, "longest time for one database statement")
+    query_timeout_ms: int = setting(10_000, milliseconds, "time limit of one database statement")
 
     # Addresses
-    visitors_host: str = setting("127.0.0.1", host, "address that visitors are served on")
-    visitors_port: int = setting(8080, port, "port that visitors are served on; 0: any free one")
+    visitors_host: str = setting("127.0.0.1", host, "address on which visitors are served")
+    visitors_port: int = setting(8080, port, "port on which visitors are served; 0: any free one")
     visitors_url: str = setting("", url("http", "https"),
-        "start of every short URL, where it is not http://host:port")
+        "start of every short URL; unset: http://host:port")
     console_host: str = setting("127.0.0.1", host, "address of the console (API, metrics)")
     console_port: int = setting(8081, port, "port of the console; 0: any free one")
     console_url: str = setting("", url("http", "https"),
-        "the console's URL for people, where it is not http://host:port")
+        "URL of the console for its users; unset: http://host:port")
     trusted_hops: int = setting(0, whole(0, 16),
-        "proxies in front: the client is the N-th address from the right of X-Forwarded-For; 0: the peer")
+        "proxies in front; the client is the N-th address from the right of X-Forwarded-For; 0: the peer")
 
     # Visitors
     visits_per_second: int = setting(200, whole(0, 10_000),
         "requests per second allowed from one client address, per edge; 0: no limit. Loopback is never limited")
     max_connections: int = setting(10_000, whole(1, 1_000_000),
-        "visitors' connections per edge; one more is answered 503")
-    head_timeout_ms: int = setting(10_000, milliseconds, "longest time to send a whole request head")
-    idle_timeout_ms: int = setting(65_000, milliseconds, "longest time that a connection may be idle")
+        "visitors' connections per edge; further ones are answered 503")
+    head_timeout_ms: int = setting(10_000, milliseconds, "time limit for a client to send a request head")
+    idle_timeout_ms: int = setting(65_000, milliseconds, "time after which an idle connection is closed")
     max_resident_links: int = setting(1_000_000, whole(1_000, 100_000_000),
-        "links that an edge keeps in memory; beyond it, profiles unvisited for longest passivate")
+        "links that an edge keeps in memory; beyond it, the least recently visited profiles are unloaded")
     max_unknown_paths: int = setting(100_000, whole(100, 100_000_000),
-        "unknown paths that an edge remembers as such")
+        "unknown paths that an edge caches")
     poll_interval_ms: int = setting(400, whole(50, 60_000),
-        "time between an edge's polls of Postgres for changes that no announcement brought")
+        "time between an edge's polls of Postgres for changes whose announcement was lost")
     geo_file: str = setting("", path,
-        "places by a MaxMind or DB-IP file (.mmdb), read again when it changes; unset: countries only")
+        "MaxMind or DB-IP file of places (.mmdb), read again when it changes; unset: countries only")
 
     # Clicks
     journal_sync_ms: int = setting(100, whole(1, 60_000),
-        "longest time between a click's answer and its fdatasync: what a power loss can cost")
+        "longest time between a redirect and the fdatasync of its click, which a power loss can cost")
     journal_segment_bytes: int = setting(64 * _MIB, whole(2 * _MIB, _GIB), "size of a journal segment file")
     journal_seal_ms: int = setting(600_000, milliseconds,
-        "longest time that committed clicks stay in a journal's file when few visitors come")
+        "longest time for which committed clicks stay in a journal's file when few visitors come")
     journal_max_bytes: int = setting(8 * _GIB, whole(4 * _MIB, 1024 * _GIB),
-        "disk that one edge's journal may take; beyond it clicks are answered, counted and not recorded")
+        "size of one edge's journal; beyond it, visitors are redirected and their clicks are not recorded")
     ship_window_bytes: int = setting(16 * _MIB, whole(_MIB, _GIB),
         "bytes of one journal that may be in Redis and not yet in Postgres")
-    ship_linger_ms: int = setting(50, whole(1, 10_000), "longest time that clicks wait to be shipped together")
+    ship_linger_ms: int = setting(50, whole(1, 10_000), "longest wait of clicks before they are shipped")
     partitions_ahead_days: int = setting(14, whole(2, 365),
-        "days for which partitions of clicks are made ahead")
+        "days for which partitions of clicks are made in advance")
 
     # Links
     private_targets: bool = setting(True, switch,
         "whether links may lead to hosts that are not on the public internet")
     check_links: str = setting("public", one_of("public", "everywhere", "off"),
-        "daily request to each link's target: on the public internet, private ones too, or none")
+        "targets that are checked once a day: those on the public internet, private ones too, or none")
     github_url: str = setting("https://api.github.com", base_url,
-        "GitHub's API; of an Enterprise Server https://HOST/api/v3")
+        "URL of GitHub's API; for an Enterprise Server https://HOST/api/v3")
     github_token: str = setting("", token,
-        "optional; raises GitHub's limit from 60 to 5,000 requests an hour", secret=True)
+        "GitHub token; raises GitHub's limit from 60 to 5,000 requests per hour", secret=True)
 
     # Console
     api_reads_per_minute: int = setting(6_000, whole(0, 100_000),
-        "reads per minute by one key, or one user's sessions; 0: no limit")
+        "reads per minute by one API key, or one user's sessions; 0: no limit")
     api_writes_per_minute: int = setting(3_000, whole(0, 100_000),
-        "changes per minute by one key, or one user's sessions; 0: no limit")
-    stats_timeout_ms: int = setting(2_000, milliseconds, "longest time for one statement of a stats query")
-    max_body_bytes: int = setting(_MIB, whole(1024, _GIB), "largest request body of the console")
-    session_hours: int = setting(168, whole(1, 8_784), "lifetime of a login of the console")
+        "changes per minute by one API key, or one user's sessions; 0: no limit")
+    stats_timeout_ms: int = setting(2_000, milliseconds, "time limit of one statement of a stats query")
+    max_body_bytes: int = setting(_MIB, whole(1024, _GIB), "largest request body that the console accepts")
+    session_hours: int = setting(168, whole(1, 8_784), "lifetime of a session of the console")
 
     # Workers
     lease_ttl_ms: int = setting(10_000, whole(500, 600_000),
-        "time that workers own a stream or a webhook without renewing")
+        "lifetime of a lease on a stream or a webhook that its worker does not renew")
     jobs_kept_days: int = setting(7, whole(1, 365),
-        "days for which jobs that have ended are kept; dead ones four times as long")
+        "days for which ended jobs are kept; dead ones four times as long")
     webhook_concurrency: int = setting(8, whole(1, 100), "concurrent requests to one webhook")
     webhook_rate: int = setting(50, whole(1, 10_000), "requests per second to one webhook")
     webhook_loopback: bool = setting(False, switch,
-        "whether webhooks may go to this machine's own addresses, by http too; for development")
+        "whether webhooks may be sent to this machine's own addresses, by http too; for development")
 
     # Every process
-    drain_timeout_ms: int = setting(20_000, milliseconds, "longest time that a stop waits for work in flight")
-    log_format: str = setting("text", one_of("text", "json"), "format of a log's lines: text or json")
+    drain_timeout_ms: int = setting(20_000, milliseconds, "longest wait of a stop for work in flight")
+    log_format: str = setting("text", one_of("text", "json"), "format of log lines: text or json")
     # fmt: on
 
 
 SETTINGS: Final = declared_settings(Settings)
 
-# Read elsewhere: by the tests, and between a parent process and its children.
+# Variables of the tests, and between the launcher and its children.
 _OTHER_VARIABLES: Final = frozenset(
     {"WAYPOST_TEST_DATABASE_URL", "WAYPOST_TEST_REDIS_URL", "WAYPOST_PROCESS"}
 )
@@ -132,18 +132,18 @@ _VARIABLES: Final = _OTHER_VARIABLES | {setting.variable for setting in SETTINGS
 def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
     """Return the defaults, replaced by `environment`, then by `overrides` that are not None.
 
-    Raises SettingsError naming the first variable that is wrong, or an unknown `WAYPOST_` one: a
-    misspelt setting that is silently ignored is the worst kind.
+    Raises SettingsError naming the first invalid variable, or an unknown `WAYPOST_` one: ignoring a
+    misspelt setting would hide the mistake.
     """
     values: dict[str, Any] = {}
-    for each in SETTINGS:
-        text = environment.get(each.variable, "")
+    for declared in SETTINGS:
+        text = environment.get(declared.variable, "")
         if text:
             try:
-                values[each.field] = each.parse(text)
+                values[declared.field] = declared.parse(text)
             except ValueError as error:
-                value = "" if each.secret else f" (it is {text[:100]!r})"
-                raise SettingsError(f"{each.variable} {error}{value}") from None
+                value = "" if declared.secret else f" (it is {text[:100]!r})"
+                raise SettingsError(f"{declared.variable} {error}{value}") from None
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in _VARIABLES:
             raise SettingsError(f"{variable} is not a setting of Waypost; see waypost --help")
@@ -152,13 +152,13 @@ def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 def _require_consistent(settings: Settings) -> Settings:
-    """Return `settings`. Raises SettingsError when two of them contradict each other."""
+    """Return `settings`. Raises SettingsError if two of them contradict each other."""
     if bool(settings.database_url) != bool(settings.redis_url):
         present, missing = "DATABASE_URL", "REDIS_URL"
         if not settings.database_url:
             present, missing = missing, present
         raise SettingsError(
-            f"{present} is given, {missing} is missing: set both, or neither for embedded servers"
+            f"{present} is set, {missing} is missing: set both, or neither for embedded servers"
         )
     if settings.journal_max_bytes < 2 * settings.journal_segment_bytes:
         raise SettingsError(

@@ -237,7 +237,7 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
         ("WAYPOST_TRUSTED_HOPS", "-1", "must be between"),
         ("WAYPOST_JOURNAL_SYNCMS", "5", "is not a setting"),
         ("DATABASE_URL", "mysql://localhost/", "must be a URL"),
-        ("DATABASE_URL", "postgresql://localhost/x", "DATABASE_URL is given, REDIS_URL is missing"),
+        ("DATABASE_URL", "postgresql://localhost/x", "DATABASE_URL is set, REDIS_URL is missing"),
         ("WAYPOST_LOG_FORMAT", "xml", "must be one of text, json"),
     ],
 )

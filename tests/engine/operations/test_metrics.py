@@ -8,7 +8,7 @@ PENDING = Metric("waypost_pending_clicks", "Clicks that wait")
 UNRECORDED = Metric("waypost_unrecorded_total", "Clicks not recorded", ("reason",))
 
 
-def test_same_names_and_labels_are_summed_and_others_kept_apart() -> None:
+def test_samples_with_the_same_name_and_labels_are_summed() -> None:
     pending = PENDING.sample(3)
     disk, full = UNRECORDED.by_label({"disk": 2, "full": 5})
     samples = sum_samples(
@@ -30,7 +30,7 @@ def test_same_names_and_labels_are_summed_and_others_kept_apart() -> None:
     ]
 
 
-def test_a_name_says_the_kind() -> None:
+def test_the_end_of_its_name_makes_a_metric_a_counter_or_a_gauge() -> None:
     assert (PENDING.kind, UNRECORDED.kind) == ("gauge", "counter")
 
 

@@ -1,4 +1,4 @@
-"""A setting's declaration: one field says variable, default, parser and help."""
+"""Declarations of settings: one field has variable, default, parser and help."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -43,25 +43,27 @@ def test_a_field_declares_all_of_a_setting() -> None:
         (switch, "perhaps", "must be one of 1, 0"),
     ],
 )
-def test_what_a_parser_refuses(parse: Callable[[str], object], text: str, reason: str) -> None:
+def test_a_parser_refuses_other_texts(
+    parse: Callable[[str], object], text: str, reason: str
+) -> None:
     with pytest.raises(ValueError, match=reason):
         parse(text)
 
 
 def test_every_field_is_a_setting_of_its_own() -> None:
-    assert [each.field for each in SETTINGS] == [each.name for each in fields(Settings)]
-    assert len({each.variable for each in SETTINGS}) == len(SETTINGS)
+    assert [declared.field for declared in SETTINGS] == [field.name for field in fields(Settings)]
+    assert len({declared.variable for declared in SETTINGS}) == len(SETTINGS)
 
 
-@pytest.mark.parametrize("each", SETTINGS, ids=lambda each: each.variable)
-def test_a_default_is_a_value_that_the_variable_may_have(each: Setting) -> None:
-    text = {True: "1", False: "0"}.get(each.default, str(each.default))
-    assert not text or each.parse(text) == each.default
-    assert each.help == each.help.strip()
-    assert "\n" not in each.help
+@pytest.mark.parametrize("declared", SETTINGS, ids=lambda declared: declared.variable)
+def test_a_default_is_a_valid_value_of_the_variable(declared: Setting) -> None:
+    text = {True: "1", False: "0"}.get(declared.default, str(declared.default))
+    assert not text or declared.parse(text) == declared.default
+    assert declared.help == declared.help.strip()
+    assert "\n" not in declared.help
 
 
-def test_the_environment_stands_above_the_default_and_an_override_above_both() -> None:
+def test_the_environment_overrides_defaults_and_an_override_both() -> None:
     environment = {"WAYPOST_VISITORS_PORT": "9000", "WAYPOST_CONSOLE_PORT": "9001"}
     settings = read(environment, console_port=7, visitors_port=None)
     assert (settings.visitors_port, settings.console_port, settings.log_format) == (9000, 7, "text")
@@ -72,10 +74,10 @@ def test_the_environment_stands_above_the_default_and_an_override_above_both() -
     [
         ({"WAYPOST_JOURNAL_SINC_MS": "5"}, "is not a setting of Waypost"),
         ({"WAYPOST_REDIS_POOL": "1"}, r"WAYPOST_REDIS_POOL must be between .* \(it is '1'\)"),
-        ({"REDIS_URL": "redis://h"}, "REDIS_URL is given, DATABASE_URL is missing"),
+        ({"REDIS_URL": "redis://h"}, "REDIS_URL is set, DATABASE_URL is missing"),
         ({"WAYPOST_JOURNAL_MAX_BYTES": str(100 * 1024**2)}, "at least twice"),
     ],
 )
-def test_an_environment_that_is_refused(environment: dict[str, str], reason: str) -> None:
+def test_an_invalid_environment_is_refused(environment: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         read(environment)

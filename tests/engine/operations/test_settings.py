@@ -1,4 +1,4 @@
-"""Settings: what is refused, and what is shown of a secret."""
+"""Settings: URLs of an API, and the secrecy of a token."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from engine.operations.settings import read
 
 
 @pytest.mark.parametrize(
-    ("given", "url"),
+    ("text", "url"),
     [
         ("https://git.example/api/v3/", "https://git.example/api/v3"),
         ("http://127.0.0.1:4000", "http://127.0.0.1:4000"),
     ],
 )
-def test_the_url_of_an_api_has_no_slash_at_its_end(given: str, url: str) -> None:
-    assert read({"WAYPOST_GITHUB_URL": given}).github_url == url
+def test_the_url_of_an_api_has_no_slash_at_its_end(text: str, url: str) -> None:
+    assert read({"WAYPOST_GITHUB_URL": text}).github_url == url
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,15 @@ def test_the_url_of_an_api_has_no_slash_at_its_end(given: str, url: str) -> None
         "http://[",
     ],
 )
-def test_what_is_no_base_url(url: str) -> None:
+def test_an_invalid_base_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="WAYPOST_GITHUB_URL"):
         read({"WAYPOST_GITHUB_URL": url})
 
 
 def test_a_token_is_in_no_message_and_no_help() -> None:
-    found = read({"WAYPOST_GITHUB_TOKEN": "ghp_secret"})
-    assert found.github_token == "ghp_secret"
-    assert "ghp_secret" not in repr(found)
+    settings = read({"WAYPOST_GITHUB_TOKEN": "ghp_secret"})
+    assert settings.github_token == "ghp_secret"
+    assert "ghp_secret" not in repr(settings)
     with pytest.raises(SettingsError) as caught:
         read({"WAYPOST_GITHUB_TOKEN": "ghp_secret with blanks"})
     assert "ghp_secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The engine as its processes tell of it: who is missing, who gave up, who crashes again and again."""
+"""The state of the engine's processes: missing ones, restarted ones, and crash loops."""
 
 from engine.operations.actor_tree import CRASH_LOOP_COUNT, ActorNode, crash_looping, walk
 from engine.operations.health import Component
@@ -28,7 +28,7 @@ def test_every_node_has_a_path() -> None:
     ]  # fmt: skip
 
 
-def test_who_crashes_again_and_again_is_named_with_its_last_error() -> None:
+def test_a_crash_loop_is_named_with_its_last_error() -> None:
     (component,) = crash_looping(TREE)
     assert component == (
         "workers-0/jobs/rescue",
@@ -37,13 +37,13 @@ def test_who_crashes_again_and_again_is_named_with_its_last_error() -> None:
     )
 
 
-def test_processes_that_answer_that_are_missing_and_that_were_restarted() -> None:
+def test_answering_missing_and_restarted_processes_have_their_states() -> None:
     launcher = node(
         LAUNCHER,
         node("edge-0", kind="process", restarts=2, last_error="signal SIGKILL"),
         node("api-0", kind="process", restarts=1, last_error="exit code 1", running=False),
     )
-    found = process_states(
+    states = process_states(
         [
             status(node("edge-0", node("server"), for_s=5.0), pid=11),
             status(TREE, Component("workers-0", True), Component("a", False, "b"), pid=12),
@@ -52,7 +52,7 @@ def test_processes_that_answer_that_are_missing_and_that_were_restarted() -> Non
         ["edge-0", "workers-0", "edge-1"],
         {"api-0": "jobs/x crashed", "workers-0": "KeyError: 'y'"},
     )
-    edge, workers, edge_1, api = found
+    edge, workers, edge_1, api = states
     assert (edge.name, edge.pid, edge.ready, edge.restarts) == ("edge-0", 11, True, 2)
     assert (edge.for_s, edge.last_error) == (5.0, "signal SIGKILL")
     assert [actor.name for actor in edge.actors] == ["server"]
