@@ -1,4 +1,4 @@
-"""Experiments as JSON: ids as strings, times as RFC 3339, and back."""
+"""JSON bodies of experiments, with ids as strings and times as RFC 3339."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,8 +34,9 @@ Weight = Annotated[
 
 
 class VariantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One arm; the first is the control. A destination has a target, which may be missing until the start;
-    of the page's link a title, thumbnail or position, null for what stays as it is."""
+    """A variant; the first is the control. In an experiment of the kind destination it has a `target`, which
+    may be missing until the start; in one of the kind page, a `title`, `thumbnail` or `position` of the link
+    (null: as without the experiment)."""
 
     name: str
     weight: Weight
@@ -47,7 +48,7 @@ class VariantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TargetingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whom it is for; an empty list means everybody."""
+    """The visitors that take part; an empty list means all."""
 
     countries: list[str] = []
     devices: list[str] = []
@@ -55,7 +56,7 @@ class TargetingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class NamespaceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part [low, high) of a group of experiments of which a visitor is in one at most."""
+    """The experiment's part [low, high) of a namespace: a visitor is in at most one of its experiments."""
 
     id: str
     low: float
@@ -63,10 +64,10 @@ class NamespaceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants to test."""
+    """An experiment to create."""
 
     name: Annotated[str, StandIn("")]
-    kind: Annotated[ExperimentKind, msgspec.Meta(description="what varies"), StandIn("")]
+    kind: Annotated[ExperimentKind, msgspec.Meta(description="the thing that varies"), StandIn("")]
     variants: Annotated[
         list[VariantBody],
         msgspec.Meta(description=f"{MIN_VARIANTS} to {MAX_VARIANTS}"),
@@ -80,10 +81,11 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
     targeting: TargetingBody = TargetingBody()
     namespace: NamespaceBody | None = None
     cookie: Annotated[
-        bool, msgspec.Meta(description="tell visitors apart by a first-party cookie")
+        bool, msgspec.Meta(description="recognise visitors by a first-party cookie")
     ] = False
     goal: Annotated[
-        Goal, msgspec.Meta(description="of the page: a click on the link tested, or on any")
+        Goal,
+        msgspec.Meta(description="for the kind page: a click on the tested link, or on any link"),
     ] = "link"
     attribution_hours: Annotated[
         int, msgspec.Meta(ge=ATTRIBUTION_HOURS[0], le=ATTRIBUTION_HOURS[-1])
@@ -92,7 +94,7 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """An experiment as the API shows it. `winner` is a variant's name once it is decided."""
+    """An experiment as the API shows it. `winner` is the name of a variant once the experiment is decided."""
 
     id: Id
     profile_id: Id
@@ -124,42 +126,45 @@ class ExperimentResponse(msgspec.Struct, frozen=True, kw_only=True):
 def draft(
     body: Mapping[str, Any], stored: StoredExperiment | None, private_hosts: bool
 ) -> ExperimentDraft:
-    """What a request's body makes of a stored experiment, or of none. Raises InvalidError."""
+    """Return the validated draft of a body. Fields that the body leaves out come from `stored`.
+
+    Raises InvalidError.
+    """
     base: Mapping[str, Any] = {}
     if stored is not None:
-        shown = experiment_response(stored)
-        base = {field: getattr(shown, field) for field in ExperimentBody.__struct_fields__}
-    made = draft_of(ExperimentBody, body, partial(_judged, private_hosts=private_hosts), base)
-    found, _ = validate_draft(_draft(made), private_hosts=private_hosts)
-    assert found is not None  # judged just now
-    return found
+        response = experiment_response(stored)
+        base = {field: getattr(response, field) for field in ExperimentBody.__struct_fields__}
+    parsed = draft_of(ExperimentBody, body, partial(_validate, private_hosts=private_hosts), base)
+    normalised, _ = validate_draft(_draft(parsed), private_hosts=private_hosts)
+    assert normalised is not None  # draft_of() has validated it
+    return normalised
 
 
-def _judged(
+def _validate(
     body: ExperimentBody, *, private_hosts: bool
 ) -> tuple[ExperimentBody | None, list[FieldError]]:
     errors = _id_errors(body)
     errors += [
-        FieldError(f"{name}_at", "must say its time zone")
+        FieldError(f"{name}_at", "must have a time zone, as in 2026-12-31T00:00:00Z")
         for name in ("starts", "ends")
         if (at := getattr(body, f"{name}_at")) is not None and at.tzinfo is None
     ]
     if errors:
         return None, errors
-    found, errors = validate_draft(_draft(body), private_hosts=private_hosts)
-    renamed = [error._replace(field=_FIELDS.get(error.field, error.field)) for error in errors]
-    return (None if found is None else body), renamed
+    normalised, errors = validate_draft(_draft(body), private_hosts=private_hosts)
+    errors = [error._replace(field=_FIELDS.get(error.field, error.field)) for error in errors]
+    return (None if normalised is None else body), errors
 
 
 _FIELDS: Final = {"starts_at_ms": "starts_at", "ends_at_ms": "ends_at"}
 
 
 def _id_errors(body: ExperimentBody) -> list[FieldError]:
-    given = {"link_id": body.link_id, "block_id": body.block_id}
-    given |= {f"variants.{n}.block_id": v.block_id for n, v in enumerate(body.variants)}
+    ids = {"link_id": body.link_id, "block_id": body.block_id}
+    ids |= {f"variants.{n}.block_id": v.block_id for n, v in enumerate(body.variants)}
     return [
-        FieldError(field, "is not an id")
-        for field, text in given.items()
+        FieldError(field, "must be an id")
+        for field, text in ids.items()
         if text is not None and parsed_id(text) is None
     ]
 

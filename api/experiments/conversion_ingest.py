@@ -1,7 +1,7 @@
-"""How conversions come in without a key: by a script on the target's page, and by a shop's own webhooks.
+"""Ingest of conversions without an API key: by a script on the target's page, and by a shop's webhooks.
 
-Whoever has a click id may tell a conversion of that click, from the page by `/wp.js`: so such figures are as
-honest as visitors are. A hook's URL is secret, and tells of clicks of its profile only.
+Anybody with a click id can report a conversion of that click from a page with `/wp.js`: so such conversions are
+only as trustworthy as visitors. A hook's URL is secret, and accepts clicks of its profile only.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ import orjson
 from quart import Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from api.experiments.conversions import ConversionParser, ConversionResponse
+from api.experiments.conversions import ConversionParser, ConversionResponse, conversion_response
 from api.http import client_address
 from api.http.auth import current_caller
 from api.http.bodies import (
@@ -46,14 +46,14 @@ from engine.visits.client_address import network_of
 SCRIPT_BYTES: Final = 1024
 MAX_BODY_BYTES: Final = 4096
 MAX_SUBJECTS: Final = 50_000
-# By address, and by hook: of this console alone.
+# Per client address, and per profile with hooks; each console counts by itself.
 SCRIPT: Final = Rate("script", units=120, period_s=60)
 HOOK: Final = Rate("hook", units=6000, period_s=60)
-_KEPT: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
+_CACHED: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 
 
 class HookResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A hook. `url` is in the answer that makes it and never again."""
+    """A hook for conversions. `url` is only in the response that creates it."""
 
     id: Id
     profile_id: Id
@@ -65,15 +65,15 @@ class HookResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionIngest:
-    """`url` is where people reach the console, `hops` how many proxies stand in front of it."""
+    """Routes of the ingest. `url` is the console's public URL; `trusted_hops` counts the proxies before it."""
 
     def __init__(
-        self, store: ConversionStore, teller: ConversionParser, url: str, hops: int
+        self, store: ConversionStore, parser: ConversionParser, url: str, trusted_hops: int
     ) -> None:
         self._store = store
-        self._teller = teller
+        self._parser = parser
         self._url = url.rstrip("/")
-        self._hops = hops
+        self._trusted_hops = trusted_hops
         self._limiters = LocalRateLimiters(MAX_SUBJECTS, "allow")
         self._script = (resources.files(__package__) / "wp.js").read_bytes()
 
@@ -82,50 +82,40 @@ class ConversionIngest:
         return [
             Route("GET", "/wp.js", self.script, _SCRIPT, access="public"),
             Route("POST", "/collect", self.collect, _COLLECT, access="public"),
-            Route("POST", "/in/<token>", self.take, _TAKE, access="public"),
+            Route("POST", "/in/<token>", self.receive, _RECEIVE, access="public"),
             Route("POST", hooks, self.create, _CREATE),
             Route("GET", hooks, self.list_hooks, _LIST),
             Route("DELETE", f"{hooks}/<hook_id>", self.delete, _DELETE),
         ]
 
     async def script(self) -> Response:
-        return Response(self._script, content_type="text/javascript; charset=utf-8", headers=_KEPT)
+        return Response(
+            self._script, content_type="text/javascript; charset=utf-8", headers=_CACHED
+        )
 
     async def collect(self) -> Response:
-        """What the script sends; the page that it runs on reads no answer."""
-        self._require_allowed(SCRIPT, network_of(client_address.address(self._hops)))
-        told = await self._teller.parse(await _json())
-        recorded = await self._store.record_from_ingest(
-            told.click.tenant_id, told.click.profile_id, [told], "script"
+        """Record a conversion that the script sends."""
+        self._require_allowed(SCRIPT, network_of(client_address.address(self._trusted_hops)))
+        conversion = await self._parser.parse(await _json())
+        (recorded,) = await self._store.record_from_ingest(
+            conversion.click.tenant_id, conversion.click.profile_id, [conversion], "script"
         )
-        return _allowed(json_response(ConversionResponse(
-            attribution=recorded[0].attribution, duplicate=recorded[0].duplicate
-        )))  # fmt: skip
+        return _any_origin(json_response(conversion_response(recorded)))
 
-    async def take(self, token: str) -> Response:
-        """A shop's own JSON."""
+    async def receive(self, token: str) -> Response:
+        """Record a conversion from a shop's own JSON, by the field paths of the hook."""
         hook = await self._store.hook_of(token)
         if hook is None:
             raise NotFoundError.of("hook")
         self._require_allowed(HOOK, f"{hook.tenant_id}:{hook.profile_id}")
         body = await json_object()
-        found = {
-            name: value_at_path(body, getattr(hook.fields, name))
-            for name in HookFieldPaths.__struct_fields__
-        }
-        given: dict[str, Any] = {name: text for name, text in found.items() if text is not None}
-        if "value" not in given or "currency" not in given:
-            given = {k: v for k, v in given.items() if k not in ("value", "currency")}
-        told = await self._teller.parse({**given, "name": hook.name})
-        if told.click.profile_id != hook.profile_id:
-            raise InvalidError([FieldError("click_id", "is of another profile's click")])
+        conversion = await self._parser.parse({**_fields(hook.fields, body), "name": hook.name})
+        if conversion.click.profile_id != hook.profile_id:
+            raise InvalidError([FieldError("click_id", "must be of a click of the hook's profile")])
         (recorded,) = await self._store.record_from_ingest(
-            hook.tenant_id, hook.profile_id, [told], "hook"
+            hook.tenant_id, hook.profile_id, [conversion], "hook"
         )
-        return json_response(
-            ConversionResponse(attribution=recorded.attribution, duplicate=recorded.duplicate),
-            200 if recorded.duplicate else 201,
-        )
+        return json_response(conversion_response(recorded), 200 if recorded.duplicate else 201)
 
     def _require_allowed(self, rate: Rate, subject: str) -> None:
         """Charge one request. Raises TooSoonError."""
@@ -139,12 +129,12 @@ class ConversionIngest:
         draft = draft_of(HookDraft, await json_object(), validate_hook, {})
         hook, token = await self._store.create_hook(current_caller(), id_, draft)
         url = f"{self._url}/in/{token}"
-        return json_response(msgspec.structs.replace(_shown(hook), url=url), 201)
+        return json_response(msgspec.structs.replace(_hook_response(hook), url=url), 201)
 
     async def list_hooks(self, profile_id: str) -> Response:
         after, limit = page_of_request()
-        found = await self._store.list_hooks(current_caller(), path_id(profile_id), after, limit)
-        return json_response(page_response(found, _shown))
+        items = await self._store.list_hooks(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(items, _hook_response))
 
     async def delete(self, profile_id: str, hook_id: str) -> Response:
         refuse_parameters()
@@ -152,8 +142,25 @@ class ConversionIngest:
         return empty_response(204)
 
 
+def _fields(paths: HookFieldPaths, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a conversion that the paths find in a shop's body."""
+    fields: dict[str, Any] = {}
+    for name in HookFieldPaths.__struct_fields__:
+        value = value_at_path(body, getattr(paths, name))
+        if value is not None:
+            fields[name] = value
+    if "value" not in fields or "currency" not in fields:
+        # A value counts only with its currency; without it, the conversion has none.
+        fields = {name: text for name, text in fields.items() if name not in ("value", "currency")}
+    return fields
+
+
 async def _json() -> dict[str, Any]:
-    """A body as `sendBeacon` sends it: JSON that calls itself text, so that browsers ask nobody first."""
+    """Return the JSON object of a body of any Content-Type: `sendBeacon` sends text/plain, to avoid a
+    preflight.
+
+    Raises BadRequest, InvalidError, or RequestEntityTooLarge beyond MAX_BODY_BYTES.
+    """
     text: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
     if len(text) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
@@ -166,12 +173,13 @@ async def _json() -> dict[str, Any]:
     return value
 
 
-def _allowed(response: Response) -> Response:
+def _any_origin(response: Response) -> Response:
+    """Return the response with a header that lets pages of any origin read it."""
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 
 
-def _shown(hook: ConversionHook) -> HookResponse:
+def _hook_response(hook: ConversionHook) -> HookResponse:
     return HookResponse(
         id=str(hook.id),
         profile_id=str(hook.profile_id),
@@ -183,7 +191,7 @@ def _shown(hook: ConversionHook) -> HookResponse:
 
 
 _TAG: Final = "Conversions"
-_TOLD: Final = {"attribution": "attributed", "duplicate": False}
+_RECORDED: Final = {"attribution": "attributed", "duplicate": False}
 _EXAMPLE: Final = {
     "id": "365072220160000031",
     "profile_id": "365072220160000001",
@@ -199,29 +207,29 @@ _EXAMPLE: Final = {
 }
 _SCRIPT: Final = Doc(
     id="readScript",
-    summary="The script for a target's page",
+    summary="Read the script for a target's page",
     tag=_TAG,
-    description="It keeps the click id of the page's address on the target's own site, and tells a conversion "
-    "with `waypost(name, {value, currency, order_id})` or by its attribute `data-convert`.",
+    description="The script keeps the click id of the page's URL on the target's own site, and reports a "
+    "conversion by `waypost(name, {value, currency, order_id})` or by its attribute `data-convert`.",
     responses={200: ResponseDoc("The script.", str, "(function…", content_type="text/javascript")},
 )
 _COLLECT: Final = Doc(
     id="collectConversion",
-    summary="Tell a conversion from a page",
+    summary="Report a conversion from a page",
     tag=_TAG,
-    description="What `/wp.js` sends: a conversion as JSON, of any Content-Type. An address may send "
-    f"{SCRIPT.units} a minute.",
+    description="Used by `/wp.js`: a conversion as JSON, of any Content-Type. A client address may send "
+    f"{SCRIPT.units} per minute.",
     responses={
-        200: ResponseDoc("It is recorded, or had been told before.", ConversionResponse, _TOLD)
+        200: ResponseDoc("It is recorded, or was recorded before.", ConversionResponse, _RECORDED)
     },
     errors=(400, 404, 413, 422, 429, 503),
 )
-_TAKE: Final = Doc(
+_RECEIVE: Final = Doc(
     id="takeConversion",
-    summary="Tell a conversion by a hook",
+    summary="Report a conversion by a hook",
     tag=_TAG,
-    description="A shop's own JSON; the hook says where in it the fields stand. Numbers of a value may have "
-    "four decimal places. What is not of one of the profile's clicks is refused.",
+    description="The body is a shop's own JSON; the hook's `fields` are the paths of the conversion's fields "
+    "in it. A value may have four decimal places. The click must be one of the hook's profile.",
     body=dict[str, Any],
     body_example={
         "id": 1001,
@@ -230,9 +238,9 @@ _TAKE: Final = Doc(
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],
     },
     responses={
-        201: ResponseDoc("It is recorded.", ConversionResponse, _TOLD),
+        201: ResponseDoc("It is recorded.", ConversionResponse, _RECORDED),
         200: ResponseDoc(
-            "It had been told before.", ConversionResponse, _TOLD | {"duplicate": True}
+            "It was recorded before.", ConversionResponse, _RECORDED | {"duplicate": True}
         ),
     },
     errors=(404, 422, 429, 503),
@@ -242,7 +250,7 @@ _CREATE: Final = Doc(
     id="createConversionHook",
     summary="Create a hook for conversions",
     tag=_TAG,
-    description="Its URL is in this answer and never again. Takes the role editor.",
+    description="Its URL is in this response only. Takes the role editor.",
     body=HookDraft,
     body_example={"label": "The shop", "fields": _EXAMPLE["fields"]},
     responses={
@@ -269,6 +277,6 @@ _DELETE: Final = Doc(
     id="deleteConversionHook",
     summary="Delete a hook for conversions",
     tag=_TAG,
-    description="Its URL is good for nothing any more. Takes the role editor.",
-    responses={204: ResponseDoc("It is gone.")},
+    description="Its URL stops working. Takes the role editor.",
+    responses={204: ResponseDoc("The hook is deleted.")},
 )

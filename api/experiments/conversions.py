@@ -1,4 +1,4 @@
-"""`/v1/conversions`: what visitors did after their clicks, told by whoever owns the targets."""
+"""`/v1/conversions`: conversions after clicks, reported by the owners of the targets."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -29,7 +29,7 @@ from engine.experiments.ports import ConversionStore
 
 
 class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """One conversion by its fields, or many as `conversions`."""
+    """A conversion by its fields, or many as `conversions`."""
 
     click_id: str | msgspec.UnsetType = msgspec.UNSET
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -44,16 +44,16 @@ class ConversionsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`duplicate`: it had been told before, and nothing was added. Of one that is not `attributed`: the click
-    was in no experiment or did not expose anybody (`unexposed`), the window was over (`expired`), or the
-    experiment is gone (`deleted`); it is kept all the same."""
+    """The result of a recorded conversion. `duplicate`: it was recorded before, and nothing was added. If it is
+    not `attributed`, it is kept all the same: the click has no exposure in an experiment (`unexposed`), the
+    attribution window had ended (`expired`), or the experiment is deleted (`deleted`)."""
 
     attribution: Attribution
     duplicate: bool
 
 
 class KeptConversion(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion as it is kept. `variant` is the number of the experiment's variant, from 0."""
+    """A recorded conversion. `variant` is the number of the experiment's variant; 0 is the control."""
 
     id: Id
     name: str
@@ -77,7 +77,7 @@ class ItemError(msgspec.Struct, frozen=True):
 
 
 class ConversionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one of many, by its place in the request."""
+    """The result of the conversion at `index` of the request."""
 
     index: int
     status: int
@@ -86,7 +86,7 @@ class ConversionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionsResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one: its attribution and whether it is a duplicate. Of many: `results`."""
+    """The result of one conversion (`attribution`, `duplicate`), or the `results` of many."""
 
     attribution: Attribution | msgspec.UnsetType = msgspec.UNSET
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
@@ -94,35 +94,41 @@ class ConversionsResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConversionParser:
-    """Opens click ids and judges what is told of them. The `secret` is asked for when first needed."""
+    """Parser of reported conversions: it opens click ids and validates the fields.
+
+    `secret` is called once, before the first conversion.
+    """
 
     def __init__(self, secret: Callable[[], Awaitable[bytes]], now: Callable[[], datetime]) -> None:
         self._secret = secret
-        self._seal: ClickIdCipher | None = None
+        self._cipher: ClickIdCipher | None = None
         self._now = now
 
     async def parse(self, body: Mapping[str, Any]) -> VerifiedConversion:
-        """Raises InvalidError, and UnavailableError while nobody knows the secret."""
-        if self._seal is None:
-            self._seal = ClickIdCipher(await self._secret())
-        now, seal = self._now(), self._seal
-        opened: list[ClickId | None] = []
+        """Return the conversion with its opened click id.
 
-        def judged(draft: ConversionDraft) -> tuple[ConversionDraft | None, list[FieldError]]:
-            opened.append(seal.open(draft.click_id))
-            found = errors(draft, opened[-1], now)
-            return (None if found else draft), found
+        Raises InvalidError, and UnavailableError while the secret is not known.
+        """
+        if self._cipher is None:
+            self._cipher = ClickIdCipher(await self._secret())
+        now, cipher = self._now(), self._cipher
+        click_ids: list[ClickId | None] = []
 
-        draft = draft_of(ConversionDraft, body, judged, {})
-        (click,) = opened
+        def validate(draft: ConversionDraft) -> tuple[ConversionDraft | None, list[FieldError]]:
+            click_ids.append(cipher.open(draft.click_id))
+            field_errors = errors(draft, click_ids[-1], now)
+            return (None if field_errors else draft), field_errors
+
+        draft = draft_of(ConversionDraft, body, validate, {})
+        (click,) = click_ids
         assert click is not None
         return VerifiedConversion(draft, click, draft.at or now, now)
 
 
 class ConversionRoutes:
-    def __init__(self, store: ConversionStore, teller: ConversionParser) -> None:
+    def __init__(self, store: ConversionStore, parser: ConversionParser) -> None:
         self._store = store
-        self._teller = teller
+        self._parser = parser
 
     def routes(self) -> list[Route]:
         return [
@@ -132,30 +138,31 @@ class ConversionRoutes:
 
     async def list_page(self, profile_id: str) -> Response:
         before, limit = page_of_request()
-        found = await self._store.list_conversions(
+        items = await self._store.list_conversions(
             current_caller(), path_id(profile_id), before, limit
         )
-        return json_response(page_response(found, _kept))
+        return json_response(page_response(items, _kept_conversion))
 
     async def create(self) -> Response:
         refuse_parameters()
         body = await json_object()
         if "conversions" in body:
-            return await self._many(body)
-        told = await self._teller.parse(body)
-        (recorded,) = await self._record([told], "api")
+            return await self._create_many(body)
+        conversion = await self._parser.parse(body)
+        (recorded,) = await self._record([conversion], "api")
         if isinstance(recorded, WaypostError):
             raise recorded
-        return json_response(_shown(recorded), 200 if recorded.duplicate else 201)
+        return json_response(conversion_response(recorded), 200 if recorded.duplicate else 201)
 
-    async def _many(self, body: dict[str, Any]) -> Response:
+    async def _create_many(self, body: dict[str, Any]) -> Response:
         items = body["conversions"]
         if len(body) > 1:
-            reason = "stands alone: fields of one conversion are in the list"
+            reason = "must be the only field; the fields of each conversion go into the list"
             raise InvalidError([FieldError("conversions", reason)])
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_AT_ONCE:
-            raise InvalidError([FieldError("conversions", f"must be a list of 1 to {MAX_AT_ONCE}")])
-        good: dict[int, VerifiedConversion] = {}
+            reason = f"must be a list of 1 to {MAX_AT_ONCE} conversions"
+            raise InvalidError([FieldError("conversions", reason)])
+        parsed: dict[int, VerifiedConversion] = {}
         results: dict[int, ConversionResult] = {}
         for index, item in enumerate(items):
             if index % 50 == 49:
@@ -163,43 +170,50 @@ class ConversionRoutes:
             try:
                 if not isinstance(item, dict):
                     raise InvalidError([FieldError("conversions", "must be JSON objects")])
-                good[index] = await self._teller.parse(item)
+                parsed[index] = await self._parser.parse(item)
             except InvalidError as error:
                 results[index] = _refused(index, error)
-        recorded = await self._record(list(good.values()), "api")
-        for index, found in zip(good, recorded, strict=True):
+        recorded = await self._record(list(parsed.values()), "api")
+        for index, result in zip(parsed, recorded, strict=True):
             results[index] = (
-                _refused(index, found)
-                if isinstance(found, WaypostError)
+                _refused(index, result)
+                if isinstance(result, WaypostError)
                 else ConversionResult(
                     index=index,
-                    status=200 if found.duplicate else 201,
-                    conversion=_shown(found),
+                    status=200 if result.duplicate else 201,
+                    conversion=conversion_response(result),
                 )
             )
-        shown = [results[index] for index in range(len(items))]
-        return json_response(ConversionsResponse(results=shown))
+        in_order = [results[index] for index in range(len(items))]
+        return json_response(ConversionsResponse(results=in_order))
 
     async def _record(
-        self, told: list[VerifiedConversion], source: ConversionSource
+        self, conversions: list[VerifiedConversion], source: ConversionSource
     ) -> list[RecordedConversion | WaypostError]:
-        """By profile, each in a transaction of its own; a profile that is not the caller's has no clicks."""
-        found: list[RecordedConversion | WaypostError] = [NotFoundError.of("click")] * len(told)
+        """Record the conversions, in one transaction per profile. Returns a result or an error for each.
+
+        A click of a profile that the caller may not see is not found.
+        """
+        results: list[RecordedConversion | WaypostError] = [NotFoundError.of("click")] * len(
+            conversions
+        )
         by_profile: dict[int, list[int]] = {}
-        for index, one in enumerate(told):
-            by_profile.setdefault(one.click.profile_id, []).append(index)
+        for index, conversion in enumerate(conversions):
+            by_profile.setdefault(conversion.click.profile_id, []).append(index)
         for profile_id, indexes in by_profile.items():
+            of_profile = [conversions[index] for index in indexes]
             try:
-                some = [told[index] for index in indexes]
-                recorded = await self._store.record(current_caller(), profile_id, some, source)
+                recorded = await self._store.record(
+                    current_caller(), profile_id, of_profile, source
+                )
             except NotFoundError:
                 continue
             for index, result in zip(indexes, recorded, strict=True):
-                found[index] = result
-        return found
+                results[index] = result
+        return results
 
 
-def _kept(kept: Conversion) -> KeptConversion:
+def _kept_conversion(kept: Conversion) -> KeptConversion:
     return KeptConversion(
         id=str(kept.id),
         name=kept.name,
@@ -218,14 +232,15 @@ def _kept(kept: Conversion) -> KeptConversion:
     )
 
 
-def _shown(recorded: RecordedConversion) -> ConversionResponse:
+def conversion_response(recorded: RecordedConversion) -> ConversionResponse:
+    """Return the result of a recorded conversion, as the API shows it."""
     return ConversionResponse(attribution=recorded.attribution, duplicate=recorded.duplicate)
 
 
 def _refused(index: int, error: WaypostError) -> ConversionResult:
     if isinstance(error, InvalidError):
-        reasons = [ItemError(*one) for one in error.errors]
-        return ConversionResult(index=index, status=422, errors=reasons)
+        item_errors = [ItemError(*field_error) for field_error in error.errors]
+        return ConversionResult(index=index, status=422, errors=item_errors)
     return ConversionResult(index=index, status=404, errors=[ItemError("click_id", str(error))])
 
 
@@ -233,7 +248,7 @@ _LIST: Final = Doc(
     id="listConversions",
     summary="List a profile's conversions",
     tag="Conversions",
-    description="Newest first, with those that no experiment counts and why.",
+    description="Newest first. `attribution` says why an experiment does not count a conversion.",
     query=PAGE,
     responses={
         200: ResponseDoc(
@@ -265,11 +280,11 @@ _LIST: Final = Doc(
 )
 _CREATE: Final = Doc(
     id="createConversions",
-    summary="Tell conversions",
+    summary="Report conversions",
     tag="Conversions",
-    description="Of clicks on one's own links, by the id that their target was called with. The same click, "
-    'name and order again changes nothing. Many as `{"conversions": […]}`, 1,000 at most: one that is '
-    "refused stops no other. Takes the role editor.",
+    description="Conversions after clicks on the caller's links, by the click id that Waypost added to the "
+    "target's URL. A conversion of the same click, name and order is recorded once. Up to 1,000 go into one "
+    'request as `{"conversions": […]}`: a refused one stops no other. Takes the role editor.',
     body=ConversionsBody,
     body_example={
         "click_id": "Xq3k9…",
@@ -285,7 +300,7 @@ _CREATE: Final = Doc(
             {"attribution": "attributed", "duplicate": False},
         ),
         200: ResponseDoc(
-            "It had been told before; or, of many, what became of each.",
+            "It was recorded before; or, for many, a result for each.",
             ConversionsResponse,
             {
                 "results": [

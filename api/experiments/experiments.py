@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/experiments` and `/v1/experiments/{id}`: what is tested, and its states."""
+"""`/v1/profiles/{id}/experiments` and `/v1/experiments/{id}`: experiments and their states."""
 
 from functools import partial
 from typing import Annotated, Final
@@ -38,13 +38,13 @@ from engine.visits.ports import Announcer
 
 
 class DecisionBody(msgspec.Struct, frozen=True):
-    """Which variant everybody gets from now on, by its name."""
+    """The decision of an experiment: the name of the variant that every visitor gets from now on."""
 
     winner: Annotated[str, StandIn("")]
 
 
 class ExperimentRoutes:
-    """`private_hosts` says whether a target may lead to a host that is not on the public internet."""
+    """Routes of experiments. `private_hosts`: whether targets may be outside of the public internet."""
 
     def __init__(self, store: ExperimentStore, announcer: Announcer, private_hosts: bool) -> None:
         self._store = store
@@ -52,17 +52,17 @@ class ExperimentRoutes:
         self._draft = partial(bodies.draft, private_hosts=private_hosts)
 
     def routes(self) -> list[Route]:
-        one = "/v1/experiments/<experiment_id>"
+        path = "/v1/experiments/<experiment_id>"
         return [
             Route("POST", "/v1/profiles/<profile_id>/experiments", self.create, _CREATE),
             Route("GET", "/v1/profiles/<profile_id>/experiments", self.list_page, _LIST),
-            Route("GET", one, self.read, _READ),
-            Route("PATCH", one, self.update, _UPDATE),
-            Route("DELETE", one, self.delete, _DELETE),
-            Route("POST", f"{one}/start", self.start, _START),
-            Route("POST", f"{one}/pause", self.pause, _PAUSE),
-            Route("POST", f"{one}/decide", self.decide, _DECIDE),
-            Route("POST", f"{one}/archive", self.archive, _ARCHIVE),
+            Route("GET", path, self.read, _READ),
+            Route("PATCH", path, self.update, _UPDATE),
+            Route("DELETE", path, self.delete, _DELETE),
+            Route("POST", f"{path}/start", self.start, _START),
+            Route("POST", f"{path}/pause", self.pause, _PAUSE),
+            Route("POST", f"{path}/decide", self.decide, _DECIDE),
+            Route("POST", f"{path}/archive", self.archive, _ARCHIVE),
         ]
 
     async def create(self, profile_id: str) -> Response:
@@ -70,22 +70,24 @@ class ExperimentRoutes:
         id_ = path_id(profile_id)
         draft = self._draft(await json_object(), None)
 
-        def created(made: tuple[StoredExperiment, ProfileChange]) -> StoredResponse:
-            stored, _ = made
+        def created(result: tuple[StoredExperiment, ProfileChange]) -> StoredResponse:
+            stored, _ = result
             headers = {"Location": f"/v1/experiments/{stored.id}", "ETag": etag(stored.version)}
             return replayable_response(experiment_response(stored), 201, headers)
 
-        once = await idempotency_of_request(created)
-        stored, change = await self._store.create_experiment(current_caller(), id_, draft, once)
+        idempotent_request = await idempotency_of_request(created)
+        stored, change = await self._store.create_experiment(
+            current_caller(), id_, draft, idempotent_request
+        )
         await announce(self._announcer, [change])
         return response_of(created((stored, change)))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
-        found = await self._store.list_experiments(
+        items = await self._store.list_experiments(
             current_caller(), path_id(profile_id), after, limit
         )
-        return json_response(page_response(found, experiment_response))
+        return json_response(page_response(items, experiment_response))
 
     async def read(self, experiment_id: str) -> Response:
         refuse_parameters()
@@ -93,7 +95,7 @@ class ExperimentRoutes:
         return read_response(experiment_response(stored), stored.version)
 
     async def update(self, experiment_id: str) -> Response:
-        """Change the fields given, keep the others."""
+        """Change the fields that the body names, keep the others."""
         refuse_parameters()
         id_ = path_id(experiment_id)
         body = await json_object()
@@ -127,7 +129,7 @@ class ExperimentRoutes:
         return await self._move(experiment_id, "archived")
 
     async def decide(self, experiment_id: str) -> Response:
-        decision = draft_of(DecisionBody, await json_object(), _any_winner, {})
+        decision = draft_of(DecisionBody, await json_object(), _unchecked, {})
         return await self._move(experiment_id, "decided", decision.winner)
 
     async def _move(
@@ -153,8 +155,8 @@ class ExperimentRoutes:
         return json_response(experiment_response(stored), headers={"ETag": etag(stored.version)})
 
 
-def _any_winner(decision: DecisionBody) -> tuple[DecisionBody, list[FieldError]]:
-    """Whether it is a variant's name is found out where the experiment is."""
+def _unchecked(decision: DecisionBody) -> tuple[DecisionBody, list[FieldError]]:
+    # The store, which reads the experiment, finds out whether it has a variant of this name.
     return decision, []
 
 
@@ -164,8 +166,8 @@ _CREATE: Final = Doc(
     id="createExperiment",
     summary="Create an experiment",
     tag=_TAG,
-    description="A draft, which visitors do not notice. The first variant is the control. Takes the role "
-    "editor.",
+    description="The experiment is a draft, which does not affect visitors. The first variant is the control. "
+    "Takes the role editor.",
     body=ExperimentBody,
     body_example={
         "name": "Spring video",
@@ -204,14 +206,14 @@ _UPDATE: Final = Doc(
     id="updateExperiment",
     summary="Change an experiment",
     tag=_TAG,
-    description="Fields that are left out stay as they are. After the start, coverage may change and moves "
-    "nobody from one variant to another; other variants or weights begin a phase, in which everybody is "
-    "assigned anew; kind, subject and analysis stay. Takes the role editor.",
+    description="Fields that are left out stay as they are. After the start, coverage may change, which moves "
+    "no visitor from one variant to another; changed variants or weights begin a phase, in which all visitors "
+    "are assigned anew; kind, link and analysis cannot change. Takes the role editor.",
     body=changes_of(ExperimentBody, "ExperimentChanges"),
     body_example={"coverage": 0.5},
     responses={
         200: ResponseDoc(
-            "The experiment as it is now.",
+            "The changed experiment.",
             ExperimentResponse,
             EXAMPLE | {"coverage": 0.5, "version": 2},
             ("ETag",),
@@ -224,15 +226,15 @@ _DELETE: Final = Doc(
     id="deleteExperiment",
     summary="Delete an experiment",
     tag=_TAG,
-    description="With what it counted. One that runs is paused or decided first (409). Takes the role "
+    description="Deletes its counts too. Pause or decide a running experiment first (409). Takes the role "
     "editor.",
-    responses={204: ResponseDoc("It is gone.")},
+    responses={204: ResponseDoc("The experiment is deleted.")},
     errors=(409,),
     guarded=True,
 )
 
 
-def _step(id_: str, summary: str, description: str, **changes: object) -> Doc:
+def _transition(id_: str, summary: str, description: str, **changes: object) -> Doc:
     example = _RUNNING | changes
     return Doc(
         id=id_,
@@ -240,30 +242,31 @@ def _step(id_: str, summary: str, description: str, **changes: object) -> Doc:
         tag=_TAG,
         description=f"{description} Takes the role editor.",
         responses={
-            200: ResponseDoc("The experiment as it is now.", ExperimentResponse, example, ("ETag",))
+            200: ResponseDoc("The changed experiment.", ExperimentResponse, example, ("ETag",))
         },
         errors=(409,),
         guarded=True,
     )
 
 
-_START: Final = _step(
+_START: Final = _transition(
     "startExperiment",
     "Start an experiment",
-    "Or let a paused one go on. 422 while a destination lacks a target, 409 while another one that tests the "
-    "same runs, unless both have parts of one namespace.",
+    "Starts a draft or resumes a paused experiment. 422 while a variant of a destination lacks a target; 409 "
+    "while another experiment on the same link or page runs, unless both have parts of one namespace.",
 )
-_PAUSE: Final = _step(
+_PAUSE: Final = _transition(
     "pauseExperiment",
     "Pause an experiment",
-    "Visitors get what there is without it.",
+    "Visitors get the link or page as without the experiment.",
     state="paused",
     version=3,
 )
-_ARCHIVE: Final = _step(
+_ARCHIVE: Final = _transition(
     "archiveExperiment",
     "Archive an experiment",
-    "Visitors get what there is without it, also where it was decided: make the winner the link's own first.",
+    "Visitors get the link or page as without the experiment, even if it was decided: to keep the winner, "
+    "change the link first.",
     state="archived",
     ended_at="2026-05-09T08:00:00Z",
     version=3,
@@ -272,12 +275,12 @@ _DECIDE: Final = Doc(
     id="decideExperiment",
     summary="Decide an experiment",
     tag=_TAG,
-    description="From now on everybody gets the variant of this name. Takes the role editor.",
+    description="From now on every visitor gets the variant of this name. Takes the role editor.",
     body=DecisionBody,
     body_example={"winner": "video"},
     responses={
         200: ResponseDoc(
-            "The experiment as it is now.",
+            "The decided experiment.",
             ExperimentResponse,
             _RUNNING
             | {

@@ -1,4 +1,4 @@
-"""`/v1/experiments/{id}/explain` and `/preview`: why a visitor gets what they get, and what others do."""
+"""`/v1/experiments/{id}/explain` and `/preview`: reasons of an assignment, and URLs of variants."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,7 +26,8 @@ PREVIEW: Final = timedelta(days=1)
 
 
 class ExplainResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`bucket` is the position that was hashed, null where it did not come to that."""
+    """An assignment and its reason. `bucket` is the visitor's hash bucket, null if the reason needed none;
+    `key` is the visitor's hash key."""
 
     variant: str | None
     reason: AssignmentReason
@@ -37,7 +38,7 @@ class ExplainResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreviewResponse(msgspec.Struct, frozen=True):
-    """Whoever has the URL sees the variant until it expires, and does not count."""
+    """A URL that shows the variant until it expires. Its visits do not count in the experiment."""
 
     variant: str
     url: Url
@@ -45,7 +46,7 @@ class PreviewResponse(msgspec.Struct, frozen=True):
 
 
 class ExplainRoutes:
-    """`now` is the clock: aware."""
+    """Routes of explanations and previews. `now` returns an aware time."""
 
     def __init__(
         self,
@@ -60,46 +61,46 @@ class ExplainRoutes:
         self._now = now
 
     def routes(self) -> list[Route]:
-        one = "/v1/experiments/<experiment_id>"
+        path = "/v1/experiments/<experiment_id>"
         return [
-            Route("GET", f"{one}/explain", self.explain, _EXPLAIN),
-            Route("GET", f"{one}/preview", self.preview, _PREVIEW),
+            Route("GET", f"{path}/explain", self.explain, _EXPLAIN),
+            Route("GET", f"{path}/preview", self.preview, _PREVIEW),
         ]
 
     async def explain(self, experiment_id: str) -> Response:
-        given, errors = parameters(*_EXPLAINED)
-        for field, text in given.items():
+        query, errors = parameters(*_PARAMETERS)
+        for field, text in query.items():
             if len(text) > MAX_TEXT:
                 errors.append(FieldError(field, f"must have at most {MAX_TEXT} characters"))
-        who = _who(given, errors)
+        identity = _identity(query, errors)
         if errors:
             raise InvalidError(errors)
         edge = await self._store.edge_experiment(current_caller(), path_id(experiment_id))
-        context = _context(edge, given, who, round(self._now().timestamp() * 1000))
-        found = assignment.assign(edge.experiment, context)
+        context = _context(edge, query, identity, round(self._now().timestamp() * 1000))
+        result = assignment.assign(edge.experiment, context)
         return json_response(
             ExplainResponse(
-                variant=_name(edge.experiment, found.variant),
-                reason=found.reason,
-                exposed=found.exposed,
-                bucket=found.bucket,
+                variant=_name(edge.experiment, result.variant),
+                reason=result.reason,
+                exposed=result.exposed,
+                bucket=result.bucket,
                 key=context.hash_key,
                 sentence=assignment.explain(edge.experiment, context),
             )
         )
 
     async def preview(self, experiment_id: str) -> Response:
-        given, errors = parameters("variant")
+        query, errors = parameters("variant")
         edge = await self._store.edge_experiment(current_caller(), path_id(experiment_id))
         experiment = edge.experiment
         names = [variant.name for variant in experiment.variants]
-        wanted = given.get("variant", "")
-        if wanted not in names:
+        variant = query.get("variant", "")
+        if variant not in names:
             errors.append(FieldError("variant", f"must be one of {', '.join(names)}"))
         if errors:
             raise InvalidError(errors)
         expires_at = utc(self._now() + PREVIEW).replace(microsecond=0)
-        token = preview_token(edge, names.index(wanted), round(expires_at.timestamp()))
+        token = preview_token(edge, names.index(variant), round(expires_at.timestamp()))
         stored = await self._store.experiment(current_caller(), experiment.id)
         profile = await self._profiles.profile(current_caller(), stored.profile_id)
         keys = [f"@{profile.handle}"]
@@ -110,68 +111,68 @@ class ExplainRoutes:
             ]
         path = name.encode_path(*keys).decode("ascii")
         url = f"{self._visitors_url}{path}?wp_variant={token}"
-        return json_response(PreviewResponse(wanted, url, expires_at))
+        return json_response(PreviewResponse(variant, url, expires_at))
 
 
-def _who(given: dict[str, str], errors: list[FieldError]) -> bytes | None:
-    """What tells the visitor; None when their key is given itself."""
-    if ("key" in given) == ("address" in given):
-        errors.append(FieldError("key", "or address must say who it is, and one of them only"))
+def _identity(query: dict[str, str], errors: list[FieldError]) -> bytes | None:
+    """Return the network and user agent that identify the visitor, or None if the query has their hash key."""
+    if ("key" in query) == ("address" in query):
+        errors.append(FieldError("key", "must be given without address, or address without key"))
         return None
-    if "key" in given:
+    if "key" in query:
         return None
-    if parse_address(given["address"]) is None:
-        errors.append(FieldError("address", "is not an IP address"))
+    if parse_address(query["address"]) is None:
+        errors.append(FieldError("address", "must be an IP address"))
         return None
-    agent = given.get("user_agent", "").encode()[:255]
-    return packed_network(parse_address(given["address"]) or "") + agent
+    agent = query.get("user_agent", "").encode()[:255]
+    return packed_network(parse_address(query["address"]) or "") + agent
 
 
 def _context(
-    edge: EdgeExperiment, given: dict[str, str], who: bytes | None, at_ms: int
+    edge: EdgeExperiment, query: dict[str, str], identity: bytes | None, at_ms: int
 ) -> AssignmentContext:
-    if who is None:
-        key = group = given["key"]
+    if identity is None:
+        key = namespace_key = query["key"]
     else:
-        key = hash_key(edge.secret, who)
-        group = hash_key(edge.namespace_secret, who) if edge.namespace_secret else ""
+        key = hash_key(edge.secret, identity)
+        namespace_key = hash_key(edge.namespace_secret, identity) if edge.namespace_secret else ""
     return AssignmentContext(
         hash_key=key,
         at_ms=at_ms,
-        namespace_key=group,
-        country=given.get("country", ""),
-        device=given.get("device", ""),
-        language=given.get("language", ""),
-        forced=given.get("variant"),
+        namespace_key=namespace_key,
+        country=query.get("country", ""),
+        device=query.get("device", ""),
+        language=query.get("language", ""),
+        forced=query.get("variant"),
     )
 
 
-def _name(experiment: Experiment, arm: int | None) -> str | None:
-    return None if arm is None else experiment.variants[arm].name
+def _name(experiment: Experiment, number: int | None) -> str | None:
+    return None if number is None else experiment.variants[number].name
 
 
-_EXPLAINED: Final = (
+_PARAMETERS: Final = (
     "key", "address", "user_agent", "country", "device", "language", "variant",
 )  # fmt: skip
 _TAG: Final = "Experiments"
 _EXPLAIN: Final = Doc(
     id="explainExperiment",
-    summary="Explain what a visitor gets",
+    summary="Explain a visitor's variant",
     tag=_TAG,
-    description="By their address and user agent, which are neither stored nor logged, or by their key itself "
-    "(as of a cookie: its keyed hash). Takes the role editor.",
+    description="The visitor is identified by address and user agent, which are neither stored nor logged, or "
+    "by their hash key (for a cookie: its keyed hash). Takes the role editor.",
     query=(
-        Parameter("key", "The visitor's key, as an answer of this call names it."),
+        Parameter("key", "The visitor's hash key, as a response of this call names it."),
         Parameter("address", "The visitor's IP address.", example="203.0.113.7"),
         Parameter("user_agent", "The visitor's user agent."),
         Parameter("country", "An ISO 3166-1 code.", example="IT"),
         Parameter("device", "A class of device.", example="phone"),
         Parameter("language", "A primary subtag.", example="it"),
-        Parameter("variant", "A variant that a preview asks for."),
+        Parameter("variant", "The variant of a preview."),
     ),
     responses={
         200: ResponseDoc(
-            "What they get, and why.",
+            "The variant, and why.",
             ExplainResponse,
             {
                 "variant": "video",
@@ -188,12 +189,12 @@ _PREVIEW: Final = Doc(
     id="previewExperiment",
     summary="Preview a variant",
     tag=_TAG,
-    description="A URL that shows it for a day, in any state but archived. Visits by it are counted as clicks, "
-    "not in the experiment. Takes the role editor.",
+    description="Returns a URL that shows the variant for a day, in any state but archived. Its visits are "
+    "counted as clicks, but not in the experiment. Takes the role editor.",
     query=(Parameter("variant", "The variant's name.", example="video"),),
     responses={
         200: ResponseDoc(
-            "Where to look.",
+            "The URL.",
             PreviewResponse,
             {
                 "variant": "video",

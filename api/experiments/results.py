@@ -1,4 +1,4 @@
-"""`/v1/experiments/{id}/results` and `/series`: what an experiment has found so far."""
+"""`/v1/experiments/{id}/results` and `/series`: the results of an experiment so far."""
 
 from typing import Annotated, Any, Final
 
@@ -28,14 +28,14 @@ from engine.experiments.results import (
 POINTS: Final = 200
 MAX_POINTS: Final = 500
 CSV_COLUMNS: Final = (
-    "phase", "variant", "weight", "exposures", "visitors", "multiple_exposures", "outcomes", "converted", "rate",
-    "low", "high", "lift", "lift_low", "lift_high", "p_value", "p_value_holm", "chance_best",
+    "phase", "variant", "weight", "exposures", "visitors", "multiple_exposures", "outcomes", "converted",
+    "rate", "low", "high", "lift", "lift_low", "lift_high", "p_value", "p_value_holm", "chance_best",
     "expected_loss", "decision",
 )  # fmt: skip
 
 
 class SeriesResponse(msgspec.Struct, frozen=True):
-    """Oldest first; `variants` names those of each point in their order."""
+    """Points in time, oldest first; `variants` are the names of each point's variants, in order."""
 
     phase: int
     variants: list[str]
@@ -47,76 +47,79 @@ class ResultRoutes:
         self._store = store
 
     def routes(self) -> list[Route]:
-        one = "/v1/experiments/<experiment_id>"
+        path = "/v1/experiments/<experiment_id>"
         return [
-            Route("GET", f"{one}/results", self.results, _RESULTS),
-            Route("GET", f"{one}/results.csv", self.csv, _CSV),
-            Route("GET", f"{one}/series", self.series, _SERIES),
+            Route("GET", f"{path}/results", self.results, _RESULTS),
+            Route("GET", f"{path}/results.csv", self.csv, _CSV),
+            Route("GET", f"{path}/series", self.series, _SERIES),
         ]
 
     async def results(self, experiment_id: str) -> Response:
         return json_response(await self._results(experiment_id))
 
     async def csv(self, experiment_id: str) -> Response:
-        found = await self._results(experiment_id)
-        cells = [_cells(found.phase, variant) for variant in found.variants]
+        result = await self._results(experiment_id)
+        cells = [_cells(result.phase, variant) for variant in result.variants]
         return Response(csv_lines([CSV_COLUMNS, *cells]), content_type="text/csv; charset=utf-8")
 
     async def _results(self, experiment_id: str) -> Results:
-        given, errors = parameters("phase")
-        number = _phase(given, errors)
+        query, errors = parameters("phase")
+        number = _phase_number(query, errors)
         if errors:
             raise InvalidError(errors)
-        stored, tally = await self._store.counts(current_caller(), path_id(experiment_id), number)
-        phase = _asked(stored, tally, number)
-        # SciPy's first import takes a second, in which others are to be answered.
-        return await trio.to_thread.run_sync(results, stored, tally, phase)
+        stored, counts = await self._store.counts(current_caller(), path_id(experiment_id), number)
+        phase = _phase(stored, counts, number)
+        # In a thread: SciPy's first import takes a second, and other requests must not wait for it.
+        return await trio.to_thread.run_sync(results, stored, counts, phase)
 
     async def series(self, experiment_id: str) -> Response:
-        given, errors = parameters("phase", "points")
-        number = _phase(given, errors)
-        points = _whole(given, "points", POINTS, range(2, MAX_POINTS + 1), errors)
+        query, errors = parameters("phase", "points")
+        number = _phase_number(query, errors)
+        points = _whole(query, "points", POINTS, range(2, MAX_POINTS + 1), errors)
         if errors:
             raise InvalidError(errors)
-        stored, phase, found = await self._store.series(
+        stored, phase, counts = await self._store.series(
             current_caller(), path_id(experiment_id), number, points
         )
         experiment = stored.experiment
         hidden = is_before_horizon(experiment, phase) or experiment.analysis.bandit is not None
-        shown = [] if hidden else await trio.to_thread.run_sync(series, experiment, phase, found)
+        curve = [] if hidden else await trio.to_thread.run_sync(series, experiment, phase, counts)
         names = [variant.name for variant in phase.variants]
-        return json_response(SeriesResponse(phase.number, names, shown))
+        return json_response(SeriesResponse(phase.number, names, curve))
 
 
-def _asked(stored: StoredExperiment, tally: ExperimentCounts, number: int | None) -> PhaseCounts:
-    if not tally.phases and number is None:
+def _phase(stored: StoredExperiment, counts: ExperimentCounts, number: int | None) -> PhaseCounts:
+    """Return the counts of phase `number` (None: the current phase). Raises NotFoundError."""
+    if not counts.phases and number is None:
         return empty_phase(stored)
-    wanted = stored.experiment.phase if number is None else number
-    for phase in tally.phases:
-        if phase.number == wanted:
+    if number is None:
+        number = stored.experiment.phase
+    for phase in counts.phases:
+        if phase.number == number:
             return phase
     raise NotFoundError.of("phase")
 
 
-def _cells(phase: int, found: VariantResult) -> list[Any]:
-    interval, lift = found.sequential, found.absolute
+def _cells(phase: int, result: VariantResult) -> list[Any]:
+    """Return the line of a variant, in the order of CSV_COLUMNS."""
+    interval, lift = result.sequential, result.absolute
     return [
-        phase, found.name, found.weight, found.exposures, found.visitors, found.multiple_exposures,
-        found.outcomes, found.converted, found.rate, interval and interval.low,
+        phase, result.name, result.weight, result.exposures, result.visitors, result.multiple_exposures,
+        result.outcomes, result.converted, result.rate, interval and interval.low,
         interval and interval.high, lift and lift.lift, lift and lift.low, lift and lift.high,
-        lift and lift.p_value, found.p_value_holm, found.chance_best, found.expected_loss,
-        found.decision and found.decision.value,
+        lift and lift.p_value, result.p_value_holm, result.chance_best, result.expected_loss,
+        result.decision and result.decision.value,
     ]  # fmt: skip
 
 
-def _phase(given: dict[str, str], errors: list[FieldError]) -> int | None:
-    return _whole(given, "phase", 0, range(1, 65_536), errors) or None
+def _phase_number(query: dict[str, str], errors: list[FieldError]) -> int | None:
+    return _whole(query, "phase", 0, range(1, 65_536), errors) or None
 
 
 def _whole(
-    given: dict[str, str], field: str, default: int, within: range, errors: list[FieldError]
+    query: dict[str, str], field: str, default: int, within: range, errors: list[FieldError]
 ) -> int:
-    text = given.get(field)
+    text = query.get(field)
     if text is None:
         return default
     if text.isascii() and text.isdigit() and len(text) < 10 and int(text) in within:
@@ -127,7 +130,7 @@ def _whole(
 
 _TAG: Final = "Experiments"
 _PHASE: Final = Parameter(
-    "phase", "The phase; the current one if left out.", Annotated[int, msgspec.Meta(ge=1)], 1
+    "phase", "The phase; the current phase if left out.", Annotated[int, msgspec.Meta(ge=1)], 1
 )
 _NOT_CONTROL: Final = {
     "absolute": None, "relative": None, "p_value_holm": None, "p_value_bh": None, "decision": None,
@@ -174,8 +177,8 @@ _RESULTS: Final = Doc(
     id="readExperimentResults",
     summary="Read an experiment's results",
     tag=_TAG,
-    description="Visitors are people of a day (or of a cookie), each counted once. Of a fixed horizon, what "
-    "compares variants is null until the planned size.",
+    description="Each visitor of a day (or of a cookie) counts once. With a fixed horizon, the fields that "
+    "compare variants are null until the planned size is reached.",
     query=(_PHASE,),
     responses={200: ResponseDoc("The results.", Results, _RESULT)},
 )
@@ -183,7 +186,7 @@ _CSV: Final = Doc(
     id="readExperimentResultsCsv",
     summary="Read an experiment's results as CSV",
     tag=_TAG,
-    description="One line for each variant.",
+    description="A line for each variant.",
     query=(_PHASE,),
     responses={
         200: ResponseDoc(
@@ -195,13 +198,13 @@ _SERIES: Final = Doc(
     id="readExperimentSeries",
     summary="Read the confidence sequence over time",
     tag=_TAG,
-    description="What a look at each time would have said, for a plot. Empty while a fixed horizon is locked, "
-    "and for a bandit.",
+    description="The intervals as a look at each time would have shown them, for a plot. Empty before a fixed "
+    "horizon is reached, and for a bandit.",
     query=(
         _PHASE,
         Parameter(
             "points",
-            f"How many points at most; {POINTS} if left out.",
+            f"The largest number of points; {POINTS} if left out.",
             Annotated[int, msgspec.Meta(ge=2, le=MAX_POINTS)],
             100,
         ),

@@ -1,4 +1,4 @@
-"""The endpoints of experiments and conversions, and what they need."""
+"""Endpoints of experiments and conversions, and their dependencies."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from engine.visits.ports import Announcer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentDeps:
-    """`click_id_secret` is the secret under which click ids are sealed; it may have to be fetched."""
+    """Dependencies of the endpoints. `click_id_secret` returns the secret of click ids, fetching it if
+    needed."""
 
     experiments: ExperimentStore
     conversions: ConversionStore

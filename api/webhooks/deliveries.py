@@ -203,8 +203,8 @@ _LIST: Final = Doc(
     id="listDeliveries",
     summary="List a webhook's deliveries",
     tag="Webhooks",
-    description=f"Newest event first, each with its attempts. They are kept for {RETENTION_DAYS} days. Takes the "
-    "role admin.",
+    description=f"Newest event first, each with its attempts. They are kept for {RETENTION_DAYS} days. Takes "
+    "the role admin.",
     query=(
         *PAGE,
         Parameter(

@@ -1,4 +1,4 @@
-"""Conversions over the API, from a page and by a hook."""
+"""Conversions reported through the API, from a page and by a hook."""
 
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from engine.clicks.click_id import ClickId, ClickIdCipher
 from tests.api.experiments.test_experiments import Lab, counted, results, started
 from tests.kit.consoles import CLICK_IDS, NOW, Answered, Console
 
-SEAL = ClickIdCipher(CLICK_IDS)
+CIPHER = ClickIdCipher(CLICK_IDS)
 HOUR_US = 3_600_000_000
 AT_US = round(NOW.timestamp() * 1e6)
 
@@ -28,14 +28,16 @@ class Shop:
         lab = await Lab.open()
         return cls(lab, await started(lab))
 
-    def click(self, visitor: int = 1, arm: int = 0, hours_ago: float = 1, **changes: Any) -> str:
-        found = ClickId(
+    def click(
+        self, visitor: int = 1, variant: int = 0, hours_ago: float = 1, **changes: Any
+    ) -> str:
+        click_id = ClickId(
             1, int(self.lab.profile), int(self.lab.link), AT_US - round(hours_ago * HOUR_US),
-            int(self.experiment), 1, arm, False, visitor.to_bytes(8, "big"),
+            int(self.experiment), 1, variant, False, visitor.to_bytes(8, "big"),
         )  # fmt: skip
-        return SEAL.seal(found._replace(**changes)).decode()
+        return CIPHER.seal(click_id._replace(**changes)).decode()
 
-    async def tell(self, body: Any, key: str = "one") -> Answered:
+    async def report(self, body: Any, key: str = "one") -> Answered:
         return await self.console.call("POST", "/v1/conversions", body, key=key)
 
 
@@ -49,13 +51,13 @@ async def test_a_conversion_is_recorded_once() -> None:
         "value": 49.9,
         "currency": "EUR",
     }
-    first, again = await shop.tell(body), await shop.tell(body | {"value": "1"})
+    first, again = await shop.report(body), await shop.report(body | {"value": "1"})
     assert (first.status, first.json) == (201, {"attribution": "attributed", "duplicate": False})
     assert (again.status, again.json["duplicate"]) == (200, True)
-    (told, *_) = shop.console.conversions.conversions.values()
-    assert (str(told[0].draft.value), told[1]) == ("49.9", "api")
-    found = await results(shop.lab, shop.experiment)
-    assert [v["converted"] for v in found["variants"]] == [1, 0]
+    (recorded, *_) = shop.console.conversions.conversions.values()
+    assert (str(recorded[0].draft.value), recorded[1]) == ("49.9", "api")
+    result = await results(shop.lab, shop.experiment)
+    assert [v["converted"] for v in result["variants"]] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -78,27 +80,29 @@ async def test_a_conversion_is_recorded_once() -> None:
         ({"colour": 1}, {"colour"}),
     ],
 )
-async def test_what_breaks_rules_is_named(changes: dict[str, Any], fields: set[str]) -> None:
+async def test_bad_fields_are_named(changes: dict[str, Any], fields: set[str]) -> None:
     shop = await Shop.open()
     body = {"click_id": shop.click()} | changes
-    assert (await shop.tell(body)).problem(422).keys() == fields
+    assert (await shop.report(body)).problem(422).keys() == fields
 
 
-async def test_late_ones_and_those_of_nobody_are_kept_and_said() -> None:
+async def test_late_and_unexposed_conversions_are_kept_and_reported_as_such() -> None:
     shop = await Shop.open()
     late = {"click_id": shop.click(hours_ago=169)}
-    told_late = late | {"at": (NOW - timedelta(hours=2)).isoformat()}
+    late_with_time = late | {"at": (NOW - timedelta(hours=2)).isoformat()}
     nobody = {"click_id": shop.click(experiment_id=0)}
     for body, attribution in ((late, "expired"), (nobody, "unexposed")):
-        assert (await shop.tell(body)).json["attribution"] == attribution
-    assert (await shop.tell(told_late | {"order_id": "2"})).json["attribution"] == "attributed"
+        assert (await shop.report(body)).json["attribution"] == attribution
+    assert (await shop.report(late_with_time | {"order_id": "2"})).json[
+        "attribution"
+    ] == "attributed"
 
 
-async def test_what_was_told_is_listed_newest_first() -> None:
+async def test_conversions_are_listed_newest_first() -> None:
     shop = await Shop.open()
-    for number, of in enumerate((shop.click(), shop.click(experiment_id=0)), 1):
-        body = {"click_id": of, "order_id": str(number), "value": number, "currency": "EUR"}
-        await shop.tell(body)
+    for number, click_id in enumerate((shop.click(), shop.click(experiment_id=0)), 1):
+        body = {"click_id": click_id, "order_id": str(number), "value": number, "currency": "EUR"}
+        await shop.report(body)
     path = f"/v1/profiles/{shop.lab.profile}/conversions"
     first = (await shop.console.call("GET", path + "?limit=1")).json
     rest = (await shop.console.call("GET", f"{path}?cursor={first['next_cursor']}")).json
@@ -111,32 +115,32 @@ async def test_what_was_told_is_listed_newest_first() -> None:
     (await shop.console.call("GET", path, key="two")).problem(404)
 
 
-async def test_many_at_once_each_for_itself() -> None:
+async def test_a_bad_conversion_of_many_stops_no_other() -> None:
     shop = await Shop.open()
     good = [{"click_id": shop.click(n, n % 2), "name": "sale"} for n in range(1, 400)]
     bad = [{"click_id": "x"}, "sale", {"click_id": shop.click(profile_id=5)}]
-    response = await shop.tell({"conversions": [*good, good[0], *bad]})
-    found = response.json["results"]
-    assert [one["index"] for one in found] == list(range(403))
-    assert {one["status"] for one in found[:399]} == {201}
-    assert [one["status"] for one in found[399:]] == [200, 422, 422, 404]
-    assert found[400]["errors"][0]["field"] == "click_id"
+    response = await shop.report({"conversions": [*good, good[0], *bad]})
+    results = response.json["results"]
+    assert [result["index"] for result in results] == list(range(403))
+    assert {result["status"] for result in results[:399]} == {201}
+    assert [result["status"] for result in results[399:]] == [200, 422, 422, 404]
+    assert results[400]["errors"][0]["field"] == "click_id"
     await counted(shop.lab, shop.experiment, (0, 0), (0, 0))
     wrong: Any
     for wrong in ([], [good[0]] * 1001, "all", {}):
-        (await shop.tell({"conversions": wrong})).problem(422)
-    (await shop.tell({"conversions": good[:1], "name": "x"})).problem(422)
+        (await shop.report({"conversions": wrong})).problem(422)
+    (await shop.report({"conversions": good[:1], "name": "x"})).problem(422)
 
 
-async def test_others_have_no_such_click() -> None:
+async def test_clicks_of_another_tenant_do_not_exist() -> None:
     shop = await Shop.open()
     body = {"click_id": shop.click()}
-    (await shop.tell(body, key="two")).problem(404)
-    many = await shop.tell({"conversions": [body]}, key="two")
+    (await shop.report(body, key="two")).problem(404)
+    many = await shop.report({"conversions": [body]}, key="two")
     assert many.json["results"][0]["status"] == 404
 
 
-async def test_a_page_tells_by_its_script() -> None:
+async def test_a_page_reports_by_its_script() -> None:
     shop = await Shop.open()
     script = await shop.console.call("GET", "/wp.js", key="")
     assert len(script.body) < SCRIPT_BYTES
@@ -146,9 +150,9 @@ async def test_a_page_tells_by_its_script() -> None:
     async def collect(data: bytes) -> Answered:
         return await shop.console.call("POST", "/collect", data, key="", Content_Type="text/plain")
 
-    told = await collect(body)
-    assert (told.status, told.json["attribution"]) == (200, "attributed")
-    assert told.headers["Access-Control-Allow-Origin"] == "*"
+    response = await collect(body)
+    assert (response.status, response.json["attribution"]) == (200, "attributed")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert (await collect(body)).json["duplicate"] is True
     (await collect(b"{")).problem(400)
     (await collect(b"[]")).problem(422)
@@ -158,7 +162,7 @@ async def test_a_page_tells_by_its_script() -> None:
     (await collect(body.replace(shop.click().encode(), gone))).problem(404)
 
 
-async def test_a_page_tells_so_many_a_minute(autojump_clock: object) -> None:
+async def test_an_address_has_a_limit_of_reports_by_the_script(autojump_clock: object) -> None:
     shop = await Shop.open()
     for _ in range(SCRIPT.burst):
         response = await shop.console.call("POST", "/collect", b"{}", key="")
@@ -168,44 +172,49 @@ async def test_a_page_tells_so_many_a_minute(autojump_clock: object) -> None:
     assert int(limited.headers["Retry-After"]) >= 1
 
 
-async def test_a_shop_tells_by_its_hook() -> None:
+async def test_a_shop_reports_by_its_hook() -> None:
     shop = await Shop.open()
     path = f"/v1/profiles/{shop.lab.profile}/conversion-hooks"
     fields = {"click_id": "note_attributes.0.value", "order_id": "id", "value": "total",
               "currency": "currency"}  # fmt: skip
-    made = await shop.console.call("POST", path, {"label": "Shop", "fields": fields})
-    assert made.status == 201
-    shown = made.json
-    url = shown.pop("url")
-    assert (await shop.console.call("GET", path)).json["items"] == [shown]
-    door = "/in/" + url.rpartition("/")[2]
+    created = await shop.console.call("POST", path, {"label": "Shop", "fields": fields})
+    assert created.status == 201
+    hook = created.json
+    url = hook.pop("url")
+    assert (await shop.console.call("GET", path)).json["items"] == [hook]
+    hook_path = "/in/" + url.rpartition("/")[2]
     order = {"id": 1001, "total": "49.90", "currency": "EUR", "note_attributes": [
         {"name": "wp_click", "value": shop.click()}]}  # fmt: skip
 
-    async def take(body: Any) -> Answered:
-        return await shop.console.call("POST", door, body, key="")
+    async def post_order(body: Any) -> Answered:
+        return await shop.console.call("POST", hook_path, body, key="")
 
-    assert (await take(order)).status == 201
-    assert (await take(order)).json == {"attribution": "attributed", "duplicate": True}
-    ((told, source, _),) = shop.console.conversions.conversions.values()
-    draft = told.draft
+    assert (await post_order(order)).status == 201
+    assert (await post_order(order)).json == {"attribution": "attributed", "duplicate": True}
+    ((conversion, source, _),) = shop.console.conversions.conversions.values()
+    draft = conversion.draft
     assert (draft.name, draft.order_id, str(draft.value), source) == (
         "sale",
         "1001",
         "49.90",
         "hook",
     )
-    assert (await take({"id": 2} | {"note_attributes": order["note_attributes"]})).status == 201
-    assert "click_id" in (await take({"id": 3})).problem(422)
+    assert (
+        await post_order({"id": 2} | {"note_attributes": order["note_attributes"]})
+    ).status == 201
+    assert "click_id" in (await post_order({"id": 3})).problem(422)
     foreign = [{"value": shop.click(profile_id=5)}]
-    assert "another profile" in (await take({"note_attributes": foreign})).problem(422)["click_id"]
+    assert (
+        "hook's profile"
+        in (await post_order({"note_attributes": foreign})).problem(422)["click_id"]
+    )
     (await shop.console.call("POST", "/in/wph_guessed", order, key="")).problem(404)
-    (await shop.console.call("DELETE", f"{path}/{shown['id']}", key="two")).problem(404)
-    assert (await shop.console.call("DELETE", f"{path}/{shown['id']}")).status == 204
-    (await take(order)).problem(404)
+    (await shop.console.call("DELETE", f"{path}/{hook['id']}", key="two")).problem(404)
+    assert (await shop.console.call("DELETE", f"{path}/{hook['id']}")).status == 204
+    (await post_order(order)).problem(404)
 
 
-async def test_a_hook_is_judged() -> None:
+async def test_bad_fields_of_a_hook_are_named() -> None:
     console = Console()
     path = f"/v1/profiles/{(await console.profile())['id']}/conversion-hooks"
     for body, fields in (
@@ -218,11 +227,13 @@ async def test_a_hook_is_judged() -> None:
         assert (await console.call("POST", path, body)).problem(422).keys() == fields
 
 
-async def test_where_a_hook_s_fields_stand_may_be_nowhere() -> None:
+async def test_a_path_of_a_hook_may_lead_nowhere() -> None:
     shop = await Shop.open()
     path = f"/v1/profiles/{shop.lab.profile}/conversion-hooks"
     for place in ("notes.²", "notes.٣", "notes.99", "notes.-1", "notes..", "notes.0.x.y"):
         body = {"label": "Shop", "fields": {"click_id": place}}
-        door = "/in/" + (await shop.console.call("POST", path, body)).json["url"].rpartition("/")[2]
-        taken = await shop.console.call("POST", door, {"notes": [1, {"x": None}]}, key="")
-        assert "click_id" in taken.problem(422)
+        hook_path = (
+            "/in/" + (await shop.console.call("POST", path, body)).json["url"].rpartition("/")[2]
+        )
+        response = await shop.console.call("POST", hook_path, {"notes": [1, {"x": None}]}, key="")
+        assert "click_id" in response.problem(422)

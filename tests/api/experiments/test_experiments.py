@@ -1,4 +1,4 @@
-"""`/v1/…/experiments`: what is refused and why, states, and what visitors get of it."""
+"""`/v1/…/experiments`: validation, states, results, explanations and previews."""
 
 import csv
 import io
@@ -39,38 +39,38 @@ class Lab:
         path = f"/v1/profiles/{self.profile}/experiments"
         return await self.console.call("POST", path, self.body(**changes))
 
-    async def made(self, **changes: Any) -> str:
+    async def created_id(self, **changes: Any) -> str:
         response = await self.create(**changes)
         assert response.status == 201, response.body
-        found: str = response.json["id"]
-        return found
+        id_: str = response.json["id"]
+        return id_
 
-    async def step(self, id_: str, what: str, body: Any = None, **headers: str) -> Answered:
-        return await self.console.call("POST", f"/v1/experiments/{id_}/{what}", body, **headers)
+    async def step(self, id_: str, action: str, body: Any = None, **headers: str) -> Answered:
+        return await self.console.call("POST", f"/v1/experiments/{id_}/{action}", body, **headers)
 
 
-async def test_an_experiment_is_shown_as_it_was_made() -> None:
+async def test_an_experiment_is_created_read_and_listed() -> None:
     lab = await Lab.open()
-    made = await lab.create(
+    response = await lab.create(
         starts_at="2026-05-01T12:00:00+02:00",
         targeting={"countries": ["IT"]},
         namespace={"id": "prices", "low": 0, "high": 0.5},
         analysis={"margin": 0.01, "on_decision": "promote"},
     )
-    assert made.status == 201
-    shown = made.json
-    assert made.headers["Location"] == f"/v1/experiments/{shown['id']}"
-    assert (shown["state"], shown["phase"], shown["winner"]) == ("draft", 1, None)
-    assert [v["weight"] for v in shown["variants"]] == [0.5, 0.5]
-    assert shown["variants"][0]["target"] == "https://a.example/"
-    assert shown["starts_at"] == "2026-05-01T10:00:00Z"
-    assert (shown["analysis"]["on_decision"], shown["analysis"]["alpha"]) == ("promote", 0.05)
-    read = await lab.console.call("GET", f"/v1/experiments/{shown['id']}")
-    assert (read.json, read.headers["ETag"]) == (shown, made.headers["ETag"])
+    assert response.status == 201
+    created = response.json
+    assert response.headers["Location"] == f"/v1/experiments/{created['id']}"
+    assert (created["state"], created["phase"], created["winner"]) == ("draft", 1, None)
+    assert [v["weight"] for v in created["variants"]] == [0.5, 0.5]
+    assert created["variants"][0]["target"] == "https://a.example/"
+    assert created["starts_at"] == "2026-05-01T10:00:00Z"
+    assert (created["analysis"]["on_decision"], created["analysis"]["alpha"]) == ("promote", 0.05)
+    read = await lab.console.call("GET", f"/v1/experiments/{created['id']}")
+    assert (read.json, read.headers["ETag"]) == (created, response.headers["ETag"])
     listed = await lab.console.call("GET", f"/v1/profiles/{lab.profile}/experiments")
-    assert listed.json == {"items": [shown], "next_cursor": None}
-    assert b"secret" not in made.body
-    assert b"seed" not in made.body
+    assert listed.json == {"items": [created], "next_cursor": None}
+    assert b"secret" not in response.body
+    assert b"seed" not in response.body
 
 
 @pytest.mark.parametrize(
@@ -104,21 +104,21 @@ async def test_an_experiment_is_shown_as_it_was_made() -> None:
         ({"winner": "a"}, {"winner"}),
     ],
 )  # fmt: skip
-async def test_what_breaks_rules_is_named(changes: dict[str, Any], fields: set[str]) -> None:
+async def test_bad_fields_are_named(changes: dict[str, Any], fields: set[str]) -> None:
     lab = await Lab.open()
     assert (await lab.create(**changes)).problem(422).keys() == fields
 
 
-async def test_two_may_not_have_the_same_part_of_a_namespace() -> None:
+async def test_two_experiments_cannot_have_the_same_part_of_a_namespace() -> None:
     lab = await Lab.open()
-    await lab.made(namespace={"id": "n", "low": 0, "high": 0.5})
+    await lab.created_id(namespace={"id": "n", "low": 0, "high": 0.5})
     refused = await lab.create(namespace={"id": "n", "low": 0.4, "high": 1})
     assert "overlap with 0 to 0.5" in refused.problem(422)["namespace"]
 
 
-async def test_a_start_wants_targets_and_a_decision_a_start() -> None:
+async def test_a_start_needs_targets_and_a_decision_needs_a_start() -> None:
     lab = await Lab.open()
-    id_ = await lab.made(variants=[A, {"name": "b", "weight": 1}])
+    id_ = await lab.created_id(variants=[A, {"name": "b", "weight": 1}])
     assert "before the start" in (await lab.step(id_, "start")).problem(422)["variants.1.target"]
     refused = await lab.step(id_, "decide", {"winner": "a"})
     assert "draft may become" in refused.problem(409)["state"]
@@ -142,9 +142,9 @@ async def test_a_start_wants_targets_and_a_decision_a_start() -> None:
     (await lab.console.call("GET", f"/v1/experiments/{id_}")).problem(404)
 
 
-async def test_after_the_start_some_things_stay() -> None:
+async def test_after_the_start_kind_and_analysis_cannot_change() -> None:
     lab = await Lab.open()
-    id_ = await lab.made()
+    id_ = await lab.created_id()
     path = f"/v1/experiments/{id_}"
     await lab.step(id_, "start")
     (await lab.console.call("DELETE", path)).problem(409)
@@ -159,9 +159,9 @@ async def test_after_the_start_some_things_stay() -> None:
     assert weighed.json["phase"] == 2
 
 
-async def test_others_see_nothing_of_it() -> None:
+async def test_experiments_of_another_tenant_do_not_exist() -> None:
     lab = await Lab.open()
-    id_ = await lab.made()
+    id_ = await lab.created_id()
     for method, path, body in (
         ("GET", f"/v1/experiments/{id_}", None),
         ("PATCH", f"/v1/experiments/{id_}", {"coverage": 0.5}),
@@ -185,26 +185,26 @@ async def test_a_create_sent_again_creates_once() -> None:
     assert len(listed.json["items"]) == 1
 
 
-# ---- what was found ---------------------------------------------------------------------------------
+# ---- results -----------------------------------------------------------------------------------------
 
 
-async def counted(lab: Lab, id_: str, *arms: tuple[int, int], per: int = 1) -> None:
-    """So many visitors and, of them, converted ones in each arm, at NOW."""
-    observer = ExperimentCounter()
+async def counted(lab: Lab, id_: str, *counts: tuple[int, int], per: int = 1) -> None:
+    """Count (visitors, converted of them) for each variant, at NOW, with `per` exposures a visitor."""
+    counter = ExperimentCounter()
     at_us = round(NOW.timestamp() * 1e6)
-    for arm, (visitors, converted) in enumerate(arms):
-        data = pack_variant_refs([VariantRef(int(id_), 1, arm)])
+    for variant, (visitors, converted) in enumerate(counts):
+        data = pack_variant_refs([VariantRef(int(id_), 1, variant)])
         for number in range(visitors):
-            name = (arm * 1_000_000 + number + 1).to_bytes(8, "big")
-            click = Click(1, 0, at_us, 1, 1, 1, b"", b"", b"", name)
-            found = {EXPOSURES: data} | ({OUTCOMES: data} if number < converted else {})
+            visitor_id = (variant * 1_000_000 + number + 1).to_bytes(8, "big")
+            click = Click(1, 0, at_us, 1, 1, 1, b"", b"", b"", visitor_id)
+            items = {EXPOSURES: data} | ({OUTCOMES: data} if number < converted else {})
             for _ in range(per):
-                observer.add(click, found)
-    lab.console.counts.store(observer.increments())
+                counter.add(click, items)
+    lab.console.counts.store(counter.increments())
 
 
 async def started(lab: Lab, **changes: Any) -> str:
-    id_ = await lab.made(**changes)
+    id_ = await lab.created_id(**changes)
     assert (await lab.step(id_, "start")).status == 200
     return id_
 
@@ -212,16 +212,16 @@ async def started(lab: Lab, **changes: Any) -> str:
 async def results(lab: Lab, id_: str, query: str = "") -> dict[str, Any]:
     response = await lab.console.call("GET", f"/v1/experiments/{id_}/results{query}")
     assert response.status == 200, response.body
-    found: dict[str, Any] = response.json
-    return found
+    body: dict[str, Any] = response.json
+    return body
 
 
-async def test_results_count_people_and_compare_with_the_control() -> None:
+async def test_results_count_visitors_and_compare_with_the_control() -> None:
     lab = await Lab.open()
     id_ = await started(lab, analysis={"margin": 0.001})
     await counted(lab, id_, (4000, 120), (4000, 240), per=3)
-    found = await results(lab, id_)
-    control, treatment = found["variants"]
+    result = await results(lab, id_)
+    control, treatment = result["variants"]
     assert (control["exposures"], control["visitors"], control["converted"]) == (12_000, 4000, 120)
     assert (control["absolute"], control["decision"]) == (None, None)
     assert treatment["rate"] == 0.06
@@ -229,10 +229,10 @@ async def test_results_count_people_and_compare_with_the_control() -> None:
     assert treatment["absolute"]["low"] > 0
     assert treatment["decision"] == "superior"
     assert treatment["chance_best"] > 0.999
-    assert found["allocation"]["mismatch"] is False
-    assert found["warnings"] == []
-    assert "every look" in found["inference"]
-    (phase,) = found["phases"]
+    assert result["allocation"]["mismatch"] is False
+    assert result["warnings"] == []
+    assert "every look" in result["inference"]
+    (phase,) = result["phases"]
     assert [v["converted"] for v in phase["variants"]] == [120, 240]
     text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body.decode()
     head, first, second, end = text.split("\r\n")
@@ -241,14 +241,14 @@ async def test_results_count_people_and_compare_with_the_control() -> None:
     assert second.endswith(",superior")
 
 
-async def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+async def test_a_variant_s_name_is_no_formula_in_a_spreadsheet() -> None:
     lab = await Lab.open()
     id_ = await started(lab, variants=[{**A, "name": "=1+1"}, B])
     text = (await lab.console.call("GET", f"/v1/experiments/{id_}/results.csv")).body
     assert b"1,'=1+1,0.5" in text
 
 
-async def test_a_spreadsheet_gets_a_fall_as_a_number() -> None:
+async def test_a_negative_lift_is_a_number_in_a_spreadsheet() -> None:
     lab = await Lab.open()
     id_ = await started(lab)
     await counted(lab, id_, (500, 60), (500, 20))
@@ -257,20 +257,20 @@ async def test_a_spreadsheet_gets_a_fall_as_a_number() -> None:
     assert float(treatment["lift_low"]) < float(treatment["lift"]) == pytest.approx(-0.08)
 
 
-async def test_what_makes_results_doubtful_is_said() -> None:
+async def test_doubtful_results_have_warnings() -> None:
     lab = await Lab.open()
     id_ = await started(lab)
     assert "No visitor has been exposed yet." in (await results(lab, id_))["warnings"]
     await counted(lab, id_, (3000, 0), (2000, 0))
-    found = await results(lab, id_)
-    assert found["allocation"]["mismatch"] is True
-    assert "isitors are not shared out" in found["warnings"][0]
-    assert any("No conversion" in text for text in found["warnings"])
+    result = await results(lab, id_)
+    assert result["allocation"]["mismatch"] is True
+    assert "isitors are not shared out" in result["warnings"][0]
+    assert any("No conversion" in text for text in result["warnings"])
     patch = {"variants": [{**A, "weight": 0.9}, {**B, "weight": 0.1}]}
     await lab.console.call("PATCH", f"/v1/experiments/{id_}", patch)
-    found = await results(lab, id_)
-    assert (found["phase"], found["variants"][0]["visitors"]) == (2, 0)
-    assert any("assigned anew" in text for text in found["warnings"])
+    result = await results(lab, id_)
+    assert (result["phase"], result["variants"][0]["visitors"]) == (2, 0)
+    assert any("assigned anew" in text for text in result["warnings"])
     assert (await results(lab, id_, "?phase=1"))["variants"][0]["visitors"] == 3000
     (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=7")).problem(404)
     (await lab.console.call("GET", f"/v1/experiments/{id_}/results?phase=x")).problem(422)
@@ -280,30 +280,30 @@ async def test_a_fixed_horizon_is_locked_until_its_size() -> None:
     lab = await Lab.open()
     id_ = await started(lab, analysis={"horizon": {"visitors": 500}})
     await counted(lab, id_, (499, 20), (600, 60))
-    found = await results(lab, id_)
-    assert found["horizon"] == {"visitors": 499, "planned": 500, "locked": True}
-    for variant in found["variants"]:
+    result = await results(lab, id_)
+    assert result["horizon"] == {"visitors": 499, "planned": 500, "locked": True}
+    for variant in result["variants"]:
         assert {variant[name] for name in ("rate", "converted", "outcomes", "chance_best")} == {
             None
         }
-    assert found["phases"][0]["variants"][1]["converted"] is None
+    assert result["phases"][0]["variants"][1]["converted"] is None
     series = await lab.console.call("GET", f"/v1/experiments/{id_}/series")
     assert series.json["points"] == []
     await counted(lab, id_, (500, 20), (600, 60))
-    found = await results(lab, id_)
-    assert found["horizon"]["locked"] is False
-    assert found["variants"][1]["absolute"]["p_value"] < 0.05
-    assert "one look" in found["inference"]
+    result = await results(lab, id_)
+    assert result["horizon"]["locked"] is False
+    assert result["variants"][1]["absolute"]["p_value"] < 0.05
+    assert "one look" in result["inference"]
 
 
-async def test_a_bandit_tells_no_p_value_and_says_why() -> None:
+async def test_a_bandit_has_no_p_value_and_says_why() -> None:
     lab = await Lab.open()
     id_ = await started(lab, analysis={"bandit": {"floor": 0.1}})
     await counted(lab, id_, (500, 20), (500, 60))
-    found = await results(lab, id_)
-    assert found["variants"][1]["absolute"] is None
-    assert found["variants"][1]["chance_best"] > 0.99
-    assert "follow the counts" in found["inference"]
+    result = await results(lab, id_)
+    assert result["variants"][1]["absolute"] is None
+    assert result["variants"][1]["chance_best"] > 0.99
+    assert "follow the counts" in result["inference"]
 
 
 async def test_the_series_ends_where_the_results_are() -> None:
@@ -311,30 +311,30 @@ async def test_the_series_ends_where_the_results_are() -> None:
     id_ = await started(lab)
     await counted(lab, id_, (400, 40), (400, 80))
     series = (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=50")).json
-    found = await results(lab, id_)
+    result = await results(lab, id_)
     assert series["variants"] == ["a", "b"]
     last = series["points"][-1]["variants"][1]
     assert (last["low"], last["high"]) == (
-        found["variants"][1]["absolute"]["low"],
-        found["variants"][1]["absolute"]["high"],
+        result["variants"][1]["absolute"]["low"],
+        result["variants"][1]["absolute"]["high"],
     )
     (await lab.console.call("GET", f"/v1/experiments/{id_}/series?points=1")).problem(422)
 
 
-async def test_why_a_visitor_gets_what_they_get() -> None:
+async def test_an_explanation_names_variant_and_reason() -> None:
     lab = await Lab.open()
     id_ = await started(lab, targeting={"countries": ["IT"]})
     path = f"/v1/experiments/{id_}/explain?address=203.0.113.7&user_agent=Firefox"
-    told = (await lab.console.call("GET", path + "&country=IT")).json
-    assert (told["reason"], told["exposed"]) == ("assigned", True)
-    assert told["variant"] == ("a" if told["bucket"] < 0.5 else "b")
-    assert told["sentence"].startswith(
-        f"The visitor is in variant {told['variant']} by hash bucket"
+    explanation = (await lab.console.call("GET", path + "&country=IT")).json
+    assert (explanation["reason"], explanation["exposed"]) == ("assigned", True)
+    assert explanation["variant"] == ("a" if explanation["bucket"] < 0.5 else "b")
+    assert explanation["sentence"].startswith(
+        f"The visitor is in variant {explanation['variant']} by hash bucket"
     )
     again = await lab.console.call(
-        "GET", f"/v1/experiments/{id_}/explain?key={told['key']}&country=IT"
+        "GET", f"/v1/experiments/{id_}/explain?key={explanation['key']}&country=IT"
     )
-    assert again.json == told
+    assert again.json == explanation
     assert "not one of IT" in (await lab.console.call("GET", path)).json["sentence"]
     forced = (await lab.console.call("GET", path + "&variant=b")).json
     assert (forced["variant"], forced["reason"], forced["exposed"]) == ("b", "forced", False)
@@ -344,24 +344,24 @@ async def test_why_a_visitor_gets_what_they_get() -> None:
 
 async def test_a_preview_is_a_url_with_a_token() -> None:
     lab = await Lab.open()
-    id_ = await lab.made()
-    told = (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=b")).json
+    id_ = await lab.created_id()
+    preview = (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=b")).json
     start = f"https://go.example/anna/spring?wp_variant={id_}-1-"
-    assert told["url"].startswith(start)
-    assert told["expires_at"] == "2026-03-16T10:07:00Z"
+    assert preview["url"].startswith(start)
+    assert preview["expires_at"] == "2026-03-16T10:07:00Z"
     edge = await lab.console.experiments.edge_experiment(Caller(1, 1), int(id_))
-    token = told["url"].partition("wp_variant=")[2].encode()
+    token = preview["url"].partition("wp_variant=")[2].encode()
     assert VariantAssigner(edge).assign_preview(token, round(NOW.timestamp() * 1e6)).variant == 1
     (await lab.console.call("GET", f"/v1/experiments/{id_}/preview?variant=z")).problem(422)
 
 
-async def test_a_plan_says_how_many_and_how_long() -> None:
+async def test_a_plan_has_visitors_and_days() -> None:
     console = Console()
     path = "/v1/experiment-plan?rate=0.02&lift=0.2&visitors_per_day=1000&coverage=0.5"
-    told = (await console.call("GET", path)).json
-    assert told["sequential"]["visitors"] > told["fixed"]["visitors"] > 40_000
-    assert told["fixed"]["days"] == told["fixed"]["visitors"] / 500
-    path = f"/v1/experiment-plan?rate=0.02&visitors={told['fixed']['visitors']}"
+    plan = (await console.call("GET", path)).json
+    assert plan["sequential"]["visitors"] > plan["fixed"]["visitors"] > 40_000
+    assert plan["fixed"]["days"] == plan["fixed"]["visitors"] / 500
+    path = f"/v1/experiment-plan?rate=0.02&visitors={plan['fixed']['visitors']}"
     assert (await console.call("GET", path)).json["detectable_lift"] == pytest.approx(0.2, rel=1e-3)
     for wrong in ("rate=0.02", "rate=2&lift=0.1", "rate=x&lift=0.1", "rate=0.02&lift=0",
                   "lift=0.1", "rate=0.02&lift=0.1&visitors=5", "rate=0.02&lift=nan",
