@@ -1,4 +1,4 @@
-"""`waypost archive`: all data of a profile, into a file."""
+"""`waypost archive`: export of all data of a profile into a file."""
 
 import os
 from contextlib import aclosing
@@ -16,7 +16,10 @@ from storage.privacy.erasure import owner_of
 
 
 async def archive(settings: Settings, folder: Path, handle: str, file: Path, stop: Stop) -> int:
-    """Write the archive and return its bytes. The file gets its name once it is whole. Raises WaypostError."""
+    """Write the archive. Returns its size in bytes. The file gets its name once it is complete.
+
+    Raises WaypostError.
+    """
     settings = with_servers(settings, folder)
     limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
     app = await Database.open(settings.database_url, role="waypost_app", **limits)

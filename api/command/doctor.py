@@ -1,4 +1,4 @@
-"""`waypost doctor`: checks of folder, servers, schema, geo file and daily keys, each with its finding."""
+"""`waypost doctor`: checks of folder, servers, schema, geo file and daily keys."""
 
 import os
 import shutil
@@ -33,10 +33,10 @@ OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: the thing that was checked, its state, and what to do about it."""
+    """Finding of one check: its state, its subject, and a text that says what to do."""
 
     state: FindingState
-    what: str
+    subject: str
     text: str
 
 
@@ -46,17 +46,17 @@ class Doctor:
         self.folder = folder
         self.findings: list[Finding] = []
 
-    def add(self, state: FindingState, what: str, text: str) -> None:
-        self.findings.append(Finding(state, what, text))
+    def add(self, state: FindingState, subject: str, text: str) -> None:
+        self.findings.append(Finding(state, subject, text))
 
-    def look_at_folder(self) -> bool:
-        """Check the data folder. Returns whether servers should answer: given or embedded ones."""
+    def check_folder(self) -> bool:
+        """Check the data folder. Returns whether servers must answer, named by settings or embedded."""
         if not self.folder.is_dir():
             self.add("warn", "folder", f"{self.folder} does not exist yet; `waypost up` creates it")
         elif not os.access(self.folder, os.W_OK):
             self.add("fail", "folder", f"{self.folder} cannot be written by this user")
         else:
-            self._look_at_disk()
+            self._check_disk()
         if self.settings.database_url:
             self.add("ok", "servers", "DATABASE_URL and REDIS_URL are set")
             return True
@@ -77,18 +77,18 @@ class Doctor:
         self.add("ok", "servers", "embedded, and not running: start `waypost up` to check them")
         return False
 
-    def _look_at_disk(self) -> None:
-        free = shutil.disk_usage(self.folder).free
+    def _check_disk(self) -> None:
+        free_bytes = shutil.disk_usage(self.folder).free
         self.add(
-            "ok" if free >= MIN_FREE_BYTES else "warn",
+            "ok" if free_bytes >= MIN_FREE_BYTES else "warn",
             "disk",
-            f"{free / 1024**3:.1f} GiB free where {self.folder} is",
+            f"{free_bytes / 1024**3:.1f} GiB free where {self.folder} is",
         )
         journals = orphans(self.folder / "journals")
         size = sum(f.stat().st_size for j in journals for f in j.glob("*.segment"))
         self.add("ok", "journals", f"{len(journals)} with {size / 1024**2:.0f} MiB of segments")
 
-    async def look_at_places(self) -> None:
+    async def check_geo_file(self) -> None:
         """Check the geo file by reading all of it, as an edge does."""
         if not self.settings.geo_file:
             self.add("ok", "places", "countries only; WAYPOST_GEO_FILE adds regions and cities")
@@ -106,8 +106,8 @@ class Doctor:
             f"{file.kind}, {report.networks:,} networks, {days} days old",
         )
 
-    def look_at_visitor_keys(self) -> None:
-        """Check where daily keys are kept, and whether they can reach a disk."""
+    def check_daily_keys(self) -> None:
+        """Check that daily keys are kept in memory and cannot be swapped to a disk."""
         memory = memory_folder()
         if memory is None:
             self.add(
@@ -125,20 +125,20 @@ class Doctor:
                 f"daily keys may be swapped out to {', '.join(swap)}: encrypt swap or turn it off",
             )
 
-    async def look_at_servers(self) -> None:
-        await self._try("postgres", self._look_at_postgres)
-        await self._try("redis", self._look_at_redis)
+    async def check_servers(self) -> None:
+        await self._try("postgres", self._check_postgres)
+        await self._try("redis", self._check_redis)
 
-    async def _try(self, what: str, look: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, subject: str, check: Callable[[], Awaitable[None]]) -> None:
         try:
             with trio.fail_after(LIMIT_S):
-                await look()
+                await check()
         except WaypostError as error:
-            self.add("fail", what, str(error))
+            self.add("fail", subject, str(error))
         except trio.TooSlowError:
-            self.add("fail", what, f"does not answer within {LIMIT_S:g} s")
+            self.add("fail", subject, f"does not answer within {LIMIT_S:g} s")
 
-    async def _look_at_postgres(self) -> None:
+    async def _check_postgres(self) -> None:
         version = await server_version(self.settings.database_url)
         supported = version >= 150_000
         self.add("ok" if supported else "fail", "postgres", f"version {version // 10_000}")
@@ -150,7 +150,7 @@ class Doctor:
         else:
             self.add("ok", "schema", "up to date")
 
-    async def _look_at_redis(self) -> None:
+    async def _check_redis(self) -> None:
         redis = await redis_settings(self.settings.redis_url)
         self.add("ok", "redis", f"{redis.server} {redis.version}")
         if redis.maxmemory_policy not in ("", "noeviction"):
@@ -163,14 +163,14 @@ class Doctor:
 
 
 async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:
-    """Return all findings, in the order in which things are needed."""
+    """Run all checks. Returns their findings: folder, geo file, daily keys, then servers."""
     del stop
     doctor = Doctor(settings, folder)
-    running = doctor.look_at_folder()
-    await doctor.look_at_places()
-    doctor.look_at_visitor_keys()
+    running = doctor.check_folder()
+    await doctor.check_geo_file()
+    doctor.check_daily_keys()
     if running:
-        await doctor.look_at_servers()
+        await doctor.check_servers()
     return doctor.findings
 
 
@@ -179,17 +179,17 @@ def show(findings: list[Finding]) -> int:
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     for finding in findings:
         mark = click.style(f"{finding.state:<5}", fg=colours[finding.state])
-        click.echo(f"{mark} {finding.what:<9} {finding.text}")
+        click.echo(f"{mark} {finding.subject:<9} {finding.text}")
     return 1 if any(finding.state == "fail" for finding in findings) else 0
 
 
 async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResult:
-    """Verify the log of changes; on a terminal, with its progress.
+    """Verify the log of changes, with a progress bar on a terminal.
 
-    Raises UnavailableError when there is no server.
+    Raises UnavailableError when no server runs, or when it is stopped before the end.
     """
     doctor = Doctor(settings, folder)
-    if not doctor.look_at_folder():
+    if not doctor.check_folder():
         raise UnavailableError(doctor.findings[-1].text)
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()

@@ -16,11 +16,11 @@ from storage.visits.announcer import RedisAnnouncer
 
 
 async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> int:
-    """Delete the profile as its owner would, and erase its data. Returns the number of rows.
+    """Delete the profile as its owner would, and erase its data. Returns the number of erased rows.
 
-    Raises NotFoundError, and WaypostError when there is no server.
+    Raises NotFoundError for an unknown handle, WaypostError when no server runs.
     """
-    del stop  # the workers erase a deleted profile, also if this command is killed
+    del stop  # If this command is killed, the workers erase the deleted profile.
     settings = with_servers(settings, folder)
     limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
     app = await Database.open(settings.database_url, role="waypost_app", **limits)

@@ -1,4 +1,4 @@
-"""`waypost import`: links from a file into the database, in batches, while the engine runs or not."""
+"""`waypost import`: import of links from a file, in batches, with or without a running engine."""
 
 import time
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ PLAIN_INTERVAL_S: Final = 5.0
 
 @dataclass(slots=True)
 class ImportProgress:
-    """The rows read so far, by what became of them."""
+    """Counts of the rows read so far, by result."""
 
     created: int = 0
     updated: int = 0
@@ -75,7 +75,7 @@ class ImportProgress:
 
 
 class Rejects:
-    """FILE.rejects.csv, created with the first rejected row. The file of an earlier run is removed."""
+    """Rejected rows in FILE.rejects.csv, created with the first one. An earlier run's file is deleted."""
 
     def __init__(self, source: Path) -> None:
         self.path = source.with_name(source.name + ".rejects.csv")
@@ -99,41 +99,41 @@ class Rejects:
             self._file.close()
 
 
-def lines(file: BinaryIO, tally: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
-    """Yield number and line, without its end; None for a line that is too long. Blank lines are skipped."""
+def lines(file: BinaryIO, progress: ImportProgress) -> Iterator[tuple[int, bytes | None]]:
+    """Yield (line number, line without its end); the line is None if too long. Blank lines are skipped."""
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 2):
         number += 1
-        tally.bytes_read += len(line)
+        progress.bytes_read += len(line)
         if not line.endswith(b"\n") and len(line) > MAX_LINE_BYTES:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MAX_LINE_BYTES)
-                tally.bytes_read += len(line)
+                progress.bytes_read += len(line)
             yield number, None
         elif line.strip():
             yield number, line.rstrip(b"\r\n")
 
 
 def rows(
-    file: BinaryIO, tally: ImportProgress, rejects: Rejects, *, private_hosts: bool
+    file: BinaryIO, progress: ImportProgress, rejects: Rejects, *, private_hosts: bool
 ) -> Iterator[ImportRow]:
-    """Yield the valid rows of a file; the others go to `rejects`.
+    """Yield the valid rows of a file. Add the invalid ones to `rejects`.
 
     Raises InvalidError for an archive of another format.
     """
 
     def reject(number: int, reason: str) -> None:
-        tally.rejected += 1
+        progress.rejected += 1
         rejects.add(number, reason)
 
     parse: Parse | None = None
     number = 0
-    for number, line in lines(file, tally):
+    for number, line in lines(file, progress):
         try:
             if line is None and isinstance(parse, ArchiveParser):
                 continue  # no link is that long
             if line is None:
-                raise RowError(f"is longer than {MAX_LINE_BYTES} bytes")
+                raise RowError(f"must not be longer than {MAX_LINE_BYTES} bytes")
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
             if parse is None:
                 parse, is_header = parser_for(text)
@@ -157,7 +157,7 @@ class Importer:
         self._stack = ExitStack()
 
     def __enter__(self) -> "Importer":
-        """Open the file and find the servers: given ones, those of a running `up`, or started here."""
+        """Open the file. Use the servers of the settings, or of a running `up`; else start embedded ones."""
         try:
             self.file: BinaryIO = self._stack.enter_context(self.path.open("rb"))
             self.size = self.path.stat().st_size
@@ -187,7 +187,7 @@ class Importer:
         )
 
     async def run(self, stop: Stop) -> ImportProgress:
-        """Import the file batch by batch. After a stop, the committed batches stay."""
+        """Import the file batch by batch. Returns the counts. After a stop, committed batches stay."""
         settings = self.settings
         await migrate(settings.database_url)
         database = await Database.open(
@@ -213,23 +213,25 @@ class Importer:
     async def _import(
         self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
     ) -> ImportProgress:
-        tally = ImportProgress()
-        good = rows(self.file, tally, self.rejects, private_hosts=self.settings.private_targets)
+        progress = ImportProgress()
+        valid_rows = rows(
+            self.file, progress, self.rejects, private_hosts=self.settings.private_targets
+        )
         with Display(self.size) as display:
             while not stop.is_set():
-                batch = list(islice(good, BATCH_ROWS))
+                batch = list(islice(valid_rows, BATCH_ROWS))
                 if not batch:
                     break
                 result = await bulk.import_rows(caller, batch)
-                tally.created += result.created
-                tally.updated += result.updated
-                tally.unchanged += result.unchanged
-                tally.rejected += len(result.rejected)
+                progress.created += result.created
+                progress.updated += result.updated
+                progress.unchanged += result.unchanged
+                progress.rejected += len(result.rejected)
                 for line, reason in result.rejected:
                     self.rejects.add(line, reason)
                 await announcer.announce(result.changes)
-                display.show(tally)
-        return tally
+                display.show(progress)
+        return progress
 
 
 class _Rate(ProgressColumn):
@@ -238,7 +240,7 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """Progress: a bar on a terminal, elsewhere a line every few seconds."""
+    """Progress of an import: a bar on a terminal, elsewhere a line every PLAIN_INTERVAL_S."""
 
     def __init__(self, size: int) -> None:
         self._progress = Progress(
@@ -257,10 +259,10 @@ class Display:
         if self._terminal:
             self._progress.stop()
 
-    def show(self, tally: ImportProgress) -> None:
+    def show(self, progress: ImportProgress) -> None:
         if self._terminal:
-            rate = f"{tally.rows_per_s:,.0f} rows/s"
-            self._progress.update(self._task, completed=tally.bytes_read, rate=rate)
+            rate = f"{progress.rows_per_s:,.0f} rows/s"
+            self._progress.update(self._task, completed=progress.bytes_read, rate=rate)
         elif time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S:
             self._shown_at = time.monotonic()
-            notice(tally.line())
+            notice(progress.line())

@@ -31,7 +31,7 @@ _COLOURS: Final = {
 async def with_jobs(
     settings: Settings, folder: Path, work: Callable[[PostgresJobStore], Awaitable[T]]
 ) -> T:
-    """Run `work` on the jobs of all tenants. Raises WaypostError when there is no server."""
+    """Run `work` on the jobs of all tenants. Returns its result. Raises WaypostError when no server runs."""
     settings = with_servers(settings, folder)
     if await migrations_pending(settings.database_url):
         raise UnavailableError("the schema is not up to date: run `waypost migrate`")
@@ -48,13 +48,13 @@ async def with_jobs(
             await database.close()
 
 
-async def listed(jobs: PostgresJobStore, job_filter: JobFilter, limit: int) -> list[Job]:
+async def list_jobs(jobs: PostgresJobStore, job_filter: JobFilter, limit: int) -> list[Job]:
     page = await jobs.list_jobs(None, job_filter, 0, limit)
     return list(page.items)
 
 
 def show_list(jobs: list[Job], *, as_json: bool) -> None:
-    """Print a table on a terminal; elsewhere a line per job, as JSON or as columns between tabs."""
+    """Print the jobs: a table on a terminal, else a line per job, as JSON or tab-separated columns."""
     if as_json:
         for job in jobs:
             click.echo(_json(job))

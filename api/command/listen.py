@@ -1,4 +1,4 @@
-"""`waypost webhooks listen`: a receiver on this machine that verifies and prints, for development."""
+"""`waypost webhooks listen`: a webhook receiver for development, which verifies and prints requests."""
 
 import time
 from collections.abc import Sequence
@@ -34,21 +34,24 @@ def validate_secrets(secrets: Sequence[str]) -> None:
 async def listen(
     stop: Stop, host: str, port: int, secrets: Sequence[str], count: int, status: int
 ) -> int:
-    """Receive requests until `stop`, or `count` of them (0: no limit). Returns how many were refused."""
+    """Receive requests until `stop`, or `count` of them (0: no limit). Returns the number refused.
+
+    Raises WaypostError for a wrong secret, or a port in use.
+    """
     validate_secrets(secrets)
     (socket,) = bind(host, port, 1, "webhooks")
     refused = 0
-    left = count
+    remaining = count
 
-    def say(received: ReceivedRequest) -> None:
-        nonlocal refused, left
+    def print_request(received: ReceivedRequest) -> None:
+        nonlocal refused, remaining
         refused += bool(received.problem)
-        left -= 1
+        remaining -= 1
         click.echo(text_of(received, bool(secrets)))
-        if count and not left:
+        if count and not remaining:
             stop.request()
 
-    receiver = WebhookReceiver(secrets, time.time, say, status)
+    receiver = WebhookReceiver(secrets, time.time, print_request, status)
     click.echo(
         f"listening on {url_of(socket)}; the engine needs WAYPOST_WEBHOOK_LOOPBACK=1 to send here"
     )
@@ -58,25 +61,27 @@ async def listen(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(trio.serve_listeners, receiver.serve, [streams]))
         await stop.wait()
-        await trio.sleep(0.05)  # the last answer is still on its way
+        await trio.sleep(0.05)  # The last response is still in flight.
         nursery.cancel_scope.cancel()
     return refused
 
 
 def text_of(received: ReceivedRequest, has_secrets: bool) -> str:
-    """Return a line about the request, and its body."""
+    """Return a line with time, type, id and result of the request, and its body below."""
     result = "verified" if received.verified else "not verified"
     if received.problem:
         result = f"REFUSED: {received.problem}"
     elif not has_secrets:
         result = "not verified"
-    at = datetime.now().astimezone().strftime("%H:%M:%S")
-    line = " ".join(part for part in (at, received.type or "?", received.id or "?", result) if part)
+    time_text = datetime.now().astimezone().strftime("%H:%M:%S")
+    line = " ".join(
+        part for part in (time_text, received.type or "?", received.id or "?", result) if part
+    )
     return f"{line}\n{_pretty(received.body)}" if received.body else line
 
 
 def _pretty(body: bytes) -> str:
-    """Return JSON indented, with control characters escaped; any other body as Python writes bytes."""
+    """Return JSON indented, with control characters escaped; another body as a bytes literal."""
     try:
         return msgspec.json.format(
             msgspec.json.encode(msgspec.json.decode(body)), indent=2

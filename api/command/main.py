@@ -22,7 +22,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="print JSON, one 
 
 
 def settings_help() -> str:
-    """Return the table of settings for --help; `\\b` keeps click from filling its lines."""
+    """Return the table of settings for --help; `\\b` keeps click from rewrapping its lines."""
     lines = ["\b", "Settings, from the environment:"]
     for setting in SETTINGS:
         default = setting.default
@@ -119,9 +119,9 @@ def import_(file: Path, folder: Path) -> None:
     config = read()
     logs.configure(config.log_format, "import")
     with Importer(config, folder, file) as importer:
-        tally = runtime.run(importer.run)
-    click.echo(tally.line())
-    if tally.rejected:
+        progress = runtime.run(importer.run)
+    click.echo(progress.line())
+    if progress.rejected:
         click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
 
 
@@ -179,7 +179,7 @@ def rebuild(day: datetime, profile: str | None, folder: Path) -> None:
     "--all",
     "everything",
     is_flag=True,
-    help="include clicks that the present rules have classified",
+    help="all clicks, even those that the present rules have classified",
 )
 @DATA
 def reclassify(
@@ -240,11 +240,11 @@ def list_(
 ) -> None:
     """List jobs, the newest first."""
     from actors.operations import runtime
-    from api.command.jobs import listed, show_list, with_jobs
+    from api.command.jobs import list_jobs, show_list, with_jobs
 
     job_filter, config = JobFilter(state, kind), read()
     rows = runtime.run(
-        lambda stop: with_jobs(config, folder, lambda jobs: listed(jobs, job_filter, limit))
+        lambda stop: with_jobs(config, folder, lambda jobs: list_jobs(jobs, job_filter, limit))
     )
     show_list(rows, as_json=as_json)
 
@@ -279,13 +279,13 @@ def cancel(job_id: int, folder: Path, as_json: bool) -> None:
     on_job("cancel", job_id, folder, as_json)
 
 
-def on_job(do: str, job_id: int, folder: Path, as_json: bool) -> None:
+def on_job(method: str, job_id: int, folder: Path, as_json: bool) -> None:
     from actors.operations import runtime
     from api.command.jobs import show, with_jobs
 
     config = read()
     job = runtime.run(
-        lambda stop: with_jobs(config, folder, lambda jobs: getattr(jobs, do)(None, job_id))
+        lambda stop: with_jobs(config, folder, lambda jobs: getattr(jobs, method)(None, job_id))
     )
     show(job, as_json=as_json)
 
@@ -308,9 +308,11 @@ def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
     Shows restarts, mailboxes, lag and last errors.
     """
     from actors.operations import runtime
-    from api.command.top import watch
+    from api.command.top import print_states
 
-    runtime.run(lambda stop: watch(folder, stop, once=once, as_json=as_json, interval_s=interval))
+    runtime.run(
+        lambda stop: print_states(folder, stop, once=once, as_json=as_json, interval_s=interval)
+    )
 
 
 @cli.group()
@@ -333,8 +335,8 @@ def webhooks() -> None:
     multiple=True,
     envvar="WEBHOOK_SECRET",
     metavar="SECRET",
-    help="secret (whsec_…) or public key (whpk_…) to verify with; repeat while one is replaced; "
-    "default: WEBHOOK_SECRET",
+    help="secret (whsec_…) or public key (whpk_…) to verify with; give both the old and the new one "
+    "during a rotation; default: WEBHOOK_SECRET",
 )
 @click.option(
     "--count",
@@ -371,7 +373,7 @@ def process() -> None:
 
 
 def read(**overrides: Any) -> Settings:
-    """Return the settings: those of the command line, then those of the environment."""
+    """Read the settings from the environment. `overrides` are those of the command line, and win."""
     return settings.read(os.environ, **overrides)
 
 
@@ -388,12 +390,15 @@ def run_roles(
     from api.processes.launch import Launch
 
     logs.configure(config.log_format, "launcher")
-    with Launch(config, folder, roles, edges, demo) as everything:
-        runtime.run(everything.run)
+    with Launch(config, folder, roles, edges, demo) as launch:
+        runtime.run(launch.run)
 
 
 def main() -> None:
-    """Run the command line. An error that people can mend is one line and exit code 2; a traceback is a bug."""
+    """Run the command line.
+
+    A WaypostError is printed as one line, with exit code 2. A traceback is a bug of Waypost.
+    """
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -414,7 +419,7 @@ def main() -> None:
 
 
 def single_waypost_error(group: BaseExceptionGroup[BaseException]) -> WaypostError | None:
-    """Return the first WaypostError of a group; None if the group has any other error in it."""
+    """Return the first WaypostError of a group, or None if the group also has another error."""
     errors: list[WaypostError] = []
     for error in group.exceptions:
         inner = single_waypost_error(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,4 +1,4 @@
-"""`waypost rebuild` and `waypost reclassify`: count days again out of their raw clicks."""
+"""`waypost rebuild` and `waypost reclassify`: recounts of days from their raw clicks."""
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,18 +25,18 @@ LONGEST_DAYS: Final = 3660
 
 
 class RecountResult(NamedTuple):
-    """How many days of profiles were counted again, out of how many clicks."""
+    """Number of recounted days (each of one profile), and of the clicks in them."""
 
     days: int
     clicks: int
 
 
-# Recounts one day of a profile; returns how many clicks that was, 0 if nothing changed.
+# Recounts one day of a profile. Returns the number of its clicks, or 0 if nothing has changed.
 Work = Callable[[DayRebuild, ProfileDay], Awaitable[int]]
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """Return the days from first to last, both included. Raises WaypostError."""
+    """Return the days from first to last, both included. Raises WaypostError for more than LONGEST_DAYS."""
     count = (last - first).days + 1
     if not 1 <= count <= LONGEST_DAYS:
         raise WaypostError(
@@ -48,7 +48,7 @@ def days_between(first: date, last: date) -> list[date]:
 async def rebuild(
     settings: Settings, folder: Path, day: date, profile: str | None, stop: Stop
 ) -> RecountResult:
-    """Count a day of all profiles or of one again, out of its raw clicks. Raises WaypostError."""
+    """Recount a day from its raw clicks, for all profiles or for one. Raises WaypostError."""
 
     async def work(rebuild: DayRebuild, profile_day: ProfileDay) -> int:
         return await rebuild.rebuild(profile_day)
@@ -59,7 +59,7 @@ async def rebuild(
 async def reclassify(
     settings: Settings, folder: Path, days: list[date], everything: bool, stop: Stop
 ) -> RecountResult:
-    """Classify raw clicks by the present rules, and count the days again where that changed something.
+    """Classify raw clicks by the present rules, and recount the days where a classification changed.
 
     Raises WaypostError.
     """
@@ -68,13 +68,13 @@ async def reclassify(
         try:
             return await rebuild.reclassify(profile_day, everything=everything)
         except RebuildError:
-            return 0  # its raw clicks are about to be deleted
+            return 0  # The retention job is about to delete its raw clicks.
 
     return await _recount(settings, folder, Recount(days, None, work), stop)
 
 
 class Recount:
-    """Recounts days, one profile after the other, and keeps the result so far."""
+    """Recount of days, one profile after the other, with its result so far."""
 
     def __init__(self, days: list[date], profile: str | None, work: Work) -> None:
         self._days = days
@@ -85,7 +85,7 @@ class Recount:
         self._finished = False
 
     async def run(self, rebuild: DayRebuild) -> None:
-        """Recount all days. A profile that cannot be recounted does not stop the others."""
+        """Recount all days. Continue after a profile that cannot be recounted."""
         with _progress() as report:
             for number, day in enumerate(self._days):
                 profile_days = await rebuild.profiles(day, self._profile)
@@ -105,7 +105,10 @@ class Recount:
         self._result = RecountResult(days, self._result.clicks + clicks)
 
     def result(self) -> RecountResult:
-        """Return the result of a run. Raises UnavailableError if it was stopped, RebuildError if refused."""
+        """Return the result of a run.
+
+        Raises UnavailableError if it was stopped, RebuildError if a profile could not be recounted.
+        """
         days = self._result.days
         if not self._finished:
             raise UnavailableError(f"stopped after {days:,} days; run it again for the rest")
@@ -135,15 +138,17 @@ async def _recount(settings: Settings, folder: Path, recount: Recount, stop: Sto
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float, int], None]]:
-    """A bar on a terminal, else a line after each day."""
+    """Yield a function that reports progress: a bar on a terminal, else a line after each day."""
     if not sys.stderr.isatty():
         yield _report_whole_days
         return
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("counting", total=1)
-        yield lambda text, done, of: bar.update(task, description=text, completed=done, total=of)
+        yield lambda label, done, total: bar.update(
+            task, description=label, completed=done, total=total
+        )
 
 
-def _report_whole_days(text: str, done: float, of: int) -> None:
+def _report_whole_days(label: str, done: float, total: int) -> None:
     if done == int(done):
-        click.echo(f"{text}: {done:.0f} of {of} days", err=True)
+        click.echo(f"{label}: {done:.0f} of {total} days", err=True)

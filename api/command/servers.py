@@ -1,4 +1,4 @@
-"""What the operator's commands share: finding the servers, and ending when they are stopped."""
+"""Shared parts of the operator's commands: the servers' URLs, and the end at a stop."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 
 
 def with_servers(settings: Settings, folder: Path) -> Settings:
-    """Return the settings with the URLs of the servers: the given ones, or those of a running `up`.
+    """Return the settings with the URLs of the servers: those set already, or those of a running `up`.
 
     Raises WaypostError if there are none.
     """

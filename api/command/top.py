@@ -1,4 +1,4 @@
-"""`waypost top`: the state of every process on this machine and of its actors."""
+"""`waypost top`: the states of all processes of an engine on this machine, and of their actors."""
 
 import sys
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "no
 
 
 class TopRow(NamedTuple):
-    """One process or actor. `depth` 0 is a process; `path` is its name behind those of its parents."""
+    """One process (`depth` 0) or actor. `path` is the names of its parents and its own, joined by `/`."""
 
     depth: int
     path: str
@@ -42,22 +42,24 @@ class TopRow(NamedTuple):
         return self.state, uptime, str(self.restarts), self.mailbox, self.lag, self.last_error
 
 
-async def watch(folder: Path, stop: Stop, *, once: bool, as_json: bool, interval_s: float) -> None:
-    """Print the states every `interval_s` until stopped. Raises WaypostError if no process answers at first."""
-    processes = await look(folder)
+async def print_states(
+    folder: Path, stop: Stop, *, once: bool, as_json: bool, interval_s: float
+) -> None:
+    """Print the states every `interval_s` until `stop`. Raises WaypostError if no process answers at first."""
+    processes = await fetch_states(folder)
     if once or as_json or not sys.stdout.isatty():
         while True:
-            say(processes, as_json=as_json)
+            print_once(processes, as_json=as_json)
             if once or await _stopped(stop, interval_s):
                 return
-            processes = await look(folder)
+            processes = await fetch_states(folder)
     console = Console()
     with Live(table(processes), console=console, screen=True, auto_refresh=False) as live:
         while not await _stopped(stop, interval_s):
-            live.update(table(await look(folder, missing_ok=True)), refresh=True)
+            live.update(table(await fetch_states(folder, missing_ok=True)), refresh=True)
 
 
-async def look(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
+async def fetch_states(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
     run = layout(folder).run
     statuses = await status.fetch_statuses(run)
     if not statuses and not missing_ok:
@@ -73,7 +75,7 @@ async def _stopped(stop: Stop, after_s: float) -> bool:
     return stop.is_set()
 
 
-def say(processes: list[ProcessState], *, as_json: bool) -> None:
+def print_once(processes: list[ProcessState], *, as_json: bool) -> None:
     """Print one JSON object, or a line per process and actor with columns between tabs."""
     if as_json:
         ready = all(process.ready for process in processes)
@@ -88,7 +90,7 @@ def table(processes: list[ProcessState]) -> Table:
     for line in lines(processes):
         state, *rest = line.cells()
         name = Text("  " * line.depth + line.path.rpartition("/")[2], "" if line.depth else "bold")
-        # Text, as what errors say must not be read as markup.
+        # As Text, because rich would take brackets in an error for markup.
         grid.add_row(name, Text(state, _STYLES.get(state, "")), *map(Text, rest))
     return grid
 
@@ -103,11 +105,11 @@ def lines(processes: list[ProcessState]) -> Iterator[TopRow]:
 
 
 def _below(node: ActorNode, path: str, depth: int) -> Iterator[TopRow]:
-    here = f"{path}/{node.name}"
+    actor_path = f"{path}/{node.name}"
     looping = node.crashes >= CRASH_LOOP_COUNT
     yield TopRow(
         depth=depth,
-        path=here,
+        path=actor_path,
         state="CRASHING" if looping else _state(node),
         for_s=node.for_s,
         restarts=node.restarts,
@@ -116,7 +118,7 @@ def _below(node: ActorNode, path: str, depth: int) -> Iterator[TopRow]:
         last_error=one_line(node.last_error),
     )
     for child in node.children:
-        yield from _below(child, here, depth + 1)
+        yield from _below(child, actor_path, depth + 1)
 
 
 def _state(node: ActorNode) -> str:
@@ -124,5 +126,5 @@ def _state(node: ActorNode) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text without characters that a terminal takes for commands."""
+    """Return the text with each control character replaced by a space."""
     return "".join(c if c.isprintable() else " " for c in text)

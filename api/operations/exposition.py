@@ -1,8 +1,8 @@
-"""Samples as Prometheus' text format 0.0.4.
+"""Renderer of samples in Prometheus's text format 0.0.4.
 
-Written here and not by prometheus_client, whose output sorts labels and writes whole numbers as
-`1.0`: `waypost_process_info{role="edge",pid="7"} 1` is a line that others rely on. The tests read
-what this writes with prometheus_client's own parser.
+prometheus_client is not used, because it sorts labels and writes whole numbers as `1.0`, while scripts of
+operators rely on lines such as `waypost_process_info{role="edge",pid="7"} 1`. The tests parse the output with
+prometheus_client.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def render_exposition(samples: Iterable[Sample]) -> str:
-    """Return the text, with HELP and TYPE of each metric; samples of one name must stand together."""
+    """Return the text, with HELP and TYPE of each metric. Samples of one metric must follow each other."""
     lines: list[str] = []
     previous = ""
     for metric, value, labels in samples:

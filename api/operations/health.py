@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`: for machines that watch; none needs a key."""
+"""`/healthz`, `/readyz` and `/metrics`: endpoints for monitoring, without an API key."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ class ComponentResponse(msgspec.Struct, frozen=True):
 
 
 class HealthResponse(msgspec.Struct, frozen=True):
-    """Whether all components are ready, and why one is not."""
+    """Readiness of the engine: `ready` if all components are, and a reason for each that is not."""
 
     ready: bool
     components: dict[str, ComponentResponse]
@@ -49,19 +49,19 @@ class HealthRoutes:
         ]
 
     async def alive(self) -> Response:
-        """200 as long as this process answers at all."""
+        """Answer 200: the console's process is alive."""
         return Response("ok\n", content_type="text/plain; charset=utf-8")
 
     async def ready(self) -> Response:
-        """200 when every component is ready, else 503; both name each component and its reason."""
-        health = await self._asked()
+        """Answer 200 if every component is ready, else 503, with the state and reason of each."""
+        health = await self._read_health()
         components = {
             name: ComponentResponse(ready, reason) for name, ready, reason in health.components
         }
         body = HealthResponse(health.ready, components)
         return json_response(body, 200 if health.ready else 503)
 
-    async def _asked(self) -> Health:
+    async def _read_health(self) -> Health:
         try:
             with trio.fail_after(LIMIT_S):
                 return await self._health()
@@ -70,8 +70,10 @@ class HealthRoutes:
         except UnavailableError as error:
             reason = str(error)
         except Exception:
-            logger.exception("health could not be told", extra={"event": "health_failed"})
-            reason = "could not be asked; the log says why"
+            logger.exception(
+                "health could not be read; /readyz answers 503", extra={"event": "health_failed"}
+            )
+            reason = "could not be read; see the log of the console"
         return Health((Component("health", False, reason),))
 
     async def metrics(self) -> Response:
@@ -89,7 +91,11 @@ _ALIVE: Final = Doc(
     id="readHealth",
     summary="Whether this process is alive",
     tag="Service",
-    responses={200: ResponseDoc("It is.", str, "ok\n", content_type="text/plain; charset=utf-8")},
+    responses={
+        200: ResponseDoc(
+            "The process is alive.", str, "ok\n", content_type="text/plain; charset=utf-8"
+        )
+    },
 )
 _READY: Final = Doc(
     id="readReadiness",
@@ -97,12 +103,12 @@ _READY: Final = Doc(
     tag="Service",
     responses={
         200: ResponseDoc(
-            "All are ready.",
+            "Every component is ready.",
             HealthResponse,
             {"ready": True, "components": {"postgres": {"ready": True, "reason": ""}}},
         ),
         503: ResponseDoc(
-            "Some are not.",
+            "At least one component is not ready.",
             HealthResponse,
             {
                 "ready": False,

@@ -1,4 +1,4 @@
-"""The endpoints for operators and for machines that watch, and what they need."""
+"""Endpoints for operators and for monitoring, and their dependencies."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from engine.operations.system import ProcessState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationDeps:
-    """Health, metrics and state of all processes on this machine; `is_operator` is asked of a caller."""
+    """Health, metrics and states of all processes on this machine.
+
+    `is_operator` returns whether a caller is a user of the first tenant.
+    """
 
     health: Callable[[], Awaitable[Health]]
     metrics: Callable[[], Awaitable[list[ProcessMetrics]]]

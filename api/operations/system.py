@@ -1,4 +1,4 @@
-"""`/v1/system`: every process of the engine on this machine and the actors in it, for the operator."""
+"""`/v1/system`: processes of the engine on this machine and their actors, for the operator."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -19,15 +19,14 @@ LIMIT_S: Final = 3.0
 
 
 class SystemResponse(msgspec.Struct, frozen=True):
-    """`ready` when every process is; each says why it is not."""
+    """States of all processes. `ready` if every process is; `reasons` of a process say why it is not."""
 
     ready: bool
     processes: list[ProcessState]
 
 
 class SystemRoutes:
-    """`is_operator`: whether the caller is at home in the tenant of whoever set the engine up. What errors
-    say may concern any tenant, so it is for nobody else."""
+    """The endpoint. Only the operator may read it, because texts of errors may concern any tenant."""
 
     def __init__(
         self,
@@ -44,20 +43,23 @@ class SystemRoutes:
         refuse_parameters()
         require_scope(current_caller(), "admin")
         if not await self._is_operator(current_caller()):
-            raise ForbiddenError("this is for who runs the engine: users of its first tenant")
+            raise ForbiddenError("only the operator (a user of the first tenant) may read this")
         try:
             with trio.fail_after(LIMIT_S):
-                found = await self._system()
+                processes = await self._system()
         except trio.TooSlowError:
-            raise UnavailableError("the processes did not tell in time") from None
-        return json_response(SystemResponse(all(one.ready for one in found), found))
+            raise UnavailableError(
+                f"the engine's processes did not report their states within {LIMIT_S:g} s; try again"
+            ) from None
+        ready = all(process.ready for process in processes)
+        return json_response(SystemResponse(ready, processes))
 
 
 _READ: Final = Doc(
     id="readSystem",
     summary="Read the state of every process and actor",
     tag="Service",
-    description="Of the machine that answers. Takes the scope admin, and a user of the engine's first tenant.",
+    description="States on the machine that answers. Requires the scope admin, and a user of the first tenant.",
     responses={
         200: ResponseDoc(
             "All processes, each with its tree of supervisors and actors.",

@@ -1,1 +1,1 @@
-"""What each process is made of: the top of the tree."""
+"""Composition of each process: the top room, which imports all others."""

@@ -1,4 +1,4 @@
-"""The journals of dead edges on this machine, and those of them that this edge has adopted."""
+"""Adoption of orphaned journals: those of dead edges on this machine."""
 
 import logging
 from pathlib import Path
@@ -13,7 +13,7 @@ MAX_ADOPTED: Final = 32
 
 
 class JournalAdoption:
-    """Takes the locks of orphaned journals, of MAX_ADOPTED at most at a time."""
+    """Adoption of orphaned journals by their locks, at most MAX_ADOPTED at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class JournalAdoption:
         )
 
     def adopt(self, own: Path) -> list[OrphanedJournal]:
-        """Adopt the journals of the folder that no process holds; `own` is this edge's."""
+        """Adopt journals of the folder whose lock is free. Returns them. `own` is this edge's journal."""
         adopted: list[OrphanedJournal] = []
         for folder in orphans(self._folder):
             if len(self._adopted) >= MAX_ADOPTED:

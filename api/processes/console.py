@@ -1,4 +1,4 @@
-"""The console: the API and what watches the engine, in a process of its own."""
+"""Console process: the server of API, reference, health and metrics."""
 
 from functools import partial
 
@@ -100,7 +100,7 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
 
 
 class ConsoleParts:
-    """What the console is made of, over open connections: its stores, its actors and its app."""
+    """Stores, actors and app of the console, over open connections."""
 
     def __init__(self, settings: Settings, database: Database, redis: RedisServer) -> None:
         self.settings = settings
@@ -132,7 +132,7 @@ class ConsoleParts:
         return create_app(self.routes(status), deps, self.settings)
 
     def routes(self, status: EngineStatus) -> list[Route]:
-        """The routes of every domain, in the order in which the reference shows them."""
+        """Return the routes of every domain, in the order of the reference."""
         database, shared = self.database, Shared(settings=self.settings)
         operation_deps = operations.OperationDeps(
             health=status.health,
@@ -206,17 +206,21 @@ class ConsoleParts:
         return owner is not None and owner.tenant_id == caller.tenant_id
 
     def children(self) -> list[ChildSpec]:
-        """The actors that the endpoints need beside them."""
-        uses, log = self.last_used, self.security_log
+        """Return the actors that the endpoints depend on."""
+        last_used, log = self.last_used, self.security_log
         return [
-            ChildSpec(name="uses", start=uses.run, status=lambda: ActorStatus(uses.waiting)),
-            ChildSpec(name="watchers", start=self.live_subscribers.run),
-            ChildSpec(name="watermark", start=self.stats_version.run),
-            ChildSpec(name="security_log", start=log.run, status=lambda: ActorStatus(log.waiting)),
+            ChildSpec(
+                name="last-used",
+                start=last_used.run,
+                status=lambda: ActorStatus(last_used.waiting),
+            ),
+            ChildSpec(name="live-subscribers", start=self.live_subscribers.run),
+            ChildSpec(name="stats-version", start=self.stats_version.run),
+            ChildSpec(name="security-log", start=log.run, status=lambda: ActorStatus(log.waiting)),
         ]
 
     def samples(self) -> list[Sample]:
-        counted = (
+        sources = (
             self.metrics,
             self.live_subscribers,
             self.stats_version,
@@ -226,4 +230,4 @@ class ConsoleParts:
             self.security_log,
             self.database,
         )
-        return [sample for part in counted for sample in part.samples()]
+        return [sample for source in sources for sample in source.samples()]

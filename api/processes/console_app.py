@@ -1,4 +1,4 @@
-"""The console's app: one Quart-Trio app out of the routes that the domains declare."""
+"""The console's app: one Quart-Trio app from the routes of all domains."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,8 +43,10 @@ See README.md and ARCHITECTURE.md, which come with Waypost.</p>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppDeps:
-    """What the app needs around its routes: to find the caller, to limit requests and to note denials.
-    `note_use` is called for each request of a caller, with their session's id or 0."""
+    """Dependencies of the app besides its routes: to find the caller, limit requests and log denials.
+
+    `note_use` is called for each request with the caller, and the id of their session or 0.
+    """
 
     keys: KeyCache
     sessions: SessionStore
@@ -55,7 +57,7 @@ class AppDeps:
 
 
 def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings) -> QuartTrio:
-    """Return the ASGI app, guarded. Each call makes one of its own; it holds no connections or tasks."""
+    """Return a new ASGI app behind the guard. It has no connections or tasks of its own."""
     routes = [Route("GET", "/", home, access="public"), *domain_routes]
     routes += ReferenceRoutes(routes, settings.console_url).routes()
     app = QuartTrio("api.processes.console_app", static_folder=None)
@@ -82,8 +84,10 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
 
 
 async def _head_only(response: Response) -> Response:
-    """A HEAD of what is streamed ends at once: nobody reads it, and until its end nothing else would be
-    answered on that connection, ten minutes for clicks as they come."""
+    """Replace the streamed body of a response to HEAD by an empty one.
+
+    Otherwise the stream, up to ten minutes of live clicks, would block its connection for later requests.
+    """
     if request.method == "HEAD" and isinstance(response.response, IterableBody):
         response.response = DataBody(b"")
     return response

@@ -1,4 +1,4 @@
-"""The demo: one filled profile to look at."""
+"""Demo profile with links, for `waypost up --demo`."""
 
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ LINKS: Final = (
 
 
 async def ensure(database: Database) -> None:
-    """Make the demo profile unless its handle is taken already."""
+    """Create the demo profile, unless its handle is taken."""
     caller = await first_owner(database)
     if caller is None:
         return
@@ -35,11 +35,11 @@ async def ensure(database: Database) -> None:
         return
     for link in LINKS:
         await store.create_link(caller, profile.id, link)
-    notice(f"demo profile made with {len(LINKS)} links")
+    notice(f"demo profile created with {len(LINKS)} links")
 
 
 def hints(settings: Settings, credentials: Path) -> list[str]:
-    """Where to look, and what to try."""
+    """Return lines with the demo page's URL and two commands to try."""
     visitors, console = settings.visitors_url, settings.console_url
     key = f"$(python3 -c \"import json;print(json.load(open('{credentials}'))['api_key'])\")"
     return [

@@ -1,4 +1,4 @@
-"""The edge: the server for visitors, profile actors, journal and shipper, in one process."""
+"""Edge process: the visitors' server, profile actors, journal and shipper."""
 
 import asyncio
 import resource
@@ -51,7 +51,7 @@ SEAL_INTERVAL_S: Final = 5.0
 
 
 class Edge:
-    """The actors of one edge, over a database that was opened as waypost_edge."""
+    """Actors of one edge. `database` is opened as waypost_edge."""
 
     def __init__(
         self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
@@ -97,7 +97,7 @@ class Edge:
         self.tree = supervisor("edge", self._children())
 
     def _open_journal(self) -> Journal:
-        """Open this edge's journal; orphans take their share of the disk that it may use."""
+        """Open this edge's journal. Its limit is reduced by this edge's share of the orphans' bytes."""
         edges = sum(name.startswith("edge") for name in self._spec.processes)
         journal = Journal(
             self._spec.folder / JOURNALS,
@@ -133,7 +133,7 @@ class Edge:
         ]
 
     def _recording(self) -> list[ChildSpec]:
-        """The actors that bring clicks to disk and to Redis."""
+        """Return the actors that write clicks to disk and ship them to Redis."""
         return [
             ChildSpec(name="journal", start=self._journal.run),
             ChildSpec(name="shipper", start=self._shipper.run, status=self._shipper_status),
@@ -142,7 +142,7 @@ class Edge:
         ]
 
     def _profiles(self) -> list[ChildSpec]:
-        """The actors that keep profiles in memory and up to date."""
+        """Return the actors that keep profiles in memory and up to date."""
         registry = self._registry
         return [
             ChildSpec(
@@ -154,7 +154,7 @@ class Edge:
                 name="announcements",
                 start=partial(follow_announcements, self._announcer, registry.changed),
             ),
-            # These tasks share one queue of actors with messages.
+            # The dispatchers share one queue of actors that have messages.
             *(
                 ChildSpec(
                     name=f"profiles-{number}",
@@ -168,7 +168,7 @@ class Edge:
         ]
 
     async def _learn_click_ids(self) -> None:
-        """Ask Postgres for the secret of click ids until it answers."""
+        """Read the secret of click ids from Postgres, once a second until it answers."""
         while self._registry.click_ids.cipher is None:
             try:
                 secret = await click_id_secret(self._database)
@@ -177,7 +177,7 @@ class Edge:
                 await trio.sleep(1)
 
     async def _serve_visitors(self) -> None:
-        # A visitor is served without a pseudonym rather than not at all.
+        # After KEY_WAIT_S, serve visitors without a pseudonym rather than not at all.
         with trio.move_on_after(KEY_WAIT_S):
             await self._daily_keys.ready.wait()
         loop = asyncio.get_running_loop()
@@ -232,7 +232,7 @@ class Edge:
     # ---- end ----------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Stop accepting, answer the requests in flight, sync, ship, and wait a while for the commit."""
+        """Stop accepting, answer requests in flight, sync, ship, and wait COMMIT_WAIT_S for the commit."""
         self._server.drain()
         with trio.move_on_after(self._settings.drain_timeout_ms / 1000):
             while self._server.connections:
@@ -246,20 +246,20 @@ class Edge:
                     await trio.sleep(0.02)
 
     async def finish(self) -> None:
-        """Close the server and the journal. Call it when everything has stopped."""
+        """Close the server and the journal. Call it when all actors have stopped."""
         self._server.close()
         finished = self._shipper.pending == 0 and await self._shipper.delete_journal()
         self._journal.close(remove=finished)
 
 
 def keep_memory_off_disk() -> None:
-    """Forbid core dumps: one would hold addresses and keys."""
+    """Forbid core dumps, because a dump would contain addresses and keys."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 async def edge(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
-    """Run the edge until `stop` is asked for. Raises WaypostError."""
+    """Run the edge until `stop` is requested. Raises WaypostError."""
     keep_memory_off_disk()
     database = await Database.open(
         settings.database_url,

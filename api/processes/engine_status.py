@@ -1,4 +1,4 @@
-"""What the console says of the whole engine on this machine: health, metrics and state of its processes."""
+"""Health, metrics and states of all processes of the engine on this machine, for the console."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -16,7 +16,7 @@ PING_LIMIT_S: Final = 1.5
 
 
 class EngineStatus:
-    """Asks each process of `spec`'s engine over its socket, and each server by its ping."""
+    """Status of the engine, read from each process over its socket and from each server by its ping."""
 
     def __init__(
         self, spec: ProcessSpec, pings: Mapping[str, Callable[[], Awaitable[None]]]

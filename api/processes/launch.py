@@ -1,5 +1,4 @@
-"""The launch of all processes on one machine: servers, schema, owner, children, and their end in
-order."""
+"""Launch of all processes on one machine: servers, schema, owner, children, and their ordered end."""
 
 import os
 import socket
@@ -35,7 +34,10 @@ WATCH_INTERVAL_S: Final = 0.5
 
 
 class Launch:
-    """`roles` on this machine. A context manager: entering acquires everything that can be refused."""
+    """Launch of `roles` on this machine, as a context manager.
+
+    Entering acquires all that can be refused: the folder's lock, the ports and the embedded servers.
+    """
 
     def __init__(
         self, settings: Settings, folder: Path, roles: tuple[str, ...], edges: int, with_demo: bool
@@ -100,7 +102,7 @@ class Launch:
         notice(f"embedded Postgres and Valkey run ({time.monotonic() - started:.1f} s)")
 
     async def run(self, stop: Stop) -> None:
-        """Run until `stop` is requested. Raises WaypostError when restarting a process does not help."""
+        """Run until `stop` is requested. Raises WaypostError when the launcher gives up on a process."""
         for name in await migrate(self.settings.database_url):
             notice(f"migration {name} applied")
         await self._fill()
@@ -163,17 +165,17 @@ class Launch:
         )
         return ProcessCommand(
             name=name,
-            # -P and an explicit path: a folder `engine` in the working directory must not be imported.
+            # -P and PYTHONPATH, so that Python does not import a folder `engine` in the working directory.
             arguments=[sys.executable, "-P", "-m", "api.command", "process"],
             environment=environment(spec) | {"PYTHONPATH": str(_ROOT)},
             pass_fds=descriptors,
         )
 
     async def _serve_status(self, launcher: Launcher) -> None:
-        began = time.monotonic()
+        started = time.monotonic()
 
         def current() -> ProcessStatus:
-            for_s = time.monotonic() - began
+            for_s = time.monotonic() - started
             tree = ActorNode(
                 name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
             )
@@ -197,9 +199,9 @@ class Launch:
 
     async def _ready(self, run_folder: Path) -> set[str]:
         return {
-            each.name
-            for each in await status.fetch_statuses(run_folder)
-            if all(component.ready for component in each.components)
+            process_status.name
+            for process_status in await status.fetch_statuses(run_folder)
+            if all(component.ready for component in process_status.components)
         }
 
     def _say_ready(self) -> None:
@@ -207,7 +209,7 @@ class Launch:
             "visitors": self.settings.visitors_url if self.visitors else "",
             "console": self.settings.console_url if self.console else "",
         }
-        notice("ready " + " ".join(f"{what}={url}" for what, url in urls.items() if url))
+        notice("ready " + " ".join(f"{name}={url}" for name, url in urls.items() if url))
         credentials = self.folder / owner.FILE
         if credentials.exists():
             notice(f"the owner's password and API key are in {credentials}")
@@ -220,7 +222,7 @@ class Launch:
         while True:
             await trio.sleep(WATCH_INTERVAL_S)
             for name in servers.poll():
-                notice(f"{name} died and is restarted")
+                notice(f"{name} has died and is being restarted")
                 try:
                     servers.restart(name)
                 except WaypostError as error:

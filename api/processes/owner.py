@@ -1,4 +1,4 @@
-"""The owner: made on the first start, with credentials in a file that only its user can read."""
+"""Owner of a new engine, created at the first start, with credentials in a file only for its user."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ EMAIL: Final = "owner@localhost"
 
 
 class OwnerFile(msgspec.Struct):
-    """What DIR/owner.json holds."""
+    """Content of DIR/owner.json."""
 
     email: str
     password: str
@@ -26,17 +26,17 @@ class OwnerFile(msgspec.Struct):
 
 
 async def ensure(database: Database, settings: Settings, folder: Path) -> None:
-    """Make the owner if the database has none, and bring the file's URLs up to date.
+    """Create the owner if the database has none, and bring the file's URLs up to date.
 
-    Only digests are in the database, so a file that was lost cannot be written again.
+    The database has only digests, so a lost file cannot be written again. Raises WaypostError.
     """
     path = folder / FILE
-    made = await ensure_owner(database, EMAIL)
-    if made is not None:
+    credentials = await ensure_owner(database, EMAIL)
+    if credentials is not None:
         content = OwnerFile(
-            email=made.email,
-            password=made.password,
-            api_key=made.api_key,
+            email=credentials.email,
+            password=credentials.password,
+            api_key=credentials.api_key,
             visitors_url=settings.visitors_url,
             console_url=settings.console_url,
         )
@@ -53,15 +53,15 @@ async def ensure(database: Database, settings: Settings, folder: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Whole or not at all, mode 0600 from its first byte."""
-    draft = path.with_suffix(".new")
+    """Write the file atomically, with mode 0600 from its first byte. Raises WaypostError."""
+    unfinished = path.with_suffix(".new")
     try:
-        draft.unlink(missing_ok=True)
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "wb") as file:
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.rename(path)
+        unfinished.rename(path)
     except OSError as error:
         raise WaypostError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""One process of the engine: its specification, and what processes of all roles have in common."""
+"""Process of the engine: its specification, and the parts that all roles share."""
 
 import logging
 import os
@@ -34,8 +34,11 @@ RESTARTS: Final = Metric("waypost_restarts_total", "Restarts of supervised actor
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child process is to be. Its parent passes it in the environment: a URL may hold a
-    password, and arguments can be read by every user of the machine."""
+    """Specification of a child process.
+
+    The launcher passes it in the environment, because a URL may contain a password, and every user of the
+    machine can read arguments.
+    """
 
     role: str
     index: int
@@ -129,14 +132,14 @@ def status_child(
 ) -> ChildSpec:
     """Return the child that serves this process's status on its unix socket. `tree` is the
     supervisor it belongs to."""
-    began = time.monotonic()
+    started = time.monotonic()
 
     def status() -> ProcessStatus:
         node = ActorNode(
             name=spec.name,
             kind="process",
             running=True,
-            for_s=time.monotonic() - began,
+            for_s=time.monotonic() - started,
             children=tree().nodes(),
         )
         return ProcessStatus(

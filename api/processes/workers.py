@@ -1,4 +1,4 @@
-"""The workers: they count clicks, deliver webhooks and run jobs, in one process."""
+"""Workers process: it counts clicks, delivers webhooks and runs jobs."""
 
 import random
 import socket
@@ -49,12 +49,12 @@ from storage.stats.daily import DailyAggregation
 from storage.stats.live import RedisLiveChannel
 from storage.webhooks.deliveries import PostgresDeliveryQueue
 
-# The queues that are served, and how many jobs of each run at once.
+# Queue: how many of its jobs run at once.
 CONCURRENCY: Final[Mapping[str, int]] = {"default": 16, PERIODIC_QUEUE: 4, SYNC_QUEUE: 1}
 
 
 class Workers:
-    """The actors of one process, over a database that was opened as waypost_aggregator."""
+    """Actors of one workers process. `database` is opened as waypost_aggregator."""
 
     def __init__(
         self, spec: ProcessSpec, settings: Settings, database: Database, redis: RedisServer
@@ -62,7 +62,7 @@ class Workers:
         self._spec = spec
         self._settings = settings
         self._database = database
-        # Of this place, not of this process: a successor need not wait for a killed one's leases.
+        # Named by place and not by pid, so that a restarted process need not wait for its leases to expire.
         self._owner = f"{socket.gethostname()}:{spec.run_folder}:{spec.name}"
         self._feed = LiveFeed(RedisLiveChannel(redis))
         self._aggregator = Aggregator(
@@ -152,21 +152,21 @@ class Workers:
         ]
 
     async def drain(self) -> None:
-        """Let jobs and deliveries in flight end, for drain_timeout_ms at most."""
+        """Wait up to drain_timeout_ms for jobs and deliveries in flight."""
         limit_s = self._settings.drain_timeout_ms / 1000
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._worker.drain, limit_s)
             nursery.start_soon(self._courier.drain, limit_s)
 
     async def close(self) -> None:
-        """Close the connections to the internet. Call it when everything has stopped."""
+        """Close the connections to the internet. Call it when all actors have stopped."""
         await self._prober.close()
         await self._github_api.close()
         await self._sender.close()
 
 
 def maintenance(settings: Settings, database: Database, redis: RedisServer) -> list[PeriodicJob]:
-    """Return the periodic jobs that storage does by itself."""
+    """Return the periodic jobs of storage."""
     return [
         *DailyAggregation(database).periodic_jobs(),
         *Partitions(database).periodic_jobs(settings.partitions_ahead_days),
@@ -189,7 +189,7 @@ def courier_limits(settings: Settings) -> CourierLimits:
 
 
 async def workers(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
-    """Run the workers until `stop` is asked for. Raises WaypostError."""
+    """Run the workers until `stop` is requested. Raises WaypostError."""
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",

@@ -1,4 +1,4 @@
-"""`waypost doctor` on what visitors' places and keys need."""
+"""`waypost doctor` on the geo file and the daily keys."""
 
 from pathlib import Path
 
@@ -11,22 +11,22 @@ from tests.kit.engines import waypost
 pytestmark = pytest.mark.slow
 
 
-def test_a_geo_file_is_read_as_a_whole(tmp_path: Path) -> None:
+def test_the_whole_geo_file_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "my places.mmdb"
     writer = MMDBWriter(database_type="Test-Country")
     writer.insert_network(IPSet(["203.0.113.0/24"]), {"country": {"iso_code": "DE"}})
     writer.to_db_file(str(file))
-    good = waypost("doctor", "--data", str(tmp_path), WAYPOST_GEO_FILE=str(file))
-    assert good.returncode == 0, good.stderr
-    assert "Test-Country, 1 networks, 0 days old" in good.stdout
-    assert "keys" in good.stdout
+    passing = waypost("doctor", "--data", str(tmp_path), WAYPOST_GEO_FILE=str(file))
+    assert passing.returncode == 0, passing.stderr
+    assert "Test-Country, 1 networks, 0 days old" in passing.stdout
+    assert "keys" in passing.stdout
 
     file.write_bytes(file.read_bytes().replace(b"\x42DE", b"\xffDE"))
-    broken = waypost("doctor", "--data", str(tmp_path), WAYPOST_GEO_FILE=str(file))
-    assert broken.returncode == 1, broken.stdout
-    (line,) = [line for line in broken.stdout.splitlines() if line.startswith("fail")]
+    failing = waypost("doctor", "--data", str(tmp_path), WAYPOST_GEO_FILE=str(file))
+    assert failing.returncode == 1, failing.stdout
+    (line,) = [line for line in failing.stdout.splitlines() if line.startswith("fail")]
     assert str(file) in line
     assert "broken" in line
 
-    none = waypost("doctor", "--data", str(tmp_path))
-    assert "countries only" in none.stdout
+    without_file = waypost("doctor", "--data", str(tmp_path))
+    assert "countries only" in without_file.stdout

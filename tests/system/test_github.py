@@ -1,4 +1,4 @@
-"""A real engine, a GitHub on the loopback, and workers that are killed while they speak with it."""
+"""Synchronisation with a GitHub server on the loopback while workers of a real engine are killed."""
 
 import os
 import signal
@@ -21,16 +21,16 @@ TOKEN = "github_pat_secret"
 
 @contextmanager
 def github() -> Iterator[MemoryGithub]:
-    """Served from a thread of its own."""
-    made = MemoryGithub(lambda: datetime.now(UTC))
-    made.tokens = {TOKEN}
+    """Serve a GitHub in a thread for the length of the block."""
+    hub = MemoryGithub(lambda: datetime.now(UTC))
+    hub.tokens = {TOKEN}
     up, scope = threading.Event(), trio.CancelScope()
     tokens: list[trio.lowlevel.TrioToken] = []
 
     async def serve() -> None:
         tokens.append(trio.lowlevel.current_trio_token())
         with scope:
-            async with serving(made):
+            async with serving(hub):
                 up.set()
                 await trio.sleep_forever()
 
@@ -38,13 +38,13 @@ def github() -> Iterator[MemoryGithub]:
     thread.start()
     assert up.wait(10)
     try:
-        yield made
+        yield hub
     finally:
         trio.from_thread.run_sync(scope.cancel, trio_token=tokens[0])
         thread.join(10)
 
 
-def test_workers_killed_while_they_ask_github_are_followed_by_others(tmp_path: Path) -> None:
+def test_a_synchronisation_goes_on_after_its_workers_are_killed(tmp_path: Path) -> None:
     with github() as hub:
         hub.add("trio/trio", stars=7, release="v1")
         engine = Engine(

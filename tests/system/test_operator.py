@@ -1,4 +1,4 @@
-"""What the operator sees of a running engine, and what visitors do not: jobs, actors, and their trouble."""
+"""A running engine as the operator sees it: jobs, metrics, actors, crashes and recounts."""
 
 import asyncio
 import json
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    running = Engine(tmp_path_factory.mktemp("operator") / "data", "--demo")
-    yield running
-    running.kill()
+    started = Engine(tmp_path_factory.mktemp("operator") / "data", "--demo")
+    yield started
+    started.kill()
 
 
 def sql(engine: Engine, statement: str) -> None:
@@ -37,12 +37,12 @@ def sql(engine: Engine, statement: str) -> None:
 
 
 def command(engine: Engine, *arguments: str) -> list[str]:
-    done = waypost(*arguments, "--data", str(engine.folder))
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    process = waypost(*arguments, "--data", str(engine.folder))
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()
 
 
-def test_periodic_jobs_are_done_at_the_first_start_and_jobs_can_be_steered(engine: Engine) -> None:
+def test_periodic_jobs_run_at_the_first_start_and_jobs_can_be_retried(engine: Engine) -> None:
     kinds = {job.kind for job in unconnected_workers().periodic_jobs}
 
     def done() -> bool:
@@ -58,13 +58,13 @@ def test_periodic_jobs_are_done_at_the_first_start_and_jobs_can_be_steered(engin
     (line,) = command(engine, "jobs", "list", "--state", "dead")
     job_id, tenant, kind, state, *_, error = line.split("\t")
     assert (tenant, kind, state, error) == ("–", "jobs.purge", "dead", "broken [2J")
-    # The engine's own jobs are nobody's over the API, whoever knows their ids.
+    # The API shows the engine's own jobs to no caller, not even by id.
     with engine.api() as client:
         assert client.get("/v1/jobs").json()["items"] == []
         assert client.get(f"/v1/jobs/{job_id}").status_code == 404
         assert client.post(f"/v1/jobs/{job_id}/retry").status_code == 404
-    shown = json.loads(command(engine, "jobs", "retry", job_id, "--json")[0])
-    assert (shown["state"], shown["failures"]) == ("queued", 0)
+    retried = json.loads(command(engine, "jobs", "retry", job_id, "--json")[0])
+    assert (retried["state"], retried["failures"]) == ("queued", 0)
     eventually(lambda: "succeeded" in " ".join(command(engine, "jobs", "show", job_id)))
     refused = waypost("jobs", "cancel", job_id, "--data", str(engine.folder))
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -81,7 +81,7 @@ def test_a_running_engine_reports_every_metric_with_its_help(engine: Engine) -> 
         for family in text_string_to_metric_families(httpx.get(f"{engine.console}/metrics").text)
     }
     declared = {metric.name: metric for metric in declarations()}
-    # A metric with labels is there as soon as one of its labels has a value.
+    # A metric with labels appears only once one of its labels has a value.
     unlabelled = {name for name, metric in declared.items() if not metric.labels}
     assert unlabelled <= families.keys() <= declared.keys()
     for name, family in families.items():
@@ -91,9 +91,9 @@ def test_a_running_engine_reports_every_metric_with_its_help(engine: Engine) -> 
 
 def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
     with engine.api() as client:
-        answered = client.get("/v1/system")
-    assert answered.status_code == 200
-    processes = {one["name"]: one for one in answered.json()["processes"]}
+        response = client.get("/v1/system")
+    assert response.status_code == 200
+    processes = {process["name"]: process for process in response.json()["processes"]}
     assert processes.keys() == {"edge-0", "api-0", "workers-0"}
     assert processes["edge-0"]["pid"] in engine.pids("edge")
     lines = command(engine, "top", "--once")
@@ -104,16 +104,18 @@ def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
     assert json.loads(document).keys() == {"ready", "processes"}
 
 
-def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engine) -> None:
+def test_an_actor_in_a_crash_loop_is_named_and_visitors_notice_nothing(engine: Engine) -> None:
     sql(engine, "ALTER TABLE waypost.periodic_jobs RENAME TO lost")
     try:
         with httpx.Client(base_url=engine.visitors) as visitor:
 
             def reported() -> bool:
                 assert visitor.get("/demo/spring").status_code == 302
-                answer = httpx.get(f"{engine.console}/readyz")
-                reason = answer.json()["components"].get("workers-0/jobs/scheduler", {"reason": ""})
-                return answer.status_code == 503 and "UndefinedTableError" in reason["reason"]
+                response = httpx.get(f"{engine.console}/readyz")
+                reason = response.json()["components"].get(
+                    "workers-0/jobs/scheduler", {"reason": ""}
+                )
+                return response.status_code == 503 and "UndefinedTableError" in reason["reason"]
 
             eventually(reported)
 
@@ -122,15 +124,15 @@ def test_who_crashes_in_a_loop_is_named_and_visitors_notice_nothing(engine: Engi
                 (line,) = [row for row in top if row.startswith("workers-0/jobs/scheduler")]
                 return line.split("\t")[1]
 
-            # Not at each moment: its supervisor gives up at times, and its crashes count anew.
+            # Not at every moment: when its supervisor gives up, its crashes are counted from 0 again.
             eventually(lambda: state() == "CRASHING")
-            # Clicks go on being counted: the aggregator is under another supervisor.
+            # Clicks are still counted, because the aggregator is under another supervisor.
             engine.wait_committed()
     finally:
         sql(engine, "ALTER TABLE waypost.lost RENAME TO periodic_jobs")
 
 
-def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) -> None:
+def test_a_day_is_recounted_and_reclassified_while_the_engine_runs(engine: Engine) -> None:
     today = datetime.now(UTC).date()
     with engine.api() as client:
         profile = client.post("/v1/profiles", json={"handle": "anew", "title": "Anew"}).json()
@@ -159,19 +161,19 @@ def test_a_day_is_counted_and_judged_anew_while_the_engine_runs(engine: Engine) 
     assert line.startswith("classified ")
     (line,) = command(engine, "reclassify")
     assert line.startswith("classified 0 clicks")
-    for wrong, said in (
+    for arguments, message in (
         (("rebuild", "--day", f"{today}", "--profile", "nobody"), "no profile nobody"),
         (("reclassify", "--from", f"{today}", "--to", f"{today - timedelta(days=1)}"), "--from"),
     ):
-        done = waypost(*wrong, "--data", str(engine.folder))
-        assert done.returncode == 2
-        assert done.stderr.splitlines()[-1].count(said) == 1
+        process = waypost(*arguments, "--data", str(engine.folder))
+        assert process.returncode == 2
+        assert process.stderr.splitlines()[-1].count(message) == 1
 
 
-def test_without_an_engine_there_is_one_line(tmp_path: object) -> None:
+def test_without_an_engine_each_command_fails_with_one_line(tmp_path: object) -> None:
     for arguments in (("top",), ("top", "--once", "--json"), ("jobs",), ("jobs", "show", "1"),
                       ("rebuild", "--day", "2026-01-01"), ("reclassify",)):  # fmt: skip
-        done = waypost(*arguments, "--data", f"{tmp_path}/none")
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.count("\n") == 1
-        assert "nothing runs on" in done.stderr
+        process = waypost(*arguments, "--data", f"{tmp_path}/none")
+        assert (process.returncode, process.stdout) == (2, "")
+        assert process.stderr.count("\n") == 1
+        assert "nothing runs on" in process.stderr

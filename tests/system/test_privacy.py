@@ -1,8 +1,8 @@
-"""No address and no key is left anywhere: a visitor is planted, and everything that was written is searched.
+"""No address and no daily key is written anywhere: the test plants visitors and searches all that was written.
 
-Two edges, a crash with clicks in flight, a restart on the same folder, a clean stop, and the day's end.
-Searched are all files of the data folder (journals, AOF, WAL, tables, logs), every row of every table, the
-engine's own output, and what the API and the metrics say.
+The engine has two edges, crashes with clicks in flight, restarts on the same folder, stops cleanly, and lives
+through the end of a day. The test searches all files of the data folder (journals, AOF, WAL, tables, logs),
+every row of every table, the engine's output, and responses of API and metrics.
 """
 
 import base64
@@ -37,13 +37,13 @@ MIDNIGHT_MARGIN_S = 60
 def folder(tmp_path: Path) -> Iterator[Path]:
     data = tmp_path / "data"
     yield data
-    shelf = open_key_store(data)
-    if shelf is not None:
-        shutil.rmtree(shelf.folder)
+    key_store = open_key_store(data)
+    if key_store is not None:
+        shutil.rmtree(key_store.folder)
 
 
 def visit(engine: Engine) -> None:
-    """Both visitors, each on connections of their own, so that both edges get some."""
+    """Send 8 clicks of each visitor, each on a new connection, so that both edges get some."""
     for address in ADDRESSES:
         headers = {"X-Forwarded-For": f"10.9.8.7, {address}", "User-Agent": AGENT}
         for _ in range(8):
@@ -54,16 +54,16 @@ def visit(engine: Engine) -> None:
 
 
 def forms(secret: bytes) -> set[bytes]:
-    """The ways in which bytes are likely to be written down."""
+    """Return the forms in which bytes are likely to be written: raw, hex, base64 and base32."""
     coded = (base64.b64encode(secret), base64.urlsafe_b64encode(secret), base64.b32encode(secret))
     return {secret, secret.hex().encode(), secret.hex().upper().encode()} | {
-        one.rstrip(b"=") for one in coded
+        value.rstrip(b"=") for value in coded
     }
 
 
 def planted() -> dict[str, set[bytes]]:
-    """What must not be found, by address."""
-    found = {}
+    """Return the byte strings that must not be written, by address."""
+    needles_by_address = {}
     for text in ADDRESSES:
         address = ipaddress.ip_address(text)
         written = {text, text.upper(), address.exploded}
@@ -71,12 +71,12 @@ def planted() -> dict[str, set[bytes]]:
         needles |= forms(address.packed) | {address.packed[::-1], str(int(address)).encode()}
         if address.version == 6:
             needles |= forms(address.packed[:8]) | {b"2001:db8:73a1:be4f", b"db8:73a1:be4f"}
-        found[text] = needles
-    return found
+        needles_by_address[text] = needles
+    return needles_by_address
 
 
-def of_keys(shelf: TmpfsKeyStore) -> dict[str, set[bytes]]:
-    keys = unpack_keys((shelf.folder / "keys").read_bytes())
+def of_keys(key_store: TmpfsKeyStore) -> dict[str, set[bytes]]:
+    keys = unpack_keys((key_store.folder / "keys").read_bytes())
     assert keys
     return {
         f"key of day {one.day}": forms(one.key) | {one.key[:16], one.key[16:], one.key[::-1]}
@@ -85,7 +85,7 @@ def of_keys(shelf: TmpfsKeyStore) -> dict[str, set[bytes]]:
 
 
 def rows(folder: Path) -> bytes:
-    """Every row of every table that is not the server's own, partitions too."""
+    """Return every row of every table of Waypost as text, partitions included."""
 
     async def dump(connection: "asyncpg.Connection[asyncpg.Record]") -> bytes:
         tables = await connection.fetch(
@@ -93,11 +93,11 @@ def rows(folder: Path) -> bytes:
             " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
         )
         assert len(tables) > 20
-        found = []
+        dumped_rows = []
         for table in tables:
             query = f"SELECT t::text AS row FROM ONLY {table['name']} t"
-            found += [row["row"] for row in await connection.fetch(query)]
-        return "\n".join(found).encode()
+            dumped_rows += [row["row"] for row in await connection.fetch(query)]
+        return "\n".join(dumped_rows).encode()
 
     return on_connection(EmbeddedServers(folder).database_url, dump)
 
@@ -111,25 +111,27 @@ def pseudonyms(folder: Path) -> set[int]:
     return on_connection(EmbeddedServers(folder).database_url, read)
 
 
-def search(what: bytes, secrets: dict[str, set[bytes]], where: str) -> None:
+def search(content: bytes, secrets: dict[str, set[bytes]], place: str) -> None:
     for name, needles in secrets.items():
         for needle in needles:
-            at = what.find(needle)
-            assert at < 0, f"{name} as {needle!r} in {where}: {what[max(0, at - 40) : at + 40]!r}"
+            at = content.find(needle)
+            assert at < 0, (
+                f"{name} as {needle!r} in {place}: {content[max(0, at - 40) : at + 40]!r}"
+            )
 
 
 def search_files(folder: Path, secrets: dict[str, set[bytes]]) -> set[str]:
-    """The kinds of files that were searched; each content once, and no zeros at its end."""
-    kinds, seen = set(), set()
+    """Search each file, equal contents once, without zeros at the end. Returns the kinds of files."""
+    kinds, contents = set(), set()
     for file in [*folder.rglob("*"), *folder.parent.glob("*.log")]:
         if file.is_file():
             kinds.add(
                 file.relative_to(folder.parent).parts[1 if file.is_relative_to(folder) else 0]
             )
             content = file.read_bytes().rstrip(b"\0")
-            if content not in seen:
+            if content not in contents:
                 search(content, secrets, str(file))
-            seen.add(content)
+            contents.add(content)
     return kinds
 
 
@@ -141,19 +143,19 @@ def search_answers(engine: Engine, secrets: dict[str, set[bytes]]) -> None:
     search(engine.output().encode(), secrets, "the output")
 
 
-def test_neither_address_nor_key_is_found_anywhere(folder: Path) -> None:
+def test_neither_addresses_nor_keys_are_written(folder: Path) -> None:
     if DAY_US // 1_000_000 - time.time() % 86_400 < MIDNIGHT_MARGIN_S:
-        pytest.skip("the day ends amid it")
+        pytest.skip("the day would end during the test")
     hops = {"WAYPOST_TRUSTED_HOPS": "1"}
     first = Engine(folder, "--demo", "--edges", "2", **hops)
-    shelf = open_key_store(folder)
-    assert shelf is not None
-    secrets = planted() | of_keys(shelf)
+    key_store = open_key_store(folder)
+    assert key_store is not None
+    secrets = planted() | of_keys(key_store)
     try:
         visit(first)
         first.wait_committed()
-        before = pseudonyms(folder)
-        assert len(before) == len(ADDRESSES), "each visitor is one for both edges"
+        first_pseudonyms = pseudonyms(folder)
+        assert len(first_pseudonyms) == len(ADDRESSES), "each visitor is one for both edges"
         search_answers(first, secrets)
         visit(first)
     finally:
@@ -161,21 +163,21 @@ def test_neither_address_nor_key_is_found_anywhere(folder: Path) -> None:
     searched = search_files(folder, secrets)
     assert searched >= {"postgres", "valkey", "logs", "journals", "data.log"}
 
-    again = Engine(folder, "--edges", "2", **hops)
+    restarted = Engine(folder, "--edges", "2", **hops)
     try:
-        visit(again)
-        again.wait_committed()
-        assert pseudonyms(folder) == before, "a restart keeps the key"
-        assert of_keys(shelf).items() <= secrets.items()
-        search_answers(again, secrets)
+        visit(restarted)
+        restarted.wait_committed()
+        assert pseudonyms(folder) == first_pseudonyms, "a restart keeps the key"
+        assert of_keys(key_store).items() <= secrets.items()
+        search_answers(restarted, secrets)
         dumped = rows(folder)
         search(dumped, secrets, "the tables")
         assert AGENT.encode() in dumped, "what is kept by design is found, so the search works"
-        assert str(next(iter(before))).encode() in dumped
-        assert again.stop() == 0
+        assert str(next(iter(first_pseudonyms))).encode() in dumped
+        assert restarted.stop() == 0
     finally:
-        again.kill()
-    after_the_day(folder, shelf, secrets, before, hops)
+        restarted.kill()
+    after_the_day(folder, key_store, secrets, hops)
 
 
 def kept_keys(store: TmpfsKeyStore) -> list[DailyKey]:
@@ -183,27 +185,30 @@ def kept_keys(store: TmpfsKeyStore) -> list[DailyKey]:
 
 
 def after_the_day(
-    folder: Path, shelf: TmpfsKeyStore, secrets: dict[str, set[bytes]], before: set[int],
+    folder: Path,
+    key_store: TmpfsKeyStore,
+    secrets: dict[str, set[bytes]],
     hops: dict[str, str],
-) -> None:  # fmt: skip
-    """The key is gone, and with it the way from a visitor to what was recorded."""
-    (old,) = kept_keys(shelf)
+) -> None:
+    """Prove that after the day its key is gone, so that a visitor's old clicks cannot be found."""
+    (old,) = kept_keys(key_store)
     assert len(old.key) == KEY_BYTES
-    shelf.exchange([], time.time_ns() // 1000 + 2 * DAY_US)
-    for file in shelf.folder.iterdir():
+    key_store.exchange([], time.time_ns() // 1000 + 2 * DAY_US)
+    for file in key_store.folder.iterdir():
         search(file.read_bytes(), secrets, str(file))
     later = Engine(folder, **hops)
     try:
-        assert not of_keys(shelf).keys() - {f"key of day {old.day}"}
-        fresh = kept_keys(shelf)
-        assert [one.key for one in fresh] != [old.key]
+        assert not of_keys(key_store).keys() - {f"key of day {old.day}"}
+        (new,) = kept_keys(key_store)
+        assert new.key != old.key
         visit(later)
         later.wait_committed()
         assert len(pseudonyms(folder)) == 2 * len(ADDRESSES), "the same visitors are new ones"
-        who = b"whatever is known of a visitor"
-        assert Pseudonymiser(fresh[0].key).pseudonym(who) != Pseudonymiser(old.key).pseudonym(who)
-        search(rows(folder), secrets | of_keys(shelf), "the tables")
+        visitor = b"attributes of a visitor"
+        new_pseudonym = Pseudonymiser(new.key).pseudonym(visitor)
+        assert new_pseudonym != Pseudonymiser(old.key).pseudonym(visitor)
+        search(rows(folder), secrets | of_keys(key_store), "the tables")
         assert later.stop() == 0
     finally:
         later.kill()
-    search_files(folder, secrets | of_keys(shelf))
+    search_files(folder, secrets | of_keys(key_store))

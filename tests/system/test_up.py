@@ -1,4 +1,4 @@
-"""`waypost up`, used as its users do: start, redirect, count, stop, crash, start again."""
+"""`waypost up` as its users run it: start, redirect, count, stop, crash and restart."""
 
 import os
 import signal
@@ -22,60 +22,60 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(folder: Path) -> Iterator[Engine]:
-    running = Engine(folder, "--demo")
-    yield running
-    running.kill()
+    started = Engine(folder, "--demo")
+    yield started
+    started.kill()
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """One for the tests that leave it running."""
-    running = Engine(tmp_path_factory.mktemp("shared") / "data", "--demo")
-    yield running
-    running.kill()
+    """Run one engine for the tests that leave it running."""
+    started = Engine(tmp_path_factory.mktemp("shared") / "data", "--demo")
+    yield started
+    started.kill()
 
 
 def visit(client: httpx.Client, path: str, times: int) -> None:
     for _ in range(times):
-        answer = client.get(path)
-        assert answer.status_code == 302, answer.text
+        response = client.get(path)
+        assert response.status_code == 302, response.text
 
 
 def demo_id(client: httpx.Client) -> str:
     profiles = client.get("/v1/profiles").json()["items"]
-    found: str = next(p["id"] for p in profiles if p["handle"] == "demo")
-    return found
+    profile_id: str = next(p["id"] for p in profiles if p["handle"] == "demo")
+    return profile_id
 
 
 def test_redirects_are_counted_and_survive_kill_9_and_sigterm(engine: Engine, folder: Path) -> None:
     with httpx.Client(base_url=engine.visitors) as visitor:
-        answer = visitor.get("/demo/spring")
-        assert answer.headers["Location"] == "https://example.com/spring-collection"
-        assert answer.headers["Cache-Control"] == "private, no-store"
+        response = visitor.get("/demo/spring")
+        assert response.headers["Location"] == "https://example.com/spring-collection"
+        assert response.headers["Cache-Control"] == "private, no-store"
         visit(visitor, "/demo/spring", 99)
         assert visitor.head("/demo/spring").status_code == 302
         page = visitor.get("/@demo")
         assert page.status_code == 200
         assert "Spring collection" in page.text
-    engine.kill()  # before anything had to be committed
+    engine.kill()  # before the clicks are committed
 
-    again = Engine(folder)
+    restarted = Engine(folder)
     try:
-        again.wait_committed()
-        with again.api() as client:
+        restarted.wait_committed()
+        with restarted.api() as client:
             profile = demo_id(client)
-            answer = client.get(f"/v1/profiles/{profile}/stats").json()
-            assert answer["totals"]["clicks"] == 100
-            assert answer["totals"]["views"] == 1
-            with httpx.Client(base_url=again.visitors) as visitor:
+            response = client.get(f"/v1/profiles/{profile}/stats").json()
+            assert response["totals"]["clicks"] == 100
+            assert response["totals"]["views"] == 1
+            with httpx.Client(base_url=restarted.visitors) as visitor:
                 visit(visitor, "/demo/shop", 10)
-            again.wait_committed()
+            restarted.wait_committed()
             assert total_clicks(client, profile) == 110
-        assert again.stop() == 0
+        assert restarted.stop() == 0
         assert list((folder / "journals").iterdir()) == []  # all committed, nothing left behind
-        assert "Traceback" not in again.output()
+        assert "Traceback" not in restarted.output()
     finally:
-        again.kill()
+        restarted.kill()
 
 
 def test_every_role_comes_back_after_kill_9(engine: Engine) -> None:
@@ -86,7 +86,7 @@ def test_every_role_comes_back_after_kill_9(engine: Engine) -> None:
             pid = engine.pids(role)[0]
             os.kill(pid, signal.SIGKILL)
             eventually(lambda role=role, pid=pid: [p for p in engine.pids(role) if p != pid])
-        # A new connection: the old one died with its edge. It waits in the parent's queue, if need be.
+        # A new connection, because the old one ended with its edge. The kernel queues it until an edge accepts.
         with httpx.Client(base_url=engine.visitors, timeout=10) as fresh:
             visit(fresh, "/demo/spring", 5)
         engine.wait_committed()
@@ -94,7 +94,7 @@ def test_every_role_comes_back_after_kill_9(engine: Engine) -> None:
         assert httpx.get(f"{engine.console}/readyz").status_code == 200
 
 
-def test_an_edit_is_what_the_next_visitor_gets(shared: Engine) -> None:
+def test_visitors_get_a_changed_link_within_a_second(shared: Engine) -> None:
     with shared.api() as client, httpx.Client(base_url=shared.visitors) as visitor:
         profile = demo_id(client)
         link = client.get(f"/v1/profiles/{profile}/links").json()["items"][0]
@@ -104,15 +104,15 @@ def test_an_edit_is_what_the_next_visitor_gets(shared: Engine) -> None:
 
         changed = client.patch(f"/v1/links/{link['id']}", json={"target": "https://example.com/v2"})
         assert changed.status_code == 200
-        made = client.post(
+        created = client.post(
             f"/v1/profiles/{profile}/links", json={"slug": "later", "target": "https://b.example/"}
         )
-        assert made.status_code == 201
+        assert created.status_code == 201
         eventually(
             lambda: visitor.get(path).headers["Location"] == "https://example.com/v2", limit_s=1.0
         )
         eventually(lambda: visitor.get("/demo/later").status_code == 302, limit_s=1.0)
-        assert client.delete(f"/v1/links/{made.json()['id']}").status_code == 204
+        assert client.delete(f"/v1/links/{created.json()['id']}").status_code == 204
         eventually(lambda: visitor.get("/demo/later").status_code == 404, limit_s=1.0)
 
 
@@ -128,10 +128,10 @@ def test_the_owner_logs_in_by_cookie(shared: Engine) -> None:
     login = {"email": shared.owner["email"], "password": shared.owner["password"]}
     with httpx.Client(base_url=shared.console, timeout=10) as browser:
         assert browser.post("/v1/session", json=login | {"password": "no"}).status_code == 401
-        answer = browser.post("/v1/session", json=login)
-        assert answer.status_code == 201, answer.text
-        assert "HttpOnly" in answer.headers["Set-Cookie"]
-        csrf = {"X-CSRF-Token": answer.json()["csrf_token"]}
+        response = browser.post("/v1/session", json=login)
+        assert response.status_code == 201, response.text
+        assert "HttpOnly" in response.headers["Set-Cookie"]
+        csrf = {"X-CSRF-Token": response.json()["csrf_token"]}
         assert browser.get("/v1/session").json()["user"]["email"] == login["email"]
         assert demo_id(browser)
         assert browser.post("/v1/profiles", json={"handle": "ada"}).status_code == 403
@@ -144,8 +144,8 @@ def test_the_owner_logs_in_by_cookie(shared: Engine) -> None:
             assert script.post("/v1/profiles", json={"handle": "eve"}).status_code == 403
 
             def used() -> bool:
-                found = browser.get("/v1/keys").json()["items"]
-                return any(k["id"] == key["id"] and k["last_used_at"] for k in found)
+                profile_id = browser.get("/v1/keys").json()["items"]
+                return any(k["id"] == key["id"] and k["last_used_at"] for k in profile_id)
 
             eventually(used)
             assert browser.delete(f"/v1/keys/{key['id']}", headers=csrf).status_code == 204
@@ -208,12 +208,12 @@ def test_serve_on_given_servers(folder: Path, database_url: str, redis_url: str)
         engine.kill()
 
 
-def one_line(*arguments: str, **extra: str) -> str:
-    """What a refused command says: exit code 2, one line, no traceback."""
-    done = waypost(*arguments, **extra)
-    assert done.returncode == 2, (done.stdout, done.stderr)
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def one_line(*arguments: str, **environment: str) -> str:
+    """Run a command that must be refused with exit code 2 and one line. Returns the line."""
+    process = waypost(*arguments, **environment)
+    assert process.returncode == 2, (process.stdout, process.stderr)
+    lines = process.stderr.strip().splitlines()
+    assert len(lines) == 1, process.stderr
     assert lines[0].startswith("waypost: ")
     return lines[0]
 
@@ -231,7 +231,7 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
+    ("setting", "value", "message"),
     [
         ("WAYPOST_JOURNAL_SYNC_MS", "soon", "must be a whole number"),
         ("WAYPOST_TRUSTED_HOPS", "-1", "must be between"),
@@ -241,10 +241,10 @@ def test_a_taken_port_is_refused(folder: Path) -> None:
         ("WAYPOST_LOG_FORMAT", "xml", "must be one of text, json"),
     ],
 )
-def test_bad_settings_are_refused(folder: Path, setting: str, value: str, said: str) -> None:
+def test_bad_settings_are_refused(folder: Path, setting: str, value: str, message: str) -> None:
     line = one_line("up", "--data", str(folder), **{setting: value})
     assert setting in line
-    assert said in line
+    assert message in line
 
 
 def test_an_unreachable_database_is_refused(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`waypost doctor --audit`, as a person runs it."""
+"""`waypost doctor --audit` through its command line."""
 
 from functools import partial
 
@@ -14,27 +14,27 @@ from tests.storage.audit.test_verification import ENTRIES, logged, tamper
 
 
 @pytest.mark.slow
-def test_the_command_says_it_in_one_line(
+def test_the_result_is_one_line_and_an_exit_code(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fill() -> tuple[Caller, int, int]:
         async with opened(database_url) as open_role:
             return await logged(open_role)
 
-    _, one, _ = hosted_run(fill)
+    _, profile_id, _ = hosted_run(fill)
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
     line = f"ok    audit     {ENTRIES} entries in 3 chains, each as it was written"
     assert (result.exit_code, result.output.splitlines()) == (0, [line])
-    statement = f"UPDATE audit_log SET action = 'x' WHERE profile_id = {one} AND seq = 2"
+    statement = f"UPDATE audit_log SET action = 'x' WHERE profile_id = {profile_id} AND seq = 2"
     hosted_run(partial(tamper, database_url, statement))
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
     assert result.exit_code == 1
     (line,) = result.output.splitlines()
-    assert f"profile {one}: entry 2 is not as it was written" in line
+    assert f"profile {profile_id}: entry 2 is not as it was written" in line
     monkeypatch.setenv("DATABASE_URL", "postgresql://waypost@/waypost?host=/nonexistent")
     result = CliRunner().invoke(cli, ["doctor", "--audit"])
-    # Of this, main() makes one line and exit code 2.
+    # main() prints this error as one line, with exit code 2.
     assert isinstance(result.exception, ExceptionGroup)
     assert isinstance(single_waypost_error(result.exception), UnavailableError)

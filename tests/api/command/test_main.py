@@ -1,4 +1,4 @@
-"""`--help` describes every command and option, with its default."""
+"""`--help` of every command and option, with its default."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ VISIBLE = {path: command for path, command in commands(cli) if not command.hidde
 
 
 @pytest.mark.parametrize("path", VISIBLE)
-def test_a_command_says_what_it_does_in_a_short_first_line(path: str) -> None:
+def test_the_help_of_a_command_has_a_short_first_line(path: str) -> None:
     first, *_ = (VISIBLE[path].help or "").splitlines()
     assert first.endswith(".")
     assert first[0].isupper()
@@ -29,7 +29,7 @@ def test_a_command_says_what_it_does_in_a_short_first_line(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", VISIBLE)
-def test_an_option_is_a_noun_phrase_with_its_default(path: str) -> None:
+def test_the_help_of_an_option_is_a_noun_phrase_with_its_default(path: str) -> None:
     for option in VISIBLE[path].params:
         if not isinstance(option, click.Option):
             continue

@@ -1,4 +1,4 @@
-"""`/v1/system`: for the operator, with the scope admin, and for nobody else."""
+"""`/v1/system`: states of processes and actors, only for the operator with the scope admin."""
 
 import pytest
 import trio
@@ -16,32 +16,36 @@ JOBS = ActorNode(name="jobs", kind="supervisor", running=True, restarts=1, child
 
 
 def process(**fields: object) -> ProcessState:
-    whole = {"name": "workers-0", "pid": 5, "running": True, "ready": True, "reasons": (),
+    defaults = {"name": "workers-0", "pid": 5, "running": True, "ready": True, "reasons": (),
              "restarts": 0, "last_error": "", "for_s": 3.5, "actors": (JOBS,)}  # fmt: skip
-    return ProcessState(**whole | fields)  # type: ignore[arg-type]
+    return ProcessState(**defaults | fields)  # type: ignore[arg-type]
 
 
-async def test_each_actor_is_shown_with_what_it_tells() -> None:
+async def test_each_actor_is_returned_with_its_status() -> None:
     console = Console(processes=[process()])
-    answered = await console.call("GET", "/v1/system")
-    assert answered.status == 200
-    assert answered.json["ready"]
-    (shown,) = answered.json["processes"]
-    assert (shown["name"], shown["pid"], shown["for_s"]) == ("workers-0", 5, 3.5)
-    (jobs,) = shown["actors"]
+    response = await console.call("GET", "/v1/system")
+    assert response.status == 200
+    assert response.json["ready"]
+    (process_state,) = response.json["processes"]
+    assert (process_state["name"], process_state["pid"], process_state["for_s"]) == (
+        "workers-0",
+        5,
+        3.5,
+    )
+    (jobs,) = process_state["actors"]
     (worker,) = jobs["children"]
     assert (jobs["kind"], jobs["restarts"]) == ("supervisor", 1)
     assert (worker["mailbox"], worker["lag"], worker["last_error"]) == (2, {"oldest_s": 1.5}, "x")
 
 
-async def test_one_that_is_not_ready_makes_the_whole_not_ready() -> None:
+async def test_one_process_that_is_not_ready_makes_the_system_not_ready() -> None:
     console = Console(processes=[process(), process(name="api-0", ready=False, reasons=("why",))])
-    answered = (await console.call("GET", "/v1/system")).json
-    assert not answered["ready"]
-    assert answered["processes"][1]["reasons"] == ["why"]
+    response = (await console.call("GET", "/v1/system")).json
+    assert not response["ready"]
+    assert response["processes"][1]["reasons"] == ["why"]
 
 
-async def test_it_is_for_the_operator() -> None:
+async def test_only_the_operator_may_read_it() -> None:
     console = Console(processes=[process()])
     console.keys.add("writer", Caller(1, 1, scopes=("read", "write")))
     for key, status in (("", 401), ("two", 403), ("writer", 403)):
@@ -49,7 +53,7 @@ async def test_it_is_for_the_operator() -> None:
     assert (await console.call("GET", "/v1/system?x=1")).problem(422).keys() == {"x"}
 
 
-async def test_processes_that_hang_are_no_reason_to(
+async def test_processes_that_hang_are_503(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     async def stuck(_: Console) -> None:
