@@ -1,7 +1,7 @@
-"""Into the tenant where a profile lives, if who acts is one of its members.
+"""Access to a profile, for its members only: the check, and the change to the profile's tenant.
 
-Everything that concerns one profile starts here: in the transaction of what it does, so that a member who
-is removed at the same time either still was one, or no longer can.
+Each operation on a profile begins here, inside its own transaction. So an operation of a member who is
+removed at the same moment either happens before the removal or is refused.
 """
 
 from typing import Final, NamedTuple
@@ -16,7 +16,7 @@ MAX_ID: Final = 2**63 - 1
 
 
 class ProfileAccess(NamedTuple):
-    """Where a profile lives, and what the caller is in it."""
+    """The tenant of a profile, and the caller's member role in it."""
 
     tenant_id: int
     profile_id: int
@@ -28,8 +28,8 @@ async def enter_profile(
 ) -> ProfileAccess:
     """Act in the profile's tenant for the rest of the transaction.
 
-    Raises NotFoundError unless the caller is a member, ForbiddenError when their role or key does not
-    suffice.
+    Raises NotFoundError unless the caller is a member, and ForbiddenError if their role or the scopes of
+    their API key do not allow `action`.
     """
     row = await connection.fetchrow(_SQL["enter_profile"], validate_id(profile_id, "profile"))
     if row is None:
@@ -41,7 +41,7 @@ async def enter_profile(
 async def enter_link(
     connection: Connection, caller: Caller, link_id: int, action: Action
 ) -> ProfileAccess:
-    """The same by one of the profile's links."""
+    """Like enter_profile(), for the profile of a link."""
     row = await connection.fetchrow(_SQL["enter_link"], validate_id(link_id, "link"))
     if row is None:
         raise NotFoundError.of("link")
@@ -52,7 +52,7 @@ async def enter_link(
 async def enter_job(
     connection: Connection, caller: Caller, job_id: int, action: Action
 ) -> ProfileAccess:
-    """The same by a job that belongs to a profile."""
+    """Like enter_profile(), for the profile that a job belongs to."""
     row = await connection.fetchrow(_SQL["enter_job"], validate_id(job_id, "job"))
     if row is None:
         raise NotFoundError.of("job")
@@ -63,7 +63,7 @@ async def enter_job(
 async def enter_experiment(
     connection: Connection, caller: Caller, experiment_id: int, action: Action
 ) -> ProfileAccess:
-    """The same by one of the profile's experiments."""
+    """Like enter_profile(), for the profile of an experiment."""
     id_ = validate_id(experiment_id, "experiment")
     row = await connection.fetchrow(_SQL["enter_experiment"], id_)
     if row is None:
@@ -73,7 +73,7 @@ async def enter_experiment(
 
 
 def validate_id(number: int, kind: str) -> int:
-    """An id that a bigint can hold; no other one exists."""
+    """Return an id. Raises NotFoundError if a bigint cannot hold it: such an id cannot exist."""
     if not 0 < number <= MAX_ID:
         raise NotFoundError.of(kind)
     return number

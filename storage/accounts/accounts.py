@@ -1,7 +1,7 @@
-"""Users in Postgres: logging in, names and passwords.
+"""Users in Postgres: logins, names and passwords.
 
-A session begins only while the password that was checked is still the user's: both take the user's
-row lock, so whoever changes their password ends every session that the old one has begun.
+A login locks the user's row and begins a session only if the checked password is still the user's. A change of
+password takes the same lock, so it ends every session that the old password began.
 """
 
 from typing import Final
@@ -32,22 +32,22 @@ class PostgresAccountStore:
         async def find(connection: Connection) -> asyncpg.Record | None:
             return await connection.fetchrow(_SQL["login_of"], email.lower())
 
-        found = await self._database.transaction(find, read_only=True)
-        stored = found["password_hash"] if found else None
-        if not await self._passwords.check(password, stored) or found is None:
+        login_row = await self._database.transaction(find, read_only=True)
+        stored_hash = login_row["password_hash"] if login_row else None
+        if not await self._passwords.check(password, stored_hash) or login_row is None:
             return None
-        better = None
-        if self._passwords.is_outdated(found["password_hash"]):
-            better = await self._passwords.hash(password)
-        caller = Caller(found["tenant_id"], found["user_id"])
+        new_hash = None
+        if self._passwords.is_outdated(login_row["password_hash"]):
+            new_hash = await self._passwords.hash(password)
+        caller = Caller(login_row["tenant_id"], login_row["user_id"])
 
         async def work(connection: Connection) -> NewSession | None:
-            whose = caller.tenant_id, caller.user_id
-            row = await connection.fetchrow(_SQL["lock_password"], *whose, stored)
+            user_key = caller.tenant_id, caller.user_id
+            row = await connection.fetchrow(_SQL["lock_password"], *user_key, stored_hash)
             if row is None:
                 return None
-            if better is not None:
-                await connection.execute(_SQL["set_password"], *whose, better)
+            if new_hash is not None:
+                await connection.execute(_SQL["set_password"], *user_key, new_hash)
             return await sessions.create_session(
                 connection, User(**dict(row)), self._lifetime_s, user_agent
             )
@@ -64,34 +64,34 @@ class PostgresAccountStore:
         self, caller: Caller, draft: UserDraft, if_version: int | None = None
     ) -> User:
         async def work(connection: Connection) -> User:
-            whose = caller.tenant_id, caller.user_id
-            stored = _user(await connection.fetchrow(_SQL["lock_user"], *whose))
+            user_key = caller.tenant_id, caller.user_id
+            stored = _user(await connection.fetchrow(_SQL["lock_user"], *user_key))
             require_version(stored.version, if_version)
             if draft.name == stored.name:
                 return stored
-            return _user(await connection.fetchrow(_SQL["rename"], *whose, draft.name))
+            return _user(await connection.fetchrow(_SQL["rename"], *user_key, draft.name))
 
         return await self._database.transaction(work, caller=caller)
 
     async def change_password(
         self, caller: Caller, current: str, new: str, session_id: int
     ) -> bool:
-        whose = caller.tenant_id, caller.user_id
+        user_key = caller.tenant_id, caller.user_id
 
         async def find(connection: Connection) -> str | None:
-            stored: str | None = await connection.fetchval(_SQL["password_hash"], *whose)
-            return stored
+            stored_hash: str | None = await connection.fetchval(_SQL["password_hash"], *user_key)
+            return stored_hash
 
-        stored = await self._database.transaction(find, caller=caller, read_only=True)
-        if not await self._passwords.check(current, stored):
+        stored_hash = await self._database.transaction(find, caller=caller, read_only=True)
+        if not await self._passwords.check(current, stored_hash):
             return False
-        wanted = await self._passwords.hash(new)
+        new_hash = await self._passwords.hash(new)
 
         async def work(connection: Connection) -> bool:
-            if await connection.fetchrow(_SQL["lock_password"], *whose, stored) is None:
+            if await connection.fetchrow(_SQL["lock_password"], *user_key, stored_hash) is None:
                 return False
-            await connection.execute(_SQL["set_password"], *whose, wanted)
-            await sessions.end_others(connection, caller, session_id)
+            await connection.execute(_SQL["set_password"], *user_key, new_hash)
+            await sessions.end_other_sessions(connection, caller, session_id)
             return True
 
         return await self._database.transaction(work, caller=caller)

@@ -1,7 +1,7 @@
 """Invitations to profiles, in Postgres.
 
-`accept_invitation` (storage/migrations/0003_accounts.sql) is what lets somebody in: it locks the profile,
-so that joins take turns, and a profile has ten slots, whose numbers are a key.
+The database's function `accept_invitation` adds the member. It locks the profile, so that users join one after
+another, and gives each member one of ten numbered slots, which are unique in a profile.
 """
 
 from typing import Final
@@ -44,15 +44,15 @@ class PostgresInvitationStore:
         token = tokens.new("wpi_")
 
         async def work(connection: Connection) -> Invitation:
-            place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            access = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             if await connection.fetchval(SQL["has_member"], profile_id, draft.email):
-                raise ConflictError("email", "is a member's already")
-            where = place.tenant_id, profile_id
-            if await connection.fetchval(SQL["count_open"], *where) >= MAX_INVITATIONS:
+                raise ConflictError("email", "must not be the address of a member")
+            profile_key = access.tenant_id, profile_id
+            if await connection.fetchval(SQL["count_open"], *profile_key) >= MAX_INVITATIONS:
                 raise invitation_limit_error()
             row = await connection.fetchrow(
                 SQL["invite"],
-                *where,
+                *profile_key,
                 draft.email,
                 draft.role,
                 tokens.require_digest(token),
@@ -68,31 +68,31 @@ class PostgresInvitationStore:
         self, caller: Caller, profile_id: int, after: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            access = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             rows = await connection.fetch(
                 SQL["list_invitations"],
-                place.tenant_id,
+                access.tenant_id,
                 profile_id,
                 min(after, MAX_ID),
                 limit + 1,
             )
-            found = [Invitation(**dict(row)) for row in rows]
-            return ListPage.of(found, limit)
+            invitations = [Invitation(**dict(row)) for row in rows]
+            return ListPage.of(invitations, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
         async def work(connection: Connection) -> None:
-            place = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
-            which = place.tenant_id, profile_id, validate_id(invitation_id, "invitation")
-            if await connection.fetchval(SQL["withdraw"], *which) is None:
+            access = await enter_profile(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            invitation_key = access.tenant_id, profile_id, validate_id(invitation_id, "invitation")
+            if await connection.fetchval(SQL["withdraw"], *invitation_key) is None:
                 raise NotFoundError.of("invitation")
 
         await self._database.transaction(work, caller=caller)
 
     async def preview(self, token: str) -> InvitationPreview:
         async def work(connection: Connection) -> InvitationPreview:
-            return await _invited(connection, token)
+            return await _open_invitation(connection, token)
 
         return await self._database.transaction(work, read_only=True)
 
@@ -106,11 +106,11 @@ class PostgresInvitationStore:
     async def accept_as_new(
         self, token: str, password: str, name: str, user_agent: str, request_id: str
     ) -> JoinResult:
-        await self.preview(token)  # no password is hashed for a token that is no good
+        await self.preview(token)  # so that no password is hashed for an invalid token
         password_hash = await self._passwords.hash(password)
 
         async def work(connection: Connection) -> JoinResult:
-            email = (await _invited(connection, token)).email
+            email = (await _open_invitation(connection, token)).email
             tenant_id = await connection.fetchval(SQL["new_tenant_id"], request_id)
             await connection.execute(SQL["create_tenant"], tenant_id, email)
             row = await connection.fetchrow(
@@ -119,29 +119,29 @@ class PostgresInvitationStore:
             assert row is not None
             user = User(**dict(row))
             await connection.execute(SQL["become"], str(user.id))
-            joined = await _join(connection, token)
+            join_result = await _join(connection, token)
             login = await sessions.create_session(connection, user, self._lifetime_s, user_agent)
-            return joined._replace(login=login)
+            return join_result._replace(login=login)
 
         try:
             return await self._database.transaction(work)
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name != "users_email":
                 raise
-            raise has_account() from None
+            raise account_exists_error() from None
 
 
 def invitation_limit_error() -> ConflictError:
     return ConflictError(
-        "invitations", f"there are {MAX_INVITATIONS} open ones; withdraw one first"
+        "invitations", f"must not be more than {MAX_INVITATIONS} open ones; withdraw one first"
     )
 
 
-def has_account() -> ConflictError:
-    return ConflictError("email", "has an account already; log in, then accept")
+def account_exists_error() -> ConflictError:
+    return ConflictError("email", "must not have an account; log in, then accept")
 
 
-async def _invited(connection: Connection, token: str) -> InvitationPreview:
+async def _open_invitation(connection: Connection, token: str) -> InvitationPreview:
     row = await connection.fetchrow(SQL["invitation_of"], tokens.digest(token))
     if row is None:
         raise_refusal("unknown")

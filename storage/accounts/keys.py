@@ -1,7 +1,7 @@
 """API keys and the first owner, in Postgres.
 
-A key is `wp_` and 256 random bits, so a plain SHA-256 of it is safe to store and fast to find; the
-password, which people choose or may reuse, is kept as argon2id. Neither can be read back.
+A key is `wp_` and 256 random bits, so its plain SHA-256 is safe to store and fast to find. The first owner's
+password is stored as an argon2id hash. Neither can be read back.
 """
 
 import secrets
@@ -25,7 +25,7 @@ SQL: Final = queries.load("accounts/keys")
 
 
 class OwnerCredentials(NamedTuple):
-    """What the first owner signs in with; known to nobody else from here on."""
+    """The first owner's credentials. The database holds only hashes of the password and the key."""
 
     caller: Caller
     email: str
@@ -56,13 +56,13 @@ class PostgresApiKeyStore:
         text = tokens.new("wp_")
 
         async def work(connection: Connection) -> ApiKey:
-            whose = caller.tenant_id, caller.user_id
-            await connection.execute(SQL["lock_keys_of"], *whose)
-            if await connection.fetchval(SQL["count_keys"], *whose) >= MAX_KEYS:
+            user_key = caller.tenant_id, caller.user_id
+            await connection.execute(SQL["lock_keys_of"], *user_key)
+            if await connection.fetchval(SQL["count_keys"], *user_key) >= MAX_KEYS:
                 raise key_limit_error()
             row = await connection.fetchrow(
                 SQL["create_scoped_key"],
-                *whose,
+                *user_key,
                 tokens.require_digest(text),
                 draft.label,
                 tokens.token_prefix(text),
@@ -79,16 +79,16 @@ class PostgresApiKeyStore:
             rows = await connection.fetch(
                 SQL["list_keys"], caller.tenant_id, caller.user_id, min(after, MAX_ID), limit + 1
             )
-            found = [_key(row) for row in rows]
-            return ListPage.of(found, limit)
+            keys = [_key(row) for row in rows]
+            return ListPage.of(keys, limit)
 
         require_scope(caller, "read")
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None:
         async def work(connection: Connection) -> None:
-            which = caller.tenant_id, caller.user_id, validate_id(key_id, "key")
-            if await connection.fetchval(SQL["revoke_key"], *which) is None:
+            full_key_id = caller.tenant_id, caller.user_id, validate_id(key_id, "key")
+            if await connection.fetchval(SQL["revoke_key"], *full_key_id) is None:
                 raise NotFoundError.of("key")
 
         require_scope(caller, "admin")
@@ -102,7 +102,10 @@ class PostgresApiKeyStore:
 
 
 async def first_owner(database: Database) -> Caller | None:
-    """Whom the command line acts for, None before `ensure_owner`. `database`: opened as waypost_app."""
+    """Return the user that the command line acts for, or None before ensure_owner().
+
+    `database` must be opened as waypost_app.
+    """
 
     async def work(connection: Connection) -> Caller | None:
         row = await connection.fetchrow(SQL["first_owner"])
@@ -114,10 +117,10 @@ async def first_owner(database: Database) -> Caller | None:
 async def ensure_owner(
     database: Database, email: str, hasher: argon2.PasswordHasher | None = None
 ) -> OwnerCredentials | None:
-    """Make the first tenant with a user and an API key; None when there is a tenant already.
+    """Make the first tenant with a user and an API key. Returns None if a tenant exists already.
 
-    Of several calls at the same time, exactly one gets credentials. `database`: opened as
-    waypost_app; `hasher`: hashes the password, by default as RFC 9106 recommends.
+    Of concurrent calls, exactly one gets credentials. `database` must be opened as waypost_app. `hasher`
+    hashes the password, by default with the parameters of RFC 9106.
     """
     hasher = hasher or argon2.PasswordHasher()
     if await first_owner(database) is not None:
@@ -147,7 +150,7 @@ async def ensure_owner(
 
 
 def key_limit_error() -> ConflictError:
-    return ConflictError("keys", f"there are {MAX_KEYS} that work; revoke one first")
+    return ConflictError("keys", f"must not be more than {MAX_KEYS} working ones; revoke one first")
 
 
 def _key(row: asyncpg.Record | None) -> ApiKey:

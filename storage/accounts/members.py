@@ -1,8 +1,7 @@
 """Teams of profiles, in Postgres.
 
-Changes of one team take turns by the lock of the profile's row, and what the caller may do is judged
-once more behind it: an admin who has just been demoted changes nothing any more. That a profile keeps
-an owner is checked by the database when the transaction commits.
+A change of a team first locks the profile's row, then checks the caller's role again: so an admin who has just
+been demoted changes nothing. When the transaction commits, the database checks that the profile keeps an owner.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -38,8 +37,8 @@ class PostgresMemberStore:
             rows = await connection.fetch(
                 SQL["list_members"], profile_id, min(after, MAX_ID), limit + 1
             )
-            found = [Member(**dict(row)) for row in rows]
-            return ListPage.of(found, limit, "user_id")
+            members = [Member(**dict(row)) for row in rows]
+            return ListPage.of(members, limit, "user_id")
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
@@ -59,12 +58,12 @@ class PostgresMemberStore:
         if_version: int | None = None,
     ) -> Member:
         async def work(connection: Connection) -> Member:
-            place = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
+            access = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             stored = await _member(connection, profile_id, user_id, if_version)
-            require_owner(place.role, stored.role, role)
+            require_owner(access.role, stored.role, role)
             if stored.role == role:
                 return stored
-            await _set_role(connection, place, user_id, role)
+            await _set_role(connection, access, user_id, role)
             return await _member(connection, profile_id, user_id)
 
         return await self._change(caller, work)
@@ -76,43 +75,43 @@ class PostgresMemberStore:
         action = Action.READ if leaves else Action.MANAGE_MEMBERS
 
         async def work(connection: Connection) -> None:
-            place = await lock_team(connection, caller, profile_id, action)
+            access = await lock_team(connection, caller, profile_id, action)
             require_scope(caller, "admin")
             stored = await _member(connection, profile_id, user_id, if_version)
-            require_owner(place.role, stored.role)
-            await connection.execute(SQL["remove_member"], place.tenant_id, profile_id, user_id)
+            require_owner(access.role, stored.role)
+            await connection.execute(SQL["remove_member"], access.tenant_id, profile_id, user_id)
 
         await self._change(caller, work)
 
     async def transfer(self, caller: Caller, profile_id: int, user_id: int) -> Member:
         async def work(connection: Connection) -> Member:
-            place = await lock_team(connection, caller, profile_id, Action.TRANSFER)
+            access = await lock_team(connection, caller, profile_id, Action.TRANSFER)
             stored = await _member(connection, profile_id, user_id)
             require_other_user(caller, user_id)
             if stored.role != "owner":
-                await _set_role(connection, place, user_id, "owner")
-            await _set_role(connection, place, caller.user_id, "admin")
+                await _set_role(connection, access, user_id, "owner")
+            await _set_role(connection, access, caller.user_id, "admin")
             return await _member(connection, profile_id, user_id)
 
         return await self._change(caller, work)
 
     async def _change(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
-        with _owner_kept():
+        with _last_owner_refused():
             return await self._database.transaction(work, caller=caller)
 
 
 async def lock_team(
     connection: Connection, caller: Caller, profile_id: int, action: Action
 ) -> ProfileAccess:
-    """Act in the profile's tenant, as `enter_profile`, while nobody else changes its team."""
-    place = await enter_profile(connection, caller, profile_id, action)
-    await connection.execute(SQL["lock_team"], place.tenant_id, profile_id)
-    # A statement of its own: it sees what was committed while this one waited for the lock.
+    """Lock the profile's team until the transaction ends, and act in its tenant as enter_profile() does."""
+    access = await enter_profile(connection, caller, profile_id, action)
+    await connection.execute(SQL["lock_team"], access.tenant_id, profile_id)
+    # Because this is a new statement, it sees roles that were committed during the wait for the lock.
     return await enter_profile(connection, caller, profile_id, action)
 
 
 @contextmanager
-def _owner_kept() -> Iterator[None]:
+def _last_owner_refused() -> Iterator[None]:
     try:
         yield
     except asyncpg.CheckViolationError as error:
@@ -127,12 +126,12 @@ async def _member(
     row = await connection.fetchrow(SQL["member"], profile_id, validate_id(user_id, "member"))
     if row is None:
         raise NotFoundError.of("member")
-    found = Member(**dict(row))
-    require_version(found.version, if_version)
-    return found
+    member = Member(**dict(row))
+    require_version(member.version, if_version)
+    return member
 
 
 async def _set_role(
-    connection: Connection, place: ProfileAccess, user_id: int, role: MemberRole
+    connection: Connection, access: ProfileAccess, user_id: int, role: MemberRole
 ) -> None:
-    await connection.execute(SQL["set_role"], place.tenant_id, place.profile_id, user_id, role)
+    await connection.execute(SQL["set_role"], access.tenant_id, access.profile_id, user_id, role)

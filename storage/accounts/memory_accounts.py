@@ -20,7 +20,7 @@ def _now() -> datetime:
 
 
 class MemoryAccountStore:
-    """AccountStore and SessionStore without a server. Passwords are kept as they are."""
+    """AccountStore and SessionStore without a server. Passwords are not hashed."""
 
     def __init__(self, lifetime_s: int = 3600, now: Callable[[], datetime] = _now) -> None:
         self._now = now
@@ -31,7 +31,7 @@ class MemoryAccountStore:
         self.users: dict[int, User] = {}
 
     def add(self, caller: Caller, email: str, password: str, name: str = "") -> User:
-        """An account with the ids of `caller`."""
+        """Add an account with the ids of `caller`."""
         now = self._now()
         user = User(
             id=caller.user_id,
@@ -50,7 +50,7 @@ class MemoryAccountStore:
         await trio.lowlevel.checkpoint()
         for user in self.users.values():
             if user.email == email.lower() and self._passwords[user.id] == password:
-                return self.begin(user, user_agent)
+                return self.create_session(user, user_agent)
         return None
 
     async def user(self, caller: Caller) -> User:
@@ -86,8 +86,8 @@ class MemoryAccountStore:
     async def find(self, token: str) -> tuple[Caller, int, datetime] | None:
         await trio.lowlevel.checkpoint()
         digest = tokens.digest(token)
-        for known, user_id, session in self._sessions.values():
-            if known == digest and session.expires_at > self._now():
+        for stored_digest, user_id, session in self._sessions.values():
+            if stored_digest == digest and session.expires_at > self._now():
                 caller = Caller(self.users[user_id].tenant_id, user_id)
                 return caller, session.id, session.expires_at
         return None
@@ -95,8 +95,8 @@ class MemoryAccountStore:
     async def list_sessions(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        found = [s for s in self._of(caller.user_id) if s.id > after and s.expires_at > now]
-        return ListPage.of(found, limit)
+        sessions = [s for s in self._of(caller.user_id) if s.id > after and s.expires_at > now]
+        return ListPage.of(sessions, limit)
 
     async def end_session(self, caller: Caller, session_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -104,7 +104,7 @@ class MemoryAccountStore:
             raise NotFoundError.of("session")
         del self._sessions[session_id]
 
-    def begin(self, user: User, user_agent: str) -> NewSession:
+    def create_session(self, user: User, user_agent: str) -> NewSession:
         now = self._now()
         for old in self._of(user.id)[: 1 - MAX_SESSIONS]:
             del self._sessions[old.id]

@@ -29,7 +29,7 @@ class MemoryApiKeyStore:
         self._ids = itertools.count(1)
 
     def add(self, key: str, caller: Caller, expires_at: datetime | None = None) -> Caller:
-        """Let `key` act for the user, within the caller's scopes."""
+        """Add a key that acts for the user, within the caller's scopes."""
         api_key = caller._replace(key_id=next(self._ids))
         assert api_key.key_id is not None
         self._callers[tokens.require_digest(key)] = api_key
@@ -61,10 +61,10 @@ class MemoryApiKeyStore:
             raise key_limit_error()
         text = tokens.new("wp_")
         scopes = msgspec.convert(draft.scopes, tuple)
-        made = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
-        assert made.key_id is not None
+        new_caller = self.add(text, Caller(caller.tenant_id, caller.user_id, scopes=scopes))
+        assert new_caller.key_id is not None
         key = msgspec.structs.replace(
-            self._keys[made.key_id], label=draft.label, expires_at=draft.expires_at
+            self._keys[new_caller.key_id], label=draft.label, expires_at=draft.expires_at
         )
         self._keys[key.id] = key
         return NewKey(key, text)
@@ -72,8 +72,8 @@ class MemoryApiKeyStore:
     async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "read")
-        found = [key for key in self._of(caller) if key.id > after]
-        return ListPage.of(found, limit)
+        keys = [key for key in self._of(caller) if key.id > after]
+        return ListPage.of(keys, limit)
 
     async def revoke_key(self, caller: Caller, key_id: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -83,7 +83,7 @@ class MemoryApiKeyStore:
         del self._keys[key_id]
 
     async def record_last_used(self, keys: Sequence[int], sessions: Sequence[int]) -> None:
-        """Sessions of the other twin are not known here."""
+        """Record the keys only: another twin has the sessions."""
         await trio.lowlevel.checkpoint()
         now = self._now()
         for key in [self._keys[key_id] for key_id in keys if key_id in self._keys]:
@@ -91,9 +91,9 @@ class MemoryApiKeyStore:
                 self._keys[key.id] = msgspec.structs.replace(key, last_used_at=now)
 
     def _of(self, caller: Caller) -> list[ApiKey]:
-        """The caller's keys that are not revoked, in the order of their ids."""
-        mine = {c.key_id for c in self._callers.values() if c.user_id == caller.user_id}
-        return [key for key_id, key in self._keys.items() if key_id in mine]
+        """Return the caller's keys that are not revoked, in the order of their ids."""
+        key_ids = {c.key_id for c in self._callers.values() if c.user_id == caller.user_id}
+        return [key for key_id, key in self._keys.items() if key_id in key_ids]
 
     def _works(self, key: ApiKey) -> bool:
         return key.expires_at is None or key.expires_at > self._now()

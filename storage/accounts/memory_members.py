@@ -26,7 +26,7 @@ from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.links.profile import Profile
 from storage.accounts import tokens
-from storage.accounts.invitations import has_account, invitation_limit_error
+from storage.accounts.invitations import account_exists_error, invitation_limit_error
 from storage.accounts.memory_accounts import MemoryAccountStore
 from storage.links.memory_profiles import MemoryProfiles
 
@@ -36,7 +36,7 @@ def _now() -> datetime:
 
 
 class MemoryMembers:
-    """MemberStore and InvitationStore without a server, over the profiles and users of two others."""
+    """MemberStore and InvitationStore without a server, over the profiles and users of two other twins."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class MemoryMembers:
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         profile, team = self._profiles.team(caller, profile_id, Action.READ)
-        found = [self._member(profile, team, user_id) for user_id in sorted(team)]
-        found = [member for member in found if member.user_id > after]
-        return ListPage.of(found, limit, "user_id")
+        members = [self._member(profile, team, user_id) for user_id in sorted(team)]
+        members = [member for member in members if member.user_id > after]
+        return ListPage.of(members, limit, "user_id")
 
     async def member(self, caller: Caller, profile_id: int, user_id: int) -> Member:
         await trio.lowlevel.checkpoint()
@@ -80,7 +80,7 @@ class MemoryMembers:
         require_owner(team[caller.user_id], stored.role, role)
         if stored.role == role:
             return stored
-        self._keep_an_owner(team, user_id, role)
+        self._require_owner_left(team, user_id, role)
         return self._set_role(profile, team, stored, role)
 
     async def remove_member(
@@ -92,7 +92,7 @@ class MemoryMembers:
         require_scope(caller, "admin")
         stored = self._member(profile, team, user_id, if_version)
         require_owner(team[caller.user_id], stored.role)
-        self._keep_an_owner(team, user_id, None)
+        self._require_owner_left(team, user_id, None)
         del team[user_id]
         self._changes.pop((profile_id, user_id), None)
 
@@ -114,8 +114,8 @@ class MemoryMembers:
         await trio.lowlevel.checkpoint()
         _, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         if draft.email in [self._accounts.users[user_id].email for user_id in team]:
-            raise ConflictError("email", "is a member's already")
-        if len(self._open_of(profile_id)) >= MAX_INVITATIONS:
+            raise ConflictError("email", "must not be the address of a member")
+        if len(self._open_invitations(profile_id)) >= MAX_INVITATIONS:
             raise invitation_limit_error()
         now, token = self._now(), tokens.new("wpi_")
         invitation = Invitation(
@@ -135,21 +135,22 @@ class MemoryMembers:
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
-        found = [one for one in self._open_of(profile_id) if one.id > after]
-        return ListPage.of(found, limit)
+        invitations = self._open_invitations(profile_id)
+        return ListPage.of([item for item in invitations if item.id > after], limit)
 
     async def withdraw(self, caller: Caller, profile_id: int, invitation_id: int) -> None:
         await trio.lowlevel.checkpoint()
         self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
-        for digest, one in self._invitations.items():
-            if (one.id, one.profile_id) == (invitation_id, profile_id) and digest not in self._used:
+        key = invitation_id, profile_id
+        for digest, invitation in self._invitations.items():
+            if (invitation.id, invitation.profile_id) == key and digest not in self._used:
                 del self._invitations[digest]
                 return
         raise NotFoundError.of("invitation")
 
     async def preview(self, token: str) -> InvitationPreview:
         await trio.lowlevel.checkpoint()
-        _, invitation, profile, _ = self._invited(token)
+        _, invitation, profile, _ = self._require_open(token)
         return InvitationPreview(
             profile_id=profile.id,
             handle=profile.handle,
@@ -168,18 +169,18 @@ class MemoryMembers:
         self, token: str, password: str, name: str, user_agent: str, request_id: str
     ) -> JoinResult:
         await trio.lowlevel.checkpoint()
-        _, invitation, _, team = self._invited(token)
+        _, invitation, _, team = self._require_open(token)
         if invitation.email in [user.email for user in self._accounts.users.values()]:
-            raise has_account()
+            raise account_exists_error()
         if len(team) >= MAX_MEMBERS:
             raise_refusal("full")
         new_id = secrets.randbits(60)
         user = self._accounts.add(Caller(new_id, new_id), invitation.email, password, name)
-        joined = self._join(user.id, token)
-        return joined._replace(login=self._accounts.begin(user, user_agent))
+        join_result = self._join(user.id, token)
+        return join_result._replace(login=self._accounts.create_session(user, user_agent))
 
     def _join(self, user_id: int, token: str) -> JoinResult:
-        digest, invitation, profile, team = self._invited(token)
+        digest, invitation, profile, team = self._require_open(token)
         if user_id in team:
             raise_refusal("member")
         if len(team) >= MAX_MEMBERS:
@@ -189,26 +190,28 @@ class MemoryMembers:
         self._used.add(digest)
         return JoinResult(profile.id, invitation.role)
 
-    def _invited(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, MemberRole]]:
+    def _require_open(self, token: str) -> tuple[bytes, Invitation, Profile, dict[int, MemberRole]]:
         digest = tokens.digest(token) or b""
         if digest not in self._invitations:
             raise_refusal("unknown")
         invitation = self._invitations[digest]
-        found = self._profiles.team_of(invitation.profile_id)
-        if found is None:
+        profile_and_team = self._profiles.team_of(invitation.profile_id)
+        if profile_and_team is None:
             raise_refusal("unknown")
         if digest in self._used:
             raise_refusal("used")
         if invitation.expires_at <= self._now():
             raise_refusal("expired")
-        return digest, invitation, *found
+        return digest, invitation, *profile_and_team
 
-    def _open_of(self, profile_id: int) -> list[Invitation]:
+    def _open_invitations(self, profile_id: int) -> list[Invitation]:
         now = self._now()
         return [
-            one
-            for digest, one in self._invitations.items()
-            if one.profile_id == profile_id and one.expires_at > now and digest not in self._used
+            invitation
+            for digest, invitation in self._invitations.items()
+            if invitation.profile_id == profile_id
+            and invitation.expires_at > now
+            and digest not in self._used
         ]
 
     # The state
@@ -246,8 +249,9 @@ class MemoryMembers:
         self._changes[(profile.id, stored.user_id)] = change
         return self._member(profile, team, stored.user_id)
 
-    def _keep_an_owner(
-        self, team: dict[int, MemberRole], user_id: int, role: MemberRole | None
+    def _require_owner_left(
+        self, team: dict[int, MemberRole], user_id: int, new_role: MemberRole | None
     ) -> None:
-        if role != "owner" and [u for u, held in team.items() if held == "owner"] == [user_id]:
+        owners = [member_id for member_id, role in team.items() if role == "owner"]
+        if new_role != "owner" and owners == [user_id]:
             raise last_owner_error()

@@ -1,4 +1,4 @@
-"""What has ended and is kept no longer: sessions, API keys, invitations."""
+"""Purge of sessions, API keys and invitations that have ended."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ PURGED_AT_ONCE: Final = 1000
 
 
 class AccountsPurge:
-    """Over a database that was opened as waypost_aggregator."""
+    """The purges, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -23,7 +23,7 @@ class AccountsPurge:
             PeriodicJob(
                 "sessions.purge",
                 Every(HOUR, 10 * MINUTE),
-                "delete sessions that have ended: they say who used what",
+                "delete sessions that have ended: they name browsers and times",
                 repeatable(self.purge_sessions),
             ),
             PeriodicJob(
@@ -35,7 +35,7 @@ class AccountsPurge:
             PeriodicJob(
                 "invitations.purge",
                 Cron("20 3 * * *"),
-                "delete invitations that cannot be accepted any more: they hold e-mail addresses",
+                "delete invitations that have been accepted or have expired: they hold e-mail addresses",
                 repeatable(self.purge_invitations),
             ),
         ]

@@ -42,15 +42,15 @@ class PostgresSessionStore:
                 min(after, MAX_ID),
                 limit + 1,
             )
-            found = [Session(**dict(row)) for row in rows]
-            return ListPage.of(found, limit)
+            sessions = [Session(**dict(row)) for row in rows]
+            return ListPage.of(sessions, limit)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def end_session(self, caller: Caller, session_id: int) -> None:
         async def work(connection: Connection) -> None:
-            whose = caller.tenant_id, caller.user_id
-            if await connection.fetchval(SQL["end_session"], *whose, session_id) is None:
+            user_key = caller.tenant_id, caller.user_id
+            if await connection.fetchval(SQL["end_session"], *user_key, session_id) is None:
                 raise NotFoundError.of("session")
 
         validate_id(session_id, "session")
@@ -60,18 +60,18 @@ class PostgresSessionStore:
 async def create_session(
     connection: Connection, user: User, lifetime_s: int, user_agent: str
 ) -> NewSession:
-    """A new session, in the transaction that found its user good. One too many ends the oldest."""
+    """Create a session in the transaction that checked the user. Ends the oldest session above MAX_SESSIONS."""
     token = tokens.new("wps_")
-    whose = user.tenant_id, user.id
-    await connection.execute(SQL["forget_old"], *whose, MAX_SESSIONS - 1)
+    user_key = user.tenant_id, user.id
+    await connection.execute(SQL["forget_old"], *user_key, MAX_SESSIONS - 1)
     row = await connection.fetchrow(
-        SQL["begin_session"], *whose, tokens.require_digest(token), lifetime_s, user_agent
+        SQL["begin_session"], *user_key, tokens.require_digest(token), lifetime_s, user_agent
     )
     assert row is not None
     return NewSession(user, Session(**dict(row)), token)
 
 
-async def end_others(connection: Connection, caller: Caller, session_id: int) -> None:
-    """End all of the caller's sessions but one (0: all)."""
-    whose = caller.tenant_id, caller.user_id
-    await connection.execute(SQL["end_other_sessions"], *whose, session_id)
+async def end_other_sessions(connection: Connection, caller: Caller, session_id: int) -> None:
+    """End all of the caller's sessions except `session_id` (0: all)."""
+    user_key = caller.tenant_id, caller.user_id
+    await connection.execute(SQL["end_other_sessions"], *user_key, session_id)

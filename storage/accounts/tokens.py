@@ -1,6 +1,6 @@
-"""Secrets that are shown once: 256 random bits behind a prefix that says what they open.
+"""Tokens, shown to their user once: 256 random bits behind a prefix that names their kind.
 
-A plain SHA-256 of such a token is safe to store and fast to find: there is nothing to guess.
+A plain SHA-256 of a token is safe to store and fast to find, because nobody can guess 256 random bits.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import secrets
 from typing import Final, Literal
 
 MAX_CHARS: Final = 200
-PREFIX_CHARS: Final = 8  # of `wp_…` 30 of the 256 bits
+PREFIX_CHARS: Final = 8  # of a `wp_…` key: shows 30 of its 256 bits
 
 Prefix = Literal["wp_", "wps_", "wpi_", "wph_"]  # an API key, a session, an invitation, a hook
 
@@ -18,17 +18,17 @@ def new(prefix: Prefix) -> str:
 
 
 def digest(token: str) -> bytes | None:
-    """What is stored of a token; None for a text that is none, whatever somebody has sent."""
+    """Return the SHA-256 that is stored for a token, or None if the text cannot be a token."""
     if len(token) > MAX_CHARS or not token.isascii():
         return None
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
 def require_digest(token: str) -> bytes:
-    """The digest of a token of ours."""
+    """Return the SHA-256 of a token that new() made."""
     return hashlib.sha256(token.encode("ascii")).digest()
 
 
 def token_prefix(token: str) -> str:
-    """What may be shown of a token, to tell it from others."""
+    """Return the first characters of a token, by which its user may tell it from others."""
     return token[:PREFIX_CHARS]

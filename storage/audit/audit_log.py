@@ -1,4 +1,4 @@
-"""The log of changes in Postgres, as its readers see it. Triggers write it (migration 0003)."""
+"""Reading of the log of changes in Postgres. Triggers write it (storage/migrations/0004_audit.sql)."""
 
 from typing import Any, Final
 
@@ -22,17 +22,19 @@ class PostgresActivityReader:
         self._database = database
 
     async def of_profile(
-        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+        self, caller: Caller, profile_id: int, conditions: ActivityFilter, before: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
-            place = await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
-            rows = await _entries(connection, place.tenant_id, profile_id, asked, before, limit)
+            access = await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
+            rows = await _entries(
+                connection, access.tenant_id, profile_id, conditions, before, limit
+            )
             return await _page(connection, rows, limit, "members_emails", profile_id)
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def of_tenant(
-        self, caller: Caller, profile_id: int, asked: ActivityFilter, before: int, limit: int
+        self, caller: Caller, profile_id: int, conditions: ActivityFilter, before: int, limit: int
     ) -> ListPage:
         tenant_id = caller.tenant_id
 
@@ -42,8 +44,8 @@ class PostgresActivityReader:
                 if await connection.fetchval(_SQL["is_there"], *chain):
                     await enter_profile(connection, caller, profile_id, Action.READ_ACTIVITY)
                 elif not await connection.fetchval(_SQL["has_chain"], *chain):
-                    raise NotFoundError("there is no log of such a profile")
-            rows = await _entries(connection, tenant_id, profile_id, asked, before, limit)
+                    raise NotFoundError("there is no log of this profile")
+            rows = await _entries(connection, tenant_id, profile_id, conditions, before, limit)
             return await _page(connection, rows, limit, "users_emails", tenant_id)
 
         require_scope(caller, "read")
@@ -54,25 +56,32 @@ async def _entries(
     connection: Connection,
     tenant_id: int,
     profile_id: int,
-    asked: ActivityFilter,
+    conditions: ActivityFilter,
     before: int,
     limit: int,
 ) -> list[Any]:
-    """One more than the limit, to know whether there are more."""
+    """Return limit + 1 rows at most: the last one says whether there is a next page."""
     return await connection.fetch(
-        _SQL["entries"], tenant_id, profile_id, min(before or MAX_ID, MAX_ID), limit + 1, *asked
+        _SQL["entries"],
+        tenant_id,
+        profile_id,
+        min(before or MAX_ID, MAX_ID),
+        limit + 1,
+        *conditions,
     )
 
 
 async def _page(
-    connection: Connection, rows: list[Any], limit: int, emails: str, whose: int
+    connection: Connection, rows: list[Any], limit: int, emails_query: str, owner_id: int
 ) -> ListPage:
     users = {row["user_id"] for row in rows if row["user_id"] is not None}
-    found = await connection.fetch(_SQL[emails], whose, sorted(users)) if users else []
-    known: dict[int, str] = {row[0]: row[1] for row in found}
+    email_rows = (
+        await connection.fetch(_SQL[emails_query], owner_id, sorted(users)) if users else []
+    )
+    emails_by_user: dict[int, str] = {row[0]: row[1] for row in email_rows}
     entries = [
         ActivityEntry(
-            email=known.get(row["user_id"]),
+            email=emails_by_user.get(row["user_id"]),
             before=_object(row["before"]),
             after=_object(row["after"]),
             **{k: v for k, v in row.items() if k not in ("before", "after")},

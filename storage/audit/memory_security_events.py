@@ -24,9 +24,9 @@ class MemorySecurityStore:
     async def events(self, caller: Caller, before: int, limit: int) -> ListPage:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "admin")
-        found = [
+        events = [
             stored
             for stored in reversed(self.stored)
             if stored.event.tenant_id == caller.tenant_id and (not before or stored.id < before)
         ]
-        return ListPage.of(found, limit)
+        return ListPage.of(events, limit)

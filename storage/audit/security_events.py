@@ -1,4 +1,4 @@
-"""Security events in Postgres, each in the log of its own tenant; tenant 0 is nobody."""
+"""Security events in Postgres, each in the log of its own tenant. Tenant 0 has those of unknown callers."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,19 +28,19 @@ class PostgresSecurityStore:
             by_tenant[event.tenant_id].append(event)
 
         async def work(connection: Connection) -> None:
-            for tenant_id, theirs in by_tenant.items():
-                whose = "" if tenant_id == NO_TENANT else str(tenant_id)
-                await connection.execute(_SQL["act_as"], whose)
+            for tenant_id, tenant_events in by_tenant.items():
+                tenant_setting = "" if tenant_id == NO_TENANT else str(tenant_id)
+                await connection.execute(_SQL["act_as"], tenant_setting)
                 await connection.execute(
                     _SQL["write_events"],
                     tenant_id,
-                    [event.kind for event in theirs],
-                    [event.user_id for event in theirs],
-                    [event.key_id for event in theirs],
-                    [event.request_id for event in theirs],
-                    [event.at for event in theirs],
-                    [event.times for event in theirs],
-                    [orjson.dumps(event.detail).decode() for event in theirs],
+                    [event.kind for event in tenant_events],
+                    [event.user_id for event in tenant_events],
+                    [event.key_id for event in tenant_events],
+                    [event.request_id for event in tenant_events],
+                    [event.at for event in tenant_events],
+                    [event.times for event in tenant_events],
+                    [orjson.dumps(event.detail).decode() for event in tenant_events],
                 )
 
         await self._database.transaction(work)
@@ -49,11 +49,11 @@ class PostgresSecurityStore:
         async def work(connection: Connection) -> ListPage:
             below = min(before or MAX_ID, MAX_ID)
             rows = await connection.fetch(_SQL["events"], caller.tenant_id, below, limit + 1)
-            found = [
+            events = [
                 StoredSecurityEvent(id_, SecurityEvent._make([*fields, orjson.loads(detail)]))
                 for id_, *fields, detail in rows
             ]
-            return ListPage.of(found, limit)
+            return ListPage.of(events, limit)
 
         require_scope(caller, "admin")
         return await self._database.transaction(work, caller=caller, read_only=True)

@@ -1,10 +1,12 @@
-"""Verifying the log of changes: every chain from its first entry to its head, in bounded memory.
+"""Verification of the log of changes: every chain from its first entry to its head, in bounded memory.
 
-The hashes are computed here and not by the database's own function, so that changing that function
-hides nothing. What is found: an entry that was changed, exchanged, added or removed anywhere in a chain,
-by whomever, triggers or not; an end that was cut off; a head that was changed. What cannot be: a chain
-that somebody with all rights rewrote as a whole together with its head, or removed with it. Against that,
-keep exports or the heads' hashes elsewhere.
+The hashes are computed here, not by the database's own function, so that a change of that function hides
+nothing.
+
+- Detected: an entry that was changed, exchanged, added or removed anywhere in a chain, with or without
+  triggers; a chain whose end was cut off; a head that was changed.
+- Not detected: a chain that a superuser rewrote as a whole together with its head, or removed with it. Against
+  that, keep exports or the hashes of the heads elsewhere.
 """
 
 import hashlib
@@ -27,7 +29,8 @@ Progress = Callable[[int, int], None]
 
 
 class AuditResult(NamedTuple):
-    """What was verified; `broken` names the first entry that is not as it was written, or is empty."""
+    """Numbers of verified entries and chains. `broken` names the first entry that is not as it was written,
+    or is empty."""
 
     entries: int
     chains: int
@@ -35,14 +38,14 @@ class AuditResult(NamedTuple):
 
 
 class _BrokenError(Exception):
-    """Its text names the entry."""
+    """A chain is broken; the text names the entry."""
 
 
 async def verify(url: str, progress: Progress = lambda done, of: None) -> AuditResult:
-    """Walk along all chains of the database at `url`, as one snapshot has them.
+    """Verify all chains of the database at `url`, in one database snapshot.
 
-    `progress(done, of)` is called now and then with the entries verified and about how many there are.
-    Raises UnavailableError.
+    `progress(done, of)` is called every 10,000 entries with the number of verified entries and an estimate
+    of all. Raises UnavailableError.
     """
 
     async def run() -> AuditResult:
@@ -78,9 +81,9 @@ class _ChainWalk:
         self._chains = 0
 
     async def run(self) -> AuditResult:
-        # From the index's order: sorting them all would take the server as long as reading.
+        # So that Postgres reads in the order of the index: a sort would take as long as reading.
         await self._connection.execute("SET LOCAL cursor_tuple_fraction = 0.001")
-        about = await self._connection.fetchval(_SQL["estimated"])
+        estimated_entries = await self._connection.fetchval(_SQL["estimated"])
         heads = self._rows("heads")
         chain, seq, digest = (0, 0), 0, b""
         try:
@@ -93,7 +96,7 @@ class _ChainWalk:
                 seq += 1
                 self._entries += 1
                 if self._entries % _REPORT_EVERY == 0:
-                    self._progress(self._entries, about)
+                    self._progress(self._entries, estimated_entries)
             if seq:
                 await self._end(heads, chain, seq, digest)
             await self._end(heads, (2**63, 0), 0, b"")
@@ -105,17 +108,19 @@ class _ChainWalk:
         return self._connection.cursor(_SQL[query], prefetch=_ROWS).__aiter__()
 
     async def _end(self, heads: AsyncIterator[Any], chain: Chain, seq: int, digest: bytes) -> None:
-        """See that the chain's head says the same, and that no other chain before it has one."""
+        """Raise _BrokenError unless the next head is the chain's and has this seq and hash."""
         while True:
             head: Any = await anext(heads, None)
-            found = (2**63, 0) if head is None else (head[0], head[1])
-            if found >= chain or head[2]:
+            head_chain = (2**63, 0) if head is None else (head[0], head[1])
+            if head_chain >= chain or head[2]:
                 break
-        if found < chain:
-            raise _BrokenError(f"{_name(found, 1)} is missing, and all after it up to {head[2]}")
+        if head_chain < chain:
+            raise _BrokenError(
+                f"{_name(head_chain, 1)} is missing, with all after it up to {head[2]}"
+            )
         if chain == (2**63, 0):
             return
-        if found > chain:
+        if head_chain > chain:
             raise _BrokenError(f"{_name(chain, seq)} ends a chain that has no head")
         if head[2] > seq:
             raise _BrokenError(f"{_name(chain, seq + 1)} is missing, the chain ended at {head[2]}")
@@ -124,12 +129,12 @@ class _ChainWalk:
                 f"{_name(chain, head[2] + 1)} was added, the chain ended at {head[2]}"
             )
         if head[3] != digest:
-            raise _BrokenError(f"{_name(chain, seq)} is not the one that the chain's head names")
+            raise _BrokenError(f"{_name(chain, seq)} is not the entry that the chain's head names")
         self._chains += 1
 
 
 def _next(chain: Chain, seq: int, digest: bytes, row: Any) -> bytes:
-    """The hash of the chain's next entry. Raises _BrokenError unless the row is that."""
+    """Return the hash of the chain's next entry. Raises _BrokenError if `row` is another one."""
     if row[2] != seq + 1:
         raise _BrokenError(f"{_name(chain, seq + 1)} is missing, the next is {row[2]}")
     expected = hashlib.sha256(digest + row[4].encode()).digest()

@@ -1,1 +1,1 @@
-"""GitHub's API, and synchronisations in Postgres."""
+"""GitHub's API over HTTP, and synchronisations in Postgres."""

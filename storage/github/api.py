@@ -1,8 +1,8 @@
-"""GitHub's REST API over HTTP: one request, one answer, both bounded.
+"""GitHub's REST API over HTTP: each request and response is bounded in time and size.
 
-Each request ends within `TOTAL_S`, whatever the server does; of a body at most MAX_BODY_BYTES are read, as
-they come over the wire: an answer that is compressed although nobody asked for that is not read at all.
-Redirects are the caller's to follow. The token is sent to the base URL only and appears in no error.
+A request ends within `TOTAL_S`, whatever the server does. At most MAX_BODY_BYTES of a body are read. The
+client asks for no compression, so it does not read the body of a compressed response at all. The caller
+follows redirects. The token is sent to the base URL only and appears in no error.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ USER_AGENT: Final = "Waypost (link in bio; repository facts)"
 
 
 class HttpGithubApi:
-    """GithubApi over HTTP/1.1. `close` it in the end."""
+    """GithubApi over HTTP/1.1. Call close() when done."""
 
     def __init__(self, base_url: str, token: str, total_s: float = TOTAL_S) -> None:
         self.base_url = base_url.rstrip("/")
@@ -30,33 +30,33 @@ class HttpGithubApi:
     async def send(self, request: GithubRequest) -> GithubResponse:
         try:
             with trio.fail_after(self._total_s):
-                return await self._ask(request)
+                return await self._request(request)
         except trio.TooSlowError:
             raise UnavailableError(f"GitHub does not answer within {self._total_s:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             raise UnavailableError(f"GitHub does not answer: {type(error).__name__}") from None
 
-    async def _ask(self, request: GithubRequest) -> GithubResponse:
+    async def _request(self, request: GithubRequest) -> GithubResponse:
         headers = [*headers_of(request, self._token).items(), ("User-Agent", USER_AGENT)]
         async with self._pool.stream(
             "GET", self.base_url + request.path, headers=headers
-        ) as answer:
-            found = {
+        ) as response:
+            response_headers = {
                 name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in answer.headers
+                for name, value in response.headers
             }
-            if found.get("content-encoding", "identity") != "identity":
-                return GithubResponse(answer.status, found, oversized=True)
+            if response_headers.get("content-encoding", "identity") != "identity":
+                return GithubResponse(response.status, response_headers, oversized=True)
             body, oversized = bytearray(), False
             with trio.CancelScope() as reading:
-                # Not left by `break`: only an error inside ends the generators that this one is made of.
-                async for chunk in answer.aiter_stream():
+                # No `break` here: only an error inside the loop closes httpcore's nested generators.
+                async for chunk in response.aiter_stream():
                     body += chunk
                     if len(body) > MAX_BODY_BYTES:
                         oversized = True
                         reading.cancel()
             return GithubResponse(
-                answer.status, found, b"" if oversized else bytes(body), oversized
+                response.status, response_headers, b"" if oversized else bytes(body), oversized
             )
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Links that lead to repositories, as their members see them, in Postgres.
+"""Synchronisations of links in Postgres, for members.
 
-Who asks for a synchronisation enqueues its job in the same transaction, under the link's lock: so of those who
-ask at the same time one succeeds, and the others are told that it is queued.
+A member's request enqueues the job in its own transaction, under the link's lock. So of concurrent requests one
+succeeds, and the others raise ConflictError because the job is queued.
 """
 
 from typing import Final
@@ -29,29 +29,31 @@ class PostgresLinkSyncStore:
 
     async def github_sync(self, caller: Caller, link_id: int) -> LinkSync | None:
         async def work(connection: Connection) -> LinkSync | None:
-            place = await enter_link(connection, caller, link_id, Action.READ)
-            target = await connection.fetchval(SQL["target"], place.tenant_id, link_id)
-            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
+            access = await enter_link(connection, caller, link_id, Action.READ)
+            target = await connection.fetchval(SQL["target"], access.tenant_id, link_id)
+            row = await connection.fetchrow(SQL["sync"], access.tenant_id, link_id, target)
             return None if row is None else _sync(row["sync"])
 
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def request_github_sync(self, caller: Caller, link_id: int) -> tuple[LinkSync, Job]:
         async def work(connection: Connection) -> tuple[LinkSync, Job]:
-            place = await enter_link(connection, caller, link_id, Action.EDIT)
-            target = await connection.fetchval(SQL["lock_target"], place.tenant_id, link_id)
+            access = await enter_link(connection, caller, link_id, Action.EDIT)
+            target = await connection.fetchval(SQL["lock_target"], access.tenant_id, link_id)
             if target is None:
                 raise NotFoundError.of("link")
-            job = await enqueue(connection, sync_job(place.tenant_id, place.profile_id, link_id))
-            row = await connection.fetchrow(SQL["sync"], place.tenant_id, link_id, target)
-            if row is None:  # or one of another target
-                await connection.execute(SQL["stop_sync"], place.tenant_id, link_id)
+            job = await enqueue(connection, sync_job(access.tenant_id, access.profile_id, link_id))
+            row = await connection.fetchrow(SQL["sync"], access.tenant_id, link_id, target)
+            if row is None:  # or the stored state is of another target
+                await connection.execute(SQL["stop_sync"], access.tenant_id, link_id)
             else:
                 require_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
-            text = await connection.fetchval(SQL["ask_sync"], place.tenant_id, link_id, target)
-            row = await connection.fetchrow(SQL["job"], place.tenant_id, job.job_id)
+            sync_json = await connection.fetchval(
+                SQL["ask_sync"], access.tenant_id, link_id, target
+            )
+            row = await connection.fetchrow(SQL["job"], access.tenant_id, job.job_id)
             assert row is not None
-            return _sync(text), job_of(row)
+            return _sync(sync_json), job_of(row)
 
         return await self._database.transaction(work, caller=caller)
 
@@ -67,5 +69,5 @@ def sync_job(tenant_id: int, profile_id: int, link_id: int) -> JobDraft:
     )
 
 
-def _sync(text: str) -> LinkSync:
-    return msgspec.json.decode(text, type=LinkSync)
+def _sync(sync_json: str) -> LinkSync:
+    return msgspec.json.decode(sync_json, type=LinkSync)

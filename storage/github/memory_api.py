@@ -1,7 +1,8 @@
-"""A GitHub in memory: the twin of storage/github/api.py, and what tests serve over HTTP.
+"""A GitHub in memory: the twin of storage/github/api.py, which tests also serve over HTTP.
 
-It answers as api.github.com does, by its documentation and with its headers: ETags, redirects of renamed
-repositories, limits. `ledger` has every request; `faults` are answered first, one each.
+It answers as api.github.com is documented to, with its headers: ETags, redirects of renamed repositories,
+limits. `requests` has every request as (path, status); each of `faults` answers one request before all
+else.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ _DOCS = "https://docs.github.com/rest"
 
 @dataclass
 class MemoryRepository:
-    """A repository. `more` are fields of its JSON beyond those that tests change."""
+    """A repository. `more` has fields of its JSON that replace or extend the usual ones."""
 
     id: int
     full_name: str
@@ -67,7 +68,7 @@ class MemoryRepository:
 
 
 class MemoryGithub:
-    """`url` is how it is reached, `now` its clock. With `tokens`, others are refused."""
+    """GitHub at base URL `url` with the clock `now`. If `tokens` is set, it refuses all other tokens."""
 
     def __init__(
         self, now: Callable[[], datetime], url: str = "http://github.test", limit: int = 5000
@@ -79,13 +80,13 @@ class MemoryGithub:
         self.tokens: set[str] | None = None
         self.repositories: dict[int, MemoryRepository] = {}
         self.redirects: dict[str, int] = {}
-        self.ledger: list[tuple[str, int]] = []
+        self.requests: list[tuple[str, int]] = []
         self.faults: deque[GithubResponse | Exception] = deque()
 
     def add(self, full_name: str, **fields: Any) -> MemoryRepository:
-        made = MemoryRepository(len(self.repositories) + 1296269, full_name, **fields)
-        self.repositories[made.id] = made
-        return made
+        repository = MemoryRepository(len(self.repositories) + 1296269, full_name, **fields)
+        self.repositories[repository.id] = repository
+        return repository
 
     def rename(self, repository: MemoryRepository, full_name: str) -> None:
         self.redirects[repository.full_name.lower()] = repository.id
@@ -95,15 +96,15 @@ class MemoryGithub:
         del self.repositories[repository.id]
 
     def answer(self, path: str, headers: Mapping[str, str]) -> GithubResponse:
-        """`headers` by lower-case name. Raises a fault that is an exception."""
+        """Answer a request; `headers` have lower-case names. Raises a fault that is an exception."""
         if self.faults:
             fault = self.faults.popleft()
-            self.ledger.append((path, 0 if isinstance(fault, Exception) else fault.status))
+            self.requests.append((path, 0 if isinstance(fault, Exception) else fault.status))
             if isinstance(fault, Exception):
                 raise fault
             return fault
         response = self._answer(path, headers)
-        self.ledger.append((path, response.status))
+        self.requests.append((path, response.status))
         return response
 
     def _answer(self, path: str, headers: Mapping[str, str]) -> GithubResponse:
@@ -114,7 +115,7 @@ class MemoryGithub:
             self.remaining, self.reset_at = self.limit, self.now().timestamp() + 3600
         if self.remaining <= 0:
             return self.problem(403, "API rate limit exceeded for 203.0.113.7.", counts=False)
-        status, body = self._found(path)
+        status, body = self._resource(path)
         if status in (301, 404, 451):
             more = {"location": body["url"]} if status == 301 else {}
             return self.problem(status, more=more, body=body)
@@ -126,38 +127,38 @@ class MemoryGithub:
         self.remaining -= 1
         return GithubResponse(200, self.headers({"etag": etag}), content)
 
-    def _found(self, path: str) -> tuple[int, dict[str, Any]]:
+    def _resource(self, path: str) -> tuple[int, dict[str, Any]]:
         parts = path.strip("/").split("/")
         release = parts[-2:] == ["releases", "latest"]
         parts = parts[:-2] if release else parts
-        found = None
+        repository = None
         if parts[0] == "repositories" and len(parts) == 2 and parts[1].isdigit():
-            found = self.repositories.get(int(parts[1]))
+            repository = self.repositories.get(int(parts[1]))
         elif parts[0] == "repos" and len(parts) == 3:
             name = "/".join(parts[1:]).lower()
             by_name = {r.full_name.lower(): r for r in self.repositories.values()}
-            found = by_name.get(name)
+            repository = by_name.get(name)
             moved = self.redirects.get(name)
-            if found is None and moved in self.repositories:
+            if repository is None and moved in self.repositories:
                 tail = "/releases/latest" if release else ""
                 return 301, {
                     "message": "Moved Permanently",
                     "url": f"{self.url}/repositories/{moved}{tail}",
                     "documentation_url": f"{_DOCS}/guides/best-practices-for-using-the-rest-api",
                 }
-        if found is None or found.private:
+        if repository is None or repository.private:
             return 404, _problem("Not Found", 404)
-        if found.blocked:
+        if repository.blocked:
             block = {"reason": "dmca", "created_at": "2026-01-01T00:00:00Z", "html_url": None}
             return 451, {"message": "Repository access blocked", "block": block}
         if not release:
-            return 200, found.body(self.url)
-        if found.release is None:
+            return 200, repository.body(self.url)
+        if repository.release is None:
             return 404, _problem("Not Found", 404)
         return 200, {
             "id": 1,
-            "tag_name": found.release,
-            "name": found.release,
+            "tag_name": repository.release,
+            "name": repository.release,
             "draft": False,
             "prerelease": False,
             "published_at": "2026-02-27T19:35:32Z",
@@ -191,7 +192,7 @@ class MemoryGithub:
         body: Any = None,
         counts: bool = True,
     ) -> GithubResponse:
-        """An answer that is no success, as GitHub words it; it counts against the limit."""
+        """Return an unsuccessful response in GitHub's words. If `counts`, it is charged to the rate limit."""
         self.remaining -= counts
         content = json.dumps(_problem(message, status) if body is None else body).encode()
         return GithubResponse(status, self.headers(more), content)
@@ -206,7 +207,7 @@ class MemoryGithub:
 
 
 class MemoryGithubApi:
-    """GithubApi that asks a MemoryGithub."""
+    """GithubApi over a MemoryGithub."""
 
     def __init__(self, github: MemoryGithub, token: str = "") -> None:
         self._github = github
@@ -220,12 +221,12 @@ class MemoryGithubApi:
         await trio.lowlevel.checkpoint()
         headers = {k.lower(): v for k, v in headers_of(request, self._token).items()}
         try:
-            answer = self._github.answer(request.path, headers)
+            response = self._github.answer(request.path, headers)
         except OSError as error:
             raise UnavailableError(f"GitHub does not answer: {error}") from None
-        if len(answer.body) > MAX_BODY_BYTES:
-            return answer._replace(body=b"", oversized=True)
-        return answer
+        if len(response.body) > MAX_BODY_BYTES:
+            return response._replace(body=b"", oversized=True)
+        return response
 
 
 def _problem(message: str, status: int) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Synchronisation with GitHub in Postgres, as workers see it: what is due, whose turn it is.
+"""Synchronisation with GitHub in Postgres, for workers: due links, outcomes, and the lease on requests.
 
 Guarantees:
-- a link that is due is enqueued by one worker, and again ten minutes later should nothing have come of it;
-- of all workers with one token, one sends at a time, and none before a pause has passed: both are one
-  row of `github_request_lease`, judged by the database's clock;
-- what is written down was learned of the target that the link still has; where it is news, webhooks hear of it.
+- one worker enqueues a due link; if no outcome is written, the link is due again ten minutes later;
+- of all workers with one token, one sends requests at a time, and none during a pause: both are one row of
+  `github_request_lease`, judged by the database's clock;
+- an outcome is written only if the link still has the target that it is of. If facts have changed, the
+  transaction appends an event for webhooks.
 """
 
 import hashlib
@@ -57,7 +58,7 @@ class PostgresGithubSyncQueue:
                 row["target"],
                 row["kind"] == "github",
                 row["failures"],
-                _known(row),
+                _remembered(row),
             )
 
         return await self._database.transaction(work)
@@ -70,20 +71,20 @@ class PostgresGithubSyncQueue:
             if row is None:
                 return None
             due = next_due_at(work.tenant_id, key, row["tried_at"])
-            return SyncOutcome(row["state"], row["reason"], _known(row), 0, due)
+            return SyncOutcome(row["state"], row["reason"], _remembered(row), 0, due)
 
         return await self._database.transaction(look)
 
-    async def postpone(self, tenant_id: int, link_id: int, paused: PauseState) -> None:
-        await self._execute("postpone", tenant_id, link_id, paused.retry_after_s, paused.reason)
+    async def postpone(self, tenant_id: int, link_id: int, pause: PauseState) -> None:
+        await self._execute("postpone", tenant_id, link_id, pause.retry_after_s, pause.reason)
 
     async def forget(self, tenant_id: int, link_id: int) -> None:
         await self._execute("forget", tenant_id, link_id)
 
     def outcome_writer(
-        self, work: DueSync, key: str, settled: SyncOutcome
+        self, work: DueSync, key: str, outcome: SyncOutcome
     ) -> Callable[[Any], Awaitable[None]]:
-        known = settled.remembered
+        remembered = outcome.remembered
 
         async def finish(connection: Connection) -> None:
             written = await connection.execute(
@@ -92,18 +93,24 @@ class PostgresGithubSyncQueue:
                 work.link_id,
                 work.target,
                 key,
-                settled.state,
-                settled.reason,
-                settled.failures,
-                None if known.facts is None else msgspec.json.encode(known.facts).decode(),
-                known.etag,
-                known.release_etag,
-                known.release_due,
-                known.named_at,
-                settled.next_at if work.periodic or settled.will_retry else None,
+                outcome.state,
+                outcome.reason,
+                outcome.failures,
+                None
+                if remembered.facts is None
+                else msgspec.json.encode(remembered.facts).decode(),
+                remembered.etag,
+                remembered.release_etag,
+                remembered.release_due,
+                remembered.named_at,
+                outcome.next_at if work.periodic or outcome.will_retry else None,
             )
-            if written == "UPDATE 1" and known.facts and known.facts != work.remembered.facts:
-                await append_to_outbox(connection, [_event(work, known.facts)])
+            if (
+                written == "UPDATE 1"
+                and remembered.facts
+                and remembered.facts != work.remembered.facts
+            ):
+                await append_to_outbox(connection, [_event(work, remembered.facts)])
 
         return finish
 
@@ -115,7 +122,7 @@ class PostgresGithubSyncQueue:
 
 
 class PostgresGithubRequestLease:
-    """GithubRequestLease over the same, for one API and token."""
+    """GithubRequestLease over a database that was opened as waypost_aggregator, for one API and token."""
 
     def __init__(self, database: Database, base_url: str, token: str) -> None:
         self._database = database
@@ -136,9 +143,9 @@ class PostgresGithubRequestLease:
 
         return await self._database.transaction(work, read_only=True)
 
-    async def pause(self, pause: RequestPause, in_a_row: int) -> None:
+    async def pause(self, pause: RequestPause, consecutive_pauses: int) -> None:
         wait_s = pause.wait.total_seconds()
-        await self._execute("pause", wait_s, pause.reason, min(in_a_row, 1000))
+        await self._execute("pause", wait_s, pause.reason, min(consecutive_pauses, 1000))
 
     async def reset_pauses(self) -> None:
         await self._execute("reset_pauses")
@@ -170,7 +177,7 @@ def _uuid(holder: str) -> UUID:
     return uuid5(NAMESPACE_OID, holder)
 
 
-def _known(row: asyncpg.Record) -> RememberedRepository:
+def _remembered(row: asyncpg.Record) -> RememberedRepository:
     return RememberedRepository(
         facts=None
         if row["facts"] is None

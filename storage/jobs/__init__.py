@@ -1,1 +1,1 @@
-"""The queue of jobs in Postgres."""
+"""Jobs in Postgres."""

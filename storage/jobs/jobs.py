@@ -1,16 +1,17 @@
 """Jobs in Postgres.
 
 Guarantees:
-- a job is enqueued in the transaction of whoever calls `enqueue`: with its change, or not at all;
-- of two workers none gets the same attempt (FOR UPDATE SKIP LOCKED), and whatever a worker does to a job
-  names the attempt it holds: once the job was rescued or taken again, that is refused (StaleLeaseError),
-  and so is the effect that `finish_with` would have committed with it;
-- a job whose worker died, or stood still past its lease, is put back by `rescue`; one whose heartbeat
-  goes on never is. Only the database's clock decides;
-- each time that a periodic job is due is enqueued once: moving its row of `periodic_jobs` on is a
-  compare-and-set in the transaction that enqueues, so schedulers need no leader.
+- enqueue() adds a job in its caller's transaction: together with the caller's change, or not at all;
+- two workers never claim the same attempt (FOR UPDATE SKIP LOCKED). The attempt's number is the fencing
+  token of all that a worker does to a job: once the job was rescued or claimed again, Postgres refuses it
+  (StaleLeaseError), together with the effect that finish_with() would have committed;
+- rescue() requeues a job if its worker died or hung past its lease, and never while its heartbeat goes on. Only
+  the database's clock decides;
+- each due time of a periodic job is enqueued once: the transaction that enqueues advances the row of
+  `periodic_jobs` by compare-and-set, so schedulers need no leader.
 
-Outside of `finish_with`, an effect may happen twice: the worker can die between the effect and its note.
+Outside of finish_with(), an effect may happen twice: the worker can die after the effect and before
+recording it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,32 +37,32 @@ from storage.postgres.database import Connection, Database
 _SQL: Final = queries.load("jobs/jobs")
 RESCUED_AT_ONCE: Final = 1000
 PURGED_AT_ONCE: Final = 5000
-LOST: Final = "its worker died or stood still"
+LOST: Final = "its worker died or hung"
 T = TypeVar("T")
 _OnJob = Callable[[Connection, int | None, int], Awaitable[Job]]
 
 
 async def enqueue(connection: Connection, draft: JobDraft) -> EnqueueResult:
-    """Enqueue in the transaction that `connection` is in, as waypost_app (for its own tenant only) or
+    """Enqueue a job in the transaction of `connection`, as waypost_app (for the caller's tenant only) or as
     waypost_aggregator. Waits for another transaction that is enqueuing the same unique key."""
     while True:
-        made = await connection.fetchval(
+        job_id = await connection.fetchval(
             _SQL["enqueue"], draft.tenant_id, draft.profile_id, draft.queue, draft.kind,
             draft.payload_json(), draft.priority, draft.unique_key, draft.max_attempts,
             draft.delay_s, draft.run_at,
         )  # fmt: skip
-        if made is not None:
-            return EnqueueResult(made, True)
+        if job_id is not None:
+            return EnqueueResult(job_id, True)
         key = draft.tenant_id, draft.kind, draft.unique_key
-        found = await connection.fetchval(_SQL["active_job"], *key)
-        if found is not None:  # else it has just ended
-            return EnqueueResult(found, False)
+        active_id = await connection.fetchval(_SQL["active_job"], *key)
+        if active_id is not None:  # otherwise the job has just ended: try again
+            return EnqueueResult(active_id, False)
 
 
 async def enqueue_many(connection: Connection, drafts: Sequence[JobDraft]) -> None:
-    """The same of many that have no unique key, in one statement."""
+    """Enqueue jobs without a unique key, in one statement. Raises ValueError if a draft has one."""
     if any(draft.unique_key is not None for draft in drafts):
-        raise ValueError("jobs with a unique key are enqueued one by one")
+        raise ValueError("jobs with a unique key must be enqueued one by one")
     columns = [
         (d.tenant_id, d.profile_id, d.queue, d.kind, d.payload_json(), d.priority, d.max_attempts,
          d.delay_s, d.run_at)
@@ -84,14 +85,14 @@ class PostgresJobQueue:
         return await self._database.transaction(work)
 
     async def claim(
-        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+        self, worker: str, capacity: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         async def work(connection: Connection) -> list[Job]:
             rows = await connection.fetch(
-                _SQL["claim"], worker, list(slots), list(slots.values()), list(kinds), lease_s
+                _SQL["claim"], worker, list(capacity), list(capacity.values()), list(kinds), lease_s
             )
-            # The update returns them in any order.
-            return [job_of(row) for row in sorted(rows, key=_turn)]
+            # UPDATE … RETURNING gives rows in any order.
+            return [job_of(row) for row in sorted(rows, key=_claim_order)]
 
         return await self._database.transaction(work)
 
@@ -117,35 +118,35 @@ class PostgresJobQueue:
         return await self._database.transaction(work) if endings else set()
 
     async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
-        async def guarded(connection: Connection) -> T:
+        async def finish(connection: Connection) -> T:
             if await connection.fetchval(_SQL["finish"], *lease) is None:
                 raise StaleLeaseError(
-                    f"job {lease.job_id} is not held under attempt {lease.attempt}"
+                    f"job {lease.job_id} is not leased to attempt {lease.attempt}"
                 )
             return await work(connection)
 
-        return await self._database.transaction(guarded)
+        return await self._database.transaction(finish)
 
     async def rescue(self) -> int:
-        return await self._changed("rescue", RESCUED_AT_ONCE, LOST)
+        return await self._count_changed("rescue", RESCUED_AT_ONCE, LOST)
 
     async def release(self, worker: str, *, died: bool) -> int:
-        return await self._changed("release", worker, int(died), LOST)
+        return await self._count_changed("release", worker, int(died), LOST)
 
     async def schedule(
         self, plan: Callable[[datetime], Sequence[tuple[datetime, JobDraft]]]
     ) -> int:
         async def work(connection: Connection) -> int:
             now = await connection.fetchval(_SQL["now"])
-            known = {row["kind"]: row["due"] for row in await connection.fetch(_SQL["dues"])}
-            made = 0
-            # In the order of their kinds, or two schedulers could deadlock.
+            last_dues = {row["kind"]: row["due"] for row in await connection.fetch(_SQL["dues"])}
+            created = 0
+            # In the order of kinds, so that two schedulers cannot deadlock.
             for due, draft in sorted(plan(now), key=lambda pair: pair[1].kind):
-                if draft.kind in known and known[draft.kind] >= due:
+                if draft.kind in last_dues and last_dues[draft.kind] >= due:
                     continue
                 if await connection.fetchval(_SQL["move_due"], draft.kind, due):
-                    made += (await enqueue(connection, draft)).created
-            return made
+                    created += (await enqueue(connection, draft)).created
+            return created
 
         return await self._database.transaction(work)
 
@@ -167,11 +168,11 @@ class PostgresJobQueue:
         ]
 
     async def purge(self, days: int) -> None:
-        while await self._changed("purge", days, PURGED_AT_ONCE) == PURGED_AT_ONCE:
+        while await self._count_changed("purge", days, PURGED_AT_ONCE) == PURGED_AT_ONCE:
             pass
 
-    async def _changed(self, name: str, *arguments: object) -> int:
-        """How many rows a statement has changed."""
+    async def _count_changed(self, name: str, *arguments: object) -> int:
+        """Run a statement. Returns the number of rows that it changed."""
 
         async def work(connection: Connection) -> int:
             return int((await connection.execute(_SQL[name], *arguments)).rpartition(" ")[2])
@@ -180,22 +181,21 @@ class PostgresJobQueue:
 
 
 class PostgresJobStore:
-    """JobStore: over a database that was opened as waypost_app, or, for the operator, as
-    waypost_aggregator."""
+    """JobStore over a database that was opened as waypost_app or, for the operator, as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list_jobs(
-        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
+        self, caller: Caller | None, conditions: JobFilter, before: int, limit: int
     ) -> ListPage:
         async def work(connection: Connection) -> ListPage:
             tenant = None if caller is None else caller.tenant_id
-            if caller is not None and asked.profile_id is not None:
-                place = await enter_profile(connection, caller, asked.profile_id, Action.READ)
-                tenant = place.tenant_id
+            if caller is not None and conditions.profile_id is not None:
+                access = await enter_profile(connection, caller, conditions.profile_id, Action.READ)
+                tenant = access.tenant_id
             last = min(before or MAX_ID, MAX_ID)
-            rows = await connection.fetch(_SQL["list"], tenant, last, *asked, limit + 1)
+            rows = await connection.fetch(_SQL["list"], tenant, last, *conditions, limit + 1)
             return ListPage.of([job_of(row) for row in rows], limit)
 
         if caller is not None:
@@ -203,56 +203,58 @@ class PostgresJobStore:
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def job(self, caller: Caller | None, job_id: int) -> Job:
-        return await self._on(caller, job_id, Action.READ, _found)
+        return await self._on(caller, job_id, Action.READ, _fetch)
 
     async def cancel(self, caller: Caller | None, job_id: int) -> Job:
-        change = partial(_changed, "cancel", "has ended and cannot be cancelled")
+        change = partial(_update, "cancel", "has ended and cannot be cancelled")
         return await self._on(caller, job_id, Action.EDIT, change)
 
     async def retry(self, caller: Caller | None, job_id: int) -> Job:
-        change = partial(_changed, "retry", "is not one that can be retried")
+        change = partial(_update, "retry", "is not one that can be retried")
         try:
             return await self._on(caller, job_id, Action.EDIT, change)
         except asyncpg.UniqueViolationError:
             raise unique_key_conflict() from None
 
-    async def _on(self, caller: Caller | None, job_id: int, action: Action, do: _OnJob) -> Job:
-        """Do something to a job where it lives, if the caller may."""
+    async def _on(
+        self, caller: Caller | None, job_id: int, action: Action, operation: _OnJob
+    ) -> Job:
+        """Apply `operation` to a job in its tenant, if the caller may."""
         validate_id(job_id, "job")
 
         async def work(connection: Connection) -> Job:
             if caller is None:
-                return await do(connection, None, job_id)
+                return await operation(connection, None, job_id)
             try:
-                return await do(connection, caller.tenant_id, job_id)
+                return await operation(connection, caller.tenant_id, job_id)
             except NotFoundError:
-                place = await enter_job(connection, caller, job_id, action)
-                return await do(connection, place.tenant_id, job_id)
+                access = await enter_job(connection, caller, job_id, action)
+                return await operation(connection, access.tenant_id, job_id)
 
         if caller is not None:
             require_scope(caller, action.value.scope)
         return await self._database.transaction(work, caller=caller)
 
 
-async def _found(connection: Connection, tenant: int | None, job_id: int) -> Job:
+async def _fetch(connection: Connection, tenant: int | None, job_id: int) -> Job:
     row = await connection.fetchrow(_SQL["job"], tenant, job_id)
     if row is None:
         raise NotFoundError.of("job")
     return job_of(row)
 
 
-async def _changed(
+async def _update(
     name: str, refusal: str, connection: Connection, tenant: int | None, job_id: int
 ) -> Job:
     row = await connection.fetchrow(_SQL[name], tenant, job_id)
     if row is None:
-        found = await _found(connection, tenant, job_id)
-        raise ConflictError("state", f"a job that is {found.state} {refusal}")
+        job = await _fetch(connection, tenant, job_id)
+        raise ConflictError("state", f"a job that is {job.state} {refusal}")
     return job_of(row)
 
 
 def unique_key_conflict() -> ConflictError:
-    return ConflictError("unique_key", "another job has taken this one's place")
+    return ConflictError("unique_key", "must not be that of another queued or running job")
 
 
 def job_of(row: asyncpg.Record) -> Job:
@@ -264,7 +266,7 @@ def job_of(row: asyncpg.Record) -> Job:
     )
 
 
-def _turn(row: asyncpg.Record) -> tuple[int, datetime, int]:
+def _claim_order(row: asyncpg.Record) -> tuple[int, datetime, int]:
     return -row["priority"], row["run_at"], row["id"]
 
 

@@ -1,4 +1,4 @@
-"""Jobs in memory: the twin of storage.jobs.jobs, both as workers and as people see them."""
+"""Jobs in memory: the twin of storage.jobs.jobs, for workers and for callers."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,13 +31,16 @@ ENDED = ("succeeded", "dead", "cancelled")
 
 
 def trio_now() -> datetime:
-    """A clock that goes with trio's, virtual or not."""
+    """Return the time of a clock that advances with trio's, virtual or real."""
     return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=trio.current_time())
 
 
 class MemoryJobs:
-    """JobQueue and JobStore without a server. `finish_with` gives its work no connection; people see
-    their own tenant's jobs only, as members of profiles are another twin's."""
+    """JobQueue and JobStore without a server.
+
+    finish_with() gives its work no connection. Callers see the jobs of their own tenant only, because
+    another twin has the members of profiles.
+    """
 
     def __init__(self, now: Callable[[], datetime] = trio_now) -> None:
         self._now = now
@@ -51,7 +54,7 @@ class MemoryJobs:
         return [self._enqueue(draft) for draft in drafts]
 
     def _enqueue(self, draft: JobDraft) -> EnqueueResult:
-        for job in self._same(draft):
+        for job in self._active_twins(draft):
             return EnqueueResult(job.id, False)
         id_, now = next(self._ids), self._now()
         self.jobs[id_] = Job(
@@ -79,17 +82,17 @@ class MemoryJobs:
         return EnqueueResult(id_, True)
 
     async def claim(
-        self, worker: str, slots: Mapping[str, int], kinds: Sequence[str], lease_s: float
+        self, worker: str, capacity: Mapping[str, int], kinds: Sequence[str], lease_s: float
     ) -> list[Job]:
         await trio.lowlevel.checkpoint()
-        now, free = self._now(), dict(slots)
+        now, free = self._now(), dict(capacity)
         ready = [j for j in self._active() if j.state == "queued" and j.run_at <= now]
-        found = []
+        claimed = []
         for job in sorted(ready, key=lambda j: (-j.priority, j.run_at, j.id)):
             if job.kind in kinds and free.get(job.queue, 0):
                 free[job.queue] -= 1
                 self._leases[job.id] = now + timedelta(seconds=lease_s)
-                found.append(
+                claimed.append(
                     self._change(
                         job,
                         state="running",
@@ -99,24 +102,24 @@ class MemoryJobs:
                         progress=None,
                     )
                 )
-        return found
+        return claimed
 
     async def heartbeat(self, beats: Sequence[Heartbeat], lease_s: float) -> dict[Lease, bool]:
         await trio.lowlevel.checkpoint()
-        held = {}
+        cancel_requests = {}
         for beat in beats:
-            job = self._held(beat.lease)
+            job = self._leased(beat.lease)
             if job is not None:
                 self._leases[job.id] = self._now() + timedelta(seconds=lease_s)
                 self._change(job, progress=beat.progress)
-                held[beat.lease] = job.cancel_requested
-        return held
+                cancel_requests[beat.lease] = job.cancel_requested
+        return cancel_requests
 
     async def end(self, endings: Sequence[AttemptEnd]) -> set[Lease]:
         await trio.lowlevel.checkpoint()
         written = set()
         for lease, outcome, delay_s, error in endings:
-            job = self._held(lease)
+            job = self._leased(lease)
             if job is not None:
                 written.add(lease)
                 self._end(job, outcome, delay_s, error)
@@ -136,9 +139,9 @@ class MemoryJobs:
 
     async def finish_with(self, lease: Lease, work: Callable[[Any], Awaitable[T]]) -> T:
         await trio.lowlevel.checkpoint()
-        job = self._held(lease)
+        job = self._leased(lease)
         if job is None:
-            raise StaleLeaseError(f"job {lease.job_id} is not held under attempt {lease.attempt}")
+            raise StaleLeaseError(f"job {lease.job_id} is not leased to attempt {lease.attempt}")
         result = await work(None)
         self._end(job, "succeeded", 0, "")
         return result
@@ -161,26 +164,26 @@ class MemoryJobs:
         self, plan: Callable[[datetime], Sequence[tuple[datetime, JobDraft]]]
     ) -> int:
         await trio.lowlevel.checkpoint()
-        made = 0
+        created = 0
         for due, draft in plan(self._now()):
             if draft.kind not in self._dues or self._dues[draft.kind] < due:
                 self._dues[draft.kind] = due
-                made += self._enqueue(draft).created
-        return made
+                created += self._enqueue(draft).created
+        return created
 
     async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
         await trio.lowlevel.checkpoint()
-        found = []
+        metrics = []
         for queue in sorted({job.queue for job in self._active()}):
-            mine = [job for job in self._active() if job.queue == queue]
-            waiting = [job for job in mine if job.state == "queued"]
+            queue_jobs = [job for job in self._active() if job.queue == queue]
+            waiting = [job for job in queue_jobs if job.state == "queued"]
             waited = [(self._now() - j.run_at).total_seconds() for j in waiting]
             ready = [seconds for seconds in waited if seconds >= 0]
-            running = len(mine) - len(waiting)
-            found.append(
+            running = len(queue_jobs) - len(waiting)
+            metrics.append(
                 QueueMetrics(queue, len(ready), len(waiting), running, max(ready, default=0.0))
             )
-        return found, sum(job.state == "dead" for job in self.jobs.values())
+        return metrics, sum(job.state == "dead" for job in self.jobs.values())
 
     async def purge(self, days: int) -> None:
         await trio.lowlevel.checkpoint()
@@ -189,29 +192,29 @@ class MemoryJobs:
             if job.finished_at is not None and job.finished_at < self._now() - kept:
                 del self.jobs[job.id]
 
-    # ---- as people see them ---------------------------------------------------------------------
+    # ---- for callers ------------------------------------------------------------------------------
 
     async def list_jobs(
-        self, caller: Caller | None, asked: JobFilter, before: int, limit: int
+        self, caller: Caller | None, conditions: JobFilter, before: int, limit: int
     ) -> ListPage:
         await trio.lowlevel.checkpoint()
-        found = [
+        jobs = [
             job
-            for job in sorted(self._of(caller, "read"), key=lambda j: -j.id)
+            for job in sorted(self._visible_jobs(caller, "read"), key=lambda j: -j.id)
             if (not before or job.id < before)
-            and asked.state in (None, job.state)
-            and asked.kind in (None, job.kind)
-            and asked.profile_id in (None, job.profile_id)
+            and conditions.state in (None, job.state)
+            and conditions.kind in (None, job.kind)
+            and conditions.profile_id in (None, job.profile_id)
         ]
-        return ListPage.of(found, limit)
+        return ListPage.of(jobs, limit)
 
     async def job(self, caller: Caller | None, job_id: int) -> Job:
         await trio.lowlevel.checkpoint()
-        return self._one(caller, "read", job_id)
+        return self._visible(caller, "read", job_id)
 
     async def cancel(self, caller: Caller | None, job_id: int) -> Job:
         await trio.lowlevel.checkpoint()
-        job = self._one(caller, "write", job_id)
+        job = self._visible(caller, "write", job_id)
         if job.state == "running":
             return self._change(job, cancel_requested=True)
         if job.state == "queued":
@@ -220,12 +223,12 @@ class MemoryJobs:
 
     async def retry(self, caller: Caller | None, job_id: int) -> Job:
         await trio.lowlevel.checkpoint()
-        job = self._one(caller, "write", job_id)
+        job = self._visible(caller, "write", job_id)
         if job.state not in ("dead", "cancelled") and not (job.state == "queued" and job.failures):
             raise ConflictError(
                 "state", f"a job that is {job.state} is not one that can be retried"
             )
-        if any(job.id != other.id for other in self._same(job)):
+        if any(job.id != other.id for other in self._active_twins(job)):
             raise unique_key_conflict()
         return self._change(
             job,
@@ -237,20 +240,20 @@ class MemoryJobs:
             progress=None,
         )
 
-    def _of(self, caller: Caller | None, scope: Scope) -> list[Job]:
+    def _visible_jobs(self, caller: Caller | None, scope: Scope) -> list[Job]:
         if caller is None:
             return list(self.jobs.values())
         require_scope(caller, scope)
         return [job for job in self.jobs.values() if job.tenant_id == caller.tenant_id]
 
-    def _one(self, caller: Caller | None, scope: Scope, job_id: int) -> Job:
-        for job in self._of(caller, scope):
+    def _visible(self, caller: Caller | None, scope: Scope, job_id: int) -> Job:
+        for job in self._visible_jobs(caller, scope):
             if job.id == job_id:
                 return job
         raise NotFoundError.of("job")
 
-    def _same(self, job: Job | JobDraft) -> list[Job]:
-        """Those under its unique key that are queued or running."""
+    def _active_twins(self, job: Job | JobDraft) -> list[Job]:
+        """Return the queued or running jobs with the unique key of `job`."""
         key = job.tenant_id, job.kind, job.unique_key
         return [
             other
@@ -264,7 +267,7 @@ class MemoryJobs:
     def _running(self) -> list[Job]:
         return [job for job in self.jobs.values() if job.state == "running"]
 
-    def _held(self, lease: Lease) -> Job | None:
+    def _leased(self, lease: Lease) -> Job | None:
         job = self.jobs.get(lease.job_id)
         return job if job and job.lease == lease and job.state == "running" else None
 

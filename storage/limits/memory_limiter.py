@@ -1,4 +1,4 @@
-"""The in-memory twin of storage/limits/redis_limiter.py."""
+"""Rate limits in memory: the twin of storage/limits/redis_limiter.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,20 +15,19 @@ _MAX_SUBJECTS: Final = 100_000
 
 
 class MemoryRateLimitServer:
-    """The server, which several limiters may share. While `down`, it does not answer."""
+    """The server of one or more limiters. While `down`, it does not answer."""
 
     def __init__(self) -> None:
         self.down = False
         self.limiters = LocalRateLimiters(_MAX_SUBJECTS, "deny")
 
     def flush(self) -> None:
-        """Forget all, like FLUSHALL or a restart without a file."""
+        """Forget all charges, like FLUSHALL or a restart without a file."""
         self.limiters.clear()
 
 
 class MemoryRateLimiter:
-    """`RateLimiter` in memory. `clock_us` stands for the server's clock. A rate's name has one
-    meaning."""
+    """RateLimiter in memory. `clock_us` stands for the server's clock. Rates of one name must be equal."""
 
     def __init__(self, limits: MemoryRateLimitServer, clock_us: Callable[[], int]) -> None:
         self._limits = limits

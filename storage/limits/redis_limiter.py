@@ -4,14 +4,14 @@ Redis keys                                type    deleted by
 waypost:rate:<rate>:{<subject's hash>}   string  its own expiry, once the TAT in it has passed
 
 The value is the TAT of `engine.limits.rate`, in microseconds of the server's clock (TIME), so the clocks of
-clients do not matter. The script is the whole of a decision: nothing comes between reading a TAT and
-storing it, and a server runs one script at a time.
+clients do not matter. A server runs one script at a time, and the script both reads and stores a TAT, so
+decisions are atomic.
 
-A subject may be an IP address, and an append-only file would keep it. So a key has its keyed hash
-only, under a secret that is not in Redis; processes that share limits share the secret.
+A subject may be an IP address, which an append-only file would keep. So a key has only the subject's keyed
+hash, under a secret that is not in Redis. Processes that share limits share the secret.
 
-A plain server is asked once for all charges. In a cluster each has a call of its own, as their keys
-are in different slots. A server that forgets loses the limits' past and nothing else.
+One call decides all charges. In a cluster each charge needs a call of its own, as their keys are in different
+slots. A server that loses its data loses only the past of the limits.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ MAX_CHARGES: Final = 16
 MIN_SECRET_BYTES: Final = 16
 
 # `engine.limits.rate.decide`, on each key with three arguments: T, D, and c * T. Doubles hold all of its
-# numbers exactly until the year 2255. A clock that is not the server's own may be slower, so its keys
-# stay a minute longer.
+# numbers exactly until the year 2255. A clock other than the server's may be slower, so its keys
+# expire a minute later.
 _DECIDE: Final = Script("""
 local now, spare_ms = tonumber(ARGV[1]), 60000
 if not now then
@@ -67,19 +67,18 @@ return answers
 
 
 class TimedRateDecision(NamedTuple):
-    """A decision, and the time on the limiter's clock at which it was taken."""
+    """A decision, and its time by the limiter's clock."""
 
     at_us: int
     decision: RateDecision
 
 
 class RedisRateLimiter:
-    """`RateLimiter` on Redis. Raises UnavailableError after `timeout_ms` at the latest.
+    """RateLimiter on Redis. Raises UnavailableError after `timeout_ms` at the latest.
 
     `clock_us` replaces the server's clock, for tests. Raises ValueError for a short secret.
 
-    A charge whose answer was lost may be sent again and then counts twice: a limit is never
-    exceeded for that.
+    A charge may be sent again after its reply was lost, and then counts twice: a limit is never exceeded.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class RedisRateLimiter:
         return [decision for _, decision in await self.timed(charges)]
 
     async def timed(self, charges: Sequence[Charge]) -> list[TimedRateDecision]:
-        """`decide`, with the time of each decision, in the order asked."""
+        """Like decide(), with the time of each decision, in the order of the charges."""
         check_charges(charges)
         if not charges:
             await trio.lowlevel.checkpoint()
@@ -111,12 +110,12 @@ class RedisRateLimiter:
         calls = [[charge] for charge in charges] if self._clustered else [list(charges)]
         with trio.move_on_after(self._timeout_ms / 1000):
             replies = await self._server.run(
-                _gather, [self._call(now, charges) for charges in calls]
+                _run_all, [self._call(now, charges) for charges in calls]
             )
             return [
-                TimedRateDecision(reply[0], _decision(charge, answer))
-                for reply, charges in zip(replies, calls, strict=True)
-                for charge, answer in zip(charges, reply[1:], strict=True)
+                TimedRateDecision(call_reply[0], _decision(charge, answer))
+                for call_reply, charges in zip(replies, calls, strict=True)
+                for charge, answer in zip(charges, call_reply[1:], strict=True)
             ]
         raise UnavailableError(f"Redis does not answer within {self._timeout_ms} ms")
 
@@ -124,13 +123,13 @@ class RedisRateLimiter:
         args: list[str | bytes | int] = [self._key(charge) for charge in charges]
         args.append(now)
         for rate, _, cost in charges:
-            # Above the burst it is never allowed, by however much: keep the number small.
+            # A cost above the burst is never allowed, so its size does not matter: keep the number small.
             used_us = min(cost, rate.burst + 1) * rate.interval_us
             args += (rate.interval_us, rate.tolerance_us, used_us)
         return _ScriptCall(self._server.commands, len(charges), args)
 
     def _key(self, charge: Charge) -> str:
-        # What people type as an account's name need not be valid Unicode.
+        # A typed e-mail address may hold lone surrogates, which are not valid Unicode.
         subject = charge.subject.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(subject, key=self._secret, digest_size=16)
         return f"waypost:rate:{charge.rate.name}:{{{digest.hexdigest()}}}"
@@ -150,8 +149,8 @@ class _ScriptCall(NamedTuple):
             return await self.client.eval(_DECIDE.text, self.keys, *self.args)
 
 
-async def _gather(calls: list[_ScriptCall]) -> list[Any]:
-    """All replies, in order; when some fail, the first error, after all have ended."""
+async def _run_all(calls: list[_ScriptCall]) -> list[Any]:
+    """Return the replies of all calls, in order. Raises the first error after all calls have ended."""
     if len(calls) == 1:
         return [await calls[0].run()]
     replies = await asyncio.gather(*(call.run() for call in calls), return_exceptions=True)
@@ -161,14 +160,14 @@ async def _gather(calls: list[_ScriptCall]) -> list[Any]:
     return replies
 
 
-def _decision(charge: Charge, answer: list[int]) -> RateDecision:
-    allowed, remaining, wait_us, reset_us = answer
+def _decision(charge: Charge, reply: list[int]) -> RateDecision:
+    allowed, remaining, wait_us, reset_us = reply
     retry_us = None if wait_us < 0 else wait_us
     return RateDecision(bool(allowed), charge.rate.burst, remaining, retry_us, reset_us)
 
 
 def check_charges(charges: Sequence[Charge]) -> None:
-    """Raises ValueError for too many charges, or a negative cost."""
+    """Raise ValueError for too many charges, or a negative cost."""
     if len(charges) > MAX_CHARGES:
         raise ValueError(f"at most {MAX_CHARGES} charges at once, not {len(charges)}")
     if any(charge.cost < 0 for charge in charges):

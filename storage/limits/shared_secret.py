@@ -1,4 +1,4 @@
-"""Rate limits in Redis, under the secret that all consoles on one database share."""
+"""Rate limits in Redis, with a secret that all consoles of one database share."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,8 +14,11 @@ SQL: Final = queries.load("limits/shared_secret")
 
 
 class SharedRateLimiter:
-    """RateLimiter that asks Postgres for the secret when it is first needed: neither server has to be
-    up before. `database`: opened as waypost_app."""
+    """RateLimiter that reads the secret from Postgres at its first decision, so that neither server must
+    run before.
+
+    `database` must be opened as waypost_app.
+    """
 
     def __init__(self, database: Database, redis: RedisServer) -> None:
         self._database = database
@@ -29,7 +32,7 @@ class SharedRateLimiter:
 
 
 async def shared_secret(database: Database) -> bytes:
-    """32 bytes, the same for every process on this database, and random."""
+    """Return 32 random bytes, equal for every process of this database."""
 
     async def work(connection: Connection) -> bytes:
         secret: bytes = await connection.fetchval(SQL["rate_secret"])

@@ -1,8 +1,7 @@
-"""All that is kept of a profile, for whoever owns it: every table that names it, found in the catalogue.
+"""Archives of profiles: the profile's rows of every table that has a profile, found in Postgres' catalogue.
 
-So a table that is added later is in the archive too. It is one snapshot, read by a cursor in bounded memory,
-under the row-level security and the column grants of the console's role: what the console cannot read, as
-secrets, is in no archive.
+So an archive has tables that are added later, too. It is read from one database snapshot by a cursor, in
+bounded memory, as the console's role: row-level security and column grants keep secrets out of it.
 """
 
 from collections.abc import AsyncGenerator
@@ -28,7 +27,7 @@ class PostgresArchiveSource:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._places = trio.CapacityLimiter(MAX_AT_ONCE)
+        self._slots = trio.CapacityLimiter(MAX_AT_ONCE)
 
     async def check(self, caller: Caller, profile_id: int) -> None:
         async def work(connection: Connection) -> ProfileAccess:
@@ -39,34 +38,34 @@ class PostgresArchiveSource:
     async def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
         borrower = object()
         try:
-            self._places.acquire_on_behalf_of_nowait(borrower)
+            self._slots.acquire_on_behalf_of_nowait(borrower)
         except trio.WouldBlock:
             raise UnavailableError(
                 f"{MAX_AT_ONCE} archives are being written; try again later"
             ) from None
         try:
-            async with self._database.snapshot(caller) as reading:
+            async with self._database.snapshot(caller) as snapshot:
 
                 async def enter(
                     connection: Connection,
                 ) -> tuple[ProfileAccess, list[tuple[str, str, str]]]:
-                    place = await enter_profile(connection, caller, profile_id, Action.ARCHIVE)
+                    access = await enter_profile(connection, caller, profile_id, Action.ARCHIVE)
                     rows = await connection.fetch(SQL["tables"])
-                    return place, [
+                    return access, [
                         (row["of_table"], row["archived_as"], row["columns"]) for row in rows
                     ]
 
-                place, tables = await reading.run(enter)
+                access, tables = await snapshot.run(enter)
                 yield _line({"waypost": "archive", "format": ARCHIVE_FORMAT, "profile_id": str(profile_id),
                              "at": datetime.now(UTC)})  # fmt: skip
                 count = 0
                 for table, archived_as, columns in tables:
                     key = "id" if table == "profiles" else "profile_id"
                     statement = (
-                        f"SELECT to_jsonb(r)::text FROM (SELECT {columns} FROM {table} "  # noqa: S608  # of the catalogue
+                        f"SELECT to_jsonb(r)::text FROM (SELECT {columns} FROM {table} "  # noqa: S608  # from the catalogue
                         f"WHERE tenant_id = $1 AND {key} = $2) AS r"
                     )
-                    async for rows in reading.rows(statement, place.tenant_id, profile_id):
+                    async for rows in snapshot.rows(statement, access.tenant_id, profile_id):
                         count += len(rows)
                         yield b"".join(
                             b'{"table":"%b","row":%b}\n' % (archived_as.encode(), row[0].encode())
@@ -74,7 +73,7 @@ class PostgresArchiveSource:
                         )
                 yield _line({"end": True, "rows": count})
         finally:
-            self._places.release_on_behalf_of(borrower)
+            self._slots.release_on_behalf_of(borrower)
 
 
 def _line(value: dict[str, object]) -> bytes:

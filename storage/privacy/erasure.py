@@ -1,15 +1,15 @@
-"""Erasing a profile for good: what was counted, logged, written and streamed of it.
+"""Erasure of profiles: their counts, logs, clicks and streamed batches.
 
 Guarantees:
-- the profile's deletion and the order to erase it are one transaction;
-- nothing is erased that nobody asked to erase: the database refuses it (migration 0013);
-- a sweep may run any number of times, and may end anywhere: the next one goes on. Each table is a
+- the profile is deleted and its erasure requested in one transaction;
+- Postgres refuses to erase a profile without a request (storage/migrations/0011_privacy.sql);
+- a sweep may run any number of times and may stop anywhere: the next one resumes. Each table is a
   transaction of its own.
 
-A click that was answered just before, or by a machine that is off, arrives later: that is what the sweeps
-after the first are for. `profile_changes` tells edges that the profile is gone, so its row goes with the
-second sweep. Streams are deleted whole: shippers see that, and ship again what is not committed. Edges
-delete what is committed of their journals some minutes later (Journal.seal).
+Clicks of the last moments, or of an edge that is offline, arrive after the first sweep; later sweeps erase
+them. `profile_changes` announces the deletion to edges, so its row is deleted by the second sweep only.
+Streams are deleted whole: shippers notice and ship again what is not folded. Edges delete folded segments
+of their journals some minutes later (Journal.seal).
 """
 
 import contextlib
@@ -36,13 +36,13 @@ from storage.postgres.database import Connection, Database
 from storage.redis.client import RedisServer
 
 STREAMS: Final = "waypost:{*}:clicks"
-LONGEST_S: Final = 600.0
+DELETE_TIMEOUT_S: Final = 600.0
 _KEYS_AT_ONCE: Final = 500
 _SQL: Final = queries.load("privacy/erasure")
 
 
 class ProfileOwner(NamedTuple):
-    """Where a profile lives, and who may erase it."""
+    """The tenant of a profile, and an owner as the caller that may erase it."""
 
     tenant_id: int
     profile_id: int
@@ -50,8 +50,10 @@ class ProfileOwner(NamedTuple):
 
 
 async def owner_of(database: Database, handle: str) -> ProfileOwner | None:
-    """Of the profile with this handle, whatever tenant it is of: for the operator's commands, over a
-    database that was opened as waypost_aggregator."""
+    """Return an owner of the profile with this handle, of any tenant, or None. For the operator's commands.
+
+    `database` must be opened as waypost_aggregator.
+    """
 
     async def work(connection: Connection) -> ProfileOwner | None:
         row = await connection.fetchrow(_SQL["owner_of"], handle)
@@ -73,10 +75,10 @@ class PostgresErasureStore:
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> ProfileChange:
         async def work(connection: Connection) -> ProfileChange:
-            place = await enter_profile(connection, caller, profile_id, Action.DELETE)
-            gone = await delete_entered(connection, place, if_version)
-            await connection.execute(_SQL["request"], place.tenant_id, profile_id)
-            return ProfileChange(gone.id, gone.version, True)
+            access = await enter_profile(connection, caller, profile_id, Action.DELETE)
+            deleted = await delete_entered(connection, access, if_version)
+            await connection.execute(_SQL["request"], access.tenant_id, profile_id)
+            return ProfileChange(deleted.id, deleted.version, True)
 
         return await self._database.transaction(work, caller=caller)
 
@@ -93,7 +95,7 @@ class PostgresErasureStore:
 
 
 class Eraser:
-    """What the workers do, over a database that was opened as waypost_aggregator."""
+    """The sweeps of workers, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database, redis: RedisServer) -> None:
         self._database = database
@@ -110,79 +112,83 @@ class Eraser:
         ]
 
     async def sweep_due(self) -> None:
-        """Erase what there is now of each profile whose sweep's time has come."""
+        """Sweep each profile that is due."""
 
-        async def look(connection: Connection) -> list[tuple[int, int, int]]:
+        async def find_due(connection: Connection) -> list[tuple[int, int, int]]:
             rows = await connection.fetch(_SQL["due"], list(SWEEP_INTERVALS_S), FIRST_SWEEP_AFTER_S)
             return [(row["tenant_id"], row["profile_id"], row["sweeps"]) for row in rows]
 
-        for tenant_id, profile_id, sweeps in await self._database.transaction(look):
+        for tenant_id, profile_id, sweeps in await self._database.transaction(find_due):
             await self.sweep(tenant_id, profile_id, everything=sweeps > 0)
 
     async def sweep(self, tenant_id: int, profile_id: int, *, everything: bool) -> int:
-        """Erase what there is of a profile; how many rows. Without `everything`, edges still hear that it
-        is gone. Raises WaypostError while the profile is there."""
+        """Erase a profile's rows. Returns how many were erased. Without `everything`, keeps the row that
+        announces the deletion to edges. Raises WaypostError if the profile exists."""
         rows = 0
         for table in await self._tables(tenant_id, profile_id):
             if everything or table != "profile_changes":
-                rows += await self._empty(table, tenant_id, profile_id)
-        rows += await self._clean_set_aside(tenant_id, profile_id)
-        await self._forget_streams()
+                rows += await self._delete_rows(table, tenant_id, profile_id)
+        rows += await self._clean_dead_letters(tenant_id, profile_id)
+        await self._delete_streams()
 
-        async def note(connection: Connection) -> int:
-            answers: int = await connection.fetchval(_SQL["delete_stored_responses"], profile_id)
-            await connection.execute(_SQL["swept"], tenant_id, profile_id, rows + answers)
-            return rows + answers
+        async def record(connection: Connection) -> int:
+            responses: int = await connection.fetchval(_SQL["delete_stored_responses"], profile_id)
+            await connection.execute(_SQL["swept"], tenant_id, profile_id, rows + responses)
+            return rows + responses
 
-        return await self._database.transaction(note)
+        return await self._database.transaction(record)
 
     async def _tables(self, tenant_id: int, profile_id: int) -> list[str]:
         async def work(connection: Connection) -> list[str]:
             if await connection.fetchval(_SQL["exists"], tenant_id, profile_id):
-                raise WaypostError(f"profile {profile_id} is there and cannot be erased")
+                raise WaypostError(
+                    f"profile {profile_id} exists and cannot be erased; delete it first"
+                )
             rows = await connection.fetch(_SQL["tables"])
-            if kept := [row["of_table"] for row in rows if not row["erasable"]]:
-                raise WaypostError(f"nobody may erase from {', '.join(kept)}")
+            if protected := [row["of_table"] for row in rows if not row["erasable"]]:
+                raise WaypostError(f"no role may erase from {', '.join(protected)}")
             return [row["of_table"] for row in rows]
 
         return await self._database.transaction(work)
 
-    async def _empty(self, table: str, tenant_id: int, profile_id: int) -> int:
+    async def _delete_rows(self, table: str, tenant_id: int, profile_id: int) -> int:
         async def work(connection: Connection) -> int:
-            # A profile of millions of clicks takes its time; nobody waits for it.
-            await connection.execute(f"SET LOCAL statement_timeout = '{LONGEST_S:g}s'")
-            done = await connection.execute(
-                f"DELETE FROM {table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608  # of the catalogue
+            # Millions of clicks take minutes to delete; no request waits for this.
+            await connection.execute(f"SET LOCAL statement_timeout = '{DELETE_TIMEOUT_S:g}s'")
+            status = await connection.execute(
+                f"DELETE FROM {table} WHERE tenant_id = $1 AND profile_id = $2",  # noqa: S608  # from the catalogue
                 tenant_id,
                 profile_id,
-                timeout=LONGEST_S,
+                timeout=DELETE_TIMEOUT_S,
             )
-            return int(done.rpartition(" ")[2])
+            return int(status.rpartition(" ")[2])
 
         return await self._database.transaction(work)
 
-    async def _clean_set_aside(self, tenant_id: int, profile_id: int) -> int:
-        """Take its clicks out of batches that could not be folded; how many batches had any."""
-        ids, cleaned = profile_marker(tenant_id, profile_id), 0
-        behind = (UUID(int=0), 0)
+    async def _clean_dead_letters(self, tenant_id: int, profile_id: int) -> int:
+        """Remove the profile's clicks from dead letters. Returns the number of dead letters that had any."""
+        marker, count = profile_marker(tenant_id, profile_id), 0
+        last_key = (UUID(int=0), 0)
 
         async def work(connection: Connection) -> list[tuple[UUID, int]]:
-            rows = await connection.fetch(_SQL["dead_letters_with"], ids, *behind)
+            rows = await connection.fetch(_SQL["dead_letters_with"], marker, *last_key)
             for journal_id, first, last, payload in rows:
-                left = without_profile(payload, first, tenant_id, profile_id)
-                if left:
-                    await connection.execute(_SQL["replace_dead_letter"], journal_id, last, left)
+                remaining = without_profile(payload, first, tenant_id, profile_id)
+                if remaining:
+                    await connection.execute(
+                        _SQL["replace_dead_letter"], journal_id, last, remaining
+                    )
                 else:
                     await connection.execute(_SQL["delete_dead_letter"], journal_id, last)
             return [(row["journal_id"], row["last"]) for row in rows]
 
-        while done := await self._database.transaction(work):
-            cleaned += len(done)
-            behind = done[-1]
-        return cleaned
+        while letter_keys := await self._database.transaction(work):
+            count += len(letter_keys)
+            last_key = letter_keys[-1]
+        return count
 
-    async def _forget_streams(self) -> None:
-        """Delete all streams of clicks, and have a server that keeps a log of its past write it anew."""
+    async def _delete_streams(self) -> None:
+        """Delete all streams of clicks, and let Redis rewrite its append-only file without them."""
         client: Any = self._redis.commands
 
         async def delete() -> None:
@@ -191,6 +197,6 @@ class Eraser:
 
         await self._redis.run(delete)
         await trio.lowlevel.checkpoint()
-        # Not allowed on some servers, or one is under way.
+        # Some servers refuse the rewrite, or have one in progress.
         with contextlib.suppress(UnavailableError, ResponseError):
             await self._redis.run(client.bgrewriteaof)

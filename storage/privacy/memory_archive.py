@@ -1,4 +1,4 @@
-"""An archive out of the profiles in memory: the twin of storage.privacy.archive, with profile and links only."""
+"""Archives of profiles in memory: the twin of storage.privacy.archive, with the profile and its links only."""
 
 from collections.abc import AsyncGenerator
 

@@ -1,4 +1,5 @@
-"""Erasures in memory: the twin of storage.privacy.erasure, as the console asks it. Nothing else is kept there."""
+"""Erasures in memory: the twin of storage.privacy.erasure for the console. The profiles' twin keeps nothing
+else."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,18 +19,20 @@ class MemoryErasureStore:
     ) -> None:
         self._profiles = profiles
         self._now = now
-        self._asked: dict[int, list[Erasure]] = {}
+        self._erasures: dict[int, list[Erasure]] = {}
 
     async def erase(
         self, caller: Caller, profile_id: int, if_version: int | None = None
     ) -> ProfileChange:
         tenant_id = (await self._profiles.profile(caller, profile_id)).tenant_id
-        gone = await self._profiles.delete_profile(caller, profile_id, if_version)
-        self._asked.setdefault(tenant_id, []).append(Erasure(gone.id, self._now(), None, 0, 0))
-        return ProfileChange(gone.id, gone.version, True)
+        deleted = await self._profiles.delete_profile(caller, profile_id, if_version)
+        self._erasures.setdefault(tenant_id, []).append(
+            Erasure(deleted.id, self._now(), None, 0, 0)
+        )
+        return ProfileChange(deleted.id, deleted.version, True)
 
     async def list_erasures(self, caller: Caller, before: int, limit: int) -> ListPage:
         require_scope(caller, "read")
-        found = sorted(self._asked.get(caller.tenant_id, ()), reverse=True)
-        found = [one for one in found if not before or one.profile_id < before]
-        return ListPage.of(found, limit, "profile_id")
+        erasures = sorted(self._erasures.get(caller.tenant_id, ()), reverse=True)
+        erasures = [erasure for erasure in erasures if not before or erasure.profile_id < before]
+        return ListPage.of(erasures, limit, "profile_id")

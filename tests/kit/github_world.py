@@ -67,13 +67,13 @@ class World:
     async def run(self, later: timedelta = timedelta()) -> list[tuple[str, int]]:
         """Let time pass and run the due synchronisations. Returns the requests as (path, status)."""
         self.time += later
-        self.github.ledger.clear()
+        self.github.requests.clear()
         if await self.request_lease.current_pause() is None:
             await self.syncs.enqueue_due(100)
         for context in await self.claim_jobs():
             await self.worker.sync(context)
             await self.jobs.end([AttemptEnd(context.job.lease, "succeeded")])
-        return list(self.github.ledger)
+        return list(self.github.requests)
 
     async def claim_jobs(self) -> list[JobContext]:
         """Claim the queued synchronisations. Returns the contexts of their jobs."""

@@ -59,7 +59,7 @@ def test_a_synchronisation_goes_on_after_its_workers_are_killed(tmp_path: Path) 
                 path = f"/v1/links/{link['id']}/github-sync"
                 hub.faults.append(HangError())
                 assert client.post(path).status_code == 202
-                eventually(lambda: hub.ledger)
+                eventually(lambda: hub.requests)
                 assert client.get(path).json()["state"] == "running"
                 assert client.post(path).status_code == 409
                 (pid,) = engine.pids("workers")
@@ -68,7 +68,7 @@ def test_a_synchronisation_goes_on_after_its_workers_are_killed(tmp_path: Path) 
                 assert client.get(f"/v1/links/{link['id']}").json()["github"]["stars"] == 7
                 assert client.post(path).status_code == 429
             repo, latest = "/repos/trio/trio", "/repos/trio/trio/releases/latest"
-            assert hub.ledger == [(repo, 0), (repo, 200), (latest, 200)]
+            assert hub.requests == [(repo, 0), (repo, 200), (latest, 200)]
             assert engine.stop() == 0
             assert TOKEN not in engine.output()
         finally:

@@ -446,7 +446,7 @@ async def test_one_worker_at_a_time_sends_and_none_in_a_pause(autojump_clock: An
     async with trio.open_nursery() as nursery:
         for number, context in enumerate(await created.claim_jobs()):
             nursery.start_soon(workers[number % 3].sync, context)
-    assert len(created.github.ledger) == 5
+    assert len(created.github.requests) == 5
 
 
 @pytest.mark.parametrize("fault", [HangError, TrickleError, OSError])

@@ -10,7 +10,7 @@ from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import opened
-from tests.storage.audit.test_verification import ENTRIES, logged, tamper
+from tests.storage.audit.test_verification import ENTRIES, tamper, two_logged_profiles
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_the_result_is_one_line_and_an_exit_code(
 ) -> None:
     async def fill() -> tuple[Caller, int, int]:
         async with opened(database_url) as open_role:
-            return await logged(open_role)
+            return await two_logged_profiles(open_role)
 
     _, profile_id, _ = hosted_run(fill)
     monkeypatch.setenv("DATABASE_URL", database_url)

@@ -41,8 +41,8 @@ async def test_a_login_begins_a_session_that_names_its_user(teams: Teams) -> Non
     )
     assert login.token.startswith("wps_")
     assert login.session.expires_at - login.session.created_at == timedelta(hours=1)
-    found = await teams.sessions.find(login.token)
-    assert found == (ada, login.session.id, login.session.expires_at)
+    session_caller = await teams.sessions.find(login.token)
+    assert session_caller == (ada, login.session.id, login.session.expires_at)
     assert await teams.accounts.user(ada) == login.user
     page = await teams.sessions.list_sessions(ada, 0, 10)
     assert page == ([login.session], None)
@@ -57,12 +57,12 @@ async def test_a_wrong_password_begins_nothing(teams: Teams, password: str) -> N
     assert (await teams.sessions.list_sessions(ada, 0, 10)).items == []
 
 
-async def test_what_is_no_token_finds_no_session(teams: Teams) -> None:
+async def test_a_text_that_is_no_token_finds_no_session(teams: Teams) -> None:
     for text in ("", "wps_", "wps_" + "x" * 43, "ключ", "x" * 10_000):
         assert await teams.sessions.find(text) is None
 
 
-async def test_a_session_that_was_ended_is_gone(teams: Teams) -> None:
+async def test_an_ended_session_is_gone(teams: Teams) -> None:
     ada, eve = await teams.person(ADA), await teams.person("eve@example.com")
     first = await teams.accounts.login(ADA, PASSWORD, "")
     second = await teams.accounts.login(ADA, PASSWORD, "")
@@ -108,7 +108,7 @@ async def test_a_new_password_ends_the_other_sessions(teams: Teams) -> None:
     assert await teams.accounts.login(ADA, NEW, "") is not None
 
 
-async def test_a_name_makes_a_version(teams: Teams) -> None:
+async def test_a_new_name_makes_a_new_version(teams: Teams) -> None:
     ada = await teams.person(ADA)
     named = await teams.accounts.update_user(ada, UserDraft(name="Ada L."), if_version=1)
     assert (named.name, named.version) == ("Ada L.", 2)
@@ -122,17 +122,17 @@ async def test_a_name_makes_a_version(teams: Teams) -> None:
 
 async def test_a_key_acts_for_its_user_within_its_scopes(teams: Teams) -> None:
     ada = await teams.person(ADA)
-    made = await teams.keys.create_key(ada, KEY)
-    assert made.text.startswith("wp_")
-    assert made.key.prefix == made.text[:8]
-    assert await teams.keys.authenticate(made.text) == ada._replace(
-        key_id=made.key.id, scopes=("read", "write")
+    new_key = await teams.keys.create_key(ada, KEY)
+    assert new_key.text.startswith("wp_")
+    assert new_key.key.prefix == new_key.text[:8]
+    assert await teams.keys.authenticate(new_key.text) == ada._replace(
+        key_id=new_key.key.id, scopes=("read", "write")
     )
-    assert await teams.keys.list_keys(ada, 0, 10) == ([made.key], None)
-    assert made.text not in repr(made.key)
+    assert await teams.keys.list_keys(ada, 0, 10) == ([new_key.key], None)
+    assert new_key.text not in repr(new_key.key)
 
 
-async def test_a_key_makes_no_key_that_may_more(teams: Teams) -> None:
+async def test_a_key_creates_no_key_with_more_scopes(teams: Teams) -> None:
     ada = await teams.person(ADA)
 
     def by_key(*scopes: Scope) -> Caller:
@@ -149,54 +149,54 @@ async def test_a_key_makes_no_key_that_may_more(teams: Teams) -> None:
 
 async def test_a_revoked_key_is_unknown(teams: Teams) -> None:
     ada, eve = await teams.person(ADA), await teams.person("eve@example.com")
-    made = await teams.keys.create_key(ada, KEY)
-    for caller, key_id in ((eve, made.key.id), (ada, 12345), (ada, 2**70)):
+    new_key = await teams.keys.create_key(ada, KEY)
+    for caller, key_id in ((eve, new_key.key.id), (ada, 12345), (ada, 2**70)):
         with pytest.raises(NotFoundError):
             await teams.keys.revoke_key(caller, key_id)
     with pytest.raises(ForbiddenError):
-        await teams.keys.revoke_key(ada._replace(scopes=("write",)), made.key.id)
-    await teams.keys.revoke_key(ada, made.key.id)
-    assert await teams.keys.authenticate(made.text) is None
+        await teams.keys.revoke_key(ada._replace(scopes=("write",)), new_key.key.id)
+    await teams.keys.revoke_key(ada, new_key.key.id)
+    assert await teams.keys.authenticate(new_key.text) is None
     assert await teams.keys.list_keys(ada, 0, 10) == ([], None)
     with pytest.raises(NotFoundError):
-        await teams.keys.revoke_key(ada, made.key.id)
+        await teams.keys.revoke_key(ada, new_key.key.id)
 
 
-async def test_an_expired_key_says_so(teams: Teams) -> None:
+async def test_an_expired_key_raises_expired_error(teams: Teams) -> None:
     ada = await teams.person(ADA)
     past = datetime.now(UTC) - timedelta(seconds=1)
     draft = KeyDraft(label="old", scopes=["read"], expires_at=past)
-    made = await teams.keys.create_key(ada, draft)
+    new_key = await teams.keys.create_key(ada, draft)
     with pytest.raises(ExpiredError):
-        await teams.keys.authenticate(made.text)
-    assert [key.id for key in (await teams.keys.list_keys(ada, 0, 10)).items] == [made.key.id]
+        await teams.keys.authenticate(new_key.text)
+    assert [key.id for key in (await teams.keys.list_keys(ada, 0, 10)).items] == [new_key.key.id]
 
 
-async def test_a_hundred_keys_are_enough(teams: Teams) -> None:
+async def test_a_user_has_at_most_a_hundred_working_keys(teams: Teams) -> None:
     ada = await teams.person(ADA)
     past = datetime.now(UTC) - timedelta(seconds=1)
     expired = KeyDraft(label="old", scopes=["read"], expires_at=past)
-    await teams.keys.create_key(ada, expired)  # does not count
-    made = [await teams.keys.create_key(ada, KEY) for _ in range(MAX_KEYS)]
+    await teams.keys.create_key(ada, expired)  # an expired key does not count
+    new_keys = [await teams.keys.create_key(ada, KEY) for _ in range(MAX_KEYS)]
     with pytest.raises(ConflictError):
         await teams.keys.create_key(ada, KEY)
-    await teams.keys.revoke_key(ada, made[0].key.id)
+    await teams.keys.revoke_key(ada, new_keys[0].key.id)
     await teams.keys.create_key(ada, KEY)
 
 
-async def test_uses_are_noted(teams: Teams) -> None:
+async def test_the_last_use_of_a_key_is_recorded(teams: Teams) -> None:
     ada = await teams.person(ADA)
-    made = await teams.keys.create_key(ada, KEY)
-    assert made.key.last_used_at is None
-    await teams.keys.record_last_used([made.key.id, 12345], [])
+    new_key = await teams.keys.create_key(ada, KEY)
+    assert new_key.key.last_used_at is None
+    await teams.keys.record_last_used([new_key.key.id, 12345], [])
     (first,) = (await teams.keys.list_keys(ada, 0, 10)).items
     assert first.last_used_at is not None
-    await teams.keys.record_last_used([made.key.id], [])  # within the minute
+    await teams.keys.record_last_used([new_key.key.id], [])  # within the minute
     assert (await teams.keys.list_keys(ada, 0, 10)).items == [first]
 
 
 @pytest.mark.slow
-async def test_uses_are_noted_again_after_a_minute(
+async def test_the_last_use_is_recorded_again_after_a_minute(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     app = await open_database("waypost_app")
@@ -205,7 +205,7 @@ async def test_uses_are_noted_again_after_a_minute(
     assert login is not None
     keys = PostgresApiKeyStore(app)
     key_id = (await keys.create_key(ada, KEY)).key.id
-    for age_s, noted in ((50, False), (70, True)):
+    for age_s, recorded in ((50, False), (70, True)):
         past = f"now() - interval '{age_s} s'"
         on_keys = f"UPDATE waypost.api_keys SET last_used_at = {past}"
         on_sessions = f"UPDATE waypost.sessions SET last_used_at = {past}"
@@ -219,8 +219,8 @@ async def test_uses_are_noted_again_after_a_minute(
         (session,) = (await PostgresSessionStore(app).list_sessions(ada, 0, 10)).items
         now = datetime.now(UTC)
         for used in (key.last_used_at, session.last_used_at):
-            assert (now - used < timedelta(seconds=40)) == noted
-    # Nobody's doing: the log of changes has the key's making only.
+            assert (now - used < timedelta(seconds=40)) == recorded
+    # No user did this, so the log of changes has only the key's creation.
     query = "SELECT action FROM audit_log WHERE object_type = 'key'"
     actions = await app.transaction(lambda connection: connection.fetch(query), caller=ada)
     assert [row["action"] for row in actions] == ["key.created"]

@@ -1,4 +1,4 @@
-"""The first owner, and what may be stored. Who sees what is in test_isolation.py."""
+"""The first owner and their credentials. Isolation of tenants is in test_isolation.py."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,8 +24,8 @@ def sql(query: str, *args: object) -> Callable[[Connection], Awaitable[list[asyn
     return work
 
 
-async def filled(app: Database) -> OwnerCredentials:
-    """A tenant with a row in every table."""
+async def owner_with_links(app: Database) -> OwnerCredentials:
+    """Make the first owner with a profile and links. Returns the owner's credentials."""
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles = PostgresProfileStore(app)
@@ -50,7 +50,7 @@ async def filled(app: Database) -> OwnerCredentials:
 )
 async def test_no_target_can_break_a_header(open_database: OpenDatabase, target: str) -> None:
     app = await open_database("waypost_app")
-    owner = await filled(app)
+    owner = await owner_with_links(app)
     with pytest.raises(asyncpg.CheckViolationError):
         await app.transaction(sql("UPDATE links SET target = $1", target), caller=owner.caller)
 
@@ -58,15 +58,15 @@ async def test_no_target_can_break_a_header(open_database: OpenDatabase, target:
 async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     assert await first_owner(app) is None
-    made: list[OwnerCredentials | None] = []
+    credentials: list[OwnerCredentials | None] = []
 
-    async def make() -> None:
-        made.append(await ensure_owner(app, "owner@example.com"))
+    async def make_owner() -> None:
+        credentials.append(await ensure_owner(app, "owner@example.com"))
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
-            nursery.start_soon(make)
-    (owner,) = filter(None, made)
+            nursery.start_soon(make_owner)
+    (owner,) = filter(None, credentials)
     assert await first_owner(app) == owner.caller
     assert await ensure_owner(app, "other@example.com") is None
     key = await PostgresApiKeyStore(app).authenticate(owner.api_key)
@@ -74,9 +74,9 @@ async def test_the_first_owner_is_made_once(open_database: OpenDatabase) -> None
     assert key == owner.caller._replace(key_id=key.key_id)
 
 
-async def test_nothing_that_opens_doors_is_stored(open_database: OpenDatabase) -> None:
+async def test_credentials_are_stored_as_hashes_only(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
-    owner = await filled(app)
+    owner = await owner_with_links(app)
     users = await app.transaction(sql("SELECT * FROM users"), caller=owner.caller)
     keys = await app.transaction(sql("SELECT * FROM api_keys"), caller=owner.caller)
     stored = repr([*users, *keys])

@@ -21,8 +21,8 @@ WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 ADA, BEN = "ada@example.com", "ben@example.com"
 
 
-async def founded(teams: Teams) -> tuple[Caller, Profile]:
-    """Ada and her profile."""
+async def ada_with_profile(teams: Teams) -> tuple[Caller, Profile]:
+    """Make Ada and her profile."""
     ada = await teams.person(ADA)
     return ada, await teams.profiles.create_profile(ada, ProfileDraft(handle="demo"))
 
@@ -32,13 +32,13 @@ async def roles(teams: Teams, caller: Caller, profile: Profile) -> dict[int, str
     return {member.user_id: member.role for member in page.items}
 
 
-async def invited(teams: Teams, caller: Caller, profile: Profile, email: str = BEN) -> str:
+async def invite(teams: Teams, caller: Caller, profile: Profile, email: str = BEN) -> str:
     draft = InvitationDraft(email=email, role="editor")
     return (await teams.invitations.invite(caller, profile.id, draft))[1]
 
 
-async def test_who_accepts_is_in_with_the_role_of_the_invitation(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_an_accepted_invitation_gives_its_role(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.person(BEN)
     draft = InvitationDraft(email=BEN, role="viewer")
     invitation, token = await teams.invitations.invite(ada, profile.id, draft)
@@ -51,11 +51,15 @@ async def test_who_accepts_is_in_with_the_role_of_the_invitation(teams: Teams) -
     assert (invitation.expires_at - invitation.created_at).days == 7
     page = await teams.invitations.list_invitations(ada, profile.id, 0, 10)
     assert page == ([invitation], None)
-    said = await teams.invitations.preview(token)
-    assert (said.handle, said.email, said.role) == ("demo", BEN, "viewer")
+    preview = await teams.invitations.preview(token)
+    assert (preview.handle, preview.email, preview.role) == ("demo", BEN, "viewer")
 
-    joined = await teams.invitations.accept(ben, token)
-    assert (joined.profile_id, joined.role, joined.login) == (profile.id, "viewer", None)
+    join_result = await teams.invitations.accept(ben, token)
+    assert (join_result.profile_id, join_result.role, join_result.login) == (
+        profile.id,
+        "viewer",
+        None,
+    )
     assert await roles(teams, ben, profile) == {ada.user_id: "owner", ben.user_id: "viewer"}
     assert (await teams.profiles.profile(ben, profile.id)).handle == "demo"
     member = await teams.members.member(ada, profile.id, ben.user_id)
@@ -64,9 +68,9 @@ async def test_who_accepts_is_in_with_the_role_of_the_invitation(teams: Teams) -
 
 
 async def test_a_token_is_good_once(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+    ada, profile = await ada_with_profile(teams)
     ben, eve = await teams.person(BEN), await teams.person("eve@example.com")
-    token = await invited(teams, ada, profile)
+    token = await invite(teams, ada, profile)
     await teams.invitations.accept(ben, token)
     for caller in (ben, eve):
         with pytest.raises(ConflictError, match="used"):
@@ -83,68 +87,72 @@ async def test_a_token_is_good_once(teams: Teams) -> None:
 
 
 async def test_members_need_no_invitation(teams: Teams) -> None:
-    ada, profile = await founded(teams)
-    token = await invited(teams, ada, profile)
+    ada, profile = await ada_with_profile(teams)
+    token = await invite(teams, ada, profile)
     with pytest.raises(ConflictError, match="member"):
         await teams.invitations.accept(ada, token)
     with pytest.raises(ConflictError, match="email"):
-        await invited(teams, ada, profile, ADA)
+        await invite(teams, ada, profile, ADA)
 
 
 async def test_an_invitation_can_be_withdrawn(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+    ada, profile = await ada_with_profile(teams)
     other = await teams.profiles.create_profile(ada, ProfileDraft(handle="other"))
     ben = await teams.person(BEN)
-    token = await invited(teams, ada, profile)
+    token = await invite(teams, ada, profile)
     (invitation,) = (await teams.invitations.list_invitations(ada, profile.id, 0, 10)).items
-    for where, which in ((other.id, invitation.id), (profile.id, 12345), (profile.id, 2**70)):
+    for profile_id, invitation_id in (
+        (other.id, invitation.id),
+        (profile.id, 12345),
+        (profile.id, 2**70),
+    ):
         with pytest.raises(NotFoundError):
-            await teams.invitations.withdraw(ada, where, which)
+            await teams.invitations.withdraw(ada, profile_id, invitation_id)
     await teams.invitations.withdraw(ada, profile.id, invitation.id)
     with pytest.raises(NotFoundError):
         await teams.invitations.accept(ben, token)
 
 
-async def test_fifty_open_invitations_are_enough(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_a_profile_has_at_most_fifty_open_invitations(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     for number in range(MAX_INVITATIONS):
-        await invited(teams, ada, profile, f"{number}@example.com")
+        await invite(teams, ada, profile, f"{number}@example.com")
     with pytest.raises(ConflictError, match="invitations"):
-        await invited(teams, ada, profile)
+        await invite(teams, ada, profile)
     page = await teams.invitations.list_invitations(ada, profile.id, 0, 30)
     assert (len(page.items), page.next_after) == (30, page.items[-1].id)
     await teams.invitations.withdraw(ada, profile.id, page.items[0].id)
-    await invited(teams, ada, profile)
+    await invite(teams, ada, profile)
 
 
-async def test_who_has_no_account_gets_one_with_the_address_invited(teams: Teams) -> None:
-    ada, profile = await founded(teams)
-    token = await invited(teams, ada, profile)
-    joined = await teams.invitations.accept_as_new(token, PASSWORD, "Ben", "curl/8", "r1")
-    assert joined.login is not None
-    assert (joined.login.user.email, joined.login.user.name) == (BEN, "Ben")
-    found = await teams.sessions.find(joined.login.token)
-    assert found is not None
-    ben = found[0]
+async def test_a_new_user_gets_an_account_with_the_invited_address(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
+    token = await invite(teams, ada, profile)
+    join_result = await teams.invitations.accept_as_new(token, PASSWORD, "Ben", "curl/8", "r1")
+    assert join_result.login is not None
+    assert (join_result.login.user.email, join_result.login.user.name) == (BEN, "Ben")
+    session_caller = await teams.sessions.find(join_result.login.token)
+    assert session_caller is not None
+    ben = session_caller[0]
     assert ben.tenant_id not in (ada.tenant_id, 0)
     assert await roles(teams, ben, profile) == {ada.user_id: "owner", ben.user_id: "editor"}
     assert await teams.accounts.login(BEN, PASSWORD, "") is not None
-    # In a tenant of their own, they can make profiles of their own.
+    # The new user has a tenant and can create profiles in it.
     mine = await teams.profiles.create_profile(ben, ProfileDraft(handle="bens"))
     assert mine.tenant_id == ben.tenant_id
 
 
-async def test_who_has_an_account_logs_in_to_accept(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_a_user_with_an_account_must_log_in_to_accept(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.person(BEN)
-    token = await invited(teams, ada, profile)
+    token = await invite(teams, ada, profile)
     with pytest.raises(ConflictError, match="log in"):
         await teams.invitations.accept_as_new(token, "something else", "", "", "")
     assert (await teams.invitations.accept(ben, token)).role == "editor"
 
 
-async def test_roles_are_what_members_may_do(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_the_role_decides_what_a_member_may_do(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     editor = await teams.joined(ada, profile, BEN, "editor")
     admin = await teams.joined(ada, profile, "eve@example.com", "admin")
     stranger = await teams.person("stranger@example.com")
@@ -183,7 +191,7 @@ async def test_roles_are_what_members_may_do(teams: Teams) -> None:
 
 
 async def test_an_older_version_of_a_member_is_not_changed(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.joined(ada, profile, BEN, "editor")
     changed = await teams.members.change_role(ada, profile.id, ben.user_id, "admin", 1)
     assert await teams.members.change_role(ada, profile.id, ben.user_id, "admin", 2) == changed
@@ -198,8 +206,8 @@ async def test_an_older_version_of_a_member_is_not_changed(teams: Teams) -> None
             await teams.members.change_role(ada, profile.id, user_id, "viewer")
 
 
-async def test_everybody_may_leave_but_the_last_owner(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_every_member_may_leave_but_the_last_owner(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.joined(ada, profile, BEN, "viewer")
     with pytest.raises(ConflictError, match="owner"):
         await teams.members.remove_member(ada, profile.id, ada.user_id)
@@ -215,7 +223,7 @@ async def test_everybody_may_leave_but_the_last_owner(teams: Teams) -> None:
 
 
 async def test_a_profile_is_handed_over_at_once(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.joined(ada, profile, BEN, "viewer")
     with pytest.raises(ConflictError, match="yourself"):
         await teams.members.transfer(ada, profile.id, ada.user_id)
@@ -227,9 +235,9 @@ async def test_a_profile_is_handed_over_at_once(teams: Teams) -> None:
         await teams.members.transfer(ada, profile.id, ada.user_id)
 
 
-async def test_a_full_profile_takes_nobody_in(teams: Teams) -> None:
-    ada, profile = await founded(teams)
-    token = await invited(teams, ada, profile)
+async def test_a_full_profile_admits_no_member(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
+    token = await invite(teams, ada, profile)
     for number in range(1, MAX_MEMBERS):
         member = await teams.joined(ada, profile, f"{number}@example.com", "viewer")
     late = await teams.person("late@example.com")
@@ -237,16 +245,16 @@ async def test_a_full_profile_takes_nobody_in(teams: Teams) -> None:
         await teams.invitations.accept(late, token)
     with pytest.raises(ConflictError, match="10 members"):
         await teams.invitations.accept_as_new(token, PASSWORD, "", "", "")
-    assert await teams.accounts.login(BEN, PASSWORD, "") is None  # no account without a place
+    assert await teams.accounts.login(BEN, PASSWORD, "") is None  # no account was made
     await teams.members.remove_member(member, profile.id, member.user_id)
     assert (await teams.invitations.accept(late, token)).role == "editor"
 
 
-async def test_of_eleven_who_join_at_once_nine_find_a_place(teams: Teams) -> None:
-    """With the owner there are ten then, whatever the order."""
-    ada, profile = await founded(teams)
-    people = [await teams.person(f"{number}@example.com") for number in range(11)]
-    tokens = [await invited(teams, ada, profile, f"{n}@example.com") for n in range(11)]
+async def test_of_eleven_concurrent_joins_nine_succeed(teams: Teams) -> None:
+    """With the owner, the team then has ten members, in whatever order they join."""
+    ada, profile = await ada_with_profile(teams)
+    callers = [await teams.person(f"{number}@example.com") for number in range(11)]
+    tokens = [await invite(teams, ada, profile, f"{n}@example.com") for n in range(11)]
     outcomes: list[str] = []
     ready = trio.Event()
 
@@ -258,7 +266,7 @@ async def test_of_eleven_who_join_at_once_nine_find_a_place(teams: Teams) -> Non
             outcomes.append(error.reason)
 
     async with trio.open_nursery() as nursery:
-        for caller, token in zip(people, tokens, strict=True):
+        for caller, token in zip(callers, tokens, strict=True):
             nursery.start_soon(join, caller, token)
         await trio.lowlevel.checkpoint()
         ready.set()
@@ -267,10 +275,10 @@ async def test_of_eleven_who_join_at_once_nine_find_a_place(teams: Teams) -> Non
     assert len(await roles(teams, ada, profile)) == MAX_MEMBERS
 
 
-async def test_one_invitation_lets_one_in_however_many_try_at_once(teams: Teams) -> None:
-    ada, profile = await founded(teams)
-    token = await invited(teams, ada, profile)
-    people = [await teams.person(f"{number}@example.com") for number in range(5)]
+async def test_of_concurrent_accepts_of_an_invitation_one_succeeds(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
+    token = await invite(teams, ada, profile)
+    callers = [await teams.person(f"{number}@example.com") for number in range(5)]
     outcomes: list[str] = []
 
     async def join(caller: Caller) -> None:
@@ -280,13 +288,13 @@ async def test_one_invitation_lets_one_in_however_many_try_at_once(teams: Teams)
             outcomes.append(error.reason)
 
     async with trio.open_nursery() as nursery:
-        for caller in people:
+        for caller in callers:
             nursery.start_soon(join, caller)
     assert sorted(outcomes) == ["editor"] + ["was already used"] * 4
 
 
-async def test_of_two_owners_who_leave_at_once_one_stays(teams: Teams) -> None:
-    ada, profile = await founded(teams)
+async def test_of_two_owners_leaving_at_once_one_stays(teams: Teams) -> None:
+    ada, profile = await ada_with_profile(teams)
     ben = await teams.joined(ada, profile, BEN, "editor")
     await teams.members.change_role(ada, profile.id, ben.user_id, "owner")
     refusals: list[str] = []
@@ -304,7 +312,7 @@ async def test_of_two_owners_who_leave_at_once_one_stays(teams: Teams) -> None:
 
 
 @pytest.mark.slow
-async def test_who_is_demoted_while_waiting_changes_nothing_any_more(
+async def test_an_admin_demoted_while_waiting_for_the_lock_changes_nothing(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     app = await open_database("waypost_app")
@@ -317,7 +325,7 @@ async def test_who_is_demoted_while_waiting_changes_nothing_any_more(
 
     refusals: list[ForbiddenError] = []
 
-    async def invite() -> None:
+    async def invite_as_eve() -> None:
         try:
             await invitations.invite(eve, profile.id, draft)
         except ForbiddenError as error:
@@ -327,7 +335,7 @@ async def test_who_is_demoted_while_waiting_changes_nothing_any_more(
     try:
         await in_asyncio(holder.execute, "BEGIN; SELECT FROM waypost.profiles FOR UPDATE")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(invite)
+            nursery.start_soon(invite_as_eve)
             with trio.fail_after(10):
                 while not await in_asyncio(holder.fetchval, WAITING):
                     pass

@@ -1,4 +1,4 @@
-"""Passwords: the same work for everybody, a bounded number at a time, and better parameters by and by."""
+"""Hashing of passwords: equal work with or without an account, bounded concurrency, new parameters at login."""
 
 import threading
 from typing import Any
@@ -18,57 +18,57 @@ from tests.kit.stores import FAST, PASSWORD, OpenDatabase, second_owner
 
 
 class CountingHasher(argon2.PasswordHasher):
-    """Keeps what it was asked to check, and holds every answer until it is let go."""
+    """A hasher that records the hashes it checks. While `gate` is an event, verify() waits for it."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
         self.checked: list[str] = []
-        self.asked = threading.Event()
-        self.held: threading.Event | None = None
+        self.called = threading.Event()
+        self.gate: threading.Event | None = None
 
     def verify(self, hash: Any, password: Any) -> bool:  # type: ignore[override]
         self.checked.append(hash)
-        self.asked.set()
-        if self.held is not None:
-            self.held.wait(10)
+        self.called.set()
+        if self.gate is not None:
+            self.gate.wait(10)
         return super().verify(hash, password)
 
 
 async def test_a_password_is_checked_by_its_hash() -> None:
-    ours = PasswordHasher(FAST)
-    stored = await ours.hash("pässword \ud800")
-    assert await ours.check("pässword \ud800", stored)
-    assert not await ours.check("pässword", stored)
-    assert not await ours.check("x", "no hash")
-    assert not await ours.check("x", "")
+    passwords = PasswordHasher(FAST)
+    stored_hash = await passwords.hash("pässword \ud800")
+    assert await passwords.check("pässword \ud800", stored_hash)
+    assert not await passwords.check("pässword", stored_hash)
+    assert not await passwords.check("x", "no hash")
+    assert not await passwords.check("x", "")
 
 
-async def test_nobodys_hash_takes_the_same_work() -> None:
+async def test_a_check_without_a_hash_does_equal_work() -> None:
     hasher = CountingHasher()
-    ours = PasswordHasher(hasher)
-    await ours.check("x", None)
-    await ours.check("x", hasher.hash("y"))
-    nobodys, real = (argon2.extract_parameters(text) for text in hasher.checked)
-    assert nobodys == real
+    passwords = PasswordHasher(hasher)
+    await passwords.check("x", None)
+    await passwords.check("x", hasher.hash("y"))
+    dummy, real = (argon2.extract_parameters(text) for text in hasher.checked)
+    assert dummy == real
     assert not hasher.check_needs_rehash(hasher.checked[0])
 
 
-async def test_one_too_many_at_once_is_refused() -> None:
+async def test_a_check_beyond_the_waiting_limit_is_refused() -> None:
     hasher = CountingHasher()
-    ours, stored = PasswordHasher(hasher), hasher.hash("y")
-    hasher.held = threading.Event()
+    ours, stored_hash = PasswordHasher(hasher), hasher.hash("y")
+    hasher.gate = threading.Event()
     try:
         async with trio.open_nursery() as nursery:
             for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING):
-                nursery.start_soon(ours.check, "y", stored)
+                nursery.start_soon(ours.check, "y", stored_hash)
             await trio.testing.wait_all_tasks_blocked()
             assert ours.waiting == passwords.MAX_WAITING
             with pytest.raises(UnavailableError):
-                await ours.check("y", stored)
-            hasher.held.set()
+                await ours.check("y", stored_hash)
+            hasher.gate.set()
     finally:
-        hasher.held.set()
-    assert await ours.check("y", stored)
+        hasher.gate.set()
+    assert await ours.check("y", stored_hash)
 
 
 @pytest.mark.slow
@@ -83,8 +83,8 @@ async def test_a_hash_of_older_parameters_is_made_anew(
         return str(await connection.fetchval("SELECT password_hash FROM users"))
 
     before = await app.transaction(stored, caller=caller)
-    better = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
-    for hasher, changes in ((FAST, False), (better, True)):
+    new_hasher = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    for hasher, changes in ((FAST, False), (new_hasher, True)):
         accounts = PostgresAccountStore(app, PasswordHasher(hasher), 3600)
         assert await accounts.login("ada@example.com", "wrong", "") is None
         assert await app.transaction(stored, caller=caller) == before
@@ -95,7 +95,7 @@ async def test_a_hash_of_older_parameters_is_made_anew(
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_no_session_begins_with_a_password_that_has_just_been_changed(
+async def test_no_session_begins_with_a_password_changed_meanwhile(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     app = await open_database("waypost_app")
@@ -105,7 +105,7 @@ async def test_no_session_begins_with_a_password_that_has_just_been_changed(
         PostgresAccountStore(app, PasswordHasher(slow), 3600),
         PostgresAccountStore(app, PasswordHasher(FAST), 3600),
     )
-    slow.held = threading.Event()
+    slow.gate = threading.Event()
     outcomes: list[object] = []
 
     async def login() -> None:
@@ -113,18 +113,18 @@ async def test_no_session_begins_with_a_password_that_has_just_been_changed(
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(login)
-        assert await trio.to_thread.run_sync(slow.asked.wait, 10)
+        assert await trio.to_thread.run_sync(slow.called.wait, 10)
         assert await quick.change_password(ada, PASSWORD, "another battery", 0)
-        slow.held.set()
+        slow.gate.set()
     assert outcomes == [None]
 
 
 @pytest.mark.slow
 @pytest.mark.trio(run=hosted_run)
-async def test_no_password_is_hashed_for_a_token_that_is_no_good(
+async def test_no_password_is_hashed_for_an_invalid_token(
     open_database: OpenDatabase,
 ) -> None:
-    """Strangers choose what they send: it must not cost a core's time."""
+    """Anybody can send a token, so an invalid one must not cost a core's time."""
 
     class Unused(PasswordHasher):
         async def hash(self, password: str) -> str:

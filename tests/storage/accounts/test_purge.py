@@ -1,4 +1,4 @@
-"""What has ended is deleted when it is time, and nothing else is."""
+"""Purges of sessions, keys and invitations: rows that ended long ago, and no others."""
 
 from typing import Any
 
@@ -33,7 +33,9 @@ FROM (VALUES
 """
 
 
-async def test_what_ended_long_ago_goes(database_url: str, open_database: OpenDatabase) -> None:
+async def test_only_rows_that_ended_long_ago_are_purged(
+    database_url: str, open_database: OpenDatabase
+) -> None:
     async def fetch(query: str) -> list[Any]:
         async def run() -> list[Any]:
             connection = await asyncpg.connect(database_url)
@@ -48,17 +50,17 @@ async def test_what_ended_long_ago_goes(database_url: str, open_database: OpenDa
         return await in_asyncio(run)
 
     await fetch(FILL)
-    upkeep = AccountsPurge(await open_database("waypost_aggregator"))
-    for _ in range(2):  # again is no harm
-        await upkeep.purge_sessions()
-        await upkeep.purge_keys()
-        await upkeep.purge_invitations()
+    purge = AccountsPurge(await open_database("waypost_aggregator"))
+    for _ in range(2):  # a second purge changes nothing
+        await purge.purge_sessions()
+        await purge.purge_keys()
+        await purge.purge_invitations()
     assert await fetch("SELECT expires_at > now() FROM waypost.sessions") == [True, True]
-    kept = await fetch("SELECT label FROM waypost.api_keys ORDER BY label")
-    assert kept == ["for ever", "just expired", "just revoked", "works"]
-    kept = await fetch("SELECT email FROM waypost.invitations ORDER BY email")
-    assert kept == ["just-ended@example.com", "open@example.com"]
-    # The log says so: nobody did it.
+    remaining = await fetch("SELECT label FROM waypost.api_keys ORDER BY label")
+    assert remaining == ["for ever", "just expired", "just revoked", "works"]
+    remaining = await fetch("SELECT email FROM waypost.invitations ORDER BY email")
+    assert remaining == ["just-ended@example.com", "open@example.com"]
+    # The log has the deletions, without a user.
     logged = await fetch(
         "SELECT action || ' ' || (user_id IS NULL) FROM waypost.audit_log WHERE action LIKE '%.deleted' "
         "ORDER BY action"

@@ -1,4 +1,4 @@
-"""The log of changes: what is in it after every kind of change, and who may read it."""
+"""The log of changes: its entries after each kind of change, and its readers."""
 
 import random
 from collections import Counter
@@ -36,8 +36,8 @@ ALL = ActivityFilter()
 SPRING = LinkDraft(slug="spring", target="https://example.com/", title="Spring")
 
 
-class Place(NamedTuple):
-    """An open database with its first owner, and the log."""
+class LogStores(NamedTuple):
+    """An open database with its first owner, and the stores over it."""
 
     app: Database
     profiles: PostgresProfileStore
@@ -48,12 +48,12 @@ class Place(NamedTuple):
 
 
 @pytest.fixture
-async def place(open_database: OpenDatabase, database_url: str) -> Place:
+async def stores(open_database: OpenDatabase, database_url: str) -> LogStores:
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     caller = owner.caller._replace(request_id="r1")
-    return Place(
+    return LogStores(
         app,
         PostgresProfileStore(app),
         PostgresActivityReader(app),
@@ -63,27 +63,27 @@ async def place(open_database: OpenDatabase, database_url: str) -> Place:
     )
 
 
-async def newest(place: Place, profile_id: int, count: int = 100) -> list[ActivityEntry]:
+async def newest(stores: LogStores, profile_id: int, count: int = 100) -> list[ActivityEntry]:
     items: list[ActivityEntry] = (
-        await place.log.of_profile(place.caller, profile_id, ALL, 0, count)
+        await stores.log.of_profile(stores.caller, profile_id, ALL, 0, count)
     ).items
     return items
 
 
-async def whole(place: Place, profile_id: int) -> list[ActivityEntry]:
-    """The log of a profile of the caller's tenant, deleted or not, or with 0 the tenant's."""
-    found: list[ActivityEntry] = []
+async def all_entries(stores: LogStores, profile_id: int) -> list[ActivityEntry]:
+    """Return all entries of a profile of the caller's tenant, deleted or not; with 0, those of the tenant."""
+    entries: list[ActivityEntry] = []
     before = 0
     while True:
-        page = await place.log.of_tenant(place.caller, profile_id, ALL, before, 100)
-        found += page.items
+        page = await stores.log.of_tenant(stores.caller, profile_id, ALL, before, 100)
+        entries += page.items
         if page.next_after is None:
-            return found
+            return entries
         before = page.next_after
 
 
-async def test_before_and_after_of_each_kind(place: Place) -> None:
-    store, caller = place.profiles, place.caller
+async def test_each_kind_of_change_is_logged_with_before_and_after(stores: LogStores) -> None:
+    store, caller = stores.profiles, stores.caller
     profile = await store.create_profile(caller, ProfileDraft(handle="demo", title="One"))
     await store.update_profile(caller, profile.id, ProfileDraft(handle="demo", title="Two"))
     link, _ = await store.create_link(caller, profile.id, SPRING)
@@ -93,88 +93,88 @@ async def test_before_and_after_of_each_kind(place: Place) -> None:
     await store.update_link(caller, link.id, msgspec.structs.replace(other, short=True))
     await store.delete_link(caller, link.id)
     await store.delete_profile(caller, profile.id)
-    entries = list(reversed(await whole(place, profile.id)))
+    entries = list(reversed(await all_entries(stores, profile.id)))
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
     for entry in entries:
         assert (entry.user_id, entry.email) == (caller.user_id, "owner@example.com")
         assert (entry.key_id, entry.request_id) == (None, "r1")
         assert len(entry.hash) == 32
-    told = [(entry.action, entry.object_id, entry.before, entry.after) for entry in entries]
-    one = {"id": profile.id, "handle": "demo", "title": "One"}
-    two = one | {"title": "Two"}
+    changes = [(entry.action, entry.object_id, entry.before, entry.after) for entry in entries]
+    first = {"id": profile.id, "handle": "demo", "title": "One"}
+    second = first | {"title": "Two"}
     row = {
         "id": link.id, "slug": "spring", "target": "https://example.com/", "title": "Spring",
         "status": 302, "kind": "url", "passthrough": False, "position": 0,
     }  # fmt: skip
-    org = row | {"target": "https://example.org/"}
-    # What later migrations add to a link is not of interest here.
-    told = [(a, o, _of(b, row | one), _of(n, row | one)) for a, o, b, n in told]
+    changed_row = row | {"target": "https://example.org/"}
+    # Fields that later migrations add to a link are ignored here.
+    changes = [(a, o, _of(b, row | first), _of(n, row | first)) for a, o, b, n in changes]
     short = {"short": "spring"}
-    # Version and position of a link's own are no change of it.
-    assert [entry for entry in told if entry[2] != entry[3]] == told
-    assert told == [
-        ("profile.created", profile.id, None, one),
-        ("profile.updated", profile.id, one, two),
+    # A new version or position of a link alone is not logged.
+    assert [entry for entry in changes if entry[2] != entry[3]] == changes
+    assert changes == [
+        ("profile.created", profile.id, None, first),
+        ("profile.updated", profile.id, first, second),
         ("link.created", link.id, None, row),
-        ("link.updated", link.id, row, org),
+        ("link.updated", link.id, row, changed_row),
         ("link.short_released", link.id, short, None),
         ("link.short_claimed", link.id, None, short),
-        ("link.deleted", link.id, org, None),
-        ("profile.deleted", profile.id, two, None),
+        ("link.deleted", link.id, changed_row, None),
+        ("profile.deleted", profile.id, second, None),
     ]
-    assert (await verify(place.url)).broken == ""
+    assert (await verify(stores.url)).broken == ""
 
 
-def _of(row: dict[str, Any] | None, known: dict[str, Any]) -> dict[str, Any] | None:
-    return row and {name: row[name] for name in row if name in known or name == "short"}
+def _of(row: dict[str, Any] | None, fields: dict[str, Any]) -> dict[str, Any] | None:
+    return row and {name: row[name] for name in row if name in fields or name == "short"}
 
 
-async def test_a_failed_change_logs_nothing(place: Place) -> None:
-    store, caller = place.profiles, place.caller
+async def test_a_failed_change_logs_nothing(stores: LogStores) -> None:
+    store, caller = stores.profiles, stores.caller
     profile = await store.create_profile(caller, ProfileDraft(handle="demo"))
     await store.create_link(caller, profile.id, SPRING)
-    before = await newest(place, profile.id)
+    before = await newest(stores, profile.id)
     with pytest.raises(ConflictError):
         await store.create_link(caller, profile.id, SPRING)
     reader = caller._replace(scopes=("read",))
     with pytest.raises(ForbiddenError):
         await store.update_profile(reader, profile.id, ProfileDraft(handle="x"))
     await store.update_profile(caller, profile.id, ProfileDraft(handle="demo"))
-    assert await newest(place, profile.id) == before
+    assert await newest(stores, profile.id) == before
 
 
-async def test_an_import_is_logged_by_the_link(place: Place) -> None:
+async def test_an_import_is_logged_link_by_link(stores: LogStores) -> None:
     rows = [ImportRow(n, f"h{n % 3}", f"s{n}", "https://example.com/", "") for n in range(300)]
-    for _ in range(2):  # the second one changes nothing
-        await PostgresLinkImporter(place.app).import_rows(place.caller, rows)
-        page = await place.profiles.list_profiles(place.caller, 0, 10)
-        logs = [await whole(place, profile.id) for profile in page.items]
+    for _ in range(2):  # the second import changes nothing
+        await PostgresLinkImporter(stores.app).import_rows(stores.caller, rows)
+        page = await stores.profiles.list_profiles(stores.caller, 0, 10)
+        logs = [await all_entries(stores, profile.id) for profile in page.items]
         actions = Counter(entry.action for log in logs for entry in log)
         assert actions == {"profile.created": 3, "link.created": 300}
-    assert (await verify(place.url)) == AuditResult(305, 4)
+    assert (await verify(stores.url)) == AuditResult(305, 4)
 
 
-async def test_people_and_keys_are_in_the_log_and_no_secret_is(
-    place: Place,
+async def test_users_and_keys_are_logged_without_secrets(
+    stores: LogStores,
 ) -> None:
-    app, caller = place.app, place.caller
+    app, caller = stores.app, stores.caller
     new = await PostgresApiKeyStore(app).create_key(caller, KeyDraft(label="ci", scopes=["read"]))
     await PostgresApiKeyStore(app).revoke_key(caller, new.key.id)
-    entries = await whole(place, 0)
+    entries = await all_entries(stores, 0)
     kinds = Counter(entry.action for entry in entries)
     assert kinds == {"user.created": 1, "key.created": 2, "key.updated": 1}
     stored = msgspec.json.encode([[e.before, e.after] for e in entries]).decode()
-    assert place.api_key not in stored
+    assert stores.api_key not in stored
     for word in ("sha256", "password", "argon2", "token", "secret", "\\\\x"):
         assert word not in stored
 
 
-async def test_a_team_is_in_its_profiles_log(database_url: str) -> None:
+async def test_changes_of_a_team_are_in_the_profiles_log(database_url: str) -> None:
     async with opened(database_url) as open_role:
-        await see_a_team(await open_role("waypost_app"), database_url)
+        await check_a_teams_log(await open_role("waypost_app"), database_url)
 
 
-async def see_a_team(app: Database, url: str) -> None:
+async def check_a_teams_log(app: Database, url: str) -> None:
     profiles, members = PostgresProfileStore(app), PostgresMemberStore(app)
     invitations = PostgresInvitationStore(app, PasswordHasher(FAST), 3600)
     ada = await second_owner(url, "ada@example.com")
@@ -188,46 +188,46 @@ async def see_a_team(app: Database, url: str) -> None:
     assert {e.email for e in page.items} == {"ada@example.com", "grace@example.com"}
     await members.remove_member(ada, profile.id, grace.user_id)
     page = await PostgresActivityReader(app).of_profile(ada, profile.id, ALL, 0, 10)
-    found = [(e.action, e.user_id, (e.after or e.before)["role"]) for e in page.items[:-1]]
-    assert found == [
+    entries = [(e.action, e.user_id, (e.after or e.before)["role"]) for e in page.items[:-1]]
+    assert entries == [
         ("member.deleted", ada.user_id, "viewer"),
         ("member.updated", ada.user_id, "viewer"),
         ("member.created", grace.user_id, "editor"),
         ("invitation.created", ada.user_id, "editor"),
     ]
-    # Whoever has left is known by their id only.
+    # A user who has left is named by id only.
     assert {e.email for e in page.items} == {"ada@example.com", None}
     assert token not in repr(page.items)
     assert "token" not in repr(page.items)
 
 
-async def test_who_may_read(place: Place) -> None:
-    store, caller = place.profiles, place.caller
+async def test_only_members_read_a_profiles_log(stores: LogStores) -> None:
+    store, caller = stores.profiles, stores.caller
     profile = await store.create_profile(caller, ProfileDraft(handle="demo"))
-    other = await second_owner(place.url)
+    other = await second_owner(stores.url)
     for attempt in (
-        place.log.of_profile(other, profile.id, ALL, 0, 10),
-        place.log.of_tenant(other, profile.id, ALL, 0, 10),
-        place.log.of_tenant(caller, 12345, ALL, 0, 10),
-        place.log.of_tenant(caller, 2**70, ALL, 0, 10),
-        place.log.of_profile(caller, 2**70, ALL, 0, 10),
+        stores.log.of_profile(other, profile.id, ALL, 0, 10),
+        stores.log.of_tenant(other, profile.id, ALL, 0, 10),
+        stores.log.of_tenant(caller, 12345, ALL, 0, 10),
+        stores.log.of_tenant(caller, 2**70, ALL, 0, 10),
+        stores.log.of_profile(caller, 2**70, ALL, 0, 10),
     ):
         with pytest.raises(NotFoundError):
             await attempt
-    assert {e.object_id for e in (await place.log.of_tenant(other, 0, ALL, 0, 10)).items} == {
+    assert {e.object_id for e in (await stores.log.of_tenant(other, 0, ALL, 0, 10)).items} == {
         other.user_id
     }
-    # Somebody of the same tenant who is no member reads it only once the profile is deleted.
-    colleague = await somebody_of(place, caller.tenant_id)
+    # A user of the tenant who is no member reads the log only once the profile is deleted.
+    colleague = await colleague_of(stores, caller.tenant_id)
     with pytest.raises(NotFoundError):
-        await place.log.of_tenant(colleague, profile.id, ALL, 0, 10)
+        await stores.log.of_tenant(colleague, profile.id, ALL, 0, 10)
     await store.delete_profile(caller, profile.id)
-    assert len((await place.log.of_tenant(colleague, profile.id, ALL, 0, 10)).items) == 2
+    assert len((await stores.log.of_tenant(colleague, profile.id, ALL, 0, 10)).items) == 2
     with pytest.raises(NotFoundError):
-        await place.log.of_tenant(other, profile.id, ALL, 0, 10)
+        await stores.log.of_tenant(other, profile.id, ALL, 0, 10)
 
 
-async def somebody_of(place: Place, tenant_id: int) -> Caller:
+async def colleague_of(stores: LogStores, tenant_id: int) -> Caller:
     async def work(connection: Any) -> int:
         return int(
             await connection.fetchval(
@@ -236,11 +236,11 @@ async def somebody_of(place: Place, tenant_id: int) -> Caller:
             )
         )  # fmt: skip
 
-    return Caller(tenant_id, await place.app.transaction(work, caller=place.caller))
+    return Caller(tenant_id, await stores.app.transaction(work, caller=stores.caller))
 
 
-async def test_filters_and_pages(place: Place) -> None:
-    store, caller = place.profiles, place.caller
+async def test_filters_and_pages(stores: LogStores) -> None:
+    store, caller = stores.profiles, stores.caller
     profile = await store.create_profile(caller, ProfileDraft(handle="demo"))
     links = []
     for slug in "abcde":
@@ -249,10 +249,10 @@ async def test_filters_and_pages(place: Place) -> None:
         )
         links.append(link)
     await store.delete_link(caller, links[2].id)
-    entries = await newest(place, profile.id)
+    entries = await newest(stores, profile.id)
     assert [e.seq for e in entries] == [7, 6, 5, 4, 3, 2, 1]
     middle = entries[3].at
-    for asked in (
+    for conditions in (
         ActivityFilter(action="link.created"),
         ActivityFilter(object_type="profile"),
         ActivityFilter(object_id=links[2].id),
@@ -263,13 +263,13 @@ async def test_filters_and_pages(place: Place) -> None:
         ActivityFilter(start=middle, end=middle + timedelta(microseconds=1)),
         ActivityFilter("link.created", "link", links[1].id, caller.user_id, None, None),
     ):
-        expected = [e for e in entries if asked.matches(e)]
-        page = await place.log.of_profile(caller, profile.id, asked, 0, 100)
-        assert page.items == expected, asked
-        assert asked == ActivityFilter(user_id=1) or expected
+        expected = [e for e in entries if conditions.matches(e)]
+        page = await stores.log.of_profile(caller, profile.id, conditions, 0, 100)
+        assert page.items == expected, conditions
+        assert conditions == ActivityFilter(user_id=1) or expected
         pieces, before = [], 0
         while True:
-            page = await place.log.of_profile(caller, profile.id, asked, before, 2)
+            page = await stores.log.of_profile(caller, profile.id, conditions, before, 2)
             pieces += page.items
             if page.next_after is None:
                 break
@@ -278,50 +278,50 @@ async def test_filters_and_pages(place: Place) -> None:
 
 
 @pytest.mark.parametrize("count", [250, pytest.param(1_000, marks=pytest.mark.large)])
-async def test_each_change_by_the_api_is_an_entry(place: Place, count: int) -> None:
-    """Through the console's app, over Postgres."""
+async def test_each_change_by_the_api_is_an_entry(stores: LogStores, count: int) -> None:
+    """Run through the console's app, over Postgres."""
     dice = random.Random(7)
     unlimited = Settings(
         visitors_url="https://go.example", api_reads_per_minute=0, api_writes_per_minute=0
     )
-    console = Console(activity=place.log, settings=unlimited)
-    console.profiles = place.profiles
-    console.keys.add("real", place.caller)
+    console = Console(activity=stores.log, settings=unlimited)
+    console.profiles = stores.profiles
+    console.keys.add("real", stores.caller)
     console.app = console.create_app()
-    made = 0
+    changes = 0
     profiles: list[str] = []
     links: list[tuple[str, str]] = []
 
     async def call(method: str, path: str, body: Any = None) -> Any:
-        answered = await console.call(method, path, body, key="real")
-        assert answered.status in (200, 201, 204), answered.body
-        return answered.json if answered.body else None
+        response = await console.call(method, path, body, key="real")
+        assert response.status in (200, 201, 204), response.body
+        return response.json if response.body else None
 
-    while made < count:
+    while changes < count:
         kind = dice.choices(
             ["profile", "rename", "drop", "link", "change", "delete"], [1, 2, 0.2, 6, 4, 2]
         )[0]
         if not profiles or kind == "profile":
-            profiles.append((await call("POST", "/v1/profiles", {"handle": f"h{made}"}))["id"])
+            profiles.append((await call("POST", "/v1/profiles", {"handle": f"h{changes}"}))["id"])
         elif kind == "rename":
             path = f"/v1/profiles/{dice.choice(profiles)}"
-            await call("PATCH", path, {"title": f"T{made}"})
+            await call("PATCH", path, {"title": f"T{changes}"})
         elif kind == "drop":
-            gone = profiles.pop(dice.randrange(len(profiles)))
-            await call("DELETE", f"/v1/profiles/{gone}")
-            links = [link for link in links if link[0] != gone]
+            profile_id = profiles.pop(dice.randrange(len(profiles)))
+            await call("DELETE", f"/v1/profiles/{profile_id}")
+            links = [link for link in links if link[0] != profile_id]
         elif not links or kind == "link":
-            body = {"slug": f"s{made}", "target": "https://example.com/"}
+            body = {"slug": f"s{changes}", "target": "https://example.com/"}
             profile = dice.choice(profiles)
             link = await call("POST", f"/v1/profiles/{profile}/links", body)
             links.append((profile, link["id"]))
         elif kind == "change":
-            body = {"target": f"https://example.com/{made}", "slug": f"s{made}"}
+            body = {"target": f"https://example.com/{changes}", "slug": f"s{changes}"}
             await call("PATCH", f"/v1/links/{dice.choice(links)[1]}", body)
         else:
             _, link_id = links.pop(dice.randrange(len(links)))
             await call("DELETE", f"/v1/links/{link_id}")
-        made += 1
-    audit = await verify(place.url)
+        changes += 1
+    audit = await verify(stores.url)
     assert audit.broken == ""
-    assert audit.entries == count + 2  # and the first owner with their key
+    assert audit.entries == count + 2  # two entries are of the first owner and their key

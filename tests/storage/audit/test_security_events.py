@@ -21,40 +21,40 @@ AT = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 def event(tenant_id: int, times: int, **fields: Any) -> SecurityEvent:
-    made = SecurityEvent(
+    event = SecurityEvent(
         "access.denied", tenant_id, 11, None, "r1", AT, times, {"status": 403, "why": "ü"}
     )
-    return made._replace(**fields)
+    return event._replace(**fields)
 
 
-async def see_the_contract(store: SecurityStore) -> None:
-    mine = [event(1, times) for times in range(1, 6)]
-    nobodys = event(NO_TENANT, 7, user_id=None, request_id="", detail={})
-    await store.write([mine[0], event(2, 9), *mine[1:3], nobodys])
-    await store.write(mine[3:])
+async def check_the_contract(store: SecurityStore) -> None:
+    expected = [event(1, times) for times in range(1, 6)]
+    anonymous = event(NO_TENANT, 7, user_id=None, request_id="", detail={})
+    await store.write([expected[0], event(2, 9), *expected[1:3], anonymous])
+    await store.write(expected[3:])
     await store.write([])
-    seen: list[SecurityEvent] = []
+    events: list[SecurityEvent] = []
     before = 0
     while True:
         page = await store.events(ADA, before, 2)
-        seen += [stored.event for stored in page.items]
+        events += [stored.event for stored in page.items]
         ids = [stored.id for stored in page.items]
         assert ids == sorted(ids, reverse=True)
         if page.next_after is None:
             break
         assert page.next_after == ids[-1]
         before = page.next_after
-    assert sorted(seen, key=lambda one: one.times) == mine
+    assert sorted(events, key=lambda item: item.times) == expected
     assert [stored.event.times for stored in (await store.events(GRACE, 2**70, 9)).items] == [9]
     with pytest.raises(ForbiddenError):
         await store.events(ADA._replace(scopes=("read", "write")), 0, 9)
 
 
 async def test_in_memory() -> None:
-    await see_the_contract(MemorySecurityStore())
+    await check_the_contract(MemorySecurityStore())
 
 
 @pytest.mark.slow
 async def test_in_postgres(database_url: str) -> None:
     async with opened(database_url) as open_role:
-        await see_the_contract(PostgresSecurityStore(await open_role("waypost_app")))
+        await check_the_contract(PostgresSecurityStore(await open_role("waypost_app")))

@@ -1,4 +1,4 @@
-"""The log's chains: whatever is done to them behind the triggers' back is found, and named."""
+"""Verification of the log's chains: it detects changes made without the triggers, and names the entry."""
 
 from contextlib import suppress
 
@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 ENTRIES = 2 + 2 * (1 + 5)  # a user and a key; two profiles with five links each
 
 
-async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
-    """The first owner, and two profiles of six entries each."""
+async def two_logged_profiles(open_database: OpenDatabase) -> tuple[Caller, int, int]:
+    """Make two profiles with six entries each. Returns (first owner, profile id, profile id)."""
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
@@ -30,7 +30,7 @@ async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
         profile = await profiles.create_profile(owner.caller, ProfileDraft(handle=handle))
         ids.append(profile.id)
         for slug in ("ä", "b", "c", "d", "e"):
-            # Text that JSON escapes, or could order in more ways than one.
+            # JSON escapes this text and could do so in more than one way.
             draft = LinkDraft(
                 slug=slug, target="https://example.com/?a=%00", title='"\\ü😀\u2028 <b>'
             )
@@ -40,7 +40,7 @@ async def logged(open_database: OpenDatabase) -> tuple[Caller, int, int]:
 
 
 async def tamper(url: str, statement: str) -> None:
-    """As a superuser with the triggers off."""
+    """Run a statement as a superuser with the triggers off."""
 
     async def work() -> None:
         connection = await asyncpg.connect(url)
@@ -55,8 +55,8 @@ async def tamper(url: str, statement: str) -> None:
     await in_asyncio(work)
 
 
-async def test_what_was_written_is_intact(open_database: OpenDatabase, database_url: str) -> None:
-    await logged(open_database)
+async def test_an_untouched_log_is_intact(open_database: OpenDatabase, database_url: str) -> None:
+    await two_logged_profiles(open_database)
     assert await verify(database_url) == AuditResult(ENTRIES, 3)
 
 
@@ -71,7 +71,7 @@ REHASH = (
 
 
 @pytest.mark.parametrize(
-    ("statement", "where", "what"),
+    ("statement", "entry", "reason"),
     [
         ("UPDATE audit_log SET after = after || '{{\"slug\": \"x\"}}' WHERE profile_id = {one} AND seq = 3",
          "{one}: entry 3", "not as it was written"),
@@ -92,26 +92,26 @@ REHASH = (
          "{two}: entry 7", "not as it was written"),
         ("DELETE FROM audit_log_heads WHERE profile_id = {one}", "{one}: entry 6", "has no head"),
         ("UPDATE audit_log_heads SET hash = sha256('') WHERE profile_id = {two}",
-         "{two}: entry 6", "not the one that the chain's head names"),
+         "{two}: entry 6", "not the entry that the chain's head names"),
         ("UPDATE audit_log_heads SET seq = 5 WHERE profile_id = {two}", "{two}: entry 6", "was added"),
         ("UPDATE audit_log SET hash = sha256('') WHERE profile_id = {one}; "
          "UPDATE audit_log SET action = '' WHERE profile_id = {two}", "{one}: entry 1", "not as it was"),
     ],
 )  # fmt: skip
-async def test_what_was_done_to_it_is_found(
-    open_database: OpenDatabase, database_url: str, statement: str, where: str, what: str
+async def test_tampering_is_detected_and_located(
+    open_database: OpenDatabase, database_url: str, statement: str, entry: str, reason: str
 ) -> None:
-    caller, one, two = await logged(open_database)
+    caller, one, two = await two_logged_profiles(open_database)
     await tamper(database_url, statement.format(one=one, two=two))
-    found = (await verify(database_url)).broken
-    assert found.startswith(f"tenant {caller.tenant_id}, profile {where.format(one=one, two=two)} ")
-    assert what in found
+    broken = (await verify(database_url)).broken
+    assert broken.startswith(
+        f"tenant {caller.tenant_id}, profile {entry.format(one=one, two=two)} "
+    )
+    assert reason in broken
 
 
-async def test_the_log_is_for_appending_only(
-    open_database: OpenDatabase, database_url: str
-) -> None:
-    await logged(open_database)
+async def test_the_log_is_append_only(open_database: OpenDatabase, database_url: str) -> None:
+    await two_logged_profiles(open_database)
     by_row = {
         (role, "DELETE", "audit_log") for role in ("waypost_aggregator", "waypost_owner", "NONE")
     }
@@ -135,10 +135,10 @@ async def test_the_log_is_for_appending_only(
                         f"DELETE FROM {table} WHERE false",
                     ):
                         await connection.execute(f"SET ROLE {role}")
-                        # Of a profile that is erased, the workers may delete the chain: row by row it is
-                        # looked at whether it is. What they get away with must be nothing (see the end).
-                        told = (role, statement.split()[0], table)
-                        if told in by_row:
+                        # Workers may delete the chain of a profile that is erased; a trigger checks each
+                        # row. So these statements may succeed, but must delete nothing (see the end).
+                        attempt = (role, statement.split()[0], table)
+                        if attempt in by_row:
                             with suppress(asyncpg.ObjectNotInPrerequisiteStateError):
                                 await connection.execute(statement)
                         else:
@@ -152,12 +152,14 @@ async def test_the_log_is_for_appending_only(
     assert await verify(database_url) == AuditResult(ENTRIES, 3)
 
 
-async def test_it_is_read_in_pieces_and_says_how_far_it_is(
+async def test_verification_reads_in_pieces_and_reports_progress(
     open_database: OpenDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.audit.verification._ROWS", 4)
     monkeypatch.setattr("storage.audit.verification._REPORT_EVERY", 5)
-    await logged(open_database)
-    seen: list[int] = []
-    assert await verify(database_url, lambda done, of: seen.append(done)) == AuditResult(ENTRIES, 3)
-    assert seen == [5, 10]
+    await two_logged_profiles(open_database)
+    progress: list[int] = []
+    assert await verify(database_url, lambda done, of: progress.append(done)) == AuditResult(
+        ENTRIES, 3
+    )
+    assert progress == [5, 10]

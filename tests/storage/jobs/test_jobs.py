@@ -1,5 +1,4 @@
-"""Jobs: one contract for Postgres and its twin. What only a real clock or several connections show is in
-test_jobs_postgres.py."""
+"""Jobs: one contract for Postgres and its twin. Concurrent transactions are in test_jobs_postgres.py."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from tests.kit.stores import opened
 pytestmark = pytest.mark.trio(run=hosted_run)
 
 ME, OTHER = Caller(1, 1), Caller(2, 2)
-SLOTS = {"default": 10, "mail": 2}
+CAPACITY = {"default": 10, "mail": 2}
 KINDS = ["a", "b", "c"]
 
 
@@ -28,17 +27,17 @@ class Ports(NamedTuple):
     store: JobStore
 
     async def add(self, kind: str = "a", **fields: Any) -> int:
-        (made,) = await self.queue.enqueue([JobDraft(kind=kind, tenant_id=1, **fields)])
-        assert made.created
-        return made.job_id
+        (result,) = await self.queue.enqueue([JobDraft(kind=kind, tenant_id=1, **fields)])
+        assert result.created
+        return result.job_id
 
-    async def take(self, worker: str = "w", kinds: Sequence[str] = KINDS) -> list[Job]:
-        return await self.queue.claim(worker, SLOTS, kinds, 60)
+    async def claim(self, worker: str = "w", kinds: Sequence[str] = KINDS) -> list[Job]:
+        return await self.queue.claim(worker, CAPACITY, kinds, 60)
 
-    async def one(self, **fields: Any) -> Job:
-        """A job that is running."""
+    async def running(self, **fields: Any) -> Job:
+        """Enqueue a job and claim it. Returns the running job."""
         await self.add(**fields)
-        (job,) = await self.take()
+        (job,) = await self.claim()
         return job
 
     async def state(self, job_id: int) -> tuple[str, int]:
@@ -57,13 +56,13 @@ async def ports(place: str) -> AsyncIterator[Ports]:
         yield Ports(queue, PostgresJobStore(await open_database("waypost_app")))
 
 
-async def test_a_job_is_what_was_enqueued_and_is_taken_once(ports: Ports) -> None:
-    made = await ports.add("b", payload={"n": [1, "ü", None]}, profile_id=7, unique_key="k")
-    assert await ports.take(kinds=["a"]) == []
-    (job,) = await ports.take("me")
-    assert await ports.take() == []
+async def test_a_job_is_claimed_once_as_it_was_enqueued(ports: Ports) -> None:
+    job_id = await ports.add("b", payload={"n": [1, "ü", None]}, profile_id=7, unique_key="k")
+    assert await ports.claim(kinds=["a"]) == []
+    (job,) = await ports.claim("me")
+    assert await ports.claim() == []
     assert (job.id, job.kind, job.queue, job.payload) == (
-        made,
+        job_id,
         "b",
         "default",
         {"n": [1, "ü", None]},
@@ -72,7 +71,7 @@ async def test_a_job_is_what_was_enqueued_and_is_taken_once(ports: Ports) -> Non
     assert (job.state, job.attempt, job.failures, job.worker) == ("running", 1, 0, "me")
     assert job.started_at is not None
     assert max(job.created_at, job.run_at) <= job.started_at
-    assert await ports.store.job(ME, made) == job
+    assert await ports.store.job(ME, job_id) == job
 
 
 async def test_the_order_is_priority_then_time(ports: Ports) -> None:
@@ -82,20 +81,20 @@ async def test_the_order_is_priority_then_time(ports: Ports) -> None:
     high = await ports.add(priority=2)
     early = await ports.add(run_at=past, priority=1)
     await ports.add(delay_s=60, priority=2)
-    assert [job.id for job in await ports.take()] == [high, early, late, low]
+    assert [job.id for job in await ports.claim()] == [high, early, late, low]
 
 
-async def test_each_queue_gives_what_it_has_slots_for(ports: Ports) -> None:
+async def test_each_queue_gives_up_to_its_capacity(ports: Ports) -> None:
     for priority in (0, 1, 2):
         await ports.add(queue="mail", priority=priority)
     await ports.add()
     await ports.add(queue="elsewhere")
-    first, second = await ports.take(), await ports.take()
+    first, second = await ports.claim(), await ports.claim()
     assert sorted(job.queue for job in first) == ["default", "mail", "mail"]
     assert [(job.queue, job.priority) for job in second] == [("mail", 0)]
 
 
-async def test_a_unique_key_holds_while_the_job_is_queued_or_running(ports: Ports) -> None:
+async def test_a_unique_key_is_taken_while_its_job_is_queued_or_running(ports: Ports) -> None:
     draft = JobDraft(kind="a", unique_key="k", tenant_id=1)
     others = [
         JobDraft(kind="b", unique_key="k", tenant_id=1),
@@ -105,12 +104,12 @@ async def test_a_unique_key_holds_while_the_job_is_queued_or_running(ports: Port
     ]
     (first,) = await ports.queue.enqueue([draft])
     assert await ports.queue.enqueue([draft, draft]) == [(first.job_id, False)] * 2
-    assert all(made.created for made in await ports.queue.enqueue(others))
-    (job,) = [job for job in await ports.take() if job.id == first.job_id]
+    assert all(result.created for result in await ports.queue.enqueue(others))
+    (job,) = [job for job in await ports.claim() if job.id == first.job_id]
     assert (await ports.queue.enqueue([draft]))[0] == (first.job_id, False)
     await ports.queue.end([AttemptEnd(job.lease, "failed")])
     assert (await ports.queue.enqueue([draft]))[0] == (first.job_id, False)
-    (job,) = await ports.take()
+    (job,) = await ports.claim()
     await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     assert (await ports.queue.enqueue([draft]))[0].created
 
@@ -127,10 +126,10 @@ async def test_a_unique_key_holds_while_the_job_is_queued_or_running(ports: Port
     ],
 )
 @pytest.mark.parametrize("cancel", [False, True])
-async def test_how_an_attempt_ends(
+async def test_an_outcome_sets_the_jobs_state(
     ports: Ports, outcome: Any, state: tuple[str, int], cancel: bool
 ) -> None:
-    job = await ports.one()
+    job = await ports.running()
     if cancel:
         assert (await ports.store.cancel(ME, job.id)).cancel_requested
     ending = AttemptEnd(job.lease, outcome, 60.0 if outcome != "returned" else 0.0, "why")
@@ -140,31 +139,31 @@ async def test_how_an_attempt_ends(
     ended = await ports.store.job(ME, job.id)
     assert ended.last_error == "why"
     assert (ended.finished_at is None) == (ended.state == "queued")
-    assert len(await ports.take()) == (ended.state == "queued" and outcome == "returned")
-    # Whatever it was, it ends once.
+    assert len(await ports.claim()) == (ended.state == "queued" and outcome == "returned")
+    # An attempt ends once.
     assert await ports.queue.end([ending]) == set()
 
 
-async def test_enough_failures_kill_and_what_was_given_back_is_none(ports: Ports) -> None:
-    job = await ports.one(max_attempts=2)
+async def test_enough_failures_kill_and_a_returned_attempt_is_no_failure(ports: Ports) -> None:
+    job = await ports.running(max_attempts=2)
     for outcome, state in [
         ("returned", "queued"), ("failed", "queued"), ("snoozed", "queued"), ("failed", "dead"),
     ]:  # fmt: skip
         assert await ports.queue.end([AttemptEnd(job.lease, outcome, 0.0, outcome)]) == {job.lease}  # type: ignore[arg-type]
         assert (await ports.store.job(ME, job.id)).state == state
         if state == "queued":
-            (job,) = await ports.take()
+            (job,) = await ports.claim()
     assert (job.attempt, await ports.state(job.id)) == (4, ("dead", 2))
     retried = await ports.store.retry(ME, job.id)
     assert (retried.state, retried.failures, retried.attempt) == ("queued", 0, 4)
-    (again,) = await ports.take()
+    (again,) = await ports.claim()
     assert again.attempt == 5
 
 
-async def test_under_an_old_attempt_nothing_can_be_done(ports: Ports) -> None:
-    old = await ports.one()
+async def test_a_stale_lease_changes_nothing(ports: Ports) -> None:
+    old = await ports.running()
     assert await ports.queue.release("w", died=True) == 1
-    (new,) = await ports.take("other")
+    (new,) = await ports.claim("other")
     assert new.attempt == 2
     assert new.last_error
     effects = []
@@ -182,7 +181,7 @@ async def test_under_an_old_attempt_nothing_can_be_done(ports: Ports) -> None:
 
 
 async def test_an_effect_commits_with_the_end_or_not_at_all(ports: Ports) -> None:
-    job = await ports.one()
+    job = await ports.running()
 
     async def breaks(_: Any) -> None:
         raise ValueError("no")
@@ -199,53 +198,53 @@ async def test_an_effect_commits_with_the_end_or_not_at_all(ports: Ports) -> Non
         await ports.queue.finish_with(job.lease, works)
 
 
-async def test_heartbeats_say_what_is_held_and_wanted(ports: Ports) -> None:
+async def test_a_heartbeat_returns_leases_and_cancel_requests(ports: Ports) -> None:
     for _ in range(2):
         await ports.add()
-    one, two = await ports.take()
-    await ports.store.cancel(ME, two.id)
+    first, second = await ports.claim()
+    await ports.store.cancel(ME, second.id)
     unknown = Lease(1, 999, 1)
-    told = await ports.queue.heartbeat(
-        [Heartbeat(one.lease, (3, 10)), Heartbeat(two.lease), Heartbeat(unknown)], 60
+    cancel_requests = await ports.queue.heartbeat(
+        [Heartbeat(first.lease, (3, 10)), Heartbeat(second.lease), Heartbeat(unknown)], 60
     )
-    assert told == {one.lease: False, two.lease: True}
-    assert (await ports.store.job(ME, one.id)).progress == (3, 10)
-    assert (await ports.store.job(ME, two.id)).progress is None
+    assert cancel_requests == {first.lease: False, second.lease: True}
+    assert (await ports.store.job(ME, first.id)).progress == (3, 10)
+    assert (await ports.store.job(ME, second.id)).progress is None
 
 
-async def test_only_what_is_not_kept_alive_is_rescued(ports: Ports) -> None:
+async def test_only_jobs_without_a_heartbeat_are_rescued(ports: Ports) -> None:
     for _ in range(2):
         await ports.add(max_attempts=1)
     await ports.add(max_attempts=2)
-    dead, alive, again = await ports.queue.claim("w", SLOTS, KINDS, 0.0)
+    dead, alive, retried = await ports.queue.claim("w", CAPACITY, KINDS, 0.0)
     assert await ports.queue.heartbeat([Heartbeat(alive.lease)], 60) == {alive.lease: False}
     assert await ports.queue.rescue() == 2
     assert await ports.state(dead.id) == ("dead", 1)
     assert await ports.state(alive.id) == ("running", 0)
-    assert await ports.state(again.id) == ("queued", 1)
+    assert await ports.state(retried.id) == ("queued", 1)
     assert await ports.queue.rescue() == 0
 
 
-async def test_a_job_to_be_cancelled_is_not_rescued_but_cancelled(ports: Ports) -> None:
+async def test_a_lost_job_with_a_cancel_request_is_cancelled(ports: Ports) -> None:
     await ports.add()
-    (job,) = await ports.queue.claim("w", SLOTS, KINDS, 0.0)
+    (job,) = await ports.queue.claim("w", CAPACITY, KINDS, 0.0)
     await ports.store.cancel(ME, job.id)
     assert await ports.queue.rescue() == 1
     assert await ports.state(job.id) == ("cancelled", 1)
 
 
-async def test_release_gives_back_what_one_worker_holds(ports: Ports) -> None:
-    mine = await ports.one(max_attempts=1)
+async def test_release_requeues_one_workers_jobs(ports: Ports) -> None:
+    first = await ports.running(max_attempts=1)
     await ports.add()
-    (theirs,) = await ports.take("other")
+    (second,) = await ports.claim("other")
     assert await ports.queue.release("w", died=False) == 1
-    assert await ports.state(mine.id) == ("queued", 0)
-    assert await ports.state(theirs.id) == ("running", 0)
+    assert await ports.state(first.id) == ("queued", 0)
+    assert await ports.state(second.id) == ("running", 0)
     assert await ports.queue.release("other", died=True) == 1
-    assert await ports.state(theirs.id) == ("queued", 1)
+    assert await ports.state(second.id) == ("queued", 1)
 
 
-async def test_people_see_and_change_their_tenants_jobs_only(ports: Ports) -> None:
+async def test_callers_see_and_change_their_tenants_jobs_only(ports: Ports) -> None:
     job_id = await ports.add()
     await ports.queue.enqueue([JobDraft(kind="system")])
     assert (await ports.store.list_jobs(OTHER, JobFilter(), 0, 10)).items == []
@@ -272,11 +271,11 @@ async def test_a_list_has_filters_and_pages(ports: Ports) -> None:
     assert [job.id for job in filtered.items] == [ids[2]]
 
 
-async def test_what_has_ended_is_neither_cancelled_nor_retried(ports: Ports) -> None:
+async def test_an_ended_job_is_neither_cancelled_nor_retried(ports: Ports) -> None:
     job_id = await ports.add()
     with pytest.raises(ConflictError, match="queued is not one that can be retried"):
         await ports.store.retry(ME, job_id)
-    (job,) = await ports.take()
+    (job,) = await ports.claim()
     with pytest.raises(ConflictError, match="running is not"):
         await ports.store.retry(ME, job_id)
     await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
@@ -285,20 +284,20 @@ async def test_what_has_ended_is_neither_cancelled_nor_retried(ports: Ports) -> 
             await call(ME, job_id)
 
 
-async def test_a_retry_goes_ahead_of_the_wait_and_yields_to_a_newer_one(ports: Ports) -> None:
-    waiting = await ports.one()
+async def test_a_retry_ends_the_wait_but_yields_to_a_newer_job(ports: Ports) -> None:
+    waiting = await ports.running()
     await ports.queue.end([AttemptEnd(waiting.lease, "failed", 3600)])
-    assert await ports.take() == []
+    assert await ports.claim() == []
     await ports.store.retry(ME, waiting.id)
-    assert [job.id for job in await ports.take()] == [waiting.id]
+    assert [job.id for job in await ports.claim()] == [waiting.id]
     old = await ports.add("b", unique_key="k")
     await ports.store.cancel(ME, old)
     await ports.add("b", unique_key="k")
-    with pytest.raises(ConflictError, match="another job has taken"):
+    with pytest.raises(ConflictError, match="must not be that of another queued or running job"):
         await ports.store.retry(ME, old)
 
 
-async def test_what_is_due_is_enqueued_once(ports: Ports) -> None:
+async def test_a_due_time_is_enqueued_once(ports: Ports) -> None:
     due = datetime(2026, 3, 1, tzinfo=UTC)
     drafts = [JobDraft(kind=kind, unique_key="periodic") for kind in "ab"]
 
@@ -308,19 +307,19 @@ async def test_what_is_due_is_enqueued_once(ports: Ports) -> None:
     assert await schedule(due, due) == 2
     assert await schedule(due, due) == 0
     assert await schedule(due - timedelta(hours=1)) == 0
-    # The earlier one has not run yet: no second one beside it, now or later.
+    # The earlier job has not run yet, so its unique key prevents a second one.
     assert await schedule(due + timedelta(hours=1)) == 0
-    for job in await ports.take():
+    for job in await ports.claim():
         await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     assert await schedule(due + timedelta(hours=1)) == 0
     assert await schedule(due + timedelta(hours=2), due) == 1
 
 
-async def test_figures_say_what_waits(ports: Ports) -> None:
+async def test_queue_metrics_count_waiting_jobs(ports: Ports) -> None:
     assert await ports.queue.queue_metrics() == ([], 0)
-    dead = await ports.one()
+    dead = await ports.running()
     await ports.queue.end([AttemptEnd(dead.lease, "dead")])
-    await ports.one(queue="mail")
+    await ports.running(queue="mail")
     await ports.add(run_at=datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=1))
     await ports.add(delay_s=60)
     (default, mail), count = await ports.queue.queue_metrics()
@@ -330,8 +329,8 @@ async def test_figures_say_what_waits(ports: Ports) -> None:
     assert count == 1
 
 
-async def test_history_is_forgotten_and_nothing_else(ports: Ports) -> None:
-    job = await ports.one()
+async def test_only_ended_jobs_are_purged(ports: Ports) -> None:
+    job = await ports.running()
     await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
     waiting = await ports.add()
     await ports.queue.purge(1)

@@ -1,4 +1,4 @@
-"""Jobs where only a real server shows it: in others' transactions, between tenants, and many at once."""
+"""Jobs in Postgres alone: inside callers' transactions, between tenants, and with concurrent workers."""
 
 import random
 from collections import Counter
@@ -27,14 +27,14 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 ME = Caller(1, 1)
 
 
-async def ask(database: Database, query: str, *arguments: Any) -> Any:
+async def fetch_value(database: Database, query: str, *arguments: Any) -> Any:
     async def work(connection: Connection) -> Any:
         return await connection.fetchval(query, *arguments)
 
     return await database.transaction(work)
 
 
-async def test_a_job_is_there_with_its_change_or_not_at_all(open_database: OpenDatabase) -> None:
+async def test_a_job_commits_with_its_change_or_not_at_all(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
 
     async def change(connection: Connection, fails: bool) -> None:
@@ -48,9 +48,9 @@ async def test_a_job_is_there_with_its_change_or_not_at_all(open_database: OpenD
     jobs = PostgresJobStore(app)
     assert (await jobs.list_jobs(ME, JobFilter(), 0, 10)).items == []
     await app.transaction(lambda connection: change(connection, False), caller=ME)
-    found = (await jobs.list_jobs(ME, JobFilter(), 0, 10)).items
-    assert Counter(job.kind for job in found) == {"a": 1, "b": 3}
-    assert [job.payload for job in found if job.kind == "b"] == [{"n": 1}] * 3
+    listed_jobs = (await jobs.list_jobs(ME, JobFilter(), 0, 10)).items
+    assert Counter(job.kind for job in listed_jobs) == {"a": 1, "b": 3}
+    assert [job.payload for job in listed_jobs if job.kind == "b"] == [{"n": 1}] * 3
 
 
 @pytest.mark.parametrize("tenant", [0, 2])
@@ -65,42 +65,44 @@ async def test_the_app_enqueues_for_its_own_tenant_only(
         await app.transaction(lambda c: enqueue_many(c, [draft]), caller=ME)
 
 
-async def test_of_equal_keys_at_the_same_time_one_is_made(open_database: OpenDatabase) -> None:
+async def test_of_concurrent_jobs_with_one_unique_key_one_is_enqueued(
+    open_database: OpenDatabase,
+) -> None:
     database = await open_database("waypost_aggregator", 8)
     queue = PostgresJobQueue(database)
-    made: list[Any] = []
+    results: list[Any] = []
 
     async def add() -> None:
         for _ in range(5):
-            made.extend(await queue.enqueue([JobDraft(kind="a", unique_key="k")]))
+            results.extend(await queue.enqueue([JobDraft(kind="a", unique_key="k")]))
 
     async with trio.open_nursery() as nursery:
         for _ in range(8):
             nursery.start_soon(add)
-    assert sum(one.created for one in made) == 1
-    assert len({one.job_id for one in made}) == 1
+    assert sum(result.created for result in results) == 1
+    assert len({result.job_id for result in results}) == 1
 
 
 async def test_schedulers_at_the_same_time_enqueue_each_due_once(
     open_database: OpenDatabase,
 ) -> None:
     database = await open_database("waypost_aggregator", 8)
-    queue, made = PostgresJobQueue(database), []
-    start = await ask(database, "SELECT clock_timestamp()")
+    queue, enqueued = PostgresJobQueue(database), []
+    start = await fetch_value(database, "SELECT clock_timestamp()")
 
     async def schedule(n: int) -> None:
         drafts = [JobDraft(kind=kind, unique_key=str(n)) for kind in "abcd"]
         random.Random(n).shuffle(drafts)
-        made.append(await queue.schedule(lambda _: [(start, draft) for draft in drafts]))
+        enqueued.append(await queue.schedule(lambda _: [(start, draft) for draft in drafts]))
 
     async with trio.open_nursery() as nursery:
         for n in range(16):
             nursery.start_soon(schedule, n)
-    assert sum(made) == 4
-    assert await ask(database, "SELECT count(*) FROM jobs") == 4
+    assert sum(enqueued) == 4
+    assert await fetch_value(database, "SELECT count(*) FROM jobs") == 4
 
 
-async def test_no_two_workers_get_one_job_and_all_are_done_once(
+async def test_concurrent_workers_claim_each_job_once(
     open_database: OpenDatabase,
 ) -> None:
     database = await open_database("waypost_aggregator", 8)
@@ -119,11 +121,11 @@ async def test_no_two_workers_get_one_job_and_all_are_done_once(
     assert len(taken) == count
     assert set(taken.values()) == {1}
     states = "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND attempt = 1"
-    assert await ask(database, states) == count
+    assert await fetch_value(database, states) == count
 
 
-async def test_a_take_reads_no_more_than_it_takes(open_database: OpenDatabase) -> None:
-    """Neither what waits for later, nor what has ended, nor lower priorities are in the way."""
+async def test_a_claim_reads_no_more_rows_than_it_takes(open_database: OpenDatabase) -> None:
+    """Jobs that are not due, have ended or have a lower priority are not read."""
     database = await open_database("waypost_aggregator")
     fill = """INSERT INTO jobs (kind, priority, run_at, state, finished_at)
         SELECT 'a', n % 5 - 2, now() + make_interval(secs => CASE WHEN n % 10 = 0 THEN -1 ELSE 3600 END),
@@ -150,7 +152,7 @@ _READ = """SELECT sum(idx_tup_read + idx_tup_fetch)::bigint FROM (
     FROM pg_class AS c WHERE c.relname IN ('jobs', 'jobs_next')) AS s"""
 
 
-async def test_members_of_other_tenants_see_and_steer_what_their_role_allows(
+async def test_members_of_other_tenants_see_and_change_jobs_as_their_role_allows(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     app, passwords = await open_database("waypost_app"), PasswordHasher(FAST)
@@ -158,32 +160,36 @@ async def test_members_of_other_tenants_see_and_steer_what_their_role_allows(
     owner, stranger = await second_owner(database_url), await second_owner(database_url)
     profile = await profiles.create_profile(owner, ProfileDraft(handle="anna"))
 
-    async def joined(role: str) -> Caller:
+    async def add_member(role: str) -> Caller:
         caller = await second_owner(database_url)
         draft = InvitationDraft(email=f"{role}@example.com", role=role)
         await invitations.accept(caller, (await invitations.invite(owner, profile.id, draft))[1])
         return caller
 
-    editor, viewer, jobs = await joined("editor"), await joined("viewer"), PostgresJobStore(app)
+    editor, viewer, jobs = (
+        await add_member("editor"),
+        await add_member("viewer"),
+        PostgresJobStore(app),
+    )
     draft = JobDraft(kind="a", tenant_id=owner.tenant_id, profile_id=profile.id)
     other = JobDraft(kind="a", tenant_id=owner.tenant_id)
-    made = await app.transaction(lambda c: enqueue(c, draft), caller=owner)
+    enqueued = await app.transaction(lambda c: enqueue(c, draft), caller=owner)
     tenants_own = await app.transaction(lambda c: enqueue(c, other), caller=owner)
-    listed = JobFilter(profile_id=profile.id)
+    conditions = JobFilter(profile_id=profile.id)
     for member in (owner, editor, viewer):
-        assert (await jobs.job(member, made.job_id)).id == made.job_id
-        (found,) = (await jobs.list_jobs(member, listed, 0, 10)).items
-        assert found.id == made.job_id
+        assert (await jobs.job(member, enqueued.job_id)).id == enqueued.job_id
+        (listed_job,) = (await jobs.list_jobs(member, conditions, 0, 10)).items
+        assert listed_job.id == enqueued.job_id
     assert (await jobs.list_jobs(viewer, JobFilter(), 0, 10)).items == []
     for refused in (viewer, editor._replace(scopes=("read",))):
         with pytest.raises(ForbiddenError):
-            await jobs.cancel(refused, made.job_id)
+            await jobs.cancel(refused, enqueued.job_id)
     for call in (jobs.job, jobs.cancel, jobs.retry):
         with pytest.raises(NotFoundError):
-            await call(stranger, made.job_id)
+            await call(stranger, enqueued.job_id)
         with pytest.raises(NotFoundError):
             await call(editor, tenants_own.job_id)
     with pytest.raises(NotFoundError):
-        await jobs.list_jobs(stranger, listed, 0, 10)
-    assert (await jobs.cancel(editor, made.job_id)).state == "cancelled"
-    assert (await jobs.retry(editor, made.job_id)).state == "queued"
+        await jobs.list_jobs(stranger, conditions, 0, 10)
+    assert (await jobs.cancel(editor, enqueued.job_id)).state == "cancelled"
+    assert (await jobs.retry(editor, enqueued.job_id)).state == "queued"

@@ -1,4 +1,4 @@
-"""The rate limiter's contract, in memory and on Redis; many clients at once; a server that is away."""
+"""The rate limiter: one contract in memory and on Redis, concurrent clients, a server that does not answer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 S = 1_000_000
 SECRET = bytes(range(32))
-# Long: a busy machine must not turn an answer into an error, but where that is what is tested.
+# Long, so that a busy machine causes no timeout; tests of the timeout have their own.
 PATIENT_MS = 20_000
 KEY = Rate("api-key", 30, 60, 3)
 ADDRESS = Rate("api-address", 100, 10)
@@ -33,14 +33,14 @@ class Clock:
         return self.now_us
 
 
-class Bench(NamedTuple):
-    """A limiter, its clock, and what may happen to its server."""
+class LimiterBench(NamedTuple):
+    """A limiter, its clock, and a function that flushes its server."""
 
     limiter: RateLimiter
     clock: Clock
     flush: Callable[[], Awaitable[object]]
 
-    async def one(self, charge: Charge) -> RateDecision:
+    async def decide(self, charge: Charge) -> RateDecision:
         (decision,) = await self.limiter.decide([charge])
         return decision
 
@@ -51,7 +51,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def bench(url: str | None) -> AsyncIterator[Bench]:
+async def bench(url: str | None) -> AsyncIterator[LimiterBench]:
     clock = Clock()
     if url is None:
         limits = MemoryRateLimitServer()
@@ -59,11 +59,11 @@ async def bench(url: str | None) -> AsyncIterator[Bench]:
         async def flush() -> None:
             limits.flush()
 
-        yield Bench(MemoryRateLimiter(limits, clock), clock, flush)
+        yield LimiterBench(MemoryRateLimiter(limits, clock), clock, flush)
         return
     server = await RedisServer.open(url, size=2)
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS, clock_us=clock)
-    yield Bench(limiter, clock, lambda: server.run(server.commands.flushdb))
+    yield LimiterBench(limiter, clock, lambda: server.run(server.commands.flushdb))
     await server.close()
 
 
@@ -74,7 +74,7 @@ async def server(redis_url: str) -> AsyncIterator[RedisServer]:
     await server.close()
 
 
-async def test_a_burst_and_then_the_rate(bench: Bench) -> None:
+async def test_a_burst_and_then_the_rate(bench: LimiterBench) -> None:
     charge = Charge(KEY, "7")
     steps = [
         (0, 1, RateDecision(True, 3, 2, 0, 2 * S)),
@@ -92,51 +92,51 @@ async def test_a_burst_and_then_the_rate(bench: Bench) -> None:
     start_us = bench.clock.now_us
     for seconds, cost, expected in steps:
         bench.clock.now_us = start_us + int(seconds * S)
-        assert await bench.one(charge._replace(cost=cost)) == expected, (seconds, cost)
+        assert await bench.decide(charge._replace(cost=cost)) == expected, (seconds, cost)
 
 
-async def test_charges_are_decided_each_on_its_own_and_in_order(bench: Bench) -> None:
+async def test_charges_are_decided_each_on_its_own_and_in_order(bench: LimiterBench) -> None:
     charges = [Charge(KEY, "7", 3), Charge(ADDRESS, "7", 10), Charge(KEY, "8"), Charge(KEY, "7")]
     decisions = await bench.limiter.decide(charges)
-    assert [(one.allowed, one.burst, one.remaining) for one in decisions] == [
+    assert [(decision.allowed, decision.burst, decision.remaining) for decision in decisions] == [
         (True, 3, 0),
         (True, 100, 90),
         (True, 3, 2),
         (False, 3, 0),
     ]
-    # What one denied, another has used up all the same.
-    assert [one.remaining for one in await bench.limiter.decide(charges)] == [0, 80, 1, 0]
+    # A denied charge does not undo the other charges of the call.
+    assert [decision.remaining for decision in await bench.limiter.decide(charges)] == [0, 80, 1, 0]
     assert await bench.limiter.decide([]) == []
 
 
-async def test_subjects_may_be_any_text(bench: Bench) -> None:
+async def test_subjects_may_be_any_text(bench: LimiterBench) -> None:
     subjects = ["", "a", "A", "a" * 10_000, "{a}", "a\0", "a\n", "ä", "\ud800", "2001:db8::1", " "]
     for subject in subjects:
-        assert (await bench.one(Charge(KEY, subject))).remaining == 2
+        assert (await bench.decide(Charge(KEY, subject))).remaining == 2
     for subject in subjects:
-        assert (await bench.one(Charge(KEY, subject))).remaining == 1
+        assert (await bench.decide(Charge(KEY, subject))).remaining == 1
 
 
-async def test_wrong_charges_are_refused_and_none_is_used_up(bench: Bench) -> None:
+async def test_invalid_charges_are_refused_and_use_nothing_up(bench: LimiterBench) -> None:
     with pytest.raises(ValueError, match="at most 16"):
         await bench.limiter.decide([Charge(KEY, "7")] * (MAX_CHARGES + 1))
     with pytest.raises(ValueError, match="negative"):
         await bench.limiter.decide([Charge(KEY, "7"), Charge(KEY, "7", -1)])
-    assert (await bench.one(Charge(KEY, "7"))).remaining == 2
+    assert (await bench.decide(Charge(KEY, "7"))).remaining == 2
 
 
-async def test_a_clock_that_went_back_locks_nobody_out(bench: Bench) -> None:
-    assert (await bench.one(Charge(KEY, "7", 3))).allowed
+async def test_a_clock_set_back_locks_no_client_out(bench: LimiterBench) -> None:
+    assert (await bench.decide(Charge(KEY, "7", 3))).allowed
     bench.clock.now_us -= 86_400 * S
-    assert await bench.one(Charge(KEY, "7")) == RateDecision(False, 3, 0, 2 * S, 6 * S)
+    assert await bench.decide(Charge(KEY, "7")) == RateDecision(False, 3, 0, 2 * S, 6 * S)
     bench.clock.now_us += 2 * S
-    assert (await bench.one(Charge(KEY, "7"))).allowed
+    assert (await bench.decide(Charge(KEY, "7"))).allowed
 
 
-async def test_a_server_that_forgot_starts_anew(bench: Bench) -> None:
-    assert (await bench.one(Charge(KEY, "7", 3))).allowed
+async def test_a_flushed_server_starts_afresh(bench: LimiterBench) -> None:
+    assert (await bench.decide(Charge(KEY, "7", 3))).allowed
     await bench.flush()
-    assert (await bench.one(Charge(KEY, "7"))).remaining == 2
+    assert (await bench.decide(Charge(KEY, "7"))).remaining == 2
 
 
 async def test_a_twin_that_is_down_is_unavailable() -> None:
@@ -147,11 +147,11 @@ async def test_a_twin_that_is_down_is_unavailable() -> None:
         await limiter.decide([Charge(KEY, "7")])
 
 
-async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: str) -> None:
-    """The oracle takes what was answered in the server's order, and must come to the same."""
+async def test_64_concurrent_clients_are_decided_as_if_in_sequence(redis_url: str) -> None:
+    """The Python function, applied to all charges in the server's order, gives equal decisions."""
     clients, rounds = 64, 40
     fast, slow = Rate("fast", 2_000, 1, 20), Rate("slow", 1_200, 60, 300)
-    answered: dict[Charge, list[TimedRateDecision]] = {}
+    decisions_by_charge: dict[Charge, list[TimedRateDecision]] = {}
 
     async def client(number: int) -> None:
         server = await RedisServer.open(redis_url, size=1)
@@ -159,16 +159,16 @@ async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: 
         charges = [Charge(fast, "all"), Charge(slow, "all"), Charge(slow, f"some {number % 8}")]
         for _ in range(rounds):
             for charge, timed in zip(charges, await limiter.timed(charges), strict=True):
-                answered.setdefault(charge, []).append(timed)
+                decisions_by_charge.setdefault(charge, []).append(timed)
         await server.close()
 
     async with trio.open_nursery() as nursery:
         for number in range(clients):
             nursery.start_soon(client, number)
 
-    assert sum(map(len, answered.values())) == clients * rounds * 3
-    for charge, decisions in answered.items():
-        # Within one microsecond, those that were allowed move the TAT on, and a denial is the last.
+    assert sum(map(len, decisions_by_charge.values())) == clients * rounds * 3
+    for charge, decisions in decisions_by_charge.items():
+        # Within one microsecond, allowed charges advance the TAT, and denied ones come last.
         decisions.sort(key=lambda t: (t.at_us, t.decision.reset_after_us, not t.decision.allowed))
         tat_us = wrong = 0
         for at_us, decision in decisions:
@@ -177,18 +177,18 @@ async def test_64_clients_at_once_are_decided_as_one_after_the_other(redis_url: 
             if expected.allowed:
                 tat_us = at_us + expected.reset_after_us
         assert wrong == 0, charge
-    allowed = [one.decision.allowed for one in answered[Charge(slow, "all")]]
+    allowed = [one.decision.allowed for one in decisions_by_charge[Charge(slow, "all")]]
     assert 300 <= sum(allowed) < len(allowed)
 
 
-async def test_the_servers_clock_has_microseconds_and_moves_on(server: RedisServer) -> None:
+async def test_the_servers_clock_has_microseconds_and_never_goes_back(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     times = [(await limiter.timed([Charge(ADDRESS, "7", 0)]))[0].at_us for _ in range(20)]
     assert times == sorted(times)
     assert len({time_us % 1_000 for time_us in times}) > 1
 
 
-async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
+async def test_a_redis_key_hides_its_subject_and_expires_with_its_tat(
     server: RedisServer,
 ) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
@@ -200,13 +200,13 @@ async def test_a_key_says_nothing_of_its_subject_and_expires_with_its_tat(
     assert len(key) == len("waypost:rate:long:{}") + 32
     assert b"203" not in key.partition(b"{")[0]
     assert 3_590_000 < await server.run(server.commands.pttl, key) <= 3_600_000
-    # Under another secret it is another key: without the secret, nobody can try all addresses.
+    # Another secret makes another key: without the secret, nobody can try all addresses.
     other = RedisRateLimiter(server, SECRET[::-1], timeout_ms=PATIENT_MS)
     assert (await other.decide([Charge(long, "203.0.113.7")]))[0].allowed
     assert not (await limiter.decide([Charge(long, "203.0.113.7")]))[0].allowed
 
 
-async def test_a_key_is_gone_after_its_tat(server: RedisServer) -> None:
+async def test_a_redis_key_expires_after_its_tat(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     await limiter.decide([Charge(Rate("brief", 1_000, 1, 1), "7")])
     with trio.fail_after(10):
@@ -214,12 +214,15 @@ async def test_a_key_is_gone_after_its_tat(server: RedisServer) -> None:
             pass
 
 
-async def test_the_script_survives_a_server_that_forgot_it(server: RedisServer) -> None:
+async def test_the_script_is_loaded_again_after_a_script_flush(server: RedisServer) -> None:
     limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)
     await server.run(server.commands.script_flush)
-    assert [one.remaining for one in await limiter.decide([Charge(KEY, "7")] * 2)] == [2, 1]
+    assert [decision.remaining for decision in await limiter.decide([Charge(KEY, "7")] * 2)] == [
+        2,
+        1,
+    ]
     await server.run(server.commands.script_flush)
-    assert [one.remaining for one in await limiter.decide([Charge(KEY, "7")])] == [0]
+    assert [decision.remaining for decision in await limiter.decide([Charge(KEY, "7")])] == [0]
 
 
 async def test_a_short_secret_is_refused(server: RedisServer) -> None:
@@ -228,14 +231,14 @@ async def test_a_short_secret_is_refused(server: RedisServer) -> None:
             RedisRateLimiter(server, secret)
 
 
-async def test_a_server_that_is_not_there_is_unavailable_at_once() -> None:
+async def test_a_missing_server_is_unavailable_at_once() -> None:
     server = await RedisServer.open("unix:///nonexistent/socket", size=1)
     with trio.fail_after(1.5), pytest.raises(UnavailableError):
         await RedisRateLimiter(server, SECRET).decide([Charge(KEY, "7")])
     await server.close()
 
 
-async def test_a_server_that_never_answers_is_unavailable_in_time(tmp_path: Path) -> None:
+async def test_a_silent_server_is_unavailable_after_the_timeout(tmp_path: Path) -> None:
     path = str(tmp_path / "silent")
     listening = trio.socket.socket(trio.socket.AF_UNIX)
     await listening.bind(path)
@@ -250,7 +253,7 @@ async def test_a_server_that_never_answers_is_unavailable_in_time(tmp_path: Path
     listening.close()
 
 
-async def test_an_answer_that_comes_too_late_is_nobody_elses(redis_url: str) -> None:
+async def test_a_late_reply_is_not_taken_for_another_calls(redis_url: str) -> None:
     server = await RedisServer.open(redis_url, size=1)
     other = await RedisServer.open(redis_url, size=1)
     patient = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS)

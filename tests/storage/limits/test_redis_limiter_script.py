@@ -1,4 +1,4 @@
-"""The rate limiter's script and the rule in engine/limits/rate.py: the same answers to random charges."""
+"""The rate limiter's script: equal to decide() of engine/limits/rate.py on random charges."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,8 +30,8 @@ WAITS_US = st.one_of(st.just(0), st.integers(0, 20 * S), st.integers(-400 * S, 4
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @pytest.mark.slow
-def test_the_script_decides_as_the_rule(
-    redis_url: str, asked: list[tuple[Rate, str, int, int]]
+def test_the_script_decides_as_the_python_function(
+    redis_url: str, charges: list[tuple[Rate, str, int, int]]
 ) -> None:
     async def play() -> None:
         clock, tats_us = Clock(), dict[tuple[str, str], int]()
@@ -39,16 +39,16 @@ def test_the_script_decides_as_the_rule(
         try:
             await server.run(server.commands.flushdb)
             limiter = RedisRateLimiter(server, SECRET, timeout_ms=PATIENT_MS, clock_us=clock)
-            for rate, subject, cost, wait_us in asked:
+            for rate, subject, cost, wait_us in charges:
                 clock.now_us += wait_us
-                held = (rate.name, subject)
-                tat_us = tats_us.get(held, 0)
+                key = (rate.name, subject)
+                tat_us = tats_us.get(key, 0)
                 expected = decide(rate, tat_us, clock.now_us, cost)
-                answer = await limiter.timed([Charge(rate, subject, cost)])
-                assert answer == [TimedRateDecision(clock.now_us, expected)]
+                decisions = await limiter.timed([Charge(rate, subject, cost)])
+                assert decisions == [TimedRateDecision(clock.now_us, expected)]
                 beyond = tat_us - clock.now_us > rate.tolerance_us
                 if (expected.allowed and cost) or beyond:
-                    tats_us[held] = clock.now_us + expected.reset_after_us
+                    tats_us[key] = clock.now_us + expected.reset_after_us
         finally:
             await server.close()
 

@@ -1,4 +1,4 @@
-"""Consoles on one database share their limits; each asks for the secret when it needs it."""
+"""Rate limits that all consoles of one database share, under a secret that is read on first use."""
 
 import pytest
 
@@ -26,7 +26,7 @@ async def test_the_secret_is_made_once(open_database: OpenDatabase) -> None:
             await shared_secret(other)
 
 
-async def test_two_consoles_count_together(open_database: OpenDatabase, redis_url: str) -> None:
+async def test_two_consoles_share_their_limits(open_database: OpenDatabase, redis_url: str) -> None:
     app = await open_database("waypost_app")
     redis = await RedisServer.open(redis_url, size=2)
     try:
@@ -41,7 +41,7 @@ async def test_two_consoles_count_together(open_database: OpenDatabase, redis_ur
         await redis.close()
 
 
-async def test_without_redis_or_postgres_nobody_is_admitted(
+async def test_no_login_is_admitted_without_redis_or_postgres(
     open_database: OpenDatabase, redis_url: str
 ) -> None:
     app = await open_database("waypost_app")

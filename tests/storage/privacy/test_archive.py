@@ -1,4 +1,4 @@
-"""The archive of a profile: all of it, nothing of others, nothing that is secret."""
+"""Archives of profiles: complete, without other profiles and without secrets."""
 
 import json
 import re
@@ -35,7 +35,7 @@ async def read(archives: ArchiveSource, caller: Caller, profile_id: int) -> list
     return [json.loads(line) for line in text.splitlines()]
 
 
-async def test_it_has_all_of_a_profile_and_nothing_of_another(
+async def test_an_archive_has_all_of_a_profile_and_nothing_of_another(
     stores: Stores, archives: ArchiveSource
 ) -> None:
     mine = await stores.profiles.create_profile(stores.caller, ProfileDraft(handle="a", title="é"))
@@ -66,9 +66,11 @@ async def test_secrets_and_visitors_are_in_no_archive(open_database: OpenDatabas
     async def tables(connection: Connection) -> dict[str, str]:
         return {row["of_table"]: row["columns"] for row in await connection.fetch(SQL["tables"])}
 
-    found = await app.transaction(tables)
-    assert {"audit_log", "clicks", "links", "members", "profiles", "rollups"} <= set(found)
-    columns = set(re.findall(r"\w+", " ".join(found.values())))
+    columns_by_table = await app.transaction(tables)
+    assert {"audit_log", "clicks", "links", "members", "profiles", "rollups"} <= set(
+        columns_by_table
+    )
+    columns = set(re.findall(r"\w+", " ".join(columns_by_table.values())))
     assert not columns & {
         "secret", "token_sha256", "key_sha256", "hash", "password_hash", "visitor", "sketches", "tenant_id",
     }  # fmt: skip
@@ -89,17 +91,19 @@ async def test_names_in_an_archive_outlive_those_of_the_schema(open_database: Op
 
 
 @pytest.mark.slow
-async def test_so_many_at_once_and_no_more(open_database: OpenDatabase) -> None:
+async def test_an_archive_beyond_the_concurrency_limit_is_refused(
+    open_database: OpenDatabase,
+) -> None:
     app = await open_database("waypost_app")
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profile = await PostgresProfileStore(app).create_profile(owner.caller, ProfileDraft(handle="a"))
     archives = PostgresArchiveSource(app)
-    begun = [archives.archive(owner.caller, profile.id) for _ in range(MAX_AT_ONCE)]
-    for one in begun:
-        await anext(one)
+    open_archives = [archives.archive(owner.caller, profile.id) for _ in range(MAX_AT_ONCE)]
+    for archive in open_archives:
+        await anext(archive)
     with pytest.raises(UnavailableError, match="try again later"):
         await anext(archives.archive(owner.caller, profile.id))
-    await begun[0].aclose()
+    await open_archives[0].aclose()
     assert len(await read(archives, owner.caller, profile.id)) > 2
-    await begun[1].aclose()
+    await open_archives[1].aclose()

@@ -1,4 +1,4 @@
-"""Erasing a profile: nothing of it is found in any table afterwards, and nothing of others is missing."""
+"""Erasure of a profile: no table has it afterwards, and other profiles are complete."""
 
 from uuid import uuid4
 
@@ -42,15 +42,15 @@ def open_role(request: pytest.FixtureRequest, place: str) -> OpenDatabase | None
     return request.getfixturevalue("open_database") if place else None
 
 
-async def made(store: ProfileStore, caller: Caller, handle: str) -> Profile:
+async def profile_with_link(store: ProfileStore, caller: Caller, handle: str) -> Profile:
     profile = await store.create_profile(caller, ProfileDraft(handle=handle, title=f"of {handle}"))
     draft = LinkDraft(slug=f"{handle}-link", target=f"https://{handle}.example/")
     await store.create_link(caller, profile.id, draft)
     return await store.profile(caller, profile.id)
 
 
-async def test_who_erases_a_profile_has_it_deleted(stores: Stores, erasures: ErasureStore) -> None:
-    profile = await made(stores.profiles, stores.caller, "gone")
+async def test_an_erasure_deletes_the_profile(stores: Stores, erasures: ErasureStore) -> None:
+    profile = await profile_with_link(stores.profiles, stores.caller, "gone")
     with pytest.raises(NotFoundError):
         await erasures.erase(stores.other, profile.id)
     with pytest.raises(ForbiddenError):
@@ -64,15 +64,17 @@ async def test_who_erases_a_profile_has_it_deleted(stores: Stores, erasures: Era
     with pytest.raises(NotFoundError):
         await erasures.erase(stores.caller, profile.id)
     page = await erasures.list_erasures(stores.caller, 0, 10)
-    assert [(one.profile_id, one.sweeps, one.finished) for one in page.items] == [
+    assert [(erasure.profile_id, erasure.sweeps, erasure.finished) for erasure in page.items] == [
         (profile.id, 0, False)
     ]
     assert (await erasures.list_erasures(stores.other, 0, 10)).items == []
     assert (await erasures.list_erasures(stores.caller, profile.id, 10)).items == []
 
 
-async def found(connection: "asyncpg.Connection[asyncpg.Record]", words: list[str]) -> set[str]:
-    """The tables that have a row with one of the words in it, anywhere."""
+async def tables_with(
+    connection: "asyncpg.Connection[asyncpg.Record]", words: list[str]
+) -> set[str]:
+    """Return the tables with a row that has one of the words in any column."""
     tables = await connection.fetch(
         "SELECT c.oid::regclass::text FROM pg_class AS c "
         "WHERE relnamespace = 'waypost'::regnamespace AND relkind = 'r'"
@@ -89,12 +91,12 @@ async def found(connection: "asyncpg.Connection[asyncpg.Record]", words: list[st
     return hits
 
 
-async def counted(database: Database, profile: Profile) -> None:
-    """Two clicks of it, and whatever else the workers write."""
+async def count_clicks(database: Database, profile: Profile) -> None:
+    """Fold two clicks of the profile, and add its dimension counts."""
     ledger = PostgresClickLedger(database)
     journal = uuid4()
     await ledger.register(journal)
-    (position,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
+    (lease,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
     clicks = [
         click(
             7,
@@ -104,7 +106,7 @@ async def counted(database: Database, profile: Profile) -> None:
         )
         for _ in range(2)
     ]
-    await ledger.commit(position, [batch(1, clicks)])
+    await ledger.commit(lease, [batch(1, clicks)])
     await ledger.release("one")
 
     async def more(connection: Connection) -> None:
@@ -119,27 +121,27 @@ async def counted(database: Database, profile: Profile) -> None:
     await database.transaction(more)
 
 
-async def set_aside(database: Database, gone: Profile, kept: Profile) -> None:
-    """Batches that cannot be folded: one of both, one of the first alone, one that cannot be read."""
+async def add_dead_letters(database: Database, erased: Profile, other: Profile) -> None:
+    """Add three dead letters: clicks of both profiles, of the erased one alone, and an unreadable batch."""
     ledger, journal = PostgresClickLedger(database), uuid4()
     await ledger.register(journal)
-    (position,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
-    of_gone, of_kept = (
+    (lease,) = [p for p in await ledger.lease("one", 99, 60) if p.journal_id == journal]
+    erased_click, other_click = (
         click(7, tenant_id=one.tenant_id, profile_id=one.id, referrer=one.handle.encode())
-        for one in (gone, kept)
+        for one in (erased, other)
     )
-    broken = batch(5, [of_gone])
+    broken = batch(5, [erased_click])
     for one in (
-        batch(1, [of_gone, of_kept, of_gone]),
-        batch(4, [of_gone]),
+        batch(1, [erased_click, other_click, erased_click]),
+        batch(4, [erased_click]),
         broken._replace(payload=broken.payload[:-1]),
     ):
-        position = await ledger.dead_letter(position, one, "poison")
+        lease = await ledger.dead_letter(lease, one, "poison")
     await ledger.release("one")
 
 
 @pytest.mark.slow
-async def test_nothing_is_found_of_it_and_all_of_others(
+async def test_an_erased_profile_leaves_nothing_and_others_stay_whole(
     database_url: str, open_database: OpenDatabase, redis_url: str
 ) -> None:
     app = await open_database("waypost_app")
@@ -148,19 +150,19 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
     profiles, caller = PostgresProfileStore(app), owner.caller
-    gone = await made(profiles, caller, "gone")
-    kept = await made(profiles, caller, "kept")
+    gone = await profile_with_link(profiles, caller, "gone")
+    kept = await profile_with_link(profiles, caller, "kept")
     for profile in (gone, kept):
-        await counted(worker, profile)
+        await count_clicks(worker, profile)
     eraser = Eraser(worker, redis)
     assert await owner_of(worker, "nobody") is None
-    whose = await owner_of(worker, "gone")
-    assert whose is not None
-    assert (whose.tenant_id, whose.profile_id) == (gone.tenant_id, gone.id)
+    owned = await owner_of(worker, "gone")
+    assert owned is not None
+    assert (owned.tenant_id, owned.profile_id) == (gone.tenant_id, gone.id)
     with pytest.raises(WaypostError, match="cannot be erased"):
         await eraser.sweep(gone.tenant_id, gone.id, everything=True)
 
-    await set_aside(worker, gone, kept)
+    await add_dead_letters(worker, gone, kept)
     journal = uuid4()
     stream = RedisClickStream(redis)
     assert await stream.add(journal, 0, batch(1, [click(profile_id=gone.id)]))
@@ -168,24 +170,24 @@ async def test_nothing_is_found_of_it_and_all_of_others(
     connection = await in_asyncio(asyncpg.connect, database_url)
     try:
         words = [str(gone.id), "gone"]
-        here = await in_asyncio(found, connection, words)
-        assert {"audit_log", "clicks_default", "dimension_days", "rollups", "links"} <= here
-        await PostgresErasureStore(app).erase(whose.caller, gone.id)
+        tables = await in_asyncio(tables_with, connection, words)
+        assert {"audit_log", "clicks_default", "dimension_days", "rollups", "links"} <= tables
+        await PostgresErasureStore(app).erase(owned.caller, gone.id)
         await in_asyncio(
             connection.execute,
             "UPDATE waypost.erasures SET requested_at = requested_at - make_interval(secs => $1)",
             FIRST_SWEEP_AFTER_S,
         )
-        before = await in_asyncio(found, connection, [str(kept.id), "kept"])
+        before = await in_asyncio(tables_with, connection, [str(kept.id), "kept"])
         await eraser.sweep_due()
-        assert await in_asyncio(found, connection, words) == {
+        assert await in_asyncio(tables_with, connection, words) == {
             "audit_log", "erasures", "profile_changes",
         }  # fmt: skip
-        await eraser.sweep_due()  # it is not time for the next one
+        await eraser.sweep_due()  # the next sweep is not due yet
         (erasure,) = (await PostgresErasureStore(app).list_erasures(caller, 0, 10)).items
         assert erasure.sweeps == 1
         assert erasure.rows >= 8
-        await counted(worker, gone)  # late
+        await count_clicks(worker, gone)  # clicks that arrive late
         for _ in SWEEP_INTERVALS_S:
             await in_asyncio(
                 connection.execute,
@@ -194,28 +196,31 @@ async def test_nothing_is_found_of_it_and_all_of_others(
             await eraser.sweep_due()
         (erasure,) = (await PostgresErasureStore(app).list_erasures(caller, 0, 10)).items
         assert erasure.finished
-        # That it was erased, by numbers alone.
-        assert await in_asyncio(found, connection, ["gone"]) == set()
-        assert await in_asyncio(found, connection, [str(gone.id)]) == {"audit_log", "erasures"}
-        assert await in_asyncio(found, connection, [str(kept.id), "kept"]) == before
+        # The records of the erasure hold ids only.
+        assert await in_asyncio(tables_with, connection, ["gone"]) == set()
+        assert await in_asyncio(tables_with, connection, [str(gone.id)]) == {
+            "audit_log",
+            "erasures",
+        }
+        assert await in_asyncio(tables_with, connection, [str(kept.id), "kept"]) == before
         assert await redis.run(redis.commands.exists, stream_key(journal)) == 0
         rows = await in_asyncio(connection.fetch, "SELECT payload FROM waypost.dead_letter_batches")
-        ((left,),) = [list(decoded(row["payload"])) for row in rows]
-        assert (left.profile_id, left.referrer) == (kept.id, b"kept")
+        ((remaining,),) = [list(decoded(row["payload"])) for row in rows]
+        assert (remaining.profile_id, remaining.referrer) == (kept.id, b"kept")
     finally:
         await in_asyncio(connection.close)
         await redis.close()
 
 
 @pytest.mark.slow
-async def test_the_log_of_a_profile_that_stays_cannot_be_erased(
+async def test_the_log_of_an_existing_profile_cannot_be_erased(
     open_database: OpenDatabase,
 ) -> None:
     app = await open_database("waypost_app")
     worker = await open_database("waypost_aggregator")
     owner = await ensure_owner(app, "owner@example.com", FAST)
     assert owner is not None
-    kept = await made(PostgresProfileStore(app), owner.caller, "kept")
+    kept = await profile_with_link(PostgresProfileStore(app), owner.caller, "kept")
 
     async def work(connection: Connection) -> None:
         await connection.execute("DELETE FROM audit_log WHERE profile_id = $1", kept.id)
