@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made of the routes' own words and of the structs that they read and write.
+"""OpenAPI 3.1 document, made of the routes' documentation and of the structs that they read and write.
 
-What holds for many routes is added here: which problems follow from a body, a key or an id in the path,
-the headers of conditional and of repeatable requests, rate limits, request ids.
+This module adds what holds for many routes: the problems that follow from a body, a key or an id in the path,
+the headers of conditional and idempotent requests, rate limits, request ids.
 """
 
 import re
@@ -28,46 +28,46 @@ _SECURITY: Final[Mapping[Access, list[dict[str, list[str]]]]] = {
     "optional": [{"key": []}, {"session": []}, {}],
     "public": [],
 }
-# What each problem is about, in the words that tell a user what to do.
+# Descriptions of the problems, for callers.
 _PROBLEMS: Final[Mapping[int, str]] = {
     400: "The body is not JSON, or the request is malformed.",
-    401: "No key or session, or one that is unknown, expired or revoked.",
+    401: "There is no key or session, or it is unknown, expired or revoked.",
     403: "The caller's role, or the scopes of the key, do not suffice.",
-    404: "It does not exist, or is not the caller's to see.",
-    405: "The path does not take this method; `Allow` names those that it takes.",
+    404: "The object does not exist, or the caller may not see it.",
+    405: "The path does not take this method; `Allow` names the methods that it takes.",
     408: "The body did not arrive in time.",
     409: "A name is taken; `errors` says which.",
-    412: "It has another version than `If-Match` names: somebody else was faster.",
+    412: "The object has another version than `If-Match` names: it was changed meanwhile.",
     413: "The body is too large.",
     415: "The body's `Content-Type` is not `application/json`.",
-    422: "Fields, parameters or headers break rules; `errors` names every one of them.",
+    422: "Fields, parameters or headers are invalid; `errors` names every one of them.",
     429: "Too many requests; `Retry-After` says when to try again.",
     503: "A server behind this one does not answer; try again after `Retry-After` seconds.",
 }
 _HEADERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "ETag": ("The object's version, to be sent as `If-Match`.", {"type": "string"}),
-    "Location": ("Where the new object is read.", {"type": "string"}),
+    "Location": ("The path of the new object.", {"type": "string"}),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
-    "Retry-After": ("Seconds until it is worth trying again.", {"type": "integer", "minimum": 0}),
-    "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before trying again.", {"type": "integer", "minimum": 0}),
+    "WWW-Authenticate": ("The scheme of credentials to send.", {"type": "string"}),
     "X-Request-Id": ("The request's id, as logs and activity name it.", {"type": "string"}),
-    "Set-Cookie": ("The session, or its end.", {"type": "string"}),
-    REPLAYED: ("`true` when the answer is that of an earlier request.", {"type": "string"}),
-    "RateLimit": ("What is left of each limit, and when more comes.", {"type": "string"}),
-    "RateLimit-Policy": ("The limits that the request counted for.", {"type": "string"}),
+    "Set-Cookie": ("The session's cookie, or its deletion.", {"type": "string"}),
+    REPLAYED: ("`true` if the response is that of an earlier request.", {"type": "string"}),
+    "RateLimit": ("The rest of each limit, and when more is allowed.", {"type": "string"}),
+    "RateLimit-Policy": ("The limits that the request counts for.", {"type": "string"}),
 }
 _CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
     "If-Match": {
         "name": "If-Match",
         "in": "header",
-        "description": "Change it only if it still has this `ETag`; otherwise 412.",
+        "description": "Change the object only if it still has this `ETag`; otherwise 412.",
         "schema": {"type": "string"},
         "example": '"1"',
     },
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "Answer 304 without a body if it still has this `ETag`.",
+        "description": "Answer 304 without a body if the object still has this `ETag`.",
         "schema": {"type": "string"},
         "example": '"1"',
     },
@@ -76,7 +76,7 @@ _CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
         "in": "header",
         "description": (
             "Any text of the caller's choice. The same request with the same key within 24 hours gets "
-            "the first one's answer and creates nothing more; another request with it gets 422."
+            "the first response and creates nothing more; another request with this key gets 422."
         ),
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
         "example": "9f1c52f6-7e1b-4e0e-a2a5-52c2a4a1f0b3",
@@ -85,8 +85,8 @@ _CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
         "name": "X-Request-Id",
         "in": "header",
         "description": (
-            "The request's id in its answer, in logs and in the activity, 1-64 of A-Z, a-z, 0-9, "
-            "`.`, `_` and `-`. Otherwise one is made."
+            "The request's id in its response, in logs and in the activity: 1 to 64 of A-Z, a-z, 0-9, "
+            "`.`, `_` and `-`. Without a valid one, the console makes an id."
         ),
         "schema": {"type": "string"},
         "example": "nightly-import-17",
@@ -95,12 +95,14 @@ _CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
 
 
 def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, Any]:
-    """The whole document. `url` is where the console is reached. Raises ValueError for two routes of one
-    operationId."""
+    """Return the whole document. `url` is the console's public URL.
+
+    Raises ValueError if two routes have the same operationId.
+    """
     documented = [(route, route.doc) for route in routes if route.doc is not None]
     ids = [doc.id for _, doc in documented]
     if len(set(ids)) < len(ids):
-        raise ValueError(f"an operationId is there twice: {sorted(ids)}")
+        raise ValueError(f"two routes have the same operationId: {sorted(ids)}")
     schemas = _Schemas(doc for _, doc in documented)
     paths: dict[str, dict[str, Any]] = {}
     for route, doc in documented:
@@ -132,8 +134,8 @@ def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, An
 
 
 _INTRODUCTION: Final = (
-    "JSON over HTTP. Ids are strings, times are RFC 3339 in UTC. Lists are read page by page with "
-    "`cursor` and `limit`. Reads give an `ETag`; changes honour `If-Match`, creates honour "
+    "JSON over HTTP. Ids are strings, times are RFC 3339 in UTC. Lists have pages, by `cursor` and "
+    "`limit`. Reads send an `ETag`; changes honour `If-Match`, creates honour "
     "`Idempotency-Key`. Errors are problem details (RFC 9457) that name every bad field at once."
 )
 _SECURITY_SCHEMES: Final = {
@@ -146,13 +148,13 @@ _SECURITY_SCHEMES: Final = {
         "type": "apiKey",
         "in": "cookie",
         "name": COOKIE,
-        "description": f"The dashboard's session. What changes anything needs `{CSRF_HEADER}`, too.",
+        "description": f"The dashboard's session. Every change needs `{CSRF_HEADER}`, too.",
     },
 }
 
 
 class _Schemas:
-    """The components of all structs, and where each is."""
+    """Schemas of all structs: the components, and a reference to each."""
 
     def __init__(self, docs: Iterable[Doc]) -> None:
         types: list[Any] = [Problem]
@@ -161,14 +163,15 @@ class _Schemas:
             types += [] if doc.body is None else [doc.body]
             types += [parameter.schema for parameter in doc.query]
         unique = list({repr(type_): type_ for type_ in types}.values())
-        found, self.components = msgspec.json.schema_components(unique, ref_template=_REF)
-        self._where = {repr(type_): schema for type_, schema in zip(unique, found, strict=True)}
+        schemas, self.components = msgspec.json.schema_components(unique, ref_template=_REF)
+        self._schemas = {repr(type_): schema for type_, schema in zip(unique, schemas, strict=True)}
 
     def of(self, type_: Any) -> dict[str, Any]:
-        return self._where[repr(type_)]
+        """Return the schema of a type, a `$ref` for a struct."""
+        return self._schemas[repr(type_)]
 
     def of_body(self, type_: Any) -> dict[str, Any]:
-        """The same; a request has no fields but those that are there."""
+        """Return the schema of a request's body, and forbid unknown fields in it."""
         schema = self.of(type_)
         name = schema.get("$ref", "").rpartition("/")[2]
         if name in self.components:
@@ -205,36 +208,40 @@ def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any
         for name in _VARIABLE.findall(route.rule)
     ]
     for parameter in doc.query:
-        shown = {
+        described = {
             "name": parameter.name,
             "in": "query",
             "description": parameter.description,
             "schema": schemas.of(parameter.schema),
         }
         if parameter.example is not None:
-            shown["example"] = parameter.example
-        parameters.append(shown)
-    asked = {
+            described["example"] = parameter.example
+        parameters.append(described)
+    honoured = {
         "If-None-Match": doc.tagged,
         "If-Match": doc.guarded,
         "Idempotency-Key": doc.idempotent,
         "X-Request-Id": True,
     }
-    parameters += [{"$ref": f"#/components/parameters/{n}"} for n, there in asked.items() if there]
+    parameters += [
+        {"$ref": f"#/components/parameters/{name}"}
+        for name, is_honoured in honoured.items()
+        if is_honoured
+    ]
     return parameters
 
 
 def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    for status, answer in doc.responses.items():
-        names = {*answer.headers, "X-Request-Id"}
+    for status, response_doc in doc.responses.items():
+        names = {*response_doc.headers, "X-Request-Id"}
         names |= {"ETag"} if doc.tagged else set()
         names |= {REPLAYED} if doc.idempotent else set()
         names |= {"RateLimit", "RateLimit-Policy"} if route.rule.startswith("/v1") else set()
-        responses[str(status)] = _good(answer, names, schemas)
+        responses[str(status)] = _success(response_doc, names, schemas)
     if doc.tagged:
         responses["304"] = {
-            "description": "It still has the version that `If-None-Match` names.",
+            "description": "The object still has the version that `If-None-Match` names.",
             "headers": _headers(("ETag", "X-Request-Id")),
         }
     for status in sorted(statuses(route, doc) - doc.responses.keys()):
@@ -243,34 +250,34 @@ def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
 
 
 def statuses(route: Route, doc: Doc) -> set[int]:
-    """The problems that a route can answer."""
-    found = set(doc.errors)
+    """Return the statuses of the problems that a route can answer."""
+    problems = set(doc.errors)
     if route.rule.startswith("/v1"):
-        found |= {422, 429, 503}
+        problems |= {422, 429, 503}
         if route.access != "public":
-            found.add(403)
+            problems.add(403)
         if route.access in ("key", "session"):
-            found.add(401)
+            problems.add(401)
     if _VARIABLE.search(route.rule):
-        found.add(404)
+        problems.add(404)
     if doc.body is not None:
-        found |= {400, 408, 413, 415, 422}
+        problems |= {400, 408, 413, 415, 422}
     if doc.guarded:
-        found.add(412)
-    return found
+        problems.add(412)
+    return problems
 
 
-def _good(answer: ResponseDoc, headers: Iterable[str], schemas: _Schemas) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "description": answer.description,
+def _success(doc: ResponseDoc, headers: Iterable[str], schemas: _Schemas) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": doc.description,
         "headers": _headers(sorted(headers)),
     }
-    if answer.model is not None:
-        content = {"schema": schemas.of(answer.model)}
-        if answer.example is not None:
-            content["example"] = answer.example
-        shown["content"] = {answer.content_type: content}
-    return shown
+    if doc.model is not None:
+        content = {"schema": schemas.of(doc.model)}
+        if doc.example is not None:
+            content["example"] = doc.example
+        response["content"] = {doc.content_type: content}
+    return response
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:
@@ -291,7 +298,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
     if status in _FIELDS:
         example["errors"] = [_FIELDS[status]]
-    extra = {
+    headers = {
         401: ("WWW-Authenticate",),
         405: ("Allow",),
         429: ("Retry-After",),
@@ -299,7 +306,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
     return {
         "description": _PROBLEMS[status],
-        "headers": _headers((*extra.get(status, ()), "X-Request-Id")),
+        "headers": _headers((*headers.get(status, ()), "X-Request-Id")),
         "content": {
             CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}, "example": example}
         },

@@ -1,4 +1,4 @@
-"""The reference as a page: HTML made of the OpenAPI document, and of nothing else."""
+"""Reference page: HTML made of the OpenAPI document only."""
 
 import json
 import re
@@ -9,13 +9,13 @@ from typing import Any, Final
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _CODE: Final = re.compile(r"`([^`]+)`")
-_EVERYWHERE: Final = "X-Request-Id"  # told once, in the introduction
+_EVERYWHERE: Final = "X-Request-Id"  # described once, in the introduction
 _EXAMPLE_ID: Final = "365072220160000001"
 Node = Mapping[str, Any]
 
 
 def page(document: Node, style: str) -> str:
-    """The whole page; `style` is the path of its stylesheet."""
+    """Return the whole page. `style` is the path of its stylesheet."""
     title = escape(document["info"]["title"])
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -47,8 +47,8 @@ def _navigation(document: Node) -> str:
 
 def _introduction(document: Node) -> str:
     info, server = document["info"], document["servers"][0]["url"]
-    named = document["components"]["parameters"][_EVERYWHERE]["description"]
-    named = named[:1].lower() + named[1:]
+    id_description = document["components"]["parameters"][_EVERYWHERE]["description"]
+    id_description = id_description[:1].lower() + id_description[1:]
     schemes = "".join(
         f"<dt><code>{escape(name)}</code></dt><dd>{_prose(scheme['description'])}</dd>"
         for name, scheme in document["components"]["securitySchemes"].items()
@@ -63,9 +63,9 @@ def _introduction(document: Node) -> str:
     return (
         f'<header id="top"><h1>{escape(info["title"])} API <small>{escape(info["version"])}</small></h1>'
         f"<p>{_prose(info['description'])}</p>"
-        f"<p>Every call takes <code>{_EVERYWHERE}</code>: {_prose(named)}</p>"
-        f"<p>Base address: <code>{escape(server)}</code></p>"
-        f"<h2>Who asks</h2><dl>{schemes}</dl></header>"
+        f"<p>Every call takes <code>{_EVERYWHERE}</code>: {_prose(id_description)}</p>"
+        f"<p>Base URL: <code>{escape(server)}</code></p>"
+        f"<h2>Authentication</h2><dl>{schemes}</dl></header>"
         f'<section id="errors"><h2>Errors</h2><dl class="problems">{problems}</dl></section>'
     )
 
@@ -97,7 +97,7 @@ def _operation(document: Node, method: str, path: str, operation: Node) -> str:
     parts.append(
         f"<h4>As a command</h4><pre><code>{escape(_curl(document, method, path, operation))}"
     )
-    parts.append(f"</code></pre><h4>Answers</h4>{_answers(document, operation)}</article>\n")
+    parts.append(f"</code></pre><h4>Responses</h4>{_responses(document, operation)}</article>\n")
     return "".join(parts)
 
 
@@ -111,11 +111,11 @@ def _parameter_table(parameters: Iterable[Node]) -> str:
     return f"<table><tbody>{rows}</tbody></table>"
 
 
-def _answers(document: Node, operation: Node) -> str:
-    good, problems = [], []
-    for status, given in operation["responses"].items():
-        response = _resolved(document, given)
-        if "$ref" in given:
+def _responses(document: Node, operation: Node) -> str:
+    successes, problems = [], []
+    for status, node in operation["responses"].items():
+        response = _resolved(document, node)
+        if "$ref" in node:
             problems.append(
                 f'<a href="#errors" title="{escape(response["description"])}">{status}</a>'
             )
@@ -125,9 +125,9 @@ def _answers(document: Node, operation: Node) -> str:
             text += f" {_type(content['schema'])} <small>{escape(kind)}</small></p>"
             text += _json(content["example"]) if "example" in content else ""
         names = ", ".join(f"<code>{escape(name)}</code>" for name in response.get("headers", ()))
-        good.append(text + (f"<p><small>Headers: {names}</small></p>" if names else ""))
+        successes.append(text + (f"<p><small>Headers: {names}</small></p>" if names else ""))
     errors = f"<p class=errors>Problems: {' '.join(problems)}</p>" if problems else ""
-    return "".join(good) + errors
+    return "".join(successes) + errors
 
 
 def _schemas(document: Node) -> str:
@@ -149,7 +149,7 @@ def _schemas(document: Node) -> str:
 
 
 def _curl(document: Node, method: str, path: str, operation: Node) -> str:
-    """A command that can be pasted into a shell where WAYPOST_KEY is set."""
+    """Return a command to paste into a shell in which WAYPOST_KEY is set."""
     server = document["servers"][0]["url"].rstrip("/")
     url = server + re.sub(r"\{\w+\}", _EXAMPLE_ID, path)
     words = ["curl", *([] if method == "get" else ["-X", method.upper()]), shlex.quote(url)]
@@ -164,15 +164,15 @@ def _curl(document: Node, method: str, path: str, operation: Node) -> str:
 
 
 def _type(schema: Node) -> str:
-    """A schema in words, with links to those that have a name."""
+    """Return a schema in words, with links to named schemas."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#schema-{escape(name)}">{escape(_schema_name(name))}</a>'
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " or ".join(_type(one) for one in schema[several])
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            return " or ".join(_type(alternative) for alternative in schema[keyword])
     if "enum" in schema:
-        return " | ".join(f"<code>{escape(json.dumps(one))}</code>" for one in schema["enum"])
+        return " | ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     word = escape(str(schema.get("format") or schema.get("type") or "anything"))
@@ -203,19 +203,19 @@ def _operations(document: Node, tag: str) -> list[tuple[str, str, Node]]:
 def _resolved(document: Node, node: Node) -> Node:
     if "$ref" not in node:
         return node
-    found: Any = document
+    target: Any = document
     for part in node["$ref"].removeprefix("#/").split("/"):
-        found = found[part]
-    resolved: Node = found
+        target = target[part]
+    resolved: Node = target
     return resolved
 
 
 def _access(security: list[Node]) -> str:
     if not security:
-        return "Needs no key."
-    optional = "" if all(security) else ", or nobody in particular"
-    names = " or ".join(f"<code>{escape(name)}</code>" for one in security for name in one)
-    return f"Asked with {names}{optional}."
+        return "Takes no credentials."
+    optional = "" if all(security) else ", or without credentials"
+    names = " or ".join(f"<code>{escape(name)}</code>" for schemes in security for name in schemes)
+    return f"Takes {names}{optional}."
 
 
 def _json(example: Any) -> str:
@@ -226,14 +226,14 @@ def _json(example: Any) -> str:
 
 
 def _schema_name(name: str) -> str:
-    """`ListAnswer_LinkAnswer_` is a list of links, and what is read or written of one is the link."""
+    """Return a short name: `ListResponse_LinkResponse_` is a page of links, `LinkResponse` a link."""
     outer, _, inner = name.rstrip("_").partition("_")
-    shown = (inner or outer).removesuffix("Answer")
-    return f"Page of {shown}" if inner else shown
+    short = (inner or outer).removesuffix("Response")
+    return f"Page of {short}" if inner else short
 
 
 def _path(path: str) -> str:
-    """With room to break on a narrow screen."""
+    """Return a path with places where a narrow screen may break it."""
     return escape(path).replace("/", "/<wbr>")
 
 

@@ -1,6 +1,6 @@
-"""`/openapi.json` and `/docs`: what the console's routes are, for programs and for people.
+"""`/openapi.json` and `/docs`: the reference of the console's routes, for programs and for people.
 
-Both are made once, when the app is. The page needs nothing from elsewhere and runs no script.
+Both are made once, with the app. The page loads nothing from other hosts and runs no script.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from api.reference import openapi
 from api.reference.page import page
 
 STYLE: Final = "/docs.css"
-_KEPT: Final = {"Cache-Control": "public, max-age=300"}
+_CACHED: Final = {"Cache-Control": "public, max-age=300"}
 
 
 class ReferenceRoutes:
-    """Describes `routes` and its own; `url` is where people reach the console."""
+    """Routes of the reference, which describes `routes` and these. `url` is the console's public URL."""
 
     def __init__(self, routes: Sequence[Route], url: str) -> None:
         document = openapi.document(
@@ -37,13 +37,13 @@ class ReferenceRoutes:
         ]
 
     async def document(self) -> Response:
-        return Response(self._json, content_type="application/json", headers=_KEPT)
+        return Response(self._json, content_type="application/json", headers=_CACHED)
 
     async def page(self) -> Response:
-        return Response(self._page, content_type="text/html; charset=utf-8", headers=_KEPT)
+        return Response(self._page, content_type="text/html; charset=utf-8", headers=_CACHED)
 
     async def style(self) -> Response:
-        return Response(self._style, content_type="text/css; charset=utf-8", headers=_KEPT)
+        return Response(self._style, content_type="text/css; charset=utf-8", headers=_CACHED)
 
 
 _DOCUMENT: Final = Doc(

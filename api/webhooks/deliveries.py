@@ -1,4 +1,4 @@
-"""`/v1/webhooks/{id}/deliveries`: what was sent to a webhook, each attempt of it, and sending it again."""
+"""`/v1/webhooks/{id}/deliveries`: deliveries to a webhook with their attempts, and replays."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -26,8 +26,8 @@ from engine.webhooks.webhook import DeliveryFilter
 
 
 class AttemptResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is what was answered; null when nothing was, and then `error` says why. `response` is the
-    beginning of the answer's body."""
+    """An attempt at a delivery. `status` is that of the receiver's response; null without a response, and then
+    `error` says why. `response` is the beginning of its body."""
 
     number: int
     at: datetime
@@ -38,7 +38,8 @@ class AttemptResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` is the event's; receivers see it as `message_id`. `attempts` are the newest 20, oldest first."""
+    """A delivery. `id` is the event's; receivers see it as `message_id`. `attempts` are the newest 20, oldest
+    first."""
 
     id: Id
     message_id: str
@@ -53,14 +54,14 @@ class DeliveryResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """Send again what has happened since; with `failed_only` false, what was delivered too."""
+    """A replay of the events since a time: of failed deliveries, or with `failed_only` false of all."""
 
     since: Annotated[datetime, StandIn(datetime(2026, 1, 1, tzinfo=UTC))]
     failed_only: bool = True
 
 
 class ReplayResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`next_since` is there when more are left: ask again from then on."""
+    """The number of replayed deliveries. `next_since` is set if more are left: call again with it."""
 
     replayed: int
     next_since: datetime | None
@@ -71,52 +72,54 @@ class DeliveryRoutes:
         self._store = store
 
     def routes(self) -> list[Route]:
-        one = "/v1/webhooks/<webhook_id>/deliveries/<delivery_id>"
+        path = "/v1/webhooks/<webhook_id>/deliveries/<delivery_id>"
         return [
             Route("GET", "/v1/webhooks/<webhook_id>/deliveries", self.list_page, _LIST),
-            Route("GET", one, self.read, _READ),
-            Route("POST", f"{one}/replay", self.replay, _REPLAY),
+            Route("GET", path, self.read, _READ),
+            Route("POST", f"{path}/replay", self.replay, _REPLAY),
             Route("POST", "/v1/webhooks/<webhook_id>/replay", self.replay_since, _REPLAY_SINCE),
             Route("POST", "/v1/webhooks/<webhook_id>/test", self.test, _TEST),
         ]
 
     async def list_page(self, webhook_id: str) -> Response:
-        given, errors = parameters("cursor", "limit", "state", "type")
-        before, limit = page_of(given, errors)
-        for name, known in (("state", DELIVERY_STATES), ("type", tuple(EVENT_TYPES))):
-            if name in given and given[name] not in known:
-                errors.append(FieldError(name, f"must be one of {', '.join(known)}"))
+        query, errors = parameters("cursor", "limit", "state", "type")
+        before, limit = page_of(query, errors)
+        for name, values in (("state", DELIVERY_STATES), ("type", tuple(EVENT_TYPES))):
+            if name in query and query[name] not in values:
+                errors.append(FieldError(name, f"must be one of {', '.join(values)}"))
         if errors:
             raise InvalidError(errors)
-        asked = DeliveryFilter(given.get("state"), given.get("type"))
-        found = await self._store.deliveries(
-            current_caller(), path_id(webhook_id), asked, before, limit
+        filter_ = DeliveryFilter(query.get("state"), query.get("type"))
+        items = await self._store.deliveries(
+            current_caller(), path_id(webhook_id), filter_, before, limit
         )
-        return json_response(page_response(found, delivery_response))
+        return json_response(page_response(items, delivery_response))
 
     async def read(self, webhook_id: str, delivery_id: str) -> Response:
         refuse_parameters()
-        found = await self._store.delivery(
+        delivery = await self._store.delivery(
             current_caller(), path_id(webhook_id), path_id(delivery_id)
         )
-        return json_response(delivery_response(found))
+        return json_response(delivery_response(delivery))
 
     async def replay(self, webhook_id: str, delivery_id: str) -> Response:
         refuse_parameters()
-        found = await self._store.replay(
+        delivery = await self._store.replay(
             current_caller(), path_id(webhook_id), path_id(delivery_id)
         )
-        return json_response(delivery_response(found), 202)
+        return json_response(delivery_response(delivery), 202)
 
     async def replay_since(self, webhook_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(webhook_id)
-        draft = draft_of(ReplayDraft, await json_object(), _checked, {})
-        count, more = await self._store.replay_since(
+        draft = draft_of(ReplayDraft, await json_object(), _validate, {})
+        count, next_since = await self._store.replay_since(
             current_caller(), id_, draft.since, draft.failed_only
         )
-        next_since = None if more is None else utc(more)
-        return json_response(ReplayResponse(replayed=count, next_since=next_since), 202)
+        response = ReplayResponse(
+            replayed=count, next_since=None if next_since is None else utc(next_since)
+        )
+        return json_response(response, 202)
 
     async def test(self, webhook_id: str) -> Response:
         refuse_parameters()
@@ -126,13 +129,14 @@ class DeliveryRoutes:
         )
 
 
-def _checked(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
+def _validate(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
     if draft.since.tzinfo is None:
-        return None, [FieldError("since", "must have an offset, as in 2026-12-31T00:00:00Z")]
+        return None, [FieldError("since", "must have a time zone, as in 2026-12-31T00:00:00Z")]
     return draft, []
 
 
 def delivery_response(delivery: Delivery) -> DeliveryResponse:
+    """Return a delivery as the API shows it."""
     return DeliveryResponse(
         id=str(delivery.event_id),
         message_id=event_id(delivery.event_id),
@@ -142,13 +146,13 @@ def delivery_response(delivery: Delivery) -> DeliveryResponse:
         attempt_count=delivery.attempts,
         next_attempt_at=None if delivery.next_attempt_at is None else utc(delivery.next_attempt_at),
         finished_at=None if delivery.finished_at is None else utc(delivery.finished_at),
-        attempts=[_attempt(one) for one in delivery.recent_attempts],
+        attempts=[_attempt_response(attempt) for attempt in delivery.recent_attempts],
         body=_body(delivery),
     )
 
 
 def _body(delivery: Delivery) -> dict[str, Any]:
-    """Empty for an event that an earlier version wrote and this one cannot send."""
+    """Return the body that is sent; empty for an event of an earlier version that this one cannot send."""
     try:
         text = encode_body(delivery.type, delivery.at, delivery.data)
     except (KeyError, msgspec.ValidationError):
@@ -156,14 +160,14 @@ def _body(delivery: Delivery) -> dict[str, Any]:
     return msgspec.json.decode(text, type=dict[str, Any])
 
 
-def _attempt(made: RecordedAttempt) -> AttemptResponse:
+def _attempt_response(attempt: RecordedAttempt) -> AttemptResponse:
     return AttemptResponse(
-        number=made.number,
-        at=utc(made.at),
-        duration_ms=made.duration_ms,
-        status=made.status,
-        error=made.error or None,
-        response=made.response.decode("utf-8", "replace"),
+        number=attempt.number,
+        at=utc(attempt.at),
+        duration_ms=attempt.duration_ms,
+        status=attempt.status,
+        error=attempt.error or None,
+        response=attempt.response.decode("utf-8", "replace"),
     )
 
 
@@ -209,7 +213,7 @@ _LIST: Final = Doc(
         *PAGE,
         Parameter(
             "state",
-            "Only those.",
+            "Only deliveries in this state.",
             Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(DELIVERY_STATES)})$")],
             "failed",
         ),
@@ -227,27 +231,30 @@ _READ: Final = Doc(
     id="readDelivery",
     summary="Read a delivery",
     tag="Webhooks",
-    description="With its attempts. Takes the role admin.",
+    description="The delivery with its attempts. Takes the role admin.",
     responses={200: ResponseDoc("The delivery.", DeliveryResponse, _EXAMPLE)},
 )
 _REPLAY: Final = Doc(
     id="replayDelivery",
-    summary="Send one delivery again",
+    summary="Replay a delivery",
     tag="Webhooks",
-    description="Whatever became of it, as if for the first time and with the same id. Takes the role admin.",
-    responses={202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED)},
+    description="Sends the event again in any state of its delivery, with the same id and all attempts. Takes "
+    "the role admin.",
+    responses={202: ResponseDoc("The event will be sent.", DeliveryResponse, _QUEUED)},
     errors=(409,),
 )
 _REPLAY_SINCE: Final = Doc(
     id="replayDeliveries",
-    summary="Send again what happened since",
+    summary="Replay deliveries since a time",
     tag="Webhooks",
-    description="Oldest first, also what happened while the webhook was disabled. "
-    f"{REPLAYED_AT_ONCE:,} at most in one call. Takes the role admin.",
+    description="Sends events again, oldest first, including those from while the webhook was disabled; at "
+    f"most {REPLAYED_AT_ONCE:,} in one call. Takes the role admin.",
     body=ReplayDraft,
     body_example={"since": "2026-05-01T00:00:00Z"},
     responses={
-        202: ResponseDoc("They will be sent.", ReplayResponse, {"replayed": 17, "next_since": None})
+        202: ResponseDoc(
+            "The events will be sent.", ReplayResponse, {"replayed": 17, "next_since": None}
+        )
     },
     errors=(409,),
 )
@@ -255,9 +262,11 @@ _TEST: Final = Doc(
     id="testWebhook",
     summary="Send a test event",
     tag="Webhooks",
-    description="An event `endpoint.test`, to this webhook alone. Takes the role admin.",
+    description="Sends an event `endpoint.test` to this webhook only. Takes the role admin.",
     responses={
-        202: ResponseDoc("It will be sent.", DeliveryResponse, _QUEUED | {"type": "endpoint.test"})
+        202: ResponseDoc(
+            "The event will be sent.", DeliveryResponse, _QUEUED | {"type": "endpoint.test"}
+        )
     },
     errors=(409,),
 )

@@ -1,4 +1,4 @@
-"""`/v1/event-types`: what webhooks can tell of, with the JSON Schema of each."""
+"""`/v1/event-types`: the types of events, each with its JSON Schema."""
 
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from engine.webhooks.events import EVENT_TYPES, EventType
 
 
 class EventTypeResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """`schema` is of the whole body that is sent. `opt_in`: `*` and `link.*` do not include it."""
+    """A type of events. `schema` describes the whole body that is sent. `opt_in`: `*` and `link.*` do not
+    include the type."""
 
     name: str
     description: str
@@ -31,11 +32,11 @@ class EventTypeRoutes:
 
     async def list_page(self) -> Response:
         refuse_parameters()
-        return json_response(_ALL)
+        return json_response(_EVENT_TYPES)
 
 
 def schema_of(type_: EventType) -> dict[str, Any]:
-    """JSON Schema of the body of such an event."""
+    """Return the JSON Schema of the body of an event of this type."""
     data = msgspec.json.schema(type_.data)
     definitions = data.pop("$defs")
     return {
@@ -52,10 +53,11 @@ def schema_of(type_: EventType) -> dict[str, Any]:
 
 
 def body_example(type_: EventType) -> dict[str, Any]:
+    """Return an example of the body of an event of this type."""
     return {"type": type_.name, "timestamp": "2026-05-01T09:31:00Z", "data": dict(type_.example)}
 
 
-def _shown(type_: EventType) -> EventTypeResponse:
+def _type_response(type_: EventType) -> EventTypeResponse:
     return EventTypeResponse(
         name=type_.name,
         description=type_.description,
@@ -66,17 +68,18 @@ def _shown(type_: EventType) -> EventTypeResponse:
 
 
 def _abridged(type_: EventType) -> dict[str, Any]:
-    """For the reference, whose own references must not be mixed with the schema's."""
-    short: dict[str, Any] = msgspec.to_builtins(_shown(type_))
-    return short | {"schema": {"type": "object", "required": ["type", "timestamp", "data"]}}
+    """Return the type with a short schema, because the full one has `$ref`s, which the reference would take
+    for its own."""
+    fields: dict[str, Any] = msgspec.to_builtins(_type_response(type_))
+    return fields | {"schema": {"type": "object", "required": ["type", "timestamp", "data"]}}
 
 
-_ALL: Final = EventTypesResponse([_shown(one) for one in EVENT_TYPES.values()])
+_EVENT_TYPES: Final = EventTypesResponse([_type_response(type_) for type_ in EVENT_TYPES.values()])
 _LIST: Final = Doc(
     id="listEventTypes",
     summary="List the types of events",
     tag="Webhooks",
-    description="All of them, with the JSON Schema of what is sent and an example.",
+    description="All types, each with the JSON Schema of the body that is sent and an example.",
     responses={
         200: ResponseDoc(
             "The types.",

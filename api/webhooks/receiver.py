@@ -1,6 +1,6 @@
-"""A receiver of webhooks for development: verifies what comes, says what it was, and answers.
+"""Receiver of webhooks for development: it verifies each request, reports it and answers.
 
-Only for the eyes of whoever started it: one process, no storage, bounded in everything.
+It runs in one process, stores nothing, and bounds the size, number and idle time of connections.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class ReceivedRequest(NamedTuple):
-    """What came. `problem` is why it was not taken; empty when it was. Texts are printable."""
+    """A received request. `problem` says why it was refused; empty if it was accepted. Texts are printable."""
 
     id: str
     type: str
@@ -35,25 +35,28 @@ class ReceivedRequest(NamedTuple):
 
 
 class WebhookReceiver:
-    """`secrets` are `whsec_` secrets and `whpk_` public keys, of which one must fit; with none, nothing is
-    verified. `now` is in seconds since 1970, `say` is told of everything that came, `status` answers what is
-    good."""
+    """Receiver of webhooks.
+
+    `secrets` are `whsec_` secrets and `whpk_` public keys; a request is accepted if one of them verifies it, or
+    if there are none. `now` returns seconds since 1970, `report` is called with each request, and accepted
+    requests are answered with `status`.
+    """
 
     def __init__(
         self,
         secrets: Sequence[str],
         now: Callable[[], float],
-        say: Callable[[ReceivedRequest], None],
+        report: Callable[[ReceivedRequest], None],
         status: int = 204,
     ) -> None:
         self._secrets = secrets
         self._now = now
-        self._say = say
+        self._report = report
         self._status = status
         self._connections = trio.CapacityLimiter(MAX_CONNECTIONS)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
-        """One connection."""
+        """Serve one connection until it closes."""
         connection = h11.Connection(h11.SERVER)
         async with stream, self._connections:
             try:
@@ -73,34 +76,37 @@ class WebhookReceiver:
             if isinstance(request, h11.ConnectionClosed):
                 return
             assert isinstance(request, h11.Request)
-            status = await self._judged(request, connection, stream)
+            status = await self._receive(request, connection, stream)
         except h11.RemoteProtocolError as error:
-            self._say(ReceivedRequest("", "", False, f"is no HTTP: {error}", b""))
+            self._report(ReceivedRequest("", "", False, f"the request is not HTTP: {error}", b""))
         if connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             head = h11.Response(status_code=status, headers=[("Content-Length", "0")])
             await stream.send_all(connection.send(head) or b"")
             await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
 
-    async def _judged(
+    async def _receive(
         self, request: h11.Request, connection: h11.Connection, stream: trio.abc.Stream
     ) -> int:
-        """The status to answer, once it is said what came."""
+        """Read the body, report the request, and return the status to answer."""
         body = bytearray()
         while not isinstance(event := await _next(connection, stream), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 body += event.data
             if len(body) > MAX_BODY_BYTES or isinstance(event, h11.ConnectionClosed):
-                self._say(
-                    ReceivedRequest("", "", False, f"is longer than {MAX_BODY_BYTES} bytes", b"")
+                self._report(
+                    ReceivedRequest(
+                        "", "", False, f"the body is longer than {MAX_BODY_BYTES} bytes", b""
+                    )
                 )
                 return 413
         if request.method != b"POST":
             method = printable(request.method.decode("ascii", "replace"))
-            self._say(ReceivedRequest("", "", False, f"is a {method}, not a POST", b""))
+            self._report(ReceivedRequest("", "", False, f"the method is {method}, not POST", b""))
             return 405
-        return self._take(request, bytes(body))
+        return self._verify(request, bytes(body))
 
-    def _take(self, request: h11.Request, body: bytes) -> int:
+    def _verify(self, request: h11.Request, body: bytes) -> int:
+        """Verify and report a whole request. Returns the status to answer."""
         headers = {
             name.decode("ascii"): value.decode("latin-1")
             for name, value in request.headers
@@ -108,7 +114,7 @@ class WebhookReceiver:
         }
         problem = self._problem(headers, body)
         verified = bool(self._secrets) and not problem
-        self._say(
+        self._report(
             ReceivedRequest(
                 printable(headers.get(ID_HEADER, "")), type_of(body), verified, problem, body
             )
@@ -116,6 +122,7 @@ class WebhookReceiver:
         return 401 if problem else self._status
 
     def _problem(self, headers: dict[str, str], body: bytes) -> str:
+        """Return why no secret verifies the request; empty if one does, or if there are none."""
         problem = ""
         for secret in self._secrets:
             try:
@@ -128,17 +135,17 @@ class WebhookReceiver:
 
 
 def type_of(body: bytes) -> str:
-    """The event's type, if it is such a body."""
+    """Return the type of the event in a body, printable; empty if the body is no event."""
     try:
-        found = msgspec.json.decode(body)
+        event = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    type_ = found.get("type") if isinstance(found, dict) else None
+    type_ = event.get("type") if isinstance(event, dict) else None
     return printable(type_) if isinstance(type_, str) else ""
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """What may be written to a terminal: no control characters, nor what turns text around."""
+    """Return the text for a terminal: up to `limit` characters, unprintable ones (controls, bidi) replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])
 
 
@@ -147,10 +154,10 @@ async def _next(connection: h11.Connection, stream: trio.abc.Stream) -> h11.Even
         event = connection.next_event()
         if event is h11.NEED_DATA:
             if connection.they_are_waiting_for_100_continue:
-                go_on = h11.InformationalResponse(status_code=100, headers=[])
-                await stream.send_all(connection.send(go_on) or b"")
+                proceed = h11.InformationalResponse(status_code=100, headers=[])
+                await stream.send_all(connection.send(proceed) or b"")
             connection.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
         elif isinstance(event, h11.Event):
             return event
-        else:  # paused: the next request waits for our answer to this one
+        else:  # paused: the next request waits for the response to this one
             return h11.ConnectionClosed()

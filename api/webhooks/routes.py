@@ -1,4 +1,4 @@
-"""The endpoints of webhooks, deliveries and event types, and what they need."""
+"""Endpoints of webhooks, deliveries and event types, and their dependencies."""
 
 from dataclasses import dataclass
 

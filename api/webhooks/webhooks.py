@@ -1,4 +1,4 @@
-"""`/v1/profiles/{id}/webhooks` and `/v1/webhooks/{id}`: where a profile's events are sent."""
+"""`/v1/profiles/{id}/webhooks` and `/v1/webhooks/{id}`: the webhooks of a profile."""
 
 from datetime import datetime
 from typing import Final
@@ -36,8 +36,8 @@ from engine.webhooks.webhook import (
 
 
 class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A webhook as the API shows it. `secret` is in the answers that make it and never again; with v1a
-    there is `public_key` instead, always."""
+    """A webhook as the API shows it. `secret` is only in the response that makes it; with the signature v1a,
+    every response has `public_key` instead."""
 
     id: Id
     profile_id: Id
@@ -59,7 +59,7 @@ class WebhookResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookRoutes:
-    """`loopback` says whether a webhook may go to this machine's own addresses."""
+    """Routes of webhooks. `loopback`: whether a webhook's URL may be on this machine."""
 
     def __init__(self, store: WebhookStore, loopback: bool) -> None:
         self._store = store
@@ -75,30 +75,30 @@ class WebhookRoutes:
             Route("POST", "/v1/webhooks/<webhook_id>/rotate-secret", self.rotate, _ROTATE),
         ]
 
-    def _checked(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
+    def _validate(self, draft: Draft) -> tuple[Draft | None, list[FieldError]]:
         return validate_draft(draft, loopback=self._loopback)
 
     async def create(self, profile_id: str) -> Response:
         refuse_parameters()
         id_ = path_id(profile_id)
-        draft = draft_of(NewWebhookDraft, await json_object(), self._checked, {})
+        draft = draft_of(NewWebhookDraft, await json_object(), self._validate, {})
 
-        def created(made: NewSecret, *, secret: bool = False) -> StoredResponse:
-            """What is kept to be sent again has no secret in it."""
-            webhook = made.webhook
+        def created(new: NewSecret, *, with_secret: bool = False) -> StoredResponse:
+            """Return the response. Without the secret it may be stored, to be sent again."""
+            webhook = new.webhook
             headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
             return replayable_response(
-                _with_secret(made) if secret else webhook_response(webhook), 201, headers
+                _with_secret(new) if with_secret else webhook_response(webhook), 201, headers
             )
 
-        once = await idempotency_of_request(created)
-        made = await self._store.create_webhook(current_caller(), id_, draft, once)
-        return response_of(created(made, secret=True))
+        idempotent_request = await idempotency_of_request(created)
+        new = await self._store.create_webhook(current_caller(), id_, draft, idempotent_request)
+        return response_of(created(new, with_secret=True))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
-        found = await self._store.list_webhooks(current_caller(), path_id(profile_id), after, limit)
-        return json_response(page_response(found, webhook_response))
+        items = await self._store.list_webhooks(current_caller(), path_id(profile_id), after, limit)
+        return json_response(page_response(items, webhook_response))
 
     async def read(self, webhook_id: str) -> Response:
         refuse_parameters()
@@ -106,7 +106,7 @@ class WebhookRoutes:
         return read_response(webhook_response(webhook), webhook.version)
 
     async def update(self, webhook_id: str) -> Response:
-        """Change the fields given, keep the others."""
+        """Change the fields that the body names, keep the others."""
         refuse_parameters()
         id_ = path_id(webhook_id)
         body = await json_object()
@@ -117,7 +117,7 @@ class WebhookRoutes:
         async def write(stored: Webhook, if_version: int) -> Webhook:
             base = {field: getattr(stored, field) for field in _FIELDS}
             base["event_types"] = list(stored.event_types)
-            draft = draft_of(WebhookDraft, body, self._checked, base)
+            draft = draft_of(WebhookDraft, body, self._validate, base)
             return await self._store.update_webhook(current_caller(), id_, draft, if_version)
 
         webhook = await guarded_write(read, write)
@@ -138,14 +138,15 @@ class WebhookRoutes:
 
     async def rotate(self, webhook_id: str) -> Response:
         refuse_parameters()
-        made = await self._store.rotate_secret(current_caller(), path_id(webhook_id))
-        return json_response(_with_secret(made), headers={"ETag": etag(made.webhook.version)})
+        new = await self._store.rotate_secret(current_caller(), path_id(webhook_id))
+        return json_response(_with_secret(new), headers={"ETag": etag(new.webhook.version)})
 
 
 _FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(WebhookDraft))
 
 
 def webhook_response(webhook: Webhook) -> WebhookResponse:
+    """Return a webhook as the API shows it, without its secret."""
     return WebhookResponse(
         id=str(webhook.id),
         profile_id=str(webhook.profile_id),
@@ -166,9 +167,9 @@ def webhook_response(webhook: Webhook) -> WebhookResponse:
     )
 
 
-def _with_secret(made: NewSecret) -> WebhookResponse:
-    secret = msgspec.UNSET if made.secret is None else made.secret
-    return msgspec.structs.replace(webhook_response(made.webhook), secret=secret)
+def _with_secret(new: NewSecret) -> WebhookResponse:
+    secret = msgspec.UNSET if new.secret is None else new.secret
+    return msgspec.structs.replace(webhook_response(new.webhook), secret=secret)
 
 
 EXAMPLE: Final = {
@@ -193,8 +194,8 @@ _CREATE: Final = Doc(
     id="createWebhook",
     summary="Create a webhook",
     tag="Webhooks",
-    description="Its secret is in this answer and never again: not even in that to the same request sent "
-    "again. Takes the role admin.",
+    description="Its secret is in this response only, and not in the response to the same request sent again. "
+    "Takes the role admin.",
     body=NewWebhookDraft,
     body_example={
         "url": "https://example.com/hooks",
@@ -238,13 +239,13 @@ _UPDATE: Final = Doc(
     id="updateWebhook",
     summary="Change a webhook",
     tag="Webhooks",
-    description="Fields that are left out stay as they are. One that was disabled is called again once "
-    "`enabled` is true, beginning with what was pending. Takes the role admin.",
+    description="Fields that are left out stay as they are. A disabled webhook gets events again once "
+    "`enabled` is true, beginning with the pending deliveries. Takes the role admin.",
     body=changes_of(WebhookDraft),
     body_example={"enabled": True},
     responses={
         200: ResponseDoc(
-            "The webhook as it is now.", WebhookResponse, EXAMPLE | {"version": 2}, ("ETag",)
+            "The changed webhook.", WebhookResponse, EXAMPLE | {"version": 2}, ("ETag",)
         )
     },
     guarded=True,
@@ -253,16 +254,16 @@ _DELETE: Final = Doc(
     id="deleteWebhook",
     summary="Delete a webhook",
     tag="Webhooks",
-    description="With its deliveries. Takes the role admin.",
-    responses={204: ResponseDoc("It is gone.")},
+    description="Deletes its deliveries too. Takes the role admin.",
+    responses={204: ResponseDoc("The webhook is deleted.")},
     guarded=True,
 )
 _ROTATE: Final = Doc(
     id="rotateWebhookSecret",
     summary="Replace a webhook's secret",
     tag="Webhooks",
-    description="The new one is in this answer and never again. For 24 hours what is sent is signed with "
-    "both. Takes the role admin.",
+    description="The new secret is in this response only. For 24 hours requests are signed with both secrets. "
+    "Takes the role admin.",
     responses={
         200: ResponseDoc(
             "The webhook.",

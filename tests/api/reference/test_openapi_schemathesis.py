@@ -1,4 +1,4 @@
-"""schemathesis over `/openapi.json` of a real engine, all checks on: no 5xx, nothing undocumented."""
+"""Schemathesis against `/openapi.json` of a real engine, with all checks: no 5xx, nothing undocumented."""
 
 import re
 import subprocess
@@ -13,9 +13,9 @@ from tests.kit.engines import Engine, environment
 pytest.importorskip("schemathesis")
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# It must not revoke the key that it asks with.
+# Schemathesis must not revoke the key that it uses.
 SPARED = "revokeKey"
-# Of these there are a hundred combinations of parameters each, which take two minutes: on demand only.
+# Each of these has a hundred combinations of parameters, which take two minutes: on demand only.
 MANIFOLD = (
     "readStats",
     "exportStats",
@@ -28,7 +28,7 @@ MANIFOLD = (
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    # Any number of requests: what is limited is not tested.
+    # Without rate limits: they are tested elsewhere.
     unlimited = {"WAYPOST_API_READS_PER_MINUTE": "0", "WAYPOST_API_WRITES_PER_MINUTE": "0"}
     running = Engine(tmp_path / "data", "--demo", **unlimited)
     yield running
@@ -38,7 +38,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def run(
     engine: Engine, folder: Path, *arguments: str, limit_s: float, without: tuple[str, ...] = ()
 ) -> int:
-    """Run it; how many requests it made. Its seed is in the output of a failure."""
+    """Run Schemathesis and return its number of requests. The output of a failure contains the seed."""
     spared = (SPARED, *without)
     # One worker: Python 3.11's parser, which schemathesis uses, errs in threads now and then.
     command = [

@@ -1,4 +1,4 @@
-"""The receiver for development: what it takes, what it refuses, and what it survives."""
+"""The webhook receiver for development: accepted, refused and malformed requests."""
 
 import subprocess
 import sys
@@ -22,12 +22,14 @@ AT = 1_790_000_000
 
 
 class Heard:
+    """A receiver, and the requests that it reports."""
+
     def __init__(self, *secrets: str) -> None:
         self.received: list[ReceivedRequest] = []
         self.receiver = WebhookReceiver(secrets, lambda: AT, self.received.append)
 
-    async def answered(self, *requests: bytes) -> list[bytes]:
-        """Status lines to what one connection sends."""
+    async def status_lines(self, *requests: bytes) -> list[bytes]:
+        """Send the requests on one connection, and return the status lines of the responses."""
         async with connected(self.receiver) as client:
             for request in requests:
                 await client.send_all(request)
@@ -48,33 +50,33 @@ async def connected(
         await client.aclose()
 
 
-def request(
-    secret: str = SECRET, body: bytes = BODY, method: bytes = b"POST", **more: str
-) -> bytes:
-    sent = headers([secret], "evt_1", AT, body) | more | {"content-length": str(len(body))}
-    fields = "".join(f"{name}: {value}\r\n" for name, value in sent.items()).encode()
+def request(secret: str = SECRET, body: bytes = BODY, method: bytes = b"POST") -> bytes:
+    signed = headers([secret], "evt_1", AT, body) | {"content-length": str(len(body))}
+    fields = "".join(f"{name}: {value}\r\n" for name, value in signed.items()).encode()
     return method + b" /hook HTTP/1.1\r\nhost: x\r\n" + fields + b"\r\n" + body
 
 
-async def test_what_is_signed_is_taken_one_after_the_other(
+async def test_signed_requests_are_accepted_one_after_the_other(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     heard = Heard(OTHER, SECRET)
-    assert await heard.answered(request(), request()) == [b"HTTP/1.1 204 "] * 2
+    assert await heard.status_lines(request(), request()) == [b"HTTP/1.1 204 "] * 2
     assert heard.received == [ReceivedRequest("evt_1", "link.created", True, "", BODY)] * 2
 
 
 @pytest.mark.parametrize("secret", [OTHER, PRIVATE])
-async def test_what_is_not_is_refused(secret: str, autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_request_with_another_signature_is_refused(
+    secret: str, autojump_clock: trio.testing.MockClock
+) -> None:
     heard = Heard(SECRET)
-    assert await heard.answered(request(secret)) == [b"HTTP/1.1 401 "]
-    (one,) = heard.received
-    assert (one.verified, one.problem) == (False, "no v1 signature matches")
+    assert await heard.status_lines(request(secret)) == [b"HTTP/1.1 401 "]
+    (received,) = heard.received
+    assert (received.verified, received.problem) == (False, "no v1 signature matches")
 
 
-async def test_public_keys_verify_too(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_public_key_verifies(autojump_clock: trio.testing.MockClock) -> None:
     heard = Heard(PUBLIC)
-    assert await heard.answered(request(PRIVATE)) == [b"HTTP/1.1 204 "]
+    assert await heard.status_lines(request(PRIVATE)) == [b"HTTP/1.1 204 "]
     assert heard.received[0].verified
 
 
@@ -82,7 +84,7 @@ async def test_without_secrets_nothing_is_verified(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     heard = Heard()
-    assert await heard.answered(request(OTHER)) == [b"HTTP/1.1 204 "]
+    assert await heard.status_lines(request(OTHER)) == [b"HTTP/1.1 204 "]
     assert (heard.received[0].verified, heard.received[0].problem) == (False, "")
 
 
@@ -99,17 +101,17 @@ async def test_without_secrets_nothing_is_verified(
     ],
     ids=["nonsense", "no host", "get", "too long", "empty", "no json", "no end"],
 )
-async def test_what_else_may_come(
+async def test_other_requests_get_their_status(
     data: bytes, status: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
     heard = Heard(SECRET)
-    (line,) = await heard.answered(data)
+    (line,) = await heard.status_lines(data)
     assert line.split()[1] == status
     assert all(text.isprintable() for text in heard.received[0][:2])
     assert text_of(heard.received[0], has_secrets=True)
 
 
-async def test_who_says_nothing_is_left(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_silent_client_is_disconnected(autojump_clock: trio.testing.MockClock) -> None:
     async with connected(Heard().receiver) as client:
         assert await client.receive_some() == b""
 
@@ -119,7 +121,7 @@ def test_a_terminal_gets_no_control_characters() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_verifies_prints_and_ends() -> None:
+def test_the_command_verifies_prints_and_ends_after_the_count() -> None:
     command = [
         sys.executable,
         "-m",
@@ -138,8 +140,8 @@ def test_the_command_verifies_prints_and_ends() -> None:
         url = process.stdout.readline().split(";")[0].removeprefix("listening on ")
         import time
 
-        sent = headers([SECRET], "evt_1", int(time.time()), BODY)
-        urllib.request.urlopen(urllib.request.Request(url, BODY, sent)).close()
+        signed = headers([SECRET], "evt_1", int(time.time()), BODY)
+        urllib.request.urlopen(urllib.request.Request(url, BODY, signed)).close()
         text = process.stdout.read()
     assert process.returncode == 0
     assert "link.created evt_1 verified" in text
@@ -148,7 +150,7 @@ def test_the_command_verifies_prints_and_ends() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("secret", ["hunter2", "whsec_", "whpk_!"])
-def test_a_secret_that_is_none_is_said_in_one_line(secret: str) -> None:
+def test_an_invalid_secret_ends_the_command_with_one_line(secret: str) -> None:
     command = [
         sys.executable,
         "-m",

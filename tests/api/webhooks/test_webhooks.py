@@ -1,4 +1,4 @@
-"""Webhooks over the API: what people ask for, and what they get wrong."""
+"""Webhooks and deliveries through the API: creating, changing, replaying, and invalid requests."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from tests.kit.consoles import NOW, VISITORS, Console
 HOOK: dict[str, Any] = {"url": "https://example.com/hook", "event_types": ["*"]}
 
 
-async def made(console: Console, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A profile and its webhook."""
+async def created(console: Console, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Create a profile and a webhook, and return both."""
     profile = await console.profile()
     response = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK | fields)
     assert response.status == 201, response.body
@@ -24,19 +24,21 @@ async def made(console: Console, **fields: Any) -> tuple[dict[str, Any], dict[st
 
 
 async def happened(console: Console, profile: dict[str, Any], count: int = 1) -> None:
-    """Events of the profile, and an attempt at each of their deliveries that failed."""
+    """Add events of the profile, and a failed attempt at each of their deliveries."""
     data = LinkMilestone(profile_id=profile["id"], link_id="5", clicks=10)
     draft = EventDraft(1, int(profile["id"]), "link.milestone", data)
     console.webhooks.append_to_outbox([draft] * count)
     await console.webhooks.fan_out(100)
     due = await console.webhooks.claim("me", 60, 100, 100, (), ())
     answer = AttemptResult(500, response=b"\xffno")
-    await console.webhooks.record("me", [Attempt(one, NOW, 12, answer, None) for one in due])
+    await console.webhooks.record(
+        "me", [Attempt(delivery, NOW, 12, answer, None) for delivery in due]
+    )
 
 
 async def test_create_read_change_and_delete() -> None:
     console = Console()
-    profile, webhook = await made(console, description="our shop")
+    profile, webhook = await created(console, description="our shop")
     assert webhook["secret"].startswith("whsec_")
     assert (webhook["profile_id"], webhook["event_types"], webhook["enabled"]) == (
         profile["id"],
@@ -64,7 +66,7 @@ async def test_create_read_change_and_delete() -> None:
     (await console.call("GET", path)).problem(404)
 
 
-async def test_a_secret_is_shown_once_even_if_it_is_asked_for_twice() -> None:
+async def test_a_replayed_response_does_not_show_the_secret_again() -> None:
     console = Console()
     profile = await console.profile()
     path = f"/v1/profiles/{profile['id']}/webhooks"
@@ -76,9 +78,9 @@ async def test_a_secret_is_shown_once_even_if_it_is_asked_for_twice() -> None:
 
 
 @pytest.mark.parametrize("signature", ["v1", "v1a"])
-async def test_rotation(signature: str) -> None:
+async def test_after_a_rotation_requests_are_signed_with_both_secrets(signature: str) -> None:
     console = Console()
-    profile, webhook = await made(console, signature=signature)
+    profile, webhook = await created(console, signature=signature)
     response = await console.call("POST", f"/v1/webhooks/{webhook['id']}/rotate-secret")
     assert (response.status, response.json["version"]) == (200, 2)
     console.webhooks.append_to_outbox(
@@ -89,10 +91,10 @@ async def test_rotation(signature: str) -> None:
     (due,) = await console.webhooks.claim("me", 60, 9, 9, (), ())
     signed = " ".join(sign(secret, "a", 1, b"") for secret in due.secrets)
     sent = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": signed}
-    for given in (webhook, response.json):
-        assert ("secret" in given) == (signature == "v1")
-        assert (given["public_key"] is None) == (signature == "v1")
-        verify(given.get("secret") or given["public_key"], sent, b"", 1)
+    for version in (webhook, response.json):
+        assert ("secret" in version) == (signature == "v1")
+        assert (version["public_key"] is None) == (signature == "v1")
+        verify(version.get("secret") or version["public_key"], sent, b"", 1)
     with pytest.raises(SignatureError):
         verify("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", sent, b"", 1)
 
@@ -119,11 +121,11 @@ async def test_bad_fields_are_all_named(body: dict[str, Any], bad: set[str]) -> 
     profile = await console.profile()
     response = await console.call("POST", f"/v1/profiles/{profile['id']}/webhooks", body)
     assert response.problem(422).keys() == bad
-    _, webhook = await made(Console())
+    _, webhook = await created(Console())
     assert webhook["version"] == 1
 
 
-async def test_loopback_takes_the_setting() -> None:
+async def test_a_loopback_url_needs_the_setting() -> None:
     body = HOOK | {"url": "http://127.0.0.1:9000/hook"}
     console = Console()
     profile = await console.profile()
@@ -135,17 +137,19 @@ async def test_loopback_takes_the_setting() -> None:
     assert (await console.call("POST", path, body)).status == 201
 
 
-async def test_others_see_nothing() -> None:
+async def test_webhooks_of_another_tenant_do_not_exist() -> None:
     console = Console()
-    profile, webhook = await made(console)
+    profile, webhook = await created(console)
     await happened(console, profile)
-    (one,) = (await console.call("GET", f"/v1/webhooks/{webhook['id']}/deliveries")).json["items"]
+    (delivery,) = (await console.call("GET", f"/v1/webhooks/{webhook['id']}/deliveries")).json[
+        "items"
+    ]
     path = f"/v1/webhooks/{webhook['id']}"
     for method, target, body in (
         ("GET", path, None), ("PATCH", path, {"enabled": False}), ("DELETE", path, None),
         ("POST", f"{path}/rotate-secret", None), ("POST", f"{path}/test", None),
-        ("GET", f"{path}/deliveries", None), ("GET", f"{path}/deliveries/{one['id']}", None),
-        ("POST", f"{path}/deliveries/{one['id']}/replay", None),
+        ("GET", f"{path}/deliveries", None), ("GET", f"{path}/deliveries/{delivery['id']}", None),
+        ("POST", f"{path}/deliveries/{delivery['id']}/replay", None),
         ("POST", f"{path}/replay", {"since": "2026-01-01T00:00:00Z"}),
         ("GET", f"/v1/profiles/{profile['id']}/webhooks", None),
         ("POST", f"/v1/profiles/{profile['id']}/webhooks", HOOK),
@@ -153,36 +157,40 @@ async def test_others_see_nothing() -> None:
         (await console.call(method, target, body, key="two")).problem(404)
 
 
-async def test_deliveries_with_their_attempts() -> None:
+async def test_deliveries_are_listed_newest_first_with_their_attempts() -> None:
     console = Console()
-    profile, webhook = await made(console)
+    profile, webhook = await created(console)
     await happened(console, profile, 3)
     path = f"/v1/webhooks/{webhook['id']}/deliveries"
     page = (await console.call("GET", f"{path}?limit=2")).json
     rest = (await console.call("GET", f"{path}?limit=2&cursor={page['next_cursor']}")).json
     items = page["items"] + rest["items"]
-    assert [int(one["id"]) for one in items] == sorted(
-        (int(one["id"]) for one in items), reverse=True
+    assert [int(delivery["id"]) for delivery in items] == sorted(
+        (int(delivery["id"]) for delivery in items), reverse=True
     )
     assert len(items) == 3
-    one = items[0]
-    assert (one["state"], one["type"], one["attempt_count"]) == ("failed", "link.milestone", 1)
-    assert one["message_id"] == f"evt_{one['id']}"
-    assert one["body"]["data"] == {"profile_id": profile["id"], "link_id": "5", "clicks": 10}
-    assert one["attempts"] == [
+    delivery = items[0]
+    assert (delivery["state"], delivery["type"], delivery["attempt_count"]) == (
+        "failed",
+        "link.milestone",
+        1,
+    )
+    assert delivery["message_id"] == f"evt_{delivery['id']}"
+    assert delivery["body"]["data"] == {"profile_id": profile["id"], "link_id": "5", "clicks": 10}
+    assert delivery["attempts"] == [
         {"number": 1, "at": "2026-03-15T10:07:00Z", "duration_ms": 12, "status": 500, "error": None,
          "response": "\N{REPLACEMENT CHARACTER}no"}
     ]  # fmt: skip
-    assert (await console.call("GET", f"{path}/{one['id']}")).json == one
+    assert (await console.call("GET", f"{path}/{delivery['id']}")).json == delivery
     for query, count in (("state=failed", 3), ("state=delivered", 0), ("type=link.created", 0)):
         assert len((await console.call("GET", f"{path}?{query}")).json["items"]) == count
     bad = await console.call("GET", f"{path}?state=lost&type=x&cursor=!&limit=0&more=1")
     assert bad.problem(422).keys() == {"state", "type", "cursor", "limit", "more"}
 
 
-async def test_replay_and_test() -> None:
+async def test_replays_and_test_events() -> None:
     console = Console()
-    profile, webhook = await made(console)
+    profile, webhook = await created(console)
     await happened(console, profile, 2)
     path = f"/v1/webhooks/{webhook['id']}"
     items = (await console.call("GET", f"{path}/deliveries")).json["items"]
@@ -202,28 +210,28 @@ async def test_replay_and_test() -> None:
     (await console.call("POST", f"{path}/deliveries/17/replay")).problem(409)
 
 
-async def test_twenty_are_enough() -> None:
+async def test_a_profile_has_twenty_webhooks_at_most() -> None:
     console = Console()
-    profile, _ = await made(console)
+    profile, _ = await created(console)
     path = f"/v1/profiles/{profile['id']}/webhooks"
     for _ in range(19):
         assert (await console.call("POST", path, HOOK)).status == 201
     (await console.call("POST", path, HOOK)).problem(409)
 
 
-async def test_the_catalogue_has_a_schema_and_an_example_of_each() -> None:
+async def test_every_event_type_has_a_schema_and_an_example() -> None:
     response = await Console().call("GET", "/v1/event-types")
     items = response.json["items"]
-    assert [one["name"] for one in items] == list(EVENT_TYPES)
-    for one in items:
-        validator = validator_for(one["schema"])
-        validator.validate(one["example"])
-        assert not validator.is_valid({"type": one["name"], "data": {}})
-        assert not validator.is_valid(one["example"] | {"type": "other"})
-    assert [one["name"] for one in items if one["opt_in"]] == ["link.clicked"]
+    assert [event_type["name"] for event_type in items] == list(EVENT_TYPES)
+    for event_type in items:
+        validator = validator_for(event_type["schema"])
+        validator.validate(event_type["example"])
+        assert not validator.is_valid({"type": event_type["name"], "data": {}})
+        assert not validator.is_valid(event_type["example"] | {"type": "other"})
+    assert [event_type["name"] for event_type in items if event_type["opt_in"]] == ["link.clicked"]
 
 
-def test_examples_of_the_reference_have_the_shape_of_answers() -> None:
+def test_examples_of_the_reference_have_the_shape_of_responses() -> None:
     from api.webhooks import deliveries, webhooks
 
     msgspec.convert(webhooks.EXAMPLE, webhooks.WebhookResponse)
