@@ -37,7 +37,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """One login, as its user sees it. Only the browser has its token."""
+    """A login, as its user sees it. Only the browser has its token."""
 
     id: int
     user_agent: str

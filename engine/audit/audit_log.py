@@ -7,7 +7,7 @@ import msgspec
 
 
 class ActivityEntry(NamedTuple):
-    """One change of an object. `before` is None if it created the object, `after` if it deleted it.
+    """A change of an object. `before` is None if it created the object, `after` if it deleted it.
 
     `seq` counts from 1 in its hash chain, without a gap; `hash` covers the entry and the hash before it.
     `email` is the user's, if the reader may see it.

@@ -33,7 +33,8 @@ class SecurityLog(Protocol):
         self, kind: SecurityEventKind, caller: Caller | None, request_id: str, **detail: str | int
     ) -> None:
         """Note an event. `caller` is None if the request had no valid credentials. `detail`: a few short
-        facts, never an address, an e-mail or a secret. An equal event within a second is only counted."""
+        facts, never an address, an e-mail or a secret. Events with the same kind and caller are merged until
+        they are written."""
 
 
 class SecurityStore(Protocol):

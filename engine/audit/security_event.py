@@ -27,7 +27,8 @@ NO_TENANT: Final = 0  # the tenant of events without valid credentials
 
 
 class SecurityEvent(NamedTuple):
-    """Equal events of one second. `at` and `detail` are the first one's, `times` is their number."""
+    """Events with the same kind, tenant, user and API key, merged until they are written. `times` is their
+    number; `request_id`, `at` and `detail` are those of the first one."""
 
     kind: str
     tenant_id: int

@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class FieldError(NamedTuple):
-    """One bad field of a request: `field` as a dotted path, `reason` a sentence without full stop."""
+    """A bad field of a request: `field` as a dotted path, `reason` a sentence without full stop."""
 
     field: str
     reason: str

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 
 class ListPage(NamedTuple):
-    """One page of a list. `next_after` is its last id if more items follow, else None."""
+    """A page of a list. `next_after` is its last id if more items follow, else None."""
 
     items: list[Any]
     next_after: int | None

@@ -170,7 +170,7 @@ def _whole(text: str | None) -> int | None:
 
 
 class Conversation:
-    """One synchronisation of a repository. Send `request` and pass its response to receive(), until `request`
+    """A synchronisation of a repository. Send `request` and pass its response to receive(), until `request`
     is None and `result` is set.
 
     `base_url` is the API's, without a slash at its end. Call interrupt() if no response comes or no further

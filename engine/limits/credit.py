@@ -19,7 +19,7 @@ MIN_BURST: Final = 1_000
 
 
 class _Account:
-    """One subject's credit account: its TAT by this process's clock, the units `owed` (used and not charged
+    """The credit account of a subject: its TAT by this process's clock, the units `owed` (used and not charged
     yet), and the units `pending` in a call of the limiter. Owed and pending units stay within
     MAX_UNCHARGED_UNITS in sum: otherwise each failed call would add to a debt that no burst can pay."""
 

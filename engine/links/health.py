@@ -45,7 +45,7 @@ class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(NamedTuple):
-    """One request to be sent."""
+    """A request to be sent."""
 
     method: ProbeMethod
     url: str
@@ -93,7 +93,7 @@ class CheckOutcome(NamedTuple):
 
 
 class TargetCheck:
-    """One check of a target. Send `probe` and pass its response to receive(), until `probe` is None and
+    """A check of a target. Send `probe` and pass its response to receive(), until `probe` is None and
     `result` is set."""
 
     def __init__(self, target: str) -> None:

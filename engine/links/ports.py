@@ -16,7 +16,7 @@ from engine.links.profile import Profile, ProfileChange, ProfileDraft
 
 
 class LinkChange(NamedTuple):
-    """One of many changes of a profile's links. `draft` makes the new draft of the stored link (None for a
+    """A change among many of a profile's links. `draft` makes the new draft of the stored link (None for a
     create), and raises InvalidError. `link_id` and `if_version` are for updates and deletes."""
 
     op: Literal["create", "update", "delete"]

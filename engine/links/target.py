@@ -118,8 +118,8 @@ def _normalise_contact(text: str, kind: TargetKind) -> str:
     if pattern.fullmatch(text) is None:
         example = "mailto:name@example.com" if kind == "mailto" else "tel:+390123456"
         raise TargetError(f"must be a {kind} address, such as {example}")
-    scheme, _, rest = text.partition(":")
+    scheme, _, address = text.partition(":")
     try:
-        return f"{scheme.lower()}:{ada_url.URL('x:' + rest).href[2:]}"
+        return f"{scheme.lower()}:{ada_url.URL('x:' + address).href[2:]}"
     except ValueError:  # lone surrogates, which no encoding can carry
         raise TargetError("must not contain characters that a URL cannot have") from None

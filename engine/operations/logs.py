@@ -19,14 +19,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object with the fields that the event adds."""
+    """A JSON object per line, with the fields that the event adds."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = {k: v for k, v in vars(record).items() if k not in _STANDARD and k != "message"}
+        fields = {k: v for k, v in vars(record).items() if k not in _STANDARD and k != "message"}
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
@@ -34,7 +34,7 @@ class JsonFormatter(logging.Formatter):
             "process": self._process,
             "logger": record.name,
             "message": record.getMessage(),
-            **extra,
+            **fields,
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -40,7 +40,7 @@ class Metric(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One value of a metric. `labels` are the values of the metric's labels."""
+    """A value of a metric. `labels` are the values of the metric's labels."""
 
     metric: Metric
     value: float

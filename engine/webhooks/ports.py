@@ -71,8 +71,11 @@ class WebhookStore(Protocol):
     async def replay_since(
         self, caller: Caller, webhook_id: int, since: datetime, failed_only: bool
     ) -> ReplayResult:
-        """Make deliveries of events since a time due again, of the types that the webhook subscribes to, at
-        most REPLAYED_AT_ONCE."""
+        """Make the deliveries of events since a time due now, oldest first, at most REPLAYED_AT_ONCE.
+
+        The events are those that the webhook subscribes to, also those from a time when it was disabled.
+        `failed_only` leaves out delivered ones.
+        """
 
     async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         """Enqueue an `endpoint.test` event for this webhook only. Returns its delivery."""

@@ -65,7 +65,7 @@ def test_a_password_is_valid_by_its_length_alone() -> None:
     assert [error.field for error in errors] == ["current", "new"]
 
 
-def test_names_are_one_line() -> None:
+def test_the_name_of_a_user_is_one_line() -> None:
     assert validate_user(UserDraft(name="Ada"))[0] == UserDraft(name="Ada")
     assert validate_user(UserDraft(name="a\nb"))[0] is None
 

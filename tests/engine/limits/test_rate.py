@@ -159,13 +159,13 @@ API = Rate("api-key", 100, 60)
 LOGIN = Rate("login", 5, 900)
 
 
-def used(rate: Rate, units: int, cost: int = 1) -> RateDecision:
+def decision_after(rate: Rate, units: int, cost: int = 1) -> RateDecision:
     """Return the decision for `cost` after `units` were used, all at once."""
     return decide(rate, NOW + units * rate.interval_us, NOW, cost)
 
 
 def test_fields_have_the_units_left_and_their_window() -> None:
-    assert header_fields([(API, used(API, 49))]) == [
+    assert header_fields([(API, decision_after(API, 49))]) == [
         ("RateLimit-Policy", '"api-key";q=100;w=60'),
         ("RateLimit", '"api-key";r=50;t=30'),
     ]
@@ -173,17 +173,22 @@ def test_fields_have_the_units_left_and_their_window() -> None:
 
 
 def test_with_no_unit_left_the_window_ends_with_the_next_unit() -> None:
-    assert header_fields([(API, used(API, 99))])[1] == ("RateLimit", '"api-key";r=0;t=1')
-    assert header_fields([(LOGIN, used(LOGIN, 4))])[1] == ("RateLimit", '"login";r=0;t=180')
+    assert header_fields([(API, decision_after(API, 99))])[1] == ("RateLimit", '"api-key";r=0;t=1')
+    assert header_fields([(LOGIN, decision_after(LOGIN, 4))])[1] == (
+        "RateLimit",
+        '"login";r=0;t=180',
+    )
 
 
 def test_a_denial_has_retry_after_and_no_window_is_longer() -> None:
-    assert header_fields([(API, used(API, 49)), (API, used(API, 100))]) == [
+    assert header_fields([(API, decision_after(API, 49)), (API, decision_after(API, 100))]) == [
         ("RateLimit-Policy", '"api-key";q=100;w=60, "api-key";q=100;w=60'),
         ("RateLimit", '"api-key";r=50;t=1, "api-key";r=0;t=1'),
         ("Retry-After", "1"),
     ]
-    assert dict(header_fields([(LOGIN, used(LOGIN, 5, 2)), (API, used(API, 100))])) == {
+    assert dict(
+        header_fields([(LOGIN, decision_after(LOGIN, 5, 2)), (API, decision_after(API, 100))])
+    ) == {
         "RateLimit-Policy": '"login";q=5;w=900, "api-key";q=100;w=60',
         "RateLimit": '"login";r=0;t=180, "api-key";r=0;t=1',
         "Retry-After": "360",
@@ -191,8 +196,8 @@ def test_a_denial_has_retry_after_and_no_window_is_longer() -> None:
 
 
 def test_a_cost_that_is_never_allowed_has_no_retry_after() -> None:
-    never = used(LOGIN, 0, 6)
-    assert retry_after_s([never, used(API, 100)]) is None
+    never = decision_after(LOGIN, 0, 6)
+    assert retry_after_s([never, decision_after(API, 100)]) is None
     assert header_fields([(LOGIN, never)]) == [
         ("RateLimit-Policy", '"login";q=5;w=900'),
         ("RateLimit", '"login";r=5;t=900'),
@@ -201,7 +206,7 @@ def test_a_cost_that_is_never_allowed_has_no_retry_after() -> None:
 
 @given(st.integers(0, 10**10))
 def test_seconds_are_rounded_up(wait_us: int) -> None:
-    seconds = retry_after_s([RateDecision(False, 1, 0, wait_us, wait_us), used(API, 0)])
+    seconds = retry_after_s([RateDecision(False, 1, 0, wait_us, wait_us), decision_after(API, 0)])
     assert seconds is not None
     assert 0 <= seconds * S - wait_us < S
 

@@ -193,9 +193,9 @@ def test_a_visitors_query_follows_the_targets_own(url: str, query: bytes) -> Non
         target = validate_target(url)
     except TargetError:
         return
-    whole = add_query(target.encode(), query)
-    assert is_location_safe(whole)
-    before, after = urlsplit(target), urlsplit(whole.decode())
+    target_with_query = add_query(target.encode(), query)
+    assert is_location_safe(target_with_query)
+    before, after = urlsplit(target), urlsplit(target_with_query.decode())
     assert after[:3] == before[:3]  # scheme, host and path
     assert after.fragment == before.fragment
     assert after.query.startswith(before.query)
