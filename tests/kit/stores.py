@@ -54,7 +54,7 @@ FAST = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class Stores(NamedTuple):
-    """All ports over one state, the first users of two tenants, and the API key of one."""
+    """All ports over one state, the first users of two tenants, and the first one's API key."""
 
     profiles: ProfileStore
     bulk: LinkImporter
@@ -67,7 +67,7 @@ class Stores(NamedTuple):
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest) -> str:
-    """The database's URL, or nothing for the twins."""
+    """Return the database's URL, or an empty text for the twins."""
     return request.getfixturevalue("database_url") if request.param == "postgres" else ""
 
 
@@ -75,9 +75,9 @@ def place(request: pytest.FixtureRequest) -> str:
 async def stores(place: str) -> AsyncIterator[Stores]:
     if not place:
         memory, keys = MemoryProfiles(), MemoryApiKeyStore()
-        one, two = Caller(1, 1), Caller(2, 2)
-        keys.add("wp_mine", one)
-        yield Stores(memory, memory, memory, keys, one, two, "wp_mine")
+        caller, other = Caller(1, 1), Caller(2, 2)
+        keys.add("wp_mine", caller)
+        yield Stores(memory, memory, memory, keys, caller, other, "wp_mine")
         return
     async with opened(place) as open_database:
         app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
@@ -96,13 +96,13 @@ async def stores(place: str) -> AsyncIterator[Stores]:
 
 @pytest.fixture
 async def open_database(database_url: str) -> AsyncIterator[OpenDatabase]:
-    """Databases of this test, by role, that are closed after it."""
+    """Yield a function that opens a role's database; all are closed after the test."""
     async with opened(database_url) as open_role:
         yield open_role
 
 
 class Teams(NamedTuple):
-    """The ports of people and teams over one state; `person` makes an account with PASSWORD."""
+    """The ports of accounts and teams over one state; `person` creates an account with PASSWORD."""
 
     accounts: AccountStore
     sessions: SessionStore
@@ -113,7 +113,7 @@ class Teams(NamedTuple):
     person: Callable[[str], Awaitable[Caller]]
 
     async def joined(self, inviter: Caller, profile: Profile, email: str, role: str) -> Caller:
-        """Somebody new in the profile's team."""
+        """Create an account, let it join the profile's team, and return its caller."""
         caller = await self.person(email)
         draft = InvitationDraft(email=email, role=role)
         _, token = await self.invitations.invite(inviter, profile.id, draft)
@@ -151,20 +151,20 @@ async def teams(place: str) -> AsyncIterator[Teams]:
         )
 
 
-class Trials(NamedTuple):
-    """The ports of experiments over one state; `observe` counts what a fold would."""
+class ExperimentStores(NamedTuple):
+    """The ports of experiments over one state; `observe` adds increments as a fold does."""
 
-    experiments: ExperimentStore
+    store: ExperimentStore
     profiles: ProfileStore
     snapshots: SnapshotSource
     caller: Caller
     other: Caller
     observe: Callable[[ExperimentIncrements], Awaitable[None]]
-    watch: RunningExperiments
+    automation: RunningExperiments
 
 
 @pytest.fixture
-async def trials(place: str) -> AsyncIterator[Trials]:
+async def experiments(place: str) -> AsyncIterator[ExperimentStores]:
     if not place:
         profiles, counts = MemoryProfiles(), MemoryExperimentCounts()
 
@@ -172,15 +172,17 @@ async def trials(place: str) -> AsyncIterator[Trials]:
             counts.store(observed)
 
         memory = MemoryExperimentStore(profiles, counts)
-        yield Trials(memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count, memory)
+        yield ExperimentStores(
+            memory, profiles, profiles, Caller(1, 1), Caller(2, 2), count, memory
+        )
         return
     async with opened(place) as open_database:
-        trials = await stored_trials(open_database)
-        yield trials._replace(other=await second_owner(place))
+        experiments = await postgres_experiments(open_database)
+        yield experiments._replace(other=await second_owner(place))
 
 
-async def stored_trials(open_database: OpenDatabase) -> Trials:
-    """Over Postgres, of a first owner; there is no other one."""
+async def postgres_experiments(open_database: OpenDatabase) -> ExperimentStores:
+    """Return the ports over Postgres; their caller is the first owner. `other` does not exist."""
     app, edge = await open_database("waypost_app"), await open_database("waypost_edge")
     aggregator = await open_database("waypost_aggregator")
     owner = await ensure_owner(app, "owner@example.com", FAST)
@@ -190,8 +192,8 @@ async def stored_trials(open_database: OpenDatabase) -> Trials:
         await aggregator.transaction(partial(add_increments, increments=increments))
 
     stores = PostgresExperimentStore(app), PostgresProfileStore(app), PostgresSnapshotSource(edge)
-    watch = PostgresRunningExperiments(aggregator)
-    return Trials(*stores, owner.caller, Caller(2, 2), fold, watch)
+    automation = PostgresRunningExperiments(aggregator)
+    return ExperimentStores(*stores, owner.caller, Caller(2, 2), fold, automation)
 
 
 @asynccontextmanager
@@ -212,7 +214,7 @@ async def opened(url: str) -> AsyncIterator[OpenDatabase]:
 
 
 async def second_owner(url: str, email: str = "", password_hash: str = "") -> Caller:
-    """The first user of one more tenant."""
+    """Create another tenant and return its first user."""
 
     async def create() -> Caller:
         connection = await asyncpg.connect(url)
@@ -234,17 +236,17 @@ async def second_owner(url: str, email: str = "", password_hash: str = "") -> Ca
 
 @pytest.fixture(scope="module")
 def filled_database(servers: Servers, template: str) -> Iterator[FilledDatabase]:
-    """Makes databases of the module's own that are filled with sums of clicks."""
-    made: list[str] = []
+    """Yield a function that creates a database for the module and fills it with sums of clicks."""
+    databases: list[str] = []
 
-    def make(name: str, *what: Any, **more: Any) -> str:
+    def make(name: str, *arguments: Any, **options: Any) -> str:
         database = f"{template}_{name}"
         execute(servers.database_url, f"CREATE DATABASE {database} TEMPLATE {template}")
-        made.append(database)
+        databases.append(database)
         url = with_database(servers.database_url, database)
-        fill(url, *what, **more)
+        fill(url, *arguments, **options)
         return url
 
     yield make
-    for database in made:
+    for database in databases:
         execute(servers.database_url, f"DROP DATABASE {database} WITH (FORCE)")

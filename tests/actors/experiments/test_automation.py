@@ -1,4 +1,4 @@
-"""The watcher looks at each once, and one that cannot be judged or has changed stops no other."""
+"""ExperimentAutomation evaluates each experiment once; a failed or changed experiment stops no other."""
 
 from typing import Any
 
@@ -6,36 +6,36 @@ import msgspec
 
 from actors.experiments.automation import AT_ONCE, ExperimentAutomation
 from engine.experiments.automation import AutomaticAction, RunningExperiment
-from tests.engine.experiments.test_automation import NOW, PROMOTE, watched
+from tests.engine.experiments.test_automation import NOW, PROMOTE, running_experiment
 
 
 class ListedExperiments:
-    """A RunningExperiments over a list; `changed` are ids that somebody has changed meanwhile."""
+    """A RunningExperiments over a list; `changed` has ids that a member has changed meanwhile."""
 
-    def __init__(self, *some: RunningExperiment) -> None:
-        self.some = some
+    def __init__(self, *experiments: RunningExperiment) -> None:
+        self.experiments = experiments
         self.changed: set[int] = set()
-        self.taken: list[tuple[int, str]] = []
+        self.applied: list[tuple[int, str]] = []
 
     async def running(self, after: int, limit: int) -> list[RunningExperiment]:
-        return [one for one in self.some if one.stored.id > after][:limit]
+        return [e for e in self.experiments if e.stored.id > after][:limit]
 
-    async def apply(self, watched: RunningExperiment, step: AutomaticAction) -> bool:
-        if watched.stored.id in self.changed:
+    async def apply(self, running: RunningExperiment, action: AutomaticAction) -> bool:
+        if running.stored.id in self.changed:
             return False
-        self.taken.append((watched.stored.id, step.action))
+        self.applied.append((running.stored.id, action.action))
         return True
 
 
-def numbered(number: int, one: RunningExperiment) -> RunningExperiment:
-    experiment = msgspec.structs.replace(one.stored.experiment, id=number)
-    return one._replace(stored=msgspec.structs.replace(one.stored, experiment=experiment))
+def numbered(number: int, running: RunningExperiment) -> RunningExperiment:
+    experiment = msgspec.structs.replace(running.stored.experiment, id=number)
+    return running._replace(stored=msgspec.structs.replace(running.stored, experiment=experiment))
 
 
-async def test_each_is_looked_at_once(caplog: Any) -> None:
-    good = watched((4000, 120), (4000, 240), analysis=PROMOTE)
-    idle = watched((10, 1), (10, 2), analysis=PROMOTE)
-    skewed = watched((4000, 120), (3000, 90))
+async def test_each_experiment_is_evaluated_once(caplog: Any) -> None:
+    good = running_experiment((4000, 120), (4000, 240), analysis=PROMOTE)
+    idle = running_experiment((10, 1), (10, 2), analysis=PROMOTE)
+    skewed = running_experiment((4000, 120), (3000, 90))
     broken = good._replace(phases=(good.phases[0]._replace(counts=()),))
     store = ListedExperiments(
         *(numbered(n, idle) for n in range(1, AT_ONCE + 3)),
@@ -45,9 +45,9 @@ async def test_each_is_looked_at_once(caplog: Any) -> None:
         numbered(103, good),
     )
     store.changed = {103}
-    watcher = ExperimentAutomation(store, lambda: NOW)
-    await watcher.run()
-    assert store.taken == [(101, "end"), (102, "mismatch")]
-    assert watcher.steps == {"mismatch": 1, "end": 1, "weights": 0}
-    assert watcher.failed == 1
+    automation = ExperimentAutomation(store, lambda: NOW)
+    await automation.run()
+    assert store.applied == [(101, "end"), (102, "mismatch")]
+    assert automation.steps == {"mismatch": 1, "end": 1, "weights": 0}
+    assert automation.failed == 1
     assert "experiment 100 cannot be judged" in caplog.text

@@ -1,4 +1,4 @@
-"""Assignment: who gets what and why, and that it is the same everywhere."""
+"""Assignment: the variant of each visitor, its reason, and that all processes assign alike."""
 
 from typing import Any
 
@@ -24,21 +24,21 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment(**fields | changes)
 
 
-def reason(given: Experiment, **context: Any) -> str:
+def reason(tested: Experiment, **context: Any) -> str:
     fields: dict[str, Any] = {"hash_key": "k", "at_ms": 100}
-    found = assign(given, AssignmentContext(**fields | context))
-    assert found.exposed == (found.reason == "assigned")
-    return found.reason
+    assignment = assign(tested, AssignmentContext(**fields | context))
+    assert assignment.exposed == (assignment.reason == "assigned")
+    return assignment.reason
 
 
-def test_it_is_the_published_hash_of_the_phase() -> None:
+def test_an_assignment_is_the_published_hash_of_the_phase() -> None:
     for number, coverage in enumerate((1.0, 0.3)):
-        given = experiment(coverage=coverage, phase=number + 1)
+        tested = experiment(coverage=coverage, phase=number + 1)
         for key in KEYS[:200]:
-            found = assign(given, AssignmentContext(key, 0))
-            assert found.bucket == bucket(f"s:{number + 1}", key)
-            assert found.variant == choose(found.bucket, [0.5, 0.5], coverage)
-            assert found.exposed == (found.variant is not None)
+            assignment = assign(tested, AssignmentContext(key, 0))
+            assert assignment.bucket == bucket(f"s:{number + 1}", key)
+            assert assignment.variant == choose(assignment.bucket, [0.5, 0.5], coverage)
+            assert assignment.exposed == (assignment.variant is not None)
 
 
 def test_another_process_with_the_same_experiment_assigns_the_same() -> None:
@@ -50,7 +50,7 @@ def test_another_process_with_the_same_experiment_assigns_the_same() -> None:
 
 
 def test_a_new_phase_assigns_anew() -> None:
-    """Half of 2,000 stay by chance: 1,000, with deviation 22."""
+    """Half of 2,000 keys keep their variant by chance: 1,000, with deviation 22."""
     before = experiment()
     swapped = (VARIANTS[0], msgspec.structs.replace(VARIANTS[1], target="https://c.example/"))
     after = revise(before, msgspec.structs.replace(before, variants=swapped)).experiment
@@ -81,25 +81,25 @@ def test_each_rule_has_its_reason() -> None:
         (Targeting(languages=("it",)), "language", "it", "de"),
     ],
 )
-def test_targeting_lets_only_its_own_in(
+def test_only_targeted_visitors_take_part(
     targeting: Targeting, field: str, yes: str, no: str
 ) -> None:
-    given = experiment(targeting=targeting)
-    assert reason(given, **{field: yes}) == "assigned"
-    assert reason(given, **{field: no}) == field
-    assert reason(given) == field
+    tested = experiment(targeting=targeting)
+    assert reason(tested, **{field: yes}) == "assigned"
+    assert reason(tested, **{field: no}) == field
+    assert reason(tested) == field
 
 
-def test_a_decided_experiment_serves_its_winner_to_everybody_and_counts_nobody() -> None:
-    given = experiment(state="decided", winner=1, targeting=Targeting(countries=("IT",)))
+def test_a_decided_experiment_serves_its_winner_and_exposes_no_visitor() -> None:
+    tested = experiment(state="decided", winner=1, targeting=Targeting(countries=("IT",)))
     for bot in (True, False):
-        assert assign(given, AssignmentContext("k", 0, bot=bot)) == Assignment(1, "decided")
+        assert assign(tested, AssignmentContext("k", 0, bot=bot)) == Assignment(1, "decided")
 
 
-def test_a_forced_variant_is_shown_and_not_counted() -> None:
+def test_a_forced_variant_exposes_no_visitor() -> None:
     for state in ("draft", "running", "paused", "decided"):
-        given = experiment(state=state, winner=0)
-        assert assign(given, AssignmentContext("k", 0, forced="b")) == Assignment(1, "forced")
+        tested = experiment(state=state, winner=0)
+        assert assign(tested, AssignmentContext("k", 0, forced="b")) == Assignment(1, "forced")
     assert reason(experiment(), forced="unknown") == "assigned"
     assert reason(experiment(state="archived"), forced="b") == "state"
 
@@ -112,22 +112,22 @@ def test_parts_of_a_namespace_exclude_each_other_and_take_their_share() -> None:
     ]
     contexts = [AssignmentContext(key, 0, namespace_key=f"n{key}") for key in KEYS]
     exposed = [[assign(e, c).exposed for c in contexts] for e in experiments]
-    assert all(one != other for one, other in zip(*exposed, strict=True))
+    assert all(first != second for first, second in zip(*exposed, strict=True))
     assert abs(sum(exposed[0]) - 600) < 4 * 20.5  # deviation √(2000 × 0.3 × 0.7)
 
 
 def test_a_namespace_has_a_key_of_its_own() -> None:
-    """Else a visitor's place in the group would depend on the experiment's secret."""
-    given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
+    """Otherwise a visitor's part of the namespace would depend on the experiment's secret."""
+    tested = experiment(namespace=Namespace(id="n", low=0, high=0.5))
     for namespace_key in KEYS[:20]:
-        reasons = {reason(given, hash_key=key, namespace_key=namespace_key) for key in KEYS[:20]}
+        reasons = {reason(tested, hash_key=key, namespace_key=namespace_key) for key in KEYS[:20]}
         assert len(reasons) == 1
 
 
 def test_a_namespace_does_not_tilt_the_variants_within() -> None:
-    given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
-    found = [assign(given, AssignmentContext(key, 0, namespace_key=key)) for key in KEYS]
-    inside = [one.variant for one in found if one.exposed]
+    tested = experiment(namespace=Namespace(id="n", low=0, high=0.5))
+    assignments = [assign(tested, AssignmentContext(key, 0, namespace_key=key)) for key in KEYS]
+    inside = [assignment.variant for assignment in assignments if assignment.exposed]
     assert abs(sum(index == 0 for index in inside) - len(inside) / 2) < 4 * 16
 
 
@@ -139,7 +139,7 @@ def test_keys_depend_on_the_secret_and_on_the_visitor() -> None:
 
 
 def test_every_reason_is_explained() -> None:
-    given = experiment(
+    tested = experiment(
         starts_at_ms=10, ends_at_ms=20, coverage=0.5,
         targeting=Targeting(countries=("IT",), devices=("phone",), languages=("it",)),
         namespace=Namespace(id="group", low=0, high=0.5),
@@ -151,9 +151,9 @@ def test_every_reason_is_explained() -> None:
                 for device in ("phone", "tv"):
                     for language in ("it", "de"):
                         context = AssignmentContext(key, at_ms, key, country, device, language)
-                        texts.add(explain(given, context).split("position")[0])
-    texts.add(explain(given, AssignmentContext("k", 15, forced="b")))
-    texts.add(explain(given, AssignmentContext("k", 15, bot=True)))
+                        texts.add(explain(tested, context).split("position")[0])
+    texts.add(explain(tested, AssignmentContext("k", 15, forced="b")))
+    texts.add(explain(tested, AssignmentContext("k", 15, bot=True)))
     texts.add(explain(experiment(state="paused"), AssignmentContext("k", 0)))
     texts.add(explain(experiment(state="decided", winner=0), AssignmentContext("k", 0)))
     for part in (
@@ -164,5 +164,5 @@ def test_every_reason_is_explained() -> None:
     ):  # fmt: skip
         assert any(part in text for text in texts), part
     assert "outside the coverage of 0.5" in " ".join(
-        explain(given, AssignmentContext(key, 15, key, "IT", "phone", "it")) for key in KEYS[:50]
+        explain(tested, AssignmentContext(key, 15, key, "IT", "phone", "it")) for key in KEYS[:50]
     )

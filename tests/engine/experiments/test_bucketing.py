@@ -1,4 +1,4 @@
-"""Buckets: the published hash bit for bit, and ranges that move nobody who is in."""
+"""Hash buckets: the published hash bit for bit, and ranges that move no visitor of the experiment."""
 
 import math
 
@@ -35,8 +35,8 @@ PUBLISHED = [
 ]
 
 weights = st.lists(st.floats(0, 1), min_size=1, max_size=10)
-normal_weights = weights.filter(lambda found: sum(found) > 0.01).map(
-    lambda found: [weight / sum(found) for weight in found]
+normal_weights = weights.filter(lambda values: sum(values) > 0.01).map(
+    lambda values: [weight / sum(values) for weight in values]
 )
 
 
@@ -64,7 +64,7 @@ def test_a_state_goes_on_where_a_prefix_ended(prefix: str, rest: str) -> None:
     assert fnv1a32(hash_state(prefix), rest) == fnv1a32(OFFSET, prefix + rest)
 
 
-def test_what_is_not_ascii_is_hashed_by_utf16_code_unit() -> None:
+def test_other_characters_are_hashed_by_utf16_code_unit() -> None:
     assert fnv1a32(OFFSET, "é") == by_definition([0xE9])
     assert fnv1a32(OFFSET, "日x") == by_definition([0x65E5, 0x78])
     assert fnv1a32(OFFSET, "😀") == by_definition([0xD83D, 0xDE00])
@@ -84,7 +84,7 @@ def test_bucket_is_the_hash_of_the_hash(seed: str, key: str) -> None:
     assert bucket(seed, key) == by_definition(list(str(first).encode())) % 10000 / 10000
 
 
-def test_seeds_are_independent_of_one_another() -> None:
+def test_seeds_are_independent() -> None:
     """Of 4,000 keys, a quarter is in the upper half of both of two seeds: 1,000, with deviation 27."""
     keys = [f"{number:016x}" for number in range(4000)]
     both = sum(
@@ -100,13 +100,13 @@ def test_ranges_include_their_start_and_not_their_end() -> None:
     assert choose(0.1999, [0.4, 0.6], 0.5) == 0
 
 
-def test_arms_of_weight_0_get_nobody() -> None:
-    found = {choose(number / SLOTS, [0, 0.5, 0, 0.5, 0]) for number in range(SLOTS)}
-    assert found == {1, 3}
+def test_variants_of_weight_0_get_no_visitor() -> None:
+    variants = {choose(number / SLOTS, [0, 0.5, 0, 0.5, 0]) for number in range(SLOTS)}
+    assert variants == {1, 3}
 
 
 @pytest.mark.parametrize(
-    ("given_", "starts"),
+    ("weights", "starts"),
     [
         ([0.49, 0.5], (0, 0.49)),
         ([0.5, 0.51], (0, 0.5)),
@@ -119,9 +119,9 @@ def test_arms_of_weight_0_get_nobody() -> None:
     ],
 )
 def test_weights_that_do_not_sum_to_1_become_equal(
-    given_: list[float], starts: tuple[float, ...]
+    weights: list[float], starts: tuple[float, ...]
 ) -> None:
-    assert ranges(given_).starts == starts
+    assert ranges(weights).starts == starts
 
 
 @pytest.mark.parametrize("bad", [[], [1.5, -0.5], [math.nan, 1], [math.inf, 0]])
@@ -132,7 +132,7 @@ def test_bad_weights_are_refused(bad: list[float]) -> None:
         choose(0.5, bad)
 
 
-def test_coverage_is_taken_to_its_bounds_but_must_be_a_number() -> None:
+def test_coverage_is_clamped_to_its_bounds_but_must_be_a_number() -> None:
     assert ranges([0.5, 0.5], 1.5) == ranges([0.5, 0.5], 1)
     assert ranges([0.5, 0.5], -0.2) == ranges([0.5, 0.5], 0)
     with pytest.raises(ValueError, match="coverage"):
@@ -140,16 +140,16 @@ def test_coverage_is_taken_to_its_bounds_but_must_be_a_number() -> None:
 
 
 @given(normal_weights, st.floats(0, 1), st.floats(0, 1), st.integers(0, SLOTS - 1))
-def test_raising_the_coverage_keeps_everybody_who_is_in(
-    weights: list[float], one: float, other: float, number: int
+def test_a_higher_coverage_keeps_each_visitors_variant(
+    weights: list[float], first: float, second: float, number: int
 ) -> None:
-    less, more = sorted((one, other))
+    less, more = sorted((first, second))
     before = choose(number / SLOTS, weights, less)
     assert before is None or choose(number / SLOTS, weights, more) == before
 
 
 @given(normal_weights, st.floats(0, 1), st.integers(0, SLOTS - 1))
-def test_a_change_of_coverage_moves_nobody_between_variants(
+def test_a_change_of_coverage_moves_no_visitor_between_variants(
     weights: list[float], coverage: float, number: int
 ) -> None:
     assert choose(number / SLOTS, weights, coverage) in (None, choose(number / SLOTS, weights))
@@ -171,13 +171,11 @@ def test_digits_fall_where_their_text_does(digits: str, seed: str) -> None:
     st.floats(0, 1),
 )
 @settings(max_examples=25, deadline=None)
-def test_the_table_of_slots_says_what_the_search_says(
-    weights: list[float], coverage: float
-) -> None:
+def test_the_table_of_slots_agrees_with_the_search(weights: list[float], coverage: float) -> None:
     total = sum(weights)
-    found = ranges([weight / total for weight in weights], coverage)
-    table = variant_by_slot(found)
+    variant_ranges = ranges([weight / total for weight in weights], coverage)
+    table = variant_by_slot(variant_ranges)
     assert len(table) == SLOTS
     for number in range(SLOTS):
-        arm = found.find(number / SLOTS)
-        assert table[number] == (NO_VARIANT if arm is None else arm)
+        variant = variant_ranges.find(number / SLOTS)
+        assert table[number] == (NO_VARIANT if variant is None else variant)

@@ -48,9 +48,9 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment(**fields | {"id": 7, "seed": "s"} | changes)
 
 
-def fields_of(given: ExperimentDraft, **options: Any) -> list[str]:
-    found, errors = validate_draft(given, **options)
-    assert (found is None) == bool(errors)
+def fields_of(checked: ExperimentDraft, **options: Any) -> list[str]:
+    valid_draft, errors = validate_draft(checked, **options)
+    assert (valid_draft is None) == bool(errors)
     return [error.field for error in errors]
 
 
@@ -63,10 +63,10 @@ def test_a_good_draft_is_normalised() -> None:
         msgspec.structs.replace(A, weight=2, target="HTTPS://A.example"),
         msgspec.structs.replace(B, weight=3),
     )
-    found, errors = validate_draft(draft(variants=variants))
+    valid_draft, errors = validate_draft(draft(variants=variants))
     assert not errors
-    assert found is not None
-    assert found.variants == (A, B)
+    assert valid_draft is not None
+    assert valid_draft.variants == (A, B)
 
 
 @dataclass
@@ -110,7 +110,7 @@ def test_each_bad_field_is_named(bad: Bad) -> None:
     assert fields_of(draft(**bad.changes)) == bad.fields
 
 
-def test_a_page_needs_one_subject_and_bounds_its_changes() -> None:
+def test_a_page_needs_one_subject_and_its_changes_have_bounds() -> None:
     plain = (Variant(name="a", weight=0.5), Variant(name="b", weight=0.5, title="Tea", position=0))
     page = draft(kind="page", variants=plain)
     assert fields_of(page) == []
@@ -123,7 +123,7 @@ def test_a_page_needs_one_subject_and_bounds_its_changes() -> None:
     ]
 
 
-def test_private_targets_are_refused_when_asked() -> None:
+def test_private_targets_are_refused_unless_allowed() -> None:
     local = (A, msgspec.structs.replace(B, target="http://localhost/"))
     assert fields_of(draft(variants=local), private_hosts=False) == ["variants.1.target"]
     assert fields_of(draft(variants=local)) == []
@@ -133,8 +133,8 @@ def test_private_targets_are_refused_when_asked() -> None:
 @pytest.mark.parametrize("to", TRANSITIONS)
 def test_only_legal_steps_are_taken(state: ExperimentState, to: ExperimentState) -> None:
     def step() -> Experiment:
-        given = experiment(state=state)
-        return with_winner(given, "b") if to == "decided" else with_state(given, to)
+        before = experiment(state=state)
+        return with_winner(before, "b") if to == "decided" else with_state(before, to)
 
     if to in TRANSITIONS[state]:
         assert step().state == to
@@ -174,15 +174,15 @@ def test_coverage_keeps_the_phase_and_weights_begin_another() -> None:
     assert weighed.experiment.seed == running.seed
 
 
-def test_a_draft_has_one_phase_however_often_it_changes() -> None:
+def test_changes_of_a_draft_begin_no_phase() -> None:
     other = msgspec.structs.replace(B, target="https://c.example/")
-    found = revise(experiment(), draft(variants=(A, other)))
-    assert not found.new_phase
-    assert found.experiment.phase == 1
-    assert found.experiment.variants == (A, other)
+    revision = revise(experiment(), draft(variants=(A, other)))
+    assert not revision.new_phase
+    assert revision.experiment.phase == 1
+    assert revision.experiment.variants == (A, other)
 
 
-def test_what_cannot_be_revised_is_refused() -> None:
+def test_an_illegal_revision_is_refused() -> None:
     for state in ("decided", "archived"):
         with pytest.raises(ConflictError, match="must not be"):
             revise(experiment(state=state), draft())
@@ -195,10 +195,10 @@ def test_what_cannot_be_revised_is_refused() -> None:
 
 def test_parts_of_a_namespace_must_not_overlap() -> None:
     half = experiment(state="running", namespace=Namespace(id="n", low=0, high=0.5))
-    wanted = draft(namespace=Namespace(id="n", low=0.4, high=0.6))
-    assert [e.field for e in overlap_errors(wanted, [half])] == ["namespace"]
-    assert overlap_errors(wanted, [half], own_id=half.id) == []
-    assert overlap_errors(wanted, [msgspec.structs.replace(half, state="archived")]) == []
+    overlapping = draft(namespace=Namespace(id="n", low=0.4, high=0.6))
+    assert [e.field for e in overlap_errors(overlapping, [half])] == ["namespace"]
+    assert overlap_errors(overlapping, [half], own_id=half.id) == []
+    assert overlap_errors(overlapping, [msgspec.structs.replace(half, state="archived")]) == []
     assert overlap_errors(draft(), [half]) == []
     beside = draft(namespace=Namespace(id="n", low=0.5, high=0.6))
     assert overlap_errors(beside, [half]) == []
@@ -206,7 +206,7 @@ def test_parts_of_a_namespace_must_not_overlap() -> None:
     assert overlap_errors(other, [half]) == []
 
 
-def test_an_experiment_survives_the_way_to_json_and_back() -> None:
-    given = experiment(namespace=Namespace(id="n", low=0, high=0.5))
-    assert given.prepared.namespace is not None
-    assert msgspec.json.decode(msgspec.json.encode(given), type=Experiment) == given
+def test_an_experiment_is_encoded_and_decoded_without_loss() -> None:
+    original = experiment(namespace=Namespace(id="n", low=0, high=0.5))
+    assert original.prepared.namespace is not None
+    assert msgspec.json.decode(msgspec.json.encode(original), type=Experiment) == original

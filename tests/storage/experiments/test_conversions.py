@@ -26,7 +26,7 @@ from storage.experiments.memory_conversions import MemoryConversionStore
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.links.memory_profiles import MemoryProfiles
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import Trials, opened, stored_trials
+from tests.kit.stores import ExperimentStores, opened, postgres_experiments
 from tests.storage.experiments.test_experiments import count, counts, started
 
 pytestmark = pytest.mark.trio(run=hosted_run)
@@ -35,21 +35,21 @@ HOUR = timedelta(hours=1)
 
 
 class Shop(NamedTuple):
-    """Conversions beside the experiments that they are of."""
+    """A store of conversions, and the stores of their experiments."""
 
     store: ConversionStore
-    trials: Trials
+    experiments: ExperimentStores
 
 
 @pytest.fixture
-async def shop(place: str, trials: Trials) -> AsyncIterator[Shop]:
+async def shop(place: str, experiments: ExperimentStores) -> AsyncIterator[Shop]:
     if not place:
-        assert isinstance(trials.profiles, MemoryProfiles)
-        assert isinstance(trials.experiments, MemoryExperimentStore)
-        yield Shop(MemoryConversionStore(trials.profiles, trials.experiments), trials)
+        assert isinstance(experiments.profiles, MemoryProfiles)
+        assert isinstance(experiments.store, MemoryExperimentStore)
+        yield Shop(MemoryConversionStore(experiments.profiles, experiments.store), experiments)
         return
     async with opened(place) as open_database:
-        yield Shop(PostgresConversionStore(await open_database("waypost_app")), trials)
+        yield Shop(PostgresConversionStore(await open_database("waypost_app")), experiments)
 
 
 def now() -> datetime:
@@ -60,18 +60,20 @@ def us(at: datetime) -> int:
     return round(at.timestamp() * 1e6)
 
 
-def click(running: StoredExperiment, visitor: int, arm: int, at: datetime, **more: Any) -> ClickId:
+def click(
+    running: StoredExperiment, visitor: int, variant: int, at: datetime, **more: Any
+) -> ClickId:
     experiment = running.experiment
     assert experiment.link_id is not None
     fields: dict[str, Any] = {
-        "experiment_id": running.id, "phase": experiment.phase, "variant": arm,
+        "experiment_id": running.id, "phase": experiment.phase, "variant": variant,
         "visitor_id": visitor.to_bytes(8, "big", signed=True) if visitor else b"",
     }  # fmt: skip
     tenant = more.pop("tenant", 1)
     return ClickId(tenant, running.profile_id, experiment.link_id, us(at), **fields | more)
 
 
-def told(
+def conversion(
     of: ClickId, at: datetime, received: datetime | None = None, **fields: Any
 ) -> VerifiedConversion:
     name = f"{of.at_us}-{of.visitor_id.hex()}-{of.variant}"
@@ -79,92 +81,99 @@ def told(
     return VerifiedConversion(draft, of, at, received or at)
 
 
-async def tell(
-    shop: Shop, running: StoredExperiment, *some: VerifiedConversion
+async def report(
+    shop: Shop, running: StoredExperiment, *conversions: VerifiedConversion
 ) -> list[tuple[str, bool]]:
-    found = await shop.store.record(shop.trials.caller, running.profile_id, some, "api")
-    return [(result.attribution, result.duplicate) for result in found]
+    results = await shop.store.record(
+        shop.experiments.caller, running.profile_id, conversions, "api"
+    )
+    return [(result.attribution, result.duplicate) for result in results]
 
 
 async def test_a_conversion_counts_once_and_a_visitor_once(shop: Shop) -> None:
-    running = await started(shop.trials)
+    running = await started(shop.experiments)
     at = now()
-    await count(shop.trials, running, [("show", 1, 0, us(at)), ("show", 2, 1, us(at))])
+    await count(shop.experiments, running, [("show", 1, 0, us(at)), ("show", 2, 1, us(at))])
     first, second = click(running, 1, 0, at), click(running, 1, 0, at + HOUR)
-    sale = told(first, at + HOUR)
-    assert await tell(shop, running, sale, sale) == [("attributed", False), ("attributed", True)]
-    assert await tell(shop, running, sale) == [("attributed", True)]
-    assert await counts(shop.trials, running) == (
+    sale = conversion(first, at + HOUR)
+    assert await report(shop, running, sale, sale) == [("attributed", False), ("attributed", True)]
+    assert await report(shop, running, sale) == [("attributed", True)]
+    assert await counts(shop.experiments, running) == (
         VariantCounts(1, 1, 1, 1),
         VariantCounts(1, 0, 1, 0),
     )
-    again = [told(first, at + HOUR, order_id="2"), told(second, at + 2 * HOUR)]
-    assert await tell(shop, running, *again) == [("attributed", False)] * 2
-    assert await counts(shop.trials, running) == (
+    again = [conversion(first, at + HOUR, order_id="2"), conversion(second, at + 2 * HOUR)]
+    assert await report(shop, running, *again) == [("attributed", False)] * 2
+    assert await counts(shop.experiments, running) == (
         VariantCounts(1, 3, 1, 1),
         VariantCounts(1, 0, 1, 0),
     )
 
 
-async def test_it_may_come_before_its_click_is_folded(shop: Shop) -> None:
-    running = await started(shop.trials)
+async def test_a_conversion_may_come_before_its_click_is_folded(shop: Shop) -> None:
+    running = await started(shop.experiments)
     at = now()
-    await tell(shop, running, told(click(running, 7, 1, at), at))
-    assert await counts(shop.trials, running) == (VariantCounts(), VariantCounts(0, 1, 0, 0))
-    await count(shop.trials, running, [("show", 7, 1, us(at))])
-    assert await counts(shop.trials, running) == (VariantCounts(), VariantCounts(1, 1, 1, 1))
+    await report(shop, running, conversion(click(running, 7, 1, at), at))
+    assert await counts(shop.experiments, running) == (VariantCounts(), VariantCounts(0, 1, 0, 0))
+    await count(shop.experiments, running, [("show", 7, 1, us(at))])
+    assert await counts(shop.experiments, running) == (VariantCounts(), VariantCounts(1, 1, 1, 1))
 
 
-async def test_what_does_not_count_is_kept_and_said(shop: Shop) -> None:
-    running = await started(shop.trials, attribution_hours=24)
+async def test_conversions_that_do_not_count_are_kept_with_the_reason(shop: Shop) -> None:
+    running = await started(shop.experiments, attribution_hours=24)
     at = (now() - timedelta(days=2)).replace(hour=12)
     exposed = click(running, 1, 0, at)
-    await count(shop.trials, running, [("show", 1, 0, us(at))])
-    late = told(exposed, at + timedelta(hours=24, seconds=1), order_id="late")
-    in_time = told(exposed, at + timedelta(hours=24), now(), order_id="told later")
-    nobody = told(exposed._replace(experiment_id=0, phase=0, visitor_id=b""), at)
-    gone = told(exposed._replace(experiment_id=running.id + 1), at)
-    forgotten = told(exposed, at + HOUR, at + timedelta(days=32), order_id="told too late")
-    assert await tell(shop, running, late, nobody, gone, forgotten) == [
+    await count(shop.experiments, running, [("show", 1, 0, us(at))])
+    late = conversion(exposed, at + timedelta(hours=24, seconds=1), order_id="late")
+    in_time = conversion(exposed, at + timedelta(hours=24), now(), order_id="reported later")
+    unexposed = conversion(exposed._replace(experiment_id=0, phase=0, visitor_id=b""), at)
+    deleted = conversion(exposed._replace(experiment_id=running.id + 1), at)
+    too_late = conversion(exposed, at + HOUR, at + timedelta(days=32), order_id="reported too late")
+    assert await report(shop, running, late, unexposed, deleted, too_late) == [
         ("expired", False), ("unexposed", False), ("deleted", False), ("expired", False),
     ]  # fmt: skip
-    assert (await counts(shop.trials, running))[0] == VariantCounts(1, 0, 1, 0)
-    assert await tell(shop, running, in_time) == [("attributed", False)]
-    assert (await counts(shop.trials, running))[0] == VariantCounts(1, 1, 1, 1)
+    assert (await counts(shop.experiments, running))[0] == VariantCounts(1, 0, 1, 0)
+    assert await report(shop, running, in_time) == [("attributed", False)]
+    assert (await counts(shop.experiments, running))[0] == VariantCounts(1, 1, 1, 1)
 
 
-async def test_a_visitor_of_two_arms_converts_in_none(shop: Shop) -> None:
-    running = await started(shop.trials)
+async def test_a_visitor_of_two_variants_converts_in_none(shop: Shop) -> None:
+    running = await started(shop.experiments)
     at = now()
-    await count(shop.trials, running, [("show", 1, 0, us(at)), ("show", 1, 1, us(at))])
-    await tell(
-        shop, running, told(click(running, 1, 0, at), at), told(click(running, 1, 1, at), at)
+    await count(shop.experiments, running, [("show", 1, 0, us(at)), ("show", 1, 1, us(at))])
+    await report(
+        shop,
+        running,
+        conversion(click(running, 1, 0, at), at),
+        conversion(click(running, 1, 1, at), at),
     )
-    assert await counts(shop.trials, running) == (
+    assert await counts(shop.experiments, running) == (
         VariantCounts(1, 1, 0, 0, 1),
         VariantCounts(1, 1, 0, 0, 0),
     )
 
 
-async def test_others_have_no_such_clicks(shop: Shop) -> None:
-    running = await started(shop.trials)
-    one = told(click(running, 1, 0, now()), now())
+async def test_another_tenant_cannot_report_conversions(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    reported = conversion(click(running, 1, 0, now()), now())
     with pytest.raises(NotFoundError):
-        await shop.store.record(shop.trials.other, running.profile_id, [one], "api")
-    tenant = shop.trials.caller.tenant_id
+        await shop.store.record(shop.experiments.other, running.profile_id, [reported], "api")
+    tenant = shop.experiments.caller.tenant_id
     with pytest.raises(NotFoundError):
-        await shop.store.record_from_ingest(tenant, running.profile_id + 5, [one], "script")
-    found = await shop.store.record_from_ingest(tenant, running.profile_id, [one], "script")
-    assert found == [("attributed", False)]
+        await shop.store.record_from_ingest(tenant, running.profile_id + 5, [reported], "script")
+    results = await shop.store.record_from_ingest(tenant, running.profile_id, [reported], "script")
+    assert results == [("attributed", False)]
 
 
-async def test_what_was_told_is_listed(shop: Shop) -> None:
-    running = await started(shop.trials)
-    me, profile_id, at = shop.trials.caller, running.profile_id, now().replace(microsecond=5)
-    one = told(click(running, 1, 1, at), at, value=Decimal("9.5"), currency="EUR")
-    two = told(click(running, 2, 0, at)._replace(experiment_id=0), at, name="visit", order_id="7")
-    for some in (one, two):
-        await tell(shop, running, some)
+async def test_conversions_are_listed_newest_first(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    me, profile_id, at = shop.experiments.caller, running.profile_id, now().replace(microsecond=5)
+    sale = conversion(click(running, 1, 1, at), at, value=Decimal("9.5"), currency="EUR")
+    visit = conversion(
+        click(running, 2, 0, at)._replace(experiment_id=0), at, name="visit", order_id="7"
+    )
+    for reported in (sale, visit):
+        await report(shop, running, reported)
     page = await shop.store.list_conversions(me, profile_id, 0, 1)
     (newest,), before = page
     assert newest[1:4] == ("visit", "7", at)
@@ -172,22 +181,22 @@ async def test_what_was_told_is_listed(shop: Shop) -> None:
     assert before is not None
     (oldest,), none = await shop.store.list_conversions(me, profile_id, before, 5)
     assert oldest.value == Decimal("9.5")
-    assert (oldest.clicked_at, oldest.link_id) == (at, one.click.link_id)
+    assert (oldest.clicked_at, oldest.link_id) == (at, sale.click.link_id)
     assert oldest[9:] == ("api", "attributed", running.id, 1, 1)
     assert none is None
     with pytest.raises(NotFoundError):
-        await shop.store.list_conversions(shop.trials.other, profile_id, 0, 5)
+        await shop.store.list_conversions(shop.experiments.other, profile_id, 0, 5)
 
 
-async def test_hooks_are_made_shown_and_ended(shop: Shop) -> None:
-    running = await started(shop.trials)
-    me, them, profile_id = shop.trials.caller, shop.trials.other, running.profile_id
+async def test_hooks_are_created_listed_and_deleted(shop: Shop) -> None:
+    running = await started(shop.experiments)
+    me, them, profile_id = shop.experiments.caller, shop.experiments.other, running.profile_id
     draft = HookDraft(label="shop", name="order", fields=HookFieldPaths(click_id="a.b", value=None))
     hook, token = await shop.store.create_hook(me, profile_id, draft)
     assert token.startswith("wph_")
     assert await shop.store.list_hooks(me, profile_id, 0, 10) == ([hook], None)
-    found = await shop.store.hook_of(token)
-    assert found == (me.tenant_id, profile_id, "order", draft.fields)
+    hook_row = await shop.store.hook_of(token)
+    assert hook_row == (me.tenant_id, profile_id, "order", draft.fields)
     assert await shop.store.hook_of(token + "x") is None
     assert await shop.store.hook_of("ü") is None
     for call in (shop.store.list_hooks(them, profile_id, 0, 10),
@@ -201,41 +210,45 @@ async def test_hooks_are_made_shown_and_ended(shop: Shop) -> None:
 
 
 @pytest.mark.slow
-async def test_visitors_are_forgotten_and_late_conversions_are_right(database_url: str) -> None:
-    """A click of four days ago: its visitor's row is gone, its sums are not."""
+async def test_late_conversions_count_once_after_their_visitors_are_purged(
+    database_url: str,
+) -> None:
+    """Report conversions of clicks four days ago: rows of visitors are purged, sums are kept."""
     async with opened(database_url) as open_role:
-        trials = await stored_trials(open_role)
+        experiments = await postgres_experiments(open_role)
         store = PostgresConversionStore(await open_role("waypost_app"))
-        shop = Shop(store, trials)
-        running = await started(trials)
+        shop = Shop(store, experiments)
+        running = await started(experiments)
         at = (now() - timedelta(days=4)).replace(hour=12)
-        seen = [("show", n, n % 2, us(at)) for n in range(1, 9)] + [("show", 99, 0, us(now()))]
-        before = await count(trials, running, seen)
-        await tell(shop, running, told(click(running, 2, 0, at), at + HOUR))
+        exposures = [("show", n, n % 2, us(at)) for n in range(1, 9)] + [("show", 99, 0, us(now()))]
+        before = await count(experiments, running, exposures)
+        await report(shop, running, conversion(click(running, 2, 0, at), at + HOUR))
         assert before == (VariantCounts(5, 0, 5, 0), VariantCounts(4, 0, 4, 0))
-        upkeep = ExperimentCountsPurge(await open_role("waypost_aggregator"))
-        assert await upkeep.purge() == 8
-        assert (await counts(trials, running))[0] == VariantCounts(5, 1, 5, 1)
-        late = [told(click(running, n, n % 2, at), now(), order_id=str(n)) for n in (2, 3, 3, 4)]
-        late += [told(click(running, 3, 1, at + HOUR), now())]
-        await tell(shop, running, *late)
-        assert await counts(trials, running) == (
+        counts_purge = ExperimentCountsPurge(await open_role("waypost_aggregator"))
+        assert await counts_purge.purge() == 8
+        assert (await counts(experiments, running))[0] == VariantCounts(5, 1, 5, 1)
+        late = [
+            conversion(click(running, n, n % 2, at), now(), order_id=str(n)) for n in (2, 3, 3, 4)
+        ]
+        late += [conversion(click(running, 3, 1, at + HOUR), now())]
+        await report(shop, running, *late)
+        assert await counts(experiments, running) == (
             VariantCounts(5, 3, 5, 2),
             VariantCounts(4, 2, 4, 1),
         )
-        await tell(shop, running, told(click(running, 3, 1, at), now(), order_id="other"))
-        assert await counts(trials, running) == (
+        await report(shop, running, conversion(click(running, 3, 1, at), now(), order_id="other"))
+        assert await counts(experiments, running) == (
             VariantCounts(5, 3, 5, 2),
             VariantCounts(4, 3, 4, 1),
         )
-        assert await upkeep.purge() == 0
-        await trials.experiments.move_experiment(trials.caller, running.id, "paused")
-        await trials.experiments.delete_experiment(trials.caller, running.id)
+        assert await counts_purge.purge() == 0
+        await experiments.store.move_experiment(experiments.caller, running.id, "paused")
+        await experiments.store.delete_experiment(experiments.caller, running.id)
         assert await _rows(database_url, "experiment_visitors") > 0
-        other = await started(trials)
-        await count(trials, other, [("show", 1, 0, us(now()))])
-        assert await upkeep.purge() > 0
-        assert await counts(trials, other) == (VariantCounts(1, 0, 1), VariantCounts())
+        other = await started(experiments)
+        await count(experiments, other, [("show", 1, 0, us(now()))])
+        assert await counts_purge.purge() > 0
+        assert await counts(experiments, other) == (VariantCounts(1, 0, 1), VariantCounts())
         assert await _rows(database_url, "experiment_visitors") == 1
         assert await _rows(database_url, "experiment_sums") == 1
 
@@ -243,18 +256,18 @@ async def test_visitors_are_forgotten_and_late_conversions_are_right(database_ur
 @pytest.mark.slow
 async def test_values_add_up_by_currency(database_url: str) -> None:
     async with opened(database_url) as open_role:
-        trials = await stored_trials(open_role)
-        shop = Shop(PostgresConversionStore(await open_role("waypost_app")), trials)
-        running = await started(trials)
+        experiments = await postgres_experiments(open_role)
+        shop = Shop(PostgresConversionStore(await open_role("waypost_app")), experiments)
+        running = await started(experiments)
         at = now()
         worth = [("10.10", "EUR"), ("0.0001", "EUR"), ("7", "USD")]
-        await tell(shop, running, *(
-            told(click(running, n, 1, at), at, value=Decimal(value), currency=currency)
+        await report(shop, running, *(
+            conversion(click(running, n, 1, at), at, value=Decimal(value), currency=currency)
             for n, (value, currency) in enumerate(worth, 1)
         ))  # fmt: skip
-        _, tally = await trials.experiments.counts(trials.caller, running.id)
-        assert tally.values == ((1, "EUR", 2, "10.1001"), (1, "USD", 1, "7.0000"))
-        assert tally.unattributed == 0
+        _, experiment_counts = await experiments.store.counts(experiments.caller, running.id)
+        assert experiment_counts.values == ((1, "EUR", 2, "10.1001"), (1, "USD", 1, "7.0000"))
+        assert experiment_counts.unattributed == 0
 
 
 async def _rows(url: str, table: str) -> int:

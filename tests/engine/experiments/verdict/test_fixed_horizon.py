@@ -17,13 +17,13 @@ from engine.experiments.verdict.multiple_testing import benjamini_hochberg, holm
 from engine.experiments.verdict.proportion import Proportion
 
 
-def test_it_is_locked_until_the_smaller_arm_has_its_size() -> None:
+def test_a_fixed_horizon_is_locked_until_the_smaller_variant_has_its_size() -> None:
     assert fixed_horizon_test(Proportion(999, 10), Proportion(5000, 90), 1000) == BeforeHorizon(
         999, 1000
     )
-    found = fixed_horizon_test(Proportion(1000, 10), Proportion(5000, 90), 1000)
-    assert isinstance(found, FixedHorizonResult)
-    assert found.lift == pytest.approx(0.008)
+    result = fixed_horizon_test(Proportion(1000, 10), Proportion(5000, 90), 1000)
+    assert isinstance(result, FixedHorizonResult)
+    assert result.lift == pytest.approx(0.008)
     with pytest.raises(ValueError, match="planned"):
         fixed_horizon_test(Proportion(1, 0), Proportion(1, 0), 0)
 
@@ -40,9 +40,9 @@ def test_z_by_hand() -> None:
 def test_fisher_on_the_lady_tasting_tea() -> None:
     """R. A. Fisher (1935): 3 of 4 cups; (16 + 16 + 1 + 1) of 70 tables are as unlikely."""
     assert fisher_exact(Proportion(4, 1), Proportion(4, 3)) == pytest.approx(34 / 70)
-    found = fixed_horizon_test(Proportion(4, 1), Proportion(4, 3), 4, "fisher")
-    assert isinstance(found, FixedHorizonResult)
-    assert found.p_value == pytest.approx(34 / 70)
+    result = fixed_horizon_test(Proportion(4, 1), Proportion(4, 3), 4, "fisher")
+    assert isinstance(result, FixedHorizonResult)
+    assert result.p_value == pytest.approx(34 / 70)
 
 
 def test_newcombe_has_the_published_interval() -> None:
@@ -54,9 +54,9 @@ def test_newcombe_has_the_published_interval() -> None:
 
 
 def test_holm_and_benjamini_hochberg_by_hand() -> None:
-    given = [0.01, 0.04, 0.03, 0.005]
-    assert holm(given) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert benjamini_hochberg(given) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    assert holm(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert benjamini_hochberg(p_values) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert holm([0.9, 0.8]) == [1, 1]
     assert benjamini_hochberg([0.9, 0.8]) == pytest.approx([0.9, 0.9])
     assert holm([]) == benjamini_hochberg([]) == []
@@ -66,7 +66,7 @@ def test_holm_and_benjamini_hochberg_by_hand() -> None:
 
 
 def test_sample_size_is_that_of_the_textbook() -> None:
-    """`power.prop.test(p1 = .50, p2 = .75, power = .90)` of R's manual: 76.7 in each arm."""
+    """`power.prop.test(p1 = .50, p2 = .75, power = .90)` of R's manual: 76.7 in each variant."""
     assert power.fixed_visitors(0.5, 0.5, power=0.9) == math.ceil(2 * 76.65294)
 
 
@@ -81,8 +81,8 @@ def test_sample_size_grows_as_it_must() -> None:
 
 def test_the_detectable_lift_is_the_inverse() -> None:
     size = power.fixed_visitors(0.02, 0.2)
-    found = power.detectable_lift(0.02, size)
-    assert found == pytest.approx(0.2, rel=1e-4)
+    lift = power.detectable_lift(0.02, size)
+    assert lift == pytest.approx(0.2, rel=1e-4)
     assert power.detectable_lift(0.02, 3) is None
     assert power.detectable_lift(0.9, 5) is None
     with pytest.raises(ValueError, match="rate"):
@@ -98,7 +98,7 @@ def test_bad_rates_and_lifts_are_refused(rate: float, lift: float) -> None:
             size(rate, lift)
 
 
-def test_a_lift_that_nobody_can_find_is_refused() -> None:
+def test_a_lift_too_small_to_find_is_refused() -> None:
     with pytest.raises(ValueError, match="too small"):
         power.sequential_visitors(0.01, 1e-9)
 

@@ -1,4 +1,4 @@
-"""Decisions, and all that one look says."""
+"""Decisions, and the analysis of all variants at one look."""
 
 import subprocess
 import sys
@@ -25,11 +25,11 @@ from engine.experiments.verdict.summary import analyse
 def test_a_decision_is_read_off_the_interval(
     low: float, high: float, expected: ExperimentDecision
 ) -> None:
-    found = SequentialEstimate((low + high) / 2, low, high, 0.5)
+    estimate = SequentialEstimate((low + high) / 2, low, high, 0.5)
     rule = DecisionRule(margin=0.01, min_visitors=100)
-    assert decide(rule, found, 100) == expected
-    assert decide(rule, found, 99) == ExperimentDecision.UNDECIDED
-    assert decide(rule, found, 100, mismatch=True) == ExperimentDecision.UNDECIDED
+    assert decide(rule, estimate, 100) == expected
+    assert decide(rule, estimate, 99) == ExperimentDecision.UNDECIDED
+    assert decide(rule, estimate, 100, mismatch=True) == ExperimentDecision.UNDECIDED
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:
@@ -43,8 +43,8 @@ def test_without_a_margin_nothing_is_equivalent() -> None:
 
 
 def test_a_summary_of_a_clear_winner() -> None:
-    arms = [Proportion(10_000, 1000), Proportion(10_000, 1010), Proportion(10_000, 1300)]
-    control, same, better = analyse(arms, [1 / 3] * 3).variants
+    proportions = [Proportion(10_000, 1000), Proportion(10_000, 1010), Proportion(10_000, 1300)]
+    control, same, better = analyse(proportions, [1 / 3] * 3).variants
     assert (control.absolute, control.p_value, control.decision) == (None, None, None)
     assert same.decision == ExperimentDecision.UNDECIDED
     assert better.decision == ExperimentDecision.SUPERIOR
@@ -57,28 +57,32 @@ def test_a_summary_of_a_clear_winner() -> None:
     assert better.sequential.low < better.interval.low < 0.13 < better.interval.high
 
 
-def test_several_treatments_share_alpha() -> None:
-    arms = [Proportion(10_000, 1000)] * 3
-    assert analyse(arms, [1 / 3] * 3).variants[1].absolute == absolute(arms[0], arms[1], 0.025)
-    assert analyse(arms[:2], [0.5] * 2).variants[1].absolute == absolute(arms[0], arms[1], 0.05)
+def test_all_treatments_share_alpha() -> None:
+    proportions = [Proportion(10_000, 1000)] * 3
+    assert analyse(proportions, [1 / 3] * 3).variants[1].absolute == absolute(
+        proportions[0], proportions[1], 0.025
+    )
+    assert analyse(proportions[:2], [0.5] * 2).variants[1].absolute == absolute(
+        proportions[0], proportions[1], 0.05
+    )
 
 
-def test_nothing_is_decided_of_a_mismatch() -> None:
-    found = analyse([Proportion(20_000, 1000), Proportion(10_000, 1300)], [0.5, 0.5])
-    assert found.allocation.mismatch
-    assert found.variants[1].decision == ExperimentDecision.UNDECIDED
-    assert "visitors are not shared out" in found.warnings[0]
+def test_a_mismatch_blocks_decisions() -> None:
+    analysis = analyse([Proportion(20_000, 1000), Proportion(10_000, 1300)], [0.5, 0.5])
+    assert analysis.allocation.mismatch
+    assert analysis.variants[1].decision == ExperimentDecision.UNDECIDED
+    assert "visitors are not shared out" in analysis.warnings[0]
 
 
-def test_warnings_say_what_is_doubtful() -> None:
-    arms = [Proportion(1000, 10), Proportion(1000, 12), Proportion(2, 0)]
-    stray, few = analyse(arms, [0.5, 0.5, 0]).warnings
-    assert stray.startswith("2 visitors are in variants of weight 0")
+def test_doubtful_counts_have_warnings() -> None:
+    proportions = [Proportion(1000, 10), Proportion(1000, 12), Proportion(2, 0)]
+    unexpected, few = analyse(proportions, [0.5, 0.5, 0]).warnings
+    assert unexpected.startswith("2 visitors are in variants of weight 0")
     assert "from 50 conversions" in few
     assert analyse([Proportion(1000, 60)] * 2, [0.5, 0.5]).warnings == []
 
 
-def test_one_arm_is_no_experiment() -> None:
+def test_a_single_variant_is_no_experiment() -> None:
     with pytest.raises(ValueError, match="control and a treatment"):
         analyse([Proportion(1, 0)], [1])
 

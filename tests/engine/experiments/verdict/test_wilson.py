@@ -31,13 +31,15 @@ def test_wilson_has_its_closed_forms() -> None:
 
 
 @given(proportions, st.sampled_from([0.001, 0.05, 0.3]))
-def test_wilson_ends_where_the_score_test_begins_to_reject(arm: Proportion, alpha: float) -> None:
+def test_wilson_ends_where_the_score_test_begins_to_reject(
+    proportion: Proportion, alpha: float
+) -> None:
     z = NormalDist().inv_cdf(1 - alpha / 2)
-    found = interval(arm, alpha)
-    assert 0 <= found.low <= arm.rate <= found.high <= 1
-    for end in found:
+    bounds = interval(proportion, alpha)
+    assert 0 <= bounds.low <= proportion.rate <= bounds.high <= 1
+    for end in bounds:
         if 0 < end < 1:
-            score = (arm.rate - end) ** 2 * arm.visitors / (end * (1 - end))
+            score = (proportion.rate - end) ** 2 * proportion.visitors / (end * (1 - end))
             assert score == pytest.approx(z * z, rel=1e-6)
 
 
