@@ -3,7 +3,7 @@
     with lock_folder(folder), EmbeddedServers(folder) as servers:
         connect(servers.database_url, servers.redis_url)
 
-Blocking calls, for the main thread: the servers live no longer than the thread that starts them.
+The calls block and are for the main thread: the servers end with the thread that starts them.
 """
 
 from storage.embedded.errors import EmbeddedError, FolderInUseError

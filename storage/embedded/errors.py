@@ -1,4 +1,4 @@
-"""What can go wrong with a data folder and its servers, each in one line for a person."""
+"""Errors of a data folder and its servers, each with a one-line text for the operator."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from engine.common.errors import WaypostError
 
 
 class EmbeddedError(WaypostError):
-    """The folder or a server in it can't be used. Says why, with the server's last words."""
+    """The error of a folder or server that cannot be used, with the reason and the server's last log lines."""
 
 
 class FolderInUseError(WaypostError):
-    """Another run holds the folder. `pid` is its process, or None when that can't be told."""
+    """The error of a folder that another process has locked. `pid` is that process, None if unknown."""
 
     def __init__(self, folder: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid else "another process"
@@ -20,5 +20,5 @@ class FolderInUseError(WaypostError):
 
 
 def one_line(error: OSError) -> str:
-    """The system's own words, without the number and the path."""
+    """Return the system's error text, without the number and the path."""
     return (error.strerror or str(error)).lower()

@@ -1,10 +1,10 @@
-"""The data folder: where everything lies, and the lock that gives it to one run at a time.
+"""The data folder: its layout, and the lock that reserves it for one run at a time.
 
     DIR/lock        flock, with the holder's pid in it; never deleted, as that would be a race
-    DIR/postgres    the cluster          DIR/postgres.new   a cluster in the making, worth nothing
+    DIR/postgres    the cluster          DIR/postgres.new   an unfinished cluster, deleted at the next start
     DIR/valkey      the append-only file
-    DIR/logs        one log a server, and the one before it
-    DIR/run         the unix sockets, mode 0700: whoever can enter is trusted
+    DIR/logs        per server, its log and the log before it
+    DIR/run         the unix sockets, mode 0700: every process that can enter is trusted
 
 The kernel drops the lock with its process, so a kill -9 leaves nothing to clean up.
 """
@@ -23,17 +23,17 @@ from typing import Self
 
 from storage.embedded.errors import EmbeddedError, FolderInUseError, one_line
 
-# A unix socket's path has 107 bytes; the longest of ours ends in "/.s.PGSQL.5432".
+# A unix socket's path has at most 107 bytes; the longest one here ends in "/.s.PGSQL.5432".
 MAX_RUN_BYTES = 107 - len("/.s.PGSQL.5432")
 # Commas, quotes and % mean something to Postgres' settings and to the drivers' URLs.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
 
-_held: set[Path] = set()
+_locked_here: set[Path] = set()
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Where things lie in one data folder. Its paths are absolute, without symbolic links."""
+    """The paths of one data folder, absolute and without symbolic links."""
 
     folder: Path
     run: Path
@@ -55,14 +55,14 @@ class FolderLayout:
         return self.folder / "logs"
 
     def drop_temporary_run(self) -> None:
-        """Leave nothing behind in the system's temporary folder."""
+        """Delete the run folder if it is in the system's temporary folder."""
         if self.run.parent != self.folder:
             shutil.rmtree(self.run, ignore_errors=True)
 
 
 def layout(folder: Path) -> FolderLayout:
-    """The layout of `folder`. The sockets move to the system's temporary folder when the path is
-    too long for a socket, or has characters that a URL would need quoted."""
+    """Return the layout of `folder`. The sockets are in the system's temporary folder if the path is too long
+    for a socket or has characters that need quoting in a URL."""
     folder = folder.resolve()
     name = f"waypost-{os.geteuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
     temporary = Path(tempfile.gettempdir()).resolve()
@@ -73,7 +73,7 @@ def layout(folder: Path) -> FolderLayout:
 
 
 def make_folder(folder: Path) -> None:
-    """`folder` exists, mode 0700 if it had to be made. Raises EmbeddedError."""
+    """Make `folder` with mode 0700 unless it exists. Raises EmbeddedError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -81,17 +81,17 @@ def make_folder(folder: Path) -> None:
 
 
 def make_run_folder(run: Path) -> None:
-    """`run` exists, is ours alone (0700), and is no link that somebody laid in a shared folder.
+    """Make `run` a real folder (no link) of this user alone, mode 0700. Raises EmbeddedError.
 
-    Root may find it owned by the account that Postgres had in the last run, and makes it anew.
+    Root deletes a folder of the account that Postgres had in the last run, and makes it anew.
     """
     make_folder(run.parent)
     try:
         _drop_foreign(run)
         run.mkdir(mode=0o700, exist_ok=True)
-        found = run.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise EmbeddedError(f"the folder for sockets {run} belongs to somebody else")
+        status = run.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise EmbeddedError(f"the folder for sockets {run} belongs to another user")
         run.chmod(0o700)
     except OSError as error:
         raise EmbeddedError(f"cannot make the folder {run}: {one_line(error)}") from error
@@ -101,31 +101,31 @@ def _drop_foreign(run: Path) -> None:
     if os.geteuid() != 0:
         return
     try:
-        found = run.lstat()
+        status = run.lstat()
     except FileNotFoundError:
         return
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         run.unlink()
-    elif found.st_uid != 0:
+    elif status.st_uid != 0:
         shutil.rmtree(run)
 
 
 class FolderLock:
-    """The right to one data folder, until `close` or the end of the process."""
+    """The lock of one data folder, until `close` or the end of the process."""
 
     def __init__(self, folder: Path, descriptor: int) -> None:
         self.folder = folder
         self._descriptor: int | None = descriptor
-        _held.add(folder)
+        _locked_here.add(folder)
 
     def close(self) -> None:
-        """Give the folder back. A second call does nothing."""
+        """Release the folder. A second call does nothing."""
         if self._descriptor is None:
             return
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
         self._descriptor = None
-        _held.discard(self.folder)
+        _locked_here.discard(self.folder)
 
     def __enter__(self) -> Self:
         return self
@@ -140,9 +140,9 @@ class FolderLock:
 
 
 def lock_folder(folder: Path) -> FolderLock:
-    """Take `folder`, making it (0700) if missing. Does not wait.
+    """Lock `folder` without waiting, and make it (0700) if it is missing.
 
-    Raises FolderInUseError when another run has it, EmbeddedError when it can't be made or written.
+    Raises FolderInUseError if another run has locked it, EmbeddedError if it cannot be made or written.
     """
     make_folder(folder)
     folder = folder.resolve()
@@ -167,8 +167,8 @@ def lock_folder(folder: Path) -> FolderLock:
 
 
 def locked_here(folder: Path) -> bool:
-    """Whether this process holds the lock of `folder`."""
-    return folder.resolve() in _held
+    """Return whether this process holds the lock of `folder`."""
+    return folder.resolve() in _locked_here
 
 
 def _written_pid(descriptor: int) -> int | None:

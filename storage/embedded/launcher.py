@@ -1,23 +1,23 @@
-"""Becomes a server: sheds root, binds its life to its parent's, then is replaced by the program.
+"""Launcher of a server: gives up root, ends with its parent, and becomes the program by exec.
 
     python -I -S launcher.py PARENT_PID DEATH_SIGNAL WAY [OWNED_PATH ...] -- PROGRAM [ARGUMENT ...]
 
-A script of its own, not a `preexec_fn`: that runs Python between fork and exec, where another
-thread's lock may never be released. So it imports the standard library alone.
+It is a script, not a `preexec_fn`: that runs Python between fork and exec, where another thread's lock may
+never be released. It imports the standard library alone.
 
-Ways to run, as root (anybody else stays who they are):
+WAY is how a process of root runs the program (a process of another user runs it as that user):
 
-    keep        as we are
-    namespace   in a user namespace where outside 0 is inside 1000: the program sees an ordinary
-                user, the files stay root's and nothing else is within reach
+    keep        as root
+    namespace   in a user namespace where outside 0 is inside 1000: the program sees an ordinary user, the
+                files stay root's, and nothing else is within reach
     account     as the user `postgres`, else `nobody`
     auto        namespace, or account where the kernel refuses namespaces (as containers often do)
 
-Each OWNED_PATH is handed, with all in it, to whoever the program's files then belong to; so the way
-may change from one run to the next. DEATH_SIGNAL reaches the program when the *thread* that
-started us ends. It is set after the last change of credentials, since that clears it.
+The launcher makes the user of the program the owner of each OWNED_PATH and all in it, so the way may change
+from one run to the next. The kernel sends DEATH_SIGNAL to the program when the *thread* that started the
+launcher ends. It is set after the last change of credentials, because such a change clears it.
 
-Any failure is one line on standard error and exit code 125.
+A failure is one line on standard error and exit code 125.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ _INSIDE_UID = 1000
 
 
 class LaunchRefusedError(Exception):
-    """What the kernel or the file system would not do."""
+    """The error of a step that the kernel or the file system refuses."""
 
 
 def main(words: list[str]) -> None:
@@ -49,11 +49,11 @@ def main(words: list[str]) -> None:
                 f"{path} is out of reach for the user that runs the server in place of root: "
                 "let others pass through the folders above it"
             )
-    os.execv(command[0], command)  # noqa: S606  # being replaced is the point
+    os.execv(command[0], command)  # noqa: S606  # replaces the launcher by the program
 
 
 def shed_root(way: str, owned: list[str]) -> None:
-    """From here on we aren't root, as far as the program can tell."""
+    """Give up root, as far as the program can tell. Raises LaunchRefusedError."""
     if way == "namespace" or (way == "auto" and namespaces_work()):
         for path in owned:
             give(path, 0, 0)
@@ -75,7 +75,7 @@ def shed_root(way: str, owned: list[str]) -> None:
 
 
 def namespaces_work() -> bool:
-    """Tried in a child, as a namespace without its mapping can't be left again."""
+    """Return whether user namespaces work, tried in a child: a namespace without a mapping cannot be left."""
     child = os.fork()
     if child == 0:
         try:
@@ -89,7 +89,7 @@ def namespaces_work() -> bool:
 def enter_namespace() -> None:
     user, group = os.geteuid(), os.getegid()
     call("unshare", _CLONE_NEWUSER)
-    # The order is the kernel's: a group map needs setgroups denied before it.
+    # The kernel demands this order: a group map needs setgroups denied before it.
     for file, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{_INSIDE_UID} {user} 1"),
@@ -111,7 +111,7 @@ def find_account() -> pwd.struct_passwd:
 
 
 def give(path: str, user: int, group: int) -> None:
-    """`path` and all in it belong to `user`. The top goes last: it tells whether all is done."""
+    """Make `user` the owner of `path` and all in it. `path` goes last: its owner tells that all is done."""
     if os.stat(path).st_uid == user:
         return
     for folder, folders, files in os.walk(path):
@@ -121,7 +121,7 @@ def give(path: str, user: int, group: int) -> None:
 
 
 def open_parent(path: str, group: int) -> None:
-    """The folder above is passable for the server's group, and closed to all others as before."""
+    """Let the server's group pass through the folder above `path`, if it is closed to all other users."""
     parent = os.path.dirname(path)
     mode = os.stat(parent).st_mode
     if mode & 0o077 == 0:
@@ -135,13 +135,13 @@ def reachable(path: str) -> bool:
 
 def die_with_parent(parent: int, death_signal: int) -> None:
     call("prctl", _PR_SET_PDEATHSIG, death_signal)
-    # It may have died before it could be said.
+    # The parent may have died before this call.
     if os.getppid() != parent:
         os._exit(0)
 
 
 def call(name: str, *arguments: int) -> None:
-    """A C library call that answers 0 or sets errno."""
+    """Call a C library function that returns 0 or sets errno. Raises LaunchRefusedError."""
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, name)(*(ctypes.c_ulong(argument) for argument in arguments)) != 0:
         raise LaunchRefusedError(f"{name}: {os.strerror(ctypes.get_errno())}")

@@ -1,4 +1,4 @@
-"""A server's log: its standard output and error, in a file that can't grow without bound."""
+"""Log of a server: its standard output and error, in a file of bounded size."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ _TAIL_BYTES = 4096
 
 
 class ServerLog:
-    """One file, and the one before it with `.1` at its end. The server appends, we bound."""
+    """One log file, and the one before it with `.1` at its end. The server appends, bound() cuts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._start = 0
 
     def open(self) -> int:
-        """A descriptor to append to, for a server about to start. The caller closes it."""
+        """Return a descriptor for a server to append to. The calling code closes it."""
         self.bound()
         descriptor = os.open(
             self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
@@ -25,8 +25,8 @@ class ServerLog:
         return descriptor
 
     def bound(self) -> None:
-        """Over `MAX_BYTES`, move what is written to the file before. Lines written in between are
-        lost: the server keeps its descriptor, so the file can only be copied and cut."""
+        """Move the text to the file before once it exceeds `MAX_BYTES`. Lines written in between are lost: the
+        server keeps its descriptor, so the file can only be copied and cut."""
         try:
             if self.path.stat().st_size > MAX_BYTES:
                 shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
@@ -37,7 +37,7 @@ class ServerLog:
             pass
 
     def last_words(self) -> str:
-        """The last lines since `open`, as one; the fatal one and what follows, if there is one."""
+        """Return the last lines since `open` as one line: from the last fatal one on, if there is one."""
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)

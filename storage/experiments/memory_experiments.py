@@ -89,7 +89,7 @@ class MemoryExperimentStore:
             self._phases[number] = []
             return stored, self._profiles.bump(profile_id)
 
-        return self._idempotency.only_once(caller, once, work)
+        return self._idempotency.run_once(caller, once, work)
 
     async def experiment(self, caller: Caller, experiment_id: int) -> StoredExperiment:
         await trio.lowlevel.checkpoint()

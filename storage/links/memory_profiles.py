@@ -71,9 +71,7 @@ class MemoryProfiles:
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         require_scope(caller, "write")
-        return self._idempotency.only_once(
-            caller, once, lambda: self._create(caller, draft).profile
-        )
+        return self._idempotency.run_once(caller, once, lambda: self._create(caller, draft).profile)
 
     async def profile(self, caller: Caller, profile_id: int) -> Profile:
         await trio.lowlevel.checkpoint()
@@ -137,7 +135,7 @@ class MemoryProfiles:
             change = self._bump(entry)
             return self._add(entry, draft), change
 
-        return self._idempotency.only_once(caller, once, work)
+        return self._idempotency.run_once(caller, once, work)
 
     async def link(self, caller: Caller, link_id: int) -> Link:
         await trio.lowlevel.checkpoint()
@@ -195,7 +193,7 @@ class MemoryProfiles:
                     outcomes.append(LinkChangeResult(error=error))
             return outcomes, ProfileChange(profile_id, entry.profile.version)
 
-        return self._idempotency.only_once(caller, once, work)
+        return self._idempotency.run_once(caller, once, work)
 
     def _operate(self, entry: MemoryProfile, operation: LinkChange, version: int) -> Link | None:
         """Apply one of many changes. The first that writes moves the profile to `version` + 1."""

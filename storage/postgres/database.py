@@ -1,15 +1,15 @@
-"""Postgres: the one place that knows the pool, the roles, the time limits and what errors mean.
+"""Postgres: connection pool, roles, time limits, and the meaning of errors.
 
-Guarantees of `Database.run`, which is the only way to Postgres at run time:
+Guarantees of `Database.transaction`, which is the only way to Postgres at run time:
 - one crossing, one connection, one transaction: all of `work` is committed, or nothing is;
 - the tenant holds for that transaction only, and never leaks to the next user of the connection;
-- every wait is bounded. The server ends a statement after `query_timeout_ms`; if not even that news
-  arrives (a dead network), the client drops the connection `GRACE_S` later without a farewell;
-- a deadlock or serialisation failure is tried again with jitter, so `work` may run more than once
-  and must not touch anything but its connection; a connection that died idle is replaced;
-- when Postgres is away, calls raise UnavailableError, at once or after `CONNECT_S`; nothing has to
-  be reopened when it comes back. When a connection is lost during COMMIT the outcome is unknown:
-  callers whose work is not idempotent must look before they repeat it.
+- every wait is bounded. The server ends a statement after `query_timeout_ms`; if its answer does not arrive (a
+  dead network), the client drops the connection `GRACE_S` later;
+- a transaction that fails by a deadlock or a serialisation failure is repeated with jitter, so `work` may run
+  more than once and must change nothing but through its connection; a connection that died idle is replaced;
+- while Postgres is away, calls raise UnavailableError, at once or after `CONNECT_S`; nothing has to be reopened
+  when it comes back. If a connection is lost during COMMIT, the outcome is unknown: code whose work is not
+  idempotent must read the outcome before it repeats the work.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from storage.bridge import in_asyncio
 P = ParamSpec("P")
 T = TypeVar("T")
 Role = Literal["waypost_app", "waypost_edge", "waypost_aggregator"]
-# What `work` gets: a pooled connection is a proxy with the same methods.
+# The argument of `work`: a pooled connection is a proxy with the methods of a connection.
 Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -40,7 +40,7 @@ Connection: TypeAlias = (
 CONNECT_S: Final = 3.0
 GRACE_S: Final = 2.0
 MAX_ATTEMPTS: Final = 5
-# Local to the transaction. The tenant is the caller's own; storage/accounts/access.py moves on to another's.
+# Local to the transaction. It starts in the caller's tenant; storage/accounts/access.py enters others.
 _SET_CALLER: Final = """SELECT set_config('waypost.tenant', $1, true), set_config('waypost.user', $2, true),
     set_config('waypost.key', $3, true), set_config('waypost.request', $4, true)"""
 
@@ -52,7 +52,7 @@ CONNECTIONS: Final = Metric(
 
 
 class _StaleConnectionError(Exception):
-    """A pooled connection was dead before the transaction began: nothing has been done on it."""
+    """The error of a pooled connection that was dead before its transaction began; no statement has run."""
 
 
 _RETRIED: Final = (
@@ -61,8 +61,8 @@ _RETRIED: Final = (
     asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
 )
-# Reasons outside the statement itself, which a later try may not meet: the network, a server that
-# starts, stops or fails over, a time limit, no room.
+# Transient errors, outside the statement itself: the network, a server that starts, stops or fails over, a time
+# limit, no free connection or disk space.
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -80,7 +80,7 @@ _UNAVAILABLE: Final = (
 
 
 class Database:
-    """A pool of connections that act as one role. Opened on the trio side, connects when needed."""
+    """A pool of connections of one role. Open it on the trio side; it connects when needed."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", query_timeout_ms: int) -> None:
         self._pool = pool
@@ -88,7 +88,7 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, role: Role, size: int, query_timeout_ms: int) -> "Database":
-        """A pool of at most `size` connections. Does not need the server to be up."""
+        """Open a pool of at most `size` connections. The server need not be up."""
 
         async def create() -> "asyncpg.Pool[asyncpg.Record]":
             pool = asyncpg.create_pool(
@@ -105,7 +105,7 @@ class Database:
         return cls(await in_asyncio(create), query_timeout_ms)
 
     async def close(self) -> None:
-        """Close every connection; those still in use after `GRACE_S` are dropped."""
+        """Close all connections; drop those that are still in use after `GRACE_S`."""
 
         async def close() -> None:
             try:
@@ -117,7 +117,7 @@ class Database:
         await in_asyncio(close)
 
     async def ping(self) -> None:
-        """Raises UnavailableError when Postgres does not answer."""
+        """Run `SELECT 1`. Raises UnavailableError if Postgres does not answer."""
 
         async def work(connection: Connection) -> None:
             await connection.fetchval("SELECT 1")
@@ -138,27 +138,27 @@ class Database:
     ) -> T:
         """Run `work(connection)` on the host loop in one transaction, and return its value.
 
-        With `caller`, row-level security shows and takes their tenant's rows only, and what changes
-        is logged as theirs. With `read_only`, all statements see one and the same snapshot of the
-        database; with `one_snapshot`, of one that writes: it is tried again when another one has changed
-        meanwhile what it changes. Raises UnavailableError as described above; every other error, unique
-        violations among them, is for whoever called.
+        With `caller`, row-level security limits the statements to rows of the caller's tenant, and the audit
+        log names the caller. With `read_only`, all statements see one snapshot of the database. With
+        `one_snapshot`, statements that write see one too; the transaction is repeated if another one changed
+        the same rows. Raises UnavailableError as described above; other errors of `work` are raised unchanged.
         """
         return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
 
     async def second_transaction(
         self, work: Callable[[Connection], Awaitable[T]], *, one_snapshot: bool = False
     ) -> T:
-        """The same on one more connection, for who is on the host loop with one already. The pool must have
-        two: who waits for the second one holds the first."""
+        """Run `work` in a second transaction, from code that already holds a connection on the host loop. The
+        pool needs two connections, or this deadlocks."""
         return await self._run(work, None, False, one_snapshot)
 
     @asynccontextmanager
     async def snapshot(self, caller: Caller) -> AsyncIterator["SnapshotReader"]:
-        """A snapshot of the database to read more from than fits in memory, as `caller`.
+        """Yield a reader of one snapshot of the database, as `caller`, for more rows than fit in memory.
 
-        It holds a connection of the pool until the context ends, so callers bound how many there are. Whoever
-        takes nothing for `idle_in_transaction_session_timeout` loses it. Raises as `run` does.
+        The snapshot holds a connection of the pool until the context ends, so the calling code must bound the
+        number of snapshots. Postgres ends a snapshot without a statement for
+        `idle_in_transaction_session_timeout`. Raises the errors of `transaction`.
         """
         connection, transaction = await in_asyncio(_map_errors, self._begin, caller)
         try:
@@ -216,29 +216,29 @@ class Database:
 
 
 class SnapshotReader:
-    """One snapshot. Statements come one after the other, not at the same time."""
+    """Reader of one snapshot, for one statement at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """What `work(connection)` finds out."""
+        """Return the result of `work(connection)`."""
         return await in_asyncio(_map_errors, work, self._connection)
 
-    def rows(self, statement: str, *values: Any, at_once: int = 1_000) -> "Rows":
-        """The rows of a long one, so many at once."""
-        return Rows(self._connection, statement, values, at_once)
+    def rows(self, statement: str, *values: Any, chunk_rows: int = 1_000) -> "Rows":
+        """Return an iterator over the statement's rows, in lists of `chunk_rows`."""
+        return Rows(self._connection, statement, values, chunk_rows)
 
 
 class Rows:
-    """An iterator over lists of rows; no generator, as nothing is to be closed when it is left early."""
+    """An iterator over lists of rows. It is no generator, so that it can be left early without being closed."""
 
     def __init__(
-        self, connection: Connection, statement: str, values: tuple[Any, ...], at_once: int
+        self, connection: Connection, statement: str, values: tuple[Any, ...], chunk_rows: int
     ) -> None:
         self._connection = connection
-        self._asked = (statement, *values)
-        self._at_once = at_once
+        self._query = (statement, *values)
+        self._chunk_rows = chunk_rows
         self._cursor: Cursor[asyncpg.Record] | None = None
 
     def __aiter__(self) -> "Rows":
@@ -252,12 +252,12 @@ class Rows:
 
     async def _fetch(self) -> "list[asyncpg.Record]":
         if self._cursor is None:
-            self._cursor = await self._connection.cursor(*self._asked)
-        return await self._cursor.fetch(self._at_once)
+            self._cursor = await self._connection.cursor(*self._query)
+        return await self._cursor.fetch(self._chunk_rows)
 
 
 async def _map_errors(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What it returns; raises UnavailableError in place of errors that mean it."""
+    """Return the result of `function`. Raises UnavailableError in place of transient errors."""
     try:
         return await function(*args, **kwargs)
     except Exception as error:
@@ -283,11 +283,11 @@ async def _transaction(
             await connection.fetchval(_SET_CALLER, *_settings_of(caller))
         result = await work(connection)
     except TimeoutError:
-        # The server would have ended the statement before: it is out of reach, so is a rollback.
+        # The server would have ended the statement earlier: it is out of reach, also for a rollback.
         connection.terminate()
         raise
     except BaseException:
-        # With the connection the transaction is lost too, and what said so is the error that counts.
+        # A lost connection ends the transaction too, and the first error is the one to raise.
         with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
             await transaction.rollback()
         raise
@@ -301,7 +301,7 @@ def _settings_of(caller: Caller) -> tuple[str, str, str, str]:
 
 
 async def _start(connection: Connection, transaction: Transaction) -> None:
-    """Begin. The first to hear that the server has dropped an idle connection."""
+    """Begin the transaction. Raises _StaleConnectionError if the server has dropped the idle connection."""
     try:
         await transaction.start()
     except BaseException as error:
@@ -313,7 +313,7 @@ async def _start(connection: Connection, transaction: Transaction) -> None:
 
 
 def session_settings(query_timeout_ms: int) -> dict[str, str]:
-    """What every session of ours starts with; as startup parameters they survive RESET ALL."""
+    """Return the settings of every session. As startup parameters they survive RESET ALL."""
     return {
         "application_name": "waypost",
         "search_path": "waypost",
@@ -327,7 +327,7 @@ def session_settings(query_timeout_ms: int) -> dict[str, str]:
 
 
 async def _leave_as_is(_: Any) -> None:
-    """All that `run` sets is local to its transaction, so a round trip for RESET ALL is saved."""
+    """Skip RESET ALL and its round trip: all settings are local to their transaction."""
 
 
 def _is_unavailable(error: Exception) -> bool:
@@ -335,8 +335,8 @@ def _is_unavailable(error: Exception) -> bool:
         return True
     if isinstance(error, asyncpg.InvalidParameterValueError):
         return 'role "waypost_' in str(error)
-    # A connection or pool that closed under us, or is about to. Wrong use of the driver raises the
-    # same classes, but its messages do not speak of that.
+    # A connection or pool that is closed or closing. Wrong use of the driver raises these classes too, with
+    # other messages.
     return type(error) in (asyncpg.InterfaceError, asyncpg.InternalClientError) and any(
         words in str(error)
         for words in ("closed", "closing", "released back to the pool", "cannot switch to state")

@@ -1,9 +1,9 @@
-"""Idempotency keys in Postgres: the answer to a create, in the transaction of that create.
+"""Idempotency keys in Postgres: the response to a create, stored in the transaction of that create.
 
 Guarantees:
-- of equal requests with one key, at once or one after the other, one creates; the others get its answer;
+- of equal requests with one key, concurrent or not, one creates, and the others get its response;
 - a create that fails or is lost in a crash leaves no key behind;
-- a key belongs to its user, and is free again 24 hours after it was used.
+- a key belongs to its user, and is free again 24 hours after its use.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,16 +26,16 @@ from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
 _SQL: Final = queries.load("postgres/idempotency")
-PURGED_AT_ONCE: Final = 10_000
+PURGE_ROWS: Final = 10_000
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
 
 
 def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -> Work[T]:
-    """`work`, done once under the key and answered by `once.respond` from then on.
+    """Return `work` limited to one run per idempotency key; `once.respond` makes the response to store.
 
-    What is returned runs in a transaction that has just begun, with the caller's tenant set. It raises
-    AlreadyAnsweredError with the answer kept, or InvalidError when the key was used for another request.
+    Run the result at the begin of a transaction, with the caller's tenant set. It raises AlreadyAnsweredError
+    with the stored response, or InvalidError if the key was used for another request.
     """
     if once is None:
         return work
@@ -44,11 +44,11 @@ def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -
     async def guarded(connection: Connection) -> T:
         if not await connection.fetchval(_SQL["claim_key"], *owner, once.request_sha256, RETENTION):
             row = await connection.fetchrow(_SQL["kept_answer"], *owner)
-            if row is None:  # purged in between
+            if row is None:  # purged after the claim failed
                 raise UnavailableError("the idempotency key expired just now; send it again")
             headers = msgspec.json.decode(row["headers"], type=dict[str, str])
-            kept = StoredResponse(row["status"], headers, row["body"])
-            raise error_for_used_key(kept, row["request_sha256"], once.request_sha256)
+            response_kept = StoredResponse(row["status"], headers, row["body"])
+            raise error_for_used_key(response_kept, row["request_sha256"], once.request_sha256)
         result = await work(connection)
         response = once.respond(result)
         await connection.execute(_SQL["return_home"], str(caller.tenant_id))
@@ -65,7 +65,7 @@ def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -
 
 
 class IdempotencyPurge:
-    """Their upkeep, over a database that was opened as waypost_aggregator."""
+    """Purge of idempotency keys, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -81,10 +81,10 @@ class IdempotencyPurge:
         ]
 
     async def purge_expired(self) -> None:
-        """Delete the answers that are no longer promised."""
+        """Delete the responses that are older than RETENTION."""
 
         async def work(connection: Connection) -> str:
-            return await connection.execute(_SQL["purge_expired"], RETENTION, PURGED_AT_ONCE)
+            return await connection.execute(_SQL["purge_expired"], RETENTION, PURGE_ROWS)
 
-        while await self._database.transaction(work) == f"DELETE {PURGED_AT_ONCE}":
+        while await self._database.transaction(work) == f"DELETE {PURGE_ROWS}":
             pass

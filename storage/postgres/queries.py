@@ -30,7 +30,7 @@ def queries(text: str) -> Mapping[str, str]:
     _, *parts = _NAME.split(text)
     names, bodies = parts[::2], parts[1::2]
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"there are no names, or one twice: {names}")
+        raise ValueError(f"a file of queries must have names, each once: {names}")
     return MappingProxyType(
         {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
     )

@@ -151,7 +151,7 @@ class MemoryWebhooks:
             )
             return NewSecret(webhook, None if public else secret)
 
-        return self._idempotency.only_once(caller, once, work)
+        return self._idempotency.run_once(caller, once, work)
 
     async def webhook(self, caller: Caller, webhook_id: int) -> Webhook:
         await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""Embedded servers in processes of their own, and what tests write to and read from them."""
+"""Embedded servers in other processes, and a note to write to and read from them."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Ended; a zombie whose parent doesn't look has ended too."""
+    """Return whether a process has ended; a zombie has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -49,7 +49,7 @@ def gone(pid: int) -> bool:
 
 
 def query(url: str, *statements: str) -> object:
-    """Run all; the value of the last."""
+    """Run all statements. Returns the value of the last one."""
 
     async def run() -> object:
         connection = await asyncpg.connect(url)
@@ -92,7 +92,7 @@ def run_python(script: str, *arguments: str | Path) -> "subprocess.Popen[str]":
 
 @contextmanager
 def holder(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, int], str, str]]:
-    """Another process that runs the servers of `folder`, with their pids and URLs."""
+    """Yield (process, pids, database URL, Redis URL) of another process that runs the servers of `folder`."""
     with run_python(HOLD, folder) as process:
         assert process.stdout is not None
         try:

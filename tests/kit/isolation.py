@@ -1,4 +1,4 @@
-"""A database in which two tenants have a row in each table, and what one may do with the other's."""
+"""A database in which two tenants have a row in each table, and statements by one on rows of the other."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +26,7 @@ Work = Callable[[Connection], Awaitable[None]]
 
 
 async def filled(connection: Connection) -> None:
-    """Two tenants with a row in every table, and in every partition of a few days."""
+    """Insert two tenants with a row in every table, and in every partition of a few days."""
     await connection.execute("SET search_path = waypost; SELECT ensure_click_partitions(2)")
     for tenant in (ONE, TWO):
         await act_as(connection, None, tenant)
@@ -36,7 +36,7 @@ async def filled(connection: Connection) -> None:
 
 
 async def act_as(connection: Connection, role: str | None, tenant: dict[str, int] | None) -> None:
-    """From here on, as Database.run does for `role`; None: as the test itself, above all policies."""
+    """Act as `role` and `tenant` as Database.transaction does; without a role, as the superuser."""
     await connection.execute(f"SET ROLE {role or 'NONE'}")
     settings = {"tenant": "", "user": ""}
     if tenant is not None:
@@ -46,7 +46,7 @@ async def act_as(connection: Connection, role: str | None, tenant: dict[str, int
 
 
 def in_filled(url: str) -> Callable[[Work], Awaitable[None]]:
-    """Runs a test's work on one connection to a database of two tenants."""
+    """Return a function that runs a test's work on one connection to a database of two tenants."""
 
     async def run(work: Work) -> None:
         async def connected() -> None:
@@ -64,7 +64,7 @@ def in_filled(url: str) -> Callable[[Work], Awaitable[None]]:
 
 @asynccontextmanager
 async def undone(connection: Connection) -> AsyncIterator[None]:
-    """Whatever happens inside is rolled back, and the connection is the test's own again."""
+    """Roll back all changes at the end of the context, and act as the superuser again."""
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -77,7 +77,7 @@ async def undone(connection: Connection) -> AsyncIterator[None]:
 async def outcome(
     connection: Connection, query: str, *arguments: Any, keep: bool = False
 ) -> tuple[str, str]:
-    """What an attempt tells: its SQLSTATE and constraint, or its status; deferred checks included.
+    """Return a statement's (SQLSTATE, constraint) or (status, ""), deferred checks included.
 
     With `keep` its effect stays.
     """
@@ -93,31 +93,31 @@ async def outcome(
     return status, ""
 
 
-async def rows_of(connection: Connection, found: list[Relation], tenant: int) -> dict[str, str]:
-    """A sum over each table's rows of the tenant; over all rows of what belongs to no tenant."""
+async def rows_of(connection: Connection, relations: list[Relation], tenant: int) -> dict[str, str]:
+    """Return a checksum of each table's rows of the tenant, or of all rows of a table without tenants."""
     queries = [
         f"SELECT '{r.name}' AS name, coalesce(md5(string_agg(x::text, '|' ORDER BY x::text)), '') AS sum "
         f"FROM {r.name} AS x" + (f" WHERE {r.tenant_column} = {tenant}" if r.tenant_column else "")
-        for r in found
+        for r in relations
     ]
     return {row["name"]: row["sum"] for row in await connection.fetch(" UNION ALL ".join(queries))}
 
 
 def case_of(relation: Relation) -> Table:
-    """The entry of a table; days' partitions of clicks share one."""
+    """Return the case of a table; the daily partitions of clicks share one."""
     if relation.parent == "clicks" and re.fullmatch(r"clicks_\d{8}", relation.name):
         return TABLES["clicks_*"]
     return TABLES[relation.name]
 
 
 async def nameable(connection: Connection, table: str, role: str, verb: str) -> list[str]:
-    """The columns that the role may name in such a statement, or all to be refused for."""
+    """Return the columns that the role may name in a statement; if it may name none, all columns."""
     granted = await columns(connection, table, role, verb)
     return granted or await columns(connection, table, OWNER, "SELECT")
 
 
 async def columns(connection: Connection, table: str, role: str, verb: str) -> list[str]:
-    """Those that the role is granted."""
+    """Return the columns that the role is granted."""
     if verb == "DELETE":
         return []
     rows = await connection.fetch(

@@ -13,7 +13,7 @@ from tests.kit.embedded_servers import write
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stopped folder with a note in both servers; copied, as copying is faster than making."""
+    """A stopped folder with a note in both servers, to be copied: faster than to make a new one."""
     folder = tmp_path_factory.mktemp("embedded") / "data"
     with EmbeddedServers(folder, durable=False) as servers:
         write(servers.database_url, servers.redis_url)

@@ -9,8 +9,7 @@ from storage.embedded import log as log_module
 from storage.embedded.log import ServerLog
 
 
-# the log
-def test_log_is_bounded_and_keeps_what_was_before(
+def test_log_is_bounded_and_keeps_the_log_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_module, "MAX_BYTES", 10)
@@ -25,7 +24,7 @@ def test_log_is_bounded_and_keeps_what_was_before(
     assert log.last_words() == "FATAL: new"
 
 
-def test_last_words_are_of_this_start(tmp_path: Path) -> None:
+def test_last_lines_are_of_this_start(tmp_path: Path) -> None:
     log = ServerLog(tmp_path / "postgres.log")
     (tmp_path / "postgres.log").write_text("FATAL: of yesterday\n")
     descriptor = log.open()

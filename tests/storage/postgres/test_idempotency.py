@@ -1,4 +1,4 @@
-"""Creates that name a key: one creation, one answer, in one transaction; on the twins and on Postgres."""
+"""Creates with an idempotency key: one creation and one response, in one transaction, in both twins."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -40,25 +40,25 @@ def once(key: str = "key", digest: bytes = SAME) -> IdempotentRequest[Profile]:
 
 
 async def create(
-    stores: Stores, caller: Caller, handle: str, asked: IdempotentRequest[Profile]
+    stores: Stores, caller: Caller, handle: str, request: IdempotentRequest[Profile]
 ) -> Profile:
-    return await stores.profiles.create_profile(caller, ProfileDraft(handle=handle), asked)
+    return await stores.profiles.create_profile(caller, ProfileDraft(handle=handle), request)
 
 
 async def handles(stores: Stores, caller: Caller) -> list[str]:
     return [item.handle for item in (await stores.profiles.list_profiles(caller, 0, 100)).items]
 
 
-async def test_the_same_request_is_answered_again(stores: Stores) -> None:
-    made = await create(stores, stores.caller, "demo", once())
+async def test_a_repeated_request_gets_the_stored_response(stores: Stores) -> None:
+    created = await create(stores, stores.caller, "demo", once())
     for _ in range(2):
         with pytest.raises(AlreadyAnsweredError) as caught:
             await create(stores, stores.caller, "demo", once())
-        assert caught.value.response == respond(made)
+        assert caught.value.response == respond(created)
     assert await handles(stores, stores.caller) == ["demo"]
 
 
-async def test_another_request_with_the_key_is_refused_by_name(stores: Stores) -> None:
+async def test_another_request_with_the_key_is_refused(stores: Stores) -> None:
     await create(stores, stores.caller, "demo", once())
     with pytest.raises(InvalidError) as caught:
         await create(stores, stores.caller, "other", once(digest=OTHER))
@@ -72,7 +72,7 @@ async def test_a_key_belongs_to_its_user(stores: Stores) -> None:
     assert await handles(stores, stores.other) == ["theirs"]
 
 
-async def test_what_failed_has_taken_no_key(stores: Stores) -> None:
+async def test_a_failed_create_uses_no_key(stores: Stores) -> None:
     await create(stores, stores.other, "taken", once("else"))
     with pytest.raises(ConflictError):
         await create(stores, stores.caller, "taken", once())
@@ -82,21 +82,21 @@ async def test_what_failed_has_taken_no_key(stores: Stores) -> None:
     await create(stores, stores.caller, "free", once(digest=OTHER))
 
 
-async def test_links_too_in_whoever_s_tenant_the_profile_is(stores: Stores) -> None:
+async def test_a_link_is_created_once(stores: Stores) -> None:
     profile = await create(stores, stores.caller, "demo", once("p"))
 
-    def made(result: tuple[Link, ProfileChange]) -> StoredResponse:
+    def respond_link(result: tuple[Link, ProfileChange]) -> StoredResponse:
         return StoredResponse(201, {}, str(result[0].id).encode())
 
-    asked = IdempotentRequest("l", SAME, made)
-    link, _ = await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
+    request = IdempotentRequest("l", SAME, respond_link)
+    link, _ = await stores.profiles.create_link(stores.caller, profile.id, SPRING, request)
     with pytest.raises(AlreadyAnsweredError) as caught:
-        await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
+        await stores.profiles.create_link(stores.caller, profile.id, SPRING, request)
     assert caught.value.response.body == str(link.id).encode()
     assert (await stores.profiles.profile(stores.caller, profile.id)).version == 2
 
 
-async def test_the_twin_forgets_after_a_day() -> None:
+async def test_a_key_is_free_again_after_a_day() -> None:
     now = [datetime(2026, 3, 1, tzinfo=UTC)]
     profiles = MemoryProfiles(lambda: now[0])
     caller = Caller(1, 1)
@@ -111,26 +111,26 @@ async def test_the_twin_forgets_after_a_day() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 class TestPostgres:
-    async def test_twenty_at_once_create_one(self, stores: Stores) -> None:
-        answers: Counter[bytes] = Counter()
+    async def test_twenty_concurrent_requests_create_once(self, stores: Stores) -> None:
+        responses: Counter[bytes] = Counter()
 
         async def post() -> None:
             try:
-                made = await create(stores, stores.caller, "demo", once())
-                answers[respond(made).body] += 1
+                created = await create(stores, stores.caller, "demo", once())
+                responses[respond(created).body] += 1
             except AlreadyAnsweredError as replay:
-                answers[replay.response.body] += 1
+                responses[replay.response.body] += 1
 
         async with trio.open_nursery() as nursery:
             for _ in range(20):
                 nursery.start_soon(post)
-        assert list(answers.values()) == [20]
+        assert list(responses.values()) == [20]
         assert await handles(stores, stores.caller) == ["demo"]
 
-    async def test_a_crash_loses_the_key_with_what_it_made(
+    async def test_a_crash_loses_the_key_with_the_creation(
         self, stores: Stores, open_database: OpenDatabase
     ) -> None:
-        """Between the insert and the commit: neither is there, so the request can be sent again."""
+        """A crash between insert and commit leaves neither, so the request can be sent again."""
         profiles = PostgresProfileStore(await open_database("waypost_app"))
 
         def crash(_: Profile) -> StoredResponse:
@@ -146,7 +146,7 @@ class TestPostgres:
         with pytest.raises(AlreadyAnsweredError):
             await create(stores, stores.caller, "demo", once())
 
-    async def test_a_member_of_another_tenant_keeps_the_answer_at_home(
+    async def test_the_response_for_a_member_is_stored_in_the_members_tenant(
         self, stores: Stores, place: str, open_database: OpenDatabase
     ) -> None:
         profile = await create(stores, stores.other, "theirs", once("p"))
@@ -158,10 +158,10 @@ class TestPostgres:
             ]
 
         await trio.to_thread.run_sync(join, place, stores.caller, profile)
-        asked = IdempotentRequest[Any]("l", SAME, lambda _: StoredResponse(201, {}, b""))
-        await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
+        request = IdempotentRequest[Any]("l", SAME, lambda _: StoredResponse(201, {}, b""))
+        await stores.profiles.create_link(stores.caller, profile.id, SPRING, request)
         with pytest.raises(AlreadyAnsweredError):
-            await stores.profiles.create_link(stores.caller, profile.id, SPRING, asked)
+            await stores.profiles.create_link(stores.caller, profile.id, SPRING, request)
         assert await database.transaction(rows, caller=stores.caller) == ["l"]
         assert await database.transaction(rows, caller=stores.other) == ["p"]
 
@@ -179,8 +179,8 @@ class TestPostgres:
         )
         await create(stores, stores.caller, "three", once("old", OTHER))
         await IdempotencyPurge(await open_database("waypost_aggregator")).purge_expired()
-        left = await trio.to_thread.run_sync(keys, place)
-        assert left == ["new", "old"]
+        remaining = await trio.to_thread.run_sync(keys, place)
+        assert remaining == ["new", "old"]
 
 
 def join(url: str, caller: Caller, profile: Profile) -> None:

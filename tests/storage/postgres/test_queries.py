@@ -1,4 +1,4 @@
-"""Named queries: every one is used, says its purpose, and is valid SQL."""
+"""Named queries: each is used, states its purpose, and is valid SQL."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ ROLES = {
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_query_says_its_purpose(file: str) -> None:
+def test_every_query_states_its_purpose(file: str) -> None:
     for name, query in queries.load(file).items():
         assert query.startswith("-- "), name
 
