@@ -115,7 +115,7 @@ class Reporter:
 
 
 class Chaos:
-    """One run of the benchmark on a started engine."""
+    """Run of the benchmark on a started engine."""
 
     def __init__(
         self, plan: ChaosOptions, engine: CrashableEngine, links: list[SampleLink]
@@ -153,9 +153,9 @@ class Chaos:
             time.sleep(WARM_UP_S)
             load.stop()
         self.seconds = time.monotonic() - started
-        settled = self.engine.settle()
+        settle_result = self.engine.settle()
         self._stale |= self.engine.stale_leases()
-        return self._result(audit(self.engine, self.links, load.account), settled)
+        return self._result(audit(self.engine, self.links, load.account), settle_result)
 
     def _inject_faults(self, load: Load, reporter: Reporter) -> None:
         for kind in self.kinds:
@@ -169,9 +169,9 @@ class Chaos:
             reporter.line(str(fault) if fault else f"            {kind}: no process to hit")
             reporter.advance(len(self.injector.faults), load.account.answered)
 
-    def _result(self, findings: AuditFindings, settled: Any) -> dict[str, Any]:
+    def _result(self, findings: AuditFindings, settle_result: Any) -> dict[str, Any]:
         faults = self.injector.faults
-        metrics = settled.metrics
+        metrics = settle_result.metrics
         return {
             "benchmark": "chaos",
             "kills": len(faults),
@@ -181,7 +181,7 @@ class Chaos:
             "gave_up": self.engine.gave_up,
             "stale_leases": sum(self._stale.values()),
             "clicks_unrecorded": int(metrics.get("waypost_clicks_unrecorded_total", 0)),
-            "drain_s": round(settled.seconds, 2),
+            "drain_s": round(settle_result.seconds, 2),
             "seconds": round(self.seconds, 1),
             "plan": self._plan(),
         }

@@ -273,7 +273,7 @@ class Exactness:
         ]
         progress(f"a filter drops {len(numbers) - len(kept):,} of {len(numbers):,} visits")
         self.expect(
-            "what HEAD had shown", self.visit("filtered", kept), [assigned[n] for n in kept]
+            "variants as HEAD assigned", self.visit("filtered", kept), [assigned[n] for n in kept]
         )
         results = self.lab.results(experiment)
         p_value = float(results["allocation"]["p_value"])

@@ -53,7 +53,7 @@ _COUNT_WRONG: Final = """SELECT (SELECT count(*) FROM jobs WHERE state <> 'succe
 
 
 class JobsRun:
-    """One run of the benchmark, on an empty database."""
+    """Run of the benchmark, on an empty database."""
 
     def __init__(self, url: str, jobs: int, effects: int) -> None:
         self.url = url

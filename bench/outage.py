@@ -54,7 +54,7 @@ class OutageOptions(NamedTuple):
 
 
 class Outage:
-    """One run of the benchmark. `samples` holds the memory of each process, one sample per second."""
+    """Run of the benchmark. `samples` holds the memory of each process, one sample per second."""
 
     def __init__(self, plan: OutageOptions, engine: CrashableEngine) -> None:
         self.plan = plan
@@ -82,7 +82,7 @@ class Outage:
             during = list(self.samples)
             drain_s = self._wait_drained()
             load.stop()
-        settled = engine.settle()
+        settle_result = engine.settle()
         findings = audit(engine, links, load.account)
         latencies = sorted(
             entry
@@ -92,7 +92,9 @@ class Outage:
         return {
             "benchmark": "outage",
             **findings._asdict(),
-            "clicks_unrecorded": int(settled.metrics.get("waypost_clicks_unrecorded_total", 0)),
+            "clicks_unrecorded": int(
+                settle_result.metrics.get("waypost_clicks_unrecorded_total", 0)
+            ),
             "pending_clicks": int(metrics["waypost_journal_pending_clicks"]),
             "journal_mb": round(metrics["waypost_journal_bytes"] / 1e6, 1),
             "drain_s": round(drain_s, 1),

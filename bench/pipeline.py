@@ -58,7 +58,7 @@ class PipelineOptions(NamedTuple):
 
 
 class Pipeline:
-    """One run of the benchmark on one engine."""
+    """Run of the benchmark on one engine."""
 
     def __init__(
         self, plan: PipelineOptions, placement: Placement, engine: CrashableEngine

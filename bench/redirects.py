@@ -85,7 +85,7 @@ ONE_REQUEST = Mode("one request per connection", close=True)
 
 
 class WrkRun(NamedTuple):
-    """One run of wrk, and the CPU time of the server meanwhile."""
+    """Run of wrk, and the CPU time of the server meanwhile."""
 
     result: wrk.WrkResult
     cpu_s: float
@@ -100,7 +100,7 @@ class WrkRun(NamedTuple):
 
 
 class Redirects:
-    """One run of the benchmark: both servers, the files with requests, and the checks so far."""
+    """Run of the benchmark: both servers, the files with requests, and the checks so far."""
 
     def __init__(
         self,

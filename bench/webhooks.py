@@ -73,7 +73,7 @@ class WebhooksOptions(NamedTuple):
 
 
 class WebhooksRun:
-    """One run of the benchmark. Links are created in the profiles in turn.
+    """Run of the benchmark. Links are created in the profiles in turn.
 
     Each profile has a receiver that fails now and then; the last profile's is also down for an hour. The first
     profile has two more receivers: one hangs, and one is healthy.
@@ -260,13 +260,13 @@ class WebhooksRun:
         }
 
 
-def lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
+def lower_bound(successes: int, total: int, confidence: float = 0.95) -> float:
     """Return the lower end of the two-sided interval of a proportion (Clopper and Pearson, 1934)."""
     from scipy.stats import beta
 
     if successes == 0:
         return 0.0
-    return float(beta.ppf((1 - confidence) / 2, successes, trials - successes + 1))
+    return float(beta.ppf((1 - confidence) / 2, successes, total - successes + 1))
 
 
 def percentile(sorted_values: list[float], share: float) -> float:

@@ -317,7 +317,7 @@ def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
 
 @cli.group()
 def webhooks() -> None:
-    """Tools for people who receive webhooks."""
+    """Tools for receivers of webhooks."""
 
 
 @webhooks.command()

@@ -113,8 +113,8 @@ class Recount:
         if not self._finished:
             raise UnavailableError(f"stopped after {days:,} days; run it again for the rest")
         if self._refusals:
-            others = f" ({days:,} others were)" if days else ""
-            raise RebuildError(f"{self._refusals[0]}{others}")
+            recounted = f" ({days:,} other days were counted again)" if days else ""
+            raise RebuildError(f"{self._refusals[0]}{recounted}")
         return self._result
 
 

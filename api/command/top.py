@@ -26,7 +26,7 @@ _STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "no
 
 
 class TopRow(NamedTuple):
-    """One process (`depth` 0) or actor. `path` is the names of its parents and its own, joined by `/`."""
+    """Row of a process (`depth` 0) or an actor. `path` joins its parents' names and its own by `/`."""
 
     depth: int
     path: str

@@ -57,7 +57,7 @@ def measure(engine: CrashableEngine, clicks: int) -> Fold:
     (first, started), (last, ended) = commits[0], commits[-1]
     seconds = ended - started
     if seconds <= 0:
-        raise BenchError("the backlog was folded in one commit: it is too small to measure")
+        raise BenchError("the backlog was folded in one commit: give a larger --backlog")
     return Fold(clicks, (last - first) / seconds, seconds, after - before == clicks)
 
 

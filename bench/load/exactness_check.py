@@ -16,7 +16,7 @@ class EngineCounts(NamedTuple):
 
 
 class ExactnessCheck(NamedTuple):
-    """One run of wrk on the engine, counted by wrk, by the engine's metrics and by its stats."""
+    """Run of wrk on the engine, counted by wrk, by the engine's metrics and by its stats."""
 
     completed: int
     before: EngineCounts

@@ -135,7 +135,7 @@ class Injector:
 
     def _pause(self, target: str) -> str:
         if target == "postgres":
-            # Its children too, or they would finish what they are at.
+            # The postmaster's children too, because they would go on to the end of their statements.
             pids = self._engine.postgres_processes() if self._wait_for_target(target) else []
         else:
             pids = self._wait_for_target(target)

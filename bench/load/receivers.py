@@ -37,7 +37,7 @@ class FailureShares(NamedTuple):
 
 @dataclass
 class Receipt:
-    """One event at one receiver: its arrivals, and the first arrival that the receiver accepted.
+    """Arrivals of an event at a receiver, and the first arrival that the receiver accepted.
 
     `waits_s` is how long a courier at production pace waits before that arrival: the waits of the retry
     schedule, and the time limits of attempts without an answer.

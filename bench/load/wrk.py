@@ -51,7 +51,7 @@ end
 
 
 class WrkResult(NamedTuple):
-    """One run of wrk. `errors` holds counts by kind.
+    """Result of a run of wrk. `errors` holds counts by kind.
 
     `requests` is the number of complete responses; without `errors`, each has a status below 400.
     """

@@ -8,18 +8,20 @@ from bench import stats
 from bench.stats import StatsOptions, evaluate, percentile
 
 
-def found(p50: float, p95: float, poll: float) -> dict[str, Any]:
+def size_result(p50: float, p95: float, poll: float) -> dict[str, Any]:
     question = {"name": "a question", "rows": 1, "p50_ms": p50, "p95_ms": p95}
     return {"write_s": 1.0, "questions": [question], "poll_cpu_ms": poll}
 
 
 def test_a_question_or_poll_that_is_too_slow_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "machine_here", dict)
-    good = evaluate(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(9, 49, 1.9)})
-    assert good["failures"] == []
-    assert (good["ratio_max"], good["p95_ms_max"], good["poll_cpu_ms"]) == (1.8, 49, 1.9)
-    bad = evaluate(StatsOptions(100, 2), {1: found(5, 9, 1), 100: found(10, 50, 2)})
-    assert len(bad["failures"]) == 3
+    passing = evaluate(
+        StatsOptions(100, 2), {1: size_result(5, 9, 1), 100: size_result(9, 49, 1.9)}
+    )
+    assert passing["failures"] == []
+    assert (passing["ratio_max"], passing["p95_ms_max"], passing["poll_cpu_ms"]) == (1.8, 49, 1.9)
+    failing = evaluate(StatsOptions(100, 2), {1: size_result(5, 9, 1), 100: size_result(10, 50, 2)})
+    assert len(failing["failures"]) == 3
 
 
 def test_percentiles() -> None:

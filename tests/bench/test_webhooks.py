@@ -16,14 +16,14 @@ SECRET = new_secret(b"s" * 32)
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "expected"),
+    ("successes", "total", "expected"),
     # Calculated with the F distribution; for 0 and n successes by 0.025 ** (1 / n).
     [(0, 10, 0.0), (10, 10, 0.6915), (5, 10, 0.1871), (19_900, 20_000, 0.99392), (20_000, 20_000, 0.99982)],
 )  # fmt: skip
 def test_the_lower_bound_is_that_of_clopper_and_pearson(
-    successes: int, trials: int, expected: float
+    successes: int, total: int, expected: float
 ) -> None:
-    assert webhooks.lower_bound(successes, trials) == pytest.approx(expected, abs=1e-4)
+    assert webhooks.lower_bound(successes, total) == pytest.approx(expected, abs=1e-4)
 
 
 GOOD: dict[str, Any] = {

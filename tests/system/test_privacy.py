@@ -79,8 +79,8 @@ def of_keys(key_store: TmpfsKeyStore) -> dict[str, set[bytes]]:
     keys = unpack_keys((key_store.folder / "keys").read_bytes())
     assert keys
     return {
-        f"key of day {one.day}": forms(one.key) | {one.key[:16], one.key[16:], one.key[::-1]}
-        for one in keys
+        f"key of day {key.day}": forms(key.key) | {key.key[:16], key.key[16:], key.key[::-1]}
+        for key in keys
     }
 
 

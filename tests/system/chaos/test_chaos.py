@@ -40,8 +40,8 @@ def test_each_kind_of_fault_leaves_counts_exact(
 @pytest.mark.large
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
 def test_a_sabotaged_engine_fails(name: str) -> None:
-    # The faults that fall between two transactions, and those that lose what only Valkey has; after a
-    # fault the engine gets the time to commit again, or the next one would fall on nothing.
+    # These faults fall between two transactions, or lose data that only Valkey has. The engine gets time to
+    # commit between two faults: otherwise the second would find no new commit to break.
     kinds = ("kill_workers", "kill_workers", "flush_valkey", "kill_edge") * 4
     plan = ChaosOptions(len(kinds), 1, rate=3000, links=100, edges=1, kinds=kinds, sabotage=name)
     assert failures(run(plan._replace(between_s=(1.5, 3.0))))
