@@ -1,9 +1,10 @@
 """`/openapi.json` and `/docs`: the reference of the console's routes, for programs and for people.
 
-Both are made once, with the app. The page loads nothing from other hosts and runs no script.
+Both are made once, for the first client that asks. The page loads nothing from other hosts and runs no script.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from importlib import metadata, resources
 from typing import Any, Final
 
@@ -22,12 +23,8 @@ class ReferenceRoutes:
     """Routes of the reference, which describes `routes` and these. `url` is the console's public URL."""
 
     def __init__(self, routes: Sequence[Route], url: str) -> None:
-        document = openapi.document(
-            [*routes, *self.routes()], version=metadata.version("waypost"), url=url or "/"
-        )
-        self._json = msgspec.json.encode(document)
-        self._page = page(document, STYLE).encode()
-        self._style = (resources.files(__package__) / "reference.css").read_bytes()
+        self._routes = tuple(routes)
+        self._url = url or "/"
 
     def routes(self) -> list[Route]:
         return [
@@ -35,6 +32,23 @@ class ReferenceRoutes:
             Route("GET", "/docs", self.page, access="public"),
             Route("GET", STYLE, self.style, access="public"),
         ]
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        described = [*self._routes, *self.routes()]
+        return openapi.document(described, version=metadata.version("waypost"), url=self._url)
+
+    @cached_property
+    def _json(self) -> bytes:
+        return msgspec.json.encode(self._document)
+
+    @cached_property
+    def _page(self) -> bytes:
+        return page(self._document, STYLE).encode()
+
+    @cached_property
+    def _style(self) -> bytes:
+        return (resources.files(__package__) / "reference.css").read_bytes()
 
     async def document(self) -> Response:
         return Response(self._json, content_type="application/json", headers=_CACHED)
