@@ -1,4 +1,4 @@
-"""The table of who may do what that users read says what the code does."""
+"""Table of roles and scopes in docs/api.md, compared with the code."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ API = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
 def section() -> str:
-    return API.read_text().split("\n## Who may do what\n")[1].split("\n## ")[0]
+    return API.read_text().split("\n## Roles and scopes\n")[1].split("\n## ")[0]
 
 
 def test_the_table_in_the_docs_is_the_one_that_is_enforced() -> None:
