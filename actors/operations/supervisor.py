@@ -33,7 +33,7 @@ class EscalationError(WaypostError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """One child. `start` runs for ever, or returns when its work is finished for good.
+    """A child. `start` runs for ever, or returns when its work is finished for good.
 
     `status` returns the child's status while it runs; `group` is the supervisor that `start` runs, if any.
     """

@@ -33,8 +33,8 @@ logger = logging.getLogger("waypost.courier")
 FAN_OUT_EVENTS: Final = 500
 RECORD_ATTEMPTS: Final = 500
 BATCH_DELAY_S: Final = 0.01
-# After so many rounds without work, a loop waits IDLE_S between rounds.
-BUSY_ROUNDS: Final = 25
+# After this number of rounds without work, a loop waits IDLE_S between rounds.
+EMPTY_ROUNDS: Final = 25
 IDLE_S: Final = 0.5
 SHUTDOWN_S: Final = 3.0
 MAX_BREAKERS: Final = 10_000
@@ -197,7 +197,7 @@ class Courier:
             empty_rounds = 0 if has_more else empty_rounds + 1
             pause_s = (
                 self._limits.poll_s
-                if empty_rounds < BUSY_ROUNDS
+                if empty_rounds < EMPTY_ROUNDS
                 else max(IDLE_S, self._limits.poll_s)
             )
             if await wakeup.wait(0 if has_more else pause_s):
@@ -272,9 +272,9 @@ class Courier:
             breaker = self._breakers[key] = CircuitBreaker(
                 self._limits.max_concurrency, self._limits.rate_per_s
             )
-        per_webhook, rate_per_s = self._limits.max_concurrency, self._limits.rate_per_s
+        highest_concurrency, rate_per_s = self._limits.max_concurrency, self._limits.rate_per_s
         breaker.set_limits(
-            min(per_webhook, due.max_concurrency or per_webhook),
+            min(highest_concurrency, due.max_concurrency or highest_concurrency),
             min(rate_per_s, due.max_rate or rate_per_s),
         )
         return breaker

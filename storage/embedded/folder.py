@@ -83,7 +83,7 @@ def make_folder(folder: Path) -> None:
 def make_run_folder(run: Path) -> None:
     """Make `run` a real folder (no link) of this user alone, mode 0700. Raises EmbeddedError.
 
-    Root deletes a folder of the account that Postgres had in the last run, and makes it anew.
+    As root, replace a folder that belongs to the account of Postgres in the last run.
     """
     make_folder(run.parent)
     try:

@@ -9,7 +9,7 @@ _TAIL_BYTES = 4096
 
 
 class ServerLog:
-    """One log file, and the one before it with `.1` at its end. The server appends, bound() cuts."""
+    """A log file, and its predecessor with `.1` at its end. The server appends, bound() cuts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class ServerLog:
         return descriptor
 
     def bound(self) -> None:
-        """Move the text to the file before once it exceeds `MAX_BYTES`. Lines written in between are lost: the
+        """Move the text to the predecessor once it exceeds `MAX_BYTES`. Lines written in between are lost: the
         server keeps its descriptor, so the file can only be copied and cut."""
         try:
             if self.path.stat().st_size > MAX_BYTES:

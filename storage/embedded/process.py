@@ -136,9 +136,9 @@ class Server(ABC):
         self._process = None
         clear_residents(self.home, self.program, ((signal.SIGKILL, 2.0),))
 
-    def failure(self, what: str) -> EmbeddedError:
+    def failure(self, summary: str) -> EmbeddedError:
         words = self.log.last_words()
-        return EmbeddedError(f"{what}: {words}" if words else f"{what}; see {self.log.path}")
+        return EmbeddedError(f"{summary}: {words}" if words else f"{summary}; see {self.log.path}")
 
     def leftover_steps(self) -> Steps:
         """Return the signals that end processes of an earlier run in the home."""

@@ -23,7 +23,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 @dataclass(frozen=True)
 class PostgresWheel:
-    """One installed Postgres: its major version and its folder of programs."""
+    """An installed Postgres: its major version and its folder of programs."""
 
     major: int
     programs: Path

@@ -93,10 +93,10 @@ def map_unique_violations() -> Iterator[None]:
     try:
         yield
     except asyncpg.UniqueViolationError as error:
-        taken = _TAKEN.get(error.constraint_name or "")
-        if taken is None:
+        conflict = _TAKEN.get(error.constraint_name or "")
+        if conflict is None:
             raise
-        raise ConflictError(*taken) from None
+        raise ConflictError(*conflict) from None
 
 
 async def _follow_target(

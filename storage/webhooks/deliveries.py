@@ -63,7 +63,7 @@ class PostgresDeliveryQueue:
         owner: str,
         ttl_s: float,
         limit: int,
-        per_webhook: int,
+        max_concurrency: int,
         in_flight: Sequence[InFlightDelivery],
         blocked: Sequence[tuple[int, int]],
     ) -> list[DueDelivery]:
@@ -77,7 +77,7 @@ class PostgresDeliveryQueue:
                 _SQL["claim"],
                 owner,
                 limit,
-                per_webhook,
+                max_concurrency,
                 tenants,
                 webhooks,
                 events,

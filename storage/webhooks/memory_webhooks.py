@@ -211,7 +211,7 @@ class MemoryWebhooks:
         self,
         caller: Caller,
         webhook_id: int,
-        delivery_filter: DeliveryFilter,
+        conditions: DeliveryFilter,
         before: int,
         limit: int,
     ) -> ListPage:
@@ -221,8 +221,8 @@ class MemoryWebhooks:
             _as_delivery(delivery)
             for id_, delivery in sorted(self._deliveries[webhook_id].items(), reverse=True)
             if (not before or id_ < before)
-            and delivery_filter.state in (None, delivery.state)
-            and delivery_filter.type in (None, delivery.event.draft.type)
+            and conditions.state in (None, delivery.state)
+            and conditions.type in (None, delivery.event.draft.type)
         ]
         return ListPage.of(deliveries, limit, "event_id")
 
@@ -291,7 +291,7 @@ class MemoryWebhooks:
         owner: str,
         ttl_s: float,
         limit: int,
-        per_webhook: int,
+        max_concurrency: int,
         in_flight: Sequence[InFlightDelivery],
         blocked: Sequence[tuple[int, int]],
     ) -> list[DueDelivery]:
@@ -309,7 +309,7 @@ class MemoryWebhooks:
             entry.token += entry.owner != owner
             entry.owner, entry.until = owner, now + timedelta(seconds=ttl_s)
             busy = sum((f.tenant_id, f.webhook_id) == entry.key for f in flying)
-            limit_each = min(per_webhook, entry.webhook.max_concurrency or per_webhook)
+            limit_each = min(max_concurrency, entry.webhook.max_concurrency or max_concurrency)
             capacity = int(not busy) if entry.webhook.ordered else max(limit_each - busy, 0)
             if entry.key in blocked:
                 continue

@@ -161,7 +161,7 @@ class PostgresWebhookStore:
         self,
         caller: Caller,
         webhook_id: int,
-        delivery_filter: DeliveryFilter,
+        conditions: DeliveryFilter,
         before: int,
         limit: int,
     ) -> ListPage:
@@ -169,7 +169,7 @@ class PostgresWebhookStore:
             access = await _enter(connection, caller, webhook_id)
             below = min(before, MAX_ID) if before else MAX_ID
             rows = await connection.fetch(
-                SQL["deliveries"], access.tenant_id, webhook_id, below, *delivery_filter, limit + 1
+                SQL["deliveries"], access.tenant_id, webhook_id, below, *conditions, limit + 1
             )
             deliveries = await _with_attempts(connection, access, webhook_id, rows)
             return ListPage.of(deliveries, limit, "event_id")

@@ -53,13 +53,13 @@ class Hooks(NamedTuple):
         self,
         owner: str = "one",
         limit: int = 100,
-        per_webhook: int = 100,
+        max_concurrency: int = 100,
         in_flight: Sequence[DueDelivery] = (),
         blocked: Sequence[tuple[int, int]] = (),
         ttl_s: float = TTL_S,
     ) -> list[DueDelivery]:
         keys = [InFlightDelivery(due.tenant_id, due.webhook_id, due.event_id) for due in in_flight]
-        return await self.queue.claim(owner, ttl_s, limit, per_webhook, keys, blocked)
+        return await self.queue.claim(owner, ttl_s, limit, max_concurrency, keys, blocked)
 
     async def report(
         self,

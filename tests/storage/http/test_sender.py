@@ -182,7 +182,7 @@ async def test_the_system_resolver_returns_plain_addresses() -> None:
 
 
 async def test_look_ups_that_hang_delay_no_other_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither while requests wait for them nor afterwards, while the resolver's threads still hang."""
+    """Neither while requests wait for them nor later, while the resolver's threads still hang."""
     hosts, given_up = set[str](), threading.Event()
 
     def getaddrinfo(host: str, port: int, type: int) -> list[Any]:
@@ -338,13 +338,13 @@ async def test_an_endless_head_is_cut_off(head: bytes, part: bytes) -> None:
 
 async def test_a_connection_cancelled_in_its_handshake_is_closed() -> None:
     """The connection is closed when the request is cancelled, not when the garbage collector finds it."""
-    left = trio.Event()
+    closed = trio.Event()
 
     async def silent(stream: trio.SocketStream) -> None:
         async with stream:
             while await stream.receive_some():
                 pass
-            left.set()
+            closed.set()
 
     receiver = Receiver()
     receiver.serve = silent  # type: ignore[method-assign]
@@ -355,7 +355,7 @@ async def test_a_connection_cancelled_in_its_handshake_is_closed() -> None:
                 await sender.post(f"https://127.0.0.1:{receiver.port}/", HEADERS, BODY)
             assert limit.cancelled_caught
             with trio.fail_after(1):
-                await left.wait()
+                await closed.wait()
     finally:
         gc.enable()
 

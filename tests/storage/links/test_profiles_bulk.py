@@ -32,8 +32,8 @@ def create(slug: str, short: bool | None = None) -> LinkChange:
 def update(link_id: int, if_version: int | None = None, **fields: object) -> LinkChange:
     def draft(stored: Link | None) -> LinkDraft:
         assert stored is not None
-        kept = {name: getattr(stored, name) for name in LinkDraft.__struct_fields__}
-        return LinkDraft(**kept | fields)
+        stored_fields = {name: getattr(stored, name) for name in LinkDraft.__struct_fields__}
+        return LinkDraft(**stored_fields | fields)
 
     return LinkChange("update", draft, link_id, if_version)
 

@@ -57,14 +57,14 @@ async def test_a_failed_delivery_is_due_again_after_its_delay(hooks: Hooks) -> N
     (again,) = await hooks.claim()
     assert (again.tries, again.number) == (1, 2)
     await hooks.report([again], AttemptResult(None, "timed out", timed_out=True), None)
-    for delivery_filter, count in (
+    for conditions, count in (
         (ALL, 1),
         (DeliveryFilter("failed"), 1),
         (DeliveryFilter("pending"), 0),
         (DeliveryFilter(type="link.milestone"), 1),
         (DeliveryFilter(type="x.y"), 0),
     ):
-        page = await hooks.store.deliveries(hooks.caller, webhook.id, delivery_filter, 0, 9)
+        page = await hooks.store.deliveries(hooks.caller, webhook.id, conditions, 0, 9)
         assert len(page.items) == count
     delivery = await hooks.store.delivery(hooks.caller, webhook.id, again.event_id)
     assert (delivery.state, delivery.attempts) == ("failed", 2)
@@ -78,10 +78,10 @@ async def test_a_failed_delivery_is_due_again_after_its_delay(hooks: Hooks) -> N
 async def test_a_delivery_in_flight_is_not_claimed_again(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(3)
-    first = await hooks.claim(per_webhook=2)
+    first = await hooks.claim(max_concurrency=2)
     assert len(first) == 2
-    assert await hooks.claim(per_webhook=2, in_flight=first) == []
-    (third,) = await hooks.claim(per_webhook=3, in_flight=first)
+    assert await hooks.claim(max_concurrency=2, in_flight=first) == []
+    (third,) = await hooks.claim(max_concurrency=3, in_flight=first)
     assert third.event_id not in {delivery.event_id for delivery in first}
     assert await hooks.claim(blocked=[(third.tenant_id, webhook.id)]) == []
 
@@ -91,7 +91,7 @@ async def test_no_webhook_waits_for_the_due_deliveries_of_another(hooks: Hooks) 
     await hooks.happen(8)
     few = await hooks.create()
     await hooks.happen(1)
-    due = await hooks.claim(limit=4, per_webhook=4)
+    due = await hooks.claim(limit=4, max_concurrency=4)
     assert [delivery.webhook_id for delivery in due].count(few.id) == 1
     assert [delivery.webhook_id for delivery in due].count(many.id) == 3
 
@@ -100,19 +100,19 @@ async def test_claims_keep_to_a_webhooks_own_limits(hooks: Hooks) -> None:
     few = await hooks.create(max_concurrency=2, max_rate=5)
     await hooks.create(max_concurrency=50)
     await hooks.happen(9)
-    due = await hooks.claim(per_webhook=4)
+    due = await hooks.claim(max_concurrency=4)
     of_few = [delivery for delivery in due if delivery.webhook_id == few.id]
     assert (len(of_few), len(due)) == (2, 6)
     assert {(delivery.max_concurrency, delivery.max_rate) for delivery in of_few} == {(2, 5)}
-    assert await hooks.claim(per_webhook=4, in_flight=due) == []
+    assert await hooks.claim(max_concurrency=4, in_flight=due) == []
     more = await hooks.claim(
-        per_webhook=4, in_flight=[delivery for delivery in due if delivery != of_few[0]]
+        max_concurrency=4, in_flight=[delivery for delivery in due if delivery != of_few[0]]
     )
     assert [delivery.event_id for delivery in more] == [of_few[0].event_id]
     # A claim follows changed limits.
     draft = WebhookDraft(url=few.url, event_types=["*"], max_rate=7)
     assert (await hooks.store.update_webhook(hooks.caller, few.id, draft)).max_concurrency is None
-    due = await hooks.claim(per_webhook=4)
+    due = await hooks.claim(max_concurrency=4)
     assert [delivery.max_rate for delivery in due if delivery.webhook_id == few.id] == [7] * 4
 
 
