@@ -74,6 +74,8 @@ FAILURES = (
 
 
 class ChaosOptions(NamedTuple):
+    """Options of a run. `rate` is requests per second; `kinds` replaces the seeded schedule of faults."""
+
     kills: int
     seed: int
     rate: float
@@ -85,7 +87,7 @@ class ChaosOptions(NamedTuple):
 
 
 class Reporter:
-    """Prints each fault as a line; on a terminal, also a progress bar."""
+    """Output of a run: each fault as a line, and a progress bar on a terminal."""
 
     def __init__(self, kills: int) -> None:
         self._bar = Progress(

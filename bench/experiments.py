@@ -450,7 +450,7 @@ def table(result: dict[str, Any]) -> Table:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
 def command(visits: int, visitors: int, rounds: int, seconds: int, as_json: bool) -> int:
-    """Exposures against clicks, sample-ratio mismatch, reassigned visitors, and cost of an experiment."""
+    """Check exposures, sample-ratio mismatch and reassigned visitors; measure the cost of an experiment."""
     result = run(ExperimentsOptions(max(visits, visitors), visitors, rounds, seconds))
     show(table(result))
     for failure in result["failures"]:

@@ -48,6 +48,8 @@ FAILURES = ("lost", "duplicated", "phantoms", "rollup_mismatches", "dimension_mi
 
 
 class OutageOptions(NamedTuple):
+    """Options of the command line. `minutes` is the length of the outage, `rate` requests per second."""
+
     minutes: float
     rate: float
     links: int

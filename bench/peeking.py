@@ -64,6 +64,8 @@ ASSIGNED = 100_000
 
 
 class PeekingOptions(NamedTuple):
+    """Options of the command line. `visitors` is the size of each A/A test."""
+
     tests: int
     allocations: int
     visitors: int

@@ -66,6 +66,8 @@ HEALTHY_MS = 1000.0
 
 
 class WebhooksOptions(NamedTuple):
+    """Options of the command line. `rate` is events per second; `pace` divides waits between attempts."""
+
     events: int
     rate: float
     pace: float

@@ -41,6 +41,8 @@ class Finding:
 
 
 class Doctor:
+    """Checks of one data folder and its servers, with their findings so far."""
+
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder

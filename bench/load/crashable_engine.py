@@ -109,7 +109,7 @@ class CrashableEngine(EngineProcess):
 
     @property
     def launcher_pid(self) -> int:
-        """The process of `waypost up`."""
+        """Return the pid of `waypost up`, or 0 before the first start."""
         return self._child.pid if self._child is not None else 0
 
     def role_pids(self, role: str) -> list[int]:

@@ -48,6 +48,8 @@ OLDER_S: Final = 0.5
 
 
 class Fault(NamedTuple):
+    """An injected fault: seconds since the injector's start, kind, and the processes that it hit."""
+
     at_s: float
     kind: str
     detail: str
