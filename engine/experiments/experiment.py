@@ -247,7 +247,7 @@ def _validate_variant(
         )
     elif url:
         try:
-            url = target.validate_target(url, private_hosts=private_hosts)
+            url = target.check(url, private_hosts=private_hosts)
         except target.TargetError as error:
             errors.append(FieldError(f"{field}.target", str(error)))
     return msgspec.structs.replace(variant, target=url), errors

@@ -123,7 +123,7 @@ def validate_draft(
         errors.append(FieldError("kind", f"must be one of {', '.join(target.TARGET_KINDS)}"))
     else:
         try:
-            normalised = target.validate_target(
+            normalised = target.check(
                 draft.target,
                 draft.kind,  # type: ignore[arg-type]  # checked against TARGET_KINDS above
                 private_hosts=private_hosts,

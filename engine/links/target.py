@@ -28,7 +28,7 @@ class TargetError(ValueError):
     """A target that is refused. `str(error)` is the reason, as in FieldError."""
 
 
-def validate_target(
+def check(
     url: str, kind: TargetKind = "url", *, private_hosts: bool = True, github_host: str = WEB_HOST
 ) -> str:
     """Return a link's target normalised. Raises TargetError with the reason.

@@ -9,7 +9,7 @@ import msgspec
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
-from engine.links.target import TargetError, is_private_host, validate_target
+from engine.links.target import TargetError, check, is_private_host
 from engine.webhooks.events import SUBSCRIBABLE_NAMES
 from engine.webhooks.public_address import allowed_address, is_loopback
 from engine.webhooks.signature import sign
@@ -166,7 +166,7 @@ def validate_url(text: str, *, loopback: bool = False) -> str:
     The sender checks a host's addresses again before each request. This check only reports early which URLs
     can never work.
     """
-    url = ada_url.URL(validate_target(text))
+    url = ada_url.URL(check(text))
     host = url.hostname.strip("[]")
     is_own = loopback and (is_loopback(host) or host == "localhost" or host.endswith(".localhost"))
     if url.hash or text.rstrip(" ").endswith("#"):

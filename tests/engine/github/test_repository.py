@@ -104,14 +104,14 @@ def test_an_enterprise_server_has_its_own_repositories_only() -> None:
     assert parse_repository_url("https://git.example/a/b", "git.example") == Repository("a", "b")
     assert parse_repository_url("https://github.com/a/b", "git.example") is None
     with pytest.raises(target.TargetError, match=r"https://git\.example/owner/name"):
-        target.validate_target("https://github.com/a/b", "github", github_host="git.example")
+        target.check("https://github.com/a/b", "github", github_host="git.example")
 
 
 def test_a_target_of_kind_github_must_be_a_repositorys_page() -> None:
-    assert target.validate_target("https://GitHub.com/a/b", "github") == "https://github.com/a/b"
+    assert target.check("https://GitHub.com/a/b", "github") == "https://github.com/a/b"
     for url in ("https://github.com/a", "mailto:a@example.com", "https://example.com/a/b"):
         with pytest.raises(target.TargetError):
-            target.validate_target(url, "github")
+            target.check(url, "github")
 
 
 @given(
