@@ -49,9 +49,8 @@ class MemoryProfiles:
     def __init__(self, now: Callable[[], datetime] = _now) -> None:
         self._now = now
         self._profiles: dict[int, MemoryProfile] = {}
-        self._by_link_id: dict[
-            int, tuple[MemoryProfile, str]
-        ] = {}  # link id → its profile, its slug
+        # link id → (profile, slug)
+        self._by_link_id: dict[int, tuple[MemoryProfile, str]] = {}
         self._handles: dict[str, int] = {}
         self._shorts: dict[str, int] = {}
         self._latest_changes: dict[int, tuple[int, ProfileChange]] = {}
@@ -334,7 +333,7 @@ class MemoryProfiles:
     # The state
 
     def enter(self, caller: Caller, profile_id: int, action: Action) -> MemoryProfile:
-        """Return a profile for the action. Raises NotFoundError for no member, else ForbiddenError."""
+        """Return a profile. Raises NotFoundError for other than members, ForbiddenError for a weak role."""
         entry = self._profiles.get(profile_id)
         if entry is None or caller.user_id not in entry.members:
             raise NotFoundError.of("profile")
