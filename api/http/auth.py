@@ -133,7 +133,7 @@ class Auth:
     def _access_of_request(self) -> Access:
         """Return what the route demands.
 
-        Under `/v1` a path without a route demands credentials too: otherwise the 404 would tell strangers which
+        Under `/v1` a path without a route demands credentials too: otherwise a 404 would show strangers which
         paths exist.
         """
         under_v1 = request.path == "/v1" or request.path.startswith("/v1/")

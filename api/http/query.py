@@ -58,17 +58,17 @@ def parsed_id(text: str) -> int | None:
     return int(text)
 
 
-def parameters(*known: str) -> tuple[dict[str, str], list[FieldError]]:
+def parameters(*names: str) -> tuple[dict[str, str], list[FieldError]]:
     """Return the query's parameters by name, and an error for each that is unknown or sent twice."""
     query = request.args.to_dict(flat=False)
     errors = []
     for name, values in query.items():
-        if name not in known:
-            hint = f"the parameters are {', '.join(known)}" if known else "there are none"
+        if name not in names:
+            hint = f"the parameters are {', '.join(names)}" if names else "there are none"
             errors.append(FieldError(printable_name(name), f"is not a parameter here; {hint}"))
         elif len(values) > 1:
             errors.append(FieldError(name, "must be sent only once"))
-    return {name: values[0] for name, values in query.items() if name in known}, errors
+    return {name: values[0] for name, values in query.items() if name in names}, errors
 
 
 def refuse_parameters() -> None:

@@ -238,8 +238,8 @@ _REPLAY: Final = Doc(
     id="replayDelivery",
     summary="Replay a delivery",
     tag="Webhooks",
-    description="Sends the event again in any state of its delivery, with the same id and all attempts. Takes "
-    "the role admin.",
+    description="Sends the event again, whatever the state of its delivery. The event keeps its id, and may "
+    "take the full number of attempts again. Takes the role admin.",
     responses={202: ResponseDoc("The event will be sent.", DeliveryResponse, _QUEUED)},
     errors=(409,),
 )
