@@ -2,21 +2,21 @@
 
 It follows the fold: a click is in the rollups first, and in the dimension counts some tenths of a second later.
 It buffers the clicks of all journals and commits their counts together, as the cost of a commit grows with its
-rows and hardly with its clicks. So the busier it is the longer it waits: `COST_SHARE` of the time at most is
-spent on it.
+rows and hardly with its clicks. So the longer commits take, the longer it waits between two: they take
+`COST_SHARE` of the time at most.
 
 Each journal has a watermark of this stage, `dimension_counted`, which moves by compare-and-set in the
 transaction of the counts. After a restart or a lease change, counting resumes there: clicks up to `folded` are
 read from the stream again and added to the dimension counts only. A process that dies loses its click buffer
 and nothing else.
 
-Whoever holds the lease of a journal follows it with `follow()`, and hands clicks over through the
-`CountedJournal` that this yields; there is no other way in, and it ends with the lease.
+The owner of a journal's lease calls follow() and buffers clicks through the CountedJournal that it yields,
+until the lease ends.
 
 Bounds: two click buffers, one that is being committed and one that is filled, each of MAX_CLICKS or
 MAX_KEYS; when both are full, folding waits. A commit that fails for any reason but an unavailable server is
-tried MAX_TRIES times; then its clicks are left out of the dimension counts, which is counted and logged, so
-that no journal grows for ever: `waypost rebuild` adds them, from the raw rows.
+tried MAX_TRIES times. Then its clicks are left out of the dimension counts, so that no journal grows for ever:
+a metric and the log say so, and `waypost rebuild` adds them from the raw rows.
 """
 
 import logging
@@ -111,10 +111,9 @@ class CountedJournal:
             self.require_lease()
 
     def skip_to(self, sequence: int) -> None:
-        """Go on behind `sequence`, as a dead-lettered batch moved both watermarks there.
+        """Continue above `sequence`, because a dead letter moved both watermarks there.
 
-        Raises RuntimeError unless wait_counted() came first: what is buffered would be counted at a
-        watermark that is not its own.
+        Raises RuntimeError if clicks are buffered: call wait_counted() first.
         """
         self.require_lease()
         if self.is_behind:
@@ -123,6 +122,8 @@ class CountedJournal:
 
 
 class DimensionCounter:
+    """The dimension counter. Run it under a supervisor."""
+
     def __init__(self, ledger: ClickLedger, new_buffer: Callable[[], BufferedClicks]) -> None:
         """`new_buffer` returns an empty click buffer."""
         self._ledger = ledger
@@ -140,11 +141,11 @@ class DimensionCounter:
         self.skipped = 0
         self.last_error = ""
 
-    # ---- what the aggregator hands over -----------------------------------------------------------
+    # ---- for the aggregator ----------------------------------------------------------------------
 
     @contextmanager
     def follow(self, lease: JournalLease) -> Iterator[CountedJournal]:
-        """Count a leased journal inside of the block. Raises RuntimeError if it is followed already."""
+        """Count a leased journal within the block. Raises RuntimeError if it is followed already."""
         if lease.journal_id in self._journals:
             raise RuntimeError(f"journal {lease.journal_id} is followed already")
         journal = self._journals[lease.journal_id] = CountedJournal(self, lease)
@@ -159,7 +160,7 @@ class DimensionCounter:
     def _drop(self, journal: CountedJournal) -> None:
         """Drop the buffered clicks of a journal whose lease has ended; its next owner counts them.
 
-        Those that are being committed stay there: the fencing token decides whether they count.
+        Clicks that are being committed are not dropped: the fencing token decides whether they count.
         """
         if self.follows(journal):
             del self._journals[journal.id]
@@ -167,7 +168,7 @@ class DimensionCounter:
                 self._filled.drop(journal.id)
 
     async def wait_for_space(self) -> None:
-        """Wait until the buffer that is filled takes clicks."""
+        """Wait until the buffer has space for clicks."""
         while self._is_full():
             await self._committed.wait()
 
@@ -176,13 +177,13 @@ class DimensionCounter:
         return filled is not None and (filled.clicks >= MAX_CLICKS or filled.keys >= MAX_KEYS)
 
     def buffer(self, journal: CountedJournal, batch: Batch, after: int) -> None:
-        """Add a batch's clicks above `after`. For CountedJournal, which keeps the order."""
+        """Add a batch's clicks above `after`. Called by CountedJournal only, which keeps the order."""
         if self._filled is None:
             self._filled = self._new_buffer()
         try:
             self._filled.add(journal.id, batch, after)
-        except FormatError as error:  # it was whole when it was committed
-            self._left_out(journal.id, batch.last - after, error)
+        except FormatError as error:  # the batch was readable when it was folded
+            self._leave_out(journal.id, batch.last - after, error)
         self._buffered_at = trio.current_time()
         self._buffered.set()
 
@@ -204,7 +205,7 @@ class DimensionCounter:
             self._interval_s = min(LONGEST_S, max(SHORTEST_S, cost_s / COST_SHARE - cost_s))
 
     async def _wait_until_due(self) -> None:
-        """Wait for clicks, and until the interval has passed or nothing more comes."""
+        """Wait for clicks, and then until the interval has passed or no more clicks come."""
         while True:
             self._buffered = trio.Event()
             now = trio.current_time()
@@ -220,7 +221,8 @@ class DimensionCounter:
                 await self._buffered.wait()
 
     async def _flush(self) -> None:
-        """Commit what is buffered, again and again until it is counted, stale or left out."""
+        """Commit the buffer; try again until its clicks are counted, their lease is lost or they are left
+        out."""
         self._urgent = False
         buffer, self._filled = self._filled, None
         advances = {
@@ -245,13 +247,13 @@ class DimensionCounter:
             except Exception as error:
                 tries += 1
                 self.last_error = str(error)
-                logger.error("dimension counts cannot be committed: %r", error,
+                logger.error("dimension counts could not be committed; trying again: %r", error,
                              extra={"event": "dimension_counts_failed"})  # fmt: skip
                 if tries == MAX_TRIES:
                     buffer = self._new_buffer()
                     for advance in advances:
                         clicks = advance.to_sequence - advance.from_sequence
-                        self._left_out(advance.journal_id, clicks, error)
+                        self._leave_out(advance.journal_id, clicks, error)
                 await trio.sleep(backoff_s(tries, first_s=0.1, limit_s=1.0))
         self._wake_waiting()
 
@@ -261,7 +263,7 @@ class DimensionCounter:
             self.counted += advance.to_sequence - advance.from_sequence
             journal.counted = advance.to_sequence
 
-    def _left_out(self, journal_id: UUID, clicks: int, error: Exception) -> None:
+    def _leave_out(self, journal_id: UUID, clicks: int, error: Exception) -> None:
         self.skipped += clicks
         logger.error(
             "%d clicks of journal %s were left out of the dimension counts: %r",
@@ -275,7 +277,7 @@ class DimensionCounter:
 
     @property
     def lag(self) -> int:
-        """Clicks that are buffered and not committed."""
+        """The number of clicks that are buffered and not committed."""
         return sum(journal.buffered - journal.counted for journal in self._journals.values())
 
     def samples(self) -> list[Sample]:

@@ -1,7 +1,7 @@
-"""The live feed of the workers: what was committed just now, for the profiles that somebody watches.
+"""The live feed of the workers: clicks of the latest folds, for profiles with live subscribers.
 
-Nobody watching, it costs the fold one look at an empty set. It never keeps a fold waiting: what it cannot take
-is dropped and counted, as the counts have it anyway.
+Without subscribers, it costs a fold one look at an empty set. It never keeps a fold waiting: updates that
+it cannot take are dropped, and counted in a metric. The stored counts have their clicks anyway.
 """
 
 from collections import defaultdict, deque
@@ -26,24 +26,27 @@ MAX_WAITING: Final = 64
 PUBLISHED: Final = Metric("waypost_live_published_total", "Live updates published to consoles")
 DROPPED: Final = Metric(
     "waypost_live_dropped_total",
-    "Live updates dropped, as too many waited, Redis was away or a batch could not be read",
+    "Live updates dropped because too many waited, Redis did not answer or a batch was unreadable",
 )
 
 
 class LiveFeed:
+    """The feed. Run it under a supervisor."""
+
     def __init__(self, channel: LiveChannel) -> None:
         self._channel = channel
-        self._watched: frozenset[int] = frozenset()
+        self._subscribed: frozenset[int] = frozenset()
         self._waiting: deque[BatchSlice] = deque()
         self._arrived = trio.Event()
         self.published = 0
         self.dropped = 0
 
-    def committed(self, position: int, batches: Sequence[Batch]) -> None:
-        """These were committed behind this position of their journal. Never waits, never raises."""
-        if not self._watched:
+    def committed(self, sequence: int, batches: Sequence[Batch]) -> None:
+        """Take batches of a journal that were just folded, of clicks above `sequence`. Never waits, never
+        raises."""
+        if not self._subscribed:
             return
-        for slice_ in batches_after(position, batches):
+        for slice_ in batches_after(sequence, batches):
             if len(self._waiting) >= MAX_WAITING:
                 self.dropped += 1
             else:
@@ -52,39 +55,39 @@ class LiveFeed:
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_watched)
+            nursery.start_soon(self._refresh_subscribed)
             while True:
                 while not self._waiting:
                     self._arrived = trio.Event()
                     await self._arrived.wait()
                 await self._publish(self._waiting.popleft())
 
-    async def _keep_watched(self) -> None:
+    async def _refresh_subscribed(self) -> None:
         while True:
             try:
-                self._watched = await self._channel.subscribed_profiles()
+                self._subscribed = await self._channel.subscribed_profiles()
             except UnavailableError:
-                self._watched = frozenset()
+                self._subscribed = frozenset()
             await trio.sleep(POLL_S)
 
     async def _publish(self, slice_: BatchSlice) -> None:
         by_profile: dict[int, list[Click]] = defaultdict(list)
         try:
             for click in clicks(slice_.batch.payload, slice_.after):
-                if click.profile_id in self._watched:
+                if click.profile_id in self._subscribed:
                     by_profile[click.profile_id].append(click)
-        except FormatError:  # it was committed all the same, by who knows better
+        except FormatError:  # the fold was committed all the same
             self.dropped += 1
         await trio.lowlevel.checkpoint()
-        found: list[LiveUpdate] = []
-        for profile_id, some in by_profile.items():
-            if (one := live_update(profile_id, some)) is not None:
-                found.append(one)
+        updates: list[LiveUpdate] = []
+        for profile_id, profile_clicks in by_profile.items():
+            if (update := live_update(profile_id, profile_clicks)) is not None:
+                updates.append(update)
         try:
-            await self._channel.publish(found)
-            self.published += len(found)
+            await self._channel.publish(updates)
+            self.published += len(updates)
         except UnavailableError:
-            self.dropped += len(found)
+            self.dropped += len(updates)
 
     def samples(self) -> list[Sample]:
         return [PUBLISHED.sample(self.published), DROPPED.sample(self.dropped)]

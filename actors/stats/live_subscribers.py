@@ -1,7 +1,8 @@
-"""Who watches clicks as they come, in this console: bounded by user, profile and process.
+"""Live subscribers of this console, bounded by user, profile and process.
 
-While there are watchers, it says which profiles are watched and hears their news; else it rests. A watcher that
-does not keep up is let go and counted: it may come again.
+While there are subscribers, the console subscribes to their profiles and receives live updates; otherwise
+it does nothing. A subscriber that does not keep up is ended, and counted in a metric; it may subscribe
+again.
 """
 
 from collections import Counter, deque
@@ -24,7 +25,7 @@ MINUTE_S: Final = 60
 RETRY_S: Final = 5.0
 
 SUBSCRIBERS: Final = Metric(
-    "waypost_live_subscribers", "Streams of live updates that consoles serve at the moment"
+    "waypost_live_subscribers", "Streams of live updates that consoles serve"
 )
 REFUSED: Final = Metric("waypost_live_refused_total", "Streams of live updates refused at a limit")
 SLOW: Final = Metric(
@@ -33,7 +34,7 @@ SLOW: Final = Metric(
 
 
 class LiveSubscriber:
-    """One of them. `clicks` wait until they are taken; `ended` says why no more will come."""
+    """A subscriber. `clicks` wait until they are taken; `ended` is the reason why no more follow, or empty."""
 
     def __init__(self, user_id: int, profile_id: int) -> None:
         self.user_id = user_id
@@ -43,7 +44,7 @@ class LiveSubscriber:
         self.arrived = trio.Event()
 
     def put(self, clicks: list[LiveClick]) -> bool:
-        """Whether it keeps up."""
+        """Add clicks. Returns False, and ends the subscriber, if too many wait."""
         if len(self.clicks) + len(clicks) > MAX_WAITING:
             self.end("slow")
             return False
@@ -56,7 +57,7 @@ class LiveSubscriber:
         self.arrived.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until there is something, or that time is over."""
+        """Wait until there are clicks or the subscriber has ended, `seconds` at most."""
         if not self.clicks and not self.ended:
             self.arrived = trio.Event()
             with trio.move_on_after(seconds):
@@ -64,103 +65,106 @@ class LiveSubscriber:
 
 
 class LiveSubscribers:
-    """Run it under a supervisor."""
+    """The subscribers of a process. Run it under a supervisor."""
 
     def __init__(self, channel: LiveChannel) -> None:
         self._channel = channel
-        self._watchers: set[LiveSubscriber] = set()
+        self._subscribers: set[LiveSubscriber] = set()
         self._minutes: dict[int, deque[tuple[float, tuple[int, int, int]]]] = {}
-        self._came = trio.Event()
+        self._arrived = trio.Event()
         self._closed = False
         self.refused = 0
         self.slow = 0
 
     @contextmanager
     def subscription(self, user_id: int, profile_id: int) -> Iterator[LiveSubscriber]:
-        """Raises TooSoonError when the user or the profile has enough, UnavailableError when all have."""
+        """Subscribe to a profile within the block. Raises what admit() raises."""
         self.admit(user_id, profile_id)
-        watcher = LiveSubscriber(user_id, profile_id)
-        self._watchers.add(watcher)
+        subscriber = LiveSubscriber(user_id, profile_id)
+        self._subscribers.add(subscriber)
         self._minutes.setdefault(profile_id, deque())
-        self._came.set()
+        self._arrived.set()
         try:
-            yield watcher
+            yield subscriber
         finally:
-            self._watchers.remove(watcher)
-            if not any(one.profile_id == profile_id for one in self._watchers):
+            self._subscribers.remove(subscriber)
+            if not any(other.profile_id == profile_id for other in self._subscribers):
                 del self._minutes[profile_id]
 
     def admit(self, user_id: int, profile_id: int) -> None:
-        """Raises what `watching` would."""
-        users = Counter(one.user_id for one in self._watchers)
-        profiles = Counter(one.profile_id for one in self._watchers)
+        """Raise TooSoonError if the user or the profile has its limit of subscribers, and UnavailableError
+        if the process has."""
+        users = Counter(subscriber.user_id for subscriber in self._subscribers)
+        profiles = Counter(subscriber.profile_id for subscriber in self._subscribers)
         try:
-            if self._closed or len(self._watchers) >= MAX_OF_PROCESS:
-                raise UnavailableError("too many are watching; try again later")
+            if self._closed or len(self._subscribers) >= MAX_OF_PROCESS:
+                raise UnavailableError("this process has too many live streams; try again later")
             if users[user_id] >= MAX_OF_USER:
-                raise TooSoonError(f"one user may watch {MAX_OF_USER} times at once", RETRY_S)
+                raise TooSoonError(f"a user may have {MAX_OF_USER} live streams at once", RETRY_S)
             if profiles[profile_id] >= MAX_OF_PROFILE:
                 raise TooSoonError(
-                    f"{MAX_OF_PROFILE} are watching this profile, which is all that may", RETRY_S
+                    f"a profile may have {MAX_OF_PROFILE} live streams at once", RETRY_S
                 )
         except (UnavailableError, TooSoonError):
             self.refused += 1
             raise
 
     def minute(self, profile_id: int) -> tuple[int, int, int]:
-        """Clicks, views and bots that were heard of in the last minute."""
-        heard = self._minutes.get(profile_id, deque())
+        """Return the clicks, views and bots of the updates of the last minute."""
+        recent = self._minutes.get(profile_id, deque())
         since = trio.current_time() - MINUTE_S
-        while heard and heard[0][0] < since:
-            heard.popleft()
-        clicks, views, bots = (sum(counts[n] for _, counts in heard) for n in range(3))
+        while recent and recent[0][0] < since:
+            recent.popleft()
+        clicks, views, bots = (sum(counts[n] for _, counts in recent) for n in range(3))
         return clicks, views, bots
 
     def close(self) -> None:
-        """Let everybody go, and nobody in any more: the process ends."""
+        """End all subscribers and refuse new ones, because the process ends."""
         self._closed = True
-        for one in self._watchers:
-            one.end("closing")
+        for subscriber in self._subscribers:
+            subscriber.end("closing")
 
     async def run(self) -> None:
         while True:
-            while not self._watchers:
-                self._came = trio.Event()
-                await self._came.wait()
+            while not self._subscribers:
+                self._arrived = trio.Event()
+                await self._arrived.wait()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive)
                 await self._refresh_subscriptions()
                 nursery.cancel_scope.cancel()
 
     async def _refresh_subscriptions(self) -> None:
-        while self._watchers:
-            self._came = trio.Event()
+        while self._subscribers:
+            self._arrived = trio.Event()
             try:
-                await self._channel.subscribe(sorted({one.profile_id for one in self._watchers}))
+                await self._channel.subscribe(
+                    sorted({subscriber.profile_id for subscriber in self._subscribers})
+                )
             except UnavailableError:
                 await trio.sleep(RETRY_S / 5)
                 continue
             with trio.move_on_after(SUBSCRIPTION_S / 3):
-                await self._came.wait()
+                await self._arrived.wait()
 
     async def _receive(self) -> None:
-        async with self._channel.listen() as news:
-            async for one in news:
-                self._deliver(one)
+        async with self._channel.listen() as updates:
+            async for update in updates:
+                self._deliver(update)
 
-    def _deliver(self, one: LiveUpdate) -> None:
-        heard = self._minutes.get(one.profile_id)
-        if heard is None:
+    def _deliver(self, update: LiveUpdate) -> None:
+        recent = self._minutes.get(update.profile_id)
+        if recent is None:
             return
-        heard.append((trio.current_time(), one.counts))
-        if len(heard) > 10_000:
-            heard.popleft()
-        for watcher in self._watchers:
-            if watcher.profile_id == one.profile_id and not watcher.ended:
-                self.slow += not watcher.put(one.clicks)
+        recent.append((trio.current_time(), update.counts))
+        if len(recent) > 10_000:
+            recent.popleft()
+        for subscriber in self._subscribers:
+            if subscriber.profile_id == update.profile_id and not subscriber.ended:
+                self.slow += not subscriber.put(update.clicks)
 
     def __len__(self) -> int:
-        return len(self._watchers)
+        return len(self._subscribers)
 
     def samples(self) -> list[Sample]:
         return [

@@ -1,7 +1,7 @@
 """`GET /v1/profiles/{id}/stats/export` and `…/clicks/export`: rows of a stats query, and raw clicks, as files.
 
-Clicks are streamed while they are read: a failure behind the first line breaks the connection off, so a file
-that arrives whole is complete. MAX_AT_ONCE exports of clicks run at a time.
+Clicks are streamed while they are read. A failure after the first line breaks the connection, so a file
+that arrives without an error is complete. At most MAX_AT_ONCE exports of clicks run at a time.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,7 +32,7 @@ LIMIT_S: Final = 3_600
 
 
 class StatsExportRoutes:
-    """`now` is the clock: aware."""
+    """Routes of exports. `now` is the clock: aware."""
 
     def __init__(
         self, store: ProfileStore, reader: StatsReader, clicks: ClickExport, now: Callable[[], datetime]
@@ -53,7 +53,9 @@ class StatsExportRoutes:
         id_ = path_id(profile_id)
         format_, query = self._parse(with_query=True)
         if query.previous:
-            raise InvalidError([FieldError("compare", "is not for a file; ask for each period")])
+            raise InvalidError(
+                [FieldError("compare", "must not be given for a file; ask for each period")]
+            )
         profile = await self._store.profile(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
         names, rows = _table(query, stats)
@@ -104,7 +106,7 @@ class StatsExportRoutes:
                 for name, _ in rest
                 if name not in ("from", "to", "tz")
             ]
-            # Rows are not by time, so that a period is as long as clicks are kept.
+            # A group other than time, so that the period may be as long as clicks are kept.
             rest = [pair for pair in rest if pair[0] in ("from", "to", "tz")] + [
                 ("group", "country")
             ]
@@ -140,10 +142,10 @@ def _file(response: Response, name: str) -> Response:
 _FORMAT: Final = Parameter("format", "`csv`, for spreadsheets, or `ndjson`.", example="csv")
 _STATS: Final = Doc(
     id="exportStats",
-    summary="Export an answer of the statistics",
+    summary="Export the rows of a stats query",
     tag="Statistics",
-    description="The rows that the same question to `stats` answers. In CSV, a text that a spreadsheet would "
-    "take for a formula has an apostrophe in front.",
+    description="The rows that `stats` answers to the same query. In CSV, a text that a spreadsheet would "
+    "take for a formula is preceded by an apostrophe.",
     query=(_FORMAT, *(parameter for parameter in QUERY if parameter.name != "compare")),
     responses={
         200: ResponseDoc(
@@ -158,9 +160,9 @@ _CLICKS: Final = Doc(
     id="exportClicks",
     summary="Export raw clicks",
     tag="Statistics",
-    description="Every click, view and visit of a machine in the period, as far as raw clicks are kept, day by "
-    "day and in no order within one. Nothing in it tells visitors apart. At most two are written at once; "
-    "others get 503.",
+    description="All clicks and views in the period, bots included, as far as raw clicks are kept, day by "
+    "day and in no order within a day. Nothing in it tells visitors apart. At most two exports run at once; "
+    "further requests get 503.",
     query=(_FORMAT, *PERIOD),
     responses={
         200: ResponseDoc(

@@ -2,12 +2,13 @@
 
 | event | data |
 |---|---|
-| `click` | one click: `time`, `link` (`0`: the page), and of what is known `country`, `city`, `referrer`, `source`, `device`, `browser`, `trigger`, `kind` |
+| `click` | one click: `time`, `link` (`0`: the page), and as far as known `country`, `city`, `referrer`, `source`, `device`, `browser`, `trigger`, `kind` |
 | `minute` | `clicks`, `views`, `bots` of the last minute, since the stream began; when they change, at most once a second |
-| `end` | `reason`: `slow` (the client did not keep up), `closing`, `access` (no longer the caller's to see), `busy`, `time` |
+| `end` | `reason`: `slow` (the client did not keep up), `closing`, `access` (the caller lost access), `busy`, `time` |
 
-A comment every HEARTBEAT_S keeps proxies from closing it. A stream lasts MAX_S at most: whoever comes again
-shows their key or session again. Of many clicks committed at once, the first 50 are told and all are counted.
+A comment every HEARTBEAT_S keeps proxies from closing the connection. A stream lasts MAX_S at most; the
+client then connects and authenticates again. Of many clicks in one commit, the first 50 are sent and all
+are counted.
 """  # noqa: E501  # the table is read as it stands
 
 from collections.abc import AsyncIterator
@@ -29,13 +30,13 @@ from engine.stats.live import LiveClick
 
 MAX_S: Final = 600.0
 HEARTBEAT_S: Final = 15.0
-LOOK_S: Final = 15.0  # how often it is asked whether the caller may still see this
+RECHECK_S: Final = 15.0  # between two checks of the caller's access
 TICK_S: Final = 1.0
 _RETRY: Final = b"retry: 2000\n\n"
 
 
 class LiveEventResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event: `data` is JSON. The first has `retry` only, in ms."""
+    """An event; `data` is JSON. The first event has `retry` only, in ms."""
 
     event: Literal["click", "minute", "end"] | msgspec.UnsetType = msgspec.UNSET
     data: str | msgspec.UnsetType = msgspec.UNSET
@@ -43,77 +44,81 @@ class LiveEventResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LiveRoutes:
-    def __init__(self, store: ProfileStore, watchers: LiveSubscribers) -> None:
+    """Routes of live updates."""
+
+    def __init__(self, store: ProfileStore, subscribers: LiveSubscribers) -> None:
         self._store = store
-        self._watchers = watchers
+        self._subscribers = subscribers
 
     def routes(self) -> list[Route]:
         return [Route("GET", "/v1/profiles/<profile_id>/live", self.read, _READ)]
 
     async def read(self, profile_id: str) -> Response:
         refuse_parameters()
-        id_, who = path_id(profile_id), current_caller()
-        await self._store.profile(who, id_)
-        self._watchers.admit(who.user_id, id_)  # refused before an answer begins
-        response = Response(self._stream(who, id_), content_type="text/event-stream")
+        id_, caller = path_id(profile_id), current_caller()
+        await self._store.profile(caller, id_)
+        self._subscribers.admit(caller.user_id, id_)  # so that a refusal is a problem response
+        response = Response(self._stream(caller, id_), content_type="text/event-stream")
         response.timeout = MAX_S + HEARTBEAT_S
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
-    async def _stream(self, who: Caller, profile_id: int) -> AsyncIterator[bytes]:
+    async def _stream(self, caller: Caller, profile_id: int) -> AsyncIterator[bytes]:
         try:
-            with self._watchers.subscription(who.user_id, profile_id) as watcher:
-                async for event in self._events(who, watcher):
+            with self._subscribers.subscription(caller.user_id, profile_id) as subscriber:
+                async for event in self._events(caller, subscriber):
                     yield event
-        except (TooSoonError, UnavailableError):  # others came in between
+        except (TooSoonError, UnavailableError):  # other subscribers came in between
             yield _event("end", {"reason": "busy"})
 
-    async def _events(self, who: Caller, watcher: LiveSubscriber) -> AsyncIterator[bytes]:
+    async def _events(self, caller: Caller, subscriber: LiveSubscriber) -> AsyncIterator[bytes]:
         now = trio.current_time()
-        until, look, beat = now + MAX_S, now + LOOK_S, now + HEARTBEAT_S
-        told: tuple[int, int, int] | None = None
+        until, next_check, beat = now + MAX_S, now + RECHECK_S, now + HEARTBEAT_S
+        sent_minute: tuple[int, int, int] | None = None
         tick = now
         yield _RETRY
-        while not watcher.ended:
-            await watcher.wait(TICK_S)
+        while not subscriber.ended:
+            await subscriber.wait(TICK_S)
             now = trio.current_time()
-            if now >= look:
-                look = now + LOOK_S
-                await self._recheck_access(who, watcher)
+            if now >= next_check:
+                next_check = now + RECHECK_S
+                await self._recheck_access(caller, subscriber)
             if now >= until:
-                watcher.end("time")
-            some = b"".join(_event("click", _shown(one)) for one in _taken(watcher))
-            minute = self._watchers.minute(watcher.profile_id)
-            if minute != told and now >= tick:
-                told, tick = minute, now + TICK_S
-                some += _event(
+                subscriber.end("time")
+            events = b"".join(
+                _event("click", _click_data(click)) for click in _take_clicks(subscriber)
+            )
+            minute = self._subscribers.minute(subscriber.profile_id)
+            if minute != sent_minute and now >= tick:
+                sent_minute, tick = minute, now + TICK_S
+                events += _event(
                     "minute", dict(zip(("clicks", "views", "bots"), minute, strict=True))
                 )
-            if not some and now >= beat:
-                some = b":\n\n"
-            if some:
+            if not events and now >= beat:
+                events = b":\n\n"
+            if events:
                 beat = now + HEARTBEAT_S
-                yield some
-        yield _event("end", {"reason": watcher.ended})
+                yield events
+        yield _event("end", {"reason": subscriber.ended})
 
-    async def _recheck_access(self, who: Caller, watcher: LiveSubscriber) -> None:
+    async def _recheck_access(self, caller: Caller, subscriber: LiveSubscriber) -> None:
         try:
-            await self._store.profile(who, watcher.profile_id)
+            await self._store.profile(caller, subscriber.profile_id)
         except (NotFoundError, ForbiddenError):
-            watcher.clicks.clear()
-            watcher.end("access")
+            subscriber.clicks.clear()
+            subscriber.end("access")
         except UnavailableError:
-            pass  # nobody can tell: the next look will, or the stream ends in time
+            pass  # the next check decides, or the stream ends in time
 
 
-def _taken(watcher: LiveSubscriber) -> list[LiveClick]:
-    taken = list(watcher.clicks)
-    watcher.clicks.clear()
-    return taken
+def _take_clicks(subscriber: LiveSubscriber) -> list[LiveClick]:
+    clicks = list(subscriber.clicks)
+    subscriber.clicks.clear()
+    return clicks
 
 
-def _shown(click: LiveClick) -> dict[str, Any]:
+def _click_data(click: LiveClick) -> dict[str, Any]:
     time = time_of(click.at_us)
     return {"time": time, "link": str(click.link_id), **click.values}
 
@@ -124,14 +129,14 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 _READ: Final = Doc(
     id="watchClicks",
-    summary="Watch clicks as they come",
+    summary="Stream clicks as they are committed",
     tag="Statistics",
-    description="Server-sent events: `click` for each that is committed, `minute` with the counts of the last "
-    "minute, `end` with a reason. A stream ends after ten minutes at the latest; come again with the key. One "
-    "user may have six at once, else 429.",
+    description="Server-sent events: `click` for each committed click, `minute` with the counts of the last "
+    "minute, `end` with a reason. A stream ends after ten minutes at the latest; then connect again. A "
+    "user may have six streams at once; further requests get 429.",
     responses={
         200: ResponseDoc(
-            "Events, until it ends.",
+            "Events, until the stream ends.",
             LiveEventResponse,
             {
                 "event": "click",

@@ -1,4 +1,4 @@
-"""The endpoints of statistics, exports and live updates, and what they need."""
+"""The endpoints of statistics, exports and live updates, with the ports that they need."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from engine.stats.ports import ClickExport, StatsReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsDeps:
-    """`version` is the stats version; None while it is not known."""
+    """Ports of the stats routes. `version` returns the stats version, or None while it is unknown."""
 
     profiles: ProfileStore
     stats: StatsReader

@@ -1,9 +1,8 @@
-"""`GET /v1/profiles/{id}/stats`: what has been counted.
+"""`GET /v1/profiles/{id}/stats`: the answer to a stats query.
 
-engine/stats/query.py has the parameters. The answer's `from` and `to` are the period really used, in whole
-quarters of an hour. Rows by time are those intervals that have counts, oldest first; the first may have begun
-before `from`. `as_of` is when counts were last committed. Times other than `as_of`, which is in UTC, carry the
-offset of `tz`.
+engine/stats/query.py has the parameters. `from` and `to` are the period that was used, in whole quarters of
+an hour. By time, each interval with counts has a row, oldest first; the first may begin before `from`.
+`as_of` is when counts were last committed, in UTC; all other times carry the offset of `tz`.
 """
 
 import hashlib
@@ -38,8 +37,8 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Those metrics that were asked for. `bots` are clicks and views by machines, which are in no other one;
-    `click_rate` is clicks for each view, null without views."""
+    """The metrics of the query. `bots` are clicks and views by bots, which no other metric counts;
+    `click_rate` is clicks per view, null without views."""
 
     clicks: Count | msgspec.UnsetType = msgspec.UNSET
     visitors: Count | msgspec.UnsetType = msgspec.UNSET
@@ -48,23 +47,23 @@ class CountsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     bots: Count | msgspec.UnsetType = msgspec.UNSET
 
 
-RowAnswer = msgspec.defstruct(
-    "RowAnswer",
+RowResponse = msgspec.defstruct(
+    "RowResponse",
     [
         ("time", datetime | msgspec.UnsetType, msgspec.UNSET),
         *((name, str | None | msgspec.UnsetType, msgspec.UNSET) for name in BY_NAME),
     ],
     bases=(CountsResponse,),
     namespace={
-        "__doc__": "One row: the beginning of its interval where rows are by time, the values of the "
-        "dimensions that rows are grouped by (null: not known), and the metrics asked for."
+        "__doc__": "One row: the start of its interval if rows are by time, the values of the dimensions "
+        "that rows are grouped by (null: not known), and the metrics of the query."
     },
 )
 
 
 class CapResponse(msgspec.Struct, frozen=True):
-    """How many values of a dimension are counted apart in a quarter of an hour, of the whole profile and of
-    one link. The rest is together under `(other)`."""
+    """The largest numbers of values of a dimension that are counted separately in a quarter of an hour, of the
+    whole profile and of one link. All other values are counted as `(other)`."""
 
     profile: Count
     link: Count
@@ -73,21 +72,21 @@ class CapResponse(msgspec.Struct, frozen=True):
 class PreviousResponse(
     msgspec.Struct, frozen=True, kw_only=True, rename={"start": "from", "end": "to"}
 ):
-    """The same of the period before."""
+    """Totals and rows of the previous period."""
 
     start: datetime
     end: datetime
     totals: CountsResponse
-    rows: list[RowAnswer]  # type: ignore[valid-type]  # a struct, made above
+    rows: list[RowResponse]  # type: ignore[valid-type]  # a struct, defined above
 
 
 class StatsResponse(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     rename={"start": "from", "end": "to"},
 ):  # fmt: skip
-    """`from` and `to` are the period really used; `as_of` is when counts were last committed, `rule` the
-    version of the rules that judge clicks now, `sampling` what part was counted: all of it. `caps` are there
-    for dimensions that have one."""
+    """The answer to a stats query. `from` and `to` are the period that was used; `as_of` is when counts
+    were last committed; `rule` is the current version of the rules that classify clicks; `sampling` none:
+    all clicks are counted. `caps` has the dimensions of the query with a limited number of values."""
 
     start: datetime
     end: datetime
@@ -97,13 +96,13 @@ class StatsResponse(
     rule: int
     sampling: Literal["none"]
     totals: CountsResponse
-    rows: list[RowAnswer]  # type: ignore[valid-type]
+    rows: list[RowResponse]  # type: ignore[valid-type]
     previous: PreviousResponse | msgspec.UnsetType = msgspec.UNSET
     caps: dict[str, CapResponse] | msgspec.UnsetType = msgspec.UNSET
 
 
 class StatsRoutes:
-    """Routes of stats. `now` is the clock: aware. `version` gives the stats version, or None."""
+    """Routes of stats. `now` is the clock: aware. `version` returns the stats version, or None."""
 
     def __init__(
         self,
@@ -124,29 +123,29 @@ class StatsRoutes:
     async def read(self, profile_id: str) -> Response:
         id_ = path_id(profile_id)
         query = query_of_request(self._now())
-        # Before the counts are read: they may be newer than their tag says, never older.
+        # The version is read first: counts may be newer than their tag, never older.
         tag = _tag(id_, query, await self._version())
         if tag is not None and tag_matches(tag):
-            if not self._seen.lately(current_caller(), id_):
+            if not self._seen.has(current_caller(), id_):
                 await self._store.profile(current_caller(), id_)
                 self._seen.note(current_caller(), id_)
-            return empty_response(304, _fresh(tag))
+            return empty_response(304, _cache_headers(tag))
         profile = await self._store.profile(current_caller(), id_)
         self._seen.note(current_caller(), id_)
         stats = await self._reader.stats(profile.tenant_id, id_, query)
-        before = None
+        previous = None
         if query.previous:
             earlier = previous_period(query)
-            before = stats_response(
+            previous = stats_response(
                 earlier, await self._reader.stats(profile.tenant_id, id_, earlier)
             )
-        return json_response(_whole(query, stats, before), headers=_fresh(tag))
+        return json_response(_body(query, stats, previous), headers=_cache_headers(tag))
 
 
 class RecentAccess:
     """A short cache of granted accesses (caller, profile), used only to answer 304.
 
-    A 304 tells a caller nothing but that the counts which belong to this very tag have not changed. A removed
+    A 304 says only that the counts of the request's own tag have not changed. A removed
     member can therefore still receive a 304 for up to SEEN_S seconds, but never counts.
     """
 
@@ -160,7 +159,7 @@ class RecentAccess:
         if len(self._until) > MAX_RECENT:
             self._until.popitem(last=False)
 
-    def lately(self, caller: Caller, profile_id: int) -> bool:
+    def has(self, caller: Caller, profile_id: int) -> bool:
         return trio.current_time() < self._until.get(self._key(caller, profile_id), 0.0)
 
     @staticmethod
@@ -169,14 +168,14 @@ class RecentAccess:
 
 
 def _tag(profile_id: int, query: StatsQuery, version: str | None) -> str | None:
-    """Return the entity tag: the same for a query until something is counted. Weak: bytes may differ."""
+    """Return the entity tag of a query at a stats version. Weak: bytes of a response may differ."""
     if version is None:
         return None
     text = msgspec.json.encode((profile_id, query, version, RULES_VERSION))
     return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
-def _fresh(tag: str | None) -> dict[str, str]:
+def _cache_headers(tag: str | None) -> dict[str, str]:
     """Return headers by which a client revalidates a response before it uses it again."""
     if tag is None:
         return {}
@@ -192,26 +191,26 @@ def query_of_request(now: datetime) -> StatsQuery:
     return parse_query(list(request.args.items(multi=True)), utc(now))
 
 
-def _whole(query: StatsQuery, stats: Stats, before: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the body that StatsResponse describes; as plain dicts, as there are thousands of rows."""
-    whole = stats_response(query, stats)
+def _body(query: StatsQuery, stats: Stats, previous: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the body that StatsResponse describes, as plain dicts because it may have thousands of rows."""
+    body = stats_response(query, stats)
     caps = {
         dimension.name.lower(): {"profile": cap, "link": max_values(dimension, 0)}
         for dimension in sorted(query.dimensions)
         if (cap := max_values(dimension, ALL_LINKS)) is not None
     }
     return {
-        "from": whole["from"],
-        "to": whole["to"],
+        "from": body["from"],
+        "to": body["to"],
         "tz": query.tz,
         "interval": query.interval,
         "as_of": None if stats.as_of is None else utc(stats.as_of),
         "rule": RULES_VERSION,
         "sampling": "none",
         **({"caps": caps} if caps else {}),
-        "totals": whole["totals"],
-        "rows": whole["rows"],
-        **({} if before is None else {"previous": before}),
+        "totals": body["totals"],
+        "rows": body["rows"],
+        **({} if previous is None else {"previous": previous}),
     }
 
 
@@ -233,15 +232,15 @@ def stats_response(query: StatsQuery, stats: Stats) -> dict[str, Any]:
     }
 
 
-def metrics_of(query: StatsQuery, counted: MetricValues | Any) -> dict[str, Any]:
+def metrics_of(query: StatsQuery, values: MetricValues | Any) -> dict[str, Any]:
     """Return the metrics of the query, by name."""
-    return {metric: _metric(metric, counted) for metric in query.metrics}
+    return {metric: _metric(metric, values) for metric in query.metrics}
 
 
-def _metric(metric: str, counted: Any) -> Any:
+def _metric(metric: str, values: Any) -> Any:
     if metric == "click_rate":
-        return round(counted.clicks / counted.views, 4) if counted.views else None
-    return getattr(counted, metric)
+        return round(values.clicks / values.views, 4) if values.views else None
+    return getattr(values, metric)
 
 
 _DIMENSIONS: Final = ", ".join(BY_NAME)
@@ -249,19 +248,19 @@ _GROUP: Final = "^(time|[a-z_]+)(,(time|[a-z_]+))?$"
 PERIOD: Final = (
     Parameter(
         "from",
-        "The begin: an instant, or a local date or time in `tz`; 30 days ago if left out.",
+        "The start: an instant, or a local date or time in `tz`; 30 days ago if left out.",
         example="2026-05-01",
     ),
-    Parameter("to", "The end, which is not part of it; now if left out.", example="2026-06-01"),
+    Parameter("to", "The end, exclusive; now if left out.", example="2026-06-01"),
     Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
 )
 FILTERS: Final = tuple(
     Parameter(
         f"filter[{name}]",
-        f"Only this {name}; empty for those where it is not known. With `!` behind the name "
-        f"(`filter[{name}]!=`), every other one."
+        f"Only this {name}; empty: not known. With `!` behind the name "
+        f"(`filter[{name}]!=`), all but this {name}."
         + (
-            f" With `~` (`filter[{name}]~=`), those that contain it."
+            f" With `~` (`filter[{name}]~=`), values that contain it."
             if dimension in SEARCHABLE
             else ""
         ),
@@ -270,49 +269,51 @@ FILTERS: Final = tuple(
 )
 QUERY: Final = (
     *PERIOD,
-    Parameter("interval", "How rows are cut, by the clocks of `tz`.", TimeInterval, "day"),
+    Parameter(
+        "interval", "The length of a row's interval, by the clocks of `tz`.", TimeInterval, "day"
+    ),
     Parameter(
         "group",
-        f"What rows are by: `time`, if left out, or up to two of `time`, {_DIMENSIONS}. Two "
-        "dimensions, other than `link`, are counted from raw clicks, as far as those are kept.",
+        f"How rows are grouped: by `time`, if left out, or by up to two of `time`, {_DIMENSIONS}. Two "
+        "dimensions other than `link` are counted from raw clicks, as far as those are kept.",
         Annotated[str, msgspec.Meta(pattern=_GROUP)],
         "country",
     ),
     Parameter(
         "metrics",
-        "With commas: `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`. All if "
-        "left out; by hour and less, all but `visitors`.",
+        "A list with commas of `clicks`, `visitors`, `views` (or `page_views`), `click_rate`, `bots`. "
+        "If left out, all; for intervals of an hour or less, all but `visitors`.",
         example="clicks,visitors",
     ),
     Parameter(
         "link",
-        "The id of one link, or `0` for the page; all of them if left out.",
+        "The id of one link, or `0` for the page; all links and the page if left out.",
         Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,18})$")],
     ),
     *FILTERS,
     Parameter(
         "compare",
-        "`previous`: also the period of the same length before it.",
+        "`previous`: add the period of the same length before it.",
         Literal["previous"],
     ),
     Parameter(
         "order",
-        "Of groups: a metric or `value`, from the highest with `-`; `-clicks` if left out.",
+        "The order of groups: a metric or `value`, with `-` from the highest; `-clicks` if left out.",
         example="-clicks",
     ),
     Parameter(
         "limit",
-        "How many groups at most; 100 if left out, 10 by time.",
+        "The largest number of groups; if left out, 100, or 10 for groups by time.",
         Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)],
         10,
     ),
 )
 _READ: Final = Doc(
     id="readStats",
-    summary="Read what has been counted",
+    summary="Read the answer to a stats query",
     tag="Statistics",
-    description="Clicks, views and visitors by interval or by what is known of them, and what machines did "
-    "apart, as `bots`. Intervals and values without counts have no row.",
+    description="Clicks, views and visitors by interval or dimension; clicks and views by bots are counted "
+    "separately, as `bots`. Intervals and values without counts have no row.",
     query=QUERY,
     tagged=True,
     responses={

@@ -1,1 +1,1 @@
-"""Questions about visitors' counts, and how counts are kept."""
+"""Stats queries, and how visitors' counts are kept."""

@@ -1,4 +1,4 @@
-"""Where the intervals of a time zone's clock and calendar start."""
+"""Starts of intervals by a time zone's clock and calendar."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -28,15 +28,15 @@ def _first_day(wall: datetime, interval: TimeInterval) -> datetime:
 
 
 def midnight(wall: datetime, tz: ZoneInfo) -> datetime:
-    """Return when a day begins: at its first midnight if it has two, behind the gap if it has none."""
+    """Return when a day begins: at its first midnight if it has two, after the gap if it has none."""
     return wall.replace(tzinfo=tz, fold=0).astimezone(UTC).astimezone(tz)
 
 
 def hour_start(moment: datetime, tz: ZoneInfo) -> datetime:
     """Return the first moment of an hour of the zone's clock that would have started at `moment`.
 
-    The two differ where clocks change within an hour, as Lord Howe's do by 30 minutes: the part
-    behind the change is an hour of its own and starts with the change.
+    The two differ where clocks change within an hour, as on Lord Howe Island by 30 minutes: the part
+    after the change is an hour of its own and starts with the change.
     """
     moment = moment.astimezone(UTC)
     local = moment.astimezone(tz)

@@ -1,8 +1,8 @@
 """The click buffer: clicks of journals as columns of numbers, until they are counted by dimension.
 
-Each text becomes a number the first time that it is seen, and so do the dimension values that it stands for
-(engine/clicks/dimension_values.py), so a click costs a few look-ups and 36 bytes, however long its texts are
-(about 1.2 µs). Clicks are kept by journal: those of a journal whose lease is lost are dropped.
+Dictionary encoding: a text, and each dimension value that it has (engine/clicks/dimension_values.py), gets
+a number when it first appears. So a click costs a few look-ups (about 1.2 µs) and 36 bytes, however long
+its texts are. Clicks are kept by journal, so that those of a journal whose lease is lost can be dropped.
 """
 
 from array import array
@@ -37,64 +37,64 @@ from engine.stats.vectorised_counts import ClickColumns, CountBlock, CountScope,
 
 MAX_TEXTS: Final = 65_536
 
-_KEPT: Final = Struct("<iiiii8sq")
+_RECORD: Final = Struct("<iiiii8sq")
 _DTYPE: Final = np.dtype(
-    [("group", "<i4"), ("agent", "<i4"), ("referrer", "<i4"), ("language", "<i4"), ("extra", "<i4"),
+    [("group", "<i4"), ("agent", "<i4"), ("referrer", "<i4"), ("language", "<i4"), ("items", "<i4"),
      ("visitor", ">i8"), ("at", "<i8")]
 )  # fmt: skip
-_BOT: Final = 2  # how a group is counted, where it is neither clicks nor views
+_BOT: Final = 2  # how a group is counted: 0 clicks, 1 views, 2 bots
 _NOT_COUNTED: Final = -1  # the group of clicks that are not counted
 
 
 class _TextDictionary(dict[bytes, int]):
-    """Texts by number, and beside them, `width` numbers each, what they tell."""
+    """Numbers of texts, and for each text the numbers of its `width` values."""
 
-    def __init__(self, words: "ValueDictionary", width: int) -> None:
+    def __init__(self, dictionary: "ValueDictionary", width: int) -> None:
         super().__init__()
-        self.told = array("i")
-        self._words = words
+        self.values_of_texts = array("i")
+        self._dictionary = dictionary
         self._width = width
 
     def __missing__(self, data: bytes) -> int:
-        self.told.extend(self.read(data, self._words))
+        self.values_of_texts.extend(self.read(data, self._dictionary))
         number = self[data] = len(self)
         return number
 
-    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
+    def read(self, data: bytes, dictionary: "ValueDictionary") -> Iterable[int]:
         raise NotImplementedError
 
     def columns(self) -> Numbers:
-        """Of shape (width, texts)."""
-        return np.array(self.told, np.int64).reshape(-1, self._width).T
+        """Return the numbers of values, of shape (width, texts)."""
+        return np.array(self.values_of_texts, np.int64).reshape(-1, self._width).T
 
 
 class _Agents(_TextDictionary):
-    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
+    def read(self, data: bytes, dictionary: "ValueDictionary") -> Iterable[int]:
         agent = agents.parse(dimension_values.text(data))
-        return map(words.number, (agent.browser, agent.os, agent.device, agent.app))
+        return map(dictionary.number, (agent.browser, agent.os, agent.device, agent.app))
 
 
 class _Referrers(_TextDictionary):
-    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
+    def read(self, data: bytes, dictionary: "ValueDictionary") -> Iterable[int]:
         host = referrers.referrer_host(dimension_values.text(data))
-        return map(words.number, (host, referrers.source_of_host(host)))
+        return map(dictionary.number, (host, referrers.source_of_host(host)))
 
 
 class _Languages(_TextDictionary):
-    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
-        return (words.number(dimension_values.language(dimension_values.text(data))),)
+    def read(self, data: bytes, dictionary: "ValueDictionary") -> Iterable[int]:
+        return (dictionary.number(dimension_values.language(dimension_values.text(data))),)
 
 
 class _ItemsTable(_TextDictionary):
-    def read(self, data: bytes, words: "ValueDictionary") -> Iterable[int]:
-        extra = dimension_values.parse_items(data)
-        told = (*dimension_values.item_values(extra), referrers.source_of_utm(extra.utm.source))
-        found = items(data) if extra.exposures or extra.outcomes else {}
-        return (*map(words.number, told), words.arms_number(found))
+    def read(self, data: bytes, dictionary: "ValueDictionary") -> Iterable[int]:
+        parsed = dimension_values.parse_items(data)
+        values = (*dimension_values.item_values(parsed), referrers.source_of_utm(parsed.utm.source))
+        tagged_items = items(data) if parsed.exposures or parsed.outcomes else {}
+        return (*map(dictionary.number, values), dictionary.variants_number(tagged_items))
 
 
 class ValueDictionary:
-    """Numbers of texts and values, from one gathering to the next. Number 0 is ''."""
+    """Numbers of texts and values, shared by consecutive click buffers. Number 0 is ''."""
 
     def __init__(self) -> None:
         agents.load()
@@ -105,14 +105,14 @@ class ValueDictionary:
         self.referrers = _Referrers(self, 2)
         self.languages = _Languages(self, 1)
         self.items = _ItemsTable(self, len(dimension_values.ITEM_DIMENSIONS) + 2)
-        # What a click says of experiments: items of its extra, and the values of VARIANT.
-        self.arms: list[tuple[dict[int, bytes], list[int]]] = []
-        self._arms: dict[tuple[bytes, ...], int] = {}
-        self.arms_number({})
+        # A click's exposures and outcomes: its record items, and the numbers of its values of VARIANT.
+        self.variants: list[tuple[dict[int, bytes], list[int]]] = []
+        self._variant_numbers: dict[tuple[bytes, ...], int] = {}
+        self.variants_number({})
 
     @property
     def is_full(self) -> bool:
-        tables = (self._numbers, self._arms, self.agents, self.referrers, self.languages)
+        tables = (self._numbers, self._variant_numbers, self.agents, self.referrers, self.languages)
         return max(len(self.items), *(len(table) for table in tables)) > MAX_TEXTS
 
     def number(self, value: str) -> int:
@@ -122,34 +122,34 @@ class ValueDictionary:
             self.names.append(value)
         return number
 
-    def arms_number(self, found: dict[int, bytes]) -> int:
-        """Of an extra's items; 0 is of none."""
-        key = tuple(found.get(tag, b"") for tag in (EXPOSURES, OUTCOMES, COOKIE))
-        number = self._arms.get(key)
+    def variants_number(self, tagged_items: dict[int, bytes]) -> int:
+        """Return the number of the exposures and outcomes in record items; 0: none."""
+        key = tuple(tagged_items.get(tag, b"") for tag in (EXPOSURES, OUTCOMES, COOKIE))
+        number = self._variant_numbers.get(key)
         if number is None:
-            named = [*unpack_variant_refs(key[0]), *unpack_variant_refs(key[1])]
-            values = {variant(arm): None for arm in named} or {"": None}
-            number = self._arms[key] = len(self.arms)
-            self.arms.append((found, [self.number(value) for value in values]))
+            refs = [*unpack_variant_refs(key[0]), *unpack_variant_refs(key[1])]
+            values = {variant(ref): None for ref in refs} or {"": None}
+            number = self._variant_numbers[key] = len(self.variants)
+            self.variants.append((tagged_items, [self.number(value) for value in values]))
         return number
 
 
 class ClickBuffer:
     """Clicks that wait to be counted by dimension."""
 
-    def __init__(self, words: ValueDictionary) -> None:
-        self.words = words
+    def __init__(self, dictionary: ValueDictionary) -> None:
+        self.dictionary = dictionary
         self.scopes: list[CountScope] = []
         self._scope_numbers: dict[CountScope, int] = {}
         self._buckets: dict[int, dict[bytes, int]] = {}
         self._groups: list[tuple[int, int, int]] = []
-        self._kept: dict[UUID, list[bytes]] = {}
+        self._records: dict[UUID, list[bytes]] = {}
         self._bytes = 0
 
     @property
     def clicks(self) -> int:
-        """How many clicks are kept. Clicks of classes that are in no count are not."""
-        return self._bytes // _KEPT.size
+        """The number of buffered clicks. Clicks of classes that are not counted are not buffered."""
+        return self._bytes // _RECORD.size
 
     @property
     def keys(self) -> int:
@@ -167,9 +167,9 @@ class ClickBuffer:
         Raises FormatError as copy_rows.FoldRows.add() does; nothing is added then.
         """
         parts: list[bytes] = []
-        pack, keep, words = _KEPT.pack, parts.append, self.words
+        pack, keep, dictionary = _RECORD.pack, parts.append, self.dictionary
         agents, referrers, languages, items_table = (
-            words.agents, words.referrers, words.languages, words.items,
+            dictionary.agents, dictionary.referrers, dictionary.languages, dictionary.items,
         )  # fmt: skip
         low = high = 0
         groups: dict[bytes, int] = {}
@@ -196,12 +196,12 @@ class ClickBuffer:
                         at,
                     )
                 )
-        kept = b"".join(parts)
-        self._bytes += len(kept)
-        self._kept.setdefault(journal_id, []).append(kept)
+        records = b"".join(parts)
+        self._bytes += len(records)
+        self._records.setdefault(journal_id, []).append(records)
 
     def drop(self, journal_id: UUID) -> None:
-        self._bytes -= sum(map(len, self._kept.pop(journal_id, [])))
+        self._bytes -= sum(map(len, self._records.pop(journal_id, [])))
 
     def _group(self, key: bytes, bucket_us: int) -> int:
         """Return the number of a group key's clicks in one time bucket; _NOT_COUNTED for none."""
@@ -216,51 +216,51 @@ class ClickBuffer:
             self.scopes.append(scope)
         counted_as = _BOT if visitor_class in BOT_CLASSES else int(kind != ClickKind.CLICK)
         kind_name = KINDS[VisitorClass(visitor_class)]
-        self._groups.append((number, counted_as, self.words.number(kind_name)))
+        self._groups.append((number, counted_as, self.dictionary.number(kind_name)))
         return len(self._groups) - 1
 
     def _data(self) -> Any:
         return np.frombuffer(
-            b"".join(part for parts in self._kept.values() for part in parts), _DTYPE
+            b"".join(part for parts in self._records.values() for part in parts), _DTYPE
         )
 
     def columns(self) -> ClickColumns:
-        """All that is kept now, as columns."""
-        data, words = self._data(), self.words
+        """Return all buffered clicks as columns."""
+        data, dictionary = self._data(), self.dictionary
         scope, counted_as, kind = np.array(self._groups, np.int64).reshape(-1, 3)[data["group"]].T
-        browser, os, device, app = words.agents.columns()[:, data["agent"]]
-        host, known = words.referrers.columns()[:, data["referrer"]]
-        (language,) = words.languages.columns()[:, data["language"]]
-        *of_extra, tagged, arms_of = words.items.columns()[:, data["extra"]]
+        browser, os, device, app = dictionary.agents.columns()[:, data["agent"]]
+        host, source = dictionary.referrers.columns()[:, data["referrer"]]
+        (language,) = dictionary.languages.columns()[:, data["language"]]
+        *item_columns, utm_source, variant_sets = dictionary.items.columns()[:, data["items"]]
         values: dict[Dimension, Numbers] = {
             **dict(zip(dimension_values.AGENT_DIMENSIONS, (browser, os, device), strict=True)),
-            **dict(zip(dimension_values.ITEM_DIMENSIONS, of_extra, strict=True)),
+            **dict(zip(dimension_values.ITEM_DIMENSIONS, item_columns, strict=True)),
             Dimension.REFERRER: host,
-            Dimension.SOURCE: np.where(known, known, np.where(app, app, tagged)),
+            Dimension.SOURCE: np.where(source, source, np.where(app, app, utm_source)),
             Dimension.LANGUAGE: language,
             Dimension.KIND: kind,
         }
         return ClickColumns(
             self.scopes, scope, counted_as, data["visitor"].astype(np.int64), values,
-            self._variants(arms_of), list(words.names),
+            self._variants(variant_sets), list(dictionary.names),
         )  # fmt: skip
 
-    def _variants(self, arms_of: Numbers) -> tuple[Numbers, Numbers]:
-        several = [values for _, values in self.words.arms]
-        lengths = np.array([len(values) for values in several], np.int64)
+    def _variants(self, variant_sets: Numbers) -> tuple[Numbers, Numbers]:
+        values_by_number = [values for _, values in self.dictionary.variants]
+        lengths = np.array([len(values) for values in values_by_number], np.int64)
         starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-        flat = np.array([value for values in several for value in values], np.int64)
-        times = lengths[arms_of]
-        clicks = np.repeat(np.arange(len(arms_of), dtype=np.int64), times)
+        flat = np.array([value for values in values_by_number for value in values], np.int64)
+        times = lengths[variant_sets]
+        clicks = np.repeat(np.arange(len(variant_sets), dtype=np.int64), times)
         nth = np.arange(len(clicks)) - np.repeat(np.cumsum(times) - times, times)
-        return clicks, flat[starts[arms_of][clicks] + nth]
+        return clicks, flat[starts[variant_sets][clicks] + nth]
 
     def experiment_increments(self) -> ExperimentIncrements:
-        """What counted clicks say of experiments."""
-        observer = ExperimentCounter()
+        """Return the exposures and outcomes of the buffered clicks."""
+        counter = ExperimentCounter()
         data = self._data()
-        arms_of = self.words.items.columns()[-1][data["extra"]]
-        for index in np.flatnonzero(arms_of).tolist():
+        variant_sets = self.dictionary.items.columns()[-1][data["items"]]
+        for index in np.flatnonzero(variant_sets).tolist():
             group, *_, visitor, at_us = data[index].tolist()
             scope, counted_as, _ = self._groups[group]
             if counted_as != _BOT:
@@ -270,17 +270,17 @@ class ClickBuffer:
                 click = Click(
                     kind, 0, at_us, tenant_id, profile_id, link_id, b"", b"", b"", pseudonym
                 )
-                observer.add(click, self.words.arms[int(arms_of[index])][0])
-        return observer.increments()
+                counter.add(click, self.dictionary.variants[int(variant_sets[index])][0])
+        return counter.increments()
 
 
 class ClickBufferFactory:
-    """Makes one after the other, with one vocabulary as long as that is of bearable size."""
+    """A function that returns empty click buffers, with one dictionary until that is full."""
 
     def __init__(self) -> None:
-        self._words = ValueDictionary()
+        self._dictionary = ValueDictionary()
 
     def __call__(self) -> ClickBuffer:
-        if self._words.is_full:
-            self._words = ValueDictionary()
-        return ClickBuffer(self._words)
+        if self._dictionary.is_full:
+            self._dictionary = ValueDictionary()
+        return ClickBuffer(self._dictionary)

@@ -1,9 +1,9 @@
-"""A UTC day of one value as the daily aggregation keeps it: cumulated by quarter of an hour.
+"""Compacted days: the counts of one dimension value in a UTC day, cumulated by quarters of an hour.
 
-Any zone's day begins and ends at a quarter of an hour of UTC, so counts up to each quarter give every local
-day by one subtraction. Visitors cannot be subtracted: how many there are up to a quarter, and from it on, is
-kept as numbers, and the sketches of the quarters for parts in the midst of a day. Visitors of another UTC day
-are others.
+Days of every time zone begin and end at a quarter of an hour of UTC, so counts up to each quarter give the
+counts of a local day by one subtraction. Numbers of visitors cannot be subtracted: a row has those up to
+each quarter and from each quarter on, and the quarters' sketches for parts in the middle of a day.
+Pseudonyms change with the UTC day, so visitors of two days add up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ QUARTERS = 96
 
 
 class QuarterHour(NamedTuple):
-    """What happened in a quarter of an hour. No sketch: no visitor that is known."""
+    """Counts of a quarter of an hour. `sketch` None: no visitor with a pseudonym."""
 
     clicks: int = 0
     views: int = 0
     bots: int = 0
     sketch: bytes | None = None
 
-    def with_(self, other: "QuarterHour") -> "QuarterHour":
-        sketches = [one for one in (self.sketch, other.sketch) if one is not None]
+    def merged_with(self, other: "QuarterHour") -> "QuarterHour":
+        sketches = [quarter for quarter in (self.sketch, other.sketch) if quarter is not None]
         return QuarterHour(
             self.clicks + other.clicks,
             self.views + other.views,
@@ -37,7 +37,7 @@ Day = Mapping[int, QuarterHour]
 
 
 class CompactedDay(NamedTuple):
-    """A row of dimension_quarters; there is always at least one quarter."""
+    """A row of dimension_quarters: columns with an element for each of its quarters, at least one."""
 
     at: Sequence[int]
     clicks: Sequence[int]
@@ -50,31 +50,34 @@ class CompactedDay(NamedTuple):
 
     @property
     def sums(self) -> tuple[int, int, int, int]:
-        """Clicks, views, bots and visitors of the whole day."""
+        """The clicks, views, bots and visitors of the whole day."""
         return self.clicks[-1], self.views[-1], self.bots[-1], self.visitors_before[-1]
 
 
-def merge_days(one: Day, other: Day) -> dict[int, QuarterHour]:
+def merge_days(first: Day, second: Day) -> dict[int, QuarterHour]:
+    """Return the sum of two days, by quarter (0 to 95)."""
     none = QuarterHour()
     return {
-        at: one.get(at, none).with_(other.get(at, none))
-        for at in sorted({*one.keys(), *other.keys()})
+        at: first.get(at, none).merged_with(second.get(at, none))
+        for at in sorted({*first.keys(), *second.keys()})
     }
 
 
 def compact_quarters(day: Day) -> CompactedDay:
+    """Return the row of a day; expand_day() is the inverse."""
     at = sorted(day)
-    quarters = [day[one] for one in at]
-    sketches = [one.sketch for one in quarters]
+    quarters = [day[number] for number in at]
+    sketches = [quarter.sketch for quarter in quarters]
     clicks, views, bots = (
-        list(accumulate(column)) for column in zip(*(one[:3] for one in quarters), strict=True)
+        list(accumulate(column))
+        for column in zip(*(quarter[:3] for quarter in quarters), strict=True)
     )
     return CompactedDay(
         at,
         clicks,
         views,
         bots,
-        [sketch.union_size([one] if one else []) for one in sketches],
+        [sketch.union_size([part] if part else []) for part in sketches],
         sketch.cumulative_sizes(sketches),
         sketch.cumulative_sizes(sketches[::-1])[::-1],
         sketches,
@@ -82,7 +85,7 @@ def compact_quarters(day: Day) -> CompactedDay:
 
 
 def expand_day(row: CompactedDay) -> dict[int, QuarterHour]:
-    """The quarters that `compacted` made the row of."""
+    """Return the quarters of a row, by number; compact_quarters() is the inverse."""
     columns = (
         (now - before for now, before in zip(column, chain((0,), column), strict=False))
         for column in (row.clicks, row.views, row.bots)

@@ -1,16 +1,18 @@
-"""Counts by dimension: of clicks per link, and per whole profile, value of a dimension and 15-minute bucket.
+"""Dimension counts: clicks, views, bots and visitors per link or profile, dimension value and time bucket.
 
 Rules:
-- Only what rollups count is counted (engine/clicks/rollup.py): a HEAD is nowhere. So the sum over the values of any
-  dimension with one value a click is what the rollups say, of every link and bucket.
-- VARIANT is the one with several: a click counts in each arm that it shows or decides for.
-- Visitors are counted for people and tools, and where the pseudonym is known. It changes with the UTC day, so
-  those of several days add up, and are merged within one only.
-- A bucket has a bounded number of values of a dimension (`cap`): the first to come have rows of their own, what
-  comes later is together under OTHER.
+- Dimension counts count the clicks that rollups count (engine/clicks/rollup.py), so no HEAD. For a
+  dimension with one value per click, the sum over its values therefore equals the rollups of each link and
+  time bucket.
+- VARIANT alone has more than one value per click: a click counts for each variant of its exposures and
+  outcomes.
+- Visitors are counted for humans and tools with a known pseudonym. Pseudonyms change with the UTC day, so
+  numbers of visitors add up over days, and sketches are merged within a day only.
+- A time bucket has at most max_values() values of a dimension: the first ones have their own rows, and all
+  later ones are counted as OTHER.
 
-`fold` and `observed` are the plain reference; engine/stats/vectorised_counts.py is what runs, and a property test holds the
-two together.
+count_by_dimension() and experiment_increments() are the plain reference. The engine runs
+engine/stats/vectorised_counts.py and engine/stats/click_buffer.py; a property test compares both.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,7 +36,8 @@ from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.increments import ExperimentCounter, ExperimentIncrements
 
 KINDS: Final = {
-    VisitorClass.UNCLASSIFIED: "human", VisitorClass.HUMAN: "human", VisitorClass.TOOL: "tool", VisitorClass.BOT: "bot",
+    VisitorClass.UNCLASSIFIED: "human",
+    VisitorClass.HUMAN: "human", VisitorClass.TOOL: "tool", VisitorClass.BOT: "bot",
     VisitorClass.PREVIEW: "preview", VisitorClass.PREFETCH: "prefetch",
 }  # fmt: skip
 
@@ -42,13 +45,13 @@ MAX_VALUES_PER_LINK: Final = 50
 
 
 def max_values(dimension: int, link_id: int) -> int | None:
-    """How many values of the dimension a bucket of the link may have; None: as many as there are."""
+    """Return how many values of a dimension a time bucket of a link may have; None: any number."""
     cap = SPECS[Dimension(dimension)].cap
     return cap if cap is None or link_id == ALL_LINKS else MAX_VALUES_PER_LINK
 
 
 class DimensionCountKey(NamedTuple):
-    """A row's key. `time_bucket_us`: Unix time in microseconds."""
+    """A row's key. `bucket_us`: start of the time bucket, Unix time in microseconds."""
 
     tenant_id: int
     profile_id: int
@@ -60,7 +63,7 @@ class DimensionCountKey(NamedTuple):
 
 @dataclass(slots=True)
 class DimensionCounts:
-    """Dimension TOTAL has the visitors only, as rollups have the counts."""
+    """Counts of a row. Rows of dimension TOTAL have visitors only, as rollups have their counts."""
 
     clicks: int = 0
     views: int = 0
@@ -75,63 +78,64 @@ class DimensionCounts:
 
 
 def visitor_number(visitor: bytes) -> int:
-    """A pseudonym as Postgres keeps it; 0: not known."""
+    """Return a pseudonym as Postgres keeps it, a signed number of 64 bits; 0: not known."""
     return int.from_bytes(visitor, "big", signed=True)
 
 
-def variant(arm: VariantRef) -> str:
-    return f"{arm.experiment_id}.{arm.phase}.{arm.variant}"
+def variant(ref: VariantRef) -> str:
+    """Return the value of dimension VARIANT."""
+    return f"{ref.experiment_id}.{ref.phase}.{ref.variant}"
 
 
 def dimension_values(click: Click) -> Iterator[tuple[int, str]]:
-    """Each dimension but TOTAL and LINK with the click's value of it; VARIANT as often as it has arms."""
+    """Yield (dimension, value) of a click, but for TOTAL and LINK; VARIANT once for each variant."""
     agent = agents.parse(traits.text(click.user_agent))
     host = referrers.referrer_host(traits.text(click.referrer))
-    extra = traits.parse_items(click.items)
+    parsed_items = traits.parse_items(click.items)
     yield from zip(traits.AGENT_DIMENSIONS, (agent.browser, agent.os, agent.device), strict=True)
-    yield from zip(traits.ITEM_DIMENSIONS, traits.item_values(extra), strict=True)
+    yield from zip(traits.ITEM_DIMENSIONS, traits.item_values(parsed_items), strict=True)
     yield Dimension.REFERRER, host
-    yield Dimension.SOURCE, traits.source(host, agent, extra.utm.source)
+    yield Dimension.SOURCE, traits.source(host, agent, parsed_items.utm.source)
     yield Dimension.LANGUAGE, traits.language(traits.text(click.language))
     yield Dimension.KIND, KINDS[VisitorClass(click.classification & CLASS_MASK)]
-    shown = {
-        variant(arm)
-        for data in (extra.exposures, extra.outcomes)
-        for arm in unpack_variant_refs(data)
+    variants = {
+        variant(ref)
+        for data in (parsed_items.exposures, parsed_items.outcomes)
+        for ref in unpack_variant_refs(data)
     }
-    for value in shown or ("",):
+    for value in variants or ("",):
         yield Dimension.VARIANT, value
 
 
 def count_by_dimension(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCounts]:
-    """The sums that clicks add to, without caps."""
-    found: dict[DimensionCountKey, DimensionCounts] = {}
+    """Return the counts of clicks by row, without caps."""
+    counts: dict[DimensionCountKey, DimensionCounts] = {}
     for click in clicks:
-        one = _one(click)
-        if one is None:
+        click_counts = _counts_of(click)
+        if click_counts is None:
             continue
         bucket_us = click.at_us - click.at_us % TIME_BUCKET_US
         values = list(dimension_values(click))
-        total = DimensionCounts(visitors=one.visitors)
+        total = DimensionCounts(visitors=click_counts.visitors)
         for link_id in (click.link_id, ALL_LINKS):
-            of = [(dimension, value, one) for dimension, value in values]
+            entries = [(dimension, value, click_counts) for dimension, value in values]
             if total.visitors:
-                of.append((Dimension.TOTAL, "", total))
+                entries.append((Dimension.TOTAL, "", total))
             if link_id == ALL_LINKS:
-                of.append((Dimension.LINK, str(click.link_id), one))
-            for dimension, value, sums in of:
+                entries.append((Dimension.LINK, str(click.link_id), click_counts))
+            for dimension, value, sums in entries:
                 key = DimensionCountKey(
                     click.tenant_id, click.profile_id, link_id, dimension, bucket_us, value
                 )
-                found.setdefault(key, DimensionCounts()).add(sums)
-    return found
+                counts.setdefault(key, DimensionCounts()).add(sums)
+    return counts
 
 
-def _one(click: Click) -> DimensionCounts | None:
-    judged = click.classification & CLASS_MASK
-    if judged in BOT_CLASSES:
+def _counts_of(click: Click) -> DimensionCounts | None:
+    visitor_class = click.classification & CLASS_MASK
+    if visitor_class in BOT_CLASSES:
         return DimensionCounts(bots=1)
-    if judged not in COUNTED_CLASSES:
+    if visitor_class not in COUNTED_CLASSES:
         return None
     visitor = visitor_number(click.visitor_id)
     is_click = click.kind == ClickKind.CLICK
@@ -139,9 +143,9 @@ def _one(click: Click) -> DimensionCounts | None:
 
 
 def experiment_increments(clicks: Iterable[Click]) -> ExperimentIncrements:
-    """What counted clicks and views say of experiments."""
-    observer = ExperimentCounter()
+    """Return the exposures and outcomes of counted clicks and views."""
+    counter = ExperimentCounter()
     for click in clicks:
         if click.classification & CLASS_MASK in COUNTED_CLASSES:
-            observer.add(click, items(click.items))
-    return observer.increments()
+            counter.add(click, items(click.items))
+    return counter.increments()

@@ -26,14 +26,15 @@ class WatermarkAdvance(NamedTuple):
 
 
 class BufferedClicks(Protocol):
-    """Clicks of several journals that wait to be counted by dimension (engine/stats/click_buffer.py)."""
+    """A click buffer: clicks of journals that wait to be counted by dimension
+    (engine/stats/click_buffer.py)."""
 
     @property
     def clicks(self) -> int: ...
 
     @property
     def keys(self) -> int:
-        """About how many pairs of a link and a time bucket the clicks have."""
+        """The number of pairs of a link and a time bucket, roughly."""
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
         """Add the batch's clicks above sequence `after`. Raises FormatError, and then adds none."""
@@ -62,8 +63,8 @@ class JournalLease(NamedTuple):
 
 
 class ClickLedger(Protocol):
-    """Where clicks are counted. A fold moves `folded` in the transaction of the raw rows and rollups; another
-    transaction has the dimension counts and `dimension_counted`, which follows."""
+    """The ledger of counted clicks. A fold moves `folded` in the transaction of the raw rows and rollups; a
+    later transaction adds the dimension counts and moves `dimension_counted`."""
 
     async def register(self, journal_id: UUID) -> int:
         """Create the journal's row if there is none. Returns its last sequence that is in all counts."""
@@ -88,7 +89,7 @@ class ClickLedger(Protocol):
         """
 
     async def delete_journal(self, journal_id: UUID) -> None:
-        """Forget a journal that is wholly committed and deleted. Its id never comes again."""
+        """Delete the row of a journal that is fully counted and deleted. Its id is never used again."""
 
     async def dead_letter(self, lease: JournalLease, batch: Batch, reason: str) -> JournalLease:
         """Keep a batch that cannot be folded, whole, and move both watermarks past it. Returns the lease moved.

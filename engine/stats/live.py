@@ -22,8 +22,8 @@ _NAMES: Final = {
 class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
     """A click of a live update.
 
-    `at_us`: Unix time in microseconds. `link_id` 0: a view of the page. `values` by name of a dimension, those
-    that are known.
+    `at_us`: Unix time in microseconds. `link_id` 0: a view of the page. `values`: known values, by name of
+    their dimension.
     """
 
     at_us: int
@@ -32,7 +32,7 @@ class LiveClick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """An update of one profile: the counts of all its clicks of a commit, and `clicks`, some of them."""
+    """An update of one profile: the first clicks of a commit, and the counts of all its clicks."""
 
     profile_id: int
     clicks: list[LiveClick]

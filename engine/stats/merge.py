@@ -1,4 +1,4 @@
-"""Sums of stored rows merged into an answer: pure, whatever database has summed them."""
+"""Merging of sums of stored rows into an answer."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from engine.stats.sketch import union_size
 
 
 class SumKey(NamedTuple):
-    """What a sum is of: the row of the answer, from 1; link and value where the statement is by them."""
+    """The key of a sum: the row of the answer, from 1; link and value if the statement is by them."""
 
     link: int | None
     value: str | None
@@ -32,7 +32,7 @@ def links_of(sums: Sums) -> tuple[int, ...]:
     """Return the links that have rows. Raises InvalidError if they are too many to read each one's rows."""
     if len(sums) > plan.MAX_LINKS:
         reason = (
-            f"takes at most {plan.MAX_LINKS} links beside another dimension; ask for one link, "
+            f"must not have more than {plan.MAX_LINKS} links beside another dimension; ask for one link, "
             "or for a shorter period"
         )
         raise InvalidError([FieldError("link", reason)])
@@ -40,14 +40,14 @@ def links_of(sums: Sums) -> tuple[int, ...]:
 
 
 def of_links(statement: CountsStatement, links: tuple[int, ...] | None) -> CountsStatement:
-    """Return the statement for the links that were found, where it reads each link's rows."""
+    """Return the statement for these links, if it reads each link's rows."""
     if statement.links is not None:
         return statement
     return msgspec.structs.replace(statement, links=links)
 
 
 def of_groups(statement: CountsStatement, groups: Iterable[SumKey]) -> CountsStatement:
-    """Return the statement for rows of these groups only."""
+    """Return the statement for the rows of these groups only."""
     groups = list(groups)
     if statement.by_link:
         links = tuple(sorted({key.link for key in groups if key.link is not None}))
@@ -63,8 +63,8 @@ def add_visitors(
 ) -> None:
     """Add the visitors of `sketches`, each of one link, value and UTC day, to the sums.
 
-    Visitors of different days are different, so they add up, as do those of different values. Without
-    `add_stored`, the sums' own visitors do not count.
+    Visitors of two days add up, and so do those of two values. Without `add_stored`, the sums' own visitors
+    do not count.
     """
     if not add_stored:
         for key, values in sums.items():
@@ -82,14 +82,14 @@ def _with_visitors(values: MetricValues, visitors: int) -> MetricValues:
 
 
 def check_sortable(query: StatsQuery, sums: Sums) -> None:
-    """Raises InvalidError if the query sorts by visitors and there are too many groups to know theirs."""
+    """Raise InvalidError if the query sorts by visitors and has too many groups to merge their sketches."""
     if query.order == "visitors" and len(sums) > plan.MAX_SORTED:
-        reason = f"takes at most {plan.MAX_SORTED} groups by visitors; filter, or order by clicks"
+        reason = f"must not be visitors for more than {plan.MAX_SORTED} groups; filter, or order by clicks"
         raise InvalidError([FieldError("order", reason)])
 
 
 def first_groups(query: StatsQuery, sums: Sums) -> Sums:
-    """Return the groups of the answer, in its order; `sums` are in it unless it is by visitors."""
+    """Return the groups of the answer, in its order. `sums` have that order, unless it is by visitors."""
     if query.order != "visitors":
         return sums
     ordered = sorted(sums.items(), key=lambda item: item[1].visitors or 0)
@@ -105,7 +105,7 @@ def group_rows(query: StatsQuery, groups: Sums) -> tuple[StatsRow, ...]:
 def series_rows(
     query: StatsQuery, starts: Sequence[datetime], sums: Sums, groups: Iterable[SumKey] | None
 ) -> tuple[StatsRow, ...]:
-    """Return rows by time; with `groups`, of those only, and in their order where times are the same."""
+    """Return rows by time; with `groups`, of those only, and in their order where times are equal."""
     if groups is None:
         groups = (TOTAL,)
     ranks = {key._replace(row=0): rank for rank, key in enumerate(groups)}
@@ -135,7 +135,7 @@ def _row(query: StatsQuery, time: datetime | None, key: SumKey, values: MetricVa
 
 
 def total(query: StatsQuery, sums: Mapping[SumKey, MetricValues]) -> MetricValues:
-    """Return the one sum of a statement without groups and rows."""
+    """Return the sum of a statement without groups and rows."""
     values = sums.get(TOTAL, MetricValues(visitors=0))
     return values if query.visitors else MetricValues(values.clicks, values.views, values.bots)
 

@@ -1,4 +1,4 @@
-"""Rows of an answer in the order of the query, where all of them are in memory."""
+"""Ordering of the rows of an answer that are all in memory."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ class RowGroup(NamedTuple):
 def order_groups(
     groups: Mapping[RowGroup, MetricValues], query: StatsQuery, tz: ZoneInfo
 ) -> tuple[StatsRow, ...]:
-    """Return rows of the first groups by their sums over the whole period; by time, then in that order."""
+    """Return rows of the first groups, ranked by their sums over the whole period; by time, and then by
+    rank."""
     ranks = {values: rank for rank, values in enumerate(_first(groups, query))}
     ranked = [group for group in groups if group.values in ranks]
     ranked.sort(
@@ -45,7 +46,7 @@ def _first(groups: Mapping[RowGroup, MetricValues], query: StatsQuery) -> list[t
     limit = query.limit if query.groups else len(sums)
     if query.order == "value":
         return (nlargest if query.descending else nsmallest)(limit, sums)
-    # A sort of all would keep the interpreter from any other thread for as long as it takes.
+    # Not a sort of all groups, which would hold the interpreter's lock until it ends.
     return nsmallest(
         limit, sums, key=lambda values: (_rank(MetricValues(*sums[values]), query), values)
     )

@@ -1,9 +1,9 @@
-"""Periods of statistics in a time zone, as callers write them.
+"""Periods of stats queries in a time zone, as callers write them.
 
 A moment is written as an instant (`2026-03-01T10:00:00Z`, or with an offset) or as a local date or
 time (`2026-03-01`, `2026-03-01T10:00`), read in the query's zone; a bare date is its local
-midnight. A local time that a clock change skips means as long after the change as it claims to be
-(02:30 is 03:30); one that happens twice means the first.
+midnight. A local time that a clock change skips is as long after the change as it would be without it
+(02:30 is 03:30); a local time that happens twice is the first.
 
 Counts are kept in 15-minute buckets, so a period is widened to whole quarters.
 """
@@ -50,12 +50,12 @@ def zone(name: str) -> ZoneInfo:
     `ZoneInfo` alone would accept `localtime`, the server's own, too.
     """
     if name not in zone_names():
-        raise ValueError("is not a time zone of the IANA database, such as Europe/Rome")
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Rome")
     return ZoneInfo(name)
 
 
 def parse_moment(text: str, tz: tzinfo) -> datetime:
-    """Return what `text` means in zone `tz`, as an instant in UTC. Raises ValueError.
+    """Return the instant, in UTC, that `text` means in zone `tz`. Raises ValueError.
 
     A URL turns the `+` of an offset into a blank, which is read as the `+` that it was.
     """
@@ -74,7 +74,7 @@ def parse_moment(text: str, tz: tzinfo) -> datetime:
         return datetime.combine(day, clock, tz).astimezone(UTC)
     except ValueError:
         raise ValueError(
-            f"is no moment from {FIRST.year} to {LAST.year - 1} that the calendar has"
+            f"must be a moment of the calendar from {FIRST.year} to {LAST.year - 1}"
         ) from None
 
 
@@ -131,4 +131,5 @@ def parse_period(
 
 
 def period_error(start: datetime, stop: datetime, interval: TimeInterval) -> bool:
+    """Return whether the period is too long for the interval."""
     return stop - start > timedelta(days=LONGEST_DAYS[interval], hours=2)

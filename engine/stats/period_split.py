@@ -1,4 +1,4 @@
-"""A period split into the pieces that the tables of stored counts have.
+"""Splitting of a period into pieces that tables of stored counts have.
 
 A row of an answer is an interval of a zone's clock, which seldom begins with a UTC day. Whole UTC days inside
 it are read as days, whole months as one; the rest at either end is a part of a day, whose counts the prefix
@@ -60,7 +60,7 @@ class PeriodSplit(NamedTuple):
 def interval_starts(
     start: datetime, end: datetime, interval: TimeInterval, tz: ZoneInfo
 ) -> tuple[datetime, ...]:
-    """Return where the intervals of [start, end) begin, in UTC; the first is cut at `start`."""
+    """Return the starts of the intervals of [start, end), in UTC; the first is cut at `start`."""
     if interval == "15m":
         return tuple(start + n * _QUARTER for n in range(max(1, -((start - end) // _QUARTER))))
     if interval == "hour":
@@ -71,7 +71,7 @@ def interval_starts(
         midnight = calendar.midnight(datetime.combine(day, _MIDNIGHT), tz).astimezone(UTC)
         if midnight >= end:
             break
-        # A day that a zone left out begins when the next one does.
+        # A day that a zone skipped begins when the next one does.
         if midnight > starts[-1]:
             starts.append(midnight)
     return tuple(starts)
@@ -107,7 +107,7 @@ def split_period(starts: Sequence[datetime], end: datetime) -> PeriodSplit:
     months: list[DateRange] = []
     days: list[DateRange] = []
     parts: list[DayPart] = []
-    # In quarters of an hour since 1970: whole numbers are cut ten times as fast as times are.
+    # In quarters of an hour since 1970: arithmetic on integers is ten times as fast as on datetimes.
     edges = [(moment - _EPOCH) // _QUARTER for moment in (*starts, end)]
     for row, (first, last) in enumerate(itertools.pairwise(edges), 1):
         first_day, first_quarter = divmod(first, QUARTERS)
@@ -133,7 +133,7 @@ def _date(day: int) -> date:
 
 
 def _split_days(first: date, end: date, months: list[DateRange], days: list[DateRange]) -> None:
-    """Add one row's whole days to `days`, those that make up whole months to `months`."""
+    """Add a row's whole days to `days`, and whole months to `months`."""
     month_first = first if first.day == 1 else (first.replace(day=1) + 32 * _DAY).replace(day=1)
     month_end = end.replace(day=1)
     if month_first < month_end:
@@ -144,7 +144,7 @@ def _split_days(first: date, end: date, months: list[DateRange], days: list[Date
 
 
 def _joined(ranges: Iterable[DateRange]) -> Iterator[DateRange]:
-    """Yield ranges that meet as one; leave out empty ones."""
+    """Yield the ranges, joining adjacent ones and leaving out empty ones."""
     joined: DateRange | None = None
     for following in ranges:
         if following.first == following.end:

@@ -1,19 +1,20 @@
-"""A plan: which stored rows answer a stats query.
+"""Plans of stats queries: the stored rows that answer them.
 
-Counts are stored by one dimension at a time, of each link and of the whole profile. They answer what groups and
-filters by one dimension besides link and time; two dimensions that cross are counted from raw clicks.
+Counts are stored by one dimension at a time, of each link and of the whole profile. They answer queries
+that group and filter by one dimension besides link and time; two crossed dimensions are counted from raw
+clicks.
 
 | rows | hold | table |
 |---|---|---|
 | ROLLUPS | clicks, views and bots by quarter of an hour and link, not compacted | `rollups` |
-| LIVE_DIMENSIONS | the same by value of a dimension, with sketches of visitors | `dimension_counts` |
+| LIVE_DIMENSIONS | clicks, views and bots by dimension value too, with sketches | `dimension_counts` |
 | MONTHS | compacted UTC months by value of a dimension, with visitors | `dimension_months` |
 | DAYS | compacted UTC days by value of a dimension, with visitors | `dimension_days` |
 | DAY_PARTS | a part of a compacted day, from its prefix sums | `dimension_quarters` |
 | QUARTERS | each quarter of an hour of compacted days | `dimension_quarters` |
 
 A sum is always of rows that are compacted and of rows that are not. A plan's statements run in the order of its
-fields; what an earlier one finds narrows the later ones (engine/stats/merge.py). Storage only executes them.
+fields; results of an earlier one narrow the later ones (engine/stats/merge.py). Storage only executes them.
 """
 
 from collections.abc import Iterable
@@ -29,17 +30,17 @@ from engine.stats import period
 from engine.stats.period_split import DayPart, PeriodSplit, interval_starts, split_period
 from engine.stats.query import MAX_ROWS, Filter, StatsQuery
 
-# Groups that are sorted by visitors, which takes the sketches of all.
+# Groups in an order by visitors, for which the sketches of all groups are merged.
 MAX_SORTED: Final = 5_000
-# Links whose own rows are read, where another dimension is in play.
+# Links whose own rows are read, if the query has another dimension.
 MAX_LINKS: Final = 20_000
-# Sums of a series: rows of an answer, of which some may lie outside its groups.
+# Sums of a series: rows of an answer, and rows outside its groups.
 MAX_SUMS: Final = 10 * MAX_ROWS
 _WHOLE_PROFILE: Final = (ALL_LINKS,)
 
 
 class RowKind(Enum):
-    """Stored rows: see the table above."""
+    """Kinds of stored rows: see the table above."""
 
     ROLLUPS = auto()
     LIVE_DIMENSIONS = auto()
@@ -60,8 +61,8 @@ class QuarterRange(NamedTuple):
 class VisitorSketches(NamedTuple):
     """Sketches to merge for visitors: those that are not compacted, and of compacted days those in `ranges`.
 
-    `add_stored`: whether the visitors that stand in compacted rows are added to them. Those of a quarter say
-    nothing of its hour.
+    `add_stored`: whether the visitors of compacted rows are added. For an hour they must not be: a visitor
+    can be in more than one of its quarters.
     """
 
     ranges: tuple[QuarterRange, ...]
@@ -71,10 +72,10 @@ class VisitorSketches(NamedTuple):
 class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
     """One read of stored counts, summed by row of the answer, and by link and value if `by_link`, `by_value`.
 
-    It reads rows of `dimension`, of the kinds in `kinds`, in the pieces of `split`, of `links` (None: of those
-    that the plan's statement `links` finds; ALL_LINKS: of the whole profile), whose value passes `filters` and
-    is one of `values` (None: any). `order` is a metric or `value`, `''` where the order does not matter; of the
-    sums, the first `limit` are returned. `sketches` None: visitors are not wanted.
+    It reads rows of `dimension` and `kinds`, in the pieces of `split`, of `links` (None: the links that the
+    plan's statement `links` returns; ALL_LINKS: the whole profile), with a value that passes `filters` and
+    is one of `values` (None: any). `order` is a metric or `value`, or `''` if the order does not matter. Of
+    the sums, the first `limit` are returned. `sketches` None: without visitors.
     """
 
     dimension: Dimension
@@ -94,8 +95,8 @@ class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
 class CountsPlan(NamedTuple):
     """The statements that answer a query from stored counts.
 
-    `links`: the links that have rows in the period. `groups`: the first groups of the whole period. `series`:
-    rows by time, of those groups if there are any. `totals` None: they are the sums of the series.
+    `links`: the links with rows in the period. `groups`: the first groups of the whole period. `series`:
+    rows by time, of those groups if there are any. `totals` None: totals are the sums of the series.
     """
 
     links: CountsStatement | None
@@ -119,9 +120,9 @@ class RawClicksPlan(NamedTuple):
 
 
 class _Selection(NamedTuple):
-    """Which stored rows a query is about.
+    """The stored rows of a query.
 
-    `links` as of CountsStatement. `link_filters` choose the links where `links` is None.
+    `links` as in CountsStatement. `link_filters` choose the links where `links` is None.
     """
 
     dimension: Dimension
@@ -131,7 +132,7 @@ class _Selection(NamedTuple):
 
 
 def plan(query: StatsQuery) -> CountsPlan | RawClicksPlan:
-    """Decide what answers the query. Raises InvalidError for what nothing answers."""
+    """Return the plan of a query. Raises InvalidError if neither stored counts nor raw clicks can answer it."""
     selection = _select(query)
     if selection is None:
         return _raw_clicks_plan(query)
@@ -144,7 +145,7 @@ def plan(query: StatsQuery) -> CountsPlan | RawClicksPlan:
 
 
 def is_crossed(query: StatsQuery) -> bool:
-    """Return whether two dimensions cross that stored counts do not have together."""
+    """Return whether the query has two dimensions besides link, which stored counts do not have together."""
     return len(query.dimensions - {Dimension.LINK}) > 1
 
 
@@ -186,7 +187,7 @@ def _row_kinds(dimension: Dimension, split: PeriodSplit) -> tuple[RowKind, ...]:
 
 
 def _live_rows(dimension: Dimension) -> RowKind:
-    # Rows of TOTAL in the live table have visitors only: their counts stand in the rollups.
+    # Live rows of TOTAL have visitors only: the rollups have their counts.
     return RowKind.ROLLUPS if dimension is Dimension.TOTAL else RowKind.LIVE_DIMENSIONS
 
 
@@ -219,8 +220,8 @@ def _totals_statement(query: StatsQuery, selection: _Selection) -> CountsStateme
     if not query.groups and not query.visitors:
         return None
     if query.groups and (query.visitors or Dimension.VARIANT in query.groups):
-        # Values share visitors, and clicks that show two variants: the total is read without the groups.
-        # Where that reads each link, too, it reads the same ones.
+        # A visitor seen under two values counts once in the total, and a click that shows two variants is one
+        # click: so the total is read without the groups. If it reads each link's rows, it reads the same links.
         ungrouped = _select(msgspec.structs.replace(query, groups=()))
         selection = ungrouped or selection
     return _whole_statement(query, selection)
@@ -285,14 +286,14 @@ def _whole_days(parts: Iterable[DayPart]) -> tuple[QuarterRange, ...]:
     """Return each day's parts as one range."""
     days: dict[date, QuarterRange] = {}
     for day, first, end, _ in parts:
-        known = days.get(day, QuarterRange(day, first, end))
-        days[day] = QuarterRange(day, min(first, known.first), max(end, known.end))
+        joined = days.get(day, QuarterRange(day, first, end))
+        days[day] = QuarterRange(day, min(first, joined.first), max(end, joined.end))
     return tuple(days.values())
 
 
 def _raw_clicks_plan(query: StatsQuery) -> RawClicksPlan:
-    if Dimension.VARIANT in query.dimensions:  # a click can have several
-        reason = "variant cannot be crossed with another dimension"
+    if Dimension.VARIANT in query.dimensions:  # a click can have more than one
+        reason = "must not cross variant with another dimension"
         raise InvalidError([FieldError("group", reason)])
     links = [f for f in query.filters_of(Dimension.LINK) if f.operator == "="]
     return RawClicksPlan(

@@ -1,4 +1,4 @@
-"""Ports of statistics: counts, raw clicks, and clicks as they are committed."""
+"""Ports of stats: counts, raw clicks and live updates."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,22 +12,24 @@ from engine.stats.result import Stats
 
 
 class StatsReader(Protocol):
-    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
-        """Answer a query about a profile of the tenant. The caller's access is checked before.
+    """Answers of stats queries."""
 
-        Raises InvalidError for a query that would take too long, SlowQueryError for one that did; both say
-        what to narrow.
+    async def stats(self, tenant_id: int, profile_id: int, query: StatsQuery) -> Stats:
+        """Answer a query about a profile of the tenant. The route must have checked the caller's access.
+
+        Raises InvalidError if the query would take too long, and SlowQueryError if it did; both say what to
+        narrow.
         """
 
     async def version(self) -> str:
         """Return the stats version: another text after each commit of counts, of any tenant.
 
-        A change of counts that is no fold must move a journal's `dimension_counted_at`.
+        Code that changes counts without a fold must move a journal's `dimension_counted_at`.
         """
 
 
-# Columns of an exported click. `link` 0 is the page, `kind` click or view, `visitor_class` as the dimension
-# kind has it, and head; a value that is not known is None.
+# Columns of an exported click. `link` 0: the page. `kind`: click or view. `visitor_class`: a value of the
+# dimension kind, or head. An unknown value is None.
 CLICK_COLUMNS: Final = (
     "time", "link", "kind", "visitor_class",
     *(dimension.name.lower() for dimension in TEXT_COLUMNS.values()),
@@ -36,6 +38,8 @@ CLICK_COLUMNS: Final = (
 
 
 class ClickExport(Protocol):
+    """Exports of raw clicks."""
+
     def clicks(
         self, tenant_id: int, profile_id: int, start: datetime, end: datetime
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:

@@ -1,4 +1,4 @@
-"""A stats query: what may be asked of a profile's counts.
+"""Stats queries: conditions, groups, metrics and order.
 
 | parameter | meaning | default |
 |---|---|---|
@@ -7,10 +7,10 @@
 | `tz` | an IANA zone | `UTC` |
 | `group` | up to two of `time` and the dimensions | `time` |
 | `metrics` | of `clicks`, `visitors`, `views`, `click_rate`, `bots` | all; by the hour and less, without visitors |
-| `filter[dimension]=v` | only that value; empty: not known | |
-| `filter[dimension]!=v`, `filter[dimension]~=v` | every value but that; values that contain it, A and a alike | |
+| `filter[dimension]=v` | only this value; empty: not known | |
+| `filter[dimension]!=v`, `filter[dimension]~=v` | all but this value; values that contain it, ignoring the case of A to Z | |
 | `link` | short for `filter[link]` | |
-| `compare` | `previous`: the period of the same length before, too | |
+| `compare` | `previous`: add the previous period of the same length | |
 | `order`, `limit` | of groups: a metric or `value`, with `-` from the highest; how many | `-clicks`, 100 |
 
 engine/stats/query_parser.py reads them.
@@ -33,7 +33,7 @@ MAX_ROWS: Final = 20_000
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A condition on the value of a dimension; '' is not known."""
+    """A condition on the value of a dimension; '': not known."""
 
     dimension: Dimension
     operator: Operator
@@ -80,10 +80,10 @@ class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def previous_period(query: StatsQuery) -> StatsQuery:
-    """Return the same query of the period before, of the same length by the local calendar.
+    """Return the query for the previous period, of equal length by the local calendar.
 
-    A month comes before a month, as many days before days; where either end is no local midnight, as many hours
-    before hours.
+    Before whole months come as many months, and before whole days as many days. If either end is no local
+    midnight, the previous period has as many hours.
     """
     tz = period.zone(query.tz)
     # Days begin at one o'clock where clocks change at midnight.

@@ -1,6 +1,6 @@
-"""Reads a stats query from a request's parameters (engine/stats/query.py has the table of them).
+"""Parser of stats queries (engine/stats/query.py has the table of parameters).
 
-Every bad parameter is named at once.
+An error names every bad parameter.
 """
 
 import re
@@ -27,11 +27,11 @@ TIME: Final = "time"
 MAX_GROUPS: Final = 2
 MAX_FILTERS: Final = 8
 MAX_VALUE_CHARS: Final = 255
-DEFAULT_SERIES: Final = 10  # values of a dimension that have a row for each interval
+DEFAULT_SERIES: Final = 10  # groups of a series
 MAX_LIMIT: Final = 1_000
-# Visitors of an hour are found by merging sketches of its quarters, which are large.
+# Visitors of an hour take a union of its quarters' sketches, which are large.
 VISITORS_BY_HOUR_DAYS: Final = 31
-# Dimensions in whose values people search; those of the others are few and known.
+# Dimensions whose values members search; all others have few, known values.
 SEARCHABLE: Final = frozenset(dimension for dimension, spec in SPECS.items() if spec.searchable)
 _ALIASES: Final = {"page_views": "views"}
 _FILTER: Final = re.compile(r"filter\[([a-z_]{1,32})\]([!~]?)")
@@ -48,12 +48,12 @@ _HOURS: Final = {"15m": 0.25, "hour": 1, "day": 24, "week": 168, "month": 720}
 
 
 def parse_query(pairs: Sequence[tuple[str, str]], now: datetime) -> StatsQuery:
-    """Return the query that a request's parameters make. Raises InvalidError with every bad one."""
+    """Return the query of a request's parameters. Raises InvalidError with every bad parameter."""
     return _Parser(pairs, now).query()
 
 
 class _Parser:
-    """Reads parameters one by one, and keeps the errors."""
+    """A parser of one request, which collects errors."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], now: datetime) -> None:
         self._now = now
@@ -67,7 +67,7 @@ class _Parser:
                 hint = f"there are {', '.join(_PLAIN)}, filter[dimension]"
                 self._bad(printable_name(name), f"is not a parameter here; {hint}")
             elif name in seen and (match is None or not match[2]):
-                self._bad(name, "is given more than once")
+                self._bad(name, "must not be given more than once")
             elif match is not None:
                 self._add_filter(name, match[1], _OPERATORS[match[2]], value)
             else:
@@ -110,12 +110,12 @@ class _Parser:
             days = period.LONGEST_DAYS[query.interval]
             self._bad(
                 "interval",
-                f"{query.interval} takes a period of at most {days} days; ask for a longer interval",
+                f"must be longer: {query.interval} allows a period of at most {days} days",
             )
         elif query.by_time and series > 1 and intervals * series > MAX_ROWS:
             self._bad(
                 "limit",
-                f"times the number of intervals makes more than {MAX_ROWS} rows; "
+                f"must be lower: limit x intervals would exceed {MAX_ROWS} rows; "
                 "ask for fewer groups, a shorter period or a longer interval",
             )
         elif (
@@ -124,28 +124,29 @@ class _Parser:
         ):  # fmt: skip
             days = VISITORS_BY_HOUR_DAYS
             self._bad(
-                "metrics", f"visitors by {query.interval} take a period of at most {days} days"
+                "metrics",
+                f"must not have visitors by {query.interval} in a period of more than {days} days",
             )
 
     def _add_link_filter(self) -> None:
         if "link" in self._values:
             if any(f.dimension is Dimension.LINK and f.operator == "=" for f in self._filters):
-                self._bad("link", "is given as filter[link], too")
+                self._bad("link", "must not be given together with filter[link]")
             self._add_filter("link", "link", "=", self._values["link"])
         if len(self._filters) > MAX_FILTERS:
-            self._bad("filter", f"is given more than {MAX_FILTERS} times")
+            self._bad("filter", f"must not be given more than {MAX_FILTERS} times")
 
     def _add_filter(self, field: str, name: str, operator: Operator, value: str) -> None:
         dimension = BY_NAME.get(name)
         if dimension is None:
-            self._bad(field, f"is no dimension; there are {', '.join(BY_NAME)}")
+            self._bad(field, f"must be of a dimension: {', '.join(BY_NAME)}")
         elif len(value) > MAX_VALUE_CHARS or not value.isprintable():
             self._bad(field, f"must be at most {MAX_VALUE_CHARS} printable characters")
         elif dimension is Dimension.LINK and not _is_link_id(value):
             self._bad(field, "must be the id of a link, or 0 for the page")
         elif operator == "~=" and dimension not in SEARCHABLE:
             names = ", ".join(searchable.name.lower() for searchable in sorted(SEARCHABLE))
-            self._bad(field, f"takes = and !=; ~= (contains) is for {names}")
+            self._bad(field, f"must have = or !=; ~= (contains) is for {names} only")
         elif operator == "~=" and not value:
             self._bad(field, "must not be empty")
         else:
@@ -177,12 +178,14 @@ class _Parser:
     def _groups(self) -> tuple[bool, tuple[Dimension, ...]]:
         names = self._values.get("group", TIME).split(",")
         if len(names) > MAX_GROUPS:
-            self._bad("group", f"takes at most {MAX_GROUPS}, with a comma between")
+            self._bad("group", f"must have at most {MAX_GROUPS} names, with a comma between")
         elif len(set(names)) < len(names):
-            self._bad("group", "has one twice")
+            self._bad("group", "must not have a name twice")
         elif unknown := [name for name in names if name != TIME and name not in BY_NAME]:
             known = ", ".join((TIME, *BY_NAME))
-            self._bad("group", f"has no {printable_name(unknown[0])!r}; there are {known}")
+            self._bad(
+                "group", f"must not have {printable_name(unknown[0])!r}; the names are {known}"
+            )
         else:
             return TIME in names, tuple(BY_NAME[name] for name in names if name != TIME)
         return True, ()
@@ -195,7 +198,9 @@ class _Parser:
         names = [_ALIASES.get(name, name) for name in text.split(",")]
         if unknown := [name for name in names if name not in STATS_METRICS]:
             known = ", ".join(STATS_METRICS)
-            self._bad("metrics", f"has no {printable_name(unknown[0])!r}; there are {known}")
+            self._bad(
+                "metrics", f"must not have {printable_name(unknown[0])!r}; the names are {known}"
+            )
             return ("clicks",)
         return tuple(dict.fromkeys(names))  # type: ignore[arg-type]  # all are literals
 
@@ -205,10 +210,10 @@ class _Parser:
         name = _ALIASES.get(name, name)
         if name not in (*STATS_METRICS, "value"):
             self._bad(
-                "order", f"must be one of {', '.join(STATS_METRICS)}, value, or one of them with -"
+                "order", f"must be {', '.join(STATS_METRICS)} or value, with or without - in front"
             )
         elif name == "visitors" and name not in metrics:
-            self._bad("order", "takes visitors only where metrics have them")
+            self._bad("order", "must not be visitors unless metrics has them")
         return name, text.startswith("-")
 
     def _compare(self) -> bool:
@@ -236,5 +241,5 @@ def _is_link_id(text: str) -> bool:
 
 
 def printable_name(name: str) -> str:
-    """Return a name that a caller chose, fit to be repeated in a response and a log."""
+    """Return a caller's name in printable characters, 64 at most, for responses and logs."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)[:64]

@@ -1,4 +1,4 @@
-"""Raw rows as Postgres has them, on their way into sums by dimension once more."""
+"""Raw rows of Postgres as columns of numbers, from which dimension counts are rebuilt."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ _DIMENSIONS: Final = (*TEXT_COLUMNS.values(), Dimension.TRIGGER, Dimension.KIND)
 
 
 class RawClickRows:
-    """Clicks of one profile that are counted at all."""
+    """Counted raw clicks of one profile."""
 
     def __init__(self, tenant_id: int, profile_id: int) -> None:
-        self._place = tenant_id, profile_id
+        self._profile_key = tenant_id, profile_id
         self._scopes: dict[CountScope, int] = {}
         self._rows: list[tuple[int, int, int]] = []
         self._values = array("q")
@@ -32,21 +32,21 @@ class RawClickRows:
         return len(self._rows)
 
     def add(
-        self, link_id: int, bucket_us: int, kind: int, verdict: int, visitor: int | None,
+        self, link_id: int, bucket_us: int, kind: int, visitor_class: int, visitor: int | None,
         trigger: int, exposures: bytes | None, outcomes: bytes | None, *texts: str | None,
     ) -> None:  # fmt: skip
-        """`texts` in the order of TEXT_COLUMNS, NULL for ''."""
+        """Add a click. `texts` are in the order of TEXT_COLUMNS; None: ''."""
         scope = self._scopes.setdefault(
-            CountScope(*self._place, link_id, bucket_us), len(self._scopes)
+            CountScope(*self._profile_key, link_id, bucket_us), len(self._scopes)
         )
-        counted_as = 2 if verdict in BOT_CLASSES else int(kind != ClickKind.CLICK)
+        counted_as = 2 if visitor_class in BOT_CLASSES else int(kind != ClickKind.CLICK)
         self._rows.append((scope, counted_as, visitor or 0))
         number = self._number
         self._values.extend([number(text) for text in texts])
         self._values.append(number(TRIGGERS[Trigger(trigger)]))
-        self._values.append(number(KINDS[VisitorClass(verdict)]))
-        named = [*unpack_variant_refs(exposures or b""), *unpack_variant_refs(outcomes or b"")]
-        for value in {variant(arm): None for arm in named} or ("",):
+        self._values.append(number(KINDS[VisitorClass(visitor_class)]))
+        refs = [*unpack_variant_refs(exposures or b""), *unpack_variant_refs(outcomes or b"")]
+        for value in {variant(ref): None for ref in refs} or ("",):
             self._variants.append((len(self._rows) - 1, number(value)))
 
     def _number(self, value: str | None) -> int:
@@ -59,10 +59,10 @@ class RawClickRows:
     def blocks(self) -> Iterator[CountBlock]:
         scope, counted_as, visitors = _columns(self._rows, 3)
         values = np.array(self._values, np.int64).reshape(-1, len(_DIMENSIONS)).T
-        clicks, of = _columns(self._variants, 2)
+        clicks, variant_values = _columns(self._variants, 2)
         yield from ClickColumns(
             list(self._scopes), scope, counted_as, visitors,
-            dict(zip(_DIMENSIONS, values, strict=True)), (clicks, of), self._names,
+            dict(zip(_DIMENSIONS, values, strict=True)), (clicks, variant_values), self._names,
         ).blocks()  # fmt: skip
 
 

@@ -12,7 +12,7 @@ INTERVALS: Final[tuple[str, ...]] = get_args(TimeInterval)
 
 
 class MetricValues(msgspec.Struct, frozen=True):
-    """Sums. `visitors` None: not among the metrics of the query."""
+    """Sums of metrics. `visitors` None: not among the metrics of the query."""
 
     clicks: int = 0
     views: int = 0
@@ -23,8 +23,8 @@ class MetricValues(msgspec.Struct, frozen=True):
 class StatsRow(msgspec.Struct, frozen=True):
     """A row of an answer.
 
-    `time` is the start of the interval, aware, in the query's zone, or None where rows are not by time;
-    `values` stand in the order of the query's groups, '' for what is not known.
+    `time` is the start of the interval, aware, in the query's zone, or None if rows are not by time.
+    `values` are in the order of the query's groups; '': not known.
     """
 
     time: datetime | None
@@ -36,10 +36,10 @@ class StatsRow(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer: rows that have counts, by time oldest first, of groups in the query's order.
+    """An answer: rows with counts, oldest first, groups in the query's order.
 
-    `totals` are of all rows that pass the query's filters, also of groups beyond its limit. `as_of`: when the
-    last fold was committed, if ever.
+    `totals` are of all rows that pass the query's filters, groups beyond its limit included. `as_of`: when the
+    last fold was committed, or None.
     """
 
     rows: tuple[StatsRow, ...]

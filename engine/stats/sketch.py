@@ -1,12 +1,12 @@
-"""Sketches of sets of visitors: how many are different, mergeable, within 2 % of exact.
+"""Sketches of sets of visitors: mergeable, with sizes within 2 % of exact.
 
-HyperLogLog (Flajolet and others, 2007) as Apache DataSketches stores it: a few thousand visitors as a list of
-their hashes, four bytes each, which is nearly exact; then 2^15 registers of four bits, 16 kB, with a standard
-error of 0.6 %. Of 24 tries with each, merged from eight, one was 2.1 % off with 2^14 registers, none more than
-1.4 % with 2^15.
+HyperLogLog (Flajolet and others, 2007) as Apache DataSketches stores it: up to a few thousand visitors are
+a list of their hashes, four bytes each, which is nearly exact; more are 2^15 registers of four bits, 16 kB,
+with a standard error of 0.6 %. Measured: of 24 sketches, each merged from eight, one was 2.1 % off with
+2^14 registers, and none more than 1.4 % with 2^15.
 
-Nearly all sketches are of few visitors, so those are written here without the library, for many rows at once:
-a hash ("coupon") is 26 bits of a visitor's MurmurHash3 and the number of leading zeros of the rest.
+Nearly all sketches have few visitors, so this module writes those without the library, for many rows at once: a
+hash ("coupon") is 26 bits of a visitor's MurmurHash3 and the number of leading zeros of the rest.
 """
 
 from array import array
@@ -22,18 +22,21 @@ LG_K: Final = 15
 MAX_BYTES: Final = 1 << (LG_K + 3)  # far more than any sketch takes
 
 _TYPE: Final = tgt_hll_type.HLL_4
-# What stands before the coupons of a compact list (up to 7), or set.
+# The header before the coupons of a compact list (up to 7), or of a set.
 _LIST: Final = Struct("<BBBBBBBB")
 _SET: Final = Struct("<BBBBBBBBi")
 _MAX_LIST: Final = 7
-_MAX_SET: Final = 3_000  # the library's own has registers from 3,072 on
-_FEW_BYTES: Final = 1_000  # from here on the library is faster
+_MAX_SET: Final = 3_000  # the library switches to registers at 3,072
+_MAX_SMALL_BYTES: Final = 1_000  # the library is faster with larger sets
 _SEED: Final = 9001
 
 
 def sketches(visitors: npt.NDArray[np.int64], sizes: Sequence[int]) -> Iterator[bytes | None]:
-    """Of the first `sizes[0]` visitors, all different, of the next `sizes[1]`, and so on; None where there
-    are none."""
+    """Yield the sketch of the first `sizes[0]` visitors, of the next `sizes[1]`, and so on; None for a size
+    of 0.
+
+    Visitors of one sketch must all be different.
+    """
     coupons = _coupons(visitors).tobytes()
     start = 0
     for size in sizes:
@@ -41,40 +44,44 @@ def sketches(visitors: npt.NDArray[np.int64], sizes: Sequence[int]) -> Iterator[
         if not size:
             yield None
         elif size <= _MAX_SET:
-            yield _head(size) + coupons[start:end]
+            yield _header(size) + coupons[start:end]
         else:
             yield sketch(visitors[start // 4 : end // 4].tolist())
         start = end
 
 
-def _head(size: int) -> bytes:
-    """What stands before so many coupons."""
+def _header(size: int) -> bytes:
+    """Return the header of a list or set sketch with `size` coupons."""
     if size <= _MAX_LIST:
         return _LIST.pack(2, 1, 7, LG_K, 3, 8, size, 0)
     return _SET.pack(3, 1, 7, LG_K, _lg_slots(size), 8, 0, 1, size)
 
 
 def _lg_slots(size: int) -> int:
-    """Of the hash table that a set of this size is read into: a quarter of it stays free."""
+    """Return log2 of the slots of the library's hash table for a set of `size`: a quarter stays free."""
     return max(5, (size * 4 // 3).bit_length())
 
 
 def _coupons(visitors: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     first, second = _murmur(visitors.astype(np.uint64))
-    # Leading zeros: `float` rounds 2^n - 1 up to 2^n, so only its upper half's are taken from there.
-    zeros = np.where(second >> np.uint64(32), _zeros(second >> np.uint64(32)), 32 + _zeros(second))
+    # Leading zeros of each half: a float of 64 bits would round 2^n - 1 up to 2^n.
+    zeros = np.where(
+        second >> np.uint64(32),
+        _leading_zeros(second >> np.uint64(32)),
+        32 + _leading_zeros(second),
+    )
     slot = (first & np.uint64(0x3FFFFFF)).astype(np.uint32)
     return slot | ((np.minimum(zeros, 62) + 1).astype(np.uint32) << np.uint32(26))
 
 
-def _zeros(half: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Of the lower 32 bits."""
+def _leading_zeros(half: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return the number of leading zeros of the lower 32 bits."""
     _, exponent = np.frexp((half & np.uint64(0xFFFFFFFF)).astype(np.float64))
     return 32 - exponent.astype(np.int64)
 
 
 def _murmur(key: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """MurmurHash3 x64 128 of each number's eight bytes."""
+    """Return both halves of MurmurHash3 x64 128 of each number's eight bytes."""
     with np.errstate(over="ignore"):
         key = key * np.uint64(0x87C37B91114253D5)
         key = _rotated(key, 31) * np.uint64(0x4CF5AD432745937F)
@@ -98,69 +105,72 @@ def _mixed(number: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def sketch(visitors: Iterable[int]) -> bytes:
-    made = hll_sketch(LG_K, _TYPE)
+    """Return the sketch of the visitors."""
+    new_sketch = hll_sketch(LG_K, _TYPE)
     for visitor in visitors:
-        made.update(visitor)
-    return bytes(made.serialize_compact())
+        new_sketch.update(visitor)
+    return bytes(new_sketch.serialize_compact())
 
 
 def union_if_larger(stored: bytes, new: bytes) -> bytes | None:
-    """The union of two; None when the first has all of the second, and stays as it is."""
-    old_coupons, new_coupons = _few(stored), _few(new)
+    """Return the union of two sketches, or None if `stored` has all visitors of `new`."""
+    old_coupons, new_coupons = _small_coupons(stored), _small_coupons(new)
     if old_coupons is None or new_coupons is None:
         return union((stored, new))
     if new_coupons <= old_coupons:
         return None
-    together = old_coupons | new_coupons
-    return _head(len(together)) + array("I", together).tobytes()
+    merged_coupons = old_coupons | new_coupons
+    return _header(len(merged_coupons)) + array("I", merged_coupons).tobytes()
 
 
-def _few(data: bytes) -> set[int] | None:
-    """The coupons of a list or small set, as `sketches` and the library write them."""
+def _small_coupons(data: bytes) -> set[int] | None:
+    """Return the coupons of a list or small set, as sketches() and the library write it; None for others."""
     if data[7] & 3 == 0 and data[0] == 2:
         return set(memoryview(data)[8:].cast("I"))
-    if data[7] & 3 == 1 and data[0] == 3 and len(data) <= _FEW_BYTES:
+    if data[7] & 3 == 1 and data[0] == 3 and len(data) <= _MAX_SMALL_BYTES:
         return set(memoryview(data)[12:].cast("I"))
     return None
 
 
-def union(several: Iterable[bytes]) -> bytes:
-    return bytes(_union(several).get_result(_TYPE).serialize_compact())
+def union(parts: Iterable[bytes]) -> bytes:
+    """Return the union of sketches."""
+    return bytes(_union(parts).get_result(_TYPE).serialize_compact())
 
 
-def union_size(several: Iterable[bytes]) -> int:
-    """How many different visitors there are in all of them together.
+def union_size(parts: Iterable[bytes]) -> int:
+    """Return the number of different visitors in all of the sketches.
 
-    Where all are lists and sets, different coupons are counted, which is exact but for two visitors of one
-    coupon (26 bits, and a zero more half as often: 3 * 2^26 of equal chance), and ten times as fast as merging.
+    If all are lists and sets, different coupons are counted, ten times as fast as merging. That is exact
+    but for visitors with equal coupons: 26 bits and a number of zeros, each one more half as often, so 3 *
+    2^26 coupons of equal chance.
     """
-    several = list(several)
-    parts = []
-    for one in several:
-        mode = one[7] & 3
+    parts = list(parts)
+    coupon_bytes = []
+    for part in parts:
+        mode = part[7] & 3
         if mode > 1:
-            return round(float(_union(several).get_estimate()))
-        parts.append(one[8 : 8 + 4 * one[6]] if mode == 0 else one[_SET.size :])
+            return round(float(_union(parts).get_estimate()))
+        coupon_bytes.append(part[8 : 8 + 4 * part[6]] if mode == 0 else part[_SET.size :])
     # Sorting is faster than numpy's `unique`, which hashes.
-    coupons = np.sort(np.frombuffer(b"".join(parts), dtype=np.uint32))
+    coupons = np.sort(np.frombuffer(b"".join(coupon_bytes), dtype=np.uint32))
     different = float(np.count_nonzero(coupons[1:] != coupons[:-1]) + min(1, coupons.size))
     return round(different + different**2 / (6 * 2**26))
 
 
-def cumulative_sizes(several: Iterable[bytes | None]) -> list[int]:
-    """How many there are in the first, in the first two, and so on."""
-    made, counts = hll_union(LG_K), []
+def cumulative_sizes(parts: Iterable[bytes | None]) -> list[int]:
+    """Return the estimated size of the union of the first 1, 2, ... sketches."""
+    new_sketch, counts = hll_union(LG_K), []
     count = 0
-    for one in several:
-        if one is not None:
-            made.update(hll_sketch.deserialize(one))
-            count = round(float(made.get_estimate()))
+    for part in parts:
+        if part is not None:
+            new_sketch.update(hll_sketch.deserialize(part))
+            count = round(float(new_sketch.get_estimate()))
         counts.append(count)
     return counts
 
 
-def _union(several: Iterable[bytes]) -> Any:
-    made = hll_union(LG_K)
-    for one in several:
-        made.update(hll_sketch.deserialize(one))
-    return made
+def _union(parts: Iterable[bytes]) -> Any:
+    new_sketch = hll_union(LG_K)
+    for part in parts:
+        new_sketch.update(hll_sketch.deserialize(part))
+    return new_sketch

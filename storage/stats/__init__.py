@@ -1,1 +1,1 @@
-"""Counts of visitors in Postgres: questions, compaction, rebuild."""
+"""Counts of visitors in Postgres: stats queries, compaction, rebuilding."""

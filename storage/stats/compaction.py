@@ -1,14 +1,14 @@
-"""Compaction: UTC days that are over, out of the live tables into those of days, months and cumulated quarters.
+"""Compaction: finished UTC days move from the live tables to the tables of days, months and cumulated quarters.
 
 Guarantees:
-- at every moment the sum over both sides is right: a transaction takes rows out of the live tables and adds
-  what they count to the other ones;
-- it may end anywhere, and run any number of times; clicks that come late stand in the live tables again, and
-  the next run adds them to their day;
-- a transaction is bounded: ROLLUPS_AT_ONCE rows of plain counts, or about ROWS_AT_ONCE of those by dimension.
+- the sum over live and compacted tables is right at every moment: a transaction deletes live rows and adds
+  their counts to the compacted tables;
+- a run may stop anywhere, and compaction may run any number of times. Clicks that arrive late are counted
+  in the live tables again, and the next run adds them to their day;
+- a transaction is bounded: ROLLUPS_AT_ONCE rollups, or about ROWS_AT_ONCE rows of dimension counts.
 
-Folds go on meanwhile: plain counts that a fold has locked are waited for, and of counts by dimension whoever
-writes takes turns (storage/stats/dimension_counts.py).
+Folds go on meanwhile: compaction waits for rollups that a fold has locked, and lock_profiles() admits one
+writer of dimension counts at a time (storage/stats/dimension_counts.py).
 """
 
 import asyncio
@@ -30,133 +30,149 @@ from storage.stats.dimension_counts import lock_profiles
 
 _SQL: Final = queries.load("stats/compaction")
 ROLLUPS_AT_ONCE: Final = 10_000
-ROWS_AT_ONCE: Final = 5_000  # 80 MB, if each has a sketch at its largest
-LONGEST_S: Final = 1200.0  # to find out what there is, which reads all that is live
+ROWS_AT_ONCE: Final = 5_000  # 80 MB, if each has a sketch of the largest size
+STATEMENT_TIMEOUT_S: Final = 1200.0  # finding the days reads all live rows
 
 
 class ProfileDay(NamedTuple):
+    """A UTC day of one profile."""
+
     tenant_id: int
     profile_id: int
     day: date
 
 
 class _DayValue(NamedTuple):
-    """One row of a day's tables."""
+    """The key of a row in a day's tables, within a profile's day."""
 
     link_id: int
     dimension: int
     value: str
 
 
-_News = dict[_DayValue, dict[int, QuarterHour]]
+_Additions = dict[_DayValue, dict[int, QuarterHour]]
 
 
 async def compact(
-    database: Database, tell: Callable[[int, int], None], before: date | None = None
+    database: Database, report: Callable[[int, int], None], before: date | None = None
 ) -> int:
-    """Compact all days that are over, or those before another one; how many profiles' days. `tell` is told
-    how many are done, of how many."""
+    """Compact every day before `before` (default: today, UTC). Returns how many days of profiles were
+    compacted.
 
-    async def look(connection: Connection) -> list[ProfileDay]:
+    `report(done, of)` is called before each of them and at the end.
+    """
+
+    async def find_days(connection: Connection) -> list[ProfileDay]:
         await connection.execute(_SQL["no_time_limit"])
         end = before or await connection.fetchval(_SQL["today"])
-        rows = await connection.fetch(_SQL["profile_days"], end, timeout=LONGEST_S)
+        rows = await connection.fetch(_SQL["profile_days"], end, timeout=STATEMENT_TIMEOUT_S)
         return [ProfileDay(*row) for row in rows]
 
-    days = await database.transaction(look)
-    for done, one in enumerate(days):
-        tell(done, len(days))
-        await compact_day(database, one)
-    tell(len(days), len(days))
+    days = await database.transaction(find_days)
+    for done, profile_day in enumerate(days):
+        report(done, len(days))
+        await compact_day(database, profile_day)
+    report(len(days), len(days))
     return len(days)
 
 
-async def compact_day(database: Database, one: ProfileDay) -> None:
-    """Compact what stands of this day in the live tables, in as many transactions as it takes."""
-    while await database.transaction(lambda connection: _take_rollups(connection, one)):
+async def compact_day(database: Database, profile_day: ProfileDay) -> None:
+    """Compact the live rows of a profile's day, in as many transactions as that takes."""
+    while await database.transaction(lambda connection: _compact_rollups(connection, profile_day)):
         pass
     for links, dimensions in await database.transaction(
-        lambda connection: _groups(connection, one)
+        lambda connection: _link_groups(connection, profile_day)
     ):
 
         async def work(
             connection: Connection, links: list[int] = links, dimensions: list[int] = dimensions
         ) -> int:
-            return await _take_dimensions(connection, one, links, dimensions)
+            return await _compact_dimensions(connection, profile_day, links, dimensions)
 
         while await database.transaction(work) == ROWS_AT_ONCE:
             pass
 
 
-async def _take_rollups(connection: Connection, one: ProfileDay) -> int:
-    await lock_profiles(connection, [one.profile_id])
-    rows = await connection.fetch(_SQL["take_rollups"], *one, ROLLUPS_AT_ONCE)
-    news: _News = {}
+async def _compact_rollups(connection: Connection, profile_day: ProfileDay) -> int:
+    await lock_profiles(connection, [profile_day.profile_id])
+    rows = await connection.fetch(_SQL["take_rollups"], *profile_day, ROLLUPS_AT_ONCE)
+    additions: _Additions = {}
     for link_id, at, *counts in rows:
-        for of in (link_id, ALL_LINKS):
-            _add(news, _DayValue(of, Dimension.TOTAL, ""), at, QuarterHour(*counts))
-    await _put(connection, one, news)
+        for counted_link_id in (link_id, ALL_LINKS):
+            _add(
+                additions, _DayValue(counted_link_id, Dimension.TOTAL, ""), at, QuarterHour(*counts)
+            )
+    await _store(connection, profile_day, additions)
     return len(rows)
 
 
-async def _groups(connection: Connection, one: ProfileDay) -> list[tuple[list[int], list[int]]]:
-    """Links and dimensions side by side, each list of about as many rows as one transaction takes."""
+async def _link_groups(
+    connection: Connection, profile_day: ProfileDay
+) -> list[tuple[list[int], list[int]]]:
+    """Return groups of (link ids, dimensions), pairwise, each of about ROWS_AT_ONCE live rows."""
     await connection.execute(_SQL["no_time_limit"])
-    rows = [tuple(row) for row in await connection.fetch(_SQL["groups"], *one, timeout=LONGEST_S)]
-    return [([row[0] for row in part], [row[1] for row in part]) for part in _parts(rows)]
+    rows = [
+        tuple(row)
+        for row in await connection.fetch(_SQL["groups"], *profile_day, timeout=STATEMENT_TIMEOUT_S)
+    ]
+    return [([row[0] for row in group], [row[1] for row in group]) for group in _batches(rows)]
 
 
-def _parts(rows: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    part: list[Sequence[int]] = []
+def _batches(rows: Iterable[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
+    group: list[Sequence[int]] = []
     size = 0
     for row in rows:
-        if part and size + row[2] > ROWS_AT_ONCE:
-            yield part
-            part, size = [], 0
-        part.append(row)
+        if group and size + row[2] > ROWS_AT_ONCE:
+            yield group
+            group, size = [], 0
+        group.append(row)
         size += row[2]
-    if part:
-        yield part
+    if group:
+        yield group
 
 
-async def _take_dimensions(
-    connection: Connection, one: ProfileDay, links: list[int], dimensions: list[int]
+async def _compact_dimensions(
+    connection: Connection, profile_day: ProfileDay, links: list[int], dimensions: list[int]
 ) -> int:
-    await lock_profiles(connection, [one.profile_id])
-    rows = await connection.fetch(_SQL["take_dimensions"], *one, links, dimensions, ROWS_AT_ONCE)
-    news: _News = {}
+    await lock_profiles(connection, [profile_day.profile_id])
+    rows = await connection.fetch(
+        _SQL["take_dimensions"], *profile_day, links, dimensions, ROWS_AT_ONCE
+    )
+    additions: _Additions = {}
     for link_id, dimension, value, at, *quarter in rows:
-        _add(news, _DayValue(link_id, dimension, value), at, QuarterHour(*quarter))
-    await _put(connection, one, news)
+        _add(additions, _DayValue(link_id, dimension, value), at, QuarterHour(*quarter))
+    await _store(connection, profile_day, additions)
     return len(rows)
 
 
-def _add(news: _News, value: _DayValue, at: int, quarter: QuarterHour) -> None:
-    day = news.setdefault(value, {})
+def _add(additions: _Additions, value: _DayValue, at: int, quarter: QuarterHour) -> None:
+    day = additions.setdefault(value, {})
     before = day.get(at)
-    day[at] = quarter if before is None else before.with_(quarter)
+    day[at] = quarter if before is None else before.merged_with(quarter)
 
 
-async def _put(connection: Connection, one: ProfileDay, news: _News) -> None:
-    """Add what is new of a profile's day to what is compacted of it."""
-    if not news:
+async def _store(connection: Connection, profile_day: ProfileDay, additions: _Additions) -> None:
+    """Add quarters to the compacted rows of a profile's day."""
+    if not additions:
         return
-    values = sorted(news)
+    values = sorted(additions)
     columns = list(zip(*values, strict=True))
-    had = {
+    stored = {
         values[number - 1]: CompactedDay(*row)
-        for number, *row in await connection.fetch(_SQL["compacted"], *one, *columns)
+        for number, *row in await connection.fetch(_SQL["compacted"], *profile_day, *columns)
     }
-    rows, more = [], []
+    rows, increments = [], []
     for number, value in enumerate(values):
         if number % 100 == 99:
             await asyncio.sleep(0)
-        before = had.get(value)
-        now = compact_quarters(merge_days(expand_day(before) if before else {}, news[value]))
+        before = stored.get(value)
+        compacted = compact_quarters(
+            merge_days(expand_day(before) if before else {}, additions[value])
+        )
         sums = before.sums if before else (0, 0, 0, 0)
-        more.append([new - old for new, old in zip(now.sums, sums, strict=True)])
-        rows.append((*one, *value, *now))
+        increments.append([new - old for new, old in zip(compacted.sums, sums, strict=True)])
+        rows.append((*profile_day, *value, *compacted))
     await connection.executemany(_SQL["put_quarters"], rows)
-    differences = list(zip(*more, strict=True))
-    await connection.execute(_SQL["add_to_days"], *one, *columns, *differences)
-    await connection.execute(_SQL["add_to_months"], *one, *columns, *differences)
+    differences = list(zip(*increments, strict=True))
+    await connection.execute(_SQL["add_to_days"], *profile_day, *columns, *differences)
+    await connection.execute(_SQL["add_to_months"], *profile_day, *columns, *differences)

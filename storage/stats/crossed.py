@@ -1,7 +1,7 @@
-"""Two dimensions crossed, which no sum by dimension has: counted from raw clicks.
+"""Stats of two crossed dimensions, counted from raw clicks, as dimension counts have one dimension only.
 
-That reads every click of the period, so it is for as many as are counted in well under a second, and for as
-long as raw clicks are kept.
+Such a query reads every click of the period, so it is limited to MAX_CROSSED clicks (well under a second),
+and to the time for which raw clicks are kept.
 """
 
 import asyncio
@@ -26,38 +26,38 @@ from storage.stats.statements import ProfileKey
 
 _SQL: Final = queries.load("stats/stats")
 MAX_CROSSED: Final = 500_000
-MAX_GROUPS: Final = 50_000  # with days and intervals, before they are cut to the query's limit
+MAX_GROUPS: Final = 50_000  # groups by interval and day, before the query's limit applies
 FEW_BYTES: Final = 4_096  # below, a set is faster than numpy
 
 
 async def crossed(
     connection: Connection, profile: ProfileKey, query: StatsQuery, plan: RawClicksPlan
 ) -> Stats:
-    """Answer the query from raw clicks. Raises InvalidError for what is too much, or not kept."""
+    """Answer the query from raw clicks. Raises InvalidError if they are too many or not kept."""
     await _check(connection, profile, plan)
     text, values = statements.crossed(profile, plan, MAX_GROUPS + 1)
     rows = await connection.fetch(text, *values)
     if len(rows) > MAX_GROUPS:
-        reason = f"makes more than {MAX_GROUPS} groups; filter, or ask for a shorter period"
+        reason = f"must not make more than {MAX_GROUPS} groups; filter, or ask for a shorter period"
         raise InvalidError([FieldError("group", reason)])
     as_of = await connection.fetchval(_SQL["as_of"])
-    # Merging may take tenths of a second, in which other callers are to be answered.
+    # In a thread, because merging may take tenths of a second, and other requests must not wait.
     return await asyncio.to_thread(_merge, rows, plan.starts, query, as_of)
 
 
 async def _check(connection: Connection, profile: ProfileKey, plan: RawClicksPlan) -> None:
     text, values = statements.crossable(profile, plan)
-    kept = await connection.fetchrow(text, *values)
-    if kept is None:
-        return  # the profile is gone, and with it what could be counted
-    if plan.starts[0] < kept["since"]:
-        since = kept["since"].date().isoformat()
-        reason = f"two dimensions are counted from raw clicks, which are kept since {since}"
+    retention = await connection.fetchrow(text, *values)
+    if retention is None:
+        return  # the profile is deleted, so there is nothing to count
+    if plan.starts[0] < retention["since"]:
+        since = retention["since"].date().isoformat()
+        reason = f"must not be before {since}: two dimensions are counted from raw clicks, kept since then"
         raise InvalidError([FieldError("from", reason)])
-    if kept["clicks"] > MAX_CROSSED:
+    if retention["clicks"] > MAX_CROSSED:
         reason = (
-            f"two dimensions are counted from raw clicks: at most {MAX_CROSSED} of them, and the "
-            f"period has {kept['clicks']}; ask for a shorter one, or for one link"
+            f"must be later: two dimensions are counted from at most {MAX_CROSSED} raw clicks, and the "
+            f"period has {retention['clicks']}; ask for a shorter one, or for one link"
         )
         raise InvalidError([FieldError("from", reason)])
 
@@ -91,7 +91,7 @@ def _metric_values(sums: Sequence[int], query: StatsQuery) -> MetricValues:
 
 
 def _distinct(pseudonyms: bytes) -> int:
-    """Return how many visitors of one day they are."""
+    """Return the number of different pseudonyms (8 bytes each) in the bytes."""
     if len(pseudonyms) < FEW_BYTES:
         return len(set(memoryview(pseudonyms).cast("q")))
     return int(np.unique(np.frombuffer(pseudonyms, np.int64)).size)

@@ -1,9 +1,10 @@
-"""The daily aggregation: compacts days that are over, deletes raw clicks beyond their time, indexes the rest.
+"""The daily aggregation: it compacts finished days, deletes raw clicks past their retention, and indexes
+the rest.
 
-Each part may end anywhere and run any number of times. Raw clicks are kept for each profile's
-raw_retention_days; a partition that nobody needs any more is dropped whole. That a profile's raw clicks of a
-day are gone, or everybody's, is noted in the transaction that deletes them. Texts of user agents, which stand
-once for all, go when nobody can have a click of theirs any more.
+Each part may stop anywhere and run any number of times. Raw clicks are kept for each profile's
+raw_retention_days; a partition that no profile keeps is dropped whole. The transaction that deletes raw
+clicks of a day also records since when the profile, or every profile, has raw clicks. User agents, stored
+once for all clicks, are deleted when no click can have them.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,12 @@ from storage.postgres.database import Connection, Database
 from storage.stats.compaction import compact
 
 _SQL: Final = queries.load("stats/daily")
-LONGEST_S: Final = 1200.0
+STATEMENT_TIMEOUT_S: Final = 1200.0
 RUN_LIMIT_S: Final = 4 * 3600.0
 
 
 class DailyAggregation:
-    """Over a database that was opened as waypost_aggregator."""
+    """The daily aggregation, over a database that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,7 +34,7 @@ class DailyAggregation:
             PeriodicJob(
                 "analytics.daily",
                 Cron("30 0 * * *"),
-                "compact finished days, delete raw clicks that are kept no longer",
+                "compact finished days, delete raw clicks past their retention",
                 Handler(run=self._run_job, time_limit_s=RUN_LIMIT_S),
             )
         ]
@@ -41,45 +42,50 @@ class DailyAggregation:
     async def _run_job(self, context: JobContext) -> None:
         await self.run(context.report_progress)
 
-    async def run(self, tell: Callable[[int, int], None] = lambda done, of: None) -> None:
-        """All of it. `tell` is told how many profiles' days are compacted, of how many."""
-        await compact(self._database, tell)
+    async def run(self, report: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Run all parts. `report(done, of)` is called with numbers of profiles' days that are compacted."""
+        await compact(self._database, report)
         await self.delete_raw()
         await self.index()
 
     async def delete_raw(self) -> int:
-        """Delete raw clicks that have been kept long enough; how many partitions were dropped."""
-        limits, days = await self._database.transaction(self._look)
-        all_gone, some_gone = limits
+        """Delete raw clicks past their retention. Returns how many partitions were dropped."""
+        limits, days = await self._database.transaction(self._partitions)
+        drop_before, delete_before = limits
         for day in days:
-            if all_gone <= day < some_gone:
+            if drop_before <= day < delete_before:
                 await self._database.transaction(
                     lambda connection, day=day: _delete(connection, day)  # type: ignore[misc]
                 )
 
         async def drop(connection: Connection) -> int:
             await connection.execute(_SQL["no_time_limit"])
-            await connection.execute(_SQL["all_ended"], all_gone)
+            await connection.execute(_SQL["all_ended"], drop_before)
             return int(
-                await connection.fetchval(_SQL["drop_partitions"], all_gone, timeout=LONGEST_S)
+                await connection.fetchval(
+                    _SQL["drop_partitions"], drop_before, timeout=STATEMENT_TIMEOUT_S
+                )
             )
 
         dropped = await self._database.transaction(drop)
-        await self._database.transaction(lambda connection: _delete_old(connection, all_gone))
+        await self._database.transaction(lambda connection: _delete_old(connection, drop_before))
         return dropped
 
-    async def _look(self, connection: Connection) -> tuple[tuple[date, date], list[date]]:
+    async def _partitions(self, connection: Connection) -> tuple[tuple[date, date], list[date]]:
+        """Return (days before which all, or some, profiles' clicks have ended) and the days of partitions."""
         row = await connection.fetchrow(_SQL["limits"])
         assert row is not None
         days = [row[0] for row in await connection.fetch(_SQL["partition_days"])]
         return (row["all_gone"], row["some_gone"]), days
 
     async def index(self) -> int:
-        """Index raw clicks of days that are over; how many days."""
+        """Index raw clicks of finished days. Returns how many days were indexed."""
 
         async def work(connection: Connection) -> date | None:
             await connection.execute(_SQL["no_time_limit"])
-            day: date | None = await connection.fetchval(_SQL["index_partition"], timeout=LONGEST_S)
+            day: date | None = await connection.fetchval(
+                _SQL["index_partition"], timeout=STATEMENT_TIMEOUT_S
+            )
             return day
 
         indexed = 0
@@ -90,13 +96,13 @@ class DailyAggregation:
 
 async def _delete(connection: Connection, day: date) -> None:
     await connection.execute(_SQL["no_time_limit"])
-    profiles = await connection.fetch(_SQL["ended"], day, timeout=LONGEST_S)
+    profiles = await connection.fetch(_SQL["ended"], day, timeout=STATEMENT_TIMEOUT_S)
     if profiles:
         columns = zip(*profiles, strict=True)
-        await connection.execute(_SQL["delete_raw"], day, *columns, timeout=LONGEST_S)
+        await connection.execute(_SQL["delete_raw"], day, *columns, timeout=STATEMENT_TIMEOUT_S)
 
 
-async def _delete_old(connection: Connection, all_gone: date) -> None:
+async def _delete_old(connection: Connection, drop_before: date) -> None:
     await connection.execute(_SQL["no_time_limit"])
-    await connection.execute(_SQL["delete_old"], all_gone, timeout=LONGEST_S)
-    await connection.execute(_SQL["delete_agents"], all_gone, timeout=LONGEST_S)
+    await connection.execute(_SQL["delete_old"], drop_before, timeout=STATEMENT_TIMEOUT_S)
+    await connection.execute(_SQL["delete_agents"], drop_before, timeout=STATEMENT_TIMEOUT_S)

@@ -4,11 +4,11 @@ Guarantees:
 - Clicks are counted exactly once, as in storage/clicks/ledger.py: the watermark moves by compare-and-set on
   (dimension_counted, fencing token) in the same transaction. It is the last statement, so that a journal's row
   is locked for a moment only and the next folds of its clicks do not wait for this one.
-- No sketch loses what another writer adds: who writes to a profile's rows takes its turn (`lock_profiles`), and
-  so do compaction and rebuilding. With that, no two can deadlock over these rows.
-- A bucket of a dimension has at most `summary.cap` values and OTHER.
+- No sketch loses the visitors that another writer adds: all writers, compaction and rebuilding included, call
+  lock_profiles() first. So no two of them deadlock over these rows.
+- A time bucket has at most max_values() values of a dimension, and OTHER.
 
-A transaction writes ROWS_AT_ONCE rows with one statement, and lets the loop go on between two.
+A statement writes ROWS_AT_ONCE rows, and the event loop runs other tasks between two statements.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from storage.postgres.database import Connection
 
 _SQL: Final = queries.load("stats/dimension_counts")
 ROWS_AT_ONCE: Final = 5_000
-SLOTS: Final = 251
+LOCK_SLOTS: Final = 251
 _SECOND_US: Final = 1_000_000
 
 
-# A bucket of a dimension: tenant, profile, link, dimension, second.
+# The key of a time bucket's values: tenant, profile, link, dimension, and Unix second of the bucket.
 _Prefix = tuple[int, int, int, int, int]
 
 
 class _CountRows:
-    """Rows as columns: five of numbers that are the prefix of a key, values, three of counts, and sketches.
+    """Rows as columns: five of the key's prefix, values, three of counts, and sketches.
 
-    Numbers go to Postgres as texts of arrays: the driver takes eight times as long to encode a list.
+    Numbers are sent to Postgres as text of arrays: the driver takes eight times as long to encode lists.
     """
 
     def __init__(self, columns: "list[list[Any]] | None" = None) -> None:
@@ -66,16 +66,16 @@ class _CountRows:
         *_, sizes, visitors = block
         seconds = [bucket_us // _SECOND_US for bucket_us in block.buckets_us]
         sketches = sketch.sketches(visitors, sizes)
-        news: list[Iterable[Any]] = [*block[:4], seconds, *block[5:9], sketches]
-        for column, more in zip(self.columns, news, strict=True):
-            column.extend(more)
+        block_columns: list[Iterable[Any]] = [*block[:4], seconds, *block[5:9], sketches]
+        for column, added in zip(self.columns, block_columns, strict=True):
+            column.extend(added)
 
-    def take(self, count: int) -> "_CountRows":
-        """The first ones, which are gone from here."""
-        taken = [column[:count] for column in self.columns]
+    def pop_first(self, count: int) -> "_CountRows":
+        """Remove and return the first `count` rows."""
+        first = [column[:count] for column in self.columns]
         for column in self.columns:
             del column[:count]
-        return _CountRows(taken)
+        return _CountRows(first)
 
     def only(self, numbers: Sequence[int]) -> "_CountRows":
         return _CountRows([[column[n] for n in numbers] for column in self.columns])
@@ -89,12 +89,13 @@ def _numbers(column: Iterable[int]) -> str:
 
 
 async def lock_profiles(connection: Connection, profile_ids: Iterable[int]) -> None:
-    """Keep other writers of these profiles' counts by dimension out until the transaction ends."""
-    slots = sorted({profile_id % SLOTS for profile_id in profile_ids})
+    """Lock the dimension counts of these profiles against other writers until the transaction ends."""
+    slots = sorted({profile_id % LOCK_SLOTS for profile_id in profile_ids})
     await connection.execute(_SQL["lock_profiles"], slots)
 
 
 async def add(connection: Connection, buffer: BufferedClicks) -> None:
+    """Add the buffer's dimension counts."""
     await lock_profiles(connection, {profile_id for _, profile_id in buffer.profiles()})
     await add_blocks(connection, buffer.blocks())
 
@@ -105,36 +106,36 @@ async def add_blocks(connection: Connection, blocks: Iterable[CountBlock]) -> No
     for block in blocks:
         waiting.extend(block)
         while len(waiting) >= ROWS_AT_ONCE:
-            await _add(connection, waiting.take(ROWS_AT_ONCE))
+            await _add(connection, waiting.pop_first(ROWS_AT_ONCE))
         await asyncio.sleep(0)
     if len(waiting):
         await _add(connection, waiting)
 
 
 async def advance_watermarks(connection: Connection, advances: Sequence[WatermarkAdvance]) -> None:
-    """Move `dimension_counted` of the journals. Raises StaleLeaseError with those that have another watermark
-    or fencing token."""
+    """Move `dimension_counted` of the journals. Raises StaleLeaseError that names the journals with another
+    watermark or fencing token."""
     rows = await connection.fetch(_SQL["advance_watermarks"], *zip(*advances, strict=True))
     stale = {advance.journal_id for advance in advances} - {row["journal_id"] for row in rows}
     if stale:
         names = ", ".join(sorted(journal_id.hex for journal_id in stale))
         raise StaleLeaseError(
-            f"journals {names} have other dimension counts or another owner", stale
+            f"journals {names}: the watermark has moved or the lease was lost", stale
         )
 
 
 async def _add(connection: Connection, rows: _CountRows) -> None:
     keys = rows.keys()
-    found = await connection.fetch(_SQL["existing"], *keys)
-    existing = {number - 1: stored for number, stored in found}
-    beyond = await _rows_over_cap(connection, rows, existing.keys())
-    if beyond:
-        await _add(connection, _merge_into_other(rows, beyond))
-        kept = [number for number in range(len(rows)) if number not in beyond]
-        if not kept:
+    existing_rows = await connection.fetch(_SQL["existing"], *keys)
+    existing = {number - 1: stored for number, stored in existing_rows}
+    over_cap = await _rows_over_cap(connection, rows, existing.keys())
+    if over_cap:
+        await _add(connection, _merge_into_other(rows, over_cap))
+        within_cap = [number for number in range(len(rows)) if number not in over_cap]
+        if not within_cap:
             return
-        existing = {new: existing[old] for new, old in enumerate(kept) if old in existing}
-        rows = rows.only(kept)
+        existing = {new: existing[old] for new, old in enumerate(within_cap) if old in existing}
+        rows = rows.only(within_cap)
         keys = rows.keys()
     sketches = rows.sketches
     for number, stored in existing.items():
@@ -147,38 +148,38 @@ async def _add(connection: Connection, rows: _CountRows) -> None:
 async def _rows_over_cap(
     connection: Connection, rows: _CountRows, existing: Collection[int]
 ) -> set[int]:
-    """Numbers of the rows that no place is left for, with those that are of OTHER already: a visitor may have
-    sent that word, and a bucket's row is written once."""
+    """Return the indexes of rows beyond the cap of their time bucket, and of rows whose value is OTHER already:
+    a visitor can send that text, and each row may be written only once."""
     new: dict[_Prefix, list[int]] = {}
-    named: dict[_Prefix, int] = {}
+    other_numbers: dict[_Prefix, int] = {}
     for number, value in enumerate(rows.values):
         if value == OTHER:
-            named[rows.prefix(number)] = number
+            other_numbers[rows.prefix(number)] = number
         elif number not in existing and value:
             new.setdefault(rows.prefix(number), []).append(number)
     caps = {prefix: max_values(prefix[3], prefix[2]) for prefix in new}
-    asked = [prefix for prefix in new if caps[prefix] is not None]
-    if not asked:
+    capped = [prefix for prefix in new if caps[prefix] is not None]
+    if not capped:
         return set()
-    columns = map(_numbers, zip(*asked, strict=True))
-    found = await connection.fetch(_SQL["values"], *columns, MAX_VALUES)
-    beyond: set[int] = set()
-    for prefix, (count,) in zip(asked, found, strict=True):
-        more = new[prefix][max(0, (caps[prefix] or 0) - count) :]
-        if more and prefix in named:
-            more.append(named[prefix])
-        beyond.update(more)
-    return beyond
+    columns = map(_numbers, zip(*capped, strict=True))
+    count_rows = await connection.fetch(_SQL["values"], *columns, MAX_VALUES)
+    over_cap: set[int] = set()
+    for prefix, (count,) in zip(capped, count_rows, strict=True):
+        added = new[prefix][max(0, (caps[prefix] or 0) - count) :]
+        if added and prefix in other_numbers:
+            added.append(other_numbers[prefix])
+        over_cap.update(added)
+    return over_cap
 
 
-def _merge_into_other(rows: _CountRows, beyond: Collection[int]) -> _CountRows:
-    """Of each bucket and dimension, those rows as one."""
-    together: dict[_Prefix, list[int]] = {}
-    for number in sorted(beyond):
-        together.setdefault(rows.prefix(number), []).append(number)
-    others: list[tuple[Any, ...]] = []
-    for prefix, numbers in together.items():
+def _merge_into_other(rows: _CountRows, over_cap: Collection[int]) -> _CountRows:
+    """Return one row of value OTHER for each time bucket and dimension of these rows."""
+    numbers_by_prefix: dict[_Prefix, list[int]] = {}
+    for number in sorted(over_cap):
+        numbers_by_prefix.setdefault(rows.prefix(number), []).append(number)
+    other_rows: list[tuple[Any, ...]] = []
+    for prefix, numbers in numbers_by_prefix.items():
         counts = [sum(column[n] for n in numbers) for column in rows.counts]
-        sketches = [one for n in numbers if (one := rows.sketches[n]) is not None]
-        others.append((*prefix, OTHER, *counts, sketch.union(sketches) if sketches else None))
-    return _CountRows([list(column) for column in zip(*others, strict=True)])
+        sketches = [sketch_bytes for n in numbers if (sketch_bytes := rows.sketches[n]) is not None]
+        other_rows.append((*prefix, OTHER, *counts, sketch.union(sketches) if sketches else None))
+    return _CountRows([list(column) for column in zip(*other_rows, strict=True)])

@@ -1,4 +1,4 @@
-"""The export of a profile's raw clicks: read by a cursor, in one snapshot and bounded memory."""
+"""The export of a profile's raw clicks, read by a cursor from one database snapshot in bounded memory."""
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
@@ -14,7 +14,8 @@ _EXPORT: Final = _SQL["export"].format(texts=", ".join(TEXT_COLUMNS))
 
 
 class PostgresClickExport:
-    """`ClickExport` for the app's role. Each export holds a connection; callers bound how many there are."""
+    """ClickExport over a database that was opened as waypost_app. Each export holds a connection; callers bound
+    their number."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

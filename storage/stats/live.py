@@ -1,8 +1,11 @@
-"""Live updates on their way from workers to consoles, while there are live subscribers.
+"""Live updates from workers to consoles through Redis, for profiles with live subscribers.
 
-Redis keys: `waypost:live_profiles`, a sorted set of profiles by the Unix second until which they are
-subscribed. Consoles add to it, and remove what has expired; it expires as a whole soon after the last did so.
-The topic `waypost:live` carries the updates of those profiles (engine/stats/live.py). It may lose some.
+Redis keys               type        deleted by
+waypost:live_profiles    sorted set  its expiry, soon after the last subscription
+
+The set has profile ids, by the Unix second until which they are subscribed; consoles add them and remove
+expired ones. The topic `waypost:live` carries the updates of these profiles (engine/stats/live.py). It may
+lose some.
 """
 
 import time
@@ -21,7 +24,7 @@ MAX_WAITING: Final = 1_000
 
 
 class RedisLiveChannel:
-    """`LiveChannel` on Redis. Clocks of machines may differ by some seconds."""
+    """LiveChannel on Redis. Clocks of machines may differ by some seconds."""
 
     def __init__(self, server: RedisServer, clock: Callable[[], float] = time.time) -> None:
         self._server = server
@@ -51,16 +54,16 @@ class RedisLiveChannel:
             )
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[LiveUpdate]]:
-        waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
-        return listening(self._server, CHANNEL, waiting, self._take, self._disconnected)
+        queue: DropOldestQueue[LiveUpdate] = DropOldestQueue(MAX_WAITING)
+        return listening(self._server, CHANNEL, queue, self._take, self._disconnected)
 
-    def _take(self, waiting: DropOldestQueue[LiveUpdate], message: bytes) -> None:
+    def _take(self, queue: DropOldestQueue[LiveUpdate], message: bytes) -> None:
         update = decode(message)
         if update is None:
             self.counts["malformed"] += 1
             return
         self.counts["received"] += 1
-        self.counts["dropped"] += waiting.put(update)
+        self.counts["dropped"] += queue.put(update)
 
     def _disconnected(self) -> None:
         self.counts["disconnected"] += 1

@@ -1,4 +1,4 @@
-"""The in-memory twin of storage/stats/live.py."""
+"""Live updates in memory: the twin of storage/stats/live.py."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from storage.redis.subscription import DropOldestQueue
 
 
 class MemoryLiveChannel:
-    """`LiveChannel`: workers and consoles share one object. `clock` gives seconds."""
+    """LiveChannel that workers and consoles share. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -32,15 +32,15 @@ class MemoryLiveChannel:
     async def publish(self, updates: Sequence[LiveUpdate]) -> None:
         await trio.lowlevel.checkpoint()
         for update in updates:
-            for waiting in self._listeners:
-                waiting.put(update)
+            for queue in self._listeners:
+                queue.put(update)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[LiveUpdate]]:
         await trio.lowlevel.checkpoint()
-        waiting: DropOldestQueue[LiveUpdate] = DropOldestQueue(1_000)
-        self._listeners.add(waiting)
+        queue: DropOldestQueue[LiveUpdate] = DropOldestQueue(1_000)
+        self._listeners.add(queue)
         try:
-            yield waiting
+            yield queue
         finally:
-            self._listeners.remove(waiting)
+            self._listeners.remove(queue)

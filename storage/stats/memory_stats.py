@@ -1,4 +1,4 @@
-"""The in-memory twin of storage/stats/reader.py: it looks at each click, and counts visitors exactly."""
+"""Stats in memory: the twin of storage/stats/reader.py, which reads each click and counts visitors exactly."""
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -28,7 +28,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStatsReader:
-    """`StatsReader` over the clicks of a memory ledger."""
+    """StatsReader over the clicks of a memory ledger."""
 
     def __init__(self, counts: MemoryClickTables) -> None:
         self._counts = counts
@@ -49,7 +49,7 @@ class MemoryStatsReader:
 
 
 class MemoryClickExport:
-    """`ClickExport` over the same clicks."""
+    """ClickExport over the clicks of a memory ledger."""
 
     def __init__(self, counts: MemoryClickTables) -> None:
         self._counts = counts
@@ -94,7 +94,7 @@ def counted(clicks: Iterable[Click], query: StatsQuery, as_of: datetime | None) 
         totals.add(click)
         start = None
         if query.by_time:
-            # Two datetimes of one zone compare by the wall: only UTC tells a doubled hour apart.
+            # Datetimes of one zone compare by the clock on the wall, so only UTC tells a doubled hour apart.
             start = calendar.interval_start(moment(click), query.interval, tz).astimezone(UTC)
         for values in _combinations(click, query):
             groups[RowGroup(start, values)].add(click)
@@ -156,8 +156,8 @@ def _combinations(click: Click, query: StatsQuery) -> Iterator[tuple[str, ...]]:
     combinations: list[tuple[str, ...]] = [()]
     for dimension in query.groups:
         filters = query.filters_of(dimension)
-        wanted = [v for v in values(click, dimension) if all(passes(f, v) for f in filters)]
-        combinations = [(*before, value) for before in combinations for value in wanted]
+        passing = [v for v in values(click, dimension) if all(passes(f, v) for f in filters)]
+        combinations = [(*before, value) for before in combinations for value in passing]
     yield from combinations
 
 

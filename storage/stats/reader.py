@@ -1,10 +1,10 @@
-"""Stats from stored counts, as the console asks for them.
+"""Stats read from stored counts in Postgres.
 
-engine/stats/plan.py decides which rows answer a query, storage/stats/statements.py is their SQL, and
-engine/stats/merge.py makes an answer of the sums; here the statements are executed. Python cuts intervals by
-the zone's clock, Postgres only sums between moments, so totals are exact on days of 23 and 25 hours too. All of
-an answer comes from one snapshot, under the tenant's row-level security. Postgres ends each statement at the
-time limit of statistics.
+engine/stats/plan.py decides which rows answer a query, storage/stats/statements.py has their SQL, this
+module executes the statements, and engine/stats/merge.py makes an answer of the sums. Python cuts intervals
+by the zone's clock and Postgres only sums between instants, so totals are exact on days of 23 and 25 hours
+too. An answer comes from one database snapshot, under the tenant's row-level security. Postgres ends a
+statement at the time limit.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ _SQL: Final = queries.load("stats/stats")
 
 
 class PostgresStatsReader:
-    """`StatsReader` on Postgres, for the app's role. `timeout_ms` bounds each statement."""
+    """StatsReader over a database that was opened as waypost_app. `timeout_ms` bounds each statement."""
 
     def __init__(self, database: Database, timeout_ms: int = 2_000) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class PostgresStatsReader:
                 return await _CountsReading(connection, profile, query, planned).stats()
             except asyncpg.QueryCanceledError:
                 raise SlowQueryError(
-                    "this takes too long to count; ask for a shorter period, a longer interval, "
+                    "the query takes too long; ask for a shorter period, a longer interval, "
                     "fewer groups or a lower limit"
                 ) from None
 
@@ -60,7 +60,7 @@ class PostgresStatsReader:
 
 
 class _CountsReading:
-    """One answer from stored counts, in one transaction."""
+    """The reading of one answer from stored counts, in one transaction."""
 
     def __init__(
         self, connection: Connection, profile: ProfileKey, query: StatsQuery, planned: CountsPlan
@@ -115,11 +115,11 @@ class _CountsReading:
         return {SumKey(*row[:3]): MetricValues(*row[3:7]) for row in rows}
 
     async def _add_visitors(self, statement: CountsStatement, sums: Sums) -> None:
-        wanted = statement.sketches
-        if wanted is None:
+        sketches_needed = statement.sketches
+        if sketches_needed is None:
             return
         statement = merge.of_links(statement, self._links)
         text, values = statements.sketches(self._profile, statement)
         rows = await self._connection.fetch(text, *values)
         sketches = ((SumKey(*row[:3]), row[3]) for row in rows)
-        merge.add_visitors(sums, sketches, add_stored=wanted.add_stored)
+        merge.add_visitors(sums, sketches, add_stored=sketches_needed.add_stored)

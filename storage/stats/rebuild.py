@@ -1,15 +1,15 @@
-"""A profile's day counted anew out of its raw clicks: rollups, counts by dimension, and what was compacted.
+"""Rebuilding of a profile's day from its raw clicks: rollups, dimension counts and compacted rows.
 
 Guarantees:
-- exactly once, while folding goes on: all is one transaction of one snapshot. Plain counts are made of all raw
-  clicks of the snapshot, as both are committed together; counts by dimension of those whose sequence is at or
-  below `dimension_counted` of their journal, as the others are still to be added. It takes its
-  turn as all who write those. Plain counts that a fold changes meanwhile make it start anew; when that has
-  been in vain some times, folds wait for it;
-- idempotent: the same raw clicks give the same counts;
-- a day is refused of which raw clicks have been deleted, as their counts could not be made again.
+- exactly once, while folds go on: a rebuild is one transaction on one database snapshot. Rollups are made
+  of all raw clicks of the snapshot, as a fold commits both together. Dimension counts are made of the
+  clicks at or below `dimension_counted` of their journal; the dimension counter adds the others later. Like
+  all writers of dimension counts, a rebuild calls lock_profiles() first. If a fold changes the rollups
+  meanwhile, the rebuild starts again; after some attempts it locks the rollups, so that folds wait;
+- idempotent: equal raw clicks give equal counts;
+- a day with deleted raw clicks is refused, as their counts could not be made again.
 
-What was compacted stands in the live tables again, until the next compaction.
+Compacted rows of the day become live rows, until the next compaction.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,82 +37,99 @@ _RAW: Final = _SQL["raw"].replace(
 )
 T = TypeVar("T")
 CLICKS_AT_ONCE: Final = 50_000
-LONGEST_S: Final = 1200.0
+STATEMENT_TIMEOUT_S: Final = 1200.0
 _ALL_RULES: Final = (1 << 15) - 1
 
 
 class RebuildError(WaypostError):
-    """The day cannot be counted anew."""
+    """The day cannot be rebuilt."""
 
 
 class DayRebuild:
-    """Over a database of two connections or more that was opened as waypost_aggregator."""
+    """Rebuilding, over a database with at least two connections that was opened as waypost_aggregator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def profiles(self, day: date, profile: str | None) -> list[ProfileDay]:
-        """Those that have something on a UTC day: all, or the one of this handle or number. Raises
-        NotFoundError."""
+        """Return the profiles with counts or clicks on a UTC day: all, or the one with this handle or id.
+
+        Raises NotFoundError for an unknown profile.
+        """
 
         async def work(connection: Connection) -> list[ProfileDay]:
             if profile is not None and not await connection.fetchval(_SQL["profile"], profile):
                 raise NotFoundError(f"there is no profile {profile}")
-            rows = await connection.fetch(_SQL["profiles_of"], day, profile, timeout=LONGEST_S)
+            rows = await connection.fetch(
+                _SQL["profiles_of"], day, profile, timeout=STATEMENT_TIMEOUT_S
+            )
             return [ProfileDay(tenant_id, profile_id, day) for tenant_id, profile_id in rows]
 
-        return await self._database.transaction(_patient(work))
+        return await self._database.transaction(_without_time_limit(work))
 
-    async def rebuild(self, one: ProfileDay) -> int:
-        """How many clicks were counted by dimension. Raises RebuildError."""
-        return await self._alone(one, lambda connection: _rebuild(connection, one))
+    async def rebuild(self, profile_day: ProfileDay) -> int:
+        """Rebuild a day. Returns how many clicks its dimension counts have. Raises RebuildError."""
+        return await self._in_one_snapshot(
+            profile_day, lambda connection: _rebuild(connection, profile_day)
+        )
 
-    async def reclassify(self, one: ProfileDay, *, everything: bool = False) -> int:
-        """Judge what an older rule has judged, and count the day anew if there was any; how many clicks.
-        With `everything`, what the present rule has judged too. Raises RebuildError."""
+    async def reclassify(self, profile_day: ProfileDay, *, everything: bool = False) -> int:
+        """Classify clicks of an older rules version again, and rebuild the day if there are any.
+
+        With `everything`, classifies clicks of the current version too. Returns how many clicks were
+        classified. Raises RebuildError.
+        """
 
         async def work(connection: Connection) -> int:
-            judged = await _judge(connection, one, _ALL_RULES if everything else RULES_VERSION)
-            if judged:
-                await _rebuild(connection, one)
-            return judged
+            reclassified = await _classify(
+                connection, profile_day, _ALL_RULES if everything else RULES_VERSION
+            )
+            if reclassified:
+                await _rebuild(connection, profile_day)
+            return reclassified
 
-        return await self._alone(one, work)
+        return await self._in_one_snapshot(profile_day, work)
 
-    async def _alone(self, one: ProfileDay, work: Callable[[Connection], Awaitable[int]]) -> int:
-        """In one snapshot, which is taken when it is this one's turn to write counts by dimension: so the
-        turn is another connection's."""
+    async def _in_one_snapshot(
+        self, profile_day: ProfileDay, work: Callable[[Connection], Awaitable[int]]
+    ) -> int:
+        """Run `work` in one database snapshot, taken after the profile is locked: so another connection
+        locks it."""
 
         async def locked(connection: Connection) -> int:
             await connection.execute(_SQL["lock_rollups"])
             return await work(connection)
 
-        async def in_turn(connection: Connection) -> int:
+        async def with_profile_locked(connection: Connection) -> int:
             await connection.execute(_SQL["no_idle_limit"])
-            await dimension_counts.lock_profiles(connection, [one.profile_id])
-            counted = await once()
-            if counted is None:
-                counted = await self._database.second_transaction(
-                    _patient(locked), one_snapshot=True
+            await dimension_counts.lock_profiles(connection, [profile_day.profile_id])
+            clicks = await without_rollup_lock()
+            if clicks is None:
+                clicks = await self._database.second_transaction(
+                    _without_time_limit(locked), one_snapshot=True
                 )
-            # Who polls for statistics is told that they are others now.
-            await connection.execute(_SQL["tell_readers"])
-            return counted
+            # Change the stats version, so that a poll gets new counts and no 304.
+            await connection.execute(_SQL["change_stats_version"])
+            return clicks
 
-        async def once() -> int | None:
+        async def without_rollup_lock() -> int | None:
             try:
-                return await self._database.second_transaction(_patient(work), one_snapshot=True)
+                return await self._database.second_transaction(
+                    _without_time_limit(work), one_snapshot=True
+                )
             except asyncpg.UniqueViolationError:
-                return None  # a row that came after the snapshot
+                return None  # a fold added a row after the snapshot
             except UnavailableError as error:
                 if not isinstance(error.__cause__, asyncpg.SerializationError):
                     raise
                 return None
 
-        return await self._database.transaction(in_turn)
+        return await self._database.transaction(with_profile_locked)
 
 
-def _patient(work: Callable[[Connection], Awaitable[T]]) -> Callable[[Connection], Awaitable[T]]:
+def _without_time_limit(
+    work: Callable[[Connection], Awaitable[T]],
+) -> Callable[[Connection], Awaitable[T]]:
     async def run(connection: Connection) -> T:
         await connection.execute(_SQL["no_time_limit"])
         await connection.execute(_SQL["no_idle_limit"])
@@ -121,53 +138,60 @@ def _patient(work: Callable[[Connection], Awaitable[T]]) -> Callable[[Connection
     return run
 
 
-async def _rebuild(connection: Connection, one: ProfileDay) -> int:
-    since = await connection.fetchval(_SQL["kept_since"], *one[:2])
-    if since is None or one.day < since:
+async def _rebuild(connection: Connection, profile_day: ProfileDay) -> int:
+    since = await connection.fetchval(_SQL["kept_since"], *profile_day[:2])
+    if since is None or profile_day.day < since:
         raise RebuildError(
-            f"raw clicks of profile {one.profile_id} are kept from {since} on only: "
-            f"{one.day} cannot be counted anew"
+            f"raw clicks of profile {profile_day.profile_id} are kept from {since} on: "
+            f"{profile_day.day} cannot be rebuilt"
         )
     for name in (
         "forget_months", "forget_empty_months", "forget_days", "forget_quarters", "forget_rollups",
         "forget_dimensions", "count_rollups",
     ):  # fmt: skip
-        await connection.execute(_SQL[name], *one, timeout=LONGEST_S)
-    counted = 0
-    rows = RawClickRows(*one[:2])
-    async for row in connection.cursor(_RAW, *one, prefetch=1000, timeout=LONGEST_S):
+        await connection.execute(_SQL[name], *profile_day, timeout=STATEMENT_TIMEOUT_S)
+    clicks = 0
+    rows = RawClickRows(*profile_day[:2])
+    async for row in connection.cursor(
+        _RAW, *profile_day, prefetch=1000, timeout=STATEMENT_TIMEOUT_S
+    ):
         rows.add(*row)
-        counted += 1
+        clicks += 1
         if len(rows) == CLICKS_AT_ONCE:
             await dimension_counts.add_blocks(connection, rows.blocks())
-            rows = RawClickRows(*one[:2])
+            rows = RawClickRows(*profile_day[:2])
     await dimension_counts.add_blocks(connection, rows.blocks())
-    return counted
+    return clicks
 
 
-async def _judge(connection: Connection, one: ProfileDay, rule: int) -> int:
-    texts = await connection.fetch(_SQL["texts"], *one, rule, timeout=LONGEST_S)
-    judged = 0
+async def _classify(connection: Connection, profile_day: ProfileDay, rule: int) -> int:
+    texts = await connection.fetch(_SQL["texts"], *profile_day, rule, timeout=STATEMENT_TIMEOUT_S)
+    reclassified = 0
     await connection.execute(_SQL["join_by_hash"])
     for start in range(0, len(texts), CLICKS_AT_ONCE):
-        rows = [_told(*row) for row in texts[start : start + CLICKS_AT_ONCE]]
+        rows = [_text_row(*row) for row in texts[start : start + CLICKS_AT_ONCE]]
         status = await connection.execute(
-            _SQL["judge"], *one, rule, RULES_VERSION, *zip(*rows, strict=True), timeout=LONGEST_S
+            _SQL["judge"],
+            *profile_day,
+            rule,
+            RULES_VERSION,
+            *zip(*rows, strict=True),
+            timeout=STATEMENT_TIMEOUT_S,
         )
-        judged += int(status.rpartition(" ")[2])
+        reclassified += int(status.rpartition(" ")[2])
     await connection.execute(_SQL["join_as_usual"])
-    return judged
+    return reclassified
 
 
-def _told(
+def _text_row(
     agent_id: int | None, user_agent: str | None, referrer: str | None, header: str | None,
     utm_source: str | None,
 ) -> Sequence[object]:  # fmt: skip
-    """A row of what `judge` takes: the texts, and what they tell."""
+    """Return a row of parameters of the query `judge`: the texts, their classification and dimension values."""
     agent = agents.parse(user_agent or "")
     host = referrers.referrer_host(referrer or "")
     source = dimension_values.source(host, agent, utm_source or "")
-    told = (
+    values = (
         agent.browser,
         agent.os,
         agent.device,
@@ -175,5 +199,12 @@ def _told(
         source,
         dimension_values.language(header or ""),
     )
-    verdict = pack_classification(judge(user_agent or "")) & CLASS_MASK
-    return (agent_id, referrer, header, utm_source, verdict, *(text or None for text in told))
+    classification = pack_classification(judge(user_agent or "")) & CLASS_MASK
+    return (
+        agent_id,
+        referrer,
+        header,
+        utm_source,
+        classification,
+        *(text or None for text in values),
+    )

@@ -3,7 +3,7 @@
 -- have changed since.
 LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
 
--- name: tell_readers
+-- name: change_stats_version
 -- Change the stats version, as no fold did.
 UPDATE journals SET dimension_counted_at = clock_timestamp() WHERE journal_id = (
     SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);

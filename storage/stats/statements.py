@@ -1,4 +1,4 @@
-"""SQL of the statements of a stats plan (engine/stats/plan.py). Values are only ever parameters."""
+"""SQL of the statements of a stats plan (engine/stats/plan.py). All values are parameters."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -28,6 +28,8 @@ _ORDERS: Final = {
 
 
 class ProfileKey(NamedTuple):
+    """The key of a profile's rows."""
+
     tenant_id: int
     profile_id: int
 
@@ -118,7 +120,7 @@ def ascii_lower(text: str) -> str:
     return text.translate(_LOWER)
 
 
-# Expressions of raw clicks' values. VARIANT is not among them: a click can have several.
+# SQL expressions of a raw click's values. There is none of VARIANT: a click can have more than one.
 _COLUMNS: Final = {
     **{dimension: f"coalesce({column}, '')" for column, dimension in TEXT_COLUMNS.items()},
     Dimension.TRIGGER: "trigger_name(trigger)",
@@ -152,7 +154,7 @@ def crossed(profile: ProfileKey, plan: RawClicksPlan, limit: int) -> tuple[str, 
         first=first,
         second=second,
         row="width_bucket(at, :starts::timestamptz[])" if len(plan.starts) > 1 else "1",
-        # A visitor who comes on two days is two visitors.
+        # Pseudonyms change with the UTC day, so visitors are counted by day.
         day="date_bin('1 day', at, 'epoch')" if plan.visitors else "NULL",
         visitor="visitor" if plan.visitors else "NULL",
         filters="".join(f"\n    AND {condition}" for condition in conditions),

@@ -1,4 +1,4 @@
-"""The dimension counter: what is folded is counted, once; soon where there is little, together in a crowd."""
+"""The dimension counter: folded clicks count once; few clicks soon, many clicks together."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -65,7 +65,7 @@ class Bench:
 
     @property
     def clicks(self) -> int:
-        """In the counts, by the systems of all links."""
+        """The clicks in the counts of dimension OS of whole profiles."""
         return sum(counts.clicks for key, counts in self.counts.sums.items() if key[2:4] == (-1, 6))
 
 
@@ -74,7 +74,7 @@ async def bench() -> Bench:
     return Bench()
 
 
-async def test_little_is_counted_at_once(
+async def test_few_clicks_are_counted_at_once(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     nursery.start_soon(bench.counter.run)
@@ -85,7 +85,7 @@ async def test_little_is_counted_at_once(
     assert bench.counter.counted == 5
 
 
-async def test_the_more_it_costs_the_longer_it_waits(
+async def test_the_counter_waits_longer_the_longer_commits_take(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     async def slow(name: str, call: Callable[[], object]) -> object:
@@ -95,11 +95,11 @@ async def test_the_more_it_costs_the_longer_it_waits(
     bench.plan.meet = slow  # type: ignore[method-assign, assignment]
     nursery.start_soon(bench.counter.run)
     journal_id = bench.journal()
-    begun = trio.current_time()
-    while trio.current_time() < begun + 60:
+    start_s = trio.current_time()
+    while trio.current_time() < start_s + 60:
         await bench.fold(journal_id)
         await trio.sleep(0.02)
-    # A second's cost at most every five, where the shortest interval would have had it nearly all the time.
+    # Commits of a second take a fifth of the time; at the shortest interval they would take nearly all.
     assert 10 <= bench.counter.commits <= 13
     assert bench.counter.lag < 5 / 0.02 * 5 * 2
     await until(lambda: bench.done(journal_id), LONGEST_S)
@@ -120,10 +120,10 @@ async def test_a_journals_folds_are_not_counted_twice(
 
 
 @pytest.mark.parametrize("kind", ["refused", "unanswered"])
-async def test_a_commit_that_fails_or_loses_its_answer(
+async def test_a_commit_that_fails_or_loses_its_reply_counts_once(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery, kind: str
 ) -> None:
-    """Of the second kind it has happened, and the position is somebody else's to tell."""
+    """After a lost reply the commit has happened, so the lease is stale."""
     nursery.start_soon(bench.counter.run)
     journal_id, other = bench.journal(), bench.journal()
     getattr(bench.plan, kind)["commit_dimension_counts"] = 1
@@ -218,7 +218,7 @@ async def test_settling_waits_for_this_journal(
     assert bench.clicks == 10
 
 
-async def test_what_cannot_be_committed_is_left_out_in_the_end(
+async def test_clicks_that_cannot_be_committed_are_left_out_after_retries(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Else no journal could be deleted any more, and the disk would fill."""

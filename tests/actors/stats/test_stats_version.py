@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from actors.stats.stats_version import MAX_AGE_S, POLL_S, REST_AFTER_S, StatsVersionCache
+from actors.stats.stats_version import IDLE_AFTER_S, MAX_AGE_S, POLL_S, StatsVersionCache
 from engine.common.errors import UnavailableError
 
 
@@ -33,7 +33,7 @@ async def test_it_follows_the_counts_while_somebody_asks(
     counts.value = "2"
     await trio.sleep(2 * POLL_S)
     assert await mark.current() == "2"
-    await trio.sleep(REST_AFTER_S + 1)
+    await trio.sleep(IDLE_AFTER_S + 1)
     read = counts.reads
     await trio.sleep(100)
     assert counts.reads == read

@@ -1,4 +1,4 @@
-"""Exports: the rows of a question and raw clicks as files, and that no cell is a formula."""
+"""Exports of stats queries and raw clicks as files; no CSV cell is a formula."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from tests.kit.shipped_batches import click
 HOSTILE = '=HYPERLINK("http://evil","x")'
 
 
-async def filled() -> tuple[Console, str]:
+async def console_with_clicks() -> tuple[Console, str]:
     console = Console()
     id_ = (await console.profile())["id"]
     place = item(PLACE, "\x1f".join(("EU", "DE", "BY", "-Stadt")).encode())
@@ -40,41 +40,43 @@ def table(body: bytes) -> list[dict[str, str]]:
 
 
 async def test_clicks_as_csv_have_no_visitor_and_no_formula() -> None:
-    console, path = await filled()
-    found = await console.call("GET", f"{path}/clicks/export?format=csv&tz=Europe/Rome")
-    assert found.headers["Content-Type"].startswith("text/csv")
-    assert found.headers["Content-Disposition"].startswith('attachment; filename="waypost-clicks-')
-    first, head = table(found.body)
+    console, path = await console_with_clicks()
+    response = await console.call("GET", f"{path}/clicks/export?format=csv&tz=Europe/Rome")
+    assert response.headers["Content-Type"].startswith("text/csv")
+    assert response.headers["Content-Disposition"].startswith(
+        'attachment; filename="waypost-clicks-'
+    )
+    first, head = table(response.body)
     assert tuple(first) == CLICK_COLUMNS
     assert (first["time"], first["link"]) == ("2026-03-15T11:06:00+01:00", "5")
     assert (first["utm_source"], first["city"]) == ("'@SUM(1)", "'-Stadt, DE")
     assert (head["kind"], head["visitor_class"]) == ("view", "head")
-    assert b"12345678" not in found.body
+    assert b"12345678" not in response.body
 
 
 async def test_clicks_as_ndjson() -> None:
-    console, path = await filled()
-    found = await console.call(
+    console, path = await console_with_clicks()
+    response = await console.call(
         "GET", f"{path}/clicks/export?format=ndjson&from=2026-03-15&to=2026-03-16"
     )
-    first, head = (msgspec.json.decode(line) for line in found.body.splitlines())
+    first, head = (msgspec.json.decode(line) for line in response.body.splitlines())
     assert (first["utm_source"], first["country"], first["browser"]) == ("@SUM(1)", "DE", "curl")
     assert (head["referrer"], head["country"]) == (None, None)
 
 
-async def test_the_rows_of_a_question() -> None:
-    console, path = await filled()
+async def test_the_rows_of_a_stats_query() -> None:
+    console, path = await console_with_clicks()
     console.stats.answer = Stats(
         rows=(StatsRow(None, 3, 2, 1, 2, (HOSTILE,)), StatsRow(None, 1, 0, 0, 1, ("",))), as_of=None
     )
     query = "group=referrer&metrics=clicks,click_rate"
-    found = await console.call("GET", f"{path}/stats/export?format=csv&{query}")
-    assert table(found.body) == [
+    response = await console.call("GET", f"{path}/stats/export?format=csv&{query}")
+    assert table(response.body) == [
         {"referrer": f"'{HOSTILE}", "clicks": "3", "click_rate": "1.5"},
         {"referrer": "", "clicks": "1", "click_rate": ""},
     ]
-    found = await console.call("GET", f"{path}/stats/export?format=ndjson&{query}")
-    assert msgspec.json.decode(found.body.splitlines()[1]) == {
+    response = await console.call("GET", f"{path}/stats/export?format=ndjson&{query}")
+    assert msgspec.json.decode(response.body.splitlines()[1]) == {
         "referrer": None, "clicks": 1, "click_rate": None,
     }  # fmt: skip
 
@@ -90,11 +92,11 @@ async def test_the_rows_of_a_question() -> None:
     ],
 )  # fmt: skip
 async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
-    console, path = await filled()
+    console, path = await console_with_clicks()
     assert (await console.call("GET", f"{path}/{query}")).problem(422).keys() == fields
 
 
-async def test_exports_are_their_members_own() -> None:
-    console, path = await filled()
+async def test_only_members_export() -> None:
+    console, path = await console_with_clicks()
     (await console.call("GET", f"{path}/clicks/export?format=csv", key="two")).problem(404)
     (await console.call("GET", f"{path}/stats/export?format=csv", key="two")).problem(404)

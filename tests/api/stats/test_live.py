@@ -1,4 +1,4 @@
-"""Clicks as they come: what is told, who may watch and how many, and how a stream ends."""
+"""Live updates: their events, the limits of subscribers, and the ends of a stream."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,14 +25,14 @@ PLACE_DE = item(PLACE, "\x1f".join(("EU", "DE", "BY", "Munich")).encode())
 
 
 class Stream:
-    """Reads events of a console's live stream."""
+    """A reader of events of a console's live stream."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._rest = b""
 
     async def event(self) -> tuple[str, dict[str, Any]]:
-        """The next that is no comment."""
+        """Return (name, data) of the next event that is no comment."""
         while True:
             while b"\n\n" not in self._rest:
                 self._rest += await self._connection.receive()
@@ -43,8 +43,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def watched(console: Console, id_: str) -> AsyncIterator[Stream]:
-    """A stream of the console, whose actors run beside it."""
+async def open_stream(console: Console, id_: str) -> AsyncIterator[Stream]:
+    """Open a live stream of the console, with the actors that it needs."""
     connection = console.app.test_client().request(
         f"/v1/profiles/{id_}/live", headers={"Authorization": "Bearer one"}
     )
@@ -54,21 +54,21 @@ async def watched(console: Console, id_: str) -> AsyncIterator[Stream]:
         yield Stream(connection)
         await connection.disconnect()
         await trio.sleep(1)
-        # The client waits for the end of an answer, which a cancelled one has not.
+        # The client would wait for the end of the response, and a cancelled response has none.
         await connection._client_send.aclose()
 
 
-async def until_watched(feed: LiveFeed) -> None:
+async def until_subscribed(feed: LiveFeed) -> None:
     with trio.fail_after(10):
-        while not feed._watched:  # noqa: ASYNC110  # virtual time
+        while not feed._subscribed:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
 
 
-def some(id_: str, **fields: Any) -> Click:
+def german_click(id_: str, **fields: Any) -> Click:
     return click(tenant_id=1, profile_id=int(id_), **fields)._replace(items=PLACE_DE)
 
 
-async def test_clicks_are_told_as_they_are_committed(
+async def test_clicks_are_sent_as_they_are_committed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     console = Console()
@@ -77,49 +77,53 @@ async def test_clicks_are_told_as_they_are_committed(
     nursery.start_soon(console.watchers.run)
     nursery.start_soon(feed.run)
     await trio.sleep(5)
-    feed.committed(0, [batch(1, [some(id_)])])  # nobody watches
-    async with watched(console, id_) as stream:
+    feed.committed(0, [batch(1, [german_click(id_)])])  # no subscriber yet
+    async with open_stream(console, id_) as stream:
         assert await stream.event() == ("minute", {"clicks": 0, "views": 0, "bots": 0})
-        await until_watched(feed)
+        await until_subscribed(feed)
         news = [
-            some(id_, link_id=7),
-            some(id_, link_id=0, kind=ClickKind.VIEW, verdict=VisitorClass.BOT),
-            some(id_, verdict=VisitorClass.HEAD),
-            some(str(int(id_) + 1)),
+            german_click(id_, link_id=7),
+            german_click(id_, link_id=0, kind=ClickKind.VIEW, verdict=VisitorClass.BOT),
+            german_click(id_, verdict=VisitorClass.HEAD),
+            german_click(str(int(id_) + 1)),
         ]
-        feed.committed(2, [batch(1, [some(id_)] * 2 + news)])
-        name, told = await stream.event()
+        feed.committed(2, [batch(1, [german_click(id_)] * 2 + news)])
+        name, event_data = await stream.event()
         assert name == "click"
-        assert (told["link"], told["country"], told["kind"]) == ("7", "DE", "human")
-        assert told["time"] == "2026-05-28T20:26:40Z"
-        assert not {"visitor", "ip"} & told.keys()
+        assert (event_data["link"], event_data["country"], event_data["kind"]) == (
+            "7",
+            "DE",
+            "human",
+        )
+        assert event_data["time"] == "2026-05-28T20:26:40Z"
+        assert not {"visitor", "ip"} & event_data.keys()
         assert (await stream.event())[1]["kind"] == "bot"
         assert await stream.event() == ("minute", {"clicks": 1, "views": 0, "bots": 1})
         assert await stream.event() == ("minute", {"clicks": 0, "views": 0, "bots": 0})
     assert feed.published == 1
     await trio.sleep(30)
     assert len(console.watchers) == 0
-    assert not feed._watched
+    assert not feed._subscribed
     nursery.cancel_scope.cancel()
 
 
-async def test_a_stream_ends_when_access_does_in_time_and_with_the_process(
+async def test_a_stream_ends_with_access_after_its_time_and_with_the_process(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     console = Console()
     id_ = (await console.profile())["id"]
     nursery.start_soon(console.watchers.run)
-    async with watched(console, id_) as stream, watched(console, id_) as other:
+    async with open_stream(console, id_) as stream, open_stream(console, id_) as other:
         await stream.event(), await other.event()
         started = trio.current_time()
         assert await stream.event() == ("end", {"reason": "time"})
         assert abs(trio.current_time() - started - live.MAX_S) <= 2
-    async with watched(console, id_) as stream:
+    async with open_stream(console, id_) as stream:
         await stream.event()
         await console.call("DELETE", f"/v1/profiles/{id_}")
         assert await stream.event() == ("end", {"reason": "access"})
     id_ = (await console.profile("bert"))["id"]
-    async with watched(console, id_) as stream:
+    async with open_stream(console, id_) as stream:
         await stream.event()
         console.watchers.close()
         assert await stream.event() == ("end", {"reason": "closing"})
@@ -127,14 +131,14 @@ async def test_a_stream_ends_when_access_does_in_time_and_with_the_process(
     nursery.cancel_scope.cancel()
 
 
-async def test_who_may_not_see_the_profile_may_not_watch_it() -> None:
+async def test_only_members_may_subscribe() -> None:
     console = Console()
     id_ = (await console.profile())["id"]
     (await console.call("GET", f"/v1/profiles/{id_}/live", key="two")).problem(404)
     assert (await console.call("GET", f"/v1/profiles/{id_}/live?x=1")).problem(422).keys() == {"x"}
 
 
-async def test_a_head_watches_nothing(autojump_clock: MockClock) -> None:
+async def test_a_head_request_subscribes_to_nothing(autojump_clock: MockClock) -> None:
     console = Console()
     id_ = (await console.profile())["id"]
     with trio.fail_after(live.MAX_S / 2):
@@ -144,21 +148,26 @@ async def test_a_head_watches_nothing(autojump_clock: MockClock) -> None:
     assert len(console.watchers) == 0
 
 
-async def test_watchers_are_bounded_and_slow_ones_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_subscribers_are_bounded_and_slow_ones_are_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(live_subscribers, "MAX_OF_USER", 2)
     monkeypatch.setattr(live_subscribers, "MAX_OF_PROFILE", 3)
     monkeypatch.setattr(live_subscribers, "MAX_OF_PROCESS", 4)
-    watchers = LiveSubscribers(Console().live)
-    with watchers.subscription(1, 9) as first, watchers.subscription(1, 9):
-        with pytest.raises(TooSoonError, match="one user"), watchers.subscription(1, 8):
+    subscribers = LiveSubscribers(Console().live)
+    with subscribers.subscription(1, 9) as first, subscribers.subscription(1, 9):
+        with pytest.raises(TooSoonError, match="a user may have"), subscribers.subscription(1, 8):
             pass
-        with watchers.subscription(2, 9):
-            with pytest.raises(TooSoonError, match="this profile"), watchers.subscription(3, 9):
+        with subscribers.subscription(2, 9):
+            with (
+                pytest.raises(TooSoonError, match="a profile may have"),
+                subscribers.subscription(3, 9),
+            ):
                 pass
-            with watchers.subscription(3, 8), pytest.raises(UnavailableError):
-                watchers.admit(4, 7)
+            with subscribers.subscription(3, 8), pytest.raises(UnavailableError):
+                subscribers.admit(4, 7)
         for _ in range(live_subscribers.MAX_WAITING):
             assert first.put([LiveClick(at_us=1, link_id=2, values={})])
         assert not first.put([LiveClick(at_us=1, link_id=2, values={})])
         assert first.ended == "slow"
-    assert (len(watchers), watchers.refused, watchers.slow) == (0, 3, 0)
+    assert (len(subscribers), subscribers.refused, subscribers.slow) == (0, 3, 0)

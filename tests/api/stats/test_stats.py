@@ -1,4 +1,4 @@
-"""`GET /v1/profiles/{id}/stats`: what is asked of the reader and how it is answered."""
+"""`GET /v1/profiles/{id}/stats`: the query that the reader gets, and the response."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -86,7 +86,7 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
     )
 
 
-async def test_the_answer_states_the_period_really_used() -> None:
+async def test_the_response_states_the_period_that_was_used() -> None:
     console = Console()
     query = "from=2026-03-01T10:07:00Z&to=2026-03-01T10:31:00Z&interval=15m"
     answered = await console.call("GET", f"{await path_of(console)}?{query}")
@@ -139,19 +139,19 @@ async def test_an_unknown_profile_has_no_stats() -> None:
     (await console.call("GET", path, key="two")).problem(404)
 
 
-async def test_a_poll_with_nothing_new_asks_nobody() -> None:
+async def test_a_poll_without_new_counts_reads_nothing() -> None:
     console = Console()
     path = f"{await path_of(console)}?group=country"
     first = await console.call("GET", path)
     tag = first.headers["ETag"]
     assert tag.startswith('W/"')
-    asked, console.profiles.profile = console.stats.asked, None
+    query, console.profiles.profile = console.stats.asked, None
     again = await console.call("GET", path, If_None_Match=tag)
     assert (again.status, again.headers["ETag"]) == (304, tag)
-    assert console.stats.asked == asked
+    assert console.stats.asked == query
 
 
-async def test_what_is_new_or_another_question_has_another_tag() -> None:
+async def test_new_counts_and_another_query_have_another_tag() -> None:
     console = Console()
     path = await path_of(console)
     tag = (await console.call("GET", path)).headers["ETag"]
@@ -166,7 +166,9 @@ async def test_what_is_new_or_another_question_has_another_tag() -> None:
     assert "ETag" not in unknown.headers
 
 
-async def test_a_tag_opens_nothing_to_others_nor_after_a_while(autojump_clock: MockClock) -> None:
+async def test_a_tag_gives_other_users_and_removed_members_nothing(
+    autojump_clock: MockClock,
+) -> None:
     console = Console()
     path = await path_of(console)
     tag = (await console.call("GET", path)).headers["ETag"]

@@ -1,4 +1,4 @@
-"""Invariant: an interval starts at the first moment that clock or calendar give its name."""
+"""Invariant: an interval starts at the first moment with its local hour, day, week or month."""
 
 from datetime import UTC, datetime, timedelta
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Invariant: the fast way of summing gives the sums of the plain one, and both agree with the rollups."""
+"""Invariant: vectorised dimension counts equal the reference, and both agree with the rollups."""
 
 from itertools import accumulate
 from uuid import UUID
@@ -38,14 +38,14 @@ from tests.system.simulation.plain import by_referrer
 
 agents.load()
 JOURNAL = UUID(int=7)
-ARMS = st.lists(
+VARIANTS = st.lists(
     st.builds(VariantRef, st.integers(1, 2), st.integers(0, 1), st.integers(0, 2)), max_size=3
 )
-EXTRAS = st.builds(
-    lambda place, host, utm, trigger, shown, decided, cookie: b"".join(
+RECORD_ITEMS = st.builds(
+    lambda place, host, utm, trigger, exposures, outcomes, cookie: b"".join(
         (
             item(PLACE, place), item(HOST, host), item(UTM, utm), item(TRIGGER, trigger),
-            item(EXPOSURES, pack_variant_refs(shown)), item(OUTCOMES, pack_variant_refs(decided)),
+            item(EXPOSURES, pack_variant_refs(exposures)), item(OUTCOMES, pack_variant_refs(outcomes)),
             item(COOKIE, cookie),
         )
     ),
@@ -53,8 +53,8 @@ EXTRAS = st.builds(
     st.sampled_from([b"", b"go.example.com"]),
     st.sampled_from([b"", b"utm_source=ig", b"utm_source=news&utm_term=a%20b"]),
     st.sampled_from([b"", b"\1", b"\2"]),
-    ARMS,
-    ARMS,
+    VARIANTS,
+    VARIANTS,
     st.sampled_from([b"", b"cookie 1\3\1"]),
 )  # fmt: skip
 CLICKS = st.builds(
@@ -69,103 +69,103 @@ CLICKS = st.builds(
     referrer=st.sampled_from([b"", b"https://t.co/x", b"https://www.example.org/"]),
     language=st.sampled_from([b"", b"de-AT", b"en"]),
     visitor_id=st.sampled_from([b"", b"visitor1", b"visitor2", b"\xff" * 8]),
-    items=st.just(b"") | EXTRAS,
+    items=st.just(b"") | RECORD_ITEMS,
 )  # fmt: skip
-SEVERAL = st.lists(CLICKS, min_size=1, max_size=30)
+CLICK_LISTS = st.lists(CLICKS, min_size=1, max_size=30)
 
 
-def gathered(whole: Batch, after: int) -> ClickBuffer:
-    gathering = ClickBuffer(ValueDictionary())
-    gathering.add(JOURNAL, whole, after)
-    return gathering
+def buffered(whole: Batch, after: int) -> ClickBuffer:
+    buffer = ClickBuffer(ValueDictionary())
+    buffer.add(JOURNAL, whole, after)
+    return buffer
 
 
-def summed(gathering: ClickBuffer) -> dict[DimensionCountKey, DimensionCounts]:
-    found: dict[DimensionCountKey, DimensionCounts] = {}
-    for block in gathering.columns().blocks():
+def counts_of(buffer: ClickBuffer) -> dict[DimensionCountKey, DimensionCounts]:
+    counts: dict[DimensionCountKey, DimensionCounts] = {}
+    for block in buffer.columns().blocks():
         *keys, clicked, viewed, bots, sizes, visitors = block
         ends = list(accumulate(sizes, initial=0))
         assert ends[-1] == len(visitors)
         for number, key in enumerate(zip(*keys, strict=True)):
-            of = visitors[ends[number] : ends[number + 1]].tolist()
-            assert DimensionCountKey(*key) not in found
-            assert len(set(of)) == len(of)
-            found[DimensionCountKey(*key)] = DimensionCounts(
-                clicked[number], viewed[number], bots[number], set(of)
+            row_visitors = visitors[ends[number] : ends[number + 1]].tolist()
+            assert DimensionCountKey(*key) not in counts
+            assert len(set(row_visitors)) == len(row_visitors)
+            counts[DimensionCountKey(*key)] = DimensionCounts(
+                clicked[number], viewed[number], bots[number], set(row_visitors)
             )
-    return found
+    return counts
 
 
-@given(SEVERAL, st.data())
+@given(CLICK_LISTS, st.data())
 @settings(deadline=None, max_examples=50)
-def test_agrees_with_the_plain_fold(taken: list[Click], data: st.DataObject) -> None:
-    after = data.draw(st.integers(0, len(taken)))
-    gathering = gathered(batch(1, taken), after)
-    plain = [one._replace(at_us=clamped(one.at_us)) for one in taken[after:]]
-    assert summed(gathering) == count_by_dimension(plain)
-    assert gathering.experiment_increments() == experiment_increments(plain)
+def test_vectorised_counts_equal_the_reference(clicks: list[Click], data: st.DataObject) -> None:
+    after = data.draw(st.integers(0, len(clicks)))
+    buffer = buffered(batch(1, clicks), after)
+    plain = [click._replace(at_us=clamped(click.at_us)) for click in clicks[after:]]
+    assert counts_of(buffer) == count_by_dimension(plain)
+    assert buffer.experiment_increments() == experiment_increments(plain)
 
 
-@given(st.lists(SEVERAL, min_size=1, max_size=4))
+@given(st.lists(CLICK_LISTS, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=10)
-def test_a_vocabulary_serves_several_gatherings_and_a_journal_can_be_dropped(
+def test_a_dictionary_serves_more_buffers_and_a_journal_can_be_dropped(
     parts: list[list[Click]],
 ) -> None:
-    words = ValueDictionary()
+    dictionary = ValueDictionary()
     for part in parts:
-        gathering = ClickBuffer(words)
-        gathering.add(JOURNAL, batch(1, part), 0)
-        gathering.add(UUID(int=8), batch(1, parts[0]), 0)
-        gathering.drop(UUID(int=8))
-        assert summed(gathering) == count_by_dimension(
-            one._replace(at_us=clamped(one.at_us)) for one in part
+        buffer = ClickBuffer(dictionary)
+        buffer.add(JOURNAL, batch(1, part), 0)
+        buffer.add(UUID(int=8), batch(1, parts[0]), 0)
+        buffer.drop(UUID(int=8))
+        assert counts_of(buffer) == count_by_dimension(
+            click._replace(at_us=clamped(click.at_us)) for click in part
         )
 
 
-@given(SEVERAL)
+@given(CLICK_LISTS)
 @settings(deadline=None, max_examples=25)
-def test_the_values_of_a_dimension_add_up_to_the_rollups(taken: list[Click]) -> None:
-    counts = dict(rollups(taken))
+def test_the_values_of_a_dimension_add_up_to_the_rollups(clicks: list[Click]) -> None:
+    counts = dict(rollups(clicks))
     sums: dict[tuple[int, ...], list[int]] = {}
-    for key, one in count_by_dimension(taken).items():
+    for key, dimension_counts in count_by_dimension(clicks).items():
         if key.dimension in (Dimension.TOTAL, Dimension.VARIANT, Dimension.LINK):
             continue
         entry = sums.setdefault(key[:5], [0, 0, 0])
-        for n, count in enumerate((one.clicks, one.views, one.bots)):
-            entry[n] += count
-    of_links = {key: one for key, one in sums.items() if key[2] != ALL_LINKS}
+        entry[0] += dimension_counts.clicks
+        entry[1] += dimension_counts.views
+        entry[2] += dimension_counts.bots
+    of_links = {key: entry for key, entry in sums.items() if key[2] != ALL_LINKS}
     for (tenant, profile, link, _, bucket_us), entry in of_links.items():
         assert tuple(entry) == counts[tenant, profile, link, bucket_us]  # type: ignore[index]
     dimensions = {key[3] for key in of_links}
     assert len(of_links) == len(counts) * len(dimensions)
     for number in range(3):
-        whole = sum(one[number] for key, one in sums.items() if key[2] == ALL_LINKS)
-        assert whole == sum(one[number] for one in of_links.values())
+        of_profiles = sum(entry[number] for key, entry in sums.items() if key[2] == ALL_LINKS)
+        assert of_profiles == sum(entry[number] for entry in of_links.values())
 
 
-def test_the_simulations_own_sums_are_part_of_them() -> None:
-    taken = [
+def test_dimension_counts_contain_the_simulations_sums() -> None:
+    clicks = [
         click(n % 2, referrer=b"https://host%d/%d" % (n % 3, n))._replace(visitor_id=b"visitor%d" % (n % 4))
         for n in range(20)
     ]  # fmt: skip
-    small = by_referrer(taken)
-    assert small == {
-        key: sums for key, sums in count_by_dimension(taken).items() if key.dimension in (0, 8)
+    assert by_referrer(clicks) == {
+        key: sums for key, sums in count_by_dimension(clicks).items() if key.dimension in (0, 8)
     }
 
 
-def test_damage_leaves_nothing() -> None:
+def test_a_damaged_batch_adds_no_click() -> None:
     whole = batch(1, [Click(1, 1, NOW_US, 1, 1, 1, b"a", b"b", b"c")] * 5)
-    gathering = ClickBuffer(ValueDictionary())
+    buffer = ClickBuffer(ValueDictionary())
     for cut in range(len(whole.payload)):
         try:
-            gathering.add(JOURNAL, whole._replace(payload=whole.payload[:cut]), 0)
+            buffer.add(JOURNAL, whole._replace(payload=whole.payload[:cut]), 0)
         except ValueError:
             continue
         raise AssertionError(cut)
-    assert gathering.clicks == 0
-    assert summed(gathering) == {}
+    assert buffer.clicks == 0
+    assert counts_of(buffer) == {}
     for part, after in batches_after(2, [whole]):
-        gathering.add(JOURNAL, part, after)
-    assert gathering.clicks == 3
+        buffer.add(JOURNAL, part, after)
+    assert buffer.clicks == 3
     assert list(clicks(whole.payload, 2))

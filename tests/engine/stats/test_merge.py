@@ -1,4 +1,4 @@
-"""Sums of stored rows become rows of an answer."""
+"""Merging of sums of stored rows into rows of an answer."""
 
 from datetime import UTC, datetime
 
@@ -31,7 +31,7 @@ def test_groups_by_visitors_are_sorted_when_all_are_known(monkeypatch: pytest.Mo
     sums = {A: MetricValues(visitors=1), B: MetricValues(visitors=2)}
     assert list(merge.first_groups(query, sums)) == [B]
     monkeypatch.setattr(plan, "MAX_SORTED", 1)
-    with pytest.raises(InvalidError, match="order: takes at most 1 groups"):
+    with pytest.raises(InvalidError, match="order: must not be visitors for more than 1 groups"):
         merge.check_sortable(query, sums)
 
 

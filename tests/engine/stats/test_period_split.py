@@ -1,4 +1,4 @@
-"""A period is split into pieces that have each quarter of an hour once, and in its row."""
+"""Splitting of a period: each quarter of an hour is in one piece, of its row."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +16,7 @@ START = datetime(2025, 12, 30, tzinfo=UTC)
     "name", ["Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham", "UTC"]
 )
 @pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
-def test_each_quarter_is_there_once_and_in_its_row(name: str, interval: TimeInterval) -> None:
+def test_each_quarter_is_in_one_piece_of_its_row(name: str, interval: TimeInterval) -> None:
     tz = period.zone(name)
     start, end = START + timedelta(hours=5), START + timedelta(days=100, minutes=15)
     starts = interval_starts(start, end, interval, tz)
@@ -50,7 +50,7 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def test_a_day_that_a_zone_left_out_has_no_row() -> None:
+def test_a_day_that_a_zone_skipped_has_no_row() -> None:
     samoa = period.zone("Pacific/Apia")
     starts = interval_starts(
         datetime(2011, 12, 28, 10, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC), "day", samoa

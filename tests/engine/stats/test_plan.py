@@ -1,4 +1,4 @@
-"""A plan: which rows answer which stats query, decided without a database."""
+"""Plans of stats queries, made without a database."""
 
 from datetime import UTC, datetime
 
@@ -57,7 +57,7 @@ def test_rows_shorter_than_a_day_are_read_by_the_quarter() -> None:
     assert series is not None
     assert series.kinds == (RowKind.LIVE_DIMENSIONS, RowKind.QUARTERS)
     assert series.by_value
-    # An hour's visitors are merged of its quarters; those of the quarters do not add up.
+    # An hour's visitors take a union of its quarters' sketches: visitors of quarters do not add up.
     visitors = counts(query("visitors", **hours)).series
     assert visitors is not None
     first, second = datetime(2026, 3, 1).date(), datetime(2026, 3, 2).date()

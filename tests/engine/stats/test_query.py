@@ -1,4 +1,4 @@
-"""A stats query: the period that another one is compared with."""
+"""Stats queries: the previous period."""
 
 from datetime import UTC, datetime
 
@@ -24,11 +24,11 @@ NOW = datetime(2026, 5, 20, 9, 40, tzinfo=UTC)
         ("America/Havana", "2026-11-01T05:00Z", "2026-11-02", "2026-10-31T01:00"),
     ],
 )
-def test_the_period_before_is_as_many_months_days_or_hours(
+def test_the_previous_period_has_as_many_months_days_or_hours(
     tz: str, start: str, end: str, before: str
 ) -> None:
-    asked = parse_query([("from", start), ("to", end), ("tz", tz), ("compare", "previous")], NOW)
-    previous = query.previous_period(asked)
-    wanted = parse_query([("from", before), ("to", end), ("tz", tz)], NOW)
-    assert (previous.start, previous.end) == (wanted.start, asked.start)
+    query_ = parse_query([("from", start), ("to", end), ("tz", tz), ("compare", "previous")], NOW)
+    previous = query.previous_period(query_)
+    expected = parse_query([("from", before), ("to", end), ("tz", tz)], NOW)
+    assert (previous.start, previous.end) == (expected.start, query_.start)
     assert not previous.previous

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of counts by day."""
+"""Fixtures of the tests of compaction and rebuilding."""
 
 from collections.abc import AsyncIterator
 

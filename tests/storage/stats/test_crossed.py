@@ -1,4 +1,4 @@
-"""Two dimensions crossed, without a server: what is made of Postgres' rows."""
+"""Stats of two crossed dimensions without a server: merging of Postgres' rows."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -11,11 +11,11 @@ from storage.stats.crossed import crossed
 from storage.stats.statements import ProfileKey
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-ASKED = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
+PARAMETERS = [("group", "utm_campaign,utm_term"), ("from", "2026-11-01"), ("to", "2026-11-26")]
 
 
-class Answers:
-    """A connection on which every click has values of its own."""
+class FakeConnection:
+    """A connection that returns rows in which every click has its own values."""
 
     def __init__(self, clicks: int) -> None:
         self._clicks = clicks
@@ -33,7 +33,7 @@ class Answers:
         return None
 
 
-def test_others_are_answered_while_many_values_are_summed() -> None:
+def test_the_event_loop_runs_on_while_many_values_are_summed() -> None:
     ticks = 0
 
     async def tick() -> None:
@@ -44,15 +44,15 @@ def test_others_are_answered_while_many_values_are_summed() -> None:
 
     async def ask() -> Stats:
         ticking = asyncio.create_task(tick())
-        connection: Any = Answers(30_000)
-        query = parse_query(ASKED, NOW)
+        connection: Any = FakeConnection(30_000)
+        query = parse_query(PARAMETERS, NOW)
         planned = plan(query)
         assert isinstance(planned, RawClicksPlan)
-        found = await crossed(connection, ProfileKey(1, 2), query, planned)
+        stats = await crossed(connection, ProfileKey(1, 2), query, planned)
         ticking.cancel()
-        return found
+        return stats
 
-    found = asyncio.run(ask())
-    assert found.totals == MetricValues(30_000, 0, 0, 30_000)
-    assert len(found.rows) == 100
+    stats = asyncio.run(ask())
+    assert stats.totals == MetricValues(30_000, 0, 0, 30_000)
+    assert len(stats.rows) == 100
     assert ticks > 3

@@ -1,4 +1,4 @@
-"""Days that are over: whatever is compacted, counted or judged anew, and whenever, every sum stays right."""
+"""The daily aggregation: after any order of folds, compactions and rebuilds, every sum is right."""
 
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -63,23 +63,23 @@ async def test_no_step_changes_a_sum(
         await daily.check()
 
 
-async def test_a_compacted_day_is_what_its_clicks_say(daily: DailyCounts) -> None:
-    """Against arrays made by plain loops, for any quarter of an hour to begin or end at."""
+async def test_a_compacted_day_has_the_counts_of_its_clicks(daily: DailyCounts) -> None:
+    """Compare with columns made by plain loops, for each quarter of an hour."""
     chance = random.Random(5)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     await daily.add(clicks(chance, 120))
-    assert await compact(daily.database, lambda done, of: told.append((done, of))) == 3
-    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert await compact(daily.database, lambda done, of: progress.append((done, of))) == 3
+    assert progress == [(0, 3), (1, 3), (2, 3), (3, 3)]
     await daily.add(clicks(chance, 40))
     await compact(daily.database, lambda done, of: None)
-    found = await daily.check()
-    assert not [key for key in found.days if key[3] == TODAY.date]
+    tables = await daily.check()
+    assert not [key for key in tables.days if key[3] == TODAY.date]
     visitors: dict[tuple[Any, ...], set[int]] = {}
-    for one, sums in count_by_dimension(daily.summarised).items():
-        at = one.bucket_us % DAY_US // TIME_BUCKET_US
-        day = datetime.fromtimestamp(one.bucket_us / 1e6, UTC).date()
+    for key, sums in count_by_dimension(daily.summarised).items():
+        at = key.bucket_us % DAY_US // TIME_BUCKET_US
+        day = datetime.fromtimestamp(key.bucket_us / 1e6, UTC).date()
         if day != TODAY.date and sums.visitors:
-            visitors[one.link_id, one.dimension, one.value, day, at] = sums.visitors
+            visitors[key.link_id, key.dimension, key.value, day, at] = sums.visitors
     checked = 0
     for (
         _,
@@ -96,22 +96,26 @@ async def test_a_compacted_day_is_what_its_clicks_say(daily: DailyCounts) -> Non
         before,
         after,
         _,
-    ) in found.quarters:
-        of = [visitors.get((link_id, dimension, value, day, one), set()) for one in at]
-        assert alone == [len(one) for one in of]
-        assert before == [len(set().union(*of[: n + 1])) for n in range(len(of))]
-        assert after == [len(set().union(*of[n:])) for n in range(len(of))]
-        checked += sum(map(len, of))
+    ) in tables.quarters:
+        visitor_sets = [
+            visitors.get((link_id, dimension, value, day, quarter), set()) for quarter in at
+        ]
+        assert alone == [len(visitor_set) for visitor_set in visitor_sets]
+        assert before == [
+            len(set().union(*visitor_sets[: n + 1])) for n in range(len(visitor_sets))
+        ]
+        assert after == [len(set().union(*visitor_sets[n:])) for n in range(len(visitor_sets))]
+        checked += sum(map(len, visitor_sets))
     assert checked > 1000
 
 
 ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Chatham", "Pacific/Kiritimati")
 
 
-async def test_any_zones_days_are_those_of_the_clicks_before_and_after(
+async def test_days_of_any_zone_are_right_before_and_after_compaction(
     daily: DailyCounts, database_url: str
 ) -> None:
-    """As the statistics read them: live, while days are compacted, and with clicks that came late."""
+    """Read stats of live days, of partly compacted days, and with clicks that arrive late."""
     chance = random.Random(11)
     app = await Database.open(database_url, role="waypost_app", size=1, query_timeout_ms=10_000)
     reader = PostgresStatsReader(app)
@@ -142,38 +146,38 @@ async def _compare(
         groups=(dimension,) if dimension else (), metrics=("clicks", "views", "bots", "visitors"),
     )  # fmt: skip
     stats = await reader.stats(TENANT, PROFILE, query)
-    found = {
+    rows = {
         (row.time.date() if row.time else None, *row.values): (row.clicks, row.views, row.bots)
         for row in stats.rows
         if row.clicks or row.views or row.bots
     }
     expected: dict[tuple[Any, ...], list[int]] = {}
-    for one in counted:
-        judged = one.classification & CLASS_MASK
-        if judged not in BOT_CLASSES | COUNTED_CLASSES:
+    for click in counted:
+        visitor_class = click.classification & CLASS_MASK
+        if visitor_class not in BOT_CLASSES | COUNTED_CLASSES:
             continue
-        day = datetime.fromtimestamp(one.at_us / 1e6, ZoneInfo(tz)).date()
-        values = [value for of, value in dimension_values(one) if of == dimension]
+        day = datetime.fromtimestamp(click.at_us / 1e6, ZoneInfo(tz)).date()
+        values = [value for of, value in dimension_values(click) if of == dimension]
         counts = expected.setdefault((day, *values), [0, 0, 0])
-        counts[2 if judged in BOT_CLASSES else one.kind != ClickKind.CLICK] += 1
-    assert found == {key: tuple(counts) for key, counts in expected.items()}, (tz, dimension)
+        counts[2 if visitor_class in BOT_CLASSES else click.kind != ClickKind.CLICK] += 1
+    assert rows == {key: tuple(counts) for key, counts in expected.items()}, (tz, dimension)
 
 
-async def test_a_crash_in_the_midst_changes_nothing(
+async def test_a_crash_of_compaction_changes_no_sum(
     daily: DailyCounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compaction, "ROWS_AT_ONCE", 30)
     await daily.add(clicks(random.Random(1), 60))
-    original, calls = compaction._put, 0
+    original, calls = compaction._store, 0
 
-    async def put(connection: Connection, one: ProfileDay, news: Any) -> None:
+    async def put(connection: Connection, profile_day: ProfileDay, additions: Any) -> None:
         nonlocal calls
         calls += 1
-        await original(connection, one, news)
+        await original(connection, profile_day, additions)
         if calls % 3 == 2:
             raise RuntimeError("killed")
 
-    monkeypatch.setattr(compaction, "_put", put)
+    monkeypatch.setattr(compaction, "_store", put)
     crashes = 0
     while True:
         try:
@@ -187,11 +191,13 @@ async def test_a_crash_in_the_midst_changes_nothing(
     await daily.check()
 
 
-async def test_what_is_live_may_be_so_much_that_looking_at_it_takes_long(
+async def test_finding_live_rows_may_take_longer_than_the_usual_timeout(
     daily: DailyCounts, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await daily.add(clicks(random.Random(1), 20))
-    slowly = "WITH slowly AS MATERIALIZED (SELECT pg_sleep(0.7)) SELECT found.* FROM slowly, ({}) AS found"
+    slowly = (
+        "WITH slowly AS MATERIALIZED (SELECT pg_sleep(0.7)) SELECT rows.* FROM slowly, ({}) AS rows"
+    )
     looks = {name: slowly.format(compaction._SQL[name]) for name in ("profile_days", "groups")}
     monkeypatch.setattr(compaction, "_SQL", {**compaction._SQL, **looks})
     database = await Database.open(
@@ -204,8 +210,8 @@ async def test_what_is_live_may_be_so_much_that_looking_at_it_takes_long(
     await daily.check()
 
 
-async def test_folds_go_on_while_a_day_is_compacted_and_counted_anew(daily: DailyCounts) -> None:
-    """Today, where everything happens at once."""
+async def test_folds_go_on_while_a_day_is_compacted_and_rebuilt(daily: DailyCounts) -> None:
+    """Fold, compact and rebuild today concurrently."""
     chance = random.Random(3)
     rebuild, rounds = DayRebuild(daily.database), 12
     await daily.add(clicks(chance, 30, 0))
@@ -238,31 +244,37 @@ async def test_folds_go_on_while_a_day_is_compacted_and_counted_anew(daily: Dail
     await daily.check()
 
 
-async def test_raw_clicks_go_when_their_time_is_over(daily: DailyCounts, database_url: str) -> None:
-    """Of profiles that keep them for 2 and 5 days; a day that nobody keeps goes as a whole."""
+async def test_raw_clicks_are_deleted_after_their_retention(
+    daily: DailyCounts, database_url: str
+) -> None:
+    """Two profiles keep raw clicks for 2 and 5 days; partitions of older days are dropped whole."""
 
-    async def rows(of: int) -> list[date]:
+    async def rows(profile_id: int) -> list[date]:
         query = (
             "SELECT DISTINCT (at AT TIME ZONE 'UTC')::date AS day FROM clicks WHERE profile_id = $1"
         )
-        found = await daily.database.transaction(lambda connection: connection.fetch(query, of))
-        return sorted(row["day"] for row in found)
+        day_rows = await daily.database.transaction(
+            lambda connection: connection.fetch(query, profile_id)
+        )
+        return sorted(row["day"] for row in day_rows)
 
     def before(*days: int) -> list[date]:
         return sorted(TODAY.date - timedelta(days=n) for n in days)
 
-    made = "".join(f"SELECT waypost.make_click_partition(current_date - {n});" for n in range(3, 8))
+    partitions = "".join(
+        f"SELECT waypost.make_click_partition(current_date - {n});" for n in range(3, 8)
+    )
     setup = f"""SET search_path = waypost; SET session_replication_role = replica; SET timezone = 'UTC';
-        SELECT ensure_click_partitions(1); SET ROLE waypost_owner; {made} RESET ROLE;
+        SELECT ensure_click_partitions(1); SET ROLE waypost_owner; {partitions} RESET ROLE;
         UPDATE profiles SET raw_retention_days = 2;
         INSERT INTO profiles (tenant_id, id, handle, title, raw_retention_days, created_at)
         VALUES (1, 3, 'bob', 'Bob', 5, now() - interval '1 year')"""
     await in_asyncio(_execute, database_url, setup)
-    one = clicks(random.Random(1), 1)[0]
+    click = clicks(random.Random(1), 1)[0]
     old = [
-        one._replace(at_us=TODAY.midnight_us - n * DAY_US + 5, profile_id=of)
+        click._replace(at_us=TODAY.midnight_us - n * DAY_US + 5, profile_id=profile_id)
         for n in range(10)
-        for of in (PROFILE, 3)
+        for profile_id in (PROFILE, 3)
     ]
     await daily.add(old)
     assert await DailyAggregation(daily.database).delete_raw() == 2
@@ -271,16 +283,16 @@ async def test_raw_clicks_go_when_their_time_is_over(daily: DailyCounts, databas
     rebuild = DayRebuild(daily.database)
     with pytest.raises(RebuildError, match="kept from"):
         await rebuild.rebuild(days_of()[3])
-    # Kept for longer again: what is gone stays gone.
+    # A longer retention does not restore deleted clicks.
     await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 5")
     with pytest.raises(RebuildError, match="kept from"):
         await rebuild.rebuild(days_of()[3])
     await rebuild.rebuild(days_of()[2])
-    # Nobody kept these, which is noted of nobody by name.
+    # No profile kept these days, which is recorded once for all profiles.
     await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 9")
-    for of in (PROFILE, 3):
+    for profile_id in (PROFILE, 3):
         with pytest.raises(RebuildError, match="kept from"):
-            await rebuild.rebuild(ProfileDay(TENANT, of, TODAY.date - timedelta(days=6)))
+            await rebuild.rebuild(ProfileDay(TENANT, profile_id, TODAY.date - timedelta(days=6)))
     await rebuild.rebuild(ProfileDay(TENANT, 3, TODAY.date - timedelta(days=5)))
     await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 5")
     assert await DailyAggregation(daily.database).delete_raw() == 0
@@ -288,26 +300,26 @@ async def test_raw_clicks_go_when_their_time_is_over(daily: DailyCounts, databas
     assert await rows(3) == before(0, 1, 2, 3, 4, 5)
 
 
-async def test_user_agents_go_with_the_last_clicks_that_have_them(
+async def test_user_agents_are_deleted_with_the_last_clicks_that_have_them(
     daily: DailyCounts, database_url: str
 ) -> None:
-    """Here nobody keeps clicks for more than two days."""
-    one = clicks(random.Random(1), 1)[0]._replace(at_us=TODAY.midnight_us)
-    await daily.commit([one._replace(user_agent=b"agent %d" % n) for n in range(6)])
+    """Here no profile keeps clicks for more than two days."""
+    click = clicks(random.Random(1), 1)[0]._replace(at_us=TODAY.midnight_us)
+    await daily.commit([click._replace(user_agent=b"agent %d" % n) for n in range(6)])
     old = """UPDATE waypost.profiles SET raw_retention_days = 2;
         UPDATE waypost.user_agents SET seen = (now() AT TIME ZONE 'UTC')::date - right(text, 1)::int"""
     await in_asyncio(_execute, database_url, old)
 
     async def texts() -> list[str]:
         query = "SELECT text FROM user_agents ORDER BY text"
-        found = await daily.database.transaction(lambda connection: connection.fetch(query))
-        return [row["text"] for row in found]
+        text_rows = await daily.database.transaction(lambda connection: connection.fetch(query))
+        return [row["text"] for row in text_rows]
 
     await DailyAggregation(daily.database).delete_raw()
     assert await texts() == ["agent 0", "agent 1", "agent 2", "agent 3"]
 
 
-async def test_days_that_are_over_are_indexed(daily: DailyCounts, database_url: str) -> None:
+async def test_finished_days_are_indexed(daily: DailyCounts, database_url: str) -> None:
     await in_asyncio(_execute, database_url, "SELECT waypost.ensure_click_partitions(1)")
     assert await DailyAggregation(daily.database).index() == 1
     assert await DailyAggregation(daily.database).index() == 0

@@ -1,4 +1,4 @@
-"""The live channel's contract, in memory and on Redis."""
+"""The live channel: one contract in memory and on Redis."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +15,7 @@ from tests.kit.hosted import hosted_run
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
-NEWS = LiveUpdate(
+UPDATE = LiveUpdate(
     profile_id=2**62,
     clicks=[LiveClick(at_us=1, link_id=5, values={"city": "Zürich, CH"})],
     counts=(1, 0, 0),
@@ -40,35 +40,35 @@ async def channel(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, Cl
     await server.close()
 
 
-async def test_what_is_watched_is_watched_for_a_while(channel: tuple[Any, Clock]) -> None:
-    board, clock = channel
-    assert await board.subscribed_profiles() == frozenset()
-    await board.subscribe([1, 2**62])
+async def test_a_subscription_lasts_for_its_time(channel: tuple[Any, Clock]) -> None:
+    live, clock = channel
+    assert await live.subscribed_profiles() == frozenset()
+    await live.subscribe([1, 2**62])
     clock.now += SUBSCRIPTION_S - 1
-    await board.subscribe([1])
-    assert await board.subscribed_profiles() == {1, 2**62}
+    await live.subscribe([1])
+    assert await live.subscribed_profiles() == {1, 2**62}
     clock.now += 2
-    assert await board.subscribed_profiles() == {1}
+    assert await live.subscribed_profiles() == {1}
     clock.now += SUBSCRIPTION_S
-    await board.subscribe([])
-    assert await board.subscribed_profiles() == frozenset()
+    await live.subscribe([])
+    assert await live.subscribed_profiles() == frozenset()
 
 
-async def test_news_are_heard_by_all_who_listen(channel: tuple[Any, Clock]) -> None:
-    board, _ = channel
-    async with board.listen() as one, board.listen() as two:
-        await board.publish([NEWS])
+async def test_every_listener_receives_an_update(channel: tuple[Any, Clock]) -> None:
+    live, _ = channel
+    async with live.listen() as first, live.listen() as second:
+        await live.publish([UPDATE])
         with trio.fail_after(5):
-            assert [await anext(one), await anext(two)] == [NEWS, NEWS]
+            assert [await anext(first), await anext(second)] == [UPDATE, UPDATE]
 
 
-async def test_what_is_not_ours_is_passed_over(redis_url: str) -> None:
+async def test_a_malformed_message_is_skipped(redis_url: str) -> None:
     server = await RedisServer.open(redis_url, size=2)
-    board = RedisLiveChannel(server)
-    async with board.listen() as news:
+    live = RedisLiveChannel(server)
+    async with live.listen() as updates:
         await server.run(server.commands.execute_command, "PUBLISH", CHANNEL, b"{")
-        await board.publish([NEWS])
+        await live.publish([UPDATE])
         with trio.fail_after(5):
-            assert await anext(news) == NEWS
-    assert board.counts["malformed"] == 1
+            assert await anext(updates) == UPDATE
+    assert live.counts["malformed"] == 1
     await server.close()

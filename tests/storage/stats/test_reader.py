@@ -1,4 +1,4 @@
-"""Statistics, in memory and on Postgres, against sums by hand; above all when clocks change."""
+"""Stats in memory and on Postgres, compared with sums by hand, above all around changes of clocks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,14 +34,16 @@ pytestmark = pytest.mark.slow
 hosted = pytest.mark.trio(run=hosted_run)
 
 
-class Bench(NamedTuple):
+class StatsBench(NamedTuple):
+    """A ledger and a reader over one state."""
+
     ledger: ClickLedger
     reader: StatsReader
 
     async def fold(self, clicks: list[Click]) -> None:
         await self.ledger.register(uuid4())
-        (position,) = await self.ledger.lease(str(uuid4()), 1, 60)
-        await self.ledger.commit(position, [batch(1, clicks)])
+        (lease,) = await self.ledger.lease(str(uuid4()), 1, 60)
+        await self.ledger.commit(lease, [batch(1, clicks)])
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -50,20 +52,20 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def bench(url: str | None) -> AsyncIterator[Bench]:
+async def bench(url: str | None) -> AsyncIterator[StatsBench]:
     async with opened(url) as bench:
         yield bench
 
 
 @asynccontextmanager
-async def opened(url: str | None) -> AsyncIterator[Bench]:
+async def opened(url: str | None) -> AsyncIterator[StatsBench]:
     if url is None:
         counts = MemoryClickTables()
-        yield Bench(MemoryClickLedger(counts, lambda: 1e9), MemoryStatsReader(counts))
+        yield StatsBench(MemoryClickLedger(counts, lambda: 1e9), MemoryStatsReader(counts))
         return
     aggregator = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
     app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
-    yield Bench(PostgresClickLedger(aggregator), PostgresStatsReader(app))
+    yield StatsBench(PostgresClickLedger(aggregator), PostgresStatsReader(app))
     await aggregator.close()
     await app.close()
 
@@ -80,7 +82,7 @@ def around(change: datetime, tz: str, interval: TimeInterval, **fields: Any) -> 
 @hosted
 @pytest.mark.parametrize(("tz", "change"), CHANGES)
 async def test_a_click_in_every_quarter_around_a_change(
-    bench: Bench, tz: str, change: datetime
+    bench: StatsBench, tz: str, change: datetime
 ) -> None:
     quarters = [change - timedelta(hours=36) + n * QUARTER for n in range(4 * 72)]
     await bench.fold([at(quarter + timedelta(minutes=7)) for quarter in quarters])
@@ -109,23 +111,23 @@ def moment_of(row: StatsRow) -> datetime:
 async def totals_match(
     url: str | None, tenant_id: int, clicks: list[Click], query: StatsQuery
 ) -> None:
-    """Count clicks for a tenant that has none, and compare each interval's totals with them."""
+    """Fold clicks of a new tenant, and compare the totals of each interval with them."""
     async with opened(url) as bench:
         await bench.fold([click._replace(tenant_id=tenant_id) for click in clicks])
         for interval, link_id in product(get_args(TimeInterval), (None, 1)):
-            asked = structs.replace(query, interval=interval, filters=of_link(link_id))
-            stats = await bench.reader.stats(tenant_id, 2, asked)
+            interval_query = structs.replace(query, interval=interval, filters=of_link(link_id))
+            stats = await bench.reader.stats(tenant_id, 2, interval_query)
             rows = stats.rows
-            wanted = [
+            kinds = [
                 click.kind
                 for click in clicks
                 if query.start <= bucket(click) < query.end
                 and click.profile_id == 2
                 and link_id in (None, click.link_id)
             ]
-            assert sum(row.clicks for row in rows) == wanted.count(ClickKind.CLICK)
-            assert stats.totals.clicks == wanted.count(ClickKind.CLICK)
-            assert sum(row.views for row in rows) == wanted.count(ClickKind.VIEW)
+            assert sum(row.clicks for row in rows) == kinds.count(ClickKind.CLICK)
+            assert stats.totals.clicks == kinds.count(ClickKind.CLICK)
+            assert sum(row.views for row in rows) == kinds.count(ClickKind.VIEW)
             moments = [moment_of(row).astimezone(UTC) for row in rows]
             assert moments == sorted(set(moments))
 
@@ -141,7 +143,7 @@ def bucket(click: Click) -> datetime:
 
 
 MINUTES = st.integers(-3000, 3000)
-SEEN = st.lists(
+DRAWN_CLICKS = st.lists(
     st.tuples(MINUTES, st.sampled_from(ClickKind), st.integers(0, 2), st.integers(1, 2))
 )
 
@@ -150,8 +152,8 @@ def test_totals_are_those_of_the_clicks(url: str | None) -> None:
     unused_tenants = iter(range(1, 10_000))
 
     @settings(max_examples=10, deadline=None)
-    @given(SEEN.filter(bool), st.sampled_from(CHANGES), MINUTES, MINUTES)
-    def check(seen: list[Any], zone_change: tuple[str, datetime], start: int, end: int) -> None:
+    @given(DRAWN_CLICKS.filter(bool), st.sampled_from(CHANGES), MINUTES, MINUTES)
+    def check(drawn: list[Any], zone_change: tuple[str, datetime], start: int, end: int) -> None:
         tz, change = zone_change
         first, last = sorted((start, end))
         query = StatsQuery(
@@ -162,7 +164,7 @@ def test_totals_are_those_of_the_clicks(url: str | None) -> None:
         )
         clicks = [
             at(change + timedelta(minutes=m), kind=kind, link_id=link_id, profile_id=profile_id)
-            for m, kind, link_id, profile_id in seen
+            for m, kind, link_id, profile_id in drawn
         ]
         hosted_run(partial(totals_match, url, next(unused_tenants), clicks, query))
 
@@ -170,14 +172,14 @@ def test_totals_are_those_of_the_clicks(url: str | None) -> None:
 
 
 @hosted
-async def test_before_the_first_fold_there_is_nothing(bench: Bench) -> None:
+async def test_stats_are_empty_before_the_first_fold(bench: StatsBench) -> None:
     stats = await bench.reader.stats(1, 2, around(CHANGES[0][1], "UTC", "day"))
     assert stats.rows == ()
     assert stats.as_of is None
 
 
 @hosted
-async def test_other_tenants_profiles_are_empty(bench: Bench) -> None:
+async def test_other_tenants_profiles_are_empty(bench: StatsBench) -> None:
     change = CHANGES[0][1]
     await bench.fold([at(change)])
     assert (await bench.reader.stats(1, 2, around(change, "UTC", "day"))).rows

@@ -1,4 +1,4 @@
-"""Statistics by dimension, from tables of which some days are compacted, against each click looked at."""
+"""Stats by dimension from live and compacted tables, compared with brute force over all clicks."""
 
 import random
 import re
@@ -40,7 +40,7 @@ DIMENSIONS = [
 
 
 CLICKS = random_clicks(random.Random(5), 300, FIRST, 83.4)
-# The same visitors at the same time, by other links and from elsewhere: in the totals they are there once.
+# The same visitors at the same time with other links and values: totals count them once.
 CLICKS += [
     one._replace(
         link_id=other.link_id,
@@ -50,38 +50,38 @@ CLICKS += [
     )
     for one, other in zip(CLICKS[:150], CLICKS[7:157], strict=True)
 ]
-# Some show an arm of one experiment or of two.
-ARMS = [[VariantRef(9, 1, 0), VariantRef(8, 2, 1)], [VariantRef(9, 1, 1)], []]
+# Some clicks show variants of one experiment or of two.
+VARIANTS = [[VariantRef(9, 1, 0), VariantRef(8, 2, 1)], [VariantRef(9, 1, 1)], []]
 CLICKS = [
-    one._replace(items=one.items + item(EXPOSURES, pack_variant_refs(ARMS[n % 3])))
+    one._replace(items=one.items + item(EXPOSURES, pack_variant_refs(VARIANTS[n % 3])))
     for n, one in enumerate(CLICKS)
 ]
-# Late clicks stand in the live tables for a day that is compacted, until that is done again.
+# Late clicks are in the live tables of a compacted day, until the next compaction.
 LATE = random_clicks(random.Random(6), 30, FIRST, 80)
 COMPACTED = {FIRST.date() + timedelta(days=n) for n in range(82)} - {date(2026, 4, 3)}
 
 
 @pytest.fixture(scope="module", params=["by hand", "by the aggregation"])
 def url(request: pytest.FixtureRequest, filled_database: FilledDatabase) -> str:
-    """One filled database for all questions, its compacted days written by hand or by the engine."""
+    """One filled database for all queries, with days compacted by hand or by the engine."""
     if request.param == "by hand":
         return filled_database("by_hand", CLICKS, COMPACTED, DIMENSIONS, LATE)
     return filled_database("real", CLICKS, (), DIMENSIONS, LATE, before=max(COMPACTED))
 
 
-def query(**given: str) -> StatsQuery:
-    pairs = [(name.rstrip("_"), value) for name, value in given.items()]
+def query(**parameters: str) -> StatsQuery:
+    pairs = [(name.rstrip("_"), value) for name, value in parameters.items()]
     pairs = [(f"filter[{n[2:]}]" if n.startswith("f_") else n, v) for n, v in pairs]
     return parse_query(pairs, NOW)
 
 
-def brute(asked: StatsQuery, clicks: list[Click]) -> Stats:
-    wanted = [one for one in clicks if asked.start <= moment(one) < asked.end]
-    return counted(wanted, asked, None)
+def brute(query_: StatsQuery, clicks: list[Click]) -> Stats:
+    expected = [click for click in clicks if query_.start <= moment(click) < query_.end]
+    return counted(expected, query_, None)
 
 
 SPAN = {"from": "2026-02-20", "to": "2026-05-30"}
-QUESTIONS = [
+QUERIES = [
     query(**SPAN),
     query(**SPAN, tz="Asia/Kathmandu", link="5"),
     query(**SPAN, tz="America/Havana", interval="month"),
@@ -116,71 +116,72 @@ QUESTIONS = [
 
 
 def plain(answer: Stats) -> list[Any]:
-    """Without visitors, which are estimates, and told apart by UTC days."""
+    """Return the rows without visitors, which are estimates by UTC day."""
     return [(row.time, row.values, row.clicks, row.views, row.bots) for row in answer.rows]
 
 
-def test_every_kind_of_question_is_answered_as_by_brute_force(url: str) -> None:
+def test_every_kind_of_query_is_answered_as_by_brute_force(url: str) -> None:
     everything = CLICKS + LATE
-    for asked, found in zip(QUESTIONS, ask(url, QUESTIONS), strict=True):
-        wanted = brute(asked, everything)
-        assert plain(found) == plain(wanted), asked
-        assert found.totals.clicks == wanted.totals.clicks
-        # A raw click is another visitor each day, and a sketch of few is exact.
-        if plan.is_crossed(asked):
-            assert found.totals == wanted.totals
-        assert (found.totals.views, found.totals.bots) == (wanted.totals.views, wanted.totals.bots)
-    assert all(found.rows for found in ask(url, QUESTIONS))
+    for query_, stats in zip(QUERIES, ask(url, QUERIES), strict=True):
+        expected = brute(query_, everything)
+        assert plain(stats) == plain(expected), query_
+        assert stats.totals.clicks == expected.totals.clicks
+        # Raw clicks give exact numbers of visitors by UTC day.
+        if plan.is_crossed(query_):
+            assert stats.totals == expected.totals
+        assert (stats.totals.views, stats.totals.bots) == (
+            expected.totals.views,
+            expected.totals.bots,
+        )
+    assert all(stats.rows for stats in ask(url, QUERIES))
 
 
 def test_rows_of_a_series_are_those_of_the_links_that_it_shows(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many others there are: as many rows as an answer may have are not filled with theirs."""
-    asked = query(**SPAN, group="time,link", limit="1", f_browser="Chrome", interval="week")
-    wanted = brute(asked, CLICKS + LATE)
-    first = min(one.link_id for one in CLICKS)
-    shown = {int(row.values[0]) for row in wanted.rows}
-    assert first not in shown
-    monkeypatch.setattr(plan, "MAX_SUMS", len(wanted.rows) + 9)
-    (found,) = ask(url, [asked])
-    assert plain(found) == plain(wanted)
+    """Rows of other links do not fill the largest number of rows of a series."""
+    query_ = query(**SPAN, group="time,link", limit="1", f_browser="Chrome", interval="week")
+    expected = brute(query_, CLICKS + LATE)
+    first = min(click.link_id for click in CLICKS)
+    shown_links = {int(row.values[0]) for row in expected.rows}
+    assert first not in shown_links
+    monkeypatch.setattr(plan, "MAX_SUMS", len(expected.rows) + 9)
+    (stats,) = ask(url, [query_])
+    assert plain(stats) == plain(expected)
 
 
-def test_more_links_than_are_looked_at_are_refused(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sums of some of them would be taken for those of all."""
+def test_a_query_of_too_many_links_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise sums of some links would pass for sums of all."""
     monkeypatch.setattr(plan, "MAX_LINKS", 2)
-    for asked in (
+    for query_ in (
         query(**SPAN, group="link,country"),
         query(**SPAN, **{"filter[link]!": "5"}, f_country="DE"),
     ):
-        with pytest.raises(InvalidError, match=r"link: takes at most 2 links"):
-            ask(url, [asked])
+        with pytest.raises(InvalidError, match=r"link: must not have more than 2 links"):
+            ask(url, [query_])
 
 
 @pytest.mark.parametrize("interval", ["hour", "15m"])
 @pytest.mark.parametrize("metrics", ["clicks,views,bots", "clicks,views,bots,visitors"])
-def test_an_hour_or_a_quarter_of_one_alone_is_counted(
+def test_a_period_of_one_hour_or_quarter_is_counted(
     url: str, interval: TimeInterval, metrics: str
 ) -> None:
-    """Also of days that are compacted."""
-    asked = []
-    for one in CLICKS[:20]:
-        start = interval_start_utc(moment(one), interval, zone("UTC"))
+    """Live and compacted days alike."""
+    query_ = []
+    for click in CLICKS[:20]:
+        start = interval_start_utc(moment(click), interval, zone("UTC"))
         length = timedelta(minutes=60 if interval == "hour" else 15)
         period = {"from": start.isoformat(), "to": (start + length).isoformat()}
-        asked += [
+        query_ += [
             query(**period, interval=interval, metrics=metrics, group=group)
             for group in ("time", "time,country")
         ]
-    found = ask(url, asked)
-    for question, answer in zip(asked, found, strict=True):
-        wanted = brute(question, CLICKS + LATE)
-        assert plain(answer) == plain(wanted)
-        assert answer.totals.clicks == wanted.totals.clicks
-    assert sum(answer.totals.clicks for answer in found) > 10
+    stats = ask(url, query_)
+    for question, answer in zip(query_, stats, strict=True):
+        expected = brute(question, CLICKS + LATE)
+        assert plain(answer) == plain(expected)
+        assert answer.totals.clicks == expected.totals.clicks
+    assert sum(answer.totals.clicks for answer in stats) > 10
 
 
 @pytest.mark.parametrize(
@@ -192,47 +193,49 @@ def test_an_hour_or_a_quarter_of_one_alone_is_counted(
         ("2026-03-15T00:00:00Z", "2026-03-17T00:00:00Z"),
     ],
 )
-def test_how_much_would_be_crossed_is_told_exactly(
+def test_a_refused_crossed_query_states_its_number_of_clicks(
     url: str, monkeypatch: pytest.MonkeyPatch, start: str, end: str
 ) -> None:
-    asked = query(**{"from": start, "to": end}, group="city,country")
-    there = brute(asked, CLICKS + LATE).totals
+    query_ = query(**{"from": start, "to": end}, group="city,country")
+    totals = brute(query_, CLICKS + LATE).totals
     monkeypatch.setattr(crossed, "MAX_CROSSED", -1)
     with pytest.raises(InvalidError) as refused:
-        ask(url, [asked])
-    told = re.search(r"the period has (\d+)", str(refused.value))
-    assert told is not None
-    assert int(told[1]) == there.clicks + there.views + there.bots
+        ask(url, [query_])
+    stated = re.search(r"the period has (\d+)", str(refused.value))
+    assert stated is not None
+    assert int(stated[1]) == totals.clicks + totals.views + totals.bots
 
 
-def test_what_cannot_be_crossed_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_cannot_be_crossed_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InvalidError, match="variant"):
         ask(url, [query(**SPAN, group="variant,country")])
     with monkeypatch.context() as few:
         few.setattr(crossed, "MAX_GROUPS", 3)
-        with pytest.raises(InvalidError, match="group: makes more than 3 groups"):
+        with pytest.raises(InvalidError, match="group: must not make more than 3 groups"):
             ask(url, [query(**SPAN, group="city,country")])
     monkeypatch.setattr(crossed, "MAX_CROSSED", 100)
-    with pytest.raises(InvalidError, match=r"from: .* at most 100 of them"):
+    with pytest.raises(InvalidError, match=r"from: .* at most 100 raw clicks"):
         ask(url, [query(**SPAN, group="city,country")])
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 30")
     with pytest.raises(InvalidError, match=r"from: .* kept since"):
         ask(url, [query(**SPAN, group="city,country")])
-    # Kept for long again: what is gone stays gone, of this profile or of all.
+    # A longer retention does not restore deleted clicks, of this profile or of all.
     execute(url, "UPDATE waypost.profiles SET raw_retention_days = 3650")
     for whose in ("1, 2", "0, 0"):
         execute(url, f"INSERT INTO waypost.raw_click_retention VALUES ({whose}, '2026-03-03')")
-        with pytest.raises(InvalidError, match=r"from: .* kept since 2026-03-03"):
+        with pytest.raises(InvalidError, match=r"from: must not be before 2026-03-03"):
             ask(url, [query(**SPAN, group="city,country")])
         execute(url, "DELETE FROM waypost.raw_click_retention")
 
 
-def test_a_statement_that_takes_too_long_ends(url: str) -> None:
+def test_a_statement_ends_at_the_time_limit(url: str) -> None:
     async def run() -> None:
         app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)
         try:
             with pytest.raises(SlowQueryError, match="shorter period"):
-                await PostgresStatsReader(app, timeout_ms=1).stats(1, 2, QUESTIONS[5])
+                await PostgresStatsReader(app, timeout_ms=1).stats(1, 2, QUERIES[5])
         finally:
             await app.close()
 
@@ -240,10 +243,10 @@ def test_a_statement_that_takes_too_long_ends(url: str) -> None:
 
 
 def test_visitors_are_those_of_each_utc_day(url: str) -> None:
-    """Of whole UTC days by day and of hours, sketches of so few are exact; a local day that has two parts of
-    days counts in each who came in both."""
+    """Sketches of so few visitors are exact for UTC days and hours. A local day made of parts of two UTC days
+    counts a visitor of both twice."""
     whole = {"from": "2026-03-02", "to": "2026-04-30"}
-    asked = [
+    query_ = [
         query(**whole), query(**whole, f_country="DE"),
         query(**{"from": "2026-05-15", "to": "2026-05-21"}, interval="hour", metrics="visitors,clicks"),
         query(**{"from": "2026-03-15T03:00:00Z", "to": "2026-03-15T20:00:00Z"}, group="time"),
@@ -254,25 +257,25 @@ def test_visitors_are_those_of_each_utc_day(url: str) -> None:
         query(**whole, group="kind", metrics="clicks,visitors"),
         query(**whole, group="time,country", metrics="clicks,visitors"),
     ]  # fmt: skip
-    for one, found in zip(asked, ask(url, asked), strict=True):
-        wanted = brute(one, CLICKS + LATE)
-        late = len([c for c in LATE if one.start <= moment(c) < one.end])
-        assert 0 <= (found.totals.visitors or 0) - (wanted.totals.visitors or 0) <= late
-        for row, by_hand in zip(found.rows, wanted.rows, strict=True):
+    for click, stats in zip(query_, ask(url, query_), strict=True):
+        expected = brute(click, CLICKS + LATE)
+        late = len([c for c in LATE if click.start <= moment(c) < click.end])
+        assert 0 <= (stats.totals.visitors or 0) - (expected.totals.visitors or 0) <= late
+        for row, by_hand in zip(stats.rows, expected.rows, strict=True):
             assert 0 <= (row.visitors or 0) - (by_hand.visitors or 0) <= late
-        assert found.totals.visitors
+        assert stats.totals.visitors
 
 
 def test_raw_clicks_are_exported_as_the_twin_has_them(url: str) -> None:
-    counts = MemoryClickTables(clicks=[(uuid4(), one) for one in CLICKS + LATE])
+    counts = MemoryClickTables(clicks=[(uuid4(), click) for click in CLICKS + LATE])
     first, last = FIRST + timedelta(days=3), FIRST + timedelta(days=60)
 
     async def exported(source: ClickExport) -> list[Any]:
-        found: list[Any] = []
-        async with aclosing(source.clicks(1, 2, first, last)) as some:
-            async for rows in some:
-                found += rows
-        return sorted(found, key=repr)
+        stats: list[Any] = []
+        async with aclosing(source.clicks(1, 2, first, last)) as chunks:
+            async for rows in chunks:
+                stats += rows
+        return sorted(stats, key=repr)
 
     async def run() -> None:
         app = await Database.open(url, role="waypost_app", size=1, query_timeout_ms=5_000)

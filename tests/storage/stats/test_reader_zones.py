@@ -1,4 +1,4 @@
-"""For every IANA zone, a year of random clicks by local day and month is what counting them by hand gives."""
+"""Stats by local day and month of every IANA zone, compared with counting a year of random clicks by hand."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -28,14 +28,14 @@ def url(filled_database: FilledDatabase) -> str:
 
 
 def by_hand(tz: ZoneInfo, interval: TimeInterval) -> dict[object, list[int]]:
-    """[clicks, views, bots] by what a calendar on the wall says."""
-    found: dict[object, list[int]] = {}
+    """Return [clicks, views, bots] by local day or month."""
+    counts: dict[object, list[int]] = {}
     for click in CLICKS:
-        judged = click.classification & CLASS_MASK
-        if judged in BOT_CLASSES | COUNTED_CLASSES:
-            place = 2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
-            found.setdefault(label(click, tz, interval), [0, 0, 0])[place] += 1
-    return found
+        visitor_class = click.classification & CLASS_MASK
+        if visitor_class in BOT_CLASSES | COUNTED_CLASSES:
+            column = 2 if visitor_class in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
+            counts.setdefault(label(click, tz, interval), [0, 0, 0])[column] += 1
+    return counts
 
 
 def label(click: Click, tz: ZoneInfo, interval: TimeInterval) -> object:
@@ -46,7 +46,7 @@ def label(click: Click, tz: ZoneInfo, interval: TimeInterval) -> object:
 @pytest.mark.slow
 @pytest.mark.parametrize("interval", ["day", "month"])
 def test_every_zone(url: str, interval: TimeInterval) -> None:
-    """Postgres is asked between moments and knows no zones: once for all zones whose days begin alike."""
+    """Read stats once for all zones whose days begin at the same instants, because Postgres knows no zones."""
     alike: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
     for name in sorted(period.zone_names()):
         tz = period.zone(name)
@@ -58,7 +58,7 @@ def test_every_zone(url: str, interval: TimeInterval) -> None:
     assert len(queries) > 20
     for (starts, zones), stats in zip(alike.items(), ask(url, queries), strict=True):
         for tz in zones:
-            # The moments of rows as this zone's clock shows them.
+            # The local days of this zone.
             found = {
                 row.time.astimezone(tz).date(): [row.clicks, row.views, row.bots]
                 for row in stats.rows

@@ -1,4 +1,4 @@
-"""Days that are counted anew from raw clicks."""
+"""Rebuilding and reclassifying of days from raw clicks."""
 
 import random
 from datetime import datetime
@@ -29,7 +29,7 @@ from tests.kit.hosted import hosted_run
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 
-async def test_a_rebuilt_day_mends_what_was_wrong(daily: DailyCounts) -> None:
+async def test_a_rebuild_restores_deleted_counts(daily: DailyCounts) -> None:
     await daily.add(clicks(random.Random(7), 60))
     await compact(daily.database, lambda done, of: None)
     right = await daily.check()
@@ -39,10 +39,10 @@ async def test_a_rebuilt_day_mends_what_was_wrong(daily: DailyCounts) -> None:
         )
     rebuild = DayRebuild(daily.database)
     assert await rebuild.profiles(days_of()[1].day, "ada") == days_of()[1:2]
-    told = await dimension_counted_at(daily)
-    for one in days_of():
-        await rebuild.rebuild(one)
-    assert await dimension_counted_at(daily) > told  # or polls would hear that nothing is new
+    counted_before = await dimension_counted_at(daily)
+    for click in days_of():
+        await rebuild.rebuild(click)
+    assert await dimension_counted_at(daily) > counted_before  # so that polls get new counts
     await daily.check()
     await compact(daily.database, lambda done, of: None)
     assert (await daily.check()).days == right.days
@@ -50,26 +50,27 @@ async def test_a_rebuilt_day_mends_what_was_wrong(daily: DailyCounts) -> None:
 
 async def dimension_counted_at(daily: DailyCounts) -> datetime:
     query = "SELECT max(dimension_counted_at) FROM journals"
-    found: datetime = await daily.database.transaction(
+    counted_at: datetime = await daily.database.transaction(
         lambda connection: connection.fetchval(query)
     )
-    return found
+    return counted_at
 
 
-async def test_what_is_judged_anew_is_counted_anew(daily: DailyCounts) -> None:
+async def test_reclassified_clicks_are_counted_again(daily: DailyCounts) -> None:
     old = [
         Click(
-            ClickKind.CLICK, verdict, TODAY.midnight_us - DAY_US // 2, TENANT, PROFILE, 7, agent,
+            ClickKind.CLICK, visitor_class, TODAY.midnight_us - DAY_US // 2, TENANT, PROFILE, 7, agent,
             b"https://www.instagram.com/", b"de-AT", b"visitor1",
         )
-        for verdict, agent in [
-            (VisitorClass.UNCLASSIFIED, CRAWLER), (VisitorClass.HUMAN, CRAWLER), (VisitorClass.BOT, AGENTS[2]),
-            (VisitorClass.PREFETCH, AGENTS[2]), (VisitorClass.HEAD, AGENTS[2]), (VisitorClass.UNCLASSIFIED, b""),
+        for visitor_class, agent in [
+            (VisitorClass.UNCLASSIFIED, CRAWLER), (VisitorClass.HUMAN, CRAWLER),
+            (VisitorClass.BOT, AGENTS[2]), (VisitorClass.PREFETCH, AGENTS[2]),
+            (VisitorClass.HEAD, AGENTS[2]), (VisitorClass.UNCLASSIFIED, b""),
         ]
     ]  # fmt: skip
     new = [
-        one._replace(classification=verdict | RULES_VERSION << 3)
-        for one, verdict in zip(
+        click._replace(classification=visitor_class | RULES_VERSION << 3)
+        for click, visitor_class in zip(
             old,
             [
                 VisitorClass.BOT,
@@ -96,10 +97,12 @@ async def test_what_is_judged_anew_is_counted_anew(daily: DailyCounts) -> None:
     assert await rebuild.reclassify(yesterday) == 0
     assert await rebuild.reclassify(yesterday, everything=True) == len(old)
     await daily.check()
-    late = [one._replace(user_agent=CRAWLER, classification=VisitorClass.HUMAN) for one in old[:1]]
+    late = [
+        click._replace(user_agent=CRAWLER, classification=VisitorClass.HUMAN) for click in old[:1]
+    ]
     await daily.commit(late)
     assert await rebuild.reclassify(yesterday) == 0, (
-        "what is still to be summarised stays as it was judged"
+        "clicks that the dimension counter has not counted keep their class"
     )
     await daily.summarise()
     await daily.check()

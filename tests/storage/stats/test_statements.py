@@ -1,4 +1,4 @@
-"""SQL of the statements of plans: whole, with a value for each parameter, and no value in its text."""
+"""SQL of the statements of plans: complete, with a value for each parameter and no value in its text."""
 
 import re
 from datetime import UTC, datetime
@@ -44,8 +44,8 @@ def test_statements_of_raw_clicks_are_whole() -> None:
     whole(*statements.crossable(ProfileKey(1, 2), planned))
 
 
-def test_few_parameters_are_sent() -> None:
-    """Only those that the rows of the statement need."""
+def test_only_needed_parameters_are_sent() -> None:
+    """A statement has the parameters that its rows need, and no others."""
     planned = plan(parse_query([*SPAN[:2], ("metrics", "clicks")], NOW))
     assert isinstance(planned, CountsPlan)
     assert planned.series is not None
