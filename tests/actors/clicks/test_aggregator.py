@@ -1,4 +1,4 @@
-"""The aggregator, in virtual time: each click once, whoever else works on the stream and whatever fails."""
+"""The aggregator, in virtual time: each click counts once, despite other aggregators and failures."""
 
 from collections.abc import Callable, Sequence
 
@@ -31,7 +31,7 @@ def aggregator_of(pipeline: Pipeline, owner: str = "one") -> Aggregator:
 
 
 async def shipped(pipeline: Pipeline, tape: Tape, *batches: Batch) -> None:
-    """What a shipper would have put into the stream."""
+    """Batches as a shipper adds them to the stream."""
     await pipeline.ledger.register(tape.id)
     previous = 0
     for batch in batches or tape.frames:
@@ -48,7 +48,7 @@ def batches(*bounds: tuple[int, int]) -> list[Batch]:
 
 
 @pytest.mark.parametrize(
-    ("sequence", "given", "ready"),
+    ("sequence", "ranges", "ready"),
     [
         (0, [], []),
         (0, [(1, 3), (4, 4)], [(1, 3), (4, 4)]),
@@ -61,13 +61,13 @@ def batches(*bounds: tuple[int, int]) -> list[Batch]:
         (4, [(1, 3), (2, 5), (7, 7)], [(2, 5)]),
     ],
 )
-def test_what_continues_a_position(
-    sequence: int, given: list[tuple[int, int]], ready: list[tuple[int, int]]
+def test_contiguous_batches_continue_a_sequence(
+    sequence: int, ranges: list[tuple[int, int]], ready: list[tuple[int, int]]
 ) -> None:
-    assert contiguous_batches(batches(*given), sequence) == batches(*ready)
+    assert contiguous_batches(batches(*ranges), sequence) == batches(*ready)
 
 
-async def test_what_is_in_the_stream_is_counted(
+async def test_all_clicks_of_the_stream_are_counted(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:
     tape = Tape()
@@ -85,8 +85,8 @@ async def test_a_gap_is_waited_out(
 ) -> None:
     tape = Tape()
     tape.write(2, 2, 2)
-    one, _, three = tape.frames
-    await shipped(pipeline, tape, one, three)
+    first, _, third = tape.frames
+    await shipped(pipeline, tape, first, third)
     aggregator = aggregator_of(pipeline)
     nursery.start_soon(aggregator.run)
     await trio.sleep(MINUTE)
@@ -124,11 +124,13 @@ async def test_a_poison_batch_is_dead_lettered_whole_and_the_stream_goes_on(
     ((journal_id, batch, reason),) = pipeline.counts.dead_letters
     assert (journal_id, batch) == (tape.id, bad)
     assert reason.startswith("FormatError: ")
-    assert pipeline.counted(tape.id) == [one for n, one in enumerate(tape.clicks) if n // 2 != 1]
+    assert pipeline.counted(tape.id) == [
+        click for n, click in enumerate(tape.clicks) if n // 2 != 1
+    ]
     assert aggregator.dead_lettered == 1
 
 
-async def test_an_error_that_passes_sets_nothing_aside(
+async def test_a_transient_error_dead_letters_nothing(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:
     tape = Tape()
@@ -142,7 +144,7 @@ async def test_an_error_that_passes_sets_nothing_aside(
     assert pipeline.counted(tape.id) == tape.clicks
 
 
-async def test_a_stream_that_cannot_even_dead_letter_stops_no_other(
+async def test_a_stream_whose_dead_letter_fails_stops_no_other(
     autojump_clock: MockClock, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Tape(), Tape()
@@ -167,10 +169,10 @@ async def test_a_stream_that_cannot_even_dead_letter_stops_no_other(
 
 @pytest.mark.parametrize("name", ["commit", "dead_letter", "read", "lease"])
 @pytest.mark.parametrize("kind", ["refused", "unanswered"])
-async def test_calls_that_fail_or_lose_their_answer(
+async def test_calls_that_fail_or_lose_their_response(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery, name: str, kind: str
 ) -> None:
-    """A commit without an answer has happened or not; the next position is the lease's to say."""
+    """A commit without a response may have happened; the lease has the next sequence."""
     tape = Tape()
     tape.write(2, 2, 2)
     poison = tape.frames[1]._replace(payload=b"")
@@ -183,10 +185,10 @@ async def test_calls_that_fail_or_lose_their_answer(
     assert len(pipeline.counts.dead_letters) == 1
 
 
-async def test_a_commit_without_an_answer_and_a_trim_behind_it(
+async def test_a_commit_without_a_response_followed_by_a_trim(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:
-    """What the aggregator would look for next is committed already, and gone."""
+    """The batch that the aggregator would read next is committed already, and trimmed."""
     tape = Tape()
     tape.write(2)
     await shipped(pipeline, tape)
@@ -210,7 +212,7 @@ async def test_a_commit_without_an_answer_and_a_trim_behind_it(
 async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
-    """It had read the stream, was stopped longer than its lease, and another one went on."""
+    """It had read the stream and was stopped for longer than its lease; another aggregator went on."""
     goes_on = trio.Event()
 
     class Stopped(FaultyClickLedger):
@@ -250,7 +252,7 @@ async def test_a_stopped_aggregator_commits_nothing_when_it_continues(
 async def test_two_aggregators_on_one_stream_by_mistake(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
-    """They share a name, so each believes to hold the lease; only one of them gets each commit."""
+    """They share a name, so both believe to hold the lease; only one of them makes each commit."""
     tape = Tape()
     twins = [aggregator_of(pipeline), aggregator_of(pipeline)]
     await pipeline.ledger.register(tape.id)
@@ -269,7 +271,7 @@ async def test_two_aggregators_on_one_stream_by_mistake(
     assert sum(twin.folded for twin in twins) == tape.appended
 
 
-async def test_no_stream_is_left_to_nobody(
+async def test_every_stream_is_leased(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:
     tapes = [Tape() for _ in range(5 * STREAMS_A_ROUND)]
@@ -280,7 +282,7 @@ async def test_no_stream_is_left_to_nobody(
     await until(lambda: all(watermark(pipeline, tape) == 1 for tape in tapes))
 
 
-async def test_several_share_the_streams(
+async def test_aggregators_share_the_streams(
     autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
 ) -> None:
     tapes = [Tape() for _ in range(4 * STREAMS_A_ROUND)]
@@ -293,7 +295,7 @@ async def test_several_share_the_streams(
     assert [aggregator.streams for aggregator in both] == [2 * STREAMS_A_ROUND] * 2
 
 
-async def test_a_stopped_ones_leases_are_free_at_once(
+async def test_leases_of_a_stopped_aggregator_are_free_at_once(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
     tape = Tape()

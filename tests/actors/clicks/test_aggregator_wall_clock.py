@@ -1,4 +1,4 @@
-"""An edge's wall clock jumps by an hour and back: each click once, in the bucket of the clock at that time."""
+"""Jumps of an edge's wall clock by an hour and back: each click counts once, in its clock's time bucket."""
 
 from collections import Counter
 from pathlib import Path
@@ -34,22 +34,22 @@ async def journal(tmp_path: Path) -> Journal:
     journal.open()
     for minute in range(240):
         now_us = NOW_US + minute * MINUTE_US + JUMPS_US[minute // 60]
-        assert journal.append([encode_record(one_at(now_us, minute))])
+        assert journal.append([encode_record(click_at(now_us, minute))])
         assert await journal.sync()
     assert len(list(journal.folder.glob("*.segment"))) > 2
     return journal
 
 
-def one_at(at_us: int, minute: int) -> Click:
+def click_at(at_us: int, minute: int) -> Click:
     return click(link_id=minute + 1, at_us=at_us, user_agent=b"x" * 100)
 
 
 EXPECTED = [
-    one_at(NOW_US + minute * MINUTE_US + JUMPS_US[minute // 60], minute) for minute in range(240)
+    click_at(NOW_US + minute * MINUTE_US + JUMPS_US[minute // 60], minute) for minute in range(240)
 ]
 
 
-async def test_every_click_is_in_the_bucket_of_its_clock(
+async def test_every_click_is_in_the_time_bucket_of_its_clock(
     journal: Journal, autojump_clock: MockClock
 ) -> None:
     pipeline = Pipeline()
@@ -65,22 +65,22 @@ async def test_every_click_is_in_the_bucket_of_its_clock(
         await until(lambda: living.pending == 0)
         nursery.cancel_scope.cancel()
     assert pipeline.counted(journal.id) == EXPECTED
-    buckets = Counter(one.at_us - one.at_us % TIME_BUCKET_US for one in EXPECTED)
+    buckets = Counter(c.at_us - c.at_us % TIME_BUCKET_US for c in EXPECTED)
     counted: Counter[int] = Counter()
     for key, counts in pipeline.counts.rollups.items():
         counted[key.time_bucket_us] += counts.clicks
     assert counted == buckets
-    assert max(buckets.values()) == 45  # one hour was there three times
+    assert max(buckets.values()) == 45  # one hour happened three times
     journal.close(remove=True)
 
 
-async def test_a_dead_edges_journal_is_read_in_order_whatever_its_clock_said(
+async def test_a_dead_edges_journal_is_read_in_order_despite_clock_jumps(
     journal: Journal,
 ) -> None:
     journal.close(remove=False)
     recovery = OrphanReader(journal.folder)
     assert recovery.adopt()
-    found = [one for batch in batches(recovery) for one in clicks(batch.payload)]
-    assert found == EXPECTED
+    read = [click for batch in batches(recovery) for click in clicks(batch.payload)]
+    assert read == EXPECTED
     assert recovery.dropped_clicks == 0
     recovery.close(remove=True)

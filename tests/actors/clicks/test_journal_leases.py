@@ -24,12 +24,12 @@ def owners(pipeline: Pipeline) -> list[str]:
 
 async def test_each_round_acquires_a_few_more(pipeline: Pipeline) -> None:
     async with JournalLeases("one", pipeline.ledger, TTL_S) as leases:
-        held = [len(await leases.renew()) for _ in range(4)]
-    assert held == [STREAMS_A_ROUND * n for n in (1, 2, 3, 3)]
+        lease_counts = [len(await leases.renew()) for _ in range(4)]
+    assert lease_counts == [STREAMS_A_ROUND * n for n in (1, 2, 3, 3)]
     assert owners(pipeline) == []
 
 
-async def test_leases_of_an_earlier_life_are_acquired_under_a_new_token(pipeline: Pipeline) -> None:
+async def test_leases_from_before_a_restart_get_a_new_fencing_token(pipeline: Pipeline) -> None:
     before = await pipeline.ledger.lease("one", 1, TTL_S)
     async with JournalLeases("one", pipeline.ledger, TTL_S) as leases:
         after = await leases.renew()
@@ -50,7 +50,7 @@ async def test_outside_of_the_block_nothing_is_acquired(pipeline: Pipeline) -> N
     assert owners(pipeline) == []
 
 
-async def test_they_are_released_when_the_block_is_cancelled(pipeline: Pipeline) -> None:
+async def test_leases_are_released_when_the_block_is_cancelled(pipeline: Pipeline) -> None:
     with trio.CancelScope() as scope:
         async with JournalLeases("one", pipeline.ledger, TTL_S) as leases:
             assert await leases.renew()
@@ -59,7 +59,7 @@ async def test_they_are_released_when_the_block_is_cancelled(pipeline: Pipeline)
     assert owners(pipeline) == []
 
 
-async def test_a_release_without_an_answer_is_given_up(
+async def test_a_release_without_a_response_is_abandoned(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
     with trio.fail_after(2 * RELEASE_LIMIT_S + 1):

@@ -32,7 +32,7 @@ class Bench:
         return lease
 
     async def lease_behind(self) -> JournalLease:
-        """As after a crash: two frames are folded, and in no dimension counts."""
+        """Fold two frames without dimension counts, as before a crash."""
         await self.ledger.commit(await self.lease(), self.tape.frames[:2])
         return await self.lease()
 
@@ -63,7 +63,7 @@ async def test_folding_moves_both_watermarks(
     assert folds == [(0, 2, first), (2, 8, second)]
 
 
-async def test_after_a_crash_it_catches_up_first(
+async def test_after_a_crash_dimension_counts_catch_up_first(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     with leased_journal(await bench.lease_behind(), bench.ledger, bench.counter) as journal:
@@ -91,7 +91,7 @@ async def test_a_batch_that_is_folded_in_part_catches_up_as_it_is_folded(
 
 
 async def test_nothing_is_folded_or_dead_lettered_before_it_has_caught_up(bench: Bench) -> None:
-    """Else the dimension counts would go on behind clicks that they never had."""
+    """Otherwise the dimension counts would skip clicks."""
     third = bench.tape.frames[2]
     with leased_journal(await bench.lease_behind(), bench.ledger, bench.counter) as journal:
         for _ in range(2):
@@ -109,16 +109,16 @@ async def test_nothing_is_folded_or_dead_lettered_before_it_has_caught_up(bench:
 async def test_a_dead_letter_waits_until_the_watermarks_meet(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    one, poison, *others = bench.tape.frames
+    first, poison, *rest = bench.tape.frames
     with leased_journal(await bench.lease(), bench.ledger, bench.counter) as journal:
-        await journal.fold([one])
+        await journal.fold([first])
         async with trio.open_nursery() as waiting:
             waiting.start_soon(journal.dead_letter, poison, "poison")
             await trio.sleep(60)
             assert bench.watermarks == (2, 0)
             nursery.start_soon(bench.counter.run)
         assert bench.watermarks == (4, 4)
-        await journal.fold(others)
+        await journal.fold(rest)
         await until(lambda: bench.watermarks == (8, 8))
     assert bench.tables.dead_letters == [(bench.tape.id, poison, "poison")]
     assert len(bench.tables.clicks) == 6
@@ -149,10 +149,10 @@ async def test_nothing_is_committed_after_the_block(bench: Bench) -> None:
     assert bench.watermarks == (2, 0)
 
 
-async def test_a_lost_lease_ends_it_without_a_commit(
+async def test_a_lost_lease_ends_folding_without_a_commit(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    """The counter finds out first, by its own commit; then nothing more is folded either."""
+    """The dimension counter's own commit fails first; then nothing more is folded either."""
     nursery.start_soon(bench.counter.run)
     journal: LeasedJournal
     with leased_journal(await bench.lease(), bench.ledger, bench.counter) as journal:

@@ -1,4 +1,4 @@
-"""The shipper and who runs it, in virtual time: whatever Redis loses, every click is counted once."""
+"""The shippers, in virtual time: every click is counted once, though Redis loses entries."""
 
 import logging
 
@@ -172,7 +172,7 @@ async def test_a_watermark_ahead_of_the_stream_does_not_block_the_window(
     assert shipper.committed == tape.appended
 
 
-async def test_a_batch_without_an_answer_is_offered_again_as_it_was(
+async def test_a_batch_without_a_response_is_added_again_unchanged(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
     tape = Tape(frames_a_batch=100)
@@ -222,7 +222,7 @@ async def test_a_flush_is_noticed_by_the_next_batch(
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-async def test_a_loss_is_noticed_when_nothing_new_comes(
+async def test_a_loss_is_noticed_without_new_clicks(
     autojump_clock: MockClock, pipeline: Pipeline, lost: int
 ) -> None:
     tape = Tape()
@@ -255,7 +255,7 @@ async def test_a_watermark_that_stands_still_is_no_loss(
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.01, 0.06, 0.11, 0.4, 0.75, 2.5])
 @pytest.mark.parametrize("loss", ["flush", "one", "rollback"])
-async def test_every_click_is_counted_once_whatever_redis_loses(
+async def test_every_click_is_counted_once_though_redis_loses_entries(
     autojump_clock: MockClock, aggregated: Pipeline, delay_s: float, loss: str
 ) -> None:
     tape, streams = Tape(), aggregated.streams
@@ -281,7 +281,7 @@ async def test_every_click_is_counted_once_whatever_redis_loses(
 async def test_a_journal_that_cannot_be_read_does_not_crash(
     autojump_clock: MockClock, aggregated: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Crashes escalate, and would take the visitors' door down with them."""
+    """A crash would escalate and end the visitors' server."""
     tape = Tape()
     living = living_of(aggregated, tape)
     async with trio.open_nursery() as nursery:
@@ -317,7 +317,7 @@ async def test_draining_meets_shipping(autojump_clock: MockClock, aggregated: Pi
 async def test_a_journal_that_is_not_retired_keeps_its_folder(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:
-    """Else its row would be leased for ever."""
+    """Otherwise its row would be leased for ever."""
     tape = Tape()
     living = living_of(pipeline, tape)
     await living.shipper.start()
@@ -329,14 +329,14 @@ async def test_a_journal_that_is_not_retired_keeps_its_folder(
 
 
 class Yard:
-    """Orphans to find, each once."""
+    """A folder of journals that lists each orphan once."""
 
     def __init__(self, *tapes: Tape) -> None:
-        self.found: list[OrphanedJournal] = list(tapes)
+        self.unlisted: list[OrphanedJournal] = list(tapes)
 
     def __call__(self) -> list[OrphanedJournal]:
-        found, self.found = self.found, []
-        return found
+        orphans, self.unlisted = self.unlisted, []
+        return orphans
 
 
 async def test_orphans_are_shipped_retired_and_removed(
@@ -364,7 +364,7 @@ async def test_clicks_are_deleted_before_the_row_is_retired_and_the_folder_after
     autojump_clock: MockClock,
     aggregated: Pipeline,
 ) -> None:
-    """A row that is retired is deleted one day; clicks found after that would count twice."""
+    """A retired row is deleted later; clicks that are recovered after that would count twice."""
     tape = Tape()
     tape.write(2)
     orphans = OrphanShipper(Yard(tape), aggregated.stream, aggregated.ledger, window_bytes=WINDOW)
@@ -380,7 +380,7 @@ async def test_clicks_are_deleted_before_the_row_is_retired_and_the_folder_after
         nursery.cancel_scope.cancel()
 
 
-async def test_orphans_survive_a_crash_of_their_keeper(
+async def test_orphans_survive_a_crash_of_their_shipper(
     autojump_clock: MockClock, aggregated: Pipeline
 ) -> None:
     tapes = [Tape(), Tape(), Tape()]
@@ -417,7 +417,7 @@ async def test_an_unreadable_orphan_stops_no_other(
     assert orphans.pending_clicks() == 1
 
 
-async def test_damage_is_told(
+async def test_damage_is_logged_and_counted(
     autojump_clock: MockClock, aggregated: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     tape = Tape()

@@ -1,4 +1,4 @@
-"""Click ids say nothing, cannot be made up, and come back whole."""
+"""Click ids: they reveal nothing, cannot be forged, and open to the click that was sealed."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ ids = st.integers(-(2**63), 2**63 - 1)
         st.binary(min_size=8, max_size=8).filter(lambda visitor: visitor != bytes(8)) | st.just(b""),
     )
 )  # fmt: skip
-def test_what_is_sealed_is_opened(click: ClickId) -> None:
+def test_a_sealed_click_id_is_opened(click: ClickId) -> None:
     text = SEAL.seal(click).decode("ascii")
     assert len(text) == 91 <= MAX_CHARS
     assert SEAL.open(text) == click
@@ -25,18 +25,18 @@ def test_what_is_sealed_is_opened(click: ClickId) -> None:
 @given(st.integers(0, 90), st.characters(codec="ascii"))
 @example(90, "J")
 @example(16, "/")
-def test_changed_anywhere_it_opens_nothing(place: int, other: str) -> None:
+def test_a_click_id_changed_anywhere_does_not_open(place: int, other: str) -> None:
     text = SEAL.seal(CLICK).decode("ascii")
     changed = text[:place] + other + text[place + 1 :]
     assert SEAL.open(changed) == (CLICK if changed == text else None)
 
 
 @given(st.text(max_size=200))
-def test_what_nobody_sealed_opens_nothing(text: str) -> None:
+def test_any_other_text_does_not_open(text: str) -> None:
     assert SEAL.open(text) is None
 
 
-def test_it_is_of_one_deployment_and_of_one_click() -> None:
+def test_a_click_id_opens_with_its_own_secret_only() -> None:
     text = SEAL.seal(CLICK).decode("ascii")
     assert ClickIdCipher(bytes(32)).open(text) is None
     later = SEAL.seal(CLICK._replace(at_us=CLICK.at_us + 1)).decode("ascii")

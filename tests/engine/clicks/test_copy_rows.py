@@ -23,8 +23,8 @@ agents.load()  # else the first example takes longer than an example may
 JOURNAL = UUID(int=7)
 FIREFOX = b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0 Instagram"
 I64 = st.integers(-(2**63), 2**63 - 1)
-EXTRAS = st.builds(
-    lambda *data: b"".join(item(tag, one) for tag, one in enumerate(data, PLACE)),
+ITEMS = st.builds(
+    lambda *data: b"".join(item(tag, value) for tag, value in enumerate(data, PLACE)),
     st.sampled_from([b"", b"EU\x1fDE\x1fBY\x1fMunich", b"\x1fFR", b"EU\x1f\0\x1f\xff"])
     | st.binary(max_size=20),
     st.sampled_from([b"", b"go.example.com", b"\xff\0"]),
@@ -45,14 +45,14 @@ CLICKS = st.builds(
     referrer=st.sampled_from([b"https://www.google.de/", b"HTTP://x\0y/"]) | st.binary(max_size=40),
     language=st.sampled_from([b"de-AT,en;q=0.5", b"*"]) | st.binary(max_size=5),
     visitor_id=st.just(b"") | st.binary(min_size=8, max_size=8),
-    items=st.binary(max_size=20) | EXTRAS,
+    items=st.binary(max_size=20) | ITEMS,
 )
 BATCHES = st.builds(batch, st.integers(1, 2**62), st.lists(CLICKS, min_size=1, max_size=12))
 
 
 def rows(copied: bytes) -> list[tuple[bytes | None, ...]]:
-    """The fields of binary COPY rows."""
-    found, position = [], 0
+    """Return the fields of each row of a binary COPY; None for NULL."""
+    rows_read, position = [], 0
     while position < len(copied):
         (columns,) = unpack_from(">h", copied, position)
         position += 2
@@ -62,11 +62,11 @@ def rows(copied: bytes) -> list[tuple[bytes | None, ...]]:
             position += 4
             row.append(None if length < 0 else copied[position : position + length])
             position += max(0, length)
-        found.append(tuple(row))
-    return found
+        rows_read.append(tuple(row))
+    return rows_read
 
 
-def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
+def expected(sequence: int, click: Click) -> tuple[bytes | None, ...]:
     def number(value: int, size: int = 8) -> bytes:
         return value.to_bytes(size, "big", signed=True)
 
@@ -74,24 +74,24 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
         return value.encode() or None
 
     agent, referrer, header = map(
-        dimension_values.text, (one.user_agent, one.referrer, one.language)
+        dimension_values.text, (click.user_agent, click.referrer, click.language)
     )
-    browser, host, extra = (
+    browser, host, items = (
         agents.parse(agent),
         referrers.referrer_host(referrer),
-        dimension_values.parse_items(one.items),
+        dimension_values.parse_items(click.items),
     )
     return (
-        number(one.tenant_id),
-        number(one.profile_id),
-        number(one.link_id),
-        number(one.kind, 2),
-        number(one.classification & 7, 2),
-        number(one.classification >> 3, 2),
+        number(click.tenant_id),
+        number(click.profile_id),
+        number(click.link_id),
+        number(click.kind, 2),
+        number(click.classification & 7, 2),
+        number(click.classification >> 3, 2),
         JOURNAL.bytes,
-        number(clamped(one.at_us) - 946_684_800_000_000),
+        number(clamped(click.at_us) - 946_684_800_000_000),
         number(sequence),
-        one.visitor_id if any(one.visitor_id) else None,
+        click.visitor_id if any(click.visitor_id) else None,
         number(user_agent_id(agent)) if agent else None,
         text(browser.browser),
         text(browser.os),
@@ -100,11 +100,11 @@ def expected(sequence: int, one: Click) -> tuple[bytes | None, ...]:
         text(host),
         text(header),
         text(dimension_values.language(header)),
-        number(extra.trigger, 2),
-        *map(text, (*extra.place, *extra.utm, extra.domain)),
-        extra.exposures or None,
-        extra.outcomes or None,
-        text(dimension_values.source(host, browser, extra.utm.source)),
+        number(items.trigger, 2),
+        *map(text, (*items.place, *items.utm, items.domain)),
+        items.exposures or None,
+        items.outcomes or None,
+        text(dimension_values.source(host, browser, items.utm.source)),
     )
 
 
@@ -116,9 +116,11 @@ def test_agrees_with_the_plain_decoder(whole: Batch, data: st.DataObject) -> Non
     plain = list(clicks(whole.payload, after))
     start = max(after + 1, whole.first)
     assert rows(b"".join(folding.rows)) == [
-        expected(start + index, one) for index, one in enumerate(plain)
+        expected(start + index, click) for index, click in enumerate(plain)
     ]
-    assert folding.sums() == rollup_counts(one._replace(at_us=clamped(one.at_us)) for one in plain)
+    assert folding.sums() == rollup_counts(
+        click._replace(at_us=clamped(click.at_us)) for click in plain
+    )
     assert folding.clicks == len(plain)
 
 
@@ -144,12 +146,12 @@ def test_a_batch_that_names_other_clicks_than_it_holds_is_refused(first: int, la
         list(validate_frames(Batch(first, last, whole.payload)))
 
 
-def test_a_user_agent_is_to_be_stored_until_a_commit_stored_it() -> None:
+def test_a_user_agent_is_unstored_until_a_commit_stores_it() -> None:
     texts = EncodedTexts()
-    one = user_agent_id("curl/8")
+    agent_id = user_agent_id("curl/8")
     FoldRows(JOURNAL, texts).add(batch(1, [click()]), 0)
     FoldRows(JOURNAL, texts).add(batch(1, [click(referrer=b"x")]), 0)
-    assert texts.unstored == {one: "curl/8"}
-    texts.stored([one])
+    assert texts.unstored == {agent_id: "curl/8"}
+    texts.stored([agent_id])
     FoldRows(JOURNAL, texts).add(batch(2, [click()]), 0)
     assert texts.unstored == {}

@@ -1,4 +1,4 @@
-"""What clicks are counted by, as it is read out of their texts."""
+"""Dimension values of clicks, parsed from their texts."""
 
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
@@ -43,24 +43,24 @@ AGENTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "told"), AGENTS.items(), ids=range(len(AGENTS)))
-def test_agents(text: str, told: tuple[str, ...]) -> None:
-    assert parse(text) == told
+@pytest.mark.parametrize(("text", "expected"), AGENTS.items(), ids=range(len(AGENTS)))
+def test_agents(text: str, expected: tuple[str, ...]) -> None:
+    assert parse(text) == expected
 
 
-def test_every_common_browser_is_known() -> None:
-    for one in BROWSERS:
-        found = parse(one[0].format(v=one.versions[0], v_=one.versions[0]))
-        assert all((found.browser, found.os)), one
-        assert found.device in ("desktop", "phone", "tablet"), one
-        assert not one.mobile or found.device != "desktop", one
+def test_every_common_browser_is_recognised() -> None:
+    for browser in BROWSERS:
+        agent = parse(browser[0].format(v=browser.versions[0], v_=browser.versions[0]))
+        assert all((agent.browser, agent.os)), browser
+        assert agent.device in ("desktop", "phone", "tablet"), browser
+        assert not browser.mobile or agent.device != "desktop", browser
 
 
 @given(st.text(max_size=255))
 def test_any_agent_has_a_class_of_device(text: str) -> None:
-    found = parse(text)
-    assert found.device in DEVICES
-    assert max(map(len, found)) <= MAX_NAME
+    agent = parse(text)
+    assert agent.device in DEVICES
+    assert max(map(len, agent)) <= MAX_NAME
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_referrers(text: str, host: str, source: str) -> None:
 
 @given(st.text())
 def test_a_host_has_no_secrets_and_no_path(text: str) -> None:
-    found = referrer.referrer_host(f"https://{text}")
-    assert not set("/?# @\\") & set(found)
-    assert len(found) <= referrer.MAX_HOST
+    host = referrer.referrer_host(f"https://{text}")
+    assert not set("/?# @\\") & set(host)
+    assert len(host) <= referrer.MAX_HOST
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_sources_of_utm(utm_source: str, source: str) -> None:
     assert referrer.source_of_utm(utm_source) == source
 
 
-def test_the_referrer_tells_the_source_before_app_and_utm() -> None:
+def test_the_referrer_decides_the_source_before_app_and_utm() -> None:
     app = UserAgent("", "", "phone", "TikTok")
     assert dimension_values.source("t.co", app, "ig") == "X"
     assert dimension_values.source("example.org", app, "ig") == "TikTok"
@@ -117,7 +117,7 @@ def test_the_referrer_tells_the_source_before_app_and_utm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         (b"", {}),
         (b"utm_source=ig&utm_medium=link+in%20bio", {"source": "ig", "medium": "link in bio"}),
@@ -128,8 +128,8 @@ def test_the_referrer_tells_the_source_before_app_and_utm() -> None:
         (b"utm_id=1&source&&=", {}),
     ],
 )
-def test_utm(query: bytes, told: dict[str, str]) -> None:
-    assert utm.parse(query) == utm.NONE._replace(**told)
+def test_utm(query: bytes, expected: dict[str, str]) -> None:
+    assert utm.parse(query) == utm.NONE._replace(**expected)
 
 
 @given(st.binary(max_size=255))
@@ -140,23 +140,23 @@ def test_any_utm_is_printable_and_bounded(query: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "expected"),
     [("de-AT,de;q=0.9,en;q=0.5", "de"), (" EN", "en"), ("fil-PH", "fil"), ("*", ""), ("", ""),
      ("i-klingon", ""), ("english", ""), ("zh-Hant-TW", "zh")],
 )  # fmt: skip
-def test_languages(header: str, told: str) -> None:
-    assert language.primary_language(header) == told
+def test_languages(header: str, expected: str) -> None:
+    assert language.primary_language(header) == expected
 
 
-def test_extra() -> None:
-    found = dimension_values.parse_items(
+def test_record_items() -> None:
+    items = dimension_values.parse_items(
         item(PLACE, b"EU\x1fDE\x1fBY\x1fM\xc3\xbcnchen")
         + item(HOST, b"go.example.com")
         + item(UTM, b"utm_source=ig")
         + item(TRIGGER, bytes([Trigger.QR]))
     )
-    assert found.place == Place("EU", "DE", "DE-BY", "München, DE")
-    assert (found.domain, found.utm.source, found.trigger) == ("go.example.com", "ig", Trigger.QR)
+    assert items.place == Place("EU", "DE", "DE-BY", "München, DE")
+    assert (items.domain, items.utm.source, items.trigger) == ("go.example.com", "ig", Trigger.QR)
     assert dimension_values.parse_items(item(PLACE, b"\x1f\x1fBY\x1fMunich")).place == Place(
         "", "", "", "Munich"
     )
@@ -168,10 +168,10 @@ def test_extra() -> None:
     assert dimension_values.parse_items(item(TRIGGER, b"\x09")).trigger == Trigger.LINK
 
 
-def test_an_edge_tells_devices_as_the_list_does() -> None:
+def test_an_edge_recognises_devices_as_the_full_list_does() -> None:
     machines = {text for entry in CRAWLER_USER_AGENTS_DATA for text in entry["instances"]}
-    texts = {*sorted(machines)[::4], *(one[0] for one in BROWSERS)}
+    texts = {*sorted(machines)[::4], *(browser[0] for browser in BROWSERS)}
     assert len(texts) > 500
     differing = [text for text in texts if device(text) != parse(text).device]
-    assert not {one[0] for one in BROWSERS}.intersection(differing)
+    assert not {browser[0] for browser in BROWSERS}.intersection(differing)
     assert len(differing) < len(texts) / 100

@@ -1,4 +1,4 @@
-"""The journal's bytes: what is written is read back, and nothing else ever is.
+"""The journal's bytes: written clicks are read back, and nothing else ever is.
 
 Invariant: from any bytes at all, `frames` yields only frames that were written, in their order and from the
 front; everything that refuses says so by FormatError and by nothing else.
@@ -50,7 +50,7 @@ def written(first: int, groups: list[list[Click]]) -> bytes:
 
 
 def small(count: int) -> bytes:
-    """Frames 1 … count of two clicks each, with the control characters that look like a frame's."""
+    """Return frames 1 … count of two clicks each, whose texts contain bytes of a frame's header."""
     return written(1, [[Click(1, 1, n, 1, 1, n, b"\1\1", b"", b"it")] * 2 for n in range(count)])
 
 
@@ -59,7 +59,7 @@ def read(data: bytes) -> list[tuple[int, int]]:
 
 
 @given(HEADERS)
-def test_a_header_comes_back(header: SegmentHeader) -> None:
+def test_a_header_is_read_back(header: SegmentHeader) -> None:
     data = encode_header(header)
     assert len(data) == HEADER_BYTES
     assert decode_header(data + b"rest") == header
@@ -75,7 +75,7 @@ def test_a_damaged_header_is_refused() -> None:
             decode_header(data[:size])
 
 
-def test_a_later_format_is_told_from_damage() -> None:
+def test_a_later_format_is_distinguished_from_damage() -> None:
     body = struct.pack("<6sH16sQQ", b"WPJRNL", 2, uuid4().bytes, 1, 1)
     with pytest.raises(FormatError, match="format 2"):
         decode_header(body + struct.pack("<I", google_crc32c.value(body)))
@@ -83,30 +83,28 @@ def test_a_later_format_is_told_from_damage() -> None:
 
 @given(st.integers(1, 2**60), st.lists(FEW, max_size=4), st.integers(0, 20))
 @settings(max_examples=60)
-def test_clicks_come_back(first: int, groups: list[list[Click]], skip: int) -> None:
+def test_clicks_are_read_back(first: int, groups: list[list[Click]], skip: int) -> None:
     data = written(first, groups)
     clicks = [click for group in groups for click in group]
     assert list(journal_format.clicks(data)) == clicks
     assert list(journal_format.clicks(data, first - 1 + skip)) == clicks[skip:]
-    found = list(frames(data + bytes(64), 0, first))
-    assert [frame.clicks for frame in found] == [len(group) for group in groups]
-    assert not found or found[-1].end == len(data)
+    read_frames = list(frames(data + bytes(64), 0, first))
+    assert [frame.clicks for frame in read_frames] == [len(group) for group in groups]
+    assert not read_frames or read_frames[-1].end == len(data)
 
 
 @given(st.lists(st.tuples(CLICKS, st.booleans()), max_size=8), st.integers(1, 2**40))
-def test_a_profiles_clicks_are_taken_out_and_no_others(
-    clicks: list[tuple[Click, bool]], first: int
-) -> None:
-    whose = [click._replace(tenant_id=1, profile_id=2) if its else click for click, its in clicks]
-    payload = written(first, [[click] for click in whose])
+def test_only_a_profiles_clicks_are_removed(clicks: list[tuple[Click, bool]], first: int) -> None:
+    owned = [click._replace(tenant_id=1, profile_id=2) if its else click for click, its in clicks]
+    payload = written(first, [[click] for click in owned])
     left = journal_format.without_profile(payload, first, 1, 2)
-    others = [click for click in whose if (click.tenant_id, click.profile_id) != (1, 2)]
+    others = [click for click in owned if (click.tenant_id, click.profile_id) != (1, 2)]
     assert list(journal_format.clicks(left)) == others
-    assert all(profile_marker(1, 2) in written(1, [[c]]) for c in whose if c not in others)
+    assert all(profile_marker(1, 2) in written(1, [[c]]) for c in owned if c not in others)
     assert journal_format.without_profile(payload[:-1], first, 1, 2) == b""
 
 
-def test_what_is_left_of_many_clicks_is_in_frames_again() -> None:
+def test_clicks_that_remain_are_in_whole_frames() -> None:
     many = [Click(1, 1, n, 1, 2 + n % 2, 1, b"x" * 255, b"", b"") for n in range(2000)]
     payload = b"".join(
         encode_frame(n + 1, [encode_record(click) for click in many[n : n + 200]])
@@ -118,8 +116,8 @@ def test_what_is_left_of_many_clicks_is_in_frames_again() -> None:
 
 
 def test_the_largest_frame_is_within_its_bound() -> None:
-    extra = b"e" * MAX_ITEMS_BYTES
-    largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", extra)
+    items = b"e" * MAX_ITEMS_BYTES
+    largest = Click(1, 1, 0, 1, 1, 1, b"u" * 255, b"r" * 255, b"l" * 63, b"visitor.", items)
     data = encode_frame(1, [encode_record(largest)] * MAX_FRAME_CLICKS)
     record_bytes = FIXED_BYTES + 255 + 255 + 63 + VISITOR_BYTES + MAX_ITEMS_BYTES
     assert len(data) == FRAME_BYTES + MAX_FRAME_CLICKS * record_bytes
@@ -158,19 +156,19 @@ def test_with_any_bit_flipped_the_frames_before_it_remain() -> None:
 
 
 def test_a_frame_in_the_wrong_place_is_not_valid() -> None:
-    one, two = written(1, [CLICK]), written(2, [CLICK])
-    assert read(one + two) == [(1, 1), (2, 2)]
-    assert read(one + one) == [(1, 1)]
-    assert read(two) == []
+    first, second = written(1, [CLICK]), written(2, [CLICK])
+    assert read(first + second) == [(1, 1), (2, 2)]
+    assert read(first + first) == [(1, 1)]
+    assert read(second) == []
     with pytest.raises(FormatError, match="sequence"):
-        list(journal_format.clicks(one + one))
+        list(journal_format.clicks(first + first))
 
 
 CLICK = [Click(1, 1, 5, 1, 1, 1, b"a", b"b", b"c")]
 
 
 def forged(**changes: int) -> bytes:
-    """A frame whose checksum is right and whose content is not."""
+    """Return a frame with a right checksum and a wrong header."""
     values = {
         "kind": 1,
         "version": 1,
@@ -196,7 +194,7 @@ def forged(**changes: int) -> bytes:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_frame_that_lies_is_refused(changes: dict[str, int]) -> None:
+def test_a_frame_with_a_false_header_is_refused(changes: dict[str, int]) -> None:
     assert list(journal_format.clicks(forged())) == CLICK
     with pytest.raises(FormatError):
         list(journal_format.clicks(forged(**changes)))

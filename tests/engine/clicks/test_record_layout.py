@@ -1,4 +1,4 @@
-"""A record's bytes are what journals on disks hold: pinned byte for byte, and read back by every view."""
+"""A record's bytes, as journals on disks have them: pinned byte for byte, and read back by every view."""
 
 import struct
 from collections.abc import Iterator
@@ -70,11 +70,11 @@ def test_a_writer_with_packed_ids_writes_the_same_bytes() -> None:
 
 
 @given(BYTE, BYTE, INT64, INT64, INT64, INT64, TEXTS, TEXTS, TEXTS, st.binary(max_size=300))
-def test_the_fixed_part_is_where_the_layout_says(
+def test_the_fixed_part_has_the_offsets_of_the_layout(
     kind: int, classification: int, at_us: int, tenant: int, profile: int, link: int,
     agent: bytes, referrer: bytes, language: bytes, items: bytes,
 ) -> None:  # fmt: skip
-    """Read with a struct of its own, as the one description could be wrong in each view alike."""
+    """Read with a struct of the test's own, because an error in the description would be in every view."""
     record = encode_record(
         Click(
             kind,

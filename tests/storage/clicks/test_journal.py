@@ -1,4 +1,4 @@
-"""The journal on a real disk: what was recorded comes back, in order and once, however it ended."""
+"""The journal on a real disk: recorded clicks are read back once and in order, however the writer ended."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ def journal_in(folder: Path, files: DiskFileSystem | None = None, *, segments: i
 
 
 def recovered(folder: Path) -> tuple[list[int], OrphanReader]:
-    """The link ids found, and the orphan."""
+    """Return the link ids of the recovered clicks, and the orphan's reader."""
     recovery = OrphanReader(orphans(folder)[0])
     assert recovery.adopt()
-    found: list[int] = []
+    link_ids: list[int] = []
     after = 0
     while (batch := recovery.read(after, 1)) is not None:
         assert batch.first == after + 1
-        found += [click.link_id for click in journal_format.clicks(batch.payload)]
+        link_ids += [click.link_id for click in journal_format.clicks(batch.payload)]
         after = batch.last
-    return found, recovery
+    return link_ids, recovery
 
 
 def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
@@ -43,14 +43,14 @@ def test_a_dead_writer_loses_nothing(tmp_path: Path) -> None:
     for n in range(0, 30_000, 300):  # over several segments, and frames of more than 256
         assert journal.append([record(n + i) for i in range(300)])
     journal.close(remove=False)  # never synced: the page cache outlives its process
-    found, recovery = recovered(tmp_path)
-    assert found == list(range(30_000))
+    link_ids, recovery = recovered(tmp_path)
+    assert link_ids == list(range(30_000))
     assert (recovery.dropped_clicks, recovery.dropped_bytes) == (0, 0)
     recovery.close(remove=True)
     assert orphans(tmp_path) == []
 
 
-def test_a_living_writers_journal_is_nobodys_orphan(tmp_path: Path) -> None:
+def test_the_journal_of_a_live_writer_is_no_orphan(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     assert not OrphanReader(orphans(tmp_path)[0]).adopt()
     journal.close(remove=True)
@@ -66,13 +66,13 @@ def test_a_torn_tail_is_dropped_and_counted(tmp_path: Path, cut: int) -> None:
     segment = next(journal.folder.glob("*.segment"))
     with segment.open("r+b") as file:
         file.truncate(end + cut)
-    found, recovery = recovered(tmp_path)
-    assert found == [1]
+    link_ids, recovery = recovered(tmp_path)
+    assert link_ids == [1]
     assert recovery.dropped_bytes > 0
     recovery.close(remove=True)
 
 
-async def test_at_its_largest_size_it_refuses_and_resumes(tmp_path: Path) -> None:
+async def test_a_journal_at_its_limit_refuses_and_resumes(tmp_path: Path) -> None:
     journal = journal_in(tmp_path, segments=2)
     recorded = 0
     while journal.append([record(i) for i in range(200)]):
@@ -86,7 +86,7 @@ async def test_at_its_largest_size_it_refuses_and_resumes(tmp_path: Path) -> Non
     journal.close(remove=True)
 
 
-async def test_what_is_committed_leaves_the_disk_though_nobody_comes(tmp_path: Path) -> None:
+async def test_committed_clicks_leave_the_disk_without_new_visitors(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     now = journal._clock()
     journal._clock = lambda: now
@@ -112,7 +112,7 @@ async def test_what_is_committed_leaves_the_disk_though_nobody_comes(tmp_path: P
 
 
 class FailingFiles(DiskFileSystem):
-    """Fails every sync, or every write, while told to."""
+    """A file system in which every sync, or every write, fails while `syncs` or `writes` is False."""
 
     writes = syncs = True
 
@@ -127,7 +127,7 @@ class FailingFiles(DiskFileSystem):
         super().sync(fd)
 
 
-async def test_what_could_not_be_synced_is_written_again(tmp_path: Path) -> None:
+async def test_frames_of_a_failed_sync_are_written_again(tmp_path: Path) -> None:
     files = FailingFiles()
     journal = journal_in(tmp_path, files)
     assert journal.append([record(1)])
@@ -140,13 +140,13 @@ async def test_what_could_not_be_synced_is_written_again(tmp_path: Path) -> None
     assert journal.append([record(3)])
     assert await journal.sync()
     journal.close(remove=False)
-    found, recovery = recovered(tmp_path)
-    assert found == [1, 3]
+    link_ids, recovery = recovered(tmp_path)
+    assert link_ids == [1, 3]
     assert journal.unrecorded["disk"] == 1
     recovery.close(remove=True)
 
 
-async def test_a_failed_write_is_counted_and_not_found(tmp_path: Path) -> None:
+async def test_a_failed_write_is_counted_as_unrecorded(tmp_path: Path) -> None:
     files = FailingFiles()
     journal = journal_in(tmp_path, files)
     assert journal.append([record(1)])
@@ -157,6 +157,6 @@ async def test_a_failed_write_is_counted_and_not_found(tmp_path: Path) -> None:
     assert journal.append([record(3)])
     journal.close(remove=False)
     assert journal.unrecorded["disk"] == 1
-    found, recovery = recovered(tmp_path)
-    assert found == [1, 3]
+    link_ids, recovery = recovered(tmp_path)
+    assert link_ids == [1, 3]
     recovery.close(remove=True)

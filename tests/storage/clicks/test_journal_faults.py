@@ -30,7 +30,7 @@ FAULTS = [
 
 
 async def story(recorder: Recorder, random: Random) -> None:
-    """What an edge does with its journal: appends of all sizes, syncs, reads, forgetting, time."""
+    """Use the journal as an edge does: appends of all sizes, syncs, reads, forgetting, time."""
     journal = recorder.journal
     for _ in range(STEPS):
         choice = random.random()
@@ -54,7 +54,7 @@ async def story(recorder: Recorder, random: Random) -> None:
 
 
 async def settle(recorder: Recorder) -> None:
-    """The disk works again: so does recording, by itself."""
+    """Check that recording resumes by itself once the disk works."""
     for _ in range(6):
         recorder.clock.now += 2
         await recorder.journal.sync()
@@ -75,17 +75,17 @@ async def number_of_operations(folder: Path, seed: int) -> int:
     return operations
 
 
-def check_found(recorder: Recorder, *, at_least: int, maybe: Collection[Click] = ()) -> None:
-    """What Recovery delivers is what was recorded; the frame under way may be there, in part or whole.
+def check_recovered(recorder: Recorder, *, at_least: int, maybe: Collection[Click] = ()) -> None:
+    """Check that recovery reads the recorded clicks; the frame being written may be there, in part or whole.
 
-    Above `at_least` it may be clicks of `maybe`, too.
+    Above `at_least`, clicks of `maybe` are allowed, too.
     """
-    found, _ = recovered(recorder.journal.folder, after=recorder.committed)
-    known = dict(enumerate([*recorder.recorded, *recorder.on_the_way], 1))
-    for sequence, click in found.items():
-        assert known.get(sequence) == click or (sequence > at_least and click in maybe)
-    assert len(set(found.values())) == len(found)
-    missing = set(range(recorder.committed + 1, at_least + 1)) - set(found)
+    recovered_clicks, _ = recovered(recorder.journal.folder, after=recorder.committed)
+    recorded = dict(enumerate([*recorder.recorded, *recorder.on_the_way], 1))
+    for sequence, click in recovered_clicks.items():
+        assert recorded.get(sequence) == click or (sequence > at_least and click in maybe)
+    assert len(set(recovered_clicks.values())) == len(recovered_clicks)
+    missing = set(range(recorder.committed + 1, at_least + 1)) - set(recovered_clicks)
     assert not missing, f"clicks {sorted(missing)} are lost"
 
 
@@ -97,7 +97,7 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
     recorder.journal.close(remove=False)
 
 
-async def test_only_what_is_synced_can_be_read(recorder: Recorder) -> None:
+async def test_only_synced_clicks_can_be_read(recorder: Recorder) -> None:
     journal = recorder.journal
     assert recorder.append(3)
     assert journal.appended == 3
@@ -124,7 +124,7 @@ async def test_an_append_larger_than_a_segment(recorder: Recorder) -> None:
     recorder.committed = 501
     recorder.journal.forget(501)
     assert [batch.last for batch in batches(recorder.journal, after=501)][-1] == 801
-    check_found(recorder_killed(recorder), at_least=801)
+    check_recovered(recorder_killed(recorder), at_least=801)
 
 
 async def test_reading_starts_anywhere(recorder: Recorder) -> None:
@@ -150,7 +150,7 @@ async def test_the_limit_refuses_and_forgetting_lifts_it(tmp_path: Path) -> None
     journal.forget(first_of_second - 2)
     assert journal.failed == "limit"
     journal.forget(first_of_second - 1)
-    # Nobody has to visit for this: a load balancer may ask for health first.
+    # No visitor is needed for this: a load balancer may ask for health first.
     assert not journal.failed
     assert recorder.append(20)
     recorder.check_accounts()
@@ -196,8 +196,8 @@ async def test_a_full_disk_is_called_full_and_recording_resumes_after_a_while(
     journal.close(remove=True)
 
 
-async def test_without_space_for_a_segment_what_is_recorded_goes_its_way(tmp_path: Path) -> None:
-    """A segment that cannot be begun puts nothing in doubt; it is begun without visitors, too."""
+async def test_without_space_for_a_segment_recorded_clicks_are_still_read(tmp_path: Path) -> None:
+    """A segment that cannot be created damages nothing; it is created without new visitors, too."""
     files = FaultyFiles()
     recorder = Recorder(tmp_path, files)
     journal = recorder.journal
@@ -217,11 +217,11 @@ async def test_without_space_for_a_segment_what_is_recorded_goes_its_way(tmp_pat
     assert await journal.sync()
     assert not journal.failed
     assert recorder.append(20)
-    check_found(recorder_killed(recorder), at_least=len(recorder.recorded))
+    check_recovered(recorder_killed(recorder), at_least=len(recorder.recorded))
 
 
 async def test_a_failed_write_is_repaired_without_visitors(tmp_path: Path) -> None:
-    """Nothing is unsynced, and a load balancer that asks for health sends nobody any more."""
+    """Nothing is unsynced, and a load balancer sends no visitors to an edge that is not ready."""
     files = FaultyFiles()
     recorder = Recorder(tmp_path, files)
     recorder.journal.open()
@@ -255,7 +255,7 @@ async def test_syncs_at_the_same_time(tmp_path: Path) -> None:
     recorder.clock.now += 2
     assert await recorder.journal.sync()
     assert recorder.read_all() == recorder.recorded
-    check_found(recorder_killed(recorder), at_least=len(recorder.recorded))
+    check_recovered(recorder_killed(recorder), at_least=len(recorder.recorded))
 
 
 async def test_failing_syncs_do_not_take_more_than_the_limit(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_any_operation_may_fail(tmp_path: Path, fault: Fault) -> None:
         await story(recorder, Random(seed))
         await settle(recorder)
         assert files.failed == 1
-        check_found(recorder_killed(recorder), at_least=recorder.journal.appended)
+        check_recovered(recorder_killed(recorder), at_least=recorder.journal.appended)
 
 
 @pytest.mark.parametrize("number", range(OPENING))
@@ -304,7 +304,7 @@ def test_a_journal_that_cannot_be_opened(tmp_path: Path, number: int) -> None:
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
 async def test_killed_at_any_moment(tmp_path: Path, power: bool, part: int) -> None:
-    """With faults before it, and in the middle of the repair."""
+    """Kill the writer after faults, and in the middle of the repair."""
     for seed in range(part, 200, 4):
         random = Random(seed)
         total = await number_of_operations(tmp_path, seed)
@@ -337,7 +337,7 @@ async def test_killed_at_any_moment(tmp_path: Path, power: bool, part: int) -> N
             files.let_go()
         dead(recorder.journal)
         try:
-            check_found(recorder, at_least=at_least, maybe=maybe)
+            check_recovered(recorder, at_least=at_least, maybe=maybe)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
 
@@ -347,7 +347,7 @@ def recorder_killed(recorder: Recorder) -> Recorder:
     return recorder
 
 
-def test_nobody_takes_a_journal_for_an_orphan_while_its_writer_lives(tmp_path: Path) -> None:
+def test_a_journal_is_no_orphan_while_its_writer_runs(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     assert orphans(tmp_path) == []
     recorder.journal.open()
@@ -357,7 +357,7 @@ def test_nobody_takes_a_journal_for_an_orphan_while_its_writer_lives(tmp_path: P
     assert OrphanReader(recorder.journal.folder).adopt()
 
 
-def test_a_journal_is_locked_before_it_can_be_found(
+def test_a_journal_is_locked_before_its_folder_appears(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Recorder(tmp_path).journal
@@ -373,7 +373,7 @@ def test_a_journal_is_locked_before_it_can_be_found(
     journal.close(remove=True)
 
 
-async def test_what_is_discarded_leaves_an_empty_folder(recorder: Recorder) -> None:
+async def test_a_discarded_journal_leaves_an_empty_folder(recorder: Recorder) -> None:
     recorder.append(200)
     await recorder.journal.sync()
     recorder.journal.discard()

@@ -28,7 +28,7 @@ IN_NAMESPACE = "WAYPOST_TEST_IN_NAMESPACE"
 
 
 def mount(folder: Path, size: int) -> str:
-    """Mount a tmpfs; why not, if it is not allowed."""
+    """Mount a tmpfs. Returns the error's text if that is not allowed."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -39,7 +39,7 @@ def mount(folder: Path, size: int) -> str:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of `size` bytes."""
+    """Yield the folder of a file system of `size` bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     if refused := mount(folder, size):
         pytest.skip(f"a tmpfs cannot be mounted here: {refused}")
@@ -50,7 +50,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Take what is left of the disk."""
+    """Fill the disk to its last byte, and return the file that does."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -60,7 +60,7 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root mounts in this namespace")
-def test_in_a_namespace_of_our_own(tmp_path: Path) -> None:
+def test_in_its_own_namespace(tmp_path: Path) -> None:
     if not shutil.which("unshare"):
         pytest.skip("unshare is not installed")
     inside = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -77,7 +77,7 @@ def test_in_a_namespace_of_our_own(tmp_path: Path) -> None:
 
 
 async def test_a_journal_on_a_full_disk(tmp_path: Path) -> None:
-    """What is preallocated is still written; then each click is refused and counted, until there is space."""
+    """Preallocated space is still used; then each click is refused and counted, until there is space."""
     with small_disk(tmp_path / "disk", 5 * MIB) as disk:
         recorder = Recorder(disk, segment_bytes=SEGMENT_BYTES)
         journal = recorder.journal
@@ -92,26 +92,26 @@ async def test_a_journal_on_a_full_disk(tmp_path: Path) -> None:
             recorder.clock.now += 2
             assert not recorder.append(7)
             assert await journal.sync()
-        assert journal.synced == journal.appended  # what is recorded goes its way meanwhile
+        assert journal.synced == journal.appended  # recorded clicks are synced meanwhile
         assert journal.failed == "full"
         assert journal.unrecorded == {"full": 200 + 3 * 7}
         recorder.check_accounts()
 
         filler.unlink()
         recorder.clock.now += 2
-        assert await journal.sync()  # by itself, before anybody visits
+        assert await journal.sync()  # without a visitor
         assert not journal.failed
         assert recorder.append(200)
         assert await journal.sync()
         assert recorder.read_all(max_bytes=MIB) == recorder.recorded
         journal.close(remove=False)
-        found, _ = recovered(journal.folder, max_bytes=MIB)
-        assert list(found.values()) == recorder.recorded
+        recovered_clicks, _ = recovered(journal.folder, max_bytes=MIB)
+        assert list(recovered_clicks.values()) == recorder.recorded
 
 
 @pytest.mark.skipif(os.environ.get(IN_NAMESPACE) == "1", reason="needs root's own namespace")
 def test_an_engine_whose_disk_is_full(tmp_path: Path) -> None:
-    """Redirects go on; each is counted in Postgres or as unrecorded; `/readyz` says so while it lasts."""
+    """Redirects go on; each is counted in Postgres or as unrecorded; meanwhile `/readyz` answers 503."""
     folder = tmp_path / "data"
     settings = {"WAYPOST_JOURNAL_SEGMENT_BYTES": str(SEGMENT_BYTES)}
     # The database is elsewhere: only the journal's disk is full.
@@ -125,7 +125,7 @@ def test_an_engine_whose_disk_is_full(tmp_path: Path) -> None:
 
 
 def redirects(url: str, path: str, count: int) -> int:
-    """Visit so often on one connection, without waiting for answers; how many redirects came."""
+    """Send `count` visits on one connection, pipelined, and return the number of redirects."""
     place = urlsplit(url)
     agent = "x" * 4000
     request = f"GET {path} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: {agent}\r\n"
@@ -147,14 +147,14 @@ def check_engine(engine: Engine, console: httpx.Client, disk: Path) -> None:
 
     def visit(count: int) -> None:
         nonlocal sent
-        answered = redirects(engine.visitors, "/ada/spring", count)
-        assert answered == count
-        sent += answered
+        redirected = redirects(engine.visitors, "/ada/spring", count)
+        assert redirected == count
+        sent += redirected
 
     def unrecorded() -> dict[str, float]:
-        found = {name: value for name, value in engine.metrics().items() if value}
+        metrics = {name: value for name, value in engine.metrics().items() if value}
         prefix = "waypost_clicks_unrecorded_total{"
-        return {name: value for name, value in found.items() if name.startswith(prefix)}
+        return {name: value for name, value in metrics.items() if name.startswith(prefix)}
 
     visit(1)
     filler = fill(disk)

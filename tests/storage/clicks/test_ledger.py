@@ -1,4 +1,4 @@
-"""The click ledger's contract, in memory and on Postgres, and what only Postgres can break."""
+"""The click ledger's contract, in memory and on Postgres, and failures of Postgres alone."""
 
 import asyncio
 from collections import Counter
@@ -35,7 +35,7 @@ TEN = [click(link_id=5 + n % 2, user_agent=b"agent %d" % (n % 3)) for n in range
 
 
 class Bench(NamedTuple):
-    """A ledger and a look into its tables; `database` is None in memory."""
+    """A ledger and queries of its tables; `database` is None in memory."""
 
     ledger: ClickLedger
     counts: MemoryClickTables
@@ -66,7 +66,7 @@ class Bench(NamedTuple):
         return lease._replace(dimension_counted=folded)
 
     async def leased(self, owner: str = "one", ttl_s: float = 60) -> JournalLease:
-        """A new journal, leased."""
+        """Register a journal and return its lease."""
         await self.ledger.register(uuid4())
         (lease,) = await self.ledger.lease(owner, 1, ttl_s)
         return lease
@@ -136,7 +136,7 @@ async def test_a_commit_stores_counts_and_moves(bench: Bench) -> None:
     assert await bench.rollups() == sums(mixed)
 
 
-async def test_what_is_shipped_twice_is_counted_once(bench: Bench) -> None:
+async def test_a_batch_shipped_twice_is_counted_once(bench: Bench) -> None:
     lease = await bench.leased()
     first = await bench.ledger.commit(lease, [batch(1, TEN)])
     again = await bench.ledger.commit(first, [batch(1, TEN), batch(1, TEN)])
@@ -146,7 +146,7 @@ async def test_what_is_shipped_twice_is_counted_once(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 10))
-async def test_what_overlaps_is_sliced(bench: Bench, cut: int) -> None:
+async def test_an_overlapping_batch_is_sliced(bench: Bench, cut: int) -> None:
     lease = await bench.leased()
     lease = await bench.ledger.commit(lease, [batch(1, TEN[:cut])])
     whole = batch(1, TEN)
@@ -179,12 +179,12 @@ async def test_a_lease_that_was_taken_over_commits_nothing_more(bench: Bench) ->
     assert (await bench.ledger.commit(lease, [batch(1, TEN)])).folded == 10
 
 
-async def test_an_expired_lease_that_nobody_took_still_commits(bench: Bench) -> None:
+async def test_an_expired_lease_without_a_new_holder_still_commits(bench: Bench) -> None:
     lease = await bench.leased("one", ttl_s=0)
     assert (await bench.ledger.commit(lease, [batch(1, TEN)])).folded == 10
 
 
-async def test_of_two_commits_from_one_position_exactly_one_wins(bench: Bench) -> None:
+async def test_of_two_commits_of_one_lease_exactly_one_wins(bench: Bench) -> None:
     lease = await bench.leased()
     outcomes: Counter[str] = Counter()
 
@@ -224,7 +224,7 @@ async def test_a_damaged_batch_commits_nothing_and_can_be_dead_lettered(bench: B
 
 
 @pytest.mark.parametrize("at_us", [-(2**63), -1, 0, 4_000_000_000_000_000, 2**63 - 1])
-async def test_a_strange_clock_or_text_holds_nothing_up(bench: Bench, at_us: int) -> None:
+async def test_a_strange_clock_or_text_is_counted(bench: Bench, at_us: int) -> None:
     lease = await bench.leased()
     strange = click(at_us=at_us, user_agent=b"\0\xff", referrer=b"\xc3", language=b"\0")
     await bench.ledger.commit(lease, [batch(1, [strange, click()])])
@@ -232,15 +232,15 @@ async def test_a_strange_clock_or_text_holds_nothing_up(bench: Bench, at_us: int
     assert sum(counts[0] for counts in (await bench.rollups()).values()) == 2
 
 
-async def test_leases_are_renewed_taken_when_free_and_bounded(bench: Bench) -> None:
+async def test_leases_are_renewed_acquired_when_free_and_bounded(bench: Bench) -> None:
     journals = sorted([uuid4() for _ in range(5)])
     for journal_id in journals:
         await bench.ledger.register(journal_id)
-    one = await bench.ledger.lease("one", 3, 60)
-    two = await bench.ledger.lease("two", 9, 60)
-    assert [len(one), len(two)] == [3, 2]
-    assert sorted(lease.journal_id for lease in one + two) == journals
-    assert sorted(await bench.ledger.lease("one", 9, 60)) == sorted(one)
+    first = await bench.ledger.lease("one", 3, 60)
+    second = await bench.ledger.lease("two", 9, 60)
+    assert [len(first), len(second)] == [3, 2]
+    assert sorted(lease.journal_id for lease in first + second) == journals
+    assert sorted(await bench.ledger.lease("one", 9, 60)) == sorted(first)
     assert len(await bench.ledger.lease("one", 2, 60)) == 2
     assert await bench.ledger.lease("three", 9, 60) == []
 
@@ -254,7 +254,7 @@ async def test_a_released_lease_is_free_at_once(bench: Bench) -> None:
     assert await bench.ledger.lease("three", 9, 60) == []
 
 
-async def test_a_retired_journal_is_leased_no_more(bench: Bench) -> None:
+async def test_a_deleted_journal_cannot_be_leased(bench: Bench) -> None:
     lease = await bench.leased("one", ttl_s=0)
     lease = await bench.ledger.commit(lease, [batch(1, TEN)])
     await bench.dimension_counted(lease)
@@ -266,7 +266,7 @@ async def test_a_retired_journal_is_leased_no_more(bench: Bench) -> None:
 
 
 class Crashing(Database):
-    """Loses its connection after the work and before the commit."""
+    """A database that loses its connection after the work and before the commit."""
 
     def __init__(self, inner: Database) -> None:
         self.inner = inner
@@ -303,30 +303,30 @@ async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> N
     }
 
 
-async def test_a_user_agent_is_said_to_be_seen_each_day(database: Database) -> None:
-    """Or its text would be purged while it is in use."""
+async def test_a_user_agent_is_marked_as_seen_each_day(database: Database) -> None:
+    """Otherwise its text would be purged while it is in use."""
     now = 0.0
     ledger = PostgresClickLedger(database, clock=lambda: now)
     bench = Bench(ledger, MemoryClickTables(), database)
     lease = await bench.leased()
 
-    async def seen_today(news: list[Click]) -> int:
+    async def count_after_commit(clicks: list[Click]) -> int:
         nonlocal lease
-        lease = await ledger.commit(lease, [batch(lease.folded + 1, news)])
+        lease = await ledger.commit(lease, [batch(lease.folded + 1, clicks)])
         return int(
             await fetchval(database, "SELECT count(*) FROM user_agents WHERE seen = current_date")
         )
 
-    assert await seen_today(TEN) == 3
+    assert await count_after_commit(TEN) == 3
     await database.transaction(
         lambda connection: connection.execute("UPDATE user_agents SET seen = '2026-01-01'")
     )
-    assert await seen_today(TEN) == 0
+    assert await count_after_commit(TEN) == 0
     now = TEXTS_S + 1
-    assert await seen_today(TEN[:1]) == 1
+    assert await count_after_commit(TEN[:1]) == 1
     await database.transaction(lambda connection: connection.execute("DELETE FROM user_agents"))
     now *= 3
-    assert await seen_today(TEN) == 3
+    assert await count_after_commit(TEN) == 3
 
 
 async def test_renewing_does_not_wait_for_a_commit_under_way(database: Database) -> None:
@@ -341,7 +341,7 @@ async def test_renewing_does_not_wait_for_a_commit_under_way(database: Database)
 
 @asynccontextmanager
 async def locked(database: Database, journal_id: UUID) -> AsyncIterator[None]:
-    """Another transaction holds the journal's row, as a commit does."""
+    """Hold the journal's row in another transaction, as a commit does."""
     token = trio.lowlevel.current_trio_token()
     has_lock, release = trio.Event(), asyncio.Event()
 
@@ -378,16 +378,16 @@ async def test_two_ledgers_that_count_the_same_links_do_not_deadlock(database: D
         for start in range(1, 2001, 400):
             lease = await ledger.commit(lease, [batch(start, many[::order], 50)])
 
-    positions = await ledgers[0].lease("one", 2, 60)
+    leases = await ledgers[0].lease("one", 2, 60)
     async with trio.open_nursery() as nursery:
-        for ledger, lease, order in zip(ledgers, positions, (1, -1), strict=True):
+        for ledger, lease, order in zip(ledgers, leases, (1, -1), strict=True):
             nursery.start_soon(fold_all, ledger, lease, order)
     bench = Bench(ledgers[0], MemoryClickTables(), database)
     assert await bench.raw() == 4000
     assert sum(counts[0] for counts in (await bench.rollups()).values()) == 4000
 
 
-async def test_an_edge_may_register_and_look_and_no_more(
+async def test_an_edge_may_only_register_and_read_watermarks(
     database_url: str, database: Database
 ) -> None:
     edge = await opened(database_url, "waypost_edge")
@@ -415,13 +415,13 @@ async def test_the_app_sees_its_own_tenant_only(database_url: str, database: Dat
     await Partitions(database).ensure(1)
     await bench.ledger.commit(await bench.leased(), [batch(1, both)])
     app = await opened(database_url, "waypost_app")
-    for tenant_id, seen in ((1, 1), (2, 2), (3, 0), (None, 0)):
+    for tenant_id, visible in ((1, 1), (2, 2), (3, 0), (None, 0)):
         for table in ("clicks", "rollups"):
             query = f"SELECT array_agg(tenant_id) FROM {table}"
             work = methodcaller("fetchval", query)
             caller = None if tenant_id is None else Caller(tenant_id, 1)
-            found = await app.transaction(work, caller=caller) or []
-            assert found == [tenant_id] * (seen if table == "clicks" else min(seen, 1))
+            tenant_ids = await app.transaction(work, caller=caller) or []
+            assert tenant_ids == [tenant_id] * (visible if table == "clicks" else min(visible, 1))
     await app.close()
 
 
@@ -431,22 +431,22 @@ async def day_rows(database: Database) -> dict[str, int]:
     return {row["tableoid"]: row["count"] for row in rows}
 
 
-async def test_partitions_take_over_what_the_default_one_holds(database: Database) -> None:
+async def test_partitions_take_over_rows_of_the_default_partition(database: Database) -> None:
     bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     today = datetime.now(UTC)
     days = [today - timedelta(days=400), today, today, today + timedelta(days=1)]
     clicks = [click(at_us=int(day.timestamp() * 1e6)) for day in days]
     lease = await bench.ledger.commit(await bench.leased(), [batch(1, clicks)])
     assert await day_rows(database) == {"clicks_default": 4}
-    made = Counter[int]()
+    created = Counter[int]()
 
     async def ensure() -> None:
-        made[await Partitions(database).ensure(2)] += 1
+        created[await Partitions(database).ensure(2)] += 1
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(ensure)
-    assert made == {4: 1, 0: 2}
+    assert created == {4: 1, 0: 2}
     assert await Partitions(database).ensure(3) == 1
     await bench.ledger.commit(lease, [batch(5, clicks)])
     assert await day_rows(database) == {
@@ -465,11 +465,11 @@ async def test_every_table_and_partition_forces_row_level_security(database: Dat
     assert await database.transaction(lambda connection: connection.fetch(query)) == []
 
 
-async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
+async def test_a_raw_row_has_all_values_of_its_click(database: Database) -> None:
     ledger = PostgresClickLedger(database)
     await ledger.register(uuid4())
     (lease,) = await ledger.lease("one", 1, 60)
-    known = click(
+    detailed = click(
         user_agent=b"Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
         referrer=b"https://l.instagram.com/",
         language=b"de-AT",
@@ -480,7 +480,7 @@ async def test_a_raw_row_says_what_its_click_knows(database: Database) -> None:
         + item(UTM, b"utm_source=ig&utm_content=x%20y")
         + item(TRIGGER, b"\2"),
     )
-    await ledger.commit(lease, [batch(1, [known, click(user_agent=b"", language=b"")])])
+    await ledger.commit(lease, [batch(1, [detailed, click(user_agent=b"", language=b"")])])
     rows = await database.transaction(
         lambda connection: connection.fetch(
             "SELECT visitor, browser, os, device, referrer_host, source, locale, trigger, continent, "

@@ -1,4 +1,4 @@
-"""Recovery of journals that are cut, damaged, or lack files: nothing invented, nothing intact left behind."""
+"""Recovery of journals that are cut, damaged, or lack files: it invents no click and loses no intact frame."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -22,14 +22,14 @@ Damage = Callable[[bytearray], None]
 
 
 class Orphaned(NamedTuple):
-    """A dead writer's journal: its clicks by sequence, and where in its segments its frames stand."""
+    """A dead writer's journal: its clicks by sequence, and its segments with the offsets of their frames."""
 
     folder: Path
     clicks: dict[int, Click]
     segments: list[Path]
 
     def frames(self, segment: int = -1) -> list[tuple[int, int, int, int]]:
-        """(start, end, first, last) of the frames in a segment; positions are those in the file."""
+        """Return (start, end, first, last) of each frame in a segment, with offsets in the file."""
         data = self.segments[segment].read_bytes()
         return [(f.start, f.end, f.first, f.last) for f in frames(data, HEADER_BYTES)]
 
@@ -39,7 +39,7 @@ class Orphaned(NamedTuple):
         self.segments[segment].write_bytes(data)
 
     def without(self, *lost: int) -> dict[int, Click]:
-        return {sequence: one for sequence, one in self.clicks.items() if sequence not in lost}
+        return {sequence: click for sequence, click in self.clicks.items() if sequence not in lost}
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def adopted(orphaned: Orphaned) -> Iterator[OrphanReader]:
 
 
 def test_an_intact_journal_is_read_whole(orphaned: Orphaned) -> None:
-    found, recovery = recovered(orphaned.folder)
-    assert found == orphaned.clicks
+    clicks, recovery = recovered(orphaned.folder)
+    assert clicks == orphaned.clicks
     assert (recovery.dropped_clicks, recovery.dropped_bytes) == (0, 0)
 
 
-def test_reading_starts_and_starts_again_anywhere(
+def test_reading_starts_anywhere_and_any_number_of_times(
     orphaned: Orphaned, adopted: OrphanReader
 ) -> None:
     last = len(orphaned.clicks)
@@ -88,31 +88,31 @@ def test_reading_starts_and_starts_again_anywhere(
 
 
 def test_cut_anywhere_in_its_last_frames(orphaned: Orphaned) -> None:
-    known = orphaned.frames()
+    last_frames = orphaned.frames()
     whole = orphaned.segments[-1].read_bytes()
-    for size in range(known[-3][0] - 3, known[-1][1] + 1):
+    for size in range(last_frames[-3][0] - 3, last_frames[-1][1] + 1):
         orphaned.segments[-1].write_bytes(whole[:size])
-        found, recovery = recovered(orphaned.folder)
-        lost = [n for start, end, a, z in known if end > size for n in range(a, z + 1)]
-        assert found == orphaned.without(*lost)
-        torn = size - max([HEADER_BYTES, *(end for _, end, _, _ in known if end <= size)])
+        clicks, recovery = recovered(orphaned.folder)
+        lost = [n for start, end, a, z in last_frames if end > size for n in range(a, z + 1)]
+        assert clicks == orphaned.without(*lost)
+        torn = size - max([HEADER_BYTES, *(end for _, end, _, _ in last_frames if end <= size)])
         assert recovery.dropped_bytes == len(whole[size - torn : size].rstrip(b"\0"))
         assert recovery.dropped_clicks == 0
     orphaned.segments[-1].write_bytes(b"")
-    found, _ = recovered(orphaned.folder)
-    assert found == orphaned.without(*range(known[0][2], len(orphaned.clicks) + 1))
+    clicks, _ = recovered(orphaned.folder)
+    assert clicks == orphaned.without(*range(last_frames[0][2], len(orphaned.clicks) + 1))
 
 
 def test_with_any_byte_flipped_only_its_frame_is_lost(orphaned: Orphaned) -> None:
-    known = orphaned.frames()[-3:]
+    last_frames = orphaned.frames()[-3:]
     whole = orphaned.segments[-1].read_bytes()
-    for start, end, first, last in known:
+    for start, end, first, last in last_frames:
         for at in range(start, end):
             orphaned.segments[-1].write_bytes(
                 whole[:at] + bytes([whole[at] ^ 0xA5]) + whole[at + 1 :]
             )
-            found, recovery = recovered(orphaned.folder)
-            assert found == orphaned.without(*range(first, last + 1))
+            clicks, recovery = recovered(orphaned.folder)
+            assert clicks == orphaned.without(*range(first, last + 1))
             assert recovery.dropped_bytes >= end - start - 1 or last < len(orphaned.clicks)
             if last < len(orphaned.clicks):
                 assert recovery.dropped_clicks == last + 1 - first
@@ -127,38 +127,38 @@ def test_a_damaged_frame_in_an_earlier_segment(orphaned: Orphaned, frame: int) -
         data[start:end] = os.urandom(end - start)
 
     orphaned.change(0, damage)
-    found, recovery = recovered(orphaned.folder)
-    assert found == orphaned.without(*range(first, last + 1))
+    clicks, recovery = recovered(orphaned.folder)
+    assert clicks == orphaned.without(*range(first, last + 1))
     assert recovery.dropped_clicks == last + 1 - first
 
 
 def test_a_lost_page_costs_the_frames_it_touches(orphaned: Orphaned) -> None:
-    known = orphaned.frames(1)
+    last_frames = orphaned.frames(1)
 
     def damage(data: bytearray) -> None:
         data[4096:8192] = bytes(4096)
 
     orphaned.change(1, damage)
-    found, recovery = recovered(orphaned.folder)
-    lost = [n for start, end, a, z in known if end > 4096 for n in range(a, z + 1)]
+    clicks, recovery = recovered(orphaned.folder)
+    lost = [n for start, end, a, z in last_frames if end > 4096 for n in range(a, z + 1)]
     assert lost
-    assert found == orphaned.without(*lost)
+    assert clicks == orphaned.without(*lost)
     assert recovery.dropped_clicks == len(lost)
 
     orphaned.change(0, lambda data: data.__setitem__(slice(4096), bytes(4096)))
-    found, recovery = recovered(orphaned.folder)
-    assert set(found) < set(orphaned.clicks)
-    assert recovery.dropped_clicks == len(orphaned.clicks) - len(found)
+    clicks, recovery = recovered(orphaned.folder)
+    assert set(clicks) < set(orphaned.clicks)
+    assert recovery.dropped_clicks == len(orphaned.clicks) - len(clicks)
 
 
 def test_a_gap_is_a_batch_of_its_own(orphaned: Orphaned, adopted: OrphanReader) -> None:
-    """So that what is intact behind it is counted, and the watermark crosses it."""
+    """So that intact frames behind it are counted, and the watermark crosses it."""
     start, _, first, last = orphaned.frames(0)[1]
     orphaned.change(0, lambda data: data.__setitem__(start + 12, data[start + 12] ^ 1))
-    found = list(batches(adopted))
-    assert Batch(first, last, b"") in found
-    assert found[0].last == first - 1
-    assert found[2].first == last + 1
+    read_batches = list(batches(adopted))
+    assert Batch(first, last, b"") in read_batches
+    assert read_batches[0].last == first - 1
+    assert read_batches[2].first == last + 1
     assert adopted.dropped_clicks == last + 1 - first
 
 
@@ -167,12 +167,12 @@ def test_a_segment_that_is_gone(orphaned: Orphaned, missing: int) -> None:
     first = orphaned.frames(missing)[0][2]
     last = orphaned.frames(missing)[-1][3]
     orphaned.segments[missing].unlink()
-    found, recovery = recovered(orphaned.folder)
-    assert found == orphaned.without(*range(first, last + 1))
+    clicks, recovery = recovered(orphaned.folder)
+    assert clicks == orphaned.without(*range(first, last + 1))
     assert recovery.dropped_clicks == last + 1 - first
-    # Committed segments are deleted: what is gone at or below the watermark is not lost.
-    found, recovery = recovered(orphaned.folder, after=last)
-    assert set(found) >= set(range(last + 1, len(orphaned.clicks) + 1))
+    # Committed segments are deleted, so clicks at or below the watermark are not lost.
+    clicks, recovery = recovered(orphaned.folder, after=last)
+    assert set(clicks) >= set(range(last + 1, len(orphaned.clicks) + 1))
     assert recovery.dropped_clicks == 0
 
 
@@ -180,7 +180,9 @@ def flip_bit(data: bytearray, at: int) -> None:
     data[at] ^= 1
 
 
-def test_what_is_read_twice_is_dropped_once(orphaned: Orphaned, adopted: OrphanReader) -> None:
+def test_damage_that_is_read_twice_is_counted_once(
+    orphaned: Orphaned, adopted: OrphanReader
+) -> None:
     for segment in (0, 1):
         start, _, _, _ = orphaned.frames(segment)[1]
         orphaned.change(segment, partial(flip_bit, at=start))
@@ -192,21 +194,21 @@ def test_what_is_read_twice_is_dropped_once(orphaned: Orphaned, adopted: OrphanR
         assert (adopted.dropped_clicks, adopted.dropped_bytes) == dropped
 
 
-def test_what_a_new_segment_replaces_is_not_damage(orphaned: Orphaned) -> None:
-    """After a failed sync the frames in doubt are written again, and stand in the old segment too."""
+def test_frames_written_again_in_a_new_segment_are_not_damage(orphaned: Orphaned) -> None:
+    """After a failed sync the frames are written again, and may be in the old segment too."""
     _, end, first, _ = orphaned.frames(0)[-2]
     again = orphaned.segments[0].with_name(f"{first:020d}.segment")
     start = orphaned.frames(0)[-2][0]
     data = orphaned.segments[0].read_bytes()
     again.write_bytes(data[:HEADER_BYTES] + data[start:])
-    found, recovery = recovered(orphaned.folder)
-    assert found == orphaned.clicks
+    clicks, recovery = recovered(orphaned.folder)
+    assert clicks == orphaned.clicks
     assert (recovery.dropped_clicks, recovery.dropped_bytes) == (0, 0)
     assert end > start
 
 
-def test_a_frame_inside_of_a_visitors_text_is_not_taken(tmp_path: Path) -> None:
-    """It names more lost clicks than its place could have held; behind damage, that decides."""
+def test_a_frame_forged_in_a_visitors_text_is_not_read(tmp_path: Path) -> None:
+    """Its first sequence implies more lost clicks than the damaged bytes could have held."""
     forged = encode_frame(10**6, [encode_record(click(link_id=666, user_agent=b"", language=b""))])
     records = [encode_record(click(link_id=1, user_agent=forged))]
     recorder = Recorder(tmp_path)
@@ -220,8 +222,8 @@ def test_a_frame_inside_of_a_visitors_text_is_not_taken(tmp_path: Path) -> None:
     at = [frame.start for frame in frames(bytes(data), HEADER_BYTES)][1]
     data[at] ^= 1
     path.write_bytes(data)
-    found, recovery = recovered(recorder.journal.folder)
-    assert [(n, one.link_id) for n, one in found.items()] == [(1, 1), (3, 2)]
+    clicks, recovery = recovered(recorder.journal.folder)
+    assert [(n, recorded.link_id) for n, recorded in clicks.items()] == [(1, 1), (3, 2)]
     assert recovery.dropped_clicks == 1
 
 
@@ -238,7 +240,7 @@ def test_an_empty_journal_holds_no_clicks(tmp_path: Path) -> None:
 
 
 def test_a_discarded_journal_can_be_adopted_and_removed(orphaned: Orphaned) -> None:
-    """Its process ended between the deletion of the clicks and the retirement of the row."""
+    """Its process ended after the deletion of the clicks and before that of the row."""
     discard(orphaned.folder, DiskFileSystem())
     released: list[str] = []
     recovery = OrphanReader(orphaned.folder, released=released.append)
@@ -276,7 +278,7 @@ def test_a_deletion_that_fails_halfway_can_be_tried_again(orphaned: Orphaned) ->
     recovery.close(remove=True)
 
 
-def test_only_one_reads_an_orphan(orphaned: Orphaned, adopted: OrphanReader) -> None:
+def test_an_orphan_has_one_reader_at_a_time(orphaned: Orphaned, adopted: OrphanReader) -> None:
     assert not OrphanReader(orphaned.folder).adopt()
     adopted.close(remove=True)
     assert not OrphanReader(orphaned.folder).adopt()
@@ -288,8 +290,8 @@ def test_other_files_are_not_journals(orphaned: Orphaned) -> None:
     (orphaned.folder / "notes.segment").write_bytes(b"")
     (orphaned.folder / f"{5:020d}.new").write_bytes(b"half")
     assert orphans(orphaned.folder.parent) == [orphaned.folder]
-    found, _ = recovered(orphaned.folder)
-    assert found == orphaned.clicks
+    clicks, _ = recovered(orphaned.folder)
+    assert clicks == orphaned.clicks
     assert orphans(orphaned.folder / "nowhere") == []
     recovery = OrphanReader(orphaned.folder)
     assert recovery.adopt()

@@ -1,4 +1,4 @@
-"""The click stream's contract, in memory and on Redis: no hole that no add notices."""
+"""The click stream's contract, in memory and on Redis: an add notices every gap before it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
@@ -21,7 +21,7 @@ JOURNAL = uuid4()
 
 
 class Bench(NamedTuple):
-    """A stream, and what may happen to its server."""
+    """A stream, and faults of its server."""
 
     stream: ClickStream
     flush: Callable[[], Awaitable[object]]
@@ -68,7 +68,7 @@ async def bench(url: str | None) -> AsyncIterator[Bench]:
     server = await RedisServer.open(url, size=2)
 
     async def forget(journal_id: UUID) -> None:
-        # As a restart with an older file: neither the entry nor its id was ever there.
+        # Like a restart with an older file, which has neither the entry nor its id.
         stream = RedisClickStream(server)
         kept = (await stream.read(journal_id, 0, 100, 0))[:-1]
         await stream.reset(journal_id)
@@ -88,7 +88,7 @@ async def server(redis_url: str) -> AsyncIterator[RedisServer]:
     await server.close()
 
 
-async def test_batches_come_out_as_they_went_in(bench: Bench) -> None:
+async def test_batches_are_read_as_they_were_added(bench: Bench) -> None:
     assert await bench.stream.last(JOURNAL) is None
     assert await bench.ship(A, B, C) == [True, True, True]
     assert await bench.stream.last(JOURNAL) == 9
@@ -170,7 +170,7 @@ async def test_waiting_readers_leave_connections_for_the_others(server: RedisSer
         assert await stream.read(JOURNAL, 0, 9, 1_000) == [A]
 
 
-async def test_scripts_survive_a_server_that_forgot_them(server: RedisServer) -> None:
+async def test_scripts_are_loaded_again_after_a_server_lost_them(server: RedisServer) -> None:
     stream = RedisClickStream(server)
     assert await stream.add(JOURNAL, 0, A)
     await server.run(server.commands.script_flush)
@@ -184,7 +184,7 @@ async def test_dropped_connections_are_replaced(server: RedisServer) -> None:
     assert await stream.add(JOURNAL, 3, B)
 
 
-async def test_sequences_beyond_what_a_double_holds(server: RedisServer) -> None:
+async def test_sequences_too_large_for_a_double(server: RedisServer) -> None:
     stream = RedisClickStream(server)
     high = 2**53
     assert await stream.add(JOURNAL, 0, batch(high, high + 1))

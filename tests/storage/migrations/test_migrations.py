@@ -30,11 +30,11 @@ async def fetch(url: str, query: str, *args: object) -> list[asyncpg.Record]:
     return await in_asyncio(work)
 
 
-def extra(sql: str, number: int = 9000) -> Migration:
+def migration(sql: str, number: int = 9000) -> Migration:
     return Migration(number, f"{number}_extra.sql", sql, str(hash(sql)))
 
 
-async def test_files_are_numbered_from_one_and_say_when_they_go() -> None:
+async def test_files_are_numbered_from_1_and_say_when_to_apply_them() -> None:
     files = migrations()
     numbers = [file.number for file in files]
     assert numbers[0] == 1
@@ -47,12 +47,12 @@ async def test_files_are_numbered_from_one_and_say_when_they_go() -> None:
 async def test_a_second_run_does_nothing(bare_database_url: str) -> None:
     assert await migrate(bare_database_url) == NAMES
     assert await migrate(bare_database_url) == []
-    assert await migrate(bare_database_url, [*migrations(), extra("SELECT 1")]) == [
+    assert await migrate(bare_database_url, [*migrations(), migration("SELECT 1")]) == [
         "9000_extra.sql"
     ]
 
 
-async def test_runs_at_the_same_time_take_turns(bare_database_url: str) -> None:
+async def test_concurrent_runs_apply_each_file_once(bare_database_url: str) -> None:
     applied: list[list[str]] = []
 
     async def run() -> None:
@@ -66,7 +66,7 @@ async def test_runs_at_the_same_time_take_turns(bare_database_url: str) -> None:
 
 async def test_a_file_that_changed_is_refused(database_url: str) -> None:
     first, *rest = migrations()
-    changed = [first._replace(sha256="0" * 64), *rest, extra("CREATE TABLE never ()")]
+    changed = [first._replace(sha256="0" * 64), *rest, migration("CREATE TABLE never ()")]
     with pytest.raises(
         MigrationError, match=r"0001_roles_and_functions\.sql changed after it was applied"
     ):
@@ -90,7 +90,7 @@ async def test_a_database_of_an_older_baseline_is_refused_with_what_to_do(
 
 
 async def test_classes_of_clicks_are_those_of_the_engine(database_url: str) -> None:
-    """The numbers in SQL's functions, for every byte that a record can have."""
+    """Compare SQL's functions with the engine's, for every byte that a record can have."""
     rows = await fetch(
         database_url,
         "SELECT c, waypost.is_counted(c), waypost.is_bot(c), waypost.is_set_by_request(c), "
@@ -111,7 +111,7 @@ async def test_classes_of_clicks_are_those_of_the_engine(database_url: str) -> N
 
 
 async def test_a_database_that_is_newer_is_refused(database_url: str) -> None:
-    await migrate(database_url, [*migrations(), extra("SELECT 1")])
+    await migrate(database_url, [*migrations(), migration("SELECT 1")])
     with pytest.raises(MigrationError, match=r"newer than this code: it has 9000_extra\.sql"):
         await migrate(database_url)
 
@@ -119,9 +119,9 @@ async def test_a_database_that_is_newer_is_refused(database_url: str) -> None:
 async def test_a_file_that_fails_leaves_nothing_behind(database_url: str) -> None:
     files = [
         *migrations(),
-        extra("CREATE TABLE one ()", 9000),
-        extra("CREATE TABLE two (); SELECT 1 / 0", 9001),
-        extra("CREATE TABLE three ()", 9002),
+        migration("CREATE TABLE one ()", 9000),
+        migration("CREATE TABLE two (); SELECT 1 / 0", 9001),
+        migration("CREATE TABLE three ()", 9002),
     ]
     with pytest.raises(MigrationError, match=r"9001_extra\.sql failed.*division by zero"):
         await migrate(database_url, files)
@@ -130,7 +130,7 @@ async def test_a_file_that_fails_leaves_nothing_behind(database_url: str) -> Non
     assert await migrate(database_url, [*files[:-2], files[-1]]) == ["9002_extra.sql"]
 
 
-async def test_somebody_elses_schema_is_left_alone(bare_database_url: str) -> None:
+async def test_a_foreign_schema_is_left_alone(bare_database_url: str) -> None:
     await fetch(bare_database_url, "CREATE SCHEMA waypost")
     with pytest.raises(MigrationError, match=r"not ours|may not act"):
         await migrate(bare_database_url)

@@ -1,4 +1,4 @@
-"""schema.sql is what the migrations make."""
+"""schema.sql, compared with the schema after all migrations."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from storage.migrations import schema
 pytestmark = pytest.mark.slow
 
 
-def test_it_is_what_the_migrations_make(database_url: str) -> None:
+def test_the_schema_file_equals_the_migrated_schema(database_url: str) -> None:
     async def server_major() -> int:
         connection = await asyncpg.connect(database_url)
         try:
@@ -21,5 +21,5 @@ def test_it_is_what_the_migrations_make(database_url: str) -> None:
 
     if asyncio.run(server_major()) != postgres_wheel(None, schema.FILE).major:
         pytest.skip("pg_dump of the wheel writes the schema of another server's version otherwise")
-    made = schema.dump(database_url)
-    assert made == schema.FILE.read_text(), "run `python -m storage.migrations.schema`"
+    dumped = schema.dump(database_url)
+    assert dumped == schema.FILE.read_text(), "run `python -m storage.migrations.schema`"
