@@ -1,7 +1,7 @@
 """The one crossing between trio, which structures everything here, and asyncio, which the drivers need.
 
-uvloop's event loop is the host and trio its guest, in the same thread (see `actors.operations.runtime`). A crossing
-costs about 130 µs, so callers cross once a batch or a transaction, never once a click.
+uvloop's event loop is the host and trio its guest, in the same thread (see `actors.operations.runtime`). A
+crossing costs about 130 µs, so callers cross once a batch or a transaction, never once a click.
 """
 
 import asyncio

@@ -272,9 +272,9 @@ def increments_of(
     )
 
 
-def conversion_key(conversions: VerifiedConversion) -> Key:
-    digest = hashlib.sha256(conversions.draft.click_id.encode("utf-8", "replace")).digest()
-    return digest, conversions.draft.name, conversions.draft.order_id
+def conversion_key(conversion: VerifiedConversion) -> Key:
+    digest = hashlib.sha256(conversion.draft.click_id.encode("utf-8", "replace")).digest()
+    return digest, conversion.draft.name, conversion.draft.order_id
 
 
 def unit_of(click: ClickId) -> tuple[int, int, date, int]:
@@ -288,19 +288,19 @@ def day_of(click: ClickId) -> date:
     return time_of(click.at_us).date()
 
 
-def _sum_key(tenant_id: int, conversions: VerifiedConversion) -> VariantBucketKey:
-    click = conversions.click
-    bucket = datetime.fromtimestamp(conversions.at.timestamp() // BUCKET_S * BUCKET_S, UTC)
+def _sum_key(tenant_id: int, conversion: VerifiedConversion) -> VariantBucketKey:
+    click = conversion.click
+    bucket = datetime.fromtimestamp(conversion.at.timestamp() // BUCKET_S * BUCKET_S, UTC)
     return VariantBucketKey(tenant_id, click.experiment_id, click.phase, bucket, click.variant)
 
 
 def _columns(
-    conversions: VerifiedConversion, source: ConversionSource, attribution: Attribution
+    conversion: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> tuple[object, ...]:
-    draft, click = conversions.draft, conversions.click
+    draft, click = conversion.draft, conversion.click
     clicked_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=click.at_us)
     shared = (
-        conversions.at,
+        conversion.at,
         clicked_at,
         click.link_id,
         draft.value,

@@ -32,17 +32,24 @@ def _now() -> datetime:
 
 
 def _stored_conversion(
-    number: int, conversions: VerifiedConversion, source: ConversionSource, attribution: Attribution
+    number: int, conversion: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> Conversion:
-    draft, click = conversions.draft, conversions.click
+    draft, click = conversion.draft, conversion.click
     clicked_at = time_of(click.at_us)
     shared = draft.value, draft.currency, source, attribution
-    results = Conversion(
-        number, draft.name, draft.order_id, conversions.at, conversions.received_at, clicked_at, click.link_id, *shared
-    )  # fmt: skip
+    stored = Conversion(
+        number,
+        draft.name,
+        draft.order_id,
+        conversion.at,
+        conversion.received_at,
+        clicked_at,
+        click.link_id,
+        *shared,
+    )
     if not click.experiment_id:
-        return results
-    return results._replace(
+        return stored
+    return stored._replace(
         experiment_id=click.experiment_id, phase=click.phase, variant=click.variant
     )
 

@@ -1,8 +1,9 @@
 """What each table, partition and function of the schema is allowed to, one literal entry each.
 
-An object without an entry fails tests/storage/postgres/test_database_isolation.py. For a table: SQL that makes a row of a
-tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a function: who may execute
-it, what it reveals by design, and calls by one tenant with another's ids that must answer as given.
+An object without an entry fails tests/storage/postgres/test_database_isolation.py. For a table: SQL that
+makes a row of a tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a function:
+who may execute it, what it reveals by design, and calls by one tenant with another's ids that must answer
+as given.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
 invitation, {j} a job, {w} a webhook, {e} an event: the caller's own, or the other tenant's in the calls of

@@ -43,6 +43,7 @@ REFERRERS = [
     b"https://news.example/a",
     b"https://News.Example.org/b",
 ]
+CLASSES = (VisitorClass.HUMAN, VisitorClass.BOT, VisitorClass.TOOL, VisitorClass.HEAD)
 
 
 def random_clicks(dice: random.Random, count: int, first: datetime, days: float) -> list[Click]:
@@ -56,7 +57,7 @@ def random_clicks(dice: random.Random, count: int, first: datetime, days: float)
         one = click(
             0 if view else dice.choice([5, 6, 7]), round(at.timestamp() * 1e6),
             kind=ClickKind.VIEW if view else ClickKind.CLICK,
-            verdict=dice.choices([VisitorClass.HUMAN, VisitorClass.BOT, VisitorClass.TOOL, VisitorClass.HEAD], [8, 2, 1, 1])[0],
+            verdict=dice.choices(CLASSES, [8, 2, 1, 1])[0],
             user_agent=dice.choice(AGENTS), referrer=dice.choice(REFERRERS),
         )  # fmt: skip
         made.append(one._replace(visitor_id=dice.randrange(1, 60).to_bytes(8, "big"), items=extra))

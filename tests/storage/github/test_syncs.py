@@ -421,7 +421,8 @@ async def test_webhooks_get_an_event_only_when_facts_change(database_url: str) -
         assert owner is not None
         ports = Ports(
             PostgresLinkSyncStore(app), PostgresGithubSyncQueue(workers), MemoryGithubRequestLease(_now),
-            MemoryGithubRequestLease(_now), PostgresJobQueue(workers), PostgresProfileStore(app), owner.caller, owner.caller,
+            MemoryGithubRequestLease(_now), PostgresJobQueue(workers), PostgresProfileStore(app), owner.caller,
+            owner.caller,
         )  # fmt: skip
         link = await ports.link()
         draft = NewWebhookDraft(url="https://example.com/", event_types=["github.*"])

@@ -88,5 +88,5 @@ def test_a_single_variant_is_no_experiment() -> None:
 
 
 def test_scipy_is_imported_only_when_it_is_needed() -> None:
-    code = "import sys, engine.experiments.verdict.summary as s; assert not {'scipy', 'numpy'} & set(sys.modules)"
+    code = "import sys, engine.experiments.verdict.summary; assert not {'scipy', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
