@@ -70,7 +70,7 @@ class VisitorSketches(NamedTuple):
 
 
 class CountsStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """One read of stored counts, summed by row of the answer, and by link and value if `by_link`, `by_value`.
+    """A read of stored counts, summed by row of the answer, and by link and value if `by_link`, `by_value`.
 
     It reads rows of `dimension` and `kinds`, in the pieces of `split`, of `links` (None: the links that the
     plan's statement `links` returns; ALL_LINKS: the whole profile), with a value that passes `filters` and

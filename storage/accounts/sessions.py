@@ -63,7 +63,7 @@ async def create_session(
     """Create a session in the transaction that checked the user. Ends the oldest session above MAX_SESSIONS."""
     token = tokens.new("wps_")
     user_key = user.tenant_id, user.id
-    await connection.execute(SQL["forget_old"], *user_key, MAX_SESSIONS - 1)
+    await connection.execute(SQL["delete_old"], *user_key, MAX_SESSIONS - 1)
     row = await connection.fetchrow(
         SQL["begin_session"], *user_key, tokens.require_digest(token), lifetime_s, user_agent
     )

@@ -4,7 +4,7 @@
 -- Find the user of a session by the SHA-256 of its token, until it expires.
 SELECT tenant_id, user_id, session_id, expires_at FROM session_user_of($1);
 
--- name: forget_old
+-- name: delete_old
 -- Delete a user's expired sessions, and of the others all but the newest $3.
 DELETE FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND (expires_at <= clock_timestamp() OR id NOT IN (
     SELECT id FROM sessions WHERE tenant_id = $1 AND user_id = $2 ORDER BY id DESC LIMIT $3));

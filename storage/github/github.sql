@@ -7,7 +7,7 @@ INSERT INTO github_syncs (tenant_id, link_id, target, next_at)
 VALUES ($1, $2, $3, clock_timestamp()) RETURNING next_at;
 
 -- name: stop_sync
--- Stop the synchronisation of a link and forget what GitHub said.
+-- Stop the synchronisation of a link and delete its facts.
 DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: target
@@ -24,8 +24,8 @@ SELECT target FROM links WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE;
 SELECT to_jsonb(g)::text AS sync, extract(epoch FROM clock_timestamp() - asked_at)::float8 AS asked_s
 FROM github_syncs AS g WHERE tenant_id = $1 AND link_id = $2 AND target = $3;
 
--- name: ask_sync
--- Note a member's request. The link is due again in ten minutes, should no worker have taken it by then.
+-- name: request_sync
+-- Record a member's request. The link is due again in ten minutes if no worker has claimed it by then.
 INSERT INTO github_syncs (tenant_id, link_id, target, asked_at, next_at)
 VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + interval '10 minutes')
 ON CONFLICT (tenant_id, link_id) DO UPDATE SET state = 'queued', asked_at = clock_timestamp(),

@@ -49,7 +49,7 @@ class PostgresLinkSyncStore:
             else:
                 require_sync_allowed(_sync(row["sync"]).state, row["asked_s"], job.created)
             sync_json = await connection.fetchval(
-                SQL["ask_sync"], access.tenant_id, link_id, target
+                SQL["request_sync"], access.tenant_id, link_id, target
             )
             row = await connection.fetchrow(SQL["job"], access.tenant_id, job.job_id)
             assert row is not None

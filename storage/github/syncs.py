@@ -130,7 +130,7 @@ class PostgresGithubRequestLease:
 
     async def acquire(self, holder: str, ttl_s: float) -> RequestLease | None:
         async def work(connection: Connection) -> RequestLease | None:
-            await connection.execute(SQL["know_limits"], self._id)
+            await connection.execute(SQL["create_lease_row"], self._id)
             row = await connection.fetchrow(SQL["acquire_lease"], self._id, _uuid(holder), ttl_s)
             return None if row is None else RequestLease(row["now"], row["in_a_row"])
 

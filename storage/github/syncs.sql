@@ -1,8 +1,8 @@
 -- Synchronisation with GitHub, as workers do it: run as waypost_aggregator, for all tenants.
 
 -- name: due
--- Claim links that are due; other workers skip their rows. Each is due again in ten minutes, should this worker
--- die.
+-- Claim links that are due; other workers skip their rows. Each is due again in ten minutes, in case this
+-- worker dies.
 UPDATE github_syncs AS s SET next_at = clock_timestamp() + interval '10 minutes', state = 'queued',
     version = s.version + 1
 FROM (
@@ -44,10 +44,10 @@ UPDATE github_syncs SET state = 'queued', reason = $4, version = version + 1,
 WHERE tenant_id = $1 AND link_id = $2;
 
 -- name: forget
--- Forget a link that is no repository any more.
+-- Delete the synchronisation of a link.
 DELETE FROM github_syncs WHERE tenant_id = $1 AND link_id = $2;
 
--- name: know_limits
+-- name: create_lease_row
 -- Make the lease's row of this API and token, if it is missing.
 INSERT INTO github_request_lease (id) VALUES ($1) ON CONFLICT (id) DO NOTHING;
 
@@ -73,7 +73,7 @@ UPDATE github_request_lease SET
 WHERE id = $1;
 
 -- name: reset_pauses
--- Begin with a short pause again, as GitHub answers.
+-- Reset the number of consecutive pauses, because GitHub answers again.
 UPDATE github_request_lease SET in_a_row = 0 WHERE id = $1 AND in_a_row > 0;
 
 -- name: release_lease

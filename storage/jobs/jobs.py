@@ -152,7 +152,7 @@ class PostgresJobQueue:
 
     async def queue_metrics(self) -> tuple[list[QueueMetrics], int]:
         async def work(connection: Connection) -> tuple[list[QueueMetrics], int]:
-            rows = await connection.fetch(_SQL["figures"])
+            rows = await connection.fetch(_SQL["queue_metrics"])
             return [QueueMetrics(*row) for row in rows], await connection.fetchval(_SQL["dead"])
 
         return await self._database.transaction(work, read_only=True)

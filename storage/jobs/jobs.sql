@@ -66,14 +66,14 @@ FROM held WHERE j.tenant_id = held.tenant_id AND j.id = held.id
 RETURNING j.tenant_id, j.id, j.attempt, j.cancel_requested;
 
 -- name: finish
--- End an attempt that succeeded, behind the fence: it must still be the one that runs. No row if it is not.
+-- End an attempt that succeeded, if it still runs under this attempt; otherwise no row.
 UPDATE jobs SET state = 'succeeded', finished_at = clock_timestamp(), lease_until = NULL
 WHERE tenant_id = $1 AND id = $2 AND attempt = $3 AND state = 'running'
 RETURNING id;
 
 -- name: end
--- Record how attempts ended (engine.jobs.job.after has the rule), behind the same fence. Returns the attempts
--- that passed it.
+-- Record how attempts ended (the rule is state_after() in engine/jobs/job.py), if they still hold the lease.
+-- Returns the attempts that did.
 WITH held AS MATERIALIZED (
     SELECT j.tenant_id, j.id, e.outcome, e.delay_s, e.error,
         j.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures
@@ -143,7 +143,7 @@ INSERT INTO periodic_jobs AS t (kind, due) VALUES ($1, $2)
 ON CONFLICT (kind) DO UPDATE SET due = excluded.due WHERE t.due < excluded.due
 RETURNING true;
 
--- name: figures
+-- name: queue_metrics
 -- Count jobs for each queue: ready, queued, running, and how many seconds the first ready one has waited.
 SELECT queue,
     count(*) FILTER (WHERE state = 'queued' AND run_at <= clock_timestamp()) AS ready,

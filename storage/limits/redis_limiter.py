@@ -136,7 +136,7 @@ class RedisRateLimiter:
 
 
 class _ScriptCall(NamedTuple):
-    """One run of the script on `keys` keys, which come first in `args`."""
+    """A call of the script on `keys` keys, which come first in `args`."""
 
     client: Any
     keys: int

@@ -1,9 +1,9 @@
--- All that is kept of a profile: run as waypost_app, in the profile's tenant.
+-- Archives of profiles: run as waypost_app, in the profile's tenant.
 
 -- name: tables
 -- List the tables that may hold rows of a profile: each one's name, its name in the archive, and its readable
 -- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. Ids are
--- texts, as JSON's numbers cannot hold them. An archive's names are those of its format and not the schema's.
+-- texts, as JSON's numbers cannot hold them. An archive has the names of its format, not of the schema.
 WITH published (of_table, of_column, name) AS (VALUES
     ('audit_log', '', 'activity'),
     ('clicks', 'classification', 'verdict'),

@@ -87,7 +87,7 @@ class PostgresErasureStore:
 
         async def work(connection: Connection) -> ListPage:
             rows = await connection.fetch(
-                _SQL["mine"], caller.tenant_id, before or MAX_ID, limit + 1
+                _SQL["list_erasures"], caller.tenant_id, before or MAX_ID, limit + 1
             )
             return ListPage.of([Erasure(**dict(row)) for row in rows], limit, "profile_id")
 

@@ -1,18 +1,18 @@
--- Erasing a profile. The first query runs as waypost_app in the transaction that deletes the profile, the
+-- Erasure of profiles. The first query runs as waypost_app in the transaction that deletes the profile, the
 -- others as waypost_aggregator.
 
 -- name: request
 -- Request the erasure: from now on the workers erase all rows of the profile.
 INSERT INTO erasures (tenant_id, profile_id) VALUES ($1, $2);
 
--- name: mine
+-- name: list_erasures
 -- List the erasures of the caller's tenant, newest first.
 SELECT profile_id, requested_at, swept_at, sweeps, rows FROM erasures
 WHERE tenant_id = $1 AND profile_id < $2 ORDER BY profile_id DESC LIMIT $3;
 
 -- name: due
--- List erasures whose next sweep is due: the first soon after the request, each other so long after the one
--- before.
+-- List erasures whose next sweep is due: the first $2 seconds after the request, each other one $1[n] seconds
+-- after the one before.
 SELECT tenant_id, profile_id, sweeps FROM erasures
 WHERE sweeps <= cardinality($1::float8[]) AND clock_timestamp() >= coalesce(
     swept_at + make_interval(secs => ($1::float8[])[sweeps]), requested_at + make_interval(secs => $2))

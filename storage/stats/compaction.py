@@ -172,7 +172,7 @@ async def _store(connection: Connection, profile_day: ProfileDay, additions: _Ad
         sums = before.sums if before else (0, 0, 0, 0)
         increments.append([new - old for new, old in zip(compacted.sums, sums, strict=True)])
         rows.append((*profile_day, *value, *compacted))
-    await connection.executemany(_SQL["put_quarters"], rows)
+    await connection.executemany(_SQL["store_quarters"], rows)
     differences = list(zip(*increments, strict=True))
     await connection.execute(_SQL["add_to_days"], *profile_day, *columns, *differences)
     await connection.execute(_SQL["add_to_months"], *profile_day, *columns, *differences)

@@ -1,6 +1,5 @@
 -- name: no_time_limit
--- Allow the transaction 20 minutes: it reads all live counts, and the more of them the longer compaction was
--- late.
+-- Allow the transaction 20 minutes, because it reads all live counts.
 SET LOCAL statement_timeout = '20min';
 
 -- name: profile_days
@@ -17,8 +16,8 @@ ORDER BY day, tenant_id, profile_id;
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
 
 -- name: take_rollups
--- Take up to $4 rollups of a profile's day. By key: a row that a fold adds to meanwhile is taken with what was
--- added.
+-- Take up to $4 rollups of a profile's day. By key, so that a row is taken with the counts that
+-- a fold adds meanwhile.
 DELETE FROM rollups AS r USING (
     SELECT link_id, bucket FROM rollups
     WHERE tenant_id = $1 AND profile_id = $2 AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC'
@@ -55,7 +54,7 @@ FROM unnest($4::bigint[], $5::smallint[], $6::text[]) WITH ORDINALITY AS u (link
 JOIN dimension_quarters AS q ON q.tenant_id = $1 AND q.profile_id = $2 AND q.link_id = u.link_id
     AND q.dimension = u.dimension AND q.day = $3 AND q.value = u.value;
 
--- name: put_quarters
+-- name: store_quarters
 -- Write the compacted quarters of one value's day.
 INSERT INTO dimension_quarters (tenant_id, profile_id, day, link_id, dimension, value, at, clicks, views, bots,
     visitors, visitors_before, visitors_after, sketches)

@@ -60,7 +60,7 @@ class DailyAggregation:
 
         async def drop(connection: Connection) -> int:
             await connection.execute(_SQL["no_time_limit"])
-            await connection.execute(_SQL["all_ended"], drop_before)
+            await connection.execute(_SQL["record_all_ended"], drop_before)
             return int(
                 await connection.fetchval(
                     _SQL["drop_partitions"], drop_before, timeout=STATEMENT_TIMEOUT_S
@@ -96,7 +96,7 @@ class DailyAggregation:
 
 async def _delete(connection: Connection, day: date) -> None:
     await connection.execute(_SQL["no_time_limit"])
-    profiles = await connection.fetch(_SQL["ended"], day, timeout=STATEMENT_TIMEOUT_S)
+    profiles = await connection.fetch(_SQL["record_ended"], day, timeout=STATEMENT_TIMEOUT_S)
     if profiles:
         columns = zip(*profiles, strict=True)
         await connection.execute(_SQL["delete_raw"], day, *columns, timeout=STATEMENT_TIMEOUT_S)

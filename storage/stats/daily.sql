@@ -9,9 +9,9 @@ SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date - coalesce(max(raw_retention
     (clock_timestamp() AT TIME ZONE 'UTC')::date - coalesce(min(raw_retention_days), 90)::int AS some_gone
 FROM profiles;
 
--- name: ended
--- Note and return the profiles that keep raw clicks of this UTC day no longer and may still have some; so the
--- day is not counted anew.
+-- name: record_ended
+-- Return the profiles whose retention of this UTC day has ended and that may still have raw clicks of it, and
+-- record this, so that the day cannot be rebuilt.
 INSERT INTO raw_click_retention AS k (tenant_id, profile_id, since)
 SELECT p.tenant_id, p.id, $1::date + 1 FROM profiles AS p
     LEFT JOIN raw_click_retention AS h ON h.tenant_id = p.tenant_id AND h.profile_id = p.id
@@ -31,8 +31,8 @@ WHERE c.tenant_id = u.tenant_id AND c.profile_id = u.profile_id
 -- Delete raw clicks without a partition of their own, of days that no profile keeps.
 DELETE FROM clicks WHERE at < $1::date::timestamp AT TIME ZONE 'UTC';
 
--- name: all_ended
--- Note that no profile has raw clicks before this day, whatever it keeps from now on.
+-- name: record_all_ended
+-- Record that no profile has raw clicks before this day, whatever its retention will be.
 INSERT INTO raw_click_retention AS k (tenant_id, profile_id, since) VALUES (0, 0, $1)
 ON CONFLICT (tenant_id, profile_id) DO UPDATE SET since = greatest(k.since, excluded.since);
 

@@ -44,7 +44,7 @@ DO UPDATE SET clicks = r.clicks + excluded.clicks, views = r.views + excluded.vi
     bots = r.bots + excluded.bots, visitors = coalesce(excluded.visitors, r.visitors);
 
 -- name: advance_watermarks
--- Move the watermarks of the dimension counts by compare-and-set on position and fencing token; never past
+-- Move the watermarks of the dimension counts by compare-and-set on watermark and fencing token; never past
 -- `folded`.
 UPDATE journals AS w
 SET dimension_counted = u.reached, dimension_counted_at = clock_timestamp()

@@ -54,7 +54,7 @@ class PostgresStatsReader:
 
     async def version(self) -> str:
         async def work(connection: Connection) -> str:
-            return str(await connection.fetchval(_SQL["watermark"]))
+            return str(await connection.fetchval(_SQL["stats_version"]))
 
         return await self._database.transaction(work, read_only=True)
 

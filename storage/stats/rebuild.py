@@ -146,8 +146,8 @@ async def _rebuild(connection: Connection, profile_day: ProfileDay) -> int:
             f"{profile_day.day} cannot be rebuilt"
         )
     for name in (
-        "forget_months", "forget_empty_months", "forget_days", "forget_quarters", "forget_rollups",
-        "forget_dimensions", "count_rollups",
+        "subtract_from_months", "delete_empty_months", "delete_days", "delete_quarters", "delete_rollups",
+        "delete_dimension_counts", "count_rollups",
     ):  # fmt: skip
         await connection.execute(_SQL[name], *profile_day, timeout=STATEMENT_TIMEOUT_S)
     clicks = 0
@@ -171,7 +171,7 @@ async def _classify(connection: Connection, profile_day: ProfileDay, rule: int) 
     for start in range(0, len(texts), CLICKS_AT_ONCE):
         rows = [_text_row(*row) for row in texts[start : start + CLICKS_AT_ONCE]]
         status = await connection.execute(
-            _SQL["judge"],
+            _SQL["classify"],
             *profile_day,
             rule,
             RULES_VERSION,

@@ -4,7 +4,7 @@
 LOCK TABLE rollups IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: change_stats_version
--- Change the stats version, as no fold did.
+-- Change the stats version, because no fold does it.
 UPDATE journals SET dimension_counted_at = clock_timestamp() WHERE journal_id = (
     SELECT journal_id FROM journals ORDER BY committed_at DESC NULLS LAST, journal_id LIMIT 1);
 
@@ -42,7 +42,7 @@ ORDER BY p.tenant_id, p.id;
 -- Return whether there is a profile with this handle or id.
 SELECT EXISTS (SELECT FROM profiles WHERE handle = $1 OR id::text = $1);
 
--- name: forget_months
+-- name: subtract_from_months
 -- Subtract a profile's day from its month.
 UPDATE dimension_months AS m
 SET clicks = m.clicks - d.clicks, views = m.views - d.views, bots = m.bots - d.bots,
@@ -52,26 +52,26 @@ WHERE d.tenant_id = $1 AND d.profile_id = $2 AND d.day = $3 AND m.tenant_id = $1
     AND m.link_id = d.link_id AND m.dimension = d.dimension AND m.value = d.value
     AND m.month = date_trunc('month', $3::date)::date;
 
--- name: forget_empty_months
--- Delete the month's values that no day has any more.
+-- name: delete_empty_months
+-- Delete the month's values that are left without counts.
 DELETE FROM dimension_months
 WHERE tenant_id = $1 AND profile_id = $2 AND month = date_trunc('month', $3::date)::date
     AND clicks = 0 AND views = 0 AND bots = 0 AND visitors = 0;
 
--- name: forget_days
+-- name: delete_days
 -- Delete the day's counts of a profile.
 DELETE FROM dimension_days WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
 
--- name: forget_quarters
+-- name: delete_quarters
 -- Delete the day's compacted quarters of a profile.
 DELETE FROM dimension_quarters WHERE tenant_id = $1 AND profile_id = $2 AND day = $3;
 
--- name: forget_rollups
+-- name: delete_rollups
 -- Delete the day's rollups of a profile.
 DELETE FROM rollups WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
 
--- name: forget_dimensions
+-- name: delete_dimension_counts
 -- Delete the day's live dimension counts of a profile.
 DELETE FROM dimension_counts WHERE tenant_id = $1 AND profile_id = $2
     AND bucket >= $3::date::timestamp AT TIME ZONE 'UTC' AND bucket < ($3::date + 1)::timestamp AT TIME ZONE 'UTC';
@@ -89,8 +89,8 @@ WHERE tenant_id = $1 AND profile_id = $2 AND at >= $3::date::timestamp AT TIME Z
 GROUP BY tenant_id, profile_id, link_id, bucket ORDER BY 1, 2, 3, 4;
 
 -- name: raw
--- Read raw clicks that are in the dimension counts; the others will be. Of a journal without a row all are. In the
--- place of the mark stand the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
+-- Read raw clicks that are in the dimension counts; the others will be. Clicks of a journal without a row all
+-- are. The mark is replaced by the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
 SELECT c.link_id, extract(epoch FROM date_bin('15 minutes', c.at, timestamptz 'epoch'))::bigint * 1000000,
     c.kind, c.classification, c.visitor, c.trigger, c.exposures, c.outcomes,
     /*texts*/NULL::text AS texts
@@ -111,16 +111,15 @@ WHERE c.tenant_id = $1 AND c.profile_id = $2 AND c.at >= $3::date::timestamp AT 
     AND (w.journal_id IS NULL OR c.sequence <= w.dimension_counted);
 
 -- name: join_by_hash
--- Forbid nested loops: a day's clicks may have no statistics yet, and each has its texts to be found among
--- thousands.
+-- Forbid nested loops: without statistics, Postgres would search thousands of texts for each click of the day.
 SET LOCAL enable_nestloop = off;
 
 -- name: join_as_usual
 -- Allow nested loops again, for the statements that follow.
 SET LOCAL enable_nestloop = on;
 
--- name: judge
--- Classify those clicks anew by their texts. Classes that the request itself set (a prefetch, a HEAD) stay.
+-- name: classify
+-- Classify these clicks again by their texts. Classes that the request itself set (a prefetch, a HEAD) stay.
 UPDATE clicks AS c
 SET classification = CASE WHEN is_set_by_request(c.classification) THEN c.classification ELSE u.classification END,
     rule = $5, browser = u.browser, os = u.os, device = u.device, referrer_host = u.referrer_host, source = u.source,

@@ -3,8 +3,8 @@
 SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: counts
--- Sum stored counts by row of the answer, and by link and value where the statement is by them. In braces are
--- parts that storage/stats/statements.py puts in: `rows` are some of the queries below, one behind the other.
+-- Sum stored counts by row of the answer, and by link and value if the statement is by them. storage/stats/statements.py
+-- fills in the parts in braces: `rows` is a union of the queries below.
 SELECT {link} AS link, {value} AS value, row,
     sum(clicks)::bigint AS clicks, sum(views)::bigint AS views, sum(bots)::bigint AS bots,
     sum(visitors)::bigint AS visitors
@@ -27,14 +27,15 @@ WHERE {passes}
 GROUP BY link_id, stored.value, row, day;
 
 -- name: passes
--- Choose rows by their value: one of some, none of others, and with all parts in it (A and a alike).
+-- Choose rows by their value: one of `values`, none of `unequal`, and with all of `contained` in it (ignoring the
+-- case of A to Z).
 (:values::text[] IS NULL OR stored.value = ANY(:values))
     AND (:unequal::text[] IS NULL OR stored.value <> ALL(:unequal))
     AND (:contained::text[] IS NULL OR
         NOT EXISTS (SELECT FROM unnest(:contained) AS part WHERE strpos(lower(stored.value), part) = 0));
 
 -- name: rollups
--- Read time buckets that are not compacted, of everything.
+-- Read rollups that are not compacted.
 SELECT NULL::bigint AS link_id, '' COLLATE "C" AS value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     clicks, views, bots, 0::bigint AS visitors
 FROM (
@@ -46,7 +47,7 @@ FROM (
 ) AS plain;
 
 -- name: live_dimensions
--- Read time buckets that are not compacted, of a dimension.
+-- Read dimension counts that are not compacted.
 SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row,
     clicks, views, bots, 0::bigint AS visitors
 FROM dimension_counts
@@ -98,7 +99,7 @@ CROSS JOIN LATERAL (
 ) AS place;
 
 -- name: quarters
--- Read each quarter of an hour of compacted days. `visitors` are of that quarter alone.
+-- Read each quarter of an hour of compacted days. `visitors` are of this quarter alone.
 SELECT link_id, value, width_bucket(bucket, :starts::timestamptz[]) AS row, clicks, views, bots, visitors
 FROM (
     SELECT link_id, value, bucket,
@@ -142,9 +143,9 @@ WHERE u.at >= part.first AND u.at < part.next AND u.sketch IS NOT NULL;
 -- Return when the last fold was committed.
 SELECT max(committed_at) FROM journals;
 
--- name: watermark
--- Make the stats version, which changes with each commit: the time of the latest alone would miss a commit that
--- began before it and ended after.
+-- name: stats_version
+-- Return the stats version, which changes with each commit. The time of the latest commit alone would miss a
+-- commit that began earlier and ended later.
 SELECT concat_ws(' ', count(*), max(committed_at), sum(extract(epoch FROM committed_at)),
     sum(extract(epoch FROM dimension_counted_at)))
 FROM journals;
@@ -185,9 +186,9 @@ SELECT greatest(now() - raw_retention_days * interval '1 day', (
 FROM profiles WHERE tenant_id = :tenant_id AND id = :profile_id;
 
 -- name: crossed
--- Sum raw clicks by two values, row and UTC day. In braces are columns' expressions, and conditions on them, of
--- storage/stats/crossed.py. `pseudonyms` are the visitors', 8 bytes each, as often as they came: to find the
--- different ones takes the caller a tenth of the time.
+-- Sum raw clicks by two values, row and UTC day. storage/stats/statements.py fills in the expressions and
+-- conditions in braces. `pseudonyms` has 8 bytes for each click or view: counting different ones in Python takes a
+-- tenth of the time.
 SELECT {first} AS first, {second} AS second, {row} AS row, {day}::timestamptz AS day,
     count(*) FILTER (WHERE is_counted(classification) AND kind = 1) AS clicks,
     count(*) FILTER (WHERE is_counted(classification) AND kind = 2) AS views,
@@ -201,7 +202,7 @@ LIMIT :limit;
 
 -- name: export
 -- Read raw clicks in the columns of CLICK_COLUMNS (engine/stats/ports.py), day by day; no pseudonym of a visitor.
--- In braces stand the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
+-- The braces are filled with the columns of TEXT_COLUMNS (engine/clicks/dimension.py).
 SELECT at AS time, link_id::text, CASE kind WHEN 1 THEN 'click' ELSE 'view' END,
     visitor_kind(classification), {texts}, trigger_name(trigger)
 FROM clicks
