@@ -1,4 +1,4 @@
-"""Logged-in people over the twins: calls by cookie and CSRF token, as a browser makes them."""
+"""Logged-in members over the twins: calls by cookie and CSRF token, as a browser makes them."""
 
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -10,7 +10,7 @@ from tests.kit.consoles import PASSWORD, Answered, Console
 
 @dataclass
 class Browser:
-    """One session of somebody's."""
+    """A browser with the session of one user."""
 
     console: Console
     cookie: str
@@ -23,7 +23,7 @@ class Browser:
 
 
 def browser_of(console: Console, answered: Answered) -> Browser:
-    """What a browser keeps of the answer to a login."""
+    """Return the browser that keeps the cookie and the CSRF token of a login's response."""
     assert answered.status == 201, answered.body
     cookie = cookie_of(answered)
     user_id = answered.json["user"]["id"]
@@ -31,7 +31,7 @@ def browser_of(console: Console, answered: Answered) -> Browser:
 
 
 def cookie_of(answered: Answered) -> Any:
-    """The session's cookie as it was set."""
+    """Return the session's cookie as the response sets it."""
     return SimpleCookie(answered.headers["Set-Cookie"])["waypost_session"]
 
 
@@ -41,10 +41,10 @@ async def logged_in(console: Console, email: str = "one@example.com") -> Browser
 
 
 async def person(console: Console, number: int) -> Browser:
-    """Somebody new, logged in."""
+    """Create an account, log it in and return its browser."""
     email = f"p{number}@example.com"
     console.accounts.add(Caller(number, number), email, PASSWORD)
-    # Each from a place of their own: logging in is limited by address.
+    # Logins are limited by address, and all tests come from one.
     body = {"email": email, "password": PASSWORD}
     console.limits.flush()
     return browser_of(console, await console.call("POST", "/v1/session", body, key=""))

@@ -1,4 +1,4 @@
-"""The way of a click under test: a journal in memory, the twins, and trouble that is asked for by name."""
+"""The pipeline of clicks under test: a journal in memory, the twins, and faults by the names of calls."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ MINUTE = 60.0
 
 
 class Tape:
-    """A journal: a frame each `write`, a batch each frame or each few."""
+    """A journal in memory with one frame per write, and batches of `frames_a_batch` frames."""
 
     def __init__(self, frames_a_batch: int = 1) -> None:
         self.id: UUID = uuid4()
@@ -34,7 +34,7 @@ class Tape:
         self.dropped_clicks = self.dropped_bytes = 0
         self.unreadable: OSError | None = None
         self._frames_a_batch = frames_a_batch
-        self._news = trio.Event()
+        self._written = trio.Event()
 
     @property
     def appended(self) -> int:
@@ -51,22 +51,22 @@ class Tape:
             first = self.appended + 1
             records = [encode_record(click(link_id=n)) for n in range(first, first + count)]
             self.frames.append(Batch(first, first + count - 1, encode_frame(first, records)))
-        self._news.set()
-        self._news = trio.Event()
+        self._written.set()
+        self._written = trio.Event()
 
     def read(self, after: int, max_bytes: int) -> Batch | None:
         self.reads += 1
         if self.unreadable is not None:
             raise self.unreadable
-        found = [frame for frame in self.frames if frame.last > after][: self._frames_a_batch]
-        if not found:
+        frames = [frame for frame in self.frames if frame.last > after][: self._frames_a_batch]
+        if not frames:
             return None
-        assert found[0].last > self.forgotten, "forgotten too early"
-        return Batch(found[0].first, found[-1].last, b"".join(frame.payload for frame in found))
+        assert frames[0].last > self.forgotten, "forgotten too early"
+        return Batch(frames[0].first, frames[-1].last, b"".join(frame.payload for frame in frames))
 
     async def wait_synced(self, above: int) -> None:
         while self.synced <= above:
-            await self._news.wait()
+            await self._written.wait()
 
     def forget(self, committed: int) -> None:
         self.forgotten = committed
@@ -82,7 +82,7 @@ class Tape:
 
 
 class Plan:
-    """Trouble by the name of the call: how many of the next ones fail, and how."""
+    """Faults by the name of the call: how many of the next calls fail, and how."""
 
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
@@ -107,7 +107,7 @@ class Plan:
 
 
 class Pipeline:
-    """The twins, each behind a plan of its own."""
+    """The twins, each behind its own plan of faults."""
 
     def __init__(self) -> None:
         self.streams = MemoryStreams()
@@ -126,7 +126,7 @@ class Pipeline:
         return [batch.last for batch in self.streams.entries.get(journal_id, [])]
 
     async def commit(self, tape: Tape, up_to: int) -> None:
-        """Move the watermark as an aggregator would, from what is on the tape."""
+        """Fold the tape's batches up to the sequence `up_to`, as an aggregator does."""
         ledger = MemoryClickLedger(self.counts, trio.current_time)
         leases = await ledger.lease("test", 100, 1000)
         (lease,) = [lease for lease in leases if lease.journal_id == tape.id]
@@ -140,7 +140,7 @@ class Pipeline:
 
 
 async def until(condition: Callable[[], bool], limit_s: float = MINUTE) -> None:
-    """Wait in virtual time."""
+    """Wait in virtual time until the condition holds; fail after `limit_s`."""
     with trio.fail_after(limit_s):
-        while not condition():  # noqa: ASYNC110  (what is waited for has no event)
+        while not condition():  # noqa: ASYNC110  (the condition has no event)
             await trio.sleep(0.05)

@@ -72,7 +72,7 @@ CLICK_IDS = bytes(range(32))
 
 
 class KeptAnnouncer:
-    """Keeps what is announced; `stuck` makes each announcement last for ever."""
+    """An announcer that keeps the changes; with `stuck`, each announcement lasts for ever."""
 
     def __init__(self) -> None:
         self.changes: list[ProfileChange] = []
@@ -88,7 +88,7 @@ class KeptAnnouncer:
 
 
 class GivenStats:
-    """Answers `stats` and keeps the query."""
+    """A stats reader that returns `answer` and keeps the query."""
 
     def __init__(self) -> None:
         self.answer = Stats(rows=(), as_of=None)
@@ -118,7 +118,7 @@ class CountedKeys(MemoryApiKeyStore):
 
 @dataclass
 class Console:
-    """`call` speaks to the app as the tenant of key `one` unless told otherwise."""
+    """A console over the twins. `call` uses the API key `one` unless `key` names another."""
 
     profiles: Any = field(default_factory=MemoryProfiles)
     stats: GivenStats = field(default_factory=GivenStats)
@@ -170,7 +170,7 @@ class Console:
         return create_app(self.routes(deps.keys), deps, self.settings)
 
     def routes(self, key_cache: KeyCache) -> list[Route]:
-        """The routes of every domain, as api/processes/console.py orders them."""
+        """Return the routes of every domain, in the order of api/processes/console.py."""
         shared = Shared(settings=self.settings, now=lambda: NOW)
         return [
             *links.routes(
@@ -251,15 +251,16 @@ class Console:
         return Answered(response.status_code, response.headers, data)
 
     async def profile(self, handle: str = "anna") -> dict[str, Any]:
-        made: dict[str, Any] = (await self.call("POST", "/v1/profiles", {"handle": handle})).json
-        return made
+        answered = await self.call("POST", "/v1/profiles", {"handle": handle})
+        profile: dict[str, Any] = answered.json
+        return profile
 
     async def link(self, profile_id: str, slug: str = "spring", **more: Any) -> dict[str, Any]:
         body = {"slug": slug, "target": "https://example.com/", **more}
         answered = await self.call("POST", f"/v1/profiles/{profile_id}/links", body)
         assert answered.status == 201, answered.body
-        made: dict[str, Any] = answered.json
-        return made
+        link: dict[str, Any] = answered.json
+        return link
 
 
 @dataclass
@@ -273,7 +274,7 @@ class Answered:
         return msgspec.json.decode(self.body)
 
     def problem(self, status: int) -> dict[str, str]:
-        """See that this is a whole problem of `status`; its bad fields and their reasons."""
+        """Assert that this is a complete problem of `status`. Returns reasons by bad field."""
         assert self.status == status, self.body
         assert self.headers["Content-Type"] == CONTENT_TYPE
         document = self.json
@@ -288,7 +289,7 @@ class Answered:
 async def served(
     app: ASGIApp, counters: ConsoleMetrics, limits: ConsoleLimits | None = None
 ) -> AsyncIterator[tuple[int, Stop]]:
-    """`app` on a free port of the loopback: the port, and what stops it."""
+    """Serve `app` on a free port of the loopback. Yields the port and the event that stops it."""
     listener = socket.create_server(("127.0.0.1", 0))
     stop = Stop()
     async with trio.open_nursery() as nursery:
@@ -299,7 +300,7 @@ async def served(
 
 
 async def exchange(port: int, data: bytes, limit_s: float = 5) -> bytes:
-    """Send `data`, and read until the server closes."""
+    """Send `data`, and return all bytes until the server closes."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
         await stream.send_all(data)

@@ -34,7 +34,7 @@ CRAWLER = b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.h
 
 
 class Today:
-    """The UTC day on which a test began, as a run of everything may go on beyond midnight."""
+    """The UTC day on which a test began, because a run of all tests may go on beyond midnight."""
 
     def __init__(self) -> None:
         self.begin()
@@ -52,7 +52,7 @@ Sums = dict[tuple[int, int, str, int], tuple[int, ...]]
 
 
 def clicks(chance: random.Random, count: int, days: int = 3) -> list[Click]:
-    """Of the last `days` UTC days and today's beginning."""
+    """Return random clicks of the last `days` UTC days and of today's first quarter of an hour."""
     return [
         Click(
             kind=chance.choice([ClickKind.CLICK, ClickKind.CLICK, ClickKind.VIEW]),
@@ -72,7 +72,7 @@ def clicks(chance: random.Random, count: int, days: int = 3) -> list[Click]:
 
 
 class Counts(NamedTuple):
-    """All that the tables say of the profile."""
+    """All counts of the profile in the tables."""
 
     sums: Sums
     days: dict[tuple[int, int, str, date], tuple[int, ...]]
@@ -81,42 +81,42 @@ class Counts(NamedTuple):
 
 
 class DailyCounts:
-    """A profile's counts, and what was counted."""
+    """A profile's counts, and the clicks behind them."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.ledger = PostgresClickLedger(database)
         self.words = ValueDictionary()
         self.committed: list[Click] = []
-        self.summarised: list[Click] = []
-        self.position: JournalLease | None = None
+        self.dimension_counted: list[Click] = []
+        self.lease: JournalLease | None = None
 
-    async def commit(self, news: list[Click]) -> None:
-        if self.position is None:
+    async def commit(self, clicks: list[Click]) -> None:
+        if self.lease is None:
             await self.ledger.register(uuid4())
-            (self.position,) = await self.ledger.lease("one", 1, 600)
-        taken = batch(self.position.folded + 1, news)
-        self.position = await self.ledger.commit(self.position, [taken])
-        self.committed += news
+            (self.lease,) = await self.ledger.lease("one", 1, 600)
+        shipped = batch(self.lease.folded + 1, clicks)
+        self.lease = await self.ledger.commit(self.lease, [shipped])
+        self.committed += clicks
 
-    async def summarise(self) -> None:
-        assert self.position is not None
-        news = self.committed[len(self.summarised) :]
-        if news:
-            journal_id, sequence, token, summarised = self.position
-            gathering = ClickBuffer(self.words)
-            gathering.add(journal_id, batch(summarised + 1, news), 0)
+    async def count_dimensions(self) -> None:
+        assert self.lease is not None
+        uncounted = self.committed[len(self.dimension_counted) :]
+        if uncounted:
+            journal_id, folded, token, counted = self.lease
+            buffer = ClickBuffer(self.words)
+            buffer.add(journal_id, batch(counted + 1, uncounted), 0)
             await self.ledger.commit_dimension_counts(
-                [WatermarkAdvance(journal_id, summarised, sequence, token)], gathering
+                [WatermarkAdvance(journal_id, counted, folded, token)], buffer
             )
-            self.position = self.position._replace(dimension_counted=sequence)
-            self.summarised += news
+            self.lease = self.lease._replace(dimension_counted=folded)
+            self.dimension_counted += uncounted
 
-    async def add(self, news: list[Click]) -> None:
-        await self.commit(news)
-        await self.summarise()
+    async def add(self, clicks: list[Click]) -> None:
+        await self.commit(clicks)
+        await self.count_dimensions()
 
-    async def found(self) -> Counts:
+    async def read(self) -> Counts:
         async def work(connection: Connection) -> Counts:
             sums: Counter[tuple[Any, ...]] = Counter()
             plain = await connection.fetch(
@@ -152,9 +152,9 @@ class DailyCounts:
         return await self.database.transaction(work, read_only=True)
 
     async def check(self) -> Counts:
-        """Whether all sums are right, wherever they stand."""
-        found = await self.found()
-        assert found.sums == expected(self.committed, self.summarised)
+        """Assert that all counts are right, in live and compacted tables. Returns them."""
+        counts = await self.read()
+        assert counts.sums == expected(self.committed, self.dimension_counted)
         days: dict[Any, tuple[int, ...]] = {}
         months: Counter[tuple[Any, ...]] = Counter()
         for (
@@ -171,15 +171,15 @@ class DailyCounts:
             before,
             after,
             _,
-        ) in found.quarters:
+        ) in counts.quarters:
             days[(*key, value, day)] = (clicked[-1], viewed[-1], bots[-1], before[-1])
             assert before[-1] == after[0]
             assert at == sorted(set(at))
             for column, count in enumerate(days[(*key, value, day)]):
                 months[(*key, value, day.replace(day=1), column)] += count
-        assert found.days == days
-        assert {(*key, n): row[n] for key, row in found.months.items() for n in range(4)} == months
-        return found
+        assert counts.days == days
+        assert {(*key, n): row[n] for key, row in counts.months.items() for n in range(4)} == months
+        return counts
 
 
 def _add(sums: Counter[tuple[Any, ...]], key: tuple[Any, ...], counts: Iterable[int]) -> None:
@@ -195,16 +195,18 @@ def _fill(whole: Sums, sums: Counter[tuple[Any, ...]]) -> None:
         whole[key] = (*row[:column], count, *row[column + 1 :])
 
 
-def expected(committed: list[Click], summarised: list[Click]) -> Sums:
-    found: Counter[tuple[Any, ...]] = Counter()
+def expected(committed: list[Click], dimension_counted: list[Click]) -> Sums:
+    sums_by_column: Counter[tuple[Any, ...]] = Counter()
     for key, counts in rollups(committed):
         for of in (key.link_id, ALL_LINKS):
-            _add(found, (of, 0, "", key.time_bucket_us // 1_000_000), counts)
-    for one, sums in count_by_dimension(summarised).items():
+            second = key.time_bucket_us // 1_000_000
+            _add(sums_by_column, (of, 0, "", second), counts)
+    for count_key, sums in count_by_dimension(dimension_counted).items():
         row = (sums.clicks, sums.views, sums.bots)
-        _add(found, (one.link_id, one.dimension, one.value, one.bucket_us // 1_000_000), row)
+        link_id, second = count_key.link_id, count_key.bucket_us // 1_000_000
+        _add(sums_by_column, (link_id, count_key.dimension, count_key.value, second), row)
     whole: Sums = {}
-    _fill(whole, found)
+    _fill(whole, sums_by_column)
     return {key: counts for key, counts in whole.items() if any(counts)}
 
 

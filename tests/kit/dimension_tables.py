@@ -29,29 +29,29 @@ class Key(NamedTuple):
 
 
 class Quarter:
-    """One bucket of one value."""
+    """The counts and the visitor sketch of one value in one time bucket."""
 
     def __init__(self) -> None:
         self.counts = [0, 0, 0]
-        self.who = hll_sketch(LG_K, tgt_hll_type.HLL_4)
+        self.visitors = hll_sketch(LG_K, tgt_hll_type.HLL_4)
 
     def add(self, click: Click) -> None:
-        judged = click.classification & CLASS_MASK
-        place = 2 if judged in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
-        self.counts[place] += 1
-        if judged in COUNTED_CLASSES and click.visitor_id:
-            self.who.update(int.from_bytes(click.visitor_id, "big", signed=True))
+        visitor_class = click.classification & CLASS_MASK
+        column = 2 if visitor_class in BOT_CLASSES else int(click.kind != ClickKind.CLICK)
+        self.counts[column] += 1
+        if visitor_class in COUNTED_CLASSES and click.visitor_id:
+            self.visitors.update(int.from_bytes(click.visitor_id, "big", signed=True))
 
     @property
     def sketch(self) -> bytes:
-        return bytes(self.who.serialize_compact())
+        return bytes(self.visitors.serialize_compact())
 
 
 def summed(
     clicks: Iterable[Click], dimensions: Collection[Dimension]
 ) -> dict[Key, dict[int, Quarter]]:
-    """By quarter of the day."""
-    found: dict[Key, dict[int, Quarter]] = defaultdict(lambda: defaultdict(Quarter))
+    """Return the counts by key and quarter of the day, from 0 to 95."""
+    quarters: dict[Key, dict[int, Quarter]] = defaultdict(lambda: defaultdict(Quarter))
     for click in clicks:
         if click.classification & CLASS_MASK not in BOT_CLASSES | COUNTED_CLASSES:
             continue
@@ -59,13 +59,13 @@ def summed(
         quarter = click.at_us % (96 * QUARTER_US) // QUARTER_US
         place = click.tenant_id, click.profile_id
         for dimension in dimensions:
-            several = ("",) if dimension is Dimension.TOTAL else values(click, dimension)
-            for value in several:
+            click_values = ("",) if dimension is Dimension.TOTAL else values(click, dimension)
+            for value in click_values:
                 for link in (ALL_LINKS, click.link_id):
                     if link == ALL_LINKS or dimension is not Dimension.LINK:
                         key = Key(*place, link, int(dimension), day, value)
-                        found[key][quarter].add(click)
-    return found
+                        quarters[key][quarter].add(click)
+    return quarters
 
 
 async def write(
@@ -74,22 +74,22 @@ async def write(
     compacted: Collection[date],
     dimensions: Collection[Dimension],
 ) -> None:
-    """Fill the tables, as their owner. `compacted` are the days that the aggregation has done."""
+    """Fill the tables, as their owner. `compacted` are the days in the tables of compaction."""
     live, plain, quarters = [], [], []
     days, months = [], defaultdict[Key, list[int]](lambda: [0, 0, 0, 0])
-    for key, found in sorted(summed(clicks, dimensions).items()):
+    for key, value_quarters in sorted(summed(clicks, dimensions).items()):
         if key.day in compacted:
-            row = _compacted(found)
+            row = _compacted(value_quarters)
             quarters.append((*key, *row))
             totals = [row[1][-1], row[2][-1], row[3][-1], row[5][-1]]
             days.append((*key, *totals))
             month = months[key._replace(day=key.day.replace(day=1))]
             month[:] = [a + b for a, b in zip(month, totals, strict=True)]
             continue
-        for quarter, one in sorted(found.items()):
+        for quarter, counted in sorted(value_quarters.items()):
             bucket = datetime.combine(key.day, datetime.min.time(), UTC)
             bucket += timedelta(minutes=15 * quarter)
-            counts, sketch = one.counts, one.sketch
+            counts, sketch = counted.counts, counted.sketch
             if key.dimension == Dimension.TOTAL:
                 if key.link_id != ALL_LINKS:
                     plain.append((*key[:3], bucket, *counts))
@@ -102,15 +102,15 @@ async def write(
     await _copy(connection, "dimension_months", [(*k, *v) for k, v in sorted(months.items())])
 
 
-def _compacted(found: dict[int, Quarter]) -> tuple[list[Any], ...]:
-    """The arrays of dimension_quarters."""
-    at = sorted(found)
-    sketches = [found[quarter].sketch for quarter in at]
-    counts = zip(*(found[quarter].counts for quarter in at), strict=True)
+def _compacted(quarters: dict[int, Quarter]) -> tuple[list[Any], ...]:
+    """Return the arrays of a row of dimension_quarters."""
+    at = sorted(quarters)
+    sketches = [quarters[quarter].sketch for quarter in at]
+    counts = zip(*(quarters[quarter].counts for quarter in at), strict=True)
     return (
         at,
-        *(list(itertools.accumulate(one)) for one in counts),
-        [union_size([one]) for one in sketches],
+        *(list(itertools.accumulate(column)) for column in counts),
+        [union_size([sketch]) for sketch in sketches],
         [union_size(sketches[: n + 1]) for n in range(len(at))],
         [union_size(sketches[n:]) for n in range(len(at))],
         sketches,

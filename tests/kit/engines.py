@@ -1,4 +1,4 @@
-"""A real `waypost up` as a child process, for tests that use it as people do."""
+"""A real `waypost up` as a child process, for tests that use it as operators and visitors do."""
 
 import json
 import os
@@ -19,28 +19,28 @@ START_LIMIT_S = 40.0
 WAIT_S = 30.0
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """Ours without any setting of Waypost, so that tests do not depend on who runs them."""
+def environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment without settings of Waypost, so that tests do not depend on it."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("WAYPOST_") and name not in ("DATABASE_URL", "REDIS_URL")
     }
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | extra
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | settings
 
 
-def waypost(*arguments: str, **extra: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end."""
+def waypost(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the engine to its end."""
     return subprocess.run(
         [sys.executable, "-m", "api.command", *arguments],
-        env=environment(**extra), capture_output=True, text=True, timeout=60, cwd=ROOT, check=False,
+        env=environment(**settings), capture_output=True, text=True, timeout=60, cwd=ROOT, check=False,
     )  # fmt: skip
 
 
 class Engine:
     """One running engine. Its output so far is in `output()`."""
 
-    def __init__(self, folder: Path, *arguments: str, command: str = "up", **extra: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, command: str = "up", **settings: str) -> None:
         self.folder = folder
         self._log = folder.parent / f"{folder.name}.log"
         # An earlier engine on this folder wrote here too.
@@ -49,7 +49,7 @@ class Engine:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api.command", command, "--data", str(folder),
                  "--visitors-port", "0", "--console-port", "0", *arguments],
-                env=environment(**extra), stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
+                env=environment(**settings), stdout=log, stderr=subprocess.STDOUT, cwd=ROOT,
                 start_new_session=True,
             )  # fmt: skip
         try:
@@ -82,7 +82,7 @@ class Engine:
             yield client
 
     def metrics(self) -> dict[str, float]:
-        """Each sample's line up to its value → the value."""
+        """Return the metrics' values by name with labels."""
         text = httpx.get(f"{self.console}/metrics", timeout=10).text
         rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in rows}
@@ -95,18 +95,18 @@ class Engine:
         eventually(lambda: self.metrics().get("waypost_journal_pending_clicks") == 0)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(WAIT_S)
 
     def kill(self) -> None:
-        """kill -9 of the parent; its children end with it."""
+        """Send SIGKILL to the launcher; its children end with it."""
         self.process.kill()
         self.process.wait(WAIT_S)
 
 
 def eventually(check: Any, limit_s: float = WAIT_S) -> Any:
-    """The first true answer of `check`; fails after `limit_s`."""
+    """Return the first true result of `check`; fail after `limit_s`."""
     deadline = time.monotonic() + limit_s
     while True:
         try:

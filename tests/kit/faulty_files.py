@@ -1,4 +1,4 @@
-"""Files that fail when they are told to, and that know what of them a power loss would leave.
+"""Files that fail on request, and that know which of their bytes a power loss would leave.
 
 The files are real ones, so a killed process is simulated by letting go of them: the page cache stays. Beside
 them stands a model of the disk. Every write makes pages of 4 KiB dirty; only `sync` brings them to the disk,
@@ -21,11 +21,11 @@ PAGE = 4096
 
 
 class Killed(BaseException):
-    """The process ends here, in the middle of what it does."""
+    """The end of the process, in the middle of an operation."""
 
 
 class Fault(NamedTuple):
-    """An operation fails: before it did anything, after all was done, or with half of the data written."""
+    """A failure of an operation: before its effect, after it, or with half of the data written."""
 
     errno: int = errno.EIO
     when: str = "before"
@@ -39,7 +39,7 @@ def never(operation: str, number: int) -> None:
 
 
 class Inode:
-    """A file's pages: on the disk, and dirty. What it holds now is in the real file, under `fd`."""
+    """A file's pages: on the disk, and dirty. Its current content is in the real file, under `fd`."""
 
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
@@ -93,7 +93,7 @@ class Inode:
 
 
 class FaultyFiles:
-    """`FileSystem` that ask `decide(operation, number)` before each operation whether, and how, to fail."""
+    """A `FileSystem` that calls `decide(operation, number)` before each operation for a fault or None."""
 
     COUNTED = ("create", "write", "sync", "sync_folder", "remove", "rename")
 
@@ -175,7 +175,7 @@ class FaultyFiles:
             raise_(fault)
 
     def _begin(self, operation: str, *, short: bool = False) -> Fault | None:
-        """A fault that comes after the work is returned, one that comes before it is raised."""
+        """Return a fault that comes after the operation; raise one that comes before it."""
         number, self.operations = self.operations, self.operations + 1
         fault = self.decide(operation, number)
         if fault is None:
@@ -197,14 +197,14 @@ class FaultyFiles:
     # ---- the ends --------------------------------------------------------------------------------
 
     def let_go(self) -> None:
-        """As the kernel does for a process that has ended: the files stay as they are."""
+        """Close all files unchanged, as the kernel does for a process that has ended."""
         for fd in self._inodes:
             with contextlib.suppress(OSError):
                 os.close(fd)
         self._inodes.clear()
 
     def lose_power(self, folder: Path) -> None:
-        """Leave of `folder` what the disk would have; the page cache is gone, and all processes."""
+        """Reduce `folder` to the bytes on the disk: the page cache and all processes are gone."""
         self.let_go()
         kept: dict[Path, bytes] = {}
         for path in dict.fromkeys([*self._names, *self._versions]):
@@ -224,7 +224,7 @@ class FaultyFiles:
 
 
 class Script:
-    """Faults by the number of the operation; KILL ends the process there."""
+    """Return faults by the number of the operation; KILL ends the process there."""
 
     def __init__(self, faults: dict[int, Fault | BaseException]) -> None:
         self._faults = faults

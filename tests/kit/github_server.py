@@ -1,4 +1,4 @@
-"""A GitHub on the loopback: HTTP/1.1 around the twin, so that the client is tried over a real wire."""
+"""A GitHub on the loopback: HTTP/1.1 around the twin, so that the client is tested over a real wire."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,20 +12,20 @@ from storage.github.memory_api import MemoryGithub
 
 
 class HangError(OSError):
-    """A fault: no answer at all, for as long as the client waits."""
+    """A fault: no response at all, for as long as the client waits."""
 
 
 class EndlessError(OSError):
-    """A fault: an answer whose body does not end."""
+    """A fault: a response whose body does not end."""
 
 
 class TrickleError(OSError):
-    """A fault: an answer of which a byte comes now and then."""
+    """A fault: a response of which a byte comes every 50 ms, without an end."""
 
 
 @asynccontextmanager
 async def serving(github: MemoryGithub) -> AsyncIterator[str]:
-    """Serve it, under the base URL that it is told and that is returned."""
+    """Serve the twin on the loopback, set its base URL and yield it."""
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listener.socket.getsockname()[1]
@@ -52,7 +52,7 @@ async def _serve(github: MemoryGithub, stream: trio.SocketStream) -> None:
 async def _exchange(
     github: MemoryGithub, stream: trio.SocketStream, connection: h11.Connection
 ) -> bool:
-    """Answer one request; whether the connection goes on."""
+    """Answer one request. Returns whether the connection is kept."""
     request = await _request(stream, connection)
     if request is None:
         return False
@@ -70,15 +70,15 @@ async def _exchange(
 
 
 async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    found = None
+    request = None
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             connection.receive_data(await stream.receive_some(65536))
         elif isinstance(event, h11.Request):
-            found = event
+            request = event
         elif isinstance(event, h11.EndOfMessage):
-            return found
+            return request
         elif isinstance(event, h11.ConnectionClosed):
             return None
 

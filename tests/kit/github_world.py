@@ -1,4 +1,4 @@
-"""Links over in-memory stores, a GitHub to keep them in step with, and a clock that stands still."""
+"""Links over in-memory stores, a GitHub for their synchronisation, and a clock that stands still."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -22,7 +22,7 @@ def hosted_run(
     clock: trio.abc.Clock | None = None,
     instruments: Sequence[trio.abc.Instrument] = (),
 ) -> T:
-    """Run `fn()` in trio on a new uvloop; its value or error, as `trio.run` would give it."""
+    """Run `fn()` in trio on a new uvloop. Returns its value or raises its error, as `trio.run` does."""
     loop = uvloop.new_event_loop()
 
     async def host() -> T:

@@ -19,7 +19,7 @@ CHANGES = [
 
 
 def label(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> tuple[object, ...]:
-    """What clock or calendar call the interval of a moment; an hour that comes twice is two."""
+    """Return the clock's or calendar's name of a moment's interval; an hour that comes twice has two."""
     wall = moment.astimezone(tz)
     if interval == "15m":
         return (moment,)
@@ -31,7 +31,7 @@ def label(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> tuple[objec
 
 
 def first_moment(moment: datetime, interval: TimeInterval, tz: ZoneInfo) -> datetime:
-    """The earliest quarter of an hour with the same label, by walking back."""
+    """Return the earliest quarter of an hour with the moment's label, by walking back."""
     while label(moment - QUARTER, interval, tz) == label(moment, interval, tz):
         moment -= QUARTER
     return moment

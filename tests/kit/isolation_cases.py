@@ -1,9 +1,9 @@
-"""What each table, partition and function of the schema is allowed to, one literal entry each.
+"""Permissions of each table, partition and function of the schema, one literal entry each.
 
-An object without an entry fails tests/storage/postgres/test_database_isolation.py. For a table: SQL that
-makes a row of a tenant, and who may do what, as letters (Select, Insert, Update, Delete). For a function:
-who may execute it, what it reveals by design, and calls by one tenant with another's ids that must answer
-as given.
+An object without an entry fails tests/storage/postgres/test_database_isolation.py. For a table: SQL that makes
+a row of a tenant, and the verbs of each role, as letters (Select, Insert, Update, Delete). For a function: the
+roles that may execute it, what it reveals by design, and calls by one tenant with the ids of another, with
+their results.
 
 In the SQL, {t} is a tenant, {u} its user, {k} a key, {p} a profile, {l} a link, {s} a session, {i} an
 invitation, {j} a job, {w} a webhook, {e} an event: the caller's own, or the other tenant's in the calls of
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """`row` is empty where triggers or the migrations make the rows."""
+    """A table's permissions. `row` is empty where triggers or the migrations add the rows."""
 
     row: str
     app: str = ""

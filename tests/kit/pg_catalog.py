@@ -1,4 +1,4 @@
-"""What pg_catalog says of our schema, and what is wrong there whatever the tables are called."""
+"""The schema as pg_catalog describes it, and its violations of the rules for every table."""
 
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ OPEN_POLICIES = {
 
 
 class Relation(NamedTuple):
-    """`tenant_column` is empty where rows belong to no tenant; `parent` names a partition's table."""
+    """A table. `tenant_column` is empty where rows belong to no tenant; `parent` names a partition's table."""
 
     name: str
     kind: str
@@ -44,7 +44,7 @@ class Relation(NamedTuple):
 
 
 async def relations(connection: Connection) -> list[Relation]:
-    """All that rows can be read from, partitions too, by name."""
+    """Return all relations that have rows, with partitions, in the order of their names."""
     rows = await connection.fetch(
         """
         SELECT c.relname, c.relkind::text, coalesce(a.attname, ''), coalesce(p.relname, '')
@@ -61,7 +61,7 @@ async def relations(connection: Connection) -> list[Relation]:
 
 
 async def functions(connection: Connection) -> dict[str, set[str]]:
-    """Who may execute each function, by its signature."""
+    """Return the roles that may execute each function, by its signature."""
     rows = await connection.fetch(
         """
         SELECT replace(p.oid::regprocedure::text, 'waypost.', '') AS signature,
@@ -77,11 +77,11 @@ async def functions(connection: Connection) -> dict[str, set[str]]:
 
 
 async def complaints(connection: Connection) -> list[str]:
-    """One line for everything in the schema that could show a tenant's rows to another."""
-    found: list[str] = []
+    """Return a line for everything in the schema that could show a tenant's rows to another tenant."""
+    lines: list[str] = []
     for query, arguments in _RULES:
-        found += [row[0] for row in await connection.fetch(query, *arguments)]
-    return found
+        lines += [row[0] for row in await connection.fetch(query, *arguments)]
+    return lines
 
 
 # Each query returns its complaints.

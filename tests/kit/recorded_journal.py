@@ -1,4 +1,4 @@
-"""A journal under test, and what it has promised: the click behind every sequence, and every one it refused."""
+"""A journal under test, with the click of every sequence that it recorded, and every click that it refused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Recorder:
-    """Appends clicks that are all different, and keeps account."""
+    """A recorder of clicks that are all different; it remembers recorded and refused clicks."""
 
     def __init__(
         self,
@@ -51,28 +51,28 @@ class Recorder:
 
     def append(self, count: int, text: int = 40) -> bool:
         """Record `count` clicks with `text` bytes of user agent each."""
-        made = []
+        new_clicks = []
         for _ in range(count):
             self._serial += 1
-            made.append(click(link_id=self._serial, user_agent=b"x" * text))
-        self.on_the_way = made
-        taken = self.journal.append([encode_record(one) for one in made])
-        (self.recorded if taken else self.refused).extend(made)
+            new_clicks.append(click(link_id=self._serial, user_agent=b"x" * text))
+        self.on_the_way = new_clicks
+        taken = self.journal.append([encode_record(new_click) for new_click in new_clicks])
+        (self.recorded if taken else self.refused).extend(new_clicks)
         self.on_the_way = []
         return taken
 
     def check_accounts(self) -> None:
-        """Each click that was offered is either recorded or counted as not, once."""
+        """Assert that each click is counted once, as recorded or as unrecorded."""
         assert self.journal.appended == len(self.recorded)
         assert sum(self.journal.unrecorded.values()) == len(self.refused)
 
     def read_all(self, max_bytes: int = 1) -> list[Click]:
-        """What the shipper gets to see."""
+        """Return the clicks that a shipper would read."""
         return list(contents(batches(self.journal, max_bytes)))
 
 
 def batches(source: Journal | OrphanReader, max_bytes: int = 1, after: int = 0) -> Iterator[Batch]:
-    """Everything behind `after`, as a shipper reads it: without a hole."""
+    """Yield the batches behind `after`, as a shipper reads them: without a gap."""
     while (batch := source.read(after, max_bytes)) is not None:
         assert batch.first <= after + 1 <= batch.last
         after = batch.last
@@ -88,13 +88,13 @@ def contents(batches: Iterator[Batch]) -> Iterator[Click]:
 def recovered(
     folder: Path, after: int = 0, max_bytes: int = 1
 ) -> tuple[dict[int, Click], OrphanReader]:
-    """The clicks by sequence that a recovery delivers, and that recovery, closed."""
+    """Return the recovered clicks by sequence, and the orphan's reader, closed."""
     recovery = OrphanReader(folder)
     assert recovery.adopt()
-    found: dict[int, Click] = {}
+    clicks_by_sequence: dict[int, Click] = {}
     for batch in batches(recovery, max_bytes, after):
         if batch.payload:
             assert all(validate_frames(batch))
-            found.update(enumerate(clicks(batch.payload), batch.first))
+            clicks_by_sequence.update(enumerate(clicks(batch.payload), batch.first))
     recovery.close(remove=False)
-    return found, recovery
+    return clicks_by_sequence, recovery

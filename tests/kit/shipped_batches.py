@@ -27,9 +27,11 @@ def click(
 
 
 def batch(first: int, clicks: Sequence[Click], per_frame: int = 3) -> Batch:
-    """Clicks as a batch of frames, the first click with sequence `first`."""
+    """Return clicks as a batch of frames; the first click has the sequence `first`."""
     frames = []
     for start in range(0, len(clicks), per_frame):
         part = clicks[start : start + per_frame]
-        frames.append(encode_frame(first + start, [encode_record(one) for one in part]))
+        frames.append(
+            encode_frame(first + start, [encode_record(part_click) for part_click in part])
+        )
     return Batch(first, first + len(clicks) - 1, b"".join(frames))

@@ -1,4 +1,4 @@
-"""Databases filled with sums of clicks, and questions to them."""
+"""Databases filled with sums of clicks, and stats queries of them."""
 
 import random
 from collections.abc import Callable, Collection
@@ -47,21 +47,22 @@ CLASSES = (VisitorClass.HUMAN, VisitorClass.BOT, VisitorClass.TOOL, VisitorClass
 
 
 def random_clicks(dice: random.Random, count: int, first: datetime, days: float) -> list[Click]:
-    made = []
+    generated = []
     for _ in range(count):
         at = first + timedelta(days=days) * dice.random()
         view = dice.random() < 0.2
         place = "\x1f".join(dice.choice(PLACES)).encode()
         utm = dice.choice([b"", b"utm_source=Spring%20Mail", b"utm_source=x"])
-        extra = item(PLACE, place) + item(HOST, b"go.example") + item(UTM, utm)
-        one = click(
+        items = item(PLACE, place) + item(HOST, b"go.example") + item(UTM, utm)
+        plain = click(
             0 if view else dice.choice([5, 6, 7]), round(at.timestamp() * 1e6),
             kind=ClickKind.VIEW if view else ClickKind.CLICK,
             verdict=dice.choices(CLASSES, [8, 2, 1, 1])[0],
             user_agent=dice.choice(AGENTS), referrer=dice.choice(REFERRERS),
         )  # fmt: skip
-        made.append(one._replace(visitor_id=dice.randrange(1, 60).to_bytes(8, "big"), items=extra))
-    return made
+        visitor_id = dice.randrange(1, 60).to_bytes(8, "big")
+        generated.append(plain._replace(visitor_id=visitor_id, items=items))
+    return generated
 
 
 def fill(
@@ -73,7 +74,7 @@ def fill(
     *,
     before: date | None = None,
 ) -> None:
-    """With `before`, days before that one are then compacted by the engine's own aggregation. `late` clicks
+    """Fill the tables. With `before`, the engine then compacts the days before that one. `late` clicks
     stand in the live tables for days that are compacted, until that is done again."""
 
     async def write() -> None:
@@ -112,7 +113,7 @@ async def compacted_before(url: str, day: date) -> None:
 
 
 async def raw(url: str, clicks: Collection[Click]) -> None:
-    """Raw rows, as a fold writes them; with them come rollups."""
+    """Write raw rows and rollups as a fold does."""
     database = await Database.open(url, role="waypost_aggregator", size=1, query_timeout_ms=5_000)
     try:
         ledger = PostgresClickLedger(database)

@@ -1,4 +1,4 @@
-"""The workers of an engine that is not there: they can be asked what they would do."""
+"""The workers of an engine without servers, for tests of their jobs and metrics."""
 
 from api.processes.process import ProcessSpec
 from api.processes.workers import Workers
@@ -8,7 +8,7 @@ from storage.redis.client import RedisServer
 
 
 def unconnected_workers() -> Workers:
-    """Return workers whose servers must not be asked anything."""
+    """Return workers that must not send a request to their servers."""
     database = Database(None, 1000)  # type: ignore[arg-type]
     redis = RedisServer(None, None, None)  # type: ignore[arg-type]
     spec = ProcessSpec(role="workers", index=0, data="unused", parent=0, settings={})

@@ -105,7 +105,7 @@ class Visitor:
         return not self._data and await self._receive() == b""
 
     async def is_reset(self) -> bool:
-        """Receive all that still comes; True when a reset ends it."""
+        """Receive all remaining bytes. Returns whether a reset ended them."""
         try:
             while await self.stream.receive_some(65_536):
                 pass

@@ -88,11 +88,11 @@ async def sending(**options: Any) -> AsyncIterator[HttpWebhookSender]:
         await sender.close()
 
 
-def names(**known: list[str]) -> Callable[[str, int], Awaitable[list[str]]]:
+def names(**addresses: list[str]) -> Callable[[str, int], Awaitable[list[str]]]:
     """Return a resolver of these names; `_` stands for a full stop."""
 
     async def resolve(host: str, port: int) -> list[str]:
         await trio.lowlevel.checkpoint()
-        return known[host.replace(".", "_")]
+        return addresses[host.replace(".", "_")]
 
     return resolve

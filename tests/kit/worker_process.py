@@ -2,7 +2,7 @@
 the database's URL, a name, and the length of a lease in seconds.
 
 A job's effect is a row of `public.effects`, committed with its end. `payload.sleep_s` is how long it works
-before that. It says when it takes jobs, which it begins, and each attempt whose end was refused.
+before that. It prints when it is ready, which jobs it begins, and each attempt whose end was refused.
 """
 
 import sys
@@ -56,7 +56,7 @@ async def main(url: str, name: str, lease_s: float, stop: Stop) -> None:
     async with trio.open_nursery() as nursery:
         for start in (worker.run, scheduler.run, partial(run_every, lease_s / 3, queue.rescue)):
             nursery.start_soon(start)
-        nursery.start_soon(tell, worker)
+        nursery.start_soon(report_stale, worker)
         say("ready")
         await stop.wait()
         await worker.drain(1.5)
@@ -64,12 +64,12 @@ async def main(url: str, name: str, lease_s: float, stop: Stop) -> None:
     await database.close()
 
 
-async def tell(worker: Worker) -> None:
-    told = 0
+async def report_stale(worker: Worker) -> None:
+    reported = 0
     while True:
         await trio.sleep(0.02)
-        while told < worker.stale:
-            told += 1
+        while reported < worker.stale:
+            reported += 1
             say("stale")
 
 

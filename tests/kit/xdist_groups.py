@@ -1,11 +1,11 @@
-"""Which tests stay together when a run is spread over workers; all others go to whoever is free."""
+"""Groups of tests that run on one worker; all other files go to the first free worker."""
 
 from xdist.scheduler import LoadScopeScheduling
 
-# These put the machine under load and watch what becomes of it, so that no two of them may meet.
+# These put the machine under load and measure it, so no two of them may run at once.
 LOADS = ("tests/bench/", "tests/system/chaos/")
-# These share what is made once a worker: an engine, filled databases, a cluster, the parsed sources.
-TOGETHER = (
+# These share a fixture that each worker creates once: an engine, filled databases, a cluster, parsed sources.
+SHARED = (
     "tests/architecture/",
     "tests/storage/embedded/test_servers.py",
     "tests/storage/stats/test_reader_dimensions.py",
@@ -16,12 +16,12 @@ TOGETHER = (
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives out the largest scope first: the loads to one worker, while the other does the rest.
+    """A scheduler that hands out the largest scope first: the loads to one worker, the rest to the others.
 
-    By name, as groups by mark (`--dist loadgroup`) are lost between xdist 3.8 and pytest 9.2.
+    It goes by name, because xdist 3.8 loses groups by mark (`--dist loadgroup`) with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(LOADS):
             return "loads"
-        return next((scope for scope in TOGETHER if nodeid.startswith(scope)), nodeid)
+        return next((scope for scope in SHARED if nodeid.startswith(scope)), nodeid)

@@ -176,7 +176,7 @@ def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_pa
     assert "0 created, 0 updated, 12001 unchanged, 3 rejected" in second.stdout, second.stderr
 
 
-def test_several_edges_share_the_port(folder: Path) -> None:
+def test_edges_share_the_port(folder: Path) -> None:
     engine = Engine(folder, "--demo", "--edges", "2")
     try:
         assert len(engine.pids("edge")) == 2
@@ -190,7 +190,7 @@ def test_several_edges_share_the_port(folder: Path) -> None:
         engine.kill()
 
 
-def test_serve_on_given_servers(folder: Path, database_url: str, redis_url: str) -> None:
+def test_serve_on_existing_servers(folder: Path, database_url: str, redis_url: str) -> None:
     urls = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     migrated = waypost("migrate", **urls)
     assert migrated.returncode == 0, migrated.stderr

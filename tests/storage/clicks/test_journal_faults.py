@@ -1,10 +1,10 @@
 """The journal keeps its promises while the disk fails, the process is killed, and the power goes.
 
-The promises, of every click that was ever offered:
-- recorded + counted as unrecorded is what was offered, always;
-- a recorded click is found by Recovery whenever the process is killed;
-- after a power loss everything up to `synced` is found;
-- Recovery finds nothing else, nothing twice, and everything under its own sequence.
+The promises, for every click of an append:
+- it is either recorded or counted as unrecorded;
+- recovery reads every recorded click after the process is killed;
+- recovery reads every click up to `synced` after a power loss;
+- recovery reads no other click, none twice, and each under its own sequence.
 """
 
 import errno

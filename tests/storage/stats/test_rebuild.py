@@ -92,7 +92,7 @@ async def test_reclassified_clicks_are_counted_again(daily: DailyCounts) -> None
     )
     rebuild, yesterday = DayRebuild(daily.database), days_of()[1]
     assert await rebuild.reclassify(yesterday) == len(old)
-    daily.committed, daily.summarised = new, list(new)
+    daily.committed, daily.dimension_counted = new, list(new)
     await daily.check()
     assert await rebuild.reclassify(yesterday) == 0
     assert await rebuild.reclassify(yesterday, everything=True) == len(old)
@@ -104,5 +104,5 @@ async def test_reclassified_clicks_are_counted_again(daily: DailyCounts) -> None
     assert await rebuild.reclassify(yesterday) == 0, (
         "clicks that the dimension counter has not counted keep their class"
     )
-    await daily.summarise()
+    await daily.count_dimensions()
     await daily.check()

@@ -47,7 +47,7 @@ def test_a_sabotaged_engine_fails(name: str) -> None:
     assert failures(run(plan._replace(between_s=(1.5, 3.0))))
 
 
-def test_a_full_journal_counts_what_it_could_not_record() -> None:
+def test_a_full_journal_counts_its_unrecorded_clicks() -> None:
     """Postgres is paused under load until the journal has reached its largest size.
 
     Redirects go on, and each is counted or in `waypost_clicks_unrecorded_total`.

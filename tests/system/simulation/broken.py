@@ -33,31 +33,31 @@ BETWEEN_S = 0.1
 
 
 class _NoRows(MemoryClickTables):
-    """The watermarks of other tables, and nothing else."""
+    """The journals of other tables, without rows of clicks."""
 
-    def add(self, journal_id: UUID, news: Sequence[Click]) -> None:
+    def add(self, journal_id: UUID, clicks: Sequence[Click]) -> None:
         return
 
 
 class TwoTransactions(MemoryClickLedger):
-    """One advances the watermark, the other counts."""
+    """A ledger that advances the watermark in one transaction and counts in another."""
 
     def __init__(self, counts: MemoryClickTables, now: Callable[[], float]) -> None:
         super().__init__(counts, now)
         self._watermarks = MemoryClickLedger(_NoRows(journals=counts.journals), now)
 
     def _count(self, lease: JournalLease, batches: Sequence[Batch]) -> None:
-        taken = [
-            one
+        uncounted = [
+            click
             for batch in batches
-            for sequence, one in enumerate(clicks(batch.payload), batch.first)
+            for sequence, click in enumerate(clicks(batch.payload), batch.first)
             if sequence > lease.folded
         ]
-        self._counts.add(lease.journal_id, taken)
+        self._counts.add(lease.journal_id, uncounted)
 
 
 class WatermarkFirst(TwoTransactions):
-    """The watermark is committed before the counts: who is killed between the two loses a batch."""
+    """The watermark is committed before the counts: an aggregator killed between the two loses a batch."""
 
     async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         moved = await self._watermarks.commit(lease, batches)
@@ -67,7 +67,7 @@ class WatermarkFirst(TwoTransactions):
 
 
 class CountsFirst(TwoTransactions):
-    """The counts are committed before the watermark: a batch is counted by each who gets that far."""
+    """The counts are committed before the watermark: every aggregator that reads a batch counts it."""
 
     async def commit(self, lease: JournalLease, batches: Sequence[Batch]) -> JournalLease:
         self._count(lease, batches)
@@ -105,7 +105,7 @@ class DimensionCountsNotFenced(MemoryClickLedger):
 
 
 class ForgottenWhenFolded(MemoryClickLedger):
-    """What is folded may be forgotten, whether it is in the dimension counts or not."""
+    """Folded clicks may be forgotten, whether they are in the dimension counts or not."""
 
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
         _, folded = await super().watermarks(journal_id)
@@ -113,7 +113,7 @@ class ForgottenWhenFolded(MemoryClickLedger):
 
 
 class TokenIgnored(MemoryClickLedger):
-    """Whoever knows the watermark may commit, with or without the lease."""
+    """An aggregator that knows the watermark may commit, with or without the lease."""
 
     def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
         row = self._counts.journals.get(lease.journal_id)
@@ -121,7 +121,7 @@ class TokenIgnored(MemoryClickLedger):
 
 
 class NothingFenced(MemoryClickLedger):
-    """Neither the fencing token nor the watermark is compared: two who read one batch both count it."""
+    """Neither the fencing token nor the watermark is compared: two aggregators count the same batch."""
 
     def _advance(self, lease: JournalLease, moved: JournalLease) -> None:
         row = self._counts.journals.get(lease.journal_id)
@@ -131,7 +131,7 @@ class NothingFenced(MemoryClickLedger):
 
 
 class AddedAnyway(MemoryClickStream):
-    """An entry is added behind whatever is there, so that a loss leaves a gap. By itself this is exact."""
+    """An entry is added behind any other, so that a loss leaves a gap. By itself this is exact."""
 
     def _add(self, entries: list[Batch], previous: int, batch: Batch) -> bool:
         if not entries or entries[-1].last < batch.last:
@@ -154,7 +154,7 @@ class GapsCommitted(MemoryClickLedger):
 
 
 class GapsNotAwaited(Aggregator):
-    """What is read is folded, whether it continues the watermark or not."""
+    """Every batch that is read is folded, whether it continues the watermark or not."""
 
     async def _fold_once(self, journal: LeasedJournal) -> None:
         folded = journal.lease.folded
@@ -179,7 +179,7 @@ class NotCaughtUp(Aggregator):
 
 
 class NotDropped(DimensionCounter):
-    """What is buffered of a journal stays when its lease is lost, and the next owner counts it too."""
+    """A journal's buffered clicks stay when its lease is lost, and the next owner counts them too."""
 
     def _drop(self, journal: CountedJournal) -> None:
         filled, self._filled = self._filled, None
@@ -214,7 +214,7 @@ class RemovedWhenShipped(OrphanShipper):
 
 
 class RetiredFirst(OrphanShipper):
-    """A row is retired while its clicks are still on the disk: one day both are there again."""
+    """A row is deleted while its clicks are still on the disk: a recovery counts them again."""
 
     async def _finish(self, orphan: OrphanedJournal) -> None:
         with suppress(UnavailableError):
@@ -224,7 +224,7 @@ class RetiredFirst(OrphanShipper):
 
 
 class LossNotNoticed(ActiveJournalShipper):
-    """A watermark that stands still makes nobody look at the stream."""
+    """A watermark that stands still does not make the shipper check the stream."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -239,7 +239,7 @@ class NeverSynced(Journal):
 
 
 class ShippedUnsynced(Journal):
-    """The shipper may read what the disk does not have yet."""
+    """The shipper may read clicks that are not on the disk yet."""
 
     async def wait_synced(self, above: int) -> None:
         while self.appended <= above:  # noqa: ASYNC110
@@ -261,7 +261,7 @@ class NamesNotSynced(Journal):
 
 
 class Acknowledged(Journal):
-    """What could not be written is said to be recorded."""
+    """Clicks that could not be written are counted as recorded."""
 
     def append(self, records: list[bytes]) -> bool:
         super().append(records)
@@ -269,14 +269,14 @@ class Acknowledged(Journal):
 
 
 class NotBlottedOut(Journal):
-    """What a failed write has left stays there, although it was counted as not recorded."""
+    """The bytes of a failed write stay, although its clicks were counted as unrecorded."""
 
     def _zero_failed_write(self, size: int) -> None:
         return
 
 
 class SyncedAgain(Journal):
-    """What failed to reach the disk is merely synced again, while the kernel takes its pages for clean."""
+    """A failed sync is only repeated, while the kernel regards its pages as clean."""
 
     def _rewrite_unsynced(self) -> bool:
         self._in_doubt = False

@@ -1,4 +1,4 @@
-"""`pytest tests/simulation --seed N` replays one seed; `--seeds N` runs the first N."""
+"""Options of the simulation: `--seed N` replays one seed, `--seeds N` runs the first N."""
 
 import pytest
 

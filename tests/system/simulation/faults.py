@@ -1,4 +1,4 @@
-"""A layer of trouble around the in-memory twins: what a network and servers do to the calls of one process.
+"""Faults around the in-memory twins, as a network and servers cause them in the calls of one process.
 
 A call may take any time before it arrives and any time before its answer does, fail without having
 happened, or happen and lose its answer. A process that is killed gets no answers any more; one that is
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 
 class Trouble(Protocol):
-    """What happens to a call."""
+    """The fate of a call."""
 
     async def meet(self, name: str, call: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Server:
-    """One server as everybody sees it: there, or away until a time."""
+    """One server as all processes see it: up, or away until a time."""
 
     def __init__(self) -> None:
         self.away_until = 0.0
@@ -51,7 +51,7 @@ class Process:
     def __init__(
         self, random: Random, fault_rate: float, delay_s: float, note: Callable[[str], object]
     ) -> None:
-        """`note` is told what happens to it."""
+        """`note` is called with each event of the process."""
         self.note = note
         self.random = random
         self.fault_rate = fault_rate
@@ -68,7 +68,7 @@ class Process:
         self._goes_on.set()
 
     async def pause(self) -> None:
-        """Time passes; and as long as the process is stopped, nothing else happens to it."""
+        """Wait; while the process is stopped, wait until it continues."""
         if self.random.random() < 0.5:
             await trio.lowlevel.checkpoint()
         else:
@@ -80,7 +80,7 @@ class Process:
 
 
 class Network:
-    """The way from one process to one server and back, with trouble by chance."""
+    """The connection of one process to one server, with faults by chance."""
 
     def __init__(self, process: Process, server: Server) -> None:
         self._process = process
@@ -103,7 +103,7 @@ class Network:
 
 
 class FaultyClickStream:
-    """`ClickStream` behind trouble."""
+    """A `ClickStream` behind a faulty connection."""
 
     def __init__(self, stream: ClickStream, trouble: Trouble) -> None:
         self._stream = stream
@@ -116,8 +116,8 @@ class FaultyClickStream:
         return bool(await self._call("add", journal_id, previous, batch))
 
     async def last(self, journal_id: UUID) -> int | None:
-        found: int | None = await self._call("last", journal_id)
-        return found
+        last: int | None = await self._call("last", journal_id)
+        return last
 
     async def reset(self, journal_id: UUID) -> None:
         await self._call("reset", journal_id)
@@ -128,12 +128,12 @@ class FaultyClickStream:
     async def read(
         self, journal_id: UUID, after: int, max_batches: int, wait_ms: int
     ) -> list[Batch]:
-        found: list[Batch] = await self._call("read", journal_id, after, max_batches, wait_ms)
-        return found
+        batches: list[Batch] = await self._call("read", journal_id, after, max_batches, wait_ms)
+        return batches
 
 
 class FaultyClickLedger:
-    """`ClickLedger` behind trouble."""
+    """A `ClickLedger` behind a faulty connection."""
 
     def __init__(self, ledger: ClickLedger, trouble: Trouble) -> None:
         self._ledger = ledger
@@ -146,12 +146,12 @@ class FaultyClickLedger:
         return int(await self._call("register", journal_id))
 
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
-        found: JournalWatermarks = await self._call("watermarks", journal_id)
-        return found
+        watermarks: JournalWatermarks = await self._call("watermarks", journal_id)
+        return watermarks
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
-        found: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
-        return found
+        leases: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
+        return leases
 
     async def release(self, owner: str) -> None:
         await self._call("release", owner)

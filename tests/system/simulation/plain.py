@@ -28,7 +28,7 @@ class PlainClickBuffer:
     sums = staticmethod(count_by_dimension)
 
     def __init__(self) -> None:
-        self._kept: dict[UUID, list[Click]] = {}
+        self._buffered: dict[UUID, list[Click]] = {}
 
     @property
     def clicks(self) -> int:
@@ -36,30 +36,31 @@ class PlainClickBuffer:
 
     @property
     def keys(self) -> int:
-        return len({one.link_id for one in self._all()})
+        return len({click.link_id for click in self._all()})
 
     def _all(self) -> list[Click]:
-        return [one for kept in self._kept.values() for one in kept]
+        return [click for buffered in self._buffered.values() for click in buffered]
 
     def add(self, journal_id: UUID, batch: Batch, after: int) -> None:
         for _ in validate_frames(batch):
             pass
-        taken = clicks(batch.payload, after)
-        kept = [one._replace(at_us=clamped(one.at_us)) for one in taken]
-        self._kept.setdefault(journal_id, []).extend(kept)
+        clamped_clicks = [
+            click._replace(at_us=clamped(click.at_us)) for click in clicks(batch.payload, after)
+        ]
+        self._buffered.setdefault(journal_id, []).extend(clamped_clicks)
 
     def drop(self, journal_id: UUID) -> None:
-        self._kept.pop(journal_id, None)
+        self._buffered.pop(journal_id, None)
 
     def profiles(self) -> set[tuple[int, int]]:
-        return {(one.tenant_id, one.profile_id) for one in self._all()}
+        return {(click.tenant_id, click.profile_id) for click in self._all()}
 
     def blocks(self) -> Iterator[CountBlock]:
         sums = self.sums(self._all())
         if not sums:
             return
-        counts = [[one.clicks, one.views, one.bots, len(one.visitors)] for one in sums.values()]
-        visitors = [visitor for one in sums.values() for visitor in one.visitors]
+        counts = [[row.clicks, row.views, row.bots, len(row.visitors)] for row in sums.values()]
+        visitors = [visitor for row in sums.values() for visitor in row.visitors]
         columns: list[Any] = [list(column) for column in zip(*sums, strict=True)]
         columns += [list(column) for column in zip(*counts, strict=True)]
         yield CountBlock._make([*columns, np.array(visitors, np.int64)])
@@ -69,8 +70,8 @@ class PlainClickBuffer:
 
 
 def by_referrer(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCounts]:
-    """What `fold` says of referrers and of everything: people's clicks only."""
-    found: dict[DimensionCountKey, DimensionCounts] = {}
+    """Return the counts by referrer and in total, as `fold` does; all clicks must be human."""
+    sums: dict[DimensionCountKey, DimensionCounts] = {}
     for click in clicks:
         bucket_us = click.at_us - click.at_us % TIME_BUCKET_US
         visitors = {visitor_number(click.visitor_id)}
@@ -78,13 +79,13 @@ def by_referrer(clicks: Iterable[Click]) -> dict[DimensionCountKey, DimensionCou
         for link_id in (click.link_id, ALL_LINKS):
             place = click.tenant_id, click.profile_id, link_id
             key = DimensionCountKey(*place, Dimension.REFERRER, bucket_us, host)
-            found.setdefault(key, DimensionCounts()).add(DimensionCounts(1, 0, 0, visitors))
+            sums.setdefault(key, DimensionCounts()).add(DimensionCounts(1, 0, 0, visitors))
             total = key._replace(dimension=Dimension.TOTAL, value="")
-            found.setdefault(total, DimensionCounts()).add(DimensionCounts(visitors=visitors))
-    return found
+            sums.setdefault(total, DimensionCounts()).add(DimensionCounts(visitors=visitors))
+    return sums
 
 
 class SmallClickBuffer(PlainClickBuffer):
-    """Counts two dimensions only, as a simulation counts much and often."""
+    """A buffer that counts two dimensions only, because a simulation counts often."""
 
     sums = staticmethod(by_referrer)

@@ -30,12 +30,12 @@ LINKS = 5
 
 
 def orphans_in_order(folder: Path) -> list[Path]:
-    """By name: the times of files are those of the real clock, and no seed decides them."""
+    """Return the orphans in the order of their names; the times of files do not depend on the seed."""
     return sorted(orphans(folder))
 
 
 class ProcessFiles:
-    """The machine's disk as one process uses it: a dead one changes nothing any more."""
+    """The machine's disk as one process uses it: a dead process changes nothing."""
 
     def __init__(self, disk: FaultyFiles) -> None:
         self.dead = False
@@ -137,7 +137,7 @@ class Edge:
         return self.living.pending + self.orphans.pending_clicks()
 
     async def run(self) -> None:
-        """Until it is killed, stopped, or gives up."""
+        """Run until the edge is killed, stopped, or gives up."""
         try:
             with self._scope:
                 self.journal.open()
@@ -180,7 +180,7 @@ class Edge:
             ]
             if not self.visited or self.process.dead:
                 return
-            taken = self.journal.append([encode_record(one) for one in clicks])
+            taken = self.journal.append([encode_record(new_click) for new_click in clicks])
             self.world.offered(self, clicks, taken)
 
     def _adopt(self) -> list[OrphanedJournal]:
@@ -209,7 +209,7 @@ class Edge:
         await self.ended.wait()
 
     async def stop(self) -> None:
-        """Drain as the role does, and leave nothing behind if all is committed."""
+        """Drain as the role does, and leave no journal if all clicks are committed."""
         self.visited = False
         # A process that is killed meanwhile finds that its files are gone.
         with trio.move_on_after(3), suppress(OSError):

@@ -30,7 +30,7 @@ CALM_LIMIT_S = 3600.0
 
 
 class Line:
-    """One process' line to the queue: every call may be late, and lost on its way there or back."""
+    """One process's connection to the queue: a call may be late, or lost before or after its effect."""
 
     def __init__(self, queue: MemoryJobs, dice: random.Random) -> None:
         self._queue = queue
@@ -100,7 +100,7 @@ class Storm:
             self.lines[name].stopped_until = trio.current_time() + self.dice.uniform(1, 40)
 
     async def _keep(self, name: str) -> None:
-        """A process, started again when it dies: in its place, or elsewhere under another name."""
+        """Run a process, and start it again when it dies: under its own name, or under another one."""
         lives = 0
         while True:
             line = self.lines[name] = Line(self.queue, self.dice)

@@ -23,13 +23,13 @@ SEEDS_WITH_GAPS = 12
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seeds" not in metafunc.fixturenames:
         return
-    one = metafunc.config.getoption("--seed", default=None)
-    many = metafunc.config.getoption("--seeds", default=None)
-    if one is not None:
-        parts = [range(one, one + 1)]
+    seed = metafunc.config.getoption("--seed", default=None)
+    number_of_seeds = metafunc.config.getoption("--seeds", default=None)
+    if seed is not None:
+        parts = [range(seed, seed + 1)]
     else:
         is_large = metafunc.definition.get_closest_marker("large") is not None
-        total = many or (MANY_SEEDS if is_large else SEEDS)
+        total = number_of_seeds or (MANY_SEEDS if is_large else SEEDS)
         parts = [range(at, min(at + CHUNK, total)) for at in range(0, total, CHUNK)]
     metafunc.parametrize("seeds", parts, ids=[f"{part[0]}-{part[-1]}" for part in parts])
 
@@ -65,16 +65,16 @@ def test_a_seed_is_the_same_world_each_time(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_world_has_every_kind_of_trouble(tmp_path: Path) -> None:
-    """Else the seeds would prove less than they seem to."""
-    told: set[str] = set()
+    """Otherwise the seeds would prove less than they seem to."""
+    faults: set[str] = set()
     counted = stale = 0
     for seed in range(12):
         world = simulate(seed, tmp_path / str(seed))
-        told.update(line.split(": ")[1] for line in world.trace if " chaos: " in line)
+        faults.update(line.split(": ")[1] for line in world.trace if " chaos: " in line)
         counted += len(world.counts.clicks)
         stale += sum(worker.aggregator.stale for worker in world.workers)
         assert any(account.recorded for account in world.accounts.values())
-    assert told == {
+    assert faults == {
         "_kill_edge", "_stop_edge", "_power_loss", "_kill_worker", "_pause_worker", "_redis_away",
         "_postgres_away", "_flush", "_lose_last", "_rollback", "_purge", "_bad_disk", "_clock_jump",
     }  # fmt: skip
@@ -86,8 +86,8 @@ def test_a_world_has_every_kind_of_trouble(tmp_path: Path) -> None:
     "build",
     [kind for kind in vars(broken).values() if getattr(kind, "__module__", "") == broken.__name__],
 )
-def test_a_broken_build_breaks_something_that_is_there(build: type) -> None:
-    """A method that was renamed would leave a build whole, which is then caught by chance or never."""
+def test_each_broken_build_replaces_an_existing_method(build: type) -> None:
+    """A renamed method would leave a build intact, and its test would fail by chance or never."""
     helpers = {"_count"}
     for name in set(vars(build)) - helpers:
         if callable(getattr(build, name)):
@@ -107,7 +107,7 @@ def test_a_broken_build_is_caught(first: int, build: Build, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_gaps_in_a_stream_are_waited_out(tmp_path: Path) -> None:
-    """Of the two guards against a gap the first is taken away; without the second, this is caught above."""
+    """The first of two guards against a gap is removed; a build without the second is caught above."""
     gaps = 0
     for seed in range(SEEDS_WITH_GAPS):
         world = simulate(seed, tmp_path / str(seed), Build(stream=AddedAnyway))

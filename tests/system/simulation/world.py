@@ -1,17 +1,17 @@
-"""One machine with edges, two aggregators, Redis and Postgres, and a seed that decides what befalls them.
+"""One machine with edges, two aggregators, Redis and Postgres, and a seed that decides their faults.
 
 Time is virtual, tasks are scheduled by the seed, and the parts between the twins are the real ones. Faults
-come for a while; then they stop, and all that was recorded must be counted within a bounded time.
+occur for a while; then they stop, and all recorded clicks must be counted within a bounded time.
 
-The verdict, for every journal that ever was:
+The promises, for every journal:
 - no click is counted that was not recorded, and none twice;
-- every recorded click is counted, but for those that were not synced when the power went;
-- what was counted as unrecorded is not counted. Only a disk that fails twice in a row and then loses its
-  process, or its power, may leave such a click to be found;
-- each is counted in the quarter of an hour that the wall clock showed, however it jumped;
-- all of that holds for the counts by dimension too: they are those of the rows, visitors included;
-- nobody commits, or sets aside, under a lease that somebody else has taken over;
-- Postgres never has what the disk may still forget.
+- every recorded click is counted, except clicks that were not synced at a power loss;
+- no unrecorded click is counted. Only a disk that fails twice in a row and then loses its process, or its
+  power, may leave such a click for recovery;
+- each click is counted in the time bucket of the wall clock, even if the clock jumps;
+- the dimension counts are those of the rows, visitors included;
+- no aggregator commits or dead-letters under a lease that another one has acquired;
+- Postgres has no click that the disk can still lose.
 """
 
 from collections import Counter
@@ -48,11 +48,11 @@ WORKERS = 2
 CHAOS_S = 15.0
 DRAIN_S = 180.0
 HOUR_US = 3_600_000_000
-TOLD_EVENTS = 40
+TRACED_EVENTS = 40
 
 
 class BrokenPromiseError(AssertionError):
-    """The verdict on a run that broke a promise."""
+    """A broken promise of a run."""
 
 
 class Build(NamedTuple):
@@ -69,10 +69,10 @@ class Build(NamedTuple):
 
 @dataclass
 class Account:
-    """What a journal has promised: the first `kept` of `recorded`, and never one of `refused`.
+    """The promise of a journal: the first `kept` clicks of `recorded` are counted, and none of `refused`.
 
-    When it `ended_in_doubt`, some of `refused` may be found: a failed write left them, and blotting them
-    out failed too. If the power goes when it was `doubtful`, the disk may have seen only the first of the two.
+    If it `ended_in_doubt`, recovery may read clicks of `refused`: a failed write left them, and blotting
+    them out failed too. At a power loss while it was `doubtful`, the disk may have only the first of the two.
     """
 
     recorded: list[Click] = field(default_factory=list)
@@ -117,9 +117,9 @@ class World:
         note = partial(self.note, f"{name}-{next(self._names)}")
         return Process(self.random, 0.0 if self.calm else self._fault_rate, self._delay_s, note)
 
-    def note(self, who: str, what: str) -> None:
+    def note(self, actor: str, event: str) -> None:
         """Add to the trace, which is the same for each run of a seed."""
-        self.trace.append(f"{trio.current_time():10.4f} {who}: {what}")
+        self.trace.append(f"{trio.current_time():10.4f} {actor}: {event}")
 
     def wall_us(self) -> int:
         return NOW_US + int(trio.current_time() * 1_000_000) + self.wall_offset_us
@@ -175,7 +175,7 @@ class World:
         nursery.start_soon(self._keep, nursery, edge)
 
     async def _keep(self, nursery: trio.Nursery, edge: Edge) -> None:
-        """The parent of an edge: when it ends, the next one starts."""
+        """Run edges as their launcher does: when one ends, start the next."""
         await edge.run()
         self._edges.remove(edge)
         await trio.sleep(0.3)
@@ -270,13 +270,13 @@ class World:
             self.streams.lose_last(journal_id, self.random.randrange(1, 4))
 
     async def _rollback(self, nursery: trio.Nursery) -> None:
-        """Redis restarts with what it had when this was called the last time."""
+        """Restart Redis with its entries of the last call."""
         if self._snapshot and self.random.random() < 0.7:
             self.streams.entries = {key: list(kept) for key, kept in self._snapshot.items()}
         self._snapshot = {key: list(kept) for key, kept in self.streams.entries.items()}
 
     async def _purge(self, nursery: trio.Nursery) -> None:
-        """Rows of retired journals are deleted; in truth a day later."""
+        """Delete the rows of retired journals; the engine does so a day later."""
         for journal_id, row in list(self.counts.journals.items()):
             if row.retired:
                 del self.counts.journals[journal_id]
@@ -317,38 +317,38 @@ class World:
             self.ended(edge)
 
     def judge(self) -> None:
-        """Raises BrokenPromiseError unless the ledger holds what was promised, and nothing else."""
+        """Compare the ledger with the promises. Raises BrokenPromiseError."""
         counted: dict[UUID, Counter[Click]] = {}
-        for journal_id, one in self.counts.clicks:
-            counted.setdefault(journal_id, Counter())[one] += 1
+        for journal_id, click in self.counts.clicks:
+            counted.setdefault(journal_id, Counter())[click] += 1
         if unknown := set(counted) - set(self.accounts):
             raise BrokenPromiseError(f"journals {unknown} were never there")
         for journal_id, account in self.accounts.items():
             self._judge(account, counted.get(journal_id, Counter()))
         buckets = Counter(
-            (one.link_id, one.at_us // TIME_BUCKET_US) for _, one in self.counts.clicks
+            (click.link_id, click.at_us // TIME_BUCKET_US) for _, click in self.counts.clicks
         )
         rollups: Counter[tuple[int, int]] = Counter()
         for key, counts in self.counts.rollups.items():
             rollups[key.link_id, key.time_bucket_us // TIME_BUCKET_US] += counts.clicks
         if rollups != buckets:
             raise BrokenPromiseError(f"rollups are {rollups}, rows {buckets}")
-        sums = by_referrer(one for _, one in self.counts.clicks)
+        sums = by_referrer(click for _, click in self.counts.clicks)
         if self.counts.sums != sums:
             raise BrokenPromiseError("the counts by dimension are not those of the rows")
         if self.broken:
             raise BrokenPromiseError(self.broken[0])
-        if [one for _, one, _ in self.counts.dead_letters if one.payload]:
+        if [batch for _, batch, _ in self.counts.dead_letters if batch.payload]:
             raise BrokenPromiseError("an intact batch was dead-lettered")
 
     def _judge(self, account: Account, counted: Counter[Click]) -> None:
         kept = len(account.recorded) if account.kept is None else account.kept
-        twice = [one for one, times in counted.items() if times > 1]
-        lost = [one for one in account.recorded[:kept] if one not in counted]
+        twice = [click for click, times in counted.items() if times > 1]
+        lost = [click for click in account.recorded[:kept] if click not in counted]
         allowed = set(account.recorded)
         if account.ended_in_doubt:
             allowed.update(account.refused)
-        invented = [one for one in counted if one not in allowed]
+        invented = [click for click in counted if click not in allowed]
         if twice or lost or invented:
             raise BrokenPromiseError(
                 f"{len(lost)} lost, {len(twice)} twice, {len(invented)} invented"
@@ -356,7 +356,7 @@ class World:
 
 
 def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa: B008
-    """Live through one seed, judge it, and return the world. Errors carry the end of the trace."""
+    """Run the world of one seed, compare it with its promises, and return it. Errors have the trace's end."""
     random = Random(seed)
     worlds: list[World] = []
 
@@ -381,21 +381,21 @@ def simulate(seed: int, folder: Path, build: Build = Build()) -> World:  # noqa:
             trio.run(run, clock=MockClock(autojump_threshold=0))
             worlds[0].judge()
         except BaseException as error:
-            raise told(error, worlds) from error.__cause__
+            raise with_trace(error, worlds) from error.__cause__
         finally:
             for world in worlds:
                 world.disk.let_go()
     return worlds[0]
 
 
-def told(error: BaseException, worlds: list[World]) -> BaseException:
-    """The verdict, if there is one in a group of errors, with what happened last."""
+def with_trace(error: BaseException, worlds: list[World]) -> BaseException:
+    """Return the broken promise of a group of errors, or the error itself, with the last events."""
     if isinstance(error, BaseExceptionGroup):
         failures, others = error.split(BrokenPromiseError)
         if failures is not None and others is None:
             error = first_of(failures)
     for world in worlds:
-        error.add_note("\n".join(["the last events:", *world.trace[-TOLD_EVENTS:]]))
+        error.add_note("\n".join(["the last events:", *world.trace[-TRACED_EVENTS:]]))
     return error
 
 
