@@ -135,7 +135,7 @@ async def test_a_commit_that_fails_or_loses_its_reply_counts_once(
         with pytest.raises(StaleLeaseError):
             bench.journals[journal_id].require_lease()
         bench.follow_again(journal_id)
-        # The other one was in that commit too, unless it was buffered too late for it.
+        # The commit had the other journal too, unless its clicks were buffered too late.
         if not bench.counter.follows(bench.journals[other]):
             bench.follow_again(other)
     await bench.fold(journal_id)
@@ -143,7 +143,7 @@ async def test_a_commit_that_fails_or_loses_its_reply_counts_once(
     assert bench.clicks == 15
 
 
-async def test_who_loses_a_lease_takes_nobody_along(
+async def test_a_lost_lease_does_not_affect_other_journals(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     lost, kept = bench.journal(), bench.journal()
@@ -158,10 +158,10 @@ async def test_who_loses_a_lease_takes_nobody_along(
         await bench.journals[lost].buffer(bench.batches)
 
 
-async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
+async def test_a_lease_that_ends_during_a_commit_is_counted_whole(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
-    """The commit counts what it moves to, whether or not the lease was given back meanwhile."""
+    """The commit counts up to its watermark, whether or not the lease ends meanwhile."""
     started, goes_on = trio.Event(), trio.Event()
 
     async def held(name: str, call: Callable[[], object]) -> object:
@@ -182,7 +182,7 @@ async def test_what_is_given_up_in_the_midst_of_a_commit_stays_whole(
     assert bench.clicks == 5
 
 
-async def test_when_both_are_full_folding_waits(
+async def test_folding_waits_while_both_buffers_are_full(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dimension_counter, "MAX_CLICKS", 20)
@@ -201,7 +201,7 @@ async def test_when_both_are_full_folding_waits(
     await until(lambda: bench.clicks == 150)
 
 
-async def test_settling_waits_for_this_journal(
+async def test_wait_counted_waits_for_its_journal(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery
 ) -> None:
     nursery.start_soon(bench.counter.run)
@@ -221,7 +221,7 @@ async def test_settling_waits_for_this_journal(
 async def test_clicks_that_cannot_be_committed_are_left_out_after_retries(
     autojump_clock: MockClock, bench: Bench, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else no journal could be deleted any more, and the disk would fill."""
+    """Otherwise no journal could be deleted, and the disk would fill."""
     refused = 0
 
     def error() -> Exception | None:
@@ -256,8 +256,8 @@ async def test_a_journal_is_followed_once_at_a_time(bench: Bench) -> None:
     bench.journals[journal_id].require_lease()
 
 
-async def test_a_journal_ends_with_its_block(bench: Bench) -> None:
-    """Nothing that is called after it counts anything, and what was buffered is dropped."""
+async def test_a_followed_journal_ends_with_its_block(bench: Bench) -> None:
+    """After the block, calls raise StaleLeaseError and buffered clicks are dropped."""
     journal_id = bench.journal()
     await bench.fold(journal_id)
     journal = bench.journals[journal_id]
@@ -271,11 +271,11 @@ async def test_a_journal_ends_with_its_block(bench: Bench) -> None:
     with pytest.raises(StaleLeaseError):
         journal.skip_to(9)
     bench.follow(journal_id)
-    with pytest.raises(StaleLeaseError):  # the next lease makes a new one of it
+    with pytest.raises(StaleLeaseError):  # the next lease makes a new CountedJournal
         await journal.buffer(bench.batches)
 
 
-async def test_clicks_that_would_be_left_out_are_refused(bench: Bench) -> None:
+async def test_batches_after_a_gap_are_refused(bench: Bench) -> None:
     journal_id = bench.journal()
     ahead = batch(3, [click()])
     with pytest.raises(ValueError, match="clicks 1 to 2 are missing"):
@@ -284,7 +284,7 @@ async def test_clicks_that_would_be_left_out_are_refused(bench: Bench) -> None:
     assert bench.counter.lag == 0
 
 
-async def test_no_batch_is_skipped_before_what_is_buffered_is_counted(bench: Bench) -> None:
+async def test_no_batch_is_skipped_before_buffered_clicks_are_counted(bench: Bench) -> None:
     journal_id = bench.journal()
     await bench.fold(journal_id)
     with pytest.raises(RuntimeError, match="wait_counted"):

@@ -1,4 +1,4 @@
-"""The watermark in memory: fresh while somebody asks, at rest otherwise, silent when nobody can tell."""
+"""The stats version in memory: fresh while it is requested, otherwise not read, None if it cannot be read."""
 
 import trio
 from trio.testing import MockClock
@@ -8,6 +8,8 @@ from engine.common.errors import UnavailableError
 
 
 class Counts:
+    """Stored counts with a version; `away`: they cannot be read."""
+
     def __init__(self) -> None:
         self.value = "1"
         self.away = False
@@ -21,38 +23,38 @@ class Counts:
         return self.value
 
 
-async def test_it_follows_the_counts_while_somebody_asks(
+async def test_the_version_follows_the_counts_while_it_is_requested(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     counts = Counts()
-    mark = StatsVersionCache(counts.read)
-    nursery.start_soon(mark.run)
+    cache = StatsVersionCache(counts.read)
+    nursery.start_soon(cache.run)
     await trio.sleep(10)
     assert counts.reads == 0
-    assert await mark.current() == "1"
+    assert await cache.current() == "1"
     counts.value = "2"
     await trio.sleep(2 * POLL_S)
-    assert await mark.current() == "2"
+    assert await cache.current() == "2"
     await trio.sleep(IDLE_AFTER_S + 1)
-    read = counts.reads
+    reads_when_idle = counts.reads
     await trio.sleep(100)
-    assert counts.reads == read
+    assert counts.reads == reads_when_idle
     counts.value = "3"
-    assert await mark.current() == "3"
+    assert await cache.current() == "3"
 
 
-async def test_what_is_too_old_is_not_told(
+async def test_an_old_version_is_not_returned(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     counts = Counts()
-    mark = StatsVersionCache(counts.read)
-    nursery.start_soon(mark.run)
-    assert await mark.current() == "1"
+    cache = StatsVersionCache(counts.read)
+    nursery.start_soon(cache.run)
+    assert await cache.current() == "1"
     counts.away = True
     await trio.sleep(MAX_AGE_S / 2)
-    assert await mark.current() == "1"
+    assert await cache.current() == "1"
     await trio.sleep(MAX_AGE_S)
-    assert await mark.current() is None
-    assert mark.failures > 0
+    assert await cache.current() is None
+    assert cache.failures > 0
     counts.away = False
-    assert await mark.current() == "1"
+    assert await cache.current() == "1"

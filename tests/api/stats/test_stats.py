@@ -22,8 +22,8 @@ async def path_of(console: Console) -> str:
 
 async def test_defaults() -> None:
     console = Console()
-    answered = await console.call("GET", await path_of(console))
-    assert answered.json == {
+    response = await console.call("GET", await path_of(console))
+    assert response.json == {
         "from": "2026-02-14T00:00:00Z",
         "to": "2026-03-16T00:00:00Z",
         "tz": "UTC",
@@ -46,9 +46,9 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
         totals=MetricValues(7, 1, 2, 6),
         as_of=datetime(2026, 3, 15, 10, 6, 59, tzinfo=UTC),
     )
-    query = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
-    answered = await console.call("GET", f"{await path_of(console)}?{query}")
-    assert answered.json == {
+    parameters = "from=2026-03-28&to=2026-03-31&tz=Europe/Rome&link=77"
+    response = await console.call("GET", f"{await path_of(console)}?{parameters}")
+    assert response.json == {
         "from": "2026-03-28T00:00:00+01:00",
         "to": "2026-03-31T00:00:00+02:00",
         "tz": "Europe/Rome",
@@ -76,11 +76,11 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
             },
         ],
     }
-    asked = console.stats.query
-    assert asked is not None
-    assert (asked.tz, asked.interval) == ("Europe/Rome", "day")
-    assert asked.filters == (Filter(Dimension.LINK, "=", "77"),)
-    assert (asked.start, asked.end) == (
+    query = console.stats.query
+    assert query is not None
+    assert (query.tz, query.interval) == ("Europe/Rome", "day")
+    assert query.filters == (Filter(Dimension.LINK, "=", "77"),)
+    assert (query.start, query.end) == (
         datetime(2026, 3, 27, 23, tzinfo=UTC),
         datetime(2026, 3, 30, 22, tzinfo=UTC),
     )
@@ -89,8 +89,8 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
 async def test_the_response_states_the_period_that_was_used() -> None:
     console = Console()
     query = "from=2026-03-01T10:07:00Z&to=2026-03-01T10:31:00Z&interval=15m"
-    answered = await console.call("GET", f"{await path_of(console)}?{query}")
-    assert (answered.json["from"], answered.json["to"]) == (
+    response = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert (response.json["from"], response.json["to"]) == (
         "2026-03-01T10:00:00Z",
         "2026-03-01T10:45:00Z",
     )
@@ -128,8 +128,8 @@ async def test_the_response_states_the_period_that_was_used() -> None:
 )  # fmt: skip
 async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
     console = Console()
-    answered = await console.call("GET", f"{await path_of(console)}?{query}")
-    assert answered.problem(422).keys() == fields
+    response = await console.call("GET", f"{await path_of(console)}?{query}")
+    assert response.problem(422).keys() == fields
 
 
 async def test_an_unknown_profile_has_no_stats() -> None:

@@ -47,25 +47,25 @@ def label(click: Click, tz: ZoneInfo, interval: TimeInterval) -> object:
 @pytest.mark.parametrize("interval", ["day", "month"])
 def test_every_zone(url: str, interval: TimeInterval) -> None:
     """Read stats once for all zones whose days begin at the same instants, because Postgres knows no zones."""
-    alike: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
+    zones_by_starts: dict[tuple[datetime, ...], list[ZoneInfo]] = {}
     for name in sorted(period.zone_names()):
         tz = period.zone(name)
-        alike.setdefault(interval_starts(START, END, interval, tz), []).append(tz)
+        zones_by_starts.setdefault(interval_starts(START, END, interval, tz), []).append(tz)
     queries = [
         StatsQuery(start=START, end=END, interval=interval, tz=zones[0].key)
-        for zones in alike.values()
+        for zones in zones_by_starts.values()
     ]
     assert len(queries) > 20
-    for (starts, zones), stats in zip(alike.items(), ask(url, queries), strict=True):
+    for (starts, zones), stats in zip(zones_by_starts.items(), ask(url, queries), strict=True):
         for tz in zones:
             # The local days of this zone.
-            found = {
+            counts = {
                 row.time.astimezone(tz).date(): [row.clicks, row.views, row.bots]
                 for row in stats.rows
                 if row.time is not None
             }
             if interval == "month":
-                found = {day.replace(day=1): counts for day, counts in found.items()}
-            assert found == by_hand(tz, interval), (tz.key, SEED)
+                counts = {day.replace(day=1): sums for day, sums in counts.items()}
+            assert counts == by_hand(tz, interval), (tz.key, SEED)
         assert stats.totals.clicks == sum(row.clicks for row in stats.rows)
         assert len(starts) >= len(stats.rows)
