@@ -30,7 +30,7 @@ class Table(NamedTuple):
 
 
 class Function(NamedTuple):
-    executes: str  # PUBLIC, roles, or nobody
+    executes: str  # PUBLIC, roles, or empty for none
     reveals: str
     calls: tuple[tuple[str, list[tuple[object, ...]]], ...] = ()
 

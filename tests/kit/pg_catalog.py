@@ -8,10 +8,10 @@ OWNER = "waypost_owner"
 ROLES = ("waypost_app", "waypost_edge", "waypost_aggregator")
 BYPASSES = "waypost_aggregator"  # COPY is refused under row-level security
 
-# Unique without the tenant, so that a collision tells that somebody has the value. Nothing else may be.
+# Unique without the tenant, so that a collision reveals that the value exists. Nothing else may be.
 UNIQUE_ACROSS_TENANTS = {
     "tenants_pkey": "the tenant itself",
-    "users_email": "an e-mail address has one account, and whoever signs up with it learns of that",
+    "users_email": "an e-mail address has one account, and a visitor who signs up with it learns of that",
     "profiles_handle": "a handle is public: it is in the URL of the profile's page",
     "short_slugs_pkey": "a short slug is public: it is a URL of the default domain",
     "api_keys_sha256": "only who holds the 256-bit secret can collide with its hash",

@@ -144,7 +144,7 @@ async def test_a_transient_error_dead_letters_nothing(
     assert pipeline.counted(tape.id) == tape.clicks
 
 
-async def test_a_stream_whose_dead_letter_fails_stops_no_other(
+async def test_a_stream_with_a_failing_dead_letter_stops_no_other(
     autojump_clock: MockClock, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Tape(), Tape()

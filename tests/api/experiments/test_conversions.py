@@ -90,8 +90,8 @@ async def test_late_and_unexposed_conversions_are_kept_and_reported_as_such() ->
     shop = await Shop.open()
     late = {"click_id": shop.click(hours_ago=169)}
     late_with_time = late | {"at": (NOW - timedelta(hours=2)).isoformat()}
-    nobody = {"click_id": shop.click(experiment_id=0)}
-    for body, attribution in ((late, "expired"), (nobody, "unexposed")):
+    unexposed = {"click_id": shop.click(experiment_id=0)}
+    for body, attribution in ((late, "expired"), (unexposed, "unexposed")):
         assert (await shop.report(body)).json["attribution"] == attribution
     assert (await shop.report(late_with_time | {"order_id": "2"})).json[
         "attribution"

@@ -110,7 +110,7 @@ async def test_a_journal_on_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.environ.get(IN_NAMESPACE) == "1", reason="needs root's own namespace")
-def test_an_engine_whose_disk_is_full(tmp_path: Path) -> None:
+def test_an_engine_with_a_full_disk(tmp_path: Path) -> None:
     """Redirects go on; each is counted in Postgres or as unrecorded; meanwhile `/readyz` answers 503."""
     folder = tmp_path / "data"
     settings = {"WAYPOST_JOURNAL_SEGMENT_BYTES": str(SEGMENT_BYTES)}

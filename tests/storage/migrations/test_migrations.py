@@ -75,7 +75,7 @@ async def test_a_file_that_changed_is_refused(database_url: str) -> None:
     assert row["never"] is None
 
 
-async def test_a_database_of_an_older_baseline_is_refused_with_what_to_do(
+async def test_a_database_of_an_older_baseline_is_refused_with_instructions(
     bare_database_url: str,
 ) -> None:
     older = [file._replace(name="0001_tenancy.sql") for file in migrations()[:1]]

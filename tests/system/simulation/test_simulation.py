@@ -1,7 +1,7 @@
 """Exactly once, by simulation: some dozen seeds each time, thousands by `-m large` or `--seeds N`.
 
-A seed that fails is told with the command that replays it. Builds that are broken on purpose prove that
-the verdict is worth something: each of them loses, repeats or invents clicks, and each must be caught.
+A failing seed is reported with the command that replays it. Builds that are broken on purpose prove that
+the comparison detects errors: each of them loses, repeats or invents clicks, and each must be caught.
 """
 
 from collections.abc import Sequence
