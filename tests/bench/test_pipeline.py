@@ -46,7 +46,7 @@ def test_bytes_per_click_count_frames_only(tmp_path: Path) -> None:
     not shutil.which("wrk") or not shutil.which("nginx"), reason="wrk or nginx is not installed"
 )
 def test_a_short_run_of_the_pipeline_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--seconds", "1", "--links", "200", "--backlog", "5000", "--json"]
+    options = ["--seconds", "1", "--links", "200", "--backlog", "20000", "--json"]
     result = run_short(pipeline.command, options, capsys)
     assert result["exact"] is True
     for key in ("sustained_clicks_per_s", "freshness_p99_ms", "fold_clicks_per_s"):
