@@ -2,7 +2,7 @@
 
 A whole `waypost up`, with a second workers process beside it, serves a load of known requests. Every 0.3 to 1 s
 a fault is injected; a seed decides which (bench/load/faults.py). Then the load stops, all clicks must be
-committed, and an audit compares every request with the counts (bench/kit/click_audit.py).
+committed, and an audit compares every request with the counts (bench/load/click_audit.py).
 
 A lease lasts 1 s, so that a paused process wakes up as a stale owner. Segments of the journal are small, so
 that they are deleted all the time.
@@ -44,10 +44,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bench.kit import link_set
-from bench.kit.click_audit import AuditFindings, audit
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
 from bench.kit.report import progress, show, write_json
+from bench.load.click_audit import AuditFindings, audit
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.faults import Injector, schedule
 from bench.load.load import Load

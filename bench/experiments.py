@@ -46,10 +46,10 @@ from rich.table import Table
 from actors.visits.click_ids import ClickIds
 from actors.visits.profile import ProfileActor
 from api.visits.responses import visit_responses
-from bench.kit.machine import machine
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
 from bench.load.engine_process import EngineProcess
+from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s, on_cores, pin
 from engine.clicks.click import VisitorClass
 from engine.experiments.experiment import EdgeExperiment, Experiment, Variant

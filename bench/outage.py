@@ -7,7 +7,7 @@ the counts.
 
 | key | definition |
 |---|---|
-| `rss_mb` | resident memory of each process before the outage (bench/kit/memory.py) |
+| `rss_mb` | resident memory of each process before the outage (bench/load/memory.py) |
 | `rss_growth_mb` | largest growth of each above `rss_mb`, until the backlog was folded |
 | `outage_growth_mb` | growth from the middle of the outage to its end: memory that a longer outage would go on taking |
 | `p50_ms`, `p99_ms`, `max_ms` | latency of redirects during the outage, from when a request was due |
@@ -29,14 +29,14 @@ import click
 from rich.table import Table
 
 from bench.kit import link_set
-from bench.kit.click_audit import audit
 from bench.kit.errors import BenchError
-from bench.kit.memory import growth_mb, resident_mb
 from bench.kit.report import progress, show, write_json
 from bench.kit.request_account import REFUSED, UNANSWERED
+from bench.load.click_audit import audit
 from bench.load.crashable_engine import CrashableEngine, send
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
+from bench.load.memory import growth_mb, resident_mb
 
 CONNECTIONS = 64
 WARM_UP_S = 5.0

@@ -39,9 +39,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.kit import naive_verdicts
+from bench.kit import naive_verdicts, synthetic_visits
 from bench.kit.report import progress, show, write_json
-from bench.load import synthetic_visits
 from engine.experiments.assignment import AssignmentContext, assign, hash_key
 from engine.experiments.bucketing import shares
 from engine.experiments.experiment import Experiment, Variant

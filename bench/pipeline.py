@@ -29,16 +29,16 @@ from urllib.parse import urlsplit
 import click
 from rich.table import Table
 
-from bench.kit import fold_backlog, link_set
-from bench.kit.freshness_probe import PROBE, FreshnessProbe
-from bench.kit.machine import machine
-from bench.kit.memory import resident_mb
+from bench.kit import link_set
 from bench.kit.report import progress, show, write_json
-from bench.load import browsers, wrk
+from bench.load import browsers, fold_backlog, wrk
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.exactness_check import ExactnessCheck, read_counts
+from bench.load.freshness_probe import PROBE, FreshnessProbe
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
+from bench.load.machine import machine
+from bench.load.memory import resident_mb
 from bench.load.processes import Placement, cpu_s, on_cores, pin
 from engine.clicks.journal_format import HEADER_BYTES, frames
 

@@ -49,13 +49,13 @@ from rich.table import Table
 
 from bench.kit import link_set
 from bench.kit.link_set import SampleLink
-from bench.kit.machine import machine
 from bench.kit.report import progress, show, write_json
 from bench.load import browsers, wrk
 from bench.load import nginx as peers
 from bench.load.client import Client
 from bench.load.engine_process import EngineProcess
 from bench.load.exactness_check import ExactnessCheck, read_counts
+from bench.load.machine import machine
 from bench.load.nginx import Nginx
 from bench.load.processes import Placement, cpu_s, on_cores, pin
 

@@ -32,9 +32,9 @@ from rich.table import Table
 from bench.kit import click_history
 from bench.kit.errors import BenchError
 from bench.kit.link_set import SampleLink
-from bench.kit.machine import machine
 from bench.kit.report import progress, show, write_json
 from bench.load.crashable_engine import CrashableEngine
+from bench.load.machine import machine
 from bench.load.processes import Placement, cpu_s
 
 LINKS: Final = 200

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.kit.errors import BenchError
-from bench.load.synthetic_visits import Counts
+from bench.kit.synthetic_visits import Counts
 from engine.experiments.verdict import confidence_sequence, mixture, srm
 from engine.experiments.verdict.proportion import Proportion
 

@@ -4,6 +4,7 @@ import itertools
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import msgspec
 import trio
@@ -28,11 +29,22 @@ from engine.links.profile import Profile
 from storage.accounts import tokens
 from storage.accounts.invitations import account_exists_error, invitation_limit_error
 from storage.accounts.memory_accounts import MemoryAccountStore
-from storage.links.memory_profiles import MemoryProfiles
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class ProfileTeams(Protocol):
+    """Profiles with their teams, as the twin of profiles has them."""
+
+    def team(
+        self, caller: Caller, profile_id: int, action: Action
+    ) -> tuple[Profile, dict[int, MemberRole]]:
+        """Return a profile and its members' roles. Raises NotFoundError, or ForbiddenError for the action."""
+
+    def team_of(self, profile_id: int) -> tuple[Profile, dict[int, MemberRole]] | None:
+        """Return a profile and its members' roles without a check of access; None if it was deleted."""
 
 
 class MemoryMembers:
@@ -40,7 +52,7 @@ class MemoryMembers:
 
     def __init__(
         self,
-        profiles: MemoryProfiles,
+        profiles: ProfileTeams,
         accounts: MemoryAccountStore,
         now: Callable[[], datetime] = _now,
     ) -> None:

@@ -36,7 +36,7 @@ from engine.clicks import journal_format
 from engine.clicks.batch import Batch
 from engine.clicks.journal_format import HEADER_BYTES, MAX_FRAME_CLICKS, SegmentHeader
 from engine.common.errors import WaypostError
-from storage.clicks.files import DiskFileSystem, FileLock, FileSystem
+from storage.file_system import DiskFileSystem, FileLock, FileSystem
 
 _RETRY_S: Final = 1.0
 _MAX_UNSYNCED_BYTES: Final = 64 * 1024 * 1024

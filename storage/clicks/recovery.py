@@ -29,8 +29,8 @@ from engine.clicks.journal_format import (
     Frame,
 )
 from engine.clicks.record_layout import FIXED_BYTES, FormatError
-from storage.clicks.files import DiskFileSystem, FileLock, FileSystem
 from storage.clicks.journal import LOCK_NAME, SUFFIX, discard, remove_folder
+from storage.file_system import DiskFileSystem, FileLock, FileSystem
 
 _MARK: Final = bytes((CLICKS, CLICKS_VERSION))
 _MARK_AT: Final = 8

@@ -19,6 +19,7 @@ from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.experiments.experiment import EdgeExperiment
 from engine.github.repository import LinkSync
+from engine.links import visitor_path
 from engine.links.health import LinkHealth
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import ImportResult, ImportRow, LinkChange, LinkChangeResult
@@ -34,7 +35,6 @@ from engine.visits.snapshot import Snapshot
 from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
-from storage.visits import paths
 
 _EPOCH_2026_MS = 1_767_225_600_000
 
@@ -447,7 +447,7 @@ class MemoryProfiles:
             del self._shorts[link.slug]
 
     def _resolve(self, path: bytes) -> tuple[MemoryProfile, Link | None] | None:
-        parsed = paths.parse(path)
+        parsed = visitor_path.parse(path)
         entry: MemoryProfile | None
         if parsed.handle is None:
             entry, _ = self._by_link_id.get(self._shorts.get(parsed.slug or "", 0), (None, ""))

@@ -22,7 +22,7 @@ from engine.stats.ordering import RowGroup, order_groups
 from engine.stats.ports import CLICK_COLUMNS
 from engine.stats.query import Filter, StatsQuery
 from engine.stats.result import MetricValues, Stats
-from storage.clicks.memory_ledger import MemoryClickTables
+from storage.stats.memory_click_tables import MemoryClickTables
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -26,9 +26,9 @@ from redis.asyncio.cluster import RedisCluster
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from engine.visits.daily_key import DailyKey, best, pack_keys, unpack_keys
-from storage.clicks.files import FileLock
 from storage.embedded.errors import EmbeddedError
 from storage.embedded.folder import make_run_folder
+from storage.file_system import FileLock
 from storage.redis.client import RedisServer
 from storage.redis.subscription import DropOldestQueue, listening
 

@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from engine.experiments.experiment import EdgeExperiment
+from engine.links import visitor_path
 from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
 from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
-from storage.visits import paths as visitor_paths
 
 SQL: Final = queries.load("visits/snapshots")
 MAX_CHANGES: Final = 10_000
@@ -95,7 +95,7 @@ async def _resolve(connection: Connection, paths: Sequence[bytes]) -> dict[int, 
     pages: list[tuple[int, str]] = []
     links: list[tuple[int, str, str]] = []
     for number, path in enumerate(paths):
-        handle, slug = visitor_paths.parse(path)
+        handle, slug = visitor_path.parse(path)
         if handle is None and slug is not None:
             shorts.append((number, slug))
         elif handle is not None and slug is None:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from bench import peeking
-from bench.kit import naive_verdicts
+from bench.kit import naive_verdicts, synthetic_visits
 from bench.kit.errors import BenchError
-from bench.load import synthetic_visits
 
 
 def test_visitors_come_1_to_20_times_and_convert_once() -> None:

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from bench import outage, pipeline
-from bench.kit.memory import growth_mb
+from bench.load.memory import growth_mb
 from engine.clicks.journal_format import SegmentHeader, encode_frame, encode_header
 
 

@@ -12,8 +12,9 @@ from engine.clicks.click import Click
 from engine.clicks.journal_format import encode_frame, encode_record
 from engine.common.errors import UnavailableError
 from engine.stats.ledger_ports import WatermarkAdvance
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.memory_stream import MemoryClickStream, MemoryStreams
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.shipped_batches import click
 from tests.system.simulation.faults import FaultyClickLedger, FaultyClickStream
 from tests.system.simulation.plain import PlainClickBuffer

@@ -49,7 +49,6 @@ from storage.accounts.memory_keys import MemoryApiKeyStore
 from storage.accounts.memory_members import MemoryMembers
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.audit.memory_security_events import MemorySecurityStore
-from storage.clicks.memory_ledger import MemoryClickTables
 from storage.experiments.memory_conversions import MemoryConversionStore
 from storage.experiments.memory_counts import MemoryExperimentCounts
 from storage.experiments.memory_experiments import MemoryExperimentStore
@@ -60,6 +59,7 @@ from storage.links.memory_health import MemoryLinkHealthStore
 from storage.links.memory_profiles import MemoryProfiles
 from storage.privacy.memory_archive import MemoryArchiveSource
 from storage.privacy.memory_erasure import MemoryErasureStore
+from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_live import MemoryLiveChannel
 from storage.stats.memory_stats import MemoryClickExport
 from storage.webhooks.memory_webhooks import MemoryWebhooks

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from storage.clicks.files import DiskFileSystem
+from storage.file_system import DiskFileSystem
 
 PAGE = 4096
 

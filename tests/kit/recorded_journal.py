@@ -6,9 +6,9 @@ from pathlib import Path
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.journal_format import clicks, encode_record, validate_frames
-from storage.clicks.files import FileSystem
 from storage.clicks.journal import Journal
 from storage.clicks.recovery import OrphanReader
+from storage.file_system import FileSystem
 from tests.kit.shipped_batches import click
 
 SEGMENT_BYTES = 8 * 1024

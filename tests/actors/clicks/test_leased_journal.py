@@ -11,7 +11,8 @@ from actors.stats.dimension_counter import DimensionCounter
 from engine.clicks.batch import Batch
 from engine.common.errors import StaleLeaseError
 from engine.stats.ledger_ports import JournalLease
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.click_pipeline import Tape, until
 from tests.system.simulation.plain import PlainClickBuffer
 

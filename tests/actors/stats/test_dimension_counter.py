@@ -14,7 +14,8 @@ from engine.clicks.batch import Batch
 from engine.common.errors import StaleLeaseError
 from engine.stats.dimension_counts import count_by_dimension
 from engine.stats.ledger_ports import JournalLease
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables, MemoryJournalRow
+from storage.clicks.memory_ledger import MemoryClickLedger
+from storage.stats.memory_click_tables import MemoryClickTables, MemoryJournalRow
 from tests.kit.click_pipeline import Plan, until
 from tests.kit.shipped_batches import batch, click
 from tests.system.simulation.faults import FaultyClickLedger

@@ -6,9 +6,9 @@ import pytest
 
 from engine.clicks import journal_format
 from engine.clicks.click import Click
-from storage.clicks.files import DiskFileSystem
 from storage.clicks.journal import Journal
 from storage.clicks.recovery import OrphanReader, orphans
+from storage.file_system import DiskFileSystem
 
 SEGMENT = 2 * 1024 * 1024
 

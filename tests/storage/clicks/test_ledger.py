@@ -22,9 +22,10 @@ from engine.clicks.rollup import rollup_counts
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.stats.ledger_ports import ClickLedger, JournalLease, WatermarkAdvance
 from storage.clicks.ledger import TEXTS_S, PostgresClickLedger
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.partitions import Partitions
 from storage.postgres.database import Connection, Database
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import NOW_US, batch, click
 from tests.system.simulation.plain import PlainClickBuffer

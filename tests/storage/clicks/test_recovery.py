@@ -11,9 +11,9 @@ import pytest
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click
 from engine.clicks.journal_format import HEADER_BYTES, encode_frame, encode_record, frames
-from storage.clicks.files import DiskFileSystem
 from storage.clicks.journal import discard
 from storage.clicks.recovery import OrphanReader, orphans
+from storage.file_system import DiskFileSystem
 from tests.kit.faulty_files import FaultyFiles
 from tests.kit.recorded_journal import Recorder, batches, recovered
 from tests.kit.shipped_batches import click

@@ -23,10 +23,11 @@ from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease,
 from engine.stats.sketch import union_size
 from storage.clicks import ledger
 from storage.clicks.ledger import PostgresClickLedger
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.experiments.counts import add_increments
 from storage.postgres.database import Connection, Database
 from storage.stats import dimension_counts
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.hosted import hosted_run
 from tests.kit.shipped_batches import NOW_US, batch, click
 

@@ -22,8 +22,9 @@ from engine.stats.ports import StatsReader
 from engine.stats.query import Filter, StatsQuery
 from engine.stats.result import StatsRow, TimeInterval
 from storage.clicks.ledger import PostgresClickLedger
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.postgres.database import Database
+from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_stats import MemoryStatsReader
 from storage.stats.reader import PostgresStatsReader
 from tests.kit.hosted import hosted_run

@@ -19,10 +19,10 @@ from engine.stats.ports import ClickExport
 from engine.stats.query import StatsQuery
 from engine.stats.query_parser import parse_query
 from engine.stats.result import Stats, TimeInterval
-from storage.clicks.memory_ledger import MemoryClickTables
 from storage.postgres.database import Database
 from storage.stats import crossed
 from storage.stats.export import PostgresClickExport
+from storage.stats.memory_click_tables import MemoryClickTables
 from storage.stats.memory_stats import MemoryClickExport, counted, moment
 from storage.stats.reader import PostgresStatsReader
 from tests.conftest import execute

@@ -12,7 +12,7 @@ import trio
 
 from engine.common.errors import UnavailableError
 from engine.visits.daily_key import DAY_US, DailyKey
-from storage.clicks.files import FileLock
+from storage.file_system import FileLock
 from storage.redis.client import RedisServer
 from storage.visits import daily_keys
 from storage.visits.daily_keys import (

@@ -9,7 +9,7 @@ import pytest
 
 from bench.chaos import ChaosOptions, failures, run
 from bench.kit import link_set
-from bench.kit.click_audit import audit
+from bench.load.click_audit import audit
 from bench.load.crashable_engine import CrashableEngine, send
 from bench.load.faults import WEIGHTS
 from bench.load.load import Load

@@ -23,8 +23,9 @@ from engine.stats.ledger_ports import (
     WatermarkAdvance,
 )
 from storage.clicks.journal import Journal
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.memory_stream import MemoryClickStream
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.system.simulation.plain import PlainClickBuffer
 from tests.system.simulation.world import Build
 

@@ -23,7 +23,7 @@ from engine.stats.ledger_ports import (
     JournalWatermarks,
     WatermarkAdvance,
 )
-from storage.clicks.memory_ledger import MemoryClickTables
+from storage.stats.memory_click_tables import MemoryClickTables
 
 T = TypeVar("T")
 

@@ -35,8 +35,9 @@ from engine.clicks.ports import ClickStream
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.stats.ledger_ports import ClickLedger
 from storage.clicks.journal import Journal
-from storage.clicks.memory_ledger import MemoryClickLedger, MemoryClickTables
+from storage.clicks.memory_ledger import MemoryClickLedger
 from storage.clicks.memory_stream import MemoryClickStream, MemoryStreams
+from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.faulty_files import Fault, FaultyFiles
 from tests.kit.shipped_batches import NOW_US
 from tests.system.simulation.faults import Process, Server, WatchedLedger

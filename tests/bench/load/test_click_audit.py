@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bench.kit import request_account
-from bench.kit.click_audit import AuditFindings, DatabaseCounts, compare, mismatches
 from bench.kit.link_set import SampleLink
 from bench.kit.request_account import REFUSED, UNANSWERED, RequestAccount
+from bench.load.click_audit import AuditFindings, DatabaseCounts, compare, mismatches
 from bench.load.load import is_complete
 
 LINKS = [

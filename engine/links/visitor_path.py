@@ -1,4 +1,4 @@
-"""Parser of visitors' canonical paths, for the sources of snapshots."""
+"""Parser of visitors' canonical paths."""
 
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes

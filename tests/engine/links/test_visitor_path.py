@@ -3,7 +3,7 @@
 import pytest
 
 from engine.links import name
-from storage.visits.paths import ParsedPath, parse
+from engine.links.visitor_path import ParsedPath, parse
 
 
 @pytest.mark.parametrize(
