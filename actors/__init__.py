@@ -1,1 +1,1 @@
-"""What lives: trio tasks with mailboxes under supervisors. Storage is reached through engine.links.ports."""
+"""The room of what lives: trio tasks with mailboxes under supervisors. They reach storage through ports."""

@@ -1,1 +1,2 @@
-"""What is said: every door to the outside: the visitors' listener and the console."""
+"""The room of what is said: the visitors' server, the console, the command line, and the processes they run
+in."""

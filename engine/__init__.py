@@ -1,1 +1,2 @@
-"""What is decided: pure rules. No socket, file, clock or event loop; time and randomness come in."""
+"""The room of what is decided: pure rules and ports. No socket, file, clock or event loop; time and
+randomness come in."""

@@ -1,1 +1,2 @@
-"""What is kept: everything with a disk or a wire behind it, and the one bridge to asyncio drivers."""
+"""The room of what is kept: everything with a disk or a wire behind it, and the one bridge to asyncio
+drivers."""

@@ -70,7 +70,7 @@ _host_items: Final = HostItems()
 
 
 class ProfileActor:
-    """One profile. `routes` by link id; the route of the page is made by page_route().
+    """The actor of one profile. `routes` by link id; the route of the page is made by page_route().
 
     `refresh(actor, version)` brings the actor up to a version that the profile is said to have reached.
     """

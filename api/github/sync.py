@@ -18,7 +18,7 @@ from engine.github.repository import LinkSync, RepositoryFacts, parse_repository
 from engine.links.ports import ProfileStore
 
 
-class AskedResponse(JobResponse, frozen=True, kw_only=True):
+class SyncRequestedResponse(JobResponse, frozen=True, kw_only=True):
     """The job that synchronises the link, and the state of the link's synchronisation."""
 
     github: SyncResponse
@@ -52,7 +52,7 @@ class GithubSyncRoutes:
             reason = f"must be a repository, such as https://{self._host}/owner/name"
             raise InvalidError([FieldError("target", reason)])
         sync, job = await self._store.request_github_sync(current_caller(), link.id)
-        response = AskedResponse(
+        response = SyncRequestedResponse(
             github=sync_response(sync), **msgspec.structs.asdict(job_response(job))
         )
         return json_response(response, 202, {"Location": f"/v1/jobs/{job.id}"})
@@ -118,7 +118,7 @@ _REQUEST: Final = Doc(
     responses={
         202: ResponseDoc(
             "A job synchronises the link.",
-            AskedResponse,
+            SyncRequestedResponse,
             JOB_EXAMPLE | {"github": EXAMPLE | {"state": "queued"}},
             ("Location",),
         )

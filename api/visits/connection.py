@@ -1,4 +1,4 @@
-"""One visitor's connection, as the visitor server keeps it."""
+"""A visitor's connection, as the visitor server keeps it."""
 
 import select
 import socket

@@ -24,8 +24,8 @@ class ClickKind(IntEnum):
 
 
 class VisitorClass(IntEnum):
-    """What kind of client sent the request (engine/visits/classifier.py). Some classes are counted; the others
-    are kept apart, not thrown away.
+    """The class of the client that sent the request (engine/visits/classifier.py). Some classes are
+    counted; the others are kept apart, not thrown away.
 
     A record's `classification` has the class in its three low bits and the rules version above them.
     """
@@ -49,7 +49,7 @@ RULES_VERSION_SHIFT: Final = 3
 
 
 class Click(NamedTuple):
-    """One record. `classification` is the record's byte, rules version included; `at_us` Unix time in
+    """A record, decoded. `classification` is the record's byte, rules version included; `at_us` Unix time in
     microseconds; `link_id` is 0 for a view of the page. `visitor_id` is a pseudonym of VISITOR_BYTES, or empty
     when it is not known; `items` are packed record items (engine/clicks/record_items.py)."""
 

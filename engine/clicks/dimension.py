@@ -38,7 +38,7 @@ _OPEN: Final = MAX_VALUES_OPEN_ENDED
 
 
 class DimensionSpec(NamedTuple):
-    """What is special to a dimension. The order of SPECS is that of columns in an export of clicks.
+    """The special facts of a dimension. The order of SPECS is that of columns in an export of clicks.
 
     `column`: the text column of `clicks` that holds its values; None where other columns tell them.
     `cap`: values that have rows of their own in a time bucket of a profile; None where visitors cannot invent

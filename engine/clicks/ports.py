@@ -7,7 +7,7 @@ from engine.clicks.batch import Batch
 
 
 class ClickStream(Protocol):
-    """One Redis stream a journal; an entry is a batch, its id the batch's last sequence."""
+    """The Redis streams, one for each journal; an entry is a batch, its id the batch's last sequence."""
 
     async def add(self, journal_id: UUID, previous: int, batch: Batch) -> bool:
         """Append a batch if the stream's last entry is `previous`. Returns False when it is not.

@@ -38,7 +38,7 @@ MAX_VARIANT_REFS: Final = 8  # of one record
 
 
 class Trigger(IntEnum):
-    """What the visitor followed."""
+    """The thing that the visitor followed."""
 
     LINK = 0
     PAGE = 1

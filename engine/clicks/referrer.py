@@ -1,4 +1,4 @@
-"""Where a click came from: the referrer's host, and the name of a source that people know.
+"""Referrers and sources: the host that a click came from, and the known service that it belongs to.
 
 A source is told by the referrer first, as the browser says so itself; then by the app that the browser is
 inside of, as many apps send no referrer; then by `utm_source`, which whoever shared the link has written.

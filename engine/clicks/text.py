@@ -1,4 +1,4 @@
-"""What may be kept of a text that a visitor's request had in it."""
+"""Texts of visitors' requests, cleaned so that they may be kept."""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a user agent says it is: browser, operating system, class of device, and the app that it is inside of.
+"""User agents: the browser, operating system, class of device and app that a text names.
 
 Families are those of ua-parser's list (`Chrome Mobile`, `iOS`). A class of device is not in that list as such,
 so it is told by the system and by words that makers are known to use: an Android without `Mobile` is a tablet,

@@ -20,7 +20,7 @@ BANDIT_INTERVAL_MINUTES: Final = range(5, 7 * 24 * 60 + 1)
 
 
 class FixedHorizon(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One look, at a size planned beforehand; no comparison is shown before."""
+    """A single look, at a size planned beforehand; no comparison is shown before."""
 
     visitors: Annotated[int, msgspec.Meta(description="of each variant")]
     test: Annotated[

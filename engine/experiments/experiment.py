@@ -48,7 +48,7 @@ MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant. `target` is for a destination; the other fields are for a page, None for no change.
+    """A variant. `target` is for a destination; the other fields are for a page, None for no change.
 
     `block_id` is the block that is shown instead of the experiment's own.
     """

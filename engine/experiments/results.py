@@ -368,7 +368,7 @@ def warnings(
 
 
 class SeriesVariant(msgspec.Struct, frozen=True, kw_only=True):
-    """One variant's running counts at one moment of the phase. The comparison is null for the control."""
+    """A variant's running counts at one moment of the phase. The comparison is null for the control."""
 
     visitors: int
     converted: int
@@ -380,7 +380,7 @@ class SeriesVariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesPoint(msgspec.Struct, frozen=True):
-    """One look in the past. `at` is its time, `allocation_p_value` is of the SRM test."""
+    """A look in the past. `at` is its time, `allocation_p_value` is of the SRM test."""
 
     at: datetime
     variants: tuple[SeriesVariant, ...]

@@ -6,7 +6,7 @@ from engine.visits.pseudonym import Pseudonymiser
 
 
 class VisitRequest(msgspec.Struct, gc=False):
-    """One request of a visitor. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds;
+    """A visitor's request. `path` starts with `/`; `query` has no `?`; texts are cut to their bounds;
     `host` is in lower case, without a port."""
 
     path: bytes
@@ -38,7 +38,7 @@ UNKNOWN_CLIENT = ClientInfo(b"\0")
 
 
 class Visit(msgspec.Struct, gc=False):
-    """One visit to answer: the request, its client and what the edge knows of the moment.
+    """A visit to be answered: the request, its client and what the edge knows of the moment.
 
     `classification` is the record's byte (engine/visits/classifier.py), `at_us` Unix time in microseconds,
     `pseudonymiser` that of the UTC day of `at_us`; None while the day has no key.

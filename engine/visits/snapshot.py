@@ -6,7 +6,7 @@ from engine.experiments.experiment import EdgeExperiment
 
 
 class EdgeLink(msgspec.Struct, frozen=True, gc=False):
-    """One link as an edge needs it."""
+    """A link as an edge needs it."""
 
     id: int
     slug: str
@@ -18,7 +18,7 @@ class EdgeLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageLink(msgspec.Struct, frozen=True, gc=False):
-    """One link as the rendered page needs it, in the page's order."""
+    """A link as the rendered page needs it, in the page's order."""
 
     slug: str
     title: str
@@ -29,7 +29,7 @@ class PageLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One profile as of `version`, read in one database snapshot.
+    """A profile as of `version`, read in one database snapshot.
 
     `complete`: `links` holds every link of the profile. Otherwise the profile is larger than an edge holds
     whole, and `links` has only the requested ones. With `since` set, it is a difference: `links` changed and

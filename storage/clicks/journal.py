@@ -46,7 +46,7 @@ NEW_SUFFIX: Final = ".new"
 
 
 class Segment:
-    """One file. `end` is how far it has been written; `last` the last sequence in it; `begun` when, by
+    """A segment's file. `end` is how far it has been written; `last` the last sequence in it; `begun` when, by
     the journal's clock."""
 
     __slots__ = ("begun", "end", "fd", "first", "last", "path")
@@ -92,13 +92,13 @@ class Journal:
         self._unsynced_bytes = 0
         self._in_doubt = False
         self._lacking = False
-        self._stray: Path | None = None
+        self._unfinished_segment: Path | None = None
         self._retry_at = 0.0
         self._syncing = False
         self._names_synced = False
         self._one_sync = trio.Lock()
         self._dirty = trio.Event()
-        self._news = trio.Event()
+        self._appended = trio.Event()
         self._lock = FileLock(self.folder.with_suffix(NEW_SUFFIX) / LOCK_NAME)
         self._cursor: SegmentCursor | None = None
 
@@ -183,9 +183,9 @@ class Journal:
             self._lacking = True
             raise _SegmentNotCreatedError(error.errno, error.strerror) from error
         self._lacking = False
-        self._stray = segment.path
+        self._unfinished_segment = segment.path
         self._name_segment(segment)
-        self._stray = None
+        self._unfinished_segment = None
         self._segments.append(segment)
         return segment
 
@@ -290,10 +290,10 @@ class Journal:
         doubtful = self._segments[len(kept) :]
         made: list[Segment] = []
         try:
-            if self._stray is not None:
+            if self._unfinished_segment is not None:
                 # Left by a failed rename, it would end the segment that goes on beyond its name.
-                self._files.remove(self._stray)
-                self._stray, self._names_synced = None, False
+                self._files.remove(self._unfinished_segment)
+                self._unfinished_segment, self._names_synced = None, False
             firsts = [segment.first for segment in doubtful]
             if not firsts or firsts[0] > self.synced + 1:
                 # One segment more than there were: beyond the limit, but for the first of them.
@@ -366,8 +366,8 @@ class Journal:
         self.synced = target
         if self.failed == "behind":
             self.failed = None
-        self._news.set()
-        self._news = trio.Event()
+        self._appended.set()
+        self._appended = trio.Event()
         return True
 
     def _sync_files(self, fds: list[int], names: bool) -> None:
@@ -382,7 +382,7 @@ class Journal:
     async def wait_synced(self, above: int) -> None:
         """Return when clicks above this sequence are safe on the disk."""
         while self.synced <= above:
-            await self._news.wait()
+            await self._appended.wait()
 
     def read(self, after: int, max_bytes: int) -> Batch | None:
         """Return the next whole synced frames above `after`, about `max_bytes`; None if there are none.

@@ -53,7 +53,7 @@ def _journal_id(path: Path) -> UUID | None:
 
 
 class OrphanReader:
-    """One orphaned journal: adopt(), then read() until None, close(remove=True) once all is counted."""
+    """An orphaned journal: adopt(), then read() until None, close(remove=True) once all is counted."""
 
     def __init__(
         self,

@@ -261,12 +261,12 @@ async def phases_of(
 
 
 def _points(
-    rows: list[asyncpg.Record], first: datetime, step_s: int, arms: int
+    rows: list[asyncpg.Record], first: datetime, step_s: int, variants: int
 ) -> list[CountsPoint]:
     stored: dict[int, dict[int, VariantCounts]] = {}
     for step, variant, *counts in rows:
         stored.setdefault(step, {})[variant] = VariantCounts(*counts)
-    return running_totals(stored, first, step_s, arms)
+    return running_totals(stored, first, step_s, variants)
 
 
 async def _fetch(

@@ -44,7 +44,7 @@ class MigrationError(WaypostError):
 
 
 class Migration(NamedTuple):
-    """One file, with the SHA-256 of its text."""
+    """A migration file, with the SHA-256 of its text."""
 
     number: int
     name: str

@@ -1,4 +1,5 @@
-"""Raw rows, rollups and counts by dimension in memory: the tables behind the twins of ledger and stats reader."""
+"""Raw rows, rollups and counts by dimension in memory: the tables behind the twins of ledger and stats
+reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -20,8 +20,8 @@ from engine.experiments.verdict.wilson import ConfidenceInterval
 
 
 class VariantSummary(NamedTuple):
-    """One variant. `interval` is Wilson's, for this look alone; `sequential` holds at all looks at once. The
-    comparisons are None for the control; `p_value` is Holm's over the variants."""
+    """The summary of a variant. `interval` is Wilson's, for this look alone; `sequential` holds at all
+    looks at once. The comparisons are None for the control; `p_value` is Holm's over the variants."""
 
     proportion: Proportion
     interval: ConfidenceInterval
