@@ -207,7 +207,7 @@ class Aggregator:
 
     @property
     def streams(self) -> int:
-        """Streams whose lease it holds."""
+        """Return the number of streams whose lease it holds."""
         return len(self._folding)
 
     def samples(self) -> list[Sample]:
@@ -223,7 +223,7 @@ class Aggregator:
 
 
 def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:
-    """The batches that continue `sequence` without a gap; those at or below it are left out."""
+    """Return the batches that continue `sequence` without a gap; those at or below it are left out."""
     ready: list[Batch] = []
     for batch in batches:
         if batch.last <= sequence:

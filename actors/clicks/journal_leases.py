@@ -48,7 +48,7 @@ class JournalLeases:
         """Renew the leases and acquire some more. Returns all that are held, by journal.
 
         Each round acquires a few more than are held, as long as there are free ones: several aggregators
-        share them, and however many there are, none is left to nobody. Raises UnavailableError, and
+        share them, and however many there are, every one finds an owner. Raises UnavailableError, and
         RuntimeError outside of the block.
         """
         if not self._is_open:

@@ -1,4 +1,4 @@
-"""A journal under one lease: what the aggregator does with it, in the only order that is right.
+"""A journal under one lease: the aggregator's calls, in the only right order.
 
     leased_journal(lease, …)          the dimension counter follows the journal
         catch_up(batches)             what is folded already goes to the dimension counter

@@ -1,7 +1,7 @@
-"""Watches experiments that run: the handler of the periodic job `experiments.automate`.
+"""Automation of running experiments: the handler of the periodic job `experiments.automate`.
 
-Each is looked at once a run, in the order of their ids and a few at a time; what one calls for is done before
-the next is looked at. One that cannot be judged is logged, and stops no other.
+A run looks at each experiment once, in the order of ids, and applies its action before it looks at the next. A
+failure is logged and stops no other experiment.
 """
 
 import logging
@@ -38,7 +38,7 @@ def _now() -> datetime:
 
 
 class ExperimentAutomation:
-    """`steps` counts what was done, by what."""
+    """The automation. `steps` counts actions by kind."""
 
     def __init__(self, store: RunningExperiments, now: Callable[[], datetime] = _now) -> None:
         self._store = store
@@ -58,29 +58,31 @@ class ExperimentAutomation:
 
     async def run(self, _: JobContext | None = None) -> None:
         after = 0
-        while some := await self._store.running(after, AT_ONCE):
-            for watched in some:
-                await self._look(watched)
-            after = some[-1].stored.id
+        while experiments := await self._store.running(after, AT_ONCE):
+            for running in experiments:
+                await self._look(running)
+            after = experiments[-1].stored.id
 
-    async def _look(self, watched: RunningExperiment) -> None:
+    async def _look(self, running: RunningExperiment) -> None:
         try:
             # SciPy's first import takes a second, in which this process has other work.
-            found = await trio.to_thread.run_sync(next_action, watched, self._now())
+            action = await trio.to_thread.run_sync(next_action, running, self._now())
         except Exception:
             self.failed += 1
             logger.exception(
-                "experiment %d cannot be judged", watched.stored.id, extra={"event": "watch_failed"}
+                "experiment %d: its automation failed; it runs again in a minute",
+                running.stored.id,
+                extra={"event": "experiment_automation_failed"},
             )
             return
-        if found is None:
+        if action is None:
             return
-        if not await self._store.apply(watched, found):
-            return  # somebody has changed it: the next run looks again
-        self.steps[found.action] += 1
+        if not await self._store.apply(running, action):
+            return  # it was changed meanwhile: the next run looks again
+        self.steps[action.action] += 1
         logger.info(
-            "experiment %d: %s (%s)", watched.stored.id, found.action, found.verdict,
-            extra={"event": "experiment_step"},
+            "experiment %d: %s (%s)", running.stored.id, action.action, action.verdict,
+            extra={"event": "experiment_action"},
         )  # fmt: skip
 
     def samples(self) -> list[Sample]:

@@ -1,10 +1,10 @@
-"""A click id: what a target is handed (`wp_click=…`) and hands back with a conversion.
+"""A click id: the text that a target gets (`wp_click=…`) and sends back with a conversion.
 
-It carries what the click was, sealed: encrypted and authenticated under a secret of the deployment, so that it
-says nothing to whoever holds it, cannot be made up, and needs no look-up however late it comes back.
+It has the facts of the click, sealed: encrypted and authenticated under a secret of the deployment. So it
+reveals nothing, cannot be forged, and needs no look-up however late it comes back.
 
 AES-SIV (RFC 5297), which needs no nonce: equal clicks would have equal ids, and the time in microseconds with
-the visitor's pseudonym keeps them apart. 2.5 µs a click, of links that ask for it only.
+the visitor's pseudonym keeps them apart. Sealing takes 2.5 µs, for links with `click_id` only.
 """
 
 import base64
@@ -21,12 +21,12 @@ from engine.clicks.click import VISITOR_BYTES
 PARAMETER: Final = b"wp_click="
 MAX_CHARS: Final = 128
 _LAYOUT: Final = Struct(">qqqqqHBB8s")
-_BOUND_TO: Final = [b"waypost click id 1"]  # what else the seal covers: the version
+_BOUND_TO: Final = [b"waypost click id 1"]  # the version, which the seal covers too
 
 
 class ClickId(NamedTuple):
-    """`experiment_id` is 0 and `visitor` empty where the click was in no experiment or nobody could tell;
-    `by_cookie` says that the visitor is one of a cookie and not of a day."""
+    """The facts of a click. Without an experiment `experiment_id` is 0, and `visitor_id` is empty if it is
+    unknown; `by_cookie`: a cookie identifies the visitor, not a pseudonym of a day."""
 
     tenant_id: int
     profile_id: int
@@ -40,7 +40,7 @@ class ClickId(NamedTuple):
 
 
 class ClickIdCipher:
-    """Seals and opens under a secret of 32 bytes."""
+    """The cipher of click ids, under a secret of 32 bytes."""
 
     __slots__ = ("_cipher",)
 
@@ -48,12 +48,12 @@ class ClickIdCipher:
         self._cipher = AESSIV(blake2b(b"click ids", key=secret, digest_size=64).digest())
 
     def seal(self, click: ClickId) -> bytes:
-        """91 characters that may stand in a URL."""
+        """Return the sealed click id: 91 characters that may stand in a URL."""
         plain = _LAYOUT.pack(*click)
         return _written(self._cipher.encrypt(plain, _BOUND_TO))
 
     def open(self, text: str) -> ClickId | None:
-        """None for what no seal of this secret is."""
+        """Return the click id of a sealed text; None for a text that this secret has not sealed."""
         if len(text) > MAX_CHARS:
             return None
         try:
@@ -61,13 +61,14 @@ class ClickIdCipher:
             plain = self._cipher.decrypt(sealed, _BOUND_TO)
         except (binascii.Error, ValueError, InvalidTag):
             return None
-        # One text a click: base64 is read in more ways than it is written.
+        # Base64 can be read in several spellings; only the one that seal() writes is valid.
         if len(plain) != _LAYOUT.size or _written(sealed) != text.encode():
             return None
-        found = ClickId._make(_LAYOUT.unpack(plain))
-        nobody = found.visitor_id == bytes(VISITOR_BYTES)
-        return found._replace(
-            by_cookie=bool(found.by_cookie), visitor_id=b"" if nobody else found.visitor_id
+        click_id = ClickId._make(_LAYOUT.unpack(plain))
+        is_unknown = click_id.visitor_id == bytes(VISITOR_BYTES)
+        return click_id._replace(
+            by_cookie=bool(click_id.by_cookie),
+            visitor_id=b"" if is_unknown else click_id.visitor_id,
         )
 
 

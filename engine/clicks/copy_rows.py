@@ -91,7 +91,7 @@ def user_agent_id(text: str) -> int:
 
 
 def clamped(at_us: int) -> int:
-    """A time that both Postgres and Python can hold."""
+    """Return the time, or the nearest one that both Postgres and Python can hold."""
     return min(max(at_us, 0), LAST_US)
 
 

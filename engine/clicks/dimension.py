@@ -1,4 +1,4 @@
-"""Dimensions: what clicks are counted by. Numbers are stored, names are what the API says."""
+"""Dimensions, by which clicks are counted. Numbers are stored, names are those of the API."""
 
 from collections.abc import Mapping
 from enum import IntEnum

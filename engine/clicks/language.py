@@ -7,7 +7,7 @@ _FIRST: Final = re.compile(r"\s*([A-Za-z]{2,3})(?![A-Za-z0-9])")
 
 
 def primary_language(header: str) -> str:
-    """The primary subtag of the language named first, in lower case (`de` of `de-AT,en;q=0.7`); browsers
+    """Return the primary subtag of the first language, in lower case (`de` of `de-AT,en;q=0.7`); browsers
     write the preferred one first. '' for none, `*`, or what is no language."""
     found = _FIRST.match(header)
     return found[1].lower() if found else ""

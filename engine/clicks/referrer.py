@@ -1,7 +1,7 @@
 """Referrers and sources: the host that a click came from, and the known service that it belongs to.
 
-A source is told by the referrer first, as the browser says so itself; then by the app that the browser is
-inside of, as many apps send no referrer; then by `utm_source`, which whoever shared the link has written.
+The referrer names the source first, as the browser sends it itself; then the app that the browser is inside
+of, as many apps send no referrer; then `utm_source`, which the author of the URL chose.
 """
 
 from collections.abc import Mapping
@@ -43,8 +43,8 @@ _HOSTS: Final[Mapping[str, str]] = {
     "chatgpt.com": "ChatGPT", "chat.openai.com": "ChatGPT", "perplexity.ai": "Perplexity",
     "gemini.google.com": "Gemini", "claude.ai": "Claude", "copilot.microsoft.com": "Copilot",
 }  # fmt: skip
-# Of these there is one in many countries: google.co.uk, pinterest.de. Without the public suffix a name in
-# front of it that somebody else has (google.example.com) must not pass.
+# These have a domain in many countries: google.co.uk, pinterest.de. A name before another suffix belongs to
+# another owner (google.example.com) and must not pass.
 _COUNTRIES: Final[Mapping[str, str]] = {
     "google": "Google", "pinterest": "Pinterest", "yandex": "Yandex",
 }  # fmt: skip
@@ -57,8 +57,8 @@ _SOURCES: Final[Mapping[str, str]] = {
 
 
 def referrer_host(referrer: str) -> str:
-    """The referrer's host in lower case without `www.`; of an app (`android-app://`) its package. '' where
-    there is none, or none that could be one."""
+    """Return the referrer's host in lower case without `www.`, or an app's package (`android-app://`); ''
+    without a valid host."""
     scheme, found, rest = referrer.partition("://")
     if not found or scheme.lower() not in ("http", "https", "android-app"):
         return ""
@@ -74,7 +74,7 @@ def referrer_host(referrer: str) -> str:
 
 
 def source_of_host(host: str) -> str:
-    """The known source that a referrer's host belongs to, or ''."""
+    """Return the known source that a referrer's host belongs to, or ''."""
     labels = host.split(".")
     for start in range(max(0, len(labels) - 4), len(labels)):
         if name := _HOSTS.get(".".join(labels[start:])):
@@ -83,7 +83,7 @@ def source_of_host(host: str) -> str:
 
 
 def _of_a_country(labels: list[str]) -> str:
-    """google.de, www.google.co.uk, google.com."""
+    """Return the source of a national domain, such as google.de or www.google.co.uk."""
     if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:
         return _COUNTRIES.get(labels[-3], "")
     if len(labels) >= 2 and (len(labels[-1]) == 2 or labels[-1] == "com"):
@@ -92,6 +92,6 @@ def _of_a_country(labels: list[str]) -> str:
 
 
 def source_of_utm(utm_source: str) -> str:
-    """The known source that a `utm_source` names (`ig`, `facebook`, `tiktok.com`), or ''."""
+    """Return the known source that a `utm_source` names (`ig`, `facebook`, `tiktok.com`), or ''."""
     text = utm_source.strip().lower()
     return _SOURCES.get(text.replace(" ", "")) or (source_of_host(text) if "." in text else "")

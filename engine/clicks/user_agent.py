@@ -1,9 +1,8 @@
 """User agents: the browser, operating system, class of device and app that a text names.
 
-Families are those of ua-parser's list (`Chrome Mobile`, `iOS`). A class of device is not in that list as such,
-so it is told by the system and by words that makers are known to use: an Android without `Mobile` is a tablet,
-as Google recommends to makers, and an iPad says so unless it asks for desktop sites, when nobody can tell it
-from a Mac.
+Families are those of ua-parser's list (`Chrome Mobile`, `iOS`). The list has no classes of devices,
+so these follow from the system and from words that makers use: an Android without `Mobile` is a tablet, as
+Google recommends to makers. An iPad names itself, unless it requests desktop sites: then it looks like a Mac.
 """
 
 import re
@@ -70,7 +69,7 @@ _APPS: Final = (
 
 
 class UserAgent(NamedTuple):
-    """Family names, '' where nobody knows; `app` is a source's name (engine/clicks/referrer.py) or ''."""
+    """Family names, '' where unknown; `app` is a source's name (engine/clicks/referrer.py) or ''."""
 
     browser: str
     os: str
@@ -83,7 +82,7 @@ UNKNOWN: Final = UserAgent("", "", OTHER, "")
 
 @lru_cache(MAX_KNOWN)
 def parse(text: str) -> UserAgent:
-    """Some 50 µs for a text that was not seen before."""
+    """Return the families of a user agent. Takes some 50 µs for a new text."""
     if not text:
         return UNKNOWN
     found = _parser()(text, Domain.USER_AGENT | Domain.OS)
@@ -111,8 +110,10 @@ def _device(text: str, os: str) -> str:
 
 @lru_cache(MAX_KNOWN)
 def device(text: str) -> str:
-    """The class of device alone, without the list: for edges, which would need it for nothing else. In the few
-    cases where a system is not told by its usual words, `parse` knows better."""
+    """Return the class of device without the list, which edges need for nothing else.
+
+    parse() is more exact where a system is not named by its usual words.
+    """
     desktop = _DESKTOP_WORDS.search(text) is not None and _MOBILE_WORDS.search(text) is None
     return _device(text, "Linux" if desktop else "") if text else OTHER
 
@@ -122,7 +123,7 @@ def _app(text: str) -> str:
 
 
 def load() -> None:
-    """Read the list, a third of a second and some megabytes: for processes that will parse."""
+    """Load the list, which takes a third of a second and some megabytes, in processes that will parse."""
     _parser()("", Domain.USER_AGENT | Domain.OS)
 
 

@@ -1,4 +1,4 @@
-"""The five UTM parameters, out of the part of a query that the door has kept of them."""
+"""The five UTM parameters, read from the part of a query that the edge keeps."""
 
 import re
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ MAX_VALUE: Final = 100  # characters
 
 
 class UtmParameters(NamedTuple):
-    """Decoded, '' where a parameter is absent."""
+    """The decoded parameters, '' for an absent one."""
 
     source: str = ""
     medium: str = ""
@@ -25,17 +25,19 @@ _SPACES: Final = re.compile(r"\s+")
 
 
 def parse(query: bytes) -> UtmParameters:
-    """`utm_source=ig&utm_medium=bio` as it came, percent-encoded. Of a name that comes twice the first
-    counts, as it does for those who read it elsewhere; names in any case."""
-    found: dict[str, str] = {}
+    """Parse a percent-encoded query such as `utm_source=ig&utm_medium=bio`; names may be in any case.
+
+    Of a name that comes twice the first counts, as in other analytics.
+    """
+    parameters: dict[str, str] = {}
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         key = name.decode("ascii", "replace").lower().removeprefix("utm_")
-        if key in NAMES and key not in found:
-            found[key] = normalise_value(unquote_plus(value.decode("utf-8", "replace")))
-    return UtmParameters(**found) if found else NONE
+        if key in NAMES and key not in parameters:
+            parameters[key] = normalise_value(unquote_plus(value.decode("utf-8", "replace")))
+    return UtmParameters(**parameters) if parameters else NONE
 
 
 def normalise_value(value: str) -> str:
-    """Without control characters and outer blanks, one blank for several, cut."""
+    """Return the value without control characters and outer blanks, inner blanks merged, cut to its bound."""
     return _SPACES.sub(" ", printable(value)).strip()[:MAX_VALUE].rstrip()

@@ -109,7 +109,7 @@ class Journal:
             self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             new.mkdir(mode=0o700)
             self._lock.acquire()
-            # It has its name only now that it is locked: nobody can take it for a dead writer's.
+            # It gets its name only when it is locked, so that no process takes it for a dead writer's.
             new.rename(self.folder)
             self._begin_segment(1)
             self._names_synced = True

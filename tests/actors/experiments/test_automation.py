@@ -50,4 +50,4 @@ async def test_each_experiment_is_evaluated_once(caplog: Any) -> None:
     assert store.applied == [(101, "end"), (102, "mismatch")]
     assert automation.steps == {"mismatch": 1, "end": 1, "weights": 0}
     assert automation.failed == 1
-    assert "experiment 100 cannot be judged" in caplog.text
+    assert "experiment 100: its automation failed" in caplog.text
