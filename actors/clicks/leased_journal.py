@@ -66,9 +66,8 @@ class LeasedJournal:
         self._require_buffered(batches[0].first - 1 if batches else 0)
         before = self.lease
         self.lease = await self._ledger.commit(before, batches)
-        self._on_fold(
-            before, self.lease, batches
-        )  # at once: buffering waits when the buffers are full
+        # Before buffering, which waits while the buffers are full.
+        self._on_fold(before, self.lease, batches)
         await self._counted.buffer(batches)
 
     async def dead_letter(self, batch: Batch, reason: str) -> None:

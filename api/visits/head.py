@@ -17,6 +17,7 @@ from typing import Final
 import httptools
 import msgspec
 
+from engine.clicks.click import MAX_LANGUAGE_BYTES, MAX_REFERRER_BYTES, MAX_USER_AGENT_BYTES
 from engine.visits.classifier import is_prefetch
 from engine.visits.request import VisitRequest
 
@@ -166,9 +167,9 @@ class HeadParser:
         return VisitRequest(
             path,
             query,
-            agent.rstrip(b" \t")[:255],
-            referrer.rstrip(b" \t")[:255],
-            language.rstrip(b" \t")[:63],
+            agent.rstrip(b" \t")[:MAX_USER_AGENT_BYTES],
+            referrer.rstrip(b" \t")[:MAX_REFERRER_BYTES],
+            language.rstrip(b" \t")[:MAX_LANGUAGE_BYTES],
             False,
             completion.keep_alive,
             False,
@@ -273,9 +274,9 @@ def check_head(head: bytes) -> VisitRequest | RefusedHead:
     return VisitRequest(
         path,
         query,
-        fields.get(b"user-agent", b"")[:255],
-        fields.get(b"referer", b"")[:255],
-        fields.get(b"accept-language", b"")[:63],
+        fields.get(b"user-agent", b"")[:MAX_USER_AGENT_BYTES],
+        fields.get(b"referer", b"")[:MAX_REFERRER_BYTES],
+        fields.get(b"accept-language", b"")[:MAX_LANGUAGE_BYTES],
         head_only,
         version == "1.1" and events.keep_alive,
         # As the fast parser looks for it: every spelling of every name would cost each request more.

@@ -28,9 +28,7 @@ from engine.visits.place import unpack_place
 from engine.visits.request import ClientInfo, Visit, VisitRequest
 
 PREVIEW_PARAMETER: Final = b"wp_variant="
-COOKIE_NAME: Final = b"wp_v"
 _TOKEN: Final = re.compile(rb"([0-9]{1,19})-([0-9])-([0-9]{1,12})-([A-Za-z0-9_-]{22})")
-_COOKIE: Final = re.compile(rb"[A-Za-z0-9_-]{22}")
 _SIGNATURE_BYTES: Final = 16
 
 
@@ -198,10 +196,6 @@ def take_preview_token(query: bytes) -> tuple[bytes, bytes]:
     if not tokens:
         return b"", query
     return tokens[0], b"&".join([p for p in parameters if not p.startswith(PREVIEW_PARAMETER)])
-
-
-def is_cookie(value: bytes) -> bool:
-    return _COOKIE.fullmatch(value) is not None
 
 
 def new_cookie_value(random: bytes) -> bytes:

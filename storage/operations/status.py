@@ -71,8 +71,8 @@ async def _fetch(path: Path, statuses: list[ProcessStatus]) -> None:
         try:
             statuses.append(msgspec.msgpack.decode(bytes(data), type=ProcessStatus))
         except msgspec.MsgspecError as error:
-            # A process that ends while it answers sends nothing, or a part.
-            if len(data) > 0:
+            # A process that ends before it responds sends nothing.
+            if data:
                 _log.warning("status of %s: cannot be read, ignored: %s", path.stem, error)
 
 
