@@ -15,8 +15,8 @@ class VisitorConnection:
     """A descriptor that does not block, and the state of the visitor at its other end."""
 
     __slots__ = (
-        "client", "closing", "deadline", "discard", "ended", "fd", "limited", "linger", "mask", "parser",
-        "peer", "queue", "registered", "unsent", "waiting",
+        "client", "closing", "deadline", "discard", "ended", "fd", "first_deadline", "limited", "linger",
+        "mask", "networks", "parser", "peer", "queue", "registered", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -27,6 +27,7 @@ class VisitorConnection:
         client: ClientInfo | None,
         limited: bool,
         *,
+        networks: tuple[str, ...],
         behind_proxies: bool,
     ) -> None:
         self.fd = fd  # -1 once closed
@@ -34,7 +35,8 @@ class VisitorConnection:
         self.client = client  # None: each request names its own, or it must be resolved again
         self.limited = limited  # its requests count against the rate limit
         self.parser = HeadParser(behind_proxies=behind_proxies)
-        self.deadline = deadline
+        self.networks = networks  # for which it counts among the shares
+        self.deadline = self.first_deadline = deadline
         self.queue: deque[VisitRequest | RefusedHead] = deque()
         self.unsent = b""
         self.waiting: VisitRequest | None = None  # the request whose profile is being loaded
@@ -44,6 +46,19 @@ class VisitorConnection:
         self.discard = 0  # bytes still received, and dropped, after the last response
         self.registered = False
         self.mask = IN
+
+    def eviction_order(self) -> int | None:
+        """Return how early the connection is closed for want of room; None: never, as its answer is on the way.
+
+        First come those between two requests, as every client expects it of them, then those whose visitor
+        takes no responses, then those that have sent no whole head.
+        """
+        if self.unsent:
+            return 1
+        if self.waiting is not None or self.queue or self.closing or self.ended:
+            return None
+        is_reading_head = self.parser.unfinished or self.deadline == self.first_deadline
+        return 2 if is_reading_head else 0
 
     def end_output(self) -> None:
         """Tell the visitor that nothing more comes. Raises OSError when they are gone."""

@@ -1,28 +1,66 @@
 """Open connections of the visitor server: their place in the epoll set, what is sent to them, how they end."""
 
+import heapq
 import os
 import select
 from collections.abc import Callable
+from operator import itemgetter
 from os import write  # looked up once: it runs for every response
 from typing import Final
 
 from api.visits.connection import IN, VisitorConnection
+from api.visits.connection_shares import ConnectionShares
 
+MAX_CLOSED_AT_ONCE: Final = 128  # closing a connection takes about 5 µs
 MAX_DISCARDED_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
+
+_ORDER: Final = itemgetter(0, 1)
 
 
 class ConnectionSet:
     """Connections by descriptor, and the epoll set that they wait in. Never blocks."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], shares: ConnectionShares) -> None:
         self.epoll = select.epoll()
+        self.shares = shares
+        self.evicted = 0
+        self._full: set[str | None] = set()
         self.by_descriptor: dict[int, VisitorConnection] = {}
         self._monotonic = monotonic
 
     def add(self, connection: VisitorConnection) -> None:
         """Take a connection in; it waits in the epoll set once register() or watch() has put it there."""
         self.by_descriptor[connection.fd] = connection
+        self.shares.take(connection.networks)
+
+    def make_room(self, network: str | None, before: float) -> bool:
+        """Close connections that wait for their client, the longest waiting first: of `network`, or of all.
+
+        A connection whose deadline is not earlier than `before` stays: it has sent a request in this wake-up.
+        Returns whether there is room. A search looks at every connection, so it closes several, and where it
+        finds none, no search follows before new_second().
+        """
+        if network in self._full:
+            return False
+        candidates: list[tuple[int, float, VisitorConnection]] = []
+        for connection in self.by_descriptor.values():
+            if connection.deadline < before and (network is None or network in connection.networks):
+                order = connection.eviction_order()
+                if order is not None:
+                    candidates.append((order, connection.deadline, connection))
+        if not candidates:
+            self._full.add(network)
+            return False
+        count = min(max(1, len(candidates) // 16), MAX_CLOSED_AT_ONCE)
+        for _, _, connection in heapq.nsmallest(count, candidates, _ORDER):
+            self.close(connection)
+        self.evicted += count
+        return True
+
+    def new_second(self) -> None:
+        """Let make_room() search again where it has found nothing."""
+        self._full.clear()
 
     def register(self, connection: VisitorConnection) -> None:
         if not connection.registered:
@@ -100,6 +138,7 @@ class ConnectionSet:
         if connection.fd < 0:
             return
         del self.by_descriptor[connection.fd]
+        self.shares.give_back(connection.networks)
         os.close(connection.fd)  # leaves the epoll set with its last descriptor
         connection.fd = -1
         connection.queue.clear()

@@ -18,7 +18,13 @@ ACCEPTED_CONNECTIONS: Final = Metric(
 )
 REFUSED_CONNECTIONS: Final = Metric(
     "waypost_connections_refused_total",
-    "Connections of visitors refused at the limit or for want of file descriptors",
+    "Connections of visitors refused, by what was used up: the share of their address, all connections of "
+    "the edge, or file descriptors",
+    ("reason",),
+)
+EVICTED_CONNECTIONS: Final = Metric(
+    "waypost_connections_evicted_total",
+    "Idle connections of visitors closed to make room for others",
 )
 TIMED_OUT_CONNECTIONS: Final = Metric(
     "waypost_connections_timed_out_total",
@@ -41,7 +47,8 @@ def samples(server: VisitorServer) -> list[Sample]:
         *REFUSALS.by_label(server.refusals_by_status),
         CONNECTIONS.sample(server.connections),
         ACCEPTED_CONNECTIONS.sample(server.accepted),
-        REFUSED_CONNECTIONS.sample(server.refused),
+        *REFUSED_CONNECTIONS.by_label(server.refused_by_reason),
+        EVICTED_CONNECTIONS.sample(server.evicted),
         TIMED_OUT_CONNECTIONS.sample(server.timed_out),
         VISITOR_ERRORS.sample(server.errors),
         UNIDENTIFIED_VISITORS.sample(server.unidentified),

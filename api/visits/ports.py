@@ -25,6 +25,9 @@ class VisitorLimits(Protocol):
     def max_connections(self) -> int: ...
 
     @property
+    def connections_per_address(self) -> int: ...
+
+    @property
     def head_timeout_ms(self) -> int: ...
 
     @property

@@ -9,8 +9,9 @@ Guarantees:
 
 - No response to a counted request leaves before its click is in the journal, or counted as unrecorded.
 - Requests of one connection are answered in their order, also when one waits for a cold profile.
-- Bounded: connections (503 beyond), head bytes and time, idle time, requests that wait in one connection
-  and responses that its visitor does not take (it is not read meanwhile, and closed when its time is over).
+- Bounded: connections, in all and of an address (idle ones are closed for new ones, 503 beyond), head bytes
+  and time, idle time, requests that wait in one connection and responses that its visitor does not take (it
+  is not read meanwhile, and closed when its time is over).
 
 A connection that breaks the rules is closed at once. Nothing here trusts what it reads.
 """
@@ -28,6 +29,7 @@ from actors.visits.route import VisitRoute
 from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
+from api.visits.connection_shares import ConnectionShares
 from api.visits.head import RefusedHead
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
@@ -80,7 +82,9 @@ class VisitorServer:
         self._head_s = limits.head_timeout_ms / 1000
         self._lines = StatusLines()
         self._classifications = ClassificationCache()
-        self._connections = ConnectionSet(monotonic)
+        self._connections = ConnectionSet(
+            monotonic, ConnectionShares(limits.connections_per_address, proxied=self._proxied)
+        )
         self._records: list[bytes] = []
         self._responses: list[tuple[VisitorConnection, bytes]] = []
         self._draining = False
@@ -89,7 +93,7 @@ class VisitorServer:
         self.views = 0
         self.refusals_by_status: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.accepted = 0
-        self.refused = 0
+        self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
         self.timed_out = 0
         self.errors = 0
         self.unidentified = 0  # visits recorded without a pseudonym, as no key was known
@@ -103,6 +107,11 @@ class VisitorServer:
     def connections(self) -> int:
         return len(self._connections.by_descriptor)
 
+    @property
+    def evicted(self) -> int:
+        """Connections closed while idle, to make room for others."""
+        return self._connections.evicted
+
     # ---- one wake-up ----------------------------------------------------------------------------
 
     def on_readable(self) -> None:
@@ -110,11 +119,11 @@ class VisitorServer:
         events = self._connections.epoll.poll(0, BATCH)
         self._begin()
         connections, read_request = self._connections.by_descriptor, self._read
+        accepts = False
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                if fd == self._listener.descriptor:
-                    self._accept()
+                accepts = accepts or fd == self._listener.descriptor
                 continue
             try:
                 if mask == select.EPOLLIN:
@@ -123,6 +132,10 @@ class VisitorServer:
                     self._serve(connection, mask)
             except Exception:
                 self._contain_error(connection)
+        if accepts:
+            # At the end: accepting may close connections, and their descriptors get new ones, for which the
+            # events above are not.
+            self._accept()
         self._finish()
 
     def _serve(self, connection: VisitorConnection, mask: int) -> None:
@@ -167,30 +180,49 @@ class VisitorServer:
             except BlockingIOError:
                 return
             except OSError as error:
-                if is_exhausted(error):
-                    # No descriptors: waiting connections stay in the kernel's queue for a second.
-                    self._connections.epoll.modify(self._listener.descriptor, 0)
-                    self._accept_again_at = self._now + 1.0
-                    self.refused += 1
-                    return
-                continue
+                if not is_exhausted(error):
+                    continue
+                if self._connections.make_room(None, self._idle_deadline):
+                    continue
+                # No descriptors: waiting connections stay in the kernel's queue for a second.
+                self._connections.epoll.modify(self._listener.descriptor, 0)
+                self._accept_again_at = self._now + 1.0
+                self.refused_by_reason["descriptors"] += 1
+                return
             self.accepted += 1
-            if self.connections >= self._limits.max_connections:
-                self.refused += 1
+            networks = self._connections.shares.networks_of(peer)
+            lacking = self._lacking(networks)
+            if lacking is not None:
+                self.refused_by_reason[lacking] += 1
                 self.refusals_by_status[503] += 1
                 turn_away(fd)
                 continue
-            connection = self._open(fd, peer)
+            connection = self._open(fd, peer, networks)
             self._read(connection)
             # A short connection that is answered already needs no place in the epoll set.
             if connection.fd >= 0 and not connection.closing:
                 self._connections.register(connection)
 
-    def _open(self, fd: int, peer: str) -> VisitorConnection:
+    def _lacking(self, networks: tuple[str, ...]) -> str | None:
+        """Make room for one connection more. Returns what it lacks, if there is none."""
+        network = self._connections.shares.exceeded(networks)
+        if network is not None and not self._connections.make_room(network, self._idle_deadline):
+            return "address"
+        if self.connections < self._limits.max_connections:
+            return None
+        return None if self._connections.make_room(None, self._idle_deadline) else "connections"
+
+    def _open(self, fd: int, peer: str, networks: tuple[str, ...]) -> VisitorConnection:
         client = None if self._proxied else self._clients.of_peer(peer)
         limited = self._limited and (client is None or client.rate_limit_subject is not None)
         connection = VisitorConnection(
-            fd, self._now + self._head_s, peer, client, limited, behind_proxies=self._proxied
+            fd,
+            self._now + self._head_s,
+            peer,
+            client,
+            limited,
+            networks=networks,
+            behind_proxies=self._proxied,
         )
         self._connections.add(connection)
         return connection
@@ -395,6 +427,7 @@ class VisitorServer:
     def sweep(self) -> None:
         """Close connections past their deadline; accept again after descriptors ran out."""
         self._begin()
+        self._connections.new_second()
         if self._accept_again_at and self._now >= self._accept_again_at and not self._draining:
             self._accept_again_at = 0.0
             self._connections.epoll.modify(self._listener.descriptor, select.EPOLLIN)

@@ -59,7 +59,10 @@ class Settings:
     visits_per_second: int = setting(200, whole(0, 10_000),
         "requests per second allowed from one client address, per edge; 0: no limit. Loopback is never limited")
     max_connections: int = setting(10_000, whole(1, 1_000_000),
-        "visitors' connections per edge; further ones are answered 503")
+        "visitors' connections per edge; beyond them, idle ones are closed, then new ones are answered 503")
+    connections_per_address: int = setting(1_000, whole(0, 1_000_000),
+        "of these, connections of one client address or IPv6 /64, four times as many of a /48; 0: no limit. "
+        "Behind trusted proxies there is none")
     head_timeout_ms: int = setting(10_000, milliseconds, "time limit for a client to send a request head")
     idle_timeout_ms: int = setting(65_000, milliseconds, "time after which an idle connection is closed")
     max_resident_links: int = setting(1_000_000, whole(1_000, 100_000_000),

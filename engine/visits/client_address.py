@@ -59,6 +59,17 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
+def networks_of(address: str) -> tuple[str, ...]:
+    """Return the networks that bounds count for an address, the narrowest first: an IPv4 address alone, the /64
+    and the /48 of an IPv6 one. Other text, as of a unix socket, has none."""
+    canonical = parse_address(address)
+    if canonical is None:
+        return ()
+    if ":" not in canonical:
+        return (canonical,)
+    return network_of(canonical), str(ipaddress.ip_network((canonical, 48), strict=False))
+
+
 def packed_network(address: str) -> bytes:
     """Return network_of() an address as bytes after their length; a zero byte for other text."""
     try:

@@ -159,8 +159,12 @@ class ServedEdge:
         self.seconds += seconds
         self.server.sweep()
 
-    async def visitor(self, *, receive_buffer_bytes: int | None = None) -> Visitor:
+    async def visitor(
+        self, address: str = "127.0.0.1", *, receive_buffer_bytes: int | None = None
+    ) -> Visitor:
+        """Connect from an address of this machine."""
         sock = trio.socket.socket()
+        await sock.bind((address, 0))
         if receive_buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         await sock.connect(self.listener.getsockname())

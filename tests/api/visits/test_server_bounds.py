@@ -93,29 +93,38 @@ async def test_requests_behind_a_cold_one_are_bounded() -> None:
 
 async def test_one_connection_too_many_gets_503_and_is_counted() -> None:
     async with served_edge(Settings(max_connections=2)) as edge:
+        await shop(edge)
+        edge.profiles.hold()
         one, two = await edge.visitor(), await edge.visitor()
-        await edge.until(lambda: edge.server.connections == 2)
+        await one.send(get(b"/far/x"))
+        await two.send(get(b"/far/y"))
+        await edge.until(lambda: edge.registry.waiting == 2)
         third = await edge.visitor()
         response = await third.response()
         assert (response.status, response.closes) == (503, True)
         assert response.headers["retry-after"] == "1"
         assert await third.is_closed()
-        assert (edge.server.refused, edge.server.accepted) == (1, 3)
-        assert await one.ends()
-        assert (await (await edge.visitor()).request(get(b"/none"))).status == 404
-        assert (await two.request(get(b"/none"))).status == 404
+        assert edge.server.refused_by_reason == {"address": 0, "connections": 1, "descriptors": 0}
+        assert edge.server.evicted == 0
+        edge.profiles.release()
+        assert [(await visitor.response()).status for visitor in (one, two)] == [302, 302]
 
 
 async def test_a_refused_connection_whose_request_is_there_already_ends_in_order() -> None:
     async with served_edge(Settings(max_connections=1)) as edge:
         await edge.warm(b"/none")
-        assert (await (await edge.visitor()).request(get(b"/none"))).status == 404
+        edge.profiles.hold()
+        visitor = await edge.visitor()
+        await visitor.send(get(b"/cold"))
+        await edge.until(lambda: edge.registry.waiting == 1)
         raw = socket.create_connection(edge.listener.getsockname())
         raw.send(get(b"/none"))  # before the server has had a chance to accept
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(raw))
         async with stream:
             assert (await stream.receive_some(4096)).startswith(b"HTTP/1.1 503 ")
             assert await stream.receive_some(4096) == b""
+        edge.profiles.release()
+        assert (await visitor.response()).status == 404
 
 
 async def test_too_many_waiting_visitors_get_503(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.visits.client_address import client_address, parse_address
+from engine.visits.client_address import client_address, networks_of, parse_address
 
 ADDRESSES = st.ip_addresses().map(str)
 # Anything that a client may send: commas too, so that it can pretend any number of entries.
@@ -48,6 +48,21 @@ def test_the_entry_of_the_outermost_trusted_proxy_is_the_client(
 )  # fmt: skip
 def test_without_proxies_it_is_the_peer(peer: str, canonical: str) -> None:
     assert client_address(peer, "203.0.113.7", 0) == canonical
+
+
+@pytest.mark.parametrize(
+    ("address", "networks"),
+    [
+        ("203.0.113.7", ("203.0.113.7",)),
+        ("::ffff:203.0.113.7", ("203.0.113.7",)),
+        ("2001:db8:1:2:3::4", ("2001:db8:1:2::/64", "2001:db8:1::/48")),
+        ("fe80::1%eth0", ("fe80::/64", "fe80::/48")),
+        ("", ()),
+        ("unix:", ()),
+    ],
+)
+def test_bounds_count_an_address_by_its_networks(address: str, networks: tuple[str, ...]) -> None:
+    assert networks_of(address) == networks
 
 
 def test_a_proxy_on_a_unix_socket_names_its_client() -> None:
