@@ -117,7 +117,8 @@ class HeadParser:
         if (
             data[end : end + 11] != b" HTTP/1.1\r\n"
             or data[:5] != b"GET /"
-            or data[-4:] != b"\r\n\r\n"
+            # The first blank line ends the bytes: what follows a head is no field of it.
+            or data.find(b"\r\n\r\n") != len(data) - 4
             or len(data) > MAX_HEAD_BYTES
             or self._rest
             # Perhaps a prefetch. `in` would take 0.5 µs, as it first tries to read the bytes as a number.
@@ -175,7 +176,7 @@ class HeadParser:
             False,
             forwarded,
             name,
-            _visitor_cookie(data) if b"wp_v=" in data else b"",
+            _visitor_cookie(data) if data.find(b"wp_v=") >= 0 else b"",
         )
 
     def parse_strict(self, data: bytes) -> list[VisitRequest | RefusedHead]:

@@ -32,6 +32,28 @@ def test_a_plain_request_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("fields", [b"", b"X-Forwarded-For: 8.8.8.8\r\nUser-Agent: forged\r\n"])
+@pytest.mark.parametrize(
+    ("announced", "body"),
+    [
+        (b"Content-Length: %d", b"\r\n%b\r\n"),
+        (b"Content-Length: %d", b"%b\r\n"),
+        (b"Content-Length: 0", b"\r\n%b\r\n"),
+        (b"Transfer-Encoding: chunked", b"6\r\n%b\r\n\r\n0\r\n\r\n"),
+        (b"Transfer-Encoding: chunked", b"0\r\n%b\r\n"),
+    ],
+)
+def test_the_first_blank_line_ends_a_plain_head(
+    announced: bytes, body: bytes, fields: bytes
+) -> None:
+    body %= fields
+    if b"%d" in announced:
+        announced %= len(body)
+    for behind_proxies in (False, True):
+        parser = HeadParser(behind_proxies=behind_proxies)
+        assert parser.parse_fast(PLAIN[:-2] + announced + b"\r\n\r\n" + body) is None
+
+
 @pytest.mark.parametrize(
     ("field", "expected"),
     [

@@ -69,3 +69,31 @@ async def test_the_server_answers_429_and_counts_no_click() -> None:
         assert [(await visitor.response()).status for _ in range(2)] == [429, 302]
         assert len(edge.journal.records) == recorded + 4
         assert edge.server.refusals_by_status[429] == 2
+
+
+_FORGED_FIELDS = b"\r\nX-Forwarded-For: 8.8.8.8\r\nUser-Agent: forged\r\n\r\n"
+_LENGTH = b"Content-Length: %d" % len(_FORGED_FIELDS)
+_CHUNKED = b"Transfer-Encoding: chunked"
+
+
+@pytest.mark.trio(run=hosted_run)
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        (_LENGTH, _FORGED_FIELDS),
+        (_CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(_FORGED_FIELDS), _FORGED_FIELDS)),
+        (_CHUNKED, b"0" + _FORGED_FIELDS),  # as trailers
+    ],
+    ids=["length", "chunked", "trailers"],
+)
+async def test_a_body_names_no_client_and_so_evades_no_limit(field: bytes, body: bytes) -> None:
+    limits = Settings(visits_per_second=5, trusted_hops=1, head_timeout_ms=5000)
+    async with served_edge(limits) as edge:
+        await edge.profiles.add_profile("shop", "a")
+        await edge.warm(b"/shop/a")
+        recorded = len(edge.journal.records)
+        for _ in range(6):
+            visitor = await edge.visitor()
+            head = get(b"/shop/a", b"X-Forwarded-For: 203.0.113.9", field)
+            assert (await visitor.request(head + body)).status == 413
+        assert len(edge.journal.records) == recorded
