@@ -374,7 +374,11 @@ def process() -> None:
 
 def read(**overrides: Any) -> Settings:
     """Read the settings from the environment. `overrides` are those of the command line, and win."""
-    return settings.read(os.environ, **overrides)
+    from storage.certificates import require_certificates
+
+    config = settings.read(os.environ, **overrides)
+    require_certificates(config)
+    return config
 
 
 def require_servers(config: Settings, command: str) -> None:

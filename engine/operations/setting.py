@@ -93,17 +93,20 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """Return a parser of URLs with one of these schemes."""
+    """Return a parser of URLs with one of these schemes, without credentials."""
 
     def parse(text: str) -> str:
         try:
-            scheme = urlsplit(text).scheme
+            parts = urlsplit(text)
+            scheme, _ = parts.scheme, parts.port
         except ValueError:
-            scheme = ""
+            raise ValueError("must be a URL whose host and port can be read") from None
         if scheme not in schemes:
             raise ValueError(
                 f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
             )
+        if "@" in parts.netloc:
+            raise ValueError("must be a URL without user name and password")
         return text
 
     return parse

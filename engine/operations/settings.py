@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.common.errors import SettingsError
+from engine.operations.server_url import parse_database_url, parse_redis_url
 from engine.operations.setting import (
     PREFIX,
     base_url,
@@ -35,10 +36,11 @@ class Settings:
 
     # fmt: off
     # Postgres and Redis
-    database_url: str = setting("", url("postgresql", "postgres"),
-        "Postgres 15 or later; unset: an embedded one in the data folder", variable="DATABASE_URL")
-    redis_url: str = setting("", url("redis", "rediss", "unix", "redis+cluster", "rediss+cluster"),
-        "Redis 7.0 or later, or Valkey; unset: an embedded Valkey", variable="REDIS_URL")
+    database_url: str = setting("", parse_database_url,
+        "Postgres 15 or later; unset: an embedded one in the data folder",
+        variable="DATABASE_URL", secret=True)
+    redis_url: str = setting("", parse_redis_url,
+        "Redis 7.0 or later, or Valkey; unset: an embedded Valkey", variable="REDIS_URL", secret=True)
     database_pool: int = setting(8, whole(1, 1_000), "Postgres connections per process")
     redis_pool: int = setting(16, whole(2, 1_000), "Redis connections per process")
     query_timeout_ms: int = setting(10_000, milliseconds, "time limit of one database statement")
@@ -145,7 +147,9 @@ def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
             try:
                 values[declared.field] = declared.parse(text)
             except ValueError as error:
-                value = "" if declared.secret else f" (it is {text[:100]!r})"
+                # A URL may hold a password wherever an @ is.
+                hidden = declared.secret or "@" in text
+                value = "" if hidden else f" (it is {text[:100]!r})"
                 raise SettingsError(f"{declared.variable} {error}{value}") from None
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in _VARIABLES:

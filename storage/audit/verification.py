@@ -18,10 +18,10 @@ import asyncpg
 from engine.common.errors import UnavailableError
 from storage.bridge import in_asyncio
 from storage.postgres import queries
+from storage.postgres.connect import CONNECT_S, connect
 from storage.postgres.database import Connection
 
 _SQL: Final = queries.load("audit/verification")
-_CONNECT_S: Final = 3.0
 _ROWS: Final = 1_000  # in memory at once
 _REPORT_EVERY: Final = 10_000
 Chain = tuple[int, int]
@@ -49,17 +49,13 @@ async def verify(url: str, progress: Progress = lambda done, of: None) -> AuditR
     """
 
     async def run() -> AuditResult:
-        connection = await asyncpg.connect(
-            url,
-            timeout=_CONNECT_S,
-            server_settings={"search_path": "waypost", "application_name": "waypost doctor"},
-        )
+        connection = await connect(url, "waypost doctor", search_path="waypost")
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute("SET LOCAL ROLE waypost_owner")
                 return await _ChainWalk(connection, progress).run()
         finally:
-            await connection.close(timeout=_CONNECT_S)
+            await connection.close(timeout=CONNECT_S)
 
     try:
         return await in_asyncio(run)

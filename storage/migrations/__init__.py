@@ -25,11 +25,11 @@ import asyncpg
 
 from engine.common.errors import UnavailableError, WaypostError
 from storage.bridge import in_asyncio
+from storage.postgres.connect import CONNECT_S, connect
 
 MIN_VERSION: Final = 15
 _LOCK: Final = 0x77617970  # "wayp"
 _FILE: Final = re.compile(r"(\d{4})_\w+\.sql")
-_CONNECT_S: Final = 5.0
 _LOCK_WAIT_MS: Final = 300_000
 
 
@@ -82,17 +82,13 @@ async def pending(url: str) -> list[str]:
             await _check_server(connection)
             return [file.name for file in _pending(migrations(), await _applied(connection))]
         finally:
-            await connection.close(timeout=_CONNECT_S)
+            await connection.close(timeout=CONNECT_S)
 
     return await in_asyncio(ask)
 
 
 async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
-    settings = {"application_name": "waypost migrate", "search_path": "waypost", "timezone": "UTC"}
-    try:
-        return await asyncpg.connect(url, timeout=_CONNECT_S, server_settings=settings)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise UnavailableError(f"Postgres does not answer: {error}") from error
+    return await connect(url, "waypost migrate", search_path="waypost", timezone="UTC")
 
 
 async def apply_missing(url: str, files: Sequence[Migration]) -> list[str]:
@@ -112,7 +108,7 @@ async def apply_missing(url: str, files: Sequence[Migration]) -> list[str]:
         raise UnavailableError("another migration of this database has not ended") from error
     finally:
         # Also ends the advisory lock, which belongs to the session.
-        await connection.close(timeout=_CONNECT_S)
+        await connection.close(timeout=CONNECT_S)
 
 
 async def _check_server(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

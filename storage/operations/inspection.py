@@ -8,9 +8,8 @@ import redis.exceptions
 from engine.common.errors import UnavailableError
 from storage import migrations
 from storage.bridge import in_asyncio
+from storage.postgres.connect import CONNECT_S, connect
 from storage.redis.client import RedisServer
-
-_CONNECT_S = 3.0
 
 
 class RedisSettings(NamedTuple):
@@ -25,11 +24,11 @@ async def server_version(url: str) -> int:
     """Return Postgres' server_version_num, such as 170010. Raises UnavailableError."""
 
     async def ask() -> int:
-        connection = await asyncpg.connect(url, timeout=_CONNECT_S)
+        connection = await connect(url, "waypost doctor")
         try:
             return int(await connection.fetchval("SHOW server_version_num"))
         finally:
-            await connection.close(timeout=_CONNECT_S)
+            await connection.close(timeout=CONNECT_S)
 
     try:
         return await in_asyncio(ask)

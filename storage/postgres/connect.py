@@ -1,0 +1,30 @@
+"""One connection to Postgres outside of a pool: for migrations, inspection and verification."""
+
+from typing import Final
+
+import asyncpg
+
+from engine.common.errors import SettingsError, UnavailableError
+
+CONNECT_S: Final = 5.0
+
+
+async def connect(
+    url: str, application: str, **server_settings: str
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect, on asyncio. Raises UnavailableError, and SettingsError if the driver refuses the URL."""
+    try:
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_S,
+            server_settings={"application_name": application} | server_settings,
+        )
+    except (asyncpg.ClientConfigurationError, ValueError, OverflowError) as error:
+        # The text may repeat a part of the URL, and with it of the password.
+        raise SettingsError(
+            f"DATABASE_URL is refused by the driver ({type(error).__name__}): its form is "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"Postgres does not answer: {reason}") from error
