@@ -4,6 +4,8 @@ Anybody with a click id can report a conversion of that click from a page with `
 only as trustworthy as visitors. A hook's URL is secret, and accepts clicks of its profile only.
 """
 
+import hashlib
+from collections import OrderedDict
 from datetime import datetime
 from importlib import resources
 from typing import Any, Final
@@ -34,6 +36,7 @@ from engine.experiments.conversion import (
     ConversionHook,
     HookDraft,
     HookFieldPaths,
+    ResolvedHook,
     validate_hook,
     value_at_path,
 )
@@ -46,9 +49,13 @@ from engine.visits.client_address import network_of
 SCRIPT_BYTES: Final = 1024
 MAX_BODY_BYTES: Final = 4096
 MAX_SUBJECTS: Final = 50_000
+MAX_KNOWN_HOOKS: Final = 10_000
 # Per client address, and per profile with hooks; each console counts by itself.
 SCRIPT: Final = Rate("script", units=120, period_s=60)
 HOOK: Final = Rate("hook", units=6000, period_s=60)
+# Tokens from one address that this console has not seen valid. A platform sends for many shops from one
+# address, so known tokens cost nothing.
+HOOK_LOOKUPS: Final = Rate("hook-lookups", units=300, period_s=60)
 _CACHED: Final = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 
 
@@ -75,6 +82,7 @@ class ConversionIngest:
         self._url = url.rstrip("/")
         self._trusted_hops = trusted_hops
         self._limiters = LocalRateLimiters(MAX_SUBJECTS, "allow")
+        self._known_hooks: OrderedDict[bytes, None] = OrderedDict()  # SHA-256 of tokens
         self._script = (resources.files(__package__) / "wp.js").read_bytes()
 
     def routes(self) -> list[Route]:
@@ -95,7 +103,7 @@ class ConversionIngest:
 
     async def collect(self) -> Response:
         """Record a conversion that the script sends."""
-        self._require_allowed(SCRIPT, network_of(client_address.address(self._trusted_hops)))
+        self._require_allowed(SCRIPT, self._client())
         conversion = await self._parser.parse(await _json())
         (recorded,) = await self._store.record_from_ingest(
             conversion.click.tenant_id, conversion.click.profile_id, [conversion], "script"
@@ -104,9 +112,7 @@ class ConversionIngest:
 
     async def receive(self, token: str) -> Response:
         """Record a conversion from a shop's own JSON, by the field paths of the hook."""
-        hook = await self._store.hook_of(token)
-        if hook is None:
-            raise NotFoundError.of("hook")
+        hook = await self._hook(token)
         self._require_allowed(HOOK, f"{hook.tenant_id}:{hook.profile_id}")
         body = await json_object()
         conversion = await self._parser.parse({**_fields(hook.fields, body), "name": hook.name})
@@ -116,6 +122,27 @@ class ConversionIngest:
             hook.tenant_id, hook.profile_id, [conversion], "hook"
         )
         return json_response(conversion_response(recorded), 200 if recorded.duplicate else 201)
+
+    async def _hook(self, token: str) -> ResolvedHook:
+        """Return the hook of a token. Raises NotFoundError, or TooSoonError, without a look-up, for an address
+        that has sent many unknown tokens."""
+        digest = hashlib.sha256(token.encode()).digest()
+        if digest in self._known_hooks:
+            self._known_hooks.move_to_end(digest)
+        else:
+            self._require_allowed(HOOK_LOOKUPS, self._client())
+        hook = await self._store.hook_of(token)
+        if hook is None:
+            self._known_hooks.pop(digest, None)
+            raise NotFoundError.of("hook")
+        self._known_hooks[digest] = None
+        if len(self._known_hooks) > MAX_KNOWN_HOOKS:
+            self._known_hooks.popitem(last=False)
+        return hook
+
+    def _client(self) -> str:
+        """Return the network of the request's client."""
+        return network_of(client_address.address(self._trusted_hops))
 
     def _require_allowed(self, rate: Rate, subject: str) -> None:
         """Charge one request. Raises TooSoonError."""
@@ -199,7 +226,7 @@ _EXAMPLE: Final = {
     "name": "sale",
     "fields": {
         "click_id": "note_attributes.0.value",
-        "order_id": "order_number",
+        "order_id": "id",
         "value": "total_price",
         "currency": "currency",
     },
@@ -229,10 +256,11 @@ _RECEIVE: Final = Doc(
     summary="Report a conversion by a hook",
     tag=_TAG,
     description="The body is a shop's own JSON; the hook's `fields` are the paths of the conversion's fields "
-    "in it. A value may have four decimal places. The click must be one of the hook's profile.",
+    "in it. A value may have four decimal places. The click must be one of the hook's profile. A profile's "
+    f"hooks take {HOOK.units:,} requests per minute.",
     body=dict[str, Any],
     body_example={
-        "order_number": 1001,
+        "id": 1001,
         "total_price": "49.90",
         "currency": "EUR",
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],

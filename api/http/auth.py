@@ -20,7 +20,7 @@ from werkzeug.exceptions import Unauthorized
 
 from api.http.key_cache import KeyCache
 from api.http.problems import REQUEST_ID
-from api.http.routes import Access, Route
+from api.http.routes import Access, Route, is_api_path
 from engine.accounts.access import Caller
 from engine.accounts.ports import SessionStore
 from engine.common.errors import ExpiredError, ForbiddenError
@@ -136,8 +136,7 @@ class Auth:
         Under `/v1` a path without a route demands credentials too: otherwise a 404 would show strangers which
         paths exist.
         """
-        under_v1 = request.path == "/v1" or request.path.startswith("/v1/")
-        default: Access = "key" if under_v1 else "public"
+        default: Access = "key" if is_api_path(request.path) else "public"
         if request.url_rule is None:
             return default
         method = "GET" if request.method == "HEAD" else request.method

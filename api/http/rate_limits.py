@@ -1,8 +1,12 @@
-"""Rate limits of the API: per API key or user, for reads and for changes, and per client address.
+"""Rate limits of the console. No path is without one; docs/limits.md lists them.
 
-All consoles share them in Redis, and each decides on credit in between; while Redis does not answer, each
-console decides alone (engine/limits/layered_limiter.py). Each console counts bad credentials by itself, per
-address, and refuses an address over this limit before it looks credentials up.
+Under `/v1` they are per API key or user, for reads and for changes, and per client address. All consoles share
+them in Redis, and each decides on credit in between; while Redis does not answer, each console decides alone
+(engine/limits/layered_limiter.py). Each console counts bad credentials by itself, per address, and refuses an
+address over this limit before it looks credentials up.
+
+All other paths, unknown ones too, have one limit per address in each console's memory, so that monitoring
+works without Redis. A route may have a narrower one of its own (api/experiments/conversion_ingest.py).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +19,7 @@ from quart import Quart, Response, g, request
 from api.http import client_address
 from api.http.auth import caller_or_none
 from api.http.guard import ConsoleMetrics
+from api.http.routes import is_api_path
 from engine.limits.layered_limiter import LayeredRateLimiter
 from engine.limits.local_limiter import LocalRateLimiter
 from engine.limits.ports import Charge, RateLimiter
@@ -25,12 +30,14 @@ from engine.visits.client_address import network_of
 PERIOD_S: Final = 60
 NO_CREDENTIALS: Final = Rate("no-credentials", units=60, period_s=PERIOD_S)
 BAD_CREDENTIALS: Final = Rate("bad-credentials", units=300, period_s=PERIOD_S)
+# `/readyz` and `/metrics` ask every process of the machine.
+PUBLIC: Final = Rate("public", units=3_000, period_s=PERIOD_S)
 MAX_SUBJECTS: Final = 50_000
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ApiRateLimiter:
-    """Rate limiter of requests under `/v1`. A request over its limit raises TooSoonError."""
+    """Rate limiter of requests. A request over its limit raises TooSoonError."""
 
     def __init__(self, limiter: RateLimiter, settings: Settings, counters: ConsoleMetrics) -> None:
         self._counters = counters
@@ -43,20 +50,24 @@ class ApiRateLimiter:
         self._writes = _per_minute("writes", writes)
         self._address = _per_minute("address", 2 * (reads + writes) if reads and writes else 0)
         self._bad_credentials = LocalRateLimiter(BAD_CREDENTIALS, MAX_SUBJECTS, "allow")
+        self._public = LocalRateLimiter(PUBLIC, MAX_SUBJECTS, "allow")
 
     def register(self, app: Quart, authenticate: Callable[[], Awaitable[None]]) -> None:
-        """Have `app` authenticate each request by `authenticate`, and then charge it."""
+        """Have `app` authenticate each request of the API by `authenticate`, and charge every request."""
 
         async def before() -> None:
-            if request.path.startswith("/v1"):
-                bad = self._bad_credentials.peek(self._subject(), now_us())
-                if not bad.allowed:
-                    self._require_allowed([BAD_CREDENTIALS], [bad])
-                await authenticate()
-                await self._charge()
+            if not is_api_path(request.path):
+                decision = self._public.decide(self._subject(), now_us())
+                self._require_allowed([PUBLIC], [decision])
+                return
+            bad = self._bad_credentials.peek(self._subject(), now_us())
+            if not bad.allowed:
+                self._require_allowed([BAD_CREDENTIALS], [bad])
+            await authenticate()
+            await self._charge()
 
         async def after(response: Response) -> Response:
-            if response.status_code == 401 and request.path.startswith("/v1"):
+            if response.status_code == 401 and is_api_path(request.path):
                 self._bad_credentials.decide(self._subject(), now_us())
             for name, value in header_fields(g.get("rate_decisions", ())):
                 response.headers[name] = value

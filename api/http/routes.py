@@ -81,6 +81,11 @@ class Route(NamedTuple):
     security_events: Mapping[int, SecurityEventKind] = _NO_EVENTS
 
 
+def is_api_path(path: str) -> bool:
+    """Return whether a path is of the API: it takes credentials, also if it is unknown, unless it is public."""
+    return path == "/v1" or path.startswith("/v1/")
+
+
 def changes_of(
     draft: type[msgspec.Struct],
     name: str = "",

@@ -5,6 +5,7 @@ import resource
 import secrets
 import socket
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -19,6 +20,7 @@ from actors.visits.daily_keys import DailyKeys
 from actors.visits.places import watch_places
 from actors.visits.registry import Registry
 from api.processes.adoption import JournalAdoption
+from api.processes.descriptors import connections_within_limit
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from api.visits import metrics as visitor_metrics
 from api.visits.client_resolver import ClientResolver
@@ -261,6 +263,8 @@ def keep_memory_off_disk() -> None:
 async def edge(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     """Run the edge until `stop` is requested. Raises WaypostError."""
     keep_memory_off_disk()
+    connections = connections_within_limit(settings.max_connections)
+    settings = replace(settings, max_connections=connections)
     database = await Database.open(
         settings.database_url,
         role="waypost_edge",

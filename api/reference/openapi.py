@@ -14,7 +14,7 @@ import msgspec
 from api.http.auth import COOKIE, CSRF_HEADER
 from api.http.idempotency import REPLAYED
 from api.http.problems import CONTENT_TYPE, Problem
-from api.http.routes import Access, Doc, ResponseDoc, Route
+from api.http.routes import Access, Doc, ResponseDoc, Route, is_api_path
 from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
 
@@ -234,10 +234,9 @@ def _parameters(route: Route, doc: Doc, schemas: _Schemas) -> list[dict[str, Any
 def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, response_doc in doc.responses.items():
-        names = {*response_doc.headers, "X-Request-Id"}
+        names = {*response_doc.headers, "X-Request-Id", "RateLimit", "RateLimit-Policy"}
         names |= {"ETag"} if doc.tagged else set()
         names |= {REPLAYED} if doc.idempotent else set()
-        names |= {"RateLimit", "RateLimit-Policy"} if route.rule.startswith("/v1") else set()
         responses[str(status)] = _success(response_doc, names, schemas)
     if doc.tagged:
         responses["304"] = {
@@ -251,9 +250,9 @@ def _responses(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
 
 def statuses(route: Route, doc: Doc) -> set[int]:
     """Return the statuses of the problems that a route can answer."""
-    problems = set(doc.errors)
-    if route.rule.startswith("/v1"):
-        problems |= {422, 429, 503}
+    problems = {429, *doc.errors}
+    if is_api_path(route.rule):
+        problems |= {422, 503}
         if route.access != "public":
             problems.add(403)
         if route.access in ("key", "session"):

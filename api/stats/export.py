@@ -1,7 +1,8 @@
 """`GET /v1/profiles/{id}/stats/export` and `…/clicks/export`: rows of a stats query, and raw clicks, as files.
 
 Clicks are streamed while they are read. A failure after the first line breaks the connection, so a file
-that arrives without an error is complete. At most MAX_AT_ONCE exports of clicks run at a time.
+that arrives without an error is complete. At most MAX_AT_ONCE exports of clicks run at a time, and
+MAX_OF_TENANT of one tenant.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,7 +10,6 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
-import trio
 from quart import Response, request
 
 from api.http.auth import current_caller
@@ -18,8 +18,9 @@ from api.http.query import path_id
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from api.stats.stats import PERIOD, QUERY, metrics_of
 from engine.common import export
-from engine.common.errors import FieldError, InvalidError, UnavailableError
+from engine.common.errors import FieldError, InvalidError
 from engine.common.export import CONTENT_TYPES, FORMATS, ExportFormat
+from engine.limits.tenant_slots import TenantSlots
 from engine.links.ports import ProfileStore
 from engine.stats import period
 from engine.stats.ports import CLICK_COLUMNS, ClickExport, StatsReader
@@ -28,6 +29,7 @@ from engine.stats.query_parser import parse_query, printable_name
 from engine.stats.result import Stats
 
 MAX_AT_ONCE: Final = 2  # each holds a connection to the database
+MAX_OF_TENANT: Final = 1
 LIMIT_S: Final = 3_600
 
 
@@ -41,7 +43,7 @@ class StatsExportRoutes:
         self._reader = reader
         self._clicks = clicks
         self._now = now
-        self._running = trio.CapacityLimiter(MAX_AT_ONCE)
+        self._slots = TenantSlots("exports", total=MAX_AT_ONCE, each=MAX_OF_TENANT)
 
     def routes(self) -> list[Route]:
         return [
@@ -66,8 +68,7 @@ class StatsExportRoutes:
         id_ = path_id(profile_id)
         format_, query = self._parse(with_query=False)
         profile = await self._store.profile(current_caller(), id_)
-        if not self._running.available_tokens:
-            raise UnavailableError(f"{MAX_AT_ONCE} exports are being written; try again later")
+        self._slots.admit(profile.tenant_id)  # so that a refusal is a problem response
         response = Response(
             self._lines(profile.tenant_id, id_, format_, query), content_type=CONTENT_TYPES[format_]
         )
@@ -77,9 +78,7 @@ class StatsExportRoutes:
     async def _lines(
         self, tenant_id: int, profile_id: int, format_: ExportFormat, query: StatsQuery
     ) -> AsyncIterator[bytes]:
-        borrower = object()
-        await self._running.acquire_on_behalf_of(borrower)
-        try:
+        with self._slots.taken(tenant_id):
             tz = period.zone(query.tz)
             clicks = self._clicks.clicks(tenant_id, profile_id, query.start, query.end)
             yield export.file_head(format_, CLICK_COLUMNS)
@@ -87,8 +86,6 @@ class StatsExportRoutes:
                 async for rows in chunks:
                     local = ((row[0].astimezone(tz), *row[1:]) for row in rows)
                     yield export.file_rows(format_, CLICK_COLUMNS, local)
-        finally:
-            self._running.release_on_behalf_of(borrower)
 
     def _parse(self, *, with_query: bool) -> tuple[ExportFormat, StatsQuery]:
         pairs = list(request.args.items(multi=True))

@@ -17,8 +17,6 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from engine.common.json_forms import time_text
-
 ExportFormat = Literal["csv", "ndjson"]
 FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 CONTENT_TYPES: Final = {
@@ -62,7 +60,7 @@ def safe_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return time_text(value)
+        return value.isoformat()
     if isinstance(value, int | float) and math.isfinite(value):
         return str(value)
     return safe_cell(str(value))

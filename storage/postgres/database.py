@@ -3,6 +3,7 @@
 Guarantees of `Database.transaction`, which is the only way to Postgres at run time:
 - one crossing, one connection, one transaction: all of `work` is committed, or nothing is;
 - the tenant holds for that transaction only, and never leaks to the next user of the connection;
+- one tenant uses half of the pool at most, so that its slow queries do not keep the others waiting;
 - every wait is bounded. The server ends a statement after `query_timeout_ms`; if its answer does not arrive (a
   dead network), the client drops the connection `GRACE_S` later;
 - a transaction that fails by a deadlock or a serialisation failure is repeated with jitter, so `work` may run
@@ -27,6 +28,7 @@ from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from storage.bridge import in_asyncio
+from storage.postgres.tenant_shares import TenantShares
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,8 +84,11 @@ _UNAVAILABLE: Final = (
 class Database:
     """A pool of connections of one role. Open it on the trio side; it connects when needed."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", query_timeout_ms: int) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", size: int, query_timeout_ms: int
+    ) -> None:
         self._pool = pool
+        self._shares = TenantShares(size)
         self._wait_s = query_timeout_ms / 1000
 
     @classmethod
@@ -102,7 +107,7 @@ class Database:
             )
             return await pool
 
-        return cls(await in_asyncio(create), query_timeout_ms)
+        return cls(await in_asyncio(create), size, query_timeout_ms)
 
     async def close(self) -> None:
         """Close all connections; drop those that are still in use after `GRACE_S`."""
@@ -126,7 +131,10 @@ class Database:
 
     def samples(self) -> list[Sample]:
         open_connections, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return CONNECTIONS.by_label({"idle": idle, "busy": open_connections - idle})
+        return [
+            *CONNECTIONS.by_label({"idle": idle, "busy": open_connections - idle}),
+            *self._shares.samples(),
+        ]
 
     async def transaction(
         self,
@@ -141,9 +149,12 @@ class Database:
         With `caller`, row-level security limits the statements to rows of the caller's tenant, and the audit
         log names the caller. With `read_only`, all statements see one snapshot of the database. With
         `one_snapshot`, statements that write see one too; the transaction is repeated if another one changed
-        the same rows. Raises UnavailableError as described above; other errors of `work` are raised unchanged.
+        the same rows. Raises UnavailableError as described above, and TooSoonError when other transactions of
+        the caller's tenant use its share of the pool; other errors of `work` are raised unchanged.
         """
-        return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
+        if caller is None:
+            return await in_asyncio(self._run, work, caller, read_only, one_snapshot)
+        return await in_asyncio(self._run_in_share, work, caller, read_only, one_snapshot)
 
     async def second_transaction(
         self, work: Callable[[Connection], Awaitable[T]], *, one_snapshot: bool = False
@@ -160,12 +171,20 @@ class Database:
         number of snapshots. Postgres ends a snapshot without a statement for
         `idle_in_transaction_session_timeout`. Raises the errors of `transaction`.
         """
-        connection, transaction = await in_asyncio(_map_errors, self._begin, caller)
+        connection, transaction = await in_asyncio(_map_errors, self._begin_in_share, caller)
         try:
             yield SnapshotReader(connection)
         finally:
             with trio.CancelScope(shield=True):
-                await in_asyncio(self._end, connection, transaction)
+                await in_asyncio(self._end, connection, transaction, caller)
+
+    async def _begin_in_share(self, caller: Caller) -> tuple[Pooled, Transaction]:
+        await self._shares.take(caller.tenant_id, self._wait_s)
+        try:
+            return await self._begin(caller)
+        except BaseException:
+            self._shares.give_back(caller.tenant_id)
+            raise
 
     async def _begin(self, caller: Caller) -> tuple[Pooled, Transaction]:
         for _ in range(MAX_ATTEMPTS):
@@ -183,14 +202,28 @@ class Database:
                 raise
         raise stale
 
-    async def _end(self, connection: Pooled, transaction: Transaction) -> None:
+    async def _end(self, connection: Pooled, transaction: Transaction, caller: Caller) -> None:
         try:
             async with asyncio.timeout(GRACE_S):
                 await transaction.rollback()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             connection.terminate()
         finally:
+            self._shares.give_back(caller.tenant_id)
             await self._pool.release(connection)
+
+    async def _run_in_share(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        caller: Caller,
+        read_only: bool,
+        one_snapshot: bool,
+    ) -> T:
+        await self._shares.take(caller.tenant_id, self._wait_s)
+        try:
+            return await self._run(work, caller, read_only, one_snapshot)
+        finally:
+            self._shares.give_back(caller.tenant_id)
 
     async def _run(
         self,

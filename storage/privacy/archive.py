@@ -8,17 +8,17 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-import trio
+import orjson
 
 from engine.accounts.access import Action, Caller
-from engine.common.errors import UnavailableError
+from engine.limits.tenant_slots import TenantSlots
 from engine.links.import_rows import ARCHIVE_FORMAT
 from storage.accounts.access import ProfileAccess, enter_profile
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 
 MAX_AT_ONCE: Final = 2  # each holds a connection
+MAX_OF_TENANT: Final = 1
 SQL: Final = queries.load("privacy/archive")
 
 
@@ -27,7 +27,7 @@ class PostgresArchiveSource:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._slots = trio.CapacityLimiter(MAX_AT_ONCE)
+        self._slots = TenantSlots("archives", total=MAX_AT_ONCE, each=MAX_OF_TENANT)
 
     async def check(self, caller: Caller, profile_id: int) -> None:
         async def work(connection: Connection) -> ProfileAccess:
@@ -36,14 +36,7 @@ class PostgresArchiveSource:
         await self._database.transaction(work, caller=caller, read_only=True)
 
     async def archive(self, caller: Caller, profile_id: int) -> AsyncGenerator[bytes, None]:
-        borrower = object()
-        try:
-            self._slots.acquire_on_behalf_of_nowait(borrower)
-        except trio.WouldBlock:
-            raise UnavailableError(
-                f"{MAX_AT_ONCE} archives are being written; try again later"
-            ) from None
-        try:
+        with self._slots.taken(caller.tenant_id):
             async with self._database.snapshot(caller) as snapshot:
 
                 async def enter(
@@ -72,9 +65,7 @@ class PostgresArchiveSource:
                             for row in rows
                         )
                 yield _line({"end": True, "rows": count})
-        finally:
-            self._slots.release_on_behalf_of(borrower)
 
 
 def _line(value: dict[str, object]) -> bytes:
-    return msgspec.json.encode(value) + b"\n"
+    return orjson.dumps(value) + b"\n"

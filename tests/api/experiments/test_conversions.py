@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.experiments.conversion_ingest import SCRIPT, SCRIPT_BYTES
+from api.experiments.conversion_ingest import HOOK_LOOKUPS, SCRIPT, SCRIPT_BYTES
 from engine.clicks.click_id import ClickId, ClickIdCipher
 from tests.api.experiments.test_experiments import Lab, counted, results, started
 from tests.kit.consoles import CLICK_IDS, NOW, Answered, Console
@@ -212,6 +212,33 @@ async def test_a_shop_reports_by_its_hook() -> None:
     (await shop.console.call("DELETE", f"{path}/{hook['id']}", key="two")).problem(404)
     assert (await shop.console.call("DELETE", f"{path}/{hook['id']}")).status == 204
     (await post_order(order)).problem(404)
+
+
+async def test_guessing_tokens_costs_no_lookups_and_no_shop_its_hook(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    shop = await Shop.open()
+    lookups: list[str] = []
+    fields = {"click_id": "click", "order_id": "order"}
+    hook_of = shop.console.conversions.hook_of
+
+    async def counted(token: str) -> Any:
+        lookups.append(token)
+        return await hook_of(token)
+
+    monkeypatch.setattr(shop.console.conversions, "hook_of", counted)
+    path = f"/v1/profiles/{shop.lab.profile}/conversion-hooks"
+    body = {"label": "The shop", "fields": fields}
+    url = (await shop.console.call("POST", path, body)).json["url"]
+    hook_path = "/in/" + url.rpartition("/")[2]
+    sale = {"click": "no click"}
+    assert (await shop.console.call("POST", hook_path, sale, key="")).status == 422
+    guesses = [
+        (await shop.console.call("POST", f"/in/wph_{n}", {}, key="")).status for n in range(400)
+    ]
+    assert (guesses.count(404), guesses.count(429)) == (HOOK_LOOKUPS.units - 1, 101)
+    assert len(lookups) == HOOK_LOOKUPS.units
+    assert (await shop.console.call("POST", hook_path, sale, key="")).status == 422
 
 
 async def test_bad_fields_of_a_hook_are_named() -> None:

@@ -9,6 +9,7 @@ import trio
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
 from engine.limits.layered_limiter import BACK_OFF_US
+from engine.limits.rate import Rate
 from engine.operations.settings import Settings
 from tests.kit.consoles import VISITORS, Answered, Console
 
@@ -68,13 +69,21 @@ async def test_with_plenty_left_one_request_in_ten_asks_redis(autojump_clock: ob
     assert not console.counters.local_decisions
 
 
-async def test_pages_outside_of_the_api_are_not_limited() -> None:
-    console = limited()
-    await reads(console, 4)
-    for path in ("/healthz", "/docs", "/openapi.json"):
-        response = await console.call("GET", path, key="")
-        assert response.status == 200
-        assert "RateLimit" not in response.headers
+async def test_paths_outside_of_the_api_have_one_limit_per_address(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: object
+) -> None:
+    monkeypatch.setattr("api.http.rate_limits.PUBLIC", Rate("public", units=3, period_s=60))
+    console = limited(api_reads_per_minute=0, api_writes_per_minute=0)
+    console.limits.down = True  # monitoring works without Redis
+    paths = ("/healthz", "/docs", "/metrics", "/nowhere", "/v1x")
+    answers = [await console.call("GET", path, key="") for path in paths]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[0].headers["RateLimit-Policy"] == '"public";q=3;w=60'
+    answers[3].problem(429)
+    assert answers[3].headers["Retry-After"] == "20"
+    assert console.counters.limited == 2
+    await trio.sleep(20)
+    assert (await console.call("GET", "/readyz", key="")).status == 200
 
 
 async def test_an_address_is_limited_over_all_its_keys() -> None:
