@@ -1,7 +1,7 @@
 """JSON bodies of experiments, with ids as strings and times as RFC 3339."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -27,6 +27,9 @@ from engine.experiments.experiment import (
     Variant,
     validate_draft,
 )
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 Weight = Annotated[
     float, msgspec.Meta(ge=0, description="0 or more; if their sum is not about 1, all are equal")
@@ -248,11 +251,11 @@ def _text(number: int | None) -> str | None:
 
 
 def _ms(at: datetime | None) -> int | None:
-    return None if at is None else round(at.timestamp() * 1000)
+    return None if at is None else round((at - _EPOCH) / _MILLISECOND)
 
 
 def _time(ms: int | None) -> datetime | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+    return None if ms is None else _EPOCH + ms * _MILLISECOND
 
 
 EXAMPLE_VARIANTS: Final = [

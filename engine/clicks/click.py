@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-LAST_US: Final = (
-    253_402_300_799_999_999  # the end of the year 9999, which Postgres and Python can hold
-)
+# The last second of the year 9998, to which a day, an interval or a zone's offset can still be added. (The last
+# microsecond of 9999 is `datetime.max`, which asyncpg writes as `infinity` and reads back without a zone.)
+LAST_US: Final = 253_370_764_799_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_USER_AGENT_BYTES: Final = 255

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from engine.clicks.click import time_of
 from engine.clicks.click_id import MAX_CHARS, ClickId
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
@@ -146,7 +147,7 @@ def errors(draft: ConversionDraft, click: ClickId | None, now: datetime) -> list
 def _time_errors(at: datetime, click: ClickId | None, now: datetime) -> list[FieldError]:
     if at > now + MAX_CLOCK_SKEW:
         return [FieldError("at", "must not be in the future")]
-    if click is not None and at.timestamp() < click.at_us / 1e6 - MAX_CLOCK_SKEW.total_seconds():
+    if click is not None and at < time_of(click.at_us) - MAX_CLOCK_SKEW:
         return [FieldError("at", "must not be before the click")]
     return []
 
@@ -166,9 +167,9 @@ def attribution_of(conversion: VerifiedConversion, attribution_hours: int | None
         return "unexposed"
     if attribution_hours is None:
         return "deleted"
-    clicked_s = conversion.click.at_us / 1e6
-    late = conversion.received_at.timestamp() - clicked_s > MAX_AGE.total_seconds()
-    expired = conversion.at.timestamp() - clicked_s > attribution_hours * 3600
+    clicked_at = time_of(conversion.click.at_us)
+    late = conversion.received_at - clicked_at > MAX_AGE
+    expired = conversion.at - clicked_at > timedelta(hours=attribution_hours)
     return "expired" if late or expired else "attributed"
 
 

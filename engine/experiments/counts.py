@@ -1,14 +1,16 @@
 """Counts of an experiment: of each variant, by phase and over time."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from engine.clicks.click import LAST_US, time_of
 from engine.clicks.rollup import TIME_BUCKET_US
 from engine.experiments.experiment import Variant
 from engine.experiments.verdict.proportion import Proportion
 
 BUCKET_S: Final = TIME_BUCKET_US // 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class VariantCounts(NamedTuple):
@@ -92,11 +94,20 @@ def running_totals(
     `counts_by_step` is by the number of the step since `first`, then by variant.
     """
     points = []
+    longest = time_of(LAST_US) - first
     total = counts_by_variant({}, variants)
     for step, counts in sorted(counts_by_step.items()):
         total = tuple(
             sum_counts(pair)
             for pair in zip(total, counts_by_variant(counts, variants), strict=True)
         )
-        points.append(CountsPoint(first + timedelta(seconds=(step + 1) * step_s), total))
+        # The last step of a clock that is wrong may end beyond the calendar.
+        length = min(timedelta(seconds=(step + 1) * step_s), longest)
+        points.append(CountsPoint(first + length, total))
     return points
+
+
+def bucket_of(at: datetime) -> datetime:
+    """Return the start, in UTC, of the time bucket that `at` (aware) is in."""
+    since = at - _EPOCH
+    return _EPOCH + since - since % timedelta(seconds=BUCKET_S)

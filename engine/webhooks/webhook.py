@@ -9,7 +9,7 @@ import msgspec
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
 from engine.common.text_rules import text_errors, text_schema
-from engine.links.target import TargetError, check, is_private_host
+from engine.links.target import MAX_TARGET_CHARS, TargetError, check, is_private_host
 from engine.webhooks.events import SUBSCRIBABLE_NAMES
 from engine.webhooks.public_address import allowed_address, is_loopback
 from engine.webhooks.signature import sign
@@ -17,7 +17,6 @@ from engine.webhooks.signature import sign
 __all__ = ["allowed_address", "sign"]
 
 MAX_WEBHOOKS: Final = 20  # of one profile
-MAX_URL_CHARS: Final = 2048
 MAX_DESCRIPTION_CHARS: Final = 200
 MAX_EVENT_TYPES: Final = 50
 SIGNATURES: Final = ("v1", "v1a")
@@ -32,7 +31,7 @@ WebhookUrl = Annotated[
         description="an https URL on the public internet, without credentials and fragment",
         extra_json_schema={
             "minLength": 1,
-            "maxLength": MAX_URL_CHARS,
+            "maxLength": MAX_TARGET_CHARS,
             "pattern": "^ *[Hh][Tt][Tt][Pp][Ss]?:",
             "examples": ["https://example.com/hooks"],
         },

@@ -108,6 +108,9 @@ class MemoryAccountStore:
         now = self._now()
         for old in self._of(user.id)[: 1 - MAX_SESSIONS]:
             del self._sessions[old.id]
+        for old in self._of(user.id):
+            if old.expires_at <= now:
+                del self._sessions[old.id]
         session = Session(
             id=next(self._ids),
             user_agent=user_agent,

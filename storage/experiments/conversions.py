@@ -8,7 +8,7 @@ Guarantees:
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any, Final
 
 import asyncpg
@@ -31,7 +31,7 @@ from engine.experiments.conversion import (
     VerifiedConversion,
     attribution_of,
 )
-from engine.experiments.counts import BUCKET_S
+from engine.experiments.counts import bucket_of
 from engine.experiments.increments import (
     COOKIE_DAY,
     ExperimentIncrements,
@@ -290,7 +290,7 @@ def day_of(click: ClickId) -> date:
 
 def _sum_key(tenant_id: int, conversion: VerifiedConversion) -> VariantBucketKey:
     click = conversion.click
-    bucket = datetime.fromtimestamp(conversion.at.timestamp() // BUCKET_S * BUCKET_S, UTC)
+    bucket = bucket_of(conversion.at)
     return VariantBucketKey(tenant_id, click.experiment_id, click.phase, bucket, click.variant)
 
 
@@ -298,7 +298,7 @@ def _columns(
     conversion: VerifiedConversion, source: ConversionSource, attribution: Attribution
 ) -> tuple[object, ...]:
     draft, click = conversion.draft, conversion.click
-    clicked_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=click.at_us)
+    clicked_at = time_of(click.at_us)
     shared = (
         conversion.at,
         clicked_at,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from engine.experiments.counts import BUCKET_S, VariantCounts
+from engine.experiments.counts import VariantCounts, bucket_of
 from engine.experiments.increments import ExperimentIncrements, UnitIncrement, UnitKey
 
 
@@ -50,7 +50,7 @@ class MemoryExperimentCounts:
         }
 
         def add(at: datetime, variant: int, **more: int) -> None:
-            key = _bucket(at), variant
+            key = bucket_of(at), variant
             before = counts_by_key.get(key, VariantCounts())
             counts_by_key[key] = before._replace(
                 **{name: getattr(before, name) + count for name, count in more.items()}
@@ -68,7 +68,3 @@ class MemoryExperimentCounts:
                 if row.converted_at is not None:
                     add(row.converted_at, row.variant, converted_visitors=1)
         return counts_by_key
-
-
-def _bucket(at: datetime) -> datetime:
-    return datetime.fromtimestamp(at.timestamp() // BUCKET_S * BUCKET_S, UTC)

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any
 
 import trio
 
@@ -14,6 +14,7 @@ from engine.clicks.click import (
     Click,
     ClickKind,
     VisitorClass,
+    time_of,
 )
 from engine.clicks.dimension import Dimension
 from engine.stats import calendar, period
@@ -23,8 +24,6 @@ from engine.stats.ports import CLICK_COLUMNS
 from engine.stats.query import Filter, StatsQuery
 from engine.stats.result import MetricValues, Stats
 from storage.stats.memory_click_tables import MemoryClickTables
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStatsReader:
@@ -58,7 +57,7 @@ class MemoryClickExport:
         self, tenant_id: int, profile_id: int, start: datetime, end: datetime
     ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         for _, click in self._counts.clicks:
-            at = _EPOCH + timedelta(microseconds=click.at_us)
+            at = time_of(click.at_us)
             if (click.tenant_id, click.profile_id) == (tenant_id, profile_id) and start <= at < end:
                 await trio.lowlevel.checkpoint()
                 yield [_exported(click, at)]
@@ -130,8 +129,7 @@ class _Sum:
 
 def moment(click: Click) -> datetime:
     """Return the start of the quarter of an hour that the click is in."""
-    bucket_us = click.at_us - click.at_us % 900_000_000
-    return _EPOCH + timedelta(microseconds=bucket_us)
+    return time_of(click.at_us - click.at_us % 900_000_000)
 
 
 def _passes(click: Click, filters: Iterable[Filter]) -> bool:

@@ -7,14 +7,13 @@ SELECT pg_try_advisory_xact_lock(hashtext('waypost.fan_out'));
 -- name: fan_out
 -- Make a delivery of each new event for every webhook that subscribes to it. Returns how many events.
 WITH taken AS (
-    SELECT tenant_id, id, profile_id, webhook_id, type FROM events
+    SELECT tenant_id, id, profile_id, type FROM events
     WHERE pending ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), wanted AS (
     -- Locked, so that none of the webhooks is deleted before its deliveries refer to it.
     SELECT t.tenant_id, w.id AS webhook_id, t.id AS event_id FROM taken AS t JOIN webhooks AS w
         ON w.tenant_id = t.tenant_id AND w.profile_id = t.profile_id AND w.enabled
-        AND CASE WHEN t.webhook_id IS NULL THEN w.event_types && event_names(t.type)
-            ELSE t.webhook_id = w.id END
+        AND w.event_types && event_names(t.type)
     FOR KEY SHARE OF w
 ), made AS (
     INSERT INTO deliveries (tenant_id, webhook_id, event_id) SELECT * FROM wanted

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from actors.clicks.aggregator import Aggregator, contiguous_batches
+from actors.clicks.aggregator import FOLD_GAPS, GAP_WAIT_S, Aggregator, contiguous_batches
 from actors.clicks.journal_leases import STREAMS_A_ROUND
 from engine.clicks.batch import Batch
 from engine.common.errors import UnavailableError
@@ -91,11 +91,19 @@ async def test_a_gap_is_waited_out(
     nursery.start_soon(aggregator.run)
     await trio.sleep(MINUTE)
     assert watermark(pipeline, tape) == 2
-    assert aggregator.gaps > 10
+    assert aggregator.gaps == pytest.approx(MINUTE / GAP_WAIT_S, abs=2)
+    assert FOLD_GAPS.sample(aggregator.gaps) in aggregator.samples()
     await pipeline.stream.reset(tape.id)
     await shipped(pipeline, tape)
     await until(lambda: watermark(pipeline, tape) == 6)
     assert pipeline.counted(tape.id) == tape.clicks
+    # Neither a stream with nothing new is a gap, nor one whose batches continue the watermark.
+    gaps = aggregator.gaps
+    await trio.sleep(MINUTE)
+    tape.write(1)
+    await pipeline.stream.add(tape.id, 6, tape.frames[-1])
+    await until(lambda: watermark(pipeline, tape) == 7)
+    assert aggregator.gaps == gaps
 
 
 @pytest.mark.parametrize(

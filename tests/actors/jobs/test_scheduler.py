@@ -40,6 +40,24 @@ def test_the_periodic_jobs_of_all_domains_can_be_scheduled_and_are_served() -> N
         assert NOW - timedelta(days=32) <= job.when.last_due(NOW) <= NOW
 
 
+def test_each_periodic_job_runs_as_often_as_the_documents_say() -> None:
+    timetable = {job.kind: str(job.when) for job in unconnected_workers().periodic_jobs}
+    promised = {
+        "analytics.daily": "30 0 * * * UTC",
+        "clicks.partitions": "every 1:00:00",
+        "experiments.automate": "every 0:01:00",
+        "experiments.purge": "every 0:10:00",
+        "github.schedule": "every 0:01:00",
+        "idempotency.purge": "every 1:00:00",
+        "journals.purge": "every 1:00:00",
+        "links.check": "every 0:01:00",
+        "profiles.erase": "every 0:01:00",
+        "sessions.purge": "every 1:00:00",
+        "webhooks.purge": "every 1:00:00",
+    }
+    assert {kind: timetable.get(kind) for kind in promised} == promised
+
+
 async def test_several_schedulers_enqueue_each_job_once(autojump_clock: MockClock) -> None:
     queue, rounds = MemoryJobs(), []
     schedulers = [Scheduler(queue, lambda: rounds.append(1), JOBS, poll_s=30) for _ in range(3)]

@@ -1,6 +1,6 @@
 """Milestones: each is reached once, whatever the steps of the counts."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.webhooks.milestone import milestones_between
@@ -15,6 +15,7 @@ def test_milestones_are_powers_of_ten_from_ten() -> None:
 
 
 @given(st.lists(st.integers(0, 5000), max_size=20))
+@example([10, 0, 1, 89, 900, 1])
 def test_each_milestone_is_reached_once_in_any_steps(steps: list[int]) -> None:
     reached: list[int] = []
     total = 0

@@ -93,6 +93,33 @@ async def test_one_login_too_many_ends_the_oldest(teams: Teams) -> None:
     assert ids == [login.session.id for login in logins[2:] if login]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_a_login_forgets_the_users_expired_sessions(teams: Teams, place: str) -> None:
+    """A row of a session has a browser and a time, which nobody needs once it has expired."""
+    ada, eve = await teams.person(ADA), await teams.person("eve@example.com")
+    for email in (ADA, ADA, "eve@example.com"):
+        assert await teams.accounts.login(email, PASSWORD, "")
+    # Ada's first session has expired, and Eve's only one.
+    expire = (
+        "UPDATE waypost.sessions SET expires_at = now() - interval '1 s' "
+        "WHERE id IN (SELECT min(id) FROM waypost.sessions GROUP BY user_id)"
+    )
+    await owner_fetch(place, expire)
+    assert await teams.accounts.login(ADA, PASSWORD, "")
+    rows = await owner_fetch(place, "SELECT user_id, expires_at > now() FROM waypost.sessions")
+    assert sorted(rows) == sorted([(ada.user_id, True), (ada.user_id, True), (eve.user_id, False)])
+
+
+async def owner_fetch(url: str, query: str) -> list[tuple[object, ...]]:
+    """Run one statement as the database's owner. Returns its rows."""
+    connection = await in_asyncio(asyncpg.connect, url)
+    try:
+        return [tuple(row) for row in await in_asyncio(connection.fetch, query)]
+    finally:
+        await in_asyncio(connection.close)
+
+
 async def test_a_new_password_ends_the_other_sessions(teams: Teams) -> None:
     ada = await teams.person(ADA)
     mine = await teams.accounts.login(ADA, PASSWORD, "")

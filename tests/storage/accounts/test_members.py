@@ -125,6 +125,29 @@ async def test_a_profile_has_at_most_fifty_open_invitations(teams: Teams) -> Non
     await invite(teams, ada, profile)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_expired_invitations_are_neither_counted_nor_listed(
+    teams: Teams, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.accounts.invitations.MAX_INVITATIONS", 2)
+    ada, profile = await ada_with_profile(teams)
+    tokens = [await invite(teams, ada, profile, f"{number}@example.com") for number in range(2)]
+    with pytest.raises(ConflictError, match="invitations"):
+        await invite(teams, ada, profile)
+    connection = await in_asyncio(asyncpg.connect, place)
+    try:
+        expire = "UPDATE waypost.invitations SET expires_at = now() - interval '1 s'"
+        await in_asyncio(connection.execute, expire)
+    finally:
+        await in_asyncio(connection.close)
+    with pytest.raises(ConflictError, match="expired"):
+        await teams.invitations.preview(tokens[0])
+    await invite(teams, ada, profile)
+    (open_invitation,) = (await teams.invitations.list_invitations(ada, profile.id, 0, 9)).items
+    assert open_invitation.email == BEN
+
+
 async def test_a_new_user_gets_an_account_with_the_invited_address(teams: Teams) -> None:
     ada, profile = await ada_with_profile(teams)
     token = await invite(teams, ada, profile)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
+from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
 from engine.common.errors import NotFoundError
 from engine.experiments.conversion import (
@@ -135,6 +136,17 @@ async def test_conversions_that_do_not_count_are_kept_with_the_reason(shop: Shop
     assert (await counts(shop.experiments, running))[0] == VariantCounts(1, 0, 1, 0)
     assert await report(shop, running, in_time) == [("attributed", False)]
     assert (await counts(shop.experiments, running))[0] == VariantCounts(1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("at_us", [-(2**63), -1, 2**63 - 1])
+async def test_a_click_of_a_strange_clock_can_convert(shop: Shop, at_us: int) -> None:
+    """The click id of an edge whose clock was wrong is valid, and its conversion is kept."""
+    running = await started(shop.experiments)
+    strange = click(running, 1, 0, now())._replace(at_us=at_us)
+    ((_, duplicate),) = await report(shop, running, conversion(strange, now()))
+    assert not duplicate
+    page = await shop.store.list_conversions(shop.experiments.caller, running.profile_id, 0, 10)
+    assert page.items[0].clicked_at == time_of(at_us)
 
 
 async def test_a_visitor_of_two_variants_converts_in_none(shop: Shop) -> None:

@@ -323,6 +323,20 @@ async def test_a_visitor_of_two_variants_counts_in_none_and_is_reported(
     assert variant_counts == (VariantCounts(4, 2, 0, 0, 2), VariantCounts(4, 1, 1, 0, 1))
 
 
+@pytest.mark.parametrize("at_us", [-(2**63), -1, 0, 2**63 - 1])
+async def test_a_visit_by_a_strange_clock_is_counted(
+    experiments: ExperimentStores, at_us: int
+) -> None:
+    """An edge's clock may show anything, and its visits must not keep others from being counted."""
+    running = await started(experiments)
+    visits = [("show", 1, 0, at_us), ("act", 1, 0, at_us), ("show", 2, 1, NOON)]
+    assert await count(experiments, running, visits) == (
+        VariantCounts(1, 1, 1, 1, 0),
+        VariantCounts(1, 0, 1, 0, 0),
+    )
+    await experiments.store.series(experiments.caller, running.id, None, 100)
+
+
 async def test_a_cookie_is_one_visitor_on_all_days(experiments: ExperimentStores) -> None:
     running = await started(experiments, cookie=True)
     exposures = observed(running, ("show", 5, 0, NOON), cookie=True)

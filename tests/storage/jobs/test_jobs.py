@@ -1,6 +1,6 @@
 """Jobs: one contract for Postgres and its twin. Concurrent transactions are in test_jobs_postgres.py."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,9 +11,10 @@ from engine.common.errors import ConflictError, ForbiddenError, NotFoundError, S
 from engine.jobs.job import AttemptEnd, Heartbeat, Job, JobDraft, JobFilter, Lease
 from engine.jobs.ports import JobQueue, JobStore
 from storage.jobs.jobs import PostgresJobQueue, PostgresJobStore
-from storage.jobs.memory_jobs import MemoryJobs
+from storage.jobs.memory_jobs import MemoryJobs, trio_now
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import opened
+from tests.kit.webhook_stores import as_owner
 
 pytestmark = pytest.mark.trio(run=hosted_run)
 
@@ -23,8 +24,11 @@ KINDS = ["a", "b", "c"]
 
 
 class Ports(NamedTuple):
+    """Both ports over one state; `age` moves the ends of all jobs into the past."""
+
     queue: JobQueue
     store: JobStore
+    age: Callable[[timedelta], Awaitable[None]]
 
     async def add(self, kind: str = "a", **fields: Any) -> int:
         (result,) = await self.queue.enqueue([JobDraft(kind=kind, tenant_id=1, **fields)])
@@ -48,12 +52,21 @@ class Ports(NamedTuple):
 @pytest.fixture
 async def ports(place: str) -> AsyncIterator[Ports]:
     if not place:
-        memory = MemoryJobs()
-        yield Ports(memory, memory)
+        shift = [timedelta()]
+        memory = MemoryJobs(lambda: trio_now() + shift[0])
+
+        async def age(by: timedelta) -> None:
+            shift[0] += by
+
+        yield Ports(memory, memory, age)
         return
+
+    async def age_rows(by: timedelta) -> None:
+        await as_owner(place, "UPDATE jobs SET finished_at = finished_at - $1::interval", by)
+
     async with opened(place) as open_database:
         queue = PostgresJobQueue(await open_database("waypost_aggregator"))
-        yield Ports(queue, PostgresJobStore(await open_database("waypost_app")))
+        yield Ports(queue, PostgresJobStore(await open_database("waypost_app")), age_rows)
 
 
 async def test_a_job_is_claimed_once_as_it_was_enqueued(ports: Ports) -> None:
@@ -82,6 +95,17 @@ async def test_the_order_is_priority_then_time(ports: Ports) -> None:
     early = await ports.add(run_at=past, priority=1)
     await ports.add(delay_s=60, priority=2)
     assert [job.id for job in await ports.claim()] == [high, early, late, low]
+
+
+async def test_no_job_is_claimed_before_it_is_due(ports: Ports) -> None:
+    """Times are compared and not waited for, so it does not matter how long the machine takes."""
+    for delay_s in (0.0, 0.3, 0.6, 1.2):
+        await ports.add(delay_s=delay_s)
+    claimed = await ports.claim()
+    assert claimed
+    for job in claimed:
+        assert job.started_at is not None
+        assert job.run_at <= job.started_at
 
 
 async def test_each_queue_gives_up_to_its_capacity(ports: Ports) -> None:
@@ -329,13 +353,22 @@ async def test_queue_metrics_count_waiting_jobs(ports: Ports) -> None:
     assert count == 1
 
 
-async def test_only_ended_jobs_are_purged(ports: Ports) -> None:
-    job = await ports.running()
-    await ports.queue.end([AttemptEnd(job.lease, "succeeded")])
+async def test_ended_jobs_are_kept_for_days_and_dead_ones_four_times_as_long(ports: Ports) -> None:
+    ended: dict[str, int] = {}
+    for outcome in ("succeeded", "cancelled", "dead"):
+        job = await ports.running()
+        await ports.queue.end([AttemptEnd(job.lease, outcome)])
+        ended[outcome] = job.id
+    running = await ports.running()
     waiting = await ports.add()
-    await ports.queue.purge(1)
-    assert (await ports.store.job(ME, job.id)).state == "succeeded"
-    await ports.queue.purge(0)
-    with pytest.raises(NotFoundError):
-        await ports.store.job(ME, job.id)
-    assert await ports.state(waiting) == ("queued", 0)
+    days = 7
+    # Hours before and after the end of each retention, one after the other.
+    purged = []
+    for age_h in (days * 24 - 1, 2, days * 3 * 24 - 2, 2):
+        await ports.age(timedelta(hours=age_h))
+        await ports.queue.purge(days)
+        left = {job.id for job in (await ports.store.list_jobs(ME, JobFilter(), 0, 9)).items}
+        purged.append({outcome for outcome, id_ in ended.items() if id_ not in left})
+        assert {waiting, running.id} <= left
+    both = {"succeeded", "cancelled"}
+    assert purged == [set(), both, both, both | {"dead"}]

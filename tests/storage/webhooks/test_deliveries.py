@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.common.errors import ConflictError
-from engine.webhooks.delivery import AttemptResult
+from engine.webhooks.delivery import REPLAYED_AT_ONCE, AttemptResult
 from engine.webhooks.webhook import DeliveryFilter, WebhookDraft
 from tests.kit.hosted import hosted_run
 from tests.kit.webhook_stores import ALL, DOWN, DRAFT, LATER_S, OK, TTL_S, Hooks
@@ -179,6 +179,7 @@ async def test_a_successor_of_the_same_name_need_not_wait(hooks: Hooks) -> None:
     await hooks.happen()
     before = await hooks.claim("one")
     await hooks.queue.release("one")
+    assert await hooks.report(before, OK, None, "one") == (1, 0)
     after = await hooks.claim("one")
     assert [delivery.event_id for delivery in after] == [delivery.event_id for delivery in before]
     assert await hooks.report(before, OK, None, "one") == (1, 0)
@@ -278,6 +279,26 @@ async def test_replayed_deliveries_are_due_again(hooks: Hooks) -> None:
     assert await hooks.states(webhook) == ["pending"] * 3
 
 
+async def test_a_replay_begins_at_its_time_and_takes_the_oldest(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert REPLAYED_AT_ONCE == 10_000
+    for module in ("webhooks", "memory_webhooks"):
+        monkeypatch.setattr(f"storage.webhooks.{module}.REPLAYED_AT_ONCE", 2)
+    webhook = await hooks.create()
+    await hooks.happen(2)
+    await hooks.age(timedelta(hours=1))
+    await hooks.happen(3)
+    due = await hooks.claim()
+    await hooks.report(due, OK, None)
+    ids = sorted(delivery.event_id for delivery in due)
+    page = await hooks.store.deliveries(hooks.caller, webhook.id, ALL, 0, 9)
+    times = {delivery.event_id: delivery.at for delivery in page.items}
+    replayed = await hooks.store.replay_since(hooks.caller, webhook.id, times[ids[2]], False)
+    assert replayed == (2, times[ids[3]])
+    assert sorted(delivery.event_id for delivery in await hooks.claim()) == ids[2:4]
+
+
 async def test_a_replay_during_the_last_attempt_makes_the_delivery_pending(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
@@ -313,21 +334,24 @@ async def test_events_of_a_disabled_webhook_can_be_replayed_later(hooks: Hooks) 
 
 async def test_a_test_goes_to_one_webhook_only(hooks: Hooks) -> None:
     webhook = await hooks.create(event_types=["member.*"])
-    await hooks.create()
+    other = await hooks.create()
     delivery = await hooks.store.send_test(hooks.caller, webhook.id)
     assert (delivery.type, delivery.state) == ("endpoint.test", "pending")
     assert await hooks.queue.fan_out(100) == 0
     (due,) = await hooks.claim()
     assert (due.webhook_id, due.event_id) == (webhook.id, delivery.event_id)
+    since = delivery.at
+    assert await hooks.store.replay_since(hooks.caller, other.id, since, False) == (0, None)
+    assert await hooks.store.replay_since(hooks.caller, webhook.id, since, False) == (1, None)
 
 
 async def test_events_are_purged_after_thirty_days(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen(2)
-    await hooks.age(timedelta(days=29))
+    await hooks.age(timedelta(days=29, hours=23))
     await hooks.queue.purge()
     assert len(await hooks.states(webhook)) == 2
-    await hooks.age(timedelta(days=2))
+    await hooks.age(timedelta(hours=2))
     await hooks.queue.purge()
     assert await hooks.states(webhook) == []
 

@@ -49,6 +49,14 @@ async def test_a_profile_has_twenty_at_most_and_lists_them_in_pages(hooks: Hooks
     await hooks.create()
 
 
+async def test_a_deleted_webhook_takes_no_delivery_of_another(hooks: Hooks) -> None:
+    gone, kept = await hooks.create(), await hooks.create()
+    await hooks.happen(3)
+    assert await hooks.states(gone) == await hooks.states(kept) == ["pending"] * 3
+    await hooks.store.delete_webhook(hooks.caller, gone.id)
+    assert await hooks.states(kept) == ["pending"] * 3
+
+
 async def test_other_tenants_and_keys_without_the_scope_see_no_webhook(hooks: Hooks) -> None:
     webhook = await hooks.create()
     await hooks.happen()
@@ -106,6 +114,7 @@ async def test_both_secrets_sign_during_a_rotation(hooks: Hooks, signature: str)
 
     async def verified_by() -> list[bool]:
         (due,) = await hooks.claim()
+        await hooks.queue.purge()
         sent = {"webhook-id": "a", "webhook-timestamp": "1"}
         sent["webhook-signature"] = " ".join(sign(secret, "a", 1, b"") for secret in due.secrets)
         verified = []
@@ -119,7 +128,18 @@ async def test_both_secrets_sign_during_a_rotation(hooks: Hooks, signature: str)
         return verified
 
     assert await verified_by() == [True, True]
-    await hooks.age(timedelta(hours=23, minutes=59))
+    await hooks.age(timedelta(hours=2))
+    assert await verified_by() == [True, True]
+    await hooks.age(timedelta(hours=21, minutes=59))
     assert await verified_by() == [True, True]
     await hooks.age(timedelta(minutes=2))
     assert await verified_by() == [False, True]
+
+
+async def test_the_newest_ten_secrets_sign(hooks: Hooks) -> None:
+    webhook, first = await hooks.store.create_webhook(hooks.caller, hooks.profile.id, DRAFT)
+    rotated = [await hooks.store.rotate_secret(hooks.caller, webhook.id) for _ in range(11)]
+    await hooks.happen()
+    (due,) = await hooks.claim()
+    assert list(due.secrets) == [new.secret for new in reversed(rotated)][:10]
+    assert first not in due.secrets

@@ -74,6 +74,19 @@ def test_a_mismatch_blocks_decisions() -> None:
     assert "visitors are not shared out" in analysis.warnings[0]
 
 
+def test_nothing_is_decided_before_both_variants_together_have_min_visitors() -> None:
+    proportions = [Proportion(10_000, 1000), Proportion(10_000, 1300)]
+    for min_visitors, decision in (
+        (20_000, ExperimentDecision.SUPERIOR),
+        (20_001, ExperimentDecision.UNDECIDED),
+    ):
+        summary = analyse(proportions, [0.5, 0.5], DecisionRule(min_visitors=min_visitors))
+        assert summary.variants[1].decision == decision
+    # Visitors of another treatment are no visitors of this comparison.
+    three = analyse([*proportions, proportions[0]], [1 / 3] * 3, DecisionRule(min_visitors=20_001))
+    assert three.variants[1].decision == ExperimentDecision.UNDECIDED
+
+
 def test_doubtful_counts_have_warnings() -> None:
     proportions = [Proportion(1000, 10), Proportion(1000, 12), Proportion(2, 0)]
     unexpected, few = analyse(proportions, [0.5, 0.5, 0]).warnings
