@@ -14,6 +14,7 @@ from api.visits.connection_shares import ConnectionShares
 MAX_CLOSED_AT_ONCE: Final = 128  # closing a connection takes about 5 µs
 MAX_DISCARDED_BYTES: Final = 1024 * 1024
 LINGER_S: Final = 2.0
+SEARCH_AGAIN_S: Final = 0.1
 
 _ORDER: Final = itemgetter(0, 1)
 
@@ -25,7 +26,7 @@ class ConnectionSet:
         self.epoll = select.epoll()
         self.shares = shares
         self.evicted = 0
-        self._full: set[str | None] = set()
+        self._no_search_before: dict[str | None, float] = {}
         self.by_descriptor: dict[int, VisitorConnection] = {}
         self._monotonic = monotonic
 
@@ -39,9 +40,10 @@ class ConnectionSet:
 
         A connection whose deadline is not earlier than `before` stays: it has sent a request in this wake-up.
         Returns whether there is room. A search looks at every connection, so it closes several, and where it
-        finds none, no search follows before new_second().
+        finds none, no search follows for SEARCH_AGAIN_S.
         """
-        if network in self._full:
+        now = self._monotonic()
+        if now < self._no_search_before.get(network, 0.0):
             return False
         candidates: list[tuple[int, float, VisitorConnection]] = []
         for connection in self.by_descriptor.values():
@@ -50,7 +52,7 @@ class ConnectionSet:
                 if order is not None:
                     candidates.append((order, connection.deadline, connection))
         if not candidates:
-            self._full.add(network)
+            self._no_search_before[network] = now + SEARCH_AGAIN_S
             return False
         count = min(max(1, len(candidates) // 16), MAX_CLOSED_AT_ONCE)
         for _, _, connection in heapq.nsmallest(count, candidates, _ORDER):
@@ -58,9 +60,9 @@ class ConnectionSet:
         self.evicted += count
         return True
 
-    def new_second(self) -> None:
-        """Let make_room() search again where it has found nothing."""
-        self._full.clear()
+    def forget_searches(self) -> None:
+        """Forget where make_room() found nothing. Call it now and then: the networks are the clients'."""
+        self._no_search_before.clear()
 
     def register(self, connection: VisitorConnection) -> None:
         if not connection.registered:

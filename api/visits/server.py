@@ -427,7 +427,7 @@ class VisitorServer:
     def sweep(self) -> None:
         """Close connections past their deadline; accept again after descriptors ran out."""
         self._begin()
-        self._connections.new_second()
+        self._connections.forget_searches()
         if self._accept_again_at and self._now >= self._accept_again_at and not self._draining:
             self._accept_again_at = 0.0
             self._connections.epoll.modify(self._listener.descriptor, select.EPOLLIN)

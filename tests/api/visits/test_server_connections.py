@@ -112,7 +112,7 @@ async def test_behind_proxies_a_peer_has_no_share() -> None:
             assert (await visitor.request(LINK)).status == 302
 
 
-async def test_a_search_that_finds_nothing_is_not_repeated_within_the_second() -> None:
+async def test_a_search_that_finds_nothing_is_not_repeated_at_once() -> None:
     async with served_edge(Settings(max_connections=8, connections_per_address=2)) as edge:
         await shop(edge)
         visitors = await held_by_cold_paths(edge, 2)
