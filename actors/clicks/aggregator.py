@@ -25,6 +25,7 @@ from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
+from engine.operations.progress import Progress
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease
 
 logger = logging.getLogger("waypost.aggregator")
@@ -75,6 +76,8 @@ class Aggregator:
         self._ledger = ledger
         self._leases = JournalLeases(owner, ledger, lease_ttl_s)
         self._folding: dict[UUID, trio.CancelScope] = {}
+        self._progress: dict[UUID, Progress] = {}
+        self._leasing = Progress()
         self.folded = 0
         self.commits = 0
         self.gaps = 0
@@ -84,6 +87,7 @@ class Aggregator:
 
     async def run(self) -> None:
         """Lease journals and fold what is leased, until cancelled."""
+        self._leasing.moved(trio.current_time())
         async with self._leases, trio.open_nursery() as nursery:
             nursery.start_soon(self.dimension_counter.run)
             while True:
@@ -97,6 +101,7 @@ class Aggregator:
         except UnavailableError as error:
             self.last_error = str(error)
             return
+        self._leasing.moved(trio.current_time())
         for journal_id, scope in list(self._folding.items()):
             if journal_id not in leases:
                 scope.cancel()
@@ -109,11 +114,14 @@ class Aggregator:
     async def _fold(self, lease: JournalLease, scope: trio.CancelScope) -> None:
         """Fold one journal until its lease is lost or `scope` is cancelled."""
         failures = 0
+        progress = self._progress[lease.journal_id] = Progress()
+        progress.moved(trio.current_time())
         try:
             with scope, self._open(lease) as journal:
                 while True:
                     try:
-                        await self._fold_once(journal)
+                        if await self._fold_once(journal):
+                            progress.moved(trio.current_time())
                         failures = 0
                     except StaleLeaseError:
                         raise
@@ -126,7 +134,7 @@ class Aggregator:
             self.stale += 1
             self.last_error = str(error)
         finally:
-            del self._folding[lease.journal_id]
+            del self._folding[lease.journal_id], self._progress[lease.journal_id]
 
     def _open(self, lease: JournalLease) -> AbstractContextManager[LeasedJournal]:
         return leased_journal(lease, self._ledger, self.dimension_counter, self._count_fold)
@@ -146,8 +154,8 @@ class Aggregator:
                 extra={"event": "fold_failed", "journal": journal.id.hex},
             )  # fmt: skip
 
-    async def _fold_once(self, journal: LeasedJournal) -> None:
-        """Read the stream once, and fold what continues the journal."""
+    async def _fold_once(self, journal: LeasedJournal) -> bool:
+        """Read the stream once, and fold what continues the journal. Returns False at a gap."""
         sequence = journal.resume_at
         batches = await self._stream.read(journal.id, sequence, MAX_BATCHES, READ_WAIT_MS)
         ready = contiguous_batches(batches, sequence)
@@ -156,16 +164,17 @@ class Aggregator:
                 self.gaps += 1
                 await trio.sleep(GAP_WAIT_S)
                 await self._verify_lost_commit(journal.id, sequence)
-            return
+            return not batches
         ahead = await journal.catch_up(ready)
         if not ahead:
-            return
+            return True
         try:
             await journal.fold(ahead)
         except (UnavailableError, StaleLeaseError):
             raise
         except Exception as error:
             await self._fold_one_by_one(journal, ahead, error)
+        return True
 
     async def _verify_lost_commit(self, journal_id: UUID, sequence: int) -> None:
         """A commit whose answer was lost may have happened, and its batches been trimmed since: then the
@@ -209,6 +218,19 @@ class Aggregator:
     def streams(self) -> int:
         """Return the number of streams whose lease it holds."""
         return len(self._folding)
+
+    def stalls(self) -> list[str]:
+        """Return a line for the leases and one for the journals, if they have stood still."""
+        now = trio.current_time()
+        slowest, still = Progress(), 0
+        for progress in self._progress.values():
+            still += progress.stalled_s(now) > 0
+            slowest = max(slowest, progress, key=lambda p: p.stalled_s(now))
+        journals = f"{still} of {len(self._progress)} journals"
+        return [
+            self._leasing.stall(now, "leases of journals", self.last_error),
+            slowest.stall(now, journals, self.last_error),
+        ]
 
     def samples(self) -> list[Sample]:
         """Return its own samples and those of its dimension counter."""

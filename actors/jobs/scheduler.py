@@ -15,6 +15,7 @@ from engine.common.errors import UnavailableError
 from engine.jobs.periodic import PeriodicJob, plan
 from engine.jobs.ports import JobQueue
 from engine.operations.actor_tree import ActorStatus
+from engine.operations.progress import Progress
 
 POLL_S: Final = 5.0
 
@@ -33,18 +34,25 @@ class Scheduler:
         self._on_enqueued = on_enqueued
         self._plan = partial(plan, jobs=jobs)
         self._poll_s = poll_s
+        self._progress = Progress()
         self.enqueued = 0
         self.last_error = ""
 
     def status(self) -> ActorStatus:
         return ActorStatus(last_error=self.last_error)
 
+    def stall(self) -> str:
+        """Return a line if due jobs could not be enqueued for long, else an empty text."""
+        return self._progress.stall(trio.current_time(), "jobs to schedule", self.last_error)
+
     async def run(self) -> None:
         while True:
+            self._progress.begin(trio.current_time())
             try:
                 if enqueued := await self._queue.schedule(self._plan):
                     self.enqueued += enqueued
                     self._on_enqueued()
+                self._progress.idle()
             except UnavailableError as error:
                 self.last_error = str(error)
             await trio.sleep(self._poll_s)

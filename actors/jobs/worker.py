@@ -11,7 +11,7 @@ lost, or when no heartbeat succeeds for as long as a lease lasts.
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,9 +30,10 @@ from engine.jobs.job import (
     retry_delay_s,
     storable_error,
 )
-from engine.jobs.ports import JobQueue
+from engine.jobs.ports import JobQueue, QueueMetrics
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.metrics import Metric, Sample
+from engine.operations.progress import STALL_S, Progress
 
 logger = logging.getLogger("waypost.jobs")
 
@@ -93,6 +94,8 @@ class Worker:
         self._wake = trio.Event()  # set when jobs may be claimed at once
         self._draining = False
         self._last_heartbeat_s = 0.0
+        self._claiming, self._recording, self._renewing = Progress(), Progress(), Progress()
+        self._claimed_at = dict.fromkeys(concurrency, 0.0)
         self.outcomes: dict[str, int] = {}
         self.stale = 0
         self.last_error = ""
@@ -101,6 +104,9 @@ class Worker:
         """Run jobs until cancelled; then record the ends and release the jobs that still run."""
         self.attempts.clear()
         self._endings.clear()
+        self._claimed_at = dict.fromkeys(self._claimed_at, trio.current_time())
+        for progress in (self._claiming, self._recording, self._renewing):
+            progress.idle()
         await self._release(died=True)
         try:
             async with trio.open_nursery() as nursery:
@@ -139,6 +145,28 @@ class Worker:
             len(self._endings), {"running_jobs": len(self.attempts)}, self.last_error
         )
 
+    def stalls(self, queues: Sequence[QueueMetrics]) -> list[str]:
+        """Return a line for what has stood still: claims, ends, leases, and jobs that no worker claims."""
+        now = trio.current_time()
+        return [
+            self._claiming.stall(now, "claims of jobs", self.last_error),
+            self._recording.stall(now, "ends of jobs to record", self.last_error),
+            self._renewing.stall(now, "leases of running jobs", self.last_error),
+            *(self._unclaimed(queue, now) for queue in queues),
+        ]
+
+    def _unclaimed(self, queue: QueueMetrics, now: float) -> str:
+        """Return a line if this worker has capacity for a queue, and its oldest job is not claimed."""
+        if self._draining or not queue.ready or queue.oldest_s <= STALL_S:
+            return ""
+        free = self._free_capacity().get(queue.queue, 0)
+        if not free or now - self._claimed_at[queue.queue] <= STALL_S:
+            return ""
+        return (
+            f"{queue.ready:,} jobs of the queue {queue.queue} are due, the oldest for "
+            f"{queue.oldest_s:.0f} s, and no worker claims them"
+        )
+
     def samples(self) -> list[Sample]:
         return [
             RUNNING_JOBS.sample(len(self.attempts)),
@@ -156,13 +184,16 @@ class Worker:
             jobs: list[Job] = []
             if free and not self._draining:
                 try:
+                    self._claiming.begin(trio.current_time())
                     jobs = await self._queue.claim(
                         self.name, free, list(self._handlers), self._lease_s
                     )
+                    self._claiming.idle()
                 except UnavailableError as error:
                     self.last_error = str(error)
             for job in jobs:
                 attempt = self.attempts[job.lease] = _Attempt(JobContext(job, self._queue))
+                self._claimed_at[job.queue] = trio.current_time()
                 nursery.start_soon(self._run, job, attempt, name=f"{job.kind}-{job.id}")
             idle_s = IDLE_S if jobs else min(LONGEST_IDLE_S, idle_s * 2)
             if not free or self._draining:
@@ -241,7 +272,10 @@ class Worker:
             await self._endings_added.wait()
             self._endings_added = trio.Event()
             while self._endings:
-                if not await self._write_batch():
+                self._recording.begin(trio.current_time())
+                if await self._write_batch():
+                    self._recording.idle()
+                else:
                     await trio.sleep(RETRY_S)
 
     async def _write_batch(self) -> bool:
@@ -263,8 +297,10 @@ class Worker:
 
     async def _send_heartbeats(self) -> None:
         self._last_heartbeat_s = trio.current_time()
+        self._renewing.idle()
         while True:
             await trio.sleep(self._lease_s / 3)
+            self._renewing.begin(trio.current_time())
             attempts = dict(self.attempts)
             try:
                 stop_requests = await self._queue.heartbeat(
@@ -278,6 +314,7 @@ class Worker:
                         attempt.scope.cancel()  # another worker may have leased the job
                 continue
             self._last_heartbeat_s = trio.current_time()
+            self._renewing.idle()
             for lease, attempt in attempts.items():
                 if lease not in self.attempts or attempt.context.finished:
                     continue  # it ended meanwhile

@@ -33,6 +33,7 @@ from engine.clicks.record_layout import FormatError
 from engine.common.errors import StaleLeaseError, UnavailableError
 from engine.common.retry import backoff_s
 from engine.operations.metrics import Metric, Sample
+from engine.operations.progress import Progress
 from engine.stats.ledger_ports import BufferedClicks, ClickLedger, JournalLease, WatermarkAdvance
 
 logger = logging.getLogger("waypost.dimension_counter")
@@ -136,6 +137,7 @@ class DimensionCounter:
         self._urgent = False
         self._buffered = trio.Event()
         self._committed = trio.Event()
+        self._progress = Progress()
         self.counted = 0
         self.commits = 0
         self.skipped = 0
@@ -199,7 +201,9 @@ class DimensionCounter:
         while True:
             await self._wait_until_due()
             began = trio.current_time()
+            self._progress.begin(began)
             await self._flush()
+            self._progress.idle()
             cost_s = trio.current_time() - began
             self._flushed_at = trio.current_time()
             self._interval_s = min(LONGEST_S, max(SHORTEST_S, cost_s / COST_SHARE - cost_s))
@@ -279,6 +283,12 @@ class DimensionCounter:
     def lag(self) -> int:
         """The number of clicks that are buffered and not committed."""
         return sum(journal.buffered - journal.counted for journal in self._journals.values())
+
+    def stall(self) -> str:
+        """Return a line if a commit has not succeeded for long, else an empty text."""
+        return self._progress.stall(
+            trio.current_time(), f"{self.lag:,} clicks to count by dimension", self.last_error
+        )
 
     def samples(self) -> list[Sample]:
         return [

@@ -22,6 +22,7 @@ from engine.common.errors import UnavailableError, WaypostError
 from engine.common.retry import backoff_s
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.metrics import Metric, Sample
+from engine.operations.progress import Progress
 from engine.webhooks import signature
 from engine.webhooks.circuit_breaker import CircuitBreaker
 from engine.webhooks.delivery import ATTEMPT_TIMEOUT_S, Attempt, AttemptResult, DueDelivery, delay_s
@@ -60,6 +61,7 @@ DISABLED: Final = Metric(
     "waypost_webhooks_disabled_total",
     "Webhooks disabled, as they were gone or failed for five days",
 )
+LOOPS: Final = ("events to deliver", "deliveries to attempt", "attempts to record")
 _OUTCOMES: Final = {"delivered": "delivered", "pending": "retried", "failed": "given_up"}
 
 
@@ -127,6 +129,7 @@ class Courier:
         self._start_wakeup = Wakeup()
         self._record_wakeup = Wakeup()
         self._draining = False
+        self._progress = {loop: Progress() for loop in LOOPS}
         self.events = 0
         self.attempts = {"delivered": 0, "pending": 0, "failed": 0}
         self.stale = 0
@@ -146,11 +149,12 @@ class Courier:
         try:
             async with trio.open_nursery() as nursery:
                 fan_out_wakeup = Wakeup()
-                nursery.start_soon(
-                    self._run_loop, partial(self._fan_out, fan_out_wakeup), fan_out_wakeup
-                )
-                nursery.start_soon(self._run_loop, self._record, self._record_wakeup)
-                await self._run_loop(partial(self._start_due, nursery), self._start_wakeup)
+                fan_out = partial(self._fan_out, fan_out_wakeup)
+                start_due = partial(self._start_due, nursery)
+                events, deliveries, attempts = (self._progress[loop] for loop in LOOPS)
+                nursery.start_soon(self._run_loop, fan_out, fan_out_wakeup, events)
+                nursery.start_soon(self._run_loop, self._record, self._record_wakeup, attempts)
+                await self._run_loop(start_due, self._start_wakeup, deliveries)
         finally:
             with trio.move_on_after(SHUTDOWN_S, shield=True), suppress(WaypostError):
                 while await self._record():
@@ -169,6 +173,13 @@ class Courier:
         lag = {"in_flight_deliveries": len(self._in_flight)}
         return ActorStatus(len(self._unrecorded), lag, self.last_error)
 
+    def stalls(self) -> list[str]:
+        """Return a line for each loop whose step has not succeeded for long."""
+        now = trio.current_time()
+        return [
+            progress.stall(now, loop, self.last_error) for loop, progress in self._progress.items()
+        ]
+
     def samples(self) -> list[Sample]:
         circuits_open = sum(breaker.is_open for breaker in self._breakers.values())
         return [
@@ -182,13 +193,17 @@ class Courier:
 
     # ---- loops ----------------------------------------------------------------------------------
 
-    async def _run_loop(self, step: Callable[[], Awaitable[bool]], wakeup: Wakeup) -> None:
+    async def _run_loop(
+        self, step: Callable[[], Awaitable[bool]], wakeup: Wakeup, progress: Progress
+    ) -> None:
         """Run `step` for ever: at once while it has more to do, else when notified or after a pause."""
         failures = empty_rounds = 0
+        progress.moved(trio.current_time())
         while True:
             try:
                 has_more = await step()
                 failures = 0
+                progress.moved(trio.current_time())
             except UnavailableError as error:
                 failures += 1
                 self.last_error = str(error)

@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from actors.operations import runtime
+from actors.operations.readiness_log import ReadinessLog
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec, Supervisor, describe_error
 from actors.operations.supervisor import group as group_of
@@ -130,27 +131,33 @@ def status_child(
     components: Callable[[], list[Component]],
     samples: Callable[[], list[Sample]],
 ) -> ChildSpec:
-    """Return the child that serves this process's status on its unix socket. `tree` is the
-    supervisor it belongs to."""
+    """Return the child that serves this process's status on its unix socket, and logs what is not ready.
+    `tree` is the supervisor it belongs to."""
     started = time.monotonic()
 
-    def status() -> ProcessStatus:
-        node = ActorNode(
+    def process_node() -> ActorNode:
+        return ActorNode(
             name=spec.name,
             kind="process",
             running=True,
             for_s=time.monotonic() - started,
             children=tree().nodes(),
         )
+
+    def status() -> ProcessStatus:
+        process = process_node()
         return ProcessStatus(
             spec.name,
-            (*components(), *crash_looping(node)),
-            ProcessMetrics(spec.role, os.getpid(), (*samples(), _restarts_of(node))),
-            node,
+            (*components(), *crash_looping(process)),
+            ProcessMetrics(spec.role, os.getpid(), (*samples(), _restarts_of(process))),
+            process,
         )
 
     async def serve() -> None:
-        await serve_status(spec.run_folder, spec.name, status)
+        # Crash loops are in the log already, each crash with its traceback.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ReadinessLog(components).run)
+            await serve_status(spec.run_folder, spec.name, status)
 
     return ChildSpec(name="status", start=serve)
 

@@ -27,6 +27,7 @@ from engine.jobs.periodic import PERIODIC_QUEUE, PeriodicJob
 from engine.operations.actor_tree import ActorStatus
 from engine.operations.health import Component
 from engine.operations.metrics import Sample
+from engine.operations.progress import progress_component
 from engine.operations.settings import Settings
 from engine.stats.click_buffer import ClickBufferFactory
 from storage.accounts.purge import AccountsPurge
@@ -136,7 +137,15 @@ class Workers:
         ]
 
     def components(self) -> list[Component]:
-        return [Component(self._spec.name, self.tree.children["aggregation"].running)]
+        name, counter = self._spec.name, self._aggregator.dimension_counter
+        jobs = [*self._worker.stalls(self._gauges.queues), self._scheduler.stall()]
+        return [
+            Component(name, self.tree.children["aggregation"].running),
+            progress_component(f"{name}/aggregator", self._aggregator.stalls()),
+            progress_component(f"{name}/dimension-counter", [counter.stall()]),
+            progress_component(f"{name}/courier", self._courier.stalls()),
+            progress_component(f"{name}/jobs", jobs),
+        ]
 
     def samples(self) -> list[Sample]:
         return [

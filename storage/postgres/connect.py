@@ -1,4 +1,4 @@
-"""One connection to Postgres outside of a pool: for migrations, inspection and verification."""
+"""Connections to Postgres outside of a pool, for migrations, inspection and verification."""
 
 from typing import Final
 

@@ -101,3 +101,18 @@ async def test_a_scheduler_continues_after_the_database_was_away(autojump_clock:
         await scheduler.run()
     assert len(queue.jobs) == len(plan(NOW, JOBS))
     assert scheduler.last_error == "away"
+    assert scheduler.stall() == ""
+
+
+async def test_a_scheduler_that_cannot_schedule_for_long_says_so(autojump_clock: MockClock) -> None:
+    class Away(MemoryJobs):
+        async def schedule(self, plan: object) -> int:
+            raise UnavailableError("away")
+
+    scheduler = Scheduler(Away(), lambda: None, JOBS)
+    with trio.move_on_after(9):
+        await scheduler.run()
+    assert scheduler.stall() == ""
+    with trio.move_on_after(3):
+        await scheduler.run()
+    assert scheduler.stall() == "jobs to schedule: no progress for 12 s; last error: away"

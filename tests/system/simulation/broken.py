@@ -157,16 +157,17 @@ class GapsCommitted(MemoryClickLedger):
 class GapsNotAwaited(Aggregator):
     """Every batch that is read is folded, whether it continues the watermark or not."""
 
-    async def _fold_once(self, journal: LeasedJournal) -> None:
+    async def _fold_once(self, journal: LeasedJournal) -> bool:
         folded = journal.lease.folded
         batches = await self._stream.read(journal.id, folded, MAX_BATCHES, READ_WAIT_MS)
         if not batches:
             await trio.sleep(GAP_WAIT_S)
-            return
+            return True
         for batch in batches:
             # Past the gap in both counts, or the journal would refuse to go on.
             journal._counted.buffered = max(journal._counted.buffered, batch.first - 1)
             await journal.fold([batch])
+        return True
 
 
 class NotCaughtUp(Aggregator):
