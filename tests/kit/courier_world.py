@@ -1,7 +1,7 @@
 """A courier, its webhooks in memory and receivers that behave as a test says."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,8 +9,9 @@ import trio
 
 from actors.webhooks.courier import Courier, CourierLimits
 from engine.accounts.access import Caller
+from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileDraft
-from engine.webhooks.delivery import AttemptResult
+from engine.webhooks.delivery import Attempt, AttemptResult, DueDelivery, RecordOutcome
 from engine.webhooks.events import EventDraft, LinkMilestone
 from engine.webhooks.webhook import DeliveryFilter, NewWebhookDraft, Webhook
 from storage.links.memory_profiles import MemoryProfiles
@@ -102,3 +103,43 @@ class World:
 async def for_a_while(courier: Courier, seconds: float) -> None:
     with trio.move_on_after(seconds):
         await courier.run()
+
+
+class Mute:
+    """A queue that loses every other record of attempts, and all releases but the first."""
+
+    def __init__(self, inner: MemoryWebhooks) -> None:
+        self.inner = inner
+        self.reports = 0
+        self.released = False
+        self.fan_out, self.purge = inner.fan_out, inner.purge
+        self.claim: Callable[..., Awaitable[list[DueDelivery]]] = inner.claim
+
+    async def release(self, owner: str) -> None:
+        if not self.released:
+            self.released = True
+            await self.inner.release(owner)
+
+    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
+        self.reports += 1
+        if self.reports % 2:
+            raise UnavailableError("away")
+        return await self.inner.record(owner, attempts)
+
+
+class Killed(Mute):
+    """The queue of a courier that is killed once it has claimed: it releases no lease then."""
+
+    def __init__(self, inner: MemoryWebhooks) -> None:
+        super().__init__(inner)
+        self.tokens: list[int] = []
+        self.claim = self.claim_and_note
+
+    async def claim_and_note(self, *arguments: Any) -> list[DueDelivery]:
+        due = await self.inner.claim(*arguments)
+        self.tokens += [delivery.token for delivery in due]
+        return due
+
+    async def release(self, owner: str) -> None:
+        if not self.tokens:
+            await self.inner.release(owner)

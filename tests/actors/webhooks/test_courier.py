@@ -1,22 +1,17 @@
 """The courier in virtual time: its schedule, its fairness, and crashes at any moment."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 import pytest
 import standardwebhooks
 import trio
 
-from actors.webhooks.courier import Courier, CourierLimits
-from engine.common.errors import UnavailableError
-from engine.webhooks.circuit_breaker import FAILURE_THRESHOLD
-from engine.webhooks.delivery import MAX_TRIES, Attempt, AttemptResult, DueDelivery, RecordOutcome
+from actors.webhooks.courier import Courier
+from engine.webhooks.delivery import MAX_TRIES, AttemptResult
 from engine.webhooks.webhook import DeliveryFilter, WebhookDraft
-from storage.webhooks.memory_webhooks import MemoryWebhooks
-from tests.kit.courier_world import CALLER, DOWN, OK, World, down, for_a_while, hangs, ok
+from tests.kit.courier_world import CALLER, DOWN, OK, Mute, World, down, for_a_while, hangs, ok
 
 
 async def test_a_request_is_signed_as_the_standard_says(
@@ -127,108 +122,6 @@ async def test_many_receivers_that_hang_delay_no_other(
     await for_a_while(world.courier(), 2)
     assert len(world.got["good"]) == 30
     assert sum(map(len, world.got.values())) - 30 <= 200
-
-
-async def test_a_courier_has_no_more_deliveries_in_flight_than_its_limit(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """A delivery is in flight until its result is recorded, so results that wait are bounded too."""
-    assert CourierLimits().in_flight == 256
-    world = World(in_flight=5)
-    await world.start()
-    for n in range(6):
-        await world.webhook(f"shop{n}")
-    world.happen(3)
-    in_flight: list[int] = []
-    waiting: list[int] = []
-    claims: list[tuple[int, int]] = []
-
-    async def record(owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
-        in_flight.append(len(courier._in_flight))
-        waiting.append(len(attempts) + (courier.status().mailbox or 0))
-        if trio.current_time() - world.began < 30:
-            raise UnavailableError("away")
-        return await world.hooks.record(owner, attempts)
-
-    async def claim(owner: str, ttl_s: float, limit: int, *more: Any) -> list[DueDelivery]:
-        claims.append((limit, len(courier._in_flight)))
-        return await world.hooks.claim(owner, ttl_s, limit, *more)
-
-    queue = Mute(world.hooks)
-    queue.record, queue.claim = record, claim  # type: ignore[method-assign]
-    courier = world.courier(queue=queue)
-    await for_a_while(courier, 60)
-    assert max(in_flight) == max(waiting) == 5
-    assert all(limit + claimed <= 5 for limit, claimed in claims)
-    assert sum(map(len, world.got.values())) == 18
-
-
-async def test_webhooks_with_an_open_breaker_take_no_capacity_of_others(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """They have more due deliveries than the courier may have in flight, and older ones."""
-    world = World(in_flight=3)
-    await world.start()
-    for n in range(6):
-        await world.webhook(f"down{n}")
-        world.behaviour[f"down{n}"] = down
-    world.happen(20)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(for_a_while, world.courier(), 120)
-        await trio.sleep(100)
-        assert all(len(world.got[f"down{n}"]) >= FAILURE_THRESHOLD for n in range(6))
-        await world.webhook("good")
-        happened = trio.current_time() - world.began
-        world.happen()
-    (arrived,) = world.times("good")
-    assert arrived - happened < 2
-
-
-async def test_a_courier_that_starts_again_works_under_a_new_fencing_token(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """So results of the killed one, which had its name, are refused; it does not wait for the lease's end."""
-    world = World(lease_ttl_s=3600.0)
-    await world.start()
-    await world.webhook("shop")
-    world.behaviour["shop"] = hangs
-    world.happen()
-    tokens: list[int] = []
-    for _ in range(2):
-        queue = Killed(world.hooks)
-        with trio.move_on_after(2):
-            await world.courier(queue=queue).run()
-        tokens += queue.tokens
-    assert len(tokens) == 2
-    assert tokens[1] == tokens[0] + 1
-
-
-async def test_events_and_results_are_handled_in_bounded_batches(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One statement must not grow with a backlog: it has a time limit."""
-    monkeypatch.setattr("actors.webhooks.courier.FAN_OUT_EVENTS", 7)
-    monkeypatch.setattr("actors.webhooks.courier.RECORD_ATTEMPTS", 3)
-    world = World(max_concurrency=100, rate_per_s=1000.0)
-    await world.start()
-    webhook = await world.webhook("shop")
-    fan_outs, records = [], []
-
-    async def fan_out(limit: int) -> int:
-        fan_outs.append(limit)
-        return await world.hooks.fan_out(limit)
-
-    async def record(owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
-        records.append(len(attempts))
-        return await world.hooks.record(owner, attempts)
-
-    queue = Mute(world.hooks)
-    queue.fan_out, queue.record = fan_out, record  # type: ignore[method-assign]
-    world.happen(30)
-    await for_a_while(world.courier(queue=queue), 10)
-    assert await world.states(webhook) == ["delivered"] * 30
-    assert set(fan_outs) == {7}
-    assert max(records) == 3
 
 
 async def test_a_webhook_gets_no_more_requests_than_its_limits(
@@ -344,46 +237,6 @@ async def test_a_courier_killed_at_any_moment_loses_no_event(
     await for_a_while(world.courier(), 100)
     assert await world.states(webhook) == ["delivered"] * 90
     assert len({id_ for _, id_ in world.got["shop"]}) == 90
-
-
-class Mute:
-    """A queue that loses every other record of attempts, and all releases but the first."""
-
-    def __init__(self, inner: MemoryWebhooks) -> None:
-        self.inner = inner
-        self.reports = 0
-        self.released = False
-        self.fan_out, self.purge = inner.fan_out, inner.purge
-        self.claim: Callable[..., Awaitable[list[DueDelivery]]] = inner.claim
-
-    async def release(self, owner: str) -> None:
-        if not self.released:
-            self.released = True
-            await self.inner.release(owner)
-
-    async def record(self, owner: str, attempts: Sequence[Attempt]) -> RecordOutcome:
-        self.reports += 1
-        if self.reports % 2:
-            raise UnavailableError("away")
-        return await self.inner.record(owner, attempts)
-
-
-class Killed(Mute):
-    """The queue of a courier that is killed once it has claimed: it releases no lease then."""
-
-    def __init__(self, inner: MemoryWebhooks) -> None:
-        super().__init__(inner)
-        self.tokens: list[int] = []
-        self.claim = self.claim_and_note
-
-    async def claim_and_note(self, *arguments: Any) -> list[DueDelivery]:
-        due = await self.inner.claim(*arguments)
-        self.tokens += [delivery.token for delivery in due]
-        return due
-
-    async def release(self, owner: str) -> None:
-        if not self.tokens:
-            await self.inner.release(owner)
 
 
 async def test_no_result_is_lost_while_postgres_is_away(
@@ -533,47 +386,3 @@ async def test_a_time_scale_shortens_delays_only(
     waits = [b - a for a, b in zip(world.times("shop"), world.times("shop")[1:], strict=False)]
     expected = [5, 300, 1800, 7200, 18000, 36000, 36000]
     assert all(e <= 60 * w <= e + 121 for e, w in zip(expected, waits, strict=True)), waits
-
-
-async def test_circuit_breakers_of_idle_webhooks_are_dropped(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("actors.webhooks.courier.MAX_BREAKERS", 5)
-    world = World()
-    await world.start()
-    courier = world.courier()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(courier.run)
-        for n in range(19):
-            webhook = await world.webhook(f"shop{n}")
-            await world.hooks.send_test(CALLER, webhook.id)
-            await trio.sleep(1)
-        assert len(courier._breakers) <= 6
-        nursery.cancel_scope.cancel()
-
-
-async def test_claimed_deliveries_beyond_the_circuit_breaker_are_not_attempted(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """After a failure, the circuit breaker permits fewer attempts than were claimed."""
-    world = World(max_concurrency=8)
-    await world.start()
-    await world.webhook("shop")
-    world.behaviour["shop"] = down
-    claimed: list[DueDelivery] = []
-
-    async def claim(*arguments: Any) -> list[DueDelivery]:
-        due = await world.hooks.claim(*arguments)
-        claimed.extend(due)
-        return due
-
-    queue = Mute(world.hooks)
-    queue.claim = claim
-    queue.record = partial(world.hooks.record)  # type: ignore[method-assign]
-    world.happen(1)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(for_a_while, world.courier(queue=queue), 4)
-        await trio.sleep(1)
-        world.happen(20)
-    assert len(claimed) > len(world.got["shop"])
-    assert world.most["shop"] <= 4

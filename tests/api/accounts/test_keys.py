@@ -114,3 +114,23 @@ async def test_a_lookup_that_began_before_the_revocation_is_not_cached(
         assert (await console.call("DELETE", f"/v1/keys/{created['id']}")).status == 204
         revoked.set()
     (await console.call("GET", "/v1/profiles", key=created["key"])).problem(401)
+
+
+async def test_a_slow_lookup_is_not_cached_for_longer(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key may have been revoked elsewhere while its lookup was answered."""
+    console = Console()
+    created = (await console.call("POST", "/v1/keys", KEY)).json
+    authenticate = console.keys.authenticate
+
+    async def slow(key: str) -> object:
+        caller = await authenticate(key)
+        await trio.sleep(key_cache.CACHE_S - 1)
+        return caller
+
+    monkeypatch.setattr(console.keys, "authenticate", slow)
+    assert (await console.call("GET", "/v1/profiles", key=created["key"])).status == 200
+    await console.keys.revoke_key(Caller(1, 1), int(created["id"]))
+    await trio.sleep(1.01)
+    (await console.call("GET", "/v1/profiles", key=created["key"])).problem(401)

@@ -99,3 +99,10 @@ def test_an_invitation_cannot_give_the_role_owner() -> None:
     invitation, _ = validate_invitation(InvitationDraft(email="A@B.c", role="admin"))
     assert invitation is not None
     assert invitation.email == "a@b.c"
+
+
+def test_an_invitation_lasts_a_day_to_ninety() -> None:
+    for days, valid in ((0, False), (1, True), (90, True), (91, False)):
+        draft = InvitationDraft(email="a@b.c", role="viewer", expires_in_days=days)
+        fields = [error.field for error in validate_invitation(draft)[1]]
+        assert fields == ([] if valid else ["expires_in_days"])

@@ -95,6 +95,22 @@ async def test_one_login_too_many_ends_the_oldest(teams: Teams) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
+async def test_an_expired_session_names_no_user(teams: Teams, place: str) -> None:
+    ada = await teams.person(ADA)
+    logins = [await teams.accounts.login(ADA, PASSWORD, "") for _ in range(2)]
+    first, second = [login for login in logins if login]
+    await owner_fetch(
+        place,
+        "UPDATE waypost.sessions SET expires_at = now() - interval '1 s' "
+        f"WHERE id = {first.session.id}",
+    )
+    assert await teams.sessions.find(first.token) is None
+    assert await teams.sessions.find(second.token) is not None
+    assert await teams.sessions.list_sessions(ada, 0, 10) == ([second.session], None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["postgres"], indirect=True)
 async def test_a_login_forgets_the_users_expired_sessions(teams: Teams, place: str) -> None:
     """A row of a session has a browser and a time, which nobody needs once it has expired."""
     ada, eve = await teams.person(ADA), await teams.person("eve@example.com")

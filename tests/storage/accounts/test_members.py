@@ -125,6 +125,18 @@ async def test_a_profile_has_at_most_fifty_open_invitations(teams: Teams) -> Non
     await invite(teams, ada, profile)
 
 
+async def test_accepted_invitations_are_not_counted(
+    teams: Teams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("invitations", "memory_members"):
+        monkeypatch.setattr(f"storage.accounts.{module}.MAX_INVITATIONS", 1)
+    ada, profile = await ada_with_profile(teams)
+    await teams.joined(ada, profile, BEN, "viewer")
+    await invite(teams, ada, profile, "eve@example.com")
+    with pytest.raises(ConflictError, match="invitations"):
+        await invite(teams, ada, profile, "eva@example.com")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["postgres"], indirect=True)
 async def test_expired_invitations_are_neither_counted_nor_listed(
@@ -143,9 +155,11 @@ async def test_expired_invitations_are_neither_counted_nor_listed(
         await in_asyncio(connection.close)
     with pytest.raises(ConflictError, match="expired"):
         await teams.invitations.preview(tokens[0])
-    await invite(teams, ada, profile)
+    with pytest.raises(ConflictError, match="expired"):
+        await teams.invitations.accept(await teams.person(BEN), tokens[0])
+    await invite(teams, ada, profile, "new@example.com")
     (open_invitation,) = (await teams.invitations.list_invitations(ada, profile.id, 0, 9)).items
-    assert open_invitation.email == BEN
+    assert open_invitation.email == "new@example.com"
 
 
 async def test_a_new_user_gets_an_account_with_the_invited_address(teams: Teams) -> None:

@@ -266,28 +266,6 @@ async def test_a_deleted_journal_cannot_be_leased(bench: Bench) -> None:
     assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 10
 
 
-async def test_a_retired_journal_is_purged_after_a_day_but_never_the_newest(
-    database: Database,
-) -> None:
-    """The row of a purged journal has no watermark: were its batches shipped again, they would count twice.
-    The newest row says how fresh the counts are."""
-    ledger = PostgresClickLedger(database)
-    # Hours since it was retired (None: in use), and since its last commit (None: it had no click).
-    ages = [(25, 50), (23, 49), (None, 48), (None, None), (25, None), (23, None), (25, 40)]
-    journals = [uuid4() for _ in ages]
-    for journal_id, (retired_h, committed_h) in zip(journals, ages, strict=True):
-        await ledger.register(journal_id)
-        await fetchval(
-            database,
-            "UPDATE journals SET retired_at = now() - $2 * interval '1 hour', "
-            "committed_at = now() - $3 * interval '1 hour' WHERE journal_id = $1 RETURNING true",
-            journal_id, retired_h, committed_h,
-        )  # fmt: skip
-    await ledger.purge_retired()
-    kept = await fetchval(database, "SELECT array_agg(journal_id) FROM journals")
-    assert set(kept) == {*journals[1:4], journals[5], journals[6]}
-
-
 class Crashing(Database):
     """A database that loses its connection after the work and before the commit."""
 
