@@ -9,7 +9,6 @@ import standardwebhooks
 import trio
 
 from actors.webhooks.courier import Courier
-from engine.common.errors import UnavailableError
 from engine.webhooks.delivery import MAX_TRIES, AttemptResult
 from engine.webhooks.webhook import DeliveryFilter, WebhookDraft
 from tests.kit.courier_world import CALLER, DOWN, OK, Mute, World, down, for_a_while, hangs, ok
