@@ -21,7 +21,13 @@ from api.http.bodies import (
     empty_response,
     json_object,
     json_response,
+    replayable_response,
     utc,
+)
+from api.http.idempotency import (
+    idempotency_of_request,
+    idempotency_with_secret,
+    response_of,
 )
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
@@ -37,6 +43,7 @@ from engine.accounts.member import (
 from engine.accounts.ports import InvitationStore
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
+from engine.common.idempotency import StoredResponse
 
 
 class InvitationResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +117,17 @@ class InvitationRoutes:
         refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(InvitationDraft, await json_object(), validate_invitation, {})
-        invitation, token = await self._store.invite(current_caller(), id_, draft)
-        url = f"{self._console_url}/join#{token}"
-        response = _invitation_response(invitation)
-        return json_response(msgspec.structs.replace(response, token=token, url=url), 201)
+        idempotent_request = await idempotency_with_secret(self._created, id_)
+        new = await self._store.invite(current_caller(), id_, draft, idempotent_request)
+        return response_of(self._created(new))
+
+    def _created(self, new: tuple[Invitation, str]) -> StoredResponse:
+        invitation, token = new
+        response = msgspec.structs.replace(
+            _invitation_response(invitation), token=token, url=f"{self._console_url}/join#{token}"
+        )
+        path = f"/v1/profiles/{invitation.profile_id}/invitations/{invitation.id}"
+        return replayable_response(response, 201, {"Location": path})
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -150,19 +164,28 @@ class InvitationRoutes:
             return await self._accept_as_new(draft)
         if draft.password is not None:
             raise InvalidError([FieldError("password", "must be left out: you are logged in")])
-        return json_response(_joined_response(await self._store.accept(caller, draft.token)))
+        idempotent_request = await idempotency_of_request(_joined)
+        return response_of(
+            _joined(await self._store.accept(caller, draft.token, idempotent_request))
+        )
 
     async def _accept_as_new(self, draft: AcceptDraft) -> Response:
         if draft.password is None:
             raise Unauthorized("log in, or send a password to make an account")
         await self._login_flow.admit("")
         user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
+        idempotent_request = await idempotency_with_secret(self._joined_as_new, token=draft.token)
         joined = await self._store.accept_as_new(
-            draft.token, draft.password, draft.name, user_agent, request_id()
+            draft.token, draft.password, draft.name, user_agent, request_id(), idempotent_request
         )
+        return response_of(self._joined_as_new(joined))
+
+    def _joined_as_new(self, joined: JoinResult) -> StoredResponse:
         assert joined.login is not None
-        response = json_response(_joined_response(joined), 201)
-        return self._login_flow.set_cookie(response, joined.login)
+        path = f"/v1/profiles/{joined.profile_id}/members/{joined.login.user.id}"
+        response = replayable_response(_joined_response(joined), 201, {"Location": path})
+        with_cookie = self._login_flow.set_cookie(response_of(response), joined.login)
+        return msgspec.structs.replace(response, headers=dict(with_cookie.headers))
 
 
 def _unchecked(draft: TokenDraft) -> tuple[TokenDraft | None, list[FieldError]]:
@@ -180,6 +203,10 @@ def _invitation_response(invitation: Invitation) -> InvitationResponse:
         created_at=utc(invitation.created_at),
         expires_at=utc(invitation.expires_at),
     )
+
+
+def _joined(joined: JoinResult) -> StoredResponse:
+    return replayable_response(_joined_response(joined), 200, {})
 
 
 def _joined_response(joined: JoinResult) -> JoinedResponse:
@@ -215,9 +242,11 @@ _CREATE: Final = Doc(
             "The invitation.",
             InvitationResponse,
             _EXAMPLE | {"token": _ONCE_SHOWN, "url": f"https://console.example/join#{_ONCE_SHOWN}"},
+            ("Location",),
         )
     },
     errors=(409,),
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listInvitations",
@@ -277,8 +306,12 @@ _ACCEPT: Final = Doc(
     responses={
         200: ResponseDoc("The caller is a member.", JoinedResponse, _JOINED),
         201: ResponseDoc(
-            "A new account is a member and logged in.", JoinedResponse, _JOINED, ("Set-Cookie",)
+            "A new account is a member and logged in.",
+            JoinedResponse,
+            _JOINED,
+            ("Location", "Set-Cookie"),
         ),
     },
     errors=(401, 404, 409),
+    idempotent=True,
 )

@@ -15,13 +15,16 @@ from api.http.bodies import (
     empty_response,
     json_object,
     json_response,
+    replayable_response,
     utc,
 )
+from api.http.idempotency import idempotency_with_secret, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.accounts.access import Scope
-from engine.accounts.api_key import ApiKey, KeyDraft, key_validator
+from engine.accounts.api_key import ApiKey, KeyDraft, NewKey, key_validator
 from engine.accounts.ports import ApiKeyStore
+from engine.common.idempotency import StoredResponse
 
 
 class KeyResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +66,10 @@ class KeyRoutes:
     async def create(self) -> Response:
         refuse_parameters()
         draft = draft_of(KeyDraft, await json_object(), self._validate, {})
-        new_key = await self._store.create_key(current_caller(), draft)
-        response = _key_response(new_key.key)
-        return json_response(msgspec.structs.replace(response, key=new_key.text), 201)
+        idempotent_request = await idempotency_with_secret(_created)
+        return response_of(
+            _created(await self._store.create_key(current_caller(), draft, idempotent_request))
+        )
 
     async def list_page(self) -> Response:
         after, limit = page_of_request()
@@ -81,6 +85,11 @@ class KeyRoutes:
             # Also after an error: if the connection was lost, the key may be revoked all the same.
             self._forget(id_)
         return empty_response(204)
+
+
+def _created(new_key: NewKey) -> StoredResponse:
+    response = msgspec.structs.replace(_key_response(new_key.key), key=new_key.text)
+    return replayable_response(response, 201, {"Location": f"/v1/keys/{new_key.key.id}"})
 
 
 def _key_response(key: ApiKey) -> KeyResponse:
@@ -115,8 +124,11 @@ _CREATE: Final = Doc(
         "scopes": ["read", "write"],
         "expires_at": "2027-05-01T00:00:00Z",
     },
-    responses={201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"})},
+    responses={
+        201: ResponseDoc("The key.", KeyResponse, _EXAMPLE | {"key": "wp_5fGk…"}, ("Location",))
+    },
     errors=(409,),
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listKeys",

@@ -29,6 +29,7 @@ from api.http.bodies import (
     utc,
 )
 from api.http.etag import etag, guarded_write, read_response
+from api.http.idempotency import NOBODY, idempotency_key
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from engine.accounts.access import Caller, Scope, require_scope
@@ -47,6 +48,7 @@ from engine.accounts.account import (
 from engine.accounts.ports import AccountStore, LoginThrottle, SessionStore
 from engine.audit.security_event import SecurityEventKind
 from engine.common.errors import NotFoundError
+from engine.common.idempotency import IdempotentRequest, StoredResponse, request_sha256
 from engine.operations.settings import Settings
 
 # The security events of password attempts and of ended sessions, by the status of the response.
@@ -157,7 +159,9 @@ class SessionRoutes:
         draft = draft_of(LoginDraft, await json_object(), validate_login, {})
         await self._login_flow.admit(draft.email)
         user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
-        login = await self._accounts.login(draft.email, draft.password, user_agent)
+        login = await self._accounts.login(
+            draft.email, draft.password, user_agent, _idempotency_of_login(draft.email)
+        )
         if login is None:
             raise Unauthorized("the email or the password is wrong")
         g.caller = Caller(login.user.tenant_id, login.user.id)  # for the security log
@@ -234,6 +238,23 @@ class SessionRoutes:
         return empty_response(204)
 
 
+def _idempotency_of_login(email: str) -> IdempotentRequest[NewSession] | None:
+    """Return the idempotency of a login, whose response is not kept.
+
+    What it holds is a secret, and a password is too weak to seal it. For the same reason the password is not
+    in the hash of the request: each attempt is checked all the same.
+    """
+    key = idempotency_key()
+    if key is None:
+        return None
+
+    def created(login: NewSession) -> StoredResponse:
+        return StoredResponse(201, {"Location": f"/v1/sessions/{login.session.id}"}, b"")
+
+    digest = request_sha256(request.method, request.path, email.lower().encode(), NOBODY)
+    return IdempotentRequest(key=key, request_sha256=digest, respond=created, holds_secret=True)
+
+
 def user_response(user: User) -> UserResponse:
     return UserResponse(
         id=str(user.id),
@@ -290,11 +311,13 @@ _LOGIN: Final = Doc(
     summary="Log in",
     tag="Sessions",
     description="The session's token is in a cookie. Every change by the cookie must send `csrf_token` in the "
-    "header `X-CSRF-Token`.",
+    "header `X-CSRF-Token`. With an `Idempotency-Key`, the same login again gets 409 with the session's path: "
+    "Waypost does not keep its response.",
     body=LoginDraft,
     body_example={"email": "ada@example.com", "password": "…"},
     responses={201: ResponseDoc("The session.", LoginResponse, _LOGGED_IN, ("Set-Cookie",))},
-    errors=(401,),
+    errors=(401, 409),
+    idempotent=True,
 )
 _READ_SESSION: Final = Doc(
     id="readSession",

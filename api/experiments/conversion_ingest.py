@@ -15,7 +15,12 @@ import orjson
 from quart import Response, request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from api.experiments.conversions import ConversionParser, ConversionResponse, conversion_response
+from api.experiments.conversions import (
+    ConversionParser,
+    ConversionResponse,
+    conversion_response,
+    recorded_response,
+)
 from api.http import client_address
 from api.http.auth import current_caller
 from api.http.bodies import (
@@ -26,12 +31,15 @@ from api.http.bodies import (
     empty_response,
     json_object,
     json_response,
+    replayable_response,
     utc,
 )
+from api.http.idempotency import idempotency_of_request, idempotency_with_secret, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.rate_limits import now_us
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.common.errors import FieldError, InvalidError, NotFoundError
+from engine.common.idempotency import StoredResponse
 from engine.experiments.conversion import (
     ConversionHook,
     HookDraft,
@@ -118,10 +126,11 @@ class ConversionIngest:
         conversion = await self._parser.parse({**_fields(hook.fields, body), "name": hook.name})
         if conversion.click.profile_id != hook.profile_id:
             raise InvalidError([FieldError("click_id", "must be of a click of the hook's profile")])
-        (recorded,) = await self._store.record_from_ingest(
-            hook.tenant_id, hook.profile_id, [conversion], "hook"
+        idempotent_request = await idempotency_of_request(recorded_response, hook.profile_id)
+        recorded = await self._store.record_from_ingest(
+            hook.tenant_id, hook.profile_id, [conversion], "hook", idempotent_request
         )
-        return json_response(conversion_response(recorded), 200 if recorded.duplicate else 201)
+        return response_of(recorded_response(recorded))
 
     async def _hook(self, token: str) -> ResolvedHook:
         """Return the hook of a token. Raises NotFoundError, or TooSoonError, without a look-up, for an address
@@ -154,9 +163,18 @@ class ConversionIngest:
         refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(HookDraft, await json_object(), validate_hook, {})
-        hook, token = await self._store.create_hook(current_caller(), id_, draft)
-        url = f"{self._url}/in/{token}"
-        return json_response(msgspec.structs.replace(_hook_response(hook), url=url), 201)
+        idempotent_request = await idempotency_with_secret(self._created, id_)
+        return response_of(
+            self._created(
+                await self._store.create_hook(current_caller(), id_, draft, idempotent_request)
+            )
+        )
+
+    def _created(self, new: tuple[ConversionHook, str]) -> StoredResponse:
+        hook, token = new
+        response = msgspec.structs.replace(_hook_response(hook), url=f"{self._url}/in/{token}")
+        path = f"/v1/profiles/{hook.profile_id}/conversion-hooks/{hook.id}"
+        return replayable_response(response, 201, {"Location": path})
 
     async def list_hooks(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -272,6 +290,7 @@ _RECEIVE: Final = Doc(
         ),
     },
     errors=(404, 422, 429, 503),
+    idempotent=True,
     paths={"token": "The hook's secret."},
 )
 _CREATE: Final = Doc(
@@ -283,10 +302,14 @@ _CREATE: Final = Doc(
     body_example={"label": "The shop", "fields": _EXAMPLE["fields"]},
     responses={
         201: ResponseDoc(
-            "The hook.", HookResponse, _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"}
+            "The hook.",
+            HookResponse,
+            _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"},
+            ("Location",),
         )
     },
     errors=(409,),
+    idempotent=True,
 )
 _LIST: Final = Doc(
     id="listConversionHooks",

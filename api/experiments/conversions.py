@@ -10,11 +10,21 @@ import trio
 from quart import Response
 
 from api.http.auth import current_caller
-from api.http.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    draft_of,
+    json_object,
+    json_response,
+    replayable_response,
+    utc,
+)
+from api.http.idempotency import idempotency_key, idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from engine.clicks.click_id import ClickId, ClickIdCipher
 from engine.common.errors import FieldError, InvalidError, NotFoundError, WaypostError
+from engine.common.idempotency import StoredResponse
 from engine.experiments.conversion import (
     MAX_AT_ONCE,
     Attribution,
@@ -149,10 +159,18 @@ class ConversionRoutes:
         if "conversions" in body:
             return await self._create_many(body)
         conversion = await self._parser.parse(body)
-        (recorded,) = await self._record([conversion], "api")
-        if isinstance(recorded, WaypostError):
-            raise recorded
-        return json_response(conversion_response(recorded), 200 if recorded.duplicate else 201)
+        idempotent_request = await idempotency_of_request(recorded_response)
+        try:
+            recorded = await self._store.record(
+                current_caller(),
+                conversion.click.profile_id,
+                [conversion],
+                "api",
+                idempotent_request,
+            )
+        except NotFoundError:
+            raise NotFoundError.of("click") from None
+        return response_of(recorded_response(recorded))
 
     async def _create_many(self, body: dict[str, Any]) -> Response:
         items = body["conversions"]
@@ -162,6 +180,7 @@ class ConversionRoutes:
         if not isinstance(items, list) or not 1 <= len(items) <= MAX_AT_ONCE:
             reason = f"must be a list of 1 to {MAX_AT_ONCE} conversions"
             raise InvalidError([FieldError("conversions", reason)])
+        idempotency_key()  # each conversion of a list is recorded once, with or without a key
         parsed: dict[int, VerifiedConversion] = {}
         results: dict[int, ConversionResult] = {}
         for index, item in enumerate(items):
@@ -237,6 +256,13 @@ def conversion_response(recorded: RecordedConversion) -> ConversionResponse:
     return ConversionResponse(attribution=recorded.attribution, duplicate=recorded.duplicate)
 
 
+def recorded_response(recorded: list[RecordedConversion]) -> StoredResponse:
+    """Return the response to a single conversion."""
+    (conversion,) = recorded
+    status = 200 if conversion.duplicate else 201
+    return replayable_response(conversion_response(conversion), status, {})
+
+
 def _refused(index: int, error: WaypostError) -> ConversionResult:
     if isinstance(error, InvalidError):
         item_errors = [ItemError(*field_error) for field_error in error.errors]
@@ -284,7 +310,8 @@ _CREATE: Final = Doc(
     tag="Conversions",
     description="Conversions after clicks on the caller's links, by the click id that Waypost added to the "
     "target's URL. A conversion of the same click, name and order is recorded once. Up to 1,000 go into one "
-    'request as `{"conversions": […]}`: a refused one stops no other. Takes the role editor.',
+    'request as `{"conversions": […]}`: a refused one stops no other. To a list an `Idempotency-Key` adds '
+    "nothing: sent again, its conversions are duplicates. Takes the role editor.",
     body=ConversionsBody,
     body_example={
         "click_id": "Xq3k9…",
@@ -315,4 +342,5 @@ _CREATE: Final = Doc(
         ),
     },
     errors=(404,),
+    idempotent=True,
 )

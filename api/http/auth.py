@@ -65,6 +65,12 @@ def current_session() -> CurrentSession:
     return session
 
 
+def current_credential() -> str:
+    """Return the API key or session token that the current request came with."""
+    credential: str = g.credential
+    return credential
+
+
 def request_id() -> str:
     """Return the id of the current request."""
     return str(request.scope.get(REQUEST_ID, ""))
@@ -153,6 +159,7 @@ class Auth:
             if not hmac.compare_digest(sent_token.encode(errors="replace"), expected.encode()):
                 raise ForbiddenError(f"send the header {CSRF_HEADER} with the session's csrf_token")
         g.session = CurrentSession(session_id, expires_at, expected)
+        g.credential = token
         return caller
 
     async def _by_key(self, headers: list[str]) -> Caller:
@@ -165,4 +172,5 @@ class Auth:
             raise Unauthorized(str(error)) from None
         if caller is None:
             raise Unauthorized("this key is unknown")
+        g.credential = match[1]
         return caller

@@ -36,7 +36,7 @@ _PROBLEMS: Final[Mapping[int, str]] = {
     404: "The object does not exist, or the caller may not see it.",
     405: "The path does not take this method; `Allow` names the methods that it takes.",
     408: "The body did not arrive in time.",
-    409: "A name is taken; `errors` says which.",
+    409: "A name is taken, a limit is reached, or a secret is not repeated; `errors` says which.",
     412: "The object has another version than `If-Match` names: it was changed meanwhile.",
     413: "The body is too large.",
     415: "The body's `Content-Type` is not `application/json`.",
@@ -46,7 +46,10 @@ _PROBLEMS: Final[Mapping[int, str]] = {
 }
 _HEADERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "ETag": ("The object's version, to be sent as `If-Match`.", {"type": "string"}),
-    "Location": ("The path of the new object.", {"type": "string"}),
+    "Location": (
+        "The path of the new object; in a 409, of the object that this request created before.",
+        {"type": "string"},
+    ),
     "Allow": ("The methods that the path takes.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before trying again.", {"type": "integer", "minimum": 0}),
     "WWW-Authenticate": ("The scheme of credentials to send.", {"type": "string"}),
@@ -76,7 +79,9 @@ _CONDITIONS: Final[Mapping[str, dict[str, Any]]] = {
         "in": "header",
         "description": (
             "Any text of the caller's choice. The same request with the same key within 24 hours gets "
-            "the first response and creates nothing more; another request with this key gets 422."
+            "the first response and creates nothing more; another request with this key gets 422. A "
+            "response with a secret is repeated only to the API key or session that got it first; "
+            "otherwise 409 with the path of what was created, in `Location`."
         ),
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
         "example": "9f1c52f6-7e1b-4e0e-a2a5-52c2a4a1f0b3",
@@ -300,6 +305,7 @@ def _problem(status: int) -> dict[str, Any]:
     headers = {
         401: ("WWW-Authenticate",),
         405: ("Allow",),
+        409: ("Location",),
         429: ("Retry-After",),
         503: ("Retry-After",),
     }

@@ -19,7 +19,7 @@ from api.http.bodies import (
     utc,
 )
 from api.http.etag import etag, guarded_delete, guarded_write, read_response
-from api.http.idempotency import idempotency_of_request, response_of
+from api.http.idempotency import idempotency_with_secret, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
 from engine.common.errors import FieldError
@@ -83,17 +83,9 @@ class WebhookRoutes:
         id_ = path_id(profile_id)
         draft = draft_of(NewWebhookDraft, await json_object(), self._validate, {})
 
-        def created(new: NewSecret, *, with_secret: bool = False) -> StoredResponse:
-            """Return the response. Without the secret it may be stored, to be sent again."""
-            webhook = new.webhook
-            headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
-            return replayable_response(
-                _with_secret(new) if with_secret else webhook_response(webhook), 201, headers
-            )
-
-        idempotent_request = await idempotency_of_request(created)
+        idempotent_request = await idempotency_with_secret(_created, id_)
         new = await self._store.create_webhook(current_caller(), id_, draft, idempotent_request)
-        return response_of(created(new, with_secret=True))
+        return response_of(_created(new))
 
     async def list_page(self, profile_id: str) -> Response:
         after, limit = page_of_request()
@@ -167,6 +159,12 @@ def webhook_response(webhook: Webhook) -> WebhookResponse:
     )
 
 
+def _created(new: NewSecret) -> StoredResponse:
+    webhook = new.webhook
+    headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
+    return replayable_response(_with_secret(new), 201, headers)
+
+
 def _with_secret(new: NewSecret) -> WebhookResponse:
     secret = msgspec.UNSET if new.secret is None else new.secret
     return msgspec.structs.replace(webhook_response(new.webhook), secret=secret)
@@ -194,8 +192,7 @@ _CREATE: Final = Doc(
     id="createWebhook",
     summary="Create a webhook",
     tag="Webhooks",
-    description="Its secret is in this response only, and not in the response to the same request sent again. "
-    "Takes the role admin.",
+    description="Its secret is in this response only. Takes the role admin.",
     body=NewWebhookDraft,
     body_example={
         "url": "https://example.com/hooks",

@@ -14,6 +14,7 @@ from engine.accounts.member import (
     JoinResult,
     Member,
 )
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 
 
@@ -26,7 +27,9 @@ class ApiKeyStore(Protocol):
         Only the key's SHA-256 is stored and compared.
         """
 
-    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+    async def create_key(
+        self, caller: Caller, draft: KeyDraft, once: IdempotentRequest[NewKey] | None = None
+    ) -> NewKey:
         """Make a key. Raises ForbiddenError for scopes that the caller lacks, and ConflictError("keys", …) if
         they have MAX_KEYS working keys."""
 
@@ -42,7 +45,13 @@ class ApiKeyStore(Protocol):
 class AccountStore(Protocol):
     """Users. Methods that take a password also raise UnavailableError while too many are being checked."""
 
-    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
+    async def login(
+        self,
+        email: str,
+        password: str,
+        user_agent: str,
+        once: IdempotentRequest[NewSession] | None = None,
+    ) -> NewSession | None:
         """Return a new session, or None for an unknown user or a wrong password: both take equally long."""
 
     async def user(self, caller: Caller) -> User:
@@ -116,7 +125,11 @@ class InvitationStore(Protocol):
     """Invitations to a profile. Errors of a token are those of engine.accounts.member.raise_refusal."""
 
     async def invite(
-        self, caller: Caller, profile_id: int, draft: InvitationDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: InvitationDraft,
+        once: IdempotentRequest[tuple[Invitation, str]] | None = None,
     ) -> tuple[Invitation, str]:
         """Return a new invitation and its token. Raises ConflictError for a member's address, and if
         MAX_INVITATIONS are open."""
@@ -131,13 +144,22 @@ class InvitationStore(Protocol):
     async def preview(self, token: str) -> InvitationPreview:
         """Return what an invitation is for, while it can be accepted."""
 
-    async def accept(self, caller: Caller, token: str) -> JoinResult:
+    async def accept(
+        self, caller: Caller, token: str, once: IdempotentRequest[JoinResult] | None = None
+    ) -> JoinResult:
         """Let the caller join, whatever address was invited: possession of the token decides."""
 
     async def accept_as_new(
-        self, token: str, password: str, name: str, user_agent: str, request_id: str
+        self,
+        token: str,
+        password: str,
+        name: str,
+        user_agent: str,
+        request_id: str,
+        once: IdempotentRequest[JoinResult] | None = None,
     ) -> JoinResult:
         """Make an account for the invited address, let it join and log it in, in one transaction.
 
-        Raises ConflictError("email", …) if the address has an account.
+        Raises ConflictError("email", …) if the address has an account. The idempotency key of `once` belongs
+        to the new user, whom a repetition finds by the token.
         """

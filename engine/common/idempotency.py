@@ -1,7 +1,8 @@
 """Idempotent creation: a request with an `Idempotency-Key` that is sent again gets the first response.
 
 Stores keep this promise: they write the response in the transaction that creates the object, so a crash can
-neither lose nor double it.
+neither lose nor double it. A response with a secret is written sealed (engine/common/answer_seal.py), or not at
+all: then the request that is sent again gets 409 with the path of what the first one created.
 """
 
 import hashlib
@@ -12,9 +13,11 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from engine.common.errors import FieldError, InvalidError
+from engine.common.answer_seal import AnswerSeal
+from engine.common.errors import ConflictError, FieldError, InvalidError
 
 HEADER: Final = "Idempotency-Key"
+LOCATION: Final = "Location"
 RETENTION: Final = timedelta(hours=24)
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 T = TypeVar("T")
@@ -28,13 +31,62 @@ class StoredResponse(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class ResponseRow(msgspec.Struct, frozen=True):
+    """The row of a response in a store, with the hash of its request.
+
+    If it `holds_secret`, `headers` have the location only, and `body` is the whole response, sealed; it is
+    empty if nothing seals it.
+    """
+
+    request_sha256: bytes
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    holds_secret: bool = False
+
+
 class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
-    """A request to create an object once. `respond` makes the response from the object; the response is
-    stored as it is, so it must not have secrets in it."""
+    """A request to create an object once. `respond` makes the response from the object.
+
+    `holds_secret`: the response does, and is stored only under the `seal`. `profile_id` is that of a response
+    with a secret, so that the erasure of the profile finds it.
+    """
 
     key: str
     request_sha256: bytes
     respond: Callable[[T], StoredResponse]
+    holds_secret: bool = False
+    seal: AnswerSeal | None = None
+    profile_id: int | None = None
+
+    def row_of(self, result: T) -> ResponseRow:
+        """Return the row of the response to the created object."""
+        response = self.respond(result)
+        sha256, status = self.request_sha256, response.status
+        if not self.holds_secret:
+            return ResponseRow(sha256, status, response.headers, response.body)
+        location = {LOCATION: response.headers[LOCATION]}
+        sealed = b""
+        if self.seal is not None:
+            sealed = self.seal.seal(msgspec.msgpack.encode(response), self.request_sha256)
+        return ResponseRow(sha256, status, location, sealed, holds_secret=True)
+
+    def error_for_used_key(self, row: ResponseRow) -> Exception:
+        """Return the error to raise for a key that has a stored response.
+
+        It is AlreadyAnsweredError; InvalidError if another request used the key; AnswerWithheldError for a
+        secret that this request cannot open.
+        """
+        if row.request_sha256 != self.request_sha256:
+            reason = "was already used for another request; choose a new key for each"
+            return InvalidError([FieldError(HEADER, reason)])
+        if not row.holds_secret:
+            return AlreadyAnsweredError(StoredResponse(row.status, row.headers, row.body))
+        if row.body and self.seal is not None:
+            answer = self.seal.open(row.body, self.request_sha256)
+            if answer is not None:
+                return AlreadyAnsweredError(msgspec.msgpack.decode(answer, type=StoredResponse))
+        return AnswerWithheldError(row.headers[LOCATION], is_kept=bool(row.body))
 
 
 class AlreadyAnsweredError(Exception):
@@ -45,6 +97,19 @@ class AlreadyAnsweredError(Exception):
         self.response = response
 
 
+class AnswerWithheldError(ConflictError):
+    """A request that has created `location` before, and whose answer holds a secret that it cannot have."""
+
+    def __init__(self, location: str, *, is_kept: bool) -> None:
+        why = (
+            "only the API key or session that sent the request first can have it again"
+            if is_kept
+            else "it is not kept"
+        )
+        super().__init__(HEADER, f"has created {location} before; its answer holds a secret: {why}")
+        self.location = location
+
+
 def validate_key(key: str) -> str:
     """Return the idempotency key. Raises InvalidError unless it is 1 to 255 visible ASCII characters."""
     if _KEY.fullmatch(key) is None:
@@ -52,20 +117,7 @@ def validate_key(key: str) -> str:
     return key
 
 
-def request_sha256(method: str, path: str, body: bytes, user_id: int) -> bytes:
-    """Return a hash that is equal for two sendings of the same request."""
-    head = f"{method} {path} {user_id} ".encode("utf-8", "surrogatepass")
+def request_sha256(method: str, path: str, body: bytes, owner_id: int) -> bytes:
+    """Return a hash that is equal for two sendings of the same request. `owner_id` owns its key."""
+    head = f"{method} {path} {owner_id} ".encode("utf-8", "surrogatepass")
     return hashlib.sha256(head + body).digest()
-
-
-def error_for_used_key(
-    stored: StoredResponse, stored_sha256: bytes, new_sha256: bytes
-) -> AlreadyAnsweredError:
-    """Return the error to raise for a used idempotency key. Raises InvalidError if another request used it.
-
-    The hashes are those of the answered request and of the new one, as request_sha256() makes them.
-    """
-    if stored_sha256 != new_sha256:
-        reason = "was already used for another request; choose a new key for each"
-        raise InvalidError([FieldError(HEADER, reason)])
-    return AlreadyAnsweredError(stored)

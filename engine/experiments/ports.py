@@ -106,6 +106,7 @@ class ConversionStore(Protocol):
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
         """Record conversions that a member reports, who must have the right to edit.
 
@@ -118,8 +119,12 @@ class ConversionStore(Protocol):
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
-        """Record conversions that the script or a hook reports. Raises NotFoundError for a deleted profile."""
+        """Record conversions that the script or a hook reports. Raises NotFoundError for a deleted profile.
+
+        The idempotency key of `once` belongs to the profile.
+        """
 
     async def list_conversions(
         self, caller: Caller, profile_id: int, before: int, limit: int
@@ -128,7 +133,11 @@ class ConversionStore(Protocol):
         counted."""
 
     async def create_hook(
-        self, caller: Caller, profile_id: int, draft: HookDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: HookDraft,
+        once: IdempotentRequest[tuple[ConversionHook, str]] | None = None,
     ) -> tuple[ConversionHook, str]:
         """Return a new hook and its token, which is shown only once. Raises ConflictError("hooks", …)."""
 

@@ -4,6 +4,7 @@ A login locks the user's row and begins a session only if the checked password i
 password takes the same lock, so it ends every session that the old password began.
 """
 
+from contextlib import suppress
 from typing import Final
 
 import asyncpg
@@ -11,13 +12,19 @@ import asyncpg
 from engine.accounts.access import Caller
 from engine.accounts.account import NewSession, User, UserDraft
 from engine.common.errors import NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.versions import require_version
 from storage.accounts import sessions
 from storage.accounts.passwords import PasswordHasher
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.postgres.idempotency import run_once
 
 _SQL: Final = queries.load("accounts/accounts")
+
+
+class _PasswordChangedError(Exception):
+    """A signal that a user's password was changed between the check and the login."""
 
 
 class PostgresAccountStore:
@@ -28,7 +35,13 @@ class PostgresAccountStore:
         self._passwords = passwords
         self._lifetime_s = lifetime_s
 
-    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
+    async def login(
+        self,
+        email: str,
+        password: str,
+        user_agent: str,
+        once: IdempotentRequest[NewSession] | None = None,
+    ) -> NewSession | None:
         async def find(connection: Connection) -> asyncpg.Record | None:
             return await connection.fetchrow(_SQL["login_of"], email.lower())
 
@@ -41,18 +54,20 @@ class PostgresAccountStore:
             new_hash = await self._passwords.hash(password)
         caller = Caller(login_row["tenant_id"], login_row["user_id"])
 
-        async def work(connection: Connection) -> NewSession | None:
+        async def work(connection: Connection) -> NewSession:
             user_key = caller.tenant_id, caller.user_id
             row = await connection.fetchrow(_SQL["lock_password"], *user_key, stored_hash)
             if row is None:
-                return None
+                raise _PasswordChangedError
             if new_hash is not None:
                 await connection.execute(_SQL["set_password"], *user_key, new_hash)
             return await sessions.create_session(
                 connection, User(**dict(row)), self._lifetime_s, user_agent
             )
 
-        return await self._database.transaction(work, caller=caller)
+        with suppress(_PasswordChangedError):
+            return await self._database.transaction(run_once(caller, once, work), caller=caller)
+        return None
 
     async def user(self, caller: Caller) -> User:
         async def work(connection: Connection) -> User:

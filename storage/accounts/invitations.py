@@ -7,6 +7,7 @@ another, and gives each member one of ten numbered slots, which are unique in a 
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.accounts.account import User
@@ -19,6 +20,7 @@ from engine.accounts.member import (
     raise_refusal,
 )
 from engine.common.errors import ConflictError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from storage.accounts import sessions, tokens
 from storage.accounts.access import MAX_ID, enter_profile, validate_id
@@ -26,6 +28,7 @@ from storage.accounts.members import lock_team
 from storage.accounts.passwords import PasswordHasher
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.postgres.idempotency import response_row, run_once
 
 SQL: Final = queries.load("accounts/invitations")
 
@@ -39,11 +42,15 @@ class PostgresInvitationStore:
         self._lifetime_s = lifetime_s
 
     async def invite(
-        self, caller: Caller, profile_id: int, draft: InvitationDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: InvitationDraft,
+        once: IdempotentRequest[tuple[Invitation, str]] | None = None,
     ) -> tuple[Invitation, str]:
         token = tokens.new("wpi_")
 
-        async def work(connection: Connection) -> Invitation:
+        async def work(connection: Connection) -> tuple[Invitation, str]:
             access = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             if await connection.fetchval(SQL["has_member"], profile_id, draft.email):
                 raise ConflictError("email", "must not be the address of a member")
@@ -60,9 +67,9 @@ class PostgresInvitationStore:
                 draft.expires_in_days,
             )
             assert row is not None
-            return Invitation(**dict(row))
+            return Invitation(**dict(row)), token
 
-        return await self._database.transaction(work, caller=caller), token
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def list_invitations(
         self, caller: Caller, profile_id: int, after: int, limit: int
@@ -96,32 +103,73 @@ class PostgresInvitationStore:
 
         return await self._database.transaction(work, read_only=True)
 
-    async def accept(self, caller: Caller, token: str) -> JoinResult:
+    async def accept(
+        self, caller: Caller, token: str, once: IdempotentRequest[JoinResult] | None = None
+    ) -> JoinResult:
         async def work(connection: Connection) -> JoinResult:
             return await _join(connection, token)
 
         require_scope(caller, "admin")
-        return await self._database.transaction(work, caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def accept_as_new(
-        self, token: str, password: str, name: str, user_agent: str, request_id: str
+        self,
+        token: str,
+        password: str,
+        name: str,
+        user_agent: str,
+        request_id: str,
+        once: IdempotentRequest[JoinResult] | None = None,
+    ) -> JoinResult:
+        try:
+            return await self._accept_as_new(token, password, name, user_agent, request_id, once)
+        except ConflictError:
+            if once is not None:
+                await self._raise_if_answered(token, once)
+            raise
+
+    async def _raise_if_answered(self, token: str, once: IdempotentRequest[JoinResult]) -> None:
+        async def work(connection: Connection) -> asyncpg.Record | None:
+            return await connection.fetchrow(
+                SQL["response_to_acceptance"], tokens.digest(token), once.key
+            )
+
+        row = await self._database.transaction(work, read_only=True)
+        if row is not None:
+            raise once.error_for_used_key(response_row(row))
+
+    async def _accept_as_new(
+        self,
+        token: str,
+        password: str,
+        name: str,
+        user_agent: str,
+        request_id: str,
+        once: IdempotentRequest[JoinResult] | None,
     ) -> JoinResult:
         await self.preview(token)  # so that no password is hashed for an invalid token
         password_hash = await self._passwords.hash(password)
 
         async def work(connection: Connection) -> JoinResult:
-            email = (await _open_invitation(connection, token)).email
+            invitation = await _open_invitation(connection, token)
             tenant_id = await connection.fetchval(SQL["new_tenant_id"], request_id)
-            await connection.execute(SQL["create_tenant"], tenant_id, email)
+            await connection.execute(SQL["create_tenant"], tenant_id, invitation.email)
             row = await connection.fetchrow(
-                SQL["create_user"], tenant_id, email, password_hash, name
+                SQL["create_user"], tenant_id, invitation.email, password_hash, name
             )
             assert row is not None
             user = User(**dict(row))
             await connection.execute(SQL["become"], str(user.id))
-            join_result = await _join(connection, token)
-            login = await sessions.create_session(connection, user, self._lifetime_s, user_agent)
-            return join_result._replace(login=login)
+
+            async def join(connection: Connection) -> JoinResult:
+                join_result = await _join(connection, token)
+                login = await sessions.create_session(
+                    connection, user, self._lifetime_s, user_agent
+                )
+                return join_result._replace(login=login)
+
+            about_profile = once and msgspec.structs.replace(once, profile_id=invitation.profile_id)
+            return await run_once(Caller(tenant_id, user.id), about_profile, join)(connection)
 
         try:
             return await self._database.transaction(work)

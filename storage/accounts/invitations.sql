@@ -9,6 +9,10 @@ FROM invitation_of($1);
 -- Let the caller join by the SHA-256 of an invitation's token.
 SELECT outcome, profile_id, role FROM accept_invitation($1);
 
+-- name: response_to_acceptance
+-- Read the stored response to an acceptance by the SHA-256 of its token and its idempotency key ($2).
+SELECT request_sha256, status, headers, body, holds_secret FROM response_to_acceptance($1, $2);
+
 -- name: new_tenant_id
 -- Draw the id of a new tenant and act in that tenant from here on.
 SELECT id, set_config('waypost.tenant', id::text, true), set_config('waypost.request', $1, true)

@@ -15,11 +15,13 @@ import trio
 from engine.accounts.access import Caller, require_scope
 from engine.accounts.api_key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
 from engine.common.errors import ConflictError, ExpiredError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from storage.accounts import tokens
 from storage.accounts.access import MAX_ID, validate_id
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.postgres.idempotency import run_once
 
 SQL: Final = queries.load("accounts/keys")
 
@@ -52,10 +54,12 @@ class PostgresApiKeyStore:
 
         return None if digest is None else await self._database.transaction(work, read_only=True)
 
-    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+    async def create_key(
+        self, caller: Caller, draft: KeyDraft, once: IdempotentRequest[NewKey] | None = None
+    ) -> NewKey:
         text = tokens.new("wp_")
 
-        async def work(connection: Connection) -> ApiKey:
+        async def work(connection: Connection) -> NewKey:
             user_key = caller.tenant_id, caller.user_id
             await connection.execute(SQL["lock_keys_of"], *user_key)
             if await connection.fetchval(SQL["count_keys"], *user_key) >= MAX_KEYS:
@@ -69,10 +73,10 @@ class PostgresApiKeyStore:
                 draft.scopes,
                 draft.expires_at,
             )
-            return _key(row)
+            return NewKey(_key(row), text)
 
         require_scopes(caller, draft.scopes)
-        return NewKey(await self._database.transaction(work, caller=caller), text)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def list_keys(self, caller: Caller, after: int, limit: int) -> ListPage:
         async def work(connection: Connection) -> ListPage:

@@ -10,9 +10,11 @@ import trio
 from engine.accounts.access import Caller
 from engine.accounts.account import MAX_SESSIONS, NewSession, Session, User, UserDraft
 from engine.common.errors import NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from storage.accounts import tokens
+from storage.postgres.memory_idempotency import MemoryIdempotency
 
 
 def _now() -> datetime:
@@ -28,6 +30,7 @@ class MemoryAccountStore:
         self._passwords: dict[int, str] = {}
         self._sessions: dict[int, tuple[bytes, int, Session]] = {}  # id → digest, user, session
         self._ids = itertools.count(1)
+        self._idempotency = MemoryIdempotency(now)
         self.users: dict[int, User] = {}
 
     def add(self, caller: Caller, email: str, password: str, name: str = "") -> User:
@@ -46,12 +49,26 @@ class MemoryAccountStore:
         self._passwords[user.id] = password
         return user
 
-    async def login(self, email: str, password: str, user_agent: str) -> NewSession | None:
+    async def login(
+        self,
+        email: str,
+        password: str,
+        user_agent: str,
+        once: IdempotentRequest[NewSession] | None = None,
+    ) -> NewSession | None:
         await trio.lowlevel.checkpoint()
         for user in self.users.values():
             if user.email == email.lower() and self._passwords[user.id] == password:
-                return self.create_session(user, user_agent)
+                return self._log_in(user, user_agent, once)
         return None
+
+    def _log_in(
+        self, user: User, user_agent: str, once: IdempotentRequest[NewSession] | None
+    ) -> NewSession:
+        caller = Caller(user.tenant_id, user.id)
+        return self._idempotency.run_once(
+            caller, once, lambda: self.create_session(user, user_agent)
+        )
 
     async def user(self, caller: Caller) -> User:
         await trio.lowlevel.checkpoint()

@@ -10,9 +10,11 @@ import trio
 from engine.accounts.access import Caller, require_scope
 from engine.accounts.api_key import MAX_KEYS, ApiKey, KeyDraft, NewKey, require_scopes
 from engine.common.errors import ExpiredError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from storage.accounts import tokens
 from storage.accounts.keys import key_limit_error
+from storage.postgres.memory_idempotency import MemoryIdempotency
 
 
 def _now() -> datetime:
@@ -27,6 +29,7 @@ class MemoryApiKeyStore:
         self._callers: dict[bytes, Caller] = {}
         self._keys: dict[int, ApiKey] = {}
         self._ids = itertools.count(1)
+        self._idempotency = MemoryIdempotency(now)
 
     def add(self, key: str, caller: Caller, expires_at: datetime | None = None) -> Caller:
         """Add a key that acts for the user, within the caller's scopes."""
@@ -54,9 +57,14 @@ class MemoryApiKeyStore:
             raise ExpiredError("this key has expired")
         return caller
 
-    async def create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
+    async def create_key(
+        self, caller: Caller, draft: KeyDraft, once: IdempotentRequest[NewKey] | None = None
+    ) -> NewKey:
         await trio.lowlevel.checkpoint()
         require_scopes(caller, draft.scopes)
+        return self._idempotency.run_once(caller, once, lambda: self._create_key(caller, draft))
+
+    def _create_key(self, caller: Caller, draft: KeyDraft) -> NewKey:
         if sum(self._works(key) for key in self._of(caller)) >= MAX_KEYS:
             raise key_limit_error()
         text = tokens.new("wp_")

@@ -23,12 +23,14 @@ from engine.accounts.member import (
     require_owner,
 )
 from engine.common.errors import ConflictError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
 from engine.links.profile import Profile
 from storage.accounts import tokens
 from storage.accounts.invitations import account_exists_error, invitation_limit_error
 from storage.accounts.memory_accounts import MemoryAccountStore
+from storage.postgres.memory_idempotency import MemoryIdempotency
 
 
 def _now() -> datetime:
@@ -62,7 +64,9 @@ class MemoryMembers:
         self._changes: dict[tuple[int, int], tuple[int, datetime, datetime]] = {}
         self._invitations: dict[bytes, Invitation] = {}
         self._used: set[bytes] = set()
+        self._joined: dict[bytes, Caller] = {}  # new users by the digest of their token
         self._ids = itertools.count(1)
+        self._idempotency = MemoryIdempotency(now)
 
     async def list_members(
         self, caller: Caller, profile_id: int, after: int, limit: int
@@ -121,9 +125,22 @@ class MemoryMembers:
     # Invitations
 
     async def invite(
-        self, caller: Caller, profile_id: int, draft: InvitationDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: InvitationDraft,
+        once: IdempotentRequest[tuple[Invitation, str]] | None = None,
     ) -> tuple[Invitation, str]:
         await trio.lowlevel.checkpoint()
+
+        def work() -> tuple[Invitation, str]:
+            return self._invite(caller, profile_id, draft)
+
+        return self._idempotency.run_once(caller, once, work)
+
+    def _invite(
+        self, caller: Caller, profile_id: int, draft: InvitationDraft
+    ) -> tuple[Invitation, str]:
         _, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         if draft.email in [self._accounts.users[user_id].email for user_id in team]:
             raise ConflictError("email", "must not be the address of a member")
@@ -172,15 +189,26 @@ class MemoryMembers:
             expires_at=invitation.expires_at,
         )
 
-    async def accept(self, caller: Caller, token: str) -> JoinResult:
-        await trio.lowlevel.checkpoint()
-        require_scope(caller, "admin")
-        return self._join(caller.user_id, token)
-
-    async def accept_as_new(
-        self, token: str, password: str, name: str, user_agent: str, request_id: str
+    async def accept(
+        self, caller: Caller, token: str, once: IdempotentRequest[JoinResult] | None = None
     ) -> JoinResult:
         await trio.lowlevel.checkpoint()
+        require_scope(caller, "admin")
+        return self._idempotency.run_once(caller, once, lambda: self._join(caller.user_id, token))
+
+    async def accept_as_new(
+        self,
+        token: str,
+        password: str,
+        name: str,
+        user_agent: str,
+        request_id: str,
+        once: IdempotentRequest[JoinResult] | None = None,
+    ) -> JoinResult:
+        await trio.lowlevel.checkpoint()
+        joined = self._joined.get(tokens.digest(token) or b"")
+        if once is not None and joined is not None:
+            self._idempotency.raise_if_answered(joined, once)
         _, invitation, _, team = self._require_open(token)
         if invitation.email in [user.email for user in self._accounts.users.values()]:
             raise account_exists_error()
@@ -188,8 +216,13 @@ class MemoryMembers:
             raise_refusal("full")
         new_id = secrets.randbits(60)
         user = self._accounts.add(Caller(new_id, new_id), invitation.email, password, name)
-        join_result = self._join(user.id, token)
-        return join_result._replace(login=self._accounts.create_session(user, user_agent))
+        joined = self._joined[tokens.require_digest(token)] = Caller(new_id, new_id)
+
+        def join() -> JoinResult:
+            join_result = self._join(user.id, token)
+            return join_result._replace(login=self._accounts.create_session(user, user_agent))
+
+        return self._idempotency.run_once(joined, once, join)
 
     def _join(self, user_id: int, token: str) -> JoinResult:
         digest, invitation, profile, team = self._require_open(token)

@@ -18,6 +18,7 @@ from engine.accounts.access import Action, Caller
 from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
 from engine.common.errors import ConflictError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.experiments.conversion import (
     Attribution,
@@ -44,6 +45,7 @@ from storage.accounts.access import MAX_ID, enter_profile, validate_id
 from storage.experiments.counts import RETENTION_DAYS, add_increments
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.postgres.idempotency import run_once
 
 _SQL: Final = queries.load("experiments/conversions")
 MAX_HOOKS: Final = 20
@@ -62,12 +64,13 @@ class PostgresConversionStore:
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
         async def work(connection: Connection) -> list[RecordedConversion]:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
             return await _record(connection, access.tenant_id, profile_id, conversions, source)
 
-        return await self._database.transaction(work, caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def record_from_ingest(
         self,
@@ -75,12 +78,14 @@ class PostgresConversionStore:
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
         async def work(connection: Connection) -> list[RecordedConversion]:
             return await _record(connection, tenant_id, profile_id, conversions, source)
 
+        caller = Caller(tenant_id, -profile_id)  # no user: the owner of the idempotency key
         try:
-            return await self._database.transaction(work, caller=Caller(tenant_id, 0))
+            return await self._database.transaction(run_once(caller, once, work), caller=caller)
         except asyncpg.ForeignKeyViolationError:
             raise NotFoundError.of("profile") from None
 
@@ -96,11 +101,15 @@ class PostgresConversionStore:
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def create_hook(
-        self, caller: Caller, profile_id: int, draft: HookDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: HookDraft,
+        once: IdempotentRequest[tuple[ConversionHook, str]] | None = None,
     ) -> tuple[ConversionHook, str]:
         token = tokens.new("wph_")
 
-        async def work(connection: Connection) -> ConversionHook:
+        async def work(connection: Connection) -> tuple[ConversionHook, str]:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
             if await connection.fetchval(_SQL["count_hooks"], *access[:2]) >= MAX_HOOKS:
                 raise ConflictError(
@@ -115,9 +124,9 @@ class PostgresConversionStore:
                 fields,
                 tokens.require_digest(token),
             )
-            return _hook(row)
+            return _hook(row), token
 
-        return await self._database.transaction(work, caller=caller), token
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def list_hooks(self, caller: Caller, profile_id: int, after: int, limit: int) -> ListPage:
         async def work(connection: Connection) -> ListPage:

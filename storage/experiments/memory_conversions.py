@@ -9,6 +9,7 @@ import trio
 from engine.accounts.access import Action, Caller
 from engine.clicks.click import time_of
 from engine.common.errors import ConflictError, NotFoundError
+from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.experiments.conversion import (
     Attribution,
@@ -25,6 +26,7 @@ from storage.accounts import tokens
 from storage.experiments.conversions import MAX_HOOKS, Key, conversion_key, increments_of
 from storage.experiments.memory_experiments import MemoryExperimentStore
 from storage.links.memory_profiles import MemoryProfiles
+from storage.postgres.memory_idempotency import MemoryIdempotency
 
 
 def _now() -> datetime:
@@ -67,6 +69,7 @@ class MemoryConversionStore:
         self._experiments = experiments
         self._now = now
         self._ids = itertools.count(1)
+        self._idempotency = MemoryIdempotency(now)
         self._hooks: dict[bytes, ConversionHook] = {}
         self.conversions: dict[Key, tuple[VerifiedConversion, ConversionSource, Attribution]] = {}
 
@@ -76,10 +79,15 @@ class MemoryConversionStore:
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
-        profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
-        return self._record(profile.tenant_id, conversions, source)
+
+        def work() -> list[RecordedConversion]:
+            profile, _ = self._profiles.team(caller, profile_id, Action.EDIT)
+            return self._record(profile.tenant_id, conversions, source)
+
+        return self._idempotency.run_once(caller, once, work)
 
     async def record_from_ingest(
         self,
@@ -87,11 +95,16 @@ class MemoryConversionStore:
         profile_id: int,
         conversions: Sequence[VerifiedConversion],
         source: ConversionSource,
+        once: IdempotentRequest[list[RecordedConversion]] | None = None,
     ) -> list[RecordedConversion]:
         await trio.lowlevel.checkpoint()
         if self._profiles.team_of(profile_id) is None:
             raise NotFoundError.of("profile")
-        return self._record(tenant_id, conversions, source)
+        return self._idempotency.run_once(
+            Caller(tenant_id, -profile_id),
+            once,
+            lambda: self._record(tenant_id, conversions, source),
+        )
 
     def _record(
         self, tenant_id: int, conversions: Sequence[VerifiedConversion], source: ConversionSource
@@ -125,9 +138,22 @@ class MemoryConversionStore:
         return ListPage.of(results, limit)
 
     async def create_hook(
-        self, caller: Caller, profile_id: int, draft: HookDraft
+        self,
+        caller: Caller,
+        profile_id: int,
+        draft: HookDraft,
+        once: IdempotentRequest[tuple[ConversionHook, str]] | None = None,
     ) -> tuple[ConversionHook, str]:
         await trio.lowlevel.checkpoint()
+
+        def work() -> tuple[ConversionHook, str]:
+            return self._create_hook(caller, profile_id, draft)
+
+        return self._idempotency.run_once(caller, once, work)
+
+    def _create_hook(
+        self, caller: Caller, profile_id: int, draft: HookDraft
+    ) -> tuple[ConversionHook, str]:
         self._profiles.team(caller, profile_id, Action.EDIT)
         if sum(hook.profile_id == profile_id for hook in self._hooks.values()) >= MAX_HOOKS:
             raise ConflictError(

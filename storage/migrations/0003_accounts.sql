@@ -85,7 +85,9 @@ CREATE POLICY definer ON sessions TO waypost_owner USING (true) WITH CHECK (true
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO waypost_app;
 GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
 
--- The response to a create that named an Idempotency-Key, written in the transaction of that create.
+-- The response to a create that named an Idempotency-Key, written in the transaction of that create. One that
+-- holds a secret is sealed (engine/common/answer_seal.py): of its headers only the location is in clear, and
+-- `about_profile` says which erasure deletes it.
 CREATE TABLE idempotency_keys (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,
     user_id bigint NOT NULL,
@@ -94,6 +96,8 @@ CREATE TABLE idempotency_keys (
     status smallint,
     headers jsonb,
     body bytea,
+    holds_secret boolean NOT NULL DEFAULT false,
+    about_profile bigint,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, user_id, key)
 );
@@ -393,7 +397,25 @@ BEGIN
 END
 $$;
 
+-- The stored response to an acceptance that made an account, by the invitation's token: who repeats it has no
+-- credentials yet.
+CREATE FUNCTION response_to_acceptance(sha256 bytea, of_key text)
+RETURNS TABLE (request_sha256 bytea, status smallint, headers jsonb, body bytea, holds_secret boolean)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.request_sha256, k.status, k.headers, k.body, k.holds_secret
+    FROM waypost.invitations AS i
+    JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
+        AND m.user_id = i.accepted_by
+    JOIN waypost.idempotency_keys AS k ON k.tenant_id = m.home_tenant_id AND k.user_id = m.user_id
+        AND k.key = of_key AND k.created_at > clock_timestamp() - interval '24 hours'
+    WHERE i.token_sha256 = sha256
+$$;
+
 REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
-    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea) FROM PUBLIC;
+    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+    response_to_acceptance(bytea, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
-    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea) TO waypost_app;
+    profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
+    response_to_acceptance(bytea, text) TO waypost_app;

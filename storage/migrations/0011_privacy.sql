@@ -76,7 +76,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     WITH deleted AS (
         DELETE FROM waypost.idempotency_keys
-        WHERE position(convert_to('"' || of_profile || '"', 'UTF8') IN body) > 0 RETURNING 1
+        WHERE about_profile = of_profile
+            OR position(convert_to('"' || of_profile || '"', 'UTF8') IN body) > 0 RETURNING 1
     )
     SELECT count(*) FROM deleted
 $$;

@@ -193,7 +193,8 @@ CREATE FUNCTION waypost.delete_stored_responses(of_profile bigint) RETURNS bigin
     AS $$
     WITH deleted AS (
         DELETE FROM waypost.idempotency_keys
-        WHERE position(convert_to('"' || of_profile || '"', 'UTF8') IN body) > 0 RETURNING 1
+        WHERE about_profile = of_profile
+            OR position(convert_to('"' || of_profile || '"', 'UTF8') IN body) > 0 RETURNING 1
     )
     SELECT count(*) FROM deleted
 $$;
@@ -570,6 +571,19 @@ BEGIN
     END IF;
     RETURN NULL;
 END
+$$;
+
+CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) RETURNS TABLE(request_sha256 bytea, status smallint, headers jsonb, body bytea, holds_secret boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT k.request_sha256, k.status, k.headers, k.body, k.holds_secret
+    FROM waypost.invitations AS i
+    JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
+        AND m.user_id = i.accepted_by
+    JOIN waypost.idempotency_keys AS k ON k.tenant_id = m.home_tenant_id AND k.user_id = m.user_id
+        AND k.key = of_key AND k.created_at > clock_timestamp() - interval '24 hours'
+    WHERE i.token_sha256 = sha256
 $$;
 
 CREATE FUNCTION waypost.session_user_of(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, session_id bigint, expires_at timestamp with time zone)
@@ -1076,6 +1090,8 @@ CREATE TABLE waypost.idempotency_keys (
     status smallint,
     headers jsonb,
     body bytea,
+    holds_secret boolean DEFAULT false NOT NULL,
+    about_profile bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT idempotency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
     CONSTRAINT idempotency_keys_request_sha256_check CHECK ((length(request_sha256) = 32))
@@ -2202,6 +2218,9 @@ REVOKE ALL ON FUNCTION waypost.refuse_change() FROM PUBLIC;
 REVOKE ALL ON FUNCTION waypost.refuse_unless_erased() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.require_an_owner() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;

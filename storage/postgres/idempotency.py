@@ -3,11 +3,12 @@
 Guarantees:
 - of equal requests with one key, concurrent or not, one creates, and the others get its response;
 - a create that fails or is lost in a crash leaves no key behind;
-- a key belongs to its user, and is free again 24 hours after its use.
+- a key belongs to its user, and is free again 24 hours after its use;
+- a response with a secret is never in clear.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,8 +17,7 @@ from engine.common.errors import UnavailableError
 from engine.common.idempotency import (
     RETENTION,
     IdempotentRequest,
-    StoredResponse,
-    error_for_used_key,
+    ResponseRow,
 )
 from engine.jobs.handler import repeatable
 from engine.jobs.periodic import HOUR, PeriodicJob
@@ -46,22 +46,28 @@ def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -
             row = await connection.fetchrow(_SQL["kept_answer"], *owner)
             if row is None:  # purged after the claim failed
                 raise UnavailableError("the idempotency key expired just now; send it again")
-            headers = msgspec.json.decode(row["headers"], type=dict[str, str])
-            response_kept = StoredResponse(row["status"], headers, row["body"])
-            raise error_for_used_key(response_kept, row["request_sha256"], once.request_sha256)
+            raise once.error_for_used_key(response_row(row))
         result = await work(connection)
-        response = once.respond(result)
+        stored = once.row_of(result)
         await connection.execute(_SQL["return_home"], str(caller.tenant_id))
         await connection.execute(
             _SQL["keep_answer"],
             *owner,
-            response.status,
-            msgspec.json.encode(response.headers).decode(),
-            response.body,
+            stored.status,
+            msgspec.json.encode(stored.headers).decode(),
+            stored.body,
+            stored.holds_secret,
+            once.profile_id if stored.holds_secret else None,
         )
         return result
 
     return guarded
+
+
+def response_row(row: Any) -> ResponseRow:
+    """Return the row of a response from its columns."""
+    headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+    return ResponseRow(**dict(row) | {"headers": headers})
 
 
 class IdempotencyPurge:

@@ -8,13 +8,13 @@ INSERT INTO idempotency_keys AS k (tenant_id, user_id, key, request_sha256, crea
 VALUES ($1, $2, $3, $4, clock_timestamp())
 ON CONFLICT (tenant_id, user_id, key) DO UPDATE
 SET request_sha256 = excluded.request_sha256, created_at = excluded.created_at,
-    status = NULL, headers = NULL, body = NULL
+    status = NULL, headers = NULL, body = NULL, holds_secret = false, about_profile = NULL
 WHERE k.created_at <= clock_timestamp() - $5::interval
 RETURNING true;
 
 -- name: kept_answer
 -- Read the stored response of a key.
-SELECT request_sha256, status, headers, body FROM idempotency_keys
+SELECT request_sha256, status, headers, body, holds_secret FROM idempotency_keys
 WHERE tenant_id = $1 AND user_id = $2 AND key = $3;
 
 -- name: return_home
@@ -23,7 +23,7 @@ SELECT set_config('waypost.tenant', $1, true);
 
 -- name: keep_answer
 -- Store the response, for a repetition of the request.
-UPDATE idempotency_keys SET status = $4, headers = $5, body = $6
+UPDATE idempotency_keys SET status = $4, headers = $5, body = $6, holds_secret = $7, about_profile = $8
 WHERE tenant_id = $1 AND user_id = $2 AND key = $3;
 
 -- name: purge_expired

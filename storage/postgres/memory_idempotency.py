@@ -8,8 +8,7 @@ from engine.accounts.access import Caller
 from engine.common.idempotency import (
     RETENTION,
     IdempotentRequest,
-    StoredResponse,
-    error_for_used_key,
+    ResponseRow,
 )
 
 T = TypeVar("T")
@@ -20,7 +19,7 @@ class MemoryIdempotency:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._responses: dict[tuple[int, int, str], tuple[bytes, StoredResponse, datetime]] = {}
+        self._responses: dict[tuple[int, int, str], tuple[ResponseRow, datetime]] = {}
 
     def run_once(
         self, caller: Caller, once: IdempotentRequest[T] | None, work: Callable[[], T]
@@ -28,10 +27,16 @@ class MemoryIdempotency:
         """Run `work` once per key, as storage.postgres.idempotency.run_once does. `work` must not yield."""
         if once is None:
             return work()
-        owner = caller.tenant_id, caller.user_id, once.key
-        stored = self._responses.get(owner)
-        if stored is not None and self._now() - stored[2] < RETENTION:
-            raise error_for_used_key(stored[1], stored[0], once.request_sha256)
+        self.raise_if_answered(caller, once)
         result = work()
-        self._responses[owner] = once.request_sha256, once.respond(result), self._now()
+        self._responses[caller.tenant_id, caller.user_id, once.key] = (
+            once.row_of(result),
+            self._now(),
+        )
         return result
+
+    def raise_if_answered(self, caller: Caller, once: IdempotentRequest[T]) -> None:
+        """Raise the error for a used key, unless it is free."""
+        stored = self._responses.get((caller.tenant_id, caller.user_id, once.key))
+        if stored is not None and self._now() - stored[1] < RETENTION:
+            raise once.error_for_used_key(stored[0])

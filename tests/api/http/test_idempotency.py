@@ -2,44 +2,156 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
+from engine.accounts.access import Caller
+from engine.clicks.click_id import ClickId, ClickIdCipher
 from storage.accounts.keys import ensure_owner
 from storage.audit.memory_audit_log import MemoryActivityReader
 from storage.links.memory_profiles import MemoryProfiles
 from storage.links.profiles import PostgresProfileStore
-from tests.kit.consoles import Console
+from tests.kit.browsers import browser_of
+from tests.kit.consoles import CLICK_IDS, NOW, PASSWORD, Answered, Console
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import FAST, opened
 
-CREATES: list[tuple[str, Any]] = [
-    ("/v1/profiles", {"handle": "b"}),
-    ("/v1/profiles/{id}/links", {"slug": "spring", "target": "https://example.com/"}),
-    (
-        "/v1/profiles/{id}/links/bulk",
-        {"operations": [{"op": "create", "slug": "x", "target": "https://example.com/"}, None]},
-    ),
-]
+EXPERIMENT = {
+    "name": "t",
+    "kind": "destination",
+    "link_id": "{link}",
+    "variants": [{"name": n, "weight": 1, "target": f"https://{n}.example/"} for n in "ab"],
+}
+HOOK = {"url": "https://example.com/hook", "event_types": ["*"]}
+# Each POST that takes the header, as OpenAPI names it, with its body. A name in braces stands for an id.
+CREATES: dict[str, Any] = {
+    "/v1/profiles": {"handle": "b"},
+    "/v1/profiles/{profile_id}/links": {"slug": "x", "target": "https://example.com/"},
+    "/v1/profiles/{profile_id}/links/bulk": {
+        "operations": [{"op": "create", "slug": "x", "target": "https://example.com/"}, None]
+    },
+    "/v1/profiles/{profile_id}/experiments": EXPERIMENT,
+    "/v1/profiles/{profile_id}/webhooks": HOOK,
+    "/v1/profiles/{profile_id}/conversion-hooks": {"label": "h", "fields": {"click_id": "c"}},
+    "/v1/profiles/{profile_id}/invitations": {"email": "a@example.com", "role": "editor"},
+    "/v1/keys": {"label": "k", "scopes": ["read"]},
+    "/v1/conversions": {"click_id": "{click}", "name": "sale"},
+    "/in/{token}": {"c": "{click}"},
+    "/v1/invitations/accept": {"token": "{invitation}", "password": PASSWORD},
+    "/v1/session": {"email": "one@example.com", "password": PASSWORD},
+}
+# Their responses hold a secret, by the text that begins it.
+SECRETS = {
+    "/v1/profiles/{profile_id}/webhooks": b"whsec_",
+    "/v1/profiles/{profile_id}/conversion-hooks": b"wph_",
+    "/v1/profiles/{profile_id}/invitations": b"wpi_",
+    "/v1/keys": b"wp_",
+    "/v1/invitations/accept": b"wps_",
+}
+PUBLIC = ("/in/{token}", "/v1/invitations/accept", "/v1/session")
 
 
-@pytest.mark.parametrize(("path", "body"), CREATES)
-async def test_the_response_of_every_create_is_replayed(path: str, body: Any) -> None:
-    console = Console()
-    profile = await console.profile()
-    path = path.format(id=profile["id"])
-    first = await console.call("POST", path, body, Idempotency_Key="k")
-    assert first.status in (200, 201)
+class Creates:
+    """A console with what the creates need, and the call of each."""
+
+    def __init__(self, console: Console, names: dict[str, str]) -> None:
+        self.console = console
+        self._names = names
+
+    @classmethod
+    async def open(cls) -> "Creates":
+        console = Console()
+        profile = await console.profile()
+        path = f"/v1/profiles/{profile['id']}"
+        link = await console.link(profile["id"])
+        hook = CREATES["/v1/profiles/{profile_id}/conversion-hooks"]
+        url = (await console.call("POST", f"{path}/conversion-hooks", hook)).json["url"]
+        invited = {"email": "new@example.com", "role": "viewer"}
+        invitation = (await console.call("POST", f"{path}/invitations", invited)).json["token"]
+        click = ClickId(1, int(profile["id"]), int(link["id"]), round(NOW.timestamp() * 1e6))
+        names = {
+            "profile_id": profile["id"],
+            "link": link["id"],
+            "token": url.rpartition("/")[2],
+            "invitation": invitation,
+            "click": ClickIdCipher(CLICK_IDS).seal(click).decode(),
+        }
+        return cls(console, names)
+
+    async def call(self, path: str, key: str = "one", **headers: str) -> Answered:
+        text = msgspec.json.encode(CREATES[path]).decode()
+        for name, value in self._names.items():
+            text = text.replace(f'"{{{name}}}"', f'"{value}"')
+        credential = "" if path in PUBLIC else key
+        path = path.format(**self._names)
+        return await self.console.call("POST", path, text.encode(), key=credential, **headers)
+
+
+async def test_every_create_takes_the_header() -> None:
+    """Every POST that answers 201, and the bulk change, which creates links and answers 200."""
+    openapi_document = (await Console().call("GET", "/openapi.json", key="")).json
+    creates, takers = {"/v1/profiles/{profile_id}/links/bulk"}, set()
+    for path, methods in openapi_document["paths"].items():
+        for method, operation in methods.items():
+            if "201" in operation["responses"]:
+                assert method == "post"
+                creates.add(path)
+            if {"$ref": "#/components/parameters/Idempotency-Key"} in operation["parameters"]:
+                takers.add(path)
+    assert creates == takers == CREATES.keys()
+
+
+@pytest.mark.parametrize("path", [path for path in CREATES if path != "/v1/session"])
+async def test_the_response_of_every_create_is_replayed(path: str) -> None:
+    creates = await Creates.open()
+    console = creates.console
+    first = await creates.call(path, Idempotency_Key="k")
+    assert first.status in (200, 201), first.body
     assert "Idempotency-Replayed" not in first.headers
     announced = len(console.announcer.changes)
     for _ in range(2):
-        again = await console.call("POST", path, body, Idempotency_Key="k")
+        again = await creates.call(path, Idempotency_Key="k")
         assert again.headers["Idempotency-Replayed"] == "true"
         assert (again.status, again.body) == (first.status, first.body)
-        for name in ("ETag", "Location", "Content-Type"):
+        for name in ("ETag", "Location", "Content-Type", "Set-Cookie"):
             assert again.headers.get(name) == first.headers.get(name)
         assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
     assert len(console.announcer.changes) == announced
+    secret = SECRETS.get(path)
+    assert secret is None or secret in first.body + first.headers.get("Set-Cookie", "").encode()
+
+
+@pytest.mark.parametrize("path", [path for path in SECRETS if path not in PUBLIC])
+async def test_a_secret_is_repeated_to_its_own_credential_only(path: str) -> None:
+    creates = await Creates.open()
+    first = await creates.call(path, Idempotency_Key="k")
+    creates.console.keys.add("three", Caller(1, 1))  # another key of the same user
+    again = await creates.call(path, key="three", Idempotency_Key="k")
+    (reason,) = again.problem(409).values()
+    assert again.headers["Location"] == first.headers["Location"]
+    assert first.json["id"] in reason
+    assert SECRETS[path] not in again.body
+
+
+async def test_a_login_that_is_repeated_gets_the_path_of_its_session() -> None:
+    creates = await Creates.open()
+    first = await creates.call("/v1/session", Idempotency_Key="k")
+    browser = browser_of(creates.console, first)
+    again = await creates.call("/v1/session", Idempotency_Key="k")
+    assert again.problem(409).keys() == {"Idempotency-Key"}
+    sessions = (await browser.call("GET", "/v1/sessions")).json["items"]
+    assert [f"/v1/sessions/{session['id']}" for session in sessions] == [again.headers["Location"]]
+    wrong = {"email": "one@example.com", "password": "a wrong one"}
+    response = await creates.console.call("POST", "/v1/session", wrong, key="", Idempotency_Key="k")
+    response.problem(401)
+
+
+@pytest.mark.parametrize("path", CREATES)
+async def test_every_create_refuses_a_bad_key(path: str) -> None:
+    creates = await Creates.open()
+    response = await creates.call(path, Idempotency_Key="a b")
+    assert response.problem(422).keys() == {"Idempotency-Key"}
 
 
 async def test_without_a_key_each_request_is_its_own() -> None:

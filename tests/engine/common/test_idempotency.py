@@ -1,13 +1,18 @@
 """Idempotency keys, and the equality of two requests."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.common.answer_seal import AnswerSeal
 from engine.common.errors import InvalidError
 from engine.common.idempotency import (
     HEADER,
     AlreadyAnsweredError,
+    AnswerWithheldError,
+    IdempotentRequest,
+    ResponseRow,
     StoredResponse,
-    error_for_used_key,
     request_sha256,
     validate_key,
 )
@@ -37,10 +42,61 @@ def test_requests_differ_by_method_path_body_and_user() -> None:
     assert request_sha256(*requests[0]) == request_sha256(*requests[0])
 
 
+SECRET = StoredResponse(201, {"Location": "/v1/keys/7", "ETag": '"1"'}, b'{"key":"wp_secret"}')
+SAME, OTHER = b"s" * 32, b"o" * 32
+
+
+def once(
+    credential: str = "", digest: bytes = SAME, *, holds_secret: bool = True
+) -> IdempotentRequest[None]:
+    seal = AnswerSeal(credential) if credential else None
+    return IdempotentRequest("k", digest, lambda _: SECRET, holds_secret=holds_secret, seal=seal)
+
+
 def test_a_used_key_answers_its_own_request_only() -> None:
-    stored = StoredResponse(201, {}, b"{}")
-    error = error_for_used_key(stored, b"same", b"same")
+    request = once(holds_secret=False)
+    row = request.row_of(None)
+    assert row == ResponseRow(SAME, SECRET.status, SECRET.headers, SECRET.body)
+    error = request.error_for_used_key(row)
     assert isinstance(error, AlreadyAnsweredError)
-    assert error.response is stored
-    with pytest.raises(InvalidError):
-        error_for_used_key(stored, b"same", b"other")
+    assert error.response == SECRET
+    assert isinstance(once("a", OTHER).error_for_used_key(row), InvalidError)
+
+
+def test_the_credential_that_sealed_an_answer_opens_it() -> None:
+    row = once("wp_mine").row_of(None)
+    assert (row.headers, row.holds_secret) == ({"Location": "/v1/keys/7"}, True)
+    assert b"wp_" not in row.body
+    assert b"secret" not in row.body
+    error = once("wp_mine").error_for_used_key(row)
+    assert isinstance(error, AlreadyAnsweredError)
+    assert error.response == SECRET
+    assert isinstance(once("wp_mine", OTHER).error_for_used_key(row), InvalidError)
+
+
+@pytest.mark.parametrize(
+    ("sealed_by", "opened_by", "reason"),
+    [("wp_mine", "wps_other", "only the API key or session"), ("wp_mine", "", "only the API key"),
+     ("", "wp_mine", "not kept"), ("", "", "not kept")],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_opened_is_withheld(
+    sealed_by: str, opened_by: str, reason: str
+) -> None:
+    row = once(sealed_by).row_of(None)
+    error = once(opened_by).error_for_used_key(row)
+    assert isinstance(error, AnswerWithheldError)
+    assert (error.field, error.location) == (HEADER, "/v1/keys/7")
+    assert "/v1/keys/7" in error.reason
+    assert reason in error.reason
+
+
+@given(st.binary(max_size=200), st.integers(0), st.integers(0, 7))
+def test_a_sealed_answer_that_was_changed_does_not_open(
+    answer: bytes, place: int, bit: int
+) -> None:
+    seal = AnswerSeal("wp_mine")
+    sealed = bytearray(seal.seal(answer, SAME))
+    assert seal.open(bytes(sealed), SAME) == answer
+    assert seal.open(bytes(sealed), OTHER) is None
+    sealed[place % len(sealed)] ^= 1 << bit
+    assert seal.open(bytes(sealed), SAME) is None
