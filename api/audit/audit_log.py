@@ -164,22 +164,10 @@ def _entry_response(entry: ActivityEntry) -> EntryResponse:
         action=entry.action,
         object_type=entry.object_type,
         object_id=str(entry.object_id),
-        before=_with_text_ids(entry.before),
-        after=_with_text_ids(entry.after),
+        before=entry.before,
+        after=entry.after,
         hash=entry.hash.hex(),
     )
-
-
-def _with_text_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the row with its ids as strings, because JavaScript's numbers cannot hold them."""
-    if row is None:
-        return None
-    return {
-        name: str(value)
-        if isinstance(value, int) and (name == "id" or name.endswith("_id"))
-        else value
-        for name, value in row.items()
-    }
 
 
 _EXAMPLE: Final = {
@@ -191,8 +179,8 @@ _EXAMPLE: Final = {
     "action": "link.updated",
     "object_type": "link",
     "object_id": "365072220160000010",
-    "before": {"id": 365072220160000010, "slug": "spring", "target": "https://example.com/"},
-    "after": {"id": 365072220160000010, "slug": "spring", "target": "https://example.org/"},
+    "before": {"id": "365072220160000010", "slug": "spring", "target": "https://example.com/"},
+    "after": {"id": "365072220160000010", "slug": "spring", "target": "https://example.org/"},
     "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
 _QUERY: Final = (

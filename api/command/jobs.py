@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import click
-import orjson
+import msgspec
 import trio
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from rich.table import Table
 from api.command.servers import with_servers
 from api.command.top import one_line
 from engine.common.errors import UnavailableError
+from engine.common.json_forms import time_text, with_text_ids
 from engine.jobs.job import SYSTEM_TENANT, Job, JobFilter
 from engine.operations.settings import Settings
 from storage.jobs.jobs import PostgresJobStore
@@ -96,11 +97,11 @@ def _cells(job: Job) -> tuple[str, ...]:
 
 def _printed(value: object) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return time_text(value.astimezone(UTC).replace(microsecond=0))
     if isinstance(value, dict):
-        return orjson.dumps(value).decode()
+        return msgspec.json.encode(value).decode()
     return one_line("" if value is None else str(value))
 
 
 def _json(job: Job) -> str:
-    return orjson.dumps(job, option=orjson.OPT_UTC_Z).decode()
+    return msgspec.json.encode(with_text_ids(asdict(job))).decode()

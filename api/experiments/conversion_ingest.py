@@ -244,7 +244,7 @@ _EXAMPLE: Final = {
     "name": "sale",
     "fields": {
         "click_id": "note_attributes.0.value",
-        "order_id": "id",
+        "order_id": "order_number",
         "value": "total_price",
         "currency": "currency",
     },
@@ -278,7 +278,7 @@ _RECEIVE: Final = Doc(
     f"hooks take {HOOK.units:,} requests per minute.",
     body=dict[str, Any],
     body_example={
-        "id": 1001,
+        "order_number": 1001,
         "total_price": "49.90",
         "currency": "EUR",
         "note_attributes": [{"name": "wp_click", "value": "Xq3k9…"}],

@@ -10,7 +10,6 @@ from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
 from api.http.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
-from engine.audit.audit_log import with_ids
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
 from engine.webhooks.delivery import (
@@ -193,7 +192,7 @@ _EXAMPLE: Final = {
     "body": {
         "type": "link.milestone",
         "timestamp": "2026-05-01T09:31:00Z",
-        "data": with_ids(dict(EVENT_TYPES["link.milestone"].example)),
+        "data": dict(EVENT_TYPES["link.milestone"].example),
     },
 }
 _QUEUED: Final = _EXAMPLE | {

@@ -5,9 +5,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from engine.common.json_forms import id_text, time_text
+
 
 class ActivityEntry(NamedTuple):
-    """A change of an object. `before` is None if it created the object, `after` if it deleted it.
+    """A change of an object. `before` is None if it created the object, `after` if it deleted it; their ids
+    and times are texts.
 
     `seq` counts from 1 in its hash chain, without a gap; `hash` covers the entry and the hash before it.
     `email` is the user's, if the reader may see it.
@@ -49,33 +52,20 @@ class ActivityFilter(NamedTuple):
         )
 
 
-# Ends of the names of columns that hold ids: id, user_id, invited_by.
-_ID_SUFFIXES: Final = ("id", "_by")
-
 COLUMNS: Final = (
     "id", "at", "user_id", "user_email", "key_id", "request_id", "action", "object_type", "object_id",
     "before", "after", "hash",
 )  # fmt: skip
 
 
-def with_ids(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the row with its ids as decimal strings: JavaScript's numbers cannot hold them."""
-    if row is None:
-        return None
-    return {
-        name: str(value) if type(value) is int and name.endswith(_ID_SUFFIXES) else value
-        for name, value in row.items()
-    }
-
-
 def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
     """Return the cells of an entry, one for each of COLUMNS."""
     return (
         str(entry.seq),
-        entry.at.astimezone(UTC).isoformat(),
-        _id_text(entry.user_id),
+        time_text(entry.at.astimezone(UTC)),
+        id_text(entry.user_id),
         entry.email or "",
-        _id_text(entry.key_id),
+        id_text(entry.key_id),
         entry.request_id or "",
         entry.action,
         entry.object_type,
@@ -86,9 +76,5 @@ def csv_row(entry: ActivityEntry) -> tuple[str, ...]:
     )
 
 
-def _id_text(id_: int | None) -> str:
-    return "" if id_ is None else str(id_)
-
-
 def _json(value: dict[str, Any] | None) -> str:
-    return "" if value is None else msgspec.json.encode(with_ids(value)).decode()
+    return "" if value is None else msgspec.json.encode(value).decode()

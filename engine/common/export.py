@@ -17,6 +17,8 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from engine.common.json_forms import time_text
+
 ExportFormat = Literal["csv", "ndjson"]
 FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 CONTENT_TYPES: Final = {
@@ -60,7 +62,7 @@ def safe_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.isoformat()
+        return time_text(value)
     if isinstance(value, int | float) and math.isfinite(value):
         return str(value)
     return safe_cell(str(value))

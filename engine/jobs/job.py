@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from engine.common.errors import WaypostError
+from engine.common.json_forms import with_text_ids
 from engine.common.retry import backoff_s
 
 JobState = Literal["queued", "running", "succeeded", "dead", "cancelled"]
@@ -68,8 +69,8 @@ class JobDraft:
             raise ValueError(f"payload must have at most {MAX_PAYLOAD_BYTES} bytes as JSON")
 
     def payload_json(self) -> str:
-        """Return the payload as JSON."""
-        return orjson.dumps(dict(self.payload)).decode()
+        """Return the payload as JSON, with its ids as texts."""
+        return orjson.dumps(with_text_ids(self.payload), option=orjson.OPT_UTC_Z).decode()
 
 
 class Lease(NamedTuple):

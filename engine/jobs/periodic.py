@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from engine.common.json_forms import time_text
 from engine.jobs.handler import Handler
 from engine.jobs.job import JobDraft
 from engine.jobs.schedule import Schedule
@@ -36,7 +37,7 @@ def plan(now: datetime, jobs: Sequence[PeriodicJob]) -> list[tuple[datetime, Job
             due,
             JobDraft(
                 kind=job.kind,
-                payload={"due": due.isoformat()},
+                payload={"due": time_text(due)},
                 queue=job.queue,
                 unique_key="periodic",
                 max_attempts=job.max_attempts,

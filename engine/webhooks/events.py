@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from engine.audit.audit_log import with_ids
-
 IdText = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,18}$")]
 
 
@@ -290,14 +288,10 @@ def encode_body(type_: str, at: datetime, data: Mapping[str, Any]) -> bytes:
 
     An event always gives the same bytes. Raises msgspec.ValidationError for data of another shape.
     """
-    shaped = {
-        name: with_ids(value) if isinstance(value, dict) else value
-        for name, value in (with_ids(dict(data)) or {}).items()
-    }
     return msgspec.json.encode(
         {
             "type": type_,
             "timestamp": at.astimezone(UTC),
-            "data": msgspec.convert(shaped, EVENT_TYPES[type_].data),
+            "data": msgspec.convert(data, EVENT_TYPES[type_].data),
         }
     )

@@ -74,6 +74,22 @@ RETURN ((extract(epoch FROM clock_timestamp()) * 1000)::bigint - 1767225600000 <
 REVOKE ALL ON FUNCTION new_id() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION new_id() TO waypost_app, waypost_aggregator;
 
+-- ---- rows as JSON --------------------------------------------------------------------------------------
+-- JSON that leaves Waypost has ids as texts, because JavaScript's numbers cannot hold them, and times in UTC
+-- with `Z`. In Python, engine/common/json_forms.py holds the same rule.
+
+CREATE FUNCTION utc_text(at timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (to_jsonb(at AT TIME ZONE 'UTC') #>> '{}') || 'Z';
+
+-- Return the expression of a column's value in JSON, in SQL. `row_alias` names the table or row.
+CREATE FUNCTION json_expression(row_alias text, of_column name, of_type oid) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN format(CASE
+    WHEN of_type = 'bigint'::regtype AND of_column ~ '(^id|_id|_by)$' THEN '%I.%I::text'
+    WHEN of_type = 'timestamptz'::regtype THEN 'waypost.utc_text(%I.%I)'
+    ELSE '%I.%I' END, row_alias, of_column);
+
 -- ---- the transaction's caller --------------------------------------------------------------------------
 -- Each transaction of the app sets `waypost.tenant` and `waypost.user`, which name the caller, and
 -- `waypost.key` and `waypost.request`, which the audit log notes.

@@ -121,13 +121,19 @@ BEGIN
 END
 $$;
 
--- A row as the log shows it: without columns that are no change (its versions and times) and without secrets.
-CREATE FUNCTION audit_log_row(entry jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp
-RETURN entry - ARRAY[
-    'tenant_id', 'profile_id', 'home_tenant_id', 'slot', 'version', 'revision', 'created_at', 'updated_at',
-    'last_used_at', 'accepted_at', 'accepted_by', 'password_hash', 'key_sha256', 'token_sha256', 'secret'];
+-- Return the expression of a row as the log shows it, in SQL: without columns that are no change (its versions
+-- and times) and without secrets.
+CREATE FUNCTION audit_log_expression(of_table oid, row_alias text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, waypost, pg_temp
+RETURN (
+    SELECT format('jsonb_build_object(%s)', string_agg(
+        format('%L, %s', a.attname, json_expression(row_alias, a.attname, a.atttypid)), ', '))
+    FROM pg_attribute AS a
+    WHERE a.attrelid = of_table AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (ARRAY[
+        'tenant_id', 'profile_id', 'home_tenant_id', 'slot', 'version', 'revision', 'created_at',
+        'updated_at', 'last_used_at', 'accepted_at', 'accepted_by', 'password_hash', 'key_sha256',
+        'token_sha256', 'secret']));
 
 -- ---- triggers ------------------------------------------------------------------------------------------
 
@@ -143,29 +149,31 @@ SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 DECLARE
     chain record;
+    old_row text := audit_log_expression(TG_RELID, 'o');
+    new_row text := audit_log_expression(TG_RELID, 'n');
+    -- The columns of `pairs` before its rows; %s is the alias of a row.
+    ids text := format('SELECT %%1$s.tenant_id AS tenant, %s AS profile, %%1$s.%I AS object',
+        CASE TG_ARGV[2] WHEN '' THEN '0::bigint' ELSE format('%%1$s.%I', TG_ARGV[2]) END, TG_ARGV[1]);
     pairs text := CASE TG_OP
-        WHEN 'INSERT' THEN 'SELECT NULL::jsonb AS old, to_jsonb(n) AS new FROM new_rows AS n'
-        WHEN 'DELETE' THEN 'SELECT to_jsonb(o) AS old, NULL::jsonb AS new FROM old_rows AS o' ||
-            CASE
+        WHEN 'INSERT' THEN format(ids, 'n') ||
+            format(', NULL::jsonb AS old, %s AS new FROM new_rows AS n', new_row)
+        WHEN 'DELETE' THEN format(ids, 'o') ||
+            format(', %s AS old, NULL::jsonb AS new FROM old_rows AS o', old_row) || CASE
                 WHEN TG_ARGV[0] = 'key' THEN ' WHERE EXISTS (SELECT FROM users AS u '
                     'WHERE u.tenant_id = o.tenant_id AND u.id = o.user_id)'
                 WHEN TG_ARGV[2] NOT IN ('', TG_ARGV[1]) THEN format(' WHERE EXISTS (SELECT FROM profiles '
                     'AS p WHERE p.tenant_id = o.tenant_id AND p.id = o.%I)', TG_ARGV[2])
                 ELSE '' END
-        ELSE format('SELECT to_jsonb(o) AS old, to_jsonb(n) AS new FROM old_rows AS o '
-            'JOIN new_rows AS n ON n.tenant_id = o.tenant_id AND n.%1$I = o.%1$I%2$s', TG_ARGV[1],
-            CASE WHEN TG_ARGV[0] = 'member' THEN ' AND n.profile_id = o.profile_id' ELSE '' END) END;
+        ELSE format(ids, 'n') || format(', %s AS old, %s AS new FROM old_rows AS o '
+            'JOIN new_rows AS n ON n.tenant_id = o.tenant_id AND n.%3$I = o.%3$I%4$s', old_row, new_row,
+            TG_ARGV[1], CASE WHEN TG_ARGV[0] = 'member' THEN ' AND n.profile_id = o.profile_id' ELSE '' END) END;
 BEGIN
     IF pg_trigger_depth() > 1 THEN
         RETURN NULL;
     END IF;
-    FOR chain IN EXECUTE format(
-        'SELECT (coalesce(new, old) ->> ''tenant_id'')::bigint AS tenant, '
-        'coalesce((coalesce(new, old) ->> %L)::bigint, 0) AS profile, '
-        'array_agg(jsonb_build_array((coalesce(new, old) ->> %L)::bigint, audit_log_row(old), '
-        'audit_log_row(new)) ORDER BY (coalesce(new, old) ->> %2$L)::bigint) AS changes '
-        'FROM (%s) AS pairs WHERE audit_log_row(old) IS DISTINCT FROM audit_log_row(new) '
-        'GROUP BY 1, 2 ORDER BY 1, 2', TG_ARGV[2], TG_ARGV[1], pairs)
+    FOR chain IN EXECUTE
+        'SELECT tenant, profile, array_agg(jsonb_build_array(object, old, new) ORDER BY object) AS changes '
+        'FROM (' || pairs || ') AS pairs WHERE old IS DISTINCT FROM new GROUP BY 1, 2 ORDER BY 1, 2'
     LOOP
         PERFORM append_to_audit_log(chain.tenant, chain.profile, TG_ARGV[0], chain.changes);
     END LOOP;
@@ -231,5 +239,5 @@ CREATE TRIGGER log_delete AFTER DELETE ON short_slugs
     REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION log_short_slugs();
 
 REVOKE ALL ON FUNCTION refuse_change(), audit_log_hash(bytea, audit_log),
-    append_to_audit_log(bigint, bigint, text, jsonb[]), audit_log_row(jsonb), log_changes(),
+    append_to_audit_log(bigint, bigint, text, jsonb[]), audit_log_expression(oid, text), log_changes(),
     audit_changes_of(regclass, text, text, text), log_short_slugs() FROM PUBLIC;

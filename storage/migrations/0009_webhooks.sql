@@ -155,8 +155,8 @@ SET search_path = pg_catalog, waypost, pg_temp
 AS $$
 BEGIN
     INSERT INTO events (tenant_id, profile_id, at, type, data)
-    SELECT a.tenant_id, a.profile_id, a.at, a.action, jsonb_build_object('id', a.object_id,
-        'profile_id', a.profile_id, 'user_id', a.user_id, 'before', a.before, 'after', a.after)
+    SELECT a.tenant_id, a.profile_id, a.at, a.action, jsonb_build_object('id', a.object_id::text,
+        'profile_id', a.profile_id::text, 'user_id', a.user_id::text, 'before', a.before, 'after', a.after)
     FROM new_rows AS a
     WHERE a.profile_id <> 0 AND a.action ~ '^(link|profile|member|asset)\.(created|updated|deleted)$'
         AND EXISTS (SELECT FROM webhooks AS w WHERE w.tenant_id = a.tenant_id

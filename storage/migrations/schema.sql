@@ -114,6 +114,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION waypost.json_expression(row_alias text, of_column name, of_type oid) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN format(CASE WHEN ((of_type = ('bigint'::regtype)::oid) AND (of_column ~ '(^id|_id|_by)$'::text)) THEN '%I.%I::text'::text WHEN (of_type = ('timestamp with time zone'::regtype)::oid) THEN 'waypost.utc_text(%I.%I)'::text ELSE '%I.%I'::text END, row_alias, of_column);
+
+CREATE FUNCTION waypost.audit_log_expression(of_table oid, row_alias text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'waypost', 'pg_temp'
+    RETURN (SELECT format('jsonb_build_object(%s)'::text, string_agg(format('%L, %s'::text, a.attname, waypost.json_expression(audit_log_expression.row_alias, a.attname, a.atttypid)), ', '::text)) AS format FROM pg_attribute a WHERE ((a.attrelid = audit_log_expression.of_table) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attname <> ALL (ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text]))));
+
 CREATE TABLE waypost.audit_log (
     tenant_id bigint NOT NULL,
     profile_id bigint NOT NULL,
@@ -136,11 +145,6 @@ CREATE FUNCTION waypost.audit_log_hash(previous bytea, entry waypost.audit_log) 
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     RETURN sha256((previous || convert_to((jsonb_build_array((entry).tenant_id, (entry).profile_id, (entry).seq, ((EXTRACT(epoch FROM (entry).at) * (1000000)::numeric))::bigint, (entry).user_id, (entry).key_id, (entry).request_id, (entry).action, (entry).object_type, (entry).object_id, (entry).before, (entry).after))::text, 'UTF8'::name)));
-
-CREATE FUNCTION waypost.audit_log_row(entry jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    RETURN (entry - ARRAY['tenant_id'::text, 'profile_id'::text, 'home_tenant_id'::text, 'slot'::text, 'version'::text, 'revision'::text, 'created_at'::text, 'updated_at'::text, 'last_used_at'::text, 'accepted_at'::text, 'accepted_by'::text, 'password_hash'::text, 'key_sha256'::text, 'token_sha256'::text, 'secret'::text]);
 
 CREATE FUNCTION waypost.authenticate(sha256 bytea) RETURNS TABLE(tenant_id bigint, user_id bigint, key_id bigint, scopes text[], expired boolean)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
@@ -252,8 +256,8 @@ CREATE FUNCTION waypost.events_of_audit_log() RETURNS trigger
     AS $_$
 BEGIN
     INSERT INTO events (tenant_id, profile_id, at, type, data)
-    SELECT a.tenant_id, a.profile_id, a.at, a.action, jsonb_build_object('id', a.object_id,
-        'profile_id', a.profile_id, 'user_id', a.user_id, 'before', a.before, 'after', a.after)
+    SELECT a.tenant_id, a.profile_id, a.at, a.action, jsonb_build_object('id', a.object_id::text,
+        'profile_id', a.profile_id::text, 'user_id', a.user_id::text, 'before', a.before, 'after', a.after)
     FROM new_rows AS a
     WHERE a.profile_id <> 0 AND a.action ~ '^(link|profile|member|asset)\.(created|updated|deleted)$'
         AND EXISTS (SELECT FROM webhooks AS w WHERE w.tenant_id = a.tenant_id
@@ -365,29 +369,31 @@ CREATE FUNCTION waypost.log_changes() RETURNS trigger
     AS $_$
 DECLARE
     chain record;
+    old_row text := audit_log_expression(TG_RELID, 'o');
+    new_row text := audit_log_expression(TG_RELID, 'n');
+    -- The columns of `pairs` before its rows; %s is the alias of a row.
+    ids text := format('SELECT %%1$s.tenant_id AS tenant, %s AS profile, %%1$s.%I AS object',
+        CASE TG_ARGV[2] WHEN '' THEN '0::bigint' ELSE format('%%1$s.%I', TG_ARGV[2]) END, TG_ARGV[1]);
     pairs text := CASE TG_OP
-        WHEN 'INSERT' THEN 'SELECT NULL::jsonb AS old, to_jsonb(n) AS new FROM new_rows AS n'
-        WHEN 'DELETE' THEN 'SELECT to_jsonb(o) AS old, NULL::jsonb AS new FROM old_rows AS o' ||
-            CASE
+        WHEN 'INSERT' THEN format(ids, 'n') ||
+            format(', NULL::jsonb AS old, %s AS new FROM new_rows AS n', new_row)
+        WHEN 'DELETE' THEN format(ids, 'o') ||
+            format(', %s AS old, NULL::jsonb AS new FROM old_rows AS o', old_row) || CASE
                 WHEN TG_ARGV[0] = 'key' THEN ' WHERE EXISTS (SELECT FROM users AS u '
                     'WHERE u.tenant_id = o.tenant_id AND u.id = o.user_id)'
                 WHEN TG_ARGV[2] NOT IN ('', TG_ARGV[1]) THEN format(' WHERE EXISTS (SELECT FROM profiles '
                     'AS p WHERE p.tenant_id = o.tenant_id AND p.id = o.%I)', TG_ARGV[2])
                 ELSE '' END
-        ELSE format('SELECT to_jsonb(o) AS old, to_jsonb(n) AS new FROM old_rows AS o '
-            'JOIN new_rows AS n ON n.tenant_id = o.tenant_id AND n.%1$I = o.%1$I%2$s', TG_ARGV[1],
-            CASE WHEN TG_ARGV[0] = 'member' THEN ' AND n.profile_id = o.profile_id' ELSE '' END) END;
+        ELSE format(ids, 'n') || format(', %s AS old, %s AS new FROM old_rows AS o '
+            'JOIN new_rows AS n ON n.tenant_id = o.tenant_id AND n.%3$I = o.%3$I%4$s', old_row, new_row,
+            TG_ARGV[1], CASE WHEN TG_ARGV[0] = 'member' THEN ' AND n.profile_id = o.profile_id' ELSE '' END) END;
 BEGIN
     IF pg_trigger_depth() > 1 THEN
         RETURN NULL;
     END IF;
-    FOR chain IN EXECUTE format(
-        'SELECT (coalesce(new, old) ->> ''tenant_id'')::bigint AS tenant, '
-        'coalesce((coalesce(new, old) ->> %L)::bigint, 0) AS profile, '
-        'array_agg(jsonb_build_array((coalesce(new, old) ->> %L)::bigint, audit_log_row(old), '
-        'audit_log_row(new)) ORDER BY (coalesce(new, old) ->> %2$L)::bigint) AS changes '
-        'FROM (%s) AS pairs WHERE audit_log_row(old) IS DISTINCT FROM audit_log_row(new) '
-        'GROUP BY 1, 2 ORDER BY 1, 2', TG_ARGV[2], TG_ARGV[1], pairs)
+    FOR chain IN EXECUTE
+        'SELECT tenant, profile, array_agg(jsonb_build_array(object, old, new) ORDER BY object) AS changes '
+        'FROM (' || pairs || ') AS pairs WHERE old IS DISTINCT FROM new GROUP BY 1, 2 ORDER BY 1, 2'
     LOOP
         PERFORM append_to_audit_log(chain.tenant, chain.profile, TG_ARGV[0], chain.changes);
     END LOOP;
@@ -623,6 +629,10 @@ $$;
 CREATE FUNCTION waypost.trigger_name(trigger smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE trigger WHEN 1 THEN 'page'::text WHEN 2 THEN 'qr'::text ELSE 'link'::text END;
+
+CREATE FUNCTION waypost.utc_text(at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ((to_jsonb((at AT TIME ZONE 'UTC'::text)) #>> '{}'::text[]) || 'Z'::text);
 
 CREATE FUNCTION waypost.visitor_kind(classification smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2125,6 +2135,8 @@ REVOKE ALL ON FUNCTION waypost.append_to_audit_log(of_tenant bigint, of_profile 
 
 REVOKE ALL ON FUNCTION waypost.audit_changes_of(of_table regclass, object text, id_column text, profile_column text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION waypost.audit_log_expression(of_table oid, row_alias text) FROM PUBLIC;
+
 GRANT SELECT ON TABLE waypost.audit_log TO waypost_app;
 GRANT DELETE ON TABLE waypost.audit_log TO waypost_aggregator;
 
@@ -2133,8 +2145,6 @@ GRANT SELECT(tenant_id) ON TABLE waypost.audit_log TO waypost_aggregator;
 GRANT SELECT(profile_id) ON TABLE waypost.audit_log TO waypost_aggregator;
 
 REVOKE ALL ON FUNCTION waypost.audit_log_hash(previous bytea, entry waypost.audit_log) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION waypost.audit_log_row(entry jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.authenticate(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.authenticate(sha256 bytea) TO waypost_app;

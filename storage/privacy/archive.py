@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
+import msgspec
 
 from engine.accounts.access import Action, Caller
 from engine.limits.tenant_slots import TenantSlots
@@ -68,4 +68,4 @@ class PostgresArchiveSource:
 
 
 def _line(value: dict[str, object]) -> bytes:
-    return orjson.dumps(value) + b"\n"
+    return msgspec.json.encode(value) + b"\n"

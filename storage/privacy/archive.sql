@@ -2,8 +2,8 @@
 
 -- name: tables
 -- List the tables that may hold rows of a profile: each one's name, its name in the archive, and its readable
--- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. Ids are
--- texts, as JSON's numbers cannot hold them. An archive has the names of its format, not of the schema.
+-- columns as a select list. Bytes (hashes, secrets, sketches) and visitors' pseudonyms are left out. An archive
+-- has the names of its format, not of the schema.
 WITH published (of_table, of_column, name) AS (VALUES
     ('audit_log', '', 'activity'),
     ('clicks', 'classification', 'verdict'),
@@ -12,9 +12,8 @@ WITH published (of_table, of_column, name) AS (VALUES
     ('raw_click_retention', '', 'raw_clicks_kept')
 )
 SELECT c.relname AS of_table, coalesce(t.name, c.relname) AS archived_as,
-    string_agg(format(CASE WHEN a.atttypid = 'bigint'::regtype AND a.attname ~ '(^|_)id$'
-        THEN '%I::text AS %I' ELSE '%I AS %I' END, a.attname, coalesce(n.name, a.attname)),
-        ', ' ORDER BY a.attnum) AS columns
+    string_agg(format('%s AS %I', json_expression(c.relname, a.attname, a.atttypid),
+        coalesce(n.name, a.attname)), ', ' ORDER BY a.attnum) AS columns
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN published AS t ON t.of_table = c.relname AND t.of_column = ''
     LEFT JOIN published AS n ON n.of_table = c.relname AND n.of_column = a.attname

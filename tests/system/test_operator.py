@@ -10,8 +10,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.links.import_rows import parser_for
 from storage.embedded import EmbeddedServers
 from tests.architecture.metrics import declarations
+from tests.kit.answers import documents, misfits, one_of_each, readable_paths
 from tests.kit.engines import Engine, eventually, waypost
 from tests.kit.unconnected import unconnected_workers
 
@@ -102,6 +104,31 @@ def test_top_and_the_api_show_every_actor(engine: Engine) -> None:
     assert all(line.split("\t")[1] in ("up", "done") for line in lines), lines
     (document,) = command(engine, "top", "--once", "--json")
     assert json.loads(document).keys() == {"ready", "processes"}
+
+
+def test_ids_are_texts_and_times_end_in_z_in_every_answer_and_file(engine: Engine) -> None:
+    with engine.api() as client:
+        ids = one_of_each(client)
+        assert httpx.get(f"{engine.visitors}/demo/code").status_code == 302
+        engine.wait_committed()
+        seen = 0
+        for path in readable_paths(client.get("/openapi.json").json(), ids):
+            for query in ("?format=csv", "?format=ndjson") if path.endswith("/export") else ("",):
+                response = client.get(path + query)
+                seen += response.is_success
+                assert list(misfits(documents(response), path)) == []
+    assert seen > 40
+    archive = engine.folder / "demo.ndjson"
+    command(engine, "archive", "demo", str(archive))
+    lines = archive.read_text().splitlines()
+    rows = [json.loads(line) for line in (*lines, *command(engine, "jobs", "list", "--json"))]
+    assert list(misfits(rows)) == []
+    tables = [row.get("table") for row in rows]
+    assert {"activity", "clicks", "events", "experiments", "invitations", "jobs"} <= set(tables)
+    # An import still reads the links.
+    parse, _ = parser_for(lines[0])
+    links = [row for row in map(parse, lines[1:]) if row is not None]
+    assert len(links) == tables.count("links") > 5
 
 
 def test_an_actor_in_a_crash_loop_is_named_and_visitors_notice_nothing(engine: Engine) -> None:

@@ -8,6 +8,7 @@ import pytest
 from api.http.routes import Doc, ResponseDoc, Route
 from api.reference import openapi
 from api.reference.page import page
+from engine.common.json_forms import is_id_name
 from tests.kit.consoles import Console
 
 # Pages for people; they are not part of the API.
@@ -115,6 +116,18 @@ async def test_examples_match_their_schemas() -> None:
         schema = content["schema"] | {"components": openapi_document["components"]}
         validators.validator_for(schema).validate(content["example"])
     assert seen > 30
+
+
+async def test_no_schema_has_an_id_that_is_a_number() -> None:
+    schemas = (await document(Console()))["components"]["schemas"]
+    properties = [
+        (schema_name, name, text)
+        for schema_name, schema in schemas.items()
+        for name, property_ in schema.get("properties", {}).items()
+        if is_id_name(name) and (text := str(property_))
+    ]
+    assert len(properties) > 30
+    assert [p for p in properties if "'integer'" in p[2] or "'number'" in p[2]] == []
 
 
 def test_two_operations_of_one_name_are_refused() -> None:

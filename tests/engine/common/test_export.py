@@ -74,7 +74,7 @@ def test_numbers_stay_numbers(number: float) -> None:
         ("\tx", "'\tx"), ("\rx", "'\rx"), ("\nx", "'\nx"), ("  =1", "'  =1"), ("\ufeff=1", "'\ufeff=1"),
         ("\u200b -1", "'\u200b -1"), ("a=b", "a=b"), (" a", " a"), ("", ""), (None, ""),
         (-3, "-3"), (-0.5, "-0.5"), (float("-inf"), "'-inf"), (True, "True"),
-        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01T00:00:00+00:00"),
+        (datetime(2026, 5, 1, tzinfo=UTC), "2026-05-01T00:00:00Z"),
     ],
 )  # fmt: skip
 def test_values_and_their_cells(value: Any, cell: str) -> None:

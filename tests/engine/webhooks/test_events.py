@@ -35,9 +35,9 @@ def test_a_webhook_may_name_a_type_its_group_or_all() -> None:
 
 
 def test_columns_that_the_catalogue_lacks_are_not_sent() -> None:
-    row = {"id": 2, "slug": "s", "target": "https://e.com/", "title": "", "status": 302, "kind": "url",
+    row = {"id": "2", "slug": "s", "target": "https://e.com/", "title": "", "status": 302, "kind": "url",
            "passthrough": False, "password": "hidden"}  # fmt: skip
-    data = {"id": 2, "profile_id": 1, "user_id": None, "before": None, "after": row, "more": 1}
+    data = {"id": "2", "profile_id": "1", "user_id": None, "before": None, "after": row, "more": 1}
     body = encode_body("link.created", AT, data)
     assert b"hidden" not in body
     assert b"more" not in body
@@ -46,8 +46,9 @@ def test_columns_that_the_catalogue_lacks_are_not_sent() -> None:
 
 
 def test_data_of_another_shape_is_refused() -> None:
-    with pytest.raises(msgspec.ValidationError):
-        encode_body("link.milestone", AT, {"profile_id": "1"})
+    for data in ({"profile_id": "1"}, {"profile_id": 1, "link_id": "2", "clicks": 10}):
+        with pytest.raises(msgspec.ValidationError):
+            encode_body("link.milestone", AT, data)
 
 
 def test_an_event_id_has_no_full_stop() -> None:

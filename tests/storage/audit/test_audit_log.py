@@ -100,10 +100,11 @@ async def test_each_kind_of_change_is_logged_with_before_and_after(stores: LogSt
         assert (entry.key_id, entry.request_id) == (None, "r1")
         assert len(entry.hash) == 32
     changes = [(entry.action, entry.object_id, entry.before, entry.after) for entry in entries]
-    first = {"id": profile.id, "handle": "demo", "title": "One"}
+    # Ids are texts: callers read them as they stand here.
+    first = {"id": str(profile.id), "handle": "demo", "title": "One"}
     second = first | {"title": "Two"}
     row = {
-        "id": link.id, "slug": "spring", "target": "https://example.com/", "title": "Spring",
+        "id": str(link.id), "slug": "spring", "target": "https://example.com/", "title": "Spring",
         "status": 302, "kind": "url", "passthrough": False, "position": 0,
     }  # fmt: skip
     changed_row = row | {"target": "https://example.org/"}
