@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ import trio
 from bench.kit.errors import BenchError
 from bench.load.client import Client
 from bench.load.engine_process import STOP_LIMIT_S, EngineProcess, _environment
-from bench.load.processes import BackgroundProcess, descendants
+from bench.load.processes import BackgroundProcess, descendants, free_ports
 from storage.embedded import EmbeddedServers
 from storage.embedded.folder import layout
 from storage.embedded.process import residents
@@ -225,12 +224,3 @@ def send(pids: list[int], number: signal.Signals) -> int:
             os.kill(pid, number)
             signalled += 1
     return signalled
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that no process uses at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]

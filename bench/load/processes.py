@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -163,3 +164,12 @@ class BackgroundProcess:
             with contextlib.suppress(OSError):
                 if stat(pid).started == child_stat.started:
                     os.kill(pid, signal.SIGKILL)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that no process uses at the moment."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]

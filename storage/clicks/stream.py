@@ -27,8 +27,11 @@ evicted or lost apart from the stream), XADD's own check (ids only have to grow,
 from typing import Any, Final
 from uuid import UUID
 
+import trio
+
 from engine.clicks.batch import Batch
-from storage.redis.client import MAX_BLOCK_MS, RedisServer, Script, run_script
+from engine.common.errors import UnavailableError
+from storage.redis.client import COMMAND_S, MAX_BLOCK_MS, RedisServer, Script, run_script
 
 _ADD: Final = Script("""
 local tail = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -78,7 +81,7 @@ class RedisClickStream:
         return None if entry_id is None else _sequence(entry_id)
 
     async def reset(self, journal_id: UUID) -> None:
-        await self._server.run(self._server.commands.delete, stream_key(journal_id))
+        await self._server.run(self._server.commands.execute_command, "DEL", stream_key(journal_id))
 
     async def trim(self, journal_id: UUID, below: int) -> None:
         await self._run(_TRIM, journal_id, str(below))
@@ -86,15 +89,18 @@ class RedisClickStream:
     async def read(
         self, journal_id: UUID, after: int, max_batches: int, wait_ms: int
     ) -> list[Batch]:
-        """As the port says; waits at most MAX_BLOCK_MS. An entry whose fields are missing has an
-        empty payload, for the ledger to refuse."""
+        """As the port says; waits at most MAX_BLOCK_MS, and COMMAND_S more for a server that is silent. An
+        entry whose fields are missing has an empty payload, for the ledger to refuse."""
         # BLOCK 0 would wait for ever.
         block_ms = min(wait_ms, MAX_BLOCK_MS) if wait_ms > 0 else None
         client = self._server.blocking if block_ms else self._server.commands
-        reply: Any = await self._server.run(
-            client.xread, {stream_key(journal_id): f"{after}-0"}, count=max_batches, block=block_ms
-        )
-        return [_batch(*entry) for entry in reply[0][1]] if reply else []
+        start: Any = {stream_key(journal_id): f"{after}-0"}
+        with trio.move_on_after((block_ms or 0) / 1000 + COMMAND_S):
+            reply: Any = await self._server.run(
+                client.xread, start, count=max_batches, block=block_ms
+            )
+            return [_batch(*entry) for entry in reply[0][1]] if reply else []
+        raise UnavailableError(f"Redis does not answer a read within {COMMAND_S:g} s")
 
     async def _run(self, script: Script, journal_id: UUID, *args: str | bytes) -> Any:
         return await self._server.run(

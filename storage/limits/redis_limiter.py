@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import trio
-from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import NoScriptError
 
 from engine.common.errors import UnavailableError
@@ -95,7 +94,6 @@ class RedisRateLimiter:
         self._secret = secret
         self._timeout_ms = timeout_ms
         self._clock_us = clock_us
-        self._clustered = isinstance(server.commands, RedisCluster)
 
     async def decide(self, charges: Sequence[Charge]) -> list[RateDecision]:
         return [decision for _, decision in await self.timed(charges)]
@@ -107,7 +105,7 @@ class RedisRateLimiter:
             await trio.lowlevel.checkpoint()
             return []
         now = b"" if self._clock_us is None else b"%d" % self._clock_us()
-        calls = [[charge] for charge in charges] if self._clustered else [list(charges)]
+        calls = [[charge] for charge in charges] if self._server.clustered else [list(charges)]
         with trio.move_on_after(self._timeout_ms / 1000):
             replies = await self._server.run(
                 _run_all, [self._call(now, charges) for charges in calls]

@@ -193,10 +193,10 @@ class Eraser:
 
         async def delete() -> None:
             async for key in client.scan_iter(STREAMS, _KEYS_AT_ONCE):
-                await client.unlink(key)
+                await client.execute_command("UNLINK", key)
 
         await self._redis.run(delete)
         await trio.lowlevel.checkpoint()
         # Some servers refuse the rewrite, or have one in progress.
         with contextlib.suppress(UnavailableError, ResponseError):
-            await self._redis.run(client.bgrewriteaof)
+            await self._redis.run(client.execute_command, "BGREWRITEAOF")

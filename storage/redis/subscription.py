@@ -15,7 +15,9 @@ from storage.redis.client import RedisServer
 
 T = TypeVar("T")
 
-_LISTEN_S: Final = 10.0
+# A server whose host is gone ends no connection, so it has to be asked.
+_PING_EVERY_S: Final = 5.0
+SILENCE_S: Final = 14.0
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -28,14 +30,16 @@ async def follow(
 ) -> None:
     """Call `on_message` for each message and `on_disconnect` for each failed connection, until cancelled.
 
-    The task counts as started after the subscription or its first failure. Messages that are sent while there
+    A subscription that was lost is renewed, on another node of a cluster. The task counts as started after the
+    subscription or its first failure. Messages that are sent while there
     is no subscription are lost.
     """
     failures = 0
     started = False
     while True:
-        pubsub = server.pubsub()
+        pubsub: PubSub | None = None
         try:
+            pubsub = await server.subscriber()
             await server.run(pubsub.subscribe, channel)
             if not started:
                 started = True
@@ -45,8 +49,9 @@ async def follow(
         except UnavailableError:
             on_disconnect()
         finally:
-            with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
-                await server.run(pubsub.aclose)
+            if pubsub is not None:
+                with trio.CancelScope(shield=True), contextlib.suppress(UnavailableError):
+                    await server.run(pubsub.aclose)
         if not started:
             started = True
             task_status.started()
@@ -57,12 +62,21 @@ async def follow(
 async def _receive(
     server: RedisServer, pubsub: PubSub, on_message: Callable[[bytes], None]
 ) -> None:
+    """Pass messages on. Raises UnavailableError when the server is silent for SILENCE_S, PINGs included."""
+    heard_at = trio.current_time()
     while True:
         message: Any = await server.run(
-            pubsub.get_message, ignore_subscribe_messages=True, timeout=_LISTEN_S
+            pubsub.get_message, ignore_subscribe_messages=True, timeout=_PING_EVERY_S
         )
-        if message is not None and message["type"] == "message":
-            on_message(message["data"])
+        now = trio.current_time()
+        if message is not None:
+            heard_at = now
+            if message["type"] == "message":
+                on_message(message["data"])
+        elif now - heard_at >= SILENCE_S:
+            raise UnavailableError(f"Redis has sent nothing for {SILENCE_S:g} s, not even a PONG")
+        elif now - heard_at >= _PING_EVERY_S:
+            await server.run(pubsub.ping)
 
 
 @asynccontextmanager

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from redis.asyncio.cluster import RedisCluster
 
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
@@ -172,18 +171,17 @@ class RedisDailyKeyChannel:
         return [CHANNEL_FAILURES.sample(self.counts["failed"])]
 
     async def send(self, message: bytes) -> int | None:
-        commands = self._server.commands
         with trio.move_on_after(_SEND_S):
             try:
                 receivers = await self._server.run(
-                    commands.execute_command, "PUBLISH", CHANNEL, message
+                    self._server.commands.execute_command, "PUBLISH", CHANNEL, message
                 )
             except UnavailableError:
                 pass
             else:
                 self.counts["sent"] += 1
                 # A node of a cluster counts its own listeners only.
-                return None if isinstance(commands, RedisCluster) else int(receivers)
+                return None if self._server.clustered else int(receivers)
         self.counts["failed"] += 1
         return 0
 
