@@ -2,10 +2,9 @@
 
 import select
 import socket
-from collections import deque
 from typing import Final
 
-from api.visits.head import HeadParser, RefusedHead
+from api.visits.head import HeadParser
 from engine.visits.request import ClientInfo, VisitRequest
 
 IN: Final = select.EPOLLIN | select.EPOLLRDHUP
@@ -16,7 +15,7 @@ class VisitorConnection:
 
     __slots__ = (
         "client", "closing", "deadline", "discard", "ended", "fd", "first_deadline", "limited", "linger",
-        "mask", "networks", "parser", "peer", "queue", "registered", "unsent", "waiting",
+        "mask", "networks", "parser", "peer", "registered", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -28,16 +27,15 @@ class VisitorConnection:
         limited: bool,
         *,
         networks: tuple[str, ...],
-        behind_proxies: bool,
+        parser: HeadParser,
     ) -> None:
         self.fd = fd  # -1 once closed
         self.peer = peer  # the address at its other end
         self.client = client  # None: each request names its own, or it must be resolved again
         self.limited = limited  # its requests count against the rate limit
-        self.parser = HeadParser(behind_proxies=behind_proxies)
+        self.parser = parser
         self.networks = networks  # for which it counts among the shares
         self.deadline = self.first_deadline = deadline
-        self.queue: deque[VisitRequest | RefusedHead] = deque()
         self.unsent = b""
         self.waiting: VisitRequest | None = None  # the request whose profile is being loaded
         self.closing = False  # the response in hand is the last one
@@ -55,10 +53,15 @@ class VisitorConnection:
         """
         if self.unsent:
             return 1
-        if self.waiting is not None or self.queue or self.closing or self.ended:
+        if self.waiting is not None or self.has_request or self.closing or self.ended:
             return None
         is_reading_head = self.parser.unfinished or self.deadline == self.first_deadline
         return 2 if is_reading_head else 0
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a whole head is kept that has not been answered."""
+        return self.parser.peek() is not None
 
     def end_output(self) -> None:
         """Tell the visitor that nothing more comes. Raises OSError when they are gone."""

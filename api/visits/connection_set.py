@@ -4,7 +4,7 @@ import heapq
 import os
 import select
 from collections.abc import Callable
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from os import write  # looked up once: it runs for every response
 from typing import Final
 
@@ -59,6 +59,11 @@ class ConnectionSet:
             self.close(connection)
         self.evicted += count
         return True
+
+    def keeping_heads(self) -> list[VisitorConnection]:
+        """Return the connections of which bytes of heads are kept, by their deadlines."""
+        keeping = [c for c in self.by_descriptor.values() if c.parser.kept_bytes]
+        return sorted(keeping, key=attrgetter("deadline"))
 
     def forget_searches(self) -> None:
         """Forget where make_room() found nothing. Call it now and then: the networks are the clients'."""
@@ -119,7 +124,7 @@ class ConnectionSet:
                 self._linger(connection)
             else:
                 self.close(connection)
-        elif connection.ended and connection.waiting is None and not connection.queue:
+        elif connection.ended and connection.waiting is None and not connection.has_request:
             self.close(connection)
 
     def _linger(self, connection: VisitorConnection) -> None:
@@ -143,7 +148,7 @@ class ConnectionSet:
         self.shares.give_back(connection.networks)
         os.close(connection.fd)  # leaves the epoll set with its last descriptor
         connection.fd = -1
-        connection.queue.clear()
+        connection.parser.clear()
 
     def close_all(self) -> None:
         for connection in list(self.by_descriptor.values()):

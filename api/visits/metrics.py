@@ -29,6 +29,13 @@ TIMED_OUT_CONNECTIONS: Final = Metric(
     "waypost_connections_timed_out_total",
     "Connections of visitors closed, as they were idle or slow for too long",
 )
+KEPT_HEAD_BYTES: Final = Metric(
+    "waypost_kept_head_bytes", "Bytes kept of request heads that are unfinished or wait"
+)
+SHED_HEADS: Final = Metric(
+    "waypost_heads_shed_total",
+    "Unfinished or waiting requests answered 503, as too many bytes of request heads were kept",
+)
 VISITOR_ERRORS: Final = Metric(
     "waypost_visitor_errors_total", "Connections of visitors that ended by an unexpected error"
 )
@@ -49,6 +56,8 @@ def samples(server: VisitorServer) -> list[Sample]:
         *REFUSED_CONNECTIONS.by_label(server.refused_by_reason),
         EVICTED_CONNECTIONS.sample(server.evicted),
         TIMED_OUT_CONNECTIONS.sample(server.timed_out),
+        KEPT_HEAD_BYTES.sample(server.heads.kept_bytes),
+        SHED_HEADS.sample(server.heads_shed),
         VISITOR_ERRORS.sample(server.errors),
         UNIDENTIFIED_VISITORS.sample(server.unidentified),
         *server.visits.samples(),

@@ -28,6 +28,9 @@ class VisitorLimits(Protocol):
     def connections_per_address(self) -> int: ...
 
     @property
+    def max_head_bytes(self) -> int: ...
+
+    @property
     def head_timeout_ms(self) -> int: ...
 
     @property

@@ -21,7 +21,10 @@ _PAGES: Final = {
     413: ("Content too large", "Requests to a link must not have a body."),
     414: ("Address too long", "This address is longer than any link can be."),
     429: ("Too many requests", "So many requests came from your network that this one must wait."),
-    431: ("Request header fields too large", "The request's header is larger than 8 KiB."),
+    431: (
+        "Request header fields too large",
+        "The request's header, cookies included, is too large.",
+    ),
     503: (
         "Try again shortly",
         "The server is busy. Your link is safe: please try again in a moment.",

@@ -30,11 +30,13 @@ from api.visits.client_resolver import ClientResolver
 from api.visits.connection import IN, VisitorConnection
 from api.visits.connection_set import ConnectionSet
 from api.visits.connection_shares import ConnectionShares
-from api.visits.head import RefusedHead
+from api.visits.head import HeadParser
+from api.visits.head_memory import HeadMemory
 from api.visits.limits import VisitRateLimiter
 from api.visits.listener import Listener, is_exhausted, turn_away
 from api.visits.ports import ClickRecorder, PseudonymSource, VisitorLimits
 from api.visits.responses import REFUSALS, StatusLines, without_body
+from api.visits.strict_head import RefusedHead
 from engine.links.name import canonical_path
 from engine.visits.classifier import HEAD_RECORDED, PREFETCH_RECORDED, ClassificationCache
 from engine.visits.daily_key import DAY_US
@@ -45,7 +47,6 @@ logger = logging.getLogger("waypost.visitors")
 
 BATCH: Final = 64
 READ_BYTES: Final = 16 * 1024
-MAX_QUEUED_REQUESTS: Final = 128
 MAX_UNSENT_BYTES: Final = 64 * 1024  # and one response more
 WAIT_LIMIT_S: Final = 5.0
 _GONE: Final = select.EPOLLHUP | select.EPOLLERR
@@ -82,6 +83,7 @@ class VisitorServer:
         self._head_s = limits.head_timeout_ms / 1000
         self._lines = StatusLines()
         self._classifications = ClassificationCache()
+        self.heads = HeadMemory(limits.max_head_bytes)
         self._connections = ConnectionSet(
             monotonic, ConnectionShares(limits.connections_per_address, proxied=self._proxied)
         )
@@ -95,6 +97,7 @@ class VisitorServer:
         self.accepted = 0
         self.refused_by_reason = dict.fromkeys(("address", "connections", "descriptors"), 0)
         self.timed_out = 0
+        self.heads_shed = 0  # connections refused, as too many bytes of heads were kept
         self.errors = 0
         self.unidentified = 0  # visits recorded without a pseudonym, as no key was known
         self._connections.epoll.register(self._listener.descriptor, select.EPOLLIN)
@@ -136,11 +139,13 @@ class VisitorServer:
             # At the end: accepting may close connections, and their descriptors get new ones, for which the
             # events above are not.
             self._accept()
+        if self.heads.exceeded:
+            self._shed_heads()
         self._finish()
 
     def _serve(self, connection: VisitorConnection, mask: int) -> None:
         if mask & select.EPOLLOUT and self._connections.send_unsent(connection):
-            self._answer_queue(connection)
+            self._answer_kept(connection)
         if mask & _GONE:
             self._connections.close(connection)
         elif mask & IN and connection.mask & IN:
@@ -222,7 +227,7 @@ class VisitorServer:
             client,
             limited,
             networks=networks,
-            behind_proxies=self._proxied,
+            parser=HeadParser(self.heads, behind_proxies=self._proxied),
         )
         self._connections.add(connection)
         return connection
@@ -251,25 +256,34 @@ class VisitorServer:
             else:
                 self._answer_route(connection, request, route)
         else:
-            self._read_slowly(connection, data, request)
+            self._read_slowly(connection, data)
 
-    def _read_slowly(
-        self, connection: VisitorConnection, data: bytes, request: VisitRequest | None
-    ) -> None:
+    def _read_slowly(self, connection: VisitorConnection, data: bytes) -> None:
         """Read pipelined, partial or unusual input, or while another request waits."""
         if connection.discard:
             connection.discard -= len(data)
             if connection.discard <= 0:
                 self._connections.close(connection)
             return
-        fresh = not connection.parser.unfinished
-        requests = [request] if request is not None else connection.parser.parse_strict(data)
+        parser = connection.parser
+        fresh = not parser.kept_bytes
+        parser.feed(data)
+        answered = self._answer_kept(connection)
         # A head's time limit is for the whole of it, however slowly it drips; a cold request has its own.
-        if connection.waiting is None and (fresh or requests or not connection.parser.unfinished):
+        if connection.waiting is None and (answered or (fresh and parser.kept_bytes)):
             self._allow_time(connection)
-        if requests:
-            connection.queue.extend(requests)
-            self._answer_queue(connection)
+
+    def _shed_heads(self) -> None:
+        """Refuse the requests whose time is over first, until a sixteenth of the heads' memory is free.
+
+        A visitor's head is whole within some round trips, so it is refused after those that stay unfinished.
+        """
+        enough_bytes = self.heads.max_kept_bytes * 15 // 16
+        for connection in self._connections.keeping_heads():
+            if self.heads.kept_bytes <= enough_bytes:
+                return
+            self.heads_shed += 1
+            self._give_up(connection, 503)
 
     def _allow_time(self, connection: VisitorConnection) -> None:
         limit_s = self._head_s if connection.parser.unfinished else self._idle_s
@@ -280,37 +294,47 @@ class VisitorServer:
         if connection.waiting is None and not connection.unsent:
             # Responses of this batch are sent before the close.
             self._finish()
-        if connection.waiting is None and not connection.unsent and not connection.queue:
+        if connection.waiting is None and not connection.unsent and not connection.has_request:
             self._connections.close(connection)
         else:
             self._connections.watch(connection, self._interest(connection))
 
     # ---- answering ------------------------------------------------------------------------------
 
-    def _answer_queue(self, connection: VisitorConnection) -> None:
-        """Answer queued requests, as far as the bound on unsent bytes allows, in one piece."""
-        queue, responses = connection.queue, self._responses
+    def _answer_kept(self, connection: VisitorConnection) -> bool:
+        """Answer the whole heads that are kept, as far as the bound on unsent bytes allows, in one piece.
+
+        Returns whether there was one.
+        """
+        parser, responses = connection.parser, self._responses
+        answered = False
         first = len(responses)
         if first and responses[-1][0] is connection:
             first -= 1  # to the request that waited
         free_bytes = MAX_UNSENT_BYTES - len(connection.unsent)
-        while queue and connection.waiting is None and not connection.closing and free_bytes > 0:
-            self._answer(connection, queue.popleft())
+        while connection.waiting is None and not connection.closing and free_bytes > 0:
+            head = parser.take()
+            if head is None:
+                break
+            answered = True
+            self._answer(connection, head)
             if connection.waiting is None:
                 free_bytes -= len(responses[-1][1])
         if len(responses) - first > 1:
             joined = b"".join([response for _, response in responses[first:]])
             responses[first:] = [(connection, joined)]
         self._connections.watch(connection, self._interest(connection))
+        return answered
 
     def _interest(self, connection: VisitorConnection) -> int:
         """Return the events to wait for: space for responses, requests, or none while a profile is loaded."""
-        queue = connection.queue
-        if connection.unsent or (queue and connection.waiting is None and not connection.closing):
+        if connection.unsent:
             return select.EPOLLOUT
-        if connection.ended or connection.closing or len(queue) >= MAX_QUEUED_REQUESTS:
+        if connection.ended or connection.closing:
             return 0
-        return IN
+        if not connection.has_request:
+            return IN
+        return 0 if connection.waiting is not None else select.EPOLLOUT
 
     def _answer(self, connection: VisitorConnection, request: VisitRequest | RefusedHead) -> None:
         if isinstance(request, RefusedHead):
@@ -362,7 +386,7 @@ class VisitorServer:
             self.views += 1
         else:
             self.redirects += 1
-        if request.keep_alive and (connection.queue or not self._draining):
+        if request.keep_alive and (not self._draining or connection.has_request):
             response = self._lines.keep[route.status] + tail
         else:
             response = self._lines.close[route.status] + tail
@@ -400,13 +424,14 @@ class VisitorServer:
                 if request is None or connection.fd < 0:
                     continue
                 try:
-                    self._allow_time(connection)
                     if route is not None:
                         self._answer_route(connection, request, route)
                     else:
                         status, close = 404 if available else 503, not request.keep_alive
                         self._refuse(connection, status, request.head_only, close=close)
-                    self._answer_queue(connection)
+                    self._answer_kept(connection)
+                    if connection.waiting is None:
+                        self._allow_time(connection)
                 except Exception:
                     self._contain_error(connection)
         self._finish()
@@ -415,11 +440,11 @@ class VisitorServer:
         self, connection: VisitorConnection, status: int, head_only: bool, *, close: bool
     ) -> None:
         self.refusals_by_status[status] += 1
-        close = close or (self._draining and not connection.queue)
+        close = close or (self._draining and not connection.has_request)
         response = (self._lines.close if close else self._lines.keep)[status] + REFUSALS[status]
         if close:
             connection.closing = connection.linger = True
-            connection.queue.clear()
+            connection.parser.clear()
         self._responses.append((connection, without_body(response) if head_only else response))
 
     # ---- time -----------------------------------------------------------------------------------
@@ -436,13 +461,17 @@ class VisitorServer:
                 continue
             self.timed_out += not connection.discard
             if connection.waiting is not None:
-                head_only, connection.waiting = connection.waiting.head_only, None
-                self._refuse(connection, 503, head_only, close=True)
+                self._give_up(connection, 503)
             elif connection.parser.unfinished and not connection.unsent and not connection.discard:
-                self._refuse(connection, 408, False, close=True)
+                self._give_up(connection, 408)
             else:
                 self._connections.close(connection)
         self._finish()
+
+    def _give_up(self, connection: VisitorConnection, status: int) -> None:
+        """Refuse the request that waits or is unfinished, and end the connection."""
+        waiting, connection.waiting = connection.waiting, None
+        self._refuse(connection, status, waiting is not None and waiting.head_only, close=True)
 
     def drain(self) -> None:
         """Stop accepting; answer what has arrived, then close: each connection with its next response."""
@@ -450,12 +479,11 @@ class VisitorServer:
         self._connections.epoll.unregister(self._listener.descriptor)
         self.on_readable()
         for connection in list(self._connections.by_descriptor.values()):
-            idle = connection.waiting is None and not connection.unsent and not connection.queue
-            if idle and not connection.parser.unfinished:
+            if not (connection.waiting or connection.unsent or connection.parser.kept_bytes):
                 self._begin()
                 self._read(connection)
                 self._finish()
-                busy = connection.waiting or connection.unsent or connection.queue
+                busy = connection.waiting or connection.unsent or connection.has_request
                 if not busy and not connection.discard:
                     self._connections.close(connection)
 

@@ -65,6 +65,8 @@ class Settings:
     connections_per_address: int = setting(1_000, whole(0, 1_000_000),
         "of these, connections of one client address or IPv6 /64, four times as many of a /48; 0: no limit. "
         "Behind trusted proxies there is none")
+    max_head_bytes: int = setting(16 * 1024, whole(4 * 1024, 64 * 1024),
+        "largest request head, cookies included, of visitors and of the console; beyond it, the answer is 431")
     head_timeout_ms: int = setting(10_000, milliseconds, "time limit for a client to send a request head")
     idle_timeout_ms: int = setting(65_000, milliseconds, "time after which an idle connection is closed")
     max_resident_links: int = setting(1_000_000, whole(1_000, 100_000_000),

@@ -1,33 +1,25 @@
 """Heads of visitors' requests: both parsers read alike, and nothing with a body gets through."""
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.visits.head import MAX_HEAD_BYTES, HeadParser, RefusedHead
+from api.visits.head import MAX_REQUEST_LINE_BYTES
+from api.visits.head_memory import DEFAULT_HEAD_BYTES
+from api.visits.strict_head import RefusedHead
 from engine.visits.request import VisitRequest
+from tests.kit.heads import Heads, cut, head_parser, read_heads
 
 PLAIN = b"GET /spring?a=b HTTP/1.1\r\nHost: x:8080\r\nUser-Agent: ua\r\nReferer: https://r.example/\r\n\r\n"
 
 
-def feed(data: bytes, cuts: list[int]) -> list[VisitRequest | RefusedHead]:
-    """Return the results of a parser when `data` comes in pieces, cut at these places."""
-    parser, results = HeadParser(), []
-    edges = [0, *sorted(cuts), len(data)]
-    for start, end in pairwise(edges):
-        if start == end:
-            continue
-        parsed = parser.feed(data[start:end])
-        results += parsed
-        if any(isinstance(a, RefusedHead) or not a.keep_alive for a in parsed):
-            break
-    return results
+def feed(data: bytes, cuts: list[int]) -> Heads:
+    """Return the heads of a connection when `data` comes in pieces, cut at these places."""
+    return read_heads(cut(data, cuts))
 
 
 def test_a_plain_request_is_read() -> None:
-    assert HeadParser().parse_fast(PLAIN) == VisitRequest(
+    assert head_parser().parse_fast(PLAIN) == VisitRequest(
         b"/spring", b"a=b", b"ua", b"https://r.example/", b"", False, True, host=b"x"
     )
 
@@ -50,7 +42,7 @@ def test_the_first_blank_line_ends_a_plain_head(
     if b"%d" in announced:
         announced %= len(body)
     for behind_proxies in (False, True):
-        parser = HeadParser(behind_proxies=behind_proxies)
+        parser = head_parser(behind_proxies=behind_proxies)
         assert parser.parse_fast(PLAIN[:-2] + announced + b"\r\n\r\n" + body) is None
 
 
@@ -124,8 +116,8 @@ def test_cuts_change_nothing(heads: list[bytes], data: st.DataObject) -> None:
         (b"GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400),
-        (b"GET /" + b"a" * MAX_HEAD_BYTES, 414),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * MAX_HEAD_BYTES, 431),
+        (b"GET /" + b"a" * MAX_REQUEST_LINE_BYTES, 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * DEFAULT_HEAD_BYTES, 431),
     ],
 )
 def test_refusals(head: bytes, status: int) -> None:
@@ -149,7 +141,7 @@ def test_refusals(head: bytes, status: int) -> None:
 )
 def test_both_parsers_know_whether_the_connection_is_kept(field: bytes, keep_alive: bool) -> None:
     head = b"GET /x HTTP/1.1\r\nHost: a\r\n" + field + b"\r\n\r\n"
-    (strict,) = HeadParser().parse_strict(head)
+    (strict,) = read_heads([head], fast=False)
     assert isinstance(strict, VisitRequest)
     assert strict.keep_alive is keep_alive
-    assert HeadParser().parse_fast(head) in (strict, None)
+    assert head_parser().parse_fast(head) in (strict, None)

@@ -4,8 +4,11 @@ import socket
 
 import pytest
 
-from api.visits.head import MAX_HEAD_BYTES
+from api.visits.head import MAX_REQUEST_LINE_BYTES
+from api.visits.head_memory import DEFAULT_HEAD_BYTES
 from engine.clicks.click import RULES_VERSION_SHIFT, ClickKind, VisitorClass
+from engine.clicks.record_items import UTM, items
+from engine.operations.settings import Settings
 from engine.visits.classifier import HEAD_RECORDED, RULES_VERSION
 from tests.kit.hosted import hosted_run
 from tests.kit.visitor_servers import get, raw_send, served_edge, shop
@@ -87,8 +90,8 @@ async def test_the_page_shows_title_and_links_and_nothing_of_them_as_markup() ->
         (get(b"/a/b", b"Content-Length: 3") + b"abc", 413),
         (b"nonsense\x00\r\n\r\n", 400),
         (get(b"/a/b", version=b"3.0"), 400),
-        (get(b"/", b"X: " + b"a" * MAX_HEAD_BYTES), 431),
-        (b"GET /" + b"a" * MAX_HEAD_BYTES, 414),
+        (get(b"/", b"X: " + b"a" * DEFAULT_HEAD_BYTES), 431),
+        (b"GET /" + b"a" * MAX_REQUEST_LINE_BYTES, 414),
     ],
 )
 async def test_a_refusal_is_read_whole_and_then_the_connection_ends(
@@ -107,13 +110,32 @@ async def test_a_refusal_is_read_whole_and_then_the_connection_ends(
         assert edge.profiles.queries == []
 
 
+@pytest.mark.parametrize("max_bytes", [4096, DEFAULT_HEAD_BYTES, 65_536])
 @pytest.mark.parametrize("surplus", [0, 1])
-async def test_a_head_may_have_8_kib_and_no_byte_more(surplus: int) -> None:
-    async with served_edge() as edge:
+async def test_a_head_may_have_16_kib_or_as_set_and_no_byte_more(
+    max_bytes: int, surplus: int
+) -> None:
+    async with served_edge(Settings(max_head_bytes=max_bytes)) as edge:
         await shop(edge)
-        field = b"X: " + b"a" * (MAX_HEAD_BYTES - len(get(b"/shop/a", b"X: ")) + surplus)
+        field = b"Cookie: " + b"a" * (max_bytes - len(get(b"/shop/a", b"Cookie: ")) + surplus)
         response = await (await edge.visitor()).request(get(b"/shop/a", field))
         assert response.status == (431 if surplus else 302)
+
+
+@pytest.mark.parametrize("surplus", [0, 1])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_a_request_line_may_have_8_kib_and_no_byte_more(method: bytes, surplus: int) -> None:
+    async with served_edge() as edge:
+        await shop(edge)
+        line = b"%b /shop/a?%b HTTP/1.1" % (
+            method,
+            b"q" * (MAX_REQUEST_LINE_BYTES - len(method) - 18 + surplus),
+        )
+        assert len(line) == MAX_REQUEST_LINE_BYTES + surplus
+        visitor = await edge.visitor()
+        await visitor.send(line + b"\r\nHost: a\r\n\r\n")
+        response = await visitor.response(head=method == b"HEAD" and not surplus)
+        assert response.status == (414 if surplus else 302)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +213,20 @@ async def test_every_click_is_in_the_journal_before_any_response_of_the_batch_le
         assert received == []
         assert writes == 1
         assert len(edge.journal.clicks) == 21
+
+
+async def test_raw_utf_8_in_a_target_is_read_as_browsers_encode_it() -> None:
+    async with served_edge() as edge:
+        profile_id = await shop(edge)
+        await edge.profiles.add_link(profile_id, "привет")
+        await edge.profiles.add_link(profile_id, "q", "https://q.example/", passthrough=True)
+        visitor = await edge.visitor()
+        for path in ("/привет", "/%D0%BF%D1%80ивет", "/shop/Привет?ключ=ü"):
+            for method in (b"GET", b"HEAD"):
+                request = get(path.encode(), method=method)
+                assert (await visitor.request(request)).status == 302, path
+        passed = await visitor.request(get("/shop/q?ü=%20é&utm_source=ü".encode()))
+        assert passed.location == "https://q.example/?%C3%BC=%20%C3%A9&utm_source=%C3%BC"
+        assert items(edge.journal.clicks[-1].items)[UTM] == b"utm_source=%C3%BC"
+        for other in ("/привет".encode("cp1251"), b"/\xff"):
+            assert (await visitor.request(get(other))).status == 404

@@ -71,7 +71,7 @@ async def test_a_cold_response_that_takes_too_long_is_503() -> None:
         edge.advance(server.WAIT_LIMIT_S - 0.1)
         await visitor.send(get(b"/shop/a"))  # waits behind, and buys the first no time
         (connection,) = edge.server._connections.by_descriptor.values()
-        await edge.until(lambda: len(connection.queue) == 1)
+        await edge.until(lambda: connection.has_request)
         edge.advance(0.2)
         response = await visitor.response()
         assert (response.status, response.closes) == (503, True)
