@@ -54,24 +54,20 @@ _FIELDS_BEHIND_PROXIES: Final = re.compile(
     rb"(?i)\r\n(user-agent|referer|accept-language|host|x-forwarded-for):[ \t]*([^\r]*)"
 ).findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
-_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 
 
 class _Completion:
-    """llhttp's callbacks of the fast way: they only count the messages that began and ended.
+    """llhttp's only callback of the fast way: it counts messages.
 
     Whether the connection may be kept is read in the callback: afterwards llhttp has forgotten.
     """
 
-    __slots__ = ("begun", "ended", "keep_alive", "parser")
+    __slots__ = ("ended", "keep_alive", "parser")
 
     def __init__(self) -> None:
-        self.begun = self.ended = 0
+        self.ended = 0
         self.keep_alive = False
         self.parser: httptools.HttpRequestParser | None = None
-
-    def on_message_begin(self) -> None:
-        self.begun += 1
 
     def on_message_complete(self) -> None:
         self.ended += 1
@@ -133,7 +129,7 @@ class HeadParser:
         ):
             return None
         host = agent = referrer = language = forwarded = b""
-        hosts = 0
+        hosts = forwards = 0
         for field, value in self._fields(data):
             length = len(field)  # tells all names but two apart, in any case
             if length == 10:
@@ -146,7 +142,9 @@ class HeadParser:
             elif field[0] in b"aA":
                 language = value
             else:
-                forwarded = b"%b, %b" % (forwarded, value) if forwarded else value
+                value = value.rstrip(b" \t")
+                forwarded = b"%b, %b" % (forwarded, value) if forwards else value
+                forwards += 1
         if hosts != 1:
             return None
         name = KNOWN_HOSTS.get(host)
@@ -155,14 +153,14 @@ class HeadParser:
             if name is None:
                 return None
         completion = _completion
-        completion.begun = completion.ended = 0
+        completion.ended = 0
         completion.parser = parser = self._parser
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._parser = httptools.HttpRequestParser(completion)
             return None
-        if completion.begun != 1 or completion.ended != 1:
+        if completion.ended != 1:
             self._parser = httptools.HttpRequestParser(completion)
             return None
         path = data[4:end]
@@ -210,10 +208,8 @@ class HeadParser:
         self._keep(b"")
 
     def _keep(self, rest: bytes) -> None:
-        # RFC 9112 2.2: ignore empty lines before a request line.
-        empty_lines = _EMPTY_LINES.match(rest)
-        if empty_lines is not None:
-            rest = rest[empty_lines.end() :]
+        # RFC 9112 2.2: ignore empty lines before a request line. llhttp ignores bare ends of lines there, too.
+        rest = rest.lstrip(b"\r\n")
         self._memory.kept_bytes += len(rest) - len(self._rest)
         self._rest = rest
         self._examined = False
@@ -230,7 +226,7 @@ class HeadParser:
             return RefusedHead(431)
         if end >= 0:
             return read_head(rest[:size], behind_proxies=self._behind_proxies)
-        if rest != b"\r" and (_METHOD.match(rest) is None or b"\n\n" in rest or b"\n\r\n" in rest):
+        if _METHOD.match(rest) is None or b"\n\n" in rest or b"\n\r\n" in rest:
             # Not HTTP, or line ends that no head can end with: more bytes cannot repair it.
             return RefusedHead(400)
         return None

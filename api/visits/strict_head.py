@@ -17,9 +17,9 @@ _COOKIES: Final = re.compile(rb"(?i)\r\ncookie:[ \t]*([^\r]*)").findall
 _WP_V: Final = re.compile(rb"(?:\A|[; \t])wp_v=([A-Za-z0-9_-]{22})(?=\Z|[; \t])").findall
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _PORT: Final = re.compile(rb":[0-9]*\Z")
-_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@\s]+)", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e]+")
-_RAW_TARGET: Final = re.compile(rb"[A-Z]+ (/[^ \r\n]*) HTTP/1\.[01]\r\n").match
+_RAW_TARGET: Final = re.compile(rb"[A-Z]+ +(/[^ \r\n]*) +HTTP/1\.[01]\r\n").match
 _RAW_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
 
@@ -94,15 +94,14 @@ def read_head(head: bytes, *, behind_proxies: bool) -> VisitRequest | RefusedHea
     try:
         parser.feed_data(_with_ascii_target(head))
     except httptools.HttpParserUpgrade:
-        # An offer to change the protocol, which a server may ignore (RFC 9110 7.8).
-        events.complete = True
+        pass  # an offer to change the protocol, which a server may ignore (RFC 9110 7.8)
     except httptools.HttpParserError:
         return RefusedHead(400)
     finally:
         events.parser = None  # otherwise the two would be a reference cycle
     method, version = parser.get_method(), parser.get_http_version()
     head_only = method == b"HEAD"
-    status = _refusal_status(head, method, version, events)
+    status = _refusal_status(method, version, events)
     if status:
         return RefusedHead(status, head_only)
     form = _origin_form(events.url)
@@ -144,7 +143,7 @@ def _percent_encoded(byte: re.Match[bytes]) -> bytes:
     return b"%%%02X" % byte[0][0]
 
 
-def _refusal_status(head: bytes, method: bytes, version: str, events: _Events) -> int:
+def _refusal_status(method: bytes, version: str, events: _Events) -> int:
     """Return the status to refuse a head with; 0 when it is acceptable so far."""
     if version not in ("1.0", "1.1"):
         return 505
@@ -152,8 +151,6 @@ def _refusal_status(head: bytes, method: bytes, version: str, events: _Events) -
     if len(hosts) > 1 or (version == "1.1" and not hosts):
         return 400
     if hosts and _HOST.fullmatch(hosts[0]) is None:
-        return 400
-    if b"\r\n " in head or b"\r\n\t" in head:  # obsolete line folding, RFC 9112 5.2
         return 400
     if method not in (b"GET", b"HEAD"):
         return 405
@@ -166,13 +163,13 @@ def _announces_body(fields: dict[bytes, list[bytes]]) -> bool:
 
 
 def _origin_form(url: bytes) -> tuple[bytes, bytes] | None:
-    """Return (path with query, the authority of an absolute URL or empty); None for another form."""
+    """Return (path with query, the authority of an http(s) URL or empty); None for another form."""
     if _TARGET.fullmatch(url) is None:
         return None
     if url.startswith(b"/"):
         return url, b""
     absolute = _ABSOLUTE.match(url)
-    if absolute is None:
+    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
         return None
     rest = url[absolute.end() :]
     return rest if rest.startswith(b"/") else b"/" + rest, absolute[1]
