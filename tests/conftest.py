@@ -25,9 +25,12 @@ import pytest
 import redis
 from hypothesis import settings
 
+from bench.servers import pgbouncer
+from bench.servers.pgbouncer import PgBouncer
 from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
 from storage.migrations import migrate
+from storage.postgres.database import Database
 from tests.kit.hosted import hosted_run
 from tests.kit.xdist_groups import Scheduling
 
@@ -42,6 +45,14 @@ MIN_MEMORY_BYTES = 4 << 30
 # How long an example takes says nothing while other tests run beside it.
 settings.register_profile("unhurried", settings(), deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pooler",
+        action="store_true",
+        help="let tests reach their databases through PgBouncer in transaction mode",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -123,6 +134,26 @@ def servers() -> Iterator[Servers]:
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pooler_in_between(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --pooler, let the databases that tests open lead through PgBouncer."""
+    if not request.config.getoption("--pooler"):
+        yield
+        return
+    if not pgbouncer.program():
+        pytest.skip("needs pgbouncer: apt-get install pgbouncer")
+    server_url = request.getfixturevalue("servers").database_url
+    open_directly = Database.open
+
+    def open_pooled(url: str, **options: Any) -> Awaitable[Database]:
+        same_server = with_database(url, "") == with_database(server_url, "")
+        return open_directly(pooler.through(url) if same_server else url, **options)
+
+    with PgBouncer(server_url) as pooler, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "open", open_pooled)
+        yield
 
 
 @pytest.fixture(scope="session")

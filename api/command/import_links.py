@@ -189,7 +189,7 @@ class Importer:
     async def run(self, stop: Stop) -> ImportProgress:
         """Import the file batch by batch. Returns the counts. After a stop, committed batches stay."""
         settings = self.settings
-        await migrate(settings.database_url)
+        await migrate(settings.sessions_url)
         database = await Database.open(
             settings.database_url,
             role="waypost_app",

@@ -99,7 +99,7 @@ def migrate() -> None:
 
     config = read()
     require_servers(config, "migrate")
-    applied = runtime.run(lambda stop: apply(config.database_url))
+    applied = runtime.run(lambda stop: apply(config.sessions_url))
     for name in applied:
         click.echo(f"applied {name}")
     click.echo("the schema is up to date")

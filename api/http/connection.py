@@ -34,7 +34,7 @@ from api.http.hypercorn_adapter import (
 )
 from api.http.idle_timer import IdleTimer
 
-MAX_RECEIVE_BYTES: Final = 16_384
+MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _TARGET: Final = re.compile(rb"(?:https?://[^/?#@]+)?/[^#]*|https?://[^/?#@]+(?:\?[^#]*)?")
@@ -80,18 +80,10 @@ def refusal(request: h11.Request) -> int | None:
     return None if _TARGET.fullmatch(request.target) else 400
 
 
-def head_bytes(request: h11.Request) -> int:
-    """Return the size of a request's head as it is sent, but for blanks around values."""
-    fields = sum(len(name) + len(value) + 4 for name, value in request.headers)
-    return len(request.method) + len(request.target) + len("  HTTP/1.1\r\n\r\n") + fields
-
-
 class ConsoleProtocol(Http1Protocol):
     """HTTP/1.1 of the console. It refuses ambiguous heads, with problem details."""
 
     def refusal(self, request: h11.Request) -> int | None:
-        if head_bytes(request) > self.config.h11_max_incomplete_size:
-            return 431  # h11 measures unfinished heads only
         return refusal(request)
 
     def error_response(self, status: int) -> tuple[Headers, bytes]:

@@ -103,7 +103,7 @@ class Launch:
 
     async def run(self, stop: Stop) -> None:
         """Run until `stop` is requested. Raises WaypostError when the launcher gives up on a process."""
-        for name in await migrate(self.settings.database_url):
+        for name in await migrate(self.settings.sessions_url):
             notice(f"migration {name} applied")
         await self._fill()
 

@@ -39,6 +39,9 @@ class Settings:
     database_url: str = setting("", parse_database_url,
         "Postgres 15 or later; unset: an embedded one in the data folder",
         variable="DATABASE_URL", secret=True)
+    database_direct_url: str = setting("", parse_database_url,
+        "Postgres itself, for migrate, backup and restore, if DATABASE_URL leads to a pooler; unset: that one",
+        secret=True)
     redis_url: str = setting("", parse_redis_url,
         "Redis 7.0 or later, or Valkey; unset: an embedded Valkey", variable="REDIS_URL", secret=True)
     database_pool: int = setting(8, whole(1, 1_000), "Postgres connections per process")
@@ -126,6 +129,11 @@ class Settings:
     log_format: str = setting("text", one_of("text", "json"), "format of log lines: text or json")
     # fmt: on
 
+    @property
+    def sessions_url(self) -> str:
+        """Return the URL for what needs a whole session of Postgres."""
+        return self.database_direct_url or self.database_url
+
 
 SETTINGS: Final = declared_settings(Settings)
 
@@ -169,6 +177,8 @@ def _require_consistent(settings: Settings) -> Settings:
         raise SettingsError(
             f"{present} is set, {missing} is missing: set both, or neither for embedded servers"
         )
+    if settings.database_direct_url and not settings.database_url:
+        raise SettingsError("WAYPOST_DATABASE_DIRECT_URL is set, DATABASE_URL is missing: set both")
     if settings.journal_max_bytes < 2 * settings.journal_segment_bytes:
         raise SettingsError(
             "WAYPOST_JOURNAL_MAX_BYTES must be at least twice WAYPOST_JOURNAL_SEGMENT_BYTES"

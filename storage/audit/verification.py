@@ -20,6 +20,7 @@ from storage.bridge import in_asyncio
 from storage.postgres import queries
 from storage.postgres.connect import CONNECT_S, connect
 from storage.postgres.database import Connection
+from storage.postgres.session import open_cursor
 
 _SQL: Final = queries.load("audit/verification")
 _ROWS: Final = 1_000  # in memory at once
@@ -49,10 +50,12 @@ async def verify(url: str, progress: Progress = lambda done, of: None) -> AuditR
     """
 
     async def run() -> AuditResult:
-        connection = await connect(url, "waypost doctor", search_path="waypost")
+        connection = await connect(url, "waypost doctor")
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await connection.execute("SET LOCAL ROLE waypost_owner")
+                await connection.execute(
+                    "SET LOCAL ROLE waypost_owner; SET LOCAL search_path = waypost"
+                )
                 return await _ChainWalk(connection, progress).run()
         finally:
             await connection.close(timeout=CONNECT_S)
@@ -80,10 +83,10 @@ class _ChainWalk:
         # So that Postgres reads in the order of the index: a sort would take as long as reading.
         await self._connection.execute("SET LOCAL cursor_tuple_fraction = 0.001")
         estimated_entries = await self._connection.fetchval(_SQL["estimated"])
-        heads = self._rows("heads")
+        heads = await self._rows("heads")
         chain, seq, digest = (0, 0), 0, b""
         try:
-            async for row in self._rows("entries"):
+            async for row in await self._rows("entries"):
                 if (row[0], row[1]) != chain:
                     if seq:
                         await self._end(heads, chain, seq, digest)
@@ -100,8 +103,8 @@ class _ChainWalk:
             return AuditResult(self._entries, self._chains, str(broken))
         return AuditResult(self._entries, self._chains)
 
-    def _rows(self, query: str) -> AsyncIterator[Any]:
-        return self._connection.cursor(_SQL[query], prefetch=_ROWS).__aiter__()
+    async def _rows(self, query: str) -> AsyncIterator[Any]:
+        return await open_cursor(self._connection, _SQL[query], prefetch=_ROWS)
 
     async def _end(self, heads: AsyncIterator[Any], chain: Chain, seq: int, digest: bytes) -> None:
         """Raise _BrokenError unless the next head is the chain's and has this seq and hash."""

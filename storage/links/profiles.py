@@ -34,6 +34,7 @@ from storage.links.link_rows import (
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
 from storage.postgres.idempotency import run_once
+from storage.postgres.session import savepoint
 
 T = TypeVar("T")
 SQL: Final = queries.load("links/profiles")
@@ -186,7 +187,7 @@ class PostgresProfileStore:
             outcomes, changed = [], False
             for operation in operations:
                 try:
-                    async with connection.transaction():
+                    async with savepoint(connection):
                         with map_unique_violations():
                             link, wrote = await _operate(connection, access, operation, version + 1)
                     outcomes.append(LinkChangeResult(link=link))

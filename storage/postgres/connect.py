@@ -9,15 +9,17 @@ from engine.common.errors import SettingsError, UnavailableError
 CONNECT_S: Final = 5.0
 
 
-async def connect(
-    url: str, application: str, **server_settings: str
-) -> "asyncpg.Connection[asyncpg.Record]":
-    """Connect, on asyncio. Raises UnavailableError, and SettingsError if the driver refuses the URL."""
+async def connect(url: str, application: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect, on asyncio. Raises UnavailableError, and SettingsError if the driver refuses the URL.
+
+    A pooler may be in between: set what a statement needs with SET LOCAL, in its transaction.
+    """
     try:
         return await asyncpg.connect(
             url,
             timeout=CONNECT_S,
-            server_settings={"application_name": application} | server_settings,
+            statement_cache_size=0,
+            server_settings={"application_name": application},
         )
     except (asyncpg.ClientConfigurationError, ValueError, OverflowError) as error:
         # The text may repeat a part of the URL, and with it of the password.

@@ -2,7 +2,8 @@
 
 Guarantees of `Database.transaction`, which is the only way to Postgres at run time:
 - one crossing, one connection, one transaction: all of `work` is committed, or nothing is;
-- the tenant holds for that transaction only, and never leaks to the next user of the connection;
+- role, search_path, time limits and tenant hold for that transaction only, and never leak to the next user of
+  the connection, behind a pooler in transaction mode either (session.py);
 - one tenant uses half of the pool at most, so that its slow queries do not keep the others waiting;
 - every wait is bounded. The server ends a statement after `query_timeout_ms`; if its answer does not arrive (a
   dead network), the client drops the connection `GRACE_S` later;
@@ -17,28 +18,30 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import asyncpg
 import trio
-from asyncpg.cursor import Cursor
-from asyncpg.transaction import Transaction
+from asyncpg.cursor import CursorIterator
 
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
 from storage.bridge import in_asyncio
+from storage.postgres.session import (
+    APPLICATION,
+    Begin,
+    Connector,
+    Isolation,
+    Pooled,
+    open_cursor,
+)
+from storage.postgres.session import Connection as Connection
+from storage.postgres.session import Role as Role
 from storage.postgres.tenant_shares import TenantShares
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Role = Literal["waypost_app", "waypost_edge", "waypost_aggregator"]
-# The argument of `work`: a pooled connection is a proxy with the methods of a connection.
-Pooled: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-Connection: TypeAlias = (
-    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-)
-
 CONNECT_S: Final = 3.0
 GRACE_S: Final = 2.0
 MAX_ATTEMPTS: Final = 5
@@ -63,6 +66,13 @@ _RETRIED: Final = (
     asyncpg.SerializationError,
     asyncpg.InvalidCachedStatementError,
 )
+# Errors of a beginning transaction that another connection would get too: the server is silent, or the role
+# does not exist or is not granted.
+_NOT_STALE: Final = (
+    TimeoutError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.InsufficientPrivilegeError,
+)
 # Transient errors, outside the statement itself: the network, a server that starts, stops or fails over, a time
 # limit, no free connection or disk space.
 _UNAVAILABLE: Final = (
@@ -85,9 +95,10 @@ class Database:
     """A pool of connections of one role. Open it on the trio side; it connects when needed."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", size: int, query_timeout_ms: int
+        self, pool: "asyncpg.Pool[asyncpg.Record]", role: Role, size: int, query_timeout_ms: int
     ) -> None:
         self._pool = pool
+        self._begin_statement = Begin(role, query_timeout_ms).statement
         self._shares = TenantShares(size)
         self._wait_s = query_timeout_ms / 1000
 
@@ -103,11 +114,12 @@ class Database:
                 timeout=CONNECT_S,
                 command_timeout=query_timeout_ms / 1000 + GRACE_S,
                 reset=_leave_as_is,
-                server_settings=session_settings(query_timeout_ms) | {"role": role},
+                connect=Connector().connect,
+                server_settings=APPLICATION,
             )
             return await pool
 
-        return cls(await in_asyncio(create), size, query_timeout_ms)
+        return cls(await in_asyncio(create), role, size, query_timeout_ms)
 
     async def close(self) -> None:
         """Close all connections; drop those that are still in use after `GRACE_S`."""
@@ -171,14 +183,14 @@ class Database:
         number of snapshots. Postgres ends a snapshot without a statement for
         `idle_in_transaction_session_timeout`. Raises the errors of `transaction`.
         """
-        connection, transaction = await in_asyncio(_map_errors, self._begin_in_share, caller)
+        connection = await in_asyncio(_map_errors, self._begin_in_share, caller)
         try:
             yield SnapshotReader(connection)
         finally:
             with trio.CancelScope(shield=True):
-                await in_asyncio(self._end, connection, transaction, caller)
+                await in_asyncio(self._end, connection, caller)
 
-    async def _begin_in_share(self, caller: Caller) -> tuple[Pooled, Transaction]:
+    async def _begin_in_share(self, caller: Caller) -> Pooled:
         await self._shares.take(caller.tenant_id, self._wait_s)
         try:
             return await self._begin(caller)
@@ -186,14 +198,13 @@ class Database:
             self._shares.give_back(caller.tenant_id)
             raise
 
-    async def _begin(self, caller: Caller) -> tuple[Pooled, Transaction]:
+    async def _begin(self, caller: Caller) -> Pooled:
         for _ in range(MAX_ATTEMPTS):
             connection = await self._pool.acquire(timeout=self._wait_s)
             try:
-                transaction = connection.transaction(isolation="repeatable_read", readonly=True)
-                await _start(connection, transaction)
+                await _start(connection, self._begin_statement("REPEATABLE READ READ ONLY"))
                 await connection.fetchval(_SET_CALLER, *_settings_of(caller))
-                return connection, transaction
+                return connection
             except _StaleConnectionError as error:
                 stale = error
                 await self._pool.release(connection)
@@ -202,10 +213,10 @@ class Database:
                 raise
         raise stale
 
-    async def _end(self, connection: Pooled, transaction: Transaction, caller: Caller) -> None:
+    async def _end(self, connection: Pooled, caller: Caller) -> None:
         try:
             async with asyncio.timeout(GRACE_S):
-                await transaction.rollback()
+                await connection.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             connection.terminate()
         finally:
@@ -232,11 +243,13 @@ class Database:
         read_only: bool,
         one_snapshot: bool,
     ) -> T:
+        isolation: Isolation = "REPEATABLE READ" if one_snapshot else "READ COMMITTED"
+        begin = self._begin_statement("REPEATABLE READ READ ONLY" if read_only else isolation)
         attempt = 1
         while True:
             try:
                 async with self._pool.acquire(timeout=self._wait_s) as connection:
-                    return await _transaction(connection, work, caller, read_only, one_snapshot)
+                    return await _transaction(connection, begin, work, caller)
             except _RETRIED as error:
                 if attempt == MAX_ATTEMPTS:
                     raise _unavailable(error) from error
@@ -272,7 +285,7 @@ class Rows:
         self._connection = connection
         self._query = (statement, *values)
         self._chunk_rows = chunk_rows
-        self._cursor: Cursor[asyncpg.Record] | None = None
+        self._cursor: CursorIterator[asyncpg.Record] | None = None
 
     def __aiter__(self) -> "Rows":
         return self
@@ -285,8 +298,10 @@ class Rows:
 
     async def _fetch(self) -> "list[asyncpg.Record]":
         if self._cursor is None:
-            self._cursor = await self._connection.cursor(*self._query)
-        return await self._cursor.fetch(self._chunk_rows)
+            self._cursor = await open_cursor(
+                self._connection, *self._query, prefetch=self._chunk_rows
+            )
+        return [row async for row in _first(self._cursor, self._chunk_rows)]
 
 
 async def _map_errors(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -299,18 +314,23 @@ async def _map_errors(function: Callable[P, Awaitable[T]], *args: P.args, **kwar
         raise
 
 
+async def _first(
+    rows: "CursorIterator[asyncpg.Record]", count: int
+) -> "AsyncIterator[asyncpg.Record]":
+    for _ in range(count):
+        try:
+            yield await anext(rows)
+        except StopAsyncIteration:
+            return
+
+
 async def _transaction(
     connection: Connection,
+    begin: str,
     work: Callable[[Connection], Awaitable[T]],
     caller: Caller | None,
-    read_only: bool,
-    one_snapshot: bool,
 ) -> T:
-    transaction = connection.transaction(
-        isolation="repeatable_read" if read_only or one_snapshot else "read_committed",
-        readonly=read_only,
-    )
-    await _start(connection, transaction)
+    await _start(connection, begin)
     try:
         if caller is not None:
             await connection.fetchval(_SET_CALLER, *_settings_of(caller))
@@ -322,9 +342,10 @@ async def _transaction(
     except BaseException:
         # A lost connection ends the transaction too, and the first error is the one to raise.
         with suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
-            await transaction.rollback()
+            await connection.execute("ROLLBACK")
         raise
-    await transaction.commit()
+    if await connection.execute("COMMIT") != "COMMIT":
+        raise asyncpg.InFailedSQLTransactionError("a failed statement was ignored")
     return result
 
 
@@ -333,30 +354,16 @@ def _settings_of(caller: Caller) -> tuple[str, str, str, str]:
     return str(caller.tenant_id), str(caller.user_id), key, caller.request_id
 
 
-async def _start(connection: Connection, transaction: Transaction) -> None:
+async def _start(connection: Connection, begin: str) -> None:
     """Begin the transaction. Raises _StaleConnectionError if the server has dropped the idle connection."""
     try:
-        await transaction.start()
+        await connection.execute(begin)
     except BaseException as error:
         with suppress(asyncpg.InterfaceError):
             connection.terminate()
-        if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+        if isinstance(error, Exception) and not isinstance(error, _NOT_STALE):
             raise _StaleConnectionError from error
         raise
-
-
-def session_settings(query_timeout_ms: int) -> dict[str, str]:
-    """Return the settings of every session. As startup parameters they survive RESET ALL."""
-    return {
-        "application_name": "waypost",
-        "search_path": "waypost",
-        "timezone": "UTC",
-        "jit": "off",
-        "random_page_cost": "1.1",
-        "statement_timeout": str(query_timeout_ms),
-        "lock_timeout": str(query_timeout_ms),
-        "idle_in_transaction_session_timeout": str(2 * query_timeout_ms + 10_000),
-    }
 
 
 async def _leave_as_is(_: Any) -> None:
@@ -379,7 +386,11 @@ def _is_unavailable(error: Exception) -> bool:
 def _unavailable(error: Exception) -> UnavailableError:
     if isinstance(error, _StaleConnectionError):
         return UnavailableError(f"Postgres does not answer: {error.__cause__}")
-    if isinstance(error, asyncpg.InvalidParameterValueError | asyncpg.InvalidCatalogNameError):
+    # A pooler repeats only the text of the server's error about a missing database.
+    missing = isinstance(error, asyncpg.ProtocolViolationError) and "does not exist" in str(error)
+    if missing or isinstance(
+        error, asyncpg.InvalidParameterValueError | asyncpg.InvalidCatalogNameError
+    ):
         return UnavailableError(f"Postgres is not set up ({error}); run waypost migrate")
     reason = str(error) or type(error).__name__
     return UnavailableError(f"Postgres does not answer: {reason}")

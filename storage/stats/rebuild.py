@@ -28,6 +28,7 @@ from engine.stats.raw_rows import RawClickRows
 from engine.visits.classifier import RULES_VERSION, judge, pack_classification
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
+from storage.postgres.session import open_cursor
 from storage.stats import dimension_counts
 from storage.stats.compaction import ProfileDay
 
@@ -152,9 +153,10 @@ async def _rebuild(connection: Connection, profile_day: ProfileDay) -> int:
         await connection.execute(_SQL[name], *profile_day, timeout=STATEMENT_TIMEOUT_S)
     clicks = 0
     rows = RawClickRows(*profile_day[:2])
-    async for row in connection.cursor(
-        _RAW, *profile_day, prefetch=1000, timeout=STATEMENT_TIMEOUT_S
-    ):
+    raw_clicks = await open_cursor(
+        connection, _RAW, *profile_day, prefetch=1000, timeout_s=STATEMENT_TIMEOUT_S
+    )
+    async for row in raw_clicks:
         rows.add(*row)
         clicks += 1
         if len(rows) == CLICKS_AT_ONCE:

@@ -9,7 +9,7 @@ from storage.redis.client import RedisServer
 
 def unconnected_workers() -> Workers:
     """Return workers that must not send a request to their servers."""
-    database = Database(None, 1, 1000)  # type: ignore[arg-type]
+    database = Database(None, "waypost_aggregator", 1, 1000)  # type: ignore[arg-type]
     redis = RedisServer(None, None)  # type: ignore[arg-type]
     spec = ProcessSpec(role="workers", index=0, data="unused", parent=0, settings={})
     return Workers(spec, Settings(), database, redis)

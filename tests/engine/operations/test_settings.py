@@ -43,3 +43,13 @@ def test_a_token_is_in_no_message_and_no_help() -> None:
         read({"WAYPOST_GITHUB_TOKEN": "ghp_secret with blanks"})
     assert "ghp_secret" not in str(caught.value)
     assert "WAYPOST_GITHUB_TOKEN" in settings_help()
+
+
+def test_sessions_bypass_a_pooler_where_its_server_is_named() -> None:
+    pooler, server = "postgresql://waypost@pooler:6432/w", "postgresql://waypost@db:5432/w"
+    servers = {"DATABASE_URL": pooler, "REDIS_URL": "redis://127.0.0.1"}
+    assert read(servers).sessions_url == pooler
+    settings = read(servers | {"WAYPOST_DATABASE_DIRECT_URL": server})
+    assert (settings.database_url, settings.sessions_url) == (pooler, server)
+    with pytest.raises(SettingsError, match="DATABASE_URL is missing"):
+        read({"WAYPOST_DATABASE_DIRECT_URL": server})

@@ -13,7 +13,7 @@ import pytest
 import trio
 from redis.crc import key_slot
 
-from bench.load.redis_cluster import ClusterNode, RedisCluster
+from bench.servers.redis_cluster import ClusterNode, RedisCluster
 from engine.clicks.batch import Batch
 from engine.common.errors import UnavailableError
 from engine.limits.ports import Charge
