@@ -228,7 +228,7 @@ _EXAMPLE: Final = {
     "created_at": "2026-05-01T09:30:00Z",
     "expires_at": "2026-05-08T09:30:00Z",
 }
-_ONCE_SHOWN: Final = "wpi_Zk3v…"
+_ONCE_SHOWN: Final = "wpi_Zk3v8QmW1"
 _JOINED: Final = {"profile_id": "365072220160000001", "role": "editor"}
 _CREATE: Final = Doc(
     id="createInvitation",
@@ -273,6 +273,7 @@ _PREVIEW: Final = Doc(
     id="previewInvitation",
     summary="See what an invitation offers",
     tag="Teams",
+    description="Takes no credentials but the token: 404 if there is none, 409 if it was used or has expired.",
     body=TokenDraft,
     body_example={"token": _ONCE_SHOWN},
     responses={

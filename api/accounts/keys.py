@@ -134,6 +134,7 @@ _LIST: Final = Doc(
     id="listKeys",
     summary="List the caller's API keys",
     tag="Keys",
+    description="Oldest first, expired ones included, without the keys themselves.",
     query=PAGE,
     responses={
         200: ResponseDoc(

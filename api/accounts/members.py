@@ -144,6 +144,7 @@ _LIST: Final = Doc(
     id="listMembers",
     summary="List a profile's members",
     tag="Teams",
+    description="With their roles. Every member may read them.",
     query=PAGE,
     responses={
         200: ResponseDoc(
@@ -157,6 +158,7 @@ _READ: Final = Doc(
     id="readMember",
     summary="Read a member",
     tag="Teams",
+    description="With the role. Every member may read it.",
     responses={200: ResponseDoc("The member.", MemberResponse, _EXAMPLE)},
     tagged=True,
     paths=_PATHS,

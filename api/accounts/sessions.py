@@ -323,6 +323,7 @@ _READ_SESSION: Final = Doc(
     id="readSession",
     summary="Read the caller and their scopes",
     tag="Sessions",
+    description="With an API key, `session_id`, `csrf_token` and `expires_at` are null.",
     responses={
         200: ResponseDoc(
             "The caller.",
@@ -335,12 +336,14 @@ _LOGOUT: Final = Doc(
     id="logOut",
     summary="Log out",
     tag="Sessions",
+    description="Ends the session of this request and deletes its cookie.",
     responses={204: ResponseDoc("The session has ended.", headers=("Set-Cookie",))},
 )
 _LIST: Final = Doc(
     id="listSessions",
     summary="List the caller's sessions",
     tag="Sessions",
+    description="Oldest first; `current` marks the session of this request.",
     query=PAGE,
     responses={
         200: ResponseDoc(
@@ -354,12 +357,14 @@ _END: Final = Doc(
     id="endSession",
     summary="End a session",
     tag="Sessions",
+    description="The cookie of that session stops working at once.",
     responses={204: ResponseDoc("The session has ended.")},
 )
 _READ: Final = Doc(
     id="readUser",
     summary="Read the caller's account",
     tag="Sessions",
+    description="Takes the scope read.",
     responses={200: ResponseDoc("The account.", UserResponse, _USER)},
     tagged=True,
 )
@@ -367,6 +372,7 @@ _UPDATE: Final = Doc(
     id="updateUser",
     summary="Change the caller's account",
     tag="Sessions",
+    description="Fields that are left out stay as they are. Takes the scope admin.",
     body=changes_of(UserDraft),
     body_example={"name": "Ada"},
     responses={200: ResponseDoc("The account.", UserResponse, _USER | {"name": "Ada"}, ("ETag",))},

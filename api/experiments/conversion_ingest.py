@@ -304,7 +304,7 @@ _CREATE: Final = Doc(
         201: ResponseDoc(
             "The hook.",
             HookResponse,
-            _EXAMPLE | {"url": "https://console.example/in/wph_5fGk…"},
+            _EXAMPLE | {"url": "https://console.example/in/wph_5fGkZ3v8QmW1"},
             ("Location",),
         )
     },
@@ -315,6 +315,7 @@ _LIST: Final = Doc(
     id="listConversionHooks",
     summary="List a profile's hooks for conversions",
     tag=_TAG,
+    description="Oldest first, without their URLs.",
     query=PAGE,
     responses={
         200: ResponseDoc(

@@ -199,6 +199,7 @@ _READ: Final = Doc(
     id="readExperiment",
     summary="Read an experiment",
     tag=_TAG,
+    description="The definition and state of the experiment; `results` has what it found.",
     responses={200: ResponseDoc("The experiment.", ExperimentResponse, EXAMPLE)},
     tagged=True,
 )

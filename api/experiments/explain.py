@@ -198,7 +198,7 @@ _PREVIEW: Final = Doc(
             PreviewResponse,
             {
                 "variant": "video",
-                "url": "https://go.example/ada/spring?wp_variant=365072220160000021-1-1777716060-…",
+                "url": "https://go.example/ada/spring?wp_variant=365072220160000021-1-1777716060-Zk3v8QmW",
                 "expires_at": "2026-05-02T10:01:00Z",
             },
         )

@@ -176,6 +176,7 @@ _READ: Final = Doc(
     id="readJob",
     summary="Read a job",
     tag="Jobs",
+    description="A job of the caller's tenant, or of a profile that the caller is a member of.",
     responses={200: ResponseDoc("The job.", JobResponse, JOB_EXAMPLE)},
     paths=_PATHS,
 )

@@ -161,6 +161,7 @@ _READ: Final = Doc(
     id="readLink",
     summary="Read a link",
     tag="Links",
+    description="With the result of its target's last check, and GitHub's facts if it is synchronised.",
     responses={200: ResponseDoc("The link.", LinkResponse, EXAMPLE)},
     tagged=True,
 )

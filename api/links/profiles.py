@@ -168,6 +168,7 @@ _READ: Final = Doc(
     id="readProfile",
     summary="Read a profile",
     tag="Profiles",
+    description="Every member may read it.",
     responses={200: ResponseDoc("The profile.", ProfileResponse, _EXAMPLE)},
     tagged=True,
 )

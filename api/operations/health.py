@@ -91,6 +91,7 @@ _ALIVE: Final = Doc(
     id="readHealth",
     summary="Whether this process is alive",
     tag="Service",
+    description="Asks nothing but this process.",
     responses={
         200: ResponseDoc(
             "The process is alive.", str, "ok\n", content_type="text/plain; charset=utf-8"
@@ -101,6 +102,7 @@ _READY: Final = Doc(
     id="readReadiness",
     summary="Whether every component is ready",
     tag="Service",
+    description="Names each component and what it lacks.",
     responses={
         200: ResponseDoc(
             "Every component is ready.",
@@ -121,6 +123,7 @@ _METRICS: Final = Doc(
     id="readMetrics",
     summary="Metrics for Prometheus",
     tag="Service",
+    description="In Prometheus' text format, summed over the engine's processes.",
     responses={
         200: ResponseDoc(
             "The metrics of all processes.",

@@ -15,12 +15,14 @@ from api.http.auth import COOKIE, CSRF_HEADER
 from api.http.idempotency import REPLAYED
 from api.http.problems import CONTENT_TYPE, Problem
 from api.http.routes import Access, Doc, ResponseDoc, Route, is_api_path
+from api.reference.tags import TAGS
 from engine.common.errors import LostUpdateError, NotFoundError
 from engine.common.idempotency import HEADER as IDEMPOTENCY_KEY
 
 VERSION: Final = "3.1.0"
 _REF: Final = "#/components/schemas/{name}"
 _VARIABLE: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_LIST: Final = re.compile(r"ListResponse_(\w+?)(?:Response)?_")
 _ID: Final = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$"}
 _SECURITY: Final[Mapping[Access, list[dict[str, list[str]]]]] = {
     "key": [{"key": []}, {"session": []}],
@@ -34,7 +36,6 @@ _PROBLEMS: Final[Mapping[int, str]] = {
     401: "There is no key or session, or it is unknown, expired or revoked.",
     403: "The caller's role, or the scopes of the key, do not suffice.",
     404: "The object does not exist, or the caller may not see it.",
-    405: "The path does not take this method; `Allow` names the methods that it takes.",
     408: "The body did not arrive in time.",
     409: "A name is taken, a limit is reached, or a secret is not repeated; `errors` says which.",
     412: "The object has another version than `If-Match` names: it was changed meanwhile.",
@@ -50,7 +51,6 @@ _HEADERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
         "The path of the new object; in a 409, of the object that this request created before.",
         {"type": "string"},
     ),
-    "Allow": ("The methods that the path takes.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before trying again.", {"type": "integer", "minimum": 0}),
     "WWW-Authenticate": ("The scheme of credentials to send.", {"type": "string"}),
     "X-Request-Id": ("The request's id, as logs and activity name it.", {"type": "string"}),
@@ -120,10 +120,11 @@ def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, An
             "title": "Waypost",
             "version": version,
             "description": _INTRODUCTION,
+            "contact": {"name": "The operator of this engine", **({"url": url} if url else {})},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": url}],
-        "tags": [{"name": tag} for tag in tags],
+        "tags": [{"name": tag, "description": TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
@@ -139,9 +140,10 @@ def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, An
 
 
 _INTRODUCTION: Final = (
-    "JSON over HTTP. Ids are strings, times are RFC 3339 in UTC. Lists have pages, by `cursor` and "
+    "JSON over HTTP. Ids are strings, times are RFC 3339 in UTC with `Z`. Lists have pages, by `cursor` and "
     "`limit`. Reads send an `ETag`; changes honour `If-Match`, creates honour "
-    "`Idempotency-Key`. Errors are problem details (RFC 9457) that name every bad field at once."
+    "`Idempotency-Key`. Errors are problem details (RFC 9457) that name every bad field at once. "
+    "A method that a path does not take gets 405, and `Allow` names those that it takes."
 )
 _SECURITY_SCHEMES: Final = {
     "key": {
@@ -168,8 +170,17 @@ class _Schemas:
             types += [] if doc.body is None else [doc.body]
             types += [parameter.schema for parameter in doc.query]
         unique = list({repr(type_): type_ for type_ in types}.values())
-        schemas, self.components = msgspec.json.schema_components(unique, ref_template=_REF)
-        self._schemas = {repr(type_): schema for type_, schema in zip(unique, schemas, strict=True)}
+        schemas, components = msgspec.json.schema_components(unique, ref_template=_REF)
+        names = {name: _component_name(name) for name in components}
+        # A title is the name, because generators make their classes of titles.
+        self.components = {
+            names[name]: _renamed(schema, names) | {"title": names[name]}
+            for name, schema in components.items()
+        }
+        self._schemas: dict[str, dict[str, Any]] = {
+            repr(type_): _renamed(schema, names)
+            for type_, schema in zip(unique, schemas, strict=True)
+        }
 
     def of(self, type_: Any) -> dict[str, Any]:
         """Return the schema of a type, a `$ref` for a struct."""
@@ -182,6 +193,24 @@ class _Schemas:
         if name in self.components:
             self.components[name].setdefault("additionalProperties", False)
         return schema
+
+
+def _component_name(name: str) -> str:
+    """Return a name without punctuation: `ListResponse_LinkResponse_` is a `LinkPage`."""
+    match = _LIST.fullmatch(name)
+    return name if match is None else f"{match[1]}Page"
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    """Return the schema with its references to components changed to their new names."""
+    if isinstance(node, dict):
+        return {
+            key: _REF.format(name=names[value.rpartition("/")[2]])
+            if key == "$ref"
+            else _renamed(value, names)
+            for key, value in node.items()
+        }
+    return [_renamed(item, names) for item in node] if isinstance(node, list | tuple) else node
 
 
 def _operation(route: Route, doc: Doc, schemas: _Schemas) -> dict[str, Any]:
@@ -304,7 +333,6 @@ def _problem(status: int) -> dict[str, Any]:
         example["errors"] = [_FIELDS[status]]
     headers = {
         401: ("WWW-Authenticate",),
-        405: ("Allow",),
         409: ("Location",),
         429: ("Retry-After",),
         503: ("Retry-After",),

@@ -75,7 +75,8 @@ def _tag(document: Node, tag: str) -> str:
         _operation(document, method, path, operation)
         for method, path, operation in _operations(document, tag)
     )
-    return f"<section><h2>{escape(tag)}</h2>{operations}</section>\n"
+    (description,) = (t["description"] for t in document["tags"] if t["name"] == tag)
+    return f"<section><h2>{escape(tag)}</h2><p>{_prose(description)}</p>{operations}</section>\n"
 
 
 def _operation(document: Node, method: str, path: str, operation: Node) -> str:
@@ -226,10 +227,10 @@ def _json(example: Any) -> str:
 
 
 def _schema_name(name: str) -> str:
-    """Return a short name: `ListResponse_LinkResponse_` is a page of links, `LinkResponse` a link."""
-    outer, _, inner = name.rstrip("_").partition("_")
-    short = (inner or outer).removesuffix("Response")
-    return f"Page of {short}" if inner else short
+    """Return a short name: a `LinkPage` is a page of links, a `LinkResponse` a link."""
+    if name.endswith("Page"):
+        return f"Page of {name.removesuffix('Page')}"
+    return name.removesuffix("Response")
 
 
 def _path(path: str) -> str:

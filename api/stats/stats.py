@@ -254,18 +254,24 @@ PERIOD: Final = (
     Parameter("to", "The end, exclusive; now if left out.", example="2026-06-01"),
     Parameter("tz", "An IANA zone; `UTC` if left out.", example="Europe/Rome"),
 )
-FILTERS: Final = tuple(
-    Parameter(
-        f"filter[{name}]",
-        f"Only this {name}; empty: not known. With `!` behind the name "
-        f"(`filter[{name}]!=`), all but this {name}."
-        + (
-            f" With `~` (`filter[{name}]~=`), values that contain it."
-            if dimension in SEARCHABLE
-            else ""
-        ),
-    )
-    for name, dimension in BY_NAME.items()
+# The filters that may be repeated; then all must hold.
+FILTERS: Final = (
+    *(Parameter(f"filter[{name}]", f"Only this {name}; empty: not known.") for name in BY_NAME),
+    *(
+        Parameter(
+            f"filter[{name}][not]", f"All but this {name}. In short: `filter[{name}]!=`.", list[str]
+        )
+        for name in BY_NAME
+    ),
+    *(
+        Parameter(
+            f"filter[{name}][contains]",
+            f"Only a {name} that contains this. In short: `filter[{name}]~=`.",
+            list[str],
+        )
+        for name, dimension in BY_NAME.items()
+        if dimension in SEARCHABLE
+    ),
 )
 QUERY: Final = (
     *PERIOD,

@@ -18,7 +18,8 @@ MAX_HANDLE_CHARS: Final = 32
 MAX_PATH_BYTES: Final = 4096
 # The rules as JSON Schema, for the API's reference. handle_errors() and slug_errors() decide.
 HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
-SLUG_PATTERN: Final = r"^[\p{L}\p{M}\p{N}_-]{1,64}$"
+# Any character beyond ASCII passes: many programs that read JSON Schema do not know `\p{L}`.
+SLUG_PATTERN: Final = r"^(?:[A-Za-z0-9_-]|[^\x00-\x7f]){1,64}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
 
 # Paths that the engine answers itself, or may one day: no slug of the default domain and no handle.

@@ -6,7 +6,7 @@ An error names every bad parameter.
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, get_args
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.clicks.dimension import BY_NAME, SPECS, Dimension
@@ -34,16 +34,18 @@ VISITORS_BY_HOUR_DAYS: Final = 31
 # Dimensions whose values members search; all others have few, known values.
 SEARCHABLE: Final = frozenset(dimension for dimension, spec in SPECS.items() if spec.searchable)
 _ALIASES: Final = {"page_views": "views"}
-_FILTER: Final = re.compile(r"filter\[([a-z_]{1,32})\]([!~]?)")
+_FILTER: Final = re.compile(r"filter\[([a-z_]{1,32})\](!|~|\[not\]|\[contains\])?")
 _LIMIT: Final = re.compile(r"[0-9]{1,6}")
 _LINK: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _MAX_ID: Final = 2**63 - 1
 _PLAIN: Final = (
     "from", "to", "interval", "tz", "group", "metrics", "link", "compare", "order", "limit",
 )  # fmt: skip
-_OPERATORS: Final[dict[str, Operator]] = {
-    operator[:-1]: operator for operator in get_args(Operator)
-}
+# By the end of a parameter's name: in `filter[country]!=DE` the name ends in `!`. Programs that make clients of
+# OpenAPI drop punctuation from names, so each operator has a word, too.
+_OPERATORS: Final[dict[str | None, Operator]] = {
+    None: "=", "!": "!=", "[not]": "!=", "~": "~=", "[contains]": "~=",
+}  # fmt: skip
 _HOURS: Final = {"15m": 0.25, "hour": 1, "day": 24, "week": 168, "month": 720}
 
 

@@ -86,6 +86,20 @@ async def test_rows_carry_the_offset_of_the_zone() -> None:
     )
 
 
+async def test_each_operator_has_a_sign_and_a_word() -> None:
+    console, filters = Console(), []
+    path = await path_of(console)
+    for query in (
+        "filter[country]=DE&filter[city]!=Rome&filter[city]!=Bari&filter[os]~=x",
+        "filter[country]=DE&filter[city][not]=Rome&filter[city][not]=Bari&filter[os][contains]=x",
+    ):
+        assert (await console.call("GET", f"{path}?{query}")).status == 200
+        assert console.stats.query is not None
+        filters.append(console.stats.query.filters)
+    assert filters[0] == filters[1]
+    assert [f.operator for f in filters[0]] == ["=", "!=", "!=", "~="]
+
+
 async def test_the_response_states_the_period_that_was_used() -> None:
     console = Console()
     query = "from=2026-03-01T10:07:00Z&to=2026-03-01T10:31:00Z&interval=15m"
@@ -112,6 +126,8 @@ async def test_the_response_states_the_period_that_was_used() -> None:
         ("filter[city]=" + "x" * 256, {"filter[city]"}), ("filter[city]=a%00b", {"filter[city]"}),
         ("filter[city]=a%0Ab", {"filter[city]"}), ("filter[city]^=x", {"filter[city]^"}),
         ("filter[country]=DE&filter[country]=IT", {"filter[country]"}),
+        ("filter[country][contains]=D", {"filter[country][contains]"}),
+        ("filter[city][is]=x", {"filter[city][is]"}), ("filter[city][not]!=x", {"filter[city][not]!"}),
         ("link=5&filter[link]=6", {"link"}),
         ("&".join(f"filter[city]!={n}" for n in range(9)), {"filter"}), ("filter=x", {"filter"}),
         ("tz=x&group=y&metrics=z&limit=a", {"tz", "group", "metrics", "limit"}),
