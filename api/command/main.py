@@ -140,6 +140,43 @@ def archive(handle: str, file: Path, folder: Path) -> None:
 
 
 @cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@DATA
+@click.option("--force", is_flag=True, help="replace FILE if it exists")
+def backup(file: Path, folder: Path, force: bool) -> None:
+    """Back up all data into one file, while the engine runs.
+
+    Postgres as of one moment, the journals of this folder, and the owner's credentials. FILE may be - for
+    standard output. It holds secrets: keep it as safe as the engine.
+    """
+    from actors.operations import runtime
+    from api.command.backup import Backup, BackupFile
+
+    config = read()
+    os.nice(10)  # visitors go first
+    with Backup(config, folder, BackupFile(file, force=force)) as backup:
+        line = runtime.run(backup.run)
+    click.echo(line, err=str(file) == "-")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@DATA
+def restore(file: Path, folder: Path) -> None:
+    """Restore a backup into an empty folder, or into empty servers.
+
+    Every byte of FILE is checked first. Restore only files that you have made: they run SQL.
+    """
+    from actors.operations import runtime
+    from api.command.restore import Restore, show
+
+    config = read()
+    with Restore(config, folder, file) as restore:
+        result = runtime.run(restore.run)
+    show(result, folder, datetime.now(UTC))
+
+
+@cli.command()
 @click.argument("handle")
 @DATA
 @click.option("--yes", is_flag=True, help="erase without asking for confirmation")

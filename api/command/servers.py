@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import trio
 
@@ -10,6 +11,8 @@ from actors.operations.runtime import Stop
 from engine.common.errors import WaypostError
 from engine.operations.settings import Settings
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
+
+T = TypeVar("T")
 
 
 def with_servers(settings: Settings, folder: Path) -> Settings:
@@ -28,6 +31,23 @@ def with_servers(settings: Settings, folder: Path) -> Settings:
     raise WaypostError(
         f"nothing runs on {folder}: start `waypost up`, name its folder with --data, or set DATABASE_URL"
     )
+
+
+async def until_stopped(work: Callable[[], Awaitable[T]], stop: Stop) -> T | None:
+    """Return the result of `work`, or None if `stop` was requested before. Raises its WaypostError as it is."""
+    results: list[T] = []
+    errors: list[WaypostError] = []
+
+    async def run() -> None:
+        try:
+            results.append(await work())
+        except WaypostError as error:
+            errors.append(error)
+
+    await run_until_stopped(run, stop)
+    for error in errors:
+        raise error
+    return results[0] if results else None
 
 
 async def run_until_stopped(work: Callable[[], Awaitable[None]], stop: Stop) -> None:

@@ -101,7 +101,7 @@ def audit(
     engine: CrashableEngine, links: Sequence[SampleLink], account: RequestAccount
 ) -> AuditFindings:
     """Compare the engine's counts with the account. Call it when all clicks are committed and no load runs."""
-    counts = uvloop.run(_read_counts(engine.database_url))
+    counts = uvloop.run(read_counts(engine.database_url))
     return compare(account.sent_entries(), links, counts)._replace(
         rollup_mismatches=mismatches(counts, _api_totals(engine, counts))
     )
@@ -160,7 +160,8 @@ def _api_totals(engine: CrashableEngine, counts: DatabaseCounts) -> dict[int, in
     return {profile: engine.clicks([str(profile)]) for profile in profiles}
 
 
-async def _read_counts(url: str) -> DatabaseCounts:
+async def read_counts(url: str) -> DatabaseCounts:
+    """Read the counts of the database at `url`, in one snapshot."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):

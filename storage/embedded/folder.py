@@ -4,6 +4,8 @@
     DIR/postgres    the cluster          DIR/postgres.new   an unfinished cluster, deleted at the next start
     DIR/valkey      the append-only file
     DIR/logs        per server, its log and the log before it
+    DIR/journals    the edges' journals       DIR/owner.json   the first account's credentials
+    DIR/restore.unfinished   there while a backup is restored: nothing else may use the folder
     DIR/run         the unix sockets, mode 0700: every process that can enter is trusted
 
 The kernel drops the lock with its process, so a kill -9 leaves nothing to clean up.
@@ -26,6 +28,7 @@ from storage.embedded.errors import EmbeddedError, FolderInUseError, one_line
 # A unix socket's path has at most 107 bytes; the longest one here ends in "/.s.PGSQL.5432".
 MAX_RUN_BYTES = 107 - len("/.s.PGSQL.5432")
 # Commas, quotes and % mean something to Postgres' settings and to the drivers' URLs.
+UNFINISHED_RESTORE = "restore.unfinished"
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")
 
 _locked_here: set[Path] = set()
@@ -53,6 +56,10 @@ class FolderLayout:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    @property
+    def journals(self) -> Path:
+        return self.folder / "journals"
 
     def drop_temporary_run(self) -> None:
         """Delete the run folder if it is in the system's temporary folder."""
@@ -139,13 +146,18 @@ class FolderLock:
         self.close()
 
 
-def lock_folder(folder: Path) -> FolderLock:
+def lock_folder(folder: Path, *, for_restore: bool = False) -> FolderLock:
     """Lock `folder` without waiting, and make it (0700) if it is missing.
 
-    Raises FolderInUseError if another run has locked it, EmbeddedError if it cannot be made or written.
+    Raises FolderInUseError if another run has locked it, EmbeddedError if it cannot be made or written, or,
+    unless `for_restore`, holds a restore that did not end.
     """
     make_folder(folder)
     folder = folder.resolve()
+    if not for_restore and (folder / UNFINISHED_RESTORE).exists():
+        raise EmbeddedError(
+            f"the data folder {folder} holds an unfinished restore: run `waypost restore` again"
+        )
     try:
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

