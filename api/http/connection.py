@@ -1,4 +1,4 @@
-"""Connection of the console: Hypercorn's HTTP/1.1 protocol over a transport with limits.
+"""Connection of the console: HTTP/1.1 (api/http/protocol.py) over a transport with limits.
 
 It replaces Hypercorn 0.18's own trio transport (`TCPServer`). The differences, and why:
 
@@ -10,6 +10,8 @@ It replaces Hypercorn 0.18's own trio transport (`TCPServer`). The differences, 
   would hold the connection, and a shutdown, for ever;
 - closing sends FIN, then reads and drops what still comes for up to `linger_s`. Closing at once
   with unread bytes resets the connection, and the client of a refused upload loses the answer;
+- bytes behind the last request are dropped while its answer is made; after MAX_DROPPED_BYTES of them the
+  client is not read from until the answer is sent;
 - a client that half-closes after its request still gets the answer;
 - the idle timer ends with the connection; Hypercorn's keeps the socket of a closed connection until it
   expires, and starts and cancels a task for each request;
@@ -23,21 +25,16 @@ import h11
 import trio
 
 from api.http import problems
-from api.http.guard import Headers, new_request_id, safe_headers
-from api.http.hypercorn_adapter import (
-    Closed,
-    Event,
-    Http1Protocol,
-    HypercornServer,
-    RawData,
-    Updated,
-)
+from api.http.guard import ConsoleMetrics, new_request_id, safe_headers
+from api.http.hypercorn_adapter import HypercornServer
 from api.http.idle_timer import IdleTimer
+from api.http.protocol import STREAM_ID, Headers, Http1Protocol
 
 MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
+MAX_DROPPED_BYTES: Final = 65_536
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_TARGET: Final = re.compile(rb"(?:https?://[^/?#@]+)?/[^#]*|https?://[^/?#@]+(?:\?[^#]*)?")
+_TARGET: Final = re.compile(rb"/[^#]*|(?i:https?)://([^/?#@]+)(?:[/?][^#]*)?")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 _DETAILS: Final = {
@@ -77,7 +74,15 @@ def refusal(request: h11.Request) -> int | None:
             return 400
     if request.target == b"*":
         return None if request.method == b"OPTIONS" else 400
-    return None if _TARGET.fullmatch(request.target) else 400
+    target = _TARGET.fullmatch(request.target)
+    # A target's own authority must be the host, or a proxy in front may have decided by the other one.
+    return 400 if target is None or (target[1] and not _is_host(target[1], request)) else None
+
+
+def _is_host(authority: bytes, request: h11.Request) -> bool:
+    return any(
+        name == b"host" and value.lower() == authority.lower() for name, value in request.headers
+    )
 
 
 class ConsoleProtocol(Http1Protocol):
@@ -101,45 +106,35 @@ class ConsoleConnection:
     """A connection. `await ConsoleConnection(…).run()` serves it until it closes."""
 
     def __init__(
-        self, server: HypercornServer, stream: trio.SocketStream, limits: ConsoleLimits
+        self,
+        server: HypercornServer,
+        stream: trio.SocketStream,
+        limits: ConsoleLimits,
+        counters: ConsoleMetrics,
     ) -> None:
         self._server = server
         self._stream = stream
         self._limits = limits
+        self._counters = counters
         self._send_lock = trio.Lock()
         self._timer = IdleTimer(server.context.terminated)
-        self._between_requests = False
-        self._closing = False
+        self._is_between_requests = False
+        self._finished = trio.Event()
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                self._protocol = ConsoleProtocol(
-                    self._server, nursery, self._stream, self._on_event
-                )
+                stream_of = self._server.streams(nursery, self._stream, STREAM_ID)
             except OSError:  # the client has hung up already
                 return
+            self._protocol = ConsoleProtocol(self._server, stream_of, self)
             self._timer.set(self._limits.head_s)
             nursery.start_soon(self._timer.run, self._close)
             await self._read_data()
-            self._closing = True
             self._timer.close()
 
-    async def _on_event(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            await self._write(event.data)
-        elif isinstance(event, Closed):
-            await self._finish()
-        elif isinstance(event, Updated) and not event.idle:
-            self._between_requests = False
-            self._timer.stop()
-        elif isinstance(event, Updated) and not self._closing:
-            # The next head may have begun already, behind the request that has just been answered.
-            self._between_requests = not self._protocol.next_request_began
-            self._timer.set(self._limits.idle_s if self._between_requests else self._limits.head_s)
-
-    async def _write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         async with self._send_lock:
             with trio.move_on_after(self._limits.send_s, shield=True):
                 try:
@@ -152,37 +147,56 @@ class ConsoleConnection:
         await trio.aclose_forcefully(self._stream)
         self._expire_after(self._limits.linger_s)
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
         """Send FIN after the last response; `_read_data` then drops what it reads."""
-        self._closing = True
         self._expire_after(self._limits.linger_s)
         self._timer.close()
-        try:
-            await self._stream.send_eof()
-        except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
-            pass
-        await self._protocol.handle(Closed())
+        self._finished.set()
+        async with self._send_lock:
+            try:
+                await self._stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+
+    def request_began(self) -> None:
+        self._is_between_requests = False
+        self._timer.stop()
+
+    def head_began(self) -> None:
+        # The time for the first head of a connection begins with the connection.
+        if self._is_between_requests:
+            self._is_between_requests = False
+            self._timer.set(self._limits.head_s)
+
+    def between_requests(self) -> None:
+        self._is_between_requests = True
+        self._timer.set(self._limits.idle_s)
+
+    def malformed(self, reason: str) -> None:
+        self._counters.malformed.count(reason)
+
+    def responded(self, status: int) -> None:
+        self._counters.count_response(status)
 
     async def _close(self) -> None:
         """End the connection: it was idle, or slow to send a head, for too long."""
-        await self._protocol.handle(Closed())
+        await self._protocol.close()
         await self._stream.aclose()
 
     async def _read_data(self) -> None:
+        dropped = 0
         while True:
             try:
                 data = await self._stream.receive_some(MAX_RECEIVE_BYTES)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
-                await self._protocol.handle(Closed())
+                await self._protocol.close()
                 return
-            if self._closing:
-                if not data:
-                    return
-                continue
-            if self._between_requests and data:
-                self._between_requests = False
-                self._timer.set(self._limits.head_s)
-            await self._protocol.handle(RawData(bytes(data)))
+            if self._protocol.ignores_input:
+                dropped += len(data)
+                if dropped > MAX_DROPPED_BYTES:
+                    await self._finished.wait()
+            else:
+                await self._protocol.receive(bytes(data))
             if not data:
                 # Half-closed: answer the request in flight, then close.
                 self._expire_after(self._limits.answer_s)

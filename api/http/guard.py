@@ -20,6 +20,7 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from api.http import problems
+from api.http.malformed import MalformedRequests
 from engine.operations.metrics import Metric, Sample
 
 Message = MutableMapping[str, Any]
@@ -106,6 +107,7 @@ class ConsoleMetrics:
         self.by_address: Counter[str] = Counter()
         self.refused = 0
         self.crashes = 0
+        self.malformed = MalformedRequests()
         self.limited = 0
         self.local_decisions = 0
 
@@ -121,6 +123,7 @@ class ConsoleMetrics:
             CONNECTIONS.sample(self.connections),
             REFUSED_CONNECTIONS.sample(self.refused),
             CRASHES.sample(self.crashes),
+            *self.malformed.samples(),
             LIMITED_REQUESTS.sample(self.limited),
             LOCAL_DECISIONS.sample(self.local_decisions),
             *REQUESTS.by_label(dict(sorted(self.requests.items()))),

@@ -1,6 +1,7 @@
 """Server of the console, on bound sockets, inside a running trio loop. Guarantees:
 
-- an error in one connection ends that connection only, and is logged and counted;
+- an error in one connection ends that connection only, and is logged and counted; nothing that a client sends
+  is such an error (api/http/protocol.py);
 - at most `limits.connections` are served at once, and `limits.connections_each` of one client address; further
   connections are answered 503;
 - on `stop`, no connection is accepted any more, idle connections close, and requests in flight get
@@ -53,12 +54,10 @@ async def serve_console(
     The app gets no lifespan events: tasks that outlive a request belong to a supervisor, not to the app.
     """
     limits = limits or ConsoleLimits()
-    server = HypercornServer.wrap(
-        app, head_bytes=limits.head_bytes, idle_s=limits.idle_s, drain_s=limits.drain_s
-    )
+    server = HypercornServer.wrap(app, head_bytes=limits.head_bytes)
 
     async def serve(stream: trio.SocketStream) -> None:
-        await ConsoleConnection(server, stream, limits).run()
+        await ConsoleConnection(server, stream, limits, counters).run()
 
     listeners = [
         trio.SocketListener(trio.socket.from_stdlib_socket(_socket_of(s))) for s in sockets

@@ -13,7 +13,9 @@ from api.http import idempotency, problems
 from api.http.auth import Auth
 from api.http.guard import ConsoleMetrics, Guard
 from api.http.key_cache import KeyCache
+from api.http.protocol import MALFORMED_BODY, MALFORMED_BODY_DETAIL
 from api.http.rate_limits import ApiRateLimiter
+from api.http.request import ConsoleRequest
 from api.http.routes import Route
 from api.reference.routes import ReferenceRoutes
 from engine.accounts.access import Caller
@@ -61,6 +63,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     routes = [Route("GET", "/", home, access="public"), *domain_routes]
     routes += ReferenceRoutes(routes, settings.console_url).routes()
     app = QuartTrio("api.processes.console_app", static_folder=None)
+    app.request_class = ConsoleRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_TIMEOUT_S
     app.url_map.merge_slashes = False  # `//v1` is another path, and no redirect to this one
@@ -71,6 +74,7 @@ def create_app(domain_routes: Sequence[Route], deps: AppDeps, settings: Settings
     app.before_request(auth.require_session)
     app.after_request(record_denials(deps.security_log, routes))
     app.after_request(_head_only)
+    app.after_request(_malformed_first)
     for route in routes:
         app.add_url_rule(
             route.rule,
@@ -90,6 +94,13 @@ async def _head_only(response: Response) -> Response:
     """
     if request.method == "HEAD" and isinstance(response.response, IterableBody):
         response.response = DataBody(b"")
+    return response
+
+
+async def _malformed_first(response: Response) -> Response:
+    """Answer 400 instead of another refusal if the request's body is known to be malformed."""
+    if 400 < response.status_code < 500 and request.scope.get(MALFORMED_BODY):
+        return problems.response(400, MALFORMED_BODY_DETAIL)
     return response
 
 

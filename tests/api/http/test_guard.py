@@ -102,7 +102,7 @@ async def test_a_crash_in_one_connection_is_counted_and_ends_no_other(
     """This request crashes Hypercorn's own transport; the guard around it catches the crash."""
 
     class Unguarded:
-        def __init__(self, server: HypercornServer, stream: Any, _: Any):
+        def __init__(self, server: HypercornServer, stream: Any, *_: Any):
             self.run = TCPServer(*server, LifespanState({}), stream).run
 
     monkeypatch.setattr(serve, "ConsoleConnection", Unguarded)

@@ -1,11 +1,13 @@
-"""The private parts of Hypercorn that the adapter uses."""
+"""The parts of Hypercorn that the adapter uses and that are not public."""
 
+import inspect
 import re
 import tomllib
 from importlib.metadata import version
 from typing import Any
 
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Body, Request, StreamClosed
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.task_group import TaskGroup
 
 from tests.architecture.sources import ROOT, imports, name_of, sources
@@ -15,18 +17,20 @@ ADVICE = (
 )
 
 
-OVERRIDDEN = ("_check_protocol", "_create_stream", "_send_error_response")
+ARGUMENTS = [
+    "self", "app", "config", "context", "task_group", "ssl", "client", "server", "send", "stream_id",
+]  # fmt: skip
 
 
-def missing_parts(protocol: Any = H11Protocol, group: Any = TaskGroup) -> list[str]:
-    """Return the names of private parts that the adapter needs and Hypercorn lacks."""
+def missing_parts(stream: Any = HTTPStream, group: Any = TaskGroup) -> list[str]:
+    """Return the names of parts that are not public, that the adapter needs, and that Hypercorn lacks."""
     missing = [] if "_nursery" in vars(group()) else ["TaskGroup()._nursery"]
-    needed = (*OVERRIDDEN, "_send_h11_event", "_handle_events")
-    missing += [f"H11Protocol.{name}" for name in needed if not hasattr(protocol, name)]
-    # An override that Hypercorn does not call would be dead, and nothing would show it.
-    events = getattr(protocol, "_handle_events", None)
-    calls = events.__code__.co_names if events else ()
-    missing += [f"H11Protocol's call of {name}" for name in OVERRIDDEN if name not in calls]
+    if list(inspect.signature(stream.__init__).parameters) != ARGUMENTS:
+        missing.append("HTTPStream's arguments")
+    handle = getattr(stream, "handle", None)
+    names = handle.__code__.co_names if handle else ()
+    needed = ("scope", "Request", "Body", "EndBody", "StreamClosed", "spawn_app")
+    missing += [f"HTTPStream.handle's {name}" for name in needed if name not in names]
     return missing
 
 
@@ -47,21 +51,18 @@ def test_the_installed_hypercorn_is_in_the_pinned_range() -> None:
 
 
 def test_the_parts_that_a_changed_hypercorn_lacks_are_named() -> None:
-    class Protocol:
-        async def _create_stream(self, request: Any) -> None: ...
-        async def _send_h11_event(self, event: Any) -> None: ...
+    class Stream:
+        def __init__(self, app: Any, config: Any) -> None: ...
 
-        async def _handle_events(self) -> None:
-            await self._create_stream(None)
+        async def handle(self, event: Any) -> None:
+            self.scope = Request, Body, StreamClosed, event.spawn_app
 
     class Group: ...
 
-    assert missing_parts(Protocol, Group) == [
+    assert missing_parts(Stream, Group) == [
         "TaskGroup()._nursery",
-        "H11Protocol._check_protocol",
-        "H11Protocol._send_error_response",
-        "H11Protocol's call of _check_protocol",
-        "H11Protocol's call of _send_error_response",
+        "HTTPStream's arguments",
+        "HTTPStream.handle's EndBody",
     ]
 
 
