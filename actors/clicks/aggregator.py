@@ -75,7 +75,7 @@ class Aggregator:
         self._stream = stream
         self._ledger = ledger
         self._leases = JournalLeases(owner, ledger, lease_ttl_s)
-        self._folding: dict[UUID, trio.CancelScope] = {}
+        self._folding: dict[UUID, _Folding] = {}
         self._progress: dict[UUID, Progress] = {}
         self._leasing = Progress()
         self.folded = 0
@@ -95,29 +95,41 @@ class Aggregator:
                 await self._leases.wait()
 
     async def _lease(self, nursery: trio.Nursery) -> None:
-        """Renew the leases; stop folding journals that were lost, start folding those acquired."""
+        """Renew the leases; stop folding journals that were lost, start folding those acquired.
+
+        A journal whose lease is older than what was committed here is one that Postgres took back: reading on
+        above a watermark that it does not know would wait for ever.
+        """
+        known = {id_: folding.position() for id_, folding in self._folding.items()}
         try:
             leases = await self._leases.renew()
         except UnavailableError as error:
             self.last_error = str(error)
             return
         self._leasing.moved(trio.current_time())
-        for journal_id, scope in list(self._folding.items()):
+        for journal_id, folding in list(self._folding.items()):
             if journal_id not in leases:
-                scope.cancel()
+                folding.scope.cancel()
+            elif journal_id in known and _went_back(known[journal_id], leases[journal_id]):
+                logger.warning(
+                    "journal %s went back in Postgres from %s to %s and is folded again from there",
+                    journal_id.hex, known[journal_id], leases[journal_id],
+                    extra={"event": "lease_went_back", "journal": journal_id.hex},
+                )  # fmt: skip
+                folding.scope.cancel()
         for journal_id, lease in leases.items():
             if journal_id not in self._folding:
-                scope = trio.CancelScope()
-                self._folding[journal_id] = scope
-                nursery.start_soon(self._fold, lease, scope, name=f"fold-{journal_id.hex[:8]}")
+                folding = self._folding[journal_id] = _Folding(lease)
+                nursery.start_soon(self._fold, lease, folding, name=f"fold-{journal_id.hex[:8]}")
 
-    async def _fold(self, lease: JournalLease, scope: trio.CancelScope) -> None:
-        """Fold one journal until its lease is lost or `scope` is cancelled."""
+    async def _fold(self, lease: JournalLease, folding: "_Folding") -> None:
+        """Fold one journal until its lease is lost or its scope is cancelled."""
         failures = 0
         progress = self._progress[lease.journal_id] = Progress()
         progress.moved(trio.current_time())
         try:
-            with scope, self._open(lease) as journal:
+            with folding.scope, self._open(lease) as journal:
+                folding.journal = journal
                 while True:
                     try:
                         if await self._fold_once(journal):
@@ -179,11 +191,9 @@ class Aggregator:
     async def _verify_lost_commit(self, journal_id: UUID, sequence: int) -> None:
         """A commit whose answer was lost may have happened, and its batches been trimmed since: then the
         gap is only here. Raises StaleLeaseError, as a new lease says where to go on."""
-        committed, _ = await self._ledger.watermarks(journal_id)
-        if committed > sequence:
-            raise StaleLeaseError(
-                f"journal {journal_id} is at click {committed}, not at {sequence}"
-            )
+        watermarks = await self._ledger.watermarks(journal_id)
+        if watermarks is None or watermarks.fully_counted > sequence:
+            raise StaleLeaseError(f"journal {journal_id} is at {watermarks}, not at {sequence}")
 
     async def _fold_one_by_one(
         self, journal: LeasedJournal, batches: list[Batch], error: Exception
@@ -242,6 +252,28 @@ class Aggregator:
             DEAD_LETTERS.sample(self.dead_lettered),
             *self.dimension_counter.samples(),
         ]
+
+
+class _Folding:
+    """A journal that is being folded, from its lease on."""
+
+    def __init__(self, lease: JournalLease) -> None:
+        self.scope = trio.CancelScope()
+        self.journal: LeasedJournal | None = None
+        self._lease = lease
+
+    def position(self) -> JournalLease:
+        """Return the lease with the watermarks that are known to be committed."""
+        return self._lease if self.journal is None else self.journal.position()
+
+
+def _went_back(known: JournalLease, renewed: JournalLease) -> bool:
+    """Return whether Postgres has another lease, or less of the journal, than it had when `known` was read."""
+    return (
+        renewed.fencing_token != known.fencing_token
+        or renewed.folded < known.folded
+        or renewed.dimension_counted < known.dimension_counted
+    )
 
 
 def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:

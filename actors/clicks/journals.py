@@ -1,12 +1,13 @@
-"""Shippers of one edge's journals: its own active one, and those that dead edges left behind."""
+"""The shipper of the journal that an edge writes, for as long as the edge runs."""
 
 import logging
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
 
-from actors.clicks.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Shipper
+from actors.clicks.journal_watch import JournalState, journal_state
+from actors.clicks.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
 from engine.operations.metrics import Metric, Sample
@@ -14,27 +15,11 @@ from engine.stats.ledger_ports import ClickLedger
 
 logger = logging.getLogger("waypost.journals")
 
-ORPHAN_INTERVAL_S: Final = 2.0
 READ_RETRY_S: Final = 1.0
-RETIRE_RETRY_S: Final = 1.0
-UNREADABLE_RETRY_S: Final = 30.0
-MAX_ORPHANS_AT_ONCE: Final = 4
 
 PENDING_CLICKS: Final = Metric(
     "waypost_journal_pending_clicks",
     "Clicks and views in journals that are not known to be committed to Postgres; 0: all are",
-)
-ADOPTED_JOURNALS: Final = Metric(
-    "waypost_journals_adopted_total", "Journals of dead edges that were adopted"
-)
-UNREADABLE_JOURNALS: Final = Metric(
-    "waypost_journals_unreadable_total", "Times that an adopted journal could not be read"
-)
-DROPPED_CLICKS: Final = Metric(
-    "waypost_journal_dropped_clicks_total", "Clicks of damaged journals that could not be read"
-)
-DROPPED_BYTES: Final = Metric(
-    "waypost_journal_dropped_bytes_total", "Bytes of damaged journals that could not be read"
 )
 
 
@@ -49,25 +34,9 @@ class ActiveJournal(JournalSource, Protocol):
 
     async def wait_synced(self, above: int) -> None: ...
 
-    def forget(self, committed: int) -> None: ...
+    def forget(self, committed: int, seen_s_ago: float) -> None: ...
 
     def discard(self) -> None: ...
-
-
-class OrphanedJournal(JournalSource, Protocol):
-    """A dead edge's journal that this process has adopted."""
-
-    @property
-    def dropped_clicks(self) -> int: ...
-
-    @property
-    def dropped_bytes(self) -> int: ...
-
-    def holds_clicks(self) -> bool: ...
-
-    def discard(self) -> None: ...
-
-    def close(self, *, remove: bool) -> None: ...
 
 
 class ActiveJournalShipper:
@@ -81,12 +50,15 @@ class ActiveJournalShipper:
         *,
         window_bytes: int,
         linger_s: float,
+        rollbacks: Rollbacks | None = None,
     ) -> None:
         self._journal = journal
         self._stream = stream
         self._ledger = ledger
         self._linger_s = linger_s
-        self.shipper = Shipper(journal, stream, ledger, window_bytes=window_bytes)
+        self.shipper = Shipper(
+            journal, stream, ledger, window_bytes=window_bytes, rollbacks=rollbacks
+        )
 
     @property
     def pending(self) -> int:
@@ -97,6 +69,7 @@ class ActiveJournalShipper:
         return [PENDING_CLICKS.sample(self.pending), *self.shipper.samples()]
 
     async def run(self) -> None:
+        self.shipper.moved_at = trio.current_time()
         await self.shipper.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
@@ -125,7 +98,28 @@ class ActiveJournalShipper:
         while True:
             await trio.sleep(WATERMARK_INTERVAL_S)
             if await self.shipper.follow_watermark():
-                self._journal.forget(self.shipper.committed)
+                self.forget()
+            if not self.pending:
+                self.shipper.moved_at = trio.current_time()
+
+    def forget(self) -> None:
+        """Have the journal delete what Postgres has counted, after the time for which it is kept."""
+        self._journal.forget(self.shipper.committed, trio.current_time() - self.shipper.read_at)
+
+    def states(self) -> list[JournalState]:
+        return [journal_state(self.shipper, self.pending)]
+
+    async def end_journal(self, *, kept: bool) -> bool:
+        """End a journal that is wholly counted. Returns whether its folder may be deleted.
+
+        One that is `kept` stays for the edge that adopts it, because Postgres may still lose its counts.
+        """
+        if not kept or not self._journal.appended:
+            return await self.delete_journal()
+        # If this fails, an aggregator leases a journal without clicks until it is adopted.
+        with suppress(UnavailableError):
+            await self._ledger.complete(self._journal.id, self._journal.appended)
+        return False
 
     async def delete_journal(self) -> bool:
         """Delete a journal that is wholly counted. Returns False when its folder must stay."""
@@ -134,7 +128,7 @@ class ActiveJournalShipper:
         except OSError as error:
             self._report(error)
             return False
-        return await _delete_journal(self._journal, self._stream, self._ledger)
+        return await delete_journal(self._journal, self._stream, self._ledger)
 
     async def drain(self) -> None:
         """Ship all that is synced. The caller bounds the time."""
@@ -145,120 +139,9 @@ class ActiveJournalShipper:
                 await self.shipper.follow_watermark()
 
 
-class OrphanShipper:
-    """Adopts the orphaned journals of this machine, ships them until all is counted, and deletes them."""
-
-    def __init__(
-        self,
-        find: Callable[[], list[OrphanedJournal]],
-        stream: ClickStream,
-        ledger: ClickLedger,
-        *,
-        window_bytes: int,
-    ) -> None:
-        """`find` returns orphaned journals whose lock this process has just acquired."""
-        self._find = find
-        self._stream = stream
-        self._ledger = ledger
-        self._window_bytes = window_bytes
-        self._shippers: dict[str, Shipper] = {}
-        self._limit = trio.CapacityLimiter(MAX_ORPHANS_AT_ONCE)
-        self.adopted = 0
-        self.finished = 0
-        self.dropped_clicks = 0
-        self.dropped_bytes = 0
-        self.unreadable = 0
-        self._orphans: list[OrphanedJournal] = []
-        self._waiting: list[OrphanedJournal] = []
-
-    async def run(self) -> None:
-        # After a crash of this actor its process still holds the locks of these journals.
-        self._waiting = list(self._orphans)
-        async with trio.open_nursery() as nursery:
-            while True:
-                self._scan()
-                while self._waiting:
-                    nursery.start_soon(self._ship, self._waiting.pop())
-                await trio.sleep(ORPHAN_INTERVAL_S)
-
-    def _scan(self) -> None:
-        for orphan in self._find():
-            self.adopted += 1
-            self._orphans.append(orphan)
-            self._waiting.append(orphan)
-            self._shippers[orphan.id.hex] = Shipper(
-                orphan, self._stream, self._ledger, window_bytes=self._window_bytes
-            )
-
-    async def _ship(self, orphan: OrphanedJournal) -> None:
-        while True:
-            try:
-                async with self._limit:
-                    await self._ship_whole(orphan, self._shippers[orphan.id.hex])
-                return
-            except OSError as error:
-                self.unreadable += 1
-                logger.error(
-                    "journal %s cannot be read: %s", orphan.id.hex, error,
-                    extra={"event": "journal_unreadable", "journal": orphan.id.hex},
-                )  # fmt: skip
-            # Later, and without making the other journals wait: the disk may be bad for good.
-            await trio.sleep(UNREADABLE_RETRY_S)
-
-    async def _ship_whole(self, orphan: OrphanedJournal, shipper: Shipper) -> None:
-        if orphan.holds_clicks():
-            await shipper.start()
-            while await self._step(shipper):
-                pass
-        await self._finish(orphan)
-
-    async def _step(self, shipper: Shipper) -> bool:
-        """Ship once and read the watermark. Returns whether clicks are left that are not counted."""
-        shipped = await shipper.ship_ready()
-        moved = await shipper.follow_watermark()
-        if shipper.shipped > shipper.committed:
-            if not shipped and not moved:
-                await trio.sleep(WATERMARK_INTERVAL_S)
-            return True
-        return shipper.source.read(shipper.committed, 1) is not None
-
-    async def _finish(self, orphan: OrphanedJournal) -> None:
-        # In this order: clicks that are on the disk must have their watermark, and a row that is not
-        # retired has its folder. An edge that adopts an empty folder only has to delete its row and the folder.
-        orphan.discard()
-        while True:
-            if await _delete_journal(orphan, self._stream, self._ledger):
-                break
-            await trio.sleep(RETIRE_RETRY_S)
-        orphan.close(remove=True)
-        self._orphans.remove(orphan)
-        del self._shippers[orphan.id.hex]
-        self.finished += 1
-        self.dropped_clicks += orphan.dropped_clicks
-        self.dropped_bytes += orphan.dropped_bytes
-        if orphan.dropped_clicks or orphan.dropped_bytes:
-            logger.error(
-                "journal %s had damage: %d clicks and %d bytes could not be read",
-                orphan.id.hex, orphan.dropped_clicks, orphan.dropped_bytes,
-                extra={"event": "journal_damaged", "journal": orphan.id.hex},
-            )  # fmt: skip
-
-    def pending_clicks(self) -> int:
-        """Return at least 1 for each orphaned journal that is not wholly counted, after one more search."""
-        self._scan()
-        return sum(max(1, s.shipped - s.committed) for s in self._shippers.values())
-
-    def samples(self) -> list[Sample]:
-        return [
-            PENDING_CLICKS.sample(self.pending_clicks()),
-            ADOPTED_JOURNALS.sample(self.adopted),
-            UNREADABLE_JOURNALS.sample(self.unreadable),
-            DROPPED_CLICKS.sample(self.dropped_clicks),
-            DROPPED_BYTES.sample(self.dropped_bytes),
-        ]
-
-
-async def _delete_journal(journal: JournalSource, stream: ClickStream, ledger: ClickLedger) -> bool:
+async def delete_journal(journal: JournalSource, stream: ClickStream, ledger: ClickLedger) -> bool:
+    """Delete the stream of a journal without clicks, and retire its row. Returns False if that must be tried
+    again."""
     try:
         await stream.reset(journal.id)
         await ledger.delete_journal(journal.id)

@@ -49,6 +49,10 @@ class LeasedJournal:
         self._counted.require_lease()
         return min(self.lease.folded, self._counted.buffered)
 
+    def position(self) -> JournalLease:
+        """Return the lease with both watermarks as of the last commits."""
+        return self.lease._replace(dimension_counted=self._counted.counted)
+
     async def catch_up(self, batches: Sequence[Batch]) -> list[Batch]:
         """Buffer those of the batches that are folded already. Returns the others, which fold() takes.
 

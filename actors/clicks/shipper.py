@@ -2,13 +2,20 @@
 
 It ships only what is synced to the disk, and keeps at most a window of bytes in Redis that are not folded yet;
 the journal is the buffer for the rest. The watermarks in Postgres are the truth: clicks at or below both are
-deleted here and trimmed there; clicks above that Redis lost are shipped again. The dimension counts follow the
-fold by a bounded number of clicks (actors/stats/dimension_counter.py), so the stream is bounded too.
+trimmed there, and may be deleted here after a while; clicks above that Redis lost are shipped again. The
+dimension counts follow the fold by a bounded number of clicks (actors/stats/dimension_counter.py), so the
+stream is bounded too.
 
 How a loss is found: `add` appends only behind the very entry that was shipped last, so a stream that was
 emptied or went back to an older copy refuses the next batch; and when the watermark stands still, the shipper
 reads the front of the stream. Either way the stream is reset and shipped again from the watermark. A batch that
 was shipped twice is skipped by the fold, so a reset too many costs only time.
+
+How a truth that went back is found: one read of the watermarks follows another and never overtakes it, so a
+lower watermark, or a row that is gone, means that Postgres has lost commits (a failover to a replica that was
+behind, a restored backup). The stream may hold entries above what must come first, so it is reset, and the
+journal is shipped again from the lower watermark. A journal that is wholly counted is looked at too, once in
+IDLE_CHECK_S. Clicks that the journal no longer has are lost: they are counted, and it goes on behind them.
 
 A batch whose `add` got no answer is kept and added again: the stream recognises the batch if it has it, and a
 source whose front is far behind is not searched once more for each try while Redis is away.
@@ -32,12 +39,44 @@ logger = logging.getLogger("waypost.shipper")
 
 BATCH_BYTES: Final = 256 * 1024
 WATERMARK_INTERVAL_S: Final = 0.1
+IDLE_CHECK_S: Final = 1.0
 STALL_S: Final = 2.0
 
 STREAM_RESETS: Final = Metric(
     "waypost_stream_resets_total",
     "Streams emptied and shipped anew from their journal's watermark",
 )
+ROLLBACKS: Final = Metric(
+    "waypost_watermark_rollbacks_total",
+    "Times that a journal's watermark went back, as Postgres had lost commits",
+)
+ROLLED_BACK_CLICKS: Final = Metric(
+    "waypost_rolled_back_clicks_total",
+    "Clicks and views whose counts Postgres had lost: shipped again, or lost",
+)
+LOST_CLICKS: Final = Metric(
+    "waypost_rolled_back_clicks_lost_total",
+    "Clicks and views whose counts Postgres had lost, and that the journal did not keep any more",
+)
+
+
+class Rollbacks:
+    """Counts of what Postgres lost: times, clicks, and those of the clicks that no journal kept."""
+
+    def __init__(self) -> None:
+        self.times = self.clicks = self.lost = 0
+
+    def add(self, clicks: int, lost: int) -> None:
+        self.times += 1
+        self.clicks += clicks
+        self.lost += lost
+
+    def samples(self) -> list[Sample]:
+        return [
+            ROLLBACKS.sample(self.times),
+            ROLLED_BACK_CLICKS.sample(self.clicks),
+            LOST_CLICKS.sample(self.lost),
+        ]
 
 
 class JournalSource(Protocol):
@@ -45,11 +84,15 @@ class JournalSource(Protocol):
 
     id: UUID
 
+    @property
+    def oldest(self) -> int:
+        """The first sequence that it can still read; clicks before it come as batches without a payload."""
+
     def read(self, after: int, max_bytes: int) -> Batch | None: ...
 
 
 class Shipper:
-    """Ships one source. `appended` is the highest sequence known to be in it."""
+    """Ships one source. `committed` is its sequence that is in all counts, as far as is known."""
 
     def __init__(
         self,
@@ -58,15 +101,24 @@ class Shipper:
         ledger: ClickLedger,
         *,
         window_bytes: int,
+        rollbacks: "Rollbacks | None" = None,
     ) -> None:
+        """`rollbacks` counts for several shippers of a process."""
         self.source = source
         self.shipped = 0
         self.committed = 0
         self.folded = 0
         self.resets = 0
+        self.rollbacks = rollbacks or Rollbacks()
         self.batches = 0
         self.registered = False
         self.last_error = ""
+        # The sequence that Postgres had counted before it went back; reached again, all is as it was.
+        self.recover_to = 0
+        # When a watermark moved last, or shipping began; and when the watermarks were read last.
+        self.moved_at: float | None = None
+        self.read_at = 0.0
+        self._lost_until = 0
         self._stream = stream
         self._ledger = ledger
         self._window_bytes = window_bytes
@@ -74,16 +126,25 @@ class Shipper:
         self._read: tuple[int, Batch] | None = None
         self._in_flight: deque[tuple[int, int]] = deque()
         self._in_flight_bytes = 0
-        self._moved_at = 0.0
+        self._looked_at = 0.0
+        # Postgres went back: what the stream holds does not continue the watermark.
+        self._must_reset = False
         self._failures = 0
         # Two tasks that change the stream at once would each overwrite the other's record of it.
         self._one_writer = trio.Lock()
+        # Two reads at once could end in the other order, and the later would seem to go back.
+        self._one_reader = trio.Lock()
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether clicks that Postgres had counted and lost are not counted again yet."""
+        return self.committed < self.recover_to
 
     async def start(self) -> None:
         """Register the journal and reset its stream, to ship from the watermark on."""
         while True:
             try:
-                self.committed = await self._ledger.register(self.source.id)
+                await self._read_watermarks(register=True)
                 await self._stream.reset(self.source.id)
                 break
             except UnavailableError as error:
@@ -94,11 +155,11 @@ class Shipper:
 
     def _begin_at_watermark(self) -> None:
         self.shipped = self.committed
-        self.folded = max(self.folded, self.committed)
         self._previous = 0
         self._in_flight.clear()
         self._in_flight_bytes = 0
-        self._moved_at = trio.current_time()
+        self._must_reset = False
+        self._looked_at = trio.current_time()
 
     async def ship_ready(self) -> bool:
         """Ship the batches that can be read and fit the window. Returns whether any was shipped."""
@@ -137,7 +198,7 @@ class Shipper:
         if not await self._stream.add(self.source.id, self._previous, batch):
             return False
         if not self._in_flight:
-            self._moved_at = trio.current_time()
+            self._looked_at = trio.current_time()
         self._previous = batch.last
         self.batches += 1
         # The watermark may have passed it while it was on its way.
@@ -148,53 +209,99 @@ class Shipper:
         return True
 
     async def _start_over(self, reason: str) -> None:
+        """Empty the stream and ship again from the watermark. Hold `_one_writer`."""
+        await self._read_watermarks(register=True)
+        await self._stream.reset(self.source.id)
         self.resets += 1
         logger.warning(
             "journal %s is shipped again from %d: %s", self.source.id.hex, self.committed, reason,
             extra={"event": "stream_reset", "journal": self.source.id.hex},
         )  # fmt: skip
-        watermark = await self._ledger.watermarks(self.source.id)
-        # follow_watermark() may have seen a later one by now, and have had the segments below it deleted.
-        self.committed = max(self.committed, watermark.fully_counted)
-        await self._stream.reset(self.source.id)
         self._begin_at_watermark()
 
     async def follow_watermark(self) -> bool:
-        """Read the watermarks once, and trim the stream. Returns whether a watermark moved."""
-        if self.shipped <= self.committed and not self._in_flight:
+        """Read the watermarks once, and trim the stream. Returns whether a watermark moved, on or back.
+
+        While all is counted, they are read once in IDLE_CHECK_S only.
+        """
+        idle = self.shipped <= self.committed and not self._in_flight and not self._must_reset
+        if idle and trio.current_time() < self.read_at + IDLE_CHECK_S:
             return False
         try:
-            watermark = await self._ledger.watermarks(self.source.id)
-            moved = self._advance(watermark)
-            if not moved and trio.current_time() >= self._moved_at + STALL_S:
+            moved = await self._read_watermarks()
+            if self._must_reset:
+                async with self._one_writer:
+                    if self._must_reset:
+                        await self._start_over("Postgres went back")
+            elif not idle and not moved and trio.current_time() >= self._looked_at + STALL_S:
                 await self._look_for_loss()
         except UnavailableError as error:
             self.last_error = str(error)
             return False
-        if moved and watermark.fully_counted == self.committed:
+        if moved and not idle:
             try:
                 await self._stream.trim(self.source.id, self.committed)
             except UnavailableError as error:
                 self.last_error = str(error)  # the next trim takes these entries too
         return moved
 
-    def _advance(self, watermark: JournalWatermarks) -> bool:
-        """Note the watermarks. Returns whether one of them moved."""
-        committed, folded = watermark
-        if committed <= self.committed and folded <= self.folded:
+    async def _read_watermarks(self, *, register: bool = False) -> bool:
+        """Read the watermarks and note them. Returns whether one of them moved, on or back."""
+        async with self._one_reader:
+            if register:
+                watermarks: JournalWatermarks | None = await self._ledger.register(self.source.id)
+            else:
+                watermarks = await self._ledger.watermarks(self.source.id)
+            self.read_at = trio.current_time()
+            if watermarks is None:
+                # The row went back to before the journal began: nothing leases it until it is registered.
+                self._must_reset = True
+            return self._note(watermarks or JournalWatermarks(0, 0))
+
+    def _note(self, watermarks: JournalWatermarks) -> bool:
+        committed, folded = watermarks
+        if (committed, folded) == (self.committed, self.folded):
             return False
-        self._moved_at = trio.current_time()
-        self.committed = max(self.committed, committed)
-        self.folded = max(self.folded, folded)
+        self.moved_at = self._looked_at = self.read_at
+        self.last_error = ""
+        if committed < self.committed or folded < self.folded:
+            self._go_back(watermarks)
+            return True
+        was_recovering = self.is_recovering
+        self.committed, self.folded = committed, folded
         # Beyond what was shipped when an aggregator had read the stream before it was reset.
-        self.shipped = max(self.shipped, self.committed)
-        while self._in_flight and self._in_flight[0][0] <= self.folded:
+        self.shipped = max(self.shipped, committed)
+        while self._in_flight and self._in_flight[0][0] <= folded:
             self._in_flight_bytes -= self._in_flight.popleft()[1]
+        if was_recovering and not self.is_recovering:
+            logger.warning(
+                "journal %s: the clicks up to %d, whose counts Postgres had lost, are counted again",
+                self.source.id.hex, self.recover_to,
+                extra={"event": "watermark_recovered", "journal": self.source.id.hex},
+            )  # fmt: skip
         return True
+
+    def _go_back(self, watermarks: JournalWatermarks) -> None:
+        committed, folded = watermarks
+        gone = max(self.committed - committed, self.folded - folded)
+        # A click is lost once, however often Postgres goes back.
+        lost = max(0, self.source.oldest - 1 - max(committed, self._lost_until))
+        self.rollbacks.add(gone, lost)
+        self.recover_to = max(self.recover_to, self.committed, self.folded)
+        logger.error(
+            "journal %s: Postgres lost commits and went back from click %d to %d; %d clicks are counted again, "
+            "%d are lost, as the journal does not keep them any more",
+            self.source.id.hex, self.folded, folded, gone - lost, lost,
+            extra={"event": "watermark_went_back", "journal": self.source.id.hex},
+        )  # fmt: skip
+        if lost:
+            self._lost_until = self.source.oldest - 1
+        self.committed, self.folded = committed, folded
+        self._must_reset = True
 
     async def _look_for_loss(self) -> None:
         async with self._one_writer:
-            self._moved_at = trio.current_time()
+            self._looked_at = trio.current_time()
             front = await self._stream.read(self.source.id, self.committed, 1, 0)
             last = await self._stream.last(self.source.id)
             if not front or front[0].first > self.committed + 1 or last != self._previous:
@@ -206,4 +313,4 @@ class Shipper:
         await trio.sleep(backoff_s(self._failures, first_s=0.05, limit_s=1.0))
 
     def samples(self) -> list[Sample]:
-        return [STREAM_RESETS.sample(self.resets)]
+        return [STREAM_RESETS.sample(self.resets), *self.rollbacks.samples()]

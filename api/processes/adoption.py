@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from actors.clicks.journals import OrphanedJournal
+from actors.clicks.orphans import OrphanedJournal
 from storage.clicks.recovery import OrphanReader, orphans
 
 logger = logging.getLogger("waypost.edge")

@@ -11,7 +11,10 @@ from typing import Final
 
 import trio
 
-from actors.clicks.journals import ActiveJournalShipper, OrphanShipper
+from actors.clicks.journal_watch import JournalWatch
+from actors.clicks.journals import ActiveJournalShipper
+from actors.clicks.orphans import OrphanShipper
+from actors.clicks.shipper import Rollbacks
 from actors.operations.periodic import run_every
 from actors.operations.runtime import Stop
 from actors.operations.supervisor import ChildSpec
@@ -68,19 +71,25 @@ class Edge:
         self._journal = self._open_journal()
         stream, ledger = RedisClickStream(redis), PostgresClickLedger(database)
         window_bytes = settings.ship_window_bytes
+        rollbacks = Rollbacks()
         self._shipper = ActiveJournalShipper(
             self._journal,
             stream,
             ledger,
             window_bytes=window_bytes,
             linger_s=settings.ship_linger_ms / 1000,
+            rollbacks=rollbacks,
         )
         self._orphans = OrphanShipper(
             partial(self._adoption.adopt, self._journal.folder),
             stream,
             ledger,
             window_bytes=window_bytes,
+            kept_s=settings.journal_kept_ms / 1000,
+            kept_bytes=self._orphans_kept_bytes,
+            rollbacks=rollbacks,
         )
+        self._watch = JournalWatch(lambda: [*self._shipper.states(), *self._orphans.states()])
         snapshots = PostgresSnapshotSource(database)
         self._poller = ChangePoller(snapshots, settings.poll_interval_ms / 1000)
         self._registry = Registry(
@@ -107,9 +116,17 @@ class Edge:
             max_bytes=self._settings.journal_max_bytes
             - self._adoption.orphaned_bytes() // max(1, edges),
             sync_ms=self._settings.journal_sync_ms,
+            kept_ms=self._settings.journal_kept_ms,
+            kept_bytes=self._settings.journal_kept_bytes,
         )
         journal.open()
         return journal
+
+    def _orphans_kept_bytes(self) -> int:
+        """Return how many bytes of counted journals may be kept beside this edge's own; none on a full disk."""
+        if self._journal.failed == "full":
+            return 0
+        return self._settings.journal_kept_bytes - self._journal.kept.bytes_on_disk
 
     def _visitor_server(self) -> VisitorServer:
         return VisitorServer(
@@ -193,7 +210,7 @@ class Edge:
 
     async def _seal(self) -> None:
         self._journal.seal(self._settings.journal_seal_ms / 1000)
-        self._journal.forget(self._shipper.shipper.committed)
+        self._shipper.forget()
 
     # ---- status -------------------------------------------------------------------------------
 
@@ -215,6 +232,7 @@ class Edge:
                 journal is None,
                 f"clicks are not recorded: {journal}" if journal else "",
             ),
+            self._watch.component(f"{name}/counting"),
             Component(f"{name}/postgres", not errors, "; ".join(errors)),
         ]
 
@@ -224,6 +242,7 @@ class Edge:
             *journal_metrics.samples(self._journal),
             *self._shipper.samples(),
             *self._orphans.samples(),
+            *self._watch.samples(),
             *self._registry.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),
@@ -250,7 +269,8 @@ class Edge:
     async def finish(self) -> None:
         """Close the server and the journal. Call it when all actors have stopped."""
         self._server.close()
-        finished = self._shipper.pending == 0 and await self._shipper.delete_journal()
+        kept = self._settings.journal_kept_ms > 0
+        finished = self._shipper.pending == 0 and await self._shipper.end_journal(kept=kept)
         self._journal.close(remove=finished)
 
 

@@ -87,6 +87,10 @@ class Settings:
     journal_segment_bytes: int = setting(64 * _MIB, whole(2 * _MIB, _GIB), "size of a journal segment file")
     journal_seal_ms: int = setting(600_000, milliseconds,
         "longest time for which committed clicks stay in a journal's file when few visitors come")
+    journal_kept_ms: int = setting(600_000, whole(0, 43_200_000),
+        "time for which counted clicks stay in journals, to be shipped again if Postgres loses them; 0: none")
+    journal_kept_bytes: int = setting(_GIB, whole(0, 1024 * _GIB),
+        "disk of one edge for counted clicks; beyond it, the oldest go before their time")
     journal_max_bytes: int = setting(8 * _GIB, whole(4 * _MIB, 1024 * _GIB),
         "size of one edge's journal; beyond it, visitors are redirected and their clicks are not recorded")
     ship_window_bytes: int = setting(16 * _MIB, whole(_MIB, _GIB),

@@ -66,16 +66,21 @@ class ClickLedger(Protocol):
     """The ledger of counted clicks. A fold moves `folded` in the transaction of the raw rows and rollups; a
     later transaction adds the dimension counts and moves `dimension_counted`."""
 
-    async def register(self, journal_id: UUID) -> int:
-        """Create the journal's row if there is none. Returns its last sequence that is in all counts."""
+    async def register(self, journal_id: UUID) -> JournalWatermarks:
+        """Create the journal's row if there is none. Returns its watermarks."""
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
-        """Return the journal's watermarks; zeros for one without a row."""
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
+        """Return the journal's watermarks; None for one without a row."""
+
+    async def complete(self, journal_id: UUID, last: int) -> None:
+        """Note the last sequence of a journal whose edge has ended. It is not leased while both watermarks
+        have reached that sequence, and is again if they go back."""
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         """Renew the leases of `owner` and acquire free or expired ones, `limit` in all.
 
-        A lease that changes hands gets a higher fencing token. Times are by the database's clock.
+        A lease that changes hands gets a higher fencing token, which no lease had before: it is the time of
+        the database's clock in microseconds, so that a database that went back does not give it again.
         """
 
     async def release(self, owner: str) -> None:

@@ -36,28 +36,16 @@ from engine.clicks import journal_format
 from engine.clicks.batch import Batch
 from engine.clicks.journal_format import HEADER_BYTES, MAX_FRAME_CLICKS, SegmentHeader
 from engine.common.errors import WaypostError
+from storage.clicks.kept_segments import KeptSegments
+from storage.clicks.segment import Segment, SegmentCursor
 from storage.file_system import DiskFileSystem, FileLock, FileSystem
 
 _RETRY_S: Final = 1.0
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _MAX_UNSYNCED_BYTES: Final = 64 * 1024 * 1024
 LOCK_NAME: Final = "lock"
 SUFFIX: Final = ".segment"
 NEW_SUFFIX: Final = ".new"
-
-
-class Segment:
-    """A segment's file. `end` is how far it has been written; `last` the last sequence in it; `begun` when, by
-    the journal's clock."""
-
-    __slots__ = ("begun", "end", "fd", "first", "last", "path")
-
-    def __init__(self, path: Path, fd: int, first: int, begun: float) -> None:
-        self.path = path
-        self.fd = fd
-        self.first = first
-        self.begun = begun
-        self.last = first - 1
-        self.end = HEADER_BYTES
 
 
 class Journal:
@@ -70,6 +58,8 @@ class Journal:
         segment_bytes: int,
         max_bytes: int,
         sync_ms: int,
+        kept_ms: int = 0,
+        kept_bytes: int = 0,
         files: FileSystem | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
@@ -88,6 +78,13 @@ class Journal:
         self._clock = clock
         self._wall_us = wall_us
         self._segments: list[Segment] = []
+        self.kept = KeptSegments(
+            self._files,
+            clock,
+            segment_bytes=segment_bytes,
+            kept_s=kept_ms / 1000,
+            max_bytes=kept_bytes,
+        )
         self._unsynced: list[bytes] = []
         self._unsynced_bytes = 0
         self._in_doubt = False
@@ -122,7 +119,13 @@ class Journal:
 
     @property
     def bytes_on_disk(self) -> int:
-        return len(self._segments) * self._segment_bytes
+        return len(self._segments) * self._segment_bytes + self.kept.bytes_on_disk
+
+    @property
+    def oldest(self) -> int:
+        """The first sequence that it can still read, or would have next."""
+        segments = [*self.kept, *self._segments]
+        return segments[0].first if segments else self.appended + 1
 
     # ---- the hot side: synchronous -------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class Journal:
         path = self._path(first)
         new = path.with_suffix(NEW_SUFFIX)
         self._files.remove(new)
-        segment = Segment(path, self._files.create(new, self._segment_bytes), first, self._clock())
+        segment = Segment(path, self._create(new), first, self._clock())
         header = SegmentHeader(self.id, first, self._wall_us())
         try:
             self._files.write(segment.fd, journal_format.encode_header(header), 0)
@@ -235,6 +238,15 @@ class Journal:
             self._files.close(segment.fd)
             raise
         return segment
+
+    def _create(self, path: Path) -> int:
+        """Create a segment's file. On a full disk, kept segments make room for it."""
+        while True:
+            try:
+                return self._files.create(path, self._segment_bytes)
+            except OSError as error:
+                if error.errno not in _FULL or not self.kept.drop_oldest():
+                    raise
 
     def _name_segment(self, segment: Segment) -> None:
         self._names_synced = False
@@ -248,7 +260,7 @@ class Journal:
         if isinstance(error, _AppendRefusedError):
             self.failed = error.reason
         else:
-            self.failed = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
+            self.failed = "full" if error.errno in _FULL else "disk"
             self._in_doubt = self._in_doubt or not isinstance(error, _SegmentNotCreatedError)
         self._retry_at = self._clock() + _RETRY_S
         # The task tries again even if no visitor comes, as it may be for this failure that none do.
@@ -387,41 +399,50 @@ class Journal:
     def read(self, after: int, max_bytes: int) -> Batch | None:
         """Return the next whole synced frames above `after`, about `max_bytes`; None if there are none.
 
-        Raises OSError.
+        Clicks whose segments are deleted come as a batch without a payload: only Postgres had them, and
+        has lost them. Raises OSError.
         """
-        for index, segment in enumerate(self._segments):
+        if after + 1 < self.oldest:
+            return Batch(after + 1, self.oldest - 1, b"")
+        segments = [*self.kept, *self._segments]
+        for index, segment in enumerate(segments):
             last = min(self.synced, segment.last)
-            if index + 1 < len(self._segments):
-                last = min(last, self._segments[index + 1].first - 1)
+            if index + 1 < len(segments):
+                last = min(last, segments[index + 1].first - 1)
             if segment.first <= after + 1 <= last:
                 if self._cursor is None or self._cursor.segment is not segment:
                     self._cursor = SegmentCursor(self._files, segment)
                 return self._cursor.read(after, last, max_bytes)
         return None
 
-    def forget(self, committed: int) -> None:
-        """Delete the segments at or below this watermark, except the one being written."""
+    def forget(self, committed: int, seen_s_ago: float = 0.0) -> None:
+        """Keep the segments at or below this watermark, except the one being written, for `kept_ms` more.
+
+        Postgres was seen at the watermark `seen_s_ago` seconds ago: while it is away, nobody knows what it
+        still has. A watermark that went back returns kept segments to those that are not counted.
+        """
+        behind = self._segments[0].first if self._segments else self.appended + 1
+        self._segments[:0] = self.kept.take_back(committed, behind)
         while len(self._segments) > 1 and self._segments[1].first - 1 <= committed:
-            segment = self._segments.pop(0)
-            self._close([segment])
-            with contextlib.suppress(OSError):
-                # On an error the file stays behind, and is deleted with the folder.
-                self._files.remove(segment.path)
+            self.kept.add(self._segments.pop(0))
             if self.failed == "limit":
                 self._retry_at = 0.0
                 if not self._in_doubt:
                     self.failed = None
+        self.kept.expire(seen_s_ago)
 
     def discard(self) -> None:
         """Delete its segments: only once all clicks are counted, and nothing is written any more."""
-        self._close(self._segments)
-        self._segments.clear()
+        self._close_all()
         discard(self.folder, self._files)
+
+    def _close_all(self) -> None:
+        self._close([*self.kept.take_all(), *self._segments])
+        self._segments.clear()
 
     def close(self, *, remove: bool) -> None:
         """Close everything. `remove` deletes the folder: only once all clicks are counted."""
-        self._close(self._segments)
-        self._segments.clear()
+        self._close_all()
         try:
             if remove:
                 remove_folder(self.folder, self._files)
@@ -464,37 +485,3 @@ def remove_folder(folder: Path, files: FileSystem) -> None:
     discard(folder, files)
     (folder / LOCK_NAME).unlink(missing_ok=True)
     folder.rmdir()
-
-
-class SegmentCursor:
-    """A place in one segment: the offset of the frame that starts with sequence `_next`."""
-
-    __slots__ = ("_files", "_next", "_offset", "segment")
-
-    def __init__(self, files: FileSystem, segment: Segment) -> None:
-        self._files = files
-        self.segment = segment
-        self._next = segment.first
-        self._offset = HEADER_BYTES
-
-    def read(self, after: int, last: int, max_bytes: int) -> Batch | None:
-        """Return whole frames above `after` and up to `last`; None when there is none yet."""
-        if after + 1 < self._next:
-            self._next, self._offset = self.segment.first, HEADER_BYTES
-        size = max(max_bytes, journal_format.MAX_FRAME_BYTES)
-        while True:
-            data = self._files.read(self.segment.fd, size, self._offset)
-            start = end = 0
-            first: int | None = None
-            for frame in journal_format.frames(data, 0, self._next):
-                if frame.last > last:
-                    break
-                if frame.last > after and first is None:
-                    start, first = frame.start, frame.first
-                end = frame.end
-                self._next = frame.last + 1
-            self._offset += end
-            if first is not None:
-                return Batch(first, self._next - 1, data[start:end])
-            if end == 0:
-                return None

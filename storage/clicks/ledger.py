@@ -76,19 +76,26 @@ class PostgresClickLedger:
             )
         ]
 
-    async def register(self, journal_id: UUID) -> int:
-        async def work(connection: Connection) -> int:
-            await connection.execute(_SQL["register_journal"], journal_id)
-            return int(await connection.fetchval(_SQL["watermark"], journal_id))
-
-        return await self._database.transaction(work)
-
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+    async def register(self, journal_id: UUID) -> JournalWatermarks:
         async def work(connection: Connection) -> JournalWatermarks:
-            row = await connection.fetchrow(_SQL["watermark"], journal_id)
-            return JournalWatermarks(*row) if row else JournalWatermarks(0, 0)
+            await connection.execute(_SQL["register_journal"], journal_id)
+            (row,) = await connection.fetch(_SQL["watermark"], journal_id)
+            return JournalWatermarks(*row)
 
         return await self._database.transaction(work)
+
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
+        async def work(connection: Connection) -> JournalWatermarks | None:
+            row = await connection.fetchrow(_SQL["watermark"], journal_id)
+            return JournalWatermarks(*row) if row else None
+
+        return await self._database.transaction(work)
+
+    async def complete(self, journal_id: UUID, last: int) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_SQL["complete"], journal_id, last)
+
+        await self._database.transaction(work)
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         async def work(connection: Connection) -> list[JournalLease]:

@@ -6,6 +6,10 @@ INSERT INTO journals (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHIN
 -- Read how far a journal is committed in all counts (`committed`), and in raw rows and rollups (`folded`).
 SELECT least(folded, dimension_counted) AS committed, folded FROM journals WHERE journal_id = $1;
 
+-- name: complete
+-- Note where a journal ended; no aggregator leases it while both watermarks are there.
+UPDATE journals SET last_sequence = $2 WHERE journal_id = $1;
+
 -- name: retire
 -- Retire a journal that is wholly committed; no aggregator leases it any more.
 UPDATE journals SET retired_at = clock_timestamp() WHERE journal_id = $1;
@@ -20,7 +24,9 @@ WHERE retired_at < clock_timestamp() - interval '1 day'
 -- Renew the owner's leases. A row that is locked by the owner's own commit right now is renewed by that.
 WITH mine AS (
     SELECT journal_id FROM journals
-    WHERE lease_owner = $1 AND retired_at IS NULL ORDER BY journal_id LIMIT $2
+    WHERE lease_owner = $1 AND retired_at IS NULL
+        AND (last_sequence IS NULL OR least(folded, dimension_counted) < last_sequence)
+    ORDER BY journal_id LIMIT $2
 ), unlocked AS (
     SELECT journal_id FROM journals
     WHERE lease_owner = $1 AND journal_id IN (SELECT journal_id FROM mine)
@@ -41,16 +47,18 @@ WHERE journal_id IN (SELECT journal_id FROM mine)
 
 -- name: acquire_leases
 -- Acquire free or expired leases, longest free first; rows that another aggregator has locked are left to it.
+-- The fencing token is a time, because a counter would go back with the database and be given twice.
 WITH free AS (
     SELECT journal_id FROM journals
     WHERE retired_at IS NULL
+        AND (last_sequence IS NULL OR least(folded, dimension_counted) < last_sequence)
         AND (lease_owner IS NULL OR (lease_owner <> $1 AND lease_expires <= clock_timestamp()))
     ORDER BY lease_expires NULLS FIRST, journal_id LIMIT $2
     FOR UPDATE SKIP LOCKED
 )
 UPDATE journals AS w
 SET lease_owner = $1,
-    fencing_token = w.fencing_token + 1,
+    fencing_token = greatest(w.fencing_token + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),
     lease_ttl = make_interval(secs => $3),
     lease_expires = clock_timestamp() + make_interval(secs => $3)
 FROM free WHERE w.journal_id = free.journal_id

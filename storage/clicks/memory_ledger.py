@@ -32,24 +32,26 @@ class MemoryClickLedger:
         self._counts = counts
         self._now = now
 
-    async def register(self, journal_id: UUID) -> int:
+    async def register(self, journal_id: UUID) -> JournalWatermarks:
         await trio.lowlevel.checkpoint()
-        return _committed(self._counts.journals.setdefault(journal_id, MemoryJournalRow()))
+        journal = self._counts.journals.setdefault(journal_id, MemoryJournalRow())
+        return JournalWatermarks(journal.committed, journal.folded)
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.get(journal_id)
-        return (
-            JournalWatermarks(_committed(journal), journal.folded)
-            if journal
-            else JournalWatermarks(0, 0)
-        )
+        return JournalWatermarks(journal.committed, journal.folded) if journal else None
+
+    async def complete(self, journal_id: UUID, last: int) -> None:
+        await trio.lowlevel.checkpoint()
+        if (journal := self._counts.journals.get(journal_id)) is not None:
+            journal.last_sequence = last
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         await trio.lowlevel.checkpoint()
         now = self._now()
         journals = sorted(
-            (key, journal) for key, journal in self._counts.journals.items() if not journal.retired
+            (key, journal) for key, journal in self._counts.journals.items() if journal.is_leasable
         )
         leased = [(key, journal) for key, journal in journals if journal.owner == owner][:limit]
         free = [
@@ -60,7 +62,7 @@ class MemoryClickLedger:
         free.sort(key=lambda item: item[1].expires)
         for key, journal in free[: limit - len(leased)]:
             journal.owner = owner
-            journal.fencing_token += 1
+            journal.fencing_token = max(journal.fencing_token + 1, int(now * 1_000_000))
             leased.append((key, journal))
         for _, journal in leased:
             journal.renew(now, ttl_s)
@@ -154,7 +156,3 @@ class MemoryClickLedger:
         if journal.owner is not None:
             journal.renew(now, journal.ttl_s)
         self._counts.committed_at = datetime.fromtimestamp(now, UTC)
-
-
-def _committed(journal: MemoryJournalRow) -> int:
-    return min(journal.folded, journal.dimension_counted)

@@ -14,6 +14,13 @@ UNRECORDED_CLICKS: Final = Metric(
     ("reason",),
 )
 JOURNAL_BYTES: Final = Metric("waypost_journal_bytes", "Disk that the journals take, in bytes")
+KEPT_BYTES: Final = Metric(
+    "waypost_journal_kept_bytes", "Disk that counted clicks of active journals take, in bytes"
+)
+SEGMENTS_NOT_KEPT: Final = Metric(
+    "waypost_journal_segments_not_kept_total",
+    "Counted segments deleted before their time: too many bytes, or the disk was full",
+)
 SYNC_FAILURES: Final = Metric(
     "waypost_journal_sync_failures_total", "Syncs of journals to the disk that failed"
 )
@@ -25,5 +32,7 @@ def samples(journal: Journal) -> list[Sample]:
         # Checks and alerts look for this one before anything has gone wrong.
         *UNRECORDED_CLICKS.by_label(journal.unrecorded or {"disk": 0}),
         JOURNAL_BYTES.sample(journal.bytes_on_disk),
+        KEPT_BYTES.sample(journal.kept.bytes_on_disk),
+        SEGMENTS_NOT_KEPT.sample(journal.kept.dropped),
         SYNC_FAILURES.sample(journal.sync_failures),
     ]

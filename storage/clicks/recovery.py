@@ -98,6 +98,11 @@ class OrphanReader:
     def dropped_bytes(self) -> int:
         return sum(self._lost_bytes.values())
 
+    @property
+    def oldest(self) -> int:
+        """The first sequence of its first segment; clicks before it are deleted, or were never written."""
+        return self._paths[0][0] if self._paths else 1
+
     def holds_clicks(self) -> bool:
         """Return whether there is any click in it, counted or not. Raises OSError."""
         if self.read(0, 1) is None:

@@ -270,7 +270,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON rollups TO waypost_aggregator;
 --                      or two in transactions of their own
 -- Redis and the journal may forget what both have passed. `fencing_token` grows whenever the lease changes
 -- hands; a commit names watermark and token, or is refused. An edge retires its journal once all of it is
--- committed and its files are to be deleted.
+-- committed and its files are to be deleted. `last_sequence` is where a journal ended whose edge has: it is not
+-- leased while both watermarks are there, and leased again if the database goes back.
 CREATE TABLE journals (
     journal_id uuid PRIMARY KEY,
     folded bigint NOT NULL DEFAULT 0,
@@ -282,6 +283,7 @@ CREATE TABLE journals (
     lease_ttl interval,
     lease_expires timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
+    last_sequence bigint,
     retired_at timestamptz
 ) WITH (fillfactor = 50);
 
@@ -292,8 +294,8 @@ CREATE POLICY edge_reads ON journals FOR SELECT TO waypost_edge USING (true);
 CREATE POLICY edge_registers ON journals FOR INSERT TO waypost_edge WITH CHECK (folded = 0);
 CREATE POLICY edge_retires ON journals FOR UPDATE TO waypost_edge USING (true);
 GRANT SELECT (committed_at, dimension_counted_at) ON journals TO waypost_app;
-GRANT SELECT (journal_id, folded, dimension_counted, retired_at), INSERT (journal_id), UPDATE (retired_at)
-    ON journals TO waypost_edge;
+GRANT SELECT (journal_id, folded, dimension_counted, retired_at), INSERT (journal_id),
+    UPDATE (last_sequence, retired_at) ON journals TO waypost_edge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON journals TO waypost_aggregator;
 
 -- Dead letters: batches that could not be folded, whole, for the operator to look at.

@@ -1175,6 +1175,7 @@ CREATE TABLE waypost.journals (
     lease_ttl interval,
     lease_expires timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_sequence bigint,
     retired_at timestamp with time zone
 )
 WITH (fillfactor='50');
@@ -2516,6 +2517,8 @@ GRANT SELECT(committed_at) ON TABLE waypost.journals TO waypost_app;
 GRANT SELECT(dimension_counted) ON TABLE waypost.journals TO waypost_edge;
 
 GRANT SELECT(dimension_counted_at) ON TABLE waypost.journals TO waypost_app;
+
+GRANT UPDATE(last_sequence) ON TABLE waypost.journals TO waypost_edge;
 
 GRANT SELECT(retired_at),UPDATE(retired_at) ON TABLE waypost.journals TO waypost_edge;
 

@@ -2,7 +2,7 @@
 reader."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import accumulate
 from uuid import UUID
@@ -28,7 +28,18 @@ class MemoryJournalRow:
     owner: str | None = None
     expires: float = 0.0
     ttl_s: float = 0.0
+    last_sequence: int | None = None
     retired: bool = False
+
+    @property
+    def committed(self) -> int:
+        return min(self.folded, self.dimension_counted)
+
+    @property
+    def is_leasable(self) -> bool:
+        return not self.retired and (
+            self.last_sequence is None or self.committed < self.last_sequence
+        )
 
     def renew(self, now: float, ttl_s: float) -> None:
         self.ttl_s = ttl_s
@@ -46,6 +57,32 @@ class MemoryClickTables:
     experiment_increments: list[ExperimentIncrements] = field(default_factory=list)
     dead_letters: list[tuple[UUID, Batch, str]] = field(default_factory=list)
     committed_at: datetime | None = None
+    rollbacks: int = 0
+
+    def copy(self) -> "MemoryClickTables":
+        """Return a copy, as an asynchronous standby has it that is behind from then on."""
+        return replace(
+            self,
+            journals={key: replace(row) for key, row in self.journals.items()},
+            clicks=list(self.clicks),
+            rollups=dict(self.rollups),
+            sums={
+                key: replace(counts, visitors=set(counts.visitors))
+                for key, counts in self.sums.items()
+            },
+            experiment_increments=list(self.experiment_increments),
+            dead_letters=list(self.dead_letters),
+        )
+
+    def go_back(self, earlier: "MemoryClickTables") -> None:
+        """Become the copy, as after a failover to that standby; all who share these tables see it."""
+        self.journals.clear()
+        self.journals.update(earlier.journals)
+        self.clicks, self.rollups, self.sums = earlier.clicks, earlier.rollups, earlier.sums
+        self.experiment_increments = earlier.experiment_increments
+        self.dead_letters = earlier.dead_letters
+        self.committed_at = earlier.committed_at
+        self.rollbacks += 1
 
     def add(self, journal_id: UUID, clicks: Sequence[Click]) -> None:
         self.clicks += ((journal_id, click) for click in clicks)

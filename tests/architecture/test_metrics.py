@@ -16,7 +16,9 @@ UNITS = {
     "bytes", "clicks", "connections", "info", "keys", "links", "paths", "profiles", "seconds",
     "stores", "subscribers",
 }  # fmt: skip
-STATES = {"dead", "in_flight", "circuit_open", "queued", "running", "waiting"}
+STATES = {
+    "dead", "in_flight", "circuit_open", "kept", "queued", "recovering", "running", "standing_still", "waiting",
+}  # fmt: skip
 
 
 DECLARED = sorted(declarations(), key=lambda declared: declared.name)

@@ -26,11 +26,15 @@ MINUTE = 60.0
 class Tape:
     """A journal in memory with one frame per write, and batches of `frames_a_batch` frames."""
 
-    def __init__(self, frames_a_batch: int = 1) -> None:
+    def __init__(self, frames_a_batch: int = 1, kept: int | None = None) -> None:
+        """`kept` is how many counted clicks it can still read; None: reading one is an error."""
         self.id: UUID = uuid4()
         self.frames: list[Batch] = []
         self.forgotten = 0
+        self.deleted = 0
+        self.bytes_on_disk = 1
         self.reads = 0
+        self._kept = kept
         self.discarded = self.removed = False
         self.dropped_clicks = self.dropped_bytes = 0
         self.unreadable: OSError | None = None
@@ -59,18 +63,26 @@ class Tape:
         self.reads += 1
         if self.unreadable is not None:
             raise self.unreadable
+        if after < self.deleted:
+            return Batch(after + 1, self.deleted, b"")
         frames = [frame for frame in self.frames if frame.last > after][: self._frames_a_batch]
         if not frames:
             return None
-        assert frames[0].last > self.forgotten, "forgotten too early"
+        assert self._kept is not None or frames[0].last > self.forgotten, "forgotten too early"
         return Batch(frames[0].first, frames[-1].last, b"".join(frame.payload for frame in frames))
 
     async def wait_synced(self, above: int) -> None:
         while self.synced <= above:
             await self._written.wait()
 
-    def forget(self, committed: int) -> None:
+    @property
+    def oldest(self) -> int:
+        return self.deleted + 1
+
+    def forget(self, committed: int, seen_s_ago: float = 0.0) -> None:
         self.forgotten = committed
+        if self._kept is not None:
+            self.deleted = max(self.deleted, committed - self._kept)
 
     def holds_clicks(self) -> bool:
         return bool(self.frames)

@@ -1,10 +1,12 @@
 """Batches as an edge ships them."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from engine.clicks.batch import Batch
 from engine.clicks.click import Click, ClickKind, VisitorClass
 from engine.clicks.journal_format import encode_frame, encode_record
+from engine.stats.ledger_ports import ClickLedger
 
 NOW_US = 1_780_000_000_000_000
 
@@ -24,6 +26,13 @@ def click(
     return Click(
         kind, verdict, at_us, tenant_id, profile_id, link_id, user_agent, referrer, language
     )
+
+
+async def counted(ledger: ClickLedger, journal_id: UUID) -> int:
+    """Return the journal's last sequence that is in all counts."""
+    watermarks = await ledger.watermarks(journal_id)
+    assert watermarks is not None
+    return watermarks.fully_counted
 
 
 def batch(first: int, clicks: Sequence[Click], per_frame: int = 3) -> Batch:

@@ -72,7 +72,8 @@ def test_redirects_are_counted_and_survive_kill_9_and_sigterm(engine: Engine, fo
             restarted.wait_committed()
             assert total_clicks(client, profile) == 110
         assert restarted.stop() == 0
-        assert list((folder / "journals").iterdir()) == []  # all committed, nothing left behind
+        # Both journals are committed, and kept for a while: Postgres may lose what it has counted.
+        assert len(list((folder / "journals").glob("*/*.segment"))) == 2
         assert "Traceback" not in restarted.output()
     finally:
         restarted.kill()

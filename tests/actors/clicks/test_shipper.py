@@ -7,7 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from actors.clicks.aggregator import Aggregator
-from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.journals import ActiveJournalShipper
+from actors.clicks.orphans import OrphanedJournal, OrphanShipper
 from actors.clicks.shipper import STALL_S, Shipper
 from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
 from tests.system.simulation.plain import PlainClickBuffer
@@ -84,7 +85,7 @@ async def test_trim_and_forget_stay_at_the_watermark(
     await pipeline.commit(tape, up_to=4)
     with trio.move_on_after(1):
         await living.shipper.follow_watermark()
-        living._journal.forget(living.shipper.committed)
+        living._journal.forget(living.shipper.committed, 0.0)
     assert tape.forgotten == 4
     assert pipeline.entries(tape.id) == [4, 6, 8]
     assert living.pending == 4

@@ -29,7 +29,7 @@ from storage.postgres.database import Connection, Database
 from storage.stats import dimension_counts
 from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.hosted import hosted_run
-from tests.kit.shipped_batches import NOW_US, batch, click
+from tests.kit.shipped_batches import NOW_US, batch, click, counted
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
@@ -127,11 +127,11 @@ def move(lease: JournalLease, to_sequence: int) -> WatermarkAdvance:
 async def test_counts_and_watermark_commit_together(bench: LedgerBench) -> None:
     lease = await bench.leased()
     lease, first = await bench.committed(lease, MIXED[:10])
-    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 0
+    assert await counted(bench.ledger, lease.journal_id) == 0
     await bench.ledger.commit_dimension_counts([move(lease, 10)], buffered(lease, first))
-    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 10
+    assert await counted(bench.ledger, lease.journal_id) == 10
     lease, second = await bench.committed(lease, MIXED[10:])
-    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 10
+    assert await counted(bench.ledger, lease.journal_id) == 10
     lease = lease._replace(dimension_counted=10)
     await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, second))
     assert await bench.stored() == expected(MIXED)
@@ -180,7 +180,7 @@ async def test_a_batch_is_dead_lettered_only_where_all_before_it_is_counted(
     await bench.ledger.commit_dimension_counts([move(lease, 24)], buffered(lease, folded))
     lease = await bench.ledger.dead_letter(lease, poison, "poison")
     assert (lease.folded, lease.dimension_counted) == (30, 30)
-    assert (await bench.ledger.watermarks(lease.journal_id)).fully_counted == 30
+    assert await counted(bench.ledger, lease.journal_id) == 30
 
 
 async def test_values_beyond_the_cap_are_counted_as_other(bench: LedgerBench) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 import trio
 
 from actors.clicks.aggregator import GAP_WAIT_S, MAX_BATCHES, READ_WAIT_MS, Aggregator
-from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.journals import ActiveJournalShipper
 from actors.clicks.leased_journal import LeasedJournal
+from actors.clicks.orphans import OrphanedJournal, OrphanShipper
 from actors.clicks.shipper import WATERMARK_INTERVAL_S, Shipper
 from actors.stats.dimension_counter import CountedJournal, DimensionCounter
 from engine.clicks.batch import Batch
@@ -108,9 +109,9 @@ class DimensionCountsNotFenced(MemoryClickLedger):
 class ForgottenWhenFolded(MemoryClickLedger):
     """Folded clicks may be forgotten, whether they are in the dimension counts or not."""
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
-        _, folded = await super().watermarks(journal_id)
-        return JournalWatermarks(folded, folded)
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
+        watermarks = await super().watermarks(journal_id)
+        return watermarks and JournalWatermarks(watermarks.folded, watermarks.folded)
 
 
 class TokenIgnored(MemoryClickLedger):
@@ -202,7 +203,7 @@ class ForgottenWhenShipped(ActiveJournalShipper):
         while True:
             await trio.sleep(0.1)
             await self.shipper.follow_watermark()
-            self._journal.forget(self.shipper.shipped)
+            self._journal.forget(self.shipper.shipped, 0.0)
 
 
 class RemovedWhenShipped(OrphanShipper):
@@ -303,7 +304,7 @@ BUILDS = {
     "buffer kept when a lease is lost": (6, Build(aggregator=BufferKept)),
     "segment deleted when shipped": (8, Build(living=ForgottenWhenShipped)),
     "orphan removed when shipped": (0, Build(orphans=RemovedWhenShipped)),
-    "row retired before its clicks are deleted": (31, Build(orphans=RetiredFirst)),
+    "row retired before its clicks are deleted": (245, Build(orphans=RetiredFirst)),
     "loss not looked for": (70, Build(living=LossNotNoticed)),
     "never synced": (1, Build(journal=NeverSynced)),
     "names not synced": (4, Build(journal=NamesNotSynced)),

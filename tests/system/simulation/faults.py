@@ -142,12 +142,16 @@ class FaultyClickLedger:
     async def _call(self, name: str, *args: Any) -> Any:
         return await self._trouble.meet(name, partial(getattr(self._ledger, name), *args))
 
-    async def register(self, journal_id: UUID) -> int:
-        return int(await self._call("register", journal_id))
+    async def register(self, journal_id: UUID) -> JournalWatermarks:
+        registered: JournalWatermarks = await self._call("register", journal_id)
+        return registered
 
-    async def watermarks(self, journal_id: UUID) -> JournalWatermarks:
-        watermarks: JournalWatermarks = await self._call("watermarks", journal_id)
+    async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
+        watermarks: JournalWatermarks | None = await self._call("watermarks", journal_id)
         return watermarks
+
+    async def complete(self, journal_id: UUID, last: int) -> None:
+        await self._call("complete", journal_id, last)
 
     async def lease(self, owner: str, limit: int, ttl_s: float) -> list[JournalLease]:
         leases: list[JournalLease] = await self._call("lease", owner, limit, ttl_s)
@@ -182,6 +186,7 @@ class WatchedLedger:
         self._broken = broken
         self.register = ledger.register
         self.watermarks = ledger.watermarks
+        self.complete = ledger.complete
         self.lease = ledger.lease
         self.release = ledger.release
         self.delete_journal = ledger.delete_journal
@@ -203,15 +208,18 @@ class WatchedLedger:
             (row := rows[advance.journal_id]) is None or row.fencing_token != advance.fencing_token
             for advance in advances
         )
+        rollbacks = self._counts.rollbacks
         await self._ledger.commit_dimension_counts(advances, buffer)
-        if stale:
+        if stale and rollbacks == self._counts.rollbacks:
             self._broken.append("dimensions were counted under a lease that was lost")
 
     async def _guarded(self, lease: JournalLease, call: Awaitable[JournalLease]) -> JournalLease:
         row = self._counts.journals.get(lease.journal_id)
         # Tokens only grow: one that is old before the call cannot be right inside of it.
         stale = row is None or row.fencing_token != lease.fencing_token
+        rollbacks = self._counts.rollbacks
         moved = await call
-        if stale and moved != lease:
+        # After a failover the old token may be that of the row again, and then its holder has the lease.
+        if stale and moved != lease and rollbacks == self._counts.rollbacks:
             self._broken.append("a watermark was moved under a lease that was lost")
         return moved

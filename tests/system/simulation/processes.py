@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from actors.clicks.aggregator import Aggregator
-from actors.clicks.journals import ActiveJournalShipper, OrphanedJournal, OrphanShipper
+from actors.clicks.journals import ActiveJournalShipper
+from actors.clicks.orphans import OrphanedJournal, OrphanShipper
 from actors.operations.supervisor import ChildSpec, Supervisor
 from engine.clicks.journal_format import encode_record
 from engine.common.errors import WaypostError
@@ -114,6 +115,8 @@ class Edge:
             segment_bytes=SEGMENT_BYTES,
             max_bytes=SEGMENT_BYTES * MAX_SEGMENTS,
             sync_ms=100,
+            kept_ms=int(world.kept_s * 1000),
+            kept_bytes=SEGMENT_BYTES * 1000,
             files=self.files,
             clock=trio.current_time,
             wall_us=world.wall_us,
@@ -125,7 +128,12 @@ class Edge:
             self.journal, stream, ledger, window_bytes=WINDOW_BYTES, linger_s=0.05
         )
         self.orphans: OrphanShipper = world.build.orphans(
-            self._adopt, stream, ledger, window_bytes=WINDOW_BYTES
+            self._adopt,
+            stream,
+            ledger,
+            window_bytes=WINDOW_BYTES,
+            kept_s=world.kept_s,
+            kept_bytes=lambda: SEGMENT_BYTES * 1000,
         )
         self.ended = trio.Event()
         self.visited = True
@@ -221,7 +229,7 @@ class Edge:
         finished = (
             not self.process.dead
             and self.living.pending == 0
-            and await self.living.delete_journal()
+            and await self.living.end_journal(kept=True)
         )
         if self.process.dead:
             return

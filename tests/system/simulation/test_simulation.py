@@ -77,6 +77,7 @@ def test_a_world_has_every_kind_of_trouble(tmp_path: Path) -> None:
     assert faults == {
         "_kill_edge", "_stop_edge", "_power_loss", "_kill_worker", "_pause_worker", "_redis_away",
         "_postgres_away", "_flush", "_lose_last", "_rollback", "_purge", "_bad_disk", "_clock_jump",
+        "_failover",
     }  # fmt: skip
     assert counted > 5_000
     assert stale > 0

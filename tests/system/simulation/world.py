@@ -29,7 +29,8 @@ import trio
 from trio.testing import MockClock
 
 from actors.clicks.aggregator import Aggregator
-from actors.clicks.journals import ActiveJournalShipper, OrphanShipper
+from actors.clicks.journals import ActiveJournalShipper
+from actors.clicks.orphans import ORPHAN_INTERVAL_S, OrphanShipper
 from engine.clicks.click import Click
 from engine.clicks.ports import ClickStream
 from engine.clicks.rollup import TIME_BUCKET_US
@@ -74,6 +75,7 @@ class Account:
 
     If it `ended_in_doubt`, recovery may read clicks of `refused`: a failed write left them, and blotting
     them out failed too. At a power loss while it was `doubtful`, the disk may have only the first of the two.
+    If counted segments were `not_kept` on a full disk and Postgres lost their clicks, dead letters name them.
     """
 
     recorded: list[Click] = field(default_factory=list)
@@ -82,6 +84,7 @@ class Account:
     synced: int = 0
     doubtful: bool = False
     ended_in_doubt: bool = False
+    not_kept: bool = False
 
 
 class World:
@@ -103,6 +106,8 @@ class World:
         self.serials: Iterator[int] = count(1)
         self.accounts: dict[UUID, Account] = {}
         self.trace: list[str] = []
+        # Longer than a standby is behind in this world, so that no click is lost.
+        self.kept_s = self.random.choice([1.5, 6.0])
         self.wall_offset_us = 0
         self.drained_s = 0.0
         self.power = trio.Event()
@@ -111,6 +116,8 @@ class World:
         self._edges: list[Edge] = []
         self.workers: list[Worker] = []
         self._snapshot: dict[UUID, list[Any]] = {}
+        self._standby: MemoryClickTables | None = None
+        self._promoted_at = -self.kept_s
         self._fault_rate = self.random.choice([0.0, 0.02, 0.1])
         self._delay_s = self.random.choice([0.001, 0.02, 0.2])
 
@@ -152,6 +159,7 @@ class World:
         if account is not None:
             journal = edge.journal
             account.kept, account.synced = journal.appended, journal.synced
+            account.not_kept = journal.kept.dropped > 0
             # Names are on the disk only when the sync that brings them there has ended.
             names = journal._names_synced and not journal._syncing
             account.doubtful = journal._in_doubt or not names
@@ -203,6 +211,7 @@ class World:
             (2, self._purge),
             (3, self._bad_disk),
             (2, self._clock_jump),
+            (3, self._failover),
         ]
         weights, events = zip(*befall, strict=True)
         interval = self.random.choice([0.2, 0.7, 2.0])
@@ -282,6 +291,25 @@ class World:
             if row.retired:
                 del self.counts.journals[journal_id]
 
+    async def _failover(self, nursery: trio.Nursery) -> None:
+        """Promote an asynchronous standby of Postgres, which lacks the commits of the last seconds."""
+        # A standby that lacks what the last failover took back, and what was counted again before its journal's
+        # edge looked, would be further behind than clicks are kept.
+        if self._standby is None and trio.current_time() > self._promoted_at + self.kept_s:
+            self._standby = self.counts.copy()
+            behind_s = self.random.choice([0.05, 0.2, 0.7]) * self.kept_s
+            nursery.start_soon(self._promote, behind_s)
+
+    async def _promote(self, behind_s: float) -> None:
+        await trio.sleep(behind_s)
+        if self._standby is not None:
+            self.note("chaos", f"a standby that is {behind_s:g} s behind is promoted")
+            self.counts.go_back(self._standby)
+            self._standby, self._promoted_at = None, trio.current_time()
+            self.postgres.away_until = max(
+                self.postgres.away_until, trio.current_time() + self.random.choice([0.0, 0.3, 5.0])
+            )
+
     async def _bad_disk(self, nursery: trio.Nursery) -> None:
         self.disk_rate = self.random.choice([0.05, 0.3, 1.0])
         nursery.start_soon(self._good_disk)
@@ -297,12 +325,15 @@ class World:
 
     async def _calm_down(self, nursery: trio.Nursery) -> None:
         self.calm = True
+        while self._standby is not None:  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)
         self.redis.away_until = self.postgres.away_until = 0.0
         members: list[Edge | Worker] = [*self._edges, *self.workers]
         for process in [member.process for member in members]:
             process.fault_rate = 0.0
             process.go_on()
-        await trio.sleep(1)
+        # Until each journal that is counted was looked at, as Postgres may just have gone back.
+        await trio.sleep(3 * ORPHAN_INTERVAL_S)
         for edge in self._edges:
             edge.visited = False
         begun = trio.current_time()
@@ -325,7 +356,7 @@ class World:
         if unknown := set(counted) - set(self.accounts):
             raise BrokenPromiseError(f"journals {unknown} were never there")
         for journal_id, account in self.accounts.items():
-            self._judge(account, counted.get(journal_id, Counter()))
+            self._judge(account, counted.get(journal_id, Counter()), self._gaps(journal_id))
         buckets = Counter(
             (click.link_id, click.at_us // TIME_BUCKET_US) for _, click in self.counts.clicks
         )
@@ -342,10 +373,23 @@ class World:
         if [batch for _, batch, _ in self.counts.dead_letters if batch.payload]:
             raise BrokenPromiseError("an intact batch was dead-lettered")
 
-    def _judge(self, account: Account, counted: Counter[Click]) -> None:
+    def _gaps(self, journal_id: UUID) -> set[int]:
+        """Return the sequences of the journal's clicks that could not be read any more."""
+        return {
+            sequence
+            for owner, batch, _ in self.counts.dead_letters
+            if owner == journal_id and not batch.payload
+            for sequence in range(batch.first, batch.last + 1)
+        }
+
+    def _judge(self, account: Account, counted: Counter[Click], gaps: set[int]) -> None:
         kept = len(account.recorded) if account.kept is None else account.kept
         twice = [click for click, times in counted.items() if times > 1]
-        lost = [click for click in account.recorded[:kept] if click not in counted]
+        lost = [
+            sequence
+            for sequence, click in enumerate(account.recorded[:kept], 1)
+            if click not in counted and not (account.not_kept and sequence in gaps)
+        ]
         allowed = set(account.recorded)
         if account.ended_in_doubt:
             allowed.update(account.refused)
