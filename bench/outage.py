@@ -40,6 +40,7 @@ from bench.load.memory import growth_mb, resident_mb
 
 CONNECTIONS = 64
 WARM_UP_S = 5.0
+WARM_UP_LIMIT_S = 60.0
 SAMPLE_S = 1.0
 LOG_S = 60.0
 DRAIN_LIMIT_S = 1800.0
@@ -75,6 +76,8 @@ class Outage:
                      connections=CONNECTIONS, rate=plan.rate, patient=True),
         )  # fmt: skip
         with load:
+            # Every profile is in memory before Postgres is away: a cold one would be refused.
+            load.wait_answered(2 * len(links), WARM_UP_LIMIT_S)
             time.sleep(min(WARM_UP_S, plan.minutes * 60))
             before = resident_mb(engine)
             begin = load.account.sent

@@ -31,6 +31,7 @@ from storage.bridge import in_asyncio
 from storage.embedded import EmbeddedServers
 from storage.migrations import migrate
 from storage.postgres.database import Database
+from storage.visits.daily_keys import delete_key_stores
 from tests.kit.hosted import hosted_run
 from tests.kit.xdist_groups import Scheduling
 
@@ -154,6 +155,14 @@ def pooler_in_between(request: pytest.FixtureRequest) -> Iterator[None]:
     with PgBouncer(server_url) as pooler, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "open", open_pooled)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def key_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Delete, at the end, the daily keys of the engines that the session's tests have started: their
+    folders in memory outlive an engine, so that it has its keys again after a restart."""
+    yield
+    delete_key_stores(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from bench.kit.link_set import SampleLink, to_csv
 from bench.kit.report import progress
 from bench.load.client import Client
 from bench.load.processes import BackgroundProcess
+from storage.visits.daily_keys import delete_key_stores
 
 READY_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
@@ -73,6 +74,7 @@ class EngineProcess:
                 progress(f"the engine did not stop within {STOP_LIMIT_S:g} s and was killed")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+            delete_key_stores(self.folder)
 
     # ---- starting -------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ WEIGHTS: Final = {
     "wipe_valkey": 1,
     "older_valkey": 1,
 }
-TARGET_LIMIT_S: Final = 5.0
+TARGET_LIMIT_S: Final = 30.0
 # Workers sleep longer than the lease of the chaos benchmark, so that they wake up as stale owners.
 PAUSES_S: Final = {
     "edge": (0.2, 0.8),

@@ -285,6 +285,16 @@ class Load:
     def pid(self) -> int:
         return self._child.pid if self._child is not None else 0
 
+    def wait_answered(self, requests: int, limit_s: float) -> None:
+        """Wait until so many requests are answered, however long the machine takes. Raises BenchError after
+        `limit_s`."""
+        until = time.monotonic() + limit_s
+        while self.account.answered < requests:
+            if time.monotonic() > until:
+                answered = self.account.answered
+                raise BenchError(f"{answered} of {requests} requests answered in {limit_s:g} s")
+            time.sleep(RETRY_S)
+
     def stop(self) -> None:
         """Stop sending and wait for responses in flight. Raises BenchError when the load has crashed."""
         child = self._child

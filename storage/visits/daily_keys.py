@@ -154,6 +154,19 @@ def _remove_stale(parent: Path, prefix: str, own: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def delete_key_stores(below: Path) -> None:
+    """Delete the key stores, of any user, whose data folders are or were in the folder `below`.
+
+    For tests and benchmarks, whose data folders nobody starts an engine on again.
+    """
+    for parent in _candidates():
+        for folder in parent.glob("waypost-keys-*") if is_in_memory(parent) else ():
+            with contextlib.suppress(OSError):
+                data = Path(os.fsdecode((folder / "of").read_bytes()))
+                if data.is_relative_to(below.resolve()):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _is_orphaned(of: Path) -> bool:
     """Return whether the data folder with the path in the file `of` was deleted. May raise OSError."""
     written = of.read_bytes()

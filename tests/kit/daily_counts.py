@@ -25,6 +25,7 @@ from engine.visits.classifier import RULES_VERSION
 from storage.clicks.ledger import PostgresClickLedger
 from storage.postgres.database import Connection, Database
 from storage.stats.compaction import ProfileDay
+from tests.kit.midnight import wait_past_midnight
 from tests.kit.shipped_batches import batch
 
 TENANT, PROFILE = 1, 2
@@ -36,10 +37,12 @@ CRAWLER = b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.h
 class Today:
     """The UTC day on which a test began, because a run of all tests may go on beyond midnight."""
 
-    def __init__(self) -> None:
-        self.begin()
+    date: date
+    midnight_us: int
 
     def begin(self) -> None:
+        """Begin a test, which must end on the day on which it began."""
+        wait_past_midnight()
         self.date = datetime.now(UTC).date()
         midnight = datetime.combine(self.date, datetime.min.time(), UTC)
         self.midnight_us = int(midnight.timestamp()) * 1_000_000

@@ -15,6 +15,7 @@ from storage.embedded import EmbeddedServers
 from tests.architecture.metrics import declarations
 from tests.kit.answers import documents, misfits, one_of_each, readable_paths
 from tests.kit.engines import Engine, eventually, waypost
+from tests.kit.midnight import wait_past_midnight
 from tests.kit.unconnected import unconnected_workers
 
 pytestmark = pytest.mark.slow
@@ -160,6 +161,7 @@ def test_an_actor_in_a_crash_loop_is_named_and_visitors_notice_nothing(engine: E
 
 
 def test_a_day_is_recounted_and_reclassified_while_the_engine_runs(engine: Engine) -> None:
+    wait_past_midnight()
     today = datetime.now(UTC).date()
     with engine.api() as client:
         profile = client.post("/v1/profiles", json={"handle": "anew", "title": "Anew"}).json()

@@ -27,6 +27,7 @@ from storage.clicks.partitions import Partitions
 from storage.postgres.database import Connection, Database
 from storage.stats.memory_click_tables import MemoryClickTables
 from tests.kit.hosted import hosted_run
+from tests.kit.midnight import wait_past_midnight
 from tests.kit.shipped_batches import NOW_US, batch, click, counted
 from tests.system.simulation.plain import PlainClickBuffer
 
@@ -308,6 +309,7 @@ async def test_a_crash_before_the_commit_leaves_nothing(database: Database) -> N
 
 async def test_a_user_agent_is_marked_as_seen_each_day(database: Database) -> None:
     """Otherwise its text would be purged while it is in use."""
+    wait_past_midnight()
     now = 0.0
     ledger = PostgresClickLedger(database, clock=lambda: now)
     bench = Bench(ledger, MemoryClickTables(), database)
@@ -435,6 +437,7 @@ async def day_rows(database: Database) -> dict[str, int]:
 
 
 async def test_partitions_take_over_rows_of_the_default_partition(database: Database) -> None:
+    wait_past_midnight()
     bench = Bench(PostgresClickLedger(database), MemoryClickTables(), database)
     today = datetime.now(UTC)
     days = [today - timedelta(days=400), today, today, today + timedelta(days=1)]

@@ -191,7 +191,9 @@ async def test_values_beyond_the_cap_are_counted_as_other(bench: LedgerBench) ->
         )
         for n in range(MAX_VALUES_OPEN_ENDED + 20)
     ]
-    lease, first = await bench.committed(await bench.leased(), clicks[:30])
+    # A click without a value takes no room of one with a value.
+    few = [*clicks[:29], click(link_id=5)]
+    lease, first = await bench.committed(await bench.leased(), few)
     await bench.ledger.commit_dimension_counts([move(lease, 30)], buffered(lease, first))
     other_click = clicks[0]._replace(
         items=item(UTM, b"utm_campaign=" + OTHER.encode()), visitor_id=b"somebody"

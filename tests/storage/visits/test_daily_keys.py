@@ -19,6 +19,7 @@ from storage.visits.daily_keys import (
     STALE_S,
     RedisDailyKeyChannel,
     TmpfsKeyStore,
+    delete_key_stores,
     is_in_memory,
     open_key_store,
 )
@@ -126,6 +127,15 @@ def test_a_stale_key_store_is_deleted(stores: Path) -> None:
     open_key_store(stores / "next")
     assert not abandoned.folder.exists()
     assert fresh.folder.exists()
+
+
+def test_the_key_stores_of_data_folders_below_a_folder_are_deleted(stores: Path) -> None:
+    ours, theirs = open_key_store(stores / "ours" / "data"), open_key_store(stores / "theirs")
+    assert ours is not None
+    assert theirs is not None
+    delete_key_stores(stores / "ours")
+    assert not ours.folder.exists()
+    assert theirs.folder.exists()
 
 
 def test_a_disk_is_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
