@@ -155,6 +155,11 @@ WEBHOOKS: Rows = [
     ("Of a response, 32 KiB are read", "storage.http.public_network:MAX_WIRE_BYTES", 32 * 1024),
     ("Any 2xx within 15 seconds", "engine.webhooks.delivery:ATTEMPT_TIMEOUT_S", 15.0),
 ]
+COUNTING: Rows = [
+    ("These are rules version 2", "engine.visits.classifier:RULES_VERSION", 2),
+    ("every zone's hours and days since 2000", "engine.stats.period:FIRST.year", 2_000),
+    ("by quarters of an hour of UTC", "engine.clicks.rollup:TIME_BUCKET_US", 900_000_000),
+]
 DESIGN = [
     ("design/clicks.md", "or 64 MiB behind in syncing", "storage.clicks.journal:_MAX_UNSYNCED_BYTES",
      64 * _MIB),
@@ -173,7 +178,8 @@ DESIGN = [
     ("../ARCHITECTURE.md", "up to 64 ready sockets a wake-up", "api.visits.server:BATCH", 64),
 ]  # fmt: skip
 PAGES = {
-    "api.md": API, "experiments.md": EXPERIMENTS, "operations.md": OPERATIONS, "privacy.md": PRIVACY,
+    "api.md": API, "counting.md": COUNTING, "experiments.md": EXPERIMENTS,
+    "operations.md": OPERATIONS, "privacy.md": PRIVACY,
     "statistics.md": STATISTICS, "webhooks.md": WEBHOOKS,
 }  # fmt: skip
 LIMITS = [Limit(page, *row) for page, rows in PAGES.items() for row in rows]

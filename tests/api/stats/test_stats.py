@@ -1,6 +1,6 @@
 """`GET /v1/profiles/{id}/stats`: the query that the reader gets, and the response."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -146,6 +146,45 @@ async def test_bad_parameters_are_named(query: str, fields: set[str]) -> None:
     console = Console()
     response = await console.call("GET", f"{await path_of(console)}?{query}")
     assert response.problem(422).keys() == fields
+
+
+@pytest.mark.parametrize(("interval", "days"), [("15m", 31), ("hour", 366), ("day", 3_660)])
+async def test_the_longest_periods_are_those_of_the_documents(interval: str, days: int) -> None:
+    console = Console()
+    path = f"{await path_of(console)}?interval={interval}&metrics=clicks"
+    end = datetime(2026, 3, 1, tzinfo=UTC)
+    for length, allowed in ((days, True), (days + 1, False)):
+        start = (end - timedelta(days=length)).date()
+        response = await console.call("GET", f"{path}&from={start}&to={end.date()}")
+        assert response.status == (200 if allowed else 422), length
+
+
+async def test_visitors_by_hour_are_given_on_request_only() -> None:
+    console = Console()
+    path = f"{await path_of(console)}?from=2026-03-01&to=2026-03-02"
+    for more, visitors in (
+        ("&interval=hour", False),
+        ("&interval=15m", False),
+        ("&interval=day", True),
+        ("&interval=hour&group=country", True),
+        ("&interval=hour&metrics=visitors", True),
+    ):
+        await console.call("GET", path + more)
+        assert console.stats.query is not None
+        assert ("visitors" in console.stats.query.metrics) == visitors, more
+
+
+async def test_groups_are_limited_unless_a_limit_is_given() -> None:
+    console = Console()
+    path = await path_of(console)
+    for more, limit in (
+        ("?group=country", 100),
+        ("?group=time,country", 10),
+        ("?group=country&limit=1000", 1_000),
+    ):
+        await console.call("GET", path + more)
+        assert console.stats.query is not None
+        assert console.stats.query.limit == limit
 
 
 async def test_an_unknown_profile_has_no_stats() -> None:

@@ -72,6 +72,13 @@ def test_sketches_of_every_size_are_right(size: int) -> None:
         assert union_size([union([written[1], written[1]])]) == pytest.approx(size, rel=0.01)
 
 
+@pytest.mark.parametrize("size", [1, 192, 1000, 3000])
+def test_a_few_thousand_visitors_are_counted_exactly(size: int) -> None:
+    visitors = np.random.default_rng(size).integers(-(2**63), 2**63 - 1, size)
+    (stored,) = [data for data in sketches(visitors, [size]) if data]
+    assert union_size([stored, stored]) == size
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [10_000, 100_000, 1_000_000])

@@ -127,6 +127,14 @@ def test_by_user_agent(agent: str, kind: str, counted: bool) -> None:
     assert judge(agent.encode()) == classification
 
 
+@pytest.mark.parametrize(
+    "word", ["acmebot", "bots", "AcmeCrawler", "spider", "+https://acme.example/"]
+)
+def test_a_browser_that_calls_itself_a_machine_is_one(word: str) -> None:
+    assert judge(f"{HUMAN[3]} Acme").kind == "human"
+    assert judge(f"{HUMAN[3]} {word}").kind == "bot"
+
+
 def test_nearly_no_crawler_of_the_list_is_human() -> None:
     """The few others are browsers inside apps, which the list takes for crawlers."""
     agents = [agent for entry in CRAWLER_USER_AGENTS_DATA for agent in entry.get("instances", ())]
@@ -136,7 +144,7 @@ def test_nearly_no_crawler_of_the_list_is_human() -> None:
 
 
 @pytest.mark.parametrize("name", ["Sec-Purpose", "sec-purpose", "Purpose", "X-Purpose", "X-Moz"])
-@pytest.mark.parametrize("value", ["prefetch", "prefetch;prerender", "Preview"])
+@pytest.mark.parametrize("value", ["prefetch", "prefetch;prerender", "prerender", "Preview"])
 def test_a_browser_that_loads_ahead_is_a_prefetch(name: str, value: str) -> None:
     assert judge(HUMAN[0], {"Accept": "*/*", name: value}).kind == "prefetch"
     assert judge(HUMAN[0], {name: "navigate"}).kind == "human"

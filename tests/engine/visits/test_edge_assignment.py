@@ -115,6 +115,16 @@ def test_an_edge_assigns_as_the_rules_do(
     )
 
 
+def test_a_schedule_includes_its_start_and_not_its_end() -> None:
+    second_ms = AT_US // 1000
+    assigner = VariantAssigner(edge(starts_at_ms=second_ms, ends_at_ms=second_ms + 1000))
+    exposed = [
+        bool(assigner.assign(visit(1, at_us=AT_US + us), True, b"").packed_exposure)
+        for us in (-1, 0, 999_999, 1_000_000)
+    ]
+    assert exposed == [False, True, True, False]
+
+
 def test_a_variant_depends_on_nothing_but_the_visitor() -> None:
     assigner = VariantAssigner(edge())
     variants = {

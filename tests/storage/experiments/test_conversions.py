@@ -10,7 +10,7 @@ import pytest
 
 from engine.clicks.click import time_of
 from engine.clicks.click_id import ClickId
-from engine.common.errors import NotFoundError
+from engine.common.errors import ConflictError, NotFoundError
 from engine.experiments.conversion import (
     ConversionDraft,
     HookDraft,
@@ -219,6 +219,21 @@ async def test_hooks_are_created_listed_and_deleted(shop: Shop) -> None:
             await call
     await shop.store.delete_hook(me, profile_id, hook.id)
     assert await shop.store.hook_of(token) is None
+
+
+async def test_a_profile_has_a_bounded_number_of_hooks(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("conversions", "memory_conversions"):
+        monkeypatch.setattr(f"storage.experiments.{module}.MAX_HOOKS", 2)
+    running = await started(shop.experiments)
+    me, profile_id = shop.experiments.caller, running.profile_id
+    draft = HookDraft(label="shop", name="order", fields=HookFieldPaths(click_id="a", value=None))
+    hooks = [(await shop.store.create_hook(me, profile_id, draft))[0] for _ in range(2)]
+    with pytest.raises(ConflictError, match="at most"):
+        await shop.store.create_hook(me, profile_id, draft)
+    await shop.store.delete_hook(me, profile_id, hooks[0].id)
+    await shop.store.create_hook(me, profile_id, draft)
 
 
 @pytest.mark.slow
