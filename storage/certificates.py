@@ -21,21 +21,22 @@ def require_certificates(settings: Settings) -> None:
     """Read every file that a URL names. Raises SettingsError with the first that cannot be used."""
     for variable, url in (
         ("DATABASE_URL", settings.database_url),
+        ("WAYPOST_DATABASE_DIRECT_URL", settings.database_direct_url),
         ("REDIS_URL", settings.redis_url),
     ):
         options = {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
         if options.get("sslmode") in _VERIFYING and "sslrootcert" not in options:
-            _require_default_root(options["sslmode"])
+            _require_default_root(variable, options["sslmode"])
         _require_readable(variable, {n: options[n] for n in (*_ROOTS, *_OTHERS) if n in options})
         _require_roots(variable, (options[name] for name in _ROOTS if name in options))
 
 
-def _require_default_root(mode: str) -> None:
+def _require_default_root(variable: str, mode: str) -> None:
     default = Path("~/.postgresql/root.crt").expanduser()
     if not default.is_file():
         raise SettingsError(
-            f"DATABASE_URL has sslmode={mode} and no root certificate: add sslrootcert=FILE, or put it "
-            f"at {default}"
+            f"{variable} has sslmode={mode} and no root certificate: add sslrootcert=FILE, or put it at "
+            f"{default}"
         )
 
 

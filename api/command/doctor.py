@@ -17,17 +17,25 @@ from rich.progress import Progress
 from actors.operations.runtime import Stop
 from api.command.servers import run_until_stopped
 from engine.common.errors import UnavailableError, WaypostError
+from engine.operations.server_conditions import (
+    MIN_POSTGRES,
+    Condition,
+    postgres_conditions,
+    redis_conditions,
+)
 from engine.operations.settings import Settings
 from storage.audit.verification import AuditResult, verify
 from storage.clicks.recovery import orphans
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
-from storage.operations.inspection import migrations_pending, redis_settings, server_version
+from storage.operations.inspection import migrations_pending, postgres_facts, redis_facts
+from storage.operations.rights import ROLE_OF_PROCESS, find_flaws
 from storage.visits.daily_keys import memory_folder, swap_files
 from storage.visits.geo import GeoError, load
 
 FindingState = Literal["ok", "warn", "fail"]
 MIN_FREE_BYTES: Final = 2 * 1024**3
 LIMIT_S: Final = 5.0
+MAX_FLAWS: Final = 10
 OLD_GEO_DAYS: Final = 45  # vendors publish at least monthly
 
 
@@ -141,27 +149,36 @@ class Doctor:
             self.add("fail", subject, f"does not answer within {LIMIT_S:g} s")
 
     async def _check_postgres(self) -> None:
-        version = await server_version(self.settings.database_url)
-        supported = version >= 150_000
-        self.add("ok" if supported else "fail", "postgres", f"version {version // 10_000}")
-        if not supported:
+        url = self.settings.database_url
+        facts = await postgres_facts(url)
+        needed = len(ROLE_OF_PROCESS) * self.settings.database_pool
+        self._add_conditions(
+            f"version {facts.major}", postgres_conditions(facts, needed), "postgres"
+        )
+        if facts.major < MIN_POSTGRES:
             return
-        pending = await migrations_pending(self.settings.database_url)
+        pending = await migrations_pending(url)
         if pending:
             self.add("fail", "schema", f"{', '.join(pending)} not applied: run `waypost migrate`")
-        else:
-            self.add("ok", "schema", "up to date")
+            return
+        self.add("ok", "schema", "up to date")
+        flaws = await find_flaws(url)
+        for flaw in flaws[:MAX_FLAWS]:
+            self.add("fail", "rights", str(flaw))
+        if not flaws:
+            self.add("ok", "rights", "each role has what it needs")
+        elif len(flaws) > MAX_FLAWS:
+            self.add("fail", "rights", f"and {len(flaws) - MAX_FLAWS} more")
 
     async def _check_redis(self) -> None:
-        redis = await redis_settings(self.settings.redis_url)
-        self.add("ok", "redis", f"{redis.server} {redis.version}")
-        if redis.maxmemory_policy not in ("", "noeviction"):
-            self.add(
-                "warn",
-                "redis",
-                f"maxmemory-policy is {redis.maxmemory_policy}: evicted clicks are shipped again, "
-                "which costs time; set it to noeviction",
-            )
+        facts = await redis_facts(self.settings.redis_url)
+        self._add_conditions(f"{facts.name} {facts.version}", redis_conditions(facts), "redis")
+
+    def _add_conditions(self, title: str, conditions: list[Condition], subject: str) -> None:
+        if not any(condition.fails for condition in conditions):
+            self.add("ok", subject, title)
+        for condition in conditions:
+            self.add("fail" if condition.fails else "warn", subject, condition.text)
 
 
 async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:

@@ -154,6 +154,7 @@ class Importer:
         self.settings = settings
         self.folder = folder
         self.path = path
+        self._embedded = not settings.database_url
         self._stack = ExitStack()
 
     def __enter__(self) -> "Importer":
@@ -198,10 +199,13 @@ class Importer:
         )
         redis = await RedisServer.open(settings.redis_url, size=2)
         try:
-            await owner.ensure(database, settings, self.folder)
+            if self._embedded:
+                await owner.create(database, settings, self.folder)
             caller = await first_owner(database)
             if caller is None:
-                raise WaypostError("there is no account to import into: run `waypost up` first")
+                raise WaypostError(
+                    "there is no account to import into: run `waypost migrate --data DIR` first"
+                )
             return await self._import(
                 caller, PostgresLinkImporter(database), RedisAnnouncer(redis), stop
             )

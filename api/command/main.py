@@ -92,17 +92,17 @@ def serve(
 
 
 @cli.command()
-def migrate() -> None:
-    """Bring the schema of DATABASE_URL up to date."""
+@click.option("--data", "folder", type=click.Path(path_type=Path), metavar="DIR",
+              help="folder for the credentials of the first account, owner.json; default: the account is "
+              "created by the first `serve` with the console")  # fmt: skip
+def migrate(folder: Path | None) -> None:
+    """Bring the schema of DATABASE_URL up to date, and check the roles' rights."""
     from actors.operations import runtime
-    from storage.migrations import migrate as apply
+    from api.command.migrate import migrate as apply
 
     config = read()
     require_servers(config, "migrate")
-    applied = runtime.run(lambda stop: apply(config.sessions_url))
-    for name in applied:
-        click.echo(f"applied {name}")
-    click.echo("the schema is up to date")
+    runtime.run(lambda stop: apply(config, folder))
 
 
 @cli.command(name="import")

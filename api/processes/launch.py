@@ -12,9 +12,11 @@ from typing import Final
 import trio
 
 from actors.operations.launcher import Launcher, ProcessCommand
+from actors.operations.readiness_log import ReadinessLog
 from actors.operations.runtime import Stop
 from api.processes import demo, owner
 from api.processes.process import ProcessSpec, environment, notice, settings_for_child
+from api.processes.server_watch import ServerWatch, inspections
 from api.processes.sockets import listen, url_of
 from engine.common.errors import WaypostError
 from engine.operations.actor_tree import ActorNode
@@ -25,6 +27,7 @@ from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
 from storage.migrations import migrate
 from storage.operations import status
+from storage.operations.rights import ROLE_OF_PROCESS, require_rights
 from storage.postgres.database import Database
 
 ROLES: Final = ("edge", "api", "workers")
@@ -105,17 +108,24 @@ class Launch:
         """Run until `stop` is requested. Raises WaypostError when the launcher gives up on a process."""
         for name in await migrate(self.settings.sessions_url):
             notice(f"migration {name} applied")
+        roles = [ROLE_OF_PROCESS[role] for role in self.roles]
+        await require_rights(self.settings.database_url, roles)
         await self._fill()
 
         def give_up(error: WaypostError) -> None:
             self._failure = error
             stop.request()
 
-        launcher = Launcher(self._commands(), give_up)
+        commands = self._commands()
+        launcher = Launcher(commands, give_up)
+        needed = len(commands) * self.settings.database_pool
+        watch = ServerWatch(inspections(self.settings, roles, needed))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(launcher.run)
             nursery.start_soon(self._announce_ready, launcher, stop)
-            nursery.start_soon(self._serve_status, launcher)
+            nursery.start_soon(watch.run)
+            nursery.start_soon(ReadinessLog(watch.components).run)
+            nursery.start_soon(self._serve_status, launcher, watch)
             if self.servers is not None:
                 nursery.start_soon(self._watch_servers, self.servers)
             await stop.wait()
@@ -132,7 +142,10 @@ class Launch:
             query_timeout_ms=self.settings.query_timeout_ms,
         )
         try:
-            await owner.ensure(database, self.settings, self.folder)
+            # Not on a machine of edges or workers: its folder is no place to look for a password.
+            if "api" in self.roles:
+                await owner.create(database, self.settings, self.folder)
+            owner.refresh_urls(self.settings, self.folder)
             if self.with_demo:
                 await demo.ensure(database)
         finally:
@@ -171,7 +184,7 @@ class Launch:
             pass_fds=descriptors,
         )
 
-    async def _serve_status(self, launcher: Launcher) -> None:
+    async def _serve_status(self, launcher: Launcher, watch: ServerWatch) -> None:
         started = time.monotonic()
 
         def current() -> ProcessStatus:
@@ -179,7 +192,8 @@ class Launch:
             tree = ActorNode(
                 name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
             )
-            return ProcessStatus(LAUNCHER, (), ProcessMetrics(LAUNCHER, os.getpid(), ()), tree)
+            metrics = ProcessMetrics(LAUNCHER, os.getpid(), ())
+            return ProcessStatus(LAUNCHER, tuple(watch.components()), metrics, tree)
 
         await status.serve_status(layout(self.folder).run, LAUNCHER, current)
 

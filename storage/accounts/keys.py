@@ -5,7 +5,7 @@ password is stored as an argon2id hash. Neither can be read back.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import argon2
@@ -119,12 +119,16 @@ async def first_owner(database: Database) -> Caller | None:
 
 
 async def ensure_owner(
-    database: Database, email: str, hasher: argon2.PasswordHasher | None = None
+    database: Database,
+    email: str,
+    hasher: argon2.PasswordHasher | None = None,
+    keep: Callable[[OwnerCredentials], None] = lambda _: None,
 ) -> OwnerCredentials | None:
     """Make the first tenant with a user and an API key. Returns None if a tenant exists already.
 
     Of concurrent calls, exactly one gets credentials. `database` must be opened as waypost_app. `hasher`
-    hashes the password, by default with the parameters of RFC 9106.
+    hashes the password, by default with the parameters of RFC 9106. `keep` is called before the commit, once
+    for each attempt at it, and what it raises undoes all: credentials that nobody keeps are lost.
     """
     hasher = hasher or argon2.PasswordHasher()
     if await first_owner(database) is not None:
@@ -148,7 +152,9 @@ async def ensure_owner(
             "first owner",
             tokens.token_prefix(api_key),
         )
-        return OwnerCredentials(Caller(tenant_id, user_id), email, password, api_key)
+        credentials = OwnerCredentials(Caller(tenant_id, user_id), email, password, api_key)
+        keep(credentials)
+        return credentials
 
     return await database.transaction(work)
 

@@ -189,6 +189,10 @@ class PostgresClickLedger:
             # A day's partition was attached between the routing of a row to the default partition
             # and its insert. The next try is routed right.
             raise UnavailableError(f"clicks were being repartitioned: {error}") from error
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError) as error:
+            # A right is missing, not a click is wrong: a dead letter would leave it out for good. COPY is
+            # not supported where row-level security binds the role.
+            raise UnavailableError(f"Postgres refuses to count clicks: {error}") from error
 
     def _text_cache(self) -> EncodedTexts:
         """Return the text cache, replaced by an empty one after its lifetime. A commit in progress keeps the

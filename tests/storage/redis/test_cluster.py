@@ -21,7 +21,7 @@ from engine.limits.rate import Rate
 from engine.links.profile import ProfileChange
 from storage.clicks.stream import RedisClickStream, stream_key
 from storage.limits.redis_limiter import RedisRateLimiter
-from storage.operations.inspection import redis_settings
+from storage.operations.inspection import redis_facts
 from storage.privacy.erasure import Eraser
 from storage.redis.client import RedisServer
 from storage.stats.live import RedisLiveChannel
@@ -81,10 +81,10 @@ async def test_any_seed_that_answers_will_do(cluster: RedisCluster) -> None:
             assert await stream.read(journal, 0, 10, 50) == [BATCH]
             await stream.reset(journal)
             assert await stream.last(journal) is None
-    settings = await redis_settings(cluster.url(0, 1))
-    assert settings.server in ("Redis", "Valkey")
-    assert settings.version
-    assert settings.maxmemory_policy == "noeviction"
+    facts = await redis_facts(cluster.url(0, 1))
+    assert facts.name in ("Redis", "Valkey")
+    assert facts.version
+    assert (facts.maxmemory_policy, facts.replica, facts.refusals) == ("noeviction", False, ())
 
 
 async def test_a_cluster_that_is_away_is_unavailable_and_comes_back(cluster: RedisCluster) -> None:
