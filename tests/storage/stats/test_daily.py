@@ -112,6 +112,17 @@ async def test_a_compacted_day_has_the_counts_of_its_clicks(daily: DailyCounts) 
 ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Chatham", "Pacific/Kiritimati")
 
 
+async def test_today_is_not_compacted(daily: DailyCounts) -> None:
+    """Clicks of today are still coming."""
+    click = clicks(random.Random(1), 1)[0]
+    midnight = TODAY.midnight_us
+    await daily.add([click._replace(at_us=midnight - 1), click._replace(at_us=midnight)])
+    assert await compact(daily.database, lambda done, of: None) == 1
+    buckets = "SELECT bucket FROM rollups UNION SELECT bucket FROM dimension_counts"
+    live = await daily.database.transaction(lambda connection: connection.fetch(buckets))
+    assert {row["bucket"].date() for row in live} == {TODAY.date}
+
+
 async def test_days_of_any_zone_are_right_before_and_after_compaction(
     daily: DailyCounts, database_url: str
 ) -> None:
@@ -290,6 +301,7 @@ async def test_raw_clicks_are_deleted_after_their_retention(
     await rebuild.rebuild(days_of()[2])
     # No profile kept these days, which is recorded once for all profiles.
     await in_asyncio(_execute, database_url, "UPDATE waypost.profiles SET raw_retention_days = 9")
+    assert await DailyAggregation(daily.database).delete_raw() == 0
     for profile_id in (PROFILE, 3):
         with pytest.raises(RebuildError, match="kept from"):
             await rebuild.rebuild(ProfileDay(TENANT, profile_id, TODAY.date - timedelta(days=6)))
