@@ -17,7 +17,7 @@ from api.http.bodies import (
     json_response,
     utc,
 )
-from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.etag import etag, guarded_write, read_response
 from api.http.query import (
     PAGE,
     page_of_request,
@@ -83,10 +83,13 @@ class MemberRoutes:
         async def read() -> Member:
             return await self._store.member(current_caller(), *member_ids)
 
-        async def write(stored: Member, if_version: int) -> Member:
+        def merged(stored: Member) -> MemberRole:
             draft = draft_of(RoleDraft, body, validate_role, {"role": stored.role})
-            role = msgspec.convert(draft.role, MemberRole)
-            return await self._store.change_role(current_caller(), *member_ids, role, if_version)
+            role: MemberRole = msgspec.convert(draft.role, MemberRole)
+            return role
+
+        async def write(if_version: int | None) -> Member:
+            return await self._store.change_role(current_caller(), *member_ids, merged, if_version)
 
         member = await guarded_write(read, write)
         return json_response(_member_response(member), headers={"ETag": etag(member.version)})
@@ -101,7 +104,7 @@ class MemberRoutes:
         async def remove(if_version: int | None) -> None:
             await self._store.remove_member(current_caller(), *member_ids, if_version)
 
-        await guarded_delete(read, remove)
+        await guarded_write(read, remove)
         return empty_response(204)
 
     async def transfer(self, profile_id: str) -> Response:

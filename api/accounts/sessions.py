@@ -217,9 +217,11 @@ class SessionRoutes:
         async def read() -> User:
             return await self._accounts.user(current_caller())
 
-        async def write(stored: User, if_version: int) -> User:
-            draft = draft_of(UserDraft, body, validate_user, {"name": stored.name})
-            return await self._accounts.update_user(current_caller(), draft, if_version)
+        def merged(stored: User) -> UserDraft:
+            return draft_of(UserDraft, body, validate_user, {"name": stored.name})
+
+        async def write(if_version: int | None) -> User:
+            return await self._accounts.update_user(current_caller(), merged, if_version)
 
         user = await guarded_write(read, write)
         return json_response(user_response(user), headers={"ETag": etag(user.version)})

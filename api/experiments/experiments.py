@@ -23,7 +23,7 @@ from api.http.bodies import (
     json_response,
     replayable_response,
 )
-from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
@@ -100,11 +100,9 @@ class ExperimentRoutes:
         id_ = path_id(experiment_id)
         body = await json_object()
 
-        async def write(
-            stored: StoredExperiment, if_version: int
-        ) -> tuple[StoredExperiment, ProfileChange]:
-            draft = self._draft(body, stored)
-            return await self._store.update_experiment(current_caller(), id_, draft, if_version)
+        async def write(if_version: int | None) -> tuple[StoredExperiment, ProfileChange]:
+            merged = partial(self._draft, body)
+            return await self._store.update_experiment(current_caller(), id_, merged, if_version)
 
         return await self._changed(*await guarded_write(partial(self._read, id_), write))
 
@@ -115,7 +113,7 @@ class ExperimentRoutes:
         async def delete(if_version: int | None) -> ProfileChange:
             return await self._store.delete_experiment(current_caller(), id_, if_version)
 
-        change = await guarded_delete(partial(self._read, id_), delete)
+        change = await guarded_write(partial(self._read, id_), delete)
         await announce(self._announcer, [change])
         return empty_response(204)
 
@@ -138,9 +136,7 @@ class ExperimentRoutes:
         refuse_parameters()
         id_ = path_id(experiment_id)
 
-        async def write(
-            stored: StoredExperiment, if_version: int
-        ) -> tuple[StoredExperiment, ProfileChange]:
+        async def write(if_version: int | None) -> tuple[StoredExperiment, ProfileChange]:
             return await self._store.move_experiment(
                 current_caller(), id_, state, winner, if_version
             )

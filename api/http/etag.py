@@ -4,8 +4,8 @@
 the object's version, such as GitHub's facts of a link: then its tag has a suffix after a point, and
 `If-Match` ignores the suffix.
 
-A write without `If-Match` that collides with another write is read and merged again, up to `ATTEMPTS` times:
-the caller named fields, not a whole object. With `If-Match`, the caller gets the collision as 412.
+A write without `If-Match` names fields, not a whole object: the store merges it into the object under its lock,
+so any number of them at once all remain. With `If-Match`, the caller gets a collision as 412.
 """
 
 import re
@@ -15,9 +15,8 @@ from typing import Any, Final, Protocol, TypeVar
 from quart import Response, request
 
 from api.http.bodies import empty_response, json_response
-from engine.common.errors import LostUpdateError, UnavailableError
+from engine.common.errors import LostUpdateError
 
-ATTEMPTS: Final = 8
 _TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 
 
@@ -26,7 +25,6 @@ class Versioned(Protocol):
     def version(self) -> int: ...
 
 
-Stored = TypeVar("Stored", bound=Versioned)
 Result = TypeVar("Result")
 
 
@@ -51,38 +49,19 @@ def tag_matches(tag: str) -> bool:
 
 
 async def guarded_write(
-    read: Callable[[], Awaitable[Stored]],
-    write: Callable[[Stored, int], Awaitable[Result]],
+    read: Callable[[], Awaitable[Versioned]], write: Callable[[int | None], Awaitable[Result]]
 ) -> Result:
-    """Read, require `If-Match`, then return `write(stored, if_version)`.
+    """Return `write(if_version)`: with the object's version if `If-Match` names it, or None without the header.
 
-    Raises LostUpdateError if `If-Match` names another version, and UnavailableError if other writes won
-    `ATTEMPTS` times in a row.
+    Raises LostUpdateError if `If-Match` names another version only.
     """
     header = request.headers.get("If-Match")
-    for _ in range(ATTEMPTS):
-        stored = await read()
-        if header is not None and not _guards(header, stored.version):
-            raise LostUpdateError(stored.version)
-        try:
-            return await write(stored, stored.version)
-        except LostUpdateError:
-            if header is not None and header.strip() != "*":
-                raise
-    raise UnavailableError("too many changes of this object at once; retry")
-
-
-async def guarded_delete(
-    read: Callable[[], Awaitable[Stored]], delete: Callable[[int | None], Awaitable[Result]]
-) -> Result:
-    """Delete like guarded_write(). Without `If-Match` there is nothing to merge, so nothing is read."""
-    if "If-Match" not in request.headers:
-        return await delete(None)
-
-    async def write(_: Stored, if_version: int) -> Result:
-        return await delete(if_version)
-
-    return await guarded_write(read, write)
+    if header is None:
+        return await write(None)
+    stored = await read()
+    if not _guards(header, stored.version):
+        raise LostUpdateError(stored.version)
+    return await write(None if header.strip() == "*" else stored.version)
 
 
 def _matches(header: str, tag: str) -> bool:

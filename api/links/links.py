@@ -16,7 +16,7 @@ from api.http.bodies import (
     json_response,
     replayable_response,
 )
-from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
@@ -99,10 +99,12 @@ class LinkRoutes:
         async def read() -> Link:
             return await self._store.link(current_caller(), id_)
 
-        async def write(stored: Link, if_version: int) -> tuple[Link, ProfileChange]:
+        def merged(stored: Link) -> LinkDraft:
             base = {field: getattr(stored, field) for field in _FIELDS}
-            draft = draft_of(LinkDraft, body, self._validate, base)
-            return await self._store.update_link(current_caller(), id_, draft, if_version)
+            return draft_of(LinkDraft, body, self._validate, base)
+
+        async def write(if_version: int | None) -> tuple[Link, ProfileChange]:
+            return await self._store.update_link(current_caller(), id_, merged, if_version)
 
         link, change = await guarded_write(read, write)
         await announce(self._announcer, [change])
@@ -120,7 +122,7 @@ class LinkRoutes:
         async def delete(if_version: int | None) -> ProfileChange:
             return await self._store.delete_link(current_caller(), id_, if_version)
 
-        change = await guarded_delete(read, delete)
+        change = await guarded_write(read, delete)
         await announce(self._announcer, [change])
         return empty_response(204)
 

@@ -19,7 +19,7 @@ from api.http.bodies import (
     replayable_response,
     utc,
 )
-from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
@@ -87,10 +87,12 @@ class ProfileRoutes:
         async def read() -> Profile:
             return await self._store.profile(current_caller(), id_)
 
-        async def write(stored: Profile, if_version: int) -> Profile:
+        def merged(stored: Profile) -> ProfileDraft:
             base = msgspec.structs.asdict(as_draft(stored))
-            draft = draft_of(ProfileDraft, body, validate_draft, base)
-            return await self._store.update_profile(current_caller(), id_, draft, if_version)
+            return draft_of(ProfileDraft, body, validate_draft, base)
+
+        async def write(if_version: int | None) -> Profile:
+            return await self._store.update_profile(current_caller(), id_, merged, if_version)
 
         profile = await guarded_write(read, write)
         await announce(self._announcer, [ProfileChange(profile.id, profile.version)])
@@ -106,7 +108,7 @@ class ProfileRoutes:
         async def delete(if_version: int | None) -> Profile:
             return await self._store.delete_profile(current_caller(), id_, if_version)
 
-        profile = await guarded_delete(read, delete)
+        profile = await guarded_write(read, delete)
         await announce(self._announcer, [ProfileChange(profile.id, profile.version, deleted=True)])
         return empty_response(204)
 

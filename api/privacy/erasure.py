@@ -9,7 +9,7 @@ from quart import Response
 
 from api.http.auth import current_caller
 from api.http.bodies import Id, ListResponse, json_response, utc
-from api.http.etag import guarded_delete
+from api.http.etag import guarded_write
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route
 from api.links.announce import announce
@@ -60,7 +60,7 @@ class ErasureRoutes:
         async def erase(if_version: int | None) -> ProfileChange:
             return await self._store.erase(current_caller(), id_, if_version)
 
-        change = await guarded_delete(read, erase)
+        change = await guarded_write(read, erase)
         await announce(self._announcer, [change])
         return json_response(OrderResponse(str(change.profile_id)), 202)
 

@@ -18,7 +18,7 @@ from api.http.bodies import (
     replayable_response,
     utc,
 )
-from api.http.etag import etag, guarded_delete, guarded_write, read_response
+from api.http.etag import etag, guarded_write, read_response
 from api.http.idempotency import idempotency_with_secret, response_of
 from api.http.query import PAGE, page_of_request, page_response, path_id, refuse_parameters
 from api.http.routes import Doc, ResponseDoc, Route, changes_of
@@ -106,11 +106,13 @@ class WebhookRoutes:
         async def read() -> Webhook:
             return await self._store.webhook(current_caller(), id_)
 
-        async def write(stored: Webhook, if_version: int) -> Webhook:
+        def merged(stored: Webhook) -> WebhookDraft:
             base = {field: getattr(stored, field) for field in _FIELDS}
             base["event_types"] = list(stored.event_types)
-            draft = draft_of(WebhookDraft, body, self._validate, base)
-            return await self._store.update_webhook(current_caller(), id_, draft, if_version)
+            return draft_of(WebhookDraft, body, self._validate, base)
+
+        async def write(if_version: int | None) -> Webhook:
+            return await self._store.update_webhook(current_caller(), id_, merged, if_version)
 
         webhook = await guarded_write(read, write)
         return json_response(webhook_response(webhook), headers={"ETag": etag(webhook.version)})
@@ -125,7 +127,7 @@ class WebhookRoutes:
         async def delete(if_version: int | None) -> None:
             await self._store.delete_webhook(current_caller(), id_, if_version)
 
-        await guarded_delete(read, delete)
+        await guarded_write(read, delete)
         return empty_response(204)
 
     async def rotate(self, webhook_id: str) -> Response:

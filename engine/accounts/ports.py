@@ -14,6 +14,7 @@ from engine.accounts.member import (
     JoinResult,
     Member,
 )
+from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 
@@ -58,7 +59,7 @@ class AccountStore(Protocol):
         """Return the caller's own account."""
 
     async def update_user(
-        self, caller: Caller, draft: UserDraft, if_version: int | None = None
+        self, caller: Caller, draft: Change[UserDraft, User], if_version: int | None = None
     ) -> User: ...
 
     async def change_password(
@@ -108,7 +109,7 @@ class MemberStore(Protocol):
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: MemberRole,
+        role: Change[MemberRole, Member],
         if_version: int | None = None,
     ) -> Member: ...
 

@@ -1,6 +1,12 @@
 """Drafts: objects as a request wants them, validated field by field so that one response names every error."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+Stored = TypeVar("Stored")
+Draft = TypeVar("Draft")
+# A whole new draft, or what makes it of the stored object. The function may run more than once.
+Change: TypeAlias = Draft | Callable[[Stored], Draft]
 
 
 class StandIn(NamedTuple):
@@ -12,6 +18,13 @@ class StandIn(NamedTuple):
     """
 
     value: Any
+
+
+def draft_after(change: "Change[Draft, Stored]", stored: Stored) -> Draft:
+    """Return the draft that `change` makes of the stored object. Call under its lock, so that changes of
+    different fields at once all remain. Raises what the function raises.
+    """
+    return change(stored) if callable(change) else change
 
 
 def stand_in_of(type_: Any) -> StandIn | None:

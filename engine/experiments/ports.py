@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.accounts.access import Caller
+from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.experiments.automation import AutomaticAction, RunningExperiment
@@ -50,7 +51,7 @@ class ExperimentStore(Protocol):
         self,
         caller: Caller,
         experiment_id: int,
-        draft: ExperimentDraft,
+        draft: Change[ExperimentDraft, StoredExperiment],
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         """Change the experiment by the draft; a draft that changes nothing makes no new version.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from engine.accounts.access import Caller
+from engine.common.drafts import Change
 from engine.common.errors import WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -56,7 +57,7 @@ class ProfileStore(Protocol):
         self,
         caller: Caller,
         profile_id: int,
-        draft: ProfileDraft,
+        draft: Change[ProfileDraft, Profile],
         if_version: int | None = None,
     ) -> Profile: ...
 
@@ -88,7 +89,7 @@ class ProfileStore(Protocol):
         self,
         caller: Caller,
         link_id: int,
-        draft: LinkDraft,
+        draft: Change[LinkDraft, Link],
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
         """Update a link. Raises the errors of create_link(). A draft that changes nothing makes no new version.

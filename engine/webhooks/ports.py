@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from engine.accounts.access import Caller
+from engine.common.drafts import Change
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
 from engine.webhooks.delivery import (
@@ -47,7 +48,11 @@ class WebhookStore(Protocol):
     ) -> ListPage: ...
 
     async def update_webhook(
-        self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
+        self,
+        caller: Caller,
+        webhook_id: int,
+        draft: Change[WebhookDraft, Webhook],
+        if_version: int | None = None,
     ) -> Webhook: ...
 
     async def delete_webhook(

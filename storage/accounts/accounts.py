@@ -11,6 +11,7 @@ import asyncpg
 
 from engine.accounts.access import Caller
 from engine.accounts.account import NewSession, User, UserDraft
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.versions import require_version
@@ -76,15 +77,16 @@ class PostgresAccountStore:
         return await self._database.transaction(work, caller=caller, read_only=True)
 
     async def update_user(
-        self, caller: Caller, draft: UserDraft, if_version: int | None = None
+        self, caller: Caller, draft: Change[UserDraft, User], if_version: int | None = None
     ) -> User:
         async def work(connection: Connection) -> User:
             user_key = caller.tenant_id, caller.user_id
             stored = _user(await connection.fetchrow(_SQL["lock_user"], *user_key))
             require_version(stored.version, if_version)
-            if draft.name == stored.name:
+            name = draft_after(draft, stored).name
+            if name == stored.name:
                 return stored
-            return _user(await connection.fetchrow(_SQL["rename"], *user_key, draft.name))
+            return _user(await connection.fetchrow(_SQL["rename"], *user_key, name))
 
         return await self._database.transaction(work, caller=caller)
 

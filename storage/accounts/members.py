@@ -12,6 +12,7 @@ import asyncpg
 
 from engine.accounts.access import Action, Caller, MemberRole, require_scope
 from engine.accounts.member import Member, last_owner_error, require_other_user, require_owner
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError
 from engine.common.list_page import ListPage
 from engine.common.versions import require_version
@@ -54,16 +55,17 @@ class PostgresMemberStore:
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: MemberRole,
+        role: Change[MemberRole, Member],
         if_version: int | None = None,
     ) -> Member:
         async def work(connection: Connection) -> Member:
             access = await lock_team(connection, caller, profile_id, Action.MANAGE_MEMBERS)
             stored = await _member(connection, profile_id, user_id, if_version)
-            require_owner(access.role, stored.role, role)
-            if stored.role == role:
+            new_role: MemberRole = draft_after(role, stored)
+            require_owner(access.role, stored.role, new_role)
+            if stored.role == new_role:
                 return stored
-            await _set_role(connection, access, user_id, role)
+            await _set_role(connection, access, user_id, new_role)
             return await _member(connection, profile_id, user_id)
 
         return await self._change(caller, work)

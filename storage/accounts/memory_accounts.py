@@ -9,6 +9,7 @@ import trio
 
 from engine.accounts.access import Caller
 from engine.accounts.account import MAX_SESSIONS, NewSession, Session, User, UserDraft
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -75,14 +76,15 @@ class MemoryAccountStore:
         return self._user(caller)
 
     async def update_user(
-        self, caller: Caller, draft: UserDraft, if_version: int | None = None
+        self, caller: Caller, draft: Change[UserDraft, User], if_version: int | None = None
     ) -> User:
         await trio.lowlevel.checkpoint()
         stored = self._user(caller)
         require_version(stored.version, if_version)
-        if draft.name != stored.name:
+        name = draft_after(draft, stored).name
+        if name != stored.name:
             self.users[stored.id] = msgspec.structs.replace(
-                stored, name=draft.name, version=stored.version + 1, updated_at=self._now()
+                stored, name=name, version=stored.version + 1, updated_at=self._now()
             )
         return self.users[stored.id]
 

@@ -22,6 +22,7 @@ from engine.accounts.member import (
     require_other_user,
     require_owner,
 )
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import ConflictError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -87,17 +88,18 @@ class MemoryMembers:
         caller: Caller,
         profile_id: int,
         user_id: int,
-        role: MemberRole,
+        role: Change[MemberRole, Member],
         if_version: int | None = None,
     ) -> Member:
         await trio.lowlevel.checkpoint()
         profile, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
         stored = self._member(profile, team, user_id, if_version)
-        require_owner(team[caller.user_id], stored.role, role)
-        if stored.role == role:
+        new_role: MemberRole = draft_after(role, stored)
+        require_owner(team[caller.user_id], stored.role, new_role)
+        if stored.role == new_role:
             return stored
-        self._require_owner_left(team, user_id, role)
-        return self._set_role(profile, team, stored, role)
+        self._require_owner_left(team, user_id, new_role)
+        return self._set_role(profile, team, stored, new_role)
 
     async def remove_member(
         self, caller: Caller, profile_id: int, user_id: int, if_version: int | None = None

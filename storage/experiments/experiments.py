@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from engine.accounts.access import Action, Caller
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import FieldError, InvalidError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -111,16 +112,17 @@ class PostgresExperimentStore:
         self,
         caller: Caller,
         experiment_id: int,
-        draft: ExperimentDraft,
+        draft: Change[ExperimentDraft, StoredExperiment],
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         async def work(connection: Connection) -> tuple[StoredExperiment, ProfileChange]:
             access, old = await _lock(connection, caller, experiment_id, if_version)
             others = await open_experiments(connection, access)
-            revised, new_phase = conflicts.revise_among(old.experiment, draft, others)
+            wanted = draft_after(draft, old)
+            revised, new_phase = conflicts.revise_among(old.experiment, wanted, others)
             if revised == old.experiment:
                 return old, await _unchanged(connection, access)
-            await _require_references(connection, access, draft)
+            await _require_references(connection, access, wanted)
             change = await next_version(connection, access)
             if new_phase:
                 await begin_phase(connection, access.tenant_id, revised, "change")

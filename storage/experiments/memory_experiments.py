@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -109,17 +110,18 @@ class MemoryExperimentStore:
         self,
         caller: Caller,
         experiment_id: int,
-        draft: ExperimentDraft,
+        draft: Change[ExperimentDraft, StoredExperiment],
         if_version: int | None = None,
     ) -> tuple[StoredExperiment, ProfileChange]:
         await trio.lowlevel.checkpoint()
         old = self._enter(caller, experiment_id, Action.EDIT, if_version)
         others = self._open(old.profile_id)
-        revised, new_phase = conflicts.revise_among(old.experiment, draft, others)
+        wanted = draft_after(draft, old)
+        revised, new_phase = conflicts.revise_among(old.experiment, wanted, others)
         if revised == old.experiment:
             profile, _ = self._profiles.team(caller, old.profile_id, Action.EDIT)
             return old, ProfileChange(profile.id, profile.version)
-        self._require_references(old.profile_id, draft)
+        self._require_references(old.profile_id, wanted)
         if new_phase:
             self._begin_phase(revised, "change")
         return self._write(old, revised)

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller, MemberRole, require, require_scope
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import ConflictError, NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -86,21 +87,22 @@ class MemoryProfiles:
         self,
         caller: Caller,
         profile_id: int,
-        draft: ProfileDraft,
+        draft: Change[ProfileDraft, Profile],
         if_version: int | None = None,
     ) -> Profile:
         await trio.lowlevel.checkpoint()
         entry = self.enter(caller, profile_id, Action.EDIT)
         require_version(entry.profile.version, if_version)
-        if draft == draft_of(entry.profile):
+        wanted = draft_after(draft, entry.profile)
+        if wanted == draft_of(entry.profile):
             return entry.profile
-        if draft.handle != entry.profile.handle:
-            if draft.handle in self._handles:
+        if wanted.handle != entry.profile.handle:
+            if wanted.handle in self._handles:
                 raise ConflictError("handle", "is taken")
             del self._handles[entry.profile.handle]
-            self._handles[draft.handle] = profile_id
+            self._handles[wanted.handle] = profile_id
         self._bump(entry)
-        entry.profile = msgspec.structs.replace(entry.profile, **msgspec.structs.asdict(draft))
+        entry.profile = msgspec.structs.replace(entry.profile, **msgspec.structs.asdict(wanted))
         return entry.profile
 
     async def delete_profile(
@@ -150,13 +152,13 @@ class MemoryProfiles:
         self,
         caller: Caller,
         link_id: int,
-        draft: LinkDraft,
+        draft: Change[LinkDraft, Link],
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
         await trio.lowlevel.checkpoint()
         entry, link = self._enter_link(caller, link_id, Action.EDIT)
         require_version(link.version, if_version)
-        changed = self._changed(entry, link, draft)
+        changed = self._changed(entry, link, draft_after(draft, link))
         if changed == link:
             return link, ProfileChange(entry.profile.id, entry.profile.version)
         change = self._bump(entry)

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from engine.accounts.access import Action, Caller, require_scope
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError, WaypostError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -83,21 +84,22 @@ class PostgresProfileStore:
         self,
         caller: Caller,
         profile_id: int,
-        draft: ProfileDraft,
+        draft: Change[ProfileDraft, Profile],
         if_version: int | None = None,
     ) -> Profile:
         async def work(connection: Connection) -> Profile:
             access = await enter_profile(connection, caller, profile_id, Action.EDIT)
             stored = await _lock(connection, access, if_version)
-            if draft == draft_of(stored):
+            wanted = draft_after(draft, stored)
+            if wanted == draft_of(stored):
                 return stored
             row = await connection.fetchrow(
                 SQL["update_profile"],
                 access.tenant_id,
                 profile_id,
-                draft.handle,
-                draft.title,
-                draft.raw_retention_days,
+                wanted.handle,
+                wanted.title,
+                wanted.raw_retention_days,
             )
             return _profile(row)
 
@@ -148,16 +150,17 @@ class PostgresProfileStore:
         self,
         caller: Caller,
         link_id: int,
-        draft: LinkDraft,
+        draft: Change[LinkDraft, Link],
         if_version: int | None = None,
     ) -> tuple[Link, ProfileChange]:
         async def work(connection: Connection) -> tuple[Link, ProfileChange]:
             access = await enter_link(connection, caller, link_id, Action.EDIT)
             stored, unchanged = await _lock_link(connection, access, link_id, if_version)
-            if apply_draft(stored, draft) == stored:
+            wanted = draft_after(draft, stored)
+            if apply_draft(stored, wanted) == stored:
                 return stored, unchanged
             change = await next_version(connection, access)
-            return await rewrite_link(connection, access, stored, draft, change.version), change
+            return await rewrite_link(connection, access, stored, wanted, change.version), change
 
         return await self._change(caller, work)
 

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from engine.accounts.access import Action, Caller
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -168,24 +169,29 @@ class MemoryWebhooks:
         return ListPage.of(webhooks, limit)
 
     async def update_webhook(
-        self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
+        self,
+        caller: Caller,
+        webhook_id: int,
+        draft: Change[WebhookDraft, Webhook],
+        if_version: int | None = None,
     ) -> Webhook:
         await trio.lowlevel.checkpoint()
         entry = self._enter(caller, webhook_id, if_version)
-        if not differs(entry.webhook, draft):
+        wanted = draft_after(draft, entry.webhook)
+        if not differs(entry.webhook, wanted):
             return entry.webhook
-        if (draft.enabled and not entry.webhook.enabled) or draft.url != entry.webhook.url:
+        if (wanted.enabled and not entry.webhook.enabled) or wanted.url != entry.webhook.url:
             entry.enabled_at = self._now()
         self._change(
             entry,
-            url=draft.url,
-            description=draft.description,
-            event_types=tuple(draft.event_types),
-            ordered=draft.ordered,
-            max_concurrency=draft.max_concurrency,
-            max_rate=draft.max_rate,
-            enabled=draft.enabled,
-            disabled_reason=None if draft.enabled else entry.webhook.disabled_reason,
+            url=wanted.url,
+            description=wanted.description,
+            event_types=tuple(wanted.event_types),
+            ordered=wanted.ordered,
+            max_concurrency=wanted.max_concurrency,
+            max_rate=wanted.max_rate,
+            enabled=wanted.enabled,
+            disabled_reason=None if wanted.enabled else entry.webhook.disabled_reason,
         )
         return entry.webhook
 

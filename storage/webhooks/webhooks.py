@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from engine.accounts.access import Action, Caller, require
+from engine.common.drafts import Change, draft_after
 from engine.common.errors import ConflictError, NotFoundError
 from engine.common.idempotency import IdempotentRequest
 from engine.common.list_page import ListPage
@@ -109,15 +110,20 @@ class PostgresWebhookStore:
         return await self._read(caller, work)
 
     async def update_webhook(
-        self, caller: Caller, webhook_id: int, draft: WebhookDraft, if_version: int | None = None
+        self,
+        caller: Caller,
+        webhook_id: int,
+        draft: Change[WebhookDraft, Webhook],
+        if_version: int | None = None,
     ) -> Webhook:
         async def work(connection: Connection) -> Webhook:
             access = await _enter(connection, caller, webhook_id)
             stored = await _lock(connection, access, webhook_id, if_version)
-            if not differs(stored, draft):
+            wanted = draft_after(draft, stored)
+            if not differs(stored, wanted):
                 return stored
             await connection.execute(
-                SQL["update_webhook"], access.tenant_id, webhook_id, *_columns(draft)
+                SQL["update_webhook"], access.tenant_id, webhook_id, *_columns(wanted)
             )
             return await _fetch(connection, access, webhook_id)
 

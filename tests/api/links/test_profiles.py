@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from engine.common.errors import LostUpdateError, UnavailableError
+from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from tests.kit.consoles import VISITORS, Console
 
@@ -114,31 +114,6 @@ async def test_a_write_with_another_version_is_412() -> None:
     assert changed.status == 200
     (await console.call("PATCH", path, {"title": "y"}, If_Match=tag)).problem(412)
     assert (await console.call("DELETE", path, If_Match=changed.headers["ETag"])).status == 204
-
-
-async def test_an_unconditional_change_is_merged_again_after_a_collision(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    console = Console()
-    profile = await console.profile()
-    path = f"/v1/profiles/{profile['id']}"
-    update = console.profiles.update_profile
-    collisions = [3]
-
-    async def colliding(*args: object) -> object:
-        if collisions[0]:
-            collisions[0] -= 1
-            raise LostUpdateError(2)
-        return await update(*args)
-
-    monkeypatch.setattr(console.profiles, "update_profile", colliding)
-    assert (await console.call("PATCH", path, {"title": "x"})).status == 200
-    collisions[0] = 100
-    response = await console.call("PATCH", path, {"title": "x"})
-    response.problem(503)
-    assert response.headers["Retry-After"]
-    tag = (await console.call("GET", path)).headers["ETag"]
-    (await console.call("PATCH", path, {"title": "x"}, If_Match=tag)).problem(412)
 
 
 async def test_the_pages_of_a_list_contain_every_item_once() -> None:
