@@ -144,7 +144,8 @@ class MemoryMembers:
         self, caller: Caller, profile_id: int, draft: InvitationDraft
     ) -> tuple[Invitation, str]:
         _, team = self._profiles.team(caller, profile_id, Action.MANAGE_MEMBERS)
-        if draft.email in [self._accounts.users[user_id].email for user_id in team]:
+        emails = {self._accounts.users[user_id].email.lower() for user_id in team}
+        if draft.email.lower() in emails:
             raise ConflictError("email", "must not be the address of a member")
         if len(self._open_invitations(profile_id)) >= MAX_INVITATIONS:
             raise invitation_limit_error()
