@@ -30,7 +30,7 @@ from api.http.hypercorn_adapter import HypercornServer
 from api.http.idle_timer import IdleTimer
 from api.http.protocol import STREAM_ID, Headers, Http1Protocol
 
-MAX_RECEIVE_BYTES: Final = 16_384  # h11 looks at `head_bytes` between reads only
+MAX_RECEIVE_BYTES: Final = 16_384
 MAX_DROPPED_BYTES: Final = 65_536
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -85,10 +85,18 @@ def _is_host(authority: bytes, request: h11.Request) -> bool:
     )
 
 
+def head_bytes(request: h11.Request) -> int:
+    """Return the size of a request's head as it is sent, but for blanks around values."""
+    fields = sum(len(name) + len(value) + 4 for name, value in request.headers)
+    return len(request.method) + len(request.target) + len("  HTTP/1.1\r\n\r\n") + fields
+
+
 class ConsoleProtocol(Http1Protocol):
     """HTTP/1.1 of the console. It refuses ambiguous heads, with problem details."""
 
     def refusal(self, request: h11.Request) -> int | None:
+        if head_bytes(request) > self._server.config.h11_max_incomplete_size:
+            return 431  # h11 measures unfinished heads only
         return refusal(request)
 
     def error_response(self, status: int) -> tuple[Headers, bytes]:

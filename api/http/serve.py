@@ -39,6 +39,7 @@ def limits_of(settings: Settings) -> ConsoleLimits:
         head_s=settings.head_timeout_ms / 1000,
         idle_s=settings.idle_timeout_ms / 1000,
         drain_s=settings.drain_timeout_ms / 1000,
+        head_bytes=settings.max_head_bytes,
     )
 
 

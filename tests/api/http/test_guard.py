@@ -13,6 +13,8 @@ from api.http import guard, serve
 from api.http.connection import ConsoleLimits
 from api.http.hypercorn_adapter import HypercornServer
 from api.http.problems import CONTENT_TYPE
+from api.http.serve import limits_of
+from engine.operations.settings import Settings
 from tests.kit.consoles import Console, exchange, served
 from tests.kit.hosted import hosted_run
 
@@ -149,6 +151,21 @@ async def test_malformed_requests_get_a_problem_and_close(request_: bytes, statu
     assert b"x-request-id: " in head
     assert b'"status":%d' % status in body
     assert console.counters.crashes == 0
+
+
+@pytest.mark.parametrize("max_bytes", [4096, 16_384, 65_536])
+@pytest.mark.parametrize("surplus", [0, 1])
+async def test_a_head_may_be_as_long_as_set_and_no_byte_longer(
+    max_bytes: int, surplus: int
+) -> None:
+    console = Console()
+    limits = limits_of(Settings(max_head_bytes=max_bytes))
+    head = ALIVE.replace(b"\r\n\r\n", b"\r\nCookie: %b\r\n\r\n")
+    head %= b"c" * (max_bytes + surplus - len(head) + 2)
+    assert len(head) == max_bytes + surplus
+    async with served(console.app, console.counters, limits) as (port, _):
+        answer = await exchange(port, head)
+    assert answer.startswith(b"HTTP/1.1 431 " if surplus else b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HT", KEPT, KEPT + b"GET /heal"])
