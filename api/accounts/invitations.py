@@ -117,7 +117,9 @@ class InvitationRoutes:
         refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(InvitationDraft, await json_object(), validate_invitation, {})
-        idempotent_request = await idempotency_with_secret(self._created, id_)
+        idempotent_request = await idempotency_with_secret(
+            self._created, lambda new: new[0].profile_id
+        )
         new = await self._store.invite(current_caller(), id_, draft, idempotent_request)
         return response_of(self._created(new))
 
@@ -174,7 +176,9 @@ class InvitationRoutes:
             raise Unauthorized("log in, or send a password to make an account")
         await self._login_flow.admit("")
         user_agent = clean_user_agent(request.headers.get("User-Agent", ""))
-        idempotent_request = await idempotency_with_secret(self._joined_as_new, token=draft.token)
+        idempotent_request = await idempotency_with_secret(
+            self._joined_as_new, lambda joined: joined.profile_id, draft.token
+        )
         joined = await self._store.accept_as_new(
             draft.token, draft.password, draft.name, user_agent, request_id(), idempotent_request
         )

@@ -163,7 +163,9 @@ class ConversionIngest:
         refuse_parameters()
         id_ = path_id(profile_id)
         draft = draft_of(HookDraft, await json_object(), validate_hook, {})
-        idempotent_request = await idempotency_with_secret(self._created, id_)
+        idempotent_request = await idempotency_with_secret(
+            self._created, lambda new: new[0].profile_id
+        )
         return response_of(
             self._created(
                 await self._store.create_hook(current_caller(), id_, draft, idempotent_request)

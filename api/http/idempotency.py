@@ -41,19 +41,21 @@ async def idempotency_of_request(
 
 
 async def idempotency_with_secret(
-    respond: Callable[[T], StoredResponse], profile_id: int | None = None, token: str | None = None
+    respond: Callable[[T], StoredResponse],
+    profile_of: Callable[[T], int] | None = None,
+    token: str | None = None,
 ) -> IdempotentRequest[T] | None:
     """Return like idempotency_of_request(), for a response that holds a secret and has a `Location`.
 
     It is stored under a seal that only the credential of this request opens: its API key or session, or in a
-    request without them an invitation's `token`. `profile_id` is the profile that the response is about.
+    request without them an invitation's `token`. `profile_of` returns the profile that it is about.
     """
     owner_id = None if token is None else NOBODY
     once = await idempotency_of_request(respond, owner_id)
     if once is None:
         return None
     seal = AnswerSeal(current_credential() if token is None else token)
-    return msgspec.structs.replace(once, holds_secret=True, seal=seal, profile_id=profile_id)
+    return msgspec.structs.replace(once, holds_secret=True, seal=seal, profile_of=profile_of)
 
 
 def idempotency_key() -> str | None:

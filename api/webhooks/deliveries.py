@@ -7,11 +7,21 @@ import msgspec
 from quart import Response
 
 from api.http.auth import current_caller
-from api.http.bodies import Id, ListResponse, draft_of, json_object, json_response, utc
+from api.http.bodies import (
+    Id,
+    ListResponse,
+    draft_of,
+    json_object,
+    json_response,
+    replayable_response,
+    utc,
+)
+from api.http.idempotency import idempotency_of_request, response_of
 from api.http.query import PAGE, page_of, page_response, parameters, path_id, refuse_parameters
 from api.http.routes import Doc, Parameter, ResponseDoc, Route
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError, InvalidError
+from engine.common.idempotency import StoredResponse
 from engine.webhooks.delivery import (
     DELIVERY_STATES,
     REPLAYED_AT_ONCE,
@@ -122,10 +132,15 @@ class DeliveryRoutes:
 
     async def test(self, webhook_id: str) -> Response:
         refuse_parameters()
-        return json_response(
-            delivery_response(await self._store.send_test(current_caller(), path_id(webhook_id))),
-            202,
+        id_ = path_id(webhook_id)
+        idempotent_request = await idempotency_of_request(_queued)
+        return response_of(
+            _queued(await self._store.send_test(current_caller(), id_, idempotent_request))
         )
+
+
+def _queued(delivery: Delivery) -> StoredResponse:
+    return replayable_response(delivery_response(delivery), 202, {})
 
 
 def _validate(draft: ReplayDraft) -> tuple[ReplayDraft | None, list[FieldError]]:
@@ -268,4 +283,5 @@ _TEST: Final = Doc(
         )
     },
     errors=(409,),
+    idempotent=True,
 )

@@ -83,7 +83,7 @@ class WebhookRoutes:
         id_ = path_id(profile_id)
         draft = draft_of(NewWebhookDraft, await json_object(), self._validate, {})
 
-        idempotent_request = await idempotency_with_secret(_created, id_)
+        idempotent_request = await idempotency_with_secret(_created, _profile_of)
         new = await self._store.create_webhook(current_caller(), id_, draft, idempotent_request)
         return response_of(_created(new))
 
@@ -132,8 +132,11 @@ class WebhookRoutes:
 
     async def rotate(self, webhook_id: str) -> Response:
         refuse_parameters()
-        new = await self._store.rotate_secret(current_caller(), path_id(webhook_id))
-        return json_response(_with_secret(new), headers={"ETag": etag(new.webhook.version)})
+        id_ = path_id(webhook_id)
+        idempotent_request = await idempotency_with_secret(_rotated, _profile_of)
+        return response_of(
+            _rotated(await self._store.rotate_secret(current_caller(), id_, idempotent_request))
+        )
 
 
 _FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(WebhookDraft))
@@ -162,9 +165,21 @@ def webhook_response(webhook: Webhook) -> WebhookResponse:
 
 
 def _created(new: NewSecret) -> StoredResponse:
+    return _response_with_secret(new, 201)
+
+
+def _rotated(new: NewSecret) -> StoredResponse:
+    return _response_with_secret(new, 200)
+
+
+def _profile_of(new: NewSecret) -> int:
+    return new.webhook.profile_id
+
+
+def _response_with_secret(new: NewSecret, status: int) -> StoredResponse:
     webhook = new.webhook
     headers = {"Location": f"/v1/webhooks/{webhook.id}", "ETag": etag(webhook.version)}
-    return replayable_response(_with_secret(new), 201, headers)
+    return replayable_response(_with_secret(new), status, headers)
 
 
 def _with_secret(new: NewSecret) -> WebhookResponse:
@@ -268,7 +283,9 @@ _ROTATE: Final = Doc(
             "The webhook.",
             WebhookResponse,
             EXAMPLE | {"secret": "whsec_6Xb0dC…", "version": 2},
-            ("ETag",),
+            ("Location", "ETag"),
         )
     },
+    errors=(409,),
+    idempotent=True,
 )

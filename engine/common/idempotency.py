@@ -35,7 +35,7 @@ class ResponseRow(msgspec.Struct, frozen=True):
     """The row of a response in a store, with the hash of its request.
 
     If it `holds_secret`, `headers` have the location only, and `body` is the whole response, sealed; it is
-    empty if nothing seals it.
+    empty if nothing seals it. By `about_profile` the erasure of that profile finds it.
     """
 
     request_sha256: bytes
@@ -43,13 +43,14 @@ class ResponseRow(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     holds_secret: bool = False
+    about_profile: int | None = None
 
 
 class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
     """A request to create an object once. `respond` makes the response from the object.
 
-    `holds_secret`: the response does, and is stored only under the `seal`. `profile_id` is that of a response
-    with a secret, so that the erasure of the profile finds it.
+    `holds_secret`: the response does, and is stored only under the `seal`. `profile_of` returns the profile
+    that a response with a secret is about; None: it is about none.
     """
 
     key: str
@@ -57,7 +58,7 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
     respond: Callable[[T], StoredResponse]
     holds_secret: bool = False
     seal: AnswerSeal | None = None
-    profile_id: int | None = None
+    profile_of: Callable[[T], int] | None = None
 
     def row_of(self, result: T) -> ResponseRow:
         """Return the row of the response to the created object."""
@@ -69,7 +70,8 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
         sealed = b""
         if self.seal is not None:
             sealed = self.seal.seal(msgspec.msgpack.encode(response), self.request_sha256)
-        return ResponseRow(sha256, status, location, sealed, holds_secret=True)
+        profile_id = None if self.profile_of is None else self.profile_of(result)
+        return ResponseRow(sha256, status, location, sealed, True, profile_id)
 
     def error_for_used_key(self, row: ResponseRow) -> Exception:
         """Return the error to raise for a key that has a stored response.

@@ -60,7 +60,9 @@ class WebhookStore(Protocol):
     ) -> None:
         """Delete a webhook and its deliveries."""
 
-    async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
+    async def rotate_secret(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[NewSecret] | None = None
+    ) -> NewSecret:
         """Make a new secret. For OLD_SECRET_HOURS, the previous secrets sign too."""
 
     async def deliveries(
@@ -82,7 +84,9 @@ class WebhookStore(Protocol):
         `failed_only` leaves out delivered ones.
         """
 
-    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
+    async def send_test(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None
+    ) -> Delivery:
         """Enqueue an `endpoint.test` event for this webhook only. Returns its delivery."""
 
 

@@ -7,7 +7,6 @@ another, and gives each member one of ten numbered slots, which are unique in a 
 from typing import Final
 
 import asyncpg
-import msgspec
 
 from engine.accounts.access import Action, Caller, require_scope
 from engine.accounts.account import User
@@ -20,7 +19,7 @@ from engine.accounts.member import (
     raise_refusal,
 )
 from engine.common.errors import ConflictError, NotFoundError
-from engine.common.idempotency import IdempotentRequest
+from engine.common.idempotency import RETENTION, IdempotentRequest
 from engine.common.list_page import ListPage
 from storage.accounts import sessions, tokens
 from storage.accounts.access import MAX_ID, enter_profile, validate_id
@@ -131,7 +130,7 @@ class PostgresInvitationStore:
     async def _raise_if_answered(self, token: str, once: IdempotentRequest[JoinResult]) -> None:
         async def work(connection: Connection) -> asyncpg.Record | None:
             return await connection.fetchrow(
-                SQL["response_to_acceptance"], tokens.digest(token), once.key
+                SQL["response_to_acceptance"], tokens.digest(token), once.key, RETENTION
             )
 
         row = await self._database.transaction(work, read_only=True)
@@ -151,11 +150,11 @@ class PostgresInvitationStore:
         password_hash = await self._passwords.hash(password)
 
         async def work(connection: Connection) -> JoinResult:
-            invitation = await _open_invitation(connection, token)
+            email = (await _open_invitation(connection, token)).email
             tenant_id = await connection.fetchval(SQL["new_tenant_id"], request_id)
-            await connection.execute(SQL["create_tenant"], tenant_id, invitation.email)
+            await connection.execute(SQL["create_tenant"], tenant_id, email)
             row = await connection.fetchrow(
-                SQL["create_user"], tenant_id, invitation.email, password_hash, name
+                SQL["create_user"], tenant_id, email, password_hash, name
             )
             assert row is not None
             user = User(**dict(row))
@@ -168,8 +167,7 @@ class PostgresInvitationStore:
                 )
                 return join_result._replace(login=login)
 
-            about_profile = once and msgspec.structs.replace(once, profile_id=invitation.profile_id)
-            return await run_once(Caller(tenant_id, user.id), about_profile, join)(connection)
+            return await run_once(Caller(tenant_id, user.id), once, join)(connection)
 
         try:
             return await self._database.transaction(work)

@@ -10,8 +10,9 @@ FROM invitation_of($1);
 SELECT outcome, profile_id, role FROM accept_invitation($1);
 
 -- name: response_to_acceptance
--- Read the stored response to an acceptance by the SHA-256 of its token and its idempotency key ($2).
-SELECT request_sha256, status, headers, body, holds_secret FROM response_to_acceptance($1, $2);
+-- Read the stored response to an acceptance by the SHA-256 of its token and its idempotency key ($2), while it
+-- is kept ($3).
+SELECT request_sha256, status, headers, body, holds_secret FROM response_to_acceptance($1, $2, $3);
 
 -- name: new_tenant_id
 -- Draw the id of a new tenant and act in that tenant from here on.

@@ -399,7 +399,7 @@ $$;
 
 -- The stored response to an acceptance that made an account, by the invitation's token: who repeats it has no
 -- credentials yet.
-CREATE FUNCTION response_to_acceptance(sha256 bytea, of_key text)
+CREATE FUNCTION response_to_acceptance(sha256 bytea, of_key text, kept interval)
 RETURNS TABLE (request_sha256 bytea, status smallint, headers jsonb, body bytea, holds_secret boolean)
 LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
 SET search_path = pg_catalog, pg_temp
@@ -409,13 +409,13 @@ AS $$
     JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
         AND m.user_id = i.accepted_by
     JOIN waypost.idempotency_keys AS k ON k.tenant_id = m.home_tenant_id AND k.user_id = m.user_id
-        AND k.key = of_key AND k.created_at > clock_timestamp() - interval '24 hours'
+        AND k.key = of_key AND k.created_at > clock_timestamp() - kept
     WHERE i.token_sha256 = sha256
 $$;
 
 REVOKE ALL ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
     profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
-    response_to_acceptance(bytea, text) FROM PUBLIC;
+    response_to_acceptance(bytea, text, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION profile_access(bigint), link_access(bigint), my_profiles(bigint, integer),
     profile_members(bigint), invitation_of(bytea), accept_invitation(bytea),
-    response_to_acceptance(bytea, text) TO waypost_app;
+    response_to_acceptance(bytea, text, interval) TO waypost_app;

@@ -579,7 +579,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) RETURNS TABLE(request_sha256 bytea, status smallint, headers jsonb, body bytea, holds_secret boolean)
+CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) RETURNS TABLE(request_sha256 bytea, status smallint, headers jsonb, body bytea, holds_secret boolean)
     LANGUAGE sql STABLE SECURITY DEFINER ROWS 1
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -588,7 +588,7 @@ CREATE FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) RETURN
     JOIN waypost.members AS m ON m.tenant_id = i.tenant_id AND m.profile_id = i.profile_id
         AND m.user_id = i.accepted_by
     JOIN waypost.idempotency_keys AS k ON k.tenant_id = m.home_tenant_id AND k.user_id = m.user_id
-        AND k.key = of_key AND k.created_at > clock_timestamp() - interval '24 hours'
+        AND k.key = of_key AND k.created_at > clock_timestamp() - kept
     WHERE i.token_sha256 = sha256
 $$;
 
@@ -2230,8 +2230,8 @@ REVOKE ALL ON FUNCTION waypost.refuse_unless_erased() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION waypost.require_an_owner() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) FROM PUBLIC;
-GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text) TO waypost_app;
+REVOKE ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION waypost.response_to_acceptance(sha256 bytea, of_key text, kept interval) TO waypost_app;
 
 REVOKE ALL ON FUNCTION waypost.session_user_of(sha256 bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION waypost.session_user_of(sha256 bytea) TO waypost_app;

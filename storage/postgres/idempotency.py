@@ -57,7 +57,7 @@ def run_once(caller: Caller, once: IdempotentRequest[T] | None, work: Work[T]) -
             msgspec.json.encode(stored.headers).decode(),
             stored.body,
             stored.holds_secret,
-            once.profile_id if stored.holds_secret else None,
+            stored.about_profile,
         )
         return result
 

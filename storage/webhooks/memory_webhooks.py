@@ -203,8 +203,13 @@ class MemoryWebhooks:
         del self._webhooks[webhook_id]
         self._deliveries.pop(webhook_id, None)
 
-    async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
+    async def rotate_secret(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[NewSecret] | None = None
+    ) -> NewSecret:
         await trio.lowlevel.checkpoint()
+        return self._idempotency.run_once(caller, once, lambda: self._rotate(caller, webhook_id))
+
+    def _rotate(self, caller: Caller, webhook_id: int) -> NewSecret:
         entry = self._enter(caller, webhook_id)
         secret, public = key_pair(entry.webhook.signature)
         end = self._now() + timedelta(hours=OLD_SECRET_HOURS)
@@ -267,8 +272,13 @@ class MemoryWebhooks:
         more = len(events) == REPLAYED_AT_ONCE
         return ReplayResult(len(events), events[-1].at if more else None)
 
-    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
+    async def send_test(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None
+    ) -> Delivery:
         await trio.lowlevel.checkpoint()
+        return self._idempotency.run_once(caller, once, lambda: self._send_test(caller, webhook_id))
+
+    def _send_test(self, caller: Caller, webhook_id: int) -> Delivery:
         entry = self._enter(caller, webhook_id)
         require_enabled(entry.webhook)
         profile_id = entry.webhook.profile_id

@@ -148,7 +148,9 @@ class PostgresWebhookStore:
             pass
         await self._database.transaction(work, caller=caller)
 
-    async def rotate_secret(self, caller: Caller, webhook_id: int) -> NewSecret:
+    async def rotate_secret(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[NewSecret] | None = None
+    ) -> NewSecret:
         async def work(connection: Connection) -> NewSecret:
             access = await _enter(connection, caller, webhook_id)
             stored = await _lock(connection, access, webhook_id, None)
@@ -161,7 +163,7 @@ class PostgresWebhookStore:
             webhook = await _fetch(connection, access, webhook_id)
             return NewSecret(webhook, None if public else secret)
 
-        return await self._database.transaction(work, caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def deliveries(
         self,
@@ -219,7 +221,9 @@ class PostgresWebhookStore:
 
         return await self._database.transaction(work, caller=caller)
 
-    async def send_test(self, caller: Caller, webhook_id: int) -> Delivery:
+    async def send_test(
+        self, caller: Caller, webhook_id: int, once: IdempotentRequest[Delivery] | None = None
+    ) -> Delivery:
         async def work(connection: Connection) -> Delivery:
             access = await _enter(connection, caller, webhook_id)
             require_enabled(await _fetch(connection, access, webhook_id))
@@ -236,7 +240,7 @@ class PostgresWebhookStore:
             await connection.execute(SQL["make_delivery"], access.tenant_id, webhook_id, event_id)
             return await _delivery(connection, access, webhook_id, event_id)
 
-        return await self._database.transaction(work, caller=caller)
+        return await self._database.transaction(run_once(caller, once, work), caller=caller)
 
     async def _read(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._database.transaction(work, caller=caller, read_only=True)

@@ -347,10 +347,10 @@ FUNCTIONS = {
         "a profile's handle and title, to who has the token of an invitation to it",
         (("SELECT * FROM invitation_of(sha256('guessed'))", []),),
     ),
-    "response_to_acceptance(bytea,text)": Function(
+    "response_to_acceptance(bytea,text,interval)": Function(
         "waypost_app",
         "the sealed response to an acceptance, to who has the invitation's token and the idempotency key",
-        (("SELECT * FROM response_to_acceptance(sha256('guessed'), 'key')", []),),
+        (("SELECT * FROM response_to_acceptance(sha256('guessed'), 'key', '1 day')", []),),
     ),
     "accept_invitation(bytea)": Function(
         "waypost_app",
