@@ -110,7 +110,7 @@ class Aggregator:
         for journal_id, folding in list(self._folding.items()):
             if journal_id not in leases:
                 folding.scope.cancel()
-            elif journal_id in known and _went_back(known[journal_id], leases[journal_id]):
+            elif journal_id in known and self._went_back(known[journal_id], leases[journal_id]):
                 logger.warning(
                     "journal %s went back in Postgres from %s to %s and is folded again from there",
                     journal_id.hex, known[journal_id], leases[journal_id],
@@ -121,6 +121,14 @@ class Aggregator:
             if journal_id not in self._folding:
                 folding = self._folding[journal_id] = _Folding(lease)
                 nursery.start_soon(self._fold, lease, folding, name=f"fold-{journal_id.hex[:8]}")
+
+    def _went_back(self, known: JournalLease, renewed: JournalLease) -> bool:
+        """Return whether Postgres has another lease, or less of the journal, than when `known` was read."""
+        return (
+            renewed.fencing_token != known.fencing_token
+            or renewed.folded < known.folded
+            or renewed.dimension_counted < known.dimension_counted
+        )
 
     async def _fold(self, lease: JournalLease, folding: "_Folding") -> None:
         """Fold one journal until its lease is lost or its scope is cancelled."""
@@ -265,15 +273,6 @@ class _Folding:
     def position(self) -> JournalLease:
         """Return the lease with the watermarks that are known to be committed."""
         return self._lease if self.journal is None else self.journal.position()
-
-
-def _went_back(known: JournalLease, renewed: JournalLease) -> bool:
-    """Return whether Postgres has another lease, or less of the journal, than it had when `known` was read."""
-    return (
-        renewed.fencing_token != known.fencing_token
-        or renewed.folded < known.folded
-        or renewed.dimension_counted < known.dimension_counted
-    )
 
 
 def contiguous_batches(batches: list[Batch], sequence: int) -> list[Batch]:

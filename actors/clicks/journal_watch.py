@@ -27,7 +27,7 @@ RECOVERING: Final = Metric(
 )
 
 
-class JournalState(NamedTuple):
+class ShippedJournal(NamedTuple):
     """A journal as its shipper knows it. `still_s`: since when its watermark has not moved; `recover_to`: the
     sequence that Postgres had counted before it went back, 0 if it did not or has reached it again."""
 
@@ -58,9 +58,9 @@ class JournalState(NamedTuple):
         return f"journal {self.id.hex}: {'; '.join(texts)}" if texts else ""
 
 
-def journal_state(shipper: Shipper, pending: int) -> JournalState:
+def shipped_journal(shipper: Shipper, pending: int) -> ShippedJournal:
     """Return the state of the shipper's journal with so many clicks that are not counted."""
-    return JournalState(
+    return ShippedJournal(
         shipper.source.id,
         pending,
         shipper.committed,
@@ -73,7 +73,7 @@ def journal_state(shipper: Shipper, pending: int) -> JournalState:
 class JournalWatch:
     """The journals that one edge ships. `states` returns one state for each."""
 
-    def __init__(self, states: Callable[[], list[JournalState]]) -> None:
+    def __init__(self, states: Callable[[], list[ShippedJournal]]) -> None:
         self._states = states
 
     def component(self, name: str) -> Component:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import trio
 
-from actors.clicks.journal_watch import JournalState, journal_state
+from actors.clicks.journal_watch import ShippedJournal, shipped_journal
 from actors.clicks.shipper import STALL_S, WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
 from engine.clicks.ports import ClickStream
 from engine.common.errors import UnavailableError
@@ -106,8 +106,8 @@ class ActiveJournalShipper:
         """Have the journal delete what Postgres has counted, after the time for which it is kept."""
         self._journal.forget(self.shipper.committed, trio.current_time() - self.shipper.read_at)
 
-    def states(self) -> list[JournalState]:
-        return [journal_state(self.shipper, self.pending)]
+    def states(self) -> list[ShippedJournal]:
+        return [shipped_journal(self.shipper, self.pending)]
 
     async def end_journal(self, *, kept: bool) -> bool:
         """End a journal that is wholly counted. Returns whether its folder may be deleted.

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import trio
 
-from actors.clicks.journal_watch import JournalState, journal_state
+from actors.clicks.journal_watch import ShippedJournal, shipped_journal
 from actors.clicks.journals import PENDING_CLICKS, delete_journal
 from actors.clicks.shipper import WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
 from engine.clicks.ports import ClickStream
@@ -244,10 +244,10 @@ class OrphanShipper:
     def _uncounted(self) -> list[Shipper]:
         return [s for id_, s in self._shippers.items() if id_ not in self._kept]
 
-    def states(self) -> list[JournalState]:
+    def states(self) -> list[ShippedJournal]:
         """Return the state of each journal that is being shipped."""
         return [
-            journal_state(shipper, max(1, shipper.shipped - shipper.committed))
+            shipped_journal(shipper, max(1, shipper.shipped - shipper.committed))
             for shipper in self._uncounted()
             if shipper.moved_at is not None
         ]

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from bench.load.crashable_engine import CrashableEngine, send
+from bench.load.standby import Standby
 
 # Kind of fault: relative frequency.
 WEIGHTS: Final = {
@@ -26,6 +27,7 @@ WEIGHTS: Final = {
     "kill_postgres": 4,
     "kill_several": 4,
     "kill_all": 1,
+    "failover_postgres": 2,
     "pause_edge": 1,
     "pause_workers": 3,
     "pause_postgres": 1,
@@ -45,6 +47,7 @@ PAUSES_S: Final = {
     "valkey": (0.5, 3.0),
 }
 OLDER_S: Final = 0.5
+LAGS_S: Final = (0.0, 1.0)
 
 
 class Fault(NamedTuple):
@@ -85,6 +88,8 @@ class Injector:
             detail = self._signal(target, signal.SIGKILL)
         elif action == "pause":
             detail = self._pause(target)
+        elif action == "failover":
+            detail = self._fail_over()
         else:
             detail = self._damage_valkey(kind)
         if not detail:
@@ -146,6 +151,21 @@ class Injector:
         seconds = self._dice.uniform(*PAUSES_S[target])
         self._stopped.append((time.monotonic() + seconds, pids))
         return f"{target} {pids[0]} for {seconds:.1f} s"
+
+    def _fail_over(self) -> str:
+        """Have an asynchronous standby that is behind take the place of Postgres, which dies."""
+        if not self._wait_for_target("postgres"):
+            return ""
+        self.resume(all_of_them=True)
+        with Standby(self._engine.layout, self._engine.folder / "standby") as standby:
+            standby.promote()
+            promoted_at = time.monotonic()
+            time.sleep(self._dice.uniform(*LAGS_S))
+            # Before the old one dies, because the launcher may restart it as soon as it is dead.
+            pids = self._engine.postgres_processes()
+            standby.take_over()
+            send(pids, signal.SIGKILL)
+            return f"postgres {pids[:1]} by a standby {time.monotonic() - promoted_at:.1f} s behind"
 
     # ---- Valkey's data --------------------------------------------------------------------------
 

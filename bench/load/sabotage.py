@@ -8,6 +8,8 @@
                 the two counts a batch twice
     dimensions  commits a journal's `dimension_counted` before the dimension counts: an aggregator killed between
                 the two leaves clicks out of them
+    highest     believes the highest watermarks that an edge has ever seen: what Postgres loses in a failover is never
+                shipped again
 
 The engine has no switch for this. `python -m bench.load.sabotage NAME up …` runs the engine's command line with a
 part of it replaced, and starts the engine's processes with:
@@ -26,7 +28,12 @@ import trio
 from actors.clicks import shipper
 from actors.operations import launcher
 from engine.clicks.batch import Batch
-from engine.stats.ledger_ports import BufferedClicks, JournalLease, WatermarkAdvance
+from engine.stats.ledger_ports import (
+    BufferedClicks,
+    JournalLease,
+    JournalWatermarks,
+    WatermarkAdvance,
+)
 from storage.clicks import ledger
 from storage.clicks.ledger import PostgresClickLedger
 from storage.stats import dimension_counts
@@ -104,11 +111,23 @@ def _forget() -> None:
     setattr(shipper.Shipper, "follow_watermark", follow)  # noqa: B010
 
 
+def _highest() -> None:
+    original = shipper.Shipper._note
+
+    def note(self: shipper.Shipper, watermarks: JournalWatermarks) -> bool:
+        committed, folded = watermarks
+        highest = JournalWatermarks(max(committed, self.committed), max(folded, self.folded))
+        return original(self, highest)
+
+    setattr(shipper.Shipper, "_note", note)  # noqa: B010
+
+
 SABOTAGES: Final[dict[str, Callable[[], None]]] = {
     "watermark": _watermark,
     "forget": _forget,
     "counts": _counts,
     "dimensions": _dimensions,
+    "highest": _highest,
 }
 
 

@@ -80,7 +80,8 @@ class Postgres(Server):
         self.socket.unlink(missing_ok=True)
         self.socket.with_name(self.socket.name + ".lock").unlink(missing_ok=True)
         _write(self.home / "postgresql.conf", self._configuration())
-        _write(self.home / "pg_hba.conf", "local all all trust\n")
+        # The second line is for pg_basebackup and a standby.
+        _write(self.home / "pg_hba.conf", "local all all trust\nlocal replication all trust\n")
 
     def spawn(self, output: int) -> "subprocess.Popen[bytes]":
         assert self._wheel is not None

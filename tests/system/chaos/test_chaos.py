@@ -9,6 +9,7 @@ import pytest
 
 from bench.chaos import ChaosOptions, failures, run
 from bench.kit import link_set
+from bench.kit.errors import BenchError
 from bench.load.click_audit import audit
 from bench.load.crashable_engine import CrashableEngine, send
 from bench.load.faults import WEIGHTS
@@ -42,9 +43,15 @@ def test_each_kind_of_fault_leaves_counts_exact(
 def test_a_sabotaged_engine_fails(name: str) -> None:
     # These faults fall between two transactions, or lose data that only Valkey has. The engine gets time to
     # commit between two faults: otherwise the second would find no new commit to break.
-    kinds = ("kill_workers", "kill_workers", "flush_valkey", "kill_edge") * 4
+    kinds: tuple[str, ...] = ("kill_workers", "kill_workers", "flush_valkey", "kill_edge") * 4
+    if name == "highest":
+        kinds = ("failover_postgres", "kill_edge")
     plan = ChaosOptions(len(kinds), 1, rate=3000, links=100, edges=1, kinds=kinds, sabotage=name)
-    assert failures(run(plan._replace(between_s=(1.5, 3.0))))
+    try:
+        findings = failures(run(plan._replace(between_s=(1.5, 3.0))))
+    except BenchError as error:
+        findings = [str(error)] * ("were not committed within" in str(error))
+    assert findings  # wrong counts, or journals that stand still for ever
 
 
 def test_a_full_journal_counts_its_unrecorded_clicks() -> None:

@@ -234,6 +234,62 @@ class LossNotNoticed(ActiveJournalShipper):
         setattr(self.shipper, "_look_for_loss", trio.lowlevel.checkpoint)  # noqa: B010
 
 
+def _note_the_highest(shipper: Shipper) -> None:
+    """Have a shipper believe the highest watermarks that it has ever seen."""
+    note = shipper._note
+
+    def highest(watermarks: JournalWatermarks) -> bool:
+        committed, folded = watermarks
+        return note(
+            JournalWatermarks(max(committed, shipper.committed), max(folded, shipper.folded))
+        )
+
+    setattr(shipper, "_note", highest)  # noqa: B010
+
+
+class WatermarkNeverBack(ActiveJournalShipper):
+    """A watermark that went back is taken for an old one."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _note_the_highest(self.shipper)
+
+
+class NotRegisteredAgain(ActiveJournalShipper):
+    """A journal is registered when it begins, and never again."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        read = self.shipper._read_watermarks
+
+        async def read_only(*, register: bool = False) -> bool:
+            return await read(register=register and not self.shipper.registered)
+
+        setattr(self.shipper, "_read_watermarks", read_only)  # noqa: B010
+
+
+class KeptNotWatched(OrphanShipper):
+    """A dead edge's journal is kept, but nobody looks whether Postgres still has it."""
+
+    async def _keep(self, orphan: OrphanedJournal, shipper: Shipper) -> bool:
+        await trio.sleep(self._kept_s)
+        return False
+
+
+class OldLeaseKept(Aggregator):
+    """An aggregator reads on above the watermark that it knows, though Postgres went back."""
+
+    def _went_back(self, known: JournalLease, renewed: JournalLease) -> bool:
+        return False
+
+
+class NothingKept(Journal):
+    """Segments are deleted as soon as they are counted."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "kept_ms": 0})
+
+
 class NeverSynced(Journal):
     """`synced` advances without the disk."""
 
@@ -288,28 +344,33 @@ class SyncedAgain(Journal):
 
 # With a seed that is known to catch it; others do too, and are tried after it.
 BUILDS = {
-    "watermark before the transaction": (5, Build(ledger=WatermarkFirst)),
+    "watermark before the transaction": (7, Build(ledger=WatermarkFirst)),
     "watermark after the transaction": (5, Build(ledger=CountsFirst)),
-    "fencing token not checked": (28, Build(ledger=TokenIgnored)),
-    "neither fencing token nor watermark checked": (7, Build(ledger=NothingFenced)),
-    "dimension watermark before its counts": (2, Build(ledger=DimensionWatermarkFirst)),
+    "fencing token not checked": (34, Build(ledger=TokenIgnored)),
+    "neither fencing token nor watermark checked": (11, Build(ledger=NothingFenced)),
+    "dimension watermark before its counts": (4, Build(ledger=DimensionWatermarkFirst)),
     "dimension watermark after its counts": (5, Build(ledger=DimensionCountsFirst)),
     "dimension counts not fenced": (5, Build(ledger=DimensionCountsNotFenced)),
-    "forgotten before it is in all counts": (0, Build(ledger=ForgottenWhenFolded)),
+    "forgotten before it is in all counts": (10, Build(ledger=ForgottenWhenFolded)),
     "gap not awaited": (
-        7,
+        9,
         Build(stream=AddedAnyway, ledger=GapsCommitted, aggregator=GapsNotAwaited),
     ),
-    "dimension counts not caught up": (0, Build(aggregator=NotCaughtUp)),
-    "buffer kept when a lease is lost": (6, Build(aggregator=BufferKept)),
-    "segment deleted when shipped": (8, Build(living=ForgottenWhenShipped)),
-    "orphan removed when shipped": (0, Build(orphans=RemovedWhenShipped)),
+    "dimension counts not caught up": (1, Build(aggregator=NotCaughtUp)),
+    "buffer kept when a lease is lost": (9, Build(aggregator=BufferKept)),
+    "segment deleted when shipped": (9, Build(living=ForgottenWhenShipped)),
+    "orphan removed when shipped": (1, Build(orphans=RemovedWhenShipped)),
     "row retired before its clicks are deleted": (245, Build(orphans=RetiredFirst)),
-    "loss not looked for": (70, Build(living=LossNotNoticed)),
+    "loss not looked for": (73, Build(living=LossNotNoticed)),
+    "watermark never goes back": (4, Build(living=WatermarkNeverBack)),
+    "not registered again": (7, Build(living=NotRegisteredAgain)),
+    "kept journal not watched": (1, Build(orphans=KeptNotWatched)),
+    "old lease kept": (11, Build(aggregator=OldLeaseKept)),
+    "counted segments deleted": (7, Build(journal=NothingKept)),
     "never synced": (1, Build(journal=NeverSynced)),
-    "names not synced": (4, Build(journal=NamesNotSynced)),
-    "synced again after a failure": (42, Build(journal=SyncedAgain)),
+    "names not synced": (5, Build(journal=NamesNotSynced)),
+    "synced again after a failure": (63, Build(journal=SyncedAgain)),
     "silently acknowledged": (0, Build(journal=Acknowledged)),
-    "failed write not blotted out": (20, Build(journal=NotBlottedOut)),
+    "failed write not blotted out": (51, Build(journal=NotBlottedOut)),
     "shipped before it is synced": (0, Build(journal=ShippedUnsynced)),
 }
