@@ -4,7 +4,10 @@ pytest -m large -s tests/system/test_backup.py
 """
 
 import asyncio
+import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -15,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import pytest
 
 from bench.kit.link_set import SampleLink, sample_links
@@ -25,7 +29,8 @@ from bench.load.engine_process import EngineProcess
 from bench.load.load import Load, LoadPlan
 from engine.operations.backup import Manifest, parse_manifest
 from storage.embedded import EmbeddedServers
-from tests.kit.engines import ROOT, environment, eventually, waypost
+from storage.embedded.folder import UNFINISHED_RESTORE
+from tests.kit.engines import ROOT, Engine, environment, eventually, total_clicks, waypost
 
 pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
 RATE = 3_000
@@ -131,3 +136,70 @@ def test_a_backup_under_load_has_what_was_counted_until_its_moment(tmp_path: Pat
     assert (found, findings.dimension_mismatches, findings.dead_lettered) == (0, 0, 0)
     assert findings.counted == manifest.clicks + uncounted
     assert audit.returncode == 0, audit.stdout
+
+
+STEPS = ("checking", "writing journals", "loading Postgres", "reading the journals")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of an engine with ten clicks."""
+    folder = tmp_path_factory.mktemp("small")
+    engine = Engine(folder / "data", "--demo")
+    try:
+        for _ in range(10):
+            assert httpx.get(f"{engine.visitors}/demo/spring").status_code == 302
+        done = waypost("backup", str(folder / "backup.tar"), "--data", str(engine.folder))
+        assert done.returncode == 0, done.stderr
+    finally:
+        engine.kill()
+    return folder / "backup.tar"
+
+
+def restoring(file: Path, data: Path, step: str) -> "subprocess.Popen[str]":
+    """Start a restore. Returns it when it has begun the step, or ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "api.command", "restore", str(file), "--data", str(data)],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and not line.startswith(step):
+        pass
+    return process
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_restore_that_is_killed_at_any_step_is_begun_again(
+    small: Path, tmp_path: Path, seed: int
+) -> None:
+    dice, data = random.Random(seed), tmp_path / "data-0"
+    for number, step in enumerate(STEPS * 2, 1):
+        with restoring(small, data, step) as process:
+            time.sleep(dice.choice((0, 0.05, 0.2, 0.5)))
+            process.kill()
+        names = set(os.listdir(data)) if data.exists() else set()
+        if UNFINISHED_RESTORE in names:
+            refused = waypost("up", "--data", str(data))
+            assert (refused.returncode, "unfinished restore" in refused.stderr) == (2, True)
+        elif names > {"lock"}:
+            data = tmp_path / f"data-{number}"  # the kill came too late
+    done = waypost("restore", str(small), "--data", str(data))
+    assert done.returncode == 0, done.stderr
+    engine = Engine(data)
+    try:
+        engine.wait_committed()
+        with engine.api() as client:
+            (profile,) = client.get("/v1/profiles").json()["items"]
+            assert total_clicks(client, profile["id"]) == 10
+    finally:
+        engine.kill()
+
+
+def test_ctrl_c_leaves_the_folder_as_empty_as_it_was(small: Path, tmp_path: Path) -> None:
+    with restoring(small, tmp_path / "data", "loading Postgres") as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[-1] == (
+            "waypost: stopped before the end: nothing was restored"
+        )
+    assert (process.returncode, os.listdir(tmp_path / "data")) == (2, ["lock"])
