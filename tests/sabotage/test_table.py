@@ -27,7 +27,7 @@ def prose_of(name: str) -> str:
 
 @cache
 def functions_in(name: str) -> frozenset[str]:
-    return frozenset(n.name for n in ast.parse(text_of(name)).body if isinstance(n, KINDS))
+    return frozenset(n.name for n in ast.walk(ast.parse(text_of(name))) if isinstance(n, KINDS))
 
 
 def test_every_mutation_applies_to_the_source_once() -> None:
@@ -52,7 +52,7 @@ def test_every_promise_is_in_its_document() -> None:
 def test_every_mutation_names_tests_that_are_there() -> None:
     missing = []
     for test in {test for mutation in MUTATIONS for test in mutation.tests}:
-        file, _, name = test.partition("::")
+        file, *_, name = test.split("::")
         if not (ROOT / file).is_file() or name.split("[")[0] not in functions_in(file):
             missing.append(test)
     assert missing == []

@@ -102,6 +102,15 @@ async def test_a_host_gets_one_request_at_a_time_with_pauses(autojump_clock: Moc
     assert times["two.example"][0] < times["one.example"][1]  # different hosts at the same time
 
 
+async def test_sixteen_hosts_are_checked_at_once(autojump_clock: MockClock) -> None:
+    world = World(takes_s=1.0)
+    for n in range(40):
+        await world.link(f"https://h{n}.example/")
+    await world.run()
+    starts = Counter(round(at) for at, _ in world.prober.probes)
+    assert sorted(starts.values(), reverse=True) == [16, 16, 8]
+
+
 async def test_a_target_that_does_not_answer_is_given_up(autojump_clock: MockClock) -> None:
     world = World(takes_s=CHECK_S * 2)
     link, fine = await world.link("https://slow.example/"), await world.link("https://x.example/")

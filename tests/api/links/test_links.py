@@ -10,6 +10,18 @@ from engine.operations.settings import Settings
 from tests.kit.consoles import VISITORS, Console
 
 
+async def test_a_status_is_one_of_four() -> None:
+    console = Console()
+    path = f"/v1/profiles/{(await console.profile())['id']}/links"
+    for status in range(300, 310):
+        body = {"slug": f"s{status}", "target": "https://a.example/", "status": status}
+        response = await console.call("POST", path, body)
+        if status in (301, 302, 307, 308):
+            assert response.json["status"] == status
+        else:
+            assert response.problem(422).keys() == {"status"}
+
+
 async def test_create_read_list_update_delete() -> None:
     console = Console()
     profile = await console.profile()

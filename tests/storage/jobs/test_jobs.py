@@ -97,6 +97,16 @@ async def test_the_order_is_priority_then_time(ports: Ports) -> None:
     assert [job.id for job in await ports.claim()] == [high, early, late, low]
 
 
+async def test_the_job_that_is_due_longest_is_claimed_first(ports: Ports) -> None:
+    past = datetime(2026, 1, 1, tzinfo=UTC)
+    ids = [await ports.add(run_at=past + timedelta(hours=hours)) for hours in (2, 0, 1)]
+    order = []
+    for _ in ids:
+        (job,) = await ports.queue.claim("w", {"default": 1}, KINDS, 60)
+        order.append(job.id)
+    assert order == [ids[1], ids[2], ids[0]]
+
+
 async def test_no_job_is_claimed_before_it_is_due(ports: Ports) -> None:
     """Times are compared and not waited for, so it does not matter how long the machine takes."""
     for delay_s in (0.0, 0.3, 0.6, 1.2):
