@@ -69,7 +69,8 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     )
     redis = await RedisServer.open(settings.redis_url, size=settings.redis_pool)
     parts = ConsoleParts(settings, database, redis)
-    status = EngineStatus(spec, {"postgres": database.ping, "redis": redis.ping})
+    pings = {"postgres": database.ping, "redis": redis.ping}
+    status = EngineStatus(spec.run_folder, spec.processes, pings)
     app = parts.app(status)
     server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits_of(settings))
 

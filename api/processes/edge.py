@@ -223,14 +223,11 @@ class Edge:
 
     def components(self) -> list[Component]:
         name = self._spec.name
-        journal = self._journal.failed
         errors = [self._poller.last_error] if self._poller.last_error else []
         return [
             Component(name, self.tree.children["server"].running, ""),
-            Component(
-                f"{name}/journal",
-                journal is None,
-                f"clicks are not recorded: {journal}" if journal else "",
+            recording_component(
+                f"{name}/journal", self._journal.failed, self._journal.unrecorded.total()
             ),
             self._watch.component(f"{name}/counting"),
             Component(f"{name}/postgres", not errors, "; ".join(errors)),
@@ -272,6 +269,16 @@ class Edge:
         kept = self._settings.journal_kept_ms > 0
         finished = self._shipper.pending == 0 and await self._shipper.end_journal(kept=kept)
         self._journal.close(remove=finished)
+
+
+def recording_component(name: str, failed: str | None, unrecorded: int) -> Component:
+    """Return whether clicks are recorded, and how many were not: the log's last line of a failure has both."""
+    count = f"{unrecorded:,} clicks were not recorded since the start" if unrecorded else ""
+    if failed is None:
+        return Component(name, True, count)
+    return Component(
+        name, False, "; ".join(filter(None, (f"clicks are not recorded: {failed}", count)))
+    )
 
 
 def keep_memory_off_disk() -> None:

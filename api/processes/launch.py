@@ -12,17 +12,14 @@ from typing import Final
 import trio
 
 from actors.operations.launcher import Launcher, ProcessCommand
-from actors.operations.readiness_log import ReadinessLog
 from actors.operations.runtime import Stop
 from api.processes import demo, owner
+from api.processes.launcher_status import LauncherStatus
 from api.processes.process import ProcessSpec, environment, notice, settings_for_child
 from api.processes.server_watch import ServerWatch, inspections
 from api.processes.sockets import listen, url_of
 from engine.common.errors import WaypostError
-from engine.operations.actor_tree import ActorNode
-from engine.operations.metrics import ProcessMetrics
 from engine.operations.settings import Settings
-from engine.operations.system import LAUNCHER, ProcessStatus
 from storage.embedded import EmbeddedServers, lock_folder
 from storage.embedded.folder import layout, make_run_folder
 from storage.migrations import migrate
@@ -52,6 +49,7 @@ class Launch:
         self.with_demo = with_demo
         self.visitors: list[socket.socket] = []
         self.console: list[socket.socket] = []
+        self.operations: list[socket.socket] = []
         self.servers: EmbeddedServers | None = None
         self._stack = ExitStack()
         self._failure: WaypostError | None = None
@@ -85,7 +83,10 @@ class Launch:
             )
         if "api" in self.roles:
             self.console = listen(settings.console_host, settings.console_port, 1, "console's port")
-        for listener in (*self.visitors, *self.console):
+        if settings.operations_port:
+            host, port = settings.operations_host, settings.operations_port
+            self.operations = listen(host, port, 1, "operations port")
+        for listener in (*self.visitors, *self.console, *self.operations):
             self._stack.enter_context(listener)
         fallback = f"http://{settings.visitors_host}:{settings.visitors_port}"
         self.settings = replace(
@@ -120,14 +121,13 @@ class Launch:
         launcher = Launcher(commands, give_up)
         needed = len(commands) * self.settings.database_pool
         watch = ServerWatch(inspections(self.settings, roles, needed))
+        own = LauncherStatus(launcher, watch, layout(self.folder).run)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(launcher.run)
             nursery.start_soon(self._announce_ready, launcher, stop)
-            nursery.start_soon(watch.run)
-            nursery.start_soon(ReadinessLog(watch.components).run)
-            nursery.start_soon(self._serve_status, launcher, watch)
+            nursery.start_soon(own.run, self.operations)
             if self.servers is not None:
-                nursery.start_soon(self._watch_servers, self.servers)
+                nursery.start_soon(self._watch_servers, self.servers, own)
             await stop.wait()
             await self._drain(launcher)
             nursery.cancel_scope.cancel()
@@ -184,19 +184,6 @@ class Launch:
             pass_fds=descriptors,
         )
 
-    async def _serve_status(self, launcher: Launcher, watch: ServerWatch) -> None:
-        started = time.monotonic()
-
-        def current() -> ProcessStatus:
-            for_s = time.monotonic() - started
-            tree = ActorNode(
-                name=LAUNCHER, kind="process", running=True, for_s=for_s, children=launcher.nodes()
-            )
-            metrics = ProcessMetrics(LAUNCHER, os.getpid(), ())
-            return ProcessStatus(LAUNCHER, tuple(watch.components()), metrics, tree)
-
-        await status.serve_status(layout(self.folder).run, LAUNCHER, current)
-
     async def _announce_ready(self, launcher: Launcher, stop: Stop) -> None:
         expected = {process.command.name for process in launcher.processes}
         run_folder = layout(self.folder).run
@@ -224,6 +211,8 @@ class Launch:
             "console": self.settings.console_url if self.console else "",
         }
         notice("ready " + " ".join(f"{name}={url}" for name, url in urls.items() if url))
+        if self.operations:
+            notice(f"metrics of this machine are at {url_of(self.operations[0])}/metrics")
         credentials = self.folder / owner.FILE
         if credentials.exists():
             notice(f"the owner's password and API key are in {credentials}")
@@ -231,12 +220,13 @@ class Launch:
             for line in demo.hints(self.settings, credentials):
                 notice(line)
 
-    async def _watch_servers(self, servers: EmbeddedServers) -> None:
+    async def _watch_servers(self, servers: EmbeddedServers, own: LauncherStatus) -> None:
         """Restart embedded servers that died. Blocks this thread (see EmbeddedServers.restart)."""
         while True:
             await trio.sleep(WATCH_INTERVAL_S)
             for name in servers.poll():
                 notice(f"{name} has died and is being restarted")
+                own.server_restarts[name] += 1
                 try:
                     servers.restart(name)
                 except WaypostError as error:

@@ -6,7 +6,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,14 @@ from storage.embedded.launcher import die_with_parent
 from storage.operations.status import note_failure, serve_status
 
 VARIABLE: Final = "WAYPOST_PROCESS"
-RESTARTS: Final = Metric("waypost_restarts_total", "Restarts of supervised actors after a crash")
+RESTARTS: Final = Metric(
+    "waypost_restarts_total",
+    "Restarts after a crash, by role, of an actor (by its supervisor) or a process (by the launcher)",
+    ("role", "of"),
+)
+NOT_READY: Final = Metric(
+    "waypost_components_not_ready", "1 for each component that is not ready", ("component",)
+)
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,12 +154,10 @@ def status_child(
 
     def status() -> ProcessStatus:
         process = process_node()
-        return ProcessStatus(
-            spec.name,
-            (*components(), *crash_looping(process)),
-            ProcessMetrics(spec.role, os.getpid(), (*samples(), _restarts_of(process))),
-            process,
-        )
+        states = (*components(), *crash_looping(process))
+        own = (RESTARTS.sample(_restarts_of(process), spec.role, "actor"), *not_ready(states))
+        metrics = ProcessMetrics(spec.role, os.getpid(), (*samples(), *own))
+        return ProcessStatus(spec.name, states, metrics, process)
 
     async def serve() -> None:
         # Crash loops are in the log already, each crash with its traceback.
@@ -162,8 +168,21 @@ def status_child(
     return ChildSpec(name="status", start=serve)
 
 
-def _restarts_of(process: ActorNode) -> Sample:
-    return RESTARTS.sample(sum(node.restarts for _, node in walk(process)))
+def _restarts_of(process: ActorNode) -> int:
+    return sum(node.restarts for _, node in walk(process))
+
+
+def not_ready(components: Iterable[Component]) -> list[Sample]:
+    """Return a sample of each component that is not ready, for alerts."""
+    return [NOT_READY.sample(1, component.name) for component in components if not component.ready]
+
+
+def restarts(processes: Iterable[ActorNode]) -> list[Sample]:
+    """Return the launcher's restarts of its children, whose names are their role and number, by role."""
+    counts: Counter[str] = Counter()
+    for process in processes:
+        counts[process.name.rpartition("-")[0] or process.name] += process.restarts
+    return [RESTARTS.sample(count, role, "process") for role, count in sorted(counts.items())]
 
 
 async def until_stopped(tree: Supervisor, stop: Stop, drain: Callable[[], Awaitable[None]]) -> None:

@@ -53,7 +53,7 @@ class Sample(NamedTuple):
 
 
 class ProcessMetrics(NamedTuple):
-    """All samples of one process of the engine."""
+    """All samples of one process of the engine. `pid` is 0 for the launcher, which has no role of its own."""
 
     role: str
     pid: int
@@ -67,11 +67,11 @@ PROCESS_INFO: Final = Metric(
 
 def sum_samples(processes: Iterable[ProcessMetrics]) -> list[Sample]:
     """Return the sum of the samples with the same name and labels, and a PROCESS_INFO sample of each
-    process, sorted by name and labels."""
+    process with a role, sorted by name and labels."""
     sums: dict[tuple[str, tuple[str, ...]], Sample] = {}
     for process in processes:
-        info = PROCESS_INFO.sample(1, process.role, str(process.pid))
-        for sample in (info, *process.samples):
+        info = [PROCESS_INFO.sample(1, process.role, str(process.pid))] if process.pid else []
+        for sample in (*info, *process.samples):
             key = sample.name, sample.labels
             if key in sums:
                 sample = sample._replace(value=sums[key].value + sample.value)

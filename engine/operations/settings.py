@@ -57,6 +57,10 @@ class Settings:
     console_port: int = setting(8081, port, "port of the console; 0: any free one")
     console_url: str = setting("", url("http", "https"),
         "URL of the console for its users; unset: http://host:port")
+    operations_host: str = setting("127.0.0.1", host,
+        "address on which the launcher serves /metrics and /readyz of this machine's processes")
+    operations_port: int = setting(0, port,
+        "port of the launcher's /metrics and /readyz, for machines without the console; 0: none")
     trusted_hops: int = setting(0, whole(0, 16),
         "proxies in front; the client is the N-th address from the right of X-Forwarded-For; 0: the peer")
 

@@ -165,10 +165,11 @@ def check_engine(engine: Engine, console: httpx.Client, disk: Path) -> None:
     assert 'reason="full"' in name
     state = httpx.get(f"{engine.console}/readyz")
     assert state.status_code == 503
-    assert state.json()["components"]["edge-0/journal"] == {
-        "ready": False,
-        "reason": "clicks are not recorded: full",
-    }
+    journal = state.json()["components"]["edge-0/journal"]
+    assert not journal["ready"]
+    assert journal["reason"].startswith("clicks are not recorded: full; ")
+    eventually(lambda: "journal is not ready" in engine.output())
+    assert engine.output().count("ERROR edge-0 waypost.readiness: edge-0/journal") == 1
 
     filler.unlink()
     eventually(lambda: httpx.get(f"{engine.console}/readyz").status_code == 200)
@@ -176,5 +177,8 @@ def check_engine(engine: Engine, console: httpx.Client, disk: Path) -> None:
     visit(50)
     engine.wait_committed()
     assert unrecorded() == {name: missing}
+    eventually(lambda: "journal is ready again" in engine.output())
+    (line,) = [row for row in engine.output().splitlines() if "journal is ready again" in row]
+    assert line.endswith(f" s: {missing:,.0f} clicks were not recorded since the start")
     assert total_clicks(console, profile) == sent - missing
     assert len(orphans(disk)) == 1
