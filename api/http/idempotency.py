@@ -8,17 +8,17 @@ from quart import Quart, Response, request
 
 from api.http.auth import current_caller, current_credential
 from api.http.problems import problem_response_of
-from engine.common.answer_seal import AnswerSeal
 from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import (
     HEADER,
     AlreadyAnsweredError,
-    AnswerWithheldError,
     IdempotentRequest,
+    ResponseWithheldError,
     StoredResponse,
     request_sha256,
     validate_key,
 )
+from engine.common.response_seal import ResponseSeal
 
 REPLAYED: Final = "Idempotency-Replayed"
 NOBODY: Final = 0  # the id of no user
@@ -54,7 +54,7 @@ async def idempotency_with_secret(
     once = await idempotency_of_request(respond, owner_id)
     if once is None:
         return None
-    seal = AnswerSeal(current_credential() if token is None else token)
+    seal = ResponseSeal(current_credential() if token is None else token)
     return msgspec.structs.replace(once, holds_secret=True, seal=seal, profile_of=profile_of)
 
 
@@ -80,7 +80,7 @@ def response_of(stored: StoredResponse) -> Response:
 def register(app: Quart) -> None:
     """Let `app` replay the stored response of a request that is sent again."""
     app.register_error_handler(AlreadyAnsweredError, _replay)
-    app.register_error_handler(AnswerWithheldError, _withhold)
+    app.register_error_handler(ResponseWithheldError, _withhold)
 
 
 async def _replay(error: Exception) -> Response:
@@ -91,7 +91,7 @@ async def _replay(error: Exception) -> Response:
 
 
 async def _withhold(error: Exception) -> Response:
-    assert isinstance(error, AnswerWithheldError)
+    assert isinstance(error, ResponseWithheldError)
     response = await problem_response_of(error)
     response.headers["Location"] = error.location
     return response

@@ -1,8 +1,8 @@
 """Idempotent creation: a request with an `Idempotency-Key` that is sent again gets the first response.
 
 Stores keep this promise: they write the response in the transaction that creates the object, so a crash can
-neither lose nor double it. A response with a secret is written sealed (engine/common/answer_seal.py), or not at
-all: then the request that is sent again gets 409 with the path of what the first one created.
+neither lose nor double it. A response with a secret is written sealed (engine/common/response_seal.py), or not
+at all: then the request that is sent again gets 409 with the path of what the first one created.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from engine.common.answer_seal import AnswerSeal
 from engine.common.errors import ConflictError, FieldError, InvalidError
+from engine.common.response_seal import ResponseSeal
 
 HEADER: Final = "Idempotency-Key"
 LOCATION: Final = "Location"
@@ -57,7 +57,7 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
     request_sha256: bytes
     respond: Callable[[T], StoredResponse]
     holds_secret: bool = False
-    seal: AnswerSeal | None = None
+    seal: ResponseSeal | None = None
     profile_of: Callable[[T], int] | None = None
 
     def row_of(self, result: T) -> ResponseRow:
@@ -76,7 +76,7 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
     def error_for_used_key(self, row: ResponseRow) -> Exception:
         """Return the error to raise for a key that has a stored response.
 
-        It is AlreadyAnsweredError; InvalidError if another request used the key; AnswerWithheldError for a
+        It is AlreadyAnsweredError; InvalidError if another request used the key; ResponseWithheldError for a
         secret that this request cannot open.
         """
         if row.request_sha256 != self.request_sha256:
@@ -85,10 +85,10 @@ class IdempotentRequest(msgspec.Struct, Generic[T], frozen=True):
         if not row.holds_secret:
             return AlreadyAnsweredError(StoredResponse(row.status, row.headers, row.body))
         if row.body and self.seal is not None:
-            answer = self.seal.open(row.body, self.request_sha256)
-            if answer is not None:
-                return AlreadyAnsweredError(msgspec.msgpack.decode(answer, type=StoredResponse))
-        return AnswerWithheldError(row.headers[LOCATION], is_kept=bool(row.body))
+            packed = self.seal.open(row.body, self.request_sha256)
+            if packed is not None:
+                return AlreadyAnsweredError(msgspec.msgpack.decode(packed, type=StoredResponse))
+        return ResponseWithheldError(row.headers[LOCATION], is_kept=bool(row.body))
 
 
 class AlreadyAnsweredError(Exception):
@@ -99,8 +99,8 @@ class AlreadyAnsweredError(Exception):
         self.response = response
 
 
-class AnswerWithheldError(ConflictError):
-    """A request that has created `location` before, and whose answer holds a secret that it cannot have."""
+class ResponseWithheldError(ConflictError):
+    """A request that has created `location` before, and whose response holds a secret that it cannot have."""
 
     def __init__(self, location: str, *, is_kept: bool) -> None:
         why = (
@@ -108,7 +108,9 @@ class AnswerWithheldError(ConflictError):
             if is_kept
             else "it is not kept"
         )
-        super().__init__(HEADER, f"has created {location} before; its answer holds a secret: {why}")
+        super().__init__(
+            HEADER, f"has created {location} before; its response holds a secret: {why}"
+        )
         self.location = location
 
 

@@ -86,7 +86,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO waypost_app;
 GRANT SELECT (tenant_id, id, expires_at), DELETE ON sessions TO waypost_aggregator;
 
 -- The response to a create that named an Idempotency-Key, written in the transaction of that create. One that
--- holds a secret is sealed (engine/common/answer_seal.py): of its headers only the location is in clear, and
+-- holds a secret is sealed (engine/common/response_seal.py): of its headers only the location is in clear, and
 -- `about_profile` says which erasure deletes it.
 CREATE TABLE idempotency_keys (
     tenant_id bigint NOT NULL REFERENCES tenants ON DELETE CASCADE,

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.common.answer_seal import AnswerSeal
 from engine.common.errors import InvalidError
 from engine.common.idempotency import (
     HEADER,
     AlreadyAnsweredError,
-    AnswerWithheldError,
     IdempotentRequest,
     ResponseRow,
+    ResponseWithheldError,
     StoredResponse,
     request_sha256,
     validate_key,
 )
+from engine.common.response_seal import ResponseSeal
 
 
 @pytest.mark.parametrize("key", ["a", "!", "~" * 255, "9f1c52f6-7e1b"])
@@ -49,7 +49,7 @@ SAME, OTHER = b"s" * 32, b"o" * 32
 def once(
     credential: str = "", digest: bytes = SAME, *, holds_secret: bool = True
 ) -> IdempotentRequest[None]:
-    seal = AnswerSeal(credential) if credential else None
+    seal = ResponseSeal(credential) if credential else None
     return IdempotentRequest("k", digest, lambda _: SECRET, holds_secret=holds_secret, seal=seal)
 
 
@@ -84,7 +84,7 @@ def test_an_answer_that_cannot_be_opened_is_withheld(
 ) -> None:
     row = once(sealed_by).row_of(None)
     error = once(opened_by).error_for_used_key(row)
-    assert isinstance(error, AnswerWithheldError)
+    assert isinstance(error, ResponseWithheldError)
     assert (error.field, error.location) == (HEADER, "/v1/keys/7")
     assert "/v1/keys/7" in error.reason
     assert reason in error.reason
@@ -94,7 +94,7 @@ def test_an_answer_that_cannot_be_opened_is_withheld(
 def test_a_sealed_answer_that_was_changed_does_not_open(
     answer: bytes, place: int, bit: int
 ) -> None:
-    seal = AnswerSeal("wp_mine")
+    seal = ResponseSeal("wp_mine")
     sealed = bytearray(seal.seal(answer, SAME))
     assert seal.open(bytes(sealed), SAME) == answer
     assert seal.open(bytes(sealed), OTHER) is None

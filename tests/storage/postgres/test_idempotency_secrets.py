@@ -8,14 +8,14 @@ import trio
 
 from engine.accounts.api_key import KeyDraft
 from engine.accounts.member import InvitationDraft
-from engine.common.answer_seal import AnswerSeal
 from engine.common.errors import ConflictError
 from engine.common.idempotency import (
     AlreadyAnsweredError,
-    AnswerWithheldError,
     IdempotentRequest,
+    ResponseWithheldError,
     StoredResponse,
 )
+from engine.common.response_seal import ResponseSeal
 from engine.experiments.conversion import HookDraft, HookFieldPaths
 from engine.links.profile import ProfileDraft
 from engine.webhooks.webhook import NewWebhookDraft
@@ -91,7 +91,7 @@ def respond(created: Any) -> StoredResponse:
 
 
 def once(key: str, profile_id: int, credential: str = CREDENTIAL) -> IdempotentRequest[Any]:
-    seal = AnswerSeal(credential) if credential else None
+    seal = ResponseSeal(credential) if credential else None
     return IdempotentRequest(key, b"s" * 32, respond, True, seal, lambda _: profile_id)
 
 
@@ -126,7 +126,7 @@ async def test_requests_at_once_create_once_and_leave_no_secret_in_clear(creates
         answers = await bodies(create, once(name, creates.profile_id), 4)
         assert len(answers) == 4
         assert len(set(answers)) == 1, name
-        with pytest.raises(AnswerWithheldError):
+        with pytest.raises(ResponseWithheldError):
             await create(once(name, creates.profile_id, "wp_another"))
     rows = await trio.to_thread.run_sync(stored_rows, creates.url)
     assert rows.keys() == names
@@ -144,7 +144,7 @@ async def test_logins_at_once_begin_one_session_and_keep_no_response(creates: Cr
         try:
             await creates.by_name["session"](once("session", creates.profile_id, ""))
             outcomes.append("begun")
-        except AnswerWithheldError as error:
+        except ResponseWithheldError as error:
             outcomes.append(error.location)
 
     async with trio.open_nursery() as nursery:
@@ -161,7 +161,7 @@ async def test_an_acceptance_without_its_key_is_refused_as_used(creates: Creates
     for request in (None, once("another", creates.profile_id)):
         with pytest.raises(ConflictError) as caught:
             await create(request)  # type: ignore[arg-type]
-        assert not isinstance(caught.value, AnswerWithheldError)
+        assert not isinstance(caught.value, ResponseWithheldError)
 
 
 async def test_a_response_to_an_acceptance_is_kept_for_a_day(creates: Creates) -> None:
