@@ -14,6 +14,7 @@ from engine.common.errors import FieldError
 from engine.experiments.analysis import Analysis
 from engine.experiments.experiment import (
     ATTRIBUTION_HOURS,
+    DEFAULT_ATTRIBUTION_HOURS,
     MAX_VARIANTS,
     MIN_VARIANTS,
     Experiment,
@@ -92,7 +93,7 @@ class ExperimentBody(msgspec.Struct, frozen=True, kw_only=True):
     ] = "link"
     attribution_hours: Annotated[
         int, msgspec.Meta(ge=ATTRIBUTION_HOURS[0], le=ATTRIBUTION_HOURS[-1])
-    ] = 168
+    ] = DEFAULT_ATTRIBUTION_HOURS
     analysis: Analysis = Analysis()
 
 

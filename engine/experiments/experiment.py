@@ -44,6 +44,7 @@ MAX_THUMBNAIL_CHARS: Final = 2048
 MAX_POSITION: Final = 10_000
 MAX_TARGETED: Final = 300
 ATTRIBUTION_HOURS: Final = range(1, 30 * 24 + 1)
+DEFAULT_ATTRIBUTION_HOURS: Final = 7 * 24
 MAX_EXPERIMENTS: Final = 100  # of one profile, archived ones not counted
 
 
@@ -101,7 +102,7 @@ class ExperimentDraft(msgspec.Struct, frozen=True, kw_only=True):
     namespace: Namespace | None = None
     cookie: bool = False
     goal: Goal = "link"
-    attribution_hours: int = 7 * 24
+    attribution_hours: int = DEFAULT_ATTRIBUTION_HOURS
     analysis: Analysis = Analysis()
 
 
