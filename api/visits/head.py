@@ -54,6 +54,7 @@ _FIELDS_BEHIND_PROXIES: Final = re.compile(
     rb"(?i)\r\n(user-agent|referer|accept-language|host|cookie|x-forwarded-for):[ \t]*([^\r]*)"
 ).findall
 _METHOD: Final = re.compile(rb"[A-Za-z!#$%&'*+.^_`|~-]{1,32}\Z|[A-Za-z!#$%&'*+.^_`|~-]{1,32} ")
+_BARE_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
 
 
 class _Completion:
@@ -83,13 +84,13 @@ class HeadParser:
 
     parse_fast() returns the request of bytes that are one usual head. Other bytes are kept by feed(), and
     take() returns the heads that they complete, one at a time. After a RefusedHead, or a request that does not
-    keep the connection, feed it no more. While peek() returns a head, feed it no more either: so it never keeps
-    more than a head's bound and what one call of feed() adds.
+    keep the connection, feed it no more. Feed it while peek() returns None only: so it never keeps more than a
+    head's bound and what one call of feed() adds.
     """
 
     __slots__ = (
         "_behind_proxies", "_examined", "_fields", "_head", "_head_bytes", "_max_bytes", "_memory", "_parser",
-        "_rest",
+        "_rest", "_searched",
     )  # fmt: skip
 
     def __init__(self, memory: HeadMemory, *, behind_proxies: bool = False) -> None:
@@ -99,7 +100,9 @@ class HeadParser:
         self._fields = _FIELDS_BEHIND_PROXIES if behind_proxies else _FIELDS
         self._parser = httptools.HttpRequestParser(_completion)
         self._rest = b""
-        # The first head of the rest, once that has been examined, and where it ends.
+        # The first head of the rest, once that has been examined, and where it ends. While it is unfinished,
+        # the rest is searched from here on only, or each byte that drips would cost a look at all before it.
+        self._searched = 0
         self._examined = False
         self._head: VisitRequest | RefusedHead | None = None
         self._head_bytes = 0
@@ -189,7 +192,13 @@ class HeadParser:
 
     def feed(self, data: bytes) -> None:
         """Keep bytes that parse_fast() did not take."""
-        self._keep(self._rest + data)
+        if not self._rest:
+            self._keep(data)
+            return
+        self._memory.kept_bytes += len(data)
+        self._rest += data
+        if self._head is None:
+            self._examined = False
 
     def peek(self) -> VisitRequest | RefusedHead | None:
         """Return the first head of the bytes kept; None while it is unfinished."""
@@ -215,12 +224,13 @@ class HeadParser:
         rest = rest.lstrip(b"\r\n")
         self._memory.kept_bytes += len(rest) - len(self._rest)
         self._rest = rest
+        self._searched = 0
         self._examined = False
         self._head = None
 
     def _first_head(self) -> VisitRequest | RefusedHead | None:
-        rest = self._rest
-        end = rest.find(b"\r\n\r\n")
+        rest, start = self._rest, self._searched
+        end = rest.find(b"\r\n\r\n", start)
         size = self._head_bytes = end + 4 if end >= 0 else len(rest)
         line_end = rest.find(b"\r\n", 0, MAX_REQUEST_LINE_BYTES + 2)
         if line_end < 0 and size >= MAX_REQUEST_LINE_BYTES + 2:
@@ -229,7 +239,8 @@ class HeadParser:
             return RefusedHead(431)
         if end >= 0:
             return read_head(rest[:size], behind_proxies=self._behind_proxies)
-        if _METHOD.match(rest) is None or b"\n\n" in rest or b"\n\r\n" in rest:
+        if _METHOD.match(rest) is None or _BARE_BLANK_LINE.search(rest, start):
             # Not HTTP, or line ends that no head can end with: more bytes cannot repair it.
             return RefusedHead(400)
+        self._searched = max(len(rest) - 3, 0)
         return None
