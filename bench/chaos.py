@@ -4,6 +4,10 @@ A whole `waypost up`, with a second workers process beside it, serves a load of 
 a fault is injected; a seed decides which (bench/load/faults.py). Then the load stops, all clicks must be
 committed, and an audit compares every request with the counts (bench/load/click_audit.py).
 
+With `--cluster` the engine runs on two machines: a Redis Cluster of three masters and three replicas, a Postgres
+with a synchronous standby, PgBouncer in between (bench/servers). Its faults are kills of masters, seeds, replicas,
+the pooler, the primary and whole machines; `--cold-redis` starts it while all of Redis is down.
+
 A lease lasts 1 s, so that a paused process wakes up as a stale owner. Segments of the journal are small, so
 that they are deleted all the time.
 
@@ -23,6 +27,8 @@ that they are deleted all the time.
 | `clicks_unrecorded`, `dead_lettered` | clicks that the engine reports as not recorded, or as dead letters |
 | `stale_leases` | commits refused because another worker held the lease; counts of killed processes are missing |
 | `gave_up` | how often `waypost up` ended by itself and was started again |
+| `visitors_standstill_s` | longest time in which no visitor was answered |
+| `counting_standstill_s` | longest time in which no click was committed |
 | `drain_s` | seconds from the end of the load until all clicks were committed |
 | `seconds` | length of the load |
 
@@ -48,10 +54,13 @@ from bench.kit.link_set import SampleLink
 from bench.kit.report import progress, show, write_json
 from bench.load.click_audit import AuditFindings, audit
 from bench.load.crashable_engine import CrashableEngine
-from bench.load.faults import Injector, schedule
+from bench.load.faults import WEIGHTS, Injector, schedule
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
 from bench.load.sabotage import SABOTAGES
+from bench.load.standstill import StandstillWatch
+from bench.servers.cluster_faults import CLUSTER_WEIGHTS, ClusterInjector
+from bench.servers.clustered_engine import ClusteredEngine
 
 SETTINGS = {
     "WAYPOST_LEASE_TTL_MS": "1000",
@@ -85,6 +94,8 @@ class ChaosOptions(NamedTuple):
     kinds: tuple[str, ...] = ()
     between_s: tuple[float, float] = FAULT_INTERVAL_S
     min_answered: int = 0
+    cluster: bool = False
+    cold_redis: bool = False
 
 
 class Reporter:
@@ -127,10 +138,16 @@ class Chaos:
         self.engine = engine
         self.links = links
         rng = random.Random(plan.seed)  # noqa: S311
-        self.kinds = list(plan.kinds) or schedule(plan.kills, rng)
+        weights = CLUSTER_WEIGHTS if plan.cluster else WEIGHTS
+        self.kinds = list(plan.kinds) or schedule(plan.kills, rng, weights)
         self._dice = rng
-        self.injector = Injector(engine, rng)
+        self.injector: Injector | ClusterInjector = (
+            ClusterInjector(engine, rng)
+            if isinstance(engine, ClusteredEngine)
+            else Injector(engine, rng)
+        )
         self.seconds = 0.0
+        self.standstills_s = 0.0, 0.0
         self._stale: dict[int, int] = {}
 
     def run(self) -> dict[str, Any]:
@@ -142,6 +159,7 @@ class Chaos:
                 host=url.hostname or "",
                 port=url.port or 0,
                 paths=[link.path for link in self.links],
+                more_ports=self.engine.more_ports,
                 connections=CONNECTIONS,
                 rate=self.plan.rate,
             ),
@@ -152,7 +170,7 @@ class Chaos:
                 # The engine answers, and has answered each link: from here on only faults delay it.
                 load.wait_answered(len(self.links), ANSWERS_LIMIT_S)
                 time.sleep(WARM_UP_S)
-                self._inject_faults(load, reporter)
+                self._inject_faults_watched(load, reporter)
             finally:
                 self.injector.resume(all_of_them=True)
             time.sleep(WARM_UP_S)
@@ -162,6 +180,12 @@ class Chaos:
         settle_result = self.engine.settle()
         self._stale |= self.engine.stale_leases()
         return self._result(audit(self.engine, self.links, load.account), settle_result)
+
+    def _inject_faults_watched(self, load: Load, reporter: Reporter) -> None:
+        watch = StandstillWatch(lambda: load.account.answered, lambda: self.engine.database_url)
+        with watch:
+            self._inject_faults(load, reporter)
+        self.standstills_s = watch.visitors.seconds, watch.counting.seconds
 
     def _inject_faults(self, load: Load, reporter: Reporter) -> None:
         for kind in self.kinds:
@@ -187,21 +211,32 @@ class Chaos:
             "gave_up": self.engine.gave_up,
             "stale_leases": sum(self._stale.values()),
             "clicks_unrecorded": int(metrics.get("waypost_clicks_unrecorded_total", 0)),
+            "visitors_standstill_s": round(self.standstills_s[0], 2),
+            "counting_standstill_s": round(self.standstills_s[1], 2),
             "drain_s": round(settle_result.seconds, 2),
             "seconds": round(self.seconds, 1),
             "plan": self._plan(),
         }
 
     def _plan(self) -> dict[str, Any]:
-        return {key: getattr(self.plan, key) for key in ("rate", "links", "edges", "sabotage")}
+        return {
+            key: getattr(self.plan, key)
+            for key in ("rate", "links", "edges", "sabotage", "cluster")
+        }
 
 
 def run(plan: ChaosOptions) -> dict[str, Any]:
     """Run the benchmark and return its result. Raises BenchError when the engine does not start or commit."""
     links = link_set.sample_links(plan.links)
     module = ("bench.load.sabotage", plan.sabotage) if plan.sabotage else ("api.command",)
-    with CrashableEngine(plan.edges, SETTINGS, module=module, spare_workers=True) as engine:
+    with _engine(plan, module) as engine:
         return Chaos(plan, engine, links).run()
+
+
+def _engine(plan: ChaosOptions, module: tuple[str, ...]) -> CrashableEngine:
+    if plan.cluster:
+        return ClusteredEngine(SETTINGS, module=module, cold_redis=plan.cold_redis)
+    return CrashableEngine(plan.edges, SETTINGS, module=module, spare_workers=True)
 
 
 def failures(result: dict[str, Any]) -> list[str]:
@@ -220,6 +255,8 @@ def table(result: dict[str, Any]) -> Table:
         "clicks_unrecorded", "stale_leases", "gave_up",
     ):  # fmt: skip
         grid.add_row(key.replace("_", " "), f"{result[key]:,}")
+    for key in ("visitors_standstill_s", "counting_standstill_s"):
+        grid.add_row(key.removesuffix("_s").replace("_", " ") + ", s", f"{result[key]:.1f}")
     grid.add_row("seconds to commit all", f"{result['drain_s']:.1f}", end_section=True)
     for kind, count in result["faults"].items():
         grid.add_row(kind.replace("_", " "), str(count))
@@ -235,12 +272,13 @@ def table(result: dict[str, Any]) -> Table:
               help="requests per second; 0: as many as are answered")  # fmt: skip
 @click.option("--links", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @click.option("--edges", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--cluster", is_flag=True,
+              help="two machines, a Redis Cluster, a Postgres with a standby, PgBouncer")  # fmt: skip
+@click.option("--cold-redis", is_flag=True, help="with --cluster: start while Redis is down")
 @click.option("--sabotage", type=click.Choice(sorted(SABOTAGES)), default=None, hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="one JSON object as the last line")
-def command(
-    kills: int, seed: int, rate: float, links: int, edges: int, sabotage: str | None, as_json: bool
-) -> int:
-    result = run(ChaosOptions(kills, seed, rate, links, edges, sabotage or ""))
+def command(as_json: bool, sabotage: str | None, **options: Any) -> int:
+    result = run(ChaosOptions(**options, sabotage=sabotage or ""))
     show(table(result))
     wrong = failures(result)
     print(

@@ -179,12 +179,12 @@ class Backup:
         return _line(manifest)
 
     async def _write(self) -> Manifest:
-        if missing := await migrations.pending(self.settings.database_url):
+        if missing := await migrations.pending(self.settings.sessions_url):
             raise BackupError(
                 f"the database lacks {', '.join(missing)}: run `waypost migrate` first"
             )
         self._display.step("taking a snapshot")
-        snapshot = await BackupSnapshot.open(self.settings.database_url)
+        snapshot = await BackupSnapshot.open(self.settings.sessions_url)
         segments = HeldSegments(self._layout.journals)
         try:
             await self._take(snapshot, segments)
@@ -250,7 +250,7 @@ class Backup:
             await trio.to_thread.run_sync(stream.write, data)
             self._display.advance(len(data))
 
-        await dump(client, self.settings.database_url, snapshot.id, sink)
+        await dump(client, self.settings.sessions_url, snapshot.id, sink)
         await trio.to_thread.run_sync(stream.close)
 
     async def _write_journals(self, writer: BackupWriter, segments: list[HeldSegment]) -> None:

@@ -138,7 +138,7 @@ class Restore:
 
     async def _restore(self) -> RestoreResult:
         comment = f"restored from the backup {self._backup.manifest_sha256}"
-        target = await target_database(self.settings.database_url)
+        target = await target_database(self.settings.sessions_url)
         if target.server_version // 10_000 < self.manifest.postgres // 10_000:
             raise BackupError(
                 f"the backup is of Postgres {self.manifest.postgres // 10_000}, and the server is Postgres "
@@ -154,7 +154,7 @@ class Restore:
         return RestoreResult(self.manifest, await trio.to_thread.run_sync(self._uncounted))
 
     async def _fill(self, server_version: int, comment: str) -> None:
-        database_url = self.settings.database_url
+        database_url = self.settings.sessions_url
         if not self._embedded:
             await require_empty_database(database_url)
             await require_empty_redis(self.settings.redis_url)

@@ -54,6 +54,7 @@ class CrashableEngine(EngineProcess):
         self._spare_workers = spare_workers
         self._spare: BackgroundProcess | None = None
         self._ports = free_ports(2)
+        self.more_ports: list[int] = []  # visitors' ports of further machines
         self.starts = 0
         self.gave_up = 0
         servers = EmbeddedServers(self.data)
@@ -111,14 +112,17 @@ class CrashableEngine(EngineProcess):
         """Return the pid of `waypost up`, or 0 before the first start."""
         return self._child.pid if self._child is not None else 0
 
+    def launcher_pids(self) -> list[int]:
+        """Return the pids of all launchers, the spare one included."""
+        return [self.launcher_pid] + ([self._spare.pid] if self._spare is not None else [])
+
     def role_pids(self, role: str) -> list[int]:
         """Return the pids of a role, with the spare ones for `workers`.
 
         They are found by the WAYPOST_PROCESS variable of each process, so the console may be dead.
         """
         pids = []
-        parents = [self.launcher_pid] + ([self._spare.pid] if self._spare is not None else [])
-        for pid in (pid for parent in parents for pid in descendants(parent)):
+        for pid in (pid for parent in self.launcher_pids() for pid in descendants(parent)):
             with contextlib.suppress(OSError, ValueError):
                 for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                     name, _, value = line.partition(b"=")

@@ -92,12 +92,17 @@ class EngineProcess:
 
     def _urls(self, child: BackgroundProcess) -> tuple[str, str]:
         """Wait for the line `ready`. Returns the URLs of (visitors' port, console)."""
+        match = self._wait_ready(child, _READY)
+        return match[1], match[2]
+
+    def _wait_ready(self, child: BackgroundProcess, ready: re.Pattern[str]) -> re.Match[str]:
+        """Wait for a line of the child's output. Returns its match."""
         until = time.monotonic() + READY_LIMIT_S
         while time.monotonic() < until:
             running = child.running()
-            match = _READY.search(child.log.read_text(errors="replace"))
+            match = ready.search(child.log.read_text(errors="replace"))
             if match is not None:
-                return match[1], match[2]
+                return match
             if not running:
                 raise BenchError(f"the engine did not start: {child.last_lines()}")
             time.sleep(POLL_S)

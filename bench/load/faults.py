@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -61,10 +61,10 @@ class Fault(NamedTuple):
         return f"{self.at_s:8.2f} s  {self.kind:<14} {self.detail}"
 
 
-def schedule(kinds: int, dice: random.Random) -> list[str]:
+def schedule(kinds: int, dice: random.Random, weights: Mapping[str, int] = WEIGHTS) -> list[str]:
     """Return the kinds of `kinds` faults in random order."""
-    order = list(WEIGHTS)[:kinds]
-    order += dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=kinds - len(order))
+    order = list(weights)[:kinds]
+    order += dice.choices(list(weights), list(weights.values()), k=kinds - len(order))
     dice.shuffle(order)
     return order
 

@@ -47,12 +47,14 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 class LoadPlan:
     """Requests to send. `rate` is requests per second; 0: each connection sends after each response.
 
-    `tagged` requests have their number in the Referer; others are varied requests of browsers.
+    `tagged` requests have their number in the Referer; others are varied requests of browsers. Connections are
+    spread over `port` and `more_ports`, which are other machines' edges.
     """
 
     host: str
     port: int
     paths: Sequence[str]
+    more_ports: Sequence[int] = ()
     connections: int = 64
     rate: float = 0.0
     patient: bool = False
@@ -62,9 +64,10 @@ class LoadPlan:
 class LoadConnection:
     """A connection. `number` is its request in flight, or -1; latency counts from `since`."""
 
-    __slots__ = ("buffer", "fd", "number", "open", "sent_at", "since", "sock")
+    __slots__ = ("buffer", "fd", "number", "open", "port", "sent_at", "since", "sock")
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.sock: socket.socket | None = None
         self.fd = -1
         self.open = False
@@ -92,8 +95,9 @@ class LoadSender:
         self._parent = os.getppid()
 
     def run(self) -> None:
-        for _ in range(self.plan.connections):
-            self._connect(LoadConnection())
+        ports = (self.plan.port, *self.plan.more_ports)
+        for number in range(self.plan.connections):
+            self._connect(LoadConnection(ports[number % len(ports)]))
         now = self._due = time.monotonic()
         sweep_at = until = now
         while not self.stopping or (self._busy() and now < until):
@@ -153,7 +157,7 @@ class LoadSender:
         sock = connection.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex((self.plan.host, self.plan.port))
+        code = sock.connect_ex((self.plan.host, connection.port))
         connection.fd = sock.fileno()
         connection.buffer, connection.number, connection.open = b"", -1, False
         self._connections[connection.fd] = connection

@@ -19,6 +19,7 @@ from storage.clicks.held_segments import JournalState
 from storage.postgres import queries
 from storage.postgres.connect import CONNECT_S, connect
 from storage.postgres.database import Connection
+from storage.postgres.session import is_pooled
 
 T = TypeVar("T")
 SQL: Final = queries.load("operations/backup_snapshot")
@@ -43,6 +44,7 @@ class BackupSnapshot:
         async def checked() -> "asyncpg.Connection[asyncpg.Record]":
             connection = await connect(url, "waypost backup")
             try:
+                await require_session(connection)
                 await require_all_rows(connection)
             except BaseException:
                 await connection.close(timeout=CONNECT_S)
@@ -90,6 +92,14 @@ def counting_query(tables: Sequence[str]) -> str:
         f"SELECT '{table}' AS name, count(*) AS rows FROM waypost.\"{table}\""  # noqa: S608
         for table in tables
     )
+
+
+async def require_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Raise BackupError if a pooler is in between: pg_dump and psql need a session of Postgres."""
+    if await is_pooled(connection):
+        raise BackupError(
+            "DATABASE_URL leads to a pooler: set WAYPOST_DATABASE_DIRECT_URL to Postgres itself"
+        )
 
 
 async def require_all_rows(connection: Connection) -> None:

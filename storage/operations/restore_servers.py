@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from engine.operations.backup import BackupError
 from storage.bridge import in_asyncio
-from storage.operations.backup_snapshot import map_errors, require_all_rows
+from storage.operations.backup_snapshot import map_errors, require_all_rows, require_session
 from storage.postgres import queries
 from storage.postgres.connect import CONNECT_S, connect
 from storage.redis.client import RedisServer
@@ -25,6 +25,7 @@ async def target_database(url: str) -> TargetDatabase:
     async def ask() -> TargetDatabase:
         connection = await connect(url, "waypost restore")
         try:
+            await require_session(connection)
             await require_all_rows(connection)
             (row,) = await connection.fetch(_SQL["target"])
             return TargetDatabase(*row)

@@ -73,6 +73,7 @@ class ClusterClient(RedisCluster):
         self.commands_parser = KeyPositions()  # type: ignore[assignment]  # the same methods
         self.command_flags["PUBLISH"] = RedisCluster.RANDOM
         self.command_flags["BGREWRITEAOF"] = RedisCluster.ALL_NODES
+        self.command_flags["DBSIZE"] = RedisCluster.PRIMARIES
         self._limit_s = limit_s
         self._free = asyncio.Semaphore(size)
         self._turn = random.randrange(1_000)  # noqa: S311  # spreads subscribers over the nodes

@@ -17,11 +17,14 @@ from engine.common.errors import NotFoundError, UnavailableError
 from engine.links.link import Link, LinkDraft
 from engine.links.ports import LinkChange
 from engine.links.profile import ProfileDraft
+from engine.operations.backup import BackupError
 from storage.accounts.keys import ensure_owner
 from storage.audit.verification import verify
 from storage.bridge import in_asyncio
 from storage.links.profiles import PostgresProfileStore
 from storage.migrations import migrate, pending
+from storage.operations.backup_snapshot import BackupSnapshot
+from storage.operations.restore_servers import target_database
 from storage.postgres.database import Connection, Role
 from tests.conftest import Servers
 from tests.kit.hosted import hosted_run
@@ -198,6 +201,17 @@ async def test_migrations_and_the_audit_need_no_session(
         assert await migrate(url) == []
         assert (await verify(url)).broken == ""
         assert (await session_state(url))[7:] == (0, 0, 0, 0)
+
+
+async def test_a_backup_names_the_setting_that_bypasses_a_pooler(
+    pooled_url: str, database_url: str
+) -> None:
+    with pytest.raises(BackupError, match="WAYPOST_DATABASE_DIRECT_URL"):
+        await BackupSnapshot.open(pooled_url)
+    with pytest.raises(BackupError, match="WAYPOST_DATABASE_DIRECT_URL"):
+        await target_database(pooled_url)
+    snapshot = await BackupSnapshot.open(database_url)
+    await snapshot.close()
 
 
 async def test_a_pooler_that_restarts_is_used_again(

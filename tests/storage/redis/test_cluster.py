@@ -186,6 +186,7 @@ async def test_an_erasure_deletes_the_streams_of_every_node(
         journals = [journal_at(cluster, number) for number in range(3)]
         for journal in journals:
             await stream.add(journal, 0, BATCH)
+        assert await server.run(server.commands.dbsize) >= len(journals)
         rewrites = [rewrites_of(node) for node in cluster.nodes]
         await Eraser(await open_database("waypost_aggregator"), server).sweep(
             1, 1, everything=False
