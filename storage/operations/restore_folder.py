@@ -19,8 +19,8 @@ from storage.file_system import DiskFileSystem
 from storage.operations.backup_file import BackupReader
 
 MAX_SEGMENT_BYTES: Final = 2 * 1024**3
-# The lock, and what is at the top of a file system.
-_IGNORED: Final = frozenset({"lock", "lost+found"})
+# Locks, and what is at the top of a file system.
+_IGNORED: Final = frozenset({"lock", "owner.lock", "lost+found"})
 
 _HOMES: Final = {"postgres": "postgres", "postgres.new": "postgres", "valkey": "valkey-server"}
 

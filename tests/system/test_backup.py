@@ -34,6 +34,8 @@ from tests.kit.engines import ROOT, Engine, environment, eventually, total_click
 
 pytestmark = [pytest.mark.large, pytest.mark.timeout(600)]
 RATE = 3_000
+# Segments are filled within seconds, and deleted as soon as they are counted.
+SETTINGS = {"WAYPOST_JOURNAL_SEGMENT_BYTES": f"{2 << 20}", "WAYPOST_JOURNAL_KEPT_MS": "0"}
 
 
 def manifest_of(file: Path) -> Manifest:
@@ -88,7 +90,7 @@ def raw_rows(url: str) -> int:
 def test_a_backup_under_load_has_what_was_counted_until_its_moment(tmp_path: Path) -> None:
     links = sample_links(300)
     file = tmp_path / "backup.tar"
-    with EngineProcess(edges=2) as engine:
+    with EngineProcess(edges=2, settings=SETTINGS) as engine:
         engine.fill(links)
         with load_on(engine, links) as load:
             account = load.account

@@ -17,7 +17,7 @@ def test_only_an_empty_folder_is_taken(tmp_path: Path) -> None:
     folder = RestoreFolder(tmp_path / "data")
     folder.require_empty()
     (tmp_path / "data").mkdir()
-    for ignored in ("lock", "lost+found"):
+    for ignored in ("lock", "owner.lock", "lost+found"):
         (tmp_path / "data" / ignored).mkdir()
     folder.require_empty()
     (tmp_path / "data" / "owner.json").touch()
