@@ -145,3 +145,17 @@ def test_both_parsers_know_whether_the_connection_is_kept(field: bytes, keep_ali
     assert isinstance(strict, VisitRequest)
     assert strict.keep_alive is keep_alive
     assert head_parser().parse_fast(head) in (strict, None)
+
+
+@pytest.mark.parametrize("surplus", [0, 1])
+@pytest.mark.parametrize("piece", [1, 1000, 4096, DEFAULT_HEAD_BYTES - 1, DEFAULT_HEAD_BYTES])
+def test_a_bound_holds_in_whatever_pieces_a_head_comes(piece: int, surplus: int) -> None:
+    line_bytes = MAX_REQUEST_LINE_BYTES - len(b"GET /? HTTP/1.1")
+    line = b"GET /?%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"q" * (line_bytes + surplus))
+    rest = DEFAULT_HEAD_BYTES - len(PLAIN) - len(b"Cookie: \r\n")
+    head = PLAIN[:-2] + b"Cookie: %b\r\n\r\n" % (b"c" * (rest + surplus))
+    assert len(head) == DEFAULT_HEAD_BYTES + surplus
+    for data, status in ((line, 414), (head, 431)):
+        (result,) = feed(data, list(range(0, len(data), piece)))
+        assert isinstance(result, RefusedHead) is bool(surplus)
+        assert not isinstance(result, RefusedHead) or result.status == status
