@@ -54,6 +54,7 @@ class _ArchivedLink(msgspec.Struct):
     slug: str
     target: str
     title: str = ""
+    kind: str = "url"
 
 
 Parse = Callable[[str], dict[str, str] | None]
@@ -155,12 +156,13 @@ def validate_row(line: int, row: dict[str, str], *, private_hosts: bool) -> Impo
         except UnicodeEncodeError:
             raise RowError("must be valid UTF-8") from None
     profile_draft, errors = profile.validate_draft(ProfileDraft(handle=row["handle"].strip()))
-    draft, link_errors = link.validate_draft(
-        LinkDraft(
-            slug=row["slug"].strip(), target=row["target"].strip(), title=row["title"].strip()
-        ),
-        private_hosts=private_hosts,
+    link_draft = LinkDraft(
+        slug=row["slug"].strip(),
+        target=row["target"].strip(),
+        title=row["title"].strip(),
+        kind=row.get("kind", "url"),
     )
+    draft, link_errors = link.validate_draft(link_draft, private_hosts=private_hosts)
     if profile_draft is None or draft is None:
         raise RowError("; ".join(f"{e.field} {e.reason}" for e in (*errors, *link_errors)))
-    return ImportRow(line, profile_draft.handle, draft.slug, draft.target, draft.title)
+    return ImportRow(line, profile_draft.handle, draft.slug, draft.target, draft.title, draft.kind)

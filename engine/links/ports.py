@@ -117,13 +117,15 @@ class ProfileStore(Protocol):
 
 
 class ImportRow(NamedTuple):
-    """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title."""
+    """A valid row of an import file. `line` is its number. An empty title leaves an existing link's title. Of
+    the files, only an archive has kinds."""
 
     line: int
     handle: str
     slug: str
     target: str
     title: str
+    kind: str = "url"
 
 
 class ImportResult(NamedTuple):

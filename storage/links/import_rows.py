@@ -67,6 +67,7 @@ async def _write(
         [row.slug for row in rows],
         [row.target for row in rows],
         [row.title for row in rows],
+        [row.kind for row in rows],
     )
     if not written:
         return 0, 0, []

@@ -26,14 +26,14 @@ ORDER BY p.handle
 FOR NO KEY UPDATE OF p;
 
 -- name: write_links
--- Create or update links of locked profiles ($2 ids, $3 their next versions, $4 slugs, $5 targets, $6 titles).
--- Returns the rows that have changed. An empty title keeps the existing one.
-INSERT INTO links AS l (tenant_id, profile_id, revision, slug, target, title)
-SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+-- Create or update links of locked profiles ($2 ids, $3 their next versions, $4 slugs, $5 targets, $6 titles,
+-- $7 kinds). Returns the rows that have changed. An empty title keeps the existing one.
+INSERT INTO links AS l (tenant_id, profile_id, revision, slug, target, title, kind)
+SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[])
 ON CONFLICT (tenant_id, profile_id, slug) DO UPDATE
-SET target = excluded.target, kind = 'url', title = coalesce(nullif(excluded.title, ''), l.title),
+SET target = excluded.target, kind = excluded.kind, title = coalesce(nullif(excluded.title, ''), l.title),
     version = l.version + 1, revision = excluded.revision, updated_at = now()
-WHERE l.target <> excluded.target OR l.kind <> 'url' OR excluded.title NOT IN ('', l.title)
+WHERE l.target <> excluded.target OR l.kind <> excluded.kind OR excluded.title NOT IN ('', l.title)
 RETURNING id, profile_id, slug, version = 1 AS created;
 
 -- name: claim_free_shorts

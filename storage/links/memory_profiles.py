@@ -248,7 +248,10 @@ class MemoryProfiles:
                 if entry.profile.id not in changes:
                     changes[entry.profile.id] = self._bump(entry)
                 if link is None:
-                    self._add(entry, LinkDraft(slug=row.slug, target=row.target, title=row.title))
+                    self._add(
+                        entry,
+                        LinkDraft(slug=row.slug, target=row.target, title=row.title, kind=row.kind),
+                    )
                 else:
                     self._replace(entry, link, _imported(link, row))
         unchanged = len(rows) - created - updated - len(rejected)
@@ -474,9 +477,9 @@ class MemoryProfiles:
 
 
 def _imported(link: Link, row: ImportRow) -> Link:
-    """Return the link with the row's target and title. A row without a title keeps the link's."""
+    """Return the link with the row's target, kind and title. A row without a title keeps the link's."""
     return msgspec.structs.replace(
-        link, target=row.target, title=row.title or link.title, kind="url"
+        link, target=row.target, title=row.title or link.title, kind=row.kind
     )
 
 

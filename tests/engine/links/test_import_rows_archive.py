@@ -4,6 +4,7 @@ import pytest
 
 from engine.common.errors import InvalidError
 from engine.links.import_rows import ArchiveParser, RowError, parser_for, validate_row
+from engine.links.ports import ImportRow
 
 HEADER = '{"waypost":"archive","format":1,"profile_id":"7","at":"2026-05-01T10:00:00Z"}'
 PROFILE = '{"table":"profiles","row":{"id":"7","handle":"ada","title":"Ada"}}'
@@ -20,11 +21,32 @@ def test_links_come_out_with_the_handle_of_their_profile() -> None:
     assert isinstance(parse, ArchiveParser)
     assert [parse(PROFILE), parse(OTHER)] == [None, None]
     row = parse(LINK)
-    assert row == {"handle": "ada", "slug": "a", "target": "https://example.com/", "title": "A"}
-    assert validate_row(4, row, private_hosts=False) == (4, "ada", "a", "https://example.com/", "A")
+    assert row == {
+        "handle": "ada", "slug": "a", "target": "https://example.com/", "title": "A", "kind": "url",
+    }  # fmt: skip
+    expected = ImportRow(4, "ada", "a", "https://example.com/", "A", "url")
+    assert validate_row(4, row, private_hosts=False) == expected
     assert not parse.ended
     assert parse('{"end":true,"rows":3}') is None
     assert parse.ended
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "error"),
+    [("mailto", "mailto:ada@example.com", ""), ("tel", "tel:+390612345", ""),
+     ("github", "https://github.com/ada/engine", ""), ("github", "https://example.com/", "target"),
+     ("mailto", "https://example.com/", "target"), ("fax", "https://example.com/", "kind")],
+)  # fmt: skip
+def test_a_link_keeps_its_kind(kind: str, target: str, error: str) -> None:
+    parse, _ = parser_for(HEADER)
+    parse(PROFILE)
+    row = parse(f'{{"table":"links","row":{{"slug":"a","target":"{target}","kind":"{kind}"}}}}')
+    assert row is not None
+    if not error:
+        assert validate_row(1, row, private_hosts=False).kind == kind
+        return
+    with pytest.raises(RowError, match=error):
+        validate_row(1, row, private_hosts=False)
 
 
 @pytest.mark.parametrize(

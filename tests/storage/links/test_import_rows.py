@@ -75,6 +75,15 @@ async def test_a_contact_becomes_a_web_link(stores: Stores) -> None:
     assert (link.kind, link.target, link.status) == ("url", "https://example.com/", 308)
 
 
+async def test_a_link_of_an_archive_keeps_its_kind(stores: Stores) -> None:
+    rows = [ImportRow(1, "a", "write", "mailto:ada@example.com", "", "mailto"), row(2, "a", "x")]
+    assert (await stores.bulk.import_rows(stores.caller, rows))[:3] == (2, 0, 0)
+    assert (await stores.bulk.import_rows(stores.caller, rows))[:3] == (0, 0, 2)
+    (profile,) = (await stores.profiles.list_profiles(stores.caller, 0, 10)).items
+    links = await links_of(stores, profile.id)
+    assert {slug: link.kind for slug, link in links.items()} == {"write": "mailto", "x": "url"}
+
+
 async def test_the_last_of_two_rows_wins(stores: Stores) -> None:
     rows = [row(1, "a", "x", "1"), row(2, "a", "y"), row(3, "a", "x", "3")]
     result = await stores.bulk.import_rows(stores.caller, rows)
