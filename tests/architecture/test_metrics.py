@@ -17,7 +17,8 @@ UNITS = {
     "stores", "subscribers",
 }  # fmt: skip
 STATES = {
-    "dead", "in_flight", "circuit_open", "kept", "not_ready", "queued", "recovering", "running", "standing_still", "waiting",
+    "dead", "in_flight", "circuit_open", "kept", "not_ready", "queued", "recovering", "running",
+    "standing_still", "waiting",
 }  # fmt: skip
 
 

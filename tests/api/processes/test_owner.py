@@ -1,6 +1,7 @@
 """The owner's file: made once, wherever the process that makes it dies, and never lost."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,8 @@ from api.processes import owner
 from api.processes.owner import FILE, PENDING, OwnerFile, create, refresh_urls
 from engine.common.errors import WaypostError
 from engine.operations.settings import Settings
-from storage.accounts.keys import PostgresApiKeyStore
+from storage.accounts.keys import OwnerCredentials, PostgresApiKeyStore, ensure_owner
+from storage.file_system import FileLock
 from storage.postgres.database import Database
 from tests.kit.hosted import hosted_run
 from tests.kit.stores import OpenDatabase
@@ -74,6 +76,42 @@ async def test_processes_that_start_at_once_on_one_folder_make_one_file(
         for _ in range(3):
             nursery.start_soon(start)
     assert sorted(created) == [False, False, True]
+    assert await works(database, tmp_path)
+
+
+async def test_the_file_of_a_live_run_is_not_taken_for_one_of_a_crash(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, refused, goes_on = trio.Event(), trio.Event(), trio.Event()
+
+    class WatchedLock(FileLock):
+        def acquire(self) -> bool:
+            acquired = super().acquire()
+            if not acquired:
+                refused.set()
+            return acquired
+
+    async def make_and_wait(*arguments: Any, **keywords: Any) -> OwnerCredentials | None:
+        credentials = await ensure_owner(*arguments, **keywords)
+        committed.set()
+        await goes_on.wait()
+        return credentials
+
+    created: list[bool] = []
+
+    async def start() -> None:
+        created.append(await create(database, SETTINGS, tmp_path))
+
+    monkeypatch.setattr("api.processes.owner.ensure_owner", make_and_wait)
+    monkeypatch.setattr("api.processes.owner.FileLock", WatchedLock)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(start)
+        await committed.wait()
+        nursery.start_soon(start)
+        with trio.move_on_after(5):
+            await refused.wait()
+        goes_on.set()
+    assert created == [True, False]
     assert await works(database, tmp_path)
 
 
