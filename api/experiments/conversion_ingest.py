@@ -11,9 +11,8 @@ from importlib import resources
 from typing import Any, Final
 
 import msgspec
-import orjson
 from quart import Response, request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.experiments.conversions import (
     ConversionParser,
@@ -31,6 +30,7 @@ from api.http.bodies import (
     empty_response,
     json_object,
     json_response,
+    parsed_object,
     replayable_response,
     utc,
 )
@@ -211,13 +211,7 @@ async def _json() -> dict[str, Any]:
     text: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
     if len(text) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidError([FieldError("body", "must be a JSON object")])
-    return value
+    return parsed_object(text)
 
 
 def _any_origin(response: Response) -> Response:

@@ -17,6 +17,7 @@ from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from engine.common.drafts import stand_in_of
 from engine.common.errors import FieldError, InvalidError
 from engine.common.idempotency import StoredResponse
+from engine.common.json_keys import duplicate_key
 
 Item = TypeVar("Item")
 Draft = TypeVar("Draft", bound=msgspec.Struct)
@@ -77,18 +78,31 @@ def empty_response(status: int, headers: dict[str, str] | None = None) -> Respon
 async def json_object() -> dict[str, Any]:
     """Return the body of the current request, a JSON object.
 
-    Raises UnsupportedMediaType for another Content-Type, BadRequest if the body is not JSON, InvalidError if
-    it is no object, and RequestEntityTooLarge as soon as more than the limit has arrived.
+    Raises UnsupportedMediaType for another Content-Type, the errors of parsed_object(), and
+    RequestEntityTooLarge as soon as more than the limit has arrived.
     """
     if request.mimetype not in _JSON_TYPES:
         raise UnsupportedMediaType("send a body of Content-Type application/json")
-    text = await request.get_data(as_text=False)
+    text: bytes = await request.get_data(as_text=False)  # type: ignore[assignment]
+    return parsed_object(text)
+
+
+def parsed_object(text: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body.
+
+    Raises BadRequest if it is not JSON, and InvalidError if it is no object, or one in it has a key twice.
+    """
     try:
         value = orjson.loads(text)
+        key = duplicate_key(text)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
     if not isinstance(value, dict):
         raise InvalidError([FieldError("body", "must be a JSON object")])
+    if key is not None:
+        raise InvalidError([FieldError(printable_name(key), "must stand once in its object")])
     return value
 
 

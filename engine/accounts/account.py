@@ -12,7 +12,7 @@ import msgspec
 
 from engine.common.drafts import StandIn
 from engine.common.errors import FieldError
-from engine.common.text_rules import text_errors
+from engine.common.text_rules import hidden_character, text_errors
 
 MIN_PASSWORD_CHARS: Final = 10
 MAX_PASSWORD_CHARS: Final = 1000
@@ -101,7 +101,7 @@ def email_errors(email: str) -> list[FieldError]:
     """Return the errors of an email address. Only a message to it can tell whether it exists."""
     if len(email) > MAX_EMAIL_CHARS or len(email.lower()) > MAX_EMAIL_CHARS:
         return [FieldError("email", f"must have at most {MAX_EMAIL_CHARS} characters")]
-    if _EMAIL.fullmatch(email) is None:
+    if _EMAIL.fullmatch(email) is None or hidden_character(email) is not None:
         return [FieldError("email", "must be an email address, as in ada@example.com")]
     return []
 

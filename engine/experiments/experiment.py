@@ -7,6 +7,7 @@ own, every visitor is assigned anew, and exposures are counted by phase.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
@@ -40,7 +41,8 @@ TRANSITIONS: Final[Mapping[ExperimentState, tuple[ExperimentState, ...]]] = {
 MIN_VARIANTS: Final = 2
 MAX_VARIANTS: Final = 10
 MAX_NAME_CHARS: Final = 64
-MAX_THUMBNAIL_CHARS: Final = 2048
+# A path of this server, of 2,048 characters at most. Browsers take `//host` and `/\host` for another server.
+_OWN_PATH: Final = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]{0,2046})?")
 MAX_POSITION: Final = 10_000
 MAX_TARGETED: Final = 300
 ATTRIBUTION_HOURS: Final = range(1, 30 * 24 + 1)
@@ -239,9 +241,13 @@ def _validate_variant(
     errors = _name_errors(variant.name, f"{field}.name")
     if not (variant.weight >= 0 and math.isfinite(variant.weight)):
         errors.append(FieldError(f"{field}.weight", "must be a number of 0 or more"))
-    url = variant.target
+    url, thumbnail = variant.target, variant.thumbnail
     if kind == "page":
         errors += _page_errors(variant, field)
+        try:
+            thumbnail = _image_url(thumbnail, private_hosts)
+        except target.TargetError as error:
+            errors.append(FieldError(f"{field}.thumbnail", str(error)))
     elif (variant.title, variant.thumbnail, variant.position, variant.block_id) != (None,) * 4:
         errors.append(
             FieldError(field, "must have only a target in an experiment on a destination")
@@ -251,20 +257,25 @@ def _validate_variant(
             url = target.check(url, private_hosts=private_hosts)
         except target.TargetError as error:
             errors.append(FieldError(f"{field}.target", str(error)))
-    return msgspec.structs.replace(variant, target=url), errors
+    return msgspec.structs.replace(variant, target=url, thumbnail=thumbnail), errors
+
+
+def _image_url(url: str | None, private_hosts: bool) -> str | None:
+    """Return an https URL normalised, or a path of this server. Raises TargetError for any other."""
+    if not url or _OWN_PATH.fullmatch(url):
+        return url
+    checked = target.check(url, private_hosts=private_hosts)
+    if not checked.startswith("https:"):
+        raise target.TargetError("must be an https URL, or a path that begins with one /")
+    return checked
 
 
 def _page_errors(variant: Variant, field: str) -> list[FieldError]:
     errors = []
     if variant.target:
         errors.append(FieldError(f"{field}.target", "must be empty in an experiment on the page"))
-    for name, limit in (("title", MAX_NAME_CHARS * 4), ("thumbnail", MAX_THUMBNAIL_CHARS)):
-        text = getattr(variant, name)
-        if text is not None:
-            errors += text_errors(text, f"{field}.{name}", limit)
-    if variant.thumbnail and not variant.thumbnail.startswith(("https://", "/")):
-        reason = "must be an https URL, or a path that begins with /"
-        errors.append(FieldError(f"{field}.thumbnail", reason))
+    if variant.title is not None:
+        errors += text_errors(variant.title, f"{field}.title", MAX_NAME_CHARS * 4)
     if variant.position is not None and not 0 <= variant.position <= MAX_POSITION:
         errors.append(FieldError(f"{field}.position", f"must be from 0 to {MAX_POSITION}"))
     return errors

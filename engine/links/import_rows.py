@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from engine.common.errors import FieldError, InvalidError
+from engine.common.json_keys import duplicate_key
 from engine.links import link, profile
 from engine.links.link import LinkDraft
 from engine.links.ports import ImportRow
@@ -86,6 +87,7 @@ def parse_json(line: str) -> dict[str, str]:
         row = _decode_json(line)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise RowError(f"not a row in JSON: {error}") from None
+    _require_unique_keys(line)
     return msgspec.structs.asdict(row)
 
 
@@ -100,6 +102,8 @@ class ArchiveParser:
         try:
             parsed = _decode_archive_line(line)
             self.ended = parsed.end
+            if parsed.table in ("profiles", "links"):
+                _require_unique_keys(line)
             if parsed.table == "profiles":
                 self._handle = msgspec.json.decode(parsed.row, type=_ArchivedProfile).handle
             if parsed.table != "links":
@@ -108,6 +112,15 @@ class ArchiveParser:
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise RowError(f"not a line of an archive: {error}") from None
         return {"handle": self._handle, **msgspec.structs.asdict(row)}
+
+
+def _require_unique_keys(line: str) -> None:
+    try:
+        key = duplicate_key(line)
+    except RecursionError:
+        raise RowError("nested too deeply") from None
+    if key is not None:
+        raise RowError(f"the key {key[:64]!r} must stand once in its object")
 
 
 def _is_archive(first_line: str) -> bool:

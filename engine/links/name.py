@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from engine.common.errors import FieldError
+from engine.common.text_rules import hidden_character, hidden_reason
 
 MAX_NAME_CHARS: Final = 64
 MAX_HANDLE_CHARS: Final = 32
@@ -21,6 +22,9 @@ HANDLE_PATTERN: Final = "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9_])?$"
 # Any character beyond ASCII passes: many programs that read JSON Schema do not know `\p{L}`.
 SLUG_PATTERN: Final = r"^(?:[A-Za-z0-9_-]|[^\x00-\x7f]){1,64}$"
 _HANDLE: Final = re.compile(r"[a-z0-9](?:[a-z0-9_.\-]{0,30}[a-z0-9_])?")
+
+# Variation selectors are marks, but two slugs that differ by one look alike.
+_SELECTOR: Final = re.compile("[\\u180b-\\u180f\\ufe00-\\ufe0f\\U000e0100-\\U000e01ef]")
 
 # Paths that the engine answers itself, or may one day: no slug of the default domain and no handle.
 RESERVED: Final = frozenset(
@@ -42,11 +46,19 @@ def slug_errors(slug: str, field: str = "slug") -> list[FieldError]:
         return [FieldError(field, "must not be empty")]
     if len(canonical_name(slug)) > MAX_NAME_CHARS or len(slug) > MAX_NAME_CHARS:
         return [FieldError(field, f"must have at most {MAX_NAME_CHARS} characters")]
+    if (hidden := _hidden_in(slug)) is not None:
+        return [FieldError(field, hidden_reason(hidden))]
     if not all(c in "-_" or unicodedata.category(c)[0] in "LMN" for c in canonical_name(slug)):
         return [FieldError(field, "must have only letters, digits, '-' and '_'")]
     if canonical_name(slug) in RESERVED:
         return [FieldError(field, "must not be a reserved word")]
     return []
+
+
+def _hidden_in(slug: str) -> str | None:
+    """Return the first character of a slug that nobody sees, or None."""
+    selector = _SELECTOR.search(slug)
+    return selector[0] if selector else hidden_character(slug)
 
 
 def handle_errors(handle: str, field: str = "handle") -> list[FieldError]:

@@ -113,7 +113,7 @@ async def test_the_response_states_the_period_that_was_used() -> None:
 @pytest.mark.parametrize(
     ("query", "fields"),
     [
-        ("tz=Mars/Olympus", {"tz"}), ("tz=", {"tz"}), ("interval=year", {"interval"}),
+        ("tz=Mars/Olympus", {"tz"}), ("tz=localtime", {"tz"}), ("tz=", {"tz"}), ("interval=year", {"interval"}),
         ("from=x", {"from"}), ("to=x", {"to"}), ("from=x&to=y&tz=z", {"from", "to", "tz"}),
         ("link=-1", {"link"}), ("link=x", {"link"}), ("group=planet", {"group"}),
         ("group=time,country,device", {"group"}), ("group=country,country", {"group"}),

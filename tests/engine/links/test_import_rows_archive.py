@@ -68,3 +68,14 @@ def test_rows_of_json_are_no_archive() -> None:
     parse, is_header = parser_for('{"handle":"a","slug":"b","target":"https://example.com/"}')
     assert not is_header
     assert not isinstance(parse, ArchiveParser)
+
+
+def test_a_row_with_a_key_twice_is_refused_and_the_key_is_named() -> None:
+    row = '{"handle":"a","slug":"b","target":"https://example.com/"}'
+    parse, _ = parser_for(row)
+    with pytest.raises(RowError, match="the key 'slug' must stand once in its object"):
+        parse(row.replace('"slug"', '"slug":"c","slug"'))
+    assert parse(row) is not None
+    archived, _ = parser_for(HEADER)
+    with pytest.raises(RowError, match="the key 'slug' must stand once in its object"):
+        archived(LINK.replace('"slug"', '"slug":"c","slug"'))

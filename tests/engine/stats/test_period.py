@@ -104,3 +104,21 @@ def test_every_default_period_is_allowed_and_no_allowed_one_has_too_many_rows() 
         )
         assert not period.period_error(start, end, interval)
         assert period.LONGEST_DAYS[interval] * 24 / lengths[interval] < 10_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localtime", "posixrules", "Factory", "right/UTC", "posix/Europe/Rome", "/etc/localtime",
+        "/usr/share/zoneinfo/Europe/Rome", "../zoneinfo/UTC", "leapseconds", "leap-seconds.list", "tzdata.zi",
+        "zone.tab", "Europe", "europe/rome", "Europe/Rome\0", "Europe//Rome", "", "UTC+1", "\ud800",
+    ],
+)  # fmt: skip
+def test_what_the_machine_keeps_beside_zones_is_no_zone(name: str) -> None:
+    with pytest.raises(ValueError, match="must be a time zone of the IANA database"):
+        period.zone(name)
+
+
+def test_every_zone_of_the_list_can_be_read() -> None:
+    assert len(period.zone_names()) > 500
+    assert {period.zone(name).key for name in period.zone_names()} == period.zone_names()
