@@ -52,13 +52,13 @@ from rich.table import Table
 from bench.kit import link_set
 from bench.kit.link_set import SampleLink
 from bench.kit.report import progress, show, write_json
+from bench.kit.standstill import StandstillWatch
 from bench.load.click_audit import AuditFindings, audit
 from bench.load.crashable_engine import CrashableEngine
 from bench.load.faults import WEIGHTS, Injector, schedule
 from bench.load.load import Load
 from bench.load.load import LoadPlan as LoadPlan
 from bench.load.sabotage import SABOTAGES
-from bench.load.standstill import StandstillWatch
 from bench.servers.cluster_faults import CLUSTER_WEIGHTS, ClusterInjector
 from bench.servers.clustered_engine import ClusteredEngine
 

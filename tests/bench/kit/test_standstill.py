@@ -1,6 +1,6 @@
 """The longest time without a change."""
 
-from bench.load.standstill import Longest
+from bench.kit.standstill import Longest
 
 
 def test_only_a_change_ends_a_standstill() -> None:
