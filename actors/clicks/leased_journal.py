@@ -77,10 +77,16 @@ class LeasedJournal:
     async def dead_letter(self, batch: Batch, reason: str) -> None:
         """Keep a batch that cannot be folded, and move both watermarks past it, once they have met.
 
+        Its clicks that are folded already, and cannot be read any more, are left out of the dimension counts.
         Raises RuntimeError before catch_up(), StaleLeaseError, and what ClickLedger.dead_letter() raises.
         """
-        self._require_buffered(self.lease.folded)
+        folded = self.lease.folded
+        self._require_buffered(min(folded, batch.first - 1))
+        if self._counted.buffered < folded:
+            await self._counted.buffer([Batch(batch.first, folded, b"")])
         await self._counted.wait_counted()
+        if not batch.payload:
+            batch = batch._replace(first=max(batch.first, folded + 1))
         self.lease = await self._ledger.dead_letter(self.lease, batch, reason)
         self._counted.skip_to(self.lease.folded)
 

@@ -285,7 +285,7 @@ class Shipper:
         committed, folded = watermarks
         gone = max(self.committed - committed, self.folded - folded)
         # A click is lost once, however often Postgres goes back.
-        lost = max(0, self.source.oldest - 1 - max(committed, self._lost_until))
+        lost = max(0, self.source.oldest - 1 - max(folded, self._lost_until))
         self.rollbacks.add(gone, lost)
         self.recover_to = max(self.recover_to, self.committed, self.folded)
         logger.error(

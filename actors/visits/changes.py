@@ -8,11 +8,17 @@ import trio
 
 from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
+from engine.operations.metrics import Metric, Sample
 from engine.visits.ports import Announcer, SnapshotSource
 
 logger = logging.getLogger("waypost.changes")
 
 _RETRY_S: Final = 0.5
+
+PROFILE_RELOADS: Final = Metric(
+    "waypost_profile_reloads_total",
+    "Times that an edge loaded every profile anew, as Postgres had gone back or had too many changes",
+)
 
 
 async def follow_announcements(
@@ -33,6 +39,7 @@ class ChangePoller:
         self._interval_s = interval_s
         self.polls = 0
         self.failures = 0
+        self.reloads = 0
         self.last_error = ""
 
     async def run(self, changed: Callable[[Iterable[ProfileChange] | None], None]) -> None:
@@ -48,6 +55,16 @@ class ChangePoller:
                 self.last_error = str(error)
                 await trio.sleep(_RETRY_S)
                 continue
+            if changes is None:
+                self.reloads += 1
+                logger.warning(
+                    "Postgres has another history than before (a failover, a restored backup), or more changes "
+                    "than can be listed: every profile is loaded anew",
+                    extra={"event": "profiles_reloaded"},
+                )
             if changes is None or changes:
                 changed(changes)
             await trio.sleep(self._interval_s)
+
+    def samples(self) -> list[Sample]:
+        return [PROFILE_RELOADS.sample(self.reloads)]

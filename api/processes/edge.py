@@ -241,6 +241,7 @@ class Edge:
             *self._orphans.samples(),
             *self._watch.samples(),
             *self._registry.samples(),
+            *self._poller.samples(),
             *self._places.samples(self._spec.name),
             *self._daily_keys.samples(),
             *self._key_channel.samples(),

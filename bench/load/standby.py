@@ -1,6 +1,5 @@
 """An asynchronous standby of an engine's embedded Postgres, which is promoted and takes its place."""
 
-import asyncio
 import shutil
 import subprocess
 import time
@@ -9,6 +8,7 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import uvloop
 
 from bench.kit.errors import BenchError
 from storage.embedded.folder import FolderLayout, layout, make_folder, make_run_folder
@@ -88,7 +88,7 @@ class Standby:
     def _wait(self, url: str, query: str) -> None:
         """Wait until the server answers the query with true."""
         until = time.monotonic() + LIMIT_S
-        while not asyncio.run(_answer(url, query)):
+        while not uvloop.run(_answer(url, query)):
             if time.monotonic() > until or not (url == self._primary_url or self._server.running):
                 raise self._server.failure(f"no answer to {query}")
             time.sleep(POLL_S)

@@ -21,6 +21,7 @@ clicks).
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -65,6 +66,7 @@ class PostgresClickLedger:
         self._texts = EncodedTexts()
         self._texts_since = clock()
         self._events = ClickEventWriter(clock)
+        self._started_at: datetime | None = None
 
     def periodic_jobs(self) -> list[PeriodicJob]:
         return [
@@ -132,7 +134,7 @@ class PostgresClickLedger:
         sums = fold_rows.sums()
 
         async def work(connection: Connection) -> tuple[list[int], Totals]:
-            await _advance(connection, lease, moved)
+            self._require_server(await _advance(connection, lease, moved))
             await _copy(connection, fold_rows.rows)
             agents = await _store_agents(connection, texts)
             await _add_up(connection, sums)
@@ -194,12 +196,29 @@ class PostgresClickLedger:
             # not supported where row-level security binds the role.
             raise UnavailableError(f"Postgres refuses to count clicks: {error}") from error
 
+    def _require_server(self, started_at: datetime) -> None:
+        """Forget what was read from and stored on another server than the one that runs since then.
+
+        A standby that was promoted may lack what is cached here as stored. Raises UnavailableError if there is
+        another one: the commit has to be tried again without the caches.
+        """
+        if self._started_at in (None, started_at):
+            self._started_at = started_at
+            return
+        self._started_at = started_at
+        self._forget_texts()
+        self._events = ClickEventWriter(self._clock)
+        raise UnavailableError("Postgres was restarted, or another server has taken its place")
+
+    def _forget_texts(self) -> None:
+        self._texts = EncodedTexts()
+        self._texts_since = self._clock()
+
     def _text_cache(self) -> EncodedTexts:
         """Return the text cache, replaced by an empty one after its lifetime. A commit in progress keeps the
         cache it started with."""
         if self._clock() - self._texts_since > TEXTS_S:
-            self._texts = EncodedTexts()
-            self._texts_since = self._clock()
+            self._forget_texts()
         return self._texts
 
 
@@ -208,14 +227,17 @@ async def _advance(
     lease: JournalLease,
     moved: JournalLease,
     query: str = "advance_watermark",
-) -> None:
-    """Move watermarks by compare-and-set. Raises StaleLeaseError."""
+) -> datetime:
+    """Move watermarks by compare-and-set. Returns since when the server runs. Raises StaleLeaseError."""
     journal_id, folded, fencing_token, _ = lease
-    row = await connection.fetchval(_SQL[query], journal_id, folded, fencing_token, moved.folded)
-    if row is None:
+    started_at: datetime | None = await connection.fetchval(
+        _SQL[query], journal_id, folded, fencing_token, moved.folded
+    )
+    if started_at is None:
         raise StaleLeaseError(
             f"journal {journal_id} is not at click {folded} under fencing token {fencing_token}"
         )
+    return started_at
 
 
 async def _store_agents(connection: Connection, texts: EncodedTexts) -> list[int]:

@@ -69,13 +69,13 @@ RETURNING w.journal_id, w.folded, w.fencing_token, w.dimension_counted;
 UPDATE journals SET lease_owner = NULL, lease_expires = NULL WHERE lease_owner = $1;
 
 -- name: advance_watermark
--- Move the watermark by compare-and-set on position and fencing token. No row: another aggregator has moved it
--- or acquired the lease.
+-- Move the watermark by compare-and-set on position and fencing token. Returns since when this server runs; no
+-- row: another aggregator has moved it or acquired the lease.
 UPDATE journals
 SET folded = $4, committed_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
 WHERE journal_id = $1 AND folded = $2 AND fencing_token = $3
-RETURNING journal_id;
+RETURNING pg_postmaster_start_time();
 
 -- name: advance_past_dead_letter
 -- Move both watermarks past a dead letter, as advance_watermark; all before it must be in the dimension counts.
@@ -83,7 +83,7 @@ UPDATE journals
 SET folded = $4, dimension_counted = $4, committed_at = clock_timestamp(), dimension_counted_at = clock_timestamp(),
     lease_expires = CASE WHEN lease_owner IS NOT NULL THEN clock_timestamp() + lease_ttl END
 WHERE journal_id = $1 AND folded = $2 AND dimension_counted = $2 AND fencing_token = $3
-RETURNING journal_id;
+RETURNING pg_postmaster_start_time();
 
 -- name: store_user_agents
 -- Store texts of user agents in the order of their ids, and the day on which known ones were seen.

@@ -6,6 +6,10 @@ is the previous poll's whole database snapshot (`xmin:xmax:running ids`). Change
 does not include and the current one does were committed in between, exactly. A transaction in progress is in
 neither, and comes with a later poll. A comparison with xmin alone would be right too, but repeats every
 change for as long as one old transaction is open.
+
+Why no edge keeps what a server has lost: transaction ids say something within one history only. A standby that
+was behind and is promoted gives the ids of lost transactions to others, and a profile the version that it had
+before, with other links. So the cursor names the history too, and in another one every profile has changed.
 """
 
 import asyncio
@@ -78,12 +82,14 @@ class PostgresSnapshotSource:
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         async def work(connection: Connection) -> tuple[list[ProfileChange] | None, str]:
-            now = await connection.fetchval(SQL["now"])
+            history = await connection.fetchval(SQL["history"])
+            now = f"{history} {await connection.fetchval(SQL['now'])}"
             if cursor is None:
                 return [], now
-            if await connection.fetchval(SQL["is_behind"], cursor):
+            history_before, _, snapshot = cursor.partition(" ")
+            if history != history_before or await connection.fetchval(SQL["is_behind"], snapshot):
                 return None, now
-            rows = await connection.fetch(SQL["changes"], cursor, MAX_CHANGES + 1)
+            rows = await connection.fetch(SQL["changes"], snapshot, MAX_CHANGES + 1)
             return [ProfileChange(*row) for row in rows] if len(rows) <= MAX_CHANGES else None, now
 
         return await self._database.transaction(work, read_only=True)

@@ -95,9 +95,21 @@ SELECT CASE
     ELSE pg_current_snapshot()::text
 END;
 
+-- name: history
+-- Return the history that this server's transactions belong to: its cluster, its timeline, which a standby's
+-- promotion and a recovery to a point in time make anew, and its table of changes, which a load of a dump does.
+SELECT format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()),
+    CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id::text FROM pg_control_checkpoint())
+        ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+    'profile_changes'::regclass::oid);
+
 -- name: is_behind
--- Return whether this server is behind the snapshot $1: it was restored from a backup since.
-SELECT pg_snapshot_xmax(pg_current_snapshot()) < pg_snapshot_xmin($1::text::pg_snapshot);
+-- Return whether this server is behind the snapshot $1: it was restored from a backup since. Of several standbys
+-- one may be a little behind another.
+SELECT pg_snapshot_xmax(pg_current_snapshot()) < CASE
+    WHEN pg_is_in_recovery() THEN pg_snapshot_xmin($1::text::pg_snapshot)
+    ELSE pg_snapshot_xmax($1::text::pg_snapshot)
+END;
 
 -- name: changes
 -- Read at most $2 changes that the snapshot $1 does not see and this one does.

@@ -175,6 +175,32 @@ async def test_what_is_not_kept_any_more_is_counted_as_lost_once_and_the_journal
     ]
 
 
+async def test_what_is_folded_and_not_kept_is_left_out_of_the_dimension_counts(
+    autojump_clock: MockClock, pipeline: Pipeline, nursery: trio.Nursery
+) -> None:
+    """The gap begins below one watermark and ends above the other."""
+    tape = Tape(kept=3)
+    living = active(pipeline, tape)
+    nursery.start_soon(living.run)
+    tape.write(4)
+    await until(lambda: living.pending == 0)
+    pipeline.postgres.refused["commit_dimension_counts"] = 10
+    tape.write(2)
+    await until(lambda: pipeline.postgres.refused["commit_dimension_counts"] < 10)
+    standby = pipeline.counts.copy()
+    row = standby.journals[tape.id]
+    assert (row.folded, row.dimension_counted) == (6, 4)
+    await until(lambda: living.pending == 0)
+    tape.write(*[1] * 10)
+    await until(lambda: living.pending == 0)
+    pipeline.counts.go_back(standby)
+    await until(lambda: living.shipper.is_recovering)
+    await until(lambda: living.pending == 0)
+    assert living.shipper.rollbacks.lost == 7
+    assert pipeline.counted(tape.id) == [*tape.clicks[:6], *tape.clicks[13:]]
+    assert [(b.first, b.last) for _, b, _ in pipeline.counts.dead_letters] == [(7, 13)]
+
+
 async def test_an_aggregator_does_not_wait_above_a_watermark_that_went_back(
     autojump_clock: MockClock, pipeline: Pipeline
 ) -> None:

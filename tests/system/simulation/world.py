@@ -303,7 +303,7 @@ class World:
     async def _promote(self, behind_s: float) -> None:
         await trio.sleep(behind_s)
         if self._standby is not None:
-            self.note("chaos", f"a standby that is {behind_s:g} s behind is promoted")
+            self.note("postgres", f"a standby that is {behind_s:g} s behind is promoted")
             self.counts.go_back(self._standby)
             self._standby, self._promoted_at = None, trio.current_time()
             self.postgres.away_until = max(
