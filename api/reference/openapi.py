@@ -120,7 +120,10 @@ def document(routes: Sequence[Route], *, version: str, url: str) -> dict[str, An
             "title": "Waypost",
             "version": version,
             "description": _INTRODUCTION,
-            "contact": {"name": "The operator of this engine", **({"url": url} if url else {})},
+            "contact": {
+                "name": "The operator of this engine",
+                **({"url": url} if url.startswith("http") else {}),
+            },
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": url}],
