@@ -78,6 +78,7 @@ _NOT_STALE: Final = (
 _UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
+    asyncpg.ClientConfigurationError,  # a certificate was removed since the start
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

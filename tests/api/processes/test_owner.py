@@ -1,5 +1,6 @@
 """The owner's file: made once, wherever the process that makes it dies, and never lost."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,18 @@ from storage.accounts.keys import OwnerCredentials, PostgresApiKeyStore, ensure_
 from storage.file_system import FileLock
 from storage.postgres.database import Database
 from tests.kit.hosted import hosted_run
-from tests.kit.stores import OpenDatabase
+from tests.kit.stores import FAST, OpenDatabase
 
 pytestmark = [pytest.mark.trio(run=hosted_run), pytest.mark.slow]
 
 SETTINGS = Settings(visitors_url="http://v", console_url="http://c")
+
+
+@pytest.fixture(autouse=True)
+def fast_hashes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("storage.accounts.keys.argon2.PasswordHasher", lambda: FAST)
+        yield
 
 
 @pytest.fixture
