@@ -79,6 +79,7 @@ EXPERIMENTS: Rows = [
     ('`{"floor": 0.05, "every_minutes": 60}`', "engine.experiments.analysis:BanditPolicy().floor", 0.05),
     ('`{"floor": 0.05, "every_minutes": 60}`', "engine.experiments.analysis:BanditPolicy().every_minutes", 60),
     ("Up to 1,000 conversions at once", "engine.experiments.conversion:MAX_AT_ONCE", 1_000),
+    ("(an alarm at p < 0.001)", "engine.experiments.verdict.srm:ALPHA", 0.001),
     ("(a week; up to 30 days)", "engine.experiments.experiment:DEFAULT_ATTRIBUTION_HOURS", 7 * 24),
     ("(a week; up to 30 days)", "engine.experiments.experiment:ATTRIBUTION_HOURS.stop", 30 * 24 + 1),
     ("at the latest 31 days after the click", "engine.experiments.conversion:MAX_AGE", timedelta(days=31)),

@@ -207,6 +207,8 @@ async def test_a_stale_lease_changes_nothing(ports: Ports) -> None:
 
     with pytest.raises(StaleLeaseError):
         await ports.queue.finish_with(old.lease, effect)
+    heartbeats = [Heartbeat(old.lease), Heartbeat(new.lease)]
+    assert set(await ports.queue.heartbeat(heartbeats, 60)) == {new.lease}
     assert await ports.queue.end(
         [AttemptEnd(old.lease, "failed"), AttemptEnd(new.lease, "returned")]
     ) == {new.lease}
@@ -355,9 +357,10 @@ async def test_queue_metrics_count_waiting_jobs(ports: Ports) -> None:
     await ports.queue.end([AttemptEnd(dead.lease, "dead")])
     await ports.running(queue="mail")
     await ports.add(run_at=datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=1))
+    await ports.add()
     await ports.add(delay_s=60)
     (default, mail), count = await ports.queue.queue_metrics()
-    assert (default.queue, default.ready, default.queued, default.running) == ("default", 1, 2, 0)
+    assert (default.queue, default.ready, default.queued, default.running) == ("default", 2, 3, 0)
     assert default.oldest_s >= 86_400
     assert mail == ("mail", 0, 0, 1, 0.0)
     assert count == 1
