@@ -75,8 +75,11 @@ def test_sketches_of_every_size_are_right(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 192, 1000, 3000])
 def test_a_few_thousand_visitors_are_counted_exactly(size: int) -> None:
     visitors = np.random.default_rng(size).integers(-(2**63), 2**63 - 1, size)
-    (stored,) = [data for data in sketches(visitors, [size]) if data]
-    assert union_size([stored, stored]) == size
+    third = size // 3
+    parts = [data for data in sketches(visitors, [third, third, size - 2 * third]) if data]
+    whole = of(visitors.tolist())
+    assert union_size([whole, whole]) == size
+    assert union_size([*parts, parts[0]]) == size
 
 
 @pytest.mark.slow

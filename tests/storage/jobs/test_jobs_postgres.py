@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 import trio
+from trio.lowlevel import current_trio_token
 
 from engine.accounts.access import Caller
 from engine.accounts.member import InvitationDraft
@@ -102,6 +103,26 @@ async def test_schedulers_at_the_same_time_enqueue_each_due_once(
     assert await fetch_value(database, "SELECT count(*) FROM jobs") == 4
 
 
+async def test_a_scheduler_that_waited_for_anothers_move_enqueues_nothing(
+    open_database: OpenDatabase,
+) -> None:
+    """Both have read that the job is due; the second waits until the first commits."""
+    database = await open_database("waypost_aggregator", 2)
+    queue, token, has_moved = PostgresJobQueue(database), current_trio_token(), trio.Event()
+    due = await fetch_value(database, "SELECT clock_timestamp()")
+
+    async def move_first(connection: Connection) -> None:
+        assert await connection.fetchval(queries.load("jobs/jobs")["move_due"], "a", due)
+        token.run_sync_soon(has_moved.set)
+        while not await connection.fetchval(_BLOCKS_ANOTHER):
+            await connection.execute("SELECT pg_sleep(0.002)")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.transaction, move_first)
+        await has_moved.wait()
+        assert await queue.schedule(lambda _: [(due, JobDraft(kind="a"))]) == 0
+
+
 async def test_concurrent_workers_claim_each_job_once(
     open_database: OpenDatabase,
 ) -> None:
@@ -146,6 +167,8 @@ async def test_a_claim_reads_no_more_rows_than_it_takes(open_database: OpenDatab
     assert await database.transaction(work) < 200
 
 
+_BLOCKS_ANOTHER = """SELECT EXISTS (
+    SELECT FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"""
 _READ = """SELECT sum(idx_tup_read + idx_tup_fetch)::bigint FROM (
     SELECT pg_stat_get_xact_tuples_returned(c.oid) AS idx_tup_read,
         pg_stat_get_xact_tuples_fetched(c.oid) AS idx_tup_fetch
