@@ -13,6 +13,7 @@ from uuid import UUID
 
 import trio
 
+from actors.clicks.ended_journals import EndedJournals
 from actors.clicks.journal_watch import ShippedJournal, shipped_journal
 from actors.clicks.journals import PENDING_CLICKS, delete_journal
 from actors.clicks.shipper import WATERMARK_INTERVAL_S, JournalSource, Rollbacks, Shipper
@@ -101,6 +102,7 @@ class OrphanShipper:
         self._kept_s = kept_s
         self._kept_bytes = kept_bytes
         self._rollbacks = rollbacks or Rollbacks()
+        self._ended = EndedJournals(ledger, self._rollbacks)
         self._shippers: dict[UUID, Shipper] = {}
         # In the order in which they were counted.
         self._kept: dict[UUID, _Kept] = {}
@@ -119,6 +121,7 @@ class OrphanShipper:
         self._waiting = list(self._orphans)
         self._kept.clear()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ended.run)
             while True:
                 self._scan()
                 while self._waiting:
@@ -225,7 +228,9 @@ class OrphanShipper:
             await trio.sleep(RETRY_S)
         orphan.close(remove=True)
         self._orphans.remove(orphan)
-        del self._shippers[orphan.id]
+        shipper = self._shippers.pop(orphan.id)
+        if shipper.committed:
+            self._ended.add(orphan.id, shipper.committed)
         self.finished += 1
         self.dropped_clicks += orphan.dropped_clicks
         self.dropped_bytes += orphan.dropped_bytes

@@ -72,6 +72,9 @@ class ClickLedger(Protocol):
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
         """Return the journal's watermarks; None for one without a row."""
 
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+        """Return the watermarks of those of the journals that have a row, by id."""
+
     async def complete(self, journal_id: UUID, last: int) -> None:
         """Note the last sequence of a journal whose edge has ended. It is not leased while both watermarks
         have reached that sequence, and is again if they go back."""

@@ -93,6 +93,13 @@ class PostgresClickLedger:
 
         return await self._database.transaction(work)
 
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+        async def work(connection: Connection) -> dict[UUID, JournalWatermarks]:
+            rows = await connection.fetch(_SQL["watermarks"], journal_ids)
+            return {row["journal_id"]: JournalWatermarks(*row[1:]) for row in rows}
+
+        return await self._database.transaction(work)
+
     async def complete(self, journal_id: UUID, last: int) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(_SQL["complete"], journal_id, last)

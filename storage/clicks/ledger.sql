@@ -6,6 +6,10 @@ INSERT INTO journals (journal_id) VALUES ($1) ON CONFLICT (journal_id) DO NOTHIN
 -- Read how far a journal is committed in all counts (`committed`), and in raw rows and rollups (`folded`).
 SELECT least(folded, dimension_counted) AS committed, folded FROM journals WHERE journal_id = $1;
 
+-- name: watermarks
+-- Read the same of several journals.
+SELECT journal_id, least(folded, dimension_counted), folded FROM journals WHERE journal_id = ANY ($1::uuid[]);
+
 -- name: complete
 -- Note where a journal ended; no aggregator leases it while both watermarks are there.
 UPDATE journals SET last_sequence = $2 WHERE journal_id = $1;

@@ -42,6 +42,15 @@ class MemoryClickLedger:
         journal = self._counts.journals.get(journal_id)
         return JournalWatermarks(journal.committed, journal.folded) if journal else None
 
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+        await trio.lowlevel.checkpoint()
+        journals = self._counts.journals
+        return {
+            key: JournalWatermarks(journals[key].committed, journals[key].folded)
+            for key in journal_ids
+            if key in journals
+        }
+
     async def complete(self, journal_id: UUID, last: int) -> None:
         await trio.lowlevel.checkpoint()
         if (journal := self._counts.journals.get(journal_id)) is not None:

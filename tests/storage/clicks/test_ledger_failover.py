@@ -55,6 +55,14 @@ async def test_a_complete_journal_is_leased_only_while_it_is_behind(ledger: Clic
     assert (again.folded, again.dimension_counted) == (10, 10)
 
 
+async def test_watermarks_of_several_journals(ledger: ClickLedger) -> None:
+    counted, unknown = uuid4(), uuid4()
+    await ledger.register(counted)
+    (lease,) = await ledger.lease("one", 9, 60)
+    await ledger.commit(lease, [batch(1, TEN)])
+    assert await ledger.watermarks_of([unknown, counted]) == {counted: (0, 10)}
+
+
 async def test_a_token_grows_with_each_holder_and_is_a_time(ledger: ClickLedger) -> None:
     """A count would be given again by a database that went back to before the last holders."""
     await ledger.register(uuid4())

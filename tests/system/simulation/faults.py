@@ -150,6 +150,10 @@ class FaultyClickLedger:
         watermarks: JournalWatermarks | None = await self._call("watermarks", journal_id)
         return watermarks
 
+    async def watermarks_of(self, journal_ids: Sequence[UUID]) -> dict[UUID, JournalWatermarks]:
+        watermarks: dict[UUID, JournalWatermarks] = await self._call("watermarks_of", journal_ids)
+        return watermarks
+
     async def complete(self, journal_id: UUID, last: int) -> None:
         await self._call("complete", journal_id, last)
 
@@ -187,6 +191,7 @@ class WatchedLedger:
         self.register = ledger.register
         self.watermarks = ledger.watermarks
         self.complete = ledger.complete
+        self.watermarks_of = ledger.watermarks_of
         self.lease = ledger.lease
         self.release = ledger.release
         self.delete_journal = ledger.delete_journal
