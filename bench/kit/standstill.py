@@ -1,5 +1,6 @@
 """Standstills during a run: the longest times without an answer to visitors, and without a commit of clicks."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import uvloop
 
 INTERVAL_S: Final = 0.1
 _CONNECT_S: Final = 1.0
-# Changes with each fold; the journals of ended edges leave the table.
-_FOLDED: Final = "SELECT coalesce(sum(folded), 0), count(*) FROM waypost.journals"
+# Changes with each fold; the journals of ended edges leave the table. It waits for $1 seconds.
+_FOLDED: Final = """SELECT sums.folded, sums.journals, pg_sleep($1)::text FROM
+    (SELECT coalesce(sum(folded), 0) AS folded, count(*) AS journals FROM waypost.journals) AS sums"""
 
 
 class Longest:
@@ -42,8 +44,8 @@ class StandstillWatch:
         self._database_url = database_url
         self._ended = threading.Event()
         self._threads = [
-            threading.Thread(target=self._watch, args=(self.visitors, self._answered)),
-            threading.Thread(target=self._watch, args=(self.counting, self._folded)),
+            threading.Thread(target=self._watch_visitors),
+            threading.Thread(target=self._watch_counting),
         ]
 
     def __enter__(self) -> Self:
@@ -56,21 +58,25 @@ class StandstillWatch:
         for thread in self._threads:
             thread.join()
 
-    def _watch(self, longest: Longest, read: Callable[[], Any]) -> None:
+    def _watch_visitors(self) -> None:
         while not self._ended.wait(INTERVAL_S):
-            longest.note(read())
+            self.visitors.note(self._answered())
 
-    def _folded(self) -> Any:
-        """Return what changes with each fold; None while Postgres does not answer."""
+    def _watch_counting(self) -> None:
+        while not self._ended.wait(INTERVAL_S):
+            with contextlib.suppress(
+                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
+            ):
+                uvloop.run(self._read_watermarks())
+            self.counting.note(None)
 
-        async def read() -> Any:
-            connection = await asyncpg.connect(self._database_url(), timeout=_CONNECT_S)
-            try:
-                return await connection.fetchrow(_FOLDED, timeout=_CONNECT_S)
-            finally:
-                connection.terminate()
-
+    async def _read_watermarks(self) -> None:
+        """Note the watermarks over one connection, until it is lost."""
+        connection = await asyncpg.connect(self._database_url(), timeout=_CONNECT_S)
         try:
-            return uvloop.run(read())
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return None
+            while not self._ended.is_set():
+                self.counting.note(
+                    tuple(await connection.fetchrow(_FOLDED, INTERVAL_S, timeout=_CONNECT_S) or ())
+                )
+        finally:
+            connection.terminate()

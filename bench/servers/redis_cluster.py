@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -74,11 +74,18 @@ class ClusterNode:
 class RedisCluster:
     """`masters` nodes with one replica each if `replicas`, as a context manager.
 
-    `program` is redis-server or valkey-server; the embedded Valkey's if empty. Raises BenchError.
+    `program` is redis-server or valkey-server; the embedded Valkey's if empty. `settings` are further ones of
+    each node. Raises BenchError.
     """
 
     def __init__(
-        self, masters: int = 3, *, replicas: bool = True, program: str = "", timeout_ms: int = 1000
+        self,
+        masters: int = 3,
+        *,
+        replicas: bool = True,
+        program: str = "",
+        timeout_ms: int = 1000,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="waypost-cluster-"))
         self.masters = masters
@@ -90,7 +97,16 @@ class RedisCluster:
             ClusterNode(
                 number,
                 self.folder / str(number),
-                _command(program, self.folder / str(number), port, bus_port, timeout_ms),
+                _command(
+                    program,
+                    self.folder / str(number),
+                    port,
+                    {
+                        "cluster-port": str(bus_port),
+                        "cluster-node-timeout": str(timeout_ms),
+                        **(settings or {}),
+                    },
+                ),
                 port,
             )
             for number, (port, bus_port) in enumerate(port_pairs)
@@ -200,24 +216,21 @@ class RedisCluster:
             time.sleep(POLL_S)
 
 
-def _command(program: str, folder: Path, port: int, bus_port: int, timeout_ms: int) -> list[str]:
-    settings = {
-        "port": port,
-        "cluster-port": bus_port,
+def _command(program: str, folder: Path, port: int, settings: Mapping[str, str]) -> list[str]:
+    all_settings = {
+        "port": str(port),
         "bind": "127.0.0.1",
-        "dir": folder,
+        "dir": str(folder),
         "cluster-enabled": "yes",
-        "cluster-node-timeout": timeout_ms,
         "save": "",
         "appendonly": "yes",
         "appendfsync": "no",
-        "repl-diskless-sync-delay": 0,
+        "repl-diskless-sync-delay": "0",
         "maxmemory-policy": "noeviction",
+        **settings,
     }
-    return [
-        program,
-        *(word for name, value in settings.items() for word in (f"--{name}", str(value))),
-    ]
+    words = ((f"--{name}", *value.split(" ")) for name, value in all_settings.items())
+    return [program, *(word for pair in words for word in pair)]
 
 
 def _bus_port(node: ClusterNode) -> int:
