@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from actors.operations.runtime import Stop
-from api.command.servers import with_servers
+from api.command.servers import prepared_servers
 from engine.common.errors import NotFoundError, UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.postgres.database import Database
@@ -20,7 +20,7 @@ async def archive(settings: Settings, folder: Path, handle: str, file: Path, sto
 
     Raises WaypostError.
     """
-    settings = with_servers(settings, folder)
+    settings = await prepared_servers(settings, folder, "waypost_app", "waypost_aggregator")
     limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
     app = await Database.open(settings.database_url, role="waypost_app", **limits)
     worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)

@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 
 from actors.operations.runtime import Stop
-from api.command.servers import with_servers
+from api.command.servers import prepared_servers
 from engine.common.errors import NotFoundError
 from engine.operations.settings import Settings
 from engine.privacy.erasure import FIRST_SWEEP_AFTER_S
@@ -21,7 +21,7 @@ async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> in
     Raises NotFoundError for an unknown handle, WaypostError when no server runs.
     """
     del stop  # If this command is killed, the workers erase the deleted profile.
-    settings = with_servers(settings, folder)
+    settings = await prepared_servers(settings, folder, "waypost_app", "waypost_aggregator")
     limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
     app = await Database.open(settings.database_url, role="waypost_app", **limits)
     worker = await Database.open(settings.database_url, role="waypost_aggregator", **limits)

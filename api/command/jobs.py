@@ -13,14 +13,12 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from api.command.servers import with_servers
+from api.command.servers import prepared_servers
 from api.command.top import one_line
-from engine.common.errors import UnavailableError
 from engine.common.json_forms import time_text, with_text_ids
 from engine.jobs.job import SYSTEM_TENANT, Job, JobFilter
 from engine.operations.settings import Settings
 from storage.jobs.jobs import PostgresJobStore
-from storage.operations.inspection import migrations_pending
 from storage.postgres.database import Database
 
 T = TypeVar("T")
@@ -33,9 +31,7 @@ async def with_jobs(
     settings: Settings, folder: Path, work: Callable[[PostgresJobStore], Awaitable[T]]
 ) -> T:
     """Run `work` on the jobs of all tenants. Returns its result. Raises WaypostError when no server runs."""
-    settings = with_servers(settings, folder)
-    if await migrations_pending(settings.database_url):
-        raise UnavailableError("the schema is not up to date: run `waypost migrate`")
+    settings = await prepared_servers(settings, folder, "waypost_aggregator")
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",

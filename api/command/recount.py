@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from actors.operations.runtime import Stop
-from api.command.servers import run_until_stopped, with_servers
+from api.command.servers import prepared_servers, run_until_stopped
 from engine.common.errors import UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.postgres.database import Database
@@ -119,7 +119,7 @@ class Recount:
 
 
 async def _recount(settings: Settings, folder: Path, recount: Recount, stop: Stop) -> RecountResult:
-    settings = with_servers(settings, folder)
+    settings = await prepared_servers(settings, folder, "waypost_aggregator")
     database = await Database.open(
         settings.database_url,
         role="waypost_aggregator",

@@ -8,9 +8,11 @@ from typing import TypeVar
 import trio
 
 from actors.operations.runtime import Stop
-from engine.common.errors import WaypostError
+from engine.common.errors import UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
+from storage.operations.inspection import migrations_pending
+from storage.operations.rights import require_rights
 
 T = TypeVar("T")
 
@@ -48,6 +50,18 @@ async def until_stopped(work: Callable[[], Awaitable[T]], stop: Stop) -> T | Non
     for error in errors:
         raise error
     return results[0] if results else None
+
+
+async def prepared_servers(settings: Settings, folder: Path, *roles: str) -> Settings:
+    """Do as with_servers(), once the schema is up to date and these roles have their rights.
+
+    A role without BYPASSRLS would find no profile and no job. Raises WaypostError.
+    """
+    settings = with_servers(settings, folder)
+    if await migrations_pending(settings.database_url):
+        raise UnavailableError("the schema is not up to date: run `waypost migrate`")
+    await require_rights(settings.database_url, roles)
+    return settings
 
 
 async def run_until_stopped(work: Callable[[], Awaitable[None]], stop: Stop) -> None:

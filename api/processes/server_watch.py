@@ -16,6 +16,7 @@ from storage.operations.rights import find_flaws
 logger = logging.getLogger("waypost.servers")
 
 INTERVAL_S: Final = 15.0
+FAILING_INTERVAL_S: Final = 2.0
 LIMIT_S: Final = 10.0
 SERVERS: Final = ("postgres", "redis")
 
@@ -23,7 +24,8 @@ Inspect = Callable[[], Awaitable[list[Condition]]]
 
 
 class ServerWatch:
-    """Actor that inspects the servers every INTERVAL_S. Its components are not ready while a condition fails.
+    """Actor that inspects the servers every INTERVAL_S. Its components are not ready while a condition fails;
+    then it looks every FAILING_INTERVAL_S.
 
     A condition that does not fail is logged once.
     """
@@ -36,7 +38,8 @@ class ServerWatch:
     async def run(self) -> None:
         while True:
             await self.look()
-            await trio.sleep(INTERVAL_S)
+            failing = any(self._failing.values())
+            await trio.sleep(FAILING_INTERVAL_S if failing else INTERVAL_S)
 
     async def look(self) -> None:
         """Inspect each server once, side by side."""

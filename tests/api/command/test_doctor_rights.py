@@ -1,4 +1,4 @@
-"""`migrate` and `doctor` on a database whose roles lack a right, and on one that has them all."""
+"""Commands on a database whose roles lack a right, and on one that has them all."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ def execute(url: str, statement: str) -> None:
     asyncio.run(run())
 
 
-def test_a_missing_right_is_named_by_both(
+def test_a_missing_right_is_named(
     database_url: str,
     redis_url: str,
     tmp_path: object,
@@ -53,6 +53,9 @@ def test_a_missing_right_is_named_by_both(
     assert code == 2
     assert errors.startswith(f"waypost: {LACK}")
     assert errors.count("\n") == 1
+    for arguments in (("jobs",), ("erase", "ada", "--yes"), ("rebuild", "--day", "2026-01-01")):
+        code, _, errors = run(*arguments)
+        assert (code, errors.startswith(f"waypost: {LACK}")) == (2, True), (arguments, errors)
     code, output, _ = run("doctor")
     assert code == 1
     assert f"fail  rights    {LACK}" in output

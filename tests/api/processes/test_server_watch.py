@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from api.processes.server_watch import INTERVAL_S, LIMIT_S, ServerWatch, bounded
+from api.processes.server_watch import FAILING_INTERVAL_S, INTERVAL_S, LIMIT_S, ServerWatch, bounded
 from engine.common.errors import UnavailableError
 from engine.operations.health import Component
 from engine.operations.server_conditions import Condition
@@ -45,7 +45,7 @@ async def test_a_failing_condition_lasts_until_it_is_mended(
         Component("launcher/redis", True),
     ]
     servers.postgres = []
-    await trio.sleep(INTERVAL_S)
+    await trio.sleep(FAILING_INTERVAL_S)
     assert servers.watch.components() == good
 
 
