@@ -64,8 +64,13 @@ class StandstillWatch:
 
     def _watch_counting(self) -> None:
         while not self._ended.wait(INTERVAL_S):
+            # An internal error of the driver: the connection was lost between two of its steps.
             with contextlib.suppress(
-                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
             ):
                 uvloop.run(self._read_watermarks())
             self.counting.note(None)

@@ -3,9 +3,12 @@
 A job is `queued` until it is due, then `running` under a lease, then `succeeded`, `cancelled` or, after
 `max_attempts` failures, `dead`. Each failure before that puts it back into the queue.
 
-`attempt` counts how often the job was claimed. It is the fencing token: writes under an older attempt are
-refused. `failures` counts attempts that failed or lost their worker. An attempt that a stopping worker gave
-back, or that its handler postponed (SnoozeError), is no failure.
+`attempt` counts how often the job was claimed. With the time of the claim it is the fencing token: writes under
+an older claim are refused. The number alone would be given twice by a database that went back in a failover: to
+a worker that still runs the job, and to another one.
+
+`failures` counts attempts that failed or lost their worker. An attempt that a stopping worker gave back, or
+that its handler postponed (SnoozeError), is no failure.
 """
 
 import re
@@ -74,11 +77,12 @@ class JobDraft:
 
 
 class Lease(NamedTuple):
-    """A worker's lease on a job. Only the lease with the job's newest attempt allows writes."""
+    """A worker's lease on a job. Only the lease of the job's newest claim allows writes."""
 
     tenant_id: int
     job_id: int
     attempt: int
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,10 @@ class Job:
 
     @property
     def lease(self) -> Lease:
-        return Lease(self.tenant_id, self.id, self.attempt)
+        """The lease of a job that is running. Raises ValueError for one that was never claimed."""
+        if self.started_at is None:
+            raise ValueError(f"job {self.id} was never claimed")
+        return Lease(self.tenant_id, self.id, self.attempt, self.started_at)
 
 
 class JobFilter(NamedTuple):

@@ -2,9 +2,9 @@
 
 Guarantees:
 - enqueue() adds a job in its caller's transaction: together with the caller's change, or not at all;
-- two workers never claim the same attempt (FOR UPDATE SKIP LOCKED). The attempt's number is the fencing
-  token of all that a worker does to a job: once the job was rescued or claimed again, Postgres refuses it
-  (StaleLeaseError), together with the effect that finish_with() would have committed;
+- two workers never claim the same attempt (FOR UPDATE SKIP LOCKED). The attempt's number and
+  time are the fencing token of all that a worker does to a job: once the job was rescued or claimed again,
+  Postgres refuses it (StaleLeaseError), together with the effect that finish_with() would have committed;
 - rescue() requeues a job if its worker died or hung past its lease, and never while its heartbeat goes on. Only
   the database's clock decides;
 - each due time of a periodic job is enqueued once: the transaction that enqueues advances the row of
@@ -103,7 +103,7 @@ class PostgresJobQueue:
 
         async def work(connection: Connection) -> dict[Lease, bool]:
             rows = await connection.fetch(_SQL["heartbeat"], *columns, lease_s)
-            return {Lease(*row[:3]): row[3] for row in map(tuple, rows)}
+            return {Lease(*row[:4]): row[4] for row in map(tuple, rows)}
 
         return await self._database.transaction(work) if beats else {}
 

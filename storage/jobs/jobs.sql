@@ -53,22 +53,23 @@ RETURNING j.*;
 -- Renew the leases that are still held. Returns them, and whether a user asked the job to stop.
 WITH held AS MATERIALIZED (
     SELECT j.tenant_id, j.id, b.done, b.total
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::bigint[], $5::bigint[])
-        AS b (tenant_id, id, attempt, done, total)
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::timestamptz[], $5::bigint[], $6::bigint[])
+        AS b (tenant_id, id, attempt, started_at, done, total)
     JOIN jobs AS j ON j.tenant_id = b.tenant_id AND j.id = b.id AND j.attempt = b.attempt
+        AND j.started_at = b.started_at
     WHERE j.state = 'running'
     ORDER BY j.tenant_id, j.id FOR UPDATE OF j
 )
 UPDATE jobs AS j
-SET lease_until = clock_timestamp() + make_interval(secs => $6),
+SET lease_until = clock_timestamp() + make_interval(secs => $7),
     progress_done = held.done, progress_total = held.total
 FROM held WHERE j.tenant_id = held.tenant_id AND j.id = held.id
-RETURNING j.tenant_id, j.id, j.attempt, j.cancel_requested;
+RETURNING j.tenant_id, j.id, j.attempt, j.started_at, j.cancel_requested;
 
 -- name: finish
 -- End an attempt that succeeded, if it still runs under this attempt; otherwise no row.
 UPDATE jobs SET state = 'succeeded', finished_at = clock_timestamp(), lease_until = NULL
-WHERE tenant_id = $1 AND id = $2 AND attempt = $3 AND state = 'running'
+WHERE tenant_id = $1 AND id = $2 AND attempt = $3 AND started_at = $4 AND state = 'running'
 RETURNING id;
 
 -- name: end
@@ -77,9 +78,10 @@ RETURNING id;
 WITH held AS MATERIALIZED (
     SELECT j.tenant_id, j.id, e.outcome, e.delay_s, e.error,
         j.failures + (e.outcome IN ('failed', 'dead'))::integer AS failures
-    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::float8[], $6::text[])
-        AS e (tenant_id, id, attempt, outcome, delay_s, error)
+    FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::timestamptz[], $5::text[], $6::float8[],
+        $7::text[]) AS e (tenant_id, id, attempt, started_at, outcome, delay_s, error)
     JOIN jobs AS j ON j.tenant_id = e.tenant_id AND j.id = e.id AND j.attempt = e.attempt
+        AND j.started_at = e.started_at
     WHERE j.state = 'running'
     ORDER BY j.tenant_id, j.id FOR UPDATE OF j
 ), judged AS (
@@ -97,7 +99,7 @@ SET state = judged.state, failures = judged.failures, lease_until = NULL,
         ELSE clock_timestamp() + make_interval(secs => judged.delay_s) END,
     finished_at = CASE WHEN judged.state <> 'queued' THEN clock_timestamp() END
 FROM judged WHERE j.tenant_id = judged.tenant_id AND j.id = judged.id
-RETURNING j.tenant_id, j.id, j.attempt;
+RETURNING j.tenant_id, j.id, j.attempt, j.started_at;
 
 -- name: rescue
 -- Requeue attempts whose heartbeat has ended: their worker is dead, or was stopped for too long. A row that its

@@ -269,7 +269,7 @@ class MemoryJobs:
 
     def _leased(self, lease: Lease) -> Job | None:
         job = self.jobs.get(lease.job_id)
-        return job if job and job.lease == lease and job.state == "running" else None
+        return job if job and job.state == "running" and job.lease == lease else None
 
     def _change(self, job: Job, **changes: Any) -> Job:
         self.jobs[job.id] = changed = replace(job, **changes)

@@ -239,7 +239,7 @@ async def test_a_heartbeat_returns_leases_and_cancel_requests(ports: Ports) -> N
         await ports.add()
     first, second = await ports.claim()
     await ports.store.cancel(ME, second.id)
-    unknown = Lease(1, 999, 1)
+    unknown = Lease(1, 999, 1, first.lease.started_at)
     cancel_requests = await ports.queue.heartbeat(
         [Heartbeat(first.lease, (3, 10)), Heartbeat(second.lease), Heartbeat(unknown)], 60
     )

@@ -11,8 +11,8 @@ from trio.lowlevel import current_trio_token
 
 from engine.accounts.access import Caller
 from engine.accounts.member import InvitationDraft
-from engine.common.errors import ForbiddenError, NotFoundError
-from engine.jobs.job import AttemptEnd, JobDraft, JobFilter
+from engine.common.errors import ForbiddenError, NotFoundError, StaleLeaseError
+from engine.jobs.job import AttemptEnd, Heartbeat, JobDraft, JobFilter
 from engine.links.profile import ProfileDraft
 from storage.accounts.invitations import PostgresInvitationStore
 from storage.accounts.passwords import PasswordHasher
@@ -143,6 +143,27 @@ async def test_concurrent_workers_claim_each_job_once(
     assert set(taken.values()) == {1}
     states = "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND attempt = 1"
     assert await fetch_value(database, states) == count
+
+
+async def test_after_a_failover_two_workers_have_one_attempt_and_one_of_them_the_job(
+    open_database: OpenDatabase,
+) -> None:
+    """The standby lacked the first claim, so it gives the same attempt to another worker."""
+    workers = await open_database("waypost_aggregator")
+    queue = PostgresJobQueue(workers)
+    await workers.transaction(lambda c: enqueue(c, JobDraft(kind="a", tenant_id=1)))
+    (lost,) = await queue.claim("one", {"default": 1}, ["a"], 60)
+    await workers.transaction(
+        lambda c: c.execute("UPDATE jobs SET state = 'queued', attempt = 0, worker = ''")
+    )
+    (job,) = await queue.claim("two", {"default": 1}, ["a"], 60)
+    assert job.attempt == lost.attempt
+    assert await queue.heartbeat([Heartbeat(lost.lease)], 60) == {}
+    assert await queue.end([AttemptEnd(lost.lease, "succeeded")]) == set()
+    with pytest.raises(StaleLeaseError):
+        await queue.finish_with(lost.lease, trio.sleep)
+    assert set(await queue.heartbeat([Heartbeat(job.lease)], 60)) == {job.lease}
+    assert await queue.end([AttemptEnd(job.lease, "succeeded")]) == {job.lease}
 
 
 async def test_a_claim_reads_no_more_rows_than_it_takes(open_database: OpenDatabase) -> None:
