@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import trio
+from rich.filesize import decimal
 
 from actors.operations.runtime import Stop
 from api.command.servers import until_stopped
@@ -36,6 +37,7 @@ from storage.operations.backup_file import GZIP, BackupWriter
 from storage.operations.backup_snapshot import BackupSnapshot
 
 ATTEMPTS: Final = 10
+MIN_FREE_BYTES: Final = 1024**3
 STANDARD_OUTPUT: Final = Path("-")
 
 
@@ -50,6 +52,7 @@ class BackupFile:
         self._force = force
         self._unfinished = path.with_name(f"{path.name}.unfinished")
         self._file: BinaryIO | None = None
+        self._must_leave = 0
 
     def __enter__(self) -> "BackupFile":
         if self.path == STANDARD_OUTPUT:
@@ -63,6 +66,8 @@ class BackupFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(self._unfinished, flags, 0o600), "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._is_at(self._unfinished):
+                raise BlockingIOError  # another run has just given it its name
             # A run that was killed may have left it, with any content and mode.
             os.ftruncate(self._file.fileno(), 0)
             os.fchmod(self._file.fileno(), 0o600)
@@ -79,10 +84,28 @@ class BackupFile:
             self._unfinished.unlink(missing_ok=True)
             self._close()
 
+    def leave_room_for(self, folder: Path) -> None:
+        """Stop before the disk is full if `folder` is on the same one: its engine could record no clicks."""
+        if self._file is not None and folder.is_dir():
+            same = os.fstat(self._file.fileno()).st_dev == folder.stat().st_dev
+            self._must_leave = MIN_FREE_BYTES if same else 0
+            self._require_room()
+
+    def _require_room(self) -> None:
+        if self._file is None or not self._must_leave:
+            return
+        disk = os.fstatvfs(self._file.fileno())
+        if disk.f_bavail * disk.f_frsize < self._must_leave:
+            raise BackupError(
+                f"less than {decimal(self._must_leave)} are free on the disk of {self.path}, and the engine "
+                "needs them for clicks: name a file on another disk"
+            )
+
     def write(self, data: bytes, /) -> int:
         try:
             if self._file is None:
                 return sys.stdout.buffer.write(data)
+            self._require_room()
             return self._file.write(data)
         except OSError as error:
             raise self._failure(error) from None
@@ -111,6 +134,10 @@ class BackupFile:
             raise BackupError(f"{self.path} exists: name another file, or replace it with --force")
         if self.path.is_dir():
             raise BackupError(f"{self.path} is a folder: name a file")
+
+    def _is_at(self, path: Path) -> bool:
+        assert self._file is not None
+        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
 
     def _close(self) -> None:
         if self._file is not None:
@@ -144,6 +171,7 @@ class Backup:
     def __enter__(self) -> "Backup":
         try:
             self._stack.enter_context(self._file)
+            self._file.leave_room_for(self._layout.folder)
             if not self.settings.database_url:
                 self._use_embedded()
             self._stack.enter_context(self._display)

@@ -1,6 +1,7 @@
 """`waypost backup` over real servers, while the engine works: one moment, one file, or none."""
 
 import asyncio
+import fcntl
 import resource
 import stat
 import subprocess
@@ -136,6 +137,40 @@ def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             written(Path("-"), bytes(500_000))
 
 
+def test_the_engines_disk_is_not_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "backup.tar"
+    with BackupFile(path, force=False) as file:
+        file.leave_room_for(tmp_path)
+        file.leave_room_for(tmp_path / "missing")
+        file.leave_room_for(Path("/proc"))
+        monkeypatch.setattr("api.command.backup.MIN_FREE_BYTES", 2**60)
+        file.leave_room_for(Path("/proc"))  # another disk
+        file.write(b"x")
+        with pytest.raises(BackupError, match=r"are free on the disk of .* needs them for clicks"):
+            file.leave_room_for(tmp_path)
+        with pytest.raises(BackupError, match="are free on the disk"):
+            file.write(b"x")
+    assert names(tmp_path) == set()
+
+
+def test_a_file_that_was_named_in_between_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run ends between this one's open and lock."""
+    unfinished, path = tmp_path / "backup.tar.unfinished", tmp_path / "backup.tar"
+    unfinished.write_bytes(b"precious")
+    flock = fcntl.flock
+
+    def end_the_other(file: int, operation: int) -> None:
+        unfinished.rename(path)
+        flock(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", end_the_other)
+    with pytest.raises(BackupError, match="another backup is being written"):
+        BackupFile(path, force=True).__enter__()
+    assert path.read_bytes() == b"precious"
+
+
 def test_standard_output_has_the_backup_alone(engine: BackedUp, tmp_path: Path) -> None:
     file = tmp_path / "piped.tar"
     with file.open("wb") as out:
@@ -198,6 +233,27 @@ def test_a_database_that_lacks_migrations_is_refused(
     with pytest.raises(WaypostError, match="run `waypost migrate` first"):
         back_up(engine._replace(database_url=bare_database_url), tmp_path / "backup.tar")
     assert names(tmp_path) == {"data"}
+
+
+def test_a_journal_that_ends_after_the_snapshot_is_looked_at_again(
+    engine: BackedUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its edge stops: the rest is counted, its row is retired and its folder deleted."""
+    take, takes = BackupSnapshot.take, []
+
+    async def take_and_end(snapshot: BackupSnapshot) -> None:
+        await take(snapshot)
+        takes.append(snapshot.id)
+        if len(takes) == 1:
+            async with opened(engine.database_url) as open_role:
+                ledger = PostgresClickLedger(await open_role("waypost_aggregator"))
+                await fold(ledger, engine.journal, RECORDED)
+                await ledger.delete_journal(engine.journal.id)
+            engine.journal.close(remove=True)
+
+    monkeypatch.setattr(BackupSnapshot, "take", take_and_end)
+    manifest = back_up(engine, tmp_path / "backup.tar")
+    assert (len(takes), manifest.clicks, manifest.journals) == (2, RECORDED, [])
 
 
 def test_a_journal_that_comes_and_goes_is_looked_at_again(

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from engine.clicks.click import Click
-from engine.clicks.journal_format import MAX_FRAME_BYTES, encode_record
+from engine.clicks.journal_format import MAX_FRAME_BYTES, encode_frame, encode_record
 from storage.clicks.held_segments import HeldSegment, HeldSegments, JournalState
 from tests.kit.recorded_journal import Recorder, recovered
 from tests.kit.shipped_batches import click
@@ -185,6 +185,29 @@ def test_zeros_at_the_end_of_the_last_click_are_put_back(
     folder = tmp_path / "restored" / UUID(int=1).hex
     assert restored(folder, [segment], 0) == {1: ending_in_zeros}
     segments.close()
+    recorder.journal.close(remove=False)
+
+
+def test_a_frame_that_is_being_written_is_a_torn_end(tmp_path: Path, recorder: Recorder) -> None:
+    recorder.append(3)
+    (path,) = recorder.journal.folder.glob("*.segment")
+    filled = len(path.read_bytes().rstrip(b"\0"))
+    frame = encode_frame(4, [encode_record(click(link_id=4))])
+    for written in (1, 20, len(frame) - 1):
+        with path.open("r+b") as file:
+            file.seek(filled)
+            file.write(frame[:written])
+        segments = HeldSegments(tmp_path)
+        segments.hold()
+        with path.open("r+b") as file:  # the writer goes on before the copy is made
+            file.seek(filled)
+            file.write(frame)
+        clicks = restored(tmp_path / f"r{written}" / UUID(int=1).hex, segments.needed({}), 0)
+        assert sorted(clicks) == [1, 2, 3]
+        segments.close()
+        with path.open("r+b") as file:
+            file.seek(filled)
+            file.write(bytes(len(frame)))
     recorder.journal.close(remove=False)
 
 
