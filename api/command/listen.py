@@ -11,10 +11,11 @@ import msgspec
 import trio
 
 from actors.operations.runtime import Stop
+from api.command.servers import run_until_stopped
 from api.processes.sockets import listen as bind
 from api.processes.sockets import url_of
 from api.webhooks.receiver import ReceivedRequest, WebhookReceiver
-from engine.common.errors import WaypostError
+from engine.common.errors import StoppedError, WaypostError
 from engine.webhooks.signature import HMAC_PREFIX, PUBLIC_PREFIX, SignatureError, sign
 
 CHECKED_ID: Final = "a"
@@ -34,23 +35,23 @@ def validate_secrets(secrets: Sequence[str]) -> None:
 async def listen(
     stop: Stop, host: str, port: int, secrets: Sequence[str], count: int, status: int
 ) -> int:
-    """Receive requests until `stop`, or `count` of them (0: no limit). Returns the number refused.
+    """Receive `count` requests (0: no limit). Returns the number refused.
 
-    Raises WaypostError for a wrong secret, or a port in use.
+    Raises StoppedError when it is stopped before, WaypostError for a wrong secret or a port in use.
     """
     validate_secrets(secrets)
     (socket,) = bind(host, port, 1, "webhooks")
-    refused = 0
-    remaining = count
+    received_count = refused = 0
 
     def print_request(received: ReceivedRequest) -> None:
-        nonlocal refused, remaining
+        nonlocal received_count, refused
         refused += bool(received.problem)
-        remaining -= 1
+        received_count += 1
         click.echo(text_of(received, bool(secrets)))
-        if count and not remaining:
-            stop.request()
+        if received_count == count:
+            enough.set()
 
+    enough = trio.Event()
     receiver = WebhookReceiver(secrets, time.time, print_request, status)
     click.echo(
         f"listening on {url_of(socket)}; the engine needs WAYPOST_WEBHOOK_LOOPBACK=1 to send here"
@@ -60,9 +61,11 @@ async def listen(
     streams = trio.SocketListener(trio.socket.from_stdlib_socket(socket))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(trio.serve_listeners, receiver.serve, [streams]))
-        await stop.wait()
+        await run_until_stopped(enough.wait, stop)
         await trio.sleep(0.05)  # The last response is still in flight.
         nursery.cancel_scope.cancel()
+    if not enough.is_set():
+        raise StoppedError(f"stopped after {received_count} requests, {refused} refused")
     return refused
 
 

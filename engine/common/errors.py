@@ -1,7 +1,8 @@
 """Errors for callers and operators.
 
 Each carries one line that says what is wrong and, where it helps, what to do. The command line prints
-that line and exits 2; the console answers problem details. Any other exception that escapes is a bug.
+that line and exits 2 (130 for a StoppedError); the console answers problem details. Any other exception that
+escapes is a bug.
 """
 
 from collections.abc import Collection
@@ -80,6 +81,10 @@ class UnavailableError(WaypostError):
 
 class SlowQueryError(UnavailableError):
     """A stats query that exceeds its time limit. Says what to narrow: retrying the same query does not help."""
+
+
+class StoppedError(WaypostError):
+    """Work of a command that Ctrl-C or SIGTERM ended. Says what is left to do."""
 
 
 class StaleLeaseError(WaypostError):

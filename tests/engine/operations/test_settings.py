@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.command.main import settings_help
+from api.command.help import settings_help
 from engine.common.errors import SettingsError
 from engine.operations.settings import read
 
