@@ -25,7 +25,8 @@ CLUSTER_WEIGHTS: Final = {
     "kill_api": 1,
     "kill_machine": 2,
     "pause_workers": 2,
-    "kill_master": 4,
+    "kill_master": 3,
+    "kill_ahead_master": 3,  # its replica is behind by BEHIND_S
     "pause_master": 2,
     "kill_replica": 1,
     "seed_away": 3,
@@ -39,6 +40,7 @@ HEALTHY_LIMIT_S: Final = 20.0
 TARGET_LIMIT_S: Final = 5.0
 PAUSE_S: Final = (1.5, 3.0)  # longer than a lease, so that workers wake up as stale owners
 NODE_AWAY_S: Final = (3.0, 8.0)  # longer than an election takes
+BEHIND_S: Final = 1.0
 POOLER_AWAY_S: Final = (0.1, 1.0)
 
 
@@ -57,7 +59,7 @@ class ClusterInjector:
         action, _, target = kind.partition("_")
         if target in ("edge", "workers", "api"):
             detail = self._hit_role(action, target)
-        elif target in ("master", "replica") or action in ("seed", "seeds"):
+        elif target.endswith(("master", "replica")) or action in ("seed", "seeds"):
             detail = self._hit_nodes(kind)
         elif target == "streams":
             detail = self._damage_streams(action)
@@ -120,6 +122,9 @@ class ClusterInjector:
 
     def _hit_nodes(self, kind: str) -> str:
         nodes = self._choose(kind) if self._wait_healthy() else []
+        if kind == "kill_ahead_master" and nodes:
+            nodes[0].cut_off_replica()
+            time.sleep(BEHIND_S)
         for node in nodes:
             if kind == "pause_master":
                 node.send(signal.SIGSTOP)

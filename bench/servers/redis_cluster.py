@@ -57,6 +57,12 @@ class ClusterNode:
     def client(self) -> Any:
         return redis.Redis(port=self.port, socket_timeout=1.0, socket_connect_timeout=1.0)
 
+    def cut_off_replica(self) -> None:
+        """Refuse the replica's replication from now on, so that it falls behind. A restart ends that."""
+        with self.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
+            client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
     def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), self.client() as client:
             return bool(client.ping())

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -142,6 +143,30 @@ async def test_a_subscription_moves_to_a_node_that_lives(cluster: RedisCluster) 
                     assert (await anext(changes)).profile_id > 1
                 nursery.cancel_scope.cancel()
     assert 1 <= listener.counts["disconnected"] < 10
+
+
+async def test_a_subscription_leaves_a_node_that_is_silent(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that is gone ends no connection: its kernel sends nothing."""
+    monkeypatch.setattr("storage.redis.subscription._PING_EVERY_S", 0.1)
+    monkeypatch.setattr("storage.redis.subscription.SILENCE_S", 0.5)
+    async with opened(cluster.url(0, 1, 2)) as server, opened(cluster.url(2)) as other:
+        listener, announcer = RedisAnnouncer(server), RedisAnnouncer(other)
+        async with listener.listen() as changes:
+            subscribed = next(node for node in cluster.nodes if subscribers_of(node))
+            await trio.sleep(1.0)
+            assert listener.counts["disconnected"] == 0  # a node that answers PINGs is not left
+            subscribed.send(signal.SIGSTOP)
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(announce_on, announcer)
+                    with trio.fail_after(10):
+                        assert (await anext(changes)).profile_id > 1
+                    nursery.cancel_scope.cancel()
+            finally:
+                subscribed.send(signal.SIGCONT)
+    assert listener.counts["disconnected"] >= 1
 
 
 def subscribers_of(node: ClusterNode) -> int:
