@@ -32,6 +32,7 @@ CHUNKS = {
     "prefix": b"0x2\r\n{}\r\n0\r\n\r\n",
     "size": b"f" * 30 + b"\r\n",
     "second": b"2\r\n{}\r\nzz\r\n",
+    "behind a whole object": b'11\r\n{"handle":"anna"}\r\n+5\r\n',
     "footer": b"2\r\n{}XX0\r\n\r\n",
     "trailer": b"2\r\n{}\r\n0\r\nno colon\r\n\r\n",
     "long extension": b"2;" + b"a" * 40_000 + b"\r\n{}\r\n0\r\n\r\n",
@@ -48,8 +49,8 @@ def post(body: bytes, more: bytes = CLOSE) -> bytes:
     return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def chunked(target: bytes, body: bytes) -> bytes:
-    return HEAD % target + JSON + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n" + body
+def chunked(target: bytes, body: bytes, more: bytes = b"") -> bytes:
+    return HEAD % target + JSON + more + b"Transfer-Encoding: chunked\r\n\r\n" + body
 
 
 async def talk(port: int, *pieces: bytes, eof: bool = False) -> bytes:
@@ -81,22 +82,23 @@ class Gate:
         await send({"type": "http.response.body", "body": b"llo"})
 
 
-@pytest.mark.parametrize("trailing", TRAILING)
-async def test_bytes_behind_the_last_request_are_ignored(trailing: bytes) -> None:
+async def test_bytes_behind_the_last_request_are_ignored() -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
-        assert statuses(await exchange(port, LAST + trailing)) == [200]
-        assert statuses(await exchange(port, LAST.replace(b"/1.1", b"/1.0") + trailing)) == [200]
-        answer = await exchange(port, post(b'{"handle":"anna"}') + trailing)
-        assert statuses(answer) == [201]
-        id_ = orjson.loads(answer.partition(b"\r\n\r\n")[2])["id"].encode()
-        delete = HEAD % b"DELETE /v1/profiles/%s" % id_ + CLOSE + b"\r\n"
-        assert statuses(await exchange(port, delete + trailing)) == [204]
-        assert statuses(await exchange(port, delete + trailing)) == [404]
+        for trailing in TRAILING:
+            old = LAST.replace(b"/1.1", b"/1.0")
+            assert statuses(await exchange(port, LAST + trailing)) == [200]
+            assert statuses(await exchange(port, old + trailing)) == [200]
+            answer = await exchange(port, post(b'{"handle":"anna"}') + trailing)
+            assert statuses(answer) == [201]
+            id_ = orjson.loads(answer.partition(b"\r\n\r\n")[2])["id"].encode()
+            delete = HEAD % b"DELETE /v1/profiles/%s" % id_ + CLOSE + b"\r\n"
+            assert statuses(await exchange(port, delete + trailing)) == [204]
+            assert statuses(await exchange(port, delete + trailing)) == [404]
     assert (console.counters.malformed.requests, console.counters.crashes) == (0, 0)
 
 
-@pytest.mark.parametrize("trailing", TRAILING)
+@pytest.mark.parametrize("trailing", [TRAILING[i] for i in (0, 3, 5, 6)])
 @pytest.mark.parametrize("phase", ["while the app runs", "during the answer"])
 async def test_bytes_that_follow_later_are_ignored(phase: str, trailing: bytes) -> None:
     console, gate = Console(), Gate()
@@ -137,22 +139,22 @@ async def test_a_client_that_sends_only_an_empty_line_more_hears_of_no_error() -
     assert console.counters.malformed.requests == 0
 
 
-@pytest.mark.parametrize("chunk", CHUNKS)
 @pytest.mark.parametrize("later", [False, True])
 async def test_a_malformed_body_is_answered_400_and_nothing_is_done(
-    chunk: str, later: bool, caplog: pytest.LogCaptureFixture
+    later: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     console = Console()
+    head = chunked(b"POST /v1/profiles", b"")
     async with served(console.app, console.counters) as (port, _):
-        head = chunked(b"POST /v1/profiles", b"")
-        pieces = [head, CHUNKS[chunk]] if later else [head + CHUNKS[chunk]]
-        answer = await talk(port, *pieces)
-        assert statuses(answer) == [400]
-        assert b"connection: close" in answer.lower()
-        assert b"application/problem+json" in answer
+        for name, chunks in CHUNKS.items():
+            answer = await talk(port, *([head, chunks] if later else [head + chunks]))
+            assert statuses(answer) == [400], name
+            assert b"connection: close" in answer.lower(), name
+            assert b"application/problem+json" in answer, name
     assert (await console.call("GET", "/v1/profiles")).json["items"] == []
-    assert (console.counters.malformed.requests, console.counters.crashes) == (1, 0)
-    assert [r.levelname for r in caplog.records if r.name.startswith("waypost")] == ["WARNING"]
+    assert (console.counters.malformed.requests, console.counters.crashes) == (len(CHUNKS), 0)
+    levels = {r.levelname for r in caplog.records if r.name.startswith("waypost")}
+    assert levels == {"WARNING"}
 
 
 async def test_an_app_that_does_not_read_the_malformed_body_keeps_its_answer() -> None:
@@ -188,6 +190,7 @@ async def test_a_malformed_body_during_the_answer_does_not_cut_the_answer() -> N
     "sent",
     [
         post(b'{"handle":"anna"}', b"")[:-1],
+        chunked(b"POST /v1/profiles", b'11\r\n{"handle":"anna"}\r\n'),
         HEAD % b"POST /v1/profiles" + JSON + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
         HEAD % b"POST /v1/profiles" + JSON + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
         HEAD % b"POST /v1/profiles",
@@ -212,26 +215,21 @@ async def test_a_refused_head_request_is_answered_without_a_body() -> None:
     assert console.counters.requests == {"4xx": 1, "5xx": 1}
 
 
-@pytest.mark.parametrize(
-    ("target", "host", "status"),
-    [
-        (b"http://x/healthz", b"x", 200),
-        (b"HTTPS://X:80/healthz?y", b"x:80", 200),
-        (b"http://x", b"x", 200),
-        (b"http://x?y=/", b"x", 200),
-        (b"http://y/healthz", b"x", 400),
-        (b"http://[/healthz", b"x", 400),
-        (b"http://u@x/healthz", b"x", 400),
-        (b"ftp://x/healthz", b"x", 400),
-    ],
-)
-async def test_a_target_in_absolute_form_is_its_path_at_the_same_host(
-    target: bytes, host: bytes, status: int
-) -> None:
+async def test_a_target_in_absolute_form_is_its_path_at_the_same_host() -> None:
     console = Console()
     async with served(console.app, console.counters) as (port, _):
-        head = b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (target, host)
-        assert statuses(await exchange(port, head)) == [status]
+        for target, host, status in (
+            (b"http://x/healthz", b"x", 200),
+            (b"HTTPS://X:80/healthz?y", b"x:80", 200),
+            (b"http://x", b"x", 200),
+            (b"http://x?y=/", b"x", 200),
+            (b"http://y/healthz", b"x", 400),
+            (b"http://[/healthz", b"x", 400),
+            (b"http://u@x/healthz", b"x", 400),
+            (b"ftp://x/healthz", b"x", 400),
+        ):
+            head = b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (target, host)
+            assert statuses(await exchange(port, head)) == [status], target
     assert console.counters.crashes == 0
 
 
