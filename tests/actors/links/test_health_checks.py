@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from actors.links import health_checks
 from actors.links.health_checks import CHECK_S, PAUSE_S, RUN_S, LinkChecks
 from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
@@ -125,6 +126,25 @@ async def test_a_target_that_does_not_answer_is_given_up(autojump_clock: MockClo
     await trio.sleep(3600)
     assert len(await world.run()) == 2
     assert (await world.health(link)).state == "broken"  # the second time
+
+
+async def test_the_time_of_a_check_is_that_of_all_its_requests(autojump_clock: MockClock) -> None:
+    world = World(takes_s=CHECK_S * 0.7)
+    link = await world.link("https://slow.example/")
+    world.prober.results["https://slow.example/"] = ProbeResult(404)
+    assert await world.run() == ["HEAD https://slow.example/", "GET https://slow.example/"]
+    assert trio.current_time() == pytest.approx(CHECK_S + PAUSE_S, abs=0.1)
+    assert (await world.health(link)).reason == "no answer within 10 s"
+
+
+async def test_a_run_discovers_links_in_five_rounds(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_checks, "DISCOVER_LINKS", 4)
+    world = World()
+    for n in range(22):
+        await world.link(f"https://h{n}.example/")
+    assert [len(await world.run()) for _ in range(3)] == [20, 2, 0]
 
 
 async def test_health_has_the_time_since_a_target_is_broken_or_ok(
