@@ -65,12 +65,17 @@ def test_other_tools_read_it_too() -> None:
         assert {(member.mode, member.mtime) for member in tar.getmembers()} == {(0o600, MOMENT_S)}
 
 
-def test_a_stream_is_cut_into_parts_of_a_bounded_size() -> None:
-    noise = random.Random(1).randbytes(PART_BYTES + 1000)
+def test_a_stream_is_cut_into_parts_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.operations.backup_file.PART_BYTES", 5_000)
+    noise = random.Random(1).randbytes(12_000)
     backup = reader(written(noise))
-    assert [len(part) == PART_BYTES for part in backup.parts(POSTGRES)] == [True, False]
-    assert max(map(len, backup.unzipped(POSTGRES))) <= 1 << 20
+    assert [len(part) == 5_000 for part in backup.parts(POSTGRES)] == [True, True, False]
     assert b"".join(backup.unzipped(POSTGRES)) == noise
+
+
+def test_a_small_part_does_not_unzip_into_much_memory() -> None:
+    backup = reader(written(bytes(1 << 22)))
+    assert [len(chunk) for chunk in backup.unzipped(POSTGRES)] == [1 << 20] * 4
 
 
 def test_no_byte_can_be_flipped_unnoticed() -> None:
