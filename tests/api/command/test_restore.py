@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
+import msgspec
 import pytest
 import redis
 
@@ -231,6 +232,16 @@ def test_rows_that_are_missing_after_loading_leave_an_empty_database(
     monkeypatch.setattr(BackupReader, "unzipped", lambda *_: iter([b"SELECT 1 / 0;\n"]))
     assert refusal(new, folder, file).endswith("ERROR:  division by zero")
     assert {path.name for path in folder.iterdir()} == {"lock"}
+
+
+def test_a_backup_of_a_later_postgres_is_refused(
+    file: Path, bare_database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    with Restore(settings(bare_database_url, redis_url), tmp_path / "restored", file) as run:
+        run.manifest = msgspec.structs.replace(run.manifest, postgres=990_001)
+        with pytest.raises(BackupError, match="the backup is of Postgres 99, and the server is"):
+            hosted_run(lambda: run.run(Stop()))
+    assert {path.name for path in (tmp_path / "restored").iterdir()} == {"lock"}
 
 
 def test_a_restore_that_was_killed_is_begun_again_or_finished(
