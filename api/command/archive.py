@@ -6,16 +6,15 @@ from pathlib import Path
 
 import trio
 
-from actors.operations.runtime import Stop
 from api.command.servers import prepared_servers
-from engine.common.errors import NotFoundError, UnavailableError, WaypostError
+from engine.common.errors import NotFoundError, WaypostError
 from engine.operations.settings import Settings
 from storage.postgres.database import Database
 from storage.privacy.archive import PostgresArchiveSource
 from storage.privacy.erasure import owner_of
 
 
-async def archive(settings: Settings, folder: Path, handle: str, file: Path, stop: Stop) -> int:
+async def archive(settings: Settings, folder: Path, handle: str, file: Path) -> int:
     """Write the archive. Returns its size in bytes. The file gets its name once it is complete.
 
     Raises WaypostError.
@@ -37,8 +36,6 @@ async def archive(settings: Settings, folder: Path, handle: str, file: Path, sto
             ) as lines:
                 async for line in lines:
                     size += out.write(line)
-                    if stop.is_set():
-                        raise UnavailableError("stopped before the end of the archive")
         unfinished.replace(file)
     except OSError as error:
         raise WaypostError(f"{file} cannot be written: {error.strerror}") from None

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from actors.operations.runtime import Stop
 from api.command.servers import until_stopped
 from api.command.step_display import StepDisplay
-from engine.common.errors import UnavailableError
+from engine.common.errors import StoppedError
 from engine.operations.backup import (
     FORMAT,
     OWNER,
@@ -203,7 +203,7 @@ class Backup:
         """Write the backup. Returns a line about it. Raises WaypostError; then there is no file."""
         manifest = await until_stopped(self._write, stop)
         if manifest is None:
-            raise UnavailableError("stopped before the end: no backup was written")
+            raise StoppedError("stopped before the end: no backup was written")
         return _line(manifest)
 
     async def _write(self) -> Manifest:

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +14,8 @@ from engine.common.errors import WaypostError
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
 from engine.operations import logs, settings
 from engine.operations.settings import Settings
+
+T = TypeVar("T")
 
 DATA = click.option(
     "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
@@ -77,7 +79,8 @@ def serve(
         if role not in ROLES:
             raise WaypostError(f"--roles must name {', '.join(ROLES)}, not '{role}'")
     config = read(visitors_port=visitors_port, console_port=console_port)
-    require_servers(config, "serve")
+    if not config.database_url:
+        raise WaypostError("waypost serve needs DATABASE_URL and REDIS_URL; set both")
     run_roles(config, folder, chosen, edges, False)
 
 
@@ -87,32 +90,39 @@ def serve(
               "created by the first `serve` with the console")  # fmt: skip
 def migrate(folder: Path | None) -> None:
     """Bring the schema of DATABASE_URL up to date, and check the roles' rights."""
-    from actors.operations import runtime
     from api.command.migrate import migrate as apply
 
-    config = read()
-    require_servers(config, "migrate")
-    runtime.run(lambda stop: apply(config, folder))
+    config = read(database_only=True)
+    if not config.database_url:
+        raise WaypostError(
+            "waypost migrate needs DATABASE_URL; `waypost up` migrates the embedded database itself"
+        )
+    run(lambda: apply(config, folder), "stopped: run it again for the rest")
 
 
 @cli.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--profile", "handle", metavar="HANDLE", default="",
+              help="profile of rows without a handle, and of the links of an archive; default: the handle "
+              "in each row or archive")  # fmt: skip
 @DATA
-def import_(file: Path, folder: Path) -> None:
+def import_(file: Path, handle: str, folder: Path) -> None:
     """Import links from CSV, JSON lines or the archive of a profile.
 
-    Columns of a CSV file: handle,slug,target,title. Rejected rows go to FILE.rejects.csv, with reasons.
+    Columns of a CSV file: handle,slug,target,title; with --profile, slug,target,title are enough. Missing
+    profiles are created. Rejected rows go to FILE.rejects.csv, with reasons; the exit code is then 1.
     """
     from actors.operations import runtime
     from api.command.import_links import Importer
 
     config = read()
     logs.configure(config.log_format, "import")
-    with Importer(config, folder, file) as importer:
+    with Importer(config, folder, file, handle) as importer:
         progress = runtime.run(importer.run)
-    click.echo(progress.line())
     if progress.rejected:
         click.echo(f"rejected rows, with reasons: {importer.rejects.path}")
+    click.echo(progress.line())
+    sys.exit(1 if progress.rejected else 0)
 
 
 @cli.command()
@@ -121,11 +131,12 @@ def import_(file: Path, folder: Path) -> None:
 @DATA
 def archive(handle: str, file: Path, folder: Path) -> None:
     """Export all data of a profile as JSON lines."""
-    from actors.operations import runtime
     from api.command.archive import archive as write
 
     config = read()
-    size = runtime.run(lambda stop: write(config, folder, handle, file, stop))
+    size = run(
+        lambda: write(config, folder, handle, file), "stopped before the end: no file was written"
+    )
     click.echo(f"wrote {file}: {size:,} bytes")
 
 
@@ -172,13 +183,15 @@ def restore(file: Path, folder: Path) -> None:
 @click.option("--yes", is_flag=True, help="erase without asking for confirmation")
 def erase(handle: str, folder: Path, yes: bool) -> None:
     """Erase a profile for good: its links, counts, clicks and log of changes."""
-    from actors.operations import runtime
     from api.command.erase import erase as apply
 
     config = read()
-    if not yes:
-        click.confirm(f"Erase {handle} for good? This cannot be undone", abort=True)
-    rows = runtime.run(lambda stop: apply(config, folder, handle, stop))
+    if not yes and not click.confirm(f"Erase {handle} for good? This cannot be undone"):
+        raise WaypostError(f"{handle} was not erased")
+    rows = run(
+        lambda: apply(config, folder, handle),
+        f"stopped: if {handle} is deleted already, the workers erase the rest",
+    )
     click.echo(f"erased {handle}: {rows:,} rows; the workers erase clicks that arrive later")
 
 
@@ -231,13 +244,13 @@ def reclassify(
 @click.option("--audit", is_flag=True, help="verify every entry of the log of changes instead")
 def doctor(folder: Path, audit: bool) -> None:
     """Check disk, servers, schema and settings. Exit code 1 if a check fails."""
-    from actors.operations import runtime
     from api.command.doctor import examine, show, show_audit, verify_log
 
     config = read()
+    stopped = "stopped before the end of the checks"
     if audit:
-        sys.exit(show_audit(runtime.run(lambda stop: verify_log(config, folder, stop))))
-    sys.exit(show(runtime.run(lambda stop: examine(config, folder, stop))))
+        sys.exit(show_audit(run(lambda: verify_log(config, folder), stopped)))
+    sys.exit(show(run(lambda: examine(config, folder), stopped)))
 
 
 @cli.group(invoke_without_command=True)
@@ -266,12 +279,12 @@ def list_(
     folder: Path, state: JobState | None, kind: str | None, limit: int, as_json: bool
 ) -> None:
     """List jobs, the newest first."""
-    from actors.operations import runtime
     from api.command.jobs import list_jobs, show_list, with_jobs
 
     job_filter, config = JobFilter(state, kind), read()
-    rows = runtime.run(
-        lambda stop: with_jobs(config, folder, lambda jobs: list_jobs(jobs, job_filter, limit))
+    rows = run(
+        lambda: with_jobs(config, folder, lambda jobs: list_jobs(jobs, job_filter, limit)),
+        "stopped",
     )
     show_list(rows, as_json=as_json)
 
@@ -307,12 +320,12 @@ def cancel(job_id: int, folder: Path, as_json: bool) -> None:
 
 
 def on_job(method: str, job_id: int, folder: Path, as_json: bool) -> None:
-    from actors.operations import runtime
     from api.command.jobs import show, with_jobs
 
     config = read()
-    job = runtime.run(
-        lambda stop: with_jobs(config, folder, lambda jobs: getattr(jobs, method)(None, job_id))
+    job = run(
+        lambda: with_jobs(config, folder, lambda jobs: getattr(jobs, method)(None, job_id)),
+        "stopped",
     )
     show(job, as_json=as_json)
 
@@ -399,19 +412,21 @@ def process() -> None:
     sys.exit(run_process({"edge": edge, "api": console, "workers": workers}))
 
 
-def read(**overrides: Any) -> Settings:
+def read(*, database_only: bool = False, **overrides: Any) -> Settings:
     """Read the settings from the environment. `overrides` are those of the command line, and win."""
     from storage.certificates import require_certificates
 
-    config = settings.read(os.environ, **overrides)
+    config = settings.read(os.environ, database_only=database_only, **overrides)
     require_certificates(config)
     return config
 
 
-def require_servers(config: Settings, command: str) -> None:
-    """Raise WaypostError unless the settings name the servers."""
-    if not config.database_url:
-        raise WaypostError(f"waypost {command} needs DATABASE_URL and REDIS_URL; set both")
+def run(work: Callable[[], Awaitable[T]], if_stopped: str) -> T:
+    """Run `work` and return its result. Raises StoppedError with this line if Ctrl-C comes before its end."""
+    from actors.operations import runtime
+    from api.command.servers import finish
+
+    return runtime.run(lambda stop: finish(work, stop, if_stopped))
 
 
 def run_roles(

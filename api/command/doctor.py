@@ -14,8 +14,6 @@ import trio
 from rich.console import Console
 from rich.progress import Progress
 
-from actors.operations.runtime import Stop
-from api.command.servers import run_until_stopped
 from engine.common.errors import UnavailableError, WaypostError
 from engine.operations.server_conditions import (
     MIN_POSTGRES,
@@ -181,9 +179,8 @@ class Doctor:
             self.add("fail" if condition.fails else "warn", subject, condition.text)
 
 
-async def examine(settings: Settings, folder: Path, stop: Stop) -> list[Finding]:
+async def examine(settings: Settings, folder: Path) -> list[Finding]:
     """Run all checks. Returns their findings: folder, geo file, daily keys, then servers."""
-    del stop
     doctor = Doctor(settings, folder)
     running = doctor.check_folder()
     await doctor.check_geo_file()
@@ -202,10 +199,10 @@ def show(findings: list[Finding]) -> int:
     return 1 if any(finding.state == "fail" for finding in findings) else 0
 
 
-async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResult:
+async def verify_log(settings: Settings, folder: Path) -> AuditResult:
     """Verify the log of changes, with a progress bar on a terminal.
 
-    Raises UnavailableError when no server runs, or when it is stopped before the end.
+    Raises UnavailableError when no server runs.
     """
     doctor = Doctor(settings, folder)
     if not doctor.check_folder():
@@ -214,19 +211,10 @@ async def verify_log(settings: Settings, folder: Path, stop: Stop) -> AuditResul
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as bar:
         task = bar.add_task("verifying", total=None)
-        audit: AuditResult | None = None
-
-        async def work() -> None:
-            nonlocal audit
-            audit = await verify(
-                doctor.settings.database_url,
-                lambda done, of: bar.update(task, completed=done, total=max(of, done)),
-            )
-
-        await run_until_stopped(work, stop)
-    if audit is None:
-        raise UnavailableError("stopped before the end of the log")
-    return audit
+        return await verify(
+            doctor.settings.database_url,
+            lambda done, of: bar.update(task, completed=done, total=max(of, done)),
+        )
 
 
 def show_audit(audit: AuditResult) -> int:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import trio
 
-from actors.operations.runtime import Stop
 from api.command.servers import prepared_servers
 from engine.common.errors import NotFoundError
 from engine.operations.settings import Settings
@@ -15,12 +14,12 @@ from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
 
 
-async def erase(settings: Settings, folder: Path, handle: str, stop: Stop) -> int:
+async def erase(settings: Settings, folder: Path, handle: str) -> int:
     """Delete the profile as its owner would, and erase its data. Returns the number of erased rows.
 
-    Raises NotFoundError for an unknown handle, WaypostError when no server runs.
+    Raises NotFoundError for an unknown handle, WaypostError when no server runs. If it is stopped, the workers
+    erase the deleted profile.
     """
-    del stop  # If this command is killed, the workers erase the deleted profile.
     settings = await prepared_servers(settings, folder, "waypost_app", "waypost_aggregator")
     limits = {"size": 1, "query_timeout_ms": settings.query_timeout_ms}
     app = await Database.open(settings.database_url, role="waypost_app", **limits)

@@ -24,7 +24,7 @@ from actors.operations.runtime import Stop
 from api.processes import owner
 from api.processes.process import notice
 from engine.accounts.access import Caller
-from engine.common.errors import WaypostError
+from engine.common.errors import StoppedError, WaypostError
 from engine.common.export import csv_lines
 from engine.links.import_rows import (
     MAX_LINE_BYTES,
@@ -35,6 +35,7 @@ from engine.links.import_rows import (
     validate_row,
 )
 from engine.links.ports import ImportRow
+from engine.links.profile import ProfileDraft, validate_draft
 from engine.operations.settings import Settings
 from storage.accounts.keys import first_owner
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
@@ -114,10 +115,23 @@ def lines(file: BinaryIO, progress: ImportProgress) -> Iterator[tuple[int, bytes
             yield number, line.rstrip(b"\r\n")
 
 
+def valid_handle(handle: str) -> str:
+    """Return the handle in lower case. Raises WaypostError for one that no profile can have."""
+    draft, errors = validate_draft(ProfileDraft(handle=handle))
+    if draft is None:
+        raise WaypostError(f"--profile {'; '.join(error.reason for error in errors)}")
+    return draft.handle
+
+
 def rows(
-    file: BinaryIO, progress: ImportProgress, rejects: Rejects, *, private_hosts: bool
+    file: BinaryIO,
+    progress: ImportProgress,
+    rejects: Rejects,
+    *,
+    private_hosts: bool,
+    handle: str = "",
 ) -> Iterator[ImportRow]:
-    """Yield the valid rows of a file. Add the invalid ones to `rejects`.
+    """Yield the valid rows of a file. Add the invalid ones to `rejects`. `handle`: see `parser_for`.
 
     Raises InvalidError for an archive of another format.
     """
@@ -136,7 +150,7 @@ def rows(
                 raise RowError(f"must not be longer than {MAX_LINE_BYTES} bytes")
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
             if parse is None:
-                parse, is_header = parser_for(text)
+                parse, is_header = parser_for(text, handle)
                 if is_header:
                     continue
             if (row := parse(text)) is not None:
@@ -150,7 +164,9 @@ def rows(
 class Importer:
     """Import of one file into the first tenant."""
 
-    def __init__(self, settings: Settings, folder: Path, path: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, path: Path, handle: str = "") -> None:
+        """`handle` is the profile of rows without one, and of an archive. Raises WaypostError for a bad one."""
+        self.handle = valid_handle(handle) if handle else ""
         self.settings = settings
         self.folder = folder
         self.path = path
@@ -188,7 +204,10 @@ class Importer:
         )
 
     async def run(self, stop: Stop) -> ImportProgress:
-        """Import the file batch by batch. Returns the counts. After a stop, committed batches stay."""
+        """Import the file batch by batch. Returns the counts.
+
+        Raises StoppedError after a stop; committed batches stay.
+        """
         settings = self.settings
         await migrate(settings.sessions_url)
         database = await Database.open(
@@ -218,14 +237,16 @@ class Importer:
         self, caller: Caller, bulk: PostgresLinkImporter, announcer: RedisAnnouncer, stop: Stop
     ) -> ImportProgress:
         progress = ImportProgress()
+        private = self.settings.private_targets
         valid_rows = rows(
-            self.file, progress, self.rejects, private_hosts=self.settings.private_targets
+            self.file, progress, self.rejects, private_hosts=private, handle=self.handle
         )
         with Display(self.size) as display:
-            while not stop.is_set():
-                batch = list(islice(valid_rows, BATCH_ROWS))
-                if not batch:
-                    break
+            while batch := list(islice(valid_rows, BATCH_ROWS)):
+                if stop.is_set():
+                    raise StoppedError(
+                        f"stopped after {progress.line()}; run it again for the rest"
+                    )
                 result = await bulk.import_rows(caller, batch)
                 progress.created += result.created
                 progress.updated += result.updated

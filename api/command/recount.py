@@ -1,6 +1,7 @@
 """`waypost rebuild` and `waypost reclassify`: recounts of days from their raw clicks."""
 
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -15,7 +16,8 @@ from rich.progress import Progress
 
 from actors.operations.runtime import Stop
 from api.command.servers import prepared_servers, run_until_stopped
-from engine.common.errors import UnavailableError, WaypostError
+from api.command.step_display import LINE_INTERVAL_S
+from engine.common.errors import StoppedError, WaypostError
 from engine.operations.settings import Settings
 from storage.postgres.database import Database
 from storage.stats.compaction import ProfileDay
@@ -107,11 +109,11 @@ class Recount:
     def result(self) -> RecountResult:
         """Return the result of a run.
 
-        Raises UnavailableError if it was stopped, RebuildError if a profile could not be recounted.
+        Raises StoppedError if it was stopped, RebuildError if a profile could not be recounted.
         """
         days = self._result.days
         if not self._finished:
-            raise UnavailableError(f"stopped after {days:,} days; run it again for the rest")
+            raise StoppedError(f"stopped after {days:,} days; run it again for the rest")
         if self._refusals:
             recounted = f" ({days:,} other days were counted again)" if days else ""
             raise RebuildError(f"{self._refusals[0]}{recounted}")
@@ -138,9 +140,9 @@ async def _recount(settings: Settings, folder: Path, recount: Recount, stop: Sto
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float, int], None]]:
-    """Yield a function that reports progress: a bar on a terminal, else a line after each day."""
+    """Yield a function that reports progress: a bar on a terminal, else a line every LINE_INTERVAL_S."""
     if not sys.stderr.isatty():
-        yield _report_whole_days
+        yield LineProgress(time.monotonic).report
         return
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("counting", total=1)
@@ -149,6 +151,17 @@ def _progress() -> Iterator[Callable[[str, float, int], None]]:
         )
 
 
-def _report_whole_days(label: str, done: float, total: int) -> None:
-    if done == int(done):
-        click.echo(f"{label}: {done:.0f} of {total} days", err=True)
+class LineProgress:
+    """Progress of a recount in a log: as many lines as it lasts long, none for a short one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` returns seconds."""
+        self._clock = clock
+        self._printed_at = clock()
+
+    def report(self, label: str, done: float, total: int) -> None:
+        """Print the days done of `total`, unless the last line is younger than LINE_INTERVAL_S."""
+        now = self._clock()
+        if now - self._printed_at >= LINE_INTERVAL_S:
+            self._printed_at = now
+            click.echo(f"{label}: {done:.0f} of {total} days", err=True)

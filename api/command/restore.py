@@ -13,7 +13,7 @@ import trio
 from actors.operations.runtime import Stop
 from api.command.servers import until_stopped
 from api.command.step_display import StepDisplay
-from engine.common.errors import UnavailableError
+from engine.common.errors import StoppedError
 from engine.operations.backup import (
     POSTGRES,
     BackupError,
@@ -133,7 +133,7 @@ class Restore:
         except OSError as error:
             raise self._unwritable(error) from None
         if result is None:
-            raise UnavailableError("stopped before the end: nothing was restored")
+            raise StoppedError("stopped before the end: nothing was restored")
         return result
 
     async def _restore(self) -> RestoreResult:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import trio
 
 from actors.operations.runtime import Stop
-from engine.common.errors import UnavailableError, WaypostError
+from engine.common.errors import StoppedError, UnavailableError, WaypostError
 from engine.operations.settings import Settings
 from storage.embedded import EmbeddedServers, FolderInUseError, lock_folder
 from storage.operations.inspection import migrations_pending
@@ -50,6 +50,22 @@ async def until_stopped(work: Callable[[], Awaitable[T]], stop: Stop) -> T | Non
     for error in errors:
         raise error
     return results[0] if results else None
+
+
+async def finish(work: Callable[[], Awaitable[T]], stop: Stop, if_stopped: str) -> T:
+    """Return the result of `work`.
+
+    Raises its WaypostError as it is, StoppedError with the line `if_stopped` if `stop` was requested before.
+    """
+    results: list[T] = []
+
+    async def run() -> None:
+        results.append(await work())
+
+    await until_stopped(run, stop)
+    if not results:
+        raise StoppedError(if_stopped)
+    return results[0]
 
 
 async def prepared_servers(settings: Settings, folder: Path, *roles: str) -> Settings:

@@ -129,6 +129,7 @@ class Launch:
             if self.servers is not None:
                 nursery.start_soon(self._watch_servers, self.servers, own)
             await stop.wait()
+            notice("stopping: waits for answers and clicks in flight; Ctrl-C again ends it at once")
             await self._drain(launcher)
             nursery.cancel_scope.cancel()
         if self._failure is not None:

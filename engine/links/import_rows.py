@@ -8,6 +8,7 @@ the profile's links from it and ignores its counts, members and logs.
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -30,9 +31,9 @@ class RowError(ValueError):
 
 
 class _JsonRow(msgspec.Struct, forbid_unknown_fields=True):
-    handle: str
     slug: str
     target: str
+    handle: str = ""
     title: str = ""
 
 
@@ -64,39 +65,52 @@ _decode_archive_header: Final = msgspec.json.Decoder(_ArchiveHeader).decode
 _decode_archive_line: Final = msgspec.json.Decoder(_ArchiveLine).decode
 
 
-def parser_for(first_line: str) -> tuple[Parse, bool]:
+def parser_for(first_line: str, handle: str = "") -> tuple[Parse, bool]:
     """Return (parser of a file's lines, whether its first line is a header), by that first line.
 
-    A parser returns None for a line without a row, and raises RowError. Raises InvalidError for an archive of
-    another format.
+    `handle` is the profile of rows that name none, and of an archive's links; a row that names another one is
+    an error. A parser returns None for a line without a row, and raises RowError. Raises InvalidError for an
+    archive of another format.
     """
     text = first_line.strip()
     if _is_archive(text):
-        return ArchiveParser(), True
+        return ArchiveParser(handle), True
     if text.startswith("{"):
-        return parse_json, False
+        return partial(parse_json, handle), False
     names = [name.strip().lower() for name in _split(text)]
-    if _REQUIRED <= set(names) <= set(COLUMNS) and len(set(names)) == len(names):
-        return csv_parser(names), True
-    return csv_parser(list(COLUMNS)), False
+    required = _REQUIRED - {"handle"} if handle else _REQUIRED
+    if required <= set(names) <= set(COLUMNS) and len(set(names)) == len(names):
+        return csv_parser(names, handle), True
+    has_handles = not handle or len(names) == len(COLUMNS)
+    return csv_parser(list(COLUMNS if has_handles else COLUMNS[1:]), handle), False
 
 
-def parse_json(line: str) -> dict[str, str]:
-    """Return the row of a JSON object, by column. Raises RowError."""
+def parse_json(handle: str, line: str) -> dict[str, str]:
+    """Return the row of a JSON object, by column; `handle`: see parser_for. Raises RowError."""
     try:
         row = _decode_json(line)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise RowError(f"not a row in JSON: {error}") from None
     _require_unique_keys(line)
-    return msgspec.structs.asdict(row)
+    return _with_handle(msgspec.structs.asdict(row), handle)
+
+
+def _with_handle(row: dict[str, str], handle: str) -> dict[str, str]:
+    """Return the row with a handle: its own, or `handle` if that is set. Raises RowError if they differ."""
+    own = row.get("handle", "").strip().lower()
+    if handle and own not in ("", handle):
+        raise RowError(f"handle must be {handle} or empty with this --profile")
+    return row | {"handle": handle} if handle else row
 
 
 class ArchiveParser:
     """The parser of an archive's lines after the first. `ended` once its last line was parsed."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: str = "") -> None:
+        """`handle` is the profile of its links, if another than the archive's own."""
         self.ended = False
-        self._handle = ""
+        self._renamed = bool(handle)
+        self._handle = handle
 
     def __call__(self, line: str) -> dict[str, str] | None:
         try:
@@ -104,7 +118,7 @@ class ArchiveParser:
             self.ended = parsed.end
             if parsed.table in ("profiles", "links"):
                 _require_unique_keys(line)
-            if parsed.table == "profiles":
+            if parsed.table == "profiles" and not self._renamed:
                 self._handle = msgspec.json.decode(parsed.row, type=_ArchivedProfile).handle
             if parsed.table != "links":
                 return None
@@ -136,18 +150,19 @@ def _is_archive(first_line: str) -> bool:
     return True
 
 
-def csv_parser(names: list[str]) -> Parse:
-    """Return a parser of CSV lines with these columns. It raises RowError."""
+def csv_parser(names: list[str], handle: str = "") -> Parse:
+    """Return a parser of CSV lines with these columns; `handle`: see parser_for. It raises RowError."""
+    required = _REQUIRED - {"handle"} if handle else _REQUIRED
 
     def parse(line: str) -> dict[str, str]:
         values = _split(line)
         if len(values) > len(names):
             raise RowError(f"must have at most {len(names)} columns, not {len(values)}")
         row = dict(zip(names, values, strict=False))
-        missing = sorted(_REQUIRED - row.keys())
+        missing = sorted(required - row.keys())
         if missing:
             raise RowError(f"must have {', '.join(missing)}")
-        return {"title": "", **row}
+        return _with_handle({"title": "", **row}, handle)
 
     return parse
 

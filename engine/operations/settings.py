@@ -152,8 +152,12 @@ _OTHER_VARIABLES: Final = frozenset(
 _VARIABLES: Final = _OTHER_VARIABLES | {setting.variable for setting in SETTINGS}
 
 
-def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
+def read(
+    environment: Mapping[str, str], *, database_only: bool = False, **overrides: Any
+) -> Settings:
     """Return the defaults, replaced by `environment`, then by `overrides` that are not None.
+
+    With `database_only`, DATABASE_URL may stand without REDIS_URL.
 
     Raises SettingsError naming the first invalid variable, or an unknown `WAYPOST_` one: ignoring a
     misspelt setting would hide the mistake.
@@ -173,12 +177,13 @@ def read(environment: Mapping[str, str], **overrides: Any) -> Settings:
         if variable.startswith(PREFIX) and variable not in _VARIABLES:
             raise SettingsError(f"{variable} is not a setting of Waypost; see waypost --help")
     values.update({field: value for field, value in overrides.items() if value is not None})
-    return _require_consistent(Settings(**values))
+    return _require_consistent(Settings(**values), database_only=database_only)
 
 
-def _require_consistent(settings: Settings) -> Settings:
+def _require_consistent(settings: Settings, *, database_only: bool) -> Settings:
     """Return `settings`. Raises SettingsError if two of them contradict each other."""
-    if bool(settings.database_url) != bool(settings.redis_url):
+    alone = database_only and bool(settings.database_url)
+    if not alone and bool(settings.database_url) != bool(settings.redis_url):
         present, missing = "DATABASE_URL", "REDIS_URL"
         if not settings.database_url:
             present, missing = missing, present

@@ -204,4 +204,4 @@ def test_ctrl_c_leaves_the_folder_as_empty_as_it_was(small: Path, tmp_path: Path
         assert process.stderr.read().splitlines()[-1] == (
             "waypost: stopped before the end: nothing was restored"
         )
-    assert (process.returncode, os.listdir(tmp_path / "data")) == (2, ["lock"])
+    assert (process.returncode, os.listdir(tmp_path / "data")) == (130, ["lock"])

@@ -163,8 +163,8 @@ def test_import_while_running_and_while_not(engine: Engine, folder: Path, tmp_pa
     file.write_text("handle,slug,target,title\n" + "".join(good[:6000] + bad + good[6000:]))
 
     first = waypost("import", str(file), "--data", str(folder))
-    assert first.returncode == 0, first.stderr
-    assert "12001 created, 0 updated, 0 unchanged, 3 rejected" in first.stdout
+    assert first.returncode == 1, first.stderr
+    assert "12001 created, 0 updated, 0 unchanged, 3 rejected" in first.stdout.splitlines()[-1]
     rejects = (tmp_path / "links.csv.rejects.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in rejects] == ["line", "6002", "6003", "6004"]
     with httpx.Client(base_url=engine.visitors) as visitor:

@@ -17,11 +17,6 @@ from tests.kit.engines import ROOT, environment
 
 
 @pytest.fixture
-def waypost(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
-    return CommandLine(monkeypatch, capfd)
-
-
-@pytest.fixture
 def failing(
     waypost: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[BaseException], tuple[object, str, str]]:
