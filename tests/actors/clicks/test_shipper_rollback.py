@@ -16,7 +16,7 @@ from tests.kit.click_pipeline import MINUTE, Pipeline, Tape, until
 from tests.system.simulation.plain import PlainClickBuffer
 
 WINDOW = 1_000
-KEPT_S = 600.0
+KEPT_S = 180.0
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ async def test_of_kept_orphans_the_oldest_goes_first(
     for tape in tapes:
         tape.write(1)
         unlisted.append(tape)
-        await trio.sleep(MINUTE)
+        await trio.sleep(5 * ORPHAN_INTERVAL_S)
     assert [tape.removed for tape in tapes] == [True, True, False, False]
 
 
