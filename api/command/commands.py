@@ -345,7 +345,7 @@ def on_job(method: str, job_id: int, folder: Path, as_json: bool) -> None:
 def top(folder: Path, once: bool, interval: float, as_json: bool) -> None:
     """Watch all processes and actors of this machine.
 
-    Shows restarts, mailboxes, lag and last errors.
+    Shows restarts, mailboxes, lag and last errors. On a terminal, arrows scroll and q quits.
     """
     from actors.operations import runtime
     from api.command.top import print_states

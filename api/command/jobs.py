@@ -11,9 +11,10 @@ import click
 import msgspec
 import trio
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from api.command.servers import prepared_servers
+from api.command.table import table_lines
 from api.command.top import one_line
 from engine.common.json_forms import time_text, with_text_ids
 from engine.jobs.job import SYSTEM_TENANT, Job, JobFilter
@@ -56,10 +57,10 @@ def show_list(jobs: list[Job], *, as_json: bool) -> None:
         for job in jobs:
             click.echo(_json(job))
     elif sys.stdout.isatty():
-        table = Table(*_COLUMNS, box=None, header_style="bold")
-        for job in jobs:
-            table.add_row(*_cells(job), style=_COLOURS[job.state])
-        Console().print(table)
+        console = Console()
+        for line in table_lines(_COLUMNS, [_cells(job) for job in jobs], console.width):
+            style = "bold" if line.row is None else _COLOURS[jobs[line.row].state]
+            console.print(Text(line.text, style), soft_wrap=True)
     else:
         for job in jobs:
             click.echo("\t".join(_cells(job)))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,18 +12,20 @@ import msgspec
 import trio
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from actors.operations.runtime import Stop
-from engine.common.errors import WaypostError
+from api.command.servers import finish
+from api.command.table import table_lines
+from api.command.top_screen import TopScreen, keys_without_enter, read_keys
+from engine.common.errors import StoppedError, WaypostError
 from engine.operations.actor_tree import CRASH_LOOP_COUNT, ActorNode
 from engine.operations.system import ProcessState, process_states
 from storage.embedded.folder import layout
 from storage.operations import status
 
-COLUMNS: Final = ("", "state", "for", "restarts", "mailbox", "lag", "last error")
-_STYLES: Final = {"up": "green", "DOWN": "bold red", "CRASHING": "bold red", "not ready": "yellow"}
+COLUMNS: Final = ("name", "state", "for", "restarts", "mailbox", "lag", "last error")
+_STYLES: Final = {"DOWN": "bold red", "CRASHING": "bold red", "not ready": "yellow"}
 
 
 class TopRow(NamedTuple):
@@ -45,18 +48,48 @@ class TopRow(NamedTuple):
 async def print_states(
     folder: Path, stop: Stop, *, once: bool, as_json: bool, interval_s: float
 ) -> None:
-    """Print the states every `interval_s` until `stop`. Raises WaypostError if no process answers at first."""
+    """Print the states once, or every `interval_s` until `stop`.
+
+    Raises WaypostError if no process answers at first, StoppedError at the stop.
+    """
     processes = await fetch_states(folder)
     if once or as_json or not sys.stdout.isatty():
-        while True:
-            print_once(processes, as_json=as_json)
-            if once or await _stopped(stop, interval_s):
-                return
-            processes = await fetch_states(folder)
+        print_once(processes, as_json=as_json)
+        while not once:
+            if await _stopped(stop, interval_s):
+                raise StoppedError("stopped")
+            print_once(await fetch_states(folder), as_json=as_json)
+        return
+    await finish(partial(watch, folder, processes, interval_s), stop, "stopped")
+
+
+async def watch(folder: Path, processes: list[ProcessState], interval_s: float) -> None:
+    """Show the states on the whole terminal, every `interval_s`, until the key q."""
     console = Console()
-    with Live(table(processes), console=console, screen=True, auto_refresh=False) as live:
-        while not await _stopped(stop, interval_s):
-            live.update(table(await fetch_states(folder, missing_ok=True)), refresh=True)
+    screen = TopScreen()
+
+    async def refresh() -> None:
+        states = processes
+        while True:
+            header, *texts = screen_lines(states, console.width)
+            screen.update(header, texts, console.height)
+            show()
+            await trio.sleep(interval_s)
+            states = await fetch_states(folder, missing_ok=True)
+
+    with (
+        keys_without_enter() as keys,
+        Live(console=console, screen=True, auto_refresh=False) as live,
+    ):
+
+        def show() -> None:
+            live.update(screen.render(), refresh=True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(refresh)
+            if keys is not None:
+                await read_keys(keys, screen, show)
+                nursery.cancel_scope.cancel()
 
 
 async def fetch_states(folder: Path, *, missing_ok: bool = False) -> list[ProcessState]:
@@ -85,14 +118,21 @@ def print_once(processes: list[ProcessState], *, as_json: bool) -> None:
         click.echo("\t".join((line.path, *line.cells())))
 
 
-def table(processes: list[ProcessState]) -> Table:
-    grid = Table(*COLUMNS, box=None, header_style="bold", title="Waypost", title_style="bold")
-    for line in lines(processes):
-        state, *rest = line.cells()
-        name = Text("  " * line.depth + line.path.rpartition("/")[2], "" if line.depth else "bold")
+def screen_lines(processes: list[ProcessState], width: int) -> list[Text]:
+    """Return the header and the lines of all processes and actors, none longer than `width`."""
+    rows = list(lines(processes))
+    cells = [("  " * row.depth + row.path.rpartition("/")[2], *row.cells()) for row in rows]
+    texts: list[Text] = []
+    for line in table_lines(COLUMNS, cells, width):
+        style = "bold" if line.row is None else _style(rows[line.row])
         # As Text, because rich would take brackets in an error for markup.
-        grid.add_row(name, Text(state, _STYLES.get(state, "")), *map(Text, rest))
-    return grid
+        starts = range(0, len(line.text) or 1, width)
+        texts.extend(Text(line.text[start : start + width], style) for start in starts)
+    return texts
+
+
+def _style(row: TopRow) -> str:
+    return _STYLES.get(row.state, "" if row.depth else "bold")
 
 
 def lines(processes: list[ProcessState]) -> Iterator[TopRow]:
