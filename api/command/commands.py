@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from api.command.help import CONTEXT_SETTINGS, CommandGroup
+from api.command.paths import FolderPath, InputFile, OutputFile
 from engine.common.errors import WaypostError
 from engine.jobs.job import JOB_STATES, JobFilter, JobState
 from engine.operations import logs, settings
@@ -18,7 +19,7 @@ from engine.operations.settings import Settings
 T = TypeVar("T")
 
 DATA = click.option(
-    "--data", "folder", type=click.Path(path_type=Path), default=Path("waypost-data"),
+    "--data", "folder", type=FolderPath(), default=Path("waypost-data"),
     show_default=True, metavar="DIR", help="data folder: journals and embedded servers",
 )  # fmt: skip
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="print JSON, one object per line")
@@ -85,7 +86,7 @@ def serve(
 
 
 @cli.command()
-@click.option("--data", "folder", type=click.Path(path_type=Path), metavar="DIR",
+@click.option("--data", "folder", type=FolderPath(), metavar="DIR",
               help="folder for the credentials of the first account, owner.json; default: the account is "
               "created by the first `serve` with the console")  # fmt: skip
 def migrate(folder: Path | None) -> None:
@@ -101,7 +102,7 @@ def migrate(folder: Path | None) -> None:
 
 
 @cli.command(name="import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=InputFile())
 @click.option("--profile", "handle", metavar="HANDLE", default="",
               help="profile of rows without a handle, and of the links of an archive; default: the handle "
               "in each row or archive")  # fmt: skip
@@ -127,7 +128,7 @@ def import_(file: Path, handle: str, folder: Path) -> None:
 
 @cli.command()
 @click.argument("handle")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=OutputFile())
 @DATA
 def archive(handle: str, file: Path, folder: Path) -> None:
     """Export all data of a profile as JSON lines."""
@@ -141,7 +142,7 @@ def archive(handle: str, file: Path, folder: Path) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=OutputFile())
 @DATA
 @click.option("--force", is_flag=True, help="replace FILE if it exists")
 def backup(file: Path, folder: Path, force: bool) -> None:
@@ -161,7 +162,7 @@ def backup(file: Path, folder: Path, force: bool) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=InputFile())
 @DATA
 def restore(file: Path, folder: Path) -> None:
     """Restore a backup into an empty folder, or into empty servers.

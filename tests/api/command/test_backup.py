@@ -14,7 +14,7 @@ import trio
 
 from actors.operations.runtime import Stop
 from api.command.backup import Backup, BackupFile
-from engine.common.errors import UnavailableError, WaypostError
+from engine.common.errors import StoppedError, UnavailableError, WaypostError
 from engine.operations.backup import BackupError
 from storage.bridge import in_asyncio
 from storage.clicks.ledger import PostgresClickLedger
@@ -208,7 +208,7 @@ def test_a_stop_leaves_no_file(engine: BackedUp, tmp_path: Path) -> None:
     async def stopped() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(in_asyncio, connected)
-            with pytest.raises(UnavailableError, match="no backup was written"):
+            with pytest.raises(StoppedError, match="no backup was written"):
                 await run.run(stop)
             nursery.cancel_scope.cancel()
 
