@@ -25,7 +25,6 @@ AWAY: Final = (
     exceptions.ClusterError,
     exceptions.TryAgainError,
     exceptions.AskError,
-    exceptions.RedisClusterException,
 )
 # Subclasses of the above that a wrong use raises.
 MISUSED: Final = (exceptions.CrossSlotTransactionError, exceptions.InvalidPipelineStack)
