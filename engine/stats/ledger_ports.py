@@ -67,7 +67,7 @@ class ClickLedger(Protocol):
     later transaction adds the dimension counts and moves `dimension_counted`."""
 
     async def register(self, journal_id: UUID) -> JournalWatermarks:
-        """Create the journal's row if there is none. Returns its watermarks."""
+        """Create the journal's row if there is none, and take back complete(). Returns its watermarks."""
 
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:
         """Return the journal's watermarks; None for one without a row."""

@@ -35,6 +35,7 @@ class MemoryClickLedger:
     async def register(self, journal_id: UUID) -> JournalWatermarks:
         await trio.lowlevel.checkpoint()
         journal = self._counts.journals.setdefault(journal_id, MemoryJournalRow())
+        journal.last_sequence = None
         return JournalWatermarks(journal.committed, journal.folded)
 
     async def watermarks(self, journal_id: UUID) -> JournalWatermarks | None:

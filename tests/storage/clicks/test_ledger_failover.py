@@ -53,6 +53,10 @@ async def test_a_complete_journal_is_leased_only_while_it_is_behind(ledger: Clic
     await ledger.complete(journal_id, 11)
     (again,) = await ledger.lease("one", 9, 60)
     assert (again.folded, again.dimension_counted) == (10, 10)
+    await ledger.complete(journal_id, 10)
+    assert await ledger.lease("one", 9, 60) == []
+    await ledger.register(journal_id)  # its next shipper may find more
+    assert len(await ledger.lease("one", 9, 60)) == 1
 
 
 async def test_watermarks_of_several_journals(ledger: ClickLedger) -> None:

@@ -39,13 +39,14 @@ def test_each_kind_of_fault_leaves_counts_exact(
 
 
 @pytest.mark.large
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", sorted(SABOTAGES))
 def test_a_sabotaged_engine_fails(name: str) -> None:
     # These faults fall between two transactions, or lose data that only Valkey has. The engine gets time to
     # commit between two faults: otherwise the second would find no new commit to break.
     kinds: tuple[str, ...] = ("kill_workers", "kill_workers", "flush_valkey", "kill_edge") * 4
     if name == "highest":
-        kinds = ("failover_postgres", "kill_edge")
+        kinds = ("failover_postgres",)  # an edge that starts anew believes Postgres
     plan = ChaosOptions(len(kinds), 1, rate=3000, links=100, edges=1, kinds=kinds, sabotage=name)
     try:
         findings = failures(run(plan._replace(between_s=(1.5, 3.0))))
