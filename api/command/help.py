@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from engine.common.errors import StoppedError
 from engine.operations.settings import SETTINGS
 
 # Help is wrapped to the terminal's width, up to this one.
@@ -32,6 +33,13 @@ class CommandGroup(click.Group):
             formatter.write_text(f"{ctx.command_path} --help lists the settings, too.")
         click.echo(formatter.getvalue().rstrip("\n"))
         ctx.exit()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises StoppedError at Ctrl-C, where click would print an empty line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise StoppedError("stopped") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands. A first line is wrapped, where click would cut it."""

@@ -8,7 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import click
 import trio
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,8 +23,8 @@ from rich.progress import (
 from rich.text import Text
 
 from actors.operations.runtime import Stop
+from api.command.step_display import LINE_INTERVAL_S
 from api.processes import owner
-from api.processes.process import notice
 from engine.accounts.access import Caller
 from engine.common.errors import StoppedError, WaypostError
 from engine.common.export import csv_lines
@@ -46,7 +48,6 @@ from storage.redis.client import RedisServer
 from storage.visits.announcer import RedisAnnouncer
 
 BATCH_ROWS: Final = 5000
-PLAIN_INTERVAL_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -265,11 +266,16 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """Progress of an import: a bar on a terminal, elsewhere a line every PLAIN_INTERVAL_S."""
+    """Progress of an import on standard error: a bar on a terminal, elsewhere a line every LINE_INTERVAL_S."""
 
     def __init__(self, size: int) -> None:
         self._progress = Progress(
-            TextColumn("importing"), BarColumn(), DownloadColumn(), _Rate(), TimeRemainingColumn()
+            TextColumn("importing"),
+            BarColumn(),
+            DownloadColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
         )
         self._terminal = self._progress.console.is_terminal
         self._task = self._progress.add_task("import", total=size, rate="")
@@ -288,6 +294,6 @@ class Display:
         if self._terminal:
             rate = f"{progress.rows_per_s:,.0f} rows/s"
             self._progress.update(self._task, completed=progress.bytes_read, rate=rate)
-        elif time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S:
+        elif time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
             self._shown_at = time.monotonic()
-            notice(progress.line())
+            click.echo(progress.line(), err=True)

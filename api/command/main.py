@@ -61,7 +61,8 @@ def _report(error: BaseException) -> int:
     from engine.common.errors import StoppedError, WaypostError
 
     if isinstance(error, click.Abort):
-        return _stopped("stopped: no answer was given")
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        return _stopped("stopped" if interrupted else "stopped: no answer was given")
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "waypost"
         return _fail(f"{error.format_message().rstrip('.')}; see {path} --help")

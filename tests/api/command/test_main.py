@@ -1,6 +1,7 @@
 """How a command ends: one line and an exit code, whatever was typed and whoever stops it."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from api.command import main as program
+from api.command.commands import cli
 from engine.common.errors import StoppedError, UnavailableError, WaypostError
 from tests.kit.commands import CommandLine
 from tests.kit.engines import ROOT, environment
@@ -70,6 +72,29 @@ def test_an_error_is_one_line_and_an_exit_code(
     line: str,
 ) -> None:
     assert failing(error) == (code, "", f"waypost: {line}\n")
+
+
+def test_an_interrupt_in_a_command_is_one_line(
+    waypost: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.commands["doctor"], "callback", interrupted)
+    assert waypost("doctor") == (130, "", "waypost: stopped\n")
+
+
+def test_a_question_without_an_answer_erases_nothing(
+    waypost: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    code, output, errors = waypost("erase", "ada")
+    assert code == 130
+    assert output.startswith("Erase ada for good?")
+    assert errors == "waypost: stopped: no answer was given\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    code, _, errors = waypost("erase", "ada")
+    assert (code, errors) == (2, "waypost: ada was not erased\n")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
