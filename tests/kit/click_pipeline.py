@@ -84,6 +84,9 @@ class Tape:
         if self._kept is not None:
             self.deleted = max(self.deleted, committed - self._kept)
 
+    def sync(self) -> None:
+        return
+
     def holds_clicks(self) -> bool:
         return bool(self.frames)
 

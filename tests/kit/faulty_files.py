@@ -121,7 +121,10 @@ class FaultyFiles:
         return fd
 
     def open(self, path: Path) -> int:
-        return self._real.open(path)
+        fd = self._real.open(path)
+        if path in self._names:
+            self._inodes[fd] = self._names[path]
+        return fd
 
     def write(self, fd: int, data: bytes, offset: int) -> None:
         fault = self._begin("write", short=True)
