@@ -139,7 +139,10 @@ class ConsoleConnection:
             self._protocol = ConsoleProtocol(self._server, stream_of, self)
             self._timer.set(self._limits.head_s)
             nursery.start_soon(self._timer.run, self._close)
-            await self._read_data()
+            try:
+                await self._read_data()
+            finally:
+                self._counters.idle.discard(self)
             self._timer.close()
 
     async def write(self, data: bytes) -> None:
@@ -167,18 +170,25 @@ class ConsoleConnection:
                 pass
 
     def request_began(self) -> None:
-        self._is_between_requests = False
+        self._is_idle(False)
         self._timer.stop()
 
     def head_began(self) -> None:
         # The time for the first head of a connection begins with the connection.
         if self._is_between_requests:
-            self._is_between_requests = False
+            self._is_idle(False)
             self._timer.set(self._limits.head_s)
 
     def between_requests(self) -> None:
-        self._is_between_requests = True
+        self._is_idle(True)
         self._timer.set(self._limits.idle_s)
+
+    def _is_idle(self, idle: bool) -> None:
+        self._is_between_requests = idle
+        if idle:
+            self._counters.idle.add(self, self._nursery.cancel_scope.cancel)
+        else:
+            self._counters.idle.discard(self)
 
     def malformed(self, reason: str) -> None:
         self._counters.malformed.count(reason)

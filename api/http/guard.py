@@ -20,6 +20,7 @@ import trio
 from werkzeug.exceptions import HTTPException
 
 from api.http import problems
+from api.http.idle_connections import IdleConnections
 from api.http.malformed import MalformedRequests
 from engine.operations.metrics import Metric, Sample
 
@@ -59,6 +60,10 @@ REQUESTS: Final = Metric(
 CONNECTIONS: Final = Metric("waypost_console_connections", "Open connections of the console")
 REFUSED_CONNECTIONS: Final = Metric(
     "waypost_console_connections_refused_total", "Connections of the console refused at the limit"
+)
+EVICTED_CONNECTIONS: Final = Metric(
+    "waypost_console_connections_evicted_total",
+    "Idle connections of the console that were closed for new ones",
 )
 CRASHES: Final = Metric(
     "waypost_console_crashes_total",
@@ -105,6 +110,7 @@ class ConsoleMetrics:
         self.requests: dict[str, int] = {}
         self.connections = 0
         self.by_address: Counter[str] = Counter()
+        self.idle = IdleConnections()
         self.refused = 0
         self.crashes = 0
         self.malformed = MalformedRequests()
@@ -122,6 +128,7 @@ class ConsoleMetrics:
         return [
             CONNECTIONS.sample(self.connections),
             REFUSED_CONNECTIONS.sample(self.refused),
+            EVICTED_CONNECTIONS.sample(self.idle.closed),
             CRASHES.sample(self.crashes),
             *self.malformed.samples(),
             LIMITED_REQUESTS.sample(self.limited),

@@ -2,8 +2,9 @@
 
 - an error in one connection ends that connection only, and is logged and counted; nothing that a client sends
   is such an error (api/http/protocol.py);
-- at most `limits.connections` are served at once, and `limits.connections_each` of one client address; further
-  connections are answered 503;
+- at most `limits.connections` are served at once, and `limits.connections_each` of one client address. When
+  there is no room, the connection that waits longest for its next request is closed; if there is none, or the
+  address has its share, the new connection is answered 503;
 - on `stop`, no connection is accepted any more, idle connections close, and requests in flight get
   `limits.drain_s` to finish.
 """
@@ -85,7 +86,9 @@ async def guarded(
     """Serve one connection within the limits. Raises nothing but cancellation."""
     address = address_of(stream.socket)
     of_address = counters.by_address[address]
-    if counters.connections >= limits.connections or of_address >= limits.connections_each:
+    is_full = counters.connections >= limits.connections
+    has_share = of_address < limits.connections_each
+    if not has_share or (is_full and not counters.idle.close_longest()):
         counters.refused += 1
         await _refuse(stream)
         return

@@ -28,6 +28,7 @@ from api.http.routes import Route
 from api.http.serve import limits_of, serve_console
 from api.http.shared import Shared
 from api.processes.console_app import AppDeps, create_app
+from api.processes.descriptors import connections_within_limit
 from api.processes.engine_status import EngineStatus
 from api.processes.process import ProcessSpec, status_child, supervisor, until_stopped
 from engine.accounts.access import Caller
@@ -72,7 +73,9 @@ async def console(spec: ProcessSpec, settings: Settings, stop: Stop) -> None:
     pings = {"postgres": database.ping, "redis": redis.ping}
     status = EngineStatus(spec.run_folder, spec.processes, pings)
     app = parts.app(status)
-    server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits_of(settings))
+    limits = limits_of(settings)
+    limits = limits._replace(connections=connections_within_limit(limits.connections))
+    server = partial(serve_console, app, spec.sockets, stop, parts.metrics, limits)
 
     def components() -> list[Component]:
         return [Component(spec.name, tree.children["server"].running)]

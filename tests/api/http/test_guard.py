@@ -182,8 +182,7 @@ async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None
     console = Console()
     async with served(console.app, console.counters, ConsoleLimits(connections=1)) as (port, _):
         first = await trio.open_tcp_stream("127.0.0.1", port)
-        await first.send_all(KEPT)
-        await one_answer(first)
+        await until(lambda: console.counters.connections == 1)
         answer = await exchange(port, ALIVE)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer
@@ -192,6 +191,28 @@ async def test_a_connection_beyond_the_limit_is_refused_with_a_problem() -> None
         await until(lambda: console.counters.connections == 0)
         assert await alive(port)
     assert console.counters.refused == 1
+
+
+async def test_the_connection_that_is_idle_for_longest_makes_room_for_a_new_one() -> None:
+    console = Console()
+    limits = ConsoleLimits(connections=3)
+    async with served(console.app, console.counters, limits) as (port, _):
+        streams = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+        for stream in streams:
+            await stream.send_all(KEPT)
+            await one_answer(stream)
+        await streams[0].send_all(KEPT)  # so the second is idle for longest
+        await one_answer(streams[0])
+        assert (await exchange(port, ALIVE)).startswith(b"HTTP/1.1 200 ")
+        assert await streams[1].receive_some(1) == b""
+        for stream in (streams[0], streams[2]):
+            await stream.send_all(KEPT)
+            assert (await one_answer(stream)).startswith(b"HTTP/1.1 200 ")
+        for stream in streams:
+            await stream.aclose()
+        await until(lambda: console.counters.connections == 0)
+    assert (console.counters.idle.closed, console.counters.refused) == (1, 0)
+    assert len(console.counters.idle) == 0
 
 
 async def test_one_address_cannot_take_all_connections() -> None:
