@@ -9,6 +9,7 @@ while the other modules are loaded is one line, too.
 """
 
 import errno
+import io
 import os
 import sys
 from typing import Final
@@ -22,6 +23,7 @@ _OUTPUT_ERRORS: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errn
 
 def main() -> None:
     """Run the command line. Ends with SystemExit."""
+    _escape_unprintable()
     try:
         code = _run()
         if sys.stdout is not None:
@@ -96,6 +98,12 @@ def _stopped(line: str) -> int:
 def _print_line(text: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(f"waypost: {' '.join(text.split())}\n")
+
+
+def _escape_unprintable() -> None:
+    """Let the output escape what its encoding lacks: names of files, titles, dashes in an ASCII locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

@@ -1,6 +1,5 @@
 """`waypost top`: the states of all processes of an engine on this machine, and of their actors."""
 
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -53,7 +52,7 @@ async def print_states(
     Raises WaypostError if no process answers at first, StoppedError at the stop.
     """
     processes = await fetch_states(folder)
-    if once or as_json or not sys.stdout.isatty():
+    if once or as_json or not Console().is_terminal or Console().is_dumb_terminal:
         print_once(processes, as_json=as_json)
         while not once:
             if await _stopped(stop, interval_s):

@@ -64,10 +64,10 @@ class TopScreen:
 @contextmanager
 def keys_without_enter() -> Iterator[int | None]:
     """Yield the descriptor of a terminal that sends each key at once; None if the input is no terminal."""
-    descriptor = sys.stdin.fileno()
-    if not os.isatty(descriptor):
+    if sys.stdin is None or not sys.stdin.isatty():
         yield None
         return
+    descriptor = sys.stdin.fileno()
     attributes = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
     try:

@@ -13,6 +13,7 @@ import pytest
 
 from api.command import main as program
 from api.command.commands import cli
+from api.processes.process import notice
 from engine.common.errors import StoppedError, UnavailableError, WaypostError
 from tests.kit.commands import CommandLine
 from tests.kit.engines import ROOT, environment
@@ -125,6 +126,20 @@ def run_with(stdout: int) -> "subprocess.CompletedProcess[str]":
         [sys.executable, "-m", "api.command", "--help"],
         env=environment(), stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
+
+
+def test_a_name_that_cannot_be_printed_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+
+    def run() -> int:
+        notice("a\udcff–")
+        return 0
+
+    monkeypatch.setattr(program, "_run", run)
+    with pytest.raises(SystemExit):
+        program.main()
+    assert written.getvalue() == b"a\\udcff\\u2013\n"
 
 
 @pytest.mark.slow
