@@ -73,8 +73,9 @@ class RedisServer:
         """
 
         async def subscribe() -> PubSub:
-            if isinstance(self.blocking, ClusterClient):
-                return await self.blocking.subscriber()
+            if isinstance(self.commands, ClusterClient):
+                # Its time limit finds out sooner that a node is silent.
+                return await self.commands.subscriber()
             return self.blocking.pubsub()
 
         return await self.run(subscribe)

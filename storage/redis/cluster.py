@@ -76,7 +76,7 @@ class ClusterClient(RedisCluster):
         self.command_flags["DBSIZE"] = RedisCluster.PRIMARIES
         self._limit_s = limit_s
         self._free = asyncio.Semaphore(size)
-        self._turn = random.randrange(1_000)  # noqa: S311  # spreads subscribers over the nodes
+        self._subscribed = ""  # name of the node of the last subscription
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed = -_REFRESH_EVERY_S
 
@@ -86,13 +86,15 @@ class ClusterClient(RedisCluster):
         return await super().initialize(*arguments, **options)
 
     async def subscriber(self) -> PubSub:
-        """Return a subscriber with a connection of its own to the next node, of all that the cluster names."""
+        """Return a subscriber with a connection of its own, to another node than the one before."""
         self._know_seeds()
+        last = self._subscribed
         async with asyncio.timeout(self._limit_s):
-            await self.nodes_manager.initialize()
+            await self.nodes_manager.initialize(last_failed_node_name=last)
         nodes = self.get_nodes()
-        self._turn += 1
-        return self.pubsub(nodes[self._turn % len(nodes)])
+        node = random.choice([n for n in nodes if n.name != last] or nodes)  # noqa: S311
+        self._subscribed = node.name
+        return self.pubsub(node)
 
     def _know_seeds(self) -> None:
         nodes = self.nodes_manager.startup_nodes
