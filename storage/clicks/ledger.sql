@@ -1,8 +1,8 @@
 -- name: register_journal
 -- Register a journal, before its edge records the first click, or before another edge ships what that one has
 -- left: that may be more than it knew when it ended.
-INSERT INTO journals AS j (journal_id) VALUES ($1)
-ON CONFLICT (journal_id) DO UPDATE SET last_sequence = NULL WHERE j.last_sequence IS NOT NULL;
+INSERT INTO journals (journal_id) VALUES ($1)
+ON CONFLICT (journal_id) DO UPDATE SET last_sequence = NULL;
 
 -- name: watermark
 -- Read how far a journal is committed in all counts (`committed`), and in raw rows and rollups (`folded`).
