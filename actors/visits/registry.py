@@ -9,6 +9,9 @@ Freshness: an announcement, or else the poll of versions, sends the new version 
 profile that is not resident invalidates all remembered unknown paths, in one step (an epoch). A change that
 arrives while a query runs may be newer than what the query read: such a profile is looked up again.
 
+Large profiles: their links come one by one, and in numbers once many were looked up
+(actors/visits/preloader.py).
+
 Memory: resident links are bounded, those that a page shows included; a profile without any counts as one.
 A profile not visited since the sweep last passed is passivated: its routes are dropped and the next visitor
 loads it again.
@@ -22,6 +25,7 @@ import trio
 
 from actors.visits.click_ids import ClickIds
 from actors.visits.mailbox import Dispatcher
+from actors.visits.preloader import Preloader
 from actors.visits.profile import ProfileActor
 from actors.visits.responses import VisitResponses
 from actors.visits.route import VisitRoute
@@ -29,12 +33,15 @@ from engine.common.errors import UnavailableError
 from engine.links.profile import ProfileChange
 from engine.operations.metrics import Metric, Sample
 from engine.visits.ports import SnapshotSource
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import LinkBatch, Snapshot
 
 MAX_PATHS_A_QUERY: Final = 500
 MAX_WAITING: Final = 8192
 FIND_INTERVAL_S: Final = 0.005
 REFRESH_LIMIT: Final = 1000
+PRELOADED_SHARE: Final = (
+    8  # one profile may fill an eighth of an edge's memory ahead of its visitors
+)
 MAX_CHANGES_DURING_QUERY: Final = 10_000
 _RETRY_S: Final = 0.2
 _SWEEP_S: Final = 1.0
@@ -58,6 +65,10 @@ REFUSED_LOOKUPS: Final = Metric(
     "Visits answered 503, as too many waited for their path to be looked up",
 )
 LOADED_PROFILES: Final = Metric("waypost_profiles_loaded_total", "Profiles loaded into memory")
+PRELOADED_LINKS: Final = Metric(
+    "waypost_links_preloaded_total",
+    "Links of large profiles loaded into memory ahead of their visitors",
+)
 REFRESHED_PROFILES: Final = Metric(
     "waypost_profiles_refreshed_total", "Profiles in memory replaced by a newer version"
 )
@@ -71,7 +82,8 @@ CLICKS_WITHOUT_ID: Final = Metric(
 
 
 class Registry:
-    """The profile actors of one edge. Run `find`, `sweep` and some `dispatcher.run_one` as tasks."""
+    """The profile actors of one edge. Run `find`, `sweep`, `preloader.run` and some `dispatcher.run_one` as
+    tasks."""
 
     def __init__(
         self,
@@ -87,6 +99,7 @@ class Registry:
         self.click_ids = ClickIds()
         self.refresh_limit = REFRESH_LIMIT
         self.links = 0
+        self.preloader = Preloader(source, self._room, self._admit_following)
         self._source = source
         # Shared by all actors, one bound method too: there may be a million of them.
         self._parts_of_actor = (responses, self.click_ids, self._refresh)
@@ -102,7 +115,7 @@ class Registry:
         self._wanted = trio.Event()
         self.counts = dict.fromkeys(
             ("queries", "lookups", "loaded", "refreshed", "passivated", "unknown", "refused",
-             "unavailable", "changes"), 0,
+             "unavailable", "changes", "preloaded"), 0,
         )  # fmt: skip
 
     # ---- for the visitor server, synchronous --------------------------------------------------
@@ -131,6 +144,10 @@ class Registry:
                 self._wanted = trio.Event()
                 await self._wanted.wait()
             paths = list(islice(self._waiting, MAX_PATHS_A_QUERY))
+            loaded = [path for path in paths if path in self.paths]
+            if loaded:  # ahead of their visitors, meanwhile
+                deliver([(self._pop_waiters(path), self.paths[path]) for path in loaded], True)
+                continue
             epoch = self._epoch
             self._changed_versions = {}
             self.counts["queries"] += 1
@@ -194,6 +211,33 @@ class Registry:
             self._swap([], actor.add(snapshot.links))
             self._send_version(actor, snapshot.version)
         self._count_resident(actor)
+        if not snapshot.complete and snapshot.links:
+            self.preloader.looked_up(actor, len(snapshot.links))
+
+    # ---- links ahead of their visitors --------------------------------------------------------
+
+    def _room(self, actor: ProfileActor) -> int:
+        """Return how many links of the profile may be loaded ahead: its share, and nobody else's room."""
+        share = self._max_links // PRELOADED_SHARE - actor.weight
+        return min(share, self._max_links * 9 // 10 - self._weight)
+
+    def _admit_following(self, actor: ProfileActor, batch: LinkBatch) -> bool:
+        """Add links to an actor of the same version. Returns False for any other, or one that is gone.
+
+        A path that leads elsewhere stays: a short slug may have another owner since the links were read.
+        """
+        if self.profiles.get(actor.profile_id) is not actor:
+            return False
+        if not actor.version == actor.wanted == batch.version:
+            return False
+        for route in actor.add(batch.links):
+            for path in route.paths:
+                self.paths.setdefault(path, route)
+                self._unknown.pop(path, None)
+            self.links += 1
+            self.counts["preloaded"] += 1
+        self._count_resident(actor)
+        return True
 
     # ---- changes ------------------------------------------------------------------------------
 
@@ -260,6 +304,8 @@ class Registry:
         if partial or snapshot.handle != actor.handle:
             self._epoch += 1  # links that it does not name have new paths
         self._forget_page(actor)
+        if partial:
+            self.preloader.forget(actor.profile_id)
         gone, new = actor.replace(snapshot)
         self.counts["refreshed"] += 1
         self._swap(gone, [*new, actor.page_route()])
@@ -282,6 +328,7 @@ class Registry:
     def _drop(self, actors: list[ProfileActor]) -> None:
         for actor in actors:
             del self.profiles[actor.profile_id]
+            self.preloader.forget(actor.profile_id)
             self._swap(list(actor.routes.values()), [])
             self._forget_page(actor)
             self._weight -= actor.weight
@@ -345,6 +392,7 @@ class Registry:
             PATH_LOOKUPS.sample(counts["lookups"]),
             REFUSED_LOOKUPS.sample(counts["refused"]),
             LOADED_PROFILES.sample(counts["loaded"]),
+            PRELOADED_LINKS.sample(counts["preloaded"]),
             REFRESHED_PROFILES.sample(counts["refreshed"]),
             PASSIVATED_PROFILES.sample(counts["passivated"]),
             CLICKS_WITHOUT_ID.sample(self.click_ids.missing),

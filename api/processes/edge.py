@@ -183,6 +183,7 @@ class Edge:
                 for number in range(DISPATCHERS)
             ),
             ChildSpec(name="finder", start=partial(registry.find, self._server.deliver)),
+            ChildSpec(name="preloader", start=registry.preloader.run),
             ChildSpec(name="passivation", start=registry.sweep),
         ]
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from engine.links.profile import ProfileChange
 from engine.visits.daily_key import DailyKey
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import LinkBatch, Snapshot
 
 
 class SnapshotSource(Protocol):
@@ -26,6 +26,11 @@ class SnapshotSource(Protocol):
         When more than `limit` links changed, the snapshot is incomplete with no links and `since` None:
         drop the links and find them again as visitors come.
         """
+
+    async def following_links(
+        self, tenant_id: int, profile_id: int, after: int, limit: int
+    ) -> LinkBatch:
+        """Return the profile's first `limit` links with ids above `after`; none when the profile is gone."""
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         """Return (changes committed since `cursor`, the next cursor): each change at least once, none missed.

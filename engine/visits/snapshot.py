@@ -28,6 +28,13 @@ class PageLink(msgspec.Struct, frozen=True, gc=False):
     thumbnail: str = ""
 
 
+class LinkBatch(msgspec.Struct, frozen=True):
+    """Links of a profile in the order of their ids, as of `version`; the version is 0 when there are none."""
+
+    version: int
+    links: tuple[EdgeLink, ...]
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A profile as of `version`, read in one database snapshot.
 

@@ -32,7 +32,7 @@ from engine.links.profile import (
     ProfileDraft,
     draft_of,
 )
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import LinkBatch, Snapshot
 from storage.links.link_rows import apply_draft
 from storage.links.memory_profile import MemoryProfile, snapshot
 from storage.postgres.memory_idempotency import MemoryIdempotency
@@ -287,6 +287,17 @@ class MemoryProfiles:
             since=since,
             removed=tuple(removed),
         )
+
+    async def following_links(
+        self, tenant_id: int, profile_id: int, after: int, limit: int
+    ) -> LinkBatch:
+        await trio.lowlevel.checkpoint()
+        entry = self._profiles.get(profile_id)
+        if entry is None or entry.profile.tenant_id != tenant_id:
+            return LinkBatch(0, ())
+        following = sorted((i for i in entry.links.values() if i.id > after), key=lambda i: i.id)
+        links = snapshot(entry, False, following[:limit]).links
+        return LinkBatch(entry.profile.version if links else 0, links)
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         await trio.lowlevel.checkpoint()

@@ -21,7 +21,7 @@ import asyncpg
 from engine.experiments.experiment import EdgeExperiment
 from engine.links import visitor_path
 from engine.links.profile import MAX_HISTORY, MAX_PAGE_LINKS, MAX_WHOLE_LINKS, ProfileChange
-from engine.visits.snapshot import EdgeLink, PageLink, Snapshot
+from engine.visits.snapshot import EdgeLink, LinkBatch, PageLink, Snapshot
 from storage.experiments.rows import experiment_of_row
 from storage.postgres import queries
 from storage.postgres.database import Connection, Database
@@ -77,6 +77,18 @@ class PostgresSnapshotSource:
                 since=since,
                 removed=tuple(sorted(gone["link_id"] for gone in removed)),
             )
+
+        return await self._database.transaction(work, read_only=True)
+
+    async def following_links(
+        self, tenant_id: int, profile_id: int, after: int, limit: int
+    ) -> LinkBatch:
+        async def work(connection: Connection) -> LinkBatch:
+            rows = await connection.fetch(
+                SQL["following_links"], tenant_id, profile_id, after, limit
+            )
+            version = rows[0]["profile_version"] if rows else 0
+            return LinkBatch(version, tuple(_edge_link(row) for row in rows))
 
         return await self._database.transaction(work, read_only=True)
 
@@ -210,22 +222,23 @@ def _snapshot(
         title=row["title"],
         version=row["version"],
         complete=complete,
-        links=tuple(
-            EdgeLink(
-                link["id"],
-                link["slug"],
-                link["target"],
-                link["status"],
-                link["passthrough"],
-                link["short"],
-                link["click_id"],
-            )
-            for link in sorted(links, key=lambda link: link["id"])
-        ),
+        links=tuple(_edge_link(link) for link in sorted(links, key=lambda link: link["id"])),
         page=page,
         since=since,
         removed=removed,
         experiments=experiments,
+    )
+
+
+def _edge_link(row: asyncpg.Record) -> EdgeLink:
+    return EdgeLink(
+        row["id"],
+        row["slug"],
+        row["target"],
+        row["status"],
+        row["passthrough"],
+        row["short"],
+        row["click_id"],
     )
 
 

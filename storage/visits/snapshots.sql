@@ -86,6 +86,21 @@ SELECT link_id FROM removed_links
 WHERE tenant_id = $1 AND profile_id = $2 AND revision > $3
 ORDER BY revision, link_id LIMIT $4;
 
+-- name: following_links
+-- Read the first $4 links of a profile ($1 tenant, $2 id) with ids above $3, in the order of their ids.
+SELECT p.version AS profile_version, l.id, l.slug, l.target, l.status, l.passthrough, l.click_id,
+    s.link_id IS NOT NULL AS short
+FROM profiles AS p
+CROSS JOIN LATERAL (
+    SELECT * FROM links AS l
+    WHERE (l.tenant_id, l.profile_id) = (p.tenant_id, p.id) AND l.id > $3
+    ORDER BY l.id LIMIT $4
+) AS l
+LEFT JOIN short_slugs AS s
+    ON (s.tenant_id, s.link_id) = (l.tenant_id, l.id)
+WHERE p.tenant_id = $1 AND p.id = $2
+ORDER BY l.id;
+
 -- name: now
 -- Return this transaction's snapshot as the cursor: the next changes are those that it does not see. A standby
 -- does not list running transactions, so there everything from xmin on counts as not seen.

@@ -8,7 +8,7 @@ from engine.accounts.access import Caller
 from engine.common.errors import UnavailableError
 from engine.links.link import Link, LinkDraft
 from engine.links.profile import ProfileChange, ProfileDraft
-from engine.visits.snapshot import Snapshot
+from engine.visits.snapshot import LinkBatch, Snapshot
 from storage.links.memory_profiles import MemoryProfiles
 
 TENANT = Caller(1, 1)
@@ -22,6 +22,9 @@ class DelayedProfiles(MemoryProfiles):
         self.away = False
         self.queries: list[tuple[float, list[bytes]]] = []  # (time, paths) of each find()
         self.refreshed: list[int] = []  # the profile of each refresh()
+        self.preloads: list[tuple[int, int]] = []  # (after, limit) of each following_links()
+        self.holds_preloads = False
+        self._preloads_released = trio.Event()
         self._released = trio.Event()
         self._released.set()
         self._holding = trio.Event()
@@ -37,6 +40,13 @@ class DelayedProfiles(MemoryProfiles):
 
     def release(self) -> None:
         self._released.set()
+        self._preloads_released.set()
+
+    def hold_preloads(self) -> None:
+        """Keep only links that are loaded ahead from their reader, until `release()`."""
+        self.holds_preloads = True
+        self._preloads_released = trio.Event()
+        self._holding = trio.Event()
 
     async def _hold(self) -> None:
         self._holding.set()
@@ -55,6 +65,17 @@ class DelayedProfiles(MemoryProfiles):
         snapshot = await super().refresh(profile_id, since, limit)
         await self._hold()
         return snapshot
+
+    async def following_links(
+        self, tenant_id: int, profile_id: int, after: int, limit: int
+    ) -> LinkBatch:
+        self.preloads.append((after, limit))
+        batch = await super().following_links(tenant_id, profile_id, after, limit)
+        if self.holds_preloads:
+            self._holding.set()
+            await self._preloads_released.wait()
+        await self._hold()
+        return batch
 
     async def changes(self, cursor: str | None) -> tuple[list[ProfileChange] | None, str]:
         if self.away:

@@ -96,6 +96,7 @@ async def running_registry(
         for _ in range(2):
             nursery.start_soon(edge.registry.dispatcher.run_one)
         nursery.start_soon(edge.registry.sweep)
+        nursery.start_soon(edge.registry.preloader.run)
         nursery.start_soon(follow_announcements, edge.announcer, edge.registry.changed)
         if polling:
             nursery.start_soon(edge.poller.run, edge.registry.changed)

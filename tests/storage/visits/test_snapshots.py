@@ -118,6 +118,27 @@ async def test_a_large_profile_has_only_the_matched_links(stores: Stores) -> Non
     assert [link.slug for link in snapshot.page] == [f"l{n:05}" for n in range(MAX_PAGE_LINKS)]
 
 
+async def test_links_follow_in_the_order_of_their_ids(stores: Stores) -> None:
+    await import_links(stores, "large", MAX_WHOLE_LINKS + 5)
+    (snapshot,) = await stores.snapshots.find([b"/@large"])
+    assert snapshot is not None
+    ids = (stores.caller.tenant_id, snapshot.profile_id)
+    links: list[EdgeLink] = []
+    for count in (100, 100, 5, 0):
+        after = links[-1].id if links else 0
+        batch = await stores.snapshots.following_links(*ids, after, 100)
+        assert batch.version == (snapshot.version if count else 0)
+        assert len(batch.links) == count
+        links += batch.links
+    assert sorted(link.slug for link in links) == [f"l{n:05}" for n in range(MAX_WHOLE_LINKS + 5)]
+    assert [link.id for link in links] == sorted(link.id for link in links)
+    (looked_up,) = await stores.snapshots.find([b"/large/l00007"])
+    assert looked_up is not None
+    assert set(looked_up.links) <= set(links)
+    other = stores.other.tenant_id
+    assert (await stores.snapshots.following_links(other, ids[1], 0, 100)).links == ()
+
+
 async def test_a_difference_has_changed_and_removed_links(stores: Stores) -> None:
     profile = await profile_with(stores, "demo", ["a", "b", "c"])
     links = (await stores.profiles.list_links(stores.caller, profile.id, 0, 9)).items
