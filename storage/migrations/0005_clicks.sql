@@ -294,7 +294,7 @@ CREATE POLICY edge_reads ON journals FOR SELECT TO waypost_edge USING (true);
 CREATE POLICY edge_registers ON journals FOR INSERT TO waypost_edge WITH CHECK (folded = 0);
 CREATE POLICY edge_retires ON journals FOR UPDATE TO waypost_edge USING (true);
 GRANT SELECT (committed_at, dimension_counted_at) ON journals TO waypost_app;
-GRANT SELECT (journal_id, folded, dimension_counted, retired_at), INSERT (journal_id),
+GRANT SELECT (journal_id, folded, dimension_counted, last_sequence, retired_at), INSERT (journal_id),
     UPDATE (last_sequence, retired_at) ON journals TO waypost_edge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON journals TO waypost_aggregator;
 

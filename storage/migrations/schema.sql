@@ -2518,7 +2518,7 @@ GRANT SELECT(dimension_counted) ON TABLE waypost.journals TO waypost_edge;
 
 GRANT SELECT(dimension_counted_at) ON TABLE waypost.journals TO waypost_app;
 
-GRANT UPDATE(last_sequence) ON TABLE waypost.journals TO waypost_edge;
+GRANT SELECT(last_sequence),UPDATE(last_sequence) ON TABLE waypost.journals TO waypost_edge;
 
 GRANT SELECT(retired_at),UPDATE(retired_at) ON TABLE waypost.journals TO waypost_edge;
 
