@@ -30,7 +30,7 @@ _RETRY_S: Final = 0.1
 class _Progress:
     """How far the links of one profile are loaded, and how many more may be."""
 
-    __slots__ = ("actor", "after", "lookups", "budget", "finished", "queued", "since")
+    __slots__ = ("actor", "after", "budget", "finished", "lookups", "queued", "since")
 
     def __init__(self, actor: ProfileActor, now: float) -> None:
         self.actor = actor
