@@ -77,7 +77,7 @@ class Tree:
         return {PASSED: "survived", FAILED: "caught"}.get(code, "unclear")  # type: ignore[return-value]
 
     def _write(self, path: Path, text: str) -> None:
-        """Write a file one second later than before: Python tells bytecode from its source by size and second."""
+        """Write a file a second later than before: Python tells old bytecode by size and second."""
         second = int(path.stat().st_mtime) + 1
         path.write_text(text)
         os.utime(path, (second, second))
